@@ -1,0 +1,204 @@
+"""The catalogue: what a provider offers, and the personas that staff make of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from encrypted_fields.fields import EncryptedCharField
+
+from heygen_portal.providers.base import Quality as ProviderQuality
+
+
+class ProviderAccount(models.Model):
+    """A key at a provider. The key is encrypted at rest and never shown again."""
+
+    class Kind(models.TextChoices):
+        HEYGEN = "heygen", "HeyGen Streaming"
+
+    class Rooms(models.TextChoices):
+        PROVIDER = "provider", _("the provider's rooms")
+
+    class KeyHeader(models.TextChoices):
+        X_API_KEY = "x-api-key", "X-API-KEY"
+        BEARER = "bearer", "Authorization: Bearer"
+
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    kind = models.CharField(_("provider"), max_length=20, choices=Kind, default=Kind.HEYGEN)
+    base_url = models.URLField(_("address"), help_text=_("Where the provider's API is, without a path."))
+    api_key = EncryptedCharField(_("API key"), max_length=500)
+    key_header = models.CharField(_("key is sent as"), max_length=20, choices=KeyHeader, default=KeyHeader.X_API_KEY)
+    rooms = models.CharField(_("rooms"), max_length=10, choices=Rooms, default=Rooms.PROVIDER)
+    concurrency_limit = models.PositiveIntegerField(
+        _("sessions at once"), default=3, validators=[MinValueValidator(1)], help_text=_("What the plan allows.")
+    )
+    monthly_cap = models.DecimalField(
+        _("monthly cap"), max_digits=10, decimal_places=2, null=True, blank=True, help_text=_("Credits; empty: no cap.")
+    )
+    is_exclusive = models.BooleanField(
+        _("used by this portal alone"),
+        default=False,
+        help_text=_("Then sessions that nobody here owns are closed at the provider."),
+    )
+    synced_at = models.DateTimeField(_("last synced"), null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("provider account")
+        verbose_name_plural = _("provider accounts")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Offered(models.Model):
+    """One thing the provider offers. It is marked gone, never deleted, when the provider stops listing it."""
+
+    account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
+    name = models.CharField(_("name"), max_length=200)
+    last_seen_at = models.DateTimeField(_("last seen"), editable=False)
+    gone_at = models.DateTimeField(_("gone since"), null=True, blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Avatar(Offered):
+    provider_avatar_id = models.CharField(_("provider's ID"), max_length=200)
+    default_provider_voice_id = models.CharField(_("provider's default voice"), max_length=200, blank=True)
+    is_active = models.BooleanField(_("active at the provider"), default=True)
+    preview = models.FileField(_("preview"), upload_to="previews/", blank=True)
+
+    class Meta(Offered.Meta):
+        verbose_name = _("avatar")
+        verbose_name_plural = _("avatars")
+        constraints = (models.UniqueConstraint("account", "provider_avatar_id", name="avatar_once_per_account"),)
+
+    @property
+    def preview_url(self) -> str:
+        """The portal's own address of the preview, or an empty string where the provider gave none."""
+        return reverse("avatars:preview", args=[self.pk]) if self.preview else ""
+
+
+class Voice(Offered):
+    provider_voice_id = models.CharField(_("provider's ID"), max_length=200)
+    language = models.CharField(_("language"), max_length=20, blank=True, help_text=_("Empty: several."))
+    gender = models.CharField(_("gender"), max_length=20, blank=True)
+    has_emotions = models.BooleanField(_("takes emotions"), default=False)
+    preview_url = models.URLField(_("sample"), max_length=500, blank=True)
+
+    class Meta(Offered.Meta):
+        verbose_name = _("voice")
+        verbose_name_plural = _("voices")
+        constraints = (models.UniqueConstraint("account", "provider_voice_id", name="voice_once_per_account"),)
+
+
+class KnowledgeBase(Offered):
+    provider_knowledge_base_id = models.CharField(_("provider's ID"), max_length=200)
+    opening = models.TextField(_("opening"), blank=True)
+    prompt = models.TextField(_("prompt"), blank=True)
+
+    class Meta(Offered.Meta):
+        verbose_name = _("knowledge base")
+        verbose_name_plural = _("knowledge bases")
+        constraints = (
+            models.UniqueConstraint("account", "provider_knowledge_base_id", name="knowledge_base_once_per_account"),
+        )
+
+
+class PersonaQuerySet(models.QuerySet["Persona"]):
+    def published(self) -> PersonaQuerySet:
+        """Personas that end users may talk with."""
+        return self.filter(status=Persona.Status.PUBLISHED)
+
+
+class Persona(models.Model):
+    """What staff publish: an avatar with its voice, knowledge base, language and limits."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", _("draft")
+        PUBLISHED = "published", _("published")
+
+    class Language(models.TextChoices):
+        SPANISH = "es", "Español"
+        ENGLISH = "en", "English"
+
+    class Quality(models.TextChoices):
+        HIGH = ProviderQuality.HIGH.value, _("high (720p)")
+        MEDIUM = ProviderQuality.MEDIUM.value, _("medium (480p)")
+        LOW = ProviderQuality.LOW.value, _("low (360p)")
+
+    slug = models.SlugField(_("address"), unique=True)
+    name = models.CharField(_("name"), max_length=80)
+    role = models.CharField(_("role"), max_length=80, blank=True)
+    summary = models.CharField(_("summary"), max_length=300, blank=True)
+    language = models.CharField(_("language"), max_length=5, choices=Language, default=Language.SPANISH)
+    avatar = models.ForeignKey(Avatar, models.PROTECT, verbose_name=_("avatar"))
+    voice = models.ForeignKey(
+        Voice, models.PROTECT, null=True, blank=True, verbose_name=_("voice"), help_text=_("Empty: the avatar's own.")
+    )
+    voice_rate = models.DecimalField(
+        _("voice rate"),
+        max_digits=3,
+        decimal_places=2,
+        default=Decimal(1),
+        # HeyGen's documented range.
+        validators=[MinValueValidator(Decimal("0.5")), MaxValueValidator(Decimal("1.5"))],
+    )
+    voice_emotion = models.CharField(_("voice emotion"), max_length=20, blank=True)
+    knowledge_base = models.ForeignKey(
+        KnowledgeBase, models.PROTECT, null=True, blank=True, verbose_name=_("knowledge base")
+    )
+    quality = models.CharField(_("quality"), max_length=10, choices=Quality, default=Quality.HIGH, blank=True)
+    greeting = models.TextField(_("greeting"), max_length=500, blank=True, help_text=_("Said when the picture stands."))
+    duration_limit = models.DurationField(_("longest session"), default=timedelta(minutes=20))
+    idle_timeout = models.DurationField(_("ends when idle for"), default=timedelta(minutes=3))
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.DRAFT, editable=False)
+    version = models.PositiveIntegerField(_("version"), default=0, editable=False)
+
+    objects = PersonaQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("persona")
+        verbose_name_plural = _("personas")
+        ordering = ("name",)
+        permissions = (("publish_persona", "Can publish a persona"),)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(duration_limit__gt=timedelta(0)) & Q(idle_timeout__gt=timedelta(0)),
+                name="persona_limits_above_zero",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="draft") | Q(version__gt=0), name="published_persona_has_version"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("sessions:room", args=[self.slug])
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the settings as they are now, for the session that is about to use them."""
+        return {
+            "avatar_id": self.avatar.provider_avatar_id,
+            "voice_id": self.voice.provider_voice_id if self.voice else "",
+            "voice_rate": float(self.voice_rate),
+            "voice_emotion": self.voice_emotion,
+            "knowledge_base_id": self.knowledge_base.provider_knowledge_base_id if self.knowledge_base else "",
+            "language": self.language,
+            "quality": self.quality,
+            "greeting": self.greeting,
+            "duration_limit_s": int(self.duration_limit.total_seconds()),
+            "idle_timeout_s": int(self.idle_timeout.total_seconds()),
+        }

@@ -1,0 +1,23 @@
+"""Settings from the environment.
+
+A variable may come from the environment, from `.env` beside `manage.py`, or, for a secret, from the file
+that `NAME_FILE` points at (as Docker and systemd hand secrets over).
+"""
+
+import os
+from pathlib import Path
+
+from environs import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+env.read_env(str(BASE_DIR / ".env"), recurse=False)
+
+
+def secret(name: str, default: str = "") -> str:
+    """Return a secret: `NAME`, else the stripped content of the file named by `NAME_FILE`, else the default."""
+    path = os.environ.get(f"{name}_FILE")
+    if name not in os.environ and path:
+        return Path(path).read_text(encoding="utf-8").strip()
+    return env.str(name, default)

@@ -1,0 +1,230 @@
+"""The contract every provider of avatars keeps: what it is asked, what it answers, how it fails.
+
+Nothing here knows Django or the database. Errors, each because somebody catches it:
+
+* ProviderError
+  - ProviderUnreachable   no usable answer; the call may or may not have taken effect
+  - ProviderRejected      an answer that says no, with the provider's own code
+    + CredentialRefused   the key is wrong, blocked, or not allowed to do this
+    + LimitReached        no free place, or too many calls: later may work
+    + NotReady            the session is not connected yet: soon may work
+    + SessionGone         the session is closed or unknown; for a stop, that is success
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class ProviderError(Exception):
+    """Something went wrong at the provider. The message never holds a key, a token or what people said."""
+
+
+class ProviderUnreachable(ProviderError):
+    """No usable answer came: the call may or may not have taken effect."""
+
+
+class ProviderRejected(ProviderError):
+    """The provider said no. `code` is its own code, `status` the HTTP status."""
+
+    def __init__(self, message: str, *, code: str = "", status: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class CredentialRefused(ProviderRejected):
+    """The key is wrong, blocked, or not allowed to do this."""
+
+
+class LimitReached(ProviderRejected):
+    """No free place, or too many calls."""
+
+
+class NotReady(ProviderRejected):
+    """The session is not connected yet."""
+
+
+class SessionGone(ProviderRejected):
+    """The session is closed or unknown."""
+
+
+class TaskKind(StrEnum):
+    """What the avatar does with a text: answer it, or read it aloud word for word."""
+
+    TALK = "talk"
+    REPEAT = "repeat"
+
+
+class Quality(StrEnum):
+    """The three picture sizes that providers offer."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a provider can do; pages and admin follow it and never ask for the provider's name."""
+
+    takes_text: bool
+    takes_voice: bool
+    languages: tuple[str, ...]
+    emotions: tuple[str, ...]
+    qualities: tuple[Quality, ...]
+    voice_rate: tuple[float, float]
+    longest_text: int
+    longest_idle: timedelta
+
+
+@dataclass(frozen=True)
+class SessionRequest:
+    """What a new session is to be. Empty strings and None are left out of the call."""
+
+    avatar_id: str
+    voice_id: str = ""
+    voice_rate: float | None = None
+    voice_emotion: str = ""
+    knowledge_base_id: str = ""
+    language: str = ""
+    quality: Quality | None = None
+    video_encoding: str = "H264"
+    idle_timeout: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class RoomAccess:
+    """Where the LiveKit room is, and the token that opens it for one person."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ProviderSession:
+    """The provider's answer to a new session. `credential` is good for this session's calls only."""
+
+    provider_session_id: str
+    room: RoomAccess | None
+    duration_limit: timedelta | None = None
+    is_paid: bool | None = None
+    credential: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """One row of the provider's own list of open sessions."""
+
+    provider_session_id: str
+    status: str
+    created_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The provider took it. `duration` is how long the speech lasts, where it says so."""
+
+    provider_task_id: str = ""
+    duration: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class RoomCommand:
+    """Not sent yet: only the room's own participant may publish it, so it goes to the browser."""
+
+    topic: str
+    payload: str = field(repr=False)
+
+
+Delivery = Delivered | RoomCommand
+
+
+@dataclass(frozen=True)
+class AvatarOffer:
+    """An avatar as the provider's catalogue lists it."""
+
+    provider_avatar_id: str
+    name: str
+    preview_url: str
+    default_voice_id: str
+    is_active: bool
+
+
+@dataclass(frozen=True)
+class VoiceOffer:
+    """A voice as the provider's catalogue lists it. `language` is a two-letter code, or empty for many."""
+
+    provider_voice_id: str
+    name: str
+    language: str
+    gender: str
+    preview_url: str
+    has_emotions: bool
+
+
+@dataclass(frozen=True)
+class KnowledgeBaseOffer:
+    """A knowledge base as the provider's catalogue lists it."""
+
+    provider_knowledge_base_id: str
+    name: str
+    opening: str
+    prompt: str
+
+
+class Provider(ABC):
+    """One account at one provider. Every method waits for the network and raises only ProviderError."""
+
+    capabilities: Capabilities
+
+    @abstractmethod
+    async def new_session(self, request: SessionRequest) -> ProviderSession:
+        """Open a session. Never repeated blindly: each success holds a place and costs money."""
+
+    @abstractmethod
+    async def start_session(self, session: ProviderSession) -> None:
+        """Bring the avatar into the room."""
+
+    @abstractmethod
+    async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
+        """Have the avatar answer a text or read it aloud. Raises NotReady before both are in the room."""
+
+    @abstractmethod
+    async def interrupt(self, provider_session_id: str) -> Delivery:
+        """Silence the avatar."""
+
+    @abstractmethod
+    async def keep_alive(self, provider_session_id: str) -> None:
+        """Start the provider's idle clock anew."""
+
+    @abstractmethod
+    async def stop_session(self, provider_session_id: str) -> None:
+        """End a session. Raises SessionGone when there is nothing left to end."""
+
+    @abstractmethod
+    async def list_sessions(self) -> list[OpenSession]:
+        """Return the sessions that the provider holds open for this account."""
+
+    @abstractmethod
+    async def list_avatars(self) -> list[AvatarOffer]:
+        """Return the avatars that can be used in a live session."""
+
+    @abstractmethod
+    async def list_voices(self) -> list[VoiceOffer]:
+        """Return the voices."""
+
+    @abstractmethod
+    async def list_knowledge_bases(self) -> list[KnowledgeBaseOffer]:
+        """Return the knowledge bases."""
+
+    @abstractmethod
+    async def download(self, url: str) -> bytes:
+        """Return a preview image that the catalogue names, at most 5 MB."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close the connections."""

@@ -1,0 +1,261 @@
+"""Conversations and their history. Rows are evidence: nothing here is ever deleted."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from avatars.models import Persona, ProviderAccount
+
+
+class Status(models.TextChoices):
+    """Where a session is in its life; `lifecycle` alone changes it."""
+
+    REQUESTED = "requested", _("requested")
+    CREATING = "creating", _("creating")
+    CONNECTING = "connecting", _("connecting")
+    LIVE = "live", _("live")
+    STOPPING = "stopping", _("stopping")
+    ENDED = "ended", _("ended")
+
+
+RUNNING = (Status.REQUESTED, Status.CREATING, Status.CONNECTING, Status.LIVE)
+"""Nobody has asked for the end yet."""
+
+
+class EndReason(models.TextChoices):
+    """Why a session ended: a closed list, in the same words for user, staff and auditor."""
+
+    USER_STOPPED = "user_stopped", _("You ended the conversation")
+    TAB_CLOSED = "tab_closed", _("The tab was closed")
+    IDLE = "idle", _("Closed after no activity")
+    DURATION_LIMIT = "duration_limit", _("Time is up")
+    STAFF_STOPPED = "staff_stopped", _("The team ended it")
+    TAKEN_OVER = "taken_over", _("You continued on another device")
+    QUOTA = "quota", _("You have used this month's time")
+    SPEND_CAP = "spend_cap", _("The service reached its spending limit")
+    NO_PICTURE = "no_picture", _("The picture did not arrive")
+    PROVIDER_ENDED = "provider_ended", _("The avatar service cut it off")
+    PROVIDER_REFUSED = "provider_refused", _("The avatar service did not accept it")
+    PROVIDER_UNREACHABLE = "provider_unreachable", _("The avatar service does not answer")
+    ORPHAN_FOUND = "orphan_found", _("It was left open and we closed it")
+
+
+class StreamingSessionQuerySet(models.QuerySet["StreamingSession"]):
+    def open(self) -> StreamingSessionQuerySet:
+        """Everything that is not over: it holds a place and may cost money."""
+        return self.exclude(status=Status.ENDED)
+
+    def due(self, when: datetime) -> StreamingSessionQuerySet:
+        """Sessions that somebody must look at by then, the longest waiting first."""
+        return self.filter(deadline_at__lte=when).order_by("deadline_at")
+
+    def of(self, user_id: int) -> StreamingSessionQuerySet:
+        """Sessions of one person."""
+        return self.filter(user_id=user_id)
+
+
+class StreamingSession(models.Model):
+    """One conversation between a person and an avatar. Kept for auditors, never deleted."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="streaming_sessions", verbose_name=_("user")
+    )
+    account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
+    persona = models.ForeignKey(Persona, models.PROTECT, verbose_name=_("persona"))
+    persona_version = models.PositiveIntegerField(_("persona version"))
+    # What was asked for, as it was then: a persona changes, a record does not.
+    persona_settings = models.JSONField(_("settings as they were"))
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.REQUESTED)
+    end_reason = models.CharField(_("end reason"), max_length=20, choices=EndReason, blank=True)
+    # For people: what the provider answered, without keys or speech.
+    end_detail = models.CharField(_("evidence"), max_length=300, blank=True)
+
+    provider_session_id = models.CharField(_("provider's ID"), max_length=200, null=True, blank=True)
+    provider_duration_limit = models.DurationField(_("provider's limit"), null=True, blank=True)
+    is_paid = models.BooleanField(_("paid at the provider"), null=True, blank=True)
+
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    live_at = models.DateTimeField(_("first picture"), null=True, blank=True)
+    ends_at = models.DateTimeField(_("limit"), help_text=_("When the duration limit is reached."))
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    # The last thing that counts as somebody being there; written when it happens, never by waiting.
+    active_at = models.DateTimeField(_("last activity"), default=timezone.now)
+    # Set when the last tab left, cleared when one comes back.
+    abandoned_at = models.DateTimeField(_("last tab left"), null=True, blank=True)
+    # The next moment somebody must look at this row: a warning or a limit while people talk,
+    # the retry while we stop. Stored, so one indexed query finds all that is due.
+    deadline_at = models.DateTimeField(_("next look"), null=True, blank=True)
+    stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
+
+    objects = StreamingSessionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+        ordering = ("-created_at",)
+        permissions = (
+            ("start_streamingsession", "Can talk with an avatar"),
+            ("stop_streamingsession", "Can stop anybody's session"),
+        )
+        indexes = (
+            # For due(): a handful of open rows in a long history.
+            models.Index("deadline_at", name="session_due", condition=~Q(status="ended")),
+            models.Index("user", "-created_at", name="session_of_user"),
+            models.Index("-created_at", name="session_newest"),
+        )
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(status="ended", deadline_at__isnull=True) | (~Q(status="ended") & Q(deadline_at__isnull=False)),
+                name="open_session_has_deadline",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=("stopping", "ended")) ^ Q(end_reason=""), name="session_that_stops_has_reason"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="ended") ^ Q(ended_at__isnull=True), name="ended_session_has_moment"
+            ),
+            models.UniqueConstraint("account", "provider_session_id", name="provider_session_once"),
+            # One conversation a person: the second device is offered the first one's place.
+            models.UniqueConstraint("user", condition=~Q(status="ended"), name="one_open_session_per_user"),
+        )
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def idle_timeout(self) -> timedelta:
+        """How long without activity until it ends."""
+        return timedelta(seconds=self.persona_settings["idle_timeout_s"])
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the picture stood, or None while it has not ended or never stood."""
+        return self.ended_at - self.live_at if self.ended_at and self.live_at else None
+
+
+class SessionTask(models.Model):
+    """One text sent to the avatar, exactly as it was sent, and what became of it."""
+
+    class Kind(models.TextChoices):
+        TALK = "talk", _("answers")
+        REPEAT = "repeat", _("reads aloud")
+
+    class Status(models.TextChoices):
+        SENDING = "sending", _("being sent")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("failed")
+
+    session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="tasks", verbose_name=_("session"))
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    text = models.TextField(_("text"))
+    # Empty: the portal itself, for the greeting.
+    sent_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("sent by")
+    )
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.SENDING)
+    provider_task_id = models.CharField(_("provider's ID"), max_length=200, blank=True)
+    failure = models.CharField(_("failure"), max_length=40, blank=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    latency = models.DurationField(_("latency"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("task")
+        verbose_name_plural = _("tasks")
+        ordering = ("created_at", "pk")
+        constraints = (
+            models.CheckConstraint(condition=~Q(text=""), name="task_has_text"),
+            models.CheckConstraint(condition=Q(status="failed") ^ Q(failure=""), name="failed_task_says_why"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class SessionEvent(models.Model):
+    """Anything that happened. Append-only: each row holds the hash of the one before it."""
+
+    class Source(models.TextChoices):
+        PORTAL = "portal", _("portal")
+        BROWSER = "browser", _("browser")
+        PROVIDER = "provider", _("provider")
+        LIVEKIT = "livekit", "LiveKit"
+
+    session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="events", verbose_name=_("session"))
+    number = models.PositiveIntegerField(_("number"))
+    source = models.CharField(_("source"), max_length=10, choices=Source)
+    kind = models.CharField(_("kind"), max_length=40)
+    data = models.JSONField(_("data"), default=dict)
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    previous_hash = models.CharField(max_length=64, editable=False)
+    hash = models.CharField(max_length=64, editable=False)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        ordering = ("session", "number")
+        constraints = (models.UniqueConstraint("session", "number", name="event_number_once_per_session"),)
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.kind}"
+
+
+class Utterance(models.Model):
+    """One line of the transcript."""
+
+    class Who(models.TextChoices):
+        AVATAR = "avatar", _("avatar")
+        USER = "user", _("user")
+
+    class By(models.TextChoices):
+        VOICE = "voice", _("by voice")
+        TEXT = "text", _("by text")
+
+    session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="utterances", verbose_name=_("session"))
+    who = models.CharField(_("who"), max_length=10, choices=Who)
+    by = models.CharField(_("how"), max_length=10, choices=By)
+    text = models.TextField(_("text"))
+    is_interrupted = models.BooleanField(_("interrupted"), default=False)
+    source = models.CharField(_("source"), max_length=10, choices=SessionEvent.Source)
+    provider_task_id = models.CharField(_("provider's task"), max_length=200, blank=True)
+    at = models.DateTimeField(_("at"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("utterance")
+        verbose_name_plural = _("utterances")
+        ordering = ("at", "pk")
+        constraints = (
+            # Several tabs may report the same line; it was said once.
+            models.UniqueConstraint(
+                "session",
+                "who",
+                "provider_task_id",
+                condition=~Q(provider_task_id=""),
+                name="line_once_per_task",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.who} {self.pk}"
+
+
+class ServerProcess(models.Model):
+    """A web process that holds tabs. It renews its lease; when it no longer does, its tabs are gone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    lease_ends_at = models.DateTimeField(db_index=True)
+
+
+class Tab(models.Model):
+    """One browser tab on a session, held by one web process."""
+
+    session = models.ForeignKey(StreamingSession, models.CASCADE, related_name="tabs")
+    process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="tabs")
+    channel = models.CharField(max_length=100, unique=True)
