@@ -158,6 +158,12 @@ class Persona(models.Model):
     knowledge_base = models.ForeignKey(
         KnowledgeBase, models.PROTECT, null=True, blank=True, verbose_name=_("knowledge base")
     )
+    # An avatar without knowledge answers with whatever the provider's model believes: that must be somebody's decision.
+    is_improvising = models.BooleanField(
+        _("answers without a knowledge base"),
+        default=False,
+        help_text=_("Needed to publish a persona that has none: it then says what the provider's model believes."),
+    )
     quality = models.CharField(_("quality"), max_length=10, choices=Quality, default=Quality.HIGH, blank=True)
     greeting = models.TextField(_("greeting"), max_length=500, blank=True, help_text=_("Said when the picture stands."))
     duration_limit = models.DurationField(_("longest session"), default=timedelta(minutes=20))

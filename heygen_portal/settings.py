@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.env import BASE_DIR, env, secret
 
-VAR = env.path("VAR_DIR", str(BASE_DIR / "var"))
+VAR = env.path("VAR_DIR", BASE_DIR / "var")
 
 DEBUG = env.bool("DEBUG", False)
 # Without a key of its own a checkout may be looked at, but not served to others: see checks.py.
