@@ -108,8 +108,8 @@ class StreamingSession(models.Model):
         indexes = (
             # For due(): a handful of open rows in a long history.
             models.Index("deadline_at", name="session_due", condition=~Q(status="ended")),
-            models.Index("user", "-created_at", name="session_of_user"),
-            models.Index("-created_at", name="session_newest"),
+            models.Index(fields=("user", "-created_at"), name="session_of_user"),
+            models.Index(fields=("-created_at",), name="session_newest"),
         )
         constraints = (
             models.CheckConstraint(
