@@ -1,0 +1,54 @@
+"""Providers of avatars. Everything outside asks `for_account` and knows only the contract in `base`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+from weakref import WeakKeyDictionary
+
+from heygen_portal.providers.base import Capabilities, Provider
+from heygen_portal.providers.heygen import HeyGen
+
+
+class Account(Protocol):
+    """What a provider needs to know of an account."""
+
+    kind: str
+    base_url: str
+    api_key: str
+    key_header: str
+
+
+KINDS: dict[str, type[HeyGen]] = {"heygen": HeyGen}
+
+# Connections belong to the event loop that opened them; keyed by all that they depend on,
+# so an account whose key has changed gets new ones.
+Key = tuple[str, str, str, str]
+_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, Provider]] = WeakKeyDictionary()
+
+
+def capabilities_of(kind: str) -> Capabilities:
+    """What a kind of provider can do; needs no account and no network."""
+    return KINDS[kind].capabilities
+
+
+def for_account(account: Account) -> Provider:
+    """Return the account's provider with its connections kept warm. Only inside a running event loop."""
+    key = (account.kind, account.base_url, account.api_key, account.key_header)
+    providers = _open.setdefault(asyncio.get_running_loop(), {})
+    if key not in providers:
+        is_bearer = account.key_header == "bearer"
+        providers[key] = KINDS[account.kind](account.base_url, account.api_key, is_bearer=is_bearer)
+    return providers[key]
+
+
+@asynccontextmanager
+async def closing_providers() -> AsyncIterator[None]:
+    """Close what `for_account` opened in this event loop, for a loop that ends with its job."""
+    try:
+        yield
+    finally:
+        providers = _open.pop(asyncio.get_running_loop(), {})
+        await asyncio.gather(*(provider.aclose() for provider in providers.values()))

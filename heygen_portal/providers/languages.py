@@ -1,0 +1,54 @@
+"""The language of a voice as a code. Catalogues name it in English words, or as a locale."""
+
+from __future__ import annotations
+
+import re
+
+CODES = {
+    "arabic": "ar",
+    "bulgarian": "bg",
+    "catalan": "ca",
+    "chinese": "zh",
+    "croatian": "hr",
+    "czech": "cs",
+    "danish": "da",
+    "dutch": "nl",
+    "english": "en",
+    "finnish": "fi",
+    "french": "fr",
+    "german": "de",
+    "greek": "el",
+    "hebrew": "he",
+    "hindi": "hi",
+    "hungarian": "hu",
+    "indonesian": "id",
+    "italian": "it",
+    "japanese": "ja",
+    "korean": "ko",
+    "malay": "ms",
+    "norwegian": "no",
+    "polish": "pl",
+    "portuguese": "pt",
+    "romanian": "ro",
+    "russian": "ru",
+    "slovak": "sk",
+    "spanish": "es",
+    "swedish": "sv",
+    "tamil": "ta",
+    "thai": "th",
+    "turkish": "tr",
+    "ukrainian": "uk",
+    "vietnamese": "vi",
+}
+SEVERAL = ("", "multilingual", "multi", "unknown")
+
+
+def language_code(name: str) -> str:
+    """Return the two-letter code, "" for a voice of several languages, the name itself for one we do not know."""
+    name = name.strip().lower()
+    if name in SEVERAL:
+        return ""
+    if re.match(r"[a-z]{2}([-_]|$)", name):
+        return name[:2]
+    word = re.split(r"[\s(,]", name, maxsplit=1)[0]
+    return CODES.get(word, name[:20])
