@@ -56,10 +56,6 @@ class StreamingSessionQuerySet(models.QuerySet["StreamingSession"]):
         """Sessions that somebody must look at by then, the longest waiting first."""
         return self.filter(deadline_at__lte=when).order_by("deadline_at")
 
-    def of(self, user_id: int) -> StreamingSessionQuerySet:
-        """Sessions of one person."""
-        return self.filter(user_id=user_id)
-
 
 class StreamingSession(models.Model):
     """One conversation between a person and an avatar. Kept for auditors, never deleted."""
@@ -113,7 +109,8 @@ class StreamingSession(models.Model):
         )
         constraints = (
             models.CheckConstraint(
-                condition=Q(status="ended", deadline_at__isnull=True) | (~Q(status="ended") & Q(deadline_at__isnull=False)),
+                condition=Q(status="ended", deadline_at__isnull=True)
+                | (~Q(status="ended") & Q(deadline_at__isnull=False)),
                 name="open_session_has_deadline",
             ),
             models.CheckConstraint(
@@ -123,8 +120,12 @@ class StreamingSession(models.Model):
                 condition=Q(status="ended") ^ Q(ended_at__isnull=True), name="ended_session_has_moment"
             ),
             models.UniqueConstraint("account", "provider_session_id", name="provider_session_once"),
-            # One conversation a person: the second device is offered the first one's place.
-            models.UniqueConstraint("user", condition=~Q(status="ended"), name="one_open_session_per_user"),
+            # One conversation a person at a time.
+            models.UniqueConstraint(
+                "user",
+                condition=Q(status__in=("requested", "creating", "connecting", "live")),
+                name="one_running_session_per_user",
+            ),
         )
 
     def __str__(self) -> str:

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class HeygenPortalConfig(AppConfig):
+    name = "heygen_portal"
+
+    def ready(self) -> None:
+        # Jobs are sent from the web process too, and must find the broker.
+        from heygen_portal import celery  # noqa: F401

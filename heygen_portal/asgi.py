@@ -1,0 +1,25 @@
+"""HTTP and WebSocket, one door each. `daphne heygen_portal.asgi:application`."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
+http = get_asgi_application()  # sets Django up; models can be imported from here on
+
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from sessions.consumers import SessionConsumer  # noqa: E402
+
+websocket = URLRouter([path("ws/personas/<slug:persona>/", SessionConsumer.as_asgi())])
+
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        # A page of another origin may not open a socket with this person's cookies.
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(websocket)),
+    }
+)

@@ -1,0 +1,15 @@
+"""The worker and its clock. `celery -A heygen_portal worker`, `celery -A heygen_portal beat`."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
+
+app = Celery("heygen_portal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.conf.beat_schedule = {
+    "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 1.0},
+    "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
+}

@@ -1,0 +1,272 @@
+"""One browser tab: parse, hand to a service, relay what comes back. docs/websocket-protocol.md has the messages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar, NoReturn
+from uuid import UUID
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.utils import timezone, translation
+from redis.exceptions import RedisError
+
+from avatars.models import Persona
+from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
+from heygen_portal.threads import in_thread
+from sessions import errors, events, history, lease, presence, reports, services, stopping
+from sessions.models import EndReason, StreamingSession
+
+logger = logging.getLogger(__name__)
+
+LARGEST_MESSAGE = 64 * 1024
+"""Bytes."""
+MOST_WAITING = 64
+"""Messages of one tab that may be under way at once."""
+LONGEST_REF = 64
+
+_detached: set[asyncio.Task[None]] = set()
+"""Work that goes on when its tab has gone: an answer of the provider is never left unread."""
+
+
+class SessionConsumer(AsyncWebsocketConsumer):
+    """One browser tab on one persona's page."""
+
+    async def __call__(self, *args: Any) -> None:
+        self.session_id: UUID | None = None
+        self.is_open = False
+        self.waiting = 0
+        # One text after the other, one report after the other: each in the order the page sent them.
+        self.task_turn, self.report_turn = asyncio.Lock(), asyncio.Lock()
+        try:
+            await super().__call__(*args)
+        except RedisError:
+            if self.is_open:
+                raise  # the page opens another socket and joins again
+            logger.exception("a tab could not be let in")
+            await _explain(*args)
+
+    async def connect(self) -> None:
+        self.user = self.scope["user"]
+        self.language = _language(self.scope)
+        self.persona_slug = self.scope["url_route"]["kwargs"]["persona"]
+        if not self.user.is_authenticated:
+            await self.close(code=4401)
+            return
+        if not await in_thread(_may_enter)(self.user, self.persona_slug):
+            await self.close(code=4404)
+            return
+        await lease.hold()
+        await self.accept()
+        self.is_open = True
+
+    async def disconnect(self, code: int) -> None:
+        self.is_open = False
+        if self.session_id:
+            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
+            await in_thread(presence.leave)(self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
+            await self.send_error(errors.TooLarge())
+            await self.close(code=1009)
+            return
+        try:
+            content = _parse(text_data)
+            handler = self.HANDLERS[content["type"]]
+        except (errors.BadMessage, KeyError, TypeError):
+            await self.send_error(errors.BadMessage())
+            return
+        if self.waiting >= MOST_WAITING:
+            await self.send_error(errors.TooManyTasks(), content)
+            return
+        self.waiting += 1
+        # Not awaited: while a provider thinks, this tab is still told what happens.
+        task = asyncio.create_task(self.handle(handler(self, content), content))
+        _detached.add(task)
+        task.add_done_callback(_detached.discard)
+
+    async def handle(self, work: Coroutine[Any, Any, None], content: dict[str, Any]) -> None:
+        """Do one message's work; every refusal leaves by this door."""
+        try:
+            await work
+        except errors.SessionError as exc:
+            await self.send_error(exc, content)
+        except Exception:
+            # Whatever it was, the session has a deadline on its row and the worker looks after it.
+            logger.exception("session %s: %s failed", self.session_id, content["type"])
+            await self.send_error(errors.Internal(), content)
+        finally:
+            self.waiting -= 1
+
+    # What the page says
+
+    async def on_start(self, content: dict[str, Any]) -> None:
+        if self.session_id and await in_thread(history.is_running)(self.session_id):
+            raise errors.AlreadyStarted
+        tab = services.TabAddress(lease.PROCESS_ID, self.channel_name)
+        session = await services.open_session(self.user.pk, self.persona_slug, tab)
+        # The provider is asked at once; joining the group takes less time than its answer.
+        bringing_up = asyncio.create_task(services.bring_up(session, self.give_room))
+        await self.follow(session)
+        await bringing_up
+
+    async def on_join(self, content: dict[str, Any]) -> None:
+        session = await in_thread(history.find_own)(self.user.pk, _uuid(content.get("session_id")))
+        if not session:
+            raise errors.NotFound
+        await in_thread(presence.enter)(session, lease.PROCESS_ID, self.channel_name)
+        await self.follow(session)
+        for line in await in_thread(history.transcript)(session.pk):
+            await self.relay(events.Said.of(line))
+
+    async def follow(self, session: StreamingSession) -> None:
+        """Hear of everything that happens to this session from now on, and tell where it is."""
+        if self.session_id and self.session_id != session.pk:
+            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
+        self.session_id = session.pk
+        await self.channel_layer.group_add(events.group_name(session.pk), self.channel_name)
+        await in_thread(session.refresh_from_db)()
+        await self.relay(events.StatusChanged.of(session))
+        if not self.is_open:  # the tab left while we were at it; its leaving is not to be lost
+            await in_thread(presence.leave)(self.channel_name)
+
+    async def on_task(self, content: dict[str, Any]) -> None:
+        text, ref, kind = content.get("text"), content.get("ref", ""), content.get("kind")
+        if not isinstance(text, str) or not isinstance(ref, str) or len(ref) > LONGEST_REF:
+            raise errors.BadMessage
+        if kind not in tuple(TaskKind):
+            raise errors.BadMessage
+        session_id = self.current()
+        async with self.task_turn:
+            await services.send_task(
+                session_id,
+                text=text,
+                kind=TaskKind(kind),
+                user_id=self.user.pk,
+                ref=ref,
+                give_command=self.give_command,
+            )
+
+    async def on_interrupt(self, content: dict[str, Any]) -> None:
+        if command := await services.interrupt(self.current()):
+            await self.give_command(command)
+
+    async def on_stay(self, content: dict[str, Any]) -> None:
+        await services.stay(self.current())
+
+    async def on_stop(self, content: dict[str, Any]) -> None:
+        await stopping.stop_by_id(self.current(), EndReason.USER_STOPPED)
+
+    async def on_report(self, content: dict[str, Any]) -> None:
+        session_id = self.current()
+        async with self.report_turn:
+            await reports.take(session_id, content)
+
+    # A closed table rather than getattr(): a browser cannot name a method of ours.
+    HANDLERS: ClassVar[dict[str, Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]]] = {
+        "session.start": on_start,
+        "session.join": on_join,
+        "session.stay": on_stay,
+        "session.stop": on_stop,
+        "task.send": on_task,
+        "task.interrupt": on_interrupt,
+        "event.report": on_report,
+    }
+
+    def current(self) -> UUID:
+        """Return this tab's session. Raises NoSession."""
+        if self.session_id is None:
+            raise errors.NoSession
+        return self.session_id
+
+    # What the page is told
+
+    async def session_event(self, message: dict[str, Any]) -> None:
+        """Relay what the session's group hears, with words in this tab's language."""
+        event = message["event"]
+        if event["type"] == events.StatusChanged.type:
+            event |= {"now": timezone.now().isoformat(), "words": self.words(_reason_words, event["reason"])}
+        elif event["type"] == events.TaskSent.type and event["code"]:
+            event |= {"words": self.words(_failure_words, event["code"])}
+        await self.tell(event)
+
+    async def relay(self, event: events.Event) -> None:
+        await self.session_event(event.envelope())
+
+    async def give_room(self, room: RoomAccess) -> None:
+        await self.tell({"type": "session.room", "url": room.url, "token": room.token})
+
+    async def give_command(self, command: RoomCommand) -> None:
+        await self.tell({"type": "room.publish", "topic": command.topic, "payload": command.payload})
+
+    async def send_error(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
+        message = {"type": "error", "code": error.code, "words": self.words(str, error)}
+        if content and isinstance(content.get("ref"), str):
+            message["ref"] = content["ref"][:LONGEST_REF]
+        await self.tell(message)
+
+    def words(self, say: Callable[[Any], str], thing: Any) -> str:
+        """Say something in this tab's language."""
+        with translation.override(self.language):
+            return say(thing)
+
+    async def tell(self, message: dict[str, Any]) -> None:
+        """Send to the page, if it is still there."""
+        if self.is_open:
+            await self.send(text_data=json.dumps(message))
+
+
+async def _explain(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Tell a page that we cannot serve it now; a refused handshake could not say why."""
+    with translation.override(_language(scope)):
+        message = {"type": "error", "code": errors.Unwell.code, "words": str(errors.Unwell.words)}
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": json.dumps(message)})
+    await send({"type": "websocket.close", "code": 1013})
+
+
+def _may_enter(user: Any, persona_slug: str) -> bool:
+    """Whether this person may talk with this persona. Warms what Start will need: the key and the connection pool."""
+    personas = Persona.objects.published().select_related("avatar__account")
+    persona = personas.filter(slug=persona_slug).first()
+    return persona is not None and user.has_perm("avatar_sessions.start_streamingsession")
+
+
+def _language(scope: dict[str, Any]) -> str:
+    asked = scope["query_string"].decode("ascii", "replace").removeprefix("lang=")
+    return asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+
+
+def _reason_words(code: str) -> str:
+    return str(EndReason(code).label) if code else ""
+
+
+def _failure_words(code: str) -> str:
+    return str({error.code: error.words for error in errors.FAILURES}[code])
+
+
+def _uuid(value: Any) -> UUID:
+    try:
+        return UUID(value)
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise errors.NotFound from exc
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise errors.BadMessage  # NaN and Infinity are not JSON, and no database takes them
+
+
+def _parse(text: str | None) -> dict[str, Any]:
+    """Return the message. Raises BadMessage for anything that is not a JSON object a database can hold."""
+    try:
+        content = json.loads(text or "", parse_constant=_refuse_constant)
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but not text
+    except (ValueError, RecursionError) as exc:
+        raise errors.BadMessage from exc
+    if not isinstance(content, dict) or "\\u0000" in (text or ""):
+        raise errors.BadMessage
+    return content

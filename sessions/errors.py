@@ -1,0 +1,101 @@
+"""Refusals that we can explain to the person in the browser.
+
+`code` is for programs and never changes; `words` are for people, in the language that is active when they are read.
+docs/websocket-protocol.md lists the codes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class SessionError(Exception):
+    """A refusal. Nothing changed."""
+
+    code: ClassVar[str]
+    words: ClassVar[str | Promise]
+
+    def __str__(self) -> str:
+        return str(self.words)
+
+
+class BadMessage(SessionError):
+    code = "bad_message"
+    words = _("This message was not understood.")
+
+
+class TooLarge(SessionError):
+    code = "too_large"
+    words = _("This message is too large.")
+
+
+class NoSession(SessionError):
+    code = "no_session"
+    words = _("The session has not been created yet.")
+
+
+class AlreadyStarted(SessionError):
+    code = "already_started"
+    words = _("The conversation has already started.")
+
+
+class SessionRunning(SessionError):
+    code = "session_running"
+    words = _("You already have a conversation open elsewhere.")
+
+
+class NotFound(SessionError):
+    code = "not_found"
+    words = _("There is no such conversation.")
+
+
+class NotLive(SessionError):
+    code = "not_live"
+    words = _("The avatar is not in the room.")
+
+
+class TextEmpty(SessionError):
+    code = "text_empty"
+    words = _("Write something first.")
+
+
+class TextTooLong(SessionError):
+    code = "text_too_long"
+    words = _("The text is longer than 2,000 characters.")
+
+
+class TooManyTasks(SessionError):
+    code = "too_many_tasks"
+    words = _("Too many messages at once. Wait for the avatar to take them.")
+
+
+class ProviderLimit(SessionError):
+    code = "provider_limit"
+    words = _("All places are taken right now. Try again in a moment.")
+
+
+class ProviderRefused(SessionError):
+    code = "provider_refused"
+    words = _("The avatar service did not accept it.")
+
+
+class ProviderSilent(SessionError):
+    code = "provider_unreachable"
+    words = _("The avatar service does not answer.")
+
+
+class Unwell(SessionError):
+    code = "unwell"
+    words = _("The portal cannot serve you right now. This page keeps trying.")
+
+
+class Internal(SessionError):
+    code = "internal"
+    words = _("Something went wrong on our side. Try again.")
+
+
+FAILURES: tuple[type[SessionError], ...] = (ProviderLimit, ProviderRefused, ProviderSilent)
+"""Why a task that was stored did not reach the avatar."""

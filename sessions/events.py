@@ -1,0 +1,174 @@
+"""What is recorded, and who is told.
+
+A record is a `SessionEvent` row, chained to the one before it. An `Event` is what browsers hear, once the
+change that it reports is committed; docs/websocket-protocol.md lists them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import transaction
+from django.utils import timezone
+
+from sessions.models import SessionEvent, StreamingSession, Utterance
+
+Source = SessionEvent.Source
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something told to every tab of a session."""
+
+    type: ClassVar[str]
+
+    def envelope(self) -> dict[str, Any]:
+        """Return the channel-layer message that carries this event to the consumers."""
+        return {"type": "session.event", "event": {"type": self.type, **asdict(self)}}
+
+
+@dataclass(frozen=True)
+class StatusChanged(Event):
+    """The session moved, or a tab asked where it is. Moments are ISO 8601."""
+
+    type: ClassVar[str] = "session.status"
+    session_id: str
+    status: str
+    reason: str
+    created_at: str
+    ends_at: str
+    ended_at: str | None
+
+    @classmethod
+    def of(cls, session: StreamingSession) -> StatusChanged:
+        return cls(
+            session_id=str(session.pk),
+            status=session.status,
+            reason=session.end_reason,
+            created_at=session.created_at.isoformat(),
+            ends_at=session.ends_at.isoformat(),
+            ended_at=session.ended_at.isoformat() if session.ended_at else None,
+        )
+
+
+@dataclass(frozen=True)
+class TaskSent(Event):
+    """A task was taken by the provider, or has failed for good."""
+
+    type: ClassVar[str] = "task.sent"
+    ref: str
+    kind: str
+    text: str
+    status: str
+    provider_task_id: str
+    code: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Said(Event):
+    """One line of the transcript is stored."""
+
+    type: ClassVar[str] = "utterance"
+    utterance_id: int
+    who: str
+    by: str
+    text: str
+    at: str
+    is_interrupted: bool
+    provider_task_id: str
+
+    @classmethod
+    def of(cls, line: Utterance) -> Said:
+        return cls(
+            utterance_id=line.pk,
+            who=line.who,
+            by=line.by,
+            text=line.text,
+            at=line.at.isoformat(),
+            is_interrupted=line.is_interrupted,
+            provider_task_id=line.provider_task_id,
+        )
+
+
+@dataclass(frozen=True)
+class Ending(Event):
+    """A limit is near."""
+
+    type: ClassVar[str] = "session.ending"
+    why: str
+    at: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Staying(Event):
+    """Somebody answered the warning."""
+
+    type: ClassVar[str] = "session.staying"
+
+
+def group_name(session_id: UUID) -> str:
+    """Return the name of the channel-layer group that all tabs of a session are in."""
+    return f"session.{session_id.hex}"
+
+
+def publish(session_id: UUID, event: Event) -> None:
+    """Tell every browser on the session, once the change it reports is committed."""
+    layer = get_channel_layer()
+    send = async_to_sync(layer.group_send)
+    # Robust: a browser that hears nothing reads the state when it joins again; the change stands.
+    transaction.on_commit(lambda: send(group_name(session_id), event.envelope()), robust=True)
+
+
+def record(
+    session_id: UUID,
+    kind: str,
+    *,
+    source: Source = Source.PORTAL,
+    data: Mapping[str, Any] | None = None,
+    at: datetime | None = None,
+) -> SessionEvent:
+    """Append one event to the session's record, chained to the one before it.
+
+    Callers that hold the session's row locked pay nothing more; others wait their turn here.
+    """
+    with transaction.atomic():
+        # Two appends at once would both follow the same row.
+        StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
+        last = SessionEvent.objects.filter(session_id=session_id).order_by("-number").first()
+        event = SessionEvent(
+            session_id=session_id,
+            number=last.number + 1 if last else 1,
+            source=source,
+            kind=kind,
+            data=dict(data or {}),
+            at=at or timezone.now(),
+            previous_hash=last.hash if last else "",
+        )
+        event.hash = digest(event)
+        event.save(force_insert=True)
+    return event
+
+
+def digest(event: SessionEvent) -> str:
+    """Return the SHA-256 over everything the row says, the row before it included (hexadecimal)."""
+    said = [
+        event.previous_hash,
+        str(event.session_id),
+        event.number,
+        str(event.source),
+        event.kind,
+        event.data,
+        event.at.isoformat(),
+    ]
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,36 @@
+"""This web process's lease on the tabs that it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+
+from django.db import DatabaseError
+
+from heygen_portal.threads import in_thread
+from sessions import presence
+
+logger = logging.getLogger(__name__)
+
+PROCESS_ID = uuid.uuid4()
+_renewing: asyncio.Task[None] | None = None
+
+
+async def hold() -> uuid.UUID:
+    """Return this process's ID, with a lease that is renewed for as long as the event loop runs."""
+    global _renewing
+    if _renewing is None or _renewing.done() or _renewing.get_loop() is not asyncio.get_running_loop():
+        await in_thread(presence.renew)(PROCESS_ID)
+        _renewing = asyncio.create_task(_renew_for_ever(), name="lease")
+    return PROCESS_ID
+
+
+async def _renew_for_ever() -> None:
+    while True:
+        await asyncio.sleep(presence.RENEWAL.total_seconds())
+        try:
+            await in_thread(presence.renew)(PROCESS_ID)
+        except DatabaseError:
+            # The tabs are still here; the next renewal may come through before the lease runs out.
+            logger.exception("the lease could not be renewed")

@@ -1,0 +1,186 @@
+"""What is allowed, and what is due: places, texts, activity, deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from avatars.models import Persona, ProviderAccount
+from sessions import errors, events, lifecycle
+from sessions.models import RUNNING, EndReason, SessionTask, Status, StreamingSession, Utterance
+
+LONGEST_TEXT = 2000
+"""Characters in one task."""
+BATCH = 500
+"""Rows that one look takes."""
+CLAIM = timedelta(seconds=60)
+"""How long a stop that one worker has taken is left alone by the others."""
+LONGEST_RETRY = timedelta(seconds=60)
+
+
+def open_session(user_id: int, persona_slug: str) -> StreamingSession:
+    """Take a place and store the session, before anybody outside is called.
+
+    Raises NotFound for a persona that is not published, ProviderLimit when no place is free, SessionRunning when
+    the person has one already.
+    """
+    personas = Persona.objects.published().select_related("avatar__account", "voice", "knowledge_base")
+    persona = personas.filter(slug=persona_slug).first()
+    if persona is None:
+        raise errors.NotFound
+    account = persona.avatar.account
+    try:
+        with transaction.atomic():
+            ProviderAccount.objects.select_for_update().only("pk").get(pk=account.pk)  # one place, one taker
+            if StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING).exists():
+                raise errors.SessionRunning
+            if StreamingSession.objects.open().filter(account=account).count() >= account.concurrency_limit:
+                raise errors.ProviderLimit
+            return lifecycle.request(persona, user_id)
+    except IntegrityError as exc:
+        raise errors.SessionRunning from exc
+
+
+def accept_task(session_id: UUID, *, text: str, kind: SessionTask.Kind, user_id: int) -> SessionTask:
+    """Store a text before it is sent; it counts as activity.
+
+    Raises TextEmpty, TextTooLong, NotLive.
+    """
+    if not text.strip():
+        raise errors.TextEmpty
+    if len(text) > LONGEST_TEXT:
+        raise errors.TextTooLong
+    with transaction.atomic():
+        session = _touch(session_id)
+        task = SessionTask.objects.create(session=session, kind=kind, text=text, sent_by_id=user_id)
+        Utterance.objects.create(
+            session=session,
+            who=Utterance.Who.USER,
+            by=Utterance.By.TEXT,
+            text=text,
+            source=events.Source.PORTAL,
+            at=task.created_at,
+        )
+    task.session = session
+    return task
+
+
+def stay(session_id: UUID) -> StreamingSession:
+    """Somebody is there: the idle limit starts anew. Raises NotLive."""
+    with transaction.atomic():
+        session = _touch(session_id)
+        events.record(session_id, "stayed")
+        events.publish(session_id, events.Staying())
+    return session
+
+
+def note_activity(session_id: UUID) -> None:
+    """The microphone heard somebody. Nothing is refused: a report may come late."""
+    with suppress(errors.NotLive):
+        touch(session_id)
+
+
+def touch(session_id: UUID) -> StreamingSession:
+    """Move the idle limit of a live session; return the session. Raises NotLive."""
+    with transaction.atomic():
+        return _touch(session_id)
+
+
+def _touch(session_id: UUID) -> StreamingSession:
+    rows = StreamingSession.objects.select_for_update(of=("self",)).select_related("account")
+    session = rows.filter(pk=session_id, status=Status.LIVE).first()
+    if session is None:
+        raise errors.NotLive
+    session.active_at = timezone.now()
+    session.deadline_at = lifecycle.next_look(session, session.ends_at)
+    session.save(update_fields=["active_at", "deadline_at"])
+    return session
+
+
+@dataclass(frozen=True)
+class Due:
+    """A session whose moment has come. `reason` is None for one that is stopping already and must be tried again."""
+
+    session: StreamingSession
+    reason: EndReason | None
+
+
+def take_due(now: datetime) -> list[Due]:
+    """Take the sessions that must be stopped now, give the others their warning and their next look.
+
+    Two workers never take the same row: each is claimed until `CLAIM` has passed.
+    """
+    with transaction.atomic():
+        rows = StreamingSession.objects.select_related("account").select_for_update(skip_locked=True, of=("self",))
+        taken = [_judge(session, now) for session in rows.due(now)[:BATCH]]
+    return [due for due in taken if due is not None]
+
+
+def _judge(session: StreamingSession, now: datetime) -> Due | None:
+    if session.status == Status.STOPPING:
+        StreamingSession.objects.filter(pk=session.pk).update(deadline_at=now + CLAIM)
+        return Due(session, None)
+    if reason := due_reason(session, now):
+        return Due(session, reason) if lifecycle.begin_stop(session, reason) else None
+    _warn(session, now)
+    session.deadline_at = lifecycle.next_look(session, session.ends_at)
+    session.save(update_fields=["deadline_at"])
+    return None
+
+
+def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
+    """Return why a session must end now, or None when it may go on."""
+    if session.abandoned_at and session.abandoned_at + lifecycle.TAB_GRACE <= now:
+        return EndReason.TAB_CLOSED
+    if session.ends_at <= now:
+        return EndReason.DURATION_LIMIT
+    if session.status in (Status.REQUESTED, Status.CREATING):
+        return EndReason.PROVIDER_UNREACHABLE if session.created_at + lifecycle.CREATION_LIMIT <= now else None
+    if session.status == Status.CONNECTING:
+        return EndReason.NO_PICTURE if session.created_at + lifecycle.PICTURE_LIMIT <= now else None
+    return EndReason.IDLE if session.active_at + session.idle_timeout <= now else None
+
+
+def _warn(session: StreamingSession, now: datetime) -> None:
+    """Tell the tabs of the nearer limit, if it is near."""
+    if session.status != Status.LIVE:
+        return
+    limits = ((session.ends_at, EndReason.DURATION_LIMIT), (session.active_at + session.idle_timeout, EndReason.IDLE))
+    at, why = min(limits)
+    if at - now <= max(lifecycle.WARNINGS):
+        seconds = round((at - now).total_seconds())
+        events.publish(session.pk, events.Ending(why=why.value, at=at.isoformat(), seconds=seconds))
+
+
+def retry_stop(session: StreamingSession, jitter: float) -> None:
+    """The provider did not confirm: look again later, each time a little later. `jitter` is between 0 and 1."""
+    attempts = session.stop_attempts + 1
+    wait = min(timedelta(seconds=2**attempts), LONGEST_RETRY) * (0.5 + jitter / 2)
+    rows = StreamingSession.objects.filter(pk=session.pk, status=Status.STOPPING)
+    rows.update(stop_attempts=attempts, deadline_at=timezone.now() + wait)
+
+
+def owned(account: ProviderAccount, provider_session_ids: Iterable[str]) -> set[str]:
+    """Return which of the provider's sessions this portal knows."""
+    rows = StreamingSession.objects.filter(account=account, provider_session_id__in=list(provider_session_ids))
+    return {str(value) for value in rows.values_list("provider_session_id", flat=True)}
+
+
+def waiting_for_answer(account: ProviderAccount) -> bool:
+    """Whether a `new` of this account is under way, whose answer may be any session we do not know yet."""
+    waiting = StreamingSession.objects.filter(
+        account=account, status__in=(Status.REQUESTED, Status.CREATING), deadline_at__gt=timezone.now()
+    )
+    return waiting.exists()
+
+
+def running_at_provider(account: ProviderAccount) -> list[StreamingSession]:
+    """Return the sessions of an account that should stand in the provider's list."""
+    rows = StreamingSession.objects.select_related("account")
+    return list(rows.filter(account=account, status__in=RUNNING, provider_session_id__isnull=False))

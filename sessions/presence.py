@@ -1,0 +1,71 @@
+"""Who is looking: tabs, and the web processes that hold them.
+
+A web process renews one lease for all its tabs, so a session in which nobody does anything writes nothing. A process
+that dies renews no more, and its tabs count as closed when the lease runs out.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from sessions import events, lifecycle
+from sessions.models import RUNNING, ServerProcess, StreamingSession, Tab
+
+LEASE = timedelta(seconds=20)
+RENEWAL = timedelta(seconds=5)
+
+
+def renew(process_id: UUID) -> None:
+    """Say that this web process is alive. One write, however many tabs it holds."""
+    ServerProcess.objects.update_or_create(pk=process_id, defaults={"lease_ends_at": timezone.now() + LEASE})
+
+
+def enter(session: StreamingSession, process_id: UUID, channel: str) -> None:
+    """A tab is on the session."""
+    with transaction.atomic():
+        session = StreamingSession.objects.select_for_update().get(pk=session.pk)
+        Tab.objects.update_or_create(channel=channel, defaults={"session": session, "process_id": process_id})
+        if session.abandoned_at and session.status in RUNNING:
+            session.abandoned_at = None
+            session.deadline_at = lifecycle.next_look(session, session.ends_at)
+            session.save(update_fields=["abandoned_at", "deadline_at"])
+            events.record(session.pk, "tab_returned")
+
+
+def leave(channel: str) -> None:
+    """A tab is gone. With the last one the session gets its grace. Safe to repeat."""
+    with transaction.atomic():
+        tab = Tab.objects.filter(channel=channel).first()
+        if tab:
+            tab.delete()
+            _mark_abandoned({tab.session_id})
+
+
+def expire(now: datetime) -> None:
+    """Count the tabs of web processes whose lease ran out as closed."""
+    dead = ServerProcess.objects.filter(lease_ends_at__lt=now)
+    if not dead.exists():
+        return
+    with transaction.atomic():
+        left = set(Tab.objects.filter(process__in=dead).values_list("session_id", flat=True))
+        dead.delete()
+        _mark_abandoned(left)
+
+
+def _mark_abandoned(session_ids: set[UUID]) -> None:
+    now = timezone.now()
+    tabs = Tab.objects.filter(session=OuterRef("pk"))
+    rows = StreamingSession.objects.select_for_update().filter(
+        ~Exists(tabs), pk__in=session_ids, abandoned_at=None, status__in=RUNNING
+    )
+    for session in rows:
+        session.abandoned_at = now
+        assert session.deadline_at is not None  # held by a constraint while the session is open
+        session.deadline_at = min(session.deadline_at, now + lifecycle.TAB_GRACE)
+        session.save(update_fields=["abandoned_at", "deadline_at"])
+        events.record(session.pk, "last_tab_left")

@@ -1,0 +1,123 @@
+"""What the page reports of the room: a closed table, doubted here once, kept with source=browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from heygen_portal.threads import in_thread
+from sessions import errors, events, limits, services
+from sessions.models import StreamingSession, Utterance
+
+LONGEST_DATA = 4096
+"""Bytes of one report's `data`, as JSON."""
+LONGEST_LINE = 10_000
+"""Characters of one reported line of speech."""
+CLOCK_TRUST = timedelta(seconds=30)
+"""How far a page's clock may be off before the portal's is used instead."""
+
+
+async def take(session_id: UUID, message: Mapping[str, Any]) -> None:
+    """Record one report and do what follows from it. Raises BadMessage."""
+    kind, data = message.get("kind"), message.get("data", {})
+    if kind not in EFFECTS or not isinstance(data, dict):
+        raise errors.BadMessage
+    if len(json.dumps(data, ensure_ascii=False)) > LONGEST_DATA + LONGEST_LINE:
+        raise errors.BadMessage
+    await EFFECTS[kind](session_id, kind, data, _moment(message.get("at")))
+
+
+def _moment(at: Any) -> datetime:
+    """Return the page's moment where it can be true, else ours."""
+    now = timezone.now()
+    if not isinstance(at, int | float) or isinstance(at, bool):
+        return now
+    try:
+        moment = datetime.fromtimestamp(at / 1000, UTC)
+    except (OverflowError, OSError, ValueError):
+        return now
+    return moment if abs(moment - now) <= CLOCK_TRUST else now
+
+
+async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    known = {key: value for key, value in data.items() if isinstance(value, str | int | float | bool | None)}
+    if len(json.dumps(known)) > LONGEST_DATA:
+        raise errors.BadMessage
+    await in_thread(events.record)(session_id, kind, source=events.Source.BROWSER, data=known, at=at)
+
+
+async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _keep(session_id, kind, data, at)
+    await services.picture_seen(session_id)
+
+
+async def _heard_somebody(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _keep(session_id, kind, data, at)
+    await in_thread(limits.note_activity)(session_id)
+
+
+async def _avatar_line(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _line(session_id, Utterance.Who.AVATAR, kind, data, at)
+
+
+async def _user_line(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _line(session_id, Utterance.Who.USER, kind, data, at)
+    await in_thread(limits.note_activity)(session_id)
+
+
+async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> None:
+    """Store a line of speech; the words go to the transcript, not to the event."""
+    text, task_id = data.get("message"), data.get("task_id", "")
+    if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_LINE:
+        raise errors.BadMessage
+    if not isinstance(task_id, str) or len(task_id) > 200:
+        raise errors.BadMessage
+    is_interrupted = data.get("interrupted") is True
+
+    def store() -> None:
+        with transaction.atomic():
+            session = StreamingSession.objects.only("pk").get(pk=session_id)
+            line = Utterance.objects.create(
+                session=session,
+                who=who,
+                by=Utterance.By.VOICE,
+                text=text,
+                is_interrupted=is_interrupted,
+                source=events.Source.BROWSER,
+                provider_task_id=task_id,
+                at=at,
+            )
+            said = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted, "utterance": line.pk}
+            events.record(session_id, kind, source=events.Source.BROWSER, data=said, at=at)
+            events.publish(session_id, events.Said.of(line))
+
+    try:
+        await in_thread(store)()
+    except IntegrityError:
+        return  # another tab heard the same line
+
+
+Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[None]]
+
+EFFECTS: dict[str, Effect] = {
+    "room_connected": _keep,
+    "room_reconnecting": _keep,
+    "room_reconnected": _keep,
+    "room_disconnected": _keep,
+    "track_subscribed": _keep,
+    "first_frame": _first_frame,
+    "playback_blocked": _keep,
+    "playback_started": _keep,
+    "avatar_start_talking": _keep,
+    "avatar_stop_talking": _keep,
+    "avatar_end_message": _avatar_line,
+    "user_start": _heard_somebody,
+    "user_stop": _heard_somebody,
+    "user_end_message": _user_line,
+}

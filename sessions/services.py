@@ -1,0 +1,260 @@
+"""What a person does with a session: start, send, interrupt, stay. `stopping` has the ways to its end.
+
+What waits for the network is async and holds neither thread nor connection; the database is touched in short
+steps through `in_thread`. Whoever calls twice, or from two places, does no harm: one caller wins in `lifecycle`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from heygen_portal import providers
+from heygen_portal.providers.base import (
+    Delivered,
+    LimitReached,
+    NotReady,
+    Provider,
+    ProviderError,
+    ProviderRejected,
+    ProviderSession,
+    ProviderUnreachable,
+    Quality,
+    RoomAccess,
+    RoomCommand,
+    SessionGone,
+    SessionRequest,
+    TaskKind,
+)
+from heygen_portal.threads import in_thread
+from sessions import errors, events, lifecycle, limits, presence
+from sessions.models import EndReason, SessionTask, Status, StreamingSession
+from sessions.stopping import evidence, finish_stop, stop
+
+logger = logging.getLogger(__name__)
+
+NOT_READY_RETRY = timedelta(seconds=0.5)
+NOT_READY_PATIENCE = timedelta(seconds=10)
+"""What published clients do when a task is refused because the avatar is not in the room yet."""
+
+T = TypeVar("T")
+GiveRoom = Callable[[RoomAccess], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class TabAddress:
+    """One browser tab: the web process that holds it, and its channel."""
+
+    process_id: UUID
+    channel: str
+
+
+async def open_session(user_id: int, persona_slug: str, tab: TabAddress) -> StreamingSession:
+    """Take a place for a person; `bring_up` does the rest. Raises the refusals of `limits.open_session`."""
+
+    def open_with_tab() -> StreamingSession:
+        with transaction.atomic():
+            session = limits.open_session(user_id, persona_slug)
+            presence.enter(session, tab.process_id, tab.channel)
+        return session
+
+    return await in_thread(open_with_tab)()
+
+
+async def bring_up(session: StreamingSession, give_room: GiveRoom) -> None:
+    """Ask the provider for the session, hand its room to the browser, and start the avatar beside that.
+
+    Every failure ends the session with a reason; nothing is raised for it.
+    """
+    provider = providers.for_account(session.account)
+    try:
+        answer = await provider.new_session(_request(session))
+    except ProviderError as exc:
+        await _give_up(session, provider, exc)
+        return
+    # On its way before the browser is handed the room, and not waited for: both run side by side.
+    starting = asyncio.create_task(provider.start_session(answer))
+    if not await in_thread(lifecycle.connect)(session, answer):
+        await asyncio.wait([starting])  # stopped meanwhile: let the call land, then undo it
+        starting.exception()
+        await finish_stop(session, provider)
+        return
+    if answer.room:
+        await give_room(answer.room)
+    await _await_start(session, provider, starting, answer)
+
+
+async def _await_start(
+    session: StreamingSession, provider: Provider, starting: asyncio.Task[None], answer: ProviderSession
+) -> None:
+    try:
+        await starting
+    except ProviderError as exc:
+        await stop(session, _reason(exc), evidence(exc))
+    else:
+        await in_thread(events.record)(session.pk, "provider_started")
+
+
+async def _give_up(session: StreamingSession, provider: Provider, exc: ProviderError) -> None:
+    """The provider did not open the session, or we do not know whether it did."""
+    logger.warning("session %s: new failed: %s", session.pk, evidence(exc))
+    await in_thread(lifecycle.begin_stop)(session, _reason(exc), evidence(exc))
+    if isinstance(exc, ProviderRejected):
+        await in_thread(lifecycle.end)(session)  # it said no: there is nothing to close
+    else:
+        await finish_stop(session, provider)
+
+
+def _request(session: StreamingSession) -> SessionRequest:
+    asked = session.persona_settings
+    return SessionRequest(
+        avatar_id=asked["avatar_id"],
+        voice_id=asked["voice_id"],
+        voice_rate=asked["voice_rate"],
+        voice_emotion=asked["voice_emotion"],
+        knowledge_base_id=asked["knowledge_base_id"],
+        language=asked["language"],
+        quality=Quality(asked["quality"]) if asked["quality"] else None,
+        # Ours is the clock that counts; the provider's only has to be later.
+        idle_timeout=session.idle_timeout + lifecycle.PICTURE_LIMIT,
+    )
+
+
+def _reason(exc: ProviderError) -> EndReason:
+    if isinstance(exc, SessionGone):
+        return EndReason.PROVIDER_ENDED
+    return EndReason.PROVIDER_REFUSED if isinstance(exc, ProviderRejected) else EndReason.PROVIDER_UNREACHABLE
+
+
+async def picture_seen(session_id: UUID) -> None:
+    """The first picture was seen: the session is live, and the avatar says its greeting."""
+
+    def go_live() -> StreamingSession | None:
+        session = StreamingSession.objects.select_related("account").get(pk=session_id)
+        return session if session.status == Status.CONNECTING and lifecycle.go_live(session) else None
+
+    session = await in_thread(go_live)()
+    if session and (greeting := session.persona_settings["greeting"]):
+        create = in_thread(SessionTask.objects.create)
+        task = await create(session=session, kind=SessionTask.Kind.REPEAT, text=greeting)
+        await _deliver(session, task, ref="", give_command=None)
+
+
+async def send_task(
+    session_id: UUID,
+    *,
+    text: str,
+    kind: TaskKind,
+    user_id: int,
+    ref: str = "",
+    give_command: Callable[[RoomCommand], Awaitable[None]] | None = None,
+) -> None:
+    """Have the avatar answer a text or read it aloud; the tabs hear what became of it.
+
+    Raises TextEmpty, TextTooLong, NotLive before anything is sent. Of several calls for one session, the caller
+    keeps the order.
+    """
+    task = await in_thread(limits.accept_task)(
+        session_id, text=text, kind=SessionTask.Kind(kind.value), user_id=user_id
+    )
+    await _deliver(task.session, task, ref=ref, give_command=give_command)
+
+
+async def _deliver(
+    session: StreamingSession,
+    task: SessionTask,
+    *,
+    ref: str,
+    give_command: Callable[[RoomCommand], Awaitable[None]] | None,
+) -> None:
+    provider = providers.for_account(session.account)
+    assert session.provider_session_id is not None  # a live session has one
+    failure: ProviderError | None = None
+    try:
+        delivery = await _send_when_ready(provider, session.provider_session_id, task)
+        if isinstance(delivery, RoomCommand) and give_command:
+            await give_command(delivery)
+        task.status = SessionTask.Status.SENT
+        task.provider_task_id = delivery.provider_task_id if isinstance(delivery, Delivered) else ""
+    except ProviderError as exc:
+        failure = exc
+        task.status = SessionTask.Status.FAILED
+        task.failure = _task_failure(exc)
+    task.latency = timezone.now() - task.created_at
+    await in_thread(_note_outcome)(task, ref)
+    if isinstance(failure, SessionGone):
+        await stop(session, EndReason.PROVIDER_ENDED, evidence(failure))
+
+
+async def _send_when_ready(provider: Provider, provider_session_id: str, task: SessionTask) -> Delivered | RoomCommand:
+    kind = TaskKind(task.kind)
+    give_up_at = timezone.now() + NOT_READY_PATIENCE
+    while True:
+        try:
+            return await provider.send_task(provider_session_id, text=task.text, kind=kind)
+        except NotReady:
+            if timezone.now() >= give_up_at:
+                raise
+        await asyncio.sleep(NOT_READY_RETRY.total_seconds())
+
+
+def _task_failure(exc: ProviderError) -> str:
+    if isinstance(exc, LimitReached):
+        return errors.ProviderLimit.code
+    return errors.ProviderRefused.code if isinstance(exc, ProviderRejected) else errors.ProviderSilent.code
+
+
+def _note_outcome(task: SessionTask, ref: str) -> None:
+    with transaction.atomic():
+        task.save(update_fields=["status", "provider_task_id", "failure", "latency"])
+        data = {"task": task.pk, "kind": task.kind, "status": task.status}
+        events.record(task.session_id, "task", data=data)
+        if task.sent_by_id is None:
+            return  # the greeting: nobody waits for its outcome
+        told = events.TaskSent(
+            ref=ref,
+            kind=task.kind,
+            text=task.text,
+            status=task.status,
+            provider_task_id=task.provider_task_id,
+            code=task.failure,
+            at=task.created_at.isoformat(),
+        )
+        events.publish(task.session_id, told)
+
+
+async def interrupt(session_id: UUID) -> RoomCommand | None:
+    """Silence the avatar; return a command when only the room's own participant may publish it.
+
+    Raises NotLive, ProviderRefused, ProviderSilent.
+    """
+    session = await in_thread(limits.touch)(session_id)
+    assert session.provider_session_id is not None
+    delivery = await _asked(providers.for_account(session.account).interrupt(session.provider_session_id))
+    await in_thread(events.record)(session_id, "interrupted")
+    return delivery if isinstance(delivery, RoomCommand) else None
+
+
+async def stay(session_id: UUID) -> None:
+    """Somebody is there: both idle clocks start anew. Raises NotLive, ProviderRefused, ProviderSilent."""
+    session = await in_thread(limits.stay)(session_id)
+    assert session.provider_session_id is not None
+    await _asked(providers.for_account(session.account).keep_alive(session.provider_session_id))
+
+
+async def _asked(call: Awaitable[T]) -> T:
+    """Await a provider's call for somebody who can be told of a refusal."""
+    try:
+        return await call
+    except ProviderRejected as exc:
+        raise errors.ProviderRefused from exc
+    except ProviderUnreachable as exc:
+        raise errors.ProviderSilent from exc

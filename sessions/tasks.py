@@ -1,0 +1,52 @@
+"""Celery jobs. The database is the retry queue: a job that is lost is made up for by the next tick."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Coroutine
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from celery import shared_task
+from django.utils import timezone
+
+from avatars.models import ProviderAccount
+from heygen_portal.providers import closing_providers
+from heygen_portal.providers.base import ProviderError
+from heygen_portal.threads import in_thread
+from sessions import stopping
+from sessions.models import EndReason
+
+logger = logging.getLogger(__name__)
+
+
+async def _with_providers(work: Coroutine[Any, Any, None]) -> None:
+    async with closing_providers():
+        await work
+
+
+@shared_task(expires=1)  # a late tick is a useless tick
+def enforce_limits() -> None:
+    """Stop or warn every session whose moment has come; beat sends this once a second."""
+    async_to_sync(_with_providers)(stopping.enforce_due(timezone.now()))
+
+
+@shared_task
+def stop_session(session_id: str, reason: str) -> None:
+    """End one session, for a caller that does not wait."""
+    async_to_sync(_with_providers)(stopping.stop_by_id(UUID(session_id), EndReason(reason)))
+
+
+@shared_task(expires=60)
+def reconcile() -> None:
+    """Compare every account's own list of open sessions with ours; beat sends this once a minute."""
+    async_to_sync(_with_providers)(_reconcile_all())
+
+
+async def _reconcile_all() -> None:
+    for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():
+        try:
+            await stopping.reconcile(account)
+        except ProviderError as exc:
+            logger.warning("account %s could not be reconciled: %s", account.pk, stopping.evidence(exc))

@@ -1,0 +1,55 @@
+"""The room: where one talks with a persona."""
+
+from math import ceil
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from avatars.models import Persona
+
+
+@require_safe
+@never_cache
+def room(request: HttpRequest, slug: str) -> HttpResponse:
+    """The page of one persona; everything that happens on it goes over its socket."""
+    persona = get_object_or_404(Persona.objects.published().select_related("avatar"), slug=slug)
+    context = {
+        "persona": persona,
+        "minutes": ceil(persona.duration_limit.total_seconds() / 60),
+        "livekit_url": settings.LIVEKIT_PUBLIC_URL,
+        "words": page_words(persona.name),
+    }
+    return render(request, "sessions/room.html", context)
+
+
+def page_words(name: str) -> dict[str, dict[str, str]]:
+    """The words that the page's scripts choose from; all others stand in the templates."""
+    return {
+        "quality": {
+            "good": _("Good"),
+            "poor": _("Weak"),
+            "lost": _("No connection"),
+            "reconnecting": _("Reconnecting"),
+        },
+        "causes": {
+            "room_refused": _("Your browser could not enter the room."),
+            "room_closed": _("%(name)s left the room.") % {"name": name},
+            "room_elsewhere": _("This conversation is open in another tab."),
+        },
+        "remedies": {
+            "": _("Try again; that is often enough."),
+            "room_refused": _("Change the network, for example to mobile data, or turn the VPN off. Then try again."),
+            "room_elsewhere": _("Go on in the other tab, or end it there and try again here."),
+            "session_running": _("End the other conversation, or wait a few seconds, and try again."),
+            "provider_limit": _("Try again in a minute, when somebody else has finished."),
+            "provider_unreachable": _("Try again in a minute; the team can see it."),
+            "provider_refused": _("Try again in a minute; the team can see it."),
+            "no_picture": _("Try again. If it stays black, change the network or turn the VPN off."),
+            "not_found": _("Choose somebody else."),
+        },
+        "transcript": {"you": _("You"), "copied": _("Copied")},
+    }
