@@ -1,0 +1,122 @@
+"""`python -m heygen_portal.emulator`: serve HeyGen's Streaming API on this machine until interrupted."""
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import signal
+from pathlib import Path
+
+from aiohttp import web
+
+from heygen_portal.emulator.app import Config, create_app
+from heygen_portal.emulator.part import Actor, Cast, OnEvent, OnPresent, OnUser, Part
+from heygen_portal.emulator.rooms import LiveKit
+from heygen_portal.emulator.rules import Rules
+from heygen_portal.emulator.silent import Silent
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def parser() -> argparse.ArgumentParser:
+    args = argparse.ArgumentParser(
+        prog="python -m heygen_portal.emulator",
+        description="HeyGen's Streaming API on this machine. Rooms are those of the LiveKit server that "
+        "LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET name.",
+    )
+    args.add_argument("--host", default="127.0.0.1")
+    args.add_argument("--port", type=int, default=8900, help="0 takes a free one (default: %(default)s)")
+    key = args.add_mutually_exclusive_group()
+    key.add_argument("--api-key", help="the account's key; without one a key is made and printed")
+    key.add_argument("--api-key-file", type=Path, help="a file that holds the key")
+    args.add_argument("--no-media", action="store_true", help="no LiveKit, no picture, no sound: for load tests")
+    args.add_argument("--control", action="store_true", help="open /_emulator/, where sessions are watched and broken")
+    args.add_argument("--latency", type=float, default=0, metavar="MS", help="delay of each answer")
+    args.add_argument("--concurrency", metavar="N", help="open sessions allowed")
+    args.add_argument("--idle", metavar="S", help="default idle timeout")
+    args.add_argument("--duration", metavar="S", help="session duration limit")
+    args.add_argument(
+        "--rule", action="append", default=[], metavar="NAME=VALUE", help="any other rule; see docs/providers.md"
+    )
+    return args
+
+
+def rules_of(options: argparse.Namespace) -> Rules:
+    """The rules as the command line changes them; ValueError for what is no rule."""
+    changes: dict[str, object] = {}
+    for pair in options.rule:
+        name, _, value = pair.partition("=")
+        changes[name] = value
+    named = {"concurrency": options.concurrency, "idle_s": options.idle, "duration_s": options.duration}
+    changes |= {name: value for name, value in named.items() if value is not None}
+    return Rules().changed(**changes)
+
+
+def api_key_of(options: argparse.Namespace) -> str:
+    if options.api_key_file:
+        return str(options.api_key_file.read_text().strip())
+    return options.api_key or secrets.token_urlsafe(24)
+
+
+def livekit_of(env: "os._Environ[str]") -> LiveKit:
+    default = LiveKit()
+    return LiveKit(
+        env.get("LIVEKIT_URL", default.url),
+        env.get("LIVEKIT_API_KEY", default.key),
+        env.get("LIVEKIT_API_SECRET", default.secret),
+    )
+
+
+def performers(*, has_media: bool) -> Cast:
+    """Who plays: an avatar in a LiveKit room or, without media, nobody that could be seen."""
+    if not has_media:
+        return Silent
+    # Imported here: a load test without media should not load the drawing, the voice and WebRTC.
+    from heygen_portal.emulator.room import Performer
+
+    def cast(part: Part, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> Actor:
+        return Performer(part, on_event=on_event, on_present=on_present, on_user=on_user)
+
+    return cast
+
+
+async def serve(app: web.Application, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM; open sessions are ended before this returns."""
+    stopped = asyncio.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    address = runner.addresses[0]
+    print(f"emulator: http://{address[0]}:{address[1]}", flush=True)  # who started it reads the port here
+    await stopped.wait()
+    await runner.cleanup()
+
+
+def main() -> None:
+    args = parser()
+    options = args.parse_args()
+    try:
+        config = Config(
+            api_key=api_key_of(options),
+            rules=rules_of(options),
+            livekit=livekit_of(os.environ),
+            has_media=not options.no_media,
+            latency_s=options.latency / 1000,
+        )
+    except (ValueError, OSError) as exc:
+        args.error(str(exc))
+    if options.control and options.host not in LOOPBACK:
+        args.error("--control opens switches for everybody who reaches the host: only on loopback")
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    if not (options.api_key or options.api_key_file):
+        print(f"API key: {config.api_key}", flush=True)
+    app = create_app(config, performers(has_media=config.has_media))
+    asyncio.run(serve(app, options.host, options.port))
+
+
+if __name__ == "__main__":
+    main()

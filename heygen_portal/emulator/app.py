@@ -1,0 +1,125 @@
+"""The emulator as an aiohttp application: its door, its credentials, its routes."""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from heygen_portal.emulator import account, heygen, pictures
+from heygen_portal.emulator.answers import failure, refused
+from heygen_portal.emulator.keys import CALLER, STUDIO
+from heygen_portal.emulator.part import Cast
+from heygen_portal.emulator.rooms import LiveKit, Rooms
+from heygen_portal.emulator.rules import Rules
+from heygen_portal.emulator.store import Caller
+from heygen_portal.emulator.studio import Studio
+from heygen_portal.emulator.tables import Refusal
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LARGEST_BODY: Final = 1024 * 1024
+CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "authorization, content-type, x-api-key",
+    "Access-Control-Max-Age": "600",
+}
+# Session tokens open what their session needs; everything else is the account's.
+FOR_TOKENS: Final = ("/v1/streaming.", "/v1/realtime.")
+NOT_FOR_TOKENS: Final = ("/v1/streaming.create_token", "/v1/streaming.list")
+
+
+@dataclass(frozen=True)
+class Config:
+    """How the emulator runs; what it claims about itself is in `Rules`."""
+
+    api_key: str = field(repr=False)
+    rules: Rules = Rules()
+    livekit: LiveKit = LiveKit()
+    has_media: bool = True
+    latency_s: float = 0.0  # of each answer of the service
+
+
+def create_app(config: Config, cast: Cast) -> web.Application:
+    """The whole service; `cast` is asked for a performer whenever a session starts."""
+    studio = Studio(config.rules, Rooms(config.livekit, is_real=config.has_media), cast)
+    app = web.Application(middlewares=[_door(config), _credentials(config)], client_max_size=LARGEST_BODY)
+    app[STUDIO] = studio
+    app.router.add_get("/_health", _health)
+    for module in (heygen, account, pictures):
+        app.router.add_routes(module.routes)
+    app.cleanup_ctx.append(_run_studio)
+    return app
+
+
+async def _health(request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+async def _run_studio(app: web.Application) -> AsyncIterator[None]:
+    running = asyncio.create_task(app[STUDIO].run())
+    yield
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    await app[STUDIO].close()
+
+
+def _door(config: Config) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    """Where every answer leaves: refusals become envelopes, CORS headers are on all, latency is added."""
+
+    @web.middleware
+    async def door(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=CORS)
+        try:
+            response = await handler(request)
+        except Refusal as refusal:
+            response = refused(request.path, refusal)
+        except web.HTTPException as exc:  # aiohttp's own: no such path or method, a body too large
+            response = failure(request.path, exc.status, exc.status, exc.reason)
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("%s %s", request.method, request.path)
+            response = failure(request.path, 500, 500, "Internal error")
+        if not response.prepared:
+            response.headers.update(CORS)
+            if config.latency_s and request.path.startswith(("/v1/", "/v2/")):
+                await asyncio.sleep(config.latency_s)
+        return response
+
+    return door
+
+
+def _credentials(config: Config) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    """Who asks. The sockets and what is not of the service answer for themselves."""
+
+    @web.middleware
+    async def credentials(request: web.Request, handler: Handler) -> web.StreamResponse:
+        path = request.path
+        if path.startswith(("/v1/", "/v2/")) and not path.startswith("/v1/ws/"):
+            request[CALLER] = caller = _caller(request, config)
+            if not caller.is_account and (not path.startswith(FOR_TOKENS) or path in NOT_FOR_TOKENS):
+                raise Refusal("not_supported")
+        return await handler(request)
+
+    return credentials
+
+
+def _caller(request: web.Request, config: Config) -> Caller:
+    """The account or a session token's bearer; `Authorization: Bearer` takes both."""
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    given = request.headers.get("X-Api-Key") or (bearer.strip() if scheme.lower() == "bearer" else "")
+    if hmac.compare_digest(given.encode("utf-8", "replace"), config.api_key.encode()):
+        return Caller()
+    if token := request.app[STUDIO].store.tokens.get(given):
+        return Caller(token)
+    raise Refusal("unauthorized")

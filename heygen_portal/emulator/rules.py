@@ -1,0 +1,46 @@
+"""How strict the emulated service is: documented limits, and guesses that can be changed."""
+
+from dataclasses import dataclass, fields, replace
+from math import isfinite
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Rules:
+    """One field a limit or a guess; `docs/providers.md` says which is which."""
+
+    concurrency: int = 100  # a paid key; trials have 3
+    idle_s: float = 120  # default of `activity_idle_timeout`
+    duration_s: float = 600  # `session_duration_limit`
+    no_user_s: float = 300  # nobody in the room for so long: the avatar leaves
+    realtime_idle_s: float = 300
+    text_limit: int = 1000  # characters a task
+    quota: int = 6_000_000  # credits are a sixtieth of it
+    credits_per_minute: float = 0.2
+    minimum_s: float = 30  # the least that is billed
+    sync_waits: bool = False  # a guess: does `task_mode: sync` answer only after the speech?
+
+    def changed(self, **changes: object) -> Self:
+        """A copy with other values; ValueError for an unknown name or a value that is not of its kind."""
+        known = {field.name: type(getattr(self, field.name)) for field in fields(self)}
+        for name, value in changes.items():
+            if name not in known:
+                raise ValueError(f"there is no rule {name!r}; the rules are {', '.join(known)}")
+            changes[name] = _of_kind(name, known[name], value)
+        return replace(self, **changes)  # type: ignore[arg-type]  # each was just made of its field's kind
+
+
+def _of_kind(name: str, kind: type, value: object) -> object:
+    """`value`, as typed on a command line or sent as JSON, as a `kind`."""
+    if kind is bool:
+        words = {"true": True, "1": True, "false": False, "0": False}
+        if str(value).lower() not in words:
+            raise ValueError(f"{name} is true or false, not {value!r}")
+        return words[str(value).lower()]
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
+    if not isfinite(number) or number < 0:
+        raise ValueError(f"{name} is a number of 0 or more, not {value!r}")
+    return int(number) if kind is int else number

@@ -1,0 +1,228 @@
+"""What happens when a session is ordered, started, spoken to and ended: the store's rules, then the performer."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from heygen_portal.emulator.casting import Order, take_order
+from heygen_portal.emulator.catalogue import Catalogue
+from heygen_portal.emulator.clock import Clock
+from heygen_portal.emulator.part import Actor, Cast, Part, PerformerFaults
+from heygen_portal.emulator.rooms import Rooms
+from heygen_portal.emulator.rules import Rules
+from heygen_portal.emulator.store import Caller, Session, Store
+from heygen_portal.emulator.tables import Refusal, State
+
+log = logging.getLogger(__name__)
+
+Listener = Callable[[dict[str, Any]], None]  # takes a message of the data channel, or `_state` ones of ours
+LONGEST_SLEEP: Final = 1.0
+
+
+@dataclass
+class Stage:
+    """What is alive of a session: its actor, the sockets that listen in, the tasks not yet spoken."""
+
+    actor: Actor | None = None
+    joining: asyncio.Task[None] | None = None
+    listeners: list[Listener] = field(default_factory=list)
+    speaking: dict[str, asyncio.Event] = field(default_factory=dict)
+    faults: PerformerFaults = field(default_factory=PerformerFaults)
+    never_connects: bool = False
+
+
+@dataclass(frozen=True)
+class Spoken:
+    task_id: str
+    duration_ms: float
+
+
+class Studio:
+    """The service behind the routes. One verb a method; each raises Refusal when the answer is no."""
+
+    def __init__(self, rules: Rules, rooms: Rooms, cast: Cast) -> None:
+        self.clock = Clock()
+        self.catalogue = Catalogue()
+        self.store = Store(rules, self.clock)
+        self.rooms = rooms
+        self.stages: dict[str, Stage] = {}
+        self.next_faults: list[Callable[[Stage], None]] = []  # spoil the stages of sessions to come
+        self._cast = cast
+        self._background: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self.clock.watch(self._wake.set)
+
+    # Verbs --------------------------------------------------------------------------------------------------
+
+    def order(self, body: dict[str, Any], caller: Caller) -> Session:
+        session = self.store.new_session(take_order(body, self.catalogue, self.store.rules), caller)
+        stage = self.stages[session.id] = Stage()
+        for spoil in self.next_faults:
+            spoil(stage)
+        return session
+
+    def start(self, session: Session) -> None:
+        """Send the avatar on its way; the answer does not wait for it."""
+        self.store.accept(session, "start")
+        self.store.move(session, State.CONNECTING)
+        self._tell_state(session)
+        stage = self.stages[session.id]
+        stage.actor = self._cast(
+            self._part(session.id, session.order),
+            lambda event: self._on_event(session, event),
+            lambda: self._on_present(session),
+            lambda here: self._on_user(session, here),
+        )
+        stage.actor.faults = stage.faults
+        stage.joining = asyncio.create_task(self._join(session, stage.actor))
+
+    def speak(self, session: Session, text: str, *, answer: bool) -> Spoken:
+        """Queue speech: `text` itself, or an answer to it."""
+        self.store.accept(session, "task")
+        actor = self.actor(session)
+        task_id = self.next_task(session)
+        stage = self.stages[session.id]
+        stage.speaking[task_id] = asyncio.Event()
+        speak = actor.answer if answer else actor.say
+        return Spoken(task_id, speak(text, task_id=task_id))
+
+    async def spoken(self, session: Session, task_id: str) -> None:
+        """Return when the task's speech is over, whatever ended it."""
+        if (stage := self.stages.get(session.id)) and (over := stage.speaking.get(task_id)):
+            await over.wait()
+
+    def interrupt(self, session: Session) -> None:
+        self.store.accept(session, "interrupt")
+        self.actor(session).interrupt()
+
+    def listen(self, session: Session, on: bool) -> None:
+        self.store.accept(session, "start_listening" if on else "stop_listening")
+        self.actor(session).listen(on)
+
+    async def end(self, session: Session, reason: str) -> None:
+        """Close a session: actor gone, room deleted, sockets told. The first caller does it, others return at once."""
+        if not self.store.move(session, State.CLOSING, reason):
+            return
+        self._tell_state(session)
+        stage = self.stages.pop(session.id)
+        if stage.joining and not stage.joining.done():
+            stage.joining.cancel()
+        for over in stage.speaking.values():
+            over.set()
+        if session.order.own_room is None:  # theirs is not ours to delete
+            await self.rooms.delete(session.id)
+        if stage.actor:
+            with suppress(Exception):  # it may be half joined, or its room gone: it is over either way
+                await stage.actor.leave()
+        self.store.move(session, State.CLOSED)
+        for listener in stage.listeners:
+            listener(_state_message(session))
+
+    # What others need -----------------------------------------------------------------------------------------
+
+    def actor(self, session: Session) -> Actor:
+        stage = self.stages.get(session.id)
+        if stage is None or stage.actor is None:
+            raise Refusal("state_incorrect")
+        return stage.actor
+
+    def next_task(self, session: Session) -> str:
+        session.tasks += 1
+        return f"{session.id}-task-{session.tasks}"
+
+    def listen_in(self, session: Session, listener: Listener) -> Callable[[], None]:
+        """Have `listener` called with all that is said in the session; call the result to stop that."""
+        listeners = self.stages[session.id].listeners
+        listeners.append(listener)
+        return lambda: listeners.remove(listener)
+
+    def tell(self, session: Session, message: dict[str, Any]) -> None:
+        if stage := self.stages.get(session.id):
+            for listener in list(stage.listeners):
+                listener(message)
+
+    # The life of the whole -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """End what is due, for ever: sleeps until the next deadline, woken when the clock is moved."""
+        while True:
+            self._wake.clear()
+            for session, reason in self.store.due():
+                self.in_background(self.end(session, reason))
+            if self.store.is_quota_gone():
+                for session in self.store.open_sessions():
+                    self.in_background(self.end(session, "quota"))
+            nap = min(max(self.store.next_look() - self.clock.now(), 0.01), LONGEST_SLEEP)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), nap)
+
+    async def close(self) -> None:
+        """End every session, so that no avatar is left behind in a room."""
+        await asyncio.gather(*(self.end(session, "shutdown") for session in self.store.open_sessions()))
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.rooms.close()
+
+    def in_background(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._background.add(task)  # the loop alone would let it be collected half way
+        task.add_done_callback(self._background.discard)
+
+    # From the actor ------------------------------------------------------------------------------------------
+
+    def _part(self, room: str, order: Order) -> Part:
+        own = order.own_room
+        return Part(
+            room_url=own.url if own else self.rooms.url,
+            token=own.token if own else self.rooms.avatar_token(room),
+            look=order.avatar.look,
+            quality=order.quality,
+            encoding=order.encoding,
+            voice=order.voice,
+            knowledge=order.knowledge,
+            opening=order.opening,
+            listens=order.listens,
+        )
+
+    async def _join(self, session: Session, actor: Actor) -> None:
+        try:
+            await actor.join()
+        except Exception as exc:
+            # As with the real service: the session stays in `connecting`, and nobody is told why.
+            log.warning("the avatar of %s could not join: %s", session.id, exc or type(exc).__name__)
+
+    def _on_present(self, session: Session) -> None:
+        session.present = True
+        self._connect_if_complete(session)
+
+    def _on_user(self, session: Session, here: bool) -> None:
+        if session.is_open:
+            self.store.set_user(session, here)
+            self._connect_if_complete(session)
+
+    def _connect_if_complete(self, session: Session) -> None:
+        stage = self.stages.get(session.id)
+        if stage is None or stage.never_connects or not session.present or session.user_since is None:
+            return
+        if self.store.move(session, State.CONNECTED):
+            session.touched_at = self.clock.now()
+            self._tell_state(session)
+
+    def _on_event(self, session: Session, event: dict[str, Any]) -> None:
+        stage = self.stages.get(session.id)
+        if stage is None:
+            return
+        if event["type"].startswith("user_"):
+            session.touched_at = self.clock.now()  # speech keeps a session alive as texts do
+        if event["type"] == "avatar_stop_talking" and (over := stage.speaking.pop(event["task_id"], None)):
+            over.set()
+        self.tell(session, event)
+
+    def _tell_state(self, session: Session) -> None:
+        self.tell(session, _state_message(session))
+
+
+def _state_message(session: Session) -> dict[str, Any]:
+    return {"type": "_state", "state": session.state.value}

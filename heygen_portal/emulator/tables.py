@@ -1,0 +1,105 @@
+"""What the service says and when: errors, states and refusals as data.
+
+The routes answer from these tables, the tests draw their cases from them and `docs/providers.md` quotes them;
+a test holds the three together.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """The five states of a session, by the service's own names."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+# A session holds a concurrency slot and is billed in these.
+OPEN: Final = frozenset({State.NEW, State.CONNECTING, State.CONNECTED})
+
+MOVES: Final[dict[State, frozenset[State]]] = {
+    State.NEW: frozenset({State.CONNECTING, State.CLOSING}),
+    State.CONNECTING: frozenset({State.CONNECTED, State.CLOSING}),
+    State.CONNECTED: frozenset({State.CLOSING}),
+    State.CLOSING: frozenset({State.CLOSED}),
+    State.CLOSED: frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class Error:
+    """One documented refusal: HTTP status, number in the envelope, words."""
+
+    status: int
+    code: int
+    message: str
+
+
+ERRORS: Final[dict[str, Error]] = {
+    "state_new": Error(400, 10001, "session state wrong: new"),
+    "state_connecting": Error(400, 10002, "session state wrong: connecting"),
+    "state_connected": Error(400, 10003, "session state wrong: connected"),
+    "state_closing": Error(400, 10004, "session state wrong: closing"),
+    "state_closed": Error(400, 10005, "session state wrong: closed"),
+    "state_incorrect": Error(400, 400006, "session is not in correct state"),
+    "session_not_found": Error(404, 10006, "session not found"),
+    "concurrent_limit": Error(429, 10007, "Concurrent limit reached."),
+    "avatar_not_found": Error(404, 10012, "avatar not found"),
+    "avatar_not_allowed": Error(403, 10013, "avatar not allowed"),
+    "session_full": Error(429, 10014, "session full, try again later"),
+    "trial_limit": Error(429, 10015, "Trial API limit reached"),
+    "avatar_deprecated": Error(400, 400014, "avatar version is deprecated, please use v3+ avatars"),
+    "unauthorized": Error(401, 400112, "Unauthorized"),
+    "not_supported": Error(401, 40102, "Unauthorized: this credential is not supported here"),
+    "forbidden": Error(403, 400562, "Forbidden"),
+    "no_api_access": Error(403, 400599, "Your plan has no API access"),
+    "bad_request": Error(400, 40001, "Invalid request"),
+    "invalid_parameter": Error(400, 40012, "Invalid parameter"),
+    "missing_parameter": Error(400, 400128, "Missing parameter"),
+    "invalid_value": Error(400, 400175, "Invalid value"),
+    "bad_credentials": Error(400, 40009, "Invalid credentials"),
+    "no_such_user": Error(400, 400101, "User not found"),
+    "account_blocked": Error(400, 400631, "Account blocked"),
+    "invalid_text": Error(400, 40039, "Invalid text"),
+    "blocked_words": Error(400, 400105, "Text contains blocked words"),
+    "audio_failed": Error(400, 40056, "Audio generation failed"),
+    "rate_limit": Error(429, 400123, "Rate limit exceeded"),
+}
+
+# verb -> state -> the refusal's key in ERRORS, or None where the verb is taken.
+# 400006 for tasks is what people met in 2025; the other verbs keep the documented 1000x numbers.
+_OVER: Final = {State.CLOSING: "state_closing", State.CLOSED: "state_closed"}
+_ONLY_CONNECTED: Final = {
+    State.NEW: "state_new",
+    State.CONNECTING: "state_connecting",
+    State.CONNECTED: None,
+    **_OVER,
+}
+VERBS: Final[dict[str, dict[State, str | None]]] = {
+    "start": {
+        State.NEW: None,
+        State.CONNECTING: "state_connecting",
+        State.CONNECTED: "state_connected",
+        **_OVER,
+    },
+    "task": {State.NEW: "state_incorrect", State.CONNECTING: "state_incorrect", State.CONNECTED: None, **_OVER},
+    "interrupt": _ONLY_CONNECTED,
+    "start_listening": _ONLY_CONNECTED,
+    "stop_listening": _ONLY_CONNECTED,
+    "keep_alive": {State.NEW: None, State.CONNECTING: None, State.CONNECTED: None, **_OVER},
+    "stop": dict.fromkeys(State, None),  # the official demo stops again after a disconnect
+}
+
+
+class Refusal(Exception):  # noqa: N818 - the house names a refusal for what it is
+    """The service says no, with one of ERRORS; `detail` is added to its words."""
+
+    def __init__(self, key: str, detail: str = "") -> None:
+        self.error = ERRORS[key]
+        self.message = f"{self.error.message}: {detail}" if detail else self.error.message
+        super().__init__(self.message)
