@@ -13,6 +13,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedCharField
 
+from heygen_portal.providers import capabilities_of
+from heygen_portal.providers.base import Capabilities
 from heygen_portal.providers.base import Quality as ProviderQuality
 
 
@@ -55,6 +57,11 @@ class ProviderAccount(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this kind of provider can do."""
+        return capabilities_of(self.kind)
+
 
 class Offered(models.Model):
     """One thing the provider offers. It is marked gone, never deleted, when the provider stops listing it."""
@@ -76,12 +83,16 @@ class Avatar(Offered):
     provider_avatar_id = models.CharField(_("provider's ID"), max_length=200)
     default_provider_voice_id = models.CharField(_("provider's default voice"), max_length=200, blank=True)
     is_active = models.BooleanField(_("active at the provider"), default=True)
-    preview = models.FileField(_("preview"), upload_to="previews/", blank=True)
+    preview = models.FileField(_("preview"), upload_to="previews/", blank=True, editable=False)
+    # Where the preview came from, without the query, which is often a signature of its own for each listing.
+    preview_source = models.CharField(max_length=500, blank=True, editable=False)
 
     class Meta(Offered.Meta):
         verbose_name = _("avatar")
         verbose_name_plural = _("avatars")
-        constraints = (models.UniqueConstraint("account", "provider_avatar_id", name="avatar_once_per_account"),)
+        constraints = (
+            models.UniqueConstraint(fields=("account", "provider_avatar_id"), name="avatar_once_per_account"),
+        )
 
     @property
     def preview_url(self) -> str:
@@ -99,7 +110,7 @@ class Voice(Offered):
     class Meta(Offered.Meta):
         verbose_name = _("voice")
         verbose_name_plural = _("voices")
-        constraints = (models.UniqueConstraint("account", "provider_voice_id", name="voice_once_per_account"),)
+        constraints = (models.UniqueConstraint(fields=("account", "provider_voice_id"), name="voice_once_per_account"),)
 
 
 class KnowledgeBase(Offered):
@@ -111,7 +122,9 @@ class KnowledgeBase(Offered):
         verbose_name = _("knowledge base")
         verbose_name_plural = _("knowledge bases")
         constraints = (
-            models.UniqueConstraint("account", "provider_knowledge_base_id", name="knowledge_base_once_per_account"),
+            models.UniqueConstraint(
+                fields=("account", "provider_knowledge_base_id"), name="knowledge_base_once_per_account"
+            ),
         )
 
 
@@ -193,6 +206,16 @@ class Persona(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("sessions:room", args=[self.slug])
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether one can type to it."""
+        return self.avatar.account.capabilities.takes_text
+
+    @property
+    def takes_voice(self) -> bool:
+        """Whether one can speak to it."""
+        return self.avatar.account.capabilities.takes_voice
 
     def snapshot(self) -> dict[str, Any]:
         """Return the settings as they are now, for the session that is about to use them."""

@@ -133,14 +133,14 @@ class HeyGen(Provider):
         await self._post("streaming.stop", _of(provider_session_id))
 
     async def list_sessions(self) -> list[OpenSession]:
-        data = _object(await self._get("/v1/streaming.list"))
+        data = await self._get("/v1/streaming.list")
         return [
             OpenSession(
                 provider_session_id=str(row["session_id"]),
                 status=str(row.get("status") or ""),
                 created_at=_moment(row.get("created_at")),
             )
-            for row in _rows(data.get("sessions"), key="session_id")
+            for row in _rows(data, "sessions", key="session_id")
         ]
 
     async def list_avatars(self) -> list[AvatarOffer]:
@@ -159,7 +159,7 @@ class HeyGen(Provider):
         ]
 
     async def list_voices(self) -> list[VoiceOffer]:
-        data = _object(await self._get("/v2/voices"))
+        data = await self._get("/v2/voices")
         return [
             VoiceOffer(
                 provider_voice_id=str(row["voice_id"]),
@@ -169,11 +169,11 @@ class HeyGen(Provider):
                 preview_url=str(row.get("preview_audio") or ""),
                 has_emotions=row.get("emotion_support") is True,
             )
-            for row in _rows(data.get("voices"), key="voice_id")
+            for row in _rows(data, "voices", key="voice_id")
         ]
 
     async def list_knowledge_bases(self) -> list[KnowledgeBaseOffer]:
-        data = _object(await self._get("/v1/streaming/knowledge_base/list"))
+        data = await self._get("/v1/streaming/knowledge_base/list")
         return [
             KnowledgeBaseOffer(
                 provider_knowledge_base_id=str(row["id"]),
@@ -181,7 +181,7 @@ class HeyGen(Provider):
                 opening=str(row.get("opening") or ""),
                 prompt=str(row.get("prompt") or ""),
             )
-            for row in _rows(data.get("list"), key="id")
+            for row in _rows(data, "list", key="id")
         ]
 
     async def download(self, url: str) -> bytes:
@@ -287,9 +287,15 @@ def _object(data: Any) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _rows(data: Any, *, key: str) -> list[dict[str, Any]]:
-    """The entries of a list that can be told apart; a list that is none is an empty one."""
-    return [row for row in data if isinstance(row, dict) and row.get(key)] if isinstance(data, list) else []
+def _rows(data: Any, name: str = "", *, key: str) -> list[dict[str, Any]]:
+    """The entries, below `name` if given, that can be told apart.
+
+    What is no list at all raises: read as an empty one, it would say that everything is gone.
+    """
+    rows = data.get(name) or [] if name and isinstance(data, dict) else data
+    if not isinstance(rows, list):
+        raise ProviderUnreachable(f"a list of {name or key} was expected")
+    return [row for row in rows if isinstance(row, dict) and row.get(key)]
 
 
 def _number(value: Any) -> float:

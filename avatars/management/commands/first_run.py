@@ -1,0 +1,84 @@
+"""Everything a fresh portal needs before somebody can sign in and talk."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Model
+
+from avatars import starters
+from avatars.models import Persona, ProviderAccount
+from avatars.sync import SyncResult, sync_catalogue
+from heygen_portal import providers, roles
+from heygen_portal.providers.base import ProviderError
+
+ACCOUNT_NAME = "Emulator"
+PEOPLE = (("admin", roles.ADMINISTRATOR), ("demo", roles.END_USER))
+
+
+class Command(BaseCommand):
+    help = "Creates the roles, two people, the emulator's account with its catalogue, and two personas. Safe to repeat."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--reset-passwords", action="store_true", help="Give both people new passwords.")
+
+    def handle(self, **options: Any) -> None:
+        roles.sync()
+        for username, role in PEOPLE:
+            self._person(username, role, reset=options["reset_passwords"])
+        if settings.EMULATOR_URL and settings.EMULATOR_API_KEY:
+            self._catalogue(_emulator_account())
+
+    def _person(self, username: str, role: roles.Role, *, reset: bool) -> None:
+        person, is_new = User.objects.get_or_create(
+            username=username, defaults={"is_staff": role.is_staff, "is_superuser": role is roles.ADMINISTRATOR}
+        )
+        if is_new:
+            person.groups.add(Group.objects.get(name=role.group))
+        if is_new or reset:
+            password = secrets.token_urlsafe(12)
+            person.set_password(password)
+            person.save(update_fields=["password"])
+            self.stdout.write(f"Sign in as {username} with the password {password}")
+
+    def _catalogue(self, account: ProviderAccount) -> None:
+        try:
+            result = async_to_sync(_sync)(account)
+        except ProviderError as exc:
+            raise CommandError(
+                f"The emulator at {account.base_url} did not give its catalogue ({exc}). "
+                "Is it running, and does it know the key in EMULATOR_API_KEY?"
+            ) from exc
+        self.stdout.write(
+            f"Catalogue: {result.avatars} avatars, {result.voices} voices, {result.knowledge_bases} knowledge bases"
+        )
+        if not Persona.objects.exists():
+            for persona in starters.publish_starters(account):
+                self.stdout.write(f"Published: {persona.name} ({persona.get_language_display()})")
+
+
+async def _sync(account: ProviderAccount) -> SyncResult:
+    async with providers.closing_providers():
+        return await sync_catalogue(account)
+
+
+def _emulator_account() -> ProviderAccount:
+    """Return the emulator's account, with the address and key of this start."""
+    wanted = {"base_url": settings.EMULATOR_URL, "api_key": settings.EMULATOR_API_KEY}
+    account, is_new = ProviderAccount.objects.get_or_create(
+        name=ACCOUNT_NAME, defaults={**wanted, "is_exclusive": True, "concurrency_limit": 20}
+    )
+    if not is_new and any(getattr(account, name) != value for name, value in wanted.items()):
+        _change(account, wanted)
+    return account
+
+
+def _change(row: Model, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(values))

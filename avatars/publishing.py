@@ -1,0 +1,95 @@
+"""Whether a persona is fit to be met, and the two steps between draft and published."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from avatars.models import Offered, Persona, Voice
+from heygen_portal.providers.base import Capabilities
+
+Problems = dict[str, list[str]]
+
+
+def publish(persona: Persona) -> None:
+    """Let end users meet the persona as it is now, under a new version number.
+
+    Raises ValidationError with the problems of each field.
+    """
+    with transaction.atomic():
+        current = Persona.objects.select_for_update().get(pk=persona.pk)
+        if found := problems(current):
+            raise ValidationError(dict(found))
+        persona.status = current.status = Persona.Status.PUBLISHED
+        persona.version = current.version = current.version + 1
+        current.save(update_fields=["status", "version"])
+
+
+def unpublish(persona: Persona) -> None:
+    """Take the persona out of the gallery; sessions that run go on."""
+    persona.status = Persona.Status.DRAFT
+    persona.save(update_fields=["status"])
+
+
+def problems(persona: Persona) -> Problems:
+    """Return what keeps a persona from being published, by field; empty when it is fit."""
+    found: Problems = defaultdict(list)
+    capabilities = persona.avatar.account.capabilities
+    _check_avatar(persona, found)
+    _check_voice(persona, capabilities, found)
+    _check_knowledge(persona, found)
+    if persona.language not in capabilities.languages:
+        found["language"].append(_("The provider does not speak this language."))
+    if persona.quality and persona.quality not in capabilities.qualities:
+        found["quality"].append(_("The provider does not offer this quality."))
+    if persona.idle_timeout > capabilities.longest_idle:
+        found["idle_timeout"].append(_("The provider closes an idle session sooner than that."))
+    if len(persona.greeting) > capabilities.longest_text:
+        found["greeting"].append(_("The greeting is longer than the provider takes."))
+    return found
+
+
+def _check_avatar(persona: Persona, found: Problems) -> None:
+    if persona.avatar.gone_at:
+        found["avatar"].append(_("The provider no longer offers this avatar."))
+    elif not persona.avatar.is_active:
+        found["avatar"].append(_("The avatar is not active at the provider."))
+
+
+def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) -> None:
+    if persona.voice:
+        _check_offered(persona, persona.voice, "voice", found)
+    voice = persona.voice or _default_voice(persona)
+    if voice and voice.language and voice.language != persona.language:
+        found["voice"].append(_("The voice speaks another language: %(language)s.") % {"language": voice.language})
+    slowest, fastest = capabilities.voice_rate
+    if not slowest <= float(persona.voice_rate) <= fastest:
+        limits = {"slowest": slowest, "fastest": fastest}
+        found["voice_rate"].append(_("The rate must be between %(slowest)s and %(fastest)s.") % limits)
+    if persona.voice_emotion and persona.voice_emotion not in capabilities.emotions:
+        found["voice_emotion"].append(_("The provider does not know this emotion."))
+    elif persona.voice_emotion and voice and not voice.has_emotions:
+        found["voice_emotion"].append(_("This voice does not take emotions."))
+
+
+def _check_knowledge(persona: Persona, found: Problems) -> None:
+    if persona.knowledge_base:
+        _check_offered(persona, persona.knowledge_base, "knowledge_base", found)
+    elif not persona.is_improvising:
+        found["knowledge_base"].append(_("Choose a knowledge base, or say that it answers without one."))
+
+
+def _check_offered(persona: Persona, offered: Offered, field: str, found: Problems) -> None:
+    if offered.account_id != persona.avatar.account_id:
+        found[field].append(_("It belongs to another account than the avatar."))
+    if offered.gone_at:
+        found[field].append(_("The provider no longer offers it."))
+
+
+def _default_voice(persona: Persona) -> Voice | None:
+    """The avatar's own voice, where the catalogue knows it."""
+    own = persona.avatar.default_provider_voice_id
+    return Voice.objects.filter(account=persona.avatar.account_id, provider_voice_id=own).first() if own else None

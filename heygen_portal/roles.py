@@ -1,0 +1,63 @@
+"""Who may do what: the one table of roles. Django's groups hold it, `sync_roles` writes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import Group, Permission
+from django.db import transaction
+from django.utils.translation import gettext_noop
+
+
+@dataclass(frozen=True)
+class Role:
+    """A group's name (English in the database, translated where it is shown) and what its members may do."""
+
+    group: str
+    is_staff: bool
+    permissions: tuple[str, ...]
+
+
+TALK = ("avatar_sessions.start_streamingsession",)
+SEE_CATALOGUE = ("avatars.view_avatar", "avatars.view_voice", "avatars.view_knowledgebase", "avatars.view_persona")
+MAKE_PERSONAS = (
+    "avatars.add_persona",
+    "avatars.change_persona",
+    "avatars.delete_persona",
+    "avatars.publish_persona",
+)
+SEE_SESSIONS = ("avatar_sessions.view_streamingsession", "avatar_sessions.view_sessionevent")
+STOP_SESSIONS = ("avatar_sessions.stop_streamingsession",)
+READ_TRANSCRIPTS = ("avatar_sessions.view_sessiontask", "avatar_sessions.view_utterance")
+KEEP_ACCOUNTS = (
+    "avatars.view_provideraccount",
+    "avatars.add_provideraccount",
+    "avatars.change_provideraccount",
+)
+KEEP_USERS = ("auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group")
+
+END_USER = Role(gettext_noop("End users"), False, TALK)
+EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONAS)
+OPERATOR = Role(gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + STOP_SESSIONS)
+AUDITOR = Role(gettext_noop("Auditors"), True, SEE_CATALOGUE + SEE_SESSIONS + READ_TRANSCRIPTS)
+ADMINISTRATOR = Role(
+    gettext_noop("Administrators"),
+    True,
+    TALK + SEE_CATALOGUE + MAKE_PERSONAS + SEE_SESSIONS + STOP_SESSIONS + READ_TRANSCRIPTS + KEEP_ACCOUNTS + KEEP_USERS,
+)
+
+ROLES = (END_USER, EDITOR, OPERATOR, AUDITOR, ADMINISTRATOR)
+STAFF_GROUPS = frozenset(role.group for role in ROLES if role.is_staff)
+
+
+def sync() -> None:
+    """Make the groups what the table says; safe to repeat. Groups that are not in the table are left alone."""
+    with transaction.atomic():
+        for role in ROLES:
+            group, _ = Group.objects.get_or_create(name=role.group)
+            group.permissions.set([_permission(name) for name in role.permissions])
+
+
+def _permission(name: str) -> Permission:
+    app_label, codename = name.split(".")
+    return Permission.objects.get(content_type__app_label=app_label, codename=codename)
