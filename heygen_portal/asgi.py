@@ -14,7 +14,8 @@ from django.urls import path  # noqa: E402
 
 from sessions.consumers import SessionConsumer  # noqa: E402
 
-websocket = URLRouter([path("ws/personas/<slug:persona>/", SessionConsumer.as_asgi())])
+route = path("ws/personas/<slug:persona>/", SessionConsumer.as_asgi())  # type: ignore[arg-type] # Channels' own form
+websocket = URLRouter([route])  # type: ignore[list-item] # as above
 
 application = ProtocolTypeRouter(
     {

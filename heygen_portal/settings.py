@@ -11,9 +11,9 @@ DEBUG = env.bool("DEBUG", False)
 # Without a key of its own a checkout may be looked at, but not served to others: see checks.py.
 SECRET_KEY = secret("DJANGO_SECRET_KEY", "not-secret-for-looking-around-only")
 SALT_KEY = secret("FIELD_ENCRYPTION_KEY", "not-secret-either")
-SECRET_KEY_FALLBACKS = env.list("DJANGO_SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS: list[str] = env.list("DJANGO_SECRET_KEY_FALLBACKS", [])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
     "daphne",

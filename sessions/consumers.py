@@ -50,7 +50,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await _explain(*args)
 
     async def connect(self) -> None:
-        self.user = self.scope["user"]
+        user: Any = self.scope["user"]  # put there by AuthMiddlewareStack
+        self.user = user
         self.language = _language(self.scope)
         self.persona_slug = self.scope["url_route"]["kwargs"]["persona"]
         if not self.user.is_authenticated:
@@ -220,7 +221,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.send(text_data=json.dumps(message))
 
 
-async def _explain(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def _explain(scope: Any, receive: Any, send: Any) -> None:
     """Tell a page that we cannot serve it now; a refused handshake could not say why."""
     with translation.override(_language(scope)):
         message = {"type": "error", "code": errors.Unwell.code, "words": str(errors.Unwell.words)}
@@ -236,7 +237,7 @@ def _may_enter(user: Any, persona_slug: str) -> bool:
     return persona is not None and user.has_perm("avatar_sessions.start_streamingsession")
 
 
-def _language(scope: dict[str, Any]) -> str:
+def _language(scope: Any) -> str:
     asked = scope["query_string"].decode("ascii", "replace").removeprefix("lang=")
     return asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 

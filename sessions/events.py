@@ -124,6 +124,7 @@ def group_name(session_id: UUID) -> str:
 def publish(session_id: UUID, event: Event) -> None:
     """Tell every browser on the session, once the change it reports is committed."""
     layer = get_channel_layer()
+    assert layer is not None  # settings name one
     send = async_to_sync(layer.group_send)
     # Robust: a browser that hears nothing reads the state when it joins again; the change stands.
     transaction.on_commit(lambda: send(group_name(session_id), event.envelope()), robust=True)

@@ -253,6 +253,9 @@ class ServerProcess(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     lease_ends_at = models.DateTimeField(db_index=True)
 
+    def __str__(self) -> str:
+        return str(self.id)
+
 
 class Tab(models.Model):
     """One browser tab on a session, held by one web process."""
@@ -260,3 +263,6 @@ class Tab(models.Model):
     session = models.ForeignKey(StreamingSession, models.CASCADE, related_name="tabs")
     process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="tabs")
     channel = models.CharField(max_length=100, unique=True)
+
+    def __str__(self) -> str:
+        return self.channel

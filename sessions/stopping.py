@@ -61,15 +61,20 @@ async def finish_stop(session: StreamingSession, provider: Provider) -> None:
         if session.provider_session_id:
             await provider.stop_session(session.provider_session_id)
         elif not await _close_lost(session.account, provider):
-            await in_thread(limits.retry_stop)(session, random.random())
+            await _retry_later(session)
             return
     except SessionGone:
         pass  # nothing left to end: that is what we wanted
     except ProviderError as exc:
         logger.warning("session %s: stop failed, will be tried again: %s", session.pk, evidence(exc))
-        await in_thread(limits.retry_stop)(session, random.random())
+        await _retry_later(session)
         return
     await in_thread(lifecycle.end)(session)
+
+
+async def _retry_later(session: StreamingSession) -> None:
+    jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
+    await in_thread(limits.retry_stop)(session, jitter)
 
 
 async def enforce_due(now: datetime) -> None:

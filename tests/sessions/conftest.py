@@ -1,0 +1,31 @@
+"""Sessions under test talk to a stand-in provider: the one seam is `providers.for_account`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+
+from heygen_portal import providers
+from heygen_portal.providers.base import Delivered, Provider, ProviderSession, RoomAccess
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Answer every call as a healthy provider does."""
+    stand_in = Mock(spec=Provider)
+    stand_in.new_session = AsyncMock(
+        return_value=ProviderSession(
+            provider_session_id="their-session",
+            room=RoomAccess("ws://rooms.test", "room-token"),
+            duration_limit=timedelta(minutes=10),
+            is_paid=True,
+            credential="their-token",
+        )
+    )
+    stand_in.send_task = AsyncMock(return_value=Delivered("their-task"))
+    stand_in.interrupt = AsyncMock(return_value=Delivered())
+    stand_in.list_sessions = AsyncMock(return_value=[])
+    monkeypatch.setattr(providers, "for_account", lambda account: stand_in)
+    return stand_in

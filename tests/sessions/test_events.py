@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+from django.db import connection
+from tests.factories import StreamingSessionFactory
+
+from sessions import errors, events, reports
+from sessions.consumers import SessionConsumer
+from sessions.models import SessionEvent
+
+PROTOCOL = Path(__file__).parents[2] / "docs" / "websocket-protocol.md"
+
+
+@pytest.mark.django_db
+def test_each_event_is_chained_to_the_one_before_it() -> None:
+    session = StreamingSessionFactory()
+    for number in range(3):
+        events.record(session.pk, "thing", data={"n": number, "word": "¿qué?"})
+    first, second, third = session.events.order_by("number")
+    assert [first.number, second.number, third.number] == [1, 2, 3]
+    assert (first.previous_hash, second.previous_hash, third.previous_hash) == ("", first.hash, second.hash)
+    assert all(events.digest(event) == event.hash for event in (first, second, third))
+
+
+@pytest.mark.django_db
+def test_a_changed_row_no_longer_matches_its_hash() -> None:
+    session = StreamingSessionFactory()
+    events.record(session.pk, "thing", data={"n": 1})
+    SessionEvent.objects.update(data={"n": 2})
+    event = session.events.get()
+    assert events.digest(event) != event.hash
+
+
+@pytest.mark.django_db(transaction=True)
+def test_events_that_come_at_the_same_moment_stand_one_after_the_other() -> None:
+    session = StreamingSessionFactory()
+    together = Barrier(4)
+
+    def append() -> None:
+        together.wait(timeout=10)
+        for _ in range(5):
+            events.record(session.pk, "thing")
+        connection.close()
+
+    threads = [Thread(target=append) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    rows = list(session.events.order_by("number"))
+    assert [row.number for row in rows] == list(range(1, 21))
+    assert all(row.previous_hash == before.hash for before, row in pairwise(rows))
+
+
+def documented(title: str) -> set[str]:
+    """Return the names in the first column of the table under a heading or a line that starts it."""
+    section = PROTOCOL.read_text(encoding="utf-8").split(title, 1)[1]
+    table = re.search(r"^\|.*?(?=\n\n)", section, re.DOTALL | re.MULTILINE)
+    assert table
+    cells = [line.split("|")[1] for line in table.group().splitlines()[2:]]
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_the_protocol_page_names_every_message_and_error_code() -> None:
+    assert documented("## Up") == set(SessionConsumer.HANDLERS)
+    assert documented("What a page may report") == set(reports.EFFECTS)
+    told = {event.type for event in events.Event.__subclasses__()}
+    assert documented("## Down") == told | {"session.room", "room.publish", "error"}
+    codes = {error.code for error in errors.SessionError.__subclasses__()}
+    assert documented("## Error codes") == codes
+
+
+def test_what_browsers_hear_is_plain_json() -> None:
+    event = events.Ending(why="idle", at="2026-01-01T00:00:00+00:00", seconds=60)
+    assert json.loads(json.dumps(event.envelope()))["event"]["type"] == "session.ending"

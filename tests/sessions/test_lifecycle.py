@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
+
+from heygen_portal.providers.base import ProviderSession
+from sessions import lifecycle
+from sessions.models import EndReason, Status, StreamingSession
+
+pytestmark = pytest.mark.django_db
+
+
+def answer(limit: timedelta | None = None) -> ProviderSession:
+    return ProviderSession("their-session", room=None, duration_limit=limit)
+
+
+def test_of_two_callers_only_one_stops_a_session() -> None:
+    session = StreamingSessionFactory(status=Status.LIVE)
+    same = StreamingSession.objects.get(pk=session.pk)
+    assert lifecycle.begin_stop(session, EndReason.USER_STOPPED)
+    assert not lifecycle.begin_stop(same, EndReason.IDLE)
+    assert same.end_reason == EndReason.USER_STOPPED
+    assert [event.data["reason"] for event in session.events.all()] == ["user_stopped"]
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s not in (Status.STOPPING, Status.ENDED)])
+def test_a_session_can_be_stopped_at_every_moment(status: Status) -> None:
+    session = StreamingSessionFactory(status=status)
+    assert lifecycle.begin_stop(session, EndReason.USER_STOPPED)
+    assert lifecycle.end(session)
+    assert session.ended_at is not None
+    assert session.deadline_at is None
+
+
+def test_nothing_leaves_ended() -> None:
+    session = StreamingSessionFactory(status=Status.ENDED)
+    assert not lifecycle.begin_stop(session, EndReason.IDLE)
+    assert not lifecycle.end(session)
+    with pytest.raises(lifecycle.IllegalTransition):
+        lifecycle.transition(session, Status.LIVE)
+
+
+@given(st.sampled_from(Status), st.sampled_from(Status))
+def test_only_the_table_says_what_may_follow_what(one: Status, other: Status) -> None:
+    session = StreamingSession(status=one)
+    if other in lifecycle.TRANSITIONS[one]:
+        return
+    with pytest.raises(lifecycle.IllegalTransition):
+        lifecycle.transition(session, other)
+
+
+def test_the_table_leads_from_every_status_to_the_end() -> None:
+    for status in Status:
+        reached, frontier = {status}, {status}
+        while frontier:
+            frontier = {to for one in frontier for to in map(Status, lifecycle.TRANSITIONS[one])} - reached
+            reached |= frontier
+        assert Status.ENDED in reached
+
+
+def test_the_row_stands_before_anybody_outside_is_called() -> None:
+    persona = PersonaFactory(published=True)
+    session = lifecycle.request(persona, UserFactory().pk)
+    assert session.status == Status.CREATING
+    assert session.persona_settings["avatar_id"] == persona.avatar.provider_avatar_id
+    assert [event.kind for event in session.events.all()] == ["requested", "status"]
+
+
+def test_the_lower_of_our_limit_and_the_provider_s_counts() -> None:
+    """Demand 23."""
+    for ours, theirs, binding in ((20, 10, 10), (5, 10, 5), (5, None, 5)):
+        persona = PersonaFactory(published=True, duration_limit=timedelta(minutes=ours))
+        session = lifecycle.request(persona, UserFactory().pk)
+        limit = timedelta(minutes=theirs) if theirs else None
+        assert lifecycle.connect(session, ProviderSession(f"s-{ours}-{theirs}", None, limit))
+        assert session.ends_at - session.created_at == timedelta(minutes=binding)
+
+
+def test_an_answer_that_comes_after_the_stop_is_kept_so_that_it_can_be_closed() -> None:
+    session = lifecycle.request(PersonaFactory(published=True), UserFactory().pk)
+    same = StreamingSession.objects.get(pk=session.pk)
+    assert lifecycle.begin_stop(same, EndReason.USER_STOPPED)
+    assert not lifecycle.connect(session, answer())
+    same.refresh_from_db()
+    assert (same.status, same.provider_session_id) == (Status.STOPPING, "their-session")
+
+
+def test_a_live_session_is_looked_at_for_its_warnings_its_limits_and_its_lost_tabs() -> None:
+    now = timezone.now()
+    session = StreamingSessionFactory(status=Status.LIVE, active_at=now, ends_at=now + timedelta(hours=1))
+    session.persona_settings["idle_timeout_s"] = 180
+    assert lifecycle.next_look(session, session.ends_at) == now + timedelta(seconds=120)
+    session.abandoned_at = now
+    assert lifecycle.next_look(session, session.ends_at) == now + lifecycle.TAB_GRACE
+
+
+def test_a_person_has_one_running_session() -> None:
+    user = UserFactory()
+    StreamingSessionFactory(user=user, status=Status.LIVE)
+    StreamingSessionFactory(user=user, status=Status.STOPPING)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        StreamingSessionFactory(user=user, status=Status.CONNECTING)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": Status.LIVE, "deadline_at": None},
+        {"status": Status.ENDED, "end_reason": ""},
+        {"status": Status.ENDED, "ended_at": None},
+        {"status": Status.LIVE, "end_reason": EndReason.IDLE},
+    ],
+)
+def test_the_database_refuses_a_row_that_cannot_be(wrong: dict[str, object]) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        StreamingSessionFactory(**wrong)
+
+
+def test_each_status_change_is_a_row_of_the_record() -> None:
+    session = lifecycle.request(PersonaFactory(published=True), UserFactory().pk)
+    lifecycle.connect(session, answer())
+    lifecycle.go_live(session)
+    lifecycle.begin_stop(session, EndReason.IDLE)
+    lifecycle.end(session)
+    moves = [event.data for event in session.events.filter(kind="status")]
+    assert [move["to"] for move in moves] == ["creating", "connecting", "live", "stopping", "ended"]
+    assert all(one["to"] == other["from"] for one, other in pairwise(moves))
