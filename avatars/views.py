@@ -1,0 +1,40 @@
+"""The gallery of personas, and the previews of their avatars."""
+
+from django.db.models import Q
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from avatars.models import Avatar, Persona
+
+
+@require_safe
+def gallery(request: HttpRequest) -> HttpResponse:
+    """Everybody one may talk to; `q` and `lang` narrow it down."""
+    published = Persona.objects.published().select_related("avatar")
+    query = request.GET.get("q", "").strip()[:100]
+    language = request.GET.get("lang", "")
+    found = published
+    if query:
+        found = found.filter(Q(name__icontains=query) | Q(role__icontains=query) | Q(summary__icontains=query))
+    if language in Persona.Language.values:
+        found = found.filter(language=language)
+    context = {
+        "personas": found,
+        "has_anybody": published.exists(),
+        "query": query,
+        "language": language,
+        "languages": Persona.Language.choices,
+    }
+    return render(request, "avatars/gallery.html", context)
+
+
+@require_safe
+@cache_control(private=True, max_age=3600)
+def preview(request: HttpRequest, avatar_id: int) -> FileResponse:
+    """The picture of an avatar that stands until its first frame is seen."""
+    avatar = get_object_or_404(Avatar, pk=avatar_id)
+    if not avatar.preview:
+        raise Http404
+    return FileResponse(avatar.preview.open("rb"))

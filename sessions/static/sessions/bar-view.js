@@ -1,0 +1,48 @@
+/** The facts in the bar: time left and the connection, in words. */
+
+import { countdown, secondsUntil } from "./clock.js";
+import { one, say } from "./dom.js";
+
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+
+/** @type {Record<string, { icon: string, mood: string }>} */
+const QUALITIES = {
+  good: { icon: "signal-4", mood: "is-good" },
+  poor: { icon: "signal-2", mood: "is-poor" },
+  reconnecting: { icon: "signal-1", mood: "is-poor" },
+  lost: { icon: "signal-0", mood: "is-lost" },
+};
+
+export class BarView {
+  /** @param {import("./words.js").Words} words */
+  constructor(words) {
+    this.words = words;
+    this.left = one("#time-left", HTMLTimeElement);
+    this.connection = one("#connection", HTMLElement);
+    this.icon = one("use", SVGUseElement, this.connection);
+    this.trouble = one("#trouble", HTMLElement);
+  }
+
+  /** @param {Conversation} it */
+  draw(it) {
+    if (it.state.session) {
+      const seconds = secondsUntil(it.state.session.endsAt, it.clock(), it.offset);
+      say(this.left, countdown(seconds));
+      this.left.dateTime = `PT${seconds}S`;
+    }
+    this.drawConnection(it.isOnline ? it.quality : "reconnecting");
+    say(this.trouble, it.trouble);
+    this.trouble.hidden = !it.trouble;
+  }
+
+  /** @param {string} quality */
+  drawConnection(quality) {
+    const known = QUALITIES[quality];
+    this.connection.hidden = !known;
+    if (!known) return;
+    this.connection.className = known.mood;
+    say(one(".word", HTMLElement, this.connection), this.words.quality[quality] ?? "");
+    const [sprite] = (this.icon.getAttribute("href") ?? "").split("#");
+    this.icon.setAttribute("href", `${sprite}#${known.icon}`);
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * One page's conversation: brings socket, room, outbox and transcript together. Owns no element;
+ * whoever draws is told by onChange that something is different, and reads it here.
+ */
+
+import { Outbox } from "./outbox.js";
+import { handleMessage } from "./portal-messages.js";
+import { handleRoomEvent } from "./room-events.js";
+import { isOpen, isOver, next, READY, takesTasks } from "./state.js";
+import { Transcript } from "./transcript.js";
+
+/** How long a line that was on its way when the socket broke may stay unconfirmed. */
+const CONFIRM_MS = 5_000;
+/** A room may close a moment before the portal says why. */
+const CLOSED_MS = 3_000;
+
+export class Conversation {
+  /**
+   * @param {object} parts
+   * @param {Pick<import("./memory.js").Memory, "recall" | "keep" | "forget">} parts.memory
+   * @param {() => void} parts.onChange
+   * @param {() => string} parts.newRef
+   * @param {() => number} [parts.clock]
+   */
+  constructor({ memory, onChange, newRef, clock = Date.now }) {
+    this.memory = memory;
+    this.onChange = onChange;
+    this.clock = clock;
+    this.state = READY;
+    this.outbox = new Outbox(newRef);
+    this.transcript = new Transcript();
+    this.offset = 0;
+    this.startedAt = 0;
+    this.caption = "";
+    this.quality = "";
+    this.trouble = "";
+    this.isOnline = true;
+    /** @type {string} the session this tab belongs to, from the moment the portal names it until it is over */
+    this.sessionId = "";
+    /** @type {string} a session that must be over before another may start */
+    this.leavingId = "";
+    /** @type {{ url: string, token: string } | null} */
+    this.place = null;
+  }
+
+  /**
+   * @param {import("./socket.js").PortalSocket} socket
+   * @param {import("./room.js").AvatarRoom} room
+   */
+  open(socket, room) {
+    this.socket = socket;
+    this.room = room;
+    const place = this.memory.recall();
+    if (place) this.comeBack(place);
+    socket.open();
+  }
+
+  /** @param {import("./memory.js").Place} place */
+  comeBack({ sessionId, url, token }) {
+    this.sessionId = sessionId;
+    this.place = { url, token };
+    this.dispatch({ type: "rejoin" });
+    void this.room?.join(url, token);
+  }
+
+  // What the person does
+
+  /** @param {number} pressedAt  on the page's own time line, for the first frame's delay */
+  start(pressedAt) {
+    this.startedAt = pressedAt;
+    this.leavingId = this.state.session && !isOver(this.state) ? this.state.session.id : "";
+    this.transcript.clear();
+    this.caption = this.quality = this.trouble = "";
+    this.dispatch({ type: "start" });
+    if (!this.leavingId) this.socket?.send({ type: "session.start" });
+  }
+
+  stop() {
+    this.dispatch({ type: "cancel" });
+    this.socket?.send({ type: "session.stop" });
+  }
+
+  stay() {
+    this.socket?.send({ type: "session.stay" });
+  }
+
+  interrupt() {
+    this.transcript.interrupted();
+    this.socket?.send({ type: "task.interrupt" });
+    this.onChange();
+  }
+
+  /**
+   * @param {"talk" | "repeat"} kind
+   * @param {string} text
+   */
+  say(kind, text) {
+    this.transcript.written(this.outbox.add(kind, text), this.now());
+    this.flush();
+  }
+
+  /** @param {string} ref */
+  retry(ref) {
+    const item = this.outbox.retry(ref);
+    if (item) this.transcript.written(item, this.now());
+    this.flush();
+  }
+
+  // What the portal says
+
+  /** @param {any} message */
+  onMessage(message) {
+    handleMessage(this, message);
+    this.onChange();
+  }
+
+  onSocketOpen() {
+    this.isOnline = true;
+    this.trouble = "";
+    if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId });
+    const unconfirmed = this.outbox.items.filter((item) => item.delivery === "sending");
+    if (unconfirmed.length) setTimeout(() => this.giveUp(unconfirmed), CONFIRM_MS);
+    this.onChange();
+  }
+
+  onSocketDrop() {
+    this.isOnline = false;
+    this.onChange();
+  }
+
+  /** @param {import("./outbox.js").Item[]} items */
+  giveUp(items) {
+    for (const item of items.filter((one) => one.delivery === "sending" && this.outbox.find(one.ref))) {
+      this.outbox.failed(item.ref, "");
+      this.transcript.written(item, this.now());
+    }
+    this.onChange();
+  }
+
+  // What the room says
+
+  /** @param {{ type: string, [key: string]: any }} event */
+  onRoomEvent(event) {
+    handleRoomEvent(this, event);
+    this.onChange();
+  }
+
+  /** @param {string} code */
+  roomLost(code) {
+    if (!isOpen(this.state) || this.state.session?.status === "stopping") return;
+    if (code !== "room_elsewhere") this.socket?.send({ type: "session.stop" });
+    this.dispatch({ type: "room_lost", code });
+    this.leave();
+  }
+
+  roomClosed() {
+    const { sessionId } = this;
+    setTimeout(() => sessionId === this.sessionId && this.roomLost("room_closed"), CLOSED_MS);
+  }
+
+  /**
+   * Tell the portal what happened here; it keeps it for auditors.
+   *
+   * @param {string} kind
+   * @param {Record<string, unknown>} [data]
+   */
+  report(kind, data = {}) {
+    this.socket?.send({ type: "event.report", kind, data, at: this.clock() });
+  }
+
+  // Shared
+
+  /** The portal's clock. */
+  now() {
+    return this.clock() + this.offset;
+  }
+
+  /** @param {import("./state.js").Happening} happening */
+  dispatch(happening) {
+    this.state = next(this.state, happening);
+    this.onChange();
+  }
+
+  flush() {
+    if (takesTasks(this.state) && this.socket?.isOpen) {
+      for (const item of this.outbox.take()) {
+        this.socket.send({ type: "task.send", ref: item.ref, kind: item.kind, text: item.text });
+        this.transcript.written(item, this.now());
+      }
+    }
+    this.onChange();
+  }
+
+  remember() {
+    if (this.sessionId && this.place) this.memory.keep({ sessionId: this.sessionId, ...this.place });
+  }
+
+  /** Out of the room, and no way back into this session. */
+  leave() {
+    this.room?.leave();
+    this.memory.forget();
+    this.sessionId = "";
+    this.place = null;
+    for (const item of this.outbox.sessionEnded()) this.transcript.written(item, this.now());
+  }
+}

@@ -1,0 +1,56 @@
+/** Finding and showing elements. Text goes in as textContent only. */
+
+/**
+ * @template {Element} T
+ * @param {string} selector
+ * @param {new () => T} kind
+ * @param {ParentNode} [within]
+ * @returns {T}
+ */
+export function one(selector, kind, within = document) {
+  const found = within.querySelector(selector);
+  if (!(found instanceof kind)) throw new Error(`the page lacks ${selector}`);
+  return found;
+}
+
+/**
+ * @param {string} selector
+ * @param {ParentNode} [within]
+ * @returns {HTMLElement[]}
+ */
+export function all(selector, within = document) {
+  return [...within.querySelectorAll(selector)].filter((found) => found instanceof HTMLElement);
+}
+
+/**
+ * Writes only what differs: a live region would read it out again.
+ *
+ * @param {Element} element
+ * @param {string} text
+ */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * Show those marked with one of the wanted values, hide the others.
+ *
+ * @param {string} attribute  such as "data-when"; its value is a list of words
+ * @param {string} wanted
+ * @param {ParentNode} [within]
+ */
+export function showOnly(attribute, wanted, within = document) {
+  for (const element of all(`[${attribute}]`, within)) {
+    const isWanted = (element.getAttribute(attribute) ?? "").split(" ").includes(wanted);
+    if (element.hidden === isWanted) element.hidden = !isWanted;
+  }
+}
+
+/**
+ * @param {string} selector
+ * @param {string} event
+ * @param {(event: Event) => void} listener
+ */
+export function on(selector, event, listener) {
+  for (const element of all(selector)) element.addEventListener(event, listener);
+}

@@ -1,0 +1,2 @@
+/** livekit-client's own UMD build, loaded by a script tag before any module runs. */
+export const LiveKit = /** @type {typeof import("livekit-client")} */ (/** @type {any} */ (globalThis).LivekitClient);

@@ -1,0 +1,134 @@
+/** The room's page: finds the parts, wires them together, draws what changed. */
+
+import { BarView } from "./bar-view.js";
+import { ChatView } from "./chat-view.js";
+import { timeOfDay } from "./clock.js";
+import { Conversation } from "./conversation.js";
+import { on, one, say, showOnly } from "./dom.js";
+import { LiveKit } from "./livekit.js";
+import { Memory } from "./memory.js";
+import { AvatarRoom } from "./room.js";
+import { PortalSocket } from "./socket.js";
+import { StageView } from "./stage-view.js";
+import { face } from "./state.js";
+import { VerdictView } from "./verdict-view.js";
+import { readWords } from "./words.js";
+
+const page = document.body;
+const { persona = "", name = "", livekitUrl = "", signIn = "/" } = page.dataset;
+const language = document.documentElement.lang;
+const words = readWords();
+
+const conversation = new Conversation({
+  memory: new Memory(sessionStorage, persona),
+  newRef: () => Date.now().toString(36) + Math.random().toString(36).slice(2),
+  onChange: draw,
+});
+const stage = new StageView();
+const bar = new BarView(words);
+const verdicts = new VerdictView(words);
+const chat = new ChatView({
+  onSay: (kind, text) => conversation.say(kind, text),
+  onRetry: (ref) => conversation.retry(ref),
+  onTyping: () => {
+    if (conversation.state.warning?.why === "idle") conversation.stay();
+  },
+});
+const room = new AvatarRoom({
+  LiveKit,
+  video: stage.video,
+  audio: stage.audio,
+  onEvent: (event) => conversation.onRoomEvent(event),
+});
+const socket = new PortalSocket(socketAddress(), {
+  onMessage: (message) => conversation.onMessage(message),
+  onOpen: () => conversation.onSocketOpen(),
+  onDrop: () => conversation.onSocketDrop(),
+  onRefused: (code) => {
+    // Signed out: come back here afterwards. Unpublished: reloading says "not here".
+    location.assign(code === 4401 ? `${signIn}?next=${encodeURIComponent(location.pathname)}` : location.href);
+  },
+});
+
+/** @type {import("./state.js").Face} */
+let shown = "ready";
+
+function draw() {
+  const now = face(conversation.state);
+  stage.draw(conversation, now);
+  bar.draw(conversation);
+  verdicts.draw(conversation, now);
+  chat.draw(conversation.transcript.lines);
+  if (now === shown) return;
+  const before = shown;
+  shown = now;
+  page.dataset.state = now;
+  showOnly("data-when", now);
+  moveFocus(before, now);
+}
+
+/**
+ * Whoever uses a keyboard or a screen reader is taken to what the new state asks for.
+ *
+ * @param {import("./state.js").Face} before
+ * @param {import("./state.js").Face} now
+ */
+function moveFocus(before, now) {
+  const isWriting = document.activeElement === chat.text;
+  if (now === "ended") one("#over", HTMLElement).focus();
+  else if (now === "failed") one("#cause", HTMLElement).focus();
+  else if (now === "ending" && !isWriting) focusFirst("#warning button");
+  else if (now === "tap" && !isWriting) focusFirst("#tap");
+  else if (now === "connecting" || (now === "live" && before !== "ending" && !isWriting)) chat.text.focus({ preventScroll: true });
+}
+
+/** @param {string} selector */
+function focusFirst(selector) {
+  const wanted = [...document.querySelectorAll(selector)].findLast((one) => one instanceof HTMLElement && !one.hidden);
+  if (wanted instanceof HTMLElement) wanted.focus();
+}
+
+function transcriptText() {
+  const names = { avatar: name, user: words.transcript.you };
+  return conversation.transcript.asText(names, (at) => timeOfDay(new Date(at).toISOString(), language));
+}
+
+function download() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([transcriptText()], { type: "text/plain;charset=utf-8" }));
+  link.download = `${persona}-${new Date(conversation.now()).toISOString().slice(0, 16).replaceAll(":", "")}.txt`;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+async function copy() {
+  const told = one("#copied", HTMLElement);
+  told.textContent = "";
+  await navigator.clipboard.writeText(transcriptText());
+  say(told, words.transcript.copied);
+}
+
+/** @param {Event} event */
+function start(event) {
+  performance.mark("start", { startTime: event.timeStamp });
+  conversation.start(event.timeStamp);
+}
+
+function socketAddress() {
+  const address = new URL(`/ws/personas/${persona}/?lang=${language}`, location.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  return address.href;
+}
+
+on("#start, #again, #retry", "click", start);
+on("#cancel, #end, #end-now", "click", () => conversation.stop());
+on("#stay", "click", () => conversation.stay());
+on("#interrupt", "click", () => conversation.interrupt());
+on("#tap, #tap-picture", "click", () => void room.unblock());
+on("[data-download]", "click", download);
+one("#copy", HTMLButtonElement).hidden = !navigator.clipboard; // browsers give it to secure pages only
+on("#copy", "click", () => void copy());
+setInterval(() => conversation.state.session && draw(), 1_000);
+
+conversation.open(socket, room);
+room.prepare(livekitUrl);

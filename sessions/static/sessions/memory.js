@@ -1,0 +1,46 @@
+/**
+ * What this tab needs to come back to its session after a reload. It lives as long as the tab,
+ * and is forgotten when the session is over.
+ *
+ * @typedef {{ sessionId: string, url: string, token: string }} Place
+ */
+
+const KEY = "session";
+
+export class Memory {
+  /**
+   * @param {Pick<Storage, "getItem" | "setItem" | "removeItem">} storage
+   * @param {string} scope  one persona's page does not come back to another's session
+   */
+  constructor(storage, scope) {
+    this.storage = storage;
+    this.key = `${KEY}:${scope}`;
+  }
+
+  /** @returns {Place | null} */
+  recall() {
+    try {
+      const { sessionId, url, token } = JSON.parse(this.storage.getItem(this.key) ?? "null") ?? {};
+      return sessionId && url && token ? { sessionId, url, token } : null;
+    } catch {
+      return null; // forbidden or broken: there is nothing to come back to
+    }
+  }
+
+  /** @param {Place} place */
+  keep(place) {
+    try {
+      this.storage.setItem(this.key, JSON.stringify(place));
+    } catch {
+      // Without storage a reload ends the session; nothing else does.
+    }
+  }
+
+  forget() {
+    try {
+      this.storage.removeItem(this.key);
+    } catch {
+      // nothing was kept
+    }
+  }
+}

@@ -1,0 +1,84 @@
+/** What follows from each message of the portal; docs/websocket-protocol.md has them all. */
+
+import { offsetOf } from "./clock.js";
+import { isOpen } from "./state.js";
+
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+
+/** @type {Record<string, (it: Conversation, message: any) => void>} */
+const MESSAGES = {
+  "session.status": (it, message) => {
+    it.offset = offsetOf(message.now, it.clock());
+    if (message.session_id === it.leavingId) return leavingEnded(it, message);
+    it.sessionId = message.session_id;
+    it.dispatch(message);
+    if (message.status === "ended" || !isOpen(it.state)) it.leave();
+    it.remember();
+    it.flush();
+  },
+  "session.room": (it, { url, token }) => {
+    it.place = { url, token };
+    void it.room?.join(url, token);
+    it.remember();
+  },
+  "session.ending": (it, message) => it.dispatch(message),
+  "session.staying": (it, message) => it.dispatch(message),
+  "room.publish": (it, { topic, payload }) => it.room?.publish(topic, payload),
+  "task.sent": (it, message) => {
+    if (message.status === "failed") return refused(it, message);
+    it.dispatch(message);
+    it.outbox.sent(message.ref);
+    it.transcript.sent({ ref: message.ref, taskId: message.provider_task_id ?? "", at: Date.parse(message.at) });
+  },
+  utterance: (it, message) => {
+    const line = it.transcript.stored({
+      utteranceId: String(message.utterance_id),
+      who: message.who,
+      by: message.by,
+      text: message.text,
+      at: Date.parse(message.at),
+      isInterrupted: message.is_interrupted,
+      taskId: message.provider_task_id ?? "",
+    });
+    if (line?.ref) it.outbox.sent(line.ref);
+  },
+  error: (it, message) => {
+    if (message.ref) return refused(it, message);
+    const isGone = it.sessionId !== "" && !it.state.session;
+    if (isGone) {
+      it.leave();
+      return it.dispatch({ type: "forget" });
+    }
+    it.trouble = message.words ?? "";
+    it.dispatch(message);
+  },
+};
+
+/**
+ * @param {Conversation} it
+ * @param {any} message
+ */
+export function handleMessage(it, message) {
+  if (Object.hasOwn(MESSAGES, message.type)) MESSAGES[message.type]?.(it, message);
+}
+
+/**
+ * @param {Conversation} it
+ * @param {{ ref: string, words?: string }} message
+ */
+function refused(it, { ref, words = "" }) {
+  const item = it.outbox.failed(ref, words);
+  if (item) it.transcript.written(item, it.now());
+}
+
+/**
+ * The session before this one: once it is over, the new one may begin.
+ *
+ * @param {Conversation} it
+ * @param {{ status: string }} message
+ */
+function leavingEnded(it, { status }) {
+  if (status !== "ended") return;
+  it.leavingId = "";
+  it.socket?.send({ type: "session.start" });
+}

@@ -1,0 +1,83 @@
+/** What follows from each event of the room: what the page shows, and what is reported to the portal. */
+
+import { captionOf } from "./captions.js";
+
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+
+/** @type {Record<string, (it: Conversation, event: any) => void>} */
+const EVENTS = {
+  room_joined: (it, event) => {
+    it.report("room_connected");
+    it.dispatch(event);
+  },
+  room_reconnecting: (it) => {
+    it.quality = "reconnecting";
+    it.report("room_reconnecting");
+  },
+  room_reconnected: (it) => {
+    it.quality = "";
+    it.report("room_reconnected");
+  },
+  room_disconnected: (it, { reason }) => it.report("room_disconnected", { reason }),
+  room_lost: (it, { code, reason }) => {
+    if (code === "room_refused") it.report("room_disconnected", { reason });
+    if (code === "room_closed") it.roomClosed();
+    else it.roomLost(code);
+  },
+  quality: (it, { quality }) => {
+    it.quality = quality === "excellent" ? "good" : quality === "unknown" ? "" : quality;
+  },
+  track_subscribed: (it, { kind, identity }) => it.report("track_subscribed", { kind, identity }),
+  first_frame: (it, event) => {
+    const { width, height, shownAt } = event;
+    it.report("first_frame", { width, height, ms: Math.round(shownAt - it.startedAt) });
+    it.dispatch(event);
+    it.flush();
+  },
+  playback_blocked: (it, event) => {
+    if (it.state.isBlocked) return;
+    it.report("playback_blocked");
+    it.dispatch(event);
+  },
+  playback_started: (it, event) => {
+    if (it.state.isBlocked) it.report("playback_started");
+    it.dispatch(event);
+  },
+  avatar_start_talking: (it, { taskId }) => {
+    it.report("avatar_start_talking", { task_id: taskId });
+    it.dispatch({ type: "talking", isTalking: true });
+  },
+  avatar_talking_message: (it, { taskId, message }) => {
+    it.transcript.spoken(taskId, message, it.now());
+    it.caption = captionOf(it.transcript.ofAvatar(taskId)?.text ?? "");
+  },
+  avatar_end_message: (it, { taskId, message }) => finish(it, taskId, message),
+  avatar_stop_talking: (it, { taskId, durationMs }) => {
+    it.report("avatar_stop_talking", { task_id: taskId, duration_ms: durationMs });
+    it.dispatch({ type: "talking", isTalking: false });
+    it.caption = "";
+  },
+  user_start: (it, { taskId }) => it.report("user_start", { task_id: taskId }),
+  user_stop: (it, { taskId }) => it.report("user_stop", { task_id: taskId }),
+  user_end_message: (it, { taskId, message }) => it.report("user_end_message", { task_id: taskId, message }),
+};
+
+/**
+ * @param {Conversation} it
+ * @param {{ type: string, [key: string]: any }} event
+ */
+export function handleRoomEvent(it, event) {
+  if (Object.hasOwn(EVENTS, event.type)) EVENTS[event.type]?.(it, event);
+}
+
+/**
+ * @param {Conversation} it
+ * @param {string} taskId
+ * @param {string} message
+ */
+function finish(it, taskId, message) {
+  // Some providers repeat the whole line at its end, and say no piece of it before.
+  if (message && !it.transcript.ofAvatar(taskId)) it.transcript.spoken(taskId, message, it.now());
+  const line = it.transcript.finished(taskId, message);
+  if (line) it.report("avatar_end_message", { task_id: taskId, message: line.text, interrupted: line.isInterrupted });
+}

@@ -1,0 +1,157 @@
+/**
+ * The states of the room, as a pure reducer: what is, and what happened, give what is next.
+ *
+ * @typedef {"ready" | "connecting" | "live" | "ended" | "failed"} Phase
+ * @typedef {"ready" | "connecting" | "live" | "tap" | "ending" | "ended" | "failed"} Face
+ * @typedef {{ why: "idle" | "duration_limit", at: string }} Warning
+ * @typedef {{ code: string, words: string }} Cause  `words` may be empty: then the page has its own for the code
+ * @typedef {object} Session  what the portal said last about the session
+ * @property {string} id
+ * @property {string} status
+ * @property {string} reason
+ * @property {string} words
+ * @property {string} createdAt
+ * @property {string} endsAt
+ * @property {string} endedAt
+ *
+ * @typedef {object} RoomState
+ * @property {Phase} phase
+ * @property {number} step  while connecting: 0 session, 1 room, 2 picture
+ * @property {boolean} isCancelled
+ * @property {boolean} isBlocked  the browser wants a tap before it plays
+ * @property {boolean} hasPicture
+ * @property {boolean} isTalking
+ * @property {Warning | null} warning
+ * @property {Session | null} session
+ * @property {Cause | null} cause
+ *
+ * @typedef {{ type: string, [key: string]: any }} Happening
+ */
+
+/** @type {RoomState} */
+export const READY = Object.freeze({
+  phase: "ready",
+  step: 0,
+  isCancelled: false,
+  isBlocked: false,
+  hasPicture: false,
+  isTalking: false,
+  warning: null,
+  session: null,
+  cause: null,
+});
+
+/** Ends that the person should be able to understand as a fault, not as a goodbye. */
+const FAULTS = new Set(["no_picture", "provider_ended", "provider_refused", "provider_unreachable", "quota", "spend_cap"]);
+
+/** @type {Record<string, (state: RoomState, it: Happening) => RoomState>} */
+const REDUCERS = {
+  start: () => ({ ...READY, phase: "connecting" }),
+  rejoin: () => ({ ...READY, phase: "connecting", step: 1 }),
+  forget: () => READY,
+  cancel: (state) => (state.phase === "connecting" ? { ...state, isCancelled: true } : state),
+  room_joined: (state) => (state.phase === "connecting" ? { ...state, step: 2 } : state),
+  first_frame: (state) => (isOpen(state) ? { ...state, phase: "live", hasPicture: true } : state),
+  playback_blocked: (state) => ({ ...state, isBlocked: true }),
+  playback_started: (state) => ({ ...state, isBlocked: false }),
+  talking: (state, { isTalking }) => ({ ...state, isTalking }),
+  "session.ending": (state, { why, at }) => (isOpen(state) ? { ...state, warning: { why, at } } : state),
+  "session.staying": (state) => ({ ...state, warning: null }),
+  // Whoever writes is there.
+  "task.sent": (state) => (state.warning?.why === "idle" ? { ...state, warning: null } : state),
+  "session.status": (state, message) => withSession(state, sessionOf(message)),
+  // A refusal while nothing runs yet means that nothing will; later ones belong to one task.
+  error: (state, { code, words }) => {
+    if (state.phase !== "connecting" || state.session) return state;
+    return state.isCancelled ? READY : failed(state, { code, words });
+  },
+  room_lost: (state, { code }) => (isOpen(state) ? failed(state, { code, words: "" }) : state),
+};
+
+/**
+ * @param {RoomState} state
+ * @param {Happening} happening
+ * @returns {RoomState} the same object when nothing changed
+ */
+export function next(state, happening) {
+  const reduce = Object.hasOwn(REDUCERS, happening.type) ? REDUCERS[happening.type] : undefined;
+  return reduce ? reduce(state, happening) : state;
+}
+
+/**
+ * What the page shows: a tap and a warning are faces of an open session, not phases of their own.
+ *
+ * @param {RoomState} state
+ * @returns {Face}
+ */
+export function face(state) {
+  if (isOpen(state) && state.isBlocked && (state.hasPicture || state.step === 2)) return "tap";
+  if (state.phase === "live" && state.warning) return "ending";
+  return state.phase;
+}
+
+/** @param {RoomState} state */
+export function isOpen(state) {
+  return state.phase === "connecting" || state.phase === "live";
+}
+
+/**
+ * Whether a task would be taken now: the picture stands here, and the portal knows it.
+ *
+ * @param {RoomState} state
+ */
+export function takesTasks(state) {
+  return state.phase === "live" && state.session?.status === "live";
+}
+
+/**
+ * Whether the session may be forgotten: it is over at the portal, too.
+ *
+ * @param {RoomState} state
+ */
+export function isOver(state) {
+  return state.session?.status === "ended";
+}
+
+/**
+ * @param {RoomState} state
+ * @param {Session} session
+ * @returns {RoomState}
+ */
+function withSession(state, session) {
+  const changed = { ...state, session };
+  if (!isOpen(state)) return changed;
+  const isFault = session.status === "ended" && FAULTS.has(session.reason);
+  if (isFault) return failed(changed, { code: session.reason, words: session.words });
+  if (session.status === "ended" && state.isCancelled) return READY;
+  if (state.phase === "connecting" && session.status === "stopping") return changed;
+  if (session.status === "stopping" && FAULTS.has(session.reason)) return changed;
+  if (session.status === "stopping" || session.status === "ended") return { ...changed, phase: "ended", warning: null };
+  if (session.status === "connecting") return { ...changed, step: Math.max(state.step, 1) };
+  return changed;
+}
+
+/**
+ * @param {RoomState} state
+ * @param {Cause} cause
+ * @returns {RoomState}
+ */
+function failed(state, cause) {
+  return { ...state, phase: "failed", cause, warning: null, isBlocked: false };
+}
+
+/**
+ * @param {Happening} message
+ * @returns {Session}
+ */
+function sessionOf(message) {
+  return {
+    id: message.session_id,
+    status: message.status,
+    reason: message.reason ?? "",
+    words: message.words ?? "",
+    createdAt: message.created_at ?? "",
+    endsAt: message.ends_at ?? "",
+    endedAt: message.ended_at ?? "",
+  };
+}

@@ -1,0 +1,14 @@
+/**
+ * The few words that the scripts choose from; all others stand in the templates.
+ *
+ * @typedef {object} Words
+ * @property {Record<string, string>} quality
+ * @property {Record<string, string>} causes
+ * @property {Record<string, string>} remedies
+ * @property {{ you: string, copied: string }} transcript
+ */
+
+/** @returns {Words} */
+export function readWords() {
+  return JSON.parse(document.querySelector("#words")?.textContent ?? "{}");
+}
