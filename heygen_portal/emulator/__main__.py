@@ -6,9 +6,11 @@ import logging
 import os
 import secrets
 import signal
+import warnings
 from pathlib import Path
 
 from aiohttp import web
+from jwt.warnings import InsecureKeyLengthWarning
 
 from heygen_portal.emulator.app import Config, create_app
 from heygen_portal.emulator.part import Actor, Cast, OnEvent, OnPresent, OnUser, Part
@@ -105,12 +107,15 @@ def main() -> None:
             rules=rules_of(options),
             livekit=livekit_of(os.environ),
             has_media=not options.no_media,
+            has_control=options.control,
             latency_s=options.latency / 1000,
         )
     except (ValueError, OSError) as exc:
         args.error(str(exc))
     if options.control and options.host not in LOOPBACK:
         args.error("--control opens switches for everybody who reaches the host: only on loopback")
+    # The secret of `livekit-server --dev` is short, and known to everybody anyway.
+    warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     if not (options.api_key or options.api_key_file):
         print(f"API key: {config.api_key}", flush=True)

@@ -3,15 +3,17 @@
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from heygen_portal.emulator import account, heygen, pictures
 from heygen_portal.emulator.answers import failure, refused
+from heygen_portal.emulator.control import add_control
 from heygen_portal.emulator.keys import CALLER, STUDIO
 from heygen_portal.emulator.part import Cast
 from heygen_portal.emulator.rooms import LiveKit, Rooms
@@ -21,8 +23,6 @@ from heygen_portal.emulator.studio import Studio
 from heygen_portal.emulator.tables import Refusal
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LARGEST_BODY: Final = 1024 * 1024
 CORS: Final = {
@@ -45,6 +45,7 @@ class Config:
     livekit: LiveKit = LiveKit()
     has_media: bool = True
     latency_s: float = 0.0  # of each answer of the service
+    has_control: bool = False  # whether /_emulator/ is open
 
 
 def create_app(config: Config, cast: Cast) -> web.Application:
@@ -55,6 +56,8 @@ def create_app(config: Config, cast: Cast) -> web.Application:
     app.router.add_get("/_health", _health)
     for module in (heygen, account, pictures):
         app.router.add_routes(module.routes)
+    if config.has_control:
+        add_control(app)
     app.cleanup_ctx.append(_run_studio)
     return app
 
@@ -72,12 +75,13 @@ async def _run_studio(app: web.Application) -> AsyncIterator[None]:
     await app[STUDIO].close()
 
 
-def _door(config: Config) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _door(config: Config) -> Middleware:
     """Where every answer leaves: refusals become envelopes, CORS headers are on all, latency is added."""
 
     @web.middleware
     async def door(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.method == "OPTIONS":
+        is_service = not request.path.startswith("/_emulator")  # which no other page may read or touch
+        if request.method == "OPTIONS" and is_service:
             return web.Response(status=204, headers=CORS)
         try:
             response = await handler(request)
@@ -85,12 +89,10 @@ def _door(config: Config) -> Callable[[web.Request, Handler], Awaitable[web.Stre
             response = refused(request.path, refusal)
         except web.HTTPException as exc:  # aiohttp's own: no such path or method, a body too large
             response = failure(request.path, exc.status, exc.status, exc.reason)
-        except ConnectionError:
-            raise
         except Exception:
             log.exception("%s %s", request.method, request.path)
             response = failure(request.path, 500, 500, "Internal error")
-        if not response.prepared:
+        if is_service and not response.prepared:
             response.headers.update(CORS)
             if config.latency_s and request.path.startswith(("/v1/", "/v2/")):
                 await asyncio.sleep(config.latency_s)
@@ -99,7 +101,7 @@ def _door(config: Config) -> Callable[[web.Request, Handler], Awaitable[web.Stre
     return door
 
 
-def _credentials(config: Config) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _credentials(config: Config) -> Middleware:
     """Who asks. The sockets and what is not of the service answer for themselves."""
 
     @web.middleware

@@ -36,7 +36,7 @@ async def new(request: web.Request) -> web.Response:
         {
             "session_id": session.id,
             "url": studio.rooms.url if ours else None,
-            "access_token": studio.rooms.user_token(session.id) if ours else None,
+            "access_token": studio.rooms.user_token(studio.room_of_token(session)) if ours else None,
             "livekit_agent_token": studio.rooms.agent_token(session.id) if ours else None,
             "realtime_endpoint": f"{scheme}://{request.host}/v2-alpha/interactive-avatar/session/{session.id}",
             "session_duration_limit": int(studio.store.rules.duration_s),
@@ -192,7 +192,7 @@ def _whole(request: web.Request, name: str, default: int, most: int) -> int:
 def _filtered(request: web.Request, sessions: Any) -> Any:
     since, until = _moment(request, "date_from"), _moment(request, "date_to")
     status = request.query.get("status")
-    if status and status not in State:
+    if status and status not in list(State):
         raise Refusal("invalid_value", f"status must be one of {', '.join(State)}")
     for session in sessions:
         created = int(session.created_at)  # dates have whole seconds

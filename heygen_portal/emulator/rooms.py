@@ -1,6 +1,5 @@
 """LiveKit as the service uses it: join tokens, who is in a room, and rooms deleted at the end."""
 
-import asyncio
 import logging
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -84,6 +83,5 @@ class Rooms:
 
     async def close(self) -> None:
         if self._api is not None:
-            # The method has no return type upstream, and a second call would find its session closed.
             client, self._api = self._api, None
-            await asyncio.shield(client.aclose())  # type: ignore[no-untyped-call]
+            await client.aclose()

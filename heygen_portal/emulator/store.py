@@ -71,6 +71,7 @@ class Store:
         self.sessions: dict[str, Session] = {}
         self.tokens: dict[str, Token] = {}
         self.used_credits = 0.0  # by sessions that are over
+        self.is_broke = self.is_full = False  # faults: the quota gone, the limit reached, whatever the truth
         self._open: dict[str, Session] = {}
         self._over: deque[str] = deque()
         self._deadlines: list[tuple[float, str]] = []
@@ -93,7 +94,7 @@ class Store:
 
     def new_session(self, order: Order, caller: Caller) -> Session:
         """Take a slot. Refused when all are taken or the quota is gone."""
-        if len(self._open) >= self.rules.concurrency:
+        if self.is_full or len(self._open) >= self.rules.concurrency:
             raise Refusal("concurrent_limit")
         if self.is_quota_gone():
             raise Refusal("trial_limit")
@@ -158,6 +159,8 @@ class Store:
 
     def remaining_quota(self) -> int:
         """Sixtieths of a credit left, counting what the open sessions have cost so far."""
+        if self.is_broke:
+            return 0
         spent = self.used_credits + sum(map(self._credits, self._open.values()))
         return int(self.rules.quota - spent * 60)
 
@@ -165,7 +168,7 @@ class Store:
         """Whether nothing is left; cheap while far from it, however many sessions are open."""
         longest = max(self.rules.duration_s, self.rules.minimum_s)
         most = self.used_credits * 60 + len(self._open) * longest * self.rules.credits_per_minute
-        return most >= self.rules.quota and self.remaining_quota() <= 0
+        return (self.is_broke or most >= self.rules.quota) and self.remaining_quota() <= 0
 
     def _credits(self, session: Session) -> float:
         seconds = max(session.duration(self.clock.now()), self.rules.minimum_s)

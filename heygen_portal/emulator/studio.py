@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
+from uuid import uuid1
 
 from heygen_portal.emulator.casting import Order, take_order
 from heygen_portal.emulator.catalogue import Catalogue
@@ -32,6 +33,7 @@ class Stage:
     speaking: dict[str, asyncio.Event] = field(default_factory=dict)
     faults: PerformerFaults = field(default_factory=PerformerFaults)
     never_connects: bool = False
+    foreign_token: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Studio:
         self.store = Store(rules, self.clock)
         self.rooms = rooms
         self.stages: dict[str, Stage] = {}
-        self.next_faults: list[Callable[[Stage], None]] = []  # spoil the stages of sessions to come
+        self.spoil: Callable[[Session, Stage], None] | None = None  # called with every session to come
         self._cast = cast
         self._background: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -60,8 +62,8 @@ class Studio:
     def order(self, body: dict[str, Any], caller: Caller) -> Session:
         session = self.store.new_session(take_order(body, self.catalogue, self.store.rules), caller)
         stage = self.stages[session.id] = Stage()
-        for spoil in self.next_faults:
-            spoil(stage)
+        if self.spoil:
+            self.spoil(session, stage)
         return session
 
     def start(self, session: Session) -> None:
@@ -129,6 +131,10 @@ class Studio:
             raise Refusal("state_incorrect")
         return stage.actor
 
+    def room_of_token(self, session: Session) -> str:
+        """The room that the person's token is for: the session's, unless that is to go wrong."""
+        return str(uuid1()) if self.stages[session.id].foreign_token else session.id
+
     def next_task(self, session: Session) -> str:
         session.tasks += 1
         return f"{session.id}-task-{session.tasks}"
@@ -158,6 +164,13 @@ class Studio:
             nap = min(max(self.store.next_look() - self.clock.now(), 0.01), LONGEST_SLEEP)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), nap)
+
+    async def reset(self, rules: Rules) -> None:
+        """As freshly started: sessions ended and forgotten, the catalogue and the clock as they were."""
+        await asyncio.gather(*(self.end(session, "reset") for session in self.store.open_sessions()))
+        self.clock.offset = 0.0
+        self.catalogue = Catalogue()
+        self.store = Store(rules, self.clock)
 
     async def close(self) -> None:
         """End every session, so that no avatar is left behind in a room."""

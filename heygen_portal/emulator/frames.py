@@ -1,0 +1,107 @@
+"""The chat socket's binary frames: protobuf messages of the package `pipecat`, decoded by hand.
+
+Three small messages do not need a code generator in the build. Unknown fields are skipped, as protobuf asks.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+LONGEST_VARINT: Final = 10
+
+
+@dataclass(frozen=True)
+class TextFrame:
+    text: str
+
+
+@dataclass(frozen=True)
+class AudioFrame:
+    """Signed 16-bit little-endian samples."""
+
+    audio: bytes
+    sample_rate: int
+    channels: int
+
+
+def decode(message: bytes) -> TextFrame | AudioFrame | None:
+    """The text or sound in a Frame; None for transcriptions and whatever else. ValueError if it is no protobuf."""
+    frame: TextFrame | AudioFrame | None = None
+    for number, value in _fields(message):
+        if not isinstance(value, bytes):
+            continue
+        if number == 1:
+            inner = dict(_fields(value))
+            frame = TextFrame(_bytes(inner.get(3)).decode("utf-8"))
+        elif number == 2:
+            inner = dict(_fields(value))
+            frame = AudioFrame(_bytes(inner.get(3)), _int(inner.get(4)), _int(inner.get(5)))
+        else:
+            frame = None  # of a oneof, the last one counts
+    return frame
+
+
+def encode_text(text: str) -> bytes:
+    """A Frame that holds a TextFrame, as the SDK sends it."""
+    inner = _with_length(3, text.encode())
+    return _with_length(1, inner)
+
+
+def encode_audio(audio: bytes, sample_rate: int = 16_000, channels: int = 1) -> bytes:
+    """A Frame that holds an AudioRawFrame, as the SDK sends it."""
+    inner = _with_length(3, audio) + _varint(4 << 3) + _varint(sample_rate) + _varint(5 << 3) + _varint(channels)
+    return _with_length(2, inner)
+
+
+def _bytes(value: int | bytes | None) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _int(value: int | bytes | None) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _fields(message: bytes) -> list[tuple[int, int | bytes]]:
+    found: list[tuple[int, int | bytes]] = []
+    at = 0
+    while at < len(message):
+        key, at = _read_varint(message, at)
+        number, kind = key >> 3, key & 7
+        if kind == VARINT:
+            value, at = _read_varint(message, at)
+            found.append((number, value))
+            continue
+        if kind == BYTES:
+            length, at = _read_varint(message, at)
+        elif kind in (FIXED64, FIXED32):
+            length = 8 if kind == FIXED64 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+        if at + length > len(message):
+            raise ValueError("the message ends too early")
+        if kind == BYTES:
+            found.append((number, message[at : at + length]))
+        at += length
+    return found
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for index, byte in enumerate(message[at : at + LONGEST_VARINT]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return value, at + index + 1
+    raise ValueError("a number that does not end")
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _with_length(number: int, value: bytes) -> bytes:
+    return _varint(number << 3 | BYTES) + _varint(len(value)) + value
