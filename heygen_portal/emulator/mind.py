@@ -1,0 +1,93 @@
+"""What an avatar answers: sentences of its knowledge base, and nothing else."""
+
+import re
+import unicodedata
+from math import log
+from typing import Final
+
+_UNKNOWN: Final = {
+    "es": "Lo siento, de eso no tengo información.",
+    "en": "I am sorry, I have no information about that.",
+}
+_HELLO: Final = {"es": "Hola, ¿en qué puedo ayudarle?", "en": "Hello, how can I help you?"}
+_GREETINGS: Final = frozenset(
+    "hola buenas buenos dias tardes noches hello hi hey good morning afternoon evening".split()
+)
+# Words that say nothing about what is asked.
+_IDLE: Final = frozenset(
+    """
+    a al algo ante con cual cuales cuando cuanta cuanto cuantos de del desde donde el ella en entre es esa ese eso esta
+    este esto estoy hay la las le les lo los me mi mis muy no nos o os para pero por porque puede puedo pueden que quien
+    quiero se ser si sin sobre son soy su sus tal te tengo tiene tienen tu tus un una uno unos usted y ya yo favor
+    gracias saber decir dime como quisiera podria estas esta hola
+    an about am and any are as at be been but by can could do does for from get give have how i if in is it its know me
+    my of off on or our please so tell than that the their them there they this to us was we what when where which who
+    why will with would you your hello hi much many thanks want need let
+    """.split()
+)
+_ENDINGS: Final = (
+    *(
+        "amientos amiento aciones imiento ciones cion mente ando iendo aron ieron aba ian ado ada idos idas ido ida"
+    ).split(),
+    *("ations ation ings ing ments ment edly ies ied ed es as os ar er ir an en s a o e y").split(),
+)
+_SHORTEST_STEM: Final = 3
+_ENOUGH: Final = 0.34  # of the question's weight must be found in an answer
+_AT_MOST: Final = 2  # sentences
+
+
+def answer(question: str, *, knowledge: str, opening: str, language: str) -> str:
+    """The sentences of `knowledge` that speak of what is asked; the opening for a greeting; else "I do not know".
+
+    Never a word that is not in the knowledge base or in one of two fixed phrases.
+    """
+    words = _words(question)
+    if words and all(word in _GREETINGS or word in _IDLE for word in words) and _GREETINGS & set(words):
+        return opening or _phrase(_HELLO, language)
+    found = _best(_stems(question), _sentences(knowledge))
+    return " ".join(found) if found else _phrase(_UNKNOWN, language)
+
+
+def _phrase(phrases: dict[str, str], language: str) -> str:
+    return phrases.get(language[:2].lower(), phrases["en"])
+
+
+def _best(asked: frozenset[str], sentences: list[str]) -> list[str]:
+    stems = [_stems(sentence) for sentence in sentences]
+    known = [sum(stem in other for other in stems) for stem in asked]
+    # A word in every sentence tells little, a rare one much; one that is nowhere weighs as the rarest.
+    weights = {stem: log(1 + len(sentences) / max(1, count)) for stem, count in zip(asked, known, strict=True)}
+    total = sum(weights.values())
+    if not total:
+        return []
+    scores = [sum(weights[stem] for stem in asked & other) / total for other in stems]
+    best = max(scores, default=0.0)
+    if best < _ENOUGH:
+        return []
+    good = [index for index, score in enumerate(scores) if score > best * 0.9][:_AT_MOST]
+    return [sentences[index] for index in good]
+
+
+def _sentences(text: str) -> list[str]:
+    """Lines, cut further at full stops; a line's list mark is dropped."""
+    lines = (line.strip().lstrip("-*• ") for line in text.splitlines())
+    return [part.strip() for line in lines for part in re.split(r"(?<=[.!?])\s+", line) if part.strip()]
+
+
+def _words(text: str) -> list[str]:
+    plain = unicodedata.normalize("NFD", text.lower())
+    return re.findall(r"[a-z0-9]+", "".join(char for char in plain if not unicodedata.combining(char)))
+
+
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(_stem(word) for word in _words(text) if word not in _IDLE)
+
+
+def _stem(word: str) -> str:
+    """`word` without its endings, so that "cuesta" finds "cuestan" and "invoices" finds "invoice"."""
+    for _ in range(2):
+        for ending in _ENDINGS:
+            if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
+                word = word.removesuffix(ending)
+                break
+    return word
