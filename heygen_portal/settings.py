@@ -3,9 +3,11 @@
 import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal import admin_theme
 from heygen_portal.env import BASE_DIR, env, secret
 
 VAR = env.path("VAR_DIR", BASE_DIR / "var")
+VAR.mkdir(parents=True, exist_ok=True)  # a database cannot make its own folder
 
 DEBUG = env.bool("DEBUG", False)
 # Without a key of its own a checkout may be looked at, but not served to others: see checks.py.
@@ -17,8 +19,9 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
     "daphne",
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # the look of the admin, without a site of its own
+    "unfold.contrib.filters",
+    "heygen_portal.admin_app.PortalAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -36,7 +39,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "heygen_portal.csp.PortalCSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -132,6 +135,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
+AXES_ENABLE_ADMIN = False  # `manage.py axes_reset` lets somebody in again
 AXES_VERBOSE = False
 # daphne: the address is the socket's; behind a proxy it is the header that the proxy sets.
 AXES_IPWARE_PROXY_COUNT = env.int("PROXY_COUNT", 0) or None
@@ -147,11 +151,11 @@ USE_TZ = True
 # Pages
 
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = VAR / "static"
 WHITENOISE_USE_FINDERS = True
 _LIVEKIT_SOURCES = [LIVEKIT_PUBLIC_URL, LIVEKIT_PUBLIC_URL.replace("ws", "http", 1)] if LIVEKIT_PUBLIC_URL else []
 CONTENT_SECURITY_POLICY = {
-    "EXCLUDE_URL_PREFIXES": ("/admin/",),  # the admin's theme has its own, looser one: see admin_csp
     "DIRECTIVES": {
         "default-src": ["'self'"],
         "connect-src": ["'self'", *_LIVEKIT_SOURCES, *env.list("CSP_CONNECT_SRC", [])],
@@ -163,6 +167,8 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": ["'none'"],
     },
 }
+
+UNFOLD = admin_theme.UNFOLD
 
 # Safe defaults; behind HTTPS set HTTPS=1
 
@@ -179,6 +185,9 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "INFO")},
-    # An API's address may carry a session's ID, never a key; but one line a call is too much.
-    "loggers": {"httpx": {"level": "WARNING"}, "httpcore": {"level": "WARNING"}},
+    # One line a call, and two a tick each second, bury the lines that matter.
+    "loggers": {
+        name: {"level": "WARNING"}
+        for name in ("httpx", "httpcore", "celery.worker.strategy", "celery.app.trace", "celery.beat")
+    },
 }

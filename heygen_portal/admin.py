@@ -1,0 +1,80 @@
+"""People and their roles. Nobody is deleted: their sessions are kept, so an account is switched off instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from heygen_portal.admin_parts import NeverDeleted, ReadOnly
+from heygen_portal.roles import STAFF_GROUPS
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+ABOVE_ROLES = ("is_superuser", "user_permissions")
+
+
+@admin.register(User)
+class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "first_name", "last_name", "roles", "is_active", "last_login")
+    list_filter = ("groups", "is_active")
+    filter_horizontal = ("groups",)
+    readonly_fields = ("is_staff", "last_login", "date_joined")
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Roles"), {"fields": ("is_active", "groups", "is_staff", *ABOVE_ROLES)}),
+        (_("Important dates"), {"fields": ("last_login", "date_joined")}),
+    )
+
+    @admin.display(description=_("roles"))
+    def roles(self, user: User) -> str:
+        return ", ".join(gettext(group.name) for group in user.groups.all()) or "–"
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Someone above the roles is changed only by their like: a new password would be a way up."""
+        if obj and obj.is_superuser and not _is_above_roles(request):
+            return False
+        return super().has_change_permission(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        return self.readonly_fields if _is_above_roles(request) else (*self.readonly_fields, *ABOVE_ROLES)
+
+    def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
+        """The roles say who may enter the admin at all."""
+        super().save_related(request, form, formsets, change)
+        user = form.instance
+        user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
+        user.save(update_fields=["is_staff"])
+
+
+@admin.register(Group)
+class GroupAdmin(ReadOnly, ModelAdmin):
+    """Roles are what the table in `roles` says; they are looked at here, and changed there."""
+
+    list_display = ("role",)
+    search_fields = ("name",)
+    fields = ("role", "permissions")
+
+    @admin.display(description=_("role"), ordering="name")
+    def role(self, group: Group) -> str:
+        return gettext(group.name)
+
+
+def _is_above_roles(request: HttpRequest) -> bool:
+    return request.user.is_active and request.user.is_superuser

@@ -1,0 +1,76 @@
+"""The admin's look: the portal's colours, and a menu in the order of the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+
+def _entry(title: Any, icon: str, app_label: str, model: str) -> dict[str, Any]:
+    def may_view(request: HttpRequest) -> bool:
+        return request.user.has_perm(f"{app_label}.view_{model}")
+
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app_label}_{model}_changelist"),
+        "permission": may_view,
+    }
+
+
+UNFOLD = {
+    "SITE_TITLE": "HeyGen Portal",
+    "SITE_HEADER": "HeyGen Portal",
+    "SITE_SYMBOL": "forum",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("portal/favicon.svg")},
+    ],
+    "SHOW_HISTORY": True,
+    "SHOW_LANGUAGES": True,
+    "SHOW_BACK_BUTTON": True,
+    "BORDER_RADIUS": "8px",
+    "COLORS": {
+        "primary": {
+            "50": "#eef6f8",
+            "100": "#dcebee",
+            "200": "#b9d8de",
+            "300": "#a3e0ee",
+            "400": "#7bd0e4",
+            "500": "#2b8ca5",
+            "600": "#0b5b70",
+            "700": "#084757",
+            "800": "#0a3b48",
+            "900": "#0b313c",
+            "950": "#04222b",
+        },
+    },
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": _("Conversations"),
+                "items": [_entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession")],
+            },
+            {
+                "title": _("Catalogue"),
+                "items": [
+                    _entry(_("Personas"), "person_play", "avatars", "persona"),
+                    _entry(_("Avatars"), "face", "avatars", "avatar"),
+                    _entry(_("Voices"), "record_voice_over", "avatars", "voice"),
+                    _entry(_("Knowledge bases"), "menu_book", "avatars", "knowledgebase"),
+                    _entry(_("Provider accounts"), "key", "avatars", "provideraccount"),
+                ],
+            },
+            {
+                "title": _("People"),
+                "items": [
+                    _entry(_("Users"), "group", "auth", "user"),
+                    _entry(_("Roles"), "badge", "auth", "group"),
+                ],
+            },
+        ],
+    },
+}
