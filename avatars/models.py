@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -33,7 +33,15 @@ class ProviderAccount(models.Model):
 
     name = models.CharField(_("name"), max_length=80, unique=True)
     kind = models.CharField(_("provider"), max_length=20, choices=Kind, default=Kind.HEYGEN)
-    base_url = models.URLField(_("address"), help_text=_("Where the provider's API is, without a path."))
+    base_url = models.CharField(
+        _("address"),
+        max_length=200,
+        # Not a URLField: inside a network of containers a host is one word.
+        validators=[
+            RegexValidator(r"^https?://[^/\s@]+$", _("An address like https://api.example.com, without a path."))
+        ],
+        help_text=_("Where the provider's API is, without a path."),
+    )
     api_key = EncryptedCharField(_("API key"), max_length=500)
     key_header = models.CharField(_("key is sent as"), max_length=20, choices=KeyHeader, default=KeyHeader.X_API_KEY)
     rooms = models.CharField(_("rooms"), max_length=10, choices=Rooms, default=Rooms.PROVIDER)
@@ -111,6 +119,9 @@ class Voice(Offered):
         verbose_name = _("voice")
         verbose_name_plural = _("voices")
         constraints = (models.UniqueConstraint(fields=("account", "provider_voice_id"), name="voice_once_per_account"),)
+
+    def __str__(self) -> str:
+        return " · ".join(filter(None, (self.name, self.language, self.gender)))
 
 
 class KnowledgeBase(Offered):

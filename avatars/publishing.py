@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from avatars.models import Offered, Persona, Voice
+from avatars.models import Avatar, Offered, Persona, Voice
 from heygen_portal.providers.base import Capabilities
 
 Problems = dict[str, list[str]]
@@ -62,7 +62,7 @@ def _check_avatar(persona: Persona, found: Problems) -> None:
 def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) -> None:
     if persona.voice:
         _check_offered(persona, persona.voice, "voice", found)
-    voice = persona.voice or _default_voice(persona)
+    voice = persona.voice or default_voice(persona.avatar)
     if voice and voice.language and voice.language != persona.language:
         found["voice"].append(_("The voice speaks another language: %(language)s.") % {"language": voice.language})
     slowest, fastest = capabilities.voice_rate
@@ -89,7 +89,7 @@ def _check_offered(persona: Persona, offered: Offered, field: str, found: Proble
         found[field].append(_("The provider no longer offers it."))
 
 
-def _default_voice(persona: Persona) -> Voice | None:
+def default_voice(avatar: Avatar) -> Voice | None:
     """The avatar's own voice, where the catalogue knows it."""
-    own = persona.avatar.default_provider_voice_id
-    return Voice.objects.filter(account=persona.avatar.account_id, provider_voice_id=own).first() if own else None
+    own = avatar.default_provider_voice_id
+    return Voice.objects.filter(account=avatar.account_id, provider_voice_id=own).first() if own else None

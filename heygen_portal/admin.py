@@ -24,7 +24,7 @@ ABOVE_ROLES = ("is_superuser", "user_permissions")
 
 
 @admin.register(User)
-class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):
+class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

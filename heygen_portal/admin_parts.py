@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.http import HttpRequest
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 
@@ -37,3 +39,14 @@ def readable(duration: timedelta | None) -> str:
     if minutes < 60:
         return _("%(minutes)d min %(seconds)02d s") % {"minutes": minutes, "seconds": rest}
     return _("%(hours)d h %(minutes)02d min") % {"hours": minutes // 60, "minutes": minutes % 60}
+
+
+def ask_first(question: Any, answer: Any) -> dict[str, Any]:
+    """A dialog before an action on one page: the theme's plain actions are links, and a link changes nothing."""
+    return {"title": question, "description": "", "form_class": None, "form_submit_text": answer}
+
+
+def to_change_page(model: type[Model], object_id: str) -> HttpResponse:
+    """Where an action on one page leads: back to it. The dialog's request is the theme's script's, hence the header."""
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
+    return HttpResponse(headers={"HX-Redirect": reverse(name, args=[object_id])})

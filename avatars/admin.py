@@ -1,0 +1,261 @@
+"""The catalogue in the admin: nobody types a provider's ID, nobody sees a key."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext as _t
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import action, display
+
+from avatars import publishing
+from avatars.forms import PersonaForm, ProviderAccountForm
+from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
+from avatars.sync import SyncResult, sync_catalogue
+from heygen_portal import providers
+from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, to_change_page
+from heygen_portal.providers.base import CredentialRefused, ProviderError
+
+
+@admin.register(ProviderAccount)
+class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
+    form = ProviderAccountForm
+    list_display = ("name", "kind", "base_url", "concurrency_limit", "synced_at")
+    readonly_fields = ("synced_at",)
+    fieldsets = (
+        (None, {"fields": ("name", "kind", "base_url", "api_key", "key_header", "synced_at")}),
+        (_("Limits"), {"fields": ("rooms", "concurrency_limit", "monthly_cap", "is_exclusive")}),
+    )
+    actions = ("sync",)
+    actions_detail = ("sync_one",)
+
+    @admin.action(description=_("Check connection and sync catalogue"), permissions=["change"])
+    def sync(self, request: HttpRequest, queryset: QuerySet[ProviderAccount]) -> None:
+        for account in queryset:
+            self._sync(request, account)
+
+    @action(
+        description=_("Check connection and sync catalogue"),
+        permissions=["change"],
+        dialog=ask_first(_("Ask the provider what it offers now?"), _("Check and sync")),
+    )
+    def sync_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        self._sync(request, ProviderAccount.objects.get(pk=object_id))
+        return to_change_page(ProviderAccount, object_id)
+
+    def _sync(self, request: HttpRequest, account: ProviderAccount) -> None:
+        try:
+            result = async_to_sync(_sync_and_close)(account)
+        except CredentialRefused as exc:
+            words = _t("%(account)s: the provider does not accept the key (%(detail)s).")
+            self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
+        except ProviderError as exc:
+            words = _t("%(account)s: the provider did not give its catalogue (%(detail)s).")
+            self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
+        else:
+            self.message_user(request, _summary(account, result), messages.SUCCESS)
+
+
+async def _sync_and_close(account: ProviderAccount) -> SyncResult:
+    async with providers.closing_providers():
+        return await sync_catalogue(account)
+
+
+def _summary(account: ProviderAccount, result: SyncResult) -> str:
+    words = _t("%(account)s: connected. %(avatars)d avatars, %(voices)d voices, %(bases)d knowledge bases.")
+    counts = {"avatars": result.avatars, "voices": result.voices, "bases": result.knowledge_bases}
+    said = words % {"account": account, **counts}
+    if result.previews_missing:
+        said += " " + _t("%(count)d previews could not be fetched.") % {"count": result.previews_missing}
+    return said
+
+
+class OfferedAdmin(ReadOnly, ModelAdmin):
+    """What the provider offers; it is chosen from here, and changed there."""
+
+    list_filter: tuple[Any, ...] = (("account", RelatedDropdownFilter), ("gone_at", admin.EmptyFieldListFilter))
+    search_fields = ("name",)
+    list_select_related = ("account",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """For a field that is being filled in, offer only what can be used."""
+        if request.path.endswith("/autocomplete/"):
+            queryset = self.usable(queryset)
+        return super().get_search_results(request, queryset, search_term)
+
+    def usable(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(gone_at=None)
+
+    @display(description=_("offered"), boolean=True, ordering="gone_at")
+    def is_offered(self, offered: Offered) -> bool:
+        return offered.gone_at is None
+
+
+def _picture(avatar: Avatar, width: int) -> str:
+    if not avatar.preview_url:
+        return "–"
+    return format_html('<img src="{}" alt="" width="{}" loading="lazy">', avatar.preview_url, width)
+
+
+@admin.register(Avatar)
+class AvatarAdmin(OfferedAdmin):
+    list_display = ("thumbnail", "name", "account", "is_active", "is_offered", "last_seen_at")
+    list_display_links = ("thumbnail", "name")
+    list_filter = (*OfferedAdmin.list_filter, "is_active")
+    fields = (
+        "picture",
+        "name",
+        "account",
+        "provider_avatar_id",
+        "default_voice",
+        "is_active",
+        "last_seen_at",
+        "gone_at",
+    )
+
+    def usable(self, queryset: QuerySet[Avatar]) -> QuerySet[Avatar]:
+        return super().usable(queryset).filter(is_active=True)
+
+    @display(description=_("preview"))
+    def thumbnail(self, avatar: Avatar) -> str:
+        return _picture(avatar, 56)
+
+    @display(description=_("preview"))
+    def picture(self, avatar: Avatar) -> str:
+        return _picture(avatar, 320)
+
+    @display(description=_("provider's default voice"))
+    def default_voice(self, avatar: Avatar) -> str:
+        return str(publishing.default_voice(avatar) or avatar.default_provider_voice_id or "–")
+
+
+@admin.register(Voice)
+class VoiceAdmin(OfferedAdmin):
+    list_display = ("name", "language", "gender", "has_emotions", "account", "is_offered")
+    list_filter = (*OfferedAdmin.list_filter, "language", "gender", "has_emotions")
+    fields = (
+        "name",
+        "account",
+        "provider_voice_id",
+        "language",
+        "gender",
+        "has_emotions",
+        "preview_url",
+        "last_seen_at",
+        "gone_at",
+    )
+
+
+@admin.register(KnowledgeBase)
+class KnowledgeBaseAdmin(OfferedAdmin):
+    list_display = ("name", "account", "is_offered", "last_seen_at")
+    fields = ("name", "account", "provider_knowledge_base_id", "opening", "prompt", "last_seen_at", "gone_at")
+
+
+@admin.register(Persona)
+class PersonaAdmin(ModelAdmin):
+    form = PersonaForm
+    list_display = ("thumbnail", "name", "role", "language", "state", "version", "avatar")
+    list_display_links = ("thumbnail", "name")
+    list_filter = ("status", "language", ("avatar__account", RelatedDropdownFilter))
+    list_select_related = ("avatar",)
+    search_fields = ("name", "role", "summary", "slug")
+    prepopulated_fields = {"slug": ("name",)}
+    autocomplete_fields = ("avatar", "voice", "knowledge_base")
+    readonly_fields = ("state", "version", "missing")
+    fieldsets = (
+        (None, {"fields": ("state", "version", "missing")}),
+        (_("How people meet it"), {"fields": ("name", "slug", "role", "summary", "language", "greeting")}),
+        (_("Picture and voice"), {"fields": ("avatar", "quality", "voice", "voice_rate", "voice_emotion")}),
+        (_("What it knows"), {"fields": ("knowledge_base", "is_improvising")}),
+        (_("Limits"), {"fields": ("duration_limit", "idle_timeout")}),
+    )
+    actions = ("publish", "unpublish")
+    actions_detail = ("publish_one", "unpublish_one")
+
+    def has_publish_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("avatars.publish_persona")
+
+    def has_change_permission(self, request: HttpRequest, obj: Persona | None = None) -> bool:
+        """What is published changes for everybody at once: only who may publish changes it."""
+        if obj and obj.status == Persona.Status.PUBLISHED and not self.has_publish_permission(request):
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Persona | None = None) -> bool:
+        """Only a draft that nobody can have met; in a list there is no telling."""
+        return obj is not None and obj.version == 0 and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Persona, form: PersonaForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if obj.status == Persona.Status.PUBLISHED and form.changed_data:
+            publishing.publish(obj)
+
+    @display(description=_("preview"))
+    def thumbnail(self, persona: Persona) -> str:
+        return _picture(persona.avatar, 56)
+
+    @display(description=_("status"), ordering="status", label={_("published"): "success", _("draft"): "warning"})
+    def state(self, persona: Persona) -> str:
+        return persona.get_status_display()
+
+    @display(description=_("missing for publishing"))
+    def missing(self, persona: Persona) -> str:
+        if not persona.pk:
+            return "–"
+        return " ".join(chain.from_iterable(publishing.problems(persona).values())) or _t("Nothing.")
+
+    @admin.action(description=_("Publish selected personas"), permissions=["publish"])
+    def publish(self, request: HttpRequest, queryset: QuerySet[Persona]) -> None:
+        for persona in queryset:
+            self._publish(request, persona)
+
+    @admin.action(description=_("Unpublish selected personas"), permissions=["publish"])
+    def unpublish(self, request: HttpRequest, queryset: QuerySet[Persona]) -> None:
+        for persona in queryset:
+            self._unpublish(request, persona)
+
+    @action(
+        description=_("Publish"),
+        permissions=["publish"],
+        dialog=ask_first(_("Let end users meet this persona as it is saved?"), _("Publish")),
+    )
+    def publish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        self._publish(request, Persona.objects.get(pk=object_id))
+        return to_change_page(Persona, object_id)
+
+    @action(
+        description=_("Unpublish"),
+        permissions=["publish"],
+        dialog=ask_first(_("Take this persona out of the gallery? Sessions that run go on."), _("Unpublish")),
+    )
+    def unpublish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        self._unpublish(request, Persona.objects.get(pk=object_id))
+        return to_change_page(Persona, object_id)
+
+    def _publish(self, request: HttpRequest, persona: Persona) -> None:
+        try:
+            publishing.publish(persona)
+        except ValidationError as exc:
+            self.message_user(request, f"{persona}: {' '.join(exc.messages)}", messages.ERROR)
+        else:
+            words = _t("%(persona)s is published as version %(version)d.")
+            self.message_user(request, words % {"persona": persona, "version": persona.version}, messages.SUCCESS)
+            self.log_change(request, persona, words % {"persona": persona, "version": persona.version})
+
+    def _unpublish(self, request: HttpRequest, persona: Persona) -> None:
+        publishing.unpublish(persona)
+        words = _t("%(persona)s is no longer published.") % {"persona": persona}
+        self.message_user(request, words, messages.SUCCESS)
+        self.log_change(request, persona, words)

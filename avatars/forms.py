@@ -1,0 +1,94 @@
+"""The forms behind the catalogue's admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
+
+from avatars import publishing
+from avatars.models import Persona, ProviderAccount
+from heygen_portal.providers import KINDS
+
+
+def _emotions() -> list[tuple[str, str]]:
+    known = {emotion for kind in KINDS.values() for emotion in kind.capabilities.emotions}
+    return [("", "–"), *((emotion, emotion) for emotion in sorted(known))]
+
+
+class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """The key goes in and never comes out again."""
+
+    api_key = forms.CharField(
+        label=_("API key"),
+        max_length=500,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
+        help_text=_("Never shown again. Empty: the key stays as it is."),
+    )
+
+    class Meta:
+        model = ProviderAccount
+        fields = (
+            "name",
+            "kind",
+            "base_url",
+            "api_key",
+            "key_header",
+            "rooms",
+            "concurrency_limit",
+            "monthly_cap",
+            "is_exclusive",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.pop("api_key", None)
+        if "api_key" in self.fields:  # those who may only look have no such field
+            self.fields["api_key"].required = not self.instance.pk
+
+    def clean_api_key(self) -> str:
+        key: str = self.cleaned_data["api_key"] or self.instance.api_key
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise ValidationError(_("A key has only letters, digits and signs: no spaces, no accents."))
+        return key
+
+
+class PersonaForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """A draft may lack anything; what is published stays fit to be met."""
+
+    voice_emotion = forms.ChoiceField(
+        label=_("voice emotion"), required=False, choices=_emotions, widget=UnfoldAdminSelectWidget()
+    )
+
+    class Meta:
+        model = Persona
+        fields = (
+            "name",
+            "slug",
+            "role",
+            "summary",
+            "language",
+            "greeting",
+            "avatar",
+            "quality",
+            "voice",
+            "voice_rate",
+            "voice_emotion",
+            "knowledge_base",
+            "is_improvising",
+            "duration_limit",
+            "idle_timeout",
+        )
+        help_texts = {
+            "duration_limit": _("Hours:minutes:seconds."),
+            "idle_timeout": _("Hours:minutes:seconds."),
+        }
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # Django's own hook; the stubs leave it out
+        if self.instance.status == Persona.Status.PUBLISHED and not self.errors:
+            for field, words in publishing.problems(self.instance).items():
+                self.add_error(field, words)

@@ -1,0 +1,113 @@
+"""The history in the admin: read, filtered, and the one thing that may be done to it, which is to stop what runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from kombu.exceptions import OperationalError
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from heygen_portal.admin_parts import ReadOnly, readable
+from sessions import tasks
+from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession, Utterance
+
+STATUS_COLOURS = {
+    Status.LIVE.label: "success",
+    Status.REQUESTED.label: "info",
+    Status.CREATING.label: "info",
+    Status.CONNECTING.label: "info",
+    Status.STOPPING.label: "warning",
+}
+
+
+class History(ReadOnly, TabularInline):
+    """Rows below a session. Django shows each kind only to those who may view it."""
+
+    extra = 0
+    tab = True
+    show_change_link = False
+
+
+class SessionEventInline(History):
+    model = SessionEvent
+    fields = ("number", "at", "source", "kind", "data")
+
+
+class SessionTaskInline(History):
+    model = SessionTask
+    fields = ("created_at", "kind", "text", "sent_by", "status", "failure", "took")
+    readonly_fields = ("took",)
+
+    @display(description=_("latency"))
+    def took(self, task: SessionTask) -> str:
+        return readable(task.latency)
+
+
+class UtteranceInline(History):
+    model = Utterance
+    fields = ("at", "who", "by", "text", "is_interrupted", "source")
+
+
+@admin.register(StreamingSession)
+class StreamingSessionAdmin(ReadOnly, ModelAdmin):
+    list_display = ("created_at", "user", "persona", "state", "end_reason", "lasted", "account")
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("end_reason", ChoicesDropdownFilter),
+        ("persona", RelatedDropdownFilter),
+        ("account", RelatedDropdownFilter),
+    )
+    list_filter_submit = True
+    list_select_related = ("user", "persona", "account")
+    search_fields = ("=user__username", "=provider_session_id", "persona__name")
+    search_help_text = _("A user's name, a persona, or the provider's ID of a session.")
+    date_hierarchy = "created_at"
+    inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
+    actions = ("stop",)
+    fieldsets = (
+        (None, {"fields": ("id", "user", "persona", "persona_version", "state", "end_reason", "end_detail")}),
+        (
+            _("Times"),
+            {"fields": ("created_at", "live_at", "lasted", "active_at", "ends_at", "ended_at", "deadline_at")},
+        ),
+        (
+            _("At the provider"),
+            {"fields": ("account", "provider_session_id", "provider_limit", "is_paid", "stop_attempts")},
+        ),
+        (_("Settings as they were"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
+    )
+    readonly_fields = ("state", "lasted", "provider_limit")
+
+    @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
+    def state(self, session: StreamingSession) -> str:
+        return session.get_status_display()
+
+    @display(description=_("duration"))
+    def lasted(self, session: StreamingSession) -> str:
+        return readable(session.duration)
+
+    @display(description=_("provider's limit"))
+    def provider_limit(self, session: StreamingSession) -> str:
+        return readable(session.provider_duration_limit)
+
+    def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("avatar_sessions.stop_streamingsession")
+
+    @admin.action(description=_("Stop selected sessions"), permissions=["stop"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[StreamingSession]) -> None:
+        running = list(queryset.filter(end_reason="").values_list("pk", flat=True))
+        try:
+            for pk in running:
+                tasks.stop_session.delay(str(pk), EndReason.STAFF_STOPPED)
+        except OperationalError:
+            self.message_user(request, gettext("The worker cannot be reached. Try again."), messages.ERROR)
+            return
+        words = ngettext("%(count)d session is being stopped.", "%(count)d sessions are being stopped.", len(running))
+        self.message_user(request, words % {"count": len(running)})
