@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from aiohttp import web
 from jwt.warnings import InsecureKeyLengthWarning
 
 from heygen_portal.emulator.app import Config, create_app
-from heygen_portal.emulator.part import Actor, Cast, OnEvent, OnPresent, OnUser, Part
+from heygen_portal.emulator.part import Cast
 from heygen_portal.emulator.rooms import LiveKit
 from heygen_portal.emulator.rules import Rules
 from heygen_portal.emulator.silent import Silent
@@ -74,13 +75,15 @@ def performers(*, has_media: bool) -> Cast:
     """Who plays: an avatar in a LiveKit room or, without media, nobody that could be seen."""
     if not has_media:
         return Silent
-    # Imported here: a load test without media should not load the drawing, the voice and WebRTC.
-    from heygen_portal.emulator.room import Performer
+    from heygen_portal.emulator.room import Performer  # noqa: PLC0415 - without media, nothing of WebRTC is loaded
 
-    def cast(part: Part, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> Actor:
-        return Performer(part, on_event=on_event, on_present=on_present, on_user=on_user)
+    return Performer
 
-    return cast
+
+def say(line: str) -> None:
+    """To whoever started the emulator, which may be a program that waits for the line."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 async def serve(app: web.Application, host: str, port: int) -> None:
@@ -93,7 +96,7 @@ async def serve(app: web.Application, host: str, port: int) -> None:
     site = web.TCPSite(runner, host, port)
     await site.start()
     address = runner.addresses[0]
-    print(f"emulator: http://{address[0]}:{address[1]}", flush=True)  # who started it reads the port here
+    say(f"emulator: http://{address[0]}:{address[1]}")
     await stopped.wait()
     await runner.cleanup()
 
@@ -117,8 +120,10 @@ def main() -> None:
     # The secret of `livekit-server --dev` is short, and known to everybody anyway.
     warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # Each room deleted at the end of a session is an error to LiveKit's client, and everyday life here.
+    logging.getLogger("livekit").setLevel(logging.CRITICAL)
     if not (options.api_key or options.api_key_file):
-        print(f"API key: {config.api_key}", flush=True)
+        say(f"API key: {config.api_key}")
     app = create_app(config, performers(has_media=config.has_media))
     asyncio.run(serve(app, options.host, options.port))
 

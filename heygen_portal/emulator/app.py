@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from heygen_portal.emulator import account, heygen, pictures
+from heygen_portal.emulator import account, chat, heygen, pictures, realtime
 from heygen_portal.emulator.answers import failure, refused
 from heygen_portal.emulator.control import add_control
 from heygen_portal.emulator.keys import CALLER, STUDIO
@@ -41,8 +41,8 @@ class Config:
     """How the emulator runs; what it claims about itself is in `Rules`."""
 
     api_key: str = field(repr=False)
-    rules: Rules = Rules()
-    livekit: LiveKit = LiveKit()
+    rules: Rules = field(default_factory=Rules)
+    livekit: LiveKit = field(default_factory=LiveKit)
     has_media: bool = True
     latency_s: float = 0.0  # of each answer of the service
     has_control: bool = False  # whether /_emulator/ is open
@@ -54,7 +54,7 @@ def create_app(config: Config, cast: Cast) -> web.Application:
     app = web.Application(middlewares=[_door(config), _credentials(config)], client_max_size=LARGEST_BODY)
     app[STUDIO] = studio
     app.router.add_get("/_health", _health)
-    for module in (heygen, account, pictures):
+    for module in (heygen, account, chat, realtime, pictures):
         app.router.add_routes(module.routes)
     if config.has_control:
         add_control(app)

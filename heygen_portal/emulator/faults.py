@@ -69,7 +69,7 @@ class Faults:
 
     book: dict[int, Fault] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
-    _chance: random.Random = field(default_factory=lambda: random.Random(0))
+    _chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - chance, not secrets
 
     def add(self, wish: dict[str, Any]) -> Fault:
         """ValueError, in words, for a wish that cannot be."""
@@ -142,7 +142,7 @@ def _read(wish: dict[str, Any], fault_id: int) -> Fault:
         raise ValueError("times is a whole number of 1 or more, or null for ever")
     on, session = wish.get("on") or "", wish.get("session") or ""
     if not isinstance(on, str) or not isinstance(session, str):
-        raise ValueError("on and session are strings")
+        raise ValueError("on and session are strings")  # noqa: TRY004 - a wish that cannot be
     return Fault(fault_id, kind, with_, on, session, times, _number("share", wish.get("share", 1.0), 1.0))
 
 

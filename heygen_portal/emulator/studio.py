@@ -98,7 +98,14 @@ class Studio:
 
     def interrupt(self, session: Session) -> None:
         self.store.accept(session, "interrupt")
+        self.hush(session)
+
+    def hush(self, session: Session) -> None:
+        """Have the avatar fall silent, whatever the state."""
         self.actor(session).interrupt()
+        for over in self.stages[session.id].speaking.values():
+            over.set()  # what was still queued is never begun, and so never reported as over
+        self.stages[session.id].speaking.clear()
 
     def listen(self, session: Session, on: bool) -> None:
         self.store.accept(session, "start_listening" if on else "stop_listening")
@@ -122,6 +129,10 @@ class Studio:
         self.store.move(session, State.CLOSED)
         for listener in stage.listeners:
             listener(_state_message(session))
+
+    @property
+    def has_media(self) -> bool:
+        return self.rooms.is_real
 
     # What others need -----------------------------------------------------------------------------------------
 
@@ -202,7 +213,7 @@ class Studio:
     async def _join(self, session: Session, actor: Actor) -> None:
         try:
             await actor.join()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever kept it away
             # As with the real service: the session stays in `connecting`, and nobody is told why.
             log.warning("the avatar of %s could not join: %s", session.id, exc or type(exc).__name__)
 

@@ -96,7 +96,7 @@ VERBS: Final[dict[str, dict[State, str | None]]] = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 - the house names a refusal for what it is
+class Refusal(Exception):
     """The service says no, with one of ERRORS; `detail` is added to its words."""
 
     def __init__(self, key: str, detail: str = "") -> None:
