@@ -1,0 +1,37 @@
+"""Where things are."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV / "bin" / "python"
+VAR = ROOT / "var"  # git-ignored: keys, database, logs, stamps
+
+
+def cache_folder() -> Path:
+    """Return the user's folder for what is costly to make and shared by every clone."""
+    if os.environ.get("XDG_CACHE_HOME"):
+        base = Path(os.environ["XDG_CACHE_HOME"])
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path.home() / ".cache"
+    return base / "heygen-portal"
+
+
+def write_private(path: Path, content: str) -> None:
+    """Write a file that only its owner reads, whole or not at all."""
+    write_whole(path, content.encode(), mode=0o600)
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a file so that nobody ever sees half of it, whatever interrupts us."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part{os.getpid()}")
+    part.unlink(missing_ok=True)
+    # The mode from the first byte on: there is no moment in which others could read a secret.
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+    part.replace(path)

@@ -1,0 +1,55 @@
+"""What every test may ask for: real servers, started when first asked for and kept for the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import override_settings
+
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give each run a database file of its own, so that two runs in one checkout do not meet."""
+    database = settings.DATABASES["default"]
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["TEST"]["NAME"] = tmp_path_factory.mktemp("database") / "test.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    with servers.redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_for_all(redis_url: str) -> Iterator[None]:
+    """Let broker, channel layer and cache of the run be a real Redis server of its own."""
+    layers = {"default": {**settings.CHANNEL_LAYERS["default"], "CONFIG": {"hosts": [redis_url]}}}
+    caches = {"default": {**settings.CACHES["default"], "LOCATION": redis_url}}
+    with override_settings(REDIS_URL=redis_url, CHANNEL_LAYERS=layers, CACHES=caches, CELERY_BROKER_URL=redis_url):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def media_below(tmp_path: Path) -> Iterator[None]:
+    """Let uploaded and fetched pictures go where the test's other files go."""
+    with override_settings(MEDIA_ROOT=tmp_path / "media"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def livekit() -> Iterator[servers.LiveKit]:
+    with servers.livekit() as livekit:
+        yield livekit
+
+
+@pytest.fixture(scope="session")
+def emulator(livekit: servers.LiveKit) -> Iterator[servers.Emulator]:
+    """Give an emulator with avatars that can be seen and heard, open to control."""
+    with servers.emulator(livekit, args=["--control"]) as emulator:
+        yield emulator

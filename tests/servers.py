@@ -1,0 +1,205 @@
+"""Real servers on free loopback ports, for tests and benchmarks. Each ends with its `with` block.
+
+with servers.redis() as redis_url, servers.livekit() as livekit:
+    with servers.emulator(livekit=livekit) as emulator, servers.portal(redis_url, emulator, livekit) as portal:
+        ...
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local import ports, processes, servers
+from local.paths import ROOT, VENV_PYTHON
+from local.processes import Child, StartFailed
+from local.servers import LiveKitKeys
+
+TRIES = 4  # a port may be lost between picking it and binding it
+
+
+@dataclass(frozen=True)
+class LiveKit:
+    url: str
+    api_key: str
+    api_secret: str = field(repr=False)
+    process: Child
+
+    def env(self) -> dict[str, str]:
+        return {"LIVEKIT_URL": self.url, "LIVEKIT_API_KEY": self.api_key, "LIVEKIT_API_SECRET": self.api_secret}
+
+
+@dataclass(frozen=True)
+class Emulator:
+    url: str
+    api_key: str = field(repr=False)
+    process: Child
+
+    def env(self) -> dict[str, str]:
+        return {"EMULATOR_URL": self.url, "EMULATOR_API_KEY": self.api_key}
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="heygen-portal-") as path:
+        yield Path(path)
+
+
+@contextmanager
+def running(make: Callable[[], tuple[Child, Callable[[], bool]]]) -> Iterator[Child]:
+    """Start what `make` returns and wait until it is ready; on a lost port, make it anew."""
+    for last_try in (*[False] * (TRIES - 1), True):
+        child, is_ready = make()
+        try:
+            child.start()
+            child.wait_until(is_ready)
+            break
+        except StartFailed:
+            if last_try or child.is_running or "in use" not in child.output().lower():
+                raise
+        except BaseException:  # interrupted while waiting: nobody else would end it
+            child.stop()
+            raise
+    try:
+        yield child
+    finally:
+        child.stop()
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Run a Redis server that stores nothing; give its URL."""
+    url = ""
+    with folder() as here:
+
+        def make() -> tuple[Child, Callable[[], bool]]:
+            nonlocal url
+            port = ports.free_port()
+            url = f"redis://{ports.LOOPBACK}:{port}/0"
+            return Child("redis", servers.redis_command(port, here), here / "log"), lambda: servers.redis_answers(port)
+
+        with running(make):
+            yield url
+
+
+@contextmanager
+def livekit() -> Iterator[LiveKit]:
+    """Run a LiveKit server with keys of its own."""
+    keys, url = LiveKitKeys.new(), ""
+    with folder() as here:
+
+        def make() -> tuple[Child, Callable[[], bool]]:
+            nonlocal url
+            port, udp_port = ports.free_port(), ports.free_port(socket.SOCK_DGRAM)
+            url = f"ws://{ports.LOOPBACK}:{port}"
+            command = servers.livekit_command(port, udp_port, keys, here / "livekit.json")
+            health = f"http://{ports.LOOPBACK}:{port}/"
+            return Child("livekit", command, here / "log"), lambda: processes.answers_http(health)
+
+        with running(make) as child:
+            yield LiveKit(url, keys.key, keys.secret, child)
+
+
+@contextmanager
+def emulator(livekit: LiveKit | None = None, *, media: bool = True, args: Sequence[str] = ()) -> Iterator[Emulator]:
+    """Run the emulator. Without a LiveKit server, or with `media=False`, it has nobody that could be seen."""
+    key, url = secrets.token_urlsafe(24), ""
+    options = [*args] if livekit and media else ["--no-media", *args]
+    with folder() as here:
+        (here / "key").write_text(key)
+
+        def make() -> tuple[Child, Callable[[], bool]]:
+            nonlocal url
+            port = ports.free_port()
+            url = f"http://{ports.LOOPBACK}:{port}"
+            command = servers.emulator_command(port, here / "key", *options)
+            child = Child("emulator", command, here / "log", env=livekit.env() if livekit else {})
+            return child, lambda: processes.answers_http(f"{url}/_health")
+
+        with running(make) as child:
+            yield Emulator(url, key, child)
+
+
+@dataclass(frozen=True)
+class Portal:
+    """Web, worker and beat, each to be stopped, killed and started again by itself."""
+
+    port: int
+    environment: Mapping[str, str] = field(repr=False)
+    web: Child
+    worker: Child
+    beat: Child
+
+    @property
+    def url(self) -> str:
+        return f"http://{ports.LOOPBACK}:{self.port}"
+
+    def is_healthy(self) -> bool:
+        return processes.answers_http(f"{self.url}/health")
+
+    def manage(self, *args: str) -> str:
+        """Run a management command as this portal would; return what it printed."""
+        return _manage(self.environment, *args)
+
+
+@contextmanager
+def portal(
+    redis_url: str,
+    emulator: Emulator | None = None,
+    livekit: LiveKit | None = None,
+    *,
+    database_url: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Portal]:
+    """Run the portal: migrated, with the catalogue filled when there is an emulator.
+
+    Without `database_url` it has an SQLite file of its own.
+    """
+    with folder() as here, ExitStack() as stack:
+        environment = {
+            "VAR_DIR": str(here),
+            "DJANGO_SECRET_KEY": secrets.token_urlsafe(48),
+            "FIELD_ENCRYPTION_KEY": secrets.token_urlsafe(48),
+            "REDIS_URL": redis_url,
+            "DATABASE_URL": database_url or f"sqlite:///{here}/db.sqlite3",
+            **(livekit.env() if livekit else {}),
+            **(emulator.env() if emulator else {}),
+            **(env or {}),
+        }
+        _manage(environment, "migrate")
+        _manage(environment, "first_run")
+        port = 0
+
+        def make_web() -> tuple[Child, Callable[[], bool]]:
+            nonlocal port
+            port = ports.free_port()
+            health = f"http://{ports.LOOPBACK}:{port}/health"
+            web = Child("web", servers.web_command(port), here / "web.log", env=environment)
+            return web, lambda: processes.answers_http(health)
+
+        def make_worker() -> tuple[Child, Callable[[], bool]]:
+            worker = Child("worker", servers.worker_command(), here / "worker.log", env=environment)
+            return worker, lambda: " ready." in worker.output()
+
+        def make_beat() -> tuple[Child, Callable[[], bool]]:
+            beat = Child("beat", servers.beat_command(here), here / "beat.log", env=environment)
+            return beat, lambda: beat.is_running
+
+        web, worker, beat = (stack.enter_context(running(make)) for make in (make_web, make_worker, make_beat))
+        yield Portal(port, environment, web, worker, beat)
+
+
+def _manage(environment: Mapping[str, str], *args: str) -> str:
+    command = [str(VENV_PYTHON), "manage.py", *args]
+    env = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StartFailed(f"manage.py {' '.join(args)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
