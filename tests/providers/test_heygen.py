@@ -1,0 +1,451 @@
+"""What the client sends to HeyGen and makes of its answers. The demands named are those of the project."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from heygen_portal.providers.base import (
+    CredentialRefused,
+    Delivered,
+    LimitReached,
+    NotReady,
+    OpenSession,
+    ProviderError,
+    ProviderRejected,
+    ProviderSession,
+    ProviderUnreachable,
+    Quality,
+    RoomAccess,
+    SessionGone,
+    SessionRequest,
+    TaskKind,
+)
+from heygen_portal.providers.heygen import HeyGen
+
+KEY = "sk-the-account-key"
+OPENED = {
+    "session_id": "0b7f",
+    "url": "wss://lk.example",
+    "access_token": "jwt-user",
+    "session_duration_limit": 600,
+    "is_paid": True,
+    "sdp": None,
+}
+ANSWERS: dict[str, Any] = {
+    "/v1/streaming.create_token": {"error": None, "data": {"token": "session-token"}},
+    "/v1/streaming.new": {"code": 100, "message": "success", "data": OPENED},
+    "/v1/streaming.start": {"code": 100, "message": "success", "data": None},
+    "/v1/streaming.task": {"code": 100, "data": {"duration_ms": 1840.0, "task_id": "t-1"}},
+    "/v1/streaming.stop": {"code": 100, "data": {"status": "success"}},
+    "/v1/streaming.interrupt": {"code": 100, "data": None},
+    "/v1/streaming.keep_alive": {"code": 100, "message": "success"},
+}
+Answer = httpx.Response | Exception
+
+
+class Wire:
+    """HeyGen's end: answers what a healthy service would, or what a test puts in its place; keeps what was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.instead: dict[str, Answer | Callable[[httpx.Request], Answer]] = {}
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        path = request.url.path
+        answer = self.instead.get(path) or httpx.Response(200, json=ANSWERS[path])
+        if not isinstance(answer, httpx.Response | Exception):
+            answer = answer(request)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.url.path.removeprefix("/v1/streaming.") for request in self.requests]
+
+    def request(self, name: str) -> httpx.Request:
+        return next(request for request in self.requests if request.url.path == f"/v1/streaming.{name}")
+
+    def body(self, name: str) -> Any:
+        return json.loads(self.request(name).content)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def heygen(wire: Wire) -> HeyGen:
+    return HeyGen("https://api.test", KEY, transport=httpx.MockTransport(wire))
+
+
+@pytest.fixture
+def bearer(wire: Wire) -> HeyGen:
+    return HeyGen("https://api.test", KEY, is_bearer=True, transport=httpx.MockTransport(wire))
+
+
+FULL = SessionRequest(
+    avatar_id="A1",
+    voice_id="V1",
+    voice_rate=1.25,
+    voice_emotion="FRIENDLY",
+    knowledge_base_id="K1",
+    language="es",
+    quality=Quality.HIGH,
+    idle_timeout=timedelta(seconds=180),
+)
+
+
+async def test_create_token_has_the_key_and_an_empty_body(heygen: HeyGen, wire: Wire) -> None:  # demand 9
+    await heygen.new_session(FULL)
+    request = wire.request("create_token")
+    assert (request.method, request.headers["X-API-KEY"], request.content) == ("POST", KEY, b"")
+    assert "authorization" not in request.headers
+
+
+async def test_the_key_may_be_a_bearer_by_configuration(bearer: HeyGen, wire: Wire) -> None:  # demands 10, 12
+    session = await bearer.new_session(FULL)
+    assert session.credential == "session-token"
+    assert {request.headers["authorization"] for request in wire.requests} == {f"Bearer {KEY}"}
+    assert not any("x-api-key" in request.headers for request in wire.requests)
+
+
+async def test_the_token_is_asked_for_first_and_opens_the_start(
+    heygen: HeyGen, wire: Wire
+) -> None:  # demands 6, 11, 24
+    session = await heygen.new_session(FULL)
+    await heygen.start_session(session)
+    await heygen.send_task("0b7f", text="Hola", kind=TaskKind.TALK)
+    assert wire.paths == ["create_token", "new", "start", "task"]
+    assert wire.request("start").headers["authorization"] == "Bearer session-token"
+    assert "x-api-key" not in wire.request("start").headers
+    assert wire.body("start") == {"session_id": "0b7f"}
+    assert wire.request("task").headers["x-api-key"] == KEY  # nothing of the session has to be kept for later calls
+
+
+@pytest.mark.parametrize("data", [{}, {"token": ""}, {"token": None}, None, []])
+async def test_a_missing_token_leaves_no_session_behind(heygen: HeyGen, wire: Wire, data: Any) -> None:  # demand 11
+    wire.instead["/v1/streaming.create_token"] = httpx.Response(200, json={"error": None, "data": data})
+    with pytest.raises(ProviderUnreachable, match=r"create_token: data\.token is missing"):
+        await heygen.new_session(FULL)
+    assert wire.paths[-1] == "stop"
+    assert wire.body("stop") == {"session_id": "0b7f"}
+
+
+async def test_the_refusal_of_new_is_what_the_caller_hears(heygen: HeyGen, wire: Wire) -> None:
+    wire.instead["/v1/streaming.create_token"] = httpx.Response(200, json={"data": {}})
+    wire.instead["/v1/streaming.new"] = httpx.Response(404, json={"code": 10012, "message": "avatar not found"})
+    with pytest.raises(ProviderRejected, match="avatar not found"):  # demand 14
+        await heygen.new_session(FULL)
+    assert "stop" not in wire.paths
+
+
+async def test_a_wait_for_the_token_that_is_cancelled_leaves_no_session_behind(heygen: HeyGen, wire: Wire) -> None:
+    def cancelled(request: httpx.Request) -> httpx.Response:
+        raise asyncio.CancelledError
+
+    wire.instead["/v1/streaming.create_token"] = cancelled
+    with pytest.raises(asyncio.CancelledError):
+        await heygen.new_session(FULL)
+    assert wire.paths == ["create_token", "new", "stop"]
+
+
+async def test_a_new_session_says_all_that_was_chosen(heygen: HeyGen, wire: Wire) -> None:  # demands 13-19, 20, 21, 27
+    await heygen.new_session(FULL)
+    assert wire.body("new") == {
+        "version": "v2",
+        "avatar_id": "A1",
+        "quality": "high",
+        "video_encoding": "H264",
+        "voice": {"voice_id": "V1", "rate": 1.25, "emotion": "friendly"},
+        "knowledge_base_id": "K1",
+        "language": "es",
+        "activity_idle_timeout": 180,
+    }
+
+
+async def test_a_new_session_leaves_out_what_was_not_chosen(heygen: HeyGen, wire: Wire) -> None:  # demands 15, 19, 20
+    await heygen.new_session(SessionRequest(avatar_id="A1"))
+    assert wire.body("new") == {"version": "v2", "avatar_id": "A1", "video_encoding": "H264"}
+
+
+@pytest.mark.parametrize("quality", list(Quality))
+async def test_each_quality_is_sent_by_its_name(heygen: HeyGen, wire: Wire, quality: Quality) -> None:  # demand 15
+    await heygen.new_session(SessionRequest(avatar_id="A1", quality=quality))
+    assert wire.body("new")["quality"] == quality.value
+
+
+@pytest.mark.parametrize(("wanted", "sent"), [(1, 30), (30, 30), (3599, 3599), (3600, 3599), (86_400, 3599)])
+async def test_the_idle_timeout_stays_within_what_is_documented(
+    heygen: HeyGen, wire: Wire, wanted: int, sent: int
+) -> None:
+    await heygen.new_session(SessionRequest(avatar_id="A1", idle_timeout=timedelta(seconds=wanted)))
+    assert wire.body("new")["activity_idle_timeout"] == sent
+
+
+async def test_what_the_provider_says_of_the_session_is_kept(heygen: HeyGen) -> None:  # demand 22
+    assert await heygen.new_session(FULL) == ProviderSession(
+        provider_session_id="0b7f",
+        room=RoomAccess("wss://lk.example", "jwt-user"),
+        duration_limit=timedelta(minutes=10),
+        is_paid=True,
+        credential="session-token",
+    )
+
+
+async def test_a_session_without_a_room_of_theirs_is_normal(heygen: HeyGen, wire: Wire) -> None:  # demand 39
+    wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"code": 100, "data": {"session_id": "0b7f"}})
+    session = await heygen.new_session(FULL)
+    assert (session.room, session.duration_limit, session.is_paid) == (None, None, None)
+
+
+@pytest.mark.parametrize("data", [None, {}, [], "ok", {"session_id": None}, {"session_id": 7}])
+async def test_a_session_without_an_id_is_no_usable_answer(heygen: HeyGen, wire: Wire, data: Any) -> None:
+    wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"code": 100, "data": data})
+    with pytest.raises(ProviderUnreachable):
+        await heygen.new_session(FULL)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"code": 100, "data": {"status": "success"}},
+        {"code": 100, "data": {"url": "wss://lk.example", "access_token": "jwt"}},
+        {"success": True},
+        {},
+    ],
+)
+async def test_start_may_answer_at_length_or_hardly(heygen: HeyGen, wire: Wire, answer: Any) -> None:  # demand 28
+    wire.instead["/v1/streaming.start"] = httpx.Response(200, json=answer)
+    await heygen.start_session(ProviderSession("0b7f", room=None, credential="session-token"))
+
+
+async def test_a_start_that_has_been_made_is_no_error(heygen: HeyGen, wire: Wire) -> None:
+    refusal = {"code": 10003, "message": "session state wrong: connected"}
+    wire.instead["/v1/streaming.start"] = httpx.Response(400, json=refusal)
+    await heygen.start_session(ProviderSession("0b7f", room=None))
+
+
+async def test_the_same_number_for_an_avatar_too_old_is_an_error(heygen: HeyGen, wire: Wire) -> None:
+    refusal = {"code": 10003, "message": "avatar version deprecated", "details": "invalid avatar"}
+    wire.instead["/v1/streaming.start"] = httpx.Response(400, json=refusal)
+    with pytest.raises(ProviderRejected):
+        await heygen.start_session(ProviderSession("0b7f", room=None))
+
+
+@pytest.mark.parametrize("kind", list(TaskKind))
+async def test_a_text_goes_out_intact_with_its_kind(heygen: HeyGen, wire: Wire, kind: TaskKind) -> None:  # 29, 35
+    await heygen.send_task("0b7f", text="Hola ¿cómo estás? 😀\n", kind=kind)
+    assert wire.body("task") == {
+        "session_id": "0b7f",
+        "text": "Hola ¿cómo estás? 😀\n",
+        "task_type": kind.value,
+        "task_mode": "async",
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "delivered"),
+    [
+        ({"code": 100, "data": {"duration_ms": 1840.0, "task_id": "t-1"}}, Delivered("t-1", timedelta(seconds=1.84))),
+        ({"success": True}, Delivered()),
+        ({"code": 100, "data": None}, Delivered()),
+        ({"code": 100, "data": {"duration_ms": "soon", "task_id": 7}}, Delivered("7")),
+    ],
+)
+async def test_a_task_counts_as_sent_whatever_shape_the_yes_has(  # demand 30
+    heygen: HeyGen, wire: Wire, answer: Any, delivered: Delivered
+) -> None:
+    wire.instead["/v1/streaming.task"] = httpx.Response(200, json=answer)
+    assert await heygen.send_task("0b7f", text="Hola", kind=TaskKind.REPEAT) == delivered
+
+
+async def test_other_kinds_of_tasks_are_refused_before_sending(heygen: HeyGen, wire: Wire) -> None:  # demand 29
+    with pytest.raises(ProviderRejected):
+        await heygen.send_task("0b7f", text="Hola", kind="sing")  # type: ignore[arg-type]  # that is the point
+    assert wire.requests == []
+
+
+async def test_half_a_character_is_refused_without_being_quoted(heygen: HeyGen, wire: Wire) -> None:
+    with pytest.raises(ProviderRejected, match="Unicode") as refusal:
+        await heygen.send_task("0b7f", text="secreto \ud800", kind=TaskKind.TALK)
+    assert "secreto" not in repr(refusal.value)
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda heygen: heygen.start_session(ProviderSession("", room=None)),
+        lambda heygen: heygen.send_task("", text="Hola", kind=TaskKind.TALK),
+        lambda heygen: heygen.stop_session(""),
+        lambda heygen: heygen.interrupt(""),
+        lambda heygen: heygen.keep_alive(""),
+    ],
+)
+async def test_without_a_session_nothing_is_called(heygen: HeyGen, wire: Wire, call: Any) -> None:  # demand 32
+    with pytest.raises(SessionGone, match="session not created"):
+        await call(heygen)
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize("verb", ["interrupt", "keep_alive", "stop"])
+async def test_the_short_verbs_name_the_session(heygen: HeyGen, wire: Wire, verb: str) -> None:  # demand 31
+    method = heygen.stop_session if verb == "stop" else getattr(heygen, verb)
+    await method("0b7f")
+    assert wire.body(verb) == {"session_id": "0b7f"}
+    assert wire.request(verb).headers["x-api-key"] == KEY
+
+
+async def test_the_next_start_has_an_id_of_its_own(heygen: HeyGen, wire: Wire) -> None:  # demand 36
+    first = await heygen.new_session(FULL)
+    await heygen.stop_session(first.provider_session_id)
+    wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"data": {**OPENED, "session_id": "1c80"}})
+    assert (await heygen.new_session(FULL)).provider_session_id == "1c80"
+
+
+REFUSALS = [
+    (400, {"code": 10001, "message": "session state wrong: new"}, NotReady),
+    (400, {"code": 10002, "message": "session state wrong: connecting"}, NotReady),
+    (400, {"code": 400006, "message": "session is not in correct state"}, NotReady),
+    (400, {"code": 400006, "message": "session state wrong: closed"}, SessionGone),
+    (400, {"code": 10004, "message": "session state wrong: closing"}, SessionGone),
+    (400, {"code": 10005, "message": "session state wrong: closed"}, SessionGone),
+    (404, {"code": 10006, "message": "session not found"}, SessionGone),
+    (404, {"message": "Session not found"}, SessionGone),
+    (429, {"code": 10007, "message": "concurrent limit reached"}, LimitReached),
+    (429, {"code": 10014, "message": "session full, try later"}, LimitReached),
+    (429, {"code": 10015, "message": "trial API limit reached"}, LimitReached),
+    (400, {"code": 400123, "message": "rate limit"}, LimitReached),
+    (401, {"code": 400112, "message": "unauthorized"}, CredentialRefused),
+    (401, {"code": 40102, "message": "not supported"}, CredentialRefused),
+    (403, {"code": 400562, "message": "forbidden"}, CredentialRefused),
+    (403, {"code": 10013, "message": "avatar not allowed"}, ProviderRejected),
+    (404, {"code": 10012, "message": "avatar not found"}, ProviderRejected),
+    (400, {"code": 400631, "message": "account blocked"}, CredentialRefused),
+    (400, {"code": 40001, "message": "invalid parameter"}, ProviderRejected),
+    (400, {"error": {"code": "invalid_parameter", "message": "quality", "param": "quality"}}, ProviderRejected),
+    (400, {"error": {"code": "400006", "message": "session is not in correct state"}, "data": None}, NotReady),
+    (200, {"code": 10005, "message": "session state wrong: closed"}, SessionGone),
+    (200, {"code": 400112, "message": "unauthorized", "data": None}, CredentialRefused),
+    (200, {"success": False, "message": "no"}, ProviderRejected),
+    (200, {"error": "concurrent limit reached", "data": None}, LimitReached),
+    (401, "<html>401</html>", CredentialRefused),
+    (429, "", LimitReached),
+]
+
+
+@pytest.mark.parametrize(("status", "answer", "refusal"), REFUSALS)
+async def test_a_refusal_is_read_by_status_then_code_then_words(
+    heygen: HeyGen, wire: Wire, status: int, answer: Any, refusal: type[ProviderRejected]
+) -> None:
+    body = answer if isinstance(answer, str) else json.dumps(answer)
+    wire.instead["/v1/streaming.keep_alive"] = httpx.Response(status, text=body)
+    with pytest.raises(ProviderRejected) as caught:
+        await heygen.keep_alive("0b7f")
+    assert type(caught.value) is refusal
+    assert caught.value.status == status
+
+
+UNUSABLE: list[Answer] = [
+    httpx.Response(200, html="<html>It works!</html>"),
+    httpx.Response(200, content=b""),
+    httpx.Response(200, json=[1, 2]),
+    httpx.Response(200, content=b"[" * 100_000),
+    httpx.Response(200, content=b'{"code": 100, "data": "\xff"}'),
+    httpx.Response(404, html="<html>nginx</html>"),
+    httpx.Response(302, headers={"location": "https://elsewhere.test/"}),
+    httpx.Response(500, json={"code": 500, "message": "internal"}),
+    httpx.Response(502, html="<html>Bad gateway</html>"),
+    httpx.Response(200, content=b"{" + b" " * (17 * 1024 * 1024) + b"}"),
+    httpx.ConnectError("refused"),
+    httpx.ReadTimeout("slow"),
+    httpx.RemoteProtocolError("cut"),
+]
+
+
+@pytest.mark.parametrize("answer", UNUSABLE, ids=repr)
+async def test_no_usable_answer_is_unknown_not_refused(heygen: HeyGen, wire: Wire, answer: Answer) -> None:
+    wire.instead["/v1/streaming.stop"] = answer
+    with pytest.raises(ProviderUnreachable):
+        await heygen.stop_session("0b7f")
+
+
+async def test_every_wait_has_an_end(heygen: HeyGen, wire: Wire) -> None:
+    await heygen.start_session(await heygen.new_session(FULL))
+    waits = {name: wire.request(name).extensions["timeout"] for name in ("create_token", "new", "start")}
+    assert waits["new"]["read"] == waits["start"]["read"] == 30
+    assert waits["create_token"] == {"connect": 5, "read": 10, "write": 10, "pool": 10}
+
+
+async def test_an_error_never_repeats_what_people_said(heygen: HeyGen, wire: Wire) -> None:
+    def echo(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(400, json={"code": 40039, "message": f"invalid text: {json.loads(request.content)}"})
+
+    wire.instead["/v1/streaming.task"] = echo
+    with pytest.raises(ProviderRejected) as refusal:
+        await heygen.send_task("0b7f", text="mi secreto", kind=TaskKind.TALK)
+    assert "secreto" not in f"{refusal.value} {refusal.value!r}"
+    assert refusal.value.code == "40039"
+
+
+async def test_an_error_never_repeats_a_key_or_a_token(heygen: HeyGen, wire: Wire) -> None:
+    def echo(request: httpx.Request) -> httpx.Response:
+        sent = request.headers.get("x-api-key") or request.headers["authorization"]
+        return httpx.Response(401, json={"code": 400112, "message": f"bad credential {sent}"})
+
+    wire.instead = {"/v1/streaming.stop": echo, "/v1/streaming.start": echo}
+    with pytest.raises(CredentialRefused) as of_key:
+        await heygen.stop_session("0b7f")
+    with pytest.raises(CredentialRefused) as of_token:
+        await heygen.start_session(ProviderSession("0b7f", room=None, credential="session-token"))
+    assert (KEY in str(of_key.value), "session-token" in str(of_token.value)) == (False, False)
+
+
+@pytest.mark.parametrize("key", ["line\nbreak", "clavé"])
+async def test_a_key_that_no_header_can_carry_is_refused_without_being_quoted(key: str) -> None:
+    with pytest.raises(ProviderError) as refusal:
+        await HeyGen("https://api.test", key).stop_session("0b7f")
+    assert key not in repr(refusal.value)
+
+
+def test_secrets_are_not_in_what_a_log_would_show() -> None:
+    session = ProviderSession("0b7f", room=RoomAccess("wss://lk", "jwt-user"), credential="session-token")
+    assert "jwt-user" not in repr(session)
+    assert "session-token" not in repr(session)
+
+
+async def test_open_sessions_are_listed_with_their_age(heygen: HeyGen, wire: Wire) -> None:
+    rows = [
+        {"session_id": "0b7f", "status": "connected", "created_at": 1_767_225_600, "api_key_type": "paid"},
+        {"session_id": "1c80", "status": "new", "created_at": "yesterday"},
+        {"status": "new"},
+        "noise",
+    ]
+    wire.instead["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": {"sessions": rows}})
+    assert await heygen.list_sessions() == [
+        OpenSession("0b7f", "connected", datetime(2026, 1, 1, tzinfo=UTC)),
+        OpenSession("1c80", "new", None),
+    ]
+
+
+@pytest.mark.parametrize("data", [{"sessions": None}, {"sessions": []}, {}])
+async def test_no_open_sessions_is_an_empty_list(heygen: HeyGen, wire: Wire, data: Any) -> None:
+    wire.instead["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": data})
+    assert await heygen.list_sessions() == []
+
+
+@pytest.mark.parametrize("data", [None, "none", 7, {"sessions": "none"}])
+async def test_what_is_no_list_does_not_say_that_nothing_is_open(heygen: HeyGen, wire: Wire, data: Any) -> None:
+    wire.instead["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": data})
+    with pytest.raises(ProviderUnreachable):
+        await heygen.list_sessions()
