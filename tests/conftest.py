@@ -12,6 +12,12 @@ from django.test import override_settings
 from tests import servers
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--live", action="store_true", help="Ask the real service too; HEYGEN_API_KEY has the key. It costs credits."
+    )
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Give each run a database file of its own, so that two runs in one checkout do not meet."""
