@@ -6,8 +6,10 @@ import logging
 import os
 import secrets
 import signal
+import ssl
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
@@ -36,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--no-media", action="store_true", help="no LiveKit, no picture, no sound: for load tests")
     args.add_argument("--control", action="store_true", help="open /_emulator/, where sessions are watched and broken")
     args.add_argument("--latency", type=float, default=0, metavar="MS", help="delay of each answer")
+    args.add_argument("--tls", action="store_true", help="serve HTTPS too, with a certificate of a local authority")
+    args.add_argument(
+        "--tls-port", type=int, default=443, help="published clients know no other (default: %(default)s)"
+    )
+    args.add_argument("--tls-folder", type=Path, help="where the local authority is kept")
     args.add_argument("--concurrency", metavar="N", help="open sessions allowed")
     args.add_argument("--idle", metavar="S", help="default idle timeout")
     args.add_argument("--duration", metavar="S", help="session duration limit")
@@ -86,19 +93,31 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def serve(app: web.Application, host: str, port: int) -> None:
+@dataclass(frozen=True)
+class Door:
+    """A port to serve on; 0 is a free one."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
+async def serve(app: web.Application, doors: list[Door]) -> None:
     """Serve until SIGINT or SIGTERM; open sessions are ended before this returns."""
     stopped = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    await site.start()
-    address = runner.addresses[0]
-    say(f"emulator: http://{address[0]}:{address[1]}")
-    await stopped.wait()
-    await runner.cleanup()
+    try:
+        for door in doors:
+            await web.TCPSite(runner, door.host, door.port, ssl_context=door.tls).start()
+        for door, address in zip(doors, runner.addresses, strict=True):
+            host = f"[{address[0]}]" if ":" in address[0] else address[0]
+            say(f"emulator: {'https' if door.tls else 'http'}://{host}:{address[1]}")
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
 
 
 def main() -> None:
@@ -122,10 +141,20 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     # Each room deleted at the end of a session is an error to LiveKit's client, and everyday life here.
     logging.getLogger("livekit").setLevel(logging.CRITICAL)
+    doors = [Door(options.host, options.port)]
+    if options.tls:
+        from heygen_portal.emulator import certificates  # noqa: PLC0415 - large, and only this needs it
+
+        tls, authority = certificates.server_context(options.tls_folder or certificates.default_folder())
+        doors.append(Door(options.host, options.tls_port, tls))
+        say(f"certificate authority to trust: {authority}")
     if not (options.api_key or options.api_key_file):
         say(f"API key: {config.api_key}")
     app = create_app(config, performers(has_media=config.has_media))
-    asyncio.run(serve(app, options.host, options.port))
+    try:
+        asyncio.run(serve(app, doors))
+    except OSError as exc:  # a port that is taken, or needs rights
+        args.exit(1, f"{exc.strerror or exc}\n")
 
 
 if __name__ == "__main__":

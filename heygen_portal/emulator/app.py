@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from heygen_portal.emulator import account, chat, heygen, pictures, realtime
+from heygen_portal.emulator import account, chat, heygen, pictures, realtime, video, webhooks
 from heygen_portal.emulator.answers import failure, refused
 from heygen_portal.emulator.control import add_control
 from heygen_portal.emulator.keys import CALLER, STUDIO
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 LARGEST_BODY: Final = 1024 * 1024
 CORS: Final = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "authorization, content-type, x-api-key",
     "Access-Control-Max-Age": "600",
 }
@@ -53,12 +53,15 @@ def create_app(config: Config, cast: Cast) -> web.Application:
     studio = Studio(config.rules, Rooms(config.livekit, is_real=config.has_media), cast)
     app = web.Application(middlewares=[_door(config), _credentials(config)], client_max_size=LARGEST_BODY)
     app[STUDIO] = studio
+    app[video.FILMS] = video.Films()
+    app[webhooks.WEBHOOKS] = webhooks.Webhooks()
     app.router.add_get("/_health", _health)
-    for module in (heygen, account, chat, realtime, pictures):
+    for module in (heygen, account, chat, realtime, video, webhooks, pictures):
         app.router.add_routes(module.routes)
     if config.has_control:
         add_control(app)
-    app.cleanup_ctx.append(_run_studio)
+    app.on_shutdown.append(_end_sessions)
+    app.cleanup_ctx.extend((_run_studio, video.run_films))
     return app
 
 
@@ -72,6 +75,10 @@ async def _run_studio(app: web.Application) -> AsyncIterator[None]:
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+async def _end_sessions(app: web.Application) -> None:
+    """Before the server waits for its clients: sockets close with their sessions."""
     await app[STUDIO].close()
 
 

@@ -46,11 +46,11 @@ def take_order(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> Orde
 
     Raises Refusal for an avatar that cannot stream and for values of the wrong kind or out of range.
     """
-    fields = _Fields(body)
+    fields = Fields(body)
     if fields.text("version", "v2") != "v2":
         raise Refusal("bad_request", "only version v2 sessions are supported")
     avatar = _avatar(fields.text("avatar_id") or fields.text("avatar_name") or "default", catalogue)
-    wanted = _Fields(fields.mapping("voice"))
+    wanted = Fields(fields.mapping("voice"))
     language = fields.text("language")
     voice = catalogue.voice_for(avatar, language)
     if voice_id := wanted.text("voice_id"):
@@ -97,14 +97,14 @@ def _avatar(avatar_id: str, catalogue: Catalogue) -> CatalogueAvatar:
 def _own_room(settings: dict[str, Any]) -> OwnRoom | None:
     if not settings:
         return None
-    fields = _Fields(settings)
+    fields = Fields(settings)
     room = OwnRoom(fields.text("url"), fields.text("room"), fields.text("token"))
     if not (room.url.startswith(("ws://", "wss://")) and room.room and room.token):
         raise Refusal("missing_parameter", "livekit_settings needs url, room and token")
     return room
 
 
-class _Fields:
+class Fields:
     """Typed looks into a JSON object in which null means absent."""
 
     def __init__(self, body: dict[str, Any]) -> None:

@@ -1,0 +1,40 @@
+"""HTTPS on this machine: a certificate authority of its own, kept, and a certificate made at each start."""
+
+import ssl
+from pathlib import Path
+from typing import Final
+
+import trustme
+
+from heygen_portal.emulator.sprites import user_cache
+
+# Published clients have the service's host name built in.
+NAMES: Final = ("api.heygen.com", "localhost", "127.0.0.1", "::1")
+
+
+def default_folder() -> Path:
+    return user_cache() / "heygen-portal" / "ca"
+
+
+def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """TLS for NAMES, and the authority's certificate that clients have to trust.
+
+    The authority's key never leaves `folder`, which only its owner may read.
+    """
+    authority = _authority(folder)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(*NAMES).configure_cert(context)
+    return context, folder / "ca.pem"
+
+
+def _authority(folder: Path) -> trustme.CA:
+    certificate, key = folder / "ca.pem", folder / "ca-key.pem"
+    if certificate.exists() and key.exists():
+        return trustme.CA.from_pem(certificate.read_bytes(), key.read_bytes())
+    authority = trustme.CA(organization_name="Emulator on this machine")
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    key.touch(mode=0o600)
+    key.write_bytes(authority.private_key_pem.bytes())
+    certificate.write_bytes(authority.cert_pem.bytes())
+    return authority
