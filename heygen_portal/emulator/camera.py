@@ -58,9 +58,9 @@ class Ticker:
 class Camera:
     """The avatar's video track. `mouth` tells the mouth's shape at a moment."""
 
-    def __init__(self, part: Part, sheet: Sheet, mouth: Callable[[float], str]) -> None:
+    def __init__(self, part: Part, sheet: Sheet, mouth: Callable[[float], str], faults: PerformerFaults) -> None:
         width, height = SIZES[part.quality]
-        self.faults = PerformerFaults()
+        self._faults = faults
         self.listening = False
         self._source = rtc.VideoSource(width, height)
         self.track = rtc.LocalVideoTrack.create_video_track("video", self._source)
@@ -74,7 +74,7 @@ class Camera:
         self._frame = rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, self._picture.data)
         self._black = rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, _black(width, height))
         self._mouth = mouth
-        self._random = Random(part.look)
+        self._random = Random(part.look)  # noqa: S311 - blinking is no secret
         self._next_blink = 0.0
 
     def start(self) -> None:
@@ -85,9 +85,9 @@ class Camera:
         await self._source.aclose()
 
     def _tick(self, now: float) -> None:
-        if self.faults.frozen:
+        if self._faults.frozen:
             return  # no new frame, as when an encoder hangs
-        if self.faults.black:
+        if self._faults.black:
             self._source.capture_frame(self._black)
             return
         self._picture.show(_turn(now), self._mouth(now), self._eyes(now))

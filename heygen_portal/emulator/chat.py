@@ -1,6 +1,7 @@
 """The chat WebSocket of the published SDK: protobuf frames in, JSON out."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
@@ -42,6 +43,7 @@ class Chat:
         self._session = session
         self._wire = Wire(request, studio, session)
         self._opening = clean(request.query.get("opening_text", ""))
+        self._brings_voice = request.query.get("arch_version") != "v2"
 
     async def serve(self) -> web.WebSocketResponse:
         if self._session.state is State.CONNECTED:
@@ -72,6 +74,8 @@ class Chat:
 
     def _hear(self, frame: frames.AudioFrame) -> None:
         self._session.touched_at = self._studio.clock.now()
+        with suppress(Refusal):  # the avatar is not there yet
+            self._studio.actor(self._session).hear(frame.audio)
 
     def _on_event(self, event: Message) -> None:
         if event["type"] == "_state":
@@ -79,7 +83,7 @@ class Chat:
                 self._greet()
             elif event["state"] == State.CLOSED:
                 self._wire.close()
-        elif not self._studio.has_media:
+        elif not self._studio.has_media or (self._brings_voice and event["type"].startswith("user_")):
             self._wire.send(_on_chat(event))  # without a room there is no other way to hear of it
 
     def _greet(self) -> None:

@@ -5,31 +5,37 @@ import unicodedata
 from math import log
 from typing import Final
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 _UNKNOWN: Final = {
     "es": "Lo siento, de eso no tengo información.",
     "en": "I am sorry, I have no information about that.",
 }
 _HELLO: Final = {"es": "Hola, ¿en qué puedo ayudarle?", "en": "Hello, how can I help you?"}
-_GREETINGS: Final = frozenset(
-    "hola buenas buenos dias tardes noches hello hi hey good morning afternoon evening".split()
-)
+# Long lists of words read better as text.
+_GREETINGS: Final = _set("hola buenas buenos dias tardes noches hello hi hey good morning afternoon evening")
 # Words that say nothing about what is asked.
-_IDLE: Final = frozenset(
-    """
+_IDLE: Final = _set("""
     a al algo ante con cual cuales cuando cuanta cuanto cuantos de del desde donde el ella en entre es esa ese eso esta
     este esto estoy hay la las le les lo los me mi mis muy no nos o os para pero por porque puede puedo pueden que quien
     quiero se ser si sin sobre son soy su sus tal te tengo tiene tienen tu tus un una uno unos usted y ya yo favor
-    gracias saber decir dime como quisiera podria estas esta hola
+    gracias saber decir dime como quisiera podria estas hola
     an about am and any are as at be been but by can could do does for from get give have how i if in is it its know me
     my of off on or our please so tell than that the their them there they this to us was we what when where which who
     why will with would you your hello hi much many thanks want need let
-    """.split()
-)
-_ENDINGS: Final = (
-    *(
-        "amientos amiento aciones imiento ciones cion mente ando iendo aron ieron aba ian ado ada idos idas ido ida"
-    ).split(),
-    *("ations ation ings ing ments ment edly ies ied ed es as os ar er ir an en s a o e y").split(),
+""")
+_ENDINGS: Final = tuple(
+    sorted(
+        _set("""
+    amientos amiento aciones imiento ciones cion mente ando iendo aron ieron aba ian ado ada idos idas ido ida
+    ations ation ings ing ments ment edly ies ied ed es as os ar er ir an en s a o e y
+"""),
+        key=len,
+        reverse=True,
+    )
 )
 _SHORTEST_STEM: Final = 3
 _ENOUGH: Final = 0.34  # of the question's weight must be found in an answer

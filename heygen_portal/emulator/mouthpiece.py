@@ -28,7 +28,7 @@ class Mouthpiece:
     Between tasks nothing is handed over: LiveKit's source fills the gap with silence by itself.
     """
 
-    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, tell: Callable[[dict[str, Any]], None], *, on_talking: Callable[[], None]) -> None:
         self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=_QUEUE_MS)
         self.track = rtc.LocalAudioTrack.create_audio_track("audio", self._source)
         # Without discontinuous transmission, which would stop packets in silence: the real track never pauses.
@@ -37,7 +37,7 @@ class Mouthpiece:
         self._waiting: deque[Task] = deque()
         self._performance: asyncio.Task[None] | None = None
         self.mouth = MouthTrack()
-        self.on_talking: Callable[[], None] = lambda: None
+        self._on_talking = on_talking
 
     def shape(self, moment: float) -> str:
         """The mouth's shape at a moment of the loop's time."""
@@ -84,7 +84,7 @@ class Mouthpiece:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self.tell("avatar_start_talking", task.task_id)
-        self.on_talking()
+        self._on_talking()
         try:
             await task.perform(self)
         finally:  # interrupted or not, clients hear that it is over

@@ -17,8 +17,8 @@ Message = dict[str, Any]
 class Packets:
     """Publishes messages in the order they were handed in, unless told to lose, double or swap them."""
 
-    def __init__(self, participant: rtc.LocalParticipant) -> None:
-        self.faults = PerformerFaults()
+    def __init__(self, participant: rtc.LocalParticipant, faults: PerformerFaults) -> None:
+        self._faults = faults
         self._participant = participant
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
         self._held: Message | None = None
@@ -38,7 +38,7 @@ class Packets:
         self._count += 1
         held, self._held = self._held, None
         before = [held] if held else []
-        match self.faults.packets:
+        match self._faults.packets:
             case "lost":
                 return before + ([message] if self._count % 2 else [])
             case "doubled":

@@ -70,6 +70,12 @@ class Actor(Protocol):
     def listen(self, on: bool) -> None:
         """Take or leave the listening pose; with push to talk, the ends of an utterance."""
 
+    def hear(self, pcm: bytes) -> None:
+        """Take in sound of the person's microphone that came by a socket: 16 kHz, mono, signed 16 bit.
+
+        What is understood is told by `user_…` messages, to `on_event` alone, and answered.
+        """
+
     async def leave(self) -> None:
         """Leave the room; safe to call twice."""
 

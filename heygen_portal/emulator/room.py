@@ -3,20 +3,26 @@
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 from livekit import rtc
 
 from heygen_portal.emulator import mind, sprites
-from heygen_portal.emulator.camera import Camera
+from heygen_portal.emulator.camera import Camera, Ticker
+from heygen_portal.emulator.ear import Ear
+from heygen_portal.emulator.microphones import Microphones, command
 from heygen_portal.emulator.mouthpiece import Mouthpiece, Played, Spoken
 from heygen_portal.emulator.packets import Packets
 from heygen_portal.emulator.part import OnEvent, OnPresent, OnUser, Part, PerformerFaults
+from heygen_portal.emulator.publication import Publication
 from heygen_portal.emulator.voice import speak
 
 log = logging.getLogger(__name__)
 
 IDENTITY: Final = "heygen"
+_LONGEST_TEXT: Final = 1000  # characters; the routes refuse what is longer, here there is nobody to refuse it to
 
 
 class Performer:
@@ -29,43 +35,46 @@ class Performer:
         self._on_present = on_present
         self._on_user = on_user
         self._room = rtc.Room()
+        self._mouthpiece = Mouthpiece(self._tell, on_talking=self._leave_mid_sentence)
+        self._microphones = Microphones(self._room, self._room_ear, listens=part.listens, is_user=_is_user)
         self._camera: Camera | None = None
         self._packets: Packets | None = None
-        self._mouthpiece = Mouthpiece(self._tell)
-        self._mouthpiece.on_talking = self._leave_mid_sentence
+        self._publications: list[Publication] = []
+        self._ears: dict[str, Ear] = {}  # for the room's microphones, and for one brought by a socket
         self._playing: dict[str, Played] = {}
         self._users: set[str] = set()
-        self._has_left = False
-        self._leaving: asyncio.TimerHandle | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._exit: asyncio.TimerHandle | None = None
 
     async def join(self) -> None:
         if self.faults.late_s:
             await asyncio.sleep(self.faults.late_s)
         self._room.on("participant_connected", self._arrived)
         self._room.on("participant_disconnected", self._departed)
+        self._room.on("data_received", self._told)
+        self._room.on("disconnected", self._thrown_out)
         options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=True)
         sheet, _ = await asyncio.gather(
             asyncio.to_thread(sprites.sheet, self.part.look, self.part.quality),
             self._room.connect(self.part.room_url, self.part.token, options),
         )
-        self._packets = Packets(self._room.local_participant)
-        self._packets.faults = self.faults
-        self._camera = Camera(self.part, sheet, self._mouthpiece.shape)
-        self._camera.faults = self.faults
-        self._camera.start()
-        await asyncio.gather(*self._publications(self._camera))
+        self._packets = Packets(self._room.local_participant, self.faults)
+        self._camera = Camera(self.part, sheet, self._mouthpiece.shape, self.faults)
+        await self._appear(self._camera)
         self._on_present()
+        self._microphones.begin()
         for participant in self._room.remote_participants.values():
             self._arrived(participant)
 
-    def _publications(self, camera: Camera) -> list[Any]:
-        publish = self._room.local_participant.publish_track
-        wanted = []
-        if not self.faults.no_video:
-            wanted.append(publish(camera.track, camera.options))
-        if not self.faults.no_audio:
-            wanted.append(publish(self._mouthpiece.track, self._mouthpiece.options))
-        return wanted
+    async def _appear(self, camera: Camera) -> None:
+        publication = partial(Publication, self._room.local_participant)
+        self._publications = [
+            publication(camera.track, camera.options, lambda: not self.faults.no_video),
+            publication(self._mouthpiece.track, self._mouthpiece.options, lambda: not self.faults.no_audio),
+        ]
+        camera.start()  # the first picture is there before the track is, so that nobody waits for it
+        await asyncio.gather(*(publication.publish() for publication in self._publications))
+        Ticker.current().add(self._obey)
 
     def say(self, text: str, *, task_id: str) -> float:
         speech = speak(text, self.part.voice)
@@ -94,13 +103,27 @@ class Performer:
     def listen(self, on: bool) -> None:
         if self._camera:
             self._camera.listening = on
+        for ear in self._ears.values():
+            if ear.push_to_talk:
+                ear.press(on)
+
+    def hear(self, pcm: bytes) -> None:
+        # The socket that brought the sound tells its client what was heard; the room would tell it twice.
+        if "socket" not in self._ears:
+            self._ears["socket"] = self._ear(self._on_event)
+        self._ears["socket"].hear(pcm)
 
     async def leave(self) -> None:
-        if self._has_left:
-            return
-        self._has_left = True
-        if self._leaving:
-            self._leaving.cancel()
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave())
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self) -> None:
+        if self._exit:
+            self._exit.cancel()
+        Ticker.current().remove(self._obey)
+        await self._microphones.close()
+        await asyncio.gather(*(ear.close() for ear in self._ears.values()))
         await self._mouthpiece.close()
         if self._camera:
             await self._camera.close()
@@ -114,10 +137,42 @@ class Performer:
             self._packets.send(message)
         self._on_event(message)
 
+    def _room_ear(self) -> Ear:
+        if "room" not in self._ears:
+            self._ears["room"] = self._ear(self._tell)
+        return self._ears["room"]
+
+    def _ear(self, tell: OnEvent) -> Ear:
+        return Ear(
+            self.part.voice.language,
+            tell=tell,
+            on_text=lambda text: self.answer(text, task_id=str(uuid4())),
+            on_deaf=lambda excuse: self.say(excuse, task_id=str(uuid4())),
+        )
+
+    def _told(self, packet: rtc.DataPacket) -> None:
+        """Obey what a client sends on the data channel."""
+        if packet.participant is None or not _is_user(packet.participant):
+            return
+        text, pressed = command(packet.data)
+        if pressed is not None:
+            self._room_ear().press(pressed)
+        elif text:
+            self.answer(text[:_LONGEST_TEXT], task_id=str(uuid4()))
+
+    def _obey(self, now: float) -> None:
+        for publication in self._publications:
+            publication.follow()
+
     def _leave_mid_sentence(self) -> None:
-        if self.faults.leaves_after_s is not None and self._leaving is None:
-            loop = asyncio.get_running_loop()
-            self._leaving = loop.call_later(self.faults.leaves_after_s, lambda: loop.create_task(self.leave()))
+        if self.faults.leaves_after_s is not None and self._exit is None:
+            self._exit = asyncio.get_running_loop().call_later(self.faults.leaves_after_s, self._go)
+
+    def _go(self) -> None:
+        self._leaving = self._leaving or asyncio.create_task(self._leave())
+
+    def _thrown_out(self, reason: object) -> None:
+        self._go()
 
     def _arrived(self, participant: rtc.RemoteParticipant) -> None:
         if _is_user(participant) and participant.identity not in self._users:

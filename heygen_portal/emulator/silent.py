@@ -55,6 +55,9 @@ class Silent:
     def listen(self, on: bool) -> None:
         """Nobody sees the pose."""
 
+    def hear(self, pcm: bytes) -> None:
+        """Nobody listens either."""
+
     async def leave(self) -> None:
         if self._ending:
             self._ending.cancel()

@@ -5,13 +5,14 @@ once for each size (a few slight turns of the body, every mouth, every state of 
 the user's cache folder, and mapped into memory from there.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from math import cos, radians, sin
+from math import cos, prod, radians, sin
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
@@ -185,13 +186,13 @@ def user_cache() -> Path:
 
 @cache
 def sheet(look: str, quality: str) -> Sheet:
-    """All pictures of a look; drawn if nobody has drawn them before. Call it in a thread: it may take a while."""
+    """All pictures of a look; drawn if nobody has drawn them before. Call it in a thread: it may take a second."""
     width, height = SIZES[quality]
-    path = _folder() / f"{look}-{quality}.npz"
-    parts = _stored(path)
+    path = _folder() / f"{look}-{quality}.npy"
+    parts = _stored(path, _shapes(width, height))
     if parts is None:
         drawn = draw(look, width, height)
-        parts = (drawn.stills, drawn.mouths.pictures, drawn.eyes.pictures)
+        parts = [drawn.stills, drawn.mouths.pictures, drawn.eyes.pictures]
         _store(path, parts)
     stills, mouths, eyes = parts
     return Sheet(
@@ -203,28 +204,66 @@ def sheet(look: str, quality: str) -> Sheet:
     )
 
 
-def _stored(path: Path) -> tuple[Bytes, Bytes, Bytes] | None:
+def _shapes(width: int, height: int) -> list[tuple[int, ...]]:
+    """The arrays of a sheet, as they follow each other in its file."""
+
+    def i420_bytes(box: Box) -> int:
+        left, top, right, bottom = box
+        return (right - left) * (bottom - top) * 3 // 2
+
+    return [
+        (TURNS, i420_bytes((0, 0, width, height))),
+        (TURNS, len(LIPS), i420_bytes(_even(_MOUTH, width))),
+        (TURNS, len(EYES), i420_bytes(_even(_EYES, width))),
+    ]
+
+
+def _stored(path: Path, shapes: list[tuple[int, ...]]) -> list[Bytes] | None:
+    """The arrays of a file, mapped rather than read: processes share them, and what is not shown takes no memory."""
     try:
-        with np.load(path) as arrays:
-            return arrays["stills"], arrays["mouths"], arrays["eyes"]
-    except (OSError, ValueError, KeyError):
-        return None  # never drawn, or cut short by a power cut: drawn again
+        flat = np.load(path, mmap_mode="r")
+        ends = np.cumsum([prod(shape) for shape in shapes])
+        if flat.shape != (ends[-1],):
+            return None
+        return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
+    except (OSError, ValueError):
+        return None  # never drawn, or not whole: drawn again
 
 
-def _store(path: Path, parts: tuple[Bytes, Bytes, Bytes]) -> None:
+def _store(path: Path, parts: list[Bytes]) -> None:
     """Keep a sheet for the next start; a folder that cannot be written costs only time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            np.savez(file, stills=parts[0], mouths=parts[1], eyes=parts[2])
+            np.save(file, np.concatenate([part.ravel() for part in parts]))
         Path(file.name).replace(path)
     except OSError:
         return
 
 
-def missing() -> Iterator[tuple[str, str]]:
-    """Looks and qualities that would have to be drawn."""
+async def prepare() -> None:
+    """Draw what is missing, in a process of its own and politely, so that no session has to wait for a drawing."""
+    if any(_missing()):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", __name__)
+        try:
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+def _missing() -> Iterator[tuple[str, str]]:
     for quality in SIZES:
         for look in LOOKS:
-            if not (_folder() / f"{look}-{quality}.npz").exists():
+            if not (_folder() / f"{look}-{quality}.npy").exists():
                 yield look, quality
+
+
+def main() -> None:
+    os.nice(10)
+    for look, quality in _missing():
+        sheet(look, quality)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Engines that turn an utterance into text. Each runs in a process of its own, as a decoder may hang for ever.
+
+English is heard by pocketsphinx, whose package brings a model. Every language is heard by faster-whisper, if that is
+installed and EMULATOR_WHISPER_MODEL names a model or the folder of one.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import Final, Protocol
+
+log = logging.getLogger(__name__)
+
+MODEL_VARIABLE: Final = "EMULATOR_WHISPER_MODEL"
+_SLOWEST: Final = 2.0  # times as long as the utterance itself, and
+_AT_LEAST_S: Final = 15.0  # as a model has to be loaded first
+
+
+class Engine(Protocol):
+    """Hears one language. Used by many sessions; `close` is called once by each that was given it."""
+
+    async def text_of(self, pcm: bytes) -> str:
+        """The words of an utterance, 16 kHz mono; empty when nothing was understood or it took too long."""
+
+    async def close(self) -> None: ...
+
+
+class Subprocess:
+    """An engine in a child process, started with the first utterance and again after it had to be killed."""
+
+    def __init__(self, *command: str) -> None:
+        self.users = 0
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+
+    async def text_of(self, pcm: bytes) -> str:
+        async with self._turn:
+            patience = max(_AT_LEAST_S, len(pcm) / 32_000 * _SLOWEST)
+            try:
+                return await asyncio.wait_for(self._ask(pcm), patience)
+            except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as exc:
+                log.warning("speech was not recognised: %s", type(exc).__name__)
+                await self._kill()
+                return ""
+            except asyncio.CancelledError:
+                await self._kill()  # its answer would be taken for the next one's
+                raise
+
+    async def close(self) -> None:
+        self.users -= 1
+        if not self.users:
+            await self._kill()
+
+    async def _ask(self, pcm: bytes) -> str:
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(len(pcm).to_bytes(4, "big") + pcm)
+        await self._process.stdin.drain()
+        line = await self._process.stdout.readuntil(b"\n")
+        return str(json.loads(line)["text"])
+
+    async def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            assert process.stdin
+            process.stdin.close()
+            await process.wait()
+
+
+_engines: dict[tuple[int, str], Subprocess] = {}
+
+
+def engine_for(language: str) -> Engine | None:
+    """The engine for a language ("en", "es"), shared by all sessions; None if there is no model for it."""
+    name = _engine_name(language)
+    if name is None:
+        return None
+    key = (id(asyncio.get_running_loop()), f"{name} {language}")
+    engine = _engines.get(key)
+    if engine is None or not engine.users:
+        engine = _engines[key] = Subprocess(sys.executable, "-m", f"{__package__}.hearing_child", name, language)
+    engine.users += 1
+    return engine
+
+
+def _engine_name(language: str) -> str | None:
+    if os.environ.get(MODEL_VARIABLE) and find_spec("faster_whisper"):
+        return "whisper"
+    return "pocketsphinx" if language == "en" else None
