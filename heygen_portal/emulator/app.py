@@ -62,6 +62,8 @@ def create_app(config: Config, cast: Cast) -> web.Application:
         add_control(app)
     app.on_shutdown.append(_end_sessions)
     app.cleanup_ctx.extend((_run_studio, video.run_films))
+    if config.has_media:
+        app.cleanup_ctx.append(_draw_faces)
     return app
 
 
@@ -75,6 +77,17 @@ async def _run_studio(app: web.Application) -> AsyncIterator[None]:
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+async def _draw_faces(app: web.Application) -> AsyncIterator[None]:
+    """In the background, the first time: later starts find the faces in the cache folder."""
+    from heygen_portal.emulator import sprites  # noqa: PLC0415 - without media, nothing that draws is loaded
+
+    drawing = asyncio.create_task(sprites.prepare())
+    yield
+    drawing.cancel()
+    with suppress(asyncio.CancelledError):
+        await drawing
 
 
 async def _end_sessions(app: web.Application) -> None:

@@ -14,6 +14,7 @@ from functools import cache
 from hashlib import sha256
 from math import cos, prod, radians, sin
 from pathlib import Path
+from shutil import rmtree
 from tempfile import NamedTemporaryFile
 from typing import Final
 
@@ -250,6 +251,7 @@ async def prepare() -> None:
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
 
 
 def _missing() -> Iterator[tuple[str, str]]:
@@ -261,6 +263,9 @@ def _missing() -> Iterator[tuple[str, str]]:
 
 def main() -> None:
     os.nice(10)
+    for outdated in _folder().parent.glob("*"):
+        if outdated != _folder():
+            rmtree(outdated, ignore_errors=True)
     for look, quality in _missing():
         sheet(look, quality)
 
