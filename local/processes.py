@@ -48,7 +48,7 @@ class Child:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 # the caller's own list, no shell
+            self._process = subprocess.Popen(
                 self._command,
                 env=self._env,
                 cwd=self._cwd,

@@ -1,0 +1,74 @@
+"""A Chromium for the browser tests: from PATH, Playwright's own, or Debian's package."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from local.console import Progress, StepFailed, run
+from local.paths import VAR, VENV_PYTHON, write_whole
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",)
+REMEMBERED = VAR / "setup" / "chromium"  # asking Playwright takes a second
+CURE = "Install Chromium or Chrome so that `chromium` or `google-chrome` is on PATH, then run this again."
+
+
+def path() -> Path | None:
+    """Return the browser that set-up found."""
+    try:
+        found = Path(REMEMBERED.read_text())
+    except OSError:
+        return None
+    return found if os.access(found, os.X_OK) else None
+
+
+def is_done() -> bool:
+    return path() is not None
+
+
+def install(progress: Progress) -> None:
+    found = _find() or _playwrights_own() or _download(progress) or _debians(progress)
+    if found is None:
+        raise StepFailed("There is no Chromium on this machine, and none could be installed.", CURE)
+    write_whole(REMEMBERED, str(found).encode())
+
+
+def _find() -> Path | None:
+    candidates = [*map(shutil.which, NAMES), *PLACES]
+    return next((Path(candidate) for candidate in candidates if candidate and _runs(candidate)), None)
+
+
+def _runs(program: str | Path) -> bool:
+    """Tell whether it does: on Ubuntu the name may belong to a script that only says to install a snap."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return said.returncode == 0
+
+
+def _playwrights_own() -> Path | None:
+    ask = "from playwright.sync_api import sync_playwright as p\nwith p() as play: print(play.chromium.executable_path)"
+    said = subprocess.run([VENV_PYTHON, "-c", ask], capture_output=True, text=True, check=False).stdout.strip()
+    return Path(said) if said and _runs(said) else None
+
+
+def _download(progress: Progress) -> Path | None:
+    progress.say("There is no Chromium on PATH; asking Playwright for its own (about 170 MB).")
+    try:
+        run(progress, [VENV_PYTHON, "-m", "playwright", "install", "chromium"], "chromium", cure=CURE)
+    except StepFailed as exc:
+        progress.say(f"Playwright could not download it. {exc.why}")
+        return None
+    return _playwrights_own()
+
+
+def _debians(progress: Progress) -> Path | None:
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return None
+    progress.say("Installing Debian's package.")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run(progress, ["apt-get", "update"], "apt-update", cure=CURE, env=env)
+    run(progress, ["apt-get", "install", "-y", "--no-install-recommends", "chromium"], "apt", cure=CURE, env=env)
+    return _find()

@@ -1,0 +1,96 @@
+"""What set-up says while it works, and how it runs the programs that do the work."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import TextIO
+
+from local.paths import ROOT, VAR
+
+LOGS = VAR / "setup"
+QUIET_LINE_EVERY = 15.0  # seconds; where there is no terminal to rewrite a line in
+
+
+class StepFailed(Exception):
+    """A step cannot be done: `why`, and `cure` for the person in front of the screen."""
+
+    def __init__(self, why: str, cure: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.cure = cure
+
+
+class Progress:
+    """One line that tells what is going on: rewritten on a terminal, repeated now and then elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._start = self._said_at = time.monotonic()
+        self._is_terminal = sys.stdout.isatty()
+        print(f"· {title}", flush=True)
+
+    def say(self, what: str) -> None:
+        """Add a line of its own, for what is worth keeping."""
+        self._clear()
+        print(f"  {what}", flush=True)
+
+    def update(self, what: str) -> None:
+        now = time.monotonic()
+        if now - self._said_at < (0.1 if self._is_terminal else QUIET_LINE_EVERY):
+            return
+        self._said_at = now
+        line = f"  {now - self._start:.0f} s  {' '.join(what.split())}"[:100]
+        print(f"\r\x1b[2K{line}" if self._is_terminal else line, end="" if self._is_terminal else "\n", flush=True)
+
+    def done(self) -> None:
+        self._clear()
+        print(f"  done in {time.monotonic() - self._start:.1f} s", flush=True)
+
+    def _clear(self) -> None:
+        if self._is_terminal:
+            print("\r\x1b[2K", end="", flush=True)
+
+
+def run(
+    progress: Progress, command: Sequence[str | Path], log_name: str, *, cure: str, env: Mapping[str, str] | None = None
+) -> None:
+    """Run a program to its end, its output in a log and its last line on the screen. Raises StepFailed."""
+    log = LOGS / f"{log_name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    lines = [""]
+    try:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except OSError as exc:
+        raise StepFailed(f"{command[0]} does not run: {exc}", cure) from exc
+    with log.open("w") as file, process:
+        reader = Thread(target=_read, args=(process, file, lines), daemon=True)
+        reader.start()
+        try:
+            while reader.is_alive():
+                reader.join(0.2)
+                progress.update(lines[-1])
+            code = process.wait()
+        except BaseException:  # interrupted: it must not go on alone
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()
+            raise
+    if code:
+        last = "\n".join(f"    {line}" for line in lines[-15:] if line)
+        program = " ".join(str(part) for part in command[:4])
+        raise StepFailed(f"`{program} …` ended with {code}. Its last lines:\n{last}\n  All of it: {log}", cure)
+
+
+def _read(process: subprocess.Popen[bytes], file: TextIO, lines: list[str]) -> None:
+    assert process.stdout is not None
+    for raw in process.stdout:
+        line = raw.decode(errors="replace").rstrip()
+        lines.append(line)
+        print(line, file=file, flush=True)

