@@ -27,7 +27,7 @@ def own_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register(Tags.compatibility)
 def one_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """The worker tells browsers that a session ended: it and the web process must share a channel layer."""
-    if settings.CHANNEL_LAYERS["default"]["BACKEND"].startswith("channels.layers.InMemory"):
+    if "InMemory" in settings.CHANNEL_LAYERS["default"]["BACKEND"]:
         return [
             Error(
                 "The channel layer is in memory: what the worker says reaches no browser.",

@@ -152,7 +152,8 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = VAR / "static"
+STATIC_ROOT = VAR / "static"  # filled by collectstatic in production; found in the apps until then
+STATIC_ROOT.mkdir(exist_ok=True)
 WHITENOISE_USE_FINDERS = True
 _LIVEKIT_SOURCES = [LIVEKIT_PUBLIC_URL, LIVEKIT_PUBLIC_URL.replace("ws", "http", 1)] if LIVEKIT_PUBLIC_URL else []
 CONTENT_SECURITY_POLICY = {
@@ -188,6 +189,6 @@ LOGGING = {
     # One line a call, and two a tick each second, bury the lines that matter.
     "loggers": {
         name: {"level": "WARNING"}
-        for name in ("httpx", "httpcore", "celery.worker.strategy", "celery.app.trace", "celery.beat")
+        for name in ("axes", "httpx", "httpcore", "celery.worker.strategy", "celery.app.trace", "celery.beat")
     },
 }

@@ -18,7 +18,7 @@ from avatars.models import Persona
 from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
 from sessions import errors, events, history, lease, presence, reports, services, stopping
-from sessions.models import EndReason, StreamingSession
+from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         session = await services.open_session(self.user.pk, self.persona_slug, tab)
         # The provider is asked at once; joining the group takes less time than its answer.
         bringing_up = asyncio.create_task(services.bring_up(session, self.give_room))
-        await self.follow(session)
+        await self.follow(session.pk)
         await bringing_up
 
     async def on_join(self, content: dict[str, Any]) -> None:
@@ -120,18 +120,18 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if not session:
             raise errors.NotFound
         await in_thread(presence.enter)(session, lease.PROCESS_ID, self.channel_name)
-        await self.follow(session)
+        await self.follow(session.pk)
         for line in await in_thread(history.transcript)(session.pk):
             await self.relay(events.Said.of(line))
 
-    async def follow(self, session: StreamingSession) -> None:
+    async def follow(self, session_id: UUID) -> None:
         """Hear of everything that happens to this session from now on, and tell where it is."""
-        if self.session_id and self.session_id != session.pk:
+        if self.session_id and self.session_id != session_id:
             await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
-        self.session_id = session.pk
-        await self.channel_layer.group_add(events.group_name(session.pk), self.channel_name)
-        await in_thread(session.refresh_from_db)()
-        await self.relay(events.StatusChanged.of(session))
+        self.session_id = session_id
+        await self.channel_layer.group_add(events.group_name(session_id), self.channel_name)
+        if session := await in_thread(history.find_own)(self.user.pk, session_id):
+            await self.relay(events.StatusChanged.of(session))
         if not self.is_open:  # the tab left while we were at it; its leaving is not to be lost
             await in_thread(presence.leave)(self.channel_name)
 

@@ -102,6 +102,9 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
     }
     ends_at = min(session.ends_at, session.created_at + limit) if limit else session.ends_at
     with transaction.atomic():
+        if answer.credential:
+            events.record(session.pk, "provider_authenticated")
+        events.record(session.pk, "provider_created", data={"is_paid": answer.is_paid})
         if transition(session, Status.CONNECTING, ends_at=ends_at, deadline_at=next_look(session, ends_at), **known):
             return True
         StreamingSession.objects.filter(pk=session.pk).update(**known)

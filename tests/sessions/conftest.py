@@ -9,6 +9,7 @@ import pytest
 
 from heygen_portal import providers
 from heygen_portal.providers.base import Delivered, Provider, ProviderSession, RoomAccess
+from sessions import events
 
 
 @pytest.fixture
@@ -29,3 +30,11 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
     stand_in.list_sessions = AsyncMock(return_value=[])
     monkeypatch.setattr(providers, "for_account", lambda account: stand_in)
     return stand_in
+
+
+@pytest.fixture
+def announced(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """Collect what browsers would be told, without waiting for a commit."""
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr(events, "publish", lambda session_id, event: told.append(event.envelope()["event"]))
+    return told

@@ -8,18 +8,18 @@ from threading import Barrier, Thread
 
 import pytest
 from django.db import connection
-from tests.factories import StreamingSessionFactory
 
 from sessions import errors, events, reports
 from sessions.consumers import SessionConsumer
 from sessions.models import SessionEvent
+from tests.factories import StreamingSessionFactory
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "websocket-protocol.md"
 
 
 @pytest.mark.django_db
 def test_each_event_is_chained_to_the_one_before_it() -> None:
-    session = StreamingSessionFactory()
+    session = StreamingSessionFactory.create()
     for number in range(3):
         events.record(session.pk, "thing", data={"n": number, "word": "¿qué?"})
     first, second, third = session.events.order_by("number")
@@ -30,7 +30,7 @@ def test_each_event_is_chained_to_the_one_before_it() -> None:
 
 @pytest.mark.django_db
 def test_a_changed_row_no_longer_matches_its_hash() -> None:
-    session = StreamingSessionFactory()
+    session = StreamingSessionFactory.create()
     events.record(session.pk, "thing", data={"n": 1})
     SessionEvent.objects.update(data={"n": 2})
     event = session.events.get()
@@ -39,7 +39,7 @@ def test_a_changed_row_no_longer_matches_its_hash() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_events_that_come_at_the_same_moment_stand_one_after_the_other() -> None:
-    session = StreamingSessionFactory()
+    session = StreamingSessionFactory.create()
     together = Barrier(4)
 
     def append() -> None:
@@ -61,7 +61,7 @@ def test_events_that_come_at_the_same_moment_stand_one_after_the_other() -> None
 def documented(title: str) -> set[str]:
     """Return the names in the first column of the table under a heading or a line that starts it."""
     section = PROTOCOL.read_text(encoding="utf-8").split(title, 1)[1]
-    table = re.search(r"^\|.*?(?=\n\n)", section, re.DOTALL | re.MULTILINE)
+    table = re.search(r"^\|.*?(?=\n\n|\Z)", section, re.DOTALL | re.MULTILINE)
     assert table
     cells = [line.split("|")[1] for line in table.group().splitlines()[2:]]
     return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}

@@ -8,11 +8,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
 
 from heygen_portal.providers.base import ProviderSession
 from sessions import lifecycle
 from sessions.models import EndReason, Status, StreamingSession
+from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ def answer(limit: timedelta | None = None) -> ProviderSession:
 
 
 def test_of_two_callers_only_one_stops_a_session() -> None:
-    session = StreamingSessionFactory(status=Status.LIVE)
+    session = StreamingSessionFactory.create(status=Status.LIVE)
     same = StreamingSession.objects.get(pk=session.pk)
     assert lifecycle.begin_stop(session, EndReason.USER_STOPPED)
     assert not lifecycle.begin_stop(same, EndReason.IDLE)
@@ -32,7 +32,7 @@ def test_of_two_callers_only_one_stops_a_session() -> None:
 
 @pytest.mark.parametrize("status", [s for s in Status if s not in (Status.STOPPING, Status.ENDED)])
 def test_a_session_can_be_stopped_at_every_moment(status: Status) -> None:
-    session = StreamingSessionFactory(status=status)
+    session = StreamingSessionFactory.create(status=status)
     assert lifecycle.begin_stop(session, EndReason.USER_STOPPED)
     assert lifecycle.end(session)
     assert session.ended_at is not None
@@ -40,7 +40,7 @@ def test_a_session_can_be_stopped_at_every_moment(status: Status) -> None:
 
 
 def test_nothing_leaves_ended() -> None:
-    session = StreamingSessionFactory(status=Status.ENDED)
+    session = StreamingSessionFactory.create(status=Status.ENDED)
     assert not lifecycle.begin_stop(session, EndReason.IDLE)
     assert not lifecycle.end(session)
     with pytest.raises(lifecycle.IllegalTransition):
@@ -66,8 +66,8 @@ def test_the_table_leads_from_every_status_to_the_end() -> None:
 
 
 def test_the_row_stands_before_anybody_outside_is_called() -> None:
-    persona = PersonaFactory(published=True)
-    session = lifecycle.request(persona, UserFactory().pk)
+    persona = PersonaFactory.create(published=True)
+    session = lifecycle.request(persona, UserFactory.create().pk)
     assert session.status == Status.CREATING
     assert session.persona_settings["avatar_id"] == persona.avatar.provider_avatar_id
     assert [event.kind for event in session.events.all()] == ["requested", "status"]
@@ -76,15 +76,15 @@ def test_the_row_stands_before_anybody_outside_is_called() -> None:
 def test_the_lower_of_our_limit_and_the_provider_s_counts() -> None:
     """Demand 23."""
     for ours, theirs, binding in ((20, 10, 10), (5, 10, 5), (5, None, 5)):
-        persona = PersonaFactory(published=True, duration_limit=timedelta(minutes=ours))
-        session = lifecycle.request(persona, UserFactory().pk)
+        persona = PersonaFactory.create(published=True, duration_limit=timedelta(minutes=ours))
+        session = lifecycle.request(persona, UserFactory.create().pk)
         limit = timedelta(minutes=theirs) if theirs else None
         assert lifecycle.connect(session, ProviderSession(f"s-{ours}-{theirs}", None, limit))
         assert session.ends_at - session.created_at == timedelta(minutes=binding)
 
 
 def test_an_answer_that_comes_after_the_stop_is_kept_so_that_it_can_be_closed() -> None:
-    session = lifecycle.request(PersonaFactory(published=True), UserFactory().pk)
+    session = lifecycle.request(PersonaFactory.create(published=True), UserFactory.create().pk)
     same = StreamingSession.objects.get(pk=session.pk)
     assert lifecycle.begin_stop(same, EndReason.USER_STOPPED)
     assert not lifecycle.connect(session, answer())
@@ -94,7 +94,7 @@ def test_an_answer_that_comes_after_the_stop_is_kept_so_that_it_can_be_closed() 
 
 def test_a_live_session_is_looked_at_for_its_warnings_its_limits_and_its_lost_tabs() -> None:
     now = timezone.now()
-    session = StreamingSessionFactory(status=Status.LIVE, active_at=now, ends_at=now + timedelta(hours=1))
+    session = StreamingSessionFactory.create(status=Status.LIVE, active_at=now, ends_at=now + timedelta(hours=1))
     session.persona_settings["idle_timeout_s"] = 180
     assert lifecycle.next_look(session, session.ends_at) == now + timedelta(seconds=120)
     session.abandoned_at = now
@@ -102,11 +102,11 @@ def test_a_live_session_is_looked_at_for_its_warnings_its_limits_and_its_lost_ta
 
 
 def test_a_person_has_one_running_session() -> None:
-    user = UserFactory()
-    StreamingSessionFactory(user=user, status=Status.LIVE)
-    StreamingSessionFactory(user=user, status=Status.STOPPING)
+    user = UserFactory.create()
+    StreamingSessionFactory.create(user=user, status=Status.LIVE)
+    StreamingSessionFactory.create(user=user, status=Status.STOPPING)
     with pytest.raises(IntegrityError), transaction.atomic():
-        StreamingSessionFactory(user=user, status=Status.CONNECTING)
+        StreamingSessionFactory.create(user=user, status=Status.CONNECTING)
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_a_person_has_one_running_session() -> None:
 )
 def test_the_database_refuses_a_row_that_cannot_be(wrong: dict[str, object]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
-        StreamingSessionFactory(**wrong)
+        StreamingSessionFactory.create(**wrong)
 
 
 def test_each_status_change_is_a_row_of_the_record() -> None:
-    session = lifecycle.request(PersonaFactory(published=True), UserFactory().pk)
+    session = lifecycle.request(PersonaFactory.create(published=True), UserFactory.create().pk)
     lifecycle.connect(session, answer())
     lifecycle.go_live(session)
     lifecycle.begin_stop(session, EndReason.IDLE)

@@ -1,0 +1,103 @@
+"""Rows for tests. Each is valid as it comes; a test names only what differs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import factory
+from django.contrib.auth.models import User
+from django.utils import timezone
+from factory.django import DjangoModelFactory
+
+from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Voice
+from sessions.models import RUNNING, EndReason, Status, StreamingSession
+
+
+class UserFactory(DjangoModelFactory[User]):
+    class Meta:
+        model = User
+
+    username = factory.Sequence("person-{}".format)
+
+
+class ProviderAccountFactory(DjangoModelFactory[ProviderAccount]):
+    class Meta:
+        model = ProviderAccount
+
+    name = factory.Sequence("Account {}".format)
+    base_url = "https://provider.test"
+    api_key = "a-key-that-nobody-may-see"
+    concurrency_limit = 100
+
+
+class AvatarFactory(DjangoModelFactory[Avatar]):
+    class Meta:
+        model = Avatar
+
+    account = factory.SubFactory(ProviderAccountFactory)
+    name = "Lucía"
+    provider_avatar_id = factory.Sequence("avatar-{}".format)
+    last_seen_at = factory.LazyFunction(timezone.now)
+
+
+class VoiceFactory(DjangoModelFactory[Voice]):
+    class Meta:
+        model = Voice
+
+    account = factory.SubFactory(ProviderAccountFactory)
+    name = "Clara"
+    provider_voice_id = factory.Sequence("voice-{}".format)
+    language = "es"
+    last_seen_at = factory.LazyFunction(timezone.now)
+
+
+class KnowledgeBaseFactory(DjangoModelFactory[KnowledgeBase]):
+    class Meta:
+        model = KnowledgeBase
+
+    account = factory.SubFactory(ProviderAccountFactory)
+    name = "Recepción"
+    provider_knowledge_base_id = factory.Sequence("knowledge-{}".format)
+    last_seen_at = factory.LazyFunction(timezone.now)
+
+
+class PersonaFactory(DjangoModelFactory[Persona]):
+    class Meta:
+        model = Persona
+
+    class Params:
+        published = factory.Trait(status=Persona.Status.PUBLISHED, version=1)
+
+    name = "Lucía"
+    slug = factory.Sequence("lucia-{}".format)
+    language = "es"
+    avatar = factory.SubFactory(AvatarFactory)
+    voice = factory.SubFactory(VoiceFactory, account=factory.SelfAttribute("..avatar.account"))
+    knowledge_base = factory.SubFactory(KnowledgeBaseFactory, account=factory.SelfAttribute("..avatar.account"))
+
+
+class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
+    """A session in any status, with all that the database asks of that status."""
+
+    class Meta:
+        model = StreamingSession
+
+    user = factory.SubFactory(UserFactory)
+    persona = factory.SubFactory(PersonaFactory, published=True)
+    account = factory.SelfAttribute("persona.avatar.account")
+    persona_version = factory.SelfAttribute("persona.version")
+    persona_settings = factory.LazyAttribute(lambda row: row.persona.snapshot())
+    status = Status.LIVE
+    provider_session_id = factory.Sequence("their-session-{}".format)
+    created_at = factory.LazyFunction(timezone.now)
+    active_at = factory.SelfAttribute("created_at")
+    ends_at = factory.LazyAttribute(lambda row: row.created_at + timedelta(minutes=20))
+    live_at = factory.LazyAttribute(lambda row: row.created_at if _had_picture(row.status) else None)
+    deadline_at = factory.LazyAttribute(lambda row: None if row.status == Status.ENDED else row.ends_at)
+    ended_at = factory.LazyAttribute(lambda row: row.created_at if row.status == Status.ENDED else None)
+    end_reason = factory.LazyAttribute(lambda row: "" if row.status in RUNNING else EndReason.USER_STOPPED)
+
+
+def _had_picture(status: Any) -> bool:
+    return status in (Status.LIVE, Status.STOPPING, Status.ENDED)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sessions import lifecycle, limits, presence
+from sessions.models import EndReason, Status
+from tests.factories import StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+PROCESS = uuid4()
+
+
+@pytest.fixture(autouse=True)
+def lease() -> None:
+    presence.renew(PROCESS)
+
+
+def test_a_session_gets_its_grace_when_the_last_tab_has_left_and_not_before() -> None:
+    session = StreamingSessionFactory.create(status=Status.LIVE)
+    presence.enter(session, PROCESS, "one")
+    presence.enter(session, PROCESS, "two")
+    presence.leave("one")
+    session.refresh_from_db()
+    assert session.abandoned_at is None
+    presence.leave("two")
+    session.refresh_from_db()
+    assert session.abandoned_at is not None
+    assert session.deadline_at == session.abandoned_at + lifecycle.TAB_GRACE
+
+
+def test_a_tab_that_comes_back_within_the_grace_keeps_the_session() -> None:
+    session = StreamingSessionFactory.create(status=Status.LIVE)
+    presence.enter(session, PROCESS, "one")
+    presence.leave("one")
+    presence.enter(session, PROCESS, "reloaded")
+    session.refresh_from_db()
+    assert session.abandoned_at is None
+    assert limits.due_reason(session, timezone.now() + lifecycle.TAB_GRACE) is None
+
+
+def test_nobody_coming_back_ends_it() -> None:
+    session = StreamingSessionFactory.create(status=Status.LIVE)
+    presence.enter(session, PROCESS, "one")
+    presence.leave("one")
+    (due,) = limits.take_due(timezone.now() + lifecycle.TAB_GRACE)
+    assert due.reason == EndReason.TAB_CLOSED
+
+
+def test_leaving_twice_or_never_having_come_does_no_harm() -> None:
+    presence.leave("stranger")
+    presence.leave("stranger")
+
+
+def test_tabs_of_a_process_that_renews_no_more_count_as_closed() -> None:
+    session = StreamingSessionFactory.create(status=Status.LIVE)
+    presence.enter(session, PROCESS, "one")
+    presence.expire(timezone.now() + presence.LEASE / 2)
+    session.refresh_from_db()
+    assert session.abandoned_at is None
+    presence.expire(timezone.now() + presence.LEASE + timedelta(seconds=1))
+    session.refresh_from_db()
+    assert session.abandoned_at is not None
+
+
+def test_one_renewal_costs_the_same_however_many_tabs_it_holds() -> None:
+    for number in range(5):
+        presence.enter(StreamingSessionFactory.create(status=Status.LIVE), PROCESS, f"tab-{number}")
+    with CaptureQueriesContext(connection) as queries:
+        presence.renew(PROCESS)
+    writes = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "INSERT"))]
+    assert len(writes) == 1
