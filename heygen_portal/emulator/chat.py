@@ -2,7 +2,7 @@
 
 import logging
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import WSMessage, WSMsgType, web
 
@@ -16,6 +16,8 @@ from heygen_portal.emulator.tables import OPEN, Refusal, State
 
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
+
+MICROPHONE: Final = (16_000, 1)  # samples a second, channels
 
 
 @routes.get("/v1/ws/streaming.chat")
@@ -73,9 +75,10 @@ class Chat:
             log.info("a text of %s was dropped: %s", self._session.id, refusal.message)
 
     def _hear(self, frame: frames.AudioFrame) -> None:
-        self._session.touched_at = self._studio.clock.now()
-        with suppress(Refusal):  # the avatar is not there yet
-            self._studio.actor(self._session).hear(frame.audio)
+        """Sound in the one form the SDK sends; it sends silence too, so only what is understood counts as activity."""
+        if (frame.sample_rate, frame.channels) == MICROPHONE:
+            with suppress(Refusal):  # the avatar is not there yet
+                self._studio.actor(self._session).hear(frame.audio[: len(frame.audio) // 2 * 2])
 
     def _on_event(self, event: Message) -> None:
         if event["type"] == "_state":
