@@ -12,7 +12,8 @@ from heygen_portal.providers.base import ProviderUnreachable
 
 LARGEST = 5 * 1024 * 1024
 REDIRECTS = 3
-TOTAL_S = 10
+TIMEOUT = httpx.Timeout(10, connect=5)
+TOTAL_S = 20
 
 
 async def fetch(http: httpx.AsyncClient, url: str, *, trusted: httpx.URL) -> bytes:
@@ -53,10 +54,11 @@ async def _request(http: httpx.AsyncClient, url: httpx.URL, trusted: httpx.URL) 
     if url.scheme not in ("http", "https") or not url.host:
         raise ProviderUnreachable("preview: not a web address")
     if (url.host, url.port) == (trusted.host, trusted.port):
-        return http.build_request("GET", url)
+        return http.build_request("GET", url, timeout=TIMEOUT)
     address = await _public_address(url)
     # The name stays in the Host header and in the certificate's check.
-    request = http.build_request("GET", url.copy_with(host=address), headers={"Host": url.netloc.decode()})
+    headers = {"Host": url.netloc.decode()}
+    request = http.build_request("GET", url.copy_with(host=address), headers=headers, timeout=TIMEOUT)
     request.extensions["sni_hostname"] = url.host
     return request
 

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+
+from heygen_portal import providers
+from heygen_portal.providers.base import AvatarOffer, KnowledgeBaseOffer, Provider, VoiceOffer
+
+PNG = b"\x89PNG\r\n\x1a\n picture"
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """A provider with one thing of each kind to offer."""
+    stand_in = Mock(spec=Provider)
+    stand_in.list_avatars = AsyncMock(
+        return_value=[AvatarOffer("A1", "Lucía", "https://cdn.test/a1.png?sig=1", "V1", is_active=True)]
+    )
+    stand_in.list_voices = AsyncMock(return_value=[VoiceOffer("V1", "Clara", "es", "female", "", has_emotions=True)])
+    stand_in.list_knowledge_bases = AsyncMock(return_value=[KnowledgeBaseOffer("K1", "Recepción", "Hola", "Somos…")])
+    stand_in.download = AsyncMock(return_value=PNG)
+    monkeypatch.setattr(providers, "for_account", lambda account: stand_in)
+    return stand_in

@@ -1,0 +1,78 @@
+"""The key goes in and never comes out."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from avatars.models import ProviderAccount
+from tests.factories import ProviderAccountFactory
+
+pytestmark = pytest.mark.django_db
+
+KEY = "sk-nobody-may-see-this"
+
+
+def test_the_key_is_encrypted_at_rest() -> None:
+    ProviderAccountFactory.create(api_key=KEY)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM avatars_provideraccount")
+        row = cursor.fetchone()
+    assert KEY not in str(row)
+    assert ProviderAccount.objects.get().api_key == KEY
+
+
+def test_the_key_is_on_no_page_of_the_admin(admin_client: Client) -> None:
+    account = ProviderAccountFactory.create(api_key=KEY)
+    for page in ("", f"{account.pk}/change/", f"{account.pk}/history/", "add/"):
+        response = admin_client.get(f"/admin/avatars/provideraccount/{page}")
+        assert response.status_code == 200
+        assert KEY not in response.content.decode()
+
+
+def form(**changes: str) -> dict[str, str]:
+    values = {
+        "name": "HeyGen",
+        "kind": "heygen",
+        "base_url": "https://api.heygen.com",
+        "api_key": "",
+        "key_header": "x-api-key",
+        "rooms": "provider",
+        "concurrency_limit": "3",
+        "monthly_cap": "",
+    }
+    return {**values, **changes}
+
+
+def test_an_empty_key_keeps_the_old_one(admin_client: Client) -> None:
+    account = ProviderAccountFactory.create(api_key=KEY)
+    admin_client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form(name="Renamed"))
+    account.refresh_from_db()
+    assert account.name == "Renamed"
+    assert account.api_key == KEY
+
+
+def test_a_new_key_takes_the_old_ones_place(admin_client: Client) -> None:
+    account = ProviderAccountFactory.create(api_key=KEY)
+    admin_client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form(api_key="sk-new"))
+    account.refresh_from_db()
+    assert account.api_key == "sk-new"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("api_key", ""),
+        ("api_key", "clavé"),
+        ("api_key", "two words"),
+        ("base_url", "ftp://api.heygen.com"),
+        ("base_url", "https://api.heygen.com/v1"),
+        ("base_url", "https://user:password@api.heygen.com"),
+        ("concurrency_limit", "0"),
+    ],
+)
+def test_an_account_that_cannot_work_is_not_stored(admin_client: Client, field: str, value: str) -> None:
+    response = admin_client.post("/admin/avatars/provideraccount/add/", form(**{"api_key": "sk-1", field: value}))
+    assert field in response.context["adminform"].form.errors
+    assert not ProviderAccount.objects.exists()

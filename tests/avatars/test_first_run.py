@@ -1,0 +1,98 @@
+"""A fresh portal: two people who can sign in, a catalogue, and two personas to talk with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client, override_settings
+
+from avatars.models import Avatar, Persona, ProviderAccount
+from tests import servers
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(scope="module")
+def offered() -> Iterator[servers.Emulator]:
+    with servers.emulator(media=False) as emulator:
+        yield emulator
+
+
+@pytest.fixture(autouse=True)
+def pointed_at_it(offered: servers.Emulator) -> Iterator[None]:
+    with override_settings(EMULATOR_URL=offered.url, EMULATOR_API_KEY=offered.api_key):
+        yield
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    call_command("first_run", *args)
+    return capsys.readouterr().out
+
+
+def passwords(said: str) -> dict[str, str]:
+    return dict(re.findall(r"Sign in as (\w+) with the password (\S+)", said))
+
+
+def test_the_first_run_leaves_something_to_talk_with(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys)
+    lucia, daniel = Persona.objects.published().order_by("-slug")
+    assert (lucia.slug, lucia.language, lucia.name) == ("lucia", "es", "Lucía")
+    assert (daniel.slug, daniel.language) == ("daniel", "en")
+    for persona in (lucia, daniel):
+        assert persona.voice
+        assert persona.voice.language == persona.language
+        assert persona.knowledge_base
+        assert persona.greeting
+        assert persona.avatar.preview_url
+    assert not Avatar.objects.get(name="Hugo").is_active
+
+
+def test_both_people_can_sign_in_with_what_was_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = passwords(run(capsys))
+    assert set(printed) == {"admin", "demo"}
+    for username, password in printed.items():
+        response = Client().post("/accounts/login/", {"username": username, "password": password})
+        assert response.status_code == 302
+    assert User.objects.get(username="admin").has_perm("avatars.change_provideraccount")
+    assert User.objects.get(username="demo").has_perm("avatar_sessions.start_streamingsession")
+    assert not User.objects.get(username="demo").is_staff
+
+
+def test_the_second_run_changes_nothing_and_prints_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys)
+    Persona.objects.filter(slug="daniel").delete()
+    hashes = set(User.objects.values_list("password", flat=True))
+    assert passwords(run(capsys)) == {}
+    assert set(User.objects.values_list("password", flat=True)) == hashes
+    assert Persona.objects.count() == 1  # what staff took away stays away
+    assert ProviderAccount.objects.count() == 1
+
+
+def test_new_passwords_are_given_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = passwords(run(capsys)), passwords(run(capsys, "--reset-passwords"))
+    assert set(first) == set(second)
+    assert not set(first.values()) & set(second.values())
+
+
+def test_an_emulator_that_moved_is_followed(capsys: pytest.CaptureFixture[str], offered: servers.Emulator) -> None:
+    ProviderAccount.objects.create(name="Emulator", base_url="http://127.0.0.1:1", api_key="old", monthly_cap=5)
+    run(capsys)
+    account = ProviderAccount.objects.get()
+    assert (account.base_url, account.api_key) == (offered.url, offered.api_key)
+    assert account.monthly_cap == 5  # what staff set stays
+
+
+@pytest.mark.parametrize(("setting", "value"), [("EMULATOR_URL", "http://127.0.0.1:1"), ("EMULATOR_API_KEY", "wrong")])
+def test_an_emulator_that_does_not_answer_is_named(setting: str, value: str) -> None:
+    with override_settings(**{setting: value}), pytest.raises(CommandError, match="emulator at http"):
+        call_command("first_run")
+
+
+def test_without_an_emulator_there_are_people_and_no_account(capsys: pytest.CaptureFixture[str]) -> None:
+    with override_settings(EMULATOR_URL="", EMULATOR_API_KEY=""):
+        assert set(passwords(run(capsys))) == {"admin", "demo"}
+    assert not ProviderAccount.objects.exists()

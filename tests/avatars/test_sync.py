@@ -1,0 +1,116 @@
+"""The catalogue follows what the provider offers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from avatars.models import Avatar, KnowledgeBase, ProviderAccount, Voice
+from avatars.sync import SyncResult, sync_catalogue
+from heygen_portal.providers.base import AvatarOffer, ProviderUnreachable
+from tests.avatars.conftest import PNG
+from tests.factories import AvatarFactory, ProviderAccountFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+sync = async_to_sync(sync_catalogue)
+
+
+@pytest.fixture
+def account() -> ProviderAccount:
+    return ProviderAccountFactory.create()
+
+
+def test_what_is_offered_is_stored(account: ProviderAccount, provider: Mock) -> None:
+    assert sync(account) == SyncResult(avatars=1, voices=1, knowledge_bases=1, previews_missing=0)
+    avatar, voice, base = Avatar.objects.get(), Voice.objects.get(), KnowledgeBase.objects.get()
+    assert (avatar.name, avatar.provider_avatar_id, avatar.default_provider_voice_id) == ("Lucía", "A1", "V1")
+    assert (voice.language, voice.gender, voice.has_emotions) == ("es", "female", True)
+    assert (base.opening, base.prompt) == ("Hola", "Somos…")
+    account.refresh_from_db()
+    assert account.synced_at
+
+
+def test_what_is_no_longer_listed_is_marked_gone_and_comes_back(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    offers = provider.list_avatars.return_value
+    provider.list_avatars.return_value = []
+    sync(account)
+    gone_at = Avatar.objects.get().gone_at
+    assert gone_at
+    sync(account)
+    assert Avatar.objects.get().gone_at == gone_at  # since when, not when last looked
+    provider.list_avatars.return_value = [replace(offers[0], name="Lucía nueva")]
+    sync(account)
+    assert (Avatar.objects.get().gone_at, Avatar.objects.get().name) == (None, "Lucía nueva")
+
+
+def test_another_accounts_catalogue_is_left_alone(account: ProviderAccount, provider: Mock) -> None:
+    theirs = AvatarFactory.create(provider_avatar_id="A1", name="Otra")
+    sync(account)
+    theirs.refresh_from_db()
+    assert (theirs.name, theirs.gone_at) == ("Otra", None)
+    assert Avatar.objects.count() == 2
+
+
+def test_a_list_that_does_not_come_changes_nothing(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    provider.list_avatars.return_value = []
+    provider.list_voices.side_effect = ProviderUnreachable("cut")
+    with pytest.raises(ProviderUnreachable):
+        sync(account)
+    assert Avatar.objects.get().gone_at is None
+
+
+def test_a_preview_is_kept_and_served_by_the_portal_itself(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    avatar = Avatar.objects.get()
+    with avatar.preview.open("rb") as file:
+        assert file.read() == PNG
+    assert str(avatar.preview.name).endswith(".png")
+    assert avatar.preview_url == f"/avatars/{avatar.pk}/preview/"
+
+
+def test_a_preview_is_fetched_once_whatever_its_signature(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    offer = provider.list_avatars.return_value[0]
+    provider.list_avatars.return_value = [replace(offer, preview_url="https://cdn.test/a1.png?sig=2")]
+    sync(account)
+    provider.download.assert_awaited_once()
+
+
+def test_a_new_preview_takes_the_old_ones_place(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    old = str(Avatar.objects.get().preview.name)
+    offer = provider.list_avatars.return_value[0]
+    provider.list_avatars.return_value = [replace(offer, preview_url="https://cdn.test/a2.jpg")]
+    provider.download.return_value = b"\xff\xd8\xff jpeg"
+    sync(account)
+    new = Avatar.objects.get().preview
+    assert str(new.name).endswith(".jpg")
+    assert not new.storage.exists(old)
+
+
+@pytest.mark.parametrize("content", [b"<html><script>", b"<svg xmlns='http://www.w3.org/2000/svg'>", b""])
+def test_only_pictures_become_previews(account: ProviderAccount, provider: Mock, content: bytes) -> None:
+    provider.download.return_value = content
+    assert sync(account).previews_missing == 1
+    assert Avatar.objects.get().preview_url == ""
+
+
+def test_a_preview_that_does_not_come_is_no_reason_to_stop(account: ProviderAccount, provider: Mock) -> None:
+    provider.download = AsyncMock(side_effect=ProviderUnreachable("cut"))
+    assert sync(account).previews_missing == 1
+    assert Avatar.objects.get().name == "Lucía"
+
+
+def test_names_and_ids_too_long_to_keep_do_not_stop_the_rest(account: ProviderAccount, provider: Mock) -> None:
+    provider.list_avatars.return_value = [
+        AvatarOffer("A" * 201, "too long an ID", "", "", is_active=True),
+        AvatarOffer("A2", "n" * 300, "", "", is_active=True),
+    ]
+    sync(account)
+    assert Avatar.objects.get().name == "n" * 200
