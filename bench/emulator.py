@@ -1,0 +1,210 @@
+"""What the emulator costs: avatars that talk in real rooms, then sessions without media.
+
+Twelve avatars at low quality talk at once in one process; another process watches each of them through LiveKit and
+counts the pictures that arrive. Then ten thousand sessions are ordered and started with media off.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from livekit import rtc
+
+ROOT: Final = Path(__file__).parent.parent
+SETTLE_S: Final = 3.0
+WINDOW_S: Final = 15.0
+CALLERS: Final = 16
+RETRIES: Final = 20
+RETRY_S: Final = 0.5
+JOINING: Final = 3  # viewers at once, as each negotiation takes a good deal of processor time
+WORDS: Final = (
+    "Mary had a little lamb whose fleece was white as snow, and everywhere that Mary went the lamb was sure to go. "
+)
+
+
+async def main(avatars: int, sessions: int) -> None:
+    sys.path.insert(0, str(ROOT))
+    from tests import servers  # noqa: PLC0415 - the watching process needs none
+
+    with servers.livekit() as livekit, servers.emulator(livekit, args=["--concurrency", str(avatars)]) as emulator:
+        media = await talking(emulator.url, emulator.api_key, emulator.process.pid, livekit.process.pid, avatars)
+    with servers.emulator(media=False, args=["--concurrency", str(sessions)]) as emulator:
+        silent = await ordered(emulator.url, emulator.api_key, emulator.process.pid, sessions)
+    print(f"avatars talking at once, 640x360, H264      {avatars:>8}")
+    print(f"pictures a second, slowest / fastest        {media['fps_min']:>8.1f} / {media['fps_max']:.1f}")
+    print(f"of a core for each, emulator                {media['core_percent_each']:>8.1f} %")
+    print(f"of a core for each, LiveKit server          {media['livekit_percent_each']:>8.1f} %")
+    print(f"sessions without media, ordered and started {sessions:>8}")
+    print(f"of those a second                           {silent['new_per_s']:>8.0f}")
+    print(f"memory of the emulator with all of them     {silent['rss_mb']:>8.0f} MB")
+    result = {
+        "bench": "emulator",
+        "avatars": avatars,
+        "fps_min": media["fps_min"],
+        "core_percent_each": media["core_percent_each"],
+        "sessions_no_media": sessions,
+        "new_per_s": round(silent["new_per_s"]),
+        "rss_mb": round(silent["rss_mb"]),
+    }
+    print(json.dumps(result))
+
+
+# --- with media ---
+
+
+async def talking(url: str, key: str, pid: int, livekit_pid: int, avatars: int) -> dict[str, float]:
+    """Have that many avatars talk, and see what reaches a viewer and what it costs."""
+    async with aiohttp.ClientSession(url, headers={"X-Api-Key": key}) as http:
+        rooms = [await _started(http) for _ in range(avatars)]
+        watcher = await asyncio.create_subprocess_exec(
+            sys.executable, __file__, "--watch", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        assert watcher.stdin
+        assert watcher.stdout
+        watcher.stdin.write(json.dumps(rooms).encode() + b"\n")
+        await watcher.stdout.readuntil(b"watching\n")
+        for room in rooms:
+            await _talk(http, room["session_id"])
+        await asyncio.sleep(SETTLE_S)
+        before, livekit_before = cpu_s(pid), cpu_s(livekit_pid)
+        watcher.stdin.write(b"count\n")
+        counted = json.loads(await watcher.stdout.readline())
+        cost, livekit_cost = cpu_s(pid) - before, cpu_s(livekit_pid) - livekit_before
+        watcher.stdin.close()
+        await watcher.wait()
+    window = counted["seconds"]
+    fps = [frames / window for frames in counted["frames"]]
+    return {
+        "fps_min": round(min(fps), 1),
+        "fps_max": round(max(fps), 1),
+        "core_percent_each": round(100 * cost / window / avatars, 1),
+        "livekit_percent_each": round(100 * livekit_cost / window / avatars, 1),
+    }
+
+
+async def _started(http: aiohttp.ClientSession) -> dict[str, str]:
+    data = await _post(http, "new", version="v2", quality="low", video_encoding="H264", avatar_id="default")
+    await _post(http, "start", session_id=data["session_id"])
+    return {name: data[name] for name in ("session_id", "url", "access_token")}
+
+
+async def _talk(http: aiohttp.ClientSession, session_id: str) -> None:
+    """Have an avatar talk for longer than the window; it may still be on its way, as clients know it."""
+    for _ in range(RETRIES):
+        with suppress(RuntimeError):
+            await _post(http, "task", session_id=session_id, text=WORDS * 8, task_type="repeat")
+            return
+        await asyncio.sleep(RETRY_S)
+    raise RuntimeError(f"the avatar of {session_id} never came")
+
+
+async def _post(http: aiohttp.ClientSession, verb: str, **body: Any) -> dict[str, Any]:
+    async with http.post(f"/v1/streaming.{verb}", json=body) as response:
+        answer = await response.json()
+    if response.status != 200:
+        raise RuntimeError(f"streaming.{verb}: {answer}")
+    return dict(answer.get("data") or {})
+
+
+async def watch() -> None:
+    """In a process of its own: join each room, and count the pictures of a window when told to."""
+    lines = asyncio.StreamReader(limit=1 << 20)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    places = json.loads(await lines.readline())
+    viewers = [Viewer() for _ in places]
+    gate = asyncio.Semaphore(JOINING)
+    await asyncio.gather(*(viewer.join(place, gate) for viewer, place in zip(viewers, places, strict=True)))
+    print("watching", flush=True)
+    await lines.readline()
+    before, began = [viewer.frames for viewer in viewers], time.monotonic()
+    await asyncio.sleep(WINDOW_S)
+    frames = [viewer.frames - count for viewer, count in zip(viewers, before, strict=True)]
+    print(json.dumps({"frames": frames, "seconds": time.monotonic() - began}), flush=True)
+    await lines.readline()
+    for viewer in viewers:
+        await viewer.leave()
+
+
+class Viewer:
+    """A person in one room: receives picture and sound."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._room = rtc.Room()
+        self._seen = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._room.on("track_subscribed", self._subscribed)
+
+    async def join(self, place: dict[str, str], gate: asyncio.Semaphore) -> None:
+        """Return once the first picture has come."""
+        async with gate:
+            await self._room.connect(place["url"], place["access_token"])
+            await asyncio.wait_for(self._seen.wait(), 20)
+
+    async def leave(self) -> None:
+        await self._room.disconnect()
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _subscribed(self, track: rtc.Track, *_: object) -> None:
+        if track.kind == rtc.TrackKind.KIND_VIDEO:
+            self._tasks.append(asyncio.create_task(self._count(track)))
+
+    async def _count(self, track: rtc.Track) -> None:
+        stream = rtc.VideoStream(track)
+        try:
+            async for _ in stream:
+                self.frames += 1
+                self._seen.set()
+        finally:
+            await stream.aclose()
+
+
+# --- without media ---
+
+
+async def ordered(url: str, key: str, pid: int, sessions: int) -> dict[str, float]:
+    """Order and start sessions over a few connections; the rate, and the emulator's memory with all of them."""
+    left = iter(range(sessions))
+    connector = aiohttp.TCPConnector(limit=CALLERS)
+    async with aiohttp.ClientSession(url, headers={"X-Api-Key": key}, connector=connector) as http:
+
+        async def caller() -> None:
+            for _ in left:
+                await _started(http)
+
+        began = time.monotonic()
+        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+        took = time.monotonic() - began
+    return {"new_per_s": sessions / took, "rss_mb": memory_mb(pid)}
+
+
+# --- what a process costs ---
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--avatars", type=int, default=12)
+    options.add_argument("--sessions", type=int, default=10_000)
+    options.add_argument("--watch", action="store_true", help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    asyncio.run(watch() if chosen.watch else main(chosen.avatars, chosen.sessions))
