@@ -13,6 +13,7 @@ from heygen_portal.emulator.part import Part, PerformerFaults
 from heygen_portal.emulator.sprites import SIZES, TURNS, Picture, Sheet
 
 FPS: Final = 25
+_CATCH_UP: Final = 5  # pictures
 BITRATES: Final = {"low": 500_000, "medium": 1_000_000, "high": 2_000_000}
 _CODECS: Final = {"H264": rtc.VideoCodec.H264, "VP8": rtc.VideoCodec.VP8}
 _SWAY_S: Final = 7.0  # from one side to the other and back
@@ -49,8 +50,8 @@ class Ticker:
         while self._calls:
             for call in tuple(self._calls):
                 call(loop.time())
-            # After a hold-up the beat is taken up again from now: pictures missed are not sent in a burst.
-            due = max(due + 1 / FPS, loop.time() - 1 / FPS)
+            # A short hold-up is made good, so that the rate is kept; after a long one the beat starts anew.
+            due = max(due + 1 / FPS, loop.time() - _CATCH_UP / FPS)
             await asyncio.sleep(due - loop.time())
         self._task = None
 
