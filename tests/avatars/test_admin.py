@@ -1,0 +1,146 @@
+"""Staff make, try and publish personas without typing an ID."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from avatars.models import Avatar, Persona
+from heygen_portal.providers.base import CredentialRefused, ProviderUnreachable
+from tests.factories import AvatarFactory, KnowledgeBaseFactory, PersonaFactory, ProviderAccountFactory, VoiceFactory
+
+pytestmark = pytest.mark.django_db
+
+PERSONAS = "/admin/avatars/persona/"
+
+
+def form(persona: Persona, **changes: Any) -> dict[str, Any]:
+    values = {
+        "name": persona.name,
+        "slug": persona.slug,
+        "language": persona.language,
+        "avatar": persona.avatar_id,
+        "quality": persona.quality,
+        "voice": persona.voice_id or "",
+        "voice_rate": persona.voice_rate,
+        "voice_emotion": persona.voice_emotion,
+        "knowledge_base": persona.knowledge_base_id or "",
+        "duration_limit": "00:20:00",
+        "idle_timeout": "00:03:00",
+    }
+    return {**values, **changes}
+
+
+def messages(response: Any) -> str:
+    return " ".join(str(message) for message in response.context["messages"])
+
+
+@pytest.mark.parametrize("model", ["persona", "avatar", "voice", "knowledgebase", "provideraccount"])
+def test_every_list_and_page_of_the_catalogue_opens(admin_client: Client, model: str) -> None:
+    persona = PersonaFactory.create()
+    row = {"persona": persona, "provideraccount": persona.avatar.account, "knowledgebase": persona.knowledge_base}
+    pk = getattr(row.get(model) or getattr(persona, model), "pk", None)
+    assert admin_client.get(f"/admin/avatars/{model}/", {"q": "luc"}).status_code == 200
+    assert admin_client.get(f"/admin/avatars/{model}/{pk}/change/").status_code == 200
+
+
+@pytest.mark.parametrize(("field", "factory"), [("avatar", AvatarFactory), ("voice", VoiceFactory)])
+def test_only_what_can_be_used_is_offered_for_choice(admin_client: Client, field: str, factory: Any) -> None:
+    usable = factory.create(name="Usable")
+    factory.create(name="Usable once", gone_at=timezone.now())
+    if field == "avatar":
+        AvatarFactory.create(name="Usable later", is_active=False)
+    where = {"app_label": "avatars", "model_name": "persona", "field_name": field, "term": "usable"}
+    found = json.loads(admin_client.get("/admin/autocomplete/", where).content)["results"]
+    assert [row["id"] for row in found] == [str(usable.pk)]
+
+
+def test_a_persona_is_made_of_choices(admin_client: Client) -> None:
+    avatar = AvatarFactory.create()
+    draft = Persona(name="Inés", slug="ines", avatar=avatar)
+    page = admin_client.post(f"{PERSONAS}add/", form(draft))
+    assert page.status_code == 302
+    assert Persona.objects.get().status == Persona.Status.DRAFT
+
+
+def test_publishing_says_what_is_missing_or_the_new_version(admin_client: Client) -> None:
+    persona = PersonaFactory.create(knowledge_base=None)
+    choice = {"action": "publish", "_selected_action": [persona.pk]}
+    assert "knowledge" in messages(admin_client.post(PERSONAS, choice, follow=True, headers={"accept-language": "en"}))
+    persona.knowledge_base = KnowledgeBaseFactory.create(account=persona.avatar.account)
+    persona.save()
+    assert "1" in messages(admin_client.post(PERSONAS, choice, follow=True))
+    assert Persona.objects.published().count() == 1
+    admin_client.post(PERSONAS, {**choice, "action": "unpublish"})
+    assert not Persona.objects.published().exists()
+
+
+def test_publishing_from_the_page_asks_first(admin_client: Client) -> None:
+    persona = PersonaFactory.create()
+    path = f"{PERSONAS}{persona.pk}/publish_one/"
+    assert admin_client.get(path).status_code == 200
+    assert not Persona.objects.published().exists()  # a link alone changes nothing
+    response = admin_client.post(path, {"_form_submitted": "on"})
+    assert response.headers["HX-Redirect"] == f"{PERSONAS}{persona.pk}/change/"
+    assert Persona.objects.published().exists()
+
+
+def test_a_published_persona_stays_fit_to_be_met(admin_client: Client) -> None:
+    persona = PersonaFactory.create(published=True)
+    page = admin_client.post(f"{PERSONAS}{persona.pk}/change/", form(persona, knowledge_base=""))
+    assert "knowledge_base" in page.context["adminform"].form.errors
+    persona.refresh_from_db()
+    assert persona.knowledge_base
+
+
+def test_a_change_to_a_published_persona_is_a_new_version(admin_client: Client) -> None:
+    persona = PersonaFactory.create(published=True)
+    admin_client.post(f"{PERSONAS}{persona.pk}/change/", form(persona, role="Recepción"))
+    persona.refresh_from_db()
+    assert (persona.role, persona.version, persona.status) == ("Recepción", 2, Persona.Status.PUBLISHED)
+
+
+def test_what_people_may_have_met_is_not_deleted(admin_client: Client) -> None:
+    draft, met = PersonaFactory.create(), PersonaFactory.create(published=True)
+    assert admin_client.post(f"{PERSONAS}{met.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert admin_client.post(f"{PERSONAS}{draft.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert list(Persona.objects.all()) == [met]
+
+
+@pytest.mark.parametrize("model", ["avatar", "voice", "knowledgebase"])
+def test_the_catalogue_is_the_providers_and_not_edited_here(admin_client: Client, model: str) -> None:
+    assert admin_client.get(f"/admin/avatars/{model}/add/").status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_connection_check_says_what_came(admin_client: Client, provider: Mock) -> None:
+    account = ProviderAccountFactory.create(name="HeyGen")
+    choice = {"action": "sync", "_selected_action": [account.pk]}
+    assert "1" in messages(admin_client.post("/admin/avatars/provideraccount/", choice, follow=True))
+    assert Avatar.objects.get().account == account
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (CredentialRefused("/v1/streaming/avatar.list: unauthorized"), "does not accept the key"),
+        (ProviderUnreachable("/v1/streaming/avatar.list: ConnectError"), "did not give its catalogue"),
+    ],
+)
+def test_a_connection_that_fails_says_which_call_and_why(  # demand 43
+    admin_client: Client, provider: Mock, error: Exception, words: str
+) -> None:
+    provider.list_avatars.side_effect = error
+    account = ProviderAccountFactory.create(name="HeyGen")
+    english = {"accept-language": "en"}
+    path = f"/admin/avatars/provideraccount/{account.pk}/sync_one/"
+    response = admin_client.post(path, {"_form_submitted": "on"}, headers=english)
+    page = admin_client.get(response.headers["HX-Redirect"], headers=english).content.decode()
+    assert words in page
+    assert "avatar.list" in page

@@ -1,0 +1,137 @@
+"""The table of who may do what, tried in the admin as each role."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+
+from avatars.models import Persona
+from heygen_portal import roles
+from tests.factories import PersonaFactory, StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def groups() -> None:
+    roles.sync()
+
+
+def member(role: roles.Role) -> User:
+    user = User.objects.create_user(role.group, is_staff=role.is_staff)
+    user.groups.add(Group.objects.get(name=role.group))
+    return user
+
+
+def signed_in(role: roles.Role) -> Client:
+    client = Client()
+    client.force_login(member(role))
+    return client
+
+
+PAGES = {
+    "persona": "/admin/avatars/persona/",
+    "persona, add": "/admin/avatars/persona/add/",
+    "avatar": "/admin/avatars/avatar/",
+    "account": "/admin/avatars/provideraccount/",
+    "session": "/admin/avatar_sessions/streamingsession/",
+    "user": "/admin/auth/user/",
+}
+
+MAY_OPEN = {
+    roles.EDITOR: {"persona", "persona, add", "avatar"},
+    roles.OPERATOR: {"persona", "avatar", "session"},
+    roles.AUDITOR: {"persona", "avatar", "session"},
+    roles.ADMINISTRATOR: set(PAGES),
+}
+
+
+@pytest.mark.parametrize("role", MAY_OPEN, ids=lambda role: role.group)
+def test_each_role_opens_its_own_pages_of_the_admin(role: roles.Role) -> None:
+    client = signed_in(role)
+    opened = {name for name, path in PAGES.items() if client.get(path).status_code == 200}
+    assert opened == MAY_OPEN[role]
+
+
+def test_for_an_end_user_there_is_no_admin() -> None:
+    client = signed_in(roles.END_USER)
+    response = client.get("/admin/", follow=True)
+    assert response.status_code == 404
+
+
+def test_someone_signed_out_is_sent_to_the_portals_own_sign_in() -> None:
+    response = Client().get("/admin/avatars/persona/", follow=True)
+    assert response.redirect_chain[-1][0] == "/accounts/login/?next=/admin/avatars/persona/"
+
+
+TALKS = {roles.END_USER, roles.EDITOR, roles.OPERATOR, roles.ADMINISTRATOR}
+
+
+@pytest.mark.parametrize("role", roles.ROLES, ids=lambda role: role.group)
+def test_everybody_but_the_auditor_may_talk(role: roles.Role) -> None:
+    assert member(role).has_perm("avatar_sessions.start_streamingsession") == (role in TALKS)
+
+
+SPEECH = "lo que dijo"
+
+
+@pytest.mark.parametrize(
+    ("role", "reads"), [(roles.OPERATOR, False), (roles.AUDITOR, True), (roles.ADMINISTRATOR, True)]
+)
+def test_who_watches_sessions_does_not_therefore_read_them(role: roles.Role, reads: bool) -> None:
+    session = StreamingSessionFactory.create()
+    session.tasks.create(kind="talk", text=SPEECH)
+    session.utterances.create(who="user", by="text", text=SPEECH, source="portal")
+    page = signed_in(role).get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/")
+    assert page.status_code == 200
+    assert (SPEECH in page.content.decode()) == reads
+
+
+@pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR], ids=lambda role: role.group)
+def test_who_may_only_look_at_the_catalogue_publishes_nothing(role: roles.Role) -> None:
+    persona = PersonaFactory.create()
+    client = signed_in(role)
+    client.post("/admin/avatars/persona/", {"action": "publish", "_selected_action": [persona.pk]})
+    page = client.post(f"/admin/avatars/persona/{persona.pk}/publish_one/", {"_form_submitted": "on"})
+    assert page.status_code == 403
+    assert not Persona.objects.published().exists()
+
+
+def test_syncing_makes_the_groups_what_the_table_says_and_spares_others() -> None:
+    mine = Group.objects.create(name="Pilot")
+    editors = Group.objects.get(name="Editors")
+    editors.permissions.add(Permission.objects.get(codename="delete_user"))
+    roles.sync()
+    names = {f"{p.content_type.app_label}.{p.codename}" for p in editors.permissions.select_related("content_type")}
+    assert names == set(roles.EDITOR.permissions)
+    assert Group.objects.filter(pk=mine.pk).exists()
+
+
+def test_a_role_with_staffs_work_opens_the_admin_by_itself(admin_client: Client) -> None:
+    user = User.objects.create_user("nora", password="a-long-passphrase")
+    group = Group.objects.get(name="Operators")
+    form = {"username": "nora", "is_active": "on", "groups": [group.pk]}
+    admin_client.post(f"/admin/auth/user/{user.pk}/change/", form)
+    user.refresh_from_db()
+    assert user.is_staff
+    admin_client.post(f"/admin/auth/user/{user.pk}/change/", {**form, "groups": []})
+    user.refresh_from_db()
+    assert not user.is_staff
+
+
+def test_an_administrator_cannot_rise_above_the_roles() -> None:
+    client = signed_in(roles.ADMINISTRATOR)
+    me = User.objects.get(username="Administrators")
+    root = User.objects.create_superuser("root", password="a-long-passphrase")
+    permission = Permission.objects.get(codename="delete_user")
+    form = {"username": me.username, "is_active": "on", "is_superuser": "on", "user_permissions": [permission.pk]}
+    group = Group.objects.get(name="Administrators")
+    client.post(f"/admin/auth/user/{me.pk}/change/", {**form, "groups": [group.pk]})
+    me.refresh_from_db()
+    assert not me.is_superuser
+    assert not me.user_permissions.exists()
+    passwords = {"password1": "another-passphrase", "password2": "another-passphrase"}
+    assert client.post(f"/admin/auth/user/{root.pk}/password/", passwords).status_code == 403
+    assert client.post(f"/admin/auth/user/{root.pk}/change/", form).status_code == 403
+    assert client.get(f"/admin/auth/user/{root.pk}/delete/").status_code == 403

@@ -1,0 +1,86 @@
+"""History in the admin: read, searched, never edited; what runs may be stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from kombu.exceptions import OperationalError
+
+from sessions import tasks
+from sessions.models import Status, StreamingSession
+from tests.factories import StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+SESSIONS = "/admin/avatar_sessions/streamingsession/"
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """The way to the worker, which has tests of its own."""
+    delay = Mock()
+    monkeypatch.setattr(tasks.stop_session, "delay", delay)
+    return delay
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_session_in_any_status_can_be_looked_at(admin_client: Client, status: Status) -> None:
+    session = StreamingSessionFactory.create(status=status)
+    session.events.create(number=1, source="portal", kind="requested", previous_hash="", hash="")
+    session.utterances.create(who="avatar", by="voice", text="Hola", source="browser")
+    assert admin_client.get(SESSIONS).status_code == 200
+    assert admin_client.get(f"{SESSIONS}{session.pk}/change/").status_code == 200
+
+
+def test_history_is_neither_added_nor_changed_nor_deleted(admin_client: Client) -> None:
+    session = StreamingSessionFactory.create()
+    assert admin_client.get(f"{SESSIONS}add/").status_code == 403
+    assert admin_client.post(f"{SESSIONS}{session.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert admin_client.post(f"{SESSIONS}{session.pk}/change/", {"status": "ended"}).status_code == 403
+    admin_client.post(SESSIONS, {"action": "delete_selected", "_selected_action": [session.pk], "post": "yes"})
+    session.refresh_from_db()
+    assert session.status == Status.LIVE
+
+
+@pytest.mark.parametrize("query", ["ana", "their-id", "Lucía", "not-there", "%"])
+def test_search_finds_by_person_persona_and_the_providers_id(admin_client: Client, query: str) -> None:
+    session = StreamingSessionFactory.create(user__username="ana", provider_session_id="their-id")
+    found = admin_client.get(SESSIONS, {"q": query}).context["cl"].queryset
+    assert list(found) == ([session] if query in ("ana", "their-id", "Lucía") else [])
+
+
+def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, jobs: Mock) -> None:
+    live = StreamingSessionFactory.create()
+    ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
+    chosen = [str(session.pk) for session in (live, ended, stopping)]
+    admin_client.post(SESSIONS, {"action": "stop", "_selected_action": chosen})
+    jobs.assert_called_once_with(str(live.pk), "staff_stopped")
+
+
+def test_a_worker_out_of_reach_is_said(admin_client: Client, jobs: Mock) -> None:
+    jobs.side_effect = OperationalError("no broker")
+    choice = {"action": "stop", "_selected_action": [str(StreamingSessionFactory.create().pk)]}
+    page: Any = admin_client.post(SESSIONS, choice, follow=True)
+    assert [message.level_tag for message in page.context["messages"]] == ["error"]
+
+
+def test_who_may_look_may_not_therefore_stop(client: Client, jobs: Mock) -> None:
+    auditor = User.objects.create_user("auditor", is_staff=True)
+    auditor.user_permissions.add(Permission.objects.get(codename="view_streamingsession"))
+    client.force_login(auditor)
+    session = StreamingSessionFactory.create()
+    client.post(SESSIONS, {"action": "stop", "_selected_action": [str(session.pk)]})
+    jobs.assert_not_called()
+    assert StreamingSession.objects.get().status == Status.LIVE
+
+
+def test_the_list_asks_the_database_no_more_often_for_more_sessions(
+    admin_client: Client, django_assert_max_num_queries: Any
+) -> None:
+    StreamingSessionFactory.create_batch(20)
+    with django_assert_max_num_queries(20):
+        admin_client.get(SESSIONS)
