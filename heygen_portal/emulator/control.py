@@ -82,7 +82,7 @@ async def move_clock(request: web.Request) -> web.Response:
         raise ValueError("move is a number of seconds, at most a year's")
     studio = request.app[STUDIO]
     studio.clock.move(seconds)
-    await asyncio.gather(*(studio.end(session, reason) for session, reason in studio.store.due()))
+    await studio.end_due()
     return _clock(request)
 
 
@@ -166,8 +166,7 @@ async def _account(request: web.Request) -> None:
     store = studio.store
     store.is_broke = "quota_gone" in kinds
     store.is_full = "limit_reached" in kinds
-    if store.is_broke:
-        await asyncio.gather(*(studio.end(session, "quota") for session in store.open_sessions()))
+    await studio.end_due()
 
 
 def _clock(request: web.Request) -> web.Response:

@@ -167,14 +167,17 @@ class Studio:
         """End what is due, for ever: sleeps until the next deadline, woken when the clock is moved."""
         while True:
             self._wake.clear()
-            for session, reason in self.store.due():
-                self.in_background(self.end(session, reason))
-            if self.store.is_quota_gone():
-                for session in self.store.open_sessions():
-                    self.in_background(self.end(session, "quota"))
+            self.in_background(self.end_due())
             nap = min(max(self.store.next_look() - self.clock.now(), 0.01), LONGEST_SLEEP)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), nap)
+
+    async def end_due(self) -> None:
+        """End what is due by now; with the quota gone, that is everything."""
+        due = list(self.store.due())
+        if self.store.is_quota_gone():
+            due += [(session, "quota") for session in self.store.open_sessions()]
+        await asyncio.gather(*(self.end(session, reason) for session, reason in due))
 
     async def reset(self, rules: Rules) -> None:
         """As freshly started: sessions ended and forgotten, the catalogue and the clock as they were."""

@@ -1,0 +1,71 @@
+"""docs/providers.md as data: its tables are the expectations of several tests."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DOC = Path(__file__).parents[2] / "docs" / "providers.md"
+
+
+@dataclass(frozen=True)
+class Case:
+    state: str
+    credential: str
+    call: str
+    body: str
+    answer: str
+    asked_of: str
+
+    def __str__(self) -> str:
+        return f"{self.state}, {self.credential}: {self.call} {self.body[:60]}"
+
+    @property
+    def status(self) -> int:
+        return int(self.answer.split()[0])
+
+    @property
+    def code(self) -> int | None:
+        """The refusal's code; None for a success."""
+        return int(self.answer.split()[1]) if self.status >= 400 else None
+
+    @property
+    def fields(self) -> list[str]:
+        return [] if self.code else self.answer.split()[1:]
+
+    def content(self, session_id: str) -> bytes:
+        if not self.body:
+            return b""
+        return json.dumps(json.loads(self.body.replace("$session", session_id))).encode()
+
+
+def tables() -> list[list[dict[str, str]]]:
+    """Every table of the document, a row a dictionary by the headings."""
+    found: list[list[dict[str, str]]] = []
+    for block in re.findall(r"(?:^\|.*\n)+", DOC.read_text(encoding="utf-8"), re.MULTILINE):
+        heading, _, *rows = [
+            [cell.strip().strip("`") for cell in line.strip().strip("|").split("|")] for line in block.splitlines()
+        ]
+        found.append([dict(zip(heading, row, strict=True)) for row in rows])
+    return found
+
+
+def table(heading: str) -> list[dict[str, str]]:
+    """The one table whose first heading is this."""
+    (only,) = [rows for rows in tables() if next(iter(rows[0])) == heading]
+    return only
+
+
+def cases() -> list[Case]:
+    rows = [row for rows in tables() if "asked of" in rows[0] for row in rows]
+    return [Case(**{name.replace(" ", "_"): value for name, value in row.items()}) for row in rows]
+
+
+def look(answer: Any, path: str) -> Any:
+    """`data.list.0.id` in an answer; KeyError or IndexError when it is not there."""
+    for step in path.split("."):
+        answer = answer[int(step)] if step.isdigit() else answer[step]
+    return answer

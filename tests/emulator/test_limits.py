@@ -1,0 +1,131 @@
+"""What ends a session, and what it costs; time is moved, not waited for."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.emulator.wire import Wire
+
+
+def test_an_idle_session_ends_after_its_timeout(wire: Wire) -> None:
+    session_id = wire.new(activity_idle_timeout=60)
+    wire.move_clock(59)
+    assert wire.state(session_id) == "new"
+    wire.move_clock(1)
+    assert (wire.state(session_id), wire.seen(session_id)["end_reason"]) == ("closed", "idle")
+
+
+@pytest.mark.parametrize("call", ["streaming.keep_alive", "streaming.task"])
+def test_activity_puts_off_the_idle_end(wire: Wire, call: str) -> None:
+    session_id = wire.session("connected")
+    wire.move_clock(119)
+    wire.data(call, {"session_id": session_id, "text": "Hola"})
+    wire.move_clock(119)
+    assert wire.state(session_id) == "connected"
+    wire.move_clock(1)
+    assert wire.state(session_id) == "closed"
+
+
+def test_without_an_idle_timeout_the_duration_limit_still_ends_a_session(wire: Wire) -> None:
+    session_id = wire.new(disable_idle_timeout=True)
+    wire.data("streaming.start", {"session_id": session_id})
+    wire.move_clock(599)
+    assert wire.state(session_id) == "connected"
+    wire.move_clock(1)
+    assert wire.seen(session_id)["end_reason"] == "duration"
+
+
+def test_nobody_in_the_room_for_five_minutes_ends_a_session(wire: Wire) -> None:
+    session_id = wire.new(disable_idle_timeout=True)
+    wire.move_clock(300)
+    assert wire.seen(session_id)["end_reason"] == "no_user"
+
+
+def test_the_concurrent_limit_counts_open_sessions_only(wire: Wire) -> None:
+    wire.control("rules", {"concurrency": 2})
+    first, _ = wire.new(), wire.new()
+    refused = wire.call("streaming.new", {"version": "v2"})
+    assert (refused.status_code, refused.json()["code"]) == (429, 10007)
+    wire.data("streaming.stop", {"session_id": first})
+    wire.new()
+
+
+def test_a_short_session_costs_half_a_minute_and_a_long_one_what_it_lasted(wire: Wire) -> None:
+    before = quota(wire)
+    wire.data("streaming.stop", {"session_id": wire.new()})
+    assert before - quota(wire) == 6  # 0.1 credits
+    session_id = wire.new(activity_idle_timeout=3600)
+    wire.move_clock(240)
+    wire.data("streaming.stop", {"session_id": session_id})
+    assert before - quota(wire) == pytest.approx(6 + 48, abs=1)
+
+
+def test_when_the_quota_is_used_up_open_sessions_end_and_new_ones_are_refused(wire: Wire) -> None:
+    wire.control("rules", {"quota": 30})
+    session_id = wire.new(activity_idle_timeout=3600)
+    wire.move_clock(160)  # costs 32
+    assert wire.call("streaming.new", {"version": "v2"}).json()["code"] == 10015
+    assert wire.seen(session_id)["end_reason"] == "quota"
+
+
+def test_a_session_reports_how_long_it_was_open(wire: Wire) -> None:
+    session_id = wire.new()
+    wire.move_clock(90)
+    wire.data("streaming.stop", {"session_id": session_id})
+    wire.move_clock(1000)
+    (row,) = wire.get("/v2/streaming.list")["data"]
+    assert row["session_id"] == session_id
+    assert row["duration"] == pytest.approx(90, abs=5)
+
+
+def test_pages_go_through_all_sessions_once(wire: Wire) -> None:
+    made = {wire.new() for _ in range(7)}
+    seen: list[str] = []
+    token: str | None = ""
+    while token is not None:
+        page = wire.get(f"/v2/streaming.list?page_size=3&token={token}")
+        seen += [row["session_id"] for row in page["data"]]
+        token = page["next_pagination_token"]
+    assert sorted(seen) == sorted(made)
+    assert [row["session_id"] for row in wire.get("/v2/streaming.list?page=3&page_size=3")["data"]] == seen[6:]
+
+
+def test_the_second_of_two_stops_is_taken_and_changes_nothing(wire: Wire) -> None:
+    session_id = wire.new()
+    wire.data("streaming.stop", {"session_id": session_id})
+    wire.move_clock(50)
+    wire.data("streaming.stop", {"session_id": session_id})
+    assert wire.seen(session_id)["duration"] < 40
+
+
+def test_a_page_elsewhere_may_call_and_read_every_answer(wire: Wire) -> None:
+    asked = wire.http.options("/v1/streaming.new", headers={"Origin": "https://app.example"})
+    assert asked.status_code == 204
+    assert {"authorization", "content-type", "x-api-key"} <= set(
+        asked.headers["Access-Control-Allow-Headers"].split(", ")
+    )
+    for answer in (wire.http.get("/v1/streaming.list"), wire.http.get("/nowhere"), wire.call("streaming.new", {})):
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_a_token_can_be_pasted_into_a_url(wire: Wire) -> None:
+    assert wire.token().isalnum()
+
+
+def test_a_session_token_serves_the_session_it_opened_and_no_other(wire: Wire) -> None:
+    token = wire.token()
+    own = wire.data("streaming.new", {"version": "v2"}, token=token)["session_id"]
+    assert wire.call("streaming.start", {"session_id": own}, token=token).status_code == 200
+    assert wire.call("streaming.stop", {"session_id": wire.new()}, token=token).status_code == 401
+
+
+def test_a_preview_is_a_jpeg_at_the_address_the_catalogue_names(wire: Wire) -> None:
+    for avatar in wire.get("/v1/streaming/avatar.list")["data"][:1]:
+        picture = httpx.get(avatar["normal_preview"], trust_env=False)
+        assert picture.headers["Content-Type"] == "image/jpeg"
+        assert picture.content.startswith(b"\xff\xd8")
+
+
+def quota(wire: Wire) -> int:
+    return int(wire.get("/v2/user/remaining_quota")["data"]["remaining_quota"])
