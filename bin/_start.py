@@ -9,7 +9,7 @@ OLDEST = (3, 11)
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def run(module: str) -> None:
+def run(module: str, function: str = "main") -> None:
     if sys.version_info < OLDEST:
         for minor in range(20, OLDEST[1] - 1, -1):
             newer = shutil.which(f"python3.{minor}")
@@ -21,4 +21,4 @@ def run(module: str) -> None:
             f"Install it so that `python3` or `python3.{OLDEST[1]}` is on PATH, then run this again."
         )
     sys.path.insert(0, ROOT)
-    importlib.import_module("local." + module).main()
+    getattr(importlib.import_module("local." + module), function)()

@@ -1,14 +1,18 @@
-"""How each server is called: one place for `bin/serve`, `bin/emulator`, tests and benchmarks."""
+"""How each server is called: the Procfile's lines, for `bin/serve`, `bin/emulator`, tests and benchmarks alike."""
 
 import json
 import os
+import re
 import secrets
+import shlex
 import shutil
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 
-from local.paths import VENV, VENV_PYTHON, cache_folder, write_private
+from local.paths import ROOT, VENV, cache_folder, write_private
 from local.ports import LOOPBACK
 
 REDIS_NAMES = ("redis-server", "valkey-server")
@@ -35,16 +39,21 @@ def livekit_server() -> Path | None:
     return cached if os.access(cached, os.X_OK) else None
 
 
-def _there(program: Path | None, name: str) -> str:
-    if program is None:
-        raise ProgramMissing(f"{name} is not on this machine. Run bin/setup.")
-    return str(program)
+def command(name: str, env: Mapping[str, str]) -> list[str]:
+    """Return the Procfile's call of this name, with the variables of `env` and the program's whole path."""
+    match = re.search(rf"^{name}: *(.+)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
+    assert match is not None, f"the Procfile has no {name}"
+    # Split first: a folder's name may hold a space.
+    program, *args = (Template(part).substitute(env) for part in shlex.split(match[1]))
+    return [str(_whole_path(program)), *args]
 
 
-def redis_command(port: int, folder: Path) -> list[str]:
-    # Nothing is stored: what must not be lost is in the database.
-    program = _there(redis_server(), "redis-server")
-    return [program, "--bind", LOOPBACK, "--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder)]
+def _whole_path(program: str) -> Path:
+    ours = {"redis-server": redis_server, "livekit-server": livekit_server}
+    path = ours[program]() if program in ours else VENV / "bin" / program
+    if path is None or not path.exists():
+        raise ProgramMissing(f"{program} is not on this machine. Run bin/setup.")
+    return path
 
 
 def redis_answers(port: int) -> bool:
@@ -59,18 +68,15 @@ def redis_answers(port: int) -> bool:
 @dataclass(frozen=True)
 class LiveKitKeys:
     key: str
-    secret: str
+    secret: str = field(repr=False)
 
     @classmethod
     def new(cls) -> "LiveKitKeys":
         return cls("API" + secrets.token_hex(6), secrets.token_urlsafe(36))
 
-    def __repr__(self) -> str:
-        return f"LiveKitKeys({self.key})"
 
-
-def livekit_command(port: int, udp_port: int, keys: LiveKitKeys, config: Path, *, log_level: str = "info") -> list[str]:
-    """Write the server's configuration and return the call: everything on loopback, media included."""
+def write_livekit_config(path: Path, port: int, udp_port: int, keys: LiveKitKeys, *, log_level: str = "info") -> None:
+    """Write a LiveKit server's configuration: everything on loopback, media included."""
     settings = {
         "port": port,
         "bind_addresses": [LOOPBACK],
@@ -86,35 +92,4 @@ def livekit_command(port: int, udp_port: int, keys: LiveKitKeys, config: Path, *
         "keys": {keys.key: keys.secret},
         "logging": {"level": log_level, "json": False},
     }
-    write_private(config, json.dumps(settings, indent=1))  # JSON is YAML
-    return [_there(livekit_server(), "livekit-server"), "--config", str(config)]
-
-
-def emulator_command(port: int, key_file: Path, *args: str) -> list[str]:
-    address = ["--host", LOOPBACK, "--port", str(port)]
-    return [str(VENV_PYTHON), "-m", "heygen_portal.emulator", *address, "--api-key-file", str(key_file), *args]
-
-
-def web_command(port: int) -> list[str]:
-    return [str(VENV / "bin" / "daphne"), "-b", LOOPBACK, "-p", str(port), "heygen_portal.asgi:application"]
-
-
-def worker_command() -> list[str]:
-    # One worker on one machine: no other workers to greet, follow or miss.
-    alone = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    return [
-        str(VENV / "bin" / "celery"),
-        "-A",
-        "heygen_portal",
-        "worker",
-        "--concurrency",
-        "2",
-        "--loglevel",
-        "INFO",
-        *alone,
-    ]
-
-
-def beat_command(folder: Path) -> list[str]:
-    schedule = ["--schedule", str(folder / "beat-schedule"), "--pidfile", ""]
-    return [str(VENV / "bin" / "celery"), "--quiet", "-A", "heygen_portal", "beat", "--loglevel", "WARNING", *schedule]
+    write_private(path, json.dumps(settings, indent=1))  # JSON is YAML

@@ -47,7 +47,7 @@ def steps(*, tests: bool) -> list[Step]:
 
 def ensure(*, tests: bool = False) -> bool:
     """Do what is not done yet; return whether there was anything. Exits with a clear message when a step fails."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     wanted = steps(tests=tests)
     if all(step.is_done() for step in wanted):
         return False
@@ -72,10 +72,6 @@ def _do(step: Step) -> None:
     except OSError as exc:
         raise StepFailed(str(exc), "Is there room on the disk, and may you write here? Then run this again.") from exc
     progress.done()
-
-
-def _on_sigterm(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 @contextmanager

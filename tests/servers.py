@@ -83,7 +83,8 @@ def redis() -> Iterator[str]:
             nonlocal url
             port = ports.free_port()
             url = f"redis://{ports.LOOPBACK}:{port}/0"
-            return Child("redis", servers.redis_command(port, here), here / "log"), lambda: servers.redis_answers(port)
+            command = servers.command("redis", {"REDIS_PORT": str(port), "VAR_DIR": str(here)})
+            return Child("redis", command, here / "log"), lambda: servers.redis_answers(port)
 
         with running(make):
             yield url
@@ -99,7 +100,8 @@ def livekit() -> Iterator[LiveKit]:
             nonlocal url
             port, udp_port = ports.free_port(), ports.free_port(socket.SOCK_DGRAM)
             url = f"ws://{ports.LOOPBACK}:{port}"
-            command = servers.livekit_command(port, udp_port, keys, here / "livekit.json")
+            servers.write_livekit_config(here / "livekit.json", port, udp_port, keys)
+            command = servers.command("livekit", {"LIVEKIT_CONFIG_FILE": str(here / "livekit.json")})
             health = f"http://{ports.LOOPBACK}:{port}/"
             return Child("livekit", command, here / "log"), lambda: processes.answers_http(health)
 
@@ -119,7 +121,8 @@ def emulator(livekit: LiveKit | None = None, *, media: bool = True, args: Sequen
             nonlocal url
             port = ports.free_port()
             url = f"http://{ports.LOOPBACK}:{port}"
-            command = servers.emulator_command(port, here / "key", *options)
+            variables = {"EMULATOR_PORT": str(port), "EMULATOR_API_KEY_FILE": str(here / "key")}
+            command = [*servers.command("emulator", variables), *options]
             child = Child("emulator", command, here / "log", env=livekit.env() if livekit else {})
             return child, lambda: processes.answers_http(f"{url}/_health")
 
@@ -181,15 +184,15 @@ def portal(
             nonlocal port
             port = ports.free_port()
             health = f"http://{ports.LOOPBACK}:{port}/health"
-            web = Child("web", servers.web_command(port), here / "web.log", env=environment)
+            web = Child("web", servers.command("web", {"PORT": str(port)}), here / "web.log", env=environment)
             return web, lambda: processes.answers_http(health)
 
         def make_worker() -> tuple[Child, Callable[[], bool]]:
-            worker = Child("worker", servers.worker_command(), here / "worker.log", env=environment)
+            worker = Child("worker", servers.command("worker", {}), here / "worker.log", env=environment)
             return worker, lambda: " ready." in worker.output()
 
         def make_beat() -> tuple[Child, Callable[[], bool]]:
-            beat = Child("beat", servers.beat_command(here), here / "beat.log", env=environment)
+            beat = Child("beat", servers.command("beat", environment), here / "beat.log", env=environment)
             return beat, lambda: beat.is_running
 
         web, worker, beat = (stack.enter_context(running(make)) for make in (make_web, make_worker, make_beat))

@@ -1,0 +1,21 @@
+"""Secrets made at the first run and kept for the next ones, each in a file that only its owner reads."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from local.paths import write_private
+from local.servers import LiveKitKeys
+
+
+def kept(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)) -> str:
+    """Return what is in the file, or make it."""
+    if not path.exists():
+        write_private(path, make())
+    return path.read_text()
+
+
+def livekit_keys(folder: Path) -> LiveKitKeys:
+    new = LiveKitKeys.new()
+    key = kept(folder / "livekit_api_key", lambda: new.key)
+    return LiveKitKeys(key, kept(folder / "livekit_api_secret", lambda: new.secret))

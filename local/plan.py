@@ -1,0 +1,77 @@
+"""Which servers a start needs, on which ports, and what they must know of each other."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local import keys, ports, servers
+
+
+class Unclear(Exception):
+    """The settings from outside contradict each other or lack something; the message says what to do."""
+
+
+@dataclass
+class Plan:
+    """What to start, with which environment. Servers that somebody named from outside are not in it."""
+
+    var: Path
+    env: dict[str, str]
+    names: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def need(self, name: str, variable: str, usual: int) -> int:
+        """Choose a server's port, hand it to the environment, and put the server on the list."""
+        port, note = ports.choose_port(variable, usual, self.env)
+        self.env[variable] = str(port)
+        self.names.append(name)
+        if note:
+            self.notes.append(f"{name}: {note}")
+        return port
+
+    def secret(self, name: str) -> None:
+        """Hand over a secret of ours by its file, unless there is one from outside."""
+        if not self.env.get(name) and not self.env.get(f"{name}_FILE"):
+            path = self.var / "keys" / name.lower()
+            keys.kept(path)
+            self.env[f"{name}_FILE"] = str(path)
+
+    def address(self, variable: str, *, scheme: str = "http", path: str = "") -> str:
+        return f"{scheme}://{ports.LOOPBACK}:{self.env[variable]}{path}"
+
+
+def portal(var: Path, environ: Mapping[str, str]) -> Plan:
+    """Plan the whole portal. Raises Unclear and PortTaken."""
+    plan = Plan(var, {**environ, "VAR_DIR": str(var)})
+    plan.secret("DJANGO_SECRET_KEY")
+    plan.secret("FIELD_ENCRYPTION_KEY")
+    if not plan.env.get("REDIS_URL"):
+        plan.need("redis", "REDIS_PORT", 8379)
+        plan.env["REDIS_URL"] = plan.address("REDIS_PORT", scheme="redis", path="/0")
+    with_livekit(plan)
+    if not plan.env.get("EMULATOR_URL"):
+        plan.need("emulator", "EMULATOR_PORT", 8010)
+        plan.secret("EMULATOR_API_KEY")
+        plan.env["EMULATOR_URL"] = plan.address("EMULATOR_PORT")
+    plan.need("web", "PORT", 8000)
+    plan.names += ["worker", "beat"]
+    return plan
+
+
+def with_livekit(plan: Plan) -> None:
+    """Add a LiveKit server of our own, unless one is named from outside."""
+    if plan.env.get("LIVEKIT_URL"):
+        missing = [name for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET") if not plan.env.get(name)]
+        if missing:
+            raise Unclear(f"LIVEKIT_URL names a server, but {' and '.join(missing)} is not set: set it, or unset both.")
+        return
+    port = plan.need("livekit", "LIVEKIT_PORT", 7880)
+    own, config = keys.livekit_keys(plan.var / "keys"), plan.var / "livekit.json"
+    servers.write_livekit_config(config, port, ports.free_port(socket.SOCK_DGRAM), own, log_level="warn")
+    plan.env |= {
+        "LIVEKIT_CONFIG_FILE": str(config),
+        "LIVEKIT_URL": plan.address("LIVEKIT_PORT", scheme="ws"),
+        "LIVEKIT_API_KEY": own.key,
+        "LIVEKIT_API_SECRET": own.secret,
+    }
