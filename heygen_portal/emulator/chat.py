@@ -55,7 +55,7 @@ class Chat:
     def _on_message(self, raw: WSMessage) -> None:
         try:
             frame = frames.decode(raw.data) if raw.type is WSMsgType.BINARY else None
-        except ValueError:
+        except frames.NotAFrame:
             log.info("a chat frame of %s was not understood", self._session.id)
             return
         match frame:

@@ -10,6 +10,10 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 LONGEST_VARINT: Final = 10
 
 
+class NotAFrame(ValueError):
+    """Not the protobuf that was expected."""
+
+
 @dataclass(frozen=True)
 class TextFrame:
     text: str
@@ -25,14 +29,14 @@ class AudioFrame:
 
 
 def decode(message: bytes) -> TextFrame | AudioFrame | None:
-    """The text or sound in a Frame; None for transcriptions and whatever else. ValueError if it is no protobuf."""
+    """The text or sound in a Frame; None for transcriptions and whatever else. NotAFrame if it is no protobuf."""
     frame: TextFrame | AudioFrame | None = None
     for number, value in _fields(message):
         if not isinstance(value, bytes):
             continue
         if number == 1:
             inner = dict(_fields(value))
-            frame = TextFrame(_bytes(inner.get(3)).decode("utf-8"))
+            frame = TextFrame(_text(inner.get(3)))
         elif number == 2:
             inner = dict(_fields(value))
             frame = AudioFrame(_bytes(inner.get(3)), _int(inner.get(4)), _int(inner.get(5)))
@@ -51,6 +55,13 @@ def encode_audio(audio: bytes, sample_rate: int = 16_000, channels: int = 1) -> 
     """A Frame that holds an AudioRawFrame, as the SDK sends it."""
     inner = _with_length(3, audio) + _varint(4 << 3) + _varint(sample_rate) + _varint(5 << 3) + _varint(channels)
     return _with_length(2, inner)
+
+
+def _text(value: int | bytes | None) -> str:
+    try:
+        return _bytes(value).decode("utf-8")
+    except UnicodeDecodeError:
+        raise NotAFrame("a text that is not UTF-8") from None
 
 
 def _bytes(value: int | bytes | None) -> bytes:
@@ -76,9 +87,9 @@ def _fields(message: bytes) -> list[tuple[int, int | bytes]]:
         elif kind in (FIXED64, FIXED32):
             length = 8 if kind == FIXED64 else 4
         else:
-            raise ValueError(f"wire type {kind}")
+            raise NotAFrame(f"wire type {kind}")
         if at + length > len(message):
-            raise ValueError("the message ends too early")
+            raise NotAFrame("the message ends too early")
         if kind == BYTES:
             found.append((number, message[at : at + length]))
         at += length
@@ -91,7 +102,7 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value, at + index + 1
-    raise ValueError("a number that does not end")
+    raise NotAFrame("a number that does not end")
 
 
 def _varint(value: int) -> bytes:

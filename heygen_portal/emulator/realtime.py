@@ -83,10 +83,10 @@ class Realtime:
 
     def _interrupt(self, message: Message) -> None:
         self._speaking = None
+        broken_off, self._events = self._events, {}  # first: what stops now was not spoken to its end
         self._studio.hush(self._session)
-        for task_id, event_id in self._events.items():
+        for task_id, event_id in broken_off.items():
             self._tell("agent.speak_interrupted", source_event_id=event_id, task={"id": task_id})
-        self._events.clear()
 
     def _start_listening(self, message: Message) -> None:
         if self._pose == "idle":  # documented: only from there
