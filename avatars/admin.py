@@ -184,6 +184,12 @@ class PersonaAdmin(ModelAdmin):
     actions = ("publish", "unpublish")
     actions_detail = ("publish_one", "unpublish_one")
 
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer the one of the two steps that there is to take."""
+        is_published = Persona.objects.published().filter(pk=object_id).exists()
+        done = "publish_one" if is_published else "unpublish_one"
+        return [step for step in super().get_actions_detail(request, object_id) if step.path != done]
+
     def has_publish_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("avatars.publish_persona")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
@@ -22,13 +23,6 @@ def _emotions() -> list[tuple[str, str]]:
 class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """The key goes in and never comes out again."""
 
-    api_key = forms.CharField(
-        label=_("API key"),
-        max_length=500,
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"}),
-        help_text=_("Never shown again. Empty: the key stays as it is."),
-    )
-
     class Meta:
         model = ProviderAccount
         fields = (
@@ -42,6 +36,8 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
             "monthly_cap",
             "is_exclusive",
         )
+        widgets = {"api_key": UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"})}
+        help_texts = {"api_key": _("Never shown again. Empty: the key stays as it is.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,7 +56,7 @@ class PersonaForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
     """A draft may lack anything; what is published stays fit to be met."""
 
     voice_emotion = forms.ChoiceField(
-        label=_("voice emotion"), required=False, choices=_emotions, widget=UnfoldAdminSelectWidget()
+        label=capfirst(_("voice emotion")), required=False, choices=_emotions, widget=UnfoldAdminSelectWidget()
     )
 
     class Meta:
