@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
-from django.utils.translation import gettext as _t
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
@@ -56,10 +56,10 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
         try:
             result = async_to_sync(_sync_and_close)(account)
         except CredentialRefused as exc:
-            words = _t("%(account)s: the provider does not accept the key (%(detail)s).")
+            words = gettext("%(account)s: the provider does not accept the key (%(detail)s).")
             self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
         except ProviderError as exc:
-            words = _t("%(account)s: the provider did not give its catalogue (%(detail)s).")
+            words = gettext("%(account)s: the provider did not give its catalogue (%(detail)s).")
             self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
         else:
             self.message_user(request, _summary(account, result), messages.SUCCESS)
@@ -71,11 +71,11 @@ async def _sync_and_close(account: ProviderAccount) -> SyncResult:
 
 
 def _summary(account: ProviderAccount, result: SyncResult) -> str:
-    words = _t("%(account)s: connected. %(avatars)d avatars, %(voices)d voices, %(bases)d knowledge bases.")
+    words = gettext("%(account)s: connected. %(avatars)d avatars, %(voices)d voices, %(bases)d knowledge bases.")
     counts = {"avatars": result.avatars, "voices": result.voices, "bases": result.knowledge_bases}
     said = words % {"account": account, **counts}
     if result.previews_missing:
-        said += " " + _t("%(count)d previews could not be fetched.") % {"count": result.previews_missing}
+        said += " " + gettext("%(count)d previews could not be fetched.") % {"count": result.previews_missing}
     return said
 
 
@@ -220,7 +220,7 @@ class PersonaAdmin(ModelAdmin):
     def missing(self, persona: Persona) -> str:
         if not persona.pk:
             return "–"
-        return " ".join(chain.from_iterable(publishing.problems(persona).values())) or _t("Nothing.")
+        return " ".join(chain.from_iterable(publishing.problems(persona).values())) or gettext("Nothing.")
 
     @admin.action(description=_("Publish selected personas"), permissions=["publish"])
     def publish(self, request: HttpRequest, queryset: QuerySet[Persona]) -> None:
@@ -256,12 +256,12 @@ class PersonaAdmin(ModelAdmin):
         except ValidationError as exc:
             self.message_user(request, f"{persona}: {' '.join(exc.messages)}", messages.ERROR)
         else:
-            words = _t("%(persona)s is published as version %(version)d.")
+            words = gettext("%(persona)s is published as version %(version)d.")
             self.message_user(request, words % {"persona": persona, "version": persona.version}, messages.SUCCESS)
             self.log_change(request, persona, words % {"persona": persona, "version": persona.version})
 
     def _unpublish(self, request: HttpRequest, persona: Persona) -> None:
         publishing.unpublish(persona)
-        words = _t("%(persona)s is no longer published.") % {"persona": persona}
+        words = gettext("%(persona)s is no longer published.") % {"persona": persona}
         self.message_user(request, words, messages.SUCCESS)
         self.log_change(request, persona, words)
