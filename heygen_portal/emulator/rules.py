@@ -10,14 +10,14 @@ class Rules:
     """One field a limit or a guess; `docs/providers.md` says which is which."""
 
     concurrency: int = 100  # a paid key; trials have 3
-    idle_s: float = 120  # default of `activity_idle_timeout`
-    duration_s: float = 600  # `session_duration_limit`
-    no_user_s: float = 300  # nobody in the room for so long: the avatar leaves
-    realtime_idle_s: float = 300
+    idle_s: float = 120.0  # default of `activity_idle_timeout`
+    duration_s: float = 600.0  # `session_duration_limit`
+    no_user_s: float = 300.0  # nobody in the room for so long: the avatar leaves
+    realtime_idle_s: float = 300.0
     text_limit: int = 1000  # characters a task
     quota: int = 6_000_000  # credits are a sixtieth of it
     credits_per_minute: float = 0.2
-    minimum_s: float = 30  # the least that is billed
+    minimum_s: float = 30.0  # the least that is billed
     sync_waits: bool = False  # a guess: does `task_mode: sync` answer only after the speech?
 
     def changed(self, **changes: object) -> Self:

@@ -1,0 +1,73 @@
+"""`python -m heygen_portal.emulator`, as whoever starts it meets it."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from heygen_portal.emulator.__main__ import api_key_of, parser, rules_of
+from tests import servers
+
+
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "heygen_portal.emulator", *args], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_nothing_of_the_portal_or_its_frameworks_is_imported() -> None:
+    script = (
+        "import sys, heygen_portal.emulator.__main__, heygen_portal.emulator.room, heygen_portal.emulator.films\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('django', 'celery', 'avatars', 'sessions')"
+        " or name.startswith('heygen_portal.') and not name.startswith('heygen_portal.emulator')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_taken_port_is_said_in_one_line(bare_emulator: servers.Emulator) -> None:
+    port = httpx.URL(bare_emulator.url).port
+    done = run("--no-media", "--port", str(port))
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_control_is_refused_where_others_could_reach_it() -> None:
+    done = run("--no-media", "--control", "--host", "0.0.0.0")  # noqa: S104 - that is the point
+    assert done.returncode == 2
+    assert "only on loopback" in done.stderr
+
+
+def test_limits_come_from_the_command_line() -> None:
+    rules = rules_of(parser().parse_args(["--concurrency", "3", "--idle", "9.5", "--rule", "sync_waits=true"]))
+    assert (rules.concurrency, rules.idle_s, rules.sync_waits) == (3, 9.5, True)
+    for wrong in ("patience=1", "idle_s=soon", "nonsense"):
+        with pytest.raises(ValueError, match=r"rule|idle_s"):
+            rules_of(parser().parse_args(["--rule", wrong]))
+
+
+def test_a_key_is_read_from_a_file_or_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("from-a-file\n")
+    assert api_key_of(parser().parse_args(["--api-key-file", str(tmp_path / "key")])) == "from-a-file"
+    options = parser().parse_args([])
+    assert api_key_of(options) != api_key_of(options)
+
+
+def test_https_is_served_with_a_certificate_of_an_authority_that_is_kept(tmp_path: Path) -> None:
+    args = ["--tls", "--tls-port", "0", "--tls-folder", str(tmp_path)]
+    authority = b""
+    for _ in range(2):
+        with servers.emulator(media=False, args=args) as emulator:
+            port = next(line for line in emulator.process.output().splitlines() if "https://" in line).rsplit(":", 1)[1]
+            context = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+            with httpx.Client(verify=context, trust_env=False) as http:
+                assert http.get(f"https://localhost:{port}/_health").json() == {"status": "ok"}
+        assert authority in (b"", (tmp_path / "ca.pem").read_bytes())
+        authority = (tmp_path / "ca.pem").read_bytes()
+    assert (tmp_path / "ca-key.pem").stat().st_mode & 0o077 == 0

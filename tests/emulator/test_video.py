@@ -1,0 +1,135 @@
+"""The Video API: a film is ordered, rendered and fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import io
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+
+from tests.emulator.wire import AVATAR, Wire
+
+
+def film_of(text: str, **more: Any) -> dict[str, Any]:
+    scene = {"character": {"type": "avatar", "avatar_id": AVATAR}, "voice": {"type": "text", "input_text": text}}
+    return {"video_inputs": [scene], "dimension": {"width": 640, "height": 360}, **more}
+
+
+class Receiver:
+    """Somebody's server that webhooks are delivered to; `next` waits for a delivery."""
+
+    def __init__(self) -> None:
+        self.deliveries: Queue[tuple[dict[str, str], bytes]] = Queue()
+        deliveries = self.deliveries
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_OPTIONS(self) -> None:
+                self.send_response(204)
+                self.end_headers()
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                deliveries.put((dict(self.headers), body))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+                """Tests are read, not logs."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+    def next(self) -> tuple[dict[str, str], bytes]:
+        return self.deliveries.get(timeout=60)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    thread = Thread(target=receiver.server.serve_forever)
+    thread.start()
+    yield receiver
+    receiver.server.shutdown()
+    thread.join()
+    receiver.server.server_close()
+
+
+def order(wire: Wire, receiver: Receiver, body: dict[str, Any]) -> dict[str, Any]:
+    """The status of a film once it is told to be done."""
+    video_id = wire.data("/v2/video/generate", body | {"callback_url": receiver.url})["video_id"]
+    receiver.next()
+    status: dict[str, Any] = wire.get(f"/v1/video_status.get?video_id={video_id}")["data"]
+    return status
+
+
+def test_a_film_has_the_picture_ordered_and_the_text_to_be_heard(wire: Wire, receiver: Receiver) -> None:
+    status = order(wire, receiver, film_of("Good morning, this is a film."))
+    assert status["status"] == "completed"
+    with av.open(io.BytesIO(httpx.get(status["video_url"], trust_env=False).content), "r") as film:
+        frames = [frame.to_ndarray(format="gray") for frame in film.decode(video=0)]
+        film.seek(0)
+        sound = np.concatenate([frame.to_ndarray().ravel() for frame in film.decode(audio=0)])
+    assert frames[0].shape == (360, 640)
+    assert len(frames) / 25 == pytest.approx(status["duration"])
+    assert np.abs(sound).mean() > 0.005
+    mouth = [frame[215:265, 275:365] for frame in frames]
+    assert any(np.abs(one.astype(int) - mouth[0]).mean() > 3 for one in mouth)
+
+
+def test_a_film_may_stand_upright_and_be_silent(wire: Wire, receiver: Receiver) -> None:
+    body = film_of("")
+    body["video_inputs"][0]["voice"] = {"type": "silence", "duration": 1}
+    body["dimension"] = {"width": 360, "height": 640}
+    status = order(wire, receiver, body)
+    with av.open(io.BytesIO(httpx.get(status["video_url"], trust_env=False).content), "r") as film:
+        assert (film.streams.video[0].width, film.streams.video[0].height) == (360, 640)
+    assert status["duration"] == 1
+
+
+def test_a_film_that_would_be_too_long_fails_with_a_reason(wire: Wire, receiver: Receiver) -> None:
+    body = film_of("")
+    body["video_inputs"] = [{**body["video_inputs"][0], "voice": {"type": "silence", "duration": 100}}] * 4
+    status = order(wire, receiver, body)
+    assert (status["status"], status["error"]["code"], status["video_url"]) == ("failed", 40119, None)
+
+
+def test_an_address_expires_after_seven_days_and_asking_renews_it(wire: Wire, receiver: Receiver) -> None:
+    status = order(wire, receiver, film_of("Short."))
+    wire.move_clock(7 * 86400 + 10)
+    assert httpx.get(status["video_url"], trust_env=False).status_code == 403
+    renewed = wire.get(f"/v1/video_status.get?video_id={status['id']}")["data"]["video_url"]
+    assert httpx.get(renewed, trust_env=False).status_code == 200
+
+
+def test_a_deleted_film_is_gone(wire: Wire, receiver: Receiver) -> None:
+    status = order(wire, receiver, film_of("Short."))
+    assert wire.call(f"/v1/video.delete?video_id={status['id']}", method="DELETE").status_code == 200
+    assert httpx.get(status["video_url"], trust_env=False).status_code == 404
+
+
+def test_a_webhook_is_signed_so_that_its_sender_can_be_known(wire: Wire, receiver: Receiver) -> None:
+    endpoint = wire.data("/v1/webhook/endpoint.add", {"url": receiver.url, "events": ["avatar_video.success"]})
+    wire.data("/v2/video/generate", film_of("Short.", callback_id="c-1"))
+    headers, body = receiver.next()
+    assert headers["Signature"] == hmac.new(endpoint["secret"].encode(), body, hashlib.sha256).hexdigest()
+    told = json.loads(body)
+    assert told["event_type"] == "avatar_video.success"
+    assert told["event_data"]["callback_id"] == "c-1"
+    gone = f"/v1/webhook/endpoint.delete?endpoint_id={endpoint['endpoint_id']}"
+    assert wire.call(gone, method="DELETE").status_code == 200
+    assert wire.get("/v1/webhook/endpoint.list")["data"] == []
+
+
+def test_an_endpoint_that_does_not_answer_is_refused(wire: Wire) -> None:
+    for url in ("http://127.0.0.1:9/hook", "ftp://127.0.0.1/", "nonsense"):
+        assert wire.call("/v1/webhook/endpoint.add", {"url": url}).status_code == 400
