@@ -23,7 +23,7 @@ class Part:
     room_url: str
     token: str = field(repr=False)  # the avatar's own join token, identity `heygen`
     look: str  # a key of looks.LOOKS
-    quality: str = "medium"  # low, medium, high: 640x360, 854x480, 1280x720
+    quality: str = "medium"  # low, medium, high: 640x360, 852x480, 1280x720
     encoding: str = "VP8"  # or H264
     voice: Voice = Voice()
     knowledge: str = ""  # the knowledge base's prompt, the source of every answer

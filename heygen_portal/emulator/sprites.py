@@ -29,7 +29,8 @@ from heygen_portal.emulator.looks import LOOKS
 
 Bytes = NDArray[np.uint8]
 
-SIZES: Final = {"low": (640, 360), "medium": (854, 480), "high": (1280, 720)}
+# WebRTC cuts 854, the usual width of 480p, to a multiple of four.
+SIZES: Final = {"low": (640, 360), "medium": (852, 480), "high": (1280, 720)}
 TURNS: Final = 9  # of the body, from one side to the other; the middle one is upright
 _TILT: Final = 0.25  # degrees, at the ends
 _HEM: Final = 16  # pixels drawn below the picture, for what a turn brings into it

@@ -1,0 +1,179 @@
+"""A person in the avatar's room: receives picture, sound and data packets, and remembers when."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from livekit import api, rtc
+from numpy.typing import NDArray
+
+from heygen_portal.emulator.part import Part
+from heygen_portal.emulator.room import Performer
+from tests import servers
+
+LOUD = 500  # peak of a sample; silence after Opus stays far below
+PATIENCE_S = 20
+
+
+@dataclass(frozen=True)
+class Frame:
+    at: float
+    captured_us: int
+    width: int
+    height: int
+    luma: NDArray[np.uint8]
+
+
+def token(livekit: servers.LiveKit, room: str, identity: str) -> str:
+    grants = api.VideoGrants(room_join=True, room=room)
+    return api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity).with_grants(grants).to_jwt()
+
+
+class Viewer:
+    def __init__(self) -> None:
+        self.room = rtc.Room()
+        self.frames: list[Frame] = []
+        self.peaks: list[tuple[float, int]] = []  # of every 10 ms of sound
+        self.packets: list[dict[str, Any]] = []
+        self.packet_times: list[float] = []
+        self.tracks: set[str] = set()  # names
+        self.gone: set[str] = set()  # identities that left
+        self._news = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.room.on("track_subscribed", self._subscribed)
+        self.room.on("track_unsubscribed", self._unsubscribed)
+        self.room.on("data_received", self._received)
+        self.room.on("participant_disconnected", self._left)
+
+    async def until(self, is_so: Callable[[], Any]) -> None:
+        """Return once `is_so`, looked at whenever something arrives; TimeoutError if it never is."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not is_so():
+                self._news.clear()
+                await self._news.wait()
+
+    async def see(self, count: int) -> list[Frame]:
+        """The next so many pictures."""
+        start = len(self.frames)
+        await self.until(lambda: len(self.frames) >= start + count)
+        return self.frames[start : start + count]
+
+    async def hear(self, seconds: float) -> list[int]:
+        """The peaks of the sound of the next seconds."""
+        start, count = len(self.peaks), round(seconds * 100)
+        await self.until(lambda: len(self.peaks) >= start + count)
+        return [peak for _, peak in self.peaks[start : start + count]]
+
+    async def told(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
+        """All packets of a kind, once there are so many."""
+        await self.until(lambda: len(self._of(kind)) >= count)
+        return self._of(kind)
+
+    def sounded(self, since: float) -> list[float]:
+        """When, after `since`, something was to be heard."""
+        return [at for at, peak in self.peaks if at > since and peak > LOUD]
+
+    def note(self, into: list[Any], what: Any) -> None:
+        """Add to a list, and look again at what is waited for."""
+        into.append(what)
+        self._news.set()
+
+    async def send(self, payload: object) -> None:
+        await self.room.local_participant.publish_data(json.dumps(payload), reliable=True)
+
+    async def close(self) -> None:
+        await self.room.disconnect()
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _of(self, kind: str) -> list[dict[str, Any]]:
+        return [packet for packet in self.packets if packet["type"] == kind]
+
+    def _subscribed(self, track: rtc.Track, *_: object) -> None:
+        self.tracks.add(track.name)
+        watch = self._watch if track.kind == rtc.TrackKind.KIND_VIDEO else self._listen
+        self._tasks.append(asyncio.create_task(watch(track)))
+        self._news.set()
+
+    def _unsubscribed(self, track: rtc.Track, *_: object) -> None:
+        self.tracks.discard(track.name)
+        self._news.set()
+
+    def _left(self, participant: rtc.RemoteParticipant) -> None:
+        self.gone.add(participant.identity)
+        self._news.set()
+
+    def _received(self, packet: rtc.DataPacket) -> None:
+        self.packets.append(json.loads(packet.data))
+        self.packet_times.append(time.monotonic())
+        self._news.set()
+
+    async def _watch(self, track: rtc.Track) -> None:
+        stream = rtc.VideoStream(track)
+        try:
+            async for event in stream:
+                frame = event.frame
+                luma = np.frombuffer(frame.data, np.uint8)[: frame.width * frame.height]
+                picture = luma.reshape(frame.height, frame.width).copy()
+                self.frames.append(Frame(time.monotonic(), event.timestamp_us, frame.width, frame.height, picture))
+                self._news.set()
+        finally:
+            await stream.aclose()
+
+    async def _listen(self, track: rtc.Track) -> None:
+        stream = rtc.AudioStream(track)
+        try:
+            async for event in stream:
+                peak = int(np.abs(np.frombuffer(event.frame.data, np.int16).astype(np.int32)).max())
+                self.peaks.append((time.monotonic(), peak))
+                self._news.set()
+        finally:
+            await stream.aclose()
+
+
+@dataclass
+class Scene:
+    """A performer in a room, somebody who watches, and what the routes would be told."""
+
+    room: str
+    viewer: Viewer
+    performer: Performer = field(init=False)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    present: list[bool] = field(default_factory=list)
+    users: list[bool] = field(default_factory=list)
+
+    async def visible(self) -> None:
+        """Return once picture and sound arrive."""
+        await self.viewer.until(lambda: self.viewer.frames and self.viewer.peaks)
+
+
+@asynccontextmanager
+async def scene(livekit: servers.LiveKit, part: dict[str, Any] | None = None, **faults: Any) -> AsyncIterator[Scene]:
+    """Have an avatar join a room in which somebody waits for it."""
+    room, viewer = f"room-{uuid4()}", Viewer()
+    async with AsyncExitStack() as after:
+        await viewer.room.connect(livekit.url, token(livekit, room, "client"))
+        after.push_async_callback(viewer.close)
+        role = Part(livekit.url, token(livekit, room, "heygen"), "lucia", **({"quality": "low"} | (part or {})))
+        stage = Scene(room, viewer)
+        stage.performer = Performer(
+            role,
+            lambda event: viewer.note(stage.events, event),
+            lambda: viewer.note(stage.present, True),
+            lambda here: viewer.note(stage.users, here),
+        )
+        for name, value in faults.items():
+            setattr(stage.performer.faults, name, value)
+        after.push_async_callback(stage.performer.leave)
+        await stage.performer.join()
+        yield stage
