@@ -144,7 +144,7 @@ AXES_IPWARE_PROXY_COUNT = env.int("PROXY_COUNT", 0) or None
 
 LANGUAGE_CODE = "es"
 LANGUAGES = [("es", _("Spanish")), ("en", _("English"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [BASE_DIR / "locale", BASE_DIR / "locale_theme"]
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 USE_TZ = True
 

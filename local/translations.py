@@ -10,7 +10,7 @@ CURE = "The message above names the file and line. Correct it, then run this aga
 
 
 def _sources() -> list[Path]:
-    return sorted(ROOT.glob("locale/*/LC_MESSAGES/*.po"))
+    return sorted(ROOT.glob("locale*/*/LC_MESSAGES/*.po"))
 
 
 def _key() -> str:
