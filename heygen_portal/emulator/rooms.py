@@ -1,17 +1,18 @@
 """LiveKit as the service uses it: join tokens, who is in a room, and rooms deleted at the end."""
 
 import logging
+import time
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import aiohttp
+import jwt
 from livekit import api
 
 log = logging.getLogger(__name__)
 
 AVATAR = "heygen"  # published clients know the avatar by this identity
 USER = "client"
-TOKEN_LIFE = timedelta(hours=24)
+TOKEN_LIFE_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,24 @@ class Rooms:
 
     def agent_token(self, room: str) -> str:
         """For a client's backend; its identity tells it from people and from the avatar."""
-        return self._token(room, f"agent-{room[:8]}", agent=True)
+        return self._token(room, f"agent-{room[:8]}", is_agent=True)
 
     def avatar_token(self, room: str) -> str:
         return self._token(room, AVATAR)
 
-    def _token(self, room: str, identity: str, *, agent: bool = False) -> str:
-        grants = api.VideoGrants(
-            room_join=True, room=room, can_publish=True, can_publish_data=True, can_subscribe=True, agent=agent
-        )
-        token = api.AccessToken(self.livekit.key, self.livekit.secret)
-        return token.with_identity(identity).with_name(identity).with_ttl(TOKEN_LIFE).with_grants(grants).to_jwt()
+    def _token(self, room: str, identity: str, *, is_agent: bool = False) -> str:
+        """A join token, written out: the library's builder takes three times as long, and load tests open thousands."""
+        now = int(time.time())
+        grants = dict.fromkeys(("roomJoin", "canPublish", "canPublishData", "canSubscribe"), True)
+        claims = {
+            "iss": self.livekit.key,
+            "sub": identity,
+            "name": identity,
+            "nbf": now,
+            "exp": now + TOKEN_LIFE_S,
+            "video": {"room": room, **grants, "agent": is_agent},
+        }
+        return jwt.encode(claims, self.livekit.secret, "HS256")
 
     async def delete(self, room: str) -> None:
         """Throw everybody out. A room that never was, or a server that does not answer, is no error here."""
