@@ -81,15 +81,24 @@ class Child:
 
     def kill(self) -> None:
         """End it and all it started at once, as a crash or a power cut would."""
-        if self._process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process is not None:
+            end_group(self._process)
 
     def _story(self, what: str) -> str:
         last = "\n".join(self.output().splitlines()[-30:])
         return f"{what}.\nIt was started as: {' '.join(self._command)}\nIts last lines:\n{last or '(none)'}"
+
+
+def end_group(leader: subprocess.Popen[bytes]) -> None:
+    """End a program that leads a process group, and all that is in it. Returns when none of them is left."""
+    deadline = time.monotonic() + 2  # in case whoever inherits orphans here does not bury them
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
+        leader.wait()
+        while time.monotonic() < deadline:
+            os.killpg(leader.pid, 0)
+            time.sleep(POLL)
+    leader.wait()
 
 
 def answers_http(url: str) -> bool:

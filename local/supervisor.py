@@ -1,7 +1,5 @@
 """Runs several programs in one terminal: each line of output under its program's name; all end together."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -10,7 +8,7 @@ from contextlib import suppress
 from threading import Lock, Thread
 
 from local.paths import ROOT
-from local.processes import POLL
+from local.processes import POLL, end_group
 
 PATIENCE = 10.0  # seconds that all of them together have, from SIGTERM to SIGKILL
 COLOURS = (36, 33, 32, 35, 34, 31)
@@ -77,9 +75,7 @@ class Supervisor:
             pass
         finally:
             for child in self._children.values():
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+                end_group(child)
         for reader in self._readers:
             reader.join(1)
 
@@ -88,6 +84,7 @@ class Supervisor:
         label = f"{name:{self._width}} |"
         if sys.stdout.isatty():
             label = f"\x1b[{COLOURS[list(self._children).index(name) % len(COLOURS)]}m{label}\x1b[0m"
-        for line in child.stdout:
-            with self._printing:
-                print(label, line.decode(errors="replace").rstrip(), flush=True)
+        with child.stdout as lines:
+            for line in lines:
+                with self._printing:
+                    print(label, line.decode(errors="replace").rstrip(), flush=True)

@@ -1,0 +1,44 @@
+"""Servers are for this machine alone."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def addresses_of(pid: int) -> set[str]:
+    """Return the addresses on which a process listens, TCP and UDP, as the kernel writes them."""
+    links = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
+    found = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for row in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            local, remote, inode = (row.split()[column] for column in (1, 2, 9))
+            if inode in inodes and remote.endswith(":0000"):
+                found.add(local.partition(":")[0])
+    return found
+
+
+LOOPBACK = {"0100007F"}  # 127.0.0.1
+
+
+@pytest.mark.media
+def test_livekit_and_the_emulator_listen_on_loopback_only(livekit: servers.LiveKit, emulator: servers.Emulator) -> None:
+    assert addresses_of(livekit.process.pid) == LOOPBACK
+    assert addresses_of(emulator.process.pid) == LOOPBACK
+
+
+def test_the_portal_listens_on_loopback_only_and_comes_back_after_a_kill(redis_url: str) -> None:
+    with servers.portal(redis_url) as portal:
+        assert addresses_of(portal.web.pid) == LOOPBACK
+        portal.web.kill()
+        assert not portal.is_healthy()
+        portal.web.start()
+        portal.web.wait_until(portal.is_healthy)
