@@ -21,7 +21,6 @@ from avatars import publishing
 from avatars.forms import PersonaForm, ProviderAccountForm
 from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
 from avatars.sync import SyncResult, sync_catalogue
-from heygen_portal import providers
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, to_change_page
 from heygen_portal.providers.base import CredentialRefused, ProviderError
 
@@ -54,7 +53,7 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
 
     def _sync(self, request: HttpRequest, account: ProviderAccount) -> None:
         try:
-            result = async_to_sync(_sync_and_close)(account)
+            result = async_to_sync(sync_catalogue)(account)
         except CredentialRefused as exc:
             words = gettext("%(account)s: the provider does not accept the key (%(detail)s).")
             self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
@@ -63,11 +62,6 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
             self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
         else:
             self.message_user(request, _summary(account, result), messages.SUCCESS)
-
-
-async def _sync_and_close(account: ProviderAccount) -> SyncResult:
-    async with providers.closing_providers():
-        return await sync_catalogue(account)
 
 
 def _summary(account: ProviderAccount, result: SyncResult) -> str:

@@ -43,13 +43,13 @@ async def sync_catalogue(account: ProviderAccount) -> SyncResult:
     Safe to repeat. Raises ProviderError when a list does not come, and then changes nothing;
     a preview that does not come is only counted.
     """
-    provider = providers.for_account(account)
-    avatars, voices, bases = await asyncio.gather(
-        provider.list_avatars(), provider.list_voices(), provider.list_knowledge_bases()
-    )
-    await in_thread(_store)(account, avatars, voices, bases)
-    urls = {offer.provider_avatar_id: offer.preview_url for offer in avatars if offer.preview_url}
-    missing = await _fetch_previews(account, provider, urls)
+    async with providers.opened(account) as provider:
+        avatars, voices, bases = await asyncio.gather(
+            provider.list_avatars(), provider.list_voices(), provider.list_knowledge_bases()
+        )
+        await in_thread(_store)(account, avatars, voices, bases)
+        urls = {offer.provider_avatar_id: offer.preview_url for offer in avatars if offer.preview_url}
+        missing = await _fetch_previews(account, provider, urls)
     return SyncResult(len(avatars), len(voices), len(bases), missing)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError
@@ -32,18 +33,25 @@ class History(ReadOnly, TabularInline):
 
     extra = 0
     tab = True
-    show_change_link = False
+    hide_title = True
+    readonly_fields: tuple[str, ...] = ("moment",)
+
+    @display(description=_("at"))
+    def moment(self, row: SessionEvent | SessionTask | Utterance) -> str:
+        """To the millisecond: what came first is what an auditor asks."""
+        at = row.created_at if isinstance(row, SessionTask) else row.at
+        return timezone.localtime(at).isoformat(" ", "milliseconds")[:-6]
 
 
 class SessionEventInline(History):
     model = SessionEvent
-    fields = ("number", "at", "source", "kind", "data")
+    fields = ("number", "moment", "source", "kind", "data")
 
 
 class SessionTaskInline(History):
     model = SessionTask
-    fields = ("created_at", "kind", "text", "sent_by", "status", "failure", "took")
-    readonly_fields = ("took",)
+    fields = ("moment", "kind", "text", "sent_by", "status", "failure", "took")
+    readonly_fields = ("moment", "took")
 
     @display(description=_("latency"))
     def took(self, task: SessionTask) -> str:
@@ -52,7 +60,7 @@ class SessionTaskInline(History):
 
 class UtteranceInline(History):
     model = Utterance
-    fields = ("at", "who", "by", "text", "is_interrupted", "source")
+    fields = ("moment", "who", "by", "text", "is_interrupted", "source")
 
 
 @admin.register(StreamingSession)
@@ -103,6 +111,9 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
     @admin.action(description=_("Stop selected sessions"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[StreamingSession]) -> None:
         running = list(queryset.filter(end_reason="").values_list("pk", flat=True))
+        if not running:
+            self.message_user(request, gettext("None of the selected sessions is running."), messages.WARNING)
+            return
         try:
             for pk in running:
                 tasks.stop_session.delay(str(pk), EndReason.STAFF_STOPPED)

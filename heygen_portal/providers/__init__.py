@@ -39,9 +39,26 @@ def for_account(account: Account) -> Provider:
     key = (account.kind, account.base_url, account.api_key, account.key_header)
     providers = _open.setdefault(asyncio.get_running_loop(), {})
     if key not in providers:
-        is_bearer = account.key_header == "bearer"
-        providers[key] = KINDS[account.kind](account.base_url, account.api_key, is_bearer=is_bearer)
+        providers[key] = _connect(account)
     return providers[key]
+
+
+@asynccontextmanager
+async def opened(account: Account) -> AsyncIterator[Provider]:
+    """Give a provider of one's own and close it afterwards.
+
+    For synchronous callers: under ASGI their coroutines run in the web process's own loop, whose
+    providers are not theirs to close.
+    """
+    provider = _connect(account)
+    try:
+        yield provider
+    finally:
+        await provider.aclose()
+
+
+def _connect(account: Account) -> Provider:
+    return KINDS[account.kind](account.base_url, account.api_key, is_bearer=account.key_header == "bearer")
 
 
 @asynccontextmanager

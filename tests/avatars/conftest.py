@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from unittest.mock import AsyncMock, Mock
 
 import pytest
@@ -20,5 +21,5 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
     stand_in.list_voices = AsyncMock(return_value=[VoiceOffer("V1", "Clara", "es", "female", "", has_emotions=True)])
     stand_in.list_knowledge_bases = AsyncMock(return_value=[KnowledgeBaseOffer("K1", "Recepción", "Hola", "Somos…")])
     stand_in.download = AsyncMock(return_value=PNG)
-    monkeypatch.setattr(providers, "for_account", lambda account: stand_in)
+    monkeypatch.setattr(providers, "opened", lambda account: nullcontext(stand_in))
     return stand_in

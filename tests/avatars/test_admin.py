@@ -60,6 +60,16 @@ def test_only_what_can_be_used_is_offered_for_choice(admin_client: Client, field
     assert [row["id"] for row in found] == [str(usable.pk)]
 
 
+def test_the_looser_policy_for_scripts_is_the_admins_alone(admin_client: Client) -> None:
+    header = "Content-Security-Policy"
+    admin, page = (admin_client.get(path).headers[header] for path in ("/admin/", "/"))
+    assert "unsafe-eval" in admin
+    assert "unsafe" not in page
+    for policy in (admin, page):
+        assert "default-src 'self'" in policy
+        assert "http" not in policy  # nobody else's scripts, styles or pictures
+
+
 def test_a_persona_is_made_of_choices(admin_client: Client) -> None:
     avatar = AvatarFactory.create()
     draft = Persona(name="Inés", slug="ines", avatar=avatar)

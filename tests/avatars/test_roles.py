@@ -89,6 +89,17 @@ def test_who_watches_sessions_does_not_therefore_read_them(role: roles.Role, rea
 
 
 @pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR], ids=lambda role: role.group)
+def test_who_may_only_look_sees_a_persona_and_changes_nothing(role: roles.Role) -> None:
+    persona = PersonaFactory.create()
+    client = signed_in(role)
+    path = f"/admin/avatars/persona/{persona.pk}/change/"
+    page = client.get(path)
+    assert page.status_code == 200
+    assert 'name="voice_emotion"' not in page.content.decode()
+    assert client.post(path, {"name": "Otra"}).status_code == 403
+
+
+@pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR], ids=lambda role: role.group)
 def test_who_may_only_look_at_the_catalogue_publishes_nothing(role: roles.Role) -> None:
     persona = PersonaFactory.create()
     client = signed_in(role)

@@ -38,3 +38,11 @@ async def test_a_job_closes_what_it_opened() -> None:
         before = providers.for_account(Account())
     async with providers.closing_providers():
         assert providers.for_account(Account()) is not before
+
+
+async def test_a_provider_of_ones_own_leaves_the_shared_ones_open() -> None:
+    async with providers.closing_providers():
+        shared = providers.for_account(Account())
+        async with providers.opened(Account()) as own:
+            assert own is not shared
+        assert providers.for_account(Account()) is shared

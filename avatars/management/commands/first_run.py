@@ -13,8 +13,8 @@ from django.db.models import Model
 
 from avatars import starters
 from avatars.models import Persona, ProviderAccount
-from avatars.sync import SyncResult, sync_catalogue
-from heygen_portal import providers, roles
+from avatars.sync import sync_catalogue
+from heygen_portal import roles
 from heygen_portal.providers.base import ProviderError
 
 ACCOUNT_NAME = "Emulator"
@@ -48,7 +48,7 @@ class Command(BaseCommand):
 
     def _catalogue(self, account: ProviderAccount) -> None:
         try:
-            result = async_to_sync(_sync)(account)
+            result = async_to_sync(sync_catalogue)(account)
         except ProviderError as exc:
             raise CommandError(
                 f"The emulator at {account.base_url} did not give its catalogue ({exc}). "
@@ -60,11 +60,6 @@ class Command(BaseCommand):
         if not Persona.objects.exists():
             for persona in starters.publish_starters(account):
                 self.stdout.write(f"Published: {persona.name} ({persona.get_language_display()})")
-
-
-async def _sync(account: ProviderAccount) -> SyncResult:
-    async with providers.closing_providers():
-        return await sync_catalogue(account)
 
 
 def _emulator_account() -> ProviderAccount:
