@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from local.console import Progress, StepFailed, run
+from local.console import LOGS, Progress, StepFailed, run
 from local.paths import VAR, VENV_PYTHON, write_whole
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -58,8 +58,8 @@ def _download(progress: Progress) -> Path | None:
     progress.say("There is no Chromium on PATH; asking Playwright for its own (about 170 MB).")
     try:
         run(progress, [VENV_PYTHON, "-m", "playwright", "install", "chromium"], "chromium", cure=CURE)
-    except StepFailed as exc:
-        progress.say(f"Playwright could not download it. {exc.why}")
+    except StepFailed:
+        progress.say(f"Playwright could not download it; {LOGS / 'chromium.log'} says why.")
         return None
     return _playwrights_own()
 

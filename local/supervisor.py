@@ -48,6 +48,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise ChildEnded(f"{what} did not answer within {seconds:g} s")
             time.sleep(POLL)
+        self.check()  # somebody else may have taken its port, and answered in its place
 
     def check(self) -> None:
         """Raise ChildEnded when a program has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--live", action="store_true", help="Ask the real service too; HEYGEN_API_KEY has the key. It costs credits."
     )
+
+
+def pytest_configure() -> None:
+    """End on SIGTERM as on Ctrl-C: what a time limit ends would leave its servers running."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
