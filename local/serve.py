@@ -3,7 +3,6 @@
 import argparse
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from local import setup
 from local.paths import ROOT, VAR, VENV_PYTHON
 from local.plan import Plan, Unclear
 from local.ports import PortTaken
-from local.processes import answers_http
+from local.processes import answers_http, end_as_on_ctrl_c
 from local.servers import ProgramMissing, command, redis_answers
 from local.supervisor import ChildEnded, Supervisor
 
@@ -47,7 +46,7 @@ def run(*, reset_passwords: bool) -> None:
     """Start everything, say where it is, and end everything at the first signal or death."""
     environ = dict(os.environ)
     var = Path(environ.get("VAR_DIR") or VAR)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_on_ctrl_c()
     try:
         with alone(var):
             plan = planning.portal(var, environ)

