@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
+from local.processes import end_as_on_ctrl_c
 from tests import servers
 
 
@@ -20,8 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """End on SIGTERM as on Ctrl-C: what a time limit ends would leave its servers running."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_on_ctrl_c()  # a time limit would leave the servers running
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from local.paths import ROOT
+
+WAITING = """
+import signal
+from local.processes import end_as_on_ctrl_c
+end_as_on_ctrl_c()
+print("up", flush=True)
+try:
+    signal.pause()
+except KeyboardInterrupt:
+    print("ended in order")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_sigterm_and_a_closed_terminal_end_a_program_in_order(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITING], cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "up\n"
+        program.send_signal(number)
+        assert program.stdout.read() == "ended in order\n"
+
+
+def test_a_program_under_nohup_outlives_its_terminal() -> None:
+    script = WAITING.replace("signal.pause()", "signal.raise_signal(signal.SIGHUP); print('still here')")
+    done = subprocess.run(
+        ["nohup", sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )
+    assert done.stdout == b"up\nstill here\n"
