@@ -12,8 +12,8 @@ WAITING = """
 import signal
 from local.processes import end_as_on_ctrl_c
 end_as_on_ctrl_c()
-print("up", flush=True)
 try:
+    print("up", flush=True)
     signal.pause()
 except KeyboardInterrupt:
     print("ended in order")
