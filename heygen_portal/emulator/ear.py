@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 # Clients that close the microphone just stop sending: an utterance also ends by time without sound.
 _GAP_S: Final = 1.0
+_LONGEST_PRESSED: Final = 60 * 32_000  # bytes: a minute
 _DEAF: Final = {
     "es": "Lo siento, aquí no puedo entender el habla en español: falta un modelo. Escríbame, por favor.",
     "en": "I am sorry, I cannot understand speech in this language here: a model is missing. Please write to me.",
@@ -46,7 +47,7 @@ class Ear:
     def hear(self, pcm: bytes) -> None:
         """Take sound in: 16 kHz, mono, 16 bit."""
         if self.push_to_talk:
-            if self._pressed is not None:
+            if self._pressed is not None and len(self._pressed) < _LONGEST_PRESSED:
                 self._pressed += pcm
             return
         was_speaking = self._activity.speaking

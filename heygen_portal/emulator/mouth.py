@@ -29,6 +29,8 @@ _SHAPE_OF: Final = {sound: shape for shape, sounds in _SOUNDS.items() for sound 
 _AFFRICATES: Final = ("tʃ", "dʒ")
 _MARKS: Final = "ˈˌːˑ̩ʲ̃"
 
+_CLOSED: Final = (SHUT, "pp")
+_HALFWAY: Final = {"aa": "dd", "E": "ih", "oh": "rr", "ou": "rr"}
 _BLOCK_S: Final = 0.04  # one video frame
 # Loudness above which the mouth opens so far: played sound comes without phonemes.
 _LOUDNESS: Final = ((4000.0, "aa"), (1800.0, "E"), (700.0, "ih"), (250.0, "dd"))
@@ -40,6 +42,26 @@ def shape_of(phoneme: str) -> str:
     if bare.startswith(_AFFRICATES):
         return "ch"
     return _SHAPE_OF.get(bare[:1], SHUT if not bare else "E")
+
+
+def eased(shapes: list[tuple[float, str]]) -> list[tuple[float, str]]:
+    """The same shapes, with a half open mouth for one picture where a shut one opens wide or shuts again."""
+    smooth: list[tuple[float, str]] = []
+    before = SHUT
+    for at, shape in shapes:
+        moment = max(at, smooth[-1][0]) if smooth else at  # a sound may be shorter than a picture
+        if halfway := _halfway(before, shape):
+            smooth.append((moment, halfway))
+            moment += _BLOCK_S
+        smooth.append((moment, shape))
+        before = shape
+    return smooth
+
+
+def _halfway(before: str, after: str) -> str | None:
+    if before in _CLOSED:
+        return _HALFWAY.get(after)
+    return _HALFWAY.get(before) if after == SHUT else None  # a "p" shuts at once, or it would not be seen
 
 
 def shapes_of_sound(pcm: bytes, rate: int) -> list[tuple[float, str]]:

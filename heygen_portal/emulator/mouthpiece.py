@@ -1,6 +1,7 @@
 """What an avatar says: one task after the other, its sound, its captions and its mouth in step."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Protocol
@@ -8,8 +9,12 @@ from typing import Any, Final, Protocol
 from livekit import rtc
 
 from heygen_portal.emulator.mouth import SHUT, MouthTrack, shapes_of_sound
-from heygen_portal.emulator.voice import SAMPLE_RATE, Speech
+from heygen_portal.emulator.part import Voice
+from heygen_portal.emulator.voice import SAMPLE_RATE, speak
 
+log = logging.getLogger(__name__)
+
+_LONGEST_PLAYED_S: Final = 600
 _CHUNK_S: Final = 0.5
 _QUEUE_MS: Final = 1000  # how far sound is handed over ahead of time; clear_queue() takes it back
 
@@ -75,8 +80,10 @@ class Mouthpiece:
         self._performance = asyncio.create_task(self._perform(self._waiting.popleft()))
         self._performance.add_done_callback(self._after)
 
-    def _after(self, _: asyncio.Task[None]) -> None:
+    def _after(self, performance: asyncio.Task[None]) -> None:
         self._performance = None
+        if not performance.cancelled() and (error := performance.exception()):
+            log.warning("a task could not be performed: %s", type(error).__name__)  # words stay out of the log
         if self._waiting:
             self._begin()
 
@@ -94,25 +101,25 @@ class Mouthpiece:
 
 
 class Spoken:
-    """Words in the avatar's own voice."""
+    """Words in the avatar's own voice. Only they are kept while it waits its turn: sound is large, and soon made."""
 
-    def __init__(self, task_id: str, speech: Speech) -> None:
+    def __init__(self, task_id: str, text: str, voice: Voice) -> None:
         self.task_id = task_id
-        self._speech = speech
+        self._text = text
+        self._voice = voice
 
     async def perform(self, mouthpiece: Mouthpiece) -> None:
         loop = asyncio.get_running_loop()
+        speech = speak(self._text, self._voice)
         began = loop.time()
-        mouthpiece.mouth.add(began, list(self._speech.shapes))
-        sounding = asyncio.create_task(mouthpiece.sound(self._speech.pcm))
-        try:
-            for at, words in self._speech.pieces:
+        mouthpiece.mouth.add(began, list(speech.shapes))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(mouthpiece.sound(speech.pcm))
+            for at, words in speech.pieces:
                 await asyncio.sleep(began + at - loop.time())
                 mouthpiece.tell("avatar_talking_message", self.task_id, message=words)
             mouthpiece.tell("avatar_end_message", self.task_id)
-            await asyncio.sleep(began + self._speech.seconds - loop.time())
-        finally:
-            sounding.cancel()
+            await asyncio.sleep(began + speech.seconds - loop.time())
 
 
 class Played:
@@ -121,9 +128,13 @@ class Played:
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._room = _LONGEST_PLAYED_S * SAMPLE_RATE * 2  # bytes
 
     def add(self, pcm: bytes) -> None:
-        self._chunks.put_nowait(pcm[: len(pcm) // 2 * 2])
+        """Append sound; what a client brings beyond ten minutes is dropped."""
+        taken = pcm[: min(len(pcm), self._room) // 2 * 2]
+        self._room -= len(taken)
+        self._chunks.put_nowait(taken)
 
     def end(self) -> None:
         self._chunks.put_nowait(None)

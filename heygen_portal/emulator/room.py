@@ -77,9 +77,8 @@ class Performer:
         Ticker.current().add(self._obey)
 
     def say(self, text: str, *, task_id: str) -> float:
-        speech = speak(text, self.part.voice)
-        self._mouthpiece.add(Spoken(task_id, speech))
-        return speech.seconds * 1000
+        self._mouthpiece.add(Spoken(task_id, text, self.part.voice))
+        return speak(text, self.part.voice).seconds * 1000
 
     def answer(self, text: str, *, task_id: str) -> float:
         language = self.part.voice.language
@@ -124,13 +123,16 @@ class Performer:
         Ticker.current().remove(self._obey)
         await self._microphones.close()
         await asyncio.gather(*(ear.close() for ear in self._ears.values()))
+        if self._packets:
+            await self._packets.close()
+        for p in (*self._room.remote_participants.values(), self._room.local_participant):
+            p._ffi_handle.dispose()
+        with suppress(Exception):  # the room may be gone already
+            await self._room.disconnect()
+        # Only now: a source that is closed while a viewer's encoder still reads from it crashes the process later.
         await self._mouthpiece.close()
         if self._camera:
             await self._camera.close()
-        if self._packets:
-            await self._packets.close()
-        with suppress(Exception):  # the room may be gone already
-            await self._room.disconnect()
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self._packets:

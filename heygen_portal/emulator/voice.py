@@ -2,12 +2,13 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from livekit import rtc
 
 from heygen_portal.emulator import espeak
-from heygen_portal.emulator.mouth import SHUT, shape_of
+from heygen_portal.emulator.mouth import SHUT, eased, shape_of
 from heygen_portal.emulator.part import Voice
 
 SAMPLE_RATE: Final = 24_000  # what the realtime socket brings, too
@@ -50,6 +51,7 @@ class Speech:
         return len(self.pcm) / 2 / SAMPLE_RATE
 
 
+@lru_cache(maxsize=4)  # how long a text takes is asked first, and its sound soon after
 def speak(text: str, voice: Voice) -> Speech:
     """Synthesise `text`. A language that espeak does not know is read with English sounds."""
     emotion = EMOTIONS.get(voice.emotion.lower(), EMOTIONS["friendly"])
@@ -64,13 +66,12 @@ def speak(text: str, voice: Voice) -> Speech:
     voices = (language + variant, language, _FALLBACK + variant, _FALLBACK)
     sound = espeak.synthesise(text, voices=voices, settings=settings)
     rate = sound.sample_rate
+    shapes = [(sample / rate, shape_of(phoneme)) for sample, phoneme in sound.phonemes]
+    shapes.append((len(sound.pcm) / 2 / rate, SHUT))
     return Speech(
         pcm=_resampled(sound.pcm, rate),
         pieces=tuple(_pieces(text, [(sample / rate, index) for sample, index in sound.words])),
-        shapes=(
-            *((sample / rate, shape_of(phoneme)) for sample, phoneme in sound.phonemes),
-            (len(sound.pcm) / 2 / rate, SHUT),
-        ),
+        shapes=tuple(eased(shapes)),
     )
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,13 @@ def test_the_mouth_shuts_for_p_b_and_m_and_opens_wide_for_a() -> None:
     assert shapes.count("aa") >= 3
     assert shapes[-1] == SHUT
     assert set(shapes) <= set(MOUTHS)
+
+
+def test_the_moments_of_the_mouth_come_in_order_and_a_shut_one_never_opens_wide_at_once() -> None:
+    shapes = speak("Bienvenida a la clínica. Papá y mamá abren a las ocho.", Voice("es")).shapes
+    times = [at for at, _ in shapes]
+    assert times == sorted(times)
+    assert not [pair for pair in pairwise(shape for _, shape in shapes) if pair in {("sil", "aa"), ("pp", "aa")}]
 
 
 def test_a_faster_rate_is_shorter_and_a_slower_one_longer() -> None:
