@@ -1,7 +1,6 @@
 """What a client may order with `streaming.new`, and what it gets when it leaves things out."""
 
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Any, Final
 
 from heygen_portal.emulator.catalogue import AVATARS, Catalogue, CatalogueAvatar
@@ -134,7 +133,7 @@ class Fields:
         value = self._body.get(name)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise Refusal("invalid_parameter", f"{name} must be a number")
         if not between[0] <= value <= between[1]:
             raise Refusal("invalid_value", f"{name} must be from {between[0]} to {between[1]}")

@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import count
-from math import isfinite
 from typing import Any, Final
 
 from heygen_portal.emulator.store import Session
@@ -161,6 +160,6 @@ def _value(name: str, given: Any, default: Any) -> Any:
 
 
 def _number(name: str, given: Any, most: float) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not isfinite(given) or not 0 <= given <= most:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= most:
         raise ValueError(f"{name} is a number from 0 to {most:g}")
     return float(given)

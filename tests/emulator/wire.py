@@ -5,10 +5,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
+import aiohttp
 import httpx
 
 from tests.emulator.providers_doc import Case
 
+PATIENCE_S = 30
 AVATAR = "Nora_public_20260101"
 
 
@@ -69,6 +71,13 @@ class Wire:
 
     def state(self, session_id: str) -> str:
         return str(self.seen(session_id)["state"])
+
+    async def until_connected(self, session_id: str) -> None:
+        """Return once person and avatar are both in the room, as the realtime socket tells it."""
+        address = f"{self.url}/v2-alpha/interactive-avatar/session/{session_id}"
+        async with aiohttp.ClientSession() as http, http.ws_connect(address) as socket:
+            while (await socket.receive_json(timeout=PATIENCE_S)).get("state") != "connected":
+                pass
 
     def seen(self, session_id: str) -> dict[str, Any]:
         """What the emulator itself knows of the session."""

@@ -1,0 +1,61 @@
+"""A hundred thousand wrong, broken and half right inputs to every route and socket of the emulator.
+
+It has to stay alive, answer each in the service's form, and keep its memory.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent
+
+
+async def main(inputs: int, seed: int) -> None:
+    sys.path.insert(0, str(ROOT))
+    from tests import servers  # noqa: PLC0415 - needs the path above
+    from tests.emulator.fuzz import Fuzz  # noqa: PLC0415
+
+    with servers.emulator(media=False, args=["--control", "--concurrency", "50"]) as emulator:
+        warm = await Fuzz(emulator.url, emulator.api_key, seed).run(inputs // 10)
+        before = memory_mb(emulator.process.pid)
+        began = time.monotonic()
+        report = await Fuzz(emulator.url, emulator.api_key, seed + 1).run(inputs)
+        seconds = time.monotonic() - began
+        after = memory_mb(emulator.process.pid)
+        broken = emulator.process.output().count("Traceback")
+    wrong = warm.wrong + report.wrong
+    for line in wrong[:20]:
+        print(line)
+    for status, count in sorted(report.statuses.items()):
+        print(f"answered {status} {count:>12}")
+    print(f"inputs        {report.inputs:>10}, {report.inputs / seconds:.0f} a second")
+    print(f"wrong answers {len(wrong):>10}, stack traces {broken}")
+    print(f"memory        {before:>10.0f} MB before, {after:.0f} MB after")
+    result = {
+        "bench": "fuzz",
+        "inputs": report.inputs,
+        "wrong": len(wrong),
+        "tracebacks": broken,
+        "rss_mb_before": round(before),
+        "rss_mb_after": round(after),
+    }
+    print(json.dumps(result))
+
+
+def memory_mb(pid: int) -> float:
+    """What the process holds of the machine's memory; `ps` tells in kilobytes on Linux and macOS alike."""
+    told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    return int(told.stdout) / 1024
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    asyncio.run(main(options.inputs, options.seed))
