@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -16,6 +19,16 @@ from encrypted_fields.fields import EncryptedCharField
 from heygen_portal.providers import capabilities_of
 from heygen_portal.providers.base import Capabilities
 from heygen_portal.providers.base import Quality as ProviderQuality
+
+
+def validate_web_address(address: str) -> None:
+    """Refuse what no call can be sent to: another scheme, a path, a password, a port that is none."""
+    try:
+        is_usable = bool(re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", address)) and urlsplit(address).port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ValidationError(_("An address like https://api.example.com, without a path."))
 
 
 class ProviderAccount(models.Model):
@@ -37,9 +50,7 @@ class ProviderAccount(models.Model):
         _("address"),
         max_length=200,
         # Not a URLField: inside a network of containers a host is one word.
-        validators=[
-            RegexValidator(r"^https?://[^/\s@]+$", _("An address like https://api.example.com, without a path."))
-        ],
+        validators=[validate_web_address],
         help_text=_("Where the provider's API is, without a path."),
     )
     api_key = EncryptedCharField(_("API key"), max_length=500)

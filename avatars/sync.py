@@ -69,7 +69,7 @@ def _store(
 def _store_kind(account: ProviderAccount, model: type[Offered], key: str, offers: list[dict[str, Any]]) -> None:
     now = timezone.now()
     seen = {"account": account, "last_seen_at": now, "gone_at": None}
-    rows = {offer[key]: model(**offer, **seen) for offer in offers if len(offer[key]) <= LONGEST_ID}
+    rows = {offer[key]: model(**offer, **seen) for offer in offers if _is_id(offer[key])}
     if rows:
         changing = [*(name for name in offers[0] if name != key), "last_seen_at", "gone_at"]
         model._default_manager.bulk_create(
@@ -86,8 +86,8 @@ def _store_kind(account: ProviderAccount, model: type[Offered], key: str, offers
 def _avatar(offer: AvatarOffer) -> dict[str, Any]:
     return {
         "provider_avatar_id": offer.provider_avatar_id,
-        "name": offer.name[:LONGEST_NAME],
-        "default_provider_voice_id": offer.default_voice_id[:LONGEST_ID],
+        "name": _storable(offer.name)[:LONGEST_NAME],
+        "default_provider_voice_id": _storable(offer.default_voice_id)[:LONGEST_ID],
         "is_active": offer.is_active,
     }
 
@@ -95,21 +95,30 @@ def _avatar(offer: AvatarOffer) -> dict[str, Any]:
 def _voice(offer: VoiceOffer) -> dict[str, Any]:
     return {
         "provider_voice_id": offer.provider_voice_id,
-        "name": offer.name[:LONGEST_NAME],
-        "language": offer.language[:20],
-        "gender": offer.gender[:20],
+        "name": _storable(offer.name)[:LONGEST_NAME],
+        "language": _storable(offer.language)[:20],
+        "gender": _storable(offer.gender)[:20],
         "has_emotions": offer.has_emotions,
-        "preview_url": offer.preview_url if len(offer.preview_url) <= LONGEST_URL else "",
+        "preview_url": _storable(offer.preview_url) if len(offer.preview_url) <= LONGEST_URL else "",
     }
 
 
 def _base(offer: KnowledgeBaseOffer) -> dict[str, Any]:
     return {
         "provider_knowledge_base_id": offer.provider_knowledge_base_id,
-        "name": offer.name[:LONGEST_NAME],
-        "opening": offer.opening,
-        "prompt": offer.prompt,
+        "name": _storable(offer.name)[:LONGEST_NAME],
+        "opening": _storable(offer.opening),
+        "prompt": _storable(offer.prompt),
     }
+
+
+def _is_id(text: str) -> bool:
+    return len(text) <= LONGEST_ID and _storable(text) == text
+
+
+def _storable(text: str) -> str:
+    """The text without what no database takes: half characters and NUL."""
+    return text.encode(errors="replace").decode().replace("\0", "")
 
 
 async def _fetch_previews(account: ProviderAccount, provider: Provider, urls: dict[str, str]) -> int:

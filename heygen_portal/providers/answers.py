@@ -7,6 +7,8 @@ its code, then by its words.
 from __future__ import annotations
 
 import json
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from heygen_portal.providers.base import (
@@ -18,7 +20,7 @@ from heygen_portal.providers.base import (
     SessionGone,
 )
 
-LONGEST_MESSAGE = 200
+LONGEST_MESSAGE, LONGEST_CODE = 200, 40
 
 BY_STATUS: dict[int, type[ProviderRejected]] = {401: CredentialRefused, 429: LimitReached}
 
@@ -69,7 +71,7 @@ def read(path: str, status: int, body: bytes, *, may_quote: bool = True, secrets
         return envelope.get("data")
     words = words or _text(envelope, "message", "msg")
     said = _without(secrets, words)[:LONGEST_MESSAGE] if may_quote and words else "refused"
-    raise _kind(status, code, words.lower())(f"{path}: {said}", code=code, status=status)
+    raise _kind(status, code, words.lower())(f"{path}: {said}", code=code[:LONGEST_CODE], status=status)
 
 
 def _envelope(path: str, status: int, body: bytes) -> dict[str, Any]:
@@ -116,3 +118,40 @@ def _kind(status: int, code: str, words: str) -> type[ProviderRejected]:
     if code == "400006":
         return NotReady
     return CredentialRefused if status == 403 else ProviderRejected
+
+
+def mapping(data: Any) -> dict[str, Any]:
+    """The object under `data`; empty for anything else, since every field of it is optional."""
+    return data if isinstance(data, dict) else {}
+
+
+def rows(data: Any, name: str = "", *, key: str) -> list[dict[str, Any]]:
+    """The entries, below `name` if given, that can be told apart.
+
+    What is no list at all raises: read as an empty one, it would say that everything is gone.
+    """
+    listed = data.get(name) or [] if name and isinstance(data, dict) else data
+    if not isinstance(listed, list):
+        raise ProviderUnreachable(f"a list of {name or key} was expected")
+    return [row for row in listed if isinstance(row, dict) and row.get(key)]
+
+
+def number(value: Any) -> float:
+    """A finite number; zero for anything else."""
+    return float(value) if isinstance(value, int | float) and abs(value) < math.inf else 0.0
+
+
+def duration(value: Any, unit: timedelta) -> timedelta | None:
+    """So many units of time; None for what is no time span."""
+    try:
+        return number(value) * unit if number(value) > 0 else None
+    except OverflowError:
+        return None
+
+
+def moment(value: Any) -> datetime | None:
+    """A Unix time; None for what is none."""
+    try:
+        return datetime.fromtimestamp(number(value), UTC) if number(value) > 0 else None
+    except (OverflowError, OSError, ValueError):
+        return None

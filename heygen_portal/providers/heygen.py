@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -39,6 +39,8 @@ CONNECT_S = 5
 ANSWER_S = 10
 SLOW_ANSWER_S = 30  # new and start: seven seconds have been seen
 LARGEST_ANSWER = 16 * 1024 * 1024  # thousands of voices come in one list
+
+LONGEST_ID = 200  # an ID longer than that could not be stored
 
 SHORTEST_IDLE, LONGEST_IDLE = timedelta(seconds=30), timedelta(seconds=3599)
 ALREADY_STARTED = "10003"
@@ -115,11 +117,10 @@ class HeyGen(Provider):
         if not isinstance(kind, TaskKind):
             raise ProviderRejected("streaming.task: there is no task of this type")
         payload = _of(provider_session_id) | {"text": text, "task_type": str(kind), "task_mode": "async"}
-        data = _object(await self._post("streaming.task", payload, may_quote=False))
-        milliseconds = data.get("duration_ms")
+        data = answers.mapping(await self._post("streaming.task", payload, may_quote=False))
         return Delivered(
-            provider_task_id=str(data.get("task_id") or ""),
-            duration=timedelta(milliseconds=milliseconds) if isinstance(milliseconds, int | float) else None,
+            provider_task_id=str(data.get("task_id") or "")[:LONGEST_ID],
+            duration=answers.duration(data.get("duration_ms"), timedelta(milliseconds=1)),
         )
 
     async def interrupt(self, provider_session_id: str) -> Delivery:
@@ -138,15 +139,17 @@ class HeyGen(Provider):
             OpenSession(
                 provider_session_id=str(row["session_id"]),
                 status=str(row.get("status") or ""),
-                created_at=_moment(row.get("created_at")),
+                created_at=answers.moment(row.get("created_at")),
             )
-            for row in _rows(data, "sessions", key="session_id")
+            for row in answers.rows(data, "sessions", key="session_id")
         ]
 
     async def list_avatars(self) -> list[AvatarOffer]:
-        rows = _rows(await self._get("/v1/streaming/avatar.list"), key="avatar_id")
+        rows = answers.rows(await self._get("/v1/streaming/avatar.list"), key="avatar_id")
         # The same avatar may be listed several times; the newest counts.
-        newest = {str(row["avatar_id"]): row for row in sorted(rows, key=lambda row: _number(row.get("created_at")))}
+        newest = {
+            str(row["avatar_id"]): row for row in sorted(rows, key=lambda row: answers.number(row.get("created_at")))
+        }
         return [
             AvatarOffer(
                 provider_avatar_id=avatar_id,
@@ -169,7 +172,7 @@ class HeyGen(Provider):
                 preview_url=str(row.get("preview_audio") or ""),
                 has_emotions=row.get("emotion_support") is True,
             )
-            for row in _rows(data, "voices", key="voice_id")
+            for row in answers.rows(data, "voices", key="voice_id")
         ]
 
     async def list_knowledge_bases(self) -> list[KnowledgeBaseOffer]:
@@ -181,7 +184,7 @@ class HeyGen(Provider):
                 opening=str(row.get("opening") or ""),
                 prompt=str(row.get("prompt") or ""),
             )
-            for row in _rows(data, "list", key="id")
+            for row in answers.rows(data, "list", key="id")
         ]
 
     async def download(self, url: str) -> bytes:
@@ -191,23 +194,22 @@ class HeyGen(Provider):
         await self._http.aclose()
 
     async def _create_token(self) -> str:
-        data = _object(await self._post("streaming.create_token", None))
+        data = answers.mapping(await self._post("streaming.create_token", None))
         token = data.get("token")
         if not isinstance(token, str) or not token:
             raise ProviderUnreachable("streaming.create_token: data.token is missing")
         return token
 
     async def _new(self, request: SessionRequest) -> ProviderSession:
-        data = _object(await self._post("streaming.new", _new_body(request), within=SLOW_ANSWER_S))
+        data = answers.mapping(await self._post("streaming.new", _new_body(request), within=SLOW_ANSWER_S))
         session_id, url, token = data.get("session_id"), data.get("url"), data.get("access_token")
-        if not isinstance(session_id, str) or not session_id:
+        if not isinstance(session_id, str) or not session_id or len(session_id) > LONGEST_ID:
             raise ProviderUnreachable("streaming.new: data.session_id is missing")
-        seconds = _number(data.get("session_duration_limit"))
         return ProviderSession(
             provider_session_id=session_id,
             # With a LiveKit of our own there is no room to name.
             room=RoomAccess(str(url), str(token)) if url and token else None,
-            duration_limit=timedelta(seconds=seconds) if seconds else None,
+            duration_limit=answers.duration(data.get("session_duration_limit"), timedelta(seconds=1)),
             is_paid=data["is_paid"] if isinstance(data.get("is_paid"), bool) else None,
         )
 
@@ -251,7 +253,7 @@ class HeyGen(Provider):
                     body = await previews.read_at_most(response, LARGEST_ANSWER)
                 finally:
                     await response.aclose()
-        except (httpx.HTTPError, TimeoutError) as exc:
+        except (httpx.HTTPError, TimeoutError, UnicodeError) as exc:  # the last: a host that is no name at all
             raise ProviderUnreachable(f"{name}: {type(exc).__name__}") from exc
         secrets = (self._api_key, request.headers.get("Authorization", "").removeprefix("Bearer "))
         return answers.read(name, response.status_code, body, may_quote=may_quote, secrets=secrets)
@@ -281,28 +283,3 @@ def _new_body(request: SessionRequest) -> dict[str, Any]:
 
 def _chosen(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in ("", None, {})}
-
-
-def _object(data: Any) -> dict[str, Any]:
-    return data if isinstance(data, dict) else {}
-
-
-def _rows(data: Any, name: str = "", *, key: str) -> list[dict[str, Any]]:
-    """The entries, below `name` if given, that can be told apart.
-
-    What is no list at all raises: read as an empty one, it would say that everything is gone.
-    """
-    rows = data.get(name) or [] if name and isinstance(data, dict) else data
-    if not isinstance(rows, list):
-        raise ProviderUnreachable(f"a list of {name or key} was expected")
-    return [row for row in rows if isinstance(row, dict) and row.get(key)]
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _moment(value: Any) -> datetime | None:
-    with suppress(OverflowError, OSError, ValueError):
-        return datetime.fromtimestamp(_number(value), UTC) if _number(value) else None
-    return None

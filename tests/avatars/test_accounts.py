@@ -69,6 +69,9 @@ def test_a_new_key_takes_the_old_ones_place(admin_client: Client) -> None:
         ("base_url", "ftp://api.heygen.com"),
         ("base_url", "https://api.heygen.com/v1"),
         ("base_url", "https://user:password@api.heygen.com"),
+        ("base_url", "https://api.heygen.com:99999"),
+        ("base_url", "https://[::::]"),
+        ("base_url", "https://"),
         ("concurrency_limit", "0"),
     ],
 )
@@ -76,3 +79,11 @@ def test_an_account_that_cannot_work_is_not_stored(admin_client: Client, field: 
     response = admin_client.post("/admin/avatars/provideraccount/add/", form(**{"api_key": "sk-1", field: value}))
     assert field in response.context["adminform"].form.errors
     assert not ProviderAccount.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.heygen.com", "http://127.0.0.1:8900", "http://[::1]:80", "http://emulator"]
+)
+def test_an_address_may_be_a_name_of_one_word_or_a_number(admin_client: Client, url: str) -> None:
+    admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", base_url=url))
+    assert ProviderAccount.objects.get().base_url == url

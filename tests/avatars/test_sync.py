@@ -114,3 +114,12 @@ def test_names_and_ids_too_long_to_keep_do_not_stop_the_rest(account: ProviderAc
     ]
     sync(account)
     assert Avatar.objects.get().name == "n" * 200
+
+
+def test_what_no_database_takes_is_left_out(account: ProviderAccount, provider: Mock) -> None:
+    provider.list_avatars.return_value = [
+        AvatarOffer("A\0", "no ID", "", "", is_active=True),
+        AvatarOffer("A2", "Lu\0cía \ud800", "", "", is_active=True),
+    ]
+    sync(account)
+    assert Avatar.objects.get().name == "Lucía ?"

@@ -208,7 +208,16 @@ async def test_a_session_without_a_room_of_theirs_is_normal(heygen: HeyGen, wire
     assert (session.room, session.duration_limit, session.is_paid) == (None, None, None)
 
 
-@pytest.mark.parametrize("data", [None, {}, [], "ok", {"session_id": None}, {"session_id": 7}])
+@pytest.mark.parametrize("limit", [None, 0, -5, "600", 1e300, float("inf"), float("nan"), []])
+async def test_a_limit_that_is_no_time_span_is_no_limit(heygen: HeyGen, wire: Wire, limit: Any) -> None:
+    body = json.dumps({"code": 100, "data": {**OPENED, "session_duration_limit": limit}})
+    wire.instead["/v1/streaming.new"] = httpx.Response(200, content=body)
+    assert (await heygen.new_session(FULL)).duration_limit is None
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, [], "ok", {"session_id": None}, {"session_id": 7}, {"session_id": "x" * 201}]
+)
 async def test_a_session_without_an_id_is_no_usable_answer(heygen: HeyGen, wire: Wire, data: Any) -> None:
     wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"code": 100, "data": data})
     with pytest.raises(ProviderUnreachable):
@@ -260,6 +269,7 @@ async def test_a_text_goes_out_intact_with_its_kind(heygen: HeyGen, wire: Wire, 
         ({"success": True}, Delivered()),
         ({"code": 100, "data": None}, Delivered()),
         ({"code": 100, "data": {"duration_ms": "soon", "task_id": 7}}, Delivered("7")),
+        ({"code": 100, "data": {"duration_ms": 1e300, "task_id": None}}, Delivered()),
     ],
 )
 async def test_a_task_counts_as_sent_whatever_shape_the_yes_has(  # demand 30
@@ -416,6 +426,14 @@ async def test_a_key_that_no_header_can_carry_is_refused_without_being_quoted(ke
     with pytest.raises(ProviderError) as refusal:
         await HeyGen("https://api.test", key).stop_session("0b7f")
     assert key not in repr(refusal.value)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "nobody.invalid"])
+async def test_a_host_that_is_no_name_is_out_of_reach(host: str) -> None:
+    heygen = HeyGen(f"http://{host}", KEY)
+    with pytest.raises(ProviderUnreachable):
+        await heygen.stop_session("0b7f")
+    await heygen.aclose()
 
 
 def test_secrets_are_not_in_what_a_log_would_show() -> None:
