@@ -27,7 +27,23 @@ STRINGS: Final = (
     "default", "null", "1e999", "<script>", "Lucia_public_20260101", "repeat", "talk", "sync", "low", "H264",
     "wss://x", "closed",
 )  # fmt: skip
-OTHERS: Final = (None, True, False, 0, -1, 1, 30, 3600, 1.5, 1e308, 10**400, [], {}, [[]], {"a": {"b": []}})
+OTHERS: Final[tuple[Any, ...]] = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    30,
+    3600,
+    1.5,
+    1e308,
+    10**400,
+    [],
+    {},
+    [[]],
+    {"a": {"b": []}},
+)
 RAW: Final = (b"", b"{", b"[]", b"null", b"\xff\xfe", b'"text"', b"{}" * 500, b"[" * 100_000, b"0" * 5000, b"NaN")
 EXTRA_CALLS: Final = (
     "GET /_health", "GET /_static/lucia.jpg", "GET /_static/nobody-face.jpg", "GET /_static/video/00.mp4?expires=1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route
 
+from heygen_portal.emulator.part import Voice
+from heygen_portal.emulator.voice import SAMPLE_RATE, speak
 from local.paths import ROOT
 from tests import servers
 from tests.browsing import ALLOW_SOUND, browser
@@ -118,3 +121,29 @@ async def test_its_livekit_transport_talks_by_data_packets(secure_emulator: serv
             assert said(await call(page, "until", "avatar_stop_talking")) == "We open at nine in the morning."
             await call(page, "call", "stopAvatar")
             await call(page, "until", "stream_disconnected")
+
+
+async def test_its_voice_chat_is_heard_and_answered(secure_emulator: servers.Emulator, tmp_path: Path) -> None:
+    """The SDK sends the microphone over the chat socket, and is told there what was understood."""
+    microphone = tmp_path / "microphone.wav"
+    record("Hello. Good morning. How are you today?", microphone)
+    switches = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+    with Wire(secure_emulator.url, secure_emulator.api_key) as wire:
+        async with application(secure_emulator, *switches, f"--use-file-for-fake-audio-capture={microphone}") as page:
+            await wire.until_connected(await call(page, "start", wire.token(), REQUEST))
+            await call(page, "call", "startVoiceChat", {})
+            events = await call(page, "until", "user_end_message")
+            assert "user_start" in kinds(events)
+            assert said(events, "user_talking_message")
+            assert said(await call(page, "until", "avatar_end_message"))
+            await call(page, "call", "stopAvatar")
+
+
+def record(text: str, path: Path) -> None:
+    """What a person says, with a pause after it, as the browser's microphone plays it over and over."""
+    speech = speak(text, Voice(language="en"))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(bytes(SAMPLE_RATE) + speech.pcm + bytes(SAMPLE_RATE * 8))
