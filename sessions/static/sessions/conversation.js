@@ -5,7 +5,7 @@
 
 import { Outbox } from "./outbox.js";
 import { handleMessage } from "./portal-messages.js";
-import { handleRoomEvent } from "./room-events.js";
+import { cutOff, handleRoomEvent } from "./room-events.js";
 import { isOpen, isOver, next, READY, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
 
@@ -197,6 +197,7 @@ export class Conversation {
 
   /** Out of the room, and no way back into this session. */
   leave() {
+    cutOff(this);
     this.room?.leave();
     this.memory.forget();
     this.sessionId = "";

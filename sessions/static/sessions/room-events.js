@@ -2,6 +2,9 @@
 
 import { captionOf } from "./captions.js";
 
+/** In which order a line's end and the end of its sound arrive is not documented. */
+const END_MAY_FOLLOW_MS = 300;
+
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 
 /** @type {Record<string, (it: Conversation, event: any) => void>} */
@@ -56,6 +59,7 @@ const EVENTS = {
     it.report("avatar_stop_talking", { task_id: taskId, duration_ms: durationMs });
     it.dispatch({ type: "talking", isTalking: false });
     it.caption = "";
+    setTimeout(() => cutOff(it, taskId), END_MAY_FOLLOW_MS);
   },
   user_start: (it, { taskId }) => it.report("user_start", { task_id: taskId }),
   user_stop: (it, { taskId }) => it.report("user_stop", { task_id: taskId }),
@@ -78,6 +82,28 @@ export function handleRoomEvent(it, event) {
 function finish(it, taskId, message) {
   // Some providers repeat the whole line at its end, and say no piece of it before.
   if (message && !it.transcript.ofAvatar(taskId)) it.transcript.spoken(taskId, message, it.now());
-  const line = it.transcript.finished(taskId, message);
-  if (line) it.report("avatar_end_message", { task_id: taskId, message: line.text, interrupted: line.isInterrupted });
+  report(it, it.transcript.finished(taskId, message));
+}
+
+/**
+ * Nothing more comes of what is being said: its sound ended before its words, or the room is left.
+ *
+ * @param {Conversation} it
+ * @param {string} [taskId]  all lines without one
+ */
+export function cutOff(it, taskId) {
+  for (const { taskId: id } of it.transcript.lines.filter(({ stage }) => stage === "talking")) {
+    if (taskId !== undefined && id !== taskId) continue;
+    it.transcript.interrupted(id);
+    report(it, it.transcript.finished(id, ""));
+  }
+  it.onChange();
+}
+
+/**
+ * @param {Conversation} it
+ * @param {import("./transcript.js").Line | undefined} line
+ */
+function report(it, line) {
+  if (line) it.report("avatar_end_message", { task_id: line.taskId, message: line.text, interrupted: line.isInterrupted });
 }

@@ -76,9 +76,16 @@ export class Transcript {
     return this.change(line, { stage: "said", text: whole || line.text });
   }
 
-  /** Whatever is being said is being cut off. */
-  interrupted() {
-    for (const line of this.lines) if (line.stage === "talking") this.change(line, { isInterrupted: true });
+  /**
+   * What is being said is being cut off.
+   *
+   * @param {string} [taskId]  all that is being said without one
+   */
+  interrupted(taskId) {
+    for (const line of this.lines) {
+      const isMeant = line.stage === "talking" && (taskId === undefined || line.taskId === taskId);
+      if (isMeant) this.change(line, { isInterrupted: true });
+    }
   }
 
   /**
