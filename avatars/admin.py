@@ -21,7 +21,7 @@ from avatars import publishing
 from avatars.forms import PersonaForm, ProviderAccountForm
 from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
 from avatars.sync import SyncResult, sync_catalogue
-from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, to_change_page
+from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
 from heygen_portal.providers.base import CredentialRefused, ProviderError
 
 
@@ -48,7 +48,7 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
         dialog=ask_first(_("Ask the provider what it offers now?"), _("Check and sync")),
     )
     def sync_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self._sync(request, ProviderAccount.objects.get(pk=object_id))
+        self._sync(request, chosen(self, request, object_id))
         return to_change_page(ProviderAccount, object_id)
 
     def _sync(self, request: HttpRequest, account: ProviderAccount) -> None:
@@ -232,7 +232,7 @@ class PersonaAdmin(ModelAdmin):
         dialog=ask_first(_("Let end users meet this persona as it is saved?"), _("Publish")),
     )
     def publish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self._publish(request, Persona.objects.get(pk=object_id))
+        self._publish(request, chosen(self, request, object_id))
         return to_change_page(Persona, object_id)
 
     @action(
@@ -241,7 +241,7 @@ class PersonaAdmin(ModelAdmin):
         dialog=ask_first(_("Take this persona out of the gallery? Sessions that run go on."), _("Unpublish")),
     )
     def unpublish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self._unpublish(request, Persona.objects.get(pk=object_id))
+        self._unpublish(request, chosen(self, request, object_id))
         return to_change_page(Persona, object_id)
 
     def _publish(self, request: HttpRequest, persona: Persona) -> None:

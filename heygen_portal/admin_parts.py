@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -44,6 +44,13 @@ def readable(duration: timedelta | None) -> str:
 def ask_first(question: Any, answer: Any) -> dict[str, Any]:
     """A dialog before an action on one page: the theme's plain actions are links, and a link changes nothing."""
     return {"title": question, "description": "", "form_class": None, "form_submit_text": answer}
+
+
+def chosen(model_admin: Any, request: HttpRequest, object_id: str) -> Any:
+    """The row an action on one page is about; not found when the address was made up."""
+    if row := model_admin.get_object(request, object_id):
+        return row
+    raise Http404
 
 
 def to_change_page(model: type[Model], object_id: str) -> HttpResponse:

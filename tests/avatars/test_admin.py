@@ -100,6 +100,11 @@ def test_publishing_from_the_page_asks_first(admin_client: Client) -> None:
     assert Persona.objects.published().exists()
 
 
+@pytest.mark.parametrize("made_up", ["999", "abc"])
+def test_a_made_up_address_is_not_found(admin_client: Client, made_up: str) -> None:
+    assert admin_client.post(f"{PERSONAS}{made_up}/publish_one/", {"_form_submitted": "on"}).status_code == 404
+
+
 def test_a_published_persona_stays_fit_to_be_met(admin_client: Client) -> None:
     persona = PersonaFactory.create(published=True)
     page = admin_client.post(f"{PERSONAS}{persona.pk}/change/", form(persona, knowledge_base=""))

@@ -66,7 +66,7 @@ def _emulator_account() -> ProviderAccount:
     """Return the emulator's account, with the address and key of this start."""
     wanted = {"base_url": settings.EMULATOR_URL, "api_key": settings.EMULATOR_API_KEY}
     account, is_new = ProviderAccount.objects.get_or_create(
-        name=ACCOUNT_NAME, defaults={**wanted, "is_exclusive": True, "concurrency_limit": 20}
+        name=ACCOUNT_NAME, defaults={**wanted, "is_exclusive": True, "concurrency_limit": 100}
     )
     if not is_new and any(getattr(account, name) != value for name, value in wanted.items()):
         _change(account, wanted)
