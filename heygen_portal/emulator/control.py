@@ -18,7 +18,12 @@ routes = web.RouteTableDef()
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 PAGE: Final = resources.files("heygen_portal.emulator") / "page"
-PAGE_FILES: Final = {"": "text/html", "control.css": "text/css", "control.js": "text/javascript"}
+PAGE_FILES: Final = {
+    "": "text/html",
+    "control.css": "text/css",
+    "control.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 def add_control(app: web.Application) -> None:
@@ -46,7 +51,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.json_response({"error": str(exc)}, status=400)
 
 
-@routes.get("/_emulator/{name:|control.css|control.js}")
+@routes.get("/_emulator/{name:|control.css|control.js|icon.svg}")
 async def page(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     text = (PAGE / (name or "index.html")).read_text(encoding="utf-8")

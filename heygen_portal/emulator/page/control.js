@@ -12,15 +12,16 @@ const SWITCHES = {
 
 const byId = (id) => document.getElementById(id);
 
-async function ask(path, { method = "GET", body } = {}) {
-  const response = await fetch(path, {
-    method,
-    headers: { "Content-Type": "application/json" },
-    body: body && JSON.stringify(body),
-  });
+/** Have something done; a refusal stays to be read until the next attempt. */
+async function order(method, path, body = {}) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await fetch(path, { method, headers, body: JSON.stringify(body) });
   const answer = await response.json();
   byId("said").textContent = response.ok ? "" : answer.error ?? answer.message;
-  return answer;
+}
+
+async function read(path) {
+  return (await fetch(path)).json();
 }
 
 function element(tag, text = "", className = "") {
@@ -45,18 +46,22 @@ function sessionRow(session) {
   const people = session.in_room === null ? "LiveKit does not answer" : session.in_room.join(", ");
   const cells = [session.session_id.slice(0, 8), session.state, session.avatar_id, people, `${Math.round(session.ends_in)} s`];
   row.append(...cells.map((text) => element("td", text)));
-  const switches = element("td", "", "row");
+  const switches = element("div", "", "row");
   for (const [name, fault] of Object.entries(SWITCHES)) {
-    switches.append(button(name, () => ask("faults", { method: "POST", body: { ...fault, session: session.session_id } })));
+    switches.append(button(name, () => order("POST", "faults", { ...fault, session: session.session_id })));
   }
-  switches.append(button("End", () => ask(`sessions/${session.session_id}/end`, { method: "POST", body: {} })));
-  row.append(switches);
+  switches.append(button("End", () => order("POST", `sessions/${session.session_id}/end`)));
+  row.append(element("td"));
+  row.lastChild.append(switches);
   return row;
 }
 
-function faultItem(fault) {
-  const item = element("li", JSON.stringify(fault));
-  item.append(button("Mend", () => ask(`faults/${fault.id}`, { method: "DELETE" })));
+function faultItem({ id, kind, on, session, times, share, happened, ...values }) {
+  const scope = [on && `on ${on}`, session && `session ${session.slice(0, 8)}`, share < 1 && `${share * 100} % of calls`];
+  const chosen = Object.entries(values).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${value}`);
+  const often = times === null ? `for ever, ${happened} so far` : `${happened} of ${times}`;
+  const item = element("li", [kind, ...scope, ...chosen, often].filter(Boolean).join(", "));
+  item.append(button("Mend", () => order("DELETE", `faults/${id}`)));
   return item;
 }
 
@@ -75,7 +80,7 @@ function requestRow(request) {
 
 async function show() {
   const [{ sessions }, { faults, kinds }, { requests }, clock] = await Promise.all(
-    ["sessions", "faults", "requests", "clock"].map((path) => ask(path)),
+    ["sessions", "faults", "requests", "clock"].map(read),
   );
   const moved = Math.round(clock.moved_by);
   byId("clock").textContent = new Date(clock.now * 1000).toLocaleTimeString() + (moved ? `, moved by ${moved} s` : "");
@@ -88,7 +93,7 @@ async function show() {
   if (!select.length) select.append(...Object.keys(kinds).map((kind) => element("option", kind)));
 }
 
-function ordered(form) {
+function wish(form) {
   const { kind, values, on, times, share } = Object.fromEntries(new FormData(form));
   const scope = { on, times: times ? Number(times) : null, share: Number(share) };
   return { kind, ...scope, ...(values ? JSON.parse(values) : {}) };
@@ -97,17 +102,17 @@ function ordered(form) {
 byId("fault").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
-    await ask("faults", { method: "POST", body: ordered(event.target) });
+    await order("POST", "faults", wish(event.target));
   } catch (error) {
     byId("said").textContent = error.message;
     return;
   }
   await show();
 });
-byId("mend").addEventListener("click", () => ask("faults", { method: "DELETE" }).then(show));
-byId("reset").addEventListener("click", () => ask("reset", { method: "POST", body: {} }).then(show));
+byId("mend").addEventListener("click", () => order("DELETE", "faults").then(show));
+byId("reset").addEventListener("click", () => order("POST", "reset").then(show));
 for (const mover of document.querySelectorAll("[data-move]")) {
-  mover.addEventListener("click", () => ask("clock", { method: "POST", body: { move: Number(mover.dataset.move) } }).then(show));
+  mover.addEventListener("click", () => order("POST", "clock", { move: Number(mover.dataset.move) }).then(show));
 }
 
 show();

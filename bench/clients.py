@@ -1,0 +1,68 @@
+"""Clients other people wrote, run unchanged against the emulator.
+
+Pipecat's HeyGen service is too large for the tests' environment: it gets one of its own, in the user's cache folder.
+The vendor's JavaScript SDK is among the tests (tests/emulator/test_published_sdk.py).
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+ROOT: Final = Path(__file__).parent.parent
+PIPECAT: Final = "pipecat-ai[heygen]==1.14.0"
+AVATAR: Final = "Nora_public_20260101"
+LONGEST_S: Final = 180
+
+
+async def main() -> None:
+    sys.path.insert(0, str(ROOT))
+    from tests import servers  # noqa: PLC0415 - needs the path above
+
+    python = pipecats_python()
+    with servers.livekit() as livekit, servers.emulator(livekit, args=["--control"]) as emulator:
+        bot = [str(python), str(ROOT / "bench" / "_pipecat_bot.py"), emulator.url, emulator.api_key, AVATAR]
+        done = await asyncio.to_thread(
+            subprocess.run, bot, capture_output=True, text=True, timeout=LONGEST_S, check=False
+        )
+        if done.returncode:
+            sys.exit(done.stderr)
+        seen = json.loads(done.stdout.splitlines()[-1])
+        requests = await asked(emulator.url)
+    print(f"Pipecat asked {', '.join(requests)}")
+    print(f"pictures      {seen['pictures']}, {seen['size'][0]}x{seen['size'][1]}" if seen["size"] else "no picture")
+    print(f"loudest       {seen['loudest']} of the 8000 sent")
+    print(f"errors        {'; '.join(seen['errors']) or 'none'}")
+    result = {"bench": "clients", "pipecat_pictures": seen["pictures"], "pipecat_loudest": seen["loudest"]}
+    print(json.dumps(result | {"pipecat_errors": len(seen["errors"])}))
+
+
+def pipecats_python() -> Path:
+    """The Python of an environment with Pipecat, made if there is none yet."""
+    from local.paths import cache_folder  # noqa: PLC0415 - needs the path
+
+    folder = cache_folder() / "pipecat-1.14.0"
+    python = folder / "bin" / "python"
+    done = folder / "installed"
+    if not done.exists():
+        print("Installing Pipecat into an environment of its own (about 400 MB) …")
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", PIPECAT], check=True)
+        done.touch()
+    return python
+
+
+async def asked(url: str) -> list[str]:
+    """The paths of the requests that the emulator saw, each once."""
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/_emulator/requests") as answer:
+        told: dict[str, Any] = await answer.json()
+    return list(dict.fromkeys(request["path"] for request in told["requests"]))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
