@@ -125,11 +125,9 @@ class Performer:
         await asyncio.gather(*(ear.close() for ear in self._ears.values()))
         if self._packets:
             await self._packets.close()
-        for p in (*self._room.remote_participants.values(), self._room.local_participant):
-            p._ffi_handle.dispose()
         with suppress(Exception):  # the room may be gone already
             await self._room.disconnect()
-        # Only now: a source that is closed while a viewer's encoder still reads from it crashes the process later.
+        # Only now: until the room is left, its encoders read from these.
         await self._mouthpiece.close()
         if self._camera:
             await self._camera.close()

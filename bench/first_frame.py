@@ -1,0 +1,145 @@
+"""From the click to the first picture: the portal, the founding documents' recipe, and a bare client, in one run.
+
+portal  the click on Start, to the first frame shown on the portal's page
+seed    create_token, new, start, wait 500 ms, connect; straight to the provider
+bare    new, then start beside connect; straight to the provider
+
+The provider is the emulator, with 50 ms an answer. Turns are taken, so that all three meet the same machine.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+from pathlib import Path
+
+from playwright.async_api import Page, Request, Route, WebSocket
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests import browsing, servers  # noqa: E402
+
+ANSWER_MS = 50
+LIVEKIT_CLIENT = ROOT / "sessions/static/sessions/vendor/livekit-client.umd.js"
+# The bare client's page is handed to the browser, so the browser cannot tell that it is this machine's own.
+PAGE_IS_LOCAL = "--disable-features=LocalNetworkAccessChecks"
+AVATAR = "Lucia_public_20260101"
+
+PAGE = """<!doctype html><title>bench</title><video id="video" autoplay playsinline muted></video>
+<script src="/livekit-client.js"></script><script>
+const call = async (path, key, body = {}) => {
+  const headers = { "content-type": "application/json", "x-api-key": key };
+  const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  return (await answer.json()).data;
+};
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+window.firstFrame = async (recipe, key, avatar) => {
+  const begun = performance.now(), video = document.getElementById("video"), room = new LivekitClient.Room();
+  const shown = new Promise((resolve) => room.on("trackSubscribed", (track) => {
+    if (track.kind !== "video") return;
+    video.requestVideoFrameCallback((now) => resolve(now - begun));
+    track.attach(video);
+  }));
+  if (recipe === "seed") await call("/v1/streaming.create_token", key);
+  const order = { avatar_id: avatar, version: "v2", quality: "high", video_encoding: "H264" };
+  const session = await call("/v1/streaming.new", key, order);
+  const named = { session_id: session.session_id };
+  const starting = call("/v1/streaming.start", key, named);
+  if (recipe === "seed") { await starting; await wait(500); }
+  await room.connect(session.url, session.access_token);
+  const ms = await shown;
+  await room.disconnect();
+  await call("/v1/streaming.stop", key, named);
+  return ms;
+};
+</script>"""
+
+
+async def main(runs: int) -> None:
+    with (
+        servers.redis() as redis_url,
+        servers.livekit() as livekit,
+        servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
+        servers.portal(redis_url, emulator, livekit) as portal,
+    ):
+        async with browsing.browser(browsing.ALLOW_SOUND, PAGE_IS_LOCAL) as browser:
+            page, client = await browser.new_page(), await (await browser.new_context()).new_page()
+            await browsing.sign_in(page, portal)
+            await serve_client(client, emulator.url)
+            taken: dict[str, list[float]] = {"portal": [], "seed": [], "bare": []}
+            for turn in range(runs + 1):
+                measured = {"portal": await by_portal(page, f"{portal.url}/personas/lucia/")}
+                for recipe in ("seed", "bare"):
+                    measured[recipe] = await by_client(client, recipe, emulator)
+                if turn:  # the first warms every part
+                    for name, ms in measured.items():
+                        taken[name].append(ms)
+    report(taken)
+
+
+async def by_portal(page: Page, address: str) -> float:
+    """Press Start on a freshly opened page; return the milliseconds that the page itself reports."""
+    reported: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    def read(frame: str | bytes) -> None:
+        message = json.loads(frame)
+        if message.get("kind") == "first_frame" and not reported.done():
+            reported.set_result(message["data"]["ms"])
+
+    def watch(socket: WebSocket) -> None:
+        if "/ws/personas/" in socket.url:  # LiveKit has one of its own
+            socket.on("framesent", read)
+
+    page.on("websocket", watch)
+    await page.goto(address)
+    await page.wait_for_load_state("networkidle")
+    await page.click("#start")
+    ms = await asyncio.wait_for(reported, 30)
+    page.remove_listener("websocket", watch)
+    await page.wait_for_selector("body[data-state=live]")
+    await page.click(".btn--stop:visible")
+    await page.wait_for_selector("body[data-state=ended]")
+    return ms
+
+
+async def serve_client(page: Page, origin: str) -> None:
+    """Open the bare client on the provider's own origin: no preflight slows it down."""
+
+    async def answer(route: Route, request: Request) -> None:
+        if request.url.endswith(".js"):
+            await route.fulfill(path=LIVEKIT_CLIENT, content_type="text/javascript")
+        else:
+            await route.fulfill(body=PAGE, content_type="text/html")
+
+    await page.route(f"{origin}/livekit-client.js", answer)
+    await page.route(f"{origin}/bench", answer)
+    await page.goto(f"{origin}/bench")
+
+
+async def by_client(page: Page, recipe: str, emulator: servers.Emulator) -> float:
+    ms: float = await page.evaluate(
+        "([recipe, key, avatar]) => firstFrame(recipe, key, avatar)", [recipe, emulator.api_key, AVATAR]
+    )
+    return ms
+
+
+def report(taken: dict[str, list[float]]) -> None:
+    median = {name: statistics.median(values) for name, values in taken.items()}
+    print(f"{'':8}{'median ms':>10}{'min':>8}{'max':>8}   of {len(taken['portal'])} runs")
+    for name, values in taken.items():
+        print(f"{name:8}{median[name]:>10.0f}{min(values):>8.0f}{max(values):>8.0f}")
+    result = {
+        "bench": "first-frame",
+        **{f"{name}_ms": round(value) for name, value in median.items()},
+        "portal_over_bare": round(median["portal"] / median["bare"], 3),
+        "portal_over_seed": round(median["portal"] / median["seed"], 3),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runs", type=int, default=12, help="measured turns of each, after one to warm up")
+    asyncio.run(main(parser.parse_args().runs))
