@@ -131,6 +131,7 @@ export class AvatarRoom {
     if (!this.isIn) return; // a join that did not come about is told by join()
     this.isIn = false;
     const name = this.LiveKit.DisconnectReason[reason] ?? "";
+    if (name === "CLIENT_INITIATED") return; // the page is being left
     this.onEvent({ type: "room_disconnected", reason });
     if (name === "DUPLICATE_IDENTITY") this.onEvent({ type: "room_lost", reason, code: "room_elsewhere" });
     else if (CLOSED.includes(name)) this.onEvent({ type: "room_lost", reason, code: "room_closed" });

@@ -73,7 +73,7 @@ export class Transcript {
   finished(taskId, whole) {
     const line = this.ofAvatar(taskId);
     if (line?.stage !== "talking") return undefined;
-    return this.change(line, { stage: "said", text: whole || line.text });
+    return this.change(line, { stage: "said", text: whole || line.text.trim() });
   }
 
   /**

@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { Conversation } from "../../sessions/static/sessions/conversation.js";
+import { face } from "../../sessions/static/sessions/state.js";
+
+let sent, joined, left, kept, socket, conversation;
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  [sent, joined, left, kept] = [[], [], 0, null];
+  socket = { isOpen: true, open: () => {}, send: (message) => sent.push(message), sendFirst: (message) => sent.push(message) };
+  conversation = make();
+});
+
+function make() {
+  let refs = 0;
+  const made = new Conversation({
+    memory: { recall: () => kept, keep: (place) => (kept = place), forget: () => (kept = null) },
+    onChange: () => {},
+    newRef: () => `r${(refs += 1)}`,
+    clock: () => 0,
+  });
+  made.open(socket, { join: async (url, token) => joined.push([url, token]), leave: () => (left += 1) });
+  return made;
+}
+
+const types = () => sent.map(({ type, kind }) => (type === "event.report" ? kind : type));
+const status = (value, more = {}) =>
+  conversation.onMessage({ type: "session.status", session_id: "s1", status: value, now: "1970-01-01T00:00:00Z", ...more });
+
+function goLive() {
+  conversation.start(100);
+  status("creating");
+  conversation.onMessage({ type: "session.room", url: "ws://room", token: "secret" });
+  status("connecting");
+  conversation.onRoomEvent({ type: "room_joined" });
+  conversation.onRoomEvent({ type: "first_frame", shownAt: 450.4, width: 1280, height: 720 });
+  status("live");
+}
+
+test("the room is joined the moment it is named, and the first frame is reported from the click", () => {
+  goLive();
+  assert.deepEqual(joined, [["ws://room", "secret"]]);
+  assert.deepEqual(types(), ["session.start", "room_connected", "first_frame"]);
+  assert.deepEqual(sent.at(-1).data, { width: 1280, height: 720, ms: 350 });
+});
+
+test("lines typed while connecting leave once the session is live, in order and once", () => {
+  conversation.start(0);
+  conversation.say("talk", "uno");
+  conversation.say("repeat", "dos");
+  assert.deepEqual(types(), ["session.start"]);
+  goLive();
+  status("live");
+  const tasks = sent.filter(({ type }) => type === "task.send");
+  assert.deepEqual(tasks.map(({ kind, text }) => [kind, text]), [["talk", "uno"], ["repeat", "dos"]]);
+});
+
+test("lines typed while the socket is down leave when it is back", () => {
+  goLive();
+  socket.isOpen = false;
+  conversation.onSocketDrop();
+  conversation.say("talk", "uno");
+  socket.isOpen = true;
+  conversation.onSocketOpen();
+  status("live");
+  assert.deepEqual(types().slice(-2), ["session.join", "task.send"]);
+});
+
+test("a line that nobody confirms after the socket broke can be tried again, and is not sent by itself", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.onSocketDrop();
+  conversation.onSocketOpen();
+  mock.timers.tick(5_000);
+  assert.equal(conversation.transcript.lines.at(-1).stage, "failed");
+  conversation.retry("r1");
+  assert.equal(sent.filter(({ type }) => type === "task.send").length, 2);
+});
+
+test("a refused line says why, next to itself", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.onMessage({ type: "task.sent", ref: "r1", status: "failed", code: "provider_refused", words: "No", at: "" });
+  const { stage, why } = conversation.transcript.lines.at(-1);
+  assert.deepEqual([stage, why], ["failed", "No"]);
+  assert.equal(face(conversation.state), "live");
+});
+
+test("what the avatar says is shown piece by piece and reported whole", () => {
+  goLive();
+  for (const message of ["Buenas ", "tardes."]) conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message });
+  assert.equal(conversation.caption, "Buenas tardes.");
+  conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t1", message: "" });
+  assert.deepEqual(sent.at(-1).data, { task_id: "t1", message: "Buenas tardes.", interrupted: false });
+});
+
+test("a line whose sound ends before its words is reported as interrupted", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message: "Buenas " });
+  conversation.onRoomEvent({ type: "avatar_stop_talking", taskId: "t1", durationMs: 300 });
+  mock.timers.tick(300);
+  assert.deepEqual(sent.at(-1).data, { task_id: "t1", message: "Buenas", interrupted: true });
+});
+
+test("a line that is being said when the session ends is not lost", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message: "Buenas " });
+  status("stopping", { reason: "duration_limit" });
+  assert.equal(types().at(-1), "avatar_end_message");
+  assert.equal(sent.at(-1).data.interrupted, true);
+});
+
+test("a reload comes back to its session without waiting for the socket", () => {
+  kept = { sessionId: "s1", url: "ws://room", token: "secret" };
+  conversation = make();
+  assert.deepEqual(joined, [["ws://room", "secret"]]);
+  conversation.onSocketOpen();
+  assert.deepEqual(sent, [{ type: "session.join", session_id: "s1" }]);
+  conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 1, height: 1 });
+  status("live");
+  assert.equal(face(conversation.state), "live");
+});
+
+test("coming back to a session that is not there any more leads to the beginning", () => {
+  kept = { sessionId: "s1", url: "ws://room", token: "secret" };
+  conversation = make();
+  conversation.onMessage({ type: "error", code: "not_found", words: "No" });
+  assert.equal(face(conversation.state), "ready");
+  assert.equal(kept, null);
+});
+
+test("after the end nothing is kept, and the room is left", () => {
+  goLive();
+  assert.deepEqual(kept, { sessionId: "s1", url: "ws://room", token: "secret" });
+  status("stopping", { reason: "idle" });
+  status("ended", { reason: "idle" });
+  assert.equal(kept, null);
+  assert.ok(left > 0);
+  assert.equal(conversation.sessionId, "");
+});
+
+test("a room that nobody can enter is told, stopped and shown; starting again waits for its end", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "room_lost", code: "room_refused", reason: 7 });
+  assert.deepEqual(types().slice(-2), ["room_disconnected", "session.stop"]);
+  assert.equal(face(conversation.state), "failed");
+  conversation.start(0);
+  assert.equal(types().at(-1), "session.stop");
+  status("ended", { reason: "user_stopped" });
+  assert.equal(types().at(-1), "session.start");
+});
+
+test("a room that closes because the session was ended is no failure", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "room_lost", code: "room_closed", reason: 5 });
+  status("stopping", { reason: "staff_stopped", words: "The team ended it" });
+  mock.timers.tick(3_000);
+  assert.equal(face(conversation.state), "ended");
+});
+
+test("a room that closes for no reason of ours is a failure after a moment", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "room_lost", code: "room_closed", reason: 5 });
+  assert.equal(face(conversation.state), "live");
+  mock.timers.tick(3_000);
+  assert.equal(face(conversation.state), "failed");
+});
+
+test("a conversation that went on in another tab is not stopped here", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "room_lost", code: "room_elsewhere", reason: 2 });
+  assert.equal(face(conversation.state), "failed");
+  assert.ok(!types().includes("session.stop"));
+});

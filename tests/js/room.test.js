@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { AvatarRoom } from "../../sessions/static/sessions/room.js";
+
+let calls, listeners, answers, heard, room;
+
+class Room {
+  canPlaybackAudio = true;
+  canPlaybackVideo = true;
+  on(event, listener) {
+    listeners[event] = listener;
+    calls.push("on");
+    return this;
+  }
+  async connect() {
+    calls.push("connect");
+    if (!answers.shift()) throw new Error("not there yet");
+  }
+  async disconnect() {
+    calls.push("disconnect");
+  }
+}
+
+const EVENTS = ["TrackSubscribed", "DataReceived", "Reconnecting", "Reconnected", "Disconnected", "ConnectionQualityChanged", "AudioPlaybackStatusChanged", "VideoPlaybackStatusChanged"];
+const REASONS = { UNKNOWN_REASON: 0, CLIENT_INITIATED: 1, DUPLICATE_IDENTITY: 2, ROOM_DELETED: 5, JOIN_FAILURE: 7 };
+const LiveKit = {
+  Room,
+  RoomEvent: Object.fromEntries(EVENTS.map((name) => [name, name])),
+  DisconnectReason: { ...REASONS, ...Object.fromEntries(Object.entries(REASONS).map(([name, value]) => [value, name])) },
+  Track: { Kind: { Video: "video", Audio: "audio" } },
+};
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  [calls, listeners, answers, heard] = [[], {}, [], []];
+  const video = { requestVideoFrameCallback: (shown) => (video.show = () => shown(12, { width: 4, height: 3 })) };
+  room = new AvatarRoom({ LiveKit, video, audio: {}, onEvent: ({ type, code }) => heard.push(code ?? type) });
+});
+
+/** Let promises settle and waiting tries come due. */
+async function pass(seconds) {
+  for (let step = 0; step < seconds * 4; step += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+    mock.timers.tick(250);
+  }
+}
+
+test("all listeners stand before the room is entered", async () => {
+  answers = [true];
+  await room.join("ws://room", "t");
+  assert.equal(calls.lastIndexOf("on") < calls.indexOf("connect"), true);
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("a room that is not there yet is tried again", async () => {
+  answers = [false, false, true];
+  void room.join("ws://room", "t");
+  await pass(5);
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("a room that never comes is given up, in bounded time", async () => {
+  void room.join("ws://room", "t");
+  await pass(20);
+  assert.deepEqual(heard, ["room_refused"]);
+  assert.equal(calls.filter((call) => call === "connect").length, 6);
+});
+
+test("whoever leaves while joining is not brought in later", async () => {
+  answers = [false, true];
+  void room.join("ws://room", "t");
+  await pass(0.25);
+  room.leave();
+  await pass(5);
+  assert.deepEqual(heard, []);
+});
+
+test("a broken connection is joined again, a closed room is not", async () => {
+  answers = [true, true];
+  await room.join("ws://room", "t");
+  listeners.Disconnected(REASONS.UNKNOWN_REASON);
+  await pass(1);
+  assert.deepEqual(heard.splice(0), ["room_joined", "room_disconnected", "room_joined"]);
+  listeners.Disconnected(REASONS.ROOM_DELETED);
+  await pass(1);
+  assert.deepEqual(heard, ["room_disconnected", "room_closed"]);
+});
+
+test("a page that is being left does not come back to the room", async () => {
+  answers = [true, true];
+  await room.join("ws://room", "t");
+  listeners.Disconnected(REASONS.CLIENT_INITIATED);
+  await pass(1);
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("the picture counts when it is shown, not when its track arrives", async () => {
+  answers = [true];
+  await room.join("ws://room", "t");
+  listeners.TrackSubscribed({ kind: "video", attach: () => {} }, {}, { identity: "heygen" });
+  assert.deepEqual(heard, ["room_joined", "track_subscribed"]);
+  room.video.show();
+  assert.equal(heard.at(-1), "first_frame");
+});
+
+test("a frame of a room that was left is nobody's first frame", async () => {
+  answers = [true];
+  await room.join("ws://room", "t");
+  listeners.TrackSubscribed({ kind: "video", attach: () => {} }, {}, { identity: "heygen" });
+  room.leave();
+  room.video.show();
+  assert.ok(!heard.includes("first_frame"));
+});

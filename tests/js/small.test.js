@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { decodeAvatarEvent } from "../../sessions/static/sessions/avatar-events.js";
+import { captionOf } from "../../sessions/static/sessions/captions.js";
+import { backoff, countdown, offsetOf, secondsUntil, span } from "../../sessions/static/sessions/clock.js";
+import { Memory } from "../../sessions/static/sessions/memory.js";
+
+const bytes = (text) => new TextEncoder().encode(text);
+
+test("the documented packets are understood, accents included", () => {
+  const packet = '{"type":"avatar_talking_message","task_id":"t-1","message":"¿Qué tal, Inés?"}';
+  assert.deepEqual(decodeAvatarEvent(bytes(packet)), {
+    type: "avatar_talking_message",
+    taskId: "t-1",
+    message: "¿Qué tal, Inés?",
+    durationMs: 0,
+  });
+  assert.equal(decodeAvatarEvent(bytes('{"type":"avatar_stop_talking","task_id":"t-1","duration_ms":1840}')).durationMs, 1840);
+});
+
+test("what is no event is nothing, and wrong kinds of values do no harm", () => {
+  for (const packet of ["", "null", "[]", '"hola"', "{", '{"type":7}', '{"type":"toString"}', '{"type":"session.status"}']) {
+    assert.equal(decodeAvatarEvent(bytes(packet)), null, packet);
+  }
+  assert.equal(decodeAvatarEvent(new Uint8Array([0xff, 0xfe])), null);
+  const odd = decodeAvatarEvent(bytes('{"type":"user_start","task_id":{"a":1},"message":["x"],"duration_ms":"9"}'));
+  assert.deepEqual(odd, { type: "user_start", taskId: "", message: "", durationMs: 0 });
+});
+
+test("a short line is the whole caption, of a long one the newest sentence or the newest words stand", () => {
+  assert.equal(captionOf(" Buenas tardes. "), "Buenas tardes.");
+  assert.equal(captionOf("Esto ya se ha dicho. Ahora viene algo nuevo", 40), "Ahora viene algo nuevo");
+  const words = captionOf("una frase muy larga que no acaba nunca de acabar", 20);
+  assert.equal(words, "…nunca de acabar");
+});
+
+test("time left follows the portal's clock, not this one", () => {
+  const offset = offsetOf("2026-01-01T00:01:00Z", Date.parse("2026-01-01T00:00:00Z"));
+  assert.equal(offset, 60_000);
+  assert.equal(secondsUntil("2026-01-01T00:01:42Z", Date.parse("2026-01-01T00:00:00Z"), offset), 42);
+  assert.equal(secondsUntil("2025-01-01T00:00:00Z", Date.parse("2026-01-01T00:00:00Z"), offset), 0);
+  assert.equal(secondsUntil("", 0, offsetOf("nonsense", 0)), 0);
+});
+
+test("countdowns and spans are written as people write them", () => {
+  assert.deepEqual([42, 761, 3723, 0].map(countdown), ["0:42", "12:41", "1:02:03", "0:00"]);
+  assert.deepEqual([25, 372, 6480].map(span), ["25 s", "6 min 12 s", "1 h 48 min"]);
+});
+
+test("each wait may be twice as long as the last, up to a bound, and never none", () => {
+  const wait = (attempt, random) => backoff(attempt, { first: 500, most: 4_000, random: () => random });
+  assert.deepEqual([0, 1, 2, 3, 9].map((attempt) => wait(attempt, 1)), [500, 1_000, 2_000, 4_000, 4_000]);
+  assert.equal(wait(0, 0), 250);
+});
+
+test("a place is remembered for its own page only, and a forbidden storage is no fault", () => {
+  const kept = new Map();
+  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  const place = { sessionId: "s1", url: "ws://room", token: "t" };
+  const memory = new Memory(storage, "lucia");
+  memory.keep(place);
+  assert.deepEqual(memory.recall(), place);
+  assert.equal(new Memory(storage, "daniel").recall(), null);
+  memory.forget();
+  assert.equal(memory.recall(), null);
+  const refuse = () => {
+    throw new Error("forbidden");
+  };
+  const forbidden = new Memory({ getItem: refuse, setItem: refuse, removeItem: refuse }, "lucia");
+  forbidden.keep(place);
+  forbidden.forget();
+  assert.equal(forbidden.recall(), null);
+});
