@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     end_as_on_ctrl_c()  # a time limit would leave the servers running
+
+
+def pytest_unconfigure() -> None:
+    # LiveKit's native threads log until the very end, into what pytest has closed: its summary is to be the last word.
+    logging.raiseExceptions = False
 
 
 @pytest.fixture(scope="session")
