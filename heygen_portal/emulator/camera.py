@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from math import pi, sin
 from random import Random
-from typing import Final
+from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from livekit import rtc
@@ -15,6 +15,8 @@ from heygen_portal.emulator.sprites import SIZES, TURNS, Picture, Sheet
 FPS: Final = 25
 _CATCH_UP: Final = 5  # pictures
 BITRATES: Final = {"low": 500_000, "medium": 1_000_000, "high": 2_000_000}
+# The library's stubs do not know its own enum.
+_KEEP: Final = cast("Any", rtc.DegradationPreference.MAINTAIN_FRAMERATE_AND_RESOLUTION)
 _CODECS: Final = {"H264": rtc.VideoCodec.H264, "VP8": rtc.VideoCodec.VP8}
 _SWAY_S: Final = 7.0  # from one side to the other and back
 _BLINK_S: Final = (2.0, 6.0)  # between two
@@ -69,6 +71,8 @@ class Camera:
             source=rtc.TrackSource.SOURCE_CAMERA,
             simulcast=False,
             video_codec=_CODECS[part.encoding],
+            # Whatever the machine is busy with: the documented sizes are what clients and tests expect.
+            degradation_preference=_KEEP,
             video_encoding=rtc.VideoEncoding(max_bitrate=BITRATES[part.quality], max_framerate=FPS),
         )
         self._picture = Picture(sheet)
