@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -130,34 +130,43 @@ def publish(session_id: UUID, event: Event) -> None:
     transaction.on_commit(lambda: send(group_name(session_id), event.envelope()), robust=True)
 
 
-def record(
-    session_id: UUID,
-    kind: str,
-    *,
-    source: Source = Source.PORTAL,
-    data: Mapping[str, Any] | None = None,
-    at: datetime | None = None,
-) -> SessionEvent:
-    """Append one event to the session's record, chained to the one before it.
+@dataclass(frozen=True)
+class Entry:
+    """One event to record. `at` is now unless somebody saw it earlier."""
 
-    Callers that hold the session's row locked pay nothing more; others wait their turn here.
-    """
-    with transaction.atomic():
+    kind: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    source: Source = Source.PORTAL
+    at: datetime | None = None
+
+
+def record(session_id: UUID, *entries: Entry) -> None:
+    """Append events to the session's record, each chained to the one before it."""
+    with transaction.atomic(savepoint=False):
         # Two appends at once would both follow the same row.
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
-        last = SessionEvent.objects.filter(session_id=session_id).order_by("-number").first()
-        event = SessionEvent(
+        append(session_id, *entries)
+
+
+def append(session_id: UUID, *entries: Entry) -> None:
+    """Do what `record` does, for a caller that holds the session's row locked or has just made it."""
+    last = SessionEvent.objects.filter(session_id=session_id).order_by("-number").only("number", "hash").first()
+    number, last_hash = (last.number, last.hash) if last else (0, "")
+    rows = []
+    for entry in entries:
+        number += 1
+        row = SessionEvent(
             session_id=session_id,
-            number=last.number + 1 if last else 1,
-            source=source,
-            kind=kind,
-            data=dict(data or {}),
-            at=at or timezone.now(),
-            previous_hash=last.hash if last else "",
+            number=number,
+            source=entry.source,
+            kind=entry.kind,
+            data=dict(entry.data),
+            at=entry.at or timezone.now(),
+            previous_hash=last_hash,
         )
-        event.hash = digest(event)
-        event.save(force_insert=True)
-    return event
+        row.hash = last_hash = digest(row)
+        rows.append(row)
+    SessionEvent.objects.bulk_create(rows)
 
 
 def digest(event: SessionEvent) -> str:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from avatars.models import Persona
 from heygen_portal.providers.base import ProviderSession
 from sessions import events
+from sessions.events import Entry
 from sessions.models import EndReason, Status, StreamingSession
 
 TRANSITIONS: dict[str, frozenset[str]] = {
@@ -42,25 +43,27 @@ class IllegalTransition(Exception):
     """A fault of ours: this status can never follow that one."""
 
 
-def transition(session: StreamingSession, to: Status, **changes: Any) -> bool:
+def transition(session: StreamingSession, to: Status, *noted: Entry, **changes: Any) -> bool:
     """Move a session to another status; return whether this caller is the one who moved it.
 
     The browser, the worker and the provider may all end one session at the same moment. The UPDATE names the
-    status we read, so exactly one of them gets True and does the work. `session` is up to date afterwards.
-    Raises IllegalTransition for a move that the table does not have.
+    status we read, so exactly one of them gets True and does the work; the others find `session` as it now is.
+    `noted` is recorded just before the move. Raises IllegalTransition for a move that the table does not have.
     """
     if to not in TRANSITIONS[session.status]:
         raise IllegalTransition(f"{session.status} to {to}")
     was = session.status
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         moved = StreamingSession.objects.filter(pk=session.pk, status=was).update(status=to, **changes)
-        session.refresh_from_db(from_queryset=StreamingSession.objects.select_related("account"))
         if not moved:
+            _read_again(session)
             return False
+        for name, value in {"status": to, **changes}.items():
+            setattr(session, name, value)
         data = {"from": was, "to": to, **({"reason": session.end_reason} if session.end_reason else {})}
         if session.end_detail:
             data["detail"] = session.end_detail
-        events.record(session.pk, "status", data=data)
+        events.append(session.pk, *noted, Entry("status", data))  # the UPDATE holds the row
         events.publish(session.pk, events.StatusChanged.of(session))
     return True
 
@@ -71,7 +74,7 @@ def request(persona: Persona, user_id: int) -> StreamingSession:
     Raises IntegrityError when the person has an open session.
     """
     now = timezone.now()
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         session = StreamingSession.objects.create(
             user_id=user_id,
             account=persona.avatar.account,
@@ -83,8 +86,8 @@ def request(persona: Persona, user_id: int) -> StreamingSession:
             ends_at=now + persona.duration_limit,
             deadline_at=now + CREATION_LIMIT,
         )
-        events.record(session.pk, "requested", data={"persona": persona.slug, "version": persona.version})
-        transition(session, Status.CREATING)
+        asked = Entry("requested", {"persona": persona.slug, "version": persona.version})
+        transition(session, Status.CREATING, asked)
     return session
 
 
@@ -94,31 +97,37 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
     False: it was stopped while the provider was thinking. The provider's ID is stored either way, so that
     whoever stops it can.
     """
-    limit = answer.duration_limit
     known = {
         "provider_session_id": answer.provider_session_id,
-        "provider_duration_limit": limit,
+        "provider_duration_limit": answer.duration_limit,
         "is_paid": answer.is_paid,
     }
-    ends_at = min(session.ends_at, session.created_at + limit) if limit else session.ends_at
-    with transaction.atomic():
-        if answer.credential:
-            events.record(session.pk, "provider_authenticated")
-        events.record(session.pk, "provider_created", data={"is_paid": answer.is_paid})
-        if transition(session, Status.CONNECTING, ends_at=ends_at, deadline_at=next_look(session, ends_at), **known):
-            return True
+    steps = [Entry("provider_authenticated")] if answer.credential else []
+    steps.append(Entry("provider_created", {"is_paid": answer.is_paid}))
+    with transaction.atomic(savepoint=False):
+        _read_again(session, lock=True)
+        if session.status == Status.CREATING:
+            if limit := answer.duration_limit:
+                session.ends_at = min(session.ends_at, session.created_at + limit)
+            deadline_at = next_look(session, is_live=False)
+            return transition(
+                session, Status.CONNECTING, *steps, ends_at=session.ends_at, deadline_at=deadline_at, **known
+            )
         StreamingSession.objects.filter(pk=session.pk).update(**known)
-        session.refresh_from_db(fields=list(known))
-        events.record(session.pk, "provider_answered_late")
+        session.provider_session_id = answer.provider_session_id
+        events.append(session.pk, *steps, Entry("provider_answered_late"))
         return False
 
 
 def go_live(session: StreamingSession) -> bool:
-    """The first picture was seen."""
-    now = timezone.now()
-    session.active_at = now
-    deadline = next_look(session, session.ends_at, live=True)
-    return transition(session, Status.LIVE, live_at=now, active_at=now, deadline_at=deadline)
+    """The first picture was seen; return whether this caller is the one who brought the news."""
+    with transaction.atomic(savepoint=False):
+        _read_again(session, lock=True)
+        if session.status != Status.CONNECTING:
+            return False  # a rejoin, another tab, or too late
+        now = session.active_at = timezone.now()
+        deadline_at = next_look(session, is_live=True)
+        return transition(session, Status.LIVE, live_at=now, active_at=now, deadline_at=deadline_at)
 
 
 def begin_stop(session: StreamingSession, reason: EndReason, detail: str = "") -> bool:
@@ -137,15 +146,20 @@ def end(session: StreamingSession) -> bool:
     return transition(session, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
 
 
-def next_look(session: StreamingSession, ends_at: datetime, *, live: bool | None = None) -> datetime:
+def next_look(session: StreamingSession, *, is_live: bool) -> datetime:
     """Return the next moment somebody must look at a session that goes on: a warning, a limit, the tab's grace."""
     now = timezone.now()
-    is_live = session.status == Status.LIVE if live is None else live
     if is_live:
-        limits = (ends_at, session.active_at + session.idle_timeout)
+        limits = (session.ends_at, session.active_at + session.idle_timeout)
         moments = [limit - ahead for limit in limits for ahead in (*WARNINGS, timedelta(0))]
     else:
-        moments = [session.created_at + PICTURE_LIMIT, ends_at]
+        moments = [session.created_at + PICTURE_LIMIT, session.ends_at]
     if session.abandoned_at:
         moments.append(session.abandoned_at + TAB_GRACE)
     return min((moment for moment in moments if moment > now), default=now)
+
+
+def _read_again(session: StreamingSession, *, lock: bool = False) -> None:
+    """Bring `session` up to date; with `lock`, nobody else changes it before the transaction ends."""
+    rows = StreamingSession.objects.select_related("account")
+    session.refresh_from_db(from_queryset=rows.select_for_update(of=("self",)) if lock else rows)

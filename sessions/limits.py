@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
 from sessions import errors, events, lifecycle
+from sessions.events import Entry
 from sessions.models import RUNNING, EndReason, SessionTask, Status, StreamingSession, Utterance
 
 LONGEST_TEXT = 2000
@@ -75,7 +76,7 @@ def stay(session_id: UUID) -> StreamingSession:
     """Somebody is there: the idle limit starts anew. Raises NotLive."""
     with transaction.atomic():
         session = _touch(session_id)
-        events.record(session_id, "stayed")
+        events.append(session_id, Entry("stayed"))
         events.publish(session_id, events.Staying())
     return session
 
@@ -98,7 +99,7 @@ def _touch(session_id: UUID) -> StreamingSession:
     if session is None:
         raise errors.NotLive
     session.active_at = timezone.now()
-    session.deadline_at = lifecycle.next_look(session, session.ends_at)
+    session.deadline_at = lifecycle.next_look(session, is_live=True)
     session.save(update_fields=["active_at", "deadline_at"])
     return session
 
@@ -129,7 +130,7 @@ def _judge(session: StreamingSession, now: datetime) -> Due | None:
     if reason := due_reason(session, now):
         return Due(session, reason) if lifecycle.begin_stop(session, reason) else None
     _warn(session, now)
-    session.deadline_at = lifecycle.next_look(session, session.ends_at)
+    session.deadline_at = lifecycle.next_look(session, is_live=session.status == Status.LIVE)
     session.save(update_fields=["deadline_at"])
     return None
 

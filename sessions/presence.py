@@ -14,7 +14,8 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from sessions import events, lifecycle
-from sessions.models import RUNNING, ServerProcess, StreamingSession, Tab
+from sessions.events import Entry
+from sessions.models import RUNNING, ServerProcess, Status, StreamingSession, Tab
 
 LEASE = timedelta(seconds=20)
 RENEWAL = timedelta(seconds=5)
@@ -27,14 +28,16 @@ def renew(process_id: UUID) -> None:
 
 def enter(session: StreamingSession, process_id: UUID, channel: str) -> None:
     """A tab is on the session."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         session = StreamingSession.objects.select_for_update().get(pk=session.pk)
-        Tab.objects.update_or_create(channel=channel, defaults={"session": session, "process_id": process_id})
+        tab = Tab(session=session, process_id=process_id, channel=channel)
+        moved = ["session", "process"]
+        Tab.objects.bulk_create([tab], update_conflicts=True, unique_fields=["channel"], update_fields=moved)
         if session.abandoned_at and session.status in RUNNING:
             session.abandoned_at = None
-            session.deadline_at = lifecycle.next_look(session, session.ends_at)
+            session.deadline_at = lifecycle.next_look(session, is_live=session.status == Status.LIVE)
             session.save(update_fields=["abandoned_at", "deadline_at"])
-            events.record(session.pk, "tab_returned")
+            events.append(session.pk, Entry("tab_returned"))
 
 
 def leave(channel: str) -> None:
@@ -68,4 +71,4 @@ def _mark_abandoned(session_ids: set[UUID]) -> None:
         assert session.deadline_at is not None  # held by a constraint while the session is open
         session.deadline_at = min(session.deadline_at, now + lifecycle.TAB_GRACE)
         session.save(update_fields=["abandoned_at", "deadline_at"])
-        events.record(session.pk, "last_tab_left")
+        events.append(session.pk, Entry("last_tab_left"))

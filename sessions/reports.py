@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from heygen_portal.threads import in_thread
 from sessions import errors, events, limits, services
+from sessions.events import Entry
 from sessions.models import StreamingSession, Utterance
 
 LONGEST_DATA = 4096
@@ -49,7 +50,7 @@ async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime)
     known = {key: value for key, value in data.items() if isinstance(value, str | int | float | bool | None)}
     if len(json.dumps(known)) > LONGEST_DATA:
         raise errors.BadMessage
-    await in_thread(events.record)(session_id, kind, source=events.Source.BROWSER, data=known, at=at)
+    await in_thread(events.record)(session_id, Entry(kind, known, events.Source.BROWSER, at))
 
 
 async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
@@ -94,7 +95,7 @@ async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str,
                 at=at,
             )
             said = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted, "utterance": line.pk}
-            events.record(session_id, kind, source=events.Source.BROWSER, data=said, at=at)
+            events.record(session_id, Entry(kind, said, events.Source.BROWSER, at))
             events.publish(session_id, events.Said.of(line))
 
     try:

@@ -36,7 +36,8 @@ from heygen_portal.providers.base import (
 )
 from heygen_portal.threads import in_thread
 from sessions import errors, events, lifecycle, limits, presence
-from sessions.models import EndReason, SessionTask, Status, StreamingSession
+from sessions.events import Entry
+from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.stopping import evidence, finish_stop, stop
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ async def _await_start(
     except ProviderError as exc:
         await stop(session, _reason(exc), evidence(exc))
     else:
-        await in_thread(events.record)(session.pk, "provider_started")
+        await in_thread(events.record)(session.pk, Entry("provider_started"))
 
 
 async def _give_up(session: StreamingSession, provider: Provider, exc: ProviderError) -> None:
@@ -139,7 +140,7 @@ async def picture_seen(session_id: UUID) -> None:
 
     def go_live() -> StreamingSession | None:
         session = StreamingSession.objects.select_related("account").get(pk=session_id)
-        return session if session.status == Status.CONNECTING and lifecycle.go_live(session) else None
+        return session if lifecycle.go_live(session) else None
 
     session = await in_thread(go_live)()
     if session and (greeting := session.persona_settings["greeting"]):
@@ -216,7 +217,7 @@ def _note_outcome(task: SessionTask, ref: str) -> None:
     with transaction.atomic():
         task.save(update_fields=["status", "provider_task_id", "failure", "latency"])
         data = {"task": task.pk, "kind": task.kind, "status": task.status}
-        events.record(task.session_id, "task", data=data)
+        events.record(task.session_id, Entry("task", data))
         if task.sent_by_id is None:
             return  # the greeting: nobody waits for its outcome
         told = events.TaskSent(
@@ -239,7 +240,7 @@ async def interrupt(session_id: UUID) -> RoomCommand | None:
     session = await in_thread(limits.touch)(session_id)
     assert session.provider_session_id is not None
     delivery = await _asked(providers.for_account(session.account).interrupt(session.provider_session_id))
-    await in_thread(events.record)(session_id, "interrupted")
+    await in_thread(events.record)(session_id, Entry("interrupted"))
     return delivery if isinstance(delivery, RoomCommand) else None
 
 

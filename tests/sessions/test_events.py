@@ -11,6 +11,7 @@ from django.db import connection
 
 from sessions import errors, events, reports
 from sessions.consumers import SessionConsumer
+from sessions.events import Entry
 from sessions.models import SessionEvent
 from tests.factories import StreamingSessionFactory
 
@@ -21,7 +22,7 @@ PROTOCOL = Path(__file__).parents[2] / "docs" / "websocket-protocol.md"
 def test_each_event_is_chained_to_the_one_before_it() -> None:
     session = StreamingSessionFactory.create()
     for number in range(3):
-        events.record(session.pk, "thing", data={"n": number, "word": "¿qué?"})
+        events.record(session.pk, Entry("thing", {"n": number, "word": "¿qué?"}))
     first, second, third = session.events.order_by("number")
     assert [first.number, second.number, third.number] == [1, 2, 3]
     assert (first.previous_hash, second.previous_hash, third.previous_hash) == ("", first.hash, second.hash)
@@ -31,7 +32,7 @@ def test_each_event_is_chained_to_the_one_before_it() -> None:
 @pytest.mark.django_db
 def test_a_changed_row_no_longer_matches_its_hash() -> None:
     session = StreamingSessionFactory.create()
-    events.record(session.pk, "thing", data={"n": 1})
+    events.record(session.pk, Entry("thing", {"n": 1}))
     SessionEvent.objects.update(data={"n": 2})
     event = session.events.get()
     assert events.digest(event) != event.hash
@@ -45,7 +46,7 @@ def test_events_that_come_at_the_same_moment_stand_one_after_the_other() -> None
     def append() -> None:
         together.wait(timeout=10)
         for _ in range(5):
-            events.record(session.pk, "thing")
+            events.record(session.pk, Entry("thing"))
         connection.close()
 
     threads = [Thread(target=append) for _ in range(4)]

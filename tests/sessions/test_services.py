@@ -231,8 +231,7 @@ async def test_a_new_session_after_a_stop_is_another_one(provider: Mock) -> None
     """Demand 36."""
     first = await opened()
     await services.bring_up(first, Tab(provider).give_room)
-    await first.arefresh_from_db()
-    await stopping.stop(first, EndReason.USER_STOPPED)
+    await stopping.stop_by_id(first.pk, EndReason.USER_STOPPED)
     open_again = sync_to_async(limits.open_session)
     second = await open_again(first.user_id, (await sync_to_async(lambda: first.persona.slug)()))
     assert second.pk != first.pk

@@ -63,16 +63,15 @@ export class Conversation {
     void this.room?.join(url, token);
   }
 
-  // What the person does
-
   /** @param {number} pressedAt  on the page's own time line, for the first frame's delay */
   start(pressedAt) {
     this.startedAt = pressedAt;
     this.leavingId = this.state.session && !isOver(this.state) ? this.state.session.id : "";
+    // Before anything is drawn: the portal works meanwhile.
+    if (!this.leavingId) this.socket?.send({ type: "session.start" });
     this.transcript.clear();
     this.caption = this.quality = this.trouble = "";
     this.dispatch({ type: "start" });
-    if (!this.leavingId) this.socket?.send({ type: "session.start" });
   }
 
   stop() {
@@ -106,8 +105,6 @@ export class Conversation {
     this.flush();
   }
 
-  // What the portal says
-
   /** @param {any} message */
   onMessage(message) {
     handleMessage(this, message);
@@ -137,8 +134,6 @@ export class Conversation {
     this.onChange();
   }
 
-  // What the room says
-
   /** @param {{ type: string, [key: string]: any }} event */
   onRoomEvent(event) {
     handleRoomEvent(this, event);
@@ -167,8 +162,6 @@ export class Conversation {
   report(kind, data = {}) {
     this.socket?.send({ type: "event.report", kind, data, at: this.clock() });
   }
-
-  // Shared
 
   /** The portal's clock. */
   now() {
