@@ -1,5 +1,6 @@
 """The account's routes: avatars, voices, quota, knowledge bases."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -11,13 +12,17 @@ from heygen_portal.emulator.tables import Refusal
 
 routes = web.RouteTableDef()
 
+YEAR_S: Final = 365 * 86400
 LONGEST_NAME: Final = 200
 LONGEST_PROMPT: Final = 50_000
 
 
 @routes.get("/v1/streaming/avatar.list")
 async def streaming_avatars(request: web.Request) -> web.Response:
-    return ok([_streaming(request, avatar) for avatar in _avatars(request) if avatar.streams and not avatar.deprecated])
+    """As with the real service an avatar may be listed more than once; the newest row counts."""
+    listed = [avatar for avatar in _avatars(request) if avatar.streams and not avatar.deprecated]
+    earlier = replace(listed[0], name=f"{listed[0].name} (2025)", created_at=listed[0].created_at - YEAR_S)
+    return ok([_streaming(request, avatar) for avatar in (earlier, *listed)])
 
 
 @routes.get("/v2/avatars")

@@ -117,15 +117,14 @@ class Studio:
             return
         self._tell_state(session)
         stage = self.stages.pop(session.id)
-        if stage.joining and not stage.joining.done():
-            stage.joining.cancel()
         for over in stage.speaking.values():
             over.set()
         if session.order.own_room is None:  # theirs is not ours to delete
             await self.rooms.delete(session.id)
-        if stage.actor:
-            with suppress(Exception):  # it may be half joined, or its room gone: it is over either way
-                await stage.actor.leave()
+        if stage.joining is None or stage.joining.done():
+            await self._dismiss(stage)
+        else:
+            self.in_background(self._call_off(session, stage, stage.joining))
         self.store.move(session, State.CLOSED)
         for listener in stage.listeners:
             listener(_state_message(session))
@@ -133,6 +132,19 @@ class Studio:
     @property
     def has_media(self) -> bool:
         return self.rooms.is_real
+
+    async def _dismiss(self, stage: Stage) -> None:
+        if stage.actor:
+            with suppress(Exception):  # its room may be gone already: it is over either way
+                await stage.actor.leave()
+
+    async def _call_off(self, session: Session, stage: Stage, joining: asyncio.Task[None]) -> None:
+        """End a session whose avatar is on its way. It may arrive all the same, and open the deleted room again."""
+        joining.cancel()
+        await asyncio.wait({joining})
+        await self._dismiss(stage)
+        if session.order.own_room is None:
+            await self.rooms.delete(session.id)
 
     # What others need -----------------------------------------------------------------------------------------
 
@@ -241,8 +253,8 @@ class Studio:
         stage = self.stages.get(session.id)
         if stage is None:
             return
-        if event["type"].startswith("user_"):
-            session.touched_at = self.clock.now()  # speech keeps a session alive as texts do
+        if event["type"].startswith(("user_", "avatar_start_")):
+            session.touched_at = self.clock.now()  # speech and texts in the room count like tasks
         if event["type"] == "avatar_stop_talking" and (over := stage.speaking.pop(event["task_id"], None)):
             over.set()
         self.tell(session, event)
