@@ -13,6 +13,8 @@ from heygen_portal.emulator.breaking import CONTROL, Control, break_calls
 from heygen_portal.emulator.faults import KINDS, SESSION_KINDS, spoil
 from heygen_portal.emulator.keys import STUDIO
 from heygen_portal.emulator.store import Session
+from heygen_portal.emulator.video import FILMS
+from heygen_portal.emulator.webhooks import WEBHOOKS
 
 routes = web.RouteTableDef()
 
@@ -156,10 +158,12 @@ async def end_session(request: web.Request) -> web.Response:
 
 @routes.post("/_emulator/reset")
 async def reset(request: web.Request) -> web.Response:
-    """As freshly started: no sessions, faults, requests; the clock and the rules as they were."""
+    """As freshly started: no sessions, faults, requests, films, webhooks; clock, rules and catalogue as they were."""
     control, studio = request.app[CONTROL], request.app[STUDIO]
     control.faults.clear()
     control.requests.clear()
+    request.app[FILMS].clear()
+    request.app[WEBHOOKS].endpoints.clear()
     await studio.reset(control.started_with)
     return web.json_response({})
 

@@ -81,6 +81,10 @@ class Films:
             return film
         raise Refusal("invalid_value", "video not found")
 
+    def clear(self) -> None:
+        for film_id in list(self.known):
+            self.forget(film_id)
+
     def forget(self, film_id: str) -> None:
         if path := self.known.pop(film_id).path:
             path.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from tests import servers
-from tests.emulator.wire import Wire
+from tests.emulator.wire import AVATAR, Wire
 
 
 def test_without_being_asked_for_it_is_not_there() -> None:
@@ -34,6 +34,8 @@ def test_a_reset_leaves_nothing_of_before(wire: Wire) -> None:
     wire.fault("answer", times=None, on="nothing")
     wire.control("rules", {"concurrency": 1})
     wire.move_clock(50)
+    scene = {"character": {"avatar_id": AVATAR}, "voice": {"type": "silence", "duration": 1}}
+    wire.data("/v2/video/generate", {"video_inputs": [scene]})
     wire.control("reset")
     assert wire.call("streaming.stop", {"session_id": session_id}).status_code == 404
     seen = {
@@ -44,6 +46,7 @@ def test_a_reset_leaves_nothing_of_before(wire: Wire) -> None:
     assert len(seen["requests"]["requests"]) == 1
     assert seen["clock"]["moved_by"] == 0
     assert seen["rules"]["concurrency"] == 100
+    assert wire.get("/v1/video.list")["data"]["videos"] == []
 
 
 def test_a_session_can_be_ended_as_the_service_would(wire: Wire) -> None:

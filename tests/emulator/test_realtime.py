@@ -131,3 +131,11 @@ async def test_an_unknown_session_has_no_socket(wire: Wire) -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await http.ws_connect(f"{wire.url}/v2-alpha/interactive-avatar/session/nothing")
         assert refused.value.status == 404
+
+
+async def test_a_client_that_falls_silent_loses_its_socket_and_not_its_session(wire: Wire) -> None:
+    wire.control("rules", {"realtime_idle_s": 0.05})
+    async with realtime(wire, state="new") as (session_id, client):
+        await client.until("session.state_updated")
+        assert (await client.socket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+        assert wire.state(session_id) == "new"

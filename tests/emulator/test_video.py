@@ -133,3 +133,12 @@ def test_a_webhook_is_signed_so_that_its_sender_can_be_known(wire: Wire, receive
 def test_an_endpoint_that_does_not_answer_is_refused(wire: Wire) -> None:
     for url in ("http://127.0.0.1:9/hook", "ftp://127.0.0.1/", "nonsense"):
         assert wire.call("/v1/webhook/endpoint.add", {"url": url}).status_code == 400
+
+
+def test_an_endpoint_can_be_told_less_than_before(wire: Wire, receiver: Receiver) -> None:
+    endpoint = wire.data("/v1/webhook/endpoint.add", {"url": receiver.url})
+    change = {"endpoint_id": endpoint["endpoint_id"], "events": ["avatar_video.fail"]}
+    assert wire.call("/v1/webhook/endpoint.update", change, method="PATCH").status_code == 200
+    assert wire.get("/v1/webhook/endpoint.list")["data"][0]["events"] == ["avatar_video.fail"]
+    for wrong in ({"events": ["nonsense"]}, {"url": "ftp://x"}, {"endpoint_id": "nobody"}):
+        assert wire.call("/v1/webhook/endpoint.update", change | wrong, method="PATCH").status_code == 400
