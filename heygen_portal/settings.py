@@ -156,10 +156,12 @@ STATIC_ROOT = VAR / "static"  # filled by collectstatic in production; found in 
 STATIC_ROOT.mkdir(exist_ok=True)
 WHITENOISE_USE_FINDERS = True
 _LIVEKIT_SOURCES = [LIVEKIT_PUBLIC_URL, LIVEKIT_PUBLIC_URL.replace("ws", "http", 1)] if LIVEKIT_PUBLIC_URL else []
+# Where HeyGen keeps its rooms; a picture must not depend on a setting that nobody knows of.
+_HEYGEN_ROOMS = ["https://*.livekit.cloud", "wss://*.livekit.cloud"]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
-        "connect-src": ["'self'", *_LIVEKIT_SOURCES, *env.list("CSP_CONNECT_SRC", [])],
+        "connect-src": ["'self'", *_LIVEKIT_SOURCES, *_HEYGEN_ROOMS, *env.list("CSP_CONNECT_SRC", [])],
         "img-src": ["'self'", "data:"],
         "media-src": ["'self'", "blob:"],
         "object-src": ["'none'"],
