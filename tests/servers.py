@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,7 +19,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psycopg
+
 from local import ports, processes, servers
+from local import postgres as postgres_programs
 from local.paths import ROOT, VENV_PYTHON
 from local.processes import Child, StartFailed
 from local.servers import LiveKitKeys
@@ -88,6 +93,55 @@ def redis() -> Iterator[str]:
 
         with running(make):
             yield url
+
+
+@contextmanager
+def postgres(*settings: str) -> Iterator[str]:
+    """Run a PostgreSQL server whose data is thrown away; give its URL. `settings` are NAME=VALUE of its own."""
+    programs = postgres_programs.folder()
+    if programs is None:
+        raise servers.ProgramMissing("PostgreSQL is not on this machine. Run bin/setup --tests.")
+    before, url = postgres_programs.as_ordinary_user(), ""
+    with folder() as here:
+        data = here / "data"
+        data.mkdir()
+        if before:
+            shutil.chown(here, "nobody", "nogroup")
+            shutil.chown(data, "nobody", "nogroup")
+        make_cluster = [
+            *before,
+            str(programs / "initdb"),
+            "--no-sync",
+            "--auth=trust",
+            "--username=portal",
+            "-E",
+            "UTF8",
+        ]
+        _run([*make_cluster, "--locale=C", "-D", str(data)], cwd=here)
+        # Nothing here outlives the run, so nothing has to reach the disk.
+        options = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "unix_socket_directories=", *settings)
+
+        def make() -> tuple[Child, Callable[[], bool]]:
+            nonlocal url
+            port = ports.free_port()
+            url = f"postgres://portal@{ports.LOOPBACK}:{port}/postgres"
+            command = [*before, str(programs / "postgres"), "-D", str(data), "-h", ports.LOOPBACK, "-p", str(port)]
+            command += [word for option in options for word in ("-c", option)]
+            return Child("postgres", command, here / "log", cwd=here), lambda: _answers_sql(url)
+
+        with running(make) as child:
+            try:
+                yield url
+            finally:
+                os.kill(child.pid, signal.SIGINT)  # at SIGTERM it would wait for whoever is still connected
+
+
+def _answers_sql(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 @contextmanager
@@ -200,9 +254,11 @@ def portal(
 
 
 def _manage(environment: Mapping[str, str], *args: str) -> str:
-    command = [str(VENV_PYTHON), "manage.py", *args]
-    env = {**os.environ, **environment}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    return _run([str(VENV_PYTHON), "manage.py", *args], cwd=ROOT, env={**os.environ, **environment})
+
+
+def _run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise StartFailed(f"manage.py {' '.join(args)} failed:\n{done.stdout}{done.stderr}")
+        raise StartFailed(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
