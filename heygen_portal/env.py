@@ -4,7 +4,6 @@ A variable may come from the environment, from `.env` beside `manage.py`, or, fo
 that `NAME_FILE` points at (as Docker and systemd hand secrets over).
 """
 
-import os
 from pathlib import Path
 
 from environs import Env
@@ -17,7 +16,7 @@ env.read_env(str(BASE_DIR / ".env"), recurse=False)
 
 def secret(name: str, default: str = "") -> str:
     """Return a secret: `NAME`, else the stripped content of the file named by `NAME_FILE`, else the default."""
-    path = os.environ.get(f"{name}_FILE")
-    if name not in os.environ and path:
+    path = env.str(f"{name}_FILE", "")
+    if path and not env.str(name, ""):
         return Path(path).read_text(encoding="utf-8").strip()
     return env.str(name, default)

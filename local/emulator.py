@@ -1,36 +1,46 @@
 """Runs the emulator by itself, with a LiveKit server unless LIVEKIT_URL names one."""
 
 import argparse
-import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from local import setup
 from local.keys import kept
 from local.paths import VAR
-from local.plan import Plan, Unclear, with_livekit
+from local.plan import Plan, Unclear, environment, with_livekit
 from local.ports import PortTaken
 from local.processes import answers_http, end_as_on_ctrl_c
 from local.servers import ProgramMissing, command
 from local.supervisor import ChildEnded, Supervisor
 
 
-def main() -> None:
-    setup.ensure()
+def main() -> NoReturn:
+    _parser().parse_known_args()
+    setup.go_on_inside("local.emulator", sys.argv[1:])
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/emulator",
         description=f"{__doc__} All other options go to the emulator: see `python -m heygen_portal.emulator --help`.",
     )
     parser.add_argument("--port", help="the emulator's port; EMULATOR_PORT does the same")
     parser.add_argument("--no-media", action="store_true", help="no LiveKit, no picture, no sound: for load tests")
-    options, others = parser.parse_known_args()
+    return parser
+
+
+def run() -> None:
+    options, others = _parser().parse_known_args()
     if options.no_media:
         others.append("--no-media")
+    environ = environment()
     if options.port:
-        os.environ["EMULATOR_PORT"] = options.port
+        environ["EMULATOR_PORT"] = options.port
     end_as_on_ctrl_c()
     try:
-        _run(others, has_media=not options.no_media)
+        _run(environ, others, has_media=not options.no_media)
     except (PortTaken, Unclear, ProgramMissing) as exc:
         sys.exit(f"The emulator cannot start: {exc}")
     except ChildEnded as exc:
@@ -39,9 +49,9 @@ def main() -> None:
         print("\nThe emulator is stopped.")
 
 
-def _run(others: list[str], *, has_media: bool) -> None:
-    var = Path(os.environ.get("VAR_DIR") or VAR)
-    plan = Plan(var, {**os.environ, "VAR_DIR": str(var)})
+def _run(environ: Mapping[str, str], others: list[str], *, has_media: bool) -> None:
+    var = Path(environ.get("VAR_DIR") or VAR)
+    plan = Plan(var, {**environ, "VAR_DIR": str(var)})
     if has_media:
         with_livekit(plan)
     plan.need("emulator", "EMULATOR_PORT", 8010)
@@ -63,3 +73,7 @@ def _run(others: list[str], *, has_media: bool) -> None:
         supervisor.watch()
     finally:
         supervisor.stop()
+
+
+if __name__ == "__main__":
+    run()

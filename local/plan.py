@@ -1,15 +1,25 @@
 """Which servers a start needs, on which ports, and what they must know of each other."""
 
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from local import keys, ports, servers
+from local.paths import ROOT
 
 
 class Unclear(Exception):
     """The settings from outside contradict each other or lack something; the message says what to do."""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment with what `.env` adds to it. Runs in the virtual environment."""
+    from dotenv import dotenv_values  # noqa: PLC0415 # a package: the rest of this file works without any
+
+    written = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
+    return {**written, **os.environ}
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import argparse
 import fcntl
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,12 +22,8 @@ BEFORE_MIGRATING = ("redis", "livekit", "emulator")
 
 
 def main() -> NoReturn:
-    """Set up what is missing, then go on in the virtual environment. The process ID stays the same."""
-    options = _parser().parse_args()
-    setup.ensure()
-    flags = ["--reset-passwords"] if options.reset_passwords else []
-    os.chdir(ROOT)
-    os.execv(VENV_PYTHON, [str(VENV_PYTHON), "-m", "local.serve", *flags])
+    _parser().parse_args()
+    setup.go_on_inside("local.serve", sys.argv[1:])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(*, reset_passwords: bool) -> None:
     """Start everything, say where it is, and end everything at the first signal or death."""
-    environ = dict(os.environ)
+    environ = planning.environment()
     var = Path(environ.get("VAR_DIR") or VAR)
     end_as_on_ctrl_c()
     try:
@@ -126,7 +121,4 @@ def alone(var: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    from environs import Env  # a package, and this part runs where packages are
-
-    Env().read_env(str(ROOT / ".env"), recurse=False)
     run(reset_passwords=_parser().parse_args().reset_passwords)

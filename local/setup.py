@@ -2,15 +2,17 @@
 
 import argparse
 import fcntl
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from local import chromium, livekit, lock, node, python, servers, translations
 from local.console import Progress, StepFailed
-from local.paths import VAR, cache_folder
+from local.paths import ROOT, VAR, VENV_PYTHON, cache_folder
 from local.processes import end_as_on_ctrl_c
 
 
@@ -43,6 +45,13 @@ def steps(*, tests: bool) -> list[Step]:
         Step("Translations", translations.is_done, translations.install),
     ]
     return [*wanted, Step("Chromium", chromium.is_done, chromium.install)] if tests else wanted
+
+
+def go_on_inside(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Set up what is missing, then go on in the virtual environment. The process ID stays the same."""
+    ensure()
+    os.chdir(ROOT)
+    os.execv(VENV_PYTHON, [str(VENV_PYTHON), "-m", module, *arguments])
 
 
 def _install_valkey(progress: Progress) -> None:

@@ -53,3 +53,12 @@ def test_a_secret_from_outside_is_not_replaced(tmp_path: Path) -> None:
 def test_a_folder_s_name_may_hold_a_space(tmp_path: Path) -> None:
     call = servers.command("beat", {"VAR_DIR": str(tmp_path / "my data")})
     assert call[call.index("--schedule") + 1] == str(tmp_path / "my data" / "beat-schedule")
+
+
+def test_the_env_file_counts_and_the_environment_counts_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "ROOT", tmp_path)
+    (tmp_path / ".env").write_text("PORT=9001\nREDIS_PORT=9002\n")
+    monkeypatch.delenv("REDIS_PORT", raising=False)
+    monkeypatch.setenv("PORT", "9003")
+    found = plan.environment()
+    assert (found["PORT"], found["REDIS_PORT"]) == ("9003", "9002")

@@ -1,4 +1,4 @@
-"""`bin/serve`, started as a person starts it."""
+"""`bin/serve` and `bin/emulator`, started as a person starts them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BIN = ROOT / "bin"
 
 
 @contextmanager
-def serving(var: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(var: Path, program: str = "serve", *args: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run it until its welcome is complete; give the process and all it has said."""
     env = {**os.environ, "VAR_DIR": str(var)}
     with subprocess.Popen(
-        [BIN / "serve"], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [BIN / program, *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None
         said = ""
@@ -58,6 +58,17 @@ def test_it_says_how_to_sign_in_runs_once_and_ends_every_child_at_ctrl_c(tmp_pat
     assert process.returncode == 0, rest
     assert "The portal is stopped." in rest
     assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
+
+
+def test_the_emulator_runs_alone_and_says_its_address_and_key(tmp_path: Path) -> None:
+    with serving(tmp_path, "emulator", "--no-media") as (process, said):
+        address = re.search(r"The emulator is ready: (\S+)\nAPI key: \S{20,}", said)
+        assert address, said
+        assert answers_http(f"{address[1]}/_health")
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate()
+    assert process.returncode == 0, rest
+    assert not answers_http(f"{address[1]}/_health")
 
 
 def test_a_python_that_is_too_old_is_told_so() -> None:

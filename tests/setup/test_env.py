@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from environs import Env
+
+from heygen_portal import env
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a `.env` that is read when a test has written it, and whose secret is nowhere else."""
+    for name in ("DJANGO_SECRET_KEY", "DJANGO_SECRET_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(env, "env", Env())
+    return tmp_path / ".env"
+
+
+def secret_with(written: Path, content: str) -> str:
+    written.write_text(content)
+    env.env.read_env(str(written), recurse=False)
+    return env.secret("DJANGO_SECRET_KEY", "default")
+
+
+def test_a_secret_comes_from_the_file_that_is_named_in_the_env_file(written: Path) -> None:
+    (written.parent / "key").write_text("from a file\n")
+    assert secret_with(written, f"DJANGO_SECRET_KEY_FILE={written.parent}/key") == "from a file"
+
+
+def test_a_secret_named_twice_is_the_one_that_is_given_itself(written: Path) -> None:
+    content = f"DJANGO_SECRET_KEY=given\nDJANGO_SECRET_KEY_FILE={written.parent}/none"
+    assert secret_with(written, content) == "given"
+
+
+def test_a_secret_named_nowhere_is_its_default(written: Path) -> None:
+    assert secret_with(written, "") == "default"
