@@ -22,6 +22,7 @@ from heygen_portal.providers.base import (
     Delivered,
     LimitReached,
     NotReady,
+    NotSent,
     Provider,
     ProviderError,
     ProviderRejected,
@@ -108,8 +109,8 @@ async def _give_up(session: StreamingSession, provider: Provider, exc: ProviderE
     """The provider did not open the session, or we do not know whether it did."""
     logger.warning("session %s: new failed: %s", session.pk, evidence(exc))
     await in_thread(lifecycle.begin_stop)(session, _reason(exc), evidence(exc))
-    if isinstance(exc, ProviderRejected):
-        await in_thread(lifecycle.end)(session)  # it said no: there is nothing to close
+    if isinstance(exc, ProviderRejected | NotSent):
+        await in_thread(lifecycle.end)(session)  # it said no, or was never asked: there is nothing to close
     else:
         await finish_stop(session, provider)
 

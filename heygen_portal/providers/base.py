@@ -4,6 +4,7 @@ Nothing here knows Django or the database. Errors, each because somebody catches
 
 * ProviderError
   - ProviderUnreachable   no usable answer; the call may or may not have taken effect
+    + NotSent             the call never reached it: nothing can have taken effect
   - ProviderRejected      an answer that says no, with the provider's own code
     + CredentialRefused   the key is wrong, blocked, or not allowed to do this
     + LimitReached        no free place, or too many calls: later may work
@@ -25,6 +26,10 @@ class ProviderError(Exception):
 
 class ProviderUnreachable(ProviderError):
     """No usable answer came: the call may or may not have taken effect."""
+
+
+class NotSent(ProviderUnreachable):
+    """No connection came about: nothing can have taken effect."""
 
 
 class ProviderRejected(ProviderError):

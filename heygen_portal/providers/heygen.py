@@ -20,6 +20,7 @@ from heygen_portal.providers.base import (
     Delivered,
     Delivery,
     KnowledgeBaseOffer,
+    NotSent,
     OpenSession,
     Provider,
     ProviderError,
@@ -253,7 +254,9 @@ class HeyGen(Provider):
                     body = await previews.read_at_most(response, LARGEST_ANSWER)
                 finally:
                     await response.aclose()
-        except (httpx.HTTPError, TimeoutError, UnicodeError) as exc:  # the last: a host that is no name at all
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, UnicodeError) as exc:
+            raise NotSent(f"{name}: {type(exc).__name__}") from exc  # the last: a host that is no name at all
+        except (httpx.HTTPError, TimeoutError) as exc:
             raise ProviderUnreachable(f"{name}: {type(exc).__name__}") from exc
         secrets = (self._api_key, request.headers.get("Authorization", "").removeprefix("Bearer "))
         return answers.read(name, response.status_code, body, may_quote=may_quote, secrets=secrets)

@@ -2,84 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest.mock import Mock, call
 from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
-from channels.testing import WebsocketCommunicator
-from django.contrib.auth.models import AnonymousUser, Group
-from django.test import Client
+from django.contrib.auth.models import AnonymousUser
 
-from avatars.models import Persona
-from heygen_portal import roles
-from heygen_portal.asgi import application
 from heygen_portal.providers.base import LimitReached, ProviderUnreachable
 from sessions import consumers
 from sessions.models import EndReason, Status, StreamingSession
-from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.factories import StreamingSessionFactory, UserFactory
+from tests.sessions.tabs import Tab, a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
-
-ORIGIN = (b"origin", b"http://localhost")
-
-
-@sync_to_async
-def a_person() -> Any:
-    """Return an end user."""
-    roles.sync()
-    user = UserFactory.create()
-    user.groups.add(Group.objects.get(name=roles.END_USER.group))
-    return user
-
-
-@sync_to_async
-def a_persona(**fields: Any) -> Persona:
-    persona: Persona = PersonaFactory.create(published=True, **fields)
-    return persona
-
-
-class Tab(WebsocketCommunicator):
-    """A browser tab on a persona's page."""
-
-    def __init__(self, user: Any, slug: str, *, lang: str = "en", origin: tuple[bytes, bytes] = ORIGIN) -> None:
-        headers = [origin, (b"host", b"localhost")]
-        if user.is_authenticated:
-            client = Client()
-            client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-            headers.append((b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()))
-        super().__init__(application, f"/ws/personas/{slug}/?lang={lang}", headers=headers)
-
-    async def hear(self, message_type: str, /, **wanted: Any) -> dict[str, Any]:
-        """Return the next message of this type with these values."""
-        while True:
-            message: dict[str, Any] = await self.receive_json_from(timeout=10)
-            if message["type"] == message_type and all(message.get(key) == value for key, value in wanted.items()):
-                return message
-
-    async def say(self, message_type: str, /, **content: Any) -> None:
-        await self.send_json_to({"type": message_type, **content})
-
-    async def go_live(self) -> str:
-        """Start a conversation; return its ID."""
-        await self.say("session.start")
-        await self.hear("session.room")
-        await self.say("event.report", kind="first_frame", data={"width": 1280, "height": 720, "ms": 300})
-        message = await self.hear("session.status", status="live")
-        session_id: str = message["session_id"]
-        return session_id
-
-
-@asynccontextmanager
-async def browser(user: Any, slug: str, **options: Any) -> AsyncIterator[Tab]:
-    tab = await sync_to_async(Tab)(user, slug, **options)
-    connected, _ = await tab.connect(timeout=10)
-    assert connected
-    yield tab
-    await tab.disconnect(timeout=10)
 
 
 async def row(session_id: str) -> StreamingSession:
