@@ -35,6 +35,7 @@ from heygen_portal.providers.base import (
     VoiceOffer,
 )
 from heygen_portal.providers.languages import language_code
+from heygen_portal.providers.pieces import pieces
 
 CONNECT_S = 5
 ANSWER_S = 10
@@ -117,12 +118,10 @@ class HeyGen(Provider):
     async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
         if not isinstance(kind, TaskKind):
             raise ProviderRejected("streaming.task: there is no task of this type")
-        payload = _of(provider_session_id) | {"text": text, "task_type": str(kind), "task_mode": "async"}
-        data = answers.mapping(await self._post("streaming.task", payload, may_quote=False))
-        return Delivered(
-            provider_task_id=str(data.get("task_id") or "")[:LONGEST_ID],
-            duration=answers.duration(data.get("duration_ms"), timedelta(milliseconds=1)),
-        )
+        # The service refuses more at once; what follows is queued behind it and spoken in order.
+        parts = pieces(text, self.capabilities.longest_text)
+        sent = [await self._task(provider_session_id, part, kind) for part in parts]
+        return sent[0]
 
     async def interrupt(self, provider_session_id: str) -> Delivery:
         await self._post("streaming.interrupt", _of(provider_session_id))
@@ -193,6 +192,14 @@ class HeyGen(Provider):
 
     async def aclose(self) -> None:
         await self._http.aclose()
+
+    async def _task(self, provider_session_id: str, text: str, kind: TaskKind) -> Delivered:
+        payload = _of(provider_session_id) | {"text": text, "task_type": str(kind), "task_mode": "async"}
+        data = answers.mapping(await self._post("streaming.task", payload, may_quote=False))
+        return Delivered(
+            provider_task_id=str(data.get("task_id") or "")[:LONGEST_ID],
+            duration=answers.duration(data.get("duration_ms"), timedelta(milliseconds=1)),
+        )
 
     async def _create_token(self) -> str:
         data = answers.mapping(await self._post("streaming.create_token", None))
