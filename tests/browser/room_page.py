@@ -1,0 +1,154 @@
+"""The room's page as a person uses it, and what can be measured on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Browser, Locator, Page, WebSocket
+
+from tests import servers
+from tests.browsing import sign_in
+
+PATIENCE_S = 40
+"""For machines that are busy with much else."""
+
+# The loudest sample of the last moment of the avatar's track, as the page plays it.
+LISTEN = """() => {
+  const { srcObject } = document.querySelector("#audio");
+  if (!srcObject) return 0;
+  if (window.heard?.stream !== srcObject) {
+    const context = new AudioContext(), analyser = context.createAnalyser();
+    context.createMediaStreamSource(srcObject).connect(analyser);
+    window.heard = { stream: srcObject, context, analyser, samples: new Float32Array(analyser.fftSize) };
+  }
+  window.heard.analyser.getFloatTimeDomainData(window.heard.samples);
+  return Math.max(...window.heard.samples.map(Math.abs));
+}"""
+FRAMES = "() => document.querySelector('#video').getVideoPlaybackQuality().totalVideoFrames"
+
+
+@dataclass
+class RoomPage:
+    page: Page
+    portal: servers.Portal
+    emulator: servers.Emulator
+    complaints: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    """Every frame of the page's socket, both ways."""
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls,
+        browser: Browser,
+        portal: servers.Portal,
+        emulator: servers.Emulator,
+        slug: str = "lucia",
+        **context: Any,
+    ) -> AsyncIterator[RoomPage]:
+        """Sign in and open a persona's room; stop what runs at the end."""
+        made = await browser.new_context(**({"locale": "es", "viewport": {"width": 1280, "height": 800}} | context))
+        made.set_default_timeout(PATIENCE_S * 1000)
+        room = cls(await made.new_page(), portal, emulator)
+        room.listen()
+        await sign_in(room.page, portal, path=f"/personas/{slug}/")
+        try:
+            yield room
+        finally:
+            await made.close()
+            await room.all_over()
+
+    def listen(self) -> None:
+        def watch(socket: WebSocket) -> None:
+            if "/ws/personas/" in socket.url:
+                socket.on("framesent", lambda text: self.told.append(str(text)))
+                socket.on("framereceived", lambda text: self.told.append(str(text)))
+
+        self.page.on("websocket", watch)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on(
+            "console", lambda message: self.complaints.append(message.text) if message.type == "error" else None
+        )
+
+    async def state(self, *wanted: str) -> None:
+        """Wait until the room is in one of these states."""
+        await self.page.wait_for_selector(", ".join(f"body[data-state={state}]" for state in wanted))
+
+    async def start(self) -> None:
+        await self.page.click("#start")
+        await self.state("live")
+
+    async def write(self, text: str, kind: str = "talk") -> None:
+        await self.page.locator(f"input[name=kind][value={kind}]").check(force=True)
+        await self.page.fill("#text", text)
+        await self.page.press("#text", "Enter")
+
+    def lines(self, who: str) -> Locator:
+        """The words of `user` or `avatar` in the transcript."""
+        return self.page.locator(".line--you .line__text" if who == "user" else ".line:not(.line--you) .line__text")
+
+    async def hears(self, louder_than: float = 0.02) -> None:
+        await self.sees(f"({LISTEN})() > {louder_than}")
+
+    async def hears_nothing(self) -> None:
+        """Half a second in which no sample is loud."""
+        quiet = f"""(() => {{
+          const now = performance.now();
+          if (({LISTEN})() > 0.005 || window.quietSince === undefined) window.quietSince = now;
+          return now - window.quietSince > 500;
+        }})()"""
+        await self.sees(quiet)
+
+    async def sees(self, expression: str) -> None:
+        """Wait until an expression is true on the page; asked from outside, as its policy forbids eval()."""
+
+        async def is_so() -> bool:
+            return bool(await self.page.evaluate(expression))
+
+        await until(is_so)
+
+    async def frames(self) -> int:
+        return int(await self.page.evaluate(FRAMES))
+
+    async def all_over(self) -> None:
+        """Wait until the provider has nothing open."""
+        await until(self._nothing_open)
+
+    async def _nothing_open(self) -> bool:
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"{self.emulator.url}/_emulator/sessions") as answer,
+        ):
+            return not (await answer.json())["sessions"]
+
+    def last_session(self) -> dict[str, Any]:
+        """Return how the newest session is kept: its status, its reason, its texts as stored."""
+        said = self.portal.manage("shell", "-v0", "-c", RECORD)
+        record: dict[str, Any] = json.loads(said)
+        return record
+
+
+RECORD = """
+import json
+from sessions.models import StreamingSession
+session = StreamingSession.objects.order_by("-created_at").first()
+print(json.dumps({
+    "status": session.status,
+    "reason": session.end_reason,
+    "tasks": [task.text for task in session.tasks.all() if task.sent_by_id],
+    "events": [event.kind for event in session.events.all()],
+}))
+"""
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again, in bounded time."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await is_so():  # noqa: ASYNC110 - what is waited for is in other processes
+            await asyncio.sleep(0.1)

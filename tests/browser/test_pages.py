@@ -1,0 +1,79 @@
+"""The pages around the room, in both languages and both themes, wide and narrow."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests import servers
+from tests.browser.room_page import RoomPage
+from tests.browsing import sign_in
+
+pytestmark = pytest.mark.browser
+
+Stage = tuple[servers.Portal, servers.Emulator]
+NARROW = {"width": 360, "height": 740}
+SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+SHOW = """async (state) => {
+  const { showOnly } = await import("/static/sessions/dom.js");
+  showOnly("data-when", state);
+  document.body.dataset.state = state;
+}"""
+
+
+@pytest.mark.parametrize("language", ["es", "en"])
+async def test_nothing_scrolls_sideways_on_a_narrow_phone(chromium: Browser, stage: Stage, language: str) -> None:
+    portal, _ = stage
+    context = await chromium.new_context(locale=language, viewport=NARROW, color_scheme="dark")
+    page = await context.new_page()
+    for path in ("/accounts/login/", "/nowhere/"):
+        await page.goto(f"{portal.url}{path}")
+        assert not await page.evaluate(SIDEWAYS), path
+    await sign_in(page, portal)
+    assert not await page.evaluate(SIDEWAYS)
+    await page.goto(f"{portal.url}/personas/lucia/")
+    for state in ("ready", "connecting", "live", "tap", "ending", "ended", "failed"):
+        await page.evaluate(SHOW, state)
+        assert not await page.evaluate(SIDEWAYS), state
+
+
+async def test_the_language_is_switched_on_the_page_one_is_on(chromium: Browser, stage: Stage) -> None:
+    async with RoomPage.opened(chromium, *stage, locale="en") as room:
+        await room.page.click("form.wide button[value=es]")
+        await expect(room.page.locator("#start")).to_contain_text("Empezar")
+        assert room.page.url.endswith("/personas/lucia/")
+        assert await room.page.get_attribute("html", "lang") == "es"
+
+
+async def test_a_chosen_theme_stays(chromium: Browser, stage: Stage) -> None:
+    async with RoomPage.opened(chromium, *stage, color_scheme="light") as room:
+        switch = room.page.locator(".roombar > [data-theme-switch]")
+        await expect(switch).to_have_attribute("aria-label", "Tema: automático")
+        await switch.click()
+        await switch.click()
+        await expect(switch).to_have_attribute("aria-label", "Tema: oscuro")
+        await room.page.reload()
+        assert await room.page.get_attribute("html", "data-theme") == "dark"
+
+
+async def test_signing_out_leads_to_sign_in_and_back(chromium: Browser, stage: Stage) -> None:
+    async with RoomPage.opened(chromium, *stage) as room:
+        await room.page.click("[popovertarget=menu]")
+        await room.page.click("#menu form[action*=logout] button")
+        await room.page.wait_for_url("**/accounts/login/")
+        await room.page.goto(f"{room.portal.url}/personas/lucia/")
+        assert "next=/personas/lucia/" in room.page.url
+        await expect(room.page.locator("[popovertarget=menu]")).to_be_hidden()
+
+
+async def test_a_filter_works_with_a_press_and_with_no_script(chromium: Browser, stage: Stage) -> None:
+    portal, _ = stage
+    for has_script in (True, False):
+        context = await chromium.new_context(locale="es", java_script_enabled=has_script)
+        page = await context.new_page()
+        await sign_in(page, portal)
+        await page.locator("input[name=lang][value=es]").check(force=True)
+        if not has_script:
+            await page.click("#filter button")
+        await expect(page.locator(".person h2")).to_have_text(["Lucía"])
+        await context.close()

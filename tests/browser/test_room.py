@@ -1,0 +1,189 @@
+"""A conversation in a real browser: seen, heard, written, interrupted, ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests import servers
+from tests.browser.room_page import FRAMES, PATIENCE_S, RoomPage
+from tests.browsing import browser
+
+pytestmark = [pytest.mark.browser, pytest.mark.media]
+expect.set_options(timeout=PATIENCE_S * 1000)
+
+Stage = tuple[servers.Portal, servers.Emulator]
+LONG = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete."
+
+
+async def test_one_press_brings_a_picture_that_moves_and_a_voice_that_sounds(room: RoomPage) -> None:
+    """Demands 1 and 34."""
+    await room.start()
+    await room.hears()
+    first = await room.frames()
+    await room.sees(f"({FRAMES})() > {first + 25}")
+    size = await room.page.evaluate("[video.videoWidth, video.videoHeight]")
+    assert size == [1280, 720]
+    await expect(room.page.locator(".chip")).to_contain_text("Habla Lucía")
+    await expect(room.lines("avatar").first).to_contain_text("¿En qué puedo ayudarte?")
+    assert room.complaints == []
+
+
+async def test_a_text_arrives_intact_and_is_read_aloud_word_for_word(room: RoomPage) -> None:
+    """Demands 3 and 35."""
+    text = "Hola ¿cómo estás?"
+    await room.start()
+    await room.write(text, "repeat")
+    await expect(room.lines("avatar").last).to_have_text(text)
+    assert await room.lines("user").all_text_contents() == [text]
+    record = room.last_session()
+    assert [task.encode() for task in record["tasks"]] == [text.encode()]
+    assert {"room_connected", "first_frame", "avatar_start_talking"} <= set(record["events"])
+
+
+async def test_a_question_is_answered_from_what_the_persona_knows(room: RoomPage) -> None:
+    await room.start()
+    await room.write("¿Cuál es el horario?")
+    await expect(room.lines("avatar")).to_have_count(2)
+    assert await room.lines("avatar").last.text_content() != "¿Cuál es el horario?"
+
+
+async def test_lines_written_while_connecting_are_sent_once_and_in_order(room: RoomPage) -> None:
+    lines = ["Uno.", "Dos.", "Tres."]
+    await room.page.click("#start")
+    for line in lines:
+        await room.write(line, "repeat")
+    await room.state("live")
+    await expect(room.page.locator(".line--wait")).to_have_count(0)
+    await expect(room.lines("avatar").last).to_have_text("Tres.")
+    assert await room.lines("user").all_text_contents() == lines
+    assert room.last_session()["tasks"] == lines
+
+
+async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPage) -> None:
+    await room.start()
+    await room.write(LONG, "repeat")
+    await expect(room.lines("avatar").last).to_contain_text("cuatro")
+    await room.page.click("#interrupt")
+    await room.hears_nothing()
+    await expect(room.page.locator(".line__cut:visible")).to_have_count(1)
+    assert "diecisiete" not in (await room.lines("avatar").last.text_content() or "")
+
+
+async def test_ending_says_so_and_frees_the_provider(room: RoomPage) -> None:
+    """Demands 8 and 36: another start is another session."""
+    await room.start()
+    await room.page.click("#end")
+    await room.state("ended")
+    await expect(room.page.locator("#over")).to_have_text("Has terminado la conversación")
+    await expect(room.page.locator("#over")).to_be_focused()
+    await expect(room.page.locator("#closed")).to_be_visible()
+    await room.all_over()
+    assert await room.page.evaluate("Object.keys(sessionStorage)") == []
+    await room.page.click("#again")
+    await room.state("live")
+
+
+async def test_cancelling_while_connecting_leaves_nothing_open(room: RoomPage) -> None:
+    await room.page.click("#start")
+    await room.page.click("#cancel")
+    await room.state("ready")
+    await room.all_over()
+    assert room.last_session()["reason"] == "user_stopped"
+
+
+async def test_a_closed_tab_ends_the_session(room: RoomPage) -> None:
+    await room.start()
+    await room.page.close()
+    await room.all_over()
+    record = room.last_session()
+    assert (record["status"], record["reason"]) == ("ended", "tab_closed")
+
+
+async def test_a_reload_comes_back_to_the_same_conversation(room: RoomPage) -> None:
+    await room.start()
+    await room.write("Hola ¿cómo estás?", "repeat")
+    await expect(room.lines("avatar").last).to_have_text("Hola ¿cómo estás?")
+    before = room.last_session()
+    await room.page.reload()
+    await room.state("live")
+    await expect(room.lines("user")).to_have_text(["Hola ¿cómo estás?"])
+    after = room.last_session()
+    assert after["tasks"] == before["tasks"]
+    assert after["status"] == "live"
+
+
+async def test_time_that_is_up_is_announced_and_ends_the_session(chromium: Browser, stage: Stage) -> None:
+    async with RoomPage.opened(chromium, *stage, slug="brief", locale="en") as room:
+        await room.start()
+        await room.state("ending")
+        await expect(room.page.locator("#warning")).to_contain_text("Less than a minute left")
+        await expect(room.page.locator("#stay")).to_be_hidden()
+        await room.state("ended")
+        await expect(room.page.locator("#over")).to_have_text("Time is up")
+        await room.all_over()
+
+
+async def test_somebody_who_is_still_there_goes_on(chromium: Browser, stage: Stage) -> None:
+    async with RoomPage.opened(chromium, *stage, slug="quiet", locale="en") as room:
+        await room.start()
+        await room.state("ending")
+        await expect(room.page.locator("#warning")).to_contain_text("Still there?")
+        await room.page.click("#stay")
+        await room.state("live")
+
+
+async def test_a_browser_that_blocks_sound_asks_for_a_tap(stage: Stage) -> None:
+    async with (
+        browser("--autoplay-policy=user-gesture-required") as chromium,
+        RoomPage.opened(chromium, *stage) as room,
+    ):
+        await room.page.click("#start")
+        await room.state("tap")
+        await room.page.click("#tap")
+        await room.state("live")
+        assert await room.page.evaluate("!document.querySelector('#audio').paused")
+        await room.hears()
+
+
+async def test_a_provider_that_refuses_is_told_in_words(room: RoomPage) -> None:
+    fault = {"kind": "answer", "on": "streaming.new", "with": {"status": 400}}
+    await room.page.request.post(f"{room.emulator.url}/_emulator/faults", data=fault)
+    await room.page.click("#start")
+    await room.state("failed")
+    await expect(room.page.locator("#cause")).to_have_text("El servicio de avatares no la aceptó")
+    await room.page.click("#retry")
+    await room.state("live")
+
+
+async def test_no_key_reaches_the_browser(room: RoomPage) -> None:
+    """Demand 22."""
+    await room.start()
+    await room.write("Hola")
+    await expect(room.page.locator(".line--you")).to_have_count(1)
+    everything = await room.page.content() + "".join(room.told)
+    assert "session.room" in everything
+    assert room.emulator.api_key not in everything
+
+
+async def test_the_transcript_can_be_taken_along(room: RoomPage, tmp_path: Path) -> None:
+    await room.start()
+    await room.write("Hola ¿cómo estás?", "repeat")
+    await expect(room.lines("avatar").last).to_have_text("Hola ¿cómo estás?")
+    async with room.page.expect_download() as download:
+        await room.page.click(".side [data-download]")
+    await (await download.value).save_as(tmp_path / "transcript.txt")
+    text = (tmp_path / "transcript.txt").read_text(encoding="utf-8")
+    assert "] Tú: Hola ¿cómo estás?\n" in text
+    assert "] Lucía: Hola ¿cómo estás?\n" in text
+
+
+async def test_the_picture_for_the_readme(room: RoomPage, pictures: Path) -> None:
+    await room.start()
+    await room.write("¿Qué documentos llevo a la primera cita?")
+    await expect(room.lines("avatar")).to_have_count(2)
+    await expect(room.page.locator("#caption")).to_be_visible()
+    picture = await room.page.screenshot(path=pictures / "room.png")
+    assert len(picture) > 50_000
