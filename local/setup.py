@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from local import chromium, livekit, lock, node, python, servers, translations
+from local import chromium, livekit, lock, node, postgres, python, servers, translations
 from local.console import Progress, StepFailed
 from local.paths import ROOT, VAR, VENV_PYTHON, cache_folder
 from local.processes import end_as_on_ctrl_c
@@ -44,7 +44,13 @@ def steps(*, tests: bool) -> list[Step]:
         Step(f"LiveKit server {livekit.VERSION}", livekit.is_done, livekit.install),
         Step("Translations", translations.is_done, translations.install),
     ]
-    return [*wanted, Step("Chromium", chromium.is_done, chromium.install)] if tests else wanted
+    if not tests:
+        return wanted
+    return [
+        *wanted,
+        Step("PostgreSQL: none on this machine, so into .venv", postgres.is_done, postgres.install),
+        Step("Chromium", chromium.is_done, chromium.install),
+    ]
 
 
 def go_on_inside(module: str, arguments: Sequence[str]) -> NoReturn:
