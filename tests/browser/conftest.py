@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests import servers
-from tests.browser.room_page import RoomPage
-from tests.browsing import ALLOW_SOUND, browser
+from tests.browser.room_page import RoomPage, Stage
+from tests.browsing import ALLOW_SOUND, browser, sign_in
 
 # Copies of the starters with limits short enough to be waited for.
 PERSONAS = """
@@ -27,26 +28,28 @@ for slug, changes in limits.items():
 """
 
 
-@pytest.fixture(scope="package")
-def stage(
-    redis_url: str, livekit: servers.LiveKit, emulator: servers.Emulator
-) -> Iterator[tuple[servers.Portal, servers.Emulator]]:
-    """The portal and the emulator behind it."""
-    with servers.portal(redis_url, emulator, livekit) as portal:
-        portal.manage("shell", "-v0", "-c", PERSONAS)
-        yield portal, emulator
-
-
-@pytest.fixture
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def chromium() -> AsyncIterator[Browser]:
+    """One browser for all; each test has a context of its own."""
     async with browser(ALLOW_SOUND) as chromium:
         yield chromium
 
 
-@pytest.fixture
-async def room(chromium: Browser, stage: tuple[servers.Portal, servers.Emulator]) -> AsyncIterator[RoomPage]:
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def stage(
+    redis_url: str, livekit: servers.LiveKit, emulator: servers.Emulator, chromium: Browser
+) -> AsyncIterator[Stage]:
+    with servers.portal(redis_url, emulator, livekit) as portal:
+        portal.manage("shell", "-v0", "-c", PERSONAS)
+        page = await chromium.new_page()
+        await sign_in(page, portal)
+        yield Stage(portal, emulator, await page.context.storage_state())
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def room(chromium: Browser, stage: Stage) -> AsyncIterator[RoomPage]:
     """Lucía's room in Spanish, not started; whatever runs at the end of the test is stopped."""
-    async with RoomPage.opened(chromium, *stage) as room:
+    async with RoomPage.opened(chromium, stage) as room:
         yield room
 
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from playwright.async_api import Browser, Locator, Page, WebSocket
+from playwright.async_api import Browser, Locator, Page, StorageState, WebSocket
 
 from tests import servers
-from tests.browsing import sign_in
 
 PATIENCE_S = 40
 """For machines that are busy with much else."""
@@ -30,14 +29,23 @@ LISTEN = """() => {
   window.heard.analyser.getFloatTimeDomainData(window.heard.samples);
   return Math.max(...window.heard.samples.map(Math.abs));
 }"""
+IS_RUNNING = "() => ['live', 'tap', 'ending'].includes(document.body.dataset.state)"
 FRAMES = "() => document.querySelector('#video').getVideoPlaybackQuality().totalVideoFrames"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A portal, the emulator behind it, and the cookies of somebody who is signed in."""
+
+    portal: servers.Portal
+    emulator: servers.Emulator
+    cookies: StorageState
 
 
 @dataclass
 class RoomPage:
     page: Page
-    portal: servers.Portal
-    emulator: servers.Emulator
+    stage: Stage
     complaints: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     """Every frame of the page's socket, both ways."""
@@ -47,22 +55,24 @@ class RoomPage:
     async def opened(
         cls,
         browser: Browser,
-        portal: servers.Portal,
-        emulator: servers.Emulator,
+        stage: Stage,
         slug: str = "lucia",
         **context: Any,
     ) -> AsyncIterator[RoomPage]:
-        """Sign in and open a persona's room; stop what runs at the end."""
-        made = await browser.new_context(**({"locale": "es", "viewport": {"width": 1280, "height": 800}} | context))
+        """Open a persona's room, signed in; wait at the end until the session is over."""
+        usual = {"locale": "es", "viewport": {"width": 1280, "height": 800}, "storage_state": stage.cookies}
+        made = await browser.new_context(**(usual | context))
         made.set_default_timeout(PATIENCE_S * 1000)
-        room = cls(await made.new_page(), portal, emulator)
+        room = cls(await made.new_page(), stage)
         room.listen()
-        await sign_in(room.page, portal, path=f"/personas/{slug}/")
+        await room.page.goto(f"{stage.portal.url}/personas/{slug}/")
         try:
             yield room
         finally:
-            await made.close()
+            if await room.is_running():  # not every test ends what it starts, and a closed tab has some seconds
+                await room.page.evaluate("document.querySelector('#end').click()")
             await room.all_over()
+            await made.close()
 
     def listen(self) -> None:
         def watch(socket: WebSocket) -> None:
@@ -79,6 +89,9 @@ class RoomPage:
     async def state(self, *wanted: str) -> None:
         """Wait until the room is in one of these states."""
         await self.page.wait_for_selector(", ".join(f"body[data-state={state}]" for state in wanted))
+
+    async def is_running(self) -> bool:
+        return not self.page.is_closed() and bool(await self.page.evaluate(IS_RUNNING))
 
     async def start(self) -> None:
         await self.page.click("#start")
@@ -123,13 +136,13 @@ class RoomPage:
     async def _nothing_open(self) -> bool:
         async with (
             aiohttp.ClientSession() as client,
-            client.get(f"{self.emulator.url}/_emulator/sessions") as answer,
+            client.get(f"{self.stage.emulator.url}/_emulator/sessions") as answer,
         ):
             return not (await answer.json())["sessions"]
 
     def last_session(self) -> dict[str, Any]:
         """Return how the newest session is kept: its status, its reason, its texts as stored."""
-        said = self.portal.manage("shell", "-v0", "-c", RECORD)
+        said = self.stage.portal.manage("shell", "-v0", "-c", RECORD)
         record: dict[str, Any] = json.loads(said)
         return record
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
-from tests import servers
-from tests.browser.room_page import RoomPage
+from tests.browser.room_page import RoomPage, Stage
 from tests.browsing import sign_in
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
-Stage = tuple[servers.Portal, servers.Emulator]
-NARROW = {"width": 360, "height": 740}
+NARROW = ViewportSize(width=360, height=740)
 SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 SHOW = """async (state) => {
   const { showOnly } = await import("/static/sessions/dom.js");
@@ -23,7 +21,7 @@ SHOW = """async (state) => {
 
 @pytest.mark.parametrize("language", ["es", "en"])
 async def test_nothing_scrolls_sideways_on_a_narrow_phone(chromium: Browser, stage: Stage, language: str) -> None:
-    portal, _ = stage
+    portal = stage.portal
     context = await chromium.new_context(locale=language, viewport=NARROW, color_scheme="dark")
     page = await context.new_page()
     for path in ("/accounts/login/", "/nowhere/"):
@@ -38,7 +36,7 @@ async def test_nothing_scrolls_sideways_on_a_narrow_phone(chromium: Browser, sta
 
 
 async def test_the_language_is_switched_on_the_page_one_is_on(chromium: Browser, stage: Stage) -> None:
-    async with RoomPage.opened(chromium, *stage, locale="en") as room:
+    async with RoomPage.opened(chromium, stage, locale="en") as room:
         await room.page.click("form.wide button[value=es]")
         await expect(room.page.locator("#start")).to_contain_text("Empezar")
         assert room.page.url.endswith("/personas/lucia/")
@@ -46,7 +44,7 @@ async def test_the_language_is_switched_on_the_page_one_is_on(chromium: Browser,
 
 
 async def test_a_chosen_theme_stays(chromium: Browser, stage: Stage) -> None:
-    async with RoomPage.opened(chromium, *stage, color_scheme="light") as room:
+    async with RoomPage.opened(chromium, stage, color_scheme="light") as room:
         switch = room.page.locator(".roombar > [data-theme-switch]")
         await expect(switch).to_have_attribute("aria-label", "Tema: automático")
         await switch.click()
@@ -57,17 +55,18 @@ async def test_a_chosen_theme_stays(chromium: Browser, stage: Stage) -> None:
 
 
 async def test_signing_out_leads_to_sign_in_and_back(chromium: Browser, stage: Stage) -> None:
-    async with RoomPage.opened(chromium, *stage) as room:
+    async with RoomPage.opened(chromium, stage, storage_state=None) as room:
+        await sign_in(room.page, stage.portal)
         await room.page.click("[popovertarget=menu]")
         await room.page.click("#menu form[action*=logout] button")
         await room.page.wait_for_url("**/accounts/login/")
-        await room.page.goto(f"{room.portal.url}/personas/lucia/")
+        await room.page.goto(f"{room.stage.portal.url}/personas/lucia/")
         assert "next=/personas/lucia/" in room.page.url
         await expect(room.page.locator("[popovertarget=menu]")).to_be_hidden()
 
 
 async def test_a_filter_works_with_a_press_and_with_no_script(chromium: Browser, stage: Stage) -> None:
-    portal, _ = stage
+    portal = stage.portal
     for has_script in (True, False):
         context = await chromium.new_context(locale="es", java_script_enabled=has_script)
         page = await context.new_page()

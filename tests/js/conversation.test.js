@@ -47,6 +47,17 @@ test("the room is joined the moment it is named, and the first frame is reported
   assert.deepEqual(sent.at(-1).data, { width: 1280, height: 720, ms: 350 });
 });
 
+test("cancelling before the session has a name stops it as soon as it has one", () => {
+  conversation.start(0);
+  conversation.stop();
+  assert.deepEqual(types(), ["session.start"]);
+  status("creating");
+  assert.deepEqual(types(), ["session.start", "session.stop"]);
+  status("stopping", { reason: "user_stopped" });
+  status("ended", { reason: "user_stopped" });
+  assert.equal(face(conversation.state), "ready");
+});
+
 test("lines typed while connecting leave once the session is live, in order and once", () => {
   conversation.start(0);
   conversation.say("talk", "uno");

@@ -35,10 +35,8 @@ export class Conversation {
     this.quality = "";
     this.trouble = "";
     this.isOnline = true;
-    /** @type {string} the session this tab belongs to, from the moment the portal names it until it is over */
-    this.sessionId = "";
-    /** @type {string} a session that must be over before another may start */
-    this.leavingId = "";
+    this.sessionId = ""; // this tab's session, from the moment the portal names it until it is over
+    this.leavingId = ""; // a session that must be over before another may start
     /** @type {{ url: string, token: string } | null} */
     this.place = null;
   }
@@ -76,7 +74,8 @@ export class Conversation {
 
   stop() {
     this.dispatch({ type: "cancel" });
-    this.socket?.send({ type: "session.stop" });
+    // Without a name there is nothing to stop yet: the first status brings both.
+    if (this.state.session) this.socket?.send({ type: "session.stop" });
   }
 
   stay() {

@@ -11,12 +11,15 @@ const MESSAGES = {
     it.offset = offsetOf(message.now, it.clock());
     if (message.session_id === it.leavingId) return leavingEnded(it, message);
     it.sessionId = message.session_id;
+    const isFirst = !it.state.session;
     it.dispatch(message);
+    if (isFirst && it.state.isCancelled) it.stop();
     if (message.status === "ended" || !isOpen(it.state)) it.leave();
     it.remember();
     it.flush();
   },
   "session.room": (it, { url, token }) => {
+    if (it.state.isCancelled) return;
     it.place = { url, token };
     void it.room?.join(url, token);
     it.remember();

@@ -1,0 +1,71 @@
+"""The room's page as the server gives it; what happens on it is tested in a browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client, override_settings
+from django.urls import reverse
+
+from avatars.models import Persona
+from tests.factories import PersonaFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+PUBLISHED = {"status": Persona.Status.PUBLISHED, "version": 1}
+
+
+@pytest.fixture
+def visitor(client: Client) -> Client:
+    client.force_login(UserFactory.create())
+    return client
+
+
+def test_a_persona_that_is_not_published_is_not_there(visitor: Client) -> None:
+    PersonaFactory.create(slug="hugo", status=Persona.Status.DRAFT)
+    for slug in ("hugo", "nobody"):
+        assert visitor.get(f"/personas/{slug}/").status_code == 404
+
+
+@pytest.mark.parametrize(("language", "start"), [("es", "Empezar"), ("en", "Start")])
+def test_the_page_speaks_the_visitors_language(visitor: Client, language: str, start: str) -> None:
+    PersonaFactory.create(slug="lucia", **PUBLISHED)
+    page = visitor.get("/personas/lucia/", headers={"accept-language": language}).content.decode()
+    assert f'<html lang="{language}">' in page
+    assert re.search(rf'id="start".*?</svg>\s*{start}</button>', page, re.DOTALL)
+
+
+def test_nothing_on_the_page_needs_a_looser_policy(visitor: Client) -> None:
+    """No inline script, no inline style, nothing of a third party."""
+    PersonaFactory.create(slug="lucia", **PUBLISHED)
+    for address in ("/", "/personas/lucia/", "/accounts/login/", "/nowhere/"):
+        answer = visitor.get(address)
+        page = answer.content.decode()
+        assert "unsafe" not in answer["Content-Security-Policy"]
+        assert not re.search(r"<script(?![^>]*(src=|type=\"application/json\"))", page)
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=", page)
+        assert not re.search(r"(src|href)=\"(https?:)?//", page)
+
+
+@override_settings(LIVEKIT_PUBLIC_URL="wss://rooms.test")
+def test_the_page_can_warm_the_way_to_the_room_and_is_never_kept(visitor: Client) -> None:
+    PersonaFactory.create(slug="lucia", **PUBLISHED)
+    answer = visitor.get("/personas/lucia/")
+    assert 'data-livekit-url="wss://rooms.test"' in answer.content.decode()
+    assert "no-store" in answer["Cache-Control"]
+
+
+def test_staff_find_the_administration_in_the_menu_and_others_do_not(client: Client) -> None:
+    for is_staff in (True, False):
+        client.force_login(UserFactory.create(is_staff=is_staff))
+        assert (reverse("admin:index") in client.get("/").content.decode()) is is_staff
+
+
+@pytest.mark.parametrize("language", ["es", "en"])
+def test_a_post_without_its_token_is_explained(language: str) -> None:
+    careful = Client(enforce_csrf_checks=True, headers={"accept-language": language})
+    answer = careful.post("/accounts/login/", {"username": "a", "password": "b"})
+    assert answer.status_code == 403
+    words = {"es": "demasiado tiempo abierta", "en": "open for too long"}
+    assert words[language] in answer.content.decode()
