@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
 from heygen_portal import providers
 from heygen_portal.providers.base import Delivered, Provider, ProviderSession, RoomAccess
 from sessions import events
+from tests import on_postgres, servers
 
 
 @pytest.fixture
@@ -38,3 +41,20 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     told: list[dict[str, object]] = []
     monkeypatch.setattr(events, "publish", lambda session_id, event: told.append(event.envelope()["event"]))
     return told
+
+
+@pytest.fixture(scope="session")
+def postgres_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Give a PostgreSQL server with the portal's tables."""
+    with servers.postgres() as url, django_db_blocker.unblock():
+        on_postgres.migrate(url)
+        yield url
+
+
+@pytest.fixture
+def postgres(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Let the test run on PostgreSQL, with empty tables."""
+    with django_db_blocker.unblock(), on_postgres.swapped(postgres_url):
+        yield
+    with django_db_blocker.unblock():
+        on_postgres.empty(postgres_url)
