@@ -28,10 +28,20 @@ def is_done() -> bool:
 
 
 def install(progress: Progress) -> None:
+    _ask_the_driver()
     found = _find() or _playwrights_own() or _download(progress) or _debians(progress)
     if found is None:
         raise StepFailed("There is no Chromium on this machine, and none could be installed.", CURE)
     write_whole(REMEMBERED, str(found).encode())
+
+
+def _ask_the_driver() -> None:
+    said = subprocess.run([VENV_PYTHON, "-m", "playwright", "--version"], capture_output=True, text=True, check=False)
+    if said.returncode:
+        why = f"Playwright's driver does not run: {said.stderr.strip()}"
+        raise StepFailed(
+            why, "Install the library it names (on Debian: apt-get install libatomic1), then run this again."
+        )
 
 
 def _find() -> Path | None:
