@@ -5,6 +5,7 @@
 
 import { Outbox } from "./outbox.js";
 import { handleMessage } from "./portal-messages.js";
+import { Reports } from "./reports.js";
 import { cutOff, handleRoomEvent } from "./room-events.js";
 import { isOpen, isOver, next, READY, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
@@ -35,6 +36,7 @@ export class Conversation {
     this.quality = "";
     this.trouble = "";
     this.isOnline = true;
+    this.reports = new Reports((message) => this.socket?.send(message));
     this.sessionId = ""; // this tab's session, from the moment the portal names it until it is over
     this.leavingId = ""; // a session that must be over before another may start
     /** @type {{ url: string, token: string } | null} */
@@ -153,13 +155,13 @@ export class Conversation {
   }
 
   /**
-   * Tell the portal what happened here; it keeps it for auditors.
+   * Tell the portal what happened here.
    *
    * @param {string} kind
    * @param {Record<string, unknown>} [data]
    */
   report(kind, data = {}) {
-    this.socket?.send({ type: "event.report", kind, data, at: this.clock() });
+    this.reports.add(kind, data, this.clock(), !this.state.hasPicture && kind !== "first_frame");
   }
 
   /** The portal's clock. */
@@ -190,6 +192,7 @@ export class Conversation {
   /** Out of the room, and no way back into this session. */
   leave() {
     cutOff(this);
+    this.reports.flush();
     this.room?.leave();
     this.memory.forget();
     this.sessionId = "";

@@ -1,0 +1,33 @@
+/**
+ * What happened here, told to the portal, which keeps it for auditors. Before the first frame it has better to do:
+ * what happens until then is told together with it, or a little later if no frame comes.
+ */
+
+const HOLD_MS = 2_000;
+
+/** @typedef {{ type: string, [key: string]: unknown }} Message */
+
+export class Reports {
+  /** @param {(message: Message) => void} send */
+  constructor(send) {
+    this.send = send;
+    /** @type {Message[]} */
+    this.held = [];
+  }
+
+  /**
+   * @param {string} kind
+   * @param {Record<string, unknown>} data
+   * @param {number} at
+   * @param {boolean} mayWait
+   */
+  add(kind, data, at, mayWait) {
+    this.held.push({ type: "event.report", kind, data, at });
+    if (!mayWait) this.flush();
+    else if (this.held.length === 1) setTimeout(() => this.flush(), HOLD_MS);
+  }
+
+  flush() {
+    for (const message of this.held.splice(0)) this.send(message);
+  }
+}
