@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from sessions import events, lifecycle
@@ -42,11 +41,12 @@ def enter(session: StreamingSession, process_id: UUID, channel: str) -> None:
 
 def leave(channel: str) -> None:
     """A tab is gone. With the last one the session gets its grace. Safe to repeat."""
-    with transaction.atomic():
-        tab = Tab.objects.filter(channel=channel).first()
-        if tab:
+    tab = Tab.objects.filter(channel=channel).first()
+    if tab:
+        with transaction.atomic():
+            rows = _lock({tab.session_id})
             tab.delete()
-            _mark_abandoned({tab.session_id})
+            _mark_abandoned(rows)
 
 
 def expire(now: datetime) -> None:
@@ -55,18 +55,23 @@ def expire(now: datetime) -> None:
     if not dead.exists():
         return
     with transaction.atomic():
-        left = set(Tab.objects.filter(process__in=dead).values_list("session_id", flat=True))
+        rows = _lock(set(Tab.objects.filter(process__in=dead).values_list("session_id", flat=True)))
         dead.delete()
-        _mark_abandoned(left)
+        _mark_abandoned(rows)
 
 
-def _mark_abandoned(session_ids: set[UUID]) -> None:
+def _lock(session_ids: set[UUID]) -> list[StreamingSession]:
+    """Hold the rows before their tabs are touched, as `enter` does: of two that leave at once, one sees the other."""
+    rows = StreamingSession.objects.select_for_update().filter(pk__in=session_ids, abandoned_at=None)
+    return list(rows.filter(status__in=RUNNING).order_by("pk"))
+
+
+def _mark_abandoned(rows: list[StreamingSession]) -> None:
     now = timezone.now()
-    tabs = Tab.objects.filter(session=OuterRef("pk"))
-    rows = StreamingSession.objects.select_for_update().filter(
-        ~Exists(tabs), pk__in=session_ids, abandoned_at=None, status__in=RUNNING
-    )
+    watched = set(Tab.objects.filter(session__in=rows).values_list("session_id", flat=True))
     for session in rows:
+        if session.pk in watched:
+            continue
         session.abandoned_at = now
         assert session.deadline_at is not None  # held by a constraint while the session is open
         session.deadline_at = min(session.deadline_at, now + lifecycle.TAB_GRACE)
