@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from local.paths import ROOT
+from tests.setup.terminal import AS_IN_A_TERMINAL
 
 WAITING = """
 import signal
@@ -22,7 +23,8 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_sigterm_and_a_closed_terminal_end_a_program_in_order(number: signal.Signals) -> None:
-    with subprocess.Popen([sys.executable, "-c", WAITING], cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
+    command = [*AS_IN_A_TERMINAL, sys.executable, "-c", WAITING]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "up\n"
         program.send_signal(number)

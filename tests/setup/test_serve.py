@@ -15,6 +15,7 @@ import pytest
 
 from local.paths import ROOT
 from local.processes import answers_http
+from tests.setup.terminal import AS_IN_A_TERMINAL
 
 BIN = ROOT / "bin"
 
@@ -24,7 +25,12 @@ def serving(var: Path, program: str = "serve", *args: str) -> Iterator[tuple[sub
     """Run it until its welcome is complete; give the process and all it has said."""
     env = {**os.environ, "VAR_DIR": str(var)}
     with subprocess.Popen(
-        [BIN / program, *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*AS_IN_A_TERMINAL, BIN / program, *args],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         assert process.stdout is not None
         said = ""
