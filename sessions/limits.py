@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -167,14 +166,21 @@ def retry_stop(session: StreamingSession, jitter: float) -> None:
     rows.update(stop_attempts=attempts, deadline_at=timezone.now() + wait)
 
 
-def owned(account: ProviderAccount, provider_session_ids: Iterable[str]) -> set[str]:
-    """Return which of the provider's sessions this portal knows."""
-    rows = StreamingSession.objects.filter(account=account, provider_session_id__in=list(provider_session_ids))
-    return {str(value) for value in rows.values_list("provider_session_id", flat=True)}
+def to_close(account: ProviderAccount, listed: set[str]) -> tuple[set[str], bool]:
+    """Of the sessions that a provider holds open, return those that nobody here uses, and whether these are all.
+
+    They are not while a `new` is under way: any that we do not know may be what it is about to answer. On an account
+    that others use as well, one that we do not know may be theirs; one that is over here is ours to close.
+    """
+    is_waiting = _waits_for_answer(account)  # asked first: an answer that comes in between is known below
+    rows = StreamingSession.objects.filter(account=account, provider_session_id__in=listed)
+    known = dict(rows.values_list("provider_session_id", "status"))
+    over = {provider_session_id for provider_session_id in listed if known.get(provider_session_id) == Status.ENDED}
+    unknown = listed - known.keys() if account.is_exclusive else set()
+    return (over, False) if unknown and is_waiting else (over | unknown, True)
 
 
-def waiting_for_answer(account: ProviderAccount) -> bool:
-    """Whether a `new` of this account is under way, whose answer may be any session we do not know yet."""
+def _waits_for_answer(account: ProviderAccount) -> bool:
     waiting = StreamingSession.objects.filter(
         account=account, status__in=(Status.REQUESTED, Status.CREATING), deadline_at__gt=timezone.now()
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -60,7 +62,7 @@ async def finish_stop(session: StreamingSession, provider: Provider) -> None:
     try:
         if session.provider_session_id:
             await provider.stop_session(session.provider_session_id)
-        elif not await _close_lost(session.account, provider):
+        elif not await _close_lost(session.account, provider, await _listed(provider)):
             await _retry_later(session)
             return
     except SessionGone:
@@ -81,13 +83,20 @@ async def enforce_due(now: datetime) -> None:
     """Stop or warn every session whose moment has come."""
     await in_thread(presence.expire)(now)
     taken = await in_thread(limits.take_due)(now)
+    await _side_by_side(finish_stop(due.session, providers.for_account(due.session.account)) for due in taken)
+
+
+async def _side_by_side(work: Iterable[Awaitable[None]]) -> None:
+    """Do all of it, `AT_ONCE` at a time. Raises the first failure once the others are done."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def finish(session: StreamingSession) -> None:
+    async def do(one: Awaitable[None]) -> None:
         async with places:
-            await finish_stop(session, providers.for_account(session.account))
+            await one
 
-    await asyncio.gather(*(finish(due.session) for due in taken))
+    for outcome in await asyncio.gather(*(do(one) for one in work), return_exceptions=True):
+        if outcome:
+            raise outcome
 
 
 async def reconcile(account: ProviderAccount) -> None:
@@ -97,30 +106,25 @@ async def reconcile(account: ProviderAccount) -> None:
     """
     provider = providers.for_account(account)
     ours = await in_thread(limits.running_at_provider)(account)
-    listed = {row.provider_session_id for row in await provider.list_sessions()}
-    for session in ours:
-        if session.provider_session_id not in listed and session.created_at + SETTLED < timezone.now():
-            await stop(session, EndReason.PROVIDER_ENDED, "missing from the provider's list")
-    await _close_lost(account, provider)
+    listed = await _listed(provider)
+    settled = timezone.now() - SETTLED
+    gone = [row for row in ours if row.provider_session_id not in listed and row.created_at < settled]
+    await _side_by_side(stop(row, EndReason.PROVIDER_ENDED, "missing from the provider's list") for row in gone)
+    await _close_lost(account, provider, listed)
 
 
-async def _close_lost(account: ProviderAccount, provider: Provider) -> bool:
-    """Close what the provider holds open and no row of ours names; return whether the account is clean.
+async def _listed(provider: Provider) -> set[str]:
+    return {row.provider_session_id for row in await provider.list_sessions()}
 
-    On an account that others use as well an unknown session may be theirs: it is left alone.
-    """
-    if not account.is_exclusive:
-        return True
-    listed = {row.provider_session_id for row in await provider.list_sessions()}
-    unknown = listed - await in_thread(limits.owned)(account, listed)
-    if not unknown:
-        return True
-    if await in_thread(limits.waiting_for_answer)(account):
-        return False  # one of them may be the answer that somebody is about to get
-    for provider_session_id in unknown:
-        logger.warning("closing session %s at %s: nobody owns it", provider_session_id, account.name)
-        try:
+
+async def _close_lost(account: ProviderAccount, provider: Provider, listed: set[str]) -> bool:
+    """Close what the provider listed and nobody here uses; return whether none is left."""
+    lost, are_all = await in_thread(limits.to_close)(account, listed)
+
+    async def close(provider_session_id: str) -> None:
+        logger.warning("closing session %s at %s: nobody uses it", provider_session_id, account.name)
+        with suppress(SessionGone):
             await provider.stop_session(provider_session_id)
-        except SessionGone:
-            continue
-    return True
+
+    await _side_by_side(close(provider_session_id) for provider_session_id in lost)
+    return are_all

@@ -89,3 +89,24 @@ async def test_what_nobody_owns_is_closed_on_an_exclusive_account_only(provider:
     exclusive = await sync_to_async(ProviderAccountFactory.create)(is_exclusive=True)
     await stopping.reconcile(exclusive)
     assert provider.stop_session.call_args_list == [call("unknown")]
+
+
+async def test_what_is_over_here_is_closed_there_on_any_account(provider: Mock) -> None:
+    """An answer to `new` that came when everybody had given up may find its stop lost as well."""
+    session = await a_session(Status.ENDED, persona__avatar__account__is_exclusive=False)
+    provider.list_sessions.return_value = [Mock(provider_session_id=session.provider_session_id)]
+    await stopping.reconcile(session.account)
+    assert provider.stop_session.call_args_list == [call(session.provider_session_id)]
+
+
+async def test_an_answer_that_comes_while_the_list_is_read_is_not_taken_for_a_stranger(provider: Mock) -> None:
+    account = await sync_to_async(ProviderAccountFactory.create)(is_exclusive=True)
+    creating = await a_session(
+        Status.CREATING,
+        provider_session_id=None,
+        persona__avatar__account=account,
+        deadline_at=timezone.now() + timedelta(seconds=30),
+    )
+    provider.list_sessions.return_value = [Mock(provider_session_id="their-session")]
+    await stopping.reconcile(creating.account)
+    assert not provider.stop_session.called
