@@ -39,6 +39,7 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "room_refused": _("Your browser could not enter the room."),
             "room_closed": _("%(name)s left the room.") % {"name": name},
             "room_elsewhere": _("This conversation is open in another tab."),
+            "portal_away": _("The portal does not answer. This page keeps trying."),
         },
         "remedies": {
             "": _("Try again; that is often enough."),

@@ -69,10 +69,12 @@ class RoomPage:
         try:
             yield room
         finally:
-            if await room.is_running():  # not every test ends what it starts, and a closed tab has some seconds
-                await room.page.evaluate("document.querySelector('#end').click()")
+            try:
+                if await room.is_running():  # closing the tab would do, too, but some seconds later
+                    await room.page.evaluate("document.querySelector('#end').click()")
+            finally:
+                await made.close()
             await room.all_over()
-            await made.close()
 
     def listen(self) -> None:
         def watch(socket: WebSocket) -> None:

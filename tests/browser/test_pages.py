@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Browser, ViewportSize, expect
+from playwright.async_api import Browser, ViewportSize, WebSocketRoute, expect
 
 from tests.browser.room_page import RoomPage, Stage
 from tests.browsing import sign_in
@@ -76,3 +76,20 @@ async def test_a_filter_works_with_a_press_and_with_no_script(chromium: Browser,
             await page.click("#filter button")
         await expect(page.locator(".person h2")).to_have_text(["Lucía"])
         await context.close()
+
+
+async def test_a_portal_that_is_away_is_said_and_found_again(chromium: Browser, stage: Stage) -> None:
+    is_away = True
+
+    async def door(socket: WebSocketRoute) -> None:
+        if is_away:
+            await socket.close()
+        else:
+            socket.connect_to_server()
+
+    async with RoomPage.opened(chromium, stage) as room:
+        await room.page.route_web_socket("**/ws/personas/**", door)
+        await room.page.reload()
+        await expect(room.page.locator("#trouble")).to_contain_text("El portal no responde.")
+        is_away = False
+        await expect(room.page.locator("#trouble")).to_be_hidden()

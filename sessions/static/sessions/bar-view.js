@@ -30,9 +30,11 @@ export class BarView {
       say(this.left, countdown(seconds));
       this.left.dateTime = `PT${seconds}S`;
     }
-    this.drawConnection(it.isOnline ? it.quality : "reconnecting");
-    say(this.trouble, it.trouble);
-    this.trouble.hidden = !it.trouble;
+    this.drawConnection(it.drops ? "reconnecting" : it.quality);
+    // One drop is made good before anybody has read of it.
+    const trouble = it.trouble || (it.drops > 1 ? this.words.causes.portal_away : "") || "";
+    say(this.trouble, trouble);
+    this.trouble.hidden = !trouble;
   }
 
   /** @param {string} quality */

@@ -10,10 +10,8 @@ import { cutOff, handleRoomEvent } from "./room-events.js";
 import { isOpen, isOver, next, READY, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
 
-/** How long a line that was on its way when the socket broke may stay unconfirmed. */
-const CONFIRM_MS = 5_000;
-/** A room may close a moment before the portal says why. */
-const CLOSED_MS = 3_000;
+const CONFIRM_MS = 5_000; // how long a line that was on its way when the socket broke may stay unconfirmed
+const CLOSED_MS = 3_000; // a room may close a moment before the portal says why
 
 export class Conversation {
   /**
@@ -35,7 +33,7 @@ export class Conversation {
     this.caption = "";
     this.quality = "";
     this.trouble = "";
-    this.isOnline = true;
+    this.drops = 0; // of the socket, since it last stood
     this.reports = new Reports((message) => this.socket?.send(message));
     this.sessionId = ""; // this tab's session, from the moment the portal names it until it is over
     this.leavingId = ""; // a session that must be over before another may start
@@ -113,7 +111,7 @@ export class Conversation {
   }
 
   onSocketOpen() {
-    this.isOnline = true;
+    this.drops = 0;
     this.trouble = "";
     if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId });
     const unconfirmed = this.outbox.items.filter((item) => item.delivery === "sending");
@@ -122,7 +120,7 @@ export class Conversation {
   }
 
   onSocketDrop() {
-    this.isOnline = false;
+    this.drops += 1;
     this.onChange();
   }
 
