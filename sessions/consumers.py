@@ -15,6 +15,7 @@ from django.utils import timezone, translation
 from redis.exceptions import RedisError
 
 from avatars.models import Persona
+from heygen_portal import providers
 from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
 from sessions import errors, events, history, lease, presence, reports, services, stopping
@@ -57,9 +58,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if not self.user.is_authenticated:
             await self.close(code=4401)
             return
-        if not await in_thread(_may_enter)(self.user, self.persona_slug):
+        persona = await in_thread(_persona_for)(self.user, self.persona_slug)
+        if not persona:
             await self.close(code=4404)
             return
+        providers.for_account(persona.avatar.account)  # Start shall find the connections' set-up done
         await lease.hold()
         await self.accept()
         self.is_open = True
@@ -230,11 +233,11 @@ async def _explain(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.close", "code": 1013})
 
 
-def _may_enter(user: Any, persona_slug: str) -> bool:
-    """Whether this person may talk with this persona. Warms what Start will need: the key and the connection pool."""
+def _persona_for(user: Any, persona_slug: str) -> Persona | None:
+    """Return the persona, if this person may talk with it."""
     personas = Persona.objects.published().select_related("avatar__account")
     persona = personas.filter(slug=persona_slug).first()
-    return persona is not None and user.has_perm("avatar_sessions.start_streamingsession")
+    return persona if user.has_perm("avatar_sessions.start_streamingsession") else None
 
 
 def _language(scope: Any) -> str:
