@@ -10,6 +10,6 @@ app = Celery("heygen_portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
-    "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 1.0},
+    "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 0.5},
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
 }

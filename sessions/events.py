@@ -17,6 +17,7 @@ from uuid import UUID
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from sessions.models import SessionEvent, StreamingSession, Utterance
@@ -123,11 +124,20 @@ def group_name(session_id: UUID) -> str:
 
 def publish(session_id: UUID, event: Event) -> None:
     """Tell every browser on the session, once the change it reports is committed."""
+    publish_all({session_id: event})
+
+
+def publish_all(told: Mapping[UUID, Event]) -> None:
+    """Do what `publish` does, for one event of each of many sessions."""
     layer = get_channel_layer()
     assert layer is not None  # settings name one
-    send = async_to_sync(layer.group_send)
+
+    async def send() -> None:
+        for session_id, event in told.items():
+            await layer.group_send(group_name(session_id), event.envelope())
+
     # Robust: a browser that hears nothing reads the state when it joins again; the change stands.
-    transaction.on_commit(lambda: send(group_name(session_id), event.envelope()), robust=True)
+    transaction.on_commit(async_to_sync(send), robust=True)
 
 
 @dataclass(frozen=True)
@@ -154,19 +164,34 @@ def append(session_id: UUID, *entries: Entry) -> None:
     number, last_hash = (last.number, last.hash) if last else (0, "")
     rows = []
     for entry in entries:
-        number += 1
-        row = SessionEvent(
-            session_id=session_id,
-            number=number,
-            source=entry.source,
-            kind=entry.kind,
-            data=dict(entry.data),
-            at=entry.at or timezone.now(),
-            previous_hash=last_hash,
-        )
-        row.hash = last_hash = digest(row)
-        rows.append(row)
+        rows.append(_following(session_id, number, last_hash, entry))
+        number, last_hash = rows[-1].number, rows[-1].hash
     SessionEvent.objects.bulk_create(rows)
+
+
+def append_each(entries: Mapping[UUID, Entry]) -> None:
+    """Do what `append` does, for one entry of each of many sessions, in two statements."""
+    newest = SessionEvent.objects.filter(session=OuterRef("pk")).order_by("-number")
+    last = {"number": Subquery(newest.values("number")[:1]), "hash": Subquery(newest.values("hash")[:1])}
+    rows = StreamingSession.objects.filter(pk__in=entries).order_by().values_list("pk", *last.values())
+    SessionEvent.objects.bulk_create(
+        _following(pk, number or 0, last_hash or "", entries[pk]) for pk, number, last_hash in rows
+    )
+
+
+def _following(session_id: UUID, number: int, last_hash: str, entry: Entry) -> SessionEvent:
+    """Return the event that follows the one of this number and hash."""
+    row = SessionEvent(
+        session_id=session_id,
+        number=number + 1,
+        source=entry.source,
+        kind=entry.kind,
+        data=dict(entry.data),
+        at=entry.at or timezone.now(),
+        previous_hash=last_hash,
+    )
+    row.hash = digest(row)
+    return row
 
 
 def digest(event: SessionEvent) -> str:

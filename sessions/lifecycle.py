@@ -6,8 +6,10 @@ requested → creating → connecting → live → stopping → ended
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
@@ -58,14 +60,31 @@ def transition(session: StreamingSession, to: Status, *noted: Entry, **changes: 
         if not moved:
             _read_again(session)
             return False
-        for name, value in {"status": to, **changes}.items():
-            setattr(session, name, value)
-        data = {"from": was, "to": to, **({"reason": session.end_reason} if session.end_reason else {})}
-        if session.end_detail:
-            data["detail"] = session.end_detail
-        events.append(session.pk, *noted, Entry("status", data))  # the UPDATE holds the row
+        events.append(session.pk, *noted, _moved(session, to, changes))  # the UPDATE holds the row
         events.publish(session.pk, events.StatusChanged.of(session))
     return True
+
+
+def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: Any) -> None:
+    """Do what `transition` does, to rows that the caller holds locked, in few statements however many they are."""
+    for session in sessions:
+        if to not in TRANSITIONS[session.status]:
+            raise IllegalTransition(f"{session.status} to {to}")
+    StreamingSession.objects.filter(pk__in=[session.pk for session in sessions]).update(status=to, **changes)
+    events.append_each({session.pk: _moved(session, to, changes) for session in sessions})
+    events.publish_all({session.pk: events.StatusChanged.of(session) for session in sessions})
+
+
+def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) -> Entry:
+    """Bring `session` in line with its row, and return what is recorded of the move."""
+    data = {"from": session.status, "to": to}
+    for name, value in {"status": to, **changes}.items():
+        setattr(session, name, value)
+    if session.end_reason:
+        data["reason"] = session.end_reason
+    if session.end_detail:
+        data["detail"] = session.end_detail
+    return Entry("status", data)
 
 
 def request(persona: Persona, user_id: int) -> StreamingSession:
@@ -144,6 +163,21 @@ def end(session: StreamingSession) -> bool:
     if session.status != Status.STOPPING:
         return False
     return transition(session, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
+
+
+def begin_stop_all(sessions: Sequence[StreamingSession], reason: EndReason) -> None:
+    """Do what `begin_stop` does, to running sessions whose rows the caller holds locked."""
+    deadline = timezone.now() + STOP_PATIENCE
+    transition_all(sessions, Status.STOPPING, end_reason=reason, end_detail="", deadline_at=deadline)
+
+
+def end_all(session_ids: Collection[UUID]) -> None:
+    """Do what `end` does, to all of these that are being stopped."""
+    with transaction.atomic():
+        rows = StreamingSession.objects.select_for_update().order_by("pk")
+        stopping = list(rows.filter(pk__in=session_ids, status=Status.STOPPING))
+        if stopping:
+            transition_all(stopping, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
 
 
 def next_look(session: StreamingSession, *, is_live: bool) -> datetime:

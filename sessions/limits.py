@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -103,35 +103,35 @@ def _touch(session_id: UUID) -> StreamingSession:
     return session
 
 
-@dataclass(frozen=True)
-class Due:
-    """A session whose moment has come. `reason` is None for one that is stopping already and must be tried again."""
-
-    session: StreamingSession
-    reason: EndReason | None
-
-
-def take_due(now: datetime) -> list[Due]:
+def take_due(now: datetime) -> list[StreamingSession]:
     """Take the sessions that must be stopped now, give the others their warning and their next look.
 
-    Two workers never take the same row: each is claimed until `CLAIM` has passed.
+    Two workers never take the same row: each is claimed until `CLAIM` has passed. Few statements, however many rows.
     """
+    again, ending, going_on = [], defaultdict(list), []
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").select_for_update(skip_locked=True, of=("self",))
-        taken = [_judge(session, now) for session in rows.due(now)[:BATCH]]
-    return [due for due in taken if due is not None]
+        for session in rows.due(now)[:BATCH]:
+            if session.status == Status.STOPPING:
+                again.append(session)
+            elif reason := due_reason(session, now):
+                ending[reason].append(session)
+            else:
+                going_on.append(session)
+        StreamingSession.objects.filter(pk__in=[session.pk for session in again]).update(deadline_at=now + CLAIM)
+        for reason, sessions in ending.items():
+            lifecycle.begin_stop_all(sessions, reason)
+        _look_again(going_on, now)
+    return again + [session for sessions in ending.values() for session in sessions]
 
 
-def _judge(session: StreamingSession, now: datetime) -> Due | None:
-    if session.status == Status.STOPPING:
-        StreamingSession.objects.filter(pk=session.pk).update(deadline_at=now + CLAIM)
-        return Due(session, None)
-    if reason := due_reason(session, now):
-        return Due(session, reason) if lifecycle.begin_stop(session, reason) else None
-    _warn(session, now)
-    session.deadline_at = lifecycle.next_look(session, is_live=session.status == Status.LIVE)
-    session.save(update_fields=["deadline_at"])
-    return None
+def _look_again(sessions: list[StreamingSession], now: datetime) -> None:
+    """Warn those whose limit is near, and set the next look of all."""
+    warnings = {session.pk: warning for session in sessions if (warning := _warning(session, now))}
+    events.publish_all(warnings)
+    for session in sessions:
+        session.deadline_at = lifecycle.next_look(session, is_live=session.status == Status.LIVE)
+    StreamingSession.objects.bulk_update(sessions, ["deadline_at"])
 
 
 def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
@@ -147,15 +147,15 @@ def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
     return EndReason.IDLE if session.active_at + session.idle_timeout <= now else None
 
 
-def _warn(session: StreamingSession, now: datetime) -> None:
-    """Tell the tabs of the nearer limit, if it is near."""
+def _warning(session: StreamingSession, now: datetime) -> events.Ending | None:
+    """Return what the tabs are told of the nearer limit, if it is near."""
     if session.status != Status.LIVE:
-        return
+        return None
     limits = ((session.ends_at, EndReason.DURATION_LIMIT), (session.active_at + session.idle_timeout, EndReason.IDLE))
     at, why = min(limits)
-    if at - now <= max(lifecycle.WARNINGS):
-        seconds = round((at - now).total_seconds())
-        events.publish(session.pk, events.Ending(why=why.value, at=at.isoformat(), seconds=seconds))
+    if at - now > max(lifecycle.WARNINGS):
+        return None
+    return events.Ending(why=why.value, at=at.isoformat(), seconds=round((at - now).total_seconds()))
 
 
 def retry_stop(session: StreamingSession, jitter: float) -> None:

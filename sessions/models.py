@@ -54,7 +54,8 @@ class StreamingSessionQuerySet(models.QuerySet["StreamingSession"]):
 
     def due(self, when: datetime) -> StreamingSessionQuerySet:
         """Sessions that somebody must look at by then, the longest waiting first."""
-        return self.filter(deadline_at__lte=when).order_by("deadline_at")
+        # Only open rows have a deadline; said aloud, so that the partial index can be used.
+        return self.open().filter(deadline_at__lte=when).order_by("deadline_at")
 
 
 class StreamingSession(models.Model):

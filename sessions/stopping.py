@@ -59,19 +59,25 @@ async def stop_by_id(session_id: UUID, reason: EndReason) -> None:
 
 async def finish_stop(session: StreamingSession, provider: Provider) -> None:
     """Have the provider end what we are stopping, and note the end once it confirms."""
+    if await _is_confirmed(session, provider):
+        await in_thread(lifecycle.end)(session)
+
+
+async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
+    """Ask the provider for the end; return whether nothing runs there any more. If it may, a later tick asks again."""
     try:
         if session.provider_session_id:
             await provider.stop_session(session.provider_session_id)
         elif not await _close_lost(session.account, provider, await _listed(provider)):
             await _retry_later(session)
-            return
+            return False
     except SessionGone:
         pass  # nothing left to end: that is what we wanted
     except ProviderError as exc:
         logger.warning("session %s: stop failed, will be tried again: %s", session.pk, evidence(exc))
         await _retry_later(session)
-        return
-    await in_thread(lifecycle.end)(session)
+        return False
+    return True
 
 
 async def _retry_later(session: StreamingSession) -> None:
@@ -83,7 +89,25 @@ async def enforce_due(now: datetime) -> None:
     """Stop or warn every session whose moment has come."""
     await in_thread(presence.expire)(now)
     taken = await in_thread(limits.take_due)(now)
-    await _side_by_side(finish_stop(due.session, providers.for_account(due.session.account)) for due in taken)
+    await _finish_all(taken)
+
+
+async def _finish_all(sessions: Iterable[StreamingSession]) -> None:
+    """Do what `finish_stop` does for many, side by side; ends that are confirmed meanwhile are noted together."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(session: StreamingSession) -> UUID | None:
+        async with places:
+            return session.pk if await _is_confirmed(session, providers.for_account(session.account)) else None
+
+    asked = [asyncio.create_task(ask(session)) for session in sessions]
+    waiting = set(asked)
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if over := [pk for task in done if not task.exception() and (pk := task.result())]:
+            await in_thread(lifecycle.end_all)(over)
+    for task in asked:
+        task.result()  # raises what went wrong, once the others are done
 
 
 async def _side_by_side(work: Iterable[Awaitable[None]]) -> None:

@@ -28,7 +28,7 @@ async def _with_providers(work: Coroutine[Any, Any, None]) -> None:
 
 @shared_task(expires=1)  # a late tick is a useless tick
 def enforce_limits() -> None:
-    """Stop or warn every session whose moment has come; beat sends this once a second."""
+    """Stop or warn every session whose moment has come; beat sends this twice a second."""
     async_to_sync(_with_providers)(stopping.enforce_due(timezone.now()))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from unittest.mock import AsyncMock, Mock
+from uuid import UUID
 
 import pytest
 from pytest_django import DjangoDbBlocker
@@ -39,7 +40,11 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
 def announced(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     """Collect what browsers would be told, without waiting for a commit."""
     told: list[dict[str, object]] = []
-    monkeypatch.setattr(events, "publish", lambda session_id, event: told.append(event.envelope()["event"]))
+
+    def note(events_told: Mapping[UUID, events.Event]) -> None:
+        told.extend(event.envelope()["event"] for event in events_told.values())
+
+    monkeypatch.setattr(events, "publish_all", note)
     return told
 
 

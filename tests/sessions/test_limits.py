@@ -105,7 +105,7 @@ def test_a_text_starts_the_idle_clock_anew() -> None:
 def test_what_is_due_is_stopped_with_its_reason(fields: dict[str, object], reason: str) -> None:
     session = live(**fields, deadline_at=timezone.now() - SECOND)
     (due,) = limits.take_due(timezone.now())
-    assert (due.session.pk, due.session.status, due.session.end_reason) == (session.pk, Status.STOPPING, reason)
+    assert (due.pk, due.status, due.end_reason) == (session.pk, Status.STOPPING, reason)
 
 
 def test_what_is_not_due_is_left_alone() -> None:

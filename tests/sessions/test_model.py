@@ -72,7 +72,7 @@ class Portal(RuleBasedStateMachine):
         self.provider = RememberingProvider(self.simulation, f"account-{self.account.pk}", places=PLACES + 1)
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(providers, "for_account", lambda account: self.provider)
-        self.patch.setattr(events, "publish", lambda session_id, event: None)
+        self.patch.setattr(events, "publish_all", lambda told: None)
         for module in (services, stopping):
             self.patch.setattr(module, "in_thread", self.simulation.in_thread)
         for _ in range(2):
@@ -189,6 +189,12 @@ class Portal(RuleBasedStateMachine):
     @rule(n=which)
     def take_step(self, n: int) -> None:
         self.simulation.take_step(self._pick(self.simulation.steps, n))
+
+    @precondition(lambda self: self.simulation.steps)
+    @rule()
+    def take_newest_step(self) -> None:
+        """Whoever began last is quick, and everybody else is overtaken."""
+        self.simulation.take_step(self.simulation.steps[-1])
 
     @rule()
     def go_on_undisturbed(self) -> None:

@@ -50,7 +50,7 @@ def test_nobody_coming_back_ends_it() -> None:
     presence.enter(session, PROCESS, "one")
     presence.leave("one")
     (due,) = limits.take_due(timezone.now() + lifecycle.TAB_GRACE)
-    assert due.reason == EndReason.TAB_CLOSED
+    assert due.end_reason == EndReason.TAB_CLOSED
 
 
 def test_leaving_twice_or_never_having_come_does_no_harm() -> None:

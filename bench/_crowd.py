@@ -1,0 +1,98 @@
+"""Live sessions by the thousand, here and at the emulator. Import it once Django knows the portal's database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import aiohttp
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+
+from avatars.models import Persona
+from sessions.models import Status, StreamingSession, Tab
+from tests.servers import Emulator
+
+AT_ONCE = 100
+BATCH = 2000
+AN_HOUR = timedelta(hours=1)
+
+
+async def order(emulator: Emulator, count: int) -> list[str]:
+    """Open that many sessions at the emulator; return their IDs."""
+    places, wanted = asyncio.Semaphore(AT_ONCE), {"version": "v2", "avatar_id": "Nora_public_20260101"}
+    async with aiohttp.ClientSession(emulator.url, headers={"X-Api-Key": emulator.api_key}) as http:
+
+        async def one() -> str:
+            async with places, http.post("/v1/streaming.new", json=wanted) as answer:
+                return str((await answer.json())["data"]["session_id"])
+
+        return await asyncio.gather(*(one() for _ in range(count)))
+
+
+def fill(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
+    """Store a live session for each, of a person of its own, with nothing due for an hour."""
+    persona = Persona.objects.published().select_related("avatar__account")[0]
+    names = list(provider_session_ids)
+    people = User.objects.bulk_create((User(username=uuid4().hex) for _ in names), batch_size=BATCH)
+    now = timezone.now()
+    return StreamingSession.objects.bulk_create(
+        (
+            StreamingSession(
+                user=person,
+                account=persona.avatar.account,
+                persona=persona,
+                persona_version=persona.version,
+                persona_settings=persona.snapshot() | {"idle_timeout_s": 2 * int(AN_HOUR.total_seconds())},
+                status=Status.LIVE,
+                provider_session_id=name,
+                created_at=now,
+                live_at=now,
+                ends_at=now + 2 * AN_HOUR,
+                deadline_at=now + AN_HOUR,
+            )
+            for person, name in zip(people, names, strict=True)
+        ),
+        batch_size=BATCH,
+    )
+
+
+def open_tabs(sessions: list[StreamingSession], process_id: UUID) -> None:
+    """Put a tab of one web process on each."""
+    tabs = (Tab(session=session, process_id=process_id, channel=uuid4().hex) for session in sessions)
+    Tab.objects.bulk_create(tabs, batch_size=BATCH)
+
+
+def make_due(sessions: list[StreamingSession], moments: Iterable[datetime]) -> None:
+    """Let the duration limit of each be reached at its moment."""
+    for session, moment in zip(sessions, moments, strict=True):
+        session.ends_at = session.deadline_at = moment
+    StreamingSession.objects.bulk_update(sessions, ["ends_at", "deadline_at"], batch_size=500)
+
+
+def lateness(sessions: list[StreamingSession]) -> list[float] | None:
+    """Return how many seconds after its moment each was over, provider included; None while one is not."""
+    rows = StreamingSession.objects.filter(pk__in=[session.pk for session in sessions])
+    ended = [(row.ended_at, row.ends_at) for row in rows if row.ended_at]
+    return [(at - limit).total_seconds() for at, limit in ended] if len(ended) == len(sessions) else None
+
+
+def rows_written() -> int:
+    """Return how many rows PostgreSQL has inserted, updated or deleted so far."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables")
+        return int(cursor.fetchone()[0])
+
+
+def empty() -> None:
+    """Forget all sessions at once; the benchmark's database is thrown away anyway."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE avatar_sessions_streamingsession CASCADE")
+
+
+def analyse() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE avatar_sessions_streamingsession")

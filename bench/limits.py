@@ -1,0 +1,143 @@
+"""Are limits kept to the second, at any size, and what do sessions cost in which nobody does anything?
+
+Real worker, beat, Redis and PostgreSQL; the provider is the emulator without media, 100 ms an answer. A session's
+lateness runs from its limit to the moment the provider has confirmed its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import django  # noqa: E402
+
+from tests import servers  # noqa: E402
+
+ANSWER_MS = 100
+TRICKLE, A_SECOND = 100, 10
+"""Sessions whose limits come one after the other, and how many of them a second."""
+SIZES = (100, 10_000, 100_000)
+IDLE_TICKS = 200
+LONGEST_S = 120
+RULES = ("--concurrency", "1000000", "--rule", "no_user_s=86400", "--idle", "86400", "--duration", "86400")
+
+
+def main(live: int, due: int, idle_s: float) -> None:
+    with (
+        servers.redis() as redis_url,
+        servers.postgres("max_connections=200") as database_url,
+        servers.emulator(media=False, args=["--latency", str(ANSWER_MS), *RULES]) as emulator,
+        servers.portal(redis_url, emulator, database_url=database_url) as portal,
+    ):
+        os.environ.update(portal.environment)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
+        django.setup()
+        sessions = make(emulator, live)
+        report: dict[str, Any] = {"bench": "limits", "live": live, "due": due}
+        report["idle_writes_per_session_minute"] = idle_writes(live, idle_s)
+        report |= kept("trickle", sessions[:TRICKLE], every_s=1 / A_SECOND)
+        report |= kept("burst", sessions[TRICKLE : TRICKLE + due], every_s=0)
+        portal.beat.stop()
+        portal.worker.stop()
+        report |= ticks()
+    report["lateness_p99_s"] = report["burst_p99_s"]
+    print(json.dumps(report))
+
+
+def make(emulator: servers.Emulator, live: int) -> list[Any]:
+    import _crowd  # noqa: PLC0415 - needs Django
+
+    from sessions import lease  # noqa: PLC0415
+    from sessions.presence import renew  # noqa: PLC0415
+
+    names = asyncio.run(_crowd.order(emulator, live))
+    sessions = _crowd.fill(names)
+    renew(lease.PROCESS_ID)
+    _crowd.open_tabs(sessions, lease.PROCESS_ID)
+    _crowd.analyse()
+    return sessions
+
+
+def idle_writes(live: int, seconds: float) -> float:
+    """Return the rows written a minute and session, while a web process holds the tabs and nobody does anything."""
+    import _crowd  # noqa: PLC0415 - needs Django
+
+    from sessions import lease  # noqa: PLC0415
+
+    async def hold() -> None:
+        await lease.hold()  # as the web process does
+        await asyncio.sleep(seconds)
+
+    before = _crowd.rows_written()
+    asyncio.run(hold())
+    written = _crowd.rows_written() - before
+    print(f"{live} idle sessions: {written} rows written in {seconds:g} s")
+    return round(written / live * 60 / seconds, 5)
+
+
+def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
+    """Let limits be reached, and wait until the sessions are over."""
+    import _crowd  # noqa: PLC0415 - needs Django
+    from django.utils import timezone  # noqa: PLC0415
+
+    from sessions import lease, presence  # noqa: PLC0415
+
+    first = timezone.now() + timedelta(seconds=4)
+    _crowd.make_due(sessions, [first + timedelta(seconds=number * every_s) for number in range(len(sessions))])
+    give_up_at = time.monotonic() + LONGEST_S
+    while (late := _crowd.lateness(sessions)) is None:
+        if time.monotonic() > give_up_at:
+            sys.exit(f"{name}: not all sessions were over after {LONGEST_S} s")
+        presence.renew(lease.PROCESS_ID)
+        time.sleep(0.5)
+    p50, p99 = statistics.median(late), sorted(late)[int(len(late) * 0.99)]
+    print(f"{name:8} {len(late):>6} sessions: late by p50 {p50:.2f} s, p99 {p99:.2f} s, most {max(late):.2f} s")
+    return {f"{name}_p50_s": round(p50, 3), f"{name}_p99_s": round(p99, 3)}
+
+
+def ticks() -> dict[str, float]:
+    """What a tick costs when nothing is due, by how many sessions are live."""
+    import _crowd  # noqa: PLC0415 - needs Django
+    from asgiref.sync import async_to_sync  # noqa: PLC0415
+    from django.utils import timezone  # noqa: PLC0415
+
+    from sessions import stopping  # noqa: PLC0415
+
+    _crowd.empty()
+    median: dict[int, float] = {}
+    there = 0
+    for size in SIZES:
+        _crowd.fill([None] * (size - there))
+        there = size
+        _crowd.analyse()
+        taken = []
+        for _ in range(IDLE_TICKS):
+            began = time.perf_counter()
+            async_to_sync(stopping.enforce_due)(timezone.now())
+            taken.append(time.perf_counter() - began)
+        median[size] = statistics.median(taken) * 1000
+        print(f"a tick with nothing due, {size:>7} live: {median[size]:.2f} ms")
+    return {
+        "idle_tick_ms": round(median[SIZES[-1]], 2),
+        "idle_tick_ms_100k_over_100": round(median[SIZES[-1]] / median[SIZES[0]], 2),
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--live", type=int, default=10_000)
+    parser.add_argument("--due", type=int, default=1_000, help="sessions whose limit is reached in the same second")
+    parser.add_argument("--idle-s", type=float, default=60, help="for how long writes are counted")
+    options = parser.parse_args()
+    main(options.live, options.due, options.idle_s)
