@@ -11,8 +11,8 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from tests import servers
-from tests.browser.room_page import RoomPage, Stage
-from tests.browsing import ALLOW_SOUND, browser, sign_in
+from tests.browser.room_page import Person, RoomPage, Stage
+from tests.browsing import ALLOW_SOUND, browser, password
 
 # Copies of the starters with limits short enough to be waited for.
 PERSONAS = """
@@ -41,9 +41,11 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     with servers.portal(redis_url, emulator, livekit) as portal:
         portal.manage("shell", "-v0", "-c", PERSONAS)
+        # Once for all: each new password would sign out whoever has the cookies.
+        demo = Person("demo", password(portal, "demo"))
         page = await chromium.new_page()
-        await sign_in(page, portal)
-        yield Stage(portal, emulator, await page.context.storage_state())
+        await demo.sign_in(page, portal)
+        yield Stage(portal, emulator, demo, await page.context.storage_state())
 
 
 @pytest_asyncio.fixture(loop_scope="package")

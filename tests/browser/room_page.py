@@ -34,11 +34,25 @@ FRAMES = "() => document.querySelector('#video').getVideoPlaybackQuality().total
 
 
 @dataclass(frozen=True)
+class Person:
+    username: str
+    password: str = field(repr=False)
+
+    async def sign_in(self, page: Page, portal: servers.Portal) -> None:
+        await page.goto(f"{portal.url}/accounts/login/")
+        await page.fill("input[name=username]", self.username)
+        await page.fill("input[name=password]", self.password)
+        await page.press("input[name=password]", "Enter")
+        await page.wait_for_url(f"{portal.url}/")
+
+
+@dataclass(frozen=True)
 class Stage:
     """A portal, the emulator behind it, and the cookies of somebody who is signed in."""
 
     portal: servers.Portal
     emulator: servers.Emulator
+    person: Person
     cookies: StorageState
 
 
@@ -91,6 +105,14 @@ class RoomPage:
     async def state(self, *wanted: str) -> None:
         """Wait until the room is in one of these states."""
         await self.page.wait_for_selector(", ".join(f"body[data-state={state}]" for state in wanted))
+
+    async def reported(self, kind: str) -> None:
+        """Wait until the page has told the portal; unlike a look at the page, this is no gesture on it."""
+
+        async def has_told() -> bool:
+            return any(f'"kind":"{kind}"' in message for message in self.told)
+
+        await until(has_told)
 
     async def is_running(self) -> bool:
         return not self.page.is_closed() and bool(await self.page.evaluate(IS_RUNNING))

@@ -6,7 +6,6 @@ import pytest
 from playwright.async_api import Browser, ViewportSize, WebSocketRoute, expect
 
 from tests.browser.room_page import RoomPage, Stage
-from tests.browsing import sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
@@ -27,7 +26,7 @@ async def test_nothing_scrolls_sideways_on_a_narrow_phone(chromium: Browser, sta
     for path in ("/accounts/login/", "/nowhere/"):
         await page.goto(f"{portal.url}{path}")
         assert not await page.evaluate(SIDEWAYS), path
-    await sign_in(page, portal)
+    await stage.person.sign_in(page, portal)
     assert not await page.evaluate(SIDEWAYS)
     await page.goto(f"{portal.url}/personas/lucia/")
     for state in ("ready", "connecting", "live", "tap", "ending", "ended", "failed"):
@@ -56,7 +55,7 @@ async def test_a_chosen_theme_stays(chromium: Browser, stage: Stage) -> None:
 
 async def test_signing_out_leads_to_sign_in_and_back(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage, storage_state=None) as room:
-        await sign_in(room.page, stage.portal)
+        await stage.person.sign_in(room.page, stage.portal)
         await room.page.click("[popovertarget=menu]")
         await room.page.click("#menu form[action*=logout] button")
         await room.page.wait_for_url("**/accounts/login/")
@@ -70,7 +69,7 @@ async def test_a_filter_works_with_a_press_and_with_no_script(chromium: Browser,
     for has_script in (True, False):
         context = await chromium.new_context(locale="es", java_script_enabled=has_script)
         page = await context.new_page()
-        await sign_in(page, portal)
+        await stage.person.sign_in(page, portal)
         await page.locator("input[name=lang][value=es]").check(force=True)
         if not has_script:
             await page.click("#filter button")

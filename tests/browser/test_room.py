@@ -141,6 +141,7 @@ async def test_a_browser_that_blocks_sound_asks_for_a_tap(stage: Stage) -> None:
         await room.page.click("#start")
         await room.state("live", "tap")
         await room.page.reload()  # nobody has pressed anything on the page that comes back
+        await room.reported("playback_blocked")
         await room.state("tap")
         await room.page.click("#tap")
         await room.state("live")
