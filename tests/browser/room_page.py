@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from playwright.async_api import Browser, Locator, Page, StorageState, WebSocket
+from playwright.async_api import Browser, Locator, Page, StorageState, WebSocket, expect
 
 from tests import servers
 
@@ -130,6 +131,11 @@ class RoomPage:
         """The words of `user` or `avatar` in the transcript."""
         return self.page.locator(".line--you .line__text" if who == "user" else ".line:not(.line--you) .line__text")
 
+    async def has_said(self, text: str) -> None:
+        """Wait until the avatar has said a line; the greeting may come before or after it."""
+        line = re.compile(f"^{re.escape(text)}$")
+        await expect(self.lines("avatar").filter(has_text=line)).to_have_count(1)
+
     async def hears(self, louder_than: float = 0.02) -> None:
         await self.sees(f"({LISTEN})() > {louder_than}")
 
@@ -173,6 +179,7 @@ class RoomPage:
 
 RECORD = """
 import json
+import re
 from sessions.models import StreamingSession
 session = StreamingSession.objects.order_by("-created_at").first()
 print(json.dumps({
