@@ -83,6 +83,7 @@ def lateness(sessions: list[StreamingSession]) -> list[float] | None:
 def rows_written() -> int:
     """Return how many rows PostgreSQL has inserted, updated or deleted so far."""
     with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")  # what this connection has written itself
         cursor.execute("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables")
         return int(cursor.fetchone()[0])
 

@@ -6,6 +6,7 @@ change that it reports is committed; docs/websocket-protocol.md lists them.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
+from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
@@ -124,20 +125,28 @@ def group_name(session_id: UUID) -> str:
 
 def publish(session_id: UUID, event: Event) -> None:
     """Tell every browser on the session, once the change it reports is committed."""
-    publish_all({session_id: event})
+    send = async_to_sync(_layer().group_send)
+    # Robust: a browser that hears nothing reads the state when it joins again; the change stands.
+    transaction.on_commit(lambda: send(group_name(session_id), event.envelope()), robust=True)
 
 
 def publish_all(told: Mapping[UUID, Event]) -> None:
-    """Do what `publish` does, for one event of each of many sessions."""
-    layer = get_channel_layer()
-    assert layer is not None  # settings name one
+    """Do what `publish` does, for one event of each of many sessions. Not where an event loop runs."""
+    layer = _layer()
 
     async def send() -> None:
         for session_id, event in told.items():
             await layer.group_send(group_name(session_id), event.envelope())
 
-    # Robust: a browser that hears nothing reads the state when it joins again; the change stands.
-    transaction.on_commit(async_to_sync(send), robust=True)
+    # In a loop of its own: in the caller's, which asks a provider for as many answers, each would wait its turn.
+    if told:
+        transaction.on_commit(lambda: asyncio.run(send()), robust=True)
+
+
+def _layer() -> BaseChannelLayer:
+    layer = get_channel_layer()
+    assert layer is not None  # settings name one
+    return layer
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
         told.extend(event.envelope()["event"] for event in events_told.values())
 
     monkeypatch.setattr(events, "publish_all", note)
+    monkeypatch.setattr(events, "publish", lambda session_id, event: note({session_id: event}))
     return told
 
 

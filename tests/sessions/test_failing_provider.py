@@ -131,3 +131,17 @@ async def test_the_calls_go_out_in_the_documented_order_with_the_documented_cred
         await tab.hear("session.status", status="ended")
     paths = [request["path"] for request in await listed(control, "requests")]
     assert [path.rsplit(".", 1)[1] for path in paths] == ["create_token", "new", "start", "task", "stop"]
+
+
+async def test_a_room_that_the_provider_closed_ends_the_session_for_its_reason(
+    provider: servers.Emulator, control: httpx.AsyncClient
+) -> None:
+    persona = await persona_at(provider.url, provider.api_key)
+    async with browser(await a_person(), persona.slug, lang="es") as tab:
+        session_id = await tab.go_live()
+        row = await StreamingSession.objects.aget(pk=session_id)
+        await tab.say("event.report", kind="room_disconnected", data={"reason": 5})  # a page that is wrong about it
+        (await control.post(f"sessions/{row.provider_session_id}/end", json={})).raise_for_status()
+        await tab.say("event.report", kind="room_disconnected", data={"reason": 5})
+        ended = await tab.hear("session.status", status="ended")
+    assert (ended["reason"], ended["words"]) == (EndReason.PROVIDER_ENDED, WORDS[EndReason.PROVIDER_ENDED])

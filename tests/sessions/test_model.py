@@ -72,7 +72,8 @@ class Portal(RuleBasedStateMachine):
         self.provider = RememberingProvider(self.simulation, f"account-{self.account.pk}", places=PLACES + 1)
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(providers, "for_account", lambda account: self.provider)
-        self.patch.setattr(events, "publish_all", lambda told: None)
+        for name in ("publish", "publish_all"):
+            self.patch.setattr(events, name, lambda *told: None)
         for module in (services, stopping):
             self.patch.setattr(module, "in_thread", self.simulation.in_thread)
         for _ in range(2):
@@ -338,7 +339,7 @@ def test_nothing_is_left_open_whatever_happens_in_whatever_order(database: str, 
     run_state_machine_as_test(
         Portal,
         settings=settings(
-            max_examples=60,
+            max_examples=40,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
