@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from typing import Any, ClassVar, NoReturn
 from uuid import UUID
 
@@ -167,7 +168,9 @@ class SessionConsumer(AsyncWebsocketConsumer):
 
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()
-        async with self.report_turn:
+        # The first picture brings the greeting, and a text that waited for the picture is to come after it.
+        task_turn = self.task_turn if content.get("kind") == "first_frame" else nullcontext()
+        async with task_turn, self.report_turn:
             await reports.take(session_id, content)
 
     # A closed table rather than getattr(): a browser cannot name a method of ours.

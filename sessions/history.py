@@ -13,6 +13,12 @@ def find_own(user_id: int, session_id: UUID) -> StreamingSession | None:
     return rows.filter(pk=session_id, user_id=user_id).first()
 
 
+def find_running(session_id: UUID) -> StreamingSession | None:
+    """Return the session, if nobody has asked for its end yet."""
+    rows = StreamingSession.objects.select_related("account")
+    return rows.filter(pk=session_id, status__in=RUNNING).first()
+
+
 def is_running(session_id: UUID) -> bool:
     """Whether nobody has asked for its end yet."""
     return StreamingSession.objects.filter(pk=session_id, status__in=RUNNING).exists()

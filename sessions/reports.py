@@ -20,6 +20,8 @@ LONGEST_DATA = 4096
 """Bytes of one report's `data`, as JSON."""
 LONGEST_LINE = 10_000
 """Characters of one reported line of speech."""
+ENDED_BY_SERVER = (4, 5)
+"""LiveKit's reasons for leaving a room that the other side closed: participant removed, room deleted."""
 CLOCK_TRUST = timedelta(seconds=30)
 """How far a page's clock may be off before the portal's is used instead."""
 
@@ -56,6 +58,12 @@ async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime)
 async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
     await _keep(session_id, kind, data, at)
     await services.picture_seen(session_id)
+
+
+async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _keep(session_id, kind, data, at)
+    if data.get("reason") in ENDED_BY_SERVER:
+        await services.room_closed(session_id)
 
 
 async def _heard_somebody(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
@@ -110,7 +118,7 @@ EFFECTS: dict[str, Effect] = {
     "room_connected": _keep,
     "room_reconnecting": _keep,
     "room_reconnected": _keep,
-    "room_disconnected": _keep,
+    "room_disconnected": _room_left,
     "track_subscribed": _keep,
     "first_frame": _first_frame,
     "playback_blocked": _keep,

@@ -36,7 +36,7 @@ from heygen_portal.providers.base import (
     TaskKind,
 )
 from heygen_portal.threads import in_thread
-from sessions import errors, events, lifecycle, limits, presence
+from sessions import errors, events, history, lifecycle, limits, presence
 from sessions.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.stopping import evidence, finish_stop, stop
@@ -260,3 +260,19 @@ async def _asked(call: Awaitable[T]) -> T:
         raise errors.ProviderRefused from exc
     except ProviderUnreachable as exc:
         raise errors.ProviderSilent from exc
+
+
+async def room_closed(session_id: UUID) -> None:
+    """A browser says that its room was closed under it: ask the provider, and end here what is over there."""
+    session = await in_thread(history.find_running)(session_id)
+    if session is None or not session.provider_session_id:
+        return
+    try:
+        listed = await providers.for_account(session.account).list_sessions()
+    except ProviderError as exc:
+        logger.warning(
+            "session %s: its room was closed, and the provider cannot be asked: %s", session_id, evidence(exc)
+        )
+        return  # the next comparison with the provider's list finds it
+    if session.provider_session_id not in {row.provider_session_id for row in listed}:
+        await stop(session, EndReason.PROVIDER_ENDED, "room closed; missing from the provider's list")
