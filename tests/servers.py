@@ -78,9 +78,22 @@ def running(make: Callable[[], tuple[Child, Callable[[], bool]]]) -> Iterator[Ch
         child.stop()
 
 
+@dataclass(frozen=True)
+class Redis:
+    url: str
+    process: Child
+
+
 @contextmanager
 def redis() -> Iterator[str]:
     """Run a Redis server that stores nothing; give its URL."""
+    with redis_process() as redis:
+        yield redis.url
+
+
+@contextmanager
+def redis_process() -> Iterator[Redis]:
+    """Run a Redis server that stores nothing, to be killed and started again."""
     url = ""
     with folder() as here:
 
@@ -91,8 +104,8 @@ def redis() -> Iterator[str]:
             command = servers.command("redis", {"REDIS_PORT": str(port), "VAR_DIR": str(here)})
             return Child("redis", command, here / "log"), lambda: servers.redis_answers(port)
 
-        with running(make):
-            yield url
+        with running(make) as child:
+            yield Redis(url, child)
 
 
 @contextmanager

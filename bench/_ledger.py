@@ -1,0 +1,64 @@
+"""What the portal's own database says of a run. Import it once Django knows the portal's database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from avatars.models import ProviderAccount
+from heygen_portal import roles
+from sessions import events
+from sessions.models import SessionEvent, StreamingSession
+
+
+def sign_in(count: int, places: int) -> list[str]:
+    """Make that many end users on an account of ours alone; return a login cookie of each."""
+    ProviderAccount.objects.update(concurrency_limit=places, is_exclusive=True)
+    group, cookies = Group.objects.get(name=roles.END_USER.group), []
+    for person in User.objects.bulk_create(User(username=uuid4().hex) for _ in range(count)):
+        person.groups.add(group)
+        client = Client()
+        client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        cookies.append(client.cookies["sessionid"].value)
+    return cookies
+
+
+def count(seen: Sequence[str], closed: Mapping[str, float], lasted: Mapping[str, float]) -> dict[str, Any]:
+    """Count what is left.
+
+    `seen` are the sessions that people were told of, `closed` when silent tabs closed, `lasted` the provider's seconds.
+    """
+    rows = {str(row.pk): row for row in StreamingSession.objects.all()}
+    ended = {pk: row.ended_at.timestamp() for pk, row in rows.items() if row.ended_at}
+    by_tab = {pk for pk, row in rows.items() if row.end_reason == "tab_closed"}
+    return {
+        "started": len(rows),
+        "open": sum(row.status != "ended" for row in rows.values()),
+        "without_reason": sum(not row.end_reason for row in rows.values()),
+        "lost": len(set(seen) - rows.keys()),
+        "reasons": Counter(row.end_reason for row in rows.values()),
+        "seconds_ratio": _seconds_ratio(list(rows.values()), lasted),
+        "chains_broken": sum(not _is_whole(row) for row in rows.values()),
+        "closed_s": [ended[pk] - at for pk, at in closed.items() if pk in by_tab and pk in ended],
+    }
+
+
+def _seconds_ratio(rows: Sequence[StreamingSession], lasted: Mapping[str, float]) -> float | None:
+    """Return the provider's seconds over ours, of the sessions that it remembers: a killed one remembers none."""
+    known = [row for row in rows if row.provider_session_id in lasted and row.ended_at]
+    ours = sum((row.ended_at - row.created_at).total_seconds() for row in known if row.ended_at)
+    return round(sum(lasted[str(row.provider_session_id)] for row in known) / ours, 3) if ours else None
+
+
+def _is_whole(session: StreamingSession) -> bool:
+    previous = ""
+    for number, event in enumerate(SessionEvent.objects.filter(session=session).order_by("number"), start=1):
+        if (event.number, event.previous_hash, event.hash) != (number, previous, events.digest(event)):
+            return False
+        previous = event.hash
+    return bool(previous)

@@ -1,0 +1,105 @@
+"""Simulated people with socket clients: they start, talk, stop, or leave without a word, and come back when cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+
+from tests.servers import Portal
+
+CUT_OFF = (aiohttp.ClientError, OSError, TimeoutError, ConnectionError)
+PAUSE_S = 1.0
+
+
+class Person:
+    """One conversation: Start, some texts, then an end of one of four kinds."""
+
+    def __init__(self, portal: Portal, cookie: str, chance: random.Random) -> None:
+        self._url = f"{portal.url}/ws/personas/lucia/?lang=en"
+        self._headers = {"Cookie": f"sessionid={cookie}", "Origin": portal.url}
+        self._chance = chance
+        self._way = chance.choice(("stop", "leave", "crash", "stay"))
+        self._talks_until = time.monotonic() + chance.uniform(5, 60)
+        self.session_id = ""
+        self.closed_at: float | None = None
+        """When a tab that said nothing closed, in seconds since 1970."""
+        self.is_over = False
+        self.is_done = False
+
+    async def live(self, http: aiohttp.ClientSession, give_up_at: float) -> None:
+        """Be there until the conversation is over; a socket that breaks is opened again, as the page does."""
+        while not self.is_done and time.monotonic() < give_up_at:
+            with suppress(*CUT_OFF):
+                async with http.ws_connect(self._url, headers=self._headers, heartbeat=10) as socket:
+                    await self._converse(socket)
+            if not self.is_done:
+                await asyncio.sleep(PAUSE_S * self._chance.uniform(0.5, 1.5))
+
+    async def _converse(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        if self.session_id:
+            await socket.send_json({"type": "session.join", "session_id": self.session_id})
+        else:
+            await socket.send_json({"type": "session.start"})
+        listening = asyncio.create_task(self._listen(socket))
+        try:
+            while not listening.done() and time.monotonic() < self._talks_until:
+                await asyncio.wait([listening], timeout=self._chance.uniform(2, 8))
+                if self.session_id and not listening.done():
+                    await socket.send_json({"type": "task.send", "kind": "repeat", "text": "Hola", "ref": "r"})
+            if not listening.done():
+                await self._end(socket, listening)
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _end(self, socket: aiohttp.ClientWebSocketResponse, listening: asyncio.Task[None]) -> None:
+        match self._way:
+            case "stop":
+                await socket.send_json({"type": "session.stop"})
+                await asyncio.wait([listening], timeout=10)
+            case "leave" | "crash":
+                self._note_closing()
+                if self._way == "crash" and socket._response.connection:
+                    socket._response.connection.close()
+            case "stay":
+                await asyncio.wait([listening])
+
+    def _note_closing(self) -> None:
+        self.is_done = True
+        if not self.is_over and self.session_id:
+            self.closed_at = time.time()
+
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        heard: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+            "session.status": self._on_status,
+            "session.room": self._on_room,
+            "error": self._on_error,
+        }
+        async for message in socket:
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                return
+            content = json.loads(message.data)
+            if handler := heard.get(content["type"]):
+                await handler(socket, content)
+            if self.is_done:
+                return
+
+    async def _on_status(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
+        self.session_id = content["session_id"]
+        if content["status"] == "ended":
+            self.is_over = self.is_done = True
+
+    async def _on_room(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
+        seen = {"width": 1280, "height": 720, "ms": 300}
+        await socket.send_json({"type": "event.report", "kind": "first_frame", "data": seen})
+
+    async def _on_error(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
+        if not self.session_id:
+            await socket.close()  # refused, or the portal is unwell: press Start again
