@@ -66,8 +66,8 @@ async def sessions(request: web.Request) -> web.Response:
     studio = request.app[STUDIO]
     known = list(reversed(studio.store.sessions.values()))
     shown = known if request.query.get("all") == "1" else [session for session in known if session.is_open]
-    people = await asyncio.gather(*(studio.rooms.people(session.id) for session in shown if session.is_open))
-    in_room = dict(zip((session.id for session in shown if session.is_open), people, strict=True))
+    asked = [session.id for session in shown if session.is_open]  # one may end while LiveKit is asked
+    in_room = dict(zip(asked, await asyncio.gather(*map(studio.rooms.people, asked)), strict=True))
     return web.json_response({"sessions": [_seen(request, session, in_room.get(session.id)) for session in shown]})
 
 
