@@ -35,7 +35,7 @@ export class Transcript {
     const change = { stage: item.delivery, why: item.why, at };
     const line = this.lines.find((other) => other.ref === item.ref);
     if (line) this.change(line, change);
-    else this.add({ who: "user", by: "text", text: item.text, isRead: item.kind === "repeat", ref: item.ref, ...change });
+    else this.append({ who: "user", by: "text", text: item.text, isRead: item.kind === "repeat", ref: item.ref, ...change });
   }
 
   /**
@@ -60,7 +60,7 @@ export class Transcript {
     // The whole line is known already: this piece came late or twice.
     if (line && line.stage !== "talking") return;
     if (line) this.change(line, { text: line.text + piece });
-    else this.add({ who: "avatar", by: "voice", text: piece, at, stage: "talking", taskId });
+    else this.append({ who: "avatar", by: "voice", text: piece, at, stage: "talking", taskId });
   }
 
   /**
@@ -128,6 +128,15 @@ export class Transcript {
   ofAvatar(taskId) {
     // A provider that names no task can only be saying one thing at a time.
     return this.lines.findLast((line) => line.who === "avatar" && line.taskId === taskId && (taskId || line.stage === "talking"));
+  }
+
+  /**
+   * What happens now comes last, even where the two clocks disagree a little.
+   *
+   * @param {Partial<Line> & { at: number }} line
+   */
+  append(line) {
+    this.add({ ...line, at: Math.max(line.at, this.lines.at(-1)?.at ?? 0) });
   }
 
   /** @param {Partial<Line>} line */
