@@ -35,7 +35,6 @@ def count(seen: Sequence[str], closed: Mapping[str, float], lasted: Mapping[str,
     """
     rows = {str(row.pk): row for row in StreamingSession.objects.all()}
     ended = {pk: row.ended_at.timestamp() for pk, row in rows.items() if row.ended_at}
-    by_tab = {pk for pk, row in rows.items() if row.end_reason == "tab_closed"}
     return {
         "started": len(rows),
         "open": sum(row.status != "ended" for row in rows.values()),
@@ -44,7 +43,7 @@ def count(seen: Sequence[str], closed: Mapping[str, float], lasted: Mapping[str,
         "reasons": Counter(row.end_reason for row in rows.values()),
         "seconds_ratio": _seconds_ratio(list(rows.values()), lasted),
         "chains_broken": sum(not _is_whole(row) for row in rows.values()),
-        "closed_s": [ended[pk] - at for pk, at in closed.items() if pk in by_tab and pk in ended],
+        "closed_s": [ended[pk] - at for pk, at in closed.items() if pk in ended],
     }
 
 

@@ -30,7 +30,7 @@ MOST_WAITING = 64
 """Messages of one tab that may be under way at once."""
 LONGEST_REF = 64
 
-_detached: set[asyncio.Task[None]] = set()
+_detached: set[asyncio.Future[None]] = set()
 """Work that goes on when its tab has gone: an answer of the provider is never left unread."""
 
 
@@ -50,6 +50,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
                 raise  # the page opens another socket and joins again
             logger.exception("a tab could not be let in")
             await _explain(*args)
+        finally:
+            await self.leave()  # where Redis breaks, nobody calls `disconnect`
 
     async def connect(self) -> None:
         user: Any = self.scope["user"]  # put there by AuthMiddlewareStack
@@ -69,10 +71,17 @@ class SessionConsumer(AsyncWebsocketConsumer):
         self.is_open = True
 
     async def disconnect(self, code: int) -> None:
-        self.is_open = False
+        await self.leave()  # first: the channel layer may be away
         if self.session_id:
             await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
-            await in_thread(presence.leave)(self.channel_name)
+
+    async def leave(self) -> None:
+        """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
+        self.is_open = False
+        if self.session_id:
+            leaving = asyncio.ensure_future(in_thread(presence.leave)(self.channel_name))
+            _detach(leaving)
+            await asyncio.shield(leaving)  # a server in a hurry cancels us
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
@@ -90,9 +99,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             return
         self.waiting += 1
         # Not awaited: while a provider thinks, this tab is still told what happens.
-        task = asyncio.create_task(self.handle(handler(self, content), content))
-        _detached.add(task)
-        task.add_done_callback(_detached.discard)
+        _detach(asyncio.create_task(self.handle(handler(self, content), content)))
 
     async def handle(self, work: Coroutine[Any, Any, None], content: dict[str, Any]) -> None:
         """Do one message's work; every refusal leaves by this door."""
@@ -116,6 +123,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         session = await services.open_session(self.user.pk, self.persona_slug, tab)
         # The provider is asked at once; joining the group takes less time than its answer.
         bringing_up = asyncio.create_task(services.bring_up(session, self.give_room))
+        _detach(bringing_up)
         await self.follow(session.pk)
         await bringing_up
 
@@ -133,11 +141,17 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if self.session_id and self.session_id != session_id:
             await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
         self.session_id = session_id
-        await self.channel_layer.group_add(events.group_name(session_id), self.channel_name)
-        if session := await in_thread(history.find_own)(self.user.pk, session_id):
-            await self.relay(events.StatusChanged.of(session))
-        if not self.is_open:  # the tab left while we were at it; its leaving is not to be lost
-            await in_thread(presence.leave)(self.channel_name)
+        try:
+            await self.channel_layer.group_add(events.group_name(session_id), self.channel_name)
+            if session := await in_thread(history.find_own)(self.user.pk, session_id):
+                await self.relay(events.StatusChanged.of(session))
+        except RuntimeError:
+            if self.is_open:
+                raise
+            # The channel layer no longer knows a tab that left meanwhile.
+        finally:
+            if not self.is_open:  # the tab left while we were at it; its leaving is not to be lost
+                await self.leave()
 
     async def on_task(self, content: dict[str, Any]) -> None:
         text, ref, kind = content.get("text"), content.get("ref", ""), content.get("kind")
@@ -225,6 +239,12 @@ class SessionConsumer(AsyncWebsocketConsumer):
         """Send to the page, if it is still there."""
         if self.is_open:
             await self.send(text_data=json.dumps(message))
+
+
+def _detach(task: asyncio.Future[None]) -> None:
+    """Let work go on when its tab has gone: the event loop alone would not keep it."""
+    _detached.add(task)
+    task.add_done_callback(_detached.discard)
 
 
 async def _explain(scope: Any, receive: Any, send: Any) -> None:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from unittest.mock import Mock, call
 from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
 
 from heygen_portal.providers.base import LimitReached, ProviderUnreachable
@@ -301,3 +303,17 @@ async def test_too_many_messages_at_once_are_refused(provider: Mock, monkeypatch
         assert (await tab.hear("error"))["ref"] == "3"
         gate.set()
         await tab.hear("task.sent", ref="2")
+
+
+async def test_a_tab_that_closes_while_redis_is_away_is_seen_to_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*args: object) -> None:
+        raise ConnectionError("Redis is away")
+
+    user, persona = await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    await tab.connect(timeout=10)
+    session_id = await tab.go_live()
+    monkeypatch.setattr(type(get_channel_layer()), "group_discard", fail, raising=False)
+    with suppress(ConnectionError):
+        await tab.disconnect(timeout=10)
+    assert (await row(session_id)).abandoned_at is not None
