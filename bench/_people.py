@@ -26,7 +26,8 @@ class Person:
         self._headers = {"Cookie": f"sessionid={cookie}", "Origin": portal.url}
         self._chance = chance
         self._way = chance.choice(("stop", "leave", "crash", "stay"))
-        self._talks_until = time.monotonic() + chance.uniform(5, 60)
+        self._talks_for = chance.uniform(5, 60)
+        self._talks_until: float | None = None
         self.session_id = ""
         self.closed_at: float | None = None
         """When a tab that said nothing closed, in seconds since 1970."""
@@ -49,7 +50,7 @@ class Person:
             await socket.send_json({"type": "session.start"})
         listening = asyncio.create_task(self._listen(socket))
         try:
-            while not listening.done() and time.monotonic() < self._talks_until:
+            while not listening.done() and self._wants_to_talk():
                 await asyncio.wait([listening], timeout=self._chance.uniform(2, 8))
                 if self.session_id and not listening.done():
                     await socket.send_json({"type": "task.send", "kind": "repeat", "text": "Hola", "ref": "r"})
@@ -58,6 +59,10 @@ class Person:
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
+
+    def _wants_to_talk(self) -> bool:
+        """Whether there is time left; it runs from the first word of a session on."""
+        return self._talks_until is None or time.monotonic() < self._talks_until
 
     async def _end(self, socket: aiohttp.ClientWebSocketResponse, listening: asyncio.Task[None]) -> None:
         match self._way:
@@ -93,6 +98,7 @@ class Person:
 
     async def _on_status(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
         self.session_id = content["session_id"]
+        self._talks_until = self._talks_until or time.monotonic() + self._talks_for
         if content["status"] == "ended":
             self.is_over = self.is_done = True
 
