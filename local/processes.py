@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 from local.paths import ROOT
 
@@ -20,7 +21,13 @@ def end_as_on_ctrl_c() -> None:
     """Let SIGTERM and a closed terminal end this program in order, with all that it started, as Ctrl-C does."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interrupt_once)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    # `timeout` sends it twice, and the second must not cut short the end that the first began.
+    signal.signal(number, lambda *_: None)
+    raise KeyboardInterrupt
 
 
 class StartFailed(Exception):
