@@ -7,12 +7,15 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from avatars.models import Avatar, Persona
+from heygen_portal import roles
 
 
 @require_safe
 def gallery(request: HttpRequest) -> HttpResponse:
     """Everybody one may talk to; `q` and `lang` narrow it down."""
     published = Persona.objects.published().select_related("avatar")
+    if not request.user.has_perm(roles.START):
+        published = published.none()
     query = request.GET.get("q", "").strip()[:100]
     language = request.GET.get("lang", "")
     found = published

@@ -18,7 +18,8 @@ class Role:
     permissions: tuple[str, ...]
 
 
-TALK = ("avatar_sessions.start_streamingsession",)
+START = "avatar_sessions.start_streamingsession"
+TALK = (START,)
 SEE_CATALOGUE = ("avatars.view_avatar", "avatars.view_voice", "avatars.view_knowledgebase", "avatars.view_persona")
 MAKE_PERSONAS = (
     "avatars.add_persona",

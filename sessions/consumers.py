@@ -16,7 +16,7 @@ from django.utils import timezone, translation
 from redis.exceptions import RedisError
 
 from avatars.models import Persona
-from heygen_portal import providers
+from heygen_portal import providers, roles
 from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
 from sessions import errors, events, history, lease, presence, reports, services, stopping
@@ -260,7 +260,7 @@ def _persona_for(user: Any, persona_slug: str) -> Persona | None:
     """Return the persona, if this person may talk with it."""
     personas = Persona.objects.published().select_related("avatar__account")
     persona = personas.filter(slug=persona_slug).first()
-    return persona if user.has_perm("avatar_sessions.start_streamingsession") else None
+    return persona if user.has_perm(roles.START) else None
 
 
 def _language(scope: Any) -> str:

@@ -3,19 +3,22 @@
 from math import ceil
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from avatars.models import Persona
+from heygen_portal import roles
 
 
 @require_safe
 @never_cache
 def room(request: HttpRequest, slug: str) -> HttpResponse:
     """The page of one persona; everything that happens on it goes over its socket."""
+    if not request.user.has_perm(roles.START):
+        raise Http404  # whoever may not talk has no room
     persona = get_object_or_404(Persona.objects.published().select_related("avatar"), slug=slug)
     context = {
         "persona": persona,

@@ -6,11 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import factory
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Voice
+from heygen_portal import roles
 from sessions.models import RUNNING, EndReason, Status, StreamingSession
 
 
@@ -19,6 +20,18 @@ class UserFactory(DjangoModelFactory[User]):
         model = User
 
     username = factory.Sequence("person-{}".format)
+
+
+class EndUserFactory(UserFactory):
+    """Somebody who may talk with avatars."""
+
+    class Meta:
+        skip_postgeneration_save = True
+
+    @factory.post_generation
+    def role(self: User, create: bool, extracted: object) -> None:
+        roles.sync()
+        self.groups.add(Group.objects.get(name=roles.END_USER.group))
 
 
 class ProviderAccountFactory(DjangoModelFactory[ProviderAccount]):

@@ -7,14 +7,14 @@ from django.core.files.base import ContentFile
 from django.test import Client
 
 from avatars.models import Persona
-from tests.factories import AvatarFactory, PersonaFactory, UserFactory
+from tests.factories import AvatarFactory, EndUserFactory, PersonaFactory
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def visitor(client: Client) -> Client:
-    client.force_login(UserFactory.create())
+    client.force_login(EndUserFactory.create())
     return client
 
 

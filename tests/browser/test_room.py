@@ -31,7 +31,7 @@ async def test_one_press_brings_a_picture_that_moves_and_a_voice_that_sounds(roo
 
 
 async def test_a_text_arrives_intact_and_is_read_aloud_word_for_word(room: RoomPage) -> None:
-    """Demands 3 and 35."""
+    """Demands 3, 33 and 35."""
     text = "Hola ¿cómo estás?"
     await room.start()
     await room.write(text, "repeat")

@@ -8,13 +8,12 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.test import Client
 
 from avatars.models import Persona
-from heygen_portal import roles
 from heygen_portal.asgi import application
-from tests.factories import PersonaFactory, UserFactory
+from tests.factories import EndUserFactory, PersonaFactory
 
 ORIGIN = (b"origin", b"http://localhost")
 
@@ -22,10 +21,7 @@ ORIGIN = (b"origin", b"http://localhost")
 @sync_to_async
 def a_person() -> User:
     """Return an end user."""
-    roles.sync()
-    user = UserFactory.create()
-    user.groups.add(Group.objects.get(name=roles.END_USER.group))
-    return user
+    return EndUserFactory.create()
 
 
 @sync_to_async

@@ -9,7 +9,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from avatars.models import Persona
-from tests.factories import PersonaFactory, UserFactory
+from tests.factories import EndUserFactory, PersonaFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,7 @@ PUBLISHED = {"status": Persona.Status.PUBLISHED, "version": 1}
 
 @pytest.fixture
 def visitor(client: Client) -> Client:
-    client.force_login(UserFactory.create())
+    client.force_login(EndUserFactory.create())
     return client
 
 
@@ -58,7 +58,7 @@ def test_the_page_can_warm_the_way_to_the_room_and_is_never_kept(visitor: Client
 
 def test_staff_find_the_administration_in_the_menu_and_others_do_not(client: Client) -> None:
     for is_staff in (True, False):
-        client.force_login(UserFactory.create(is_staff=is_staff))
+        client.force_login(EndUserFactory.create(is_staff=is_staff))
         assert (reverse("admin:index") in client.get("/").content.decode()) is is_staff
 
 
@@ -69,3 +69,19 @@ def test_a_post_without_its_token_is_explained(language: str) -> None:
     assert answer.status_code == 403
     words = {"es": "demasiado tiempo abierta", "en": "open for too long"}
     assert words[language] in answer.content.decode()
+
+
+def test_whoever_may_not_talk_finds_nobody_and_no_room(client: Client) -> None:
+    PersonaFactory.create(slug="lucia", **PUBLISHED)
+    client.force_login(UserFactory.create())
+    assert client.get("/personas/lucia/").status_code == 404
+    assert "/personas/lucia/" not in client.get("/").content.decode()
+
+
+def test_the_page_joins_the_room_with_livekits_own_client_and_no_vendors_kit(visitor: Client) -> None:
+    """Demand 5."""
+    PersonaFactory.create(slug="lucia", **PUBLISHED)
+    page = visitor.get("/personas/lucia/").content.decode()
+    scripts = re.findall(r'<script[^>]+src="([^"]+)"', page)
+    assert any(script.endswith("livekit-client.umd.js") for script in scripts)
+    assert not any(re.search("heygen|streaming-avatar|liveavatar", script) for script in scripts)
