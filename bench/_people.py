@@ -15,7 +15,7 @@ import aiohttp
 from tests.servers import Portal
 
 CUT_OFF = (aiohttp.ClientError, OSError, TimeoutError, ConnectionError)
-PAUSE_S = 1.0
+PAUSE_S = 3.0
 
 
 class Person:
