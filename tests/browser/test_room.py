@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.room_page import FRAMES, PATIENCE_S, RoomPage, Stage
+from tests.browser.room_page import FRAMES, PATIENCE_S, Person, RoomPage, Stage
 from tests.browsing import browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 expect.set_options(timeout=PATIENCE_S * 1000)
 
+OPERATOR = """
+from django.contrib.auth.models import Group, User
+operator = User.objects.create_user("operator", password="a-word-for-tests", is_staff=True)
+operator.groups.add(Group.objects.get(name="Operators"))
+"""
 LONG = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete."
 
 
@@ -99,6 +104,23 @@ async def test_a_closed_tab_ends_the_session(room: RoomPage) -> None:
     await room.all_over()
     record = room.last_session()
     assert (record["status"], record["reason"]) == ("ended", "tab_closed")
+
+
+async def test_staff_end_a_running_session_and_the_person_reads_why(room: RoomPage, chromium: Browser) -> None:
+    portal = room.stage.portal
+    await room.start()
+    portal.manage("shell", "-v0", "-c", OPERATOR)
+    context = await chromium.new_context(locale="es")
+    page = await context.new_page()
+    await Person("operator", "a-word-for-tests").sign_in(page, portal)
+    await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/")
+    await page.locator("input.action-select").first.check()
+    await page.locator("select[name=action]").select_option("stop")
+    await page.locator("button[name=index]").click()
+    await room.state("ended")
+    await expect(room.page.locator("#over")).to_have_text("El equipo la terminó")
+    await context.close()
+    assert room.last_session()["reason"] == "staff_stopped"
 
 
 async def test_a_reload_comes_back_to_the_same_conversation(room: RoomPage) -> None:
