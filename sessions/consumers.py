@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 LARGEST_MESSAGE = 64 * 1024
 """Bytes."""
+SIGNED_OUT, NOT_HERE, TOO_LARGE, TRY_LATER = 4401, 4404, 4413, 4503
+"""Close codes: HTTP's numbers, in the range that applications may use."""
 MOST_WAITING = 64
 """Messages of one tab that may be under way at once."""
 LONGEST_REF = 64
@@ -59,11 +61,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
         self.language = _language(self.scope)
         self.persona_slug = self.scope["url_route"]["kwargs"]["persona"]
         if not self.user.is_authenticated:
-            await self.close(code=4401)
+            await self.close(code=SIGNED_OUT)
             return
         persona = await in_thread(_persona_for)(self.user, self.persona_slug)
         if not persona:
-            await self.close(code=4404)
+            await self.close(code=NOT_HERE)
             return
         providers.for_account(persona.avatar.account)  # Start shall find the connections' set-up done
         await lease.hold()
@@ -79,6 +81,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
         self.is_open = False
         if self.session_id:
+            lease.tabs.pop(self.channel_name, None)
             leaving = asyncio.ensure_future(in_thread(presence.leave)(self.channel_name))
             _detach(leaving)
             await asyncio.shield(leaving)  # a server in a hurry cancels us
@@ -86,7 +89,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
             await self.send_error(errors.TooLarge())
-            await self.close(code=1009)
+            await self.close(code=TOO_LARGE)
             return
         try:
             content = _parse(text_data)
@@ -131,7 +134,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         session = await in_thread(history.find_own)(self.user.pk, _uuid(content.get("session_id")))
         if not session:
             raise errors.NotFound
-        await in_thread(presence.enter)(session, lease.PROCESS_ID, self.channel_name)
+        await in_thread(presence.enter)(session.pk, lease.PROCESS_ID, self.channel_name)
         await self.follow(session.pk)
         for line in await in_thread(history.transcript)(session.pk):
             await self.relay(events.Said.of(line))
@@ -141,6 +144,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if self.session_id and self.session_id != session_id:
             await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
         self.session_id = session_id
+        lease.tabs[self.channel_name] = session_id
         try:
             await self.channel_layer.group_add(events.group_name(session_id), self.channel_name)
             if session := await in_thread(history.find_own)(self.user.pk, session_id):
@@ -253,7 +257,7 @@ async def _explain(scope: Any, receive: Any, send: Any) -> None:
         message = {"type": "error", "code": errors.Unwell.code, "words": str(errors.Unwell.words)}
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": json.dumps(message)})
-    await send({"type": "websocket.close", "code": 1013})
+    await send({"type": "websocket.close", "code": TRY_LATER})
 
 
 def _persona_for(user: Any, persona_slug: str) -> Persona | None:

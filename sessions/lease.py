@@ -14,6 +14,8 @@ from sessions import presence
 logger = logging.getLogger(__name__)
 
 PROCESS_ID = uuid.uuid4()
+tabs: dict[str, uuid.UUID] = {}
+"""The tabs that this process holds: their channels, and the sessions they are on."""
 _renewing: asyncio.Task[None] | None = None
 
 
@@ -30,7 +32,14 @@ async def _renew_for_ever() -> None:
     while True:
         await asyncio.sleep(presence.RENEWAL.total_seconds())
         try:
-            await in_thread(presence.renew)(PROCESS_ID)
+            await renew()
         except DatabaseError:
             # The tabs are still here; the next renewal may come through before the lease runs out.
             logger.exception("the lease could not be renewed")
+
+
+async def renew() -> None:
+    """Renew once. Where the lease had run out, its tabs were counted as closed: they are here, and come back."""
+    if await in_thread(presence.renew)(PROCESS_ID):
+        for channel, session_id in list(tabs.items()):
+            await in_thread(presence.enter)(session_id, PROCESS_ID, channel)

@@ -20,15 +20,20 @@ LEASE = timedelta(seconds=20)
 RENEWAL = timedelta(seconds=5)
 
 
-def renew(process_id: UUID) -> None:
-    """Say that this web process is alive. One write, however many tabs it holds."""
-    ServerProcess.objects.update_or_create(pk=process_id, defaults={"lease_ends_at": timezone.now() + LEASE})
+def renew(process_id: UUID) -> bool:
+    """Say that this web process is alive; return whether its lease had run out, and its tabs with it.
+
+    One write, however many tabs it holds.
+    """
+    lease = {"lease_ends_at": timezone.now() + LEASE}
+    _, is_new = ServerProcess.objects.update_or_create(pk=process_id, defaults=lease)
+    return is_new
 
 
-def enter(session: StreamingSession, process_id: UUID, channel: str) -> None:
-    """A tab is on the session."""
+def enter(session_id: UUID, process_id: UUID, channel: str) -> None:
+    """A tab is on the session. Safe to repeat."""
     with transaction.atomic(savepoint=False):
-        session = StreamingSession.objects.select_for_update().get(pk=session.pk)
+        session = StreamingSession.objects.select_for_update().get(pk=session_id)
         tab = Tab(session=session, process_id=process_id, channel=channel)
         moved = ["session", "process"]
         Tab.objects.bulk_create([tab], update_conflicts=True, unique_fields=["channel"], update_fields=moved)

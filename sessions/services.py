@@ -65,7 +65,7 @@ async def open_session(user_id: int, persona_slug: str, tab: TabAddress) -> Stre
     def open_with_tab() -> StreamingSession:
         with transaction.atomic():
             session = limits.open_session(user_id, persona_slug)
-            presence.enter(session, tab.process_id, tab.channel)
+            presence.enter(session.pk, tab.process_id, tab.channel)
         return session
 
     return await in_thread(open_with_tab)()

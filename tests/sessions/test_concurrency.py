@@ -130,7 +130,7 @@ def test_tabs_that_leave_at_once_leave_the_session_to_its_grace_once() -> None:
     presence.renew(process_id)
     channels = [f"tab-{n}" for n in range(AT_ONCE)]
     for channel in channels:
-        presence.enter(session, process_id, channel)
+        presence.enter(session.pk, process_id, channel)
     side_by_side(*[partial(presence.leave, channel) for channel in channels])
     session.refresh_from_db()
     assert session.abandoned_at is not None
@@ -144,11 +144,11 @@ def test_a_tab_that_comes_back_while_the_lease_runs_out_is_not_lost(attempt: int
     dead, living = uuid4(), uuid4()
     for process_id in (dead, living):
         presence.renew(process_id)
-    presence.enter(session, dead, "old")
+    presence.enter(session.pk, dead, "old")
     ServerProcess.objects.filter(pk=dead).update(lease_ends_at=timezone.now() - timedelta(seconds=1))
     side_by_side(
         lambda: presence.leave("old"),
-        lambda: presence.enter(session, living, "new"),
+        lambda: presence.enter(session.pk, living, "new"),
         lambda: presence.expire(timezone.now()),
     )
     session.refresh_from_db()

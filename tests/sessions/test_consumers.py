@@ -214,7 +214,7 @@ async def test_an_oversized_message_closes_the_socket_with_a_word() -> None:
     async with browser(user, persona.slug) as tab:
         await tab.send_to(text_data=json.dumps({"type": "task.send", "text": "x" * 70_000}))
         assert (await tab.hear("error"))["code"] == "too_large"
-        assert (await tab.receive_output(timeout=10))["code"] == 1009
+        assert (await tab.receive_output(timeout=10))["code"] == 4413
 
 
 async def test_a_provider_that_does_not_answer_ends_it_in_the_page_s_language(provider: Mock) -> None:
@@ -282,7 +282,7 @@ async def test_a_portal_without_its_redis_says_so(settings: Any) -> None:
     async with browser(user, persona.slug, lang="es") as tab:
         error = await tab.hear("error")
         assert (error["code"], "portal" in error["words"]) == ("unwell", True)
-        assert (await tab.receive_output(timeout=10))["code"] == 1013
+        assert (await tab.receive_output(timeout=10))["code"] == 4503
 
 
 async def test_too_many_messages_at_once_are_refused(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ class Portal(RuleBasedStateMachine):
 
     async def _join(self, session_id: UUID, process_id: UUID, channel: str) -> None:
         session = await self.simulation.in_thread(StreamingSession.objects.get)(pk=session_id)
-        await self.simulation.in_thread(presence.enter)(session, process_id, channel)
+        await self.simulation.in_thread(presence.enter)(session.pk, process_id, channel)
 
     @precondition(lambda self: self.started)
     @rule(n=which, what=st.sampled_from(["see", "stop", "staff", "say", "stay"]))

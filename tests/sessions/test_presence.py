@@ -4,11 +4,12 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sessions import lifecycle, limits, presence
+from sessions import lease, lifecycle, limits, presence
 from sessions.models import EndReason, Status
 from tests.factories import StreamingSessionFactory
 
@@ -18,14 +19,14 @@ PROCESS = uuid4()
 
 
 @pytest.fixture(autouse=True)
-def lease() -> None:
+def process() -> None:
     presence.renew(PROCESS)
 
 
 def test_a_session_gets_its_grace_when_the_last_tab_has_left_and_not_before() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
-    presence.enter(session, PROCESS, "one")
-    presence.enter(session, PROCESS, "two")
+    presence.enter(session.pk, PROCESS, "one")
+    presence.enter(session.pk, PROCESS, "two")
     presence.leave("one")
     session.refresh_from_db()
     assert session.abandoned_at is None
@@ -37,9 +38,9 @@ def test_a_session_gets_its_grace_when_the_last_tab_has_left_and_not_before() ->
 
 def test_a_tab_that_comes_back_within_the_grace_keeps_the_session() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
-    presence.enter(session, PROCESS, "one")
+    presence.enter(session.pk, PROCESS, "one")
     presence.leave("one")
-    presence.enter(session, PROCESS, "reloaded")
+    presence.enter(session.pk, PROCESS, "reloaded")
     session.refresh_from_db()
     assert session.abandoned_at is None
     assert limits.due_reason(session, timezone.now() + lifecycle.TAB_GRACE) is None
@@ -47,7 +48,7 @@ def test_a_tab_that_comes_back_within_the_grace_keeps_the_session() -> None:
 
 def test_nobody_coming_back_ends_it() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
-    presence.enter(session, PROCESS, "one")
+    presence.enter(session.pk, PROCESS, "one")
     presence.leave("one")
     (due,) = limits.take_due(timezone.now() + lifecycle.TAB_GRACE)
     assert due.end_reason == EndReason.TAB_CLOSED
@@ -60,7 +61,7 @@ def test_leaving_twice_or_never_having_come_does_no_harm() -> None:
 
 def test_tabs_of_a_process_that_renews_no_more_count_as_closed() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
-    presence.enter(session, PROCESS, "one")
+    presence.enter(session.pk, PROCESS, "one")
     presence.expire(timezone.now() + presence.LEASE / 2)
     session.refresh_from_db()
     assert session.abandoned_at is None
@@ -71,8 +72,22 @@ def test_tabs_of_a_process_that_renews_no_more_count_as_closed() -> None:
 
 def test_one_renewal_costs_the_same_however_many_tabs_it_holds() -> None:
     for number in range(5):
-        presence.enter(StreamingSessionFactory.create(status=Status.LIVE), PROCESS, f"tab-{number}")
+        presence.enter(StreamingSessionFactory.create(status=Status.LIVE).pk, PROCESS, f"tab-{number}")
     with CaptureQueriesContext(connection) as queries:
         presence.renew(PROCESS)
     writes = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "INSERT"))]
     assert len(writes) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_process_that_was_held_up_brings_its_tabs_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE)
+    monkeypatch.setattr(lease, "tabs", {"one": session.pk})
+    await lease.renew()
+    await sync_to_async(presence.expire)(timezone.now() + presence.LEASE + timedelta(seconds=1))
+    await session.arefresh_from_db()
+    assert session.abandoned_at is not None
+    await lease.renew()
+    await session.arefresh_from_db()
+    assert session.abandoned_at is None
+    assert await session.tabs.acount() == 1
