@@ -35,6 +35,7 @@ class Order:
     encoding: str
     knowledge: str
     opening: str
+    language: str  # that the person speaks; empty for the voice's own
     idle_s: float | None  # None: never closed for idleness
     listens: bool  # to the microphone in the room
     own_room: OwnRoom | None
@@ -72,6 +73,7 @@ def take_order(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> Orde
         encoding=fields.one_of("video_encoding", ENCODINGS, "VP8"),
         knowledge=fields.text("knowledge_base") or (base.prompt if base else ""),
         opening=base.opening if base else "",
+        language=language,
         idle_s=None
         if fields.truth("disable_idle_timeout")
         else fields.number("activity_idle_timeout", rules.idle_s, IDLE_RANGE),

@@ -46,6 +46,9 @@ class Chat:
         self._wire = Wire(request, studio, session)
         self._opening = clean(request.query.get("opening_text", ""))
         self._brings_voice = request.query.get("arch_version") != "v2"
+        # Documented for microphones in the room alone: by this socket the marks could not come.
+        push_to_talk = request.query.get("push_to_talk") == "true" and not self._brings_voice
+        studio.hear_as(session, language=request.query.get("stt_language", ""), push_to_talk=push_to_talk)
 
     async def serve(self) -> web.WebSocketResponse:
         if self._session.state is State.CONNECTED:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from heygen_portal.emulator.hearing import MODEL_VARIABLE, Engine, engine_for
+from heygen_portal.emulator.part import Hearing
 from heygen_portal.emulator.voice_activity import VoiceActivity
 
 log = logging.getLogger(__name__)
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 _GAP_S: Final = 1.0
 _LONGEST_PRESSED: Final = 60 * 32_000  # bytes: a minute
 _DEAF: Final = {
-    "es": "Lo siento, aquí no puedo entender el habla en español: falta un modelo. Escríbame, por favor.",
+    "es": "Lo siento, aquí no puedo entender el habla en este idioma: falta un modelo. Escríbame, por favor.",
     "en": "I am sorry, I cannot understand speech in this language here: a model is missing. Please write to me.",
 }
 _told_deaf: set[str] = set()  # languages the log already knows to be without a model
@@ -25,14 +26,15 @@ class Ear:
 
     def __init__(
         self,
-        language: str,
+        hearing: Hearing,
+        voice_language: str,
         *,
         tell: Callable[[dict[str, Any]], None],
         on_text: Callable[[str], object],
         on_deaf: Callable[[str], object],
     ) -> None:
-        self.push_to_talk = False
-        self._language = language[:2].lower()
+        self._hearing = hearing
+        self._voice_language = voice_language
         self._tell = tell
         self._on_text = on_text
         self._on_deaf = on_deaf
@@ -46,7 +48,7 @@ class Ear:
 
     def hear(self, pcm: bytes) -> None:
         """Take sound in: 16 kHz, mono, 16 bit."""
-        if self.push_to_talk:
+        if self._hearing.push_to_talk:
             if self._pressed is not None and len(self._pressed) < _LONGEST_PRESSED:
                 self._pressed += pcm
             return
@@ -60,7 +62,7 @@ class Ear:
 
     def press(self, on: bool) -> None:
         """Push to talk: what is heard between True and False is one utterance, whatever its pauses."""
-        self.push_to_talk = True
+        self._hearing.push_to_talk = True
         if on and self._pressed is None:
             self._pressed = bytearray()
             self._begin()
@@ -95,6 +97,13 @@ class Ear:
         self._queue.put_nowait((self._task_id, utterance))
 
     @property
+    def _language(self) -> str:
+        """Two letters; what a client names may be anything."""
+        wanted = self._hearing.language[:2].lower()
+        is_code = len(wanted) == 2 and wanted.isascii() and wanted.isalpha()
+        return wanted if is_code else self._voice_language[:2].lower()
+
+    @property
     def _task_id(self) -> str:
         return f"user-{self._utterances}"
 
@@ -116,4 +125,4 @@ class Ear:
         if self._language not in _told_deaf:
             _told_deaf.add(self._language)
             log.warning("no model to recognise speech in %r; %s can name one", self._language, MODEL_VARIABLE)
-        self._on_deaf(_DEAF.get(self._language, _DEAF["en"]))
+        self._on_deaf(_DEAF.get(self._voice_language[:2].lower(), _DEAF["en"]))

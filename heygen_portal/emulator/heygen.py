@@ -65,6 +65,8 @@ async def task(request: web.Request) -> web.Response:
     text = clean(required_text(body, "text"))
     if not text or len(text) > studio.store.rules.text_limit:
         raise Refusal("invalid_text", f"1 to {studio.store.rules.text_limit} characters")
+    if kind == "repeat":  # answers are a sentence or two
+        await studio.prepare(session, text)
     spoken = studio.speak(session, text, answer=kind != "repeat")
     if mode == "sync" and studio.store.rules.sync_waits:
         await studio.spoken(session, spoken.task_id)

@@ -110,7 +110,7 @@ class Spoken:
 
     async def perform(self, mouthpiece: Mouthpiece) -> None:
         loop = asyncio.get_running_loop()
-        speech = speak(self._text, self._voice)
+        speech = await asyncio.to_thread(speak, self._text, self._voice)  # made again if it waited long
         began = loop.time()
         mouthpiece.mouth.add(began, list(speech.shapes))
         async with asyncio.TaskGroup() as group:

@@ -16,6 +16,14 @@ class Voice:
     emotion: str = "friendly"
 
 
+@dataclass
+class Hearing:
+    """How the person is heard. The chat socket's address decides it, and may come while the session runs."""
+
+    language: str = ""  # spoken by the person; empty for the voice's own
+    push_to_talk: bool = False  # only what is between two marks is heard
+
+
 @dataclass(frozen=True)
 class Part:
     """What a performer is to be, for one session."""
@@ -29,6 +37,7 @@ class Part:
     knowledge: str = ""  # the knowledge base's prompt, the source of every answer
     opening: str = ""
     listens: bool = False  # transcribe the person's microphone in the room
+    hearing: Hearing = field(default_factory=Hearing)
 
 
 @dataclass
@@ -52,6 +61,9 @@ class Actor(Protocol):
     async def join(self) -> None:
         """Connect and publish both tracks; `on_present` follows when both are there."""
 
+    async def prepare(self, text: str) -> None:
+        """Make the sound of `text` in advance, in a thread; `say` then returns at once."""
+
     def say(self, text: str, *, task_id: str) -> float:
         """Queue `text` word for word; return how long it will sound, in milliseconds."""
 
@@ -68,7 +80,7 @@ class Actor(Protocol):
         """Fall silent and forget what was queued."""
 
     def listen(self, on: bool) -> None:
-        """Take or leave the listening pose; with push to talk, the ends of an utterance."""
+        """Take or leave the listening pose."""
 
     def hear(self, pcm: bytes) -> None:
         """Take in sound of the person's microphone that came by a socket: 16 kHz, mono, signed 16 bit.

@@ -43,6 +43,7 @@ class Performer:
         self._ears: dict[str, Ear] = {}  # for the room's microphones, and for one brought by a socket
         self._playing: dict[str, Played] = {}
         self._users: set[str] = set()
+        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leaving: asyncio.Task[None] | None = None
         self._exit: asyncio.TimerHandle | None = None
 
@@ -87,6 +88,9 @@ class Performer:
         await asyncio.gather(*(publication.publish() for publication in self._publications))
         Ticker.current().add(self._obey)
 
+    async def prepare(self, text: str) -> None:
+        await asyncio.to_thread(speak, text, self.part.voice)
+
     def say(self, text: str, *, task_id: str) -> float:
         self._mouthpiece.add(Spoken(task_id, text, self.part.voice))
         return speak(text, self.part.voice).seconds * 1000
@@ -113,9 +117,6 @@ class Performer:
     def listen(self, on: bool) -> None:
         if self._camera:
             self._camera.listening = on
-        for ear in self._ears.values():
-            if ear.push_to_talk:
-                ear.press(on)
 
     def hear(self, pcm: bytes) -> None:
         # The socket that brought the sound tells its client what was heard; the room would tell it twice.
@@ -132,6 +133,7 @@ class Performer:
         if self._exit:
             self._exit.cancel()
         Ticker.current().remove(self._obey)
+        await asyncio.gather(*(publication.settle(self._gone) for publication in self._publications))
         await self._microphones.close()
         await asyncio.gather(*(ear.close() for ear in self._ears.values()))
         if self._packets:
@@ -155,6 +157,7 @@ class Performer:
 
     def _ear(self, tell: OnEvent) -> Ear:
         return Ear(
+            self.part.hearing,
             self.part.voice.language,
             tell=tell,
             on_text=lambda text: self.answer(text, task_id=str(uuid4())),
@@ -183,6 +186,8 @@ class Performer:
         self._leaving = self._leaving or asyncio.create_task(self._leave())
 
     def _thrown_out(self, reason: object) -> None:
+        if not self._gone.done():
+            self._gone.set_result(None)
         self._go()
 
     def _arrived(self, participant: rtc.RemoteParticipant) -> None:

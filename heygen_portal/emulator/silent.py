@@ -28,6 +28,9 @@ class Silent:
         self._on_present()
         self._on_user(True)
 
+    async def prepare(self, text: str) -> None:
+        """There is no sound to be made."""
+
     def say(self, text: str, *, task_id: str) -> float:
         duration = len(text) * MS_PER_CHARACTER / self.part.voice.rate
         self._queue.append((task_id, text, duration))

@@ -11,7 +11,7 @@ from uuid import uuid1
 from heygen_portal.emulator.casting import Order, take_order
 from heygen_portal.emulator.catalogue import Catalogue
 from heygen_portal.emulator.clock import Clock
-from heygen_portal.emulator.part import Actor, Cast, Part, PerformerFaults
+from heygen_portal.emulator.part import Actor, Cast, Hearing, Part, PerformerFaults
 from heygen_portal.emulator.rooms import Rooms
 from heygen_portal.emulator.rules import Rules
 from heygen_portal.emulator.store import Caller, Session, Store
@@ -32,6 +32,7 @@ class Stage:
     listeners: list[Listener] = field(default_factory=list)
     speaking: dict[str, asyncio.Event] = field(default_factory=dict)
     faults: PerformerFaults = field(default_factory=PerformerFaults)
+    hearing: Hearing = field(default_factory=Hearing)
     never_connects: bool = False
     foreign_token: bool = False
 
@@ -61,7 +62,7 @@ class Studio:
 
     def order(self, body: dict[str, Any], caller: Caller) -> Session:
         session = self.store.new_session(take_order(body, self.catalogue, self.store.rules), caller)
-        stage = self.stages[session.id] = Stage()
+        stage = self.stages[session.id] = Stage(hearing=Hearing(session.order.language))
         if self.spoil:
             self.spoil(session, stage)
         return session
@@ -73,7 +74,7 @@ class Studio:
         self._tell_state(session)
         stage = self.stages[session.id]
         stage.actor = self._cast(
-            self._part(session.id, session.order),
+            self._part(session.id, session.order, stage.hearing),
             lambda event: self._on_event(session, event),
             lambda: self._on_present(session),
             lambda here: self._on_user(session, here),
@@ -91,6 +92,11 @@ class Studio:
         speak = actor.answer if answer else actor.say
         return Spoken(task_id, speak(text, task_id=task_id))
 
+    async def prepare(self, session: Session, text: str) -> None:
+        """Have a text's sound made before `speak`, in a thread: a long one would hold up everybody's pictures."""
+        if session.state is State.CONNECTED:
+            await self.actor(session).prepare(text)
+
     async def spoken(self, session: Session, task_id: str) -> None:
         """Return when the task's speech is over, whatever ended it."""
         if (stage := self.stages.get(session.id)) and (over := stage.speaking.get(task_id)):
@@ -107,6 +113,12 @@ class Studio:
             over.set()  # what was still queued is never begun, and so never reported as over
         self.stages[session.id].speaking.clear()
 
+    def hear_as(self, session: Session, *, language: str, push_to_talk: bool) -> None:
+        """Heed what a chat socket asks for; what it leaves out stays as it is."""
+        hearing = self.stages[session.id].hearing
+        hearing.language = language or hearing.language
+        hearing.push_to_talk = push_to_talk or hearing.push_to_talk
+
     def listen(self, session: Session, on: bool) -> None:
         self.store.accept(session, "start_listening" if on else "stop_listening")
         self.actor(session).listen(on)
@@ -119,12 +131,13 @@ class Studio:
         stage = self.stages.pop(session.id)
         for over in stage.speaking.values():
             over.set()
-        if session.order.own_room is None:  # theirs is not ours to delete
-            await self.rooms.delete(session.id)
         if stage.joining is None or stage.joining.done():
+            # First: thrown out by the deletion, LiveKit's client would keep a task and a queue for ever.
             await self._dismiss(stage)
         else:
             self.in_background(self._call_off(session, stage, stage.joining))
+        if session.order.own_room is None:  # theirs is not ours to delete
+            await self.rooms.delete(session.id)
         self.store.move(session, State.CLOSED)
         for listener in stage.listeners:
             listener(_state_message(session))
@@ -211,7 +224,7 @@ class Studio:
 
     # From the actor ------------------------------------------------------------------------------------------
 
-    def _part(self, room: str, order: Order) -> Part:
+    def _part(self, room: str, order: Order, hearing: Hearing) -> Part:
         own = order.own_room
         return Part(
             room_url=own.url if own else self.rooms.url,
@@ -223,6 +236,7 @@ class Studio:
             knowledge=order.knowledge,
             opening=order.opening,
             listens=order.listens,
+            hearing=hearing,
         )
 
     async def _join(self, session: Session, actor: Actor) -> None:

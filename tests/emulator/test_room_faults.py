@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
 from tests import servers
-from tests.emulator.viewer import LOUD, scene
+from tests.emulator.viewer import LOUD, before_the_scene, scene
 
 pytestmark = pytest.mark.media
 
 TEXT = "One two three four five six seven eight nine ten."
+
+
+async def test_a_late_avatar_comes_when_it_is_due_and_not_before(livekit: servers.LiveKit) -> None:
+    loop = asyncio.get_running_loop()
+    async with before_the_scene(livekit, late_s=0.5) as stage:
+        began = loop.time()
+        joining = asyncio.create_task(stage.performer.join())
+        await stage.viewer.until(lambda: "heygen" in stage.viewer.came)
+        assert loop.time() - began >= 0.5
+        await joining
+        await stage.visible()
+
+
+async def test_a_late_avatar_that_is_called_off_never_comes(livekit: servers.LiveKit) -> None:
+    async with before_the_scene(livekit, late_s=3600) as stage:
+        joining = asyncio.create_task(stage.performer.join())
+        await stage.viewer.send("hello")  # time enough for somebody who is not late to begin
+        joining.cancel()
+        await asyncio.wait({joining})
+        await stage.performer.leave()
+        assert not stage.viewer.came
 
 
 async def test_an_avatar_without_video_is_only_heard_until_the_fault_is_taken_back(livekit: servers.LiveKit) -> None:

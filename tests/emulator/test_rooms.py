@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 from livekit import api, rtc
 
+from heygen_portal.emulator.room import Performer
+from heygen_portal.emulator.rooms import LiveKit, Rooms
+from heygen_portal.emulator.rules import Rules
+from heygen_portal.emulator.store import Caller
+from heygen_portal.emulator.studio import Studio
 from tests import servers
 from tests.emulator.wire import AVATAR, PATIENCE_S, Wire
 
@@ -133,6 +138,23 @@ async def test_the_room_can_be_deleted_under_everyone(real: Wire) -> None:
         real.fault("room_deleted")
         assert await person.is_thrown_out() == ROOM_DELETED
     assert real.state(session["session_id"]) == "connected"  # and is billed
+
+
+async def test_a_session_that_ended_leaves_nothing_running(livekit: servers.LiveKit) -> None:
+    """An avatar thrown out of its room, rather than leaving it, left a task of LiveKit's client behind."""
+    rooms = Rooms(LiveKit(livekit.url, livekit.api_key, livekit.api_secret), is_real=True)
+    studio, before = Studio(Rules(), rooms, Performer), asyncio.all_tasks()
+    for _ in range(5):
+        session = studio.order({"quality": "low"}, Caller())
+        studio.start(session)
+        joining = studio.stages[session.id].joining
+        assert joining
+        await joining
+        await studio.end(session, "test")
+    await studio.close()
+    if left := asyncio.all_tasks() - before:
+        _, still = await asyncio.wait(left, timeout=PATIENCE_S)
+        assert not still
 
 
 async def test_with_a_foreign_token_nobody_is_there(real: Wire) -> None:

@@ -45,12 +45,14 @@ class Viewer:
         self.packets: list[dict[str, Any]] = []
         self.packet_times: list[float] = []
         self.tracks: set[str] = set()  # names
-        self.gone: set[str] = set()  # identities that left
+        self.came: set[str] = set()  # identities
+        self.gone: set[str] = set()  # likewise, that left
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.room.on("track_subscribed", self._subscribed)
         self.room.on("track_unsubscribed", self._unsubscribed)
         self.room.on("data_received", self._received)
+        self.room.on("participant_connected", self._joined)
         self.room.on("participant_disconnected", self._left)
 
     async def until(self, is_so: Callable[[], Any]) -> None:
@@ -71,6 +73,16 @@ class Viewer:
         start, count = len(self.peaks), round(seconds * 100)
         await self.until(lambda: len(self.peaks) >= start + count)
         return [peak for _, peak in self.peaks[start : start + count]]
+
+    async def silence(self, seconds: float) -> None:
+        """Return once it was silent for so long, whatever there was to be heard before."""
+        start, count = len(self.peaks), round(seconds * 100)
+
+        def is_silent() -> bool:
+            heard = self.peaks[start:][-count:]
+            return len(heard) == count and max(peak for _, peak in heard) < LOUD
+
+        await self.until(is_silent)
 
     async def told(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
         """All packets of a kind, once there are so many."""
@@ -107,6 +119,10 @@ class Viewer:
 
     def _unsubscribed(self, track: rtc.Track, *_: object) -> None:
         self.tracks.discard(track.name)
+        self._news.set()
+
+    def _joined(self, participant: rtc.RemoteParticipant) -> None:
+        self.came.add(participant.identity)
         self._news.set()
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
@@ -160,6 +176,16 @@ class Scene:
 @asynccontextmanager
 async def scene(livekit: servers.LiveKit, part: dict[str, Any] | None = None, **faults: Any) -> AsyncIterator[Scene]:
     """Have an avatar join a room in which somebody waits for it."""
+    async with before_the_scene(livekit, part, **faults) as stage:
+        await stage.performer.join()
+        yield stage
+
+
+@asynccontextmanager
+async def before_the_scene(
+    livekit: servers.LiveKit, part: dict[str, Any] | None = None, **faults: Any
+) -> AsyncIterator[Scene]:
+    """Give a room in which somebody waits, and an avatar that has not joined yet."""
     room, viewer = f"room-{uuid4()}", Viewer()
     async with AsyncExitStack() as after:
         await viewer.room.connect(livekit.url, token(livekit, room, "client"))
@@ -175,5 +201,4 @@ async def scene(livekit: servers.LiveKit, part: dict[str, Any] | None = None, **
         for name, value in faults.items():
             setattr(stage.performer.faults, name, value)
         after.push_async_callback(stage.performer.leave)
-        await stage.performer.join()
         yield stage
