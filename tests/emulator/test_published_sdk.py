@@ -123,13 +123,35 @@ async def test_its_livekit_transport_talks_by_data_packets(secure_emulator: serv
             await call(page, "until", "stream_disconnected")
 
 
+async def test_its_push_to_talk_is_heard_between_the_marks_and_not_before(
+    secure_emulator: servers.Emulator, tmp_path: Path
+) -> None:
+    """Somebody talks all the time; the SDK's microphone is open for seconds when `startVoiceChat` returns."""
+    microphone = tmp_path / "microphone.wav"
+    record("One two three four five. Six seven eight nine ten.", microphone, pause_s=0)
+    request = {**REQUEST, "voiceChatTransport": "livekit", "enablePushToTalk": True}
+    with Wire(secure_emulator.url, secure_emulator.api_key) as wire:
+        async with application(secure_emulator, *microphone_switches(microphone)) as page:
+            await wire.until_connected(await call(page, "start", wire.token(), request))
+            await call(page, "call", "startVoiceChat", {})
+            await call(page, "call", "speak", {"text": "Still here.", "taskType": "repeat"})
+            before = await call(page, "until", "avatar_stop_talking")
+            assert not [kind for kind in kinds(before) if kind.startswith("user_")]
+            await call(page, "call", "pushToTalkStart")
+            await call(page, "until", "user_start")
+            await call(page, "call", "speak", {"text": "I listen.", "taskType": "repeat"})
+            await call(page, "until", "avatar_stop_talking")
+            await call(page, "call", "pushToTalkStop")
+            assert said(await call(page, "until", "user_stop"), "user_talking_message")
+            await call(page, "call", "stopAvatar")
+
+
 async def test_its_voice_chat_is_heard_and_answered(secure_emulator: servers.Emulator, tmp_path: Path) -> None:
     """The SDK sends the microphone over the chat socket, and is told there what was understood."""
     microphone = tmp_path / "microphone.wav"
     record("Hello. Good morning. How are you today?", microphone)
-    switches = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
     with Wire(secure_emulator.url, secure_emulator.api_key) as wire:
-        async with application(secure_emulator, *switches, f"--use-file-for-fake-audio-capture={microphone}") as page:
+        async with application(secure_emulator, *microphone_switches(microphone)) as page:
             await wire.until_connected(await call(page, "start", wire.token(), REQUEST))
             await call(page, "call", "startVoiceChat", {})
             events = await call(page, "until", "user_end_message")
@@ -139,11 +161,20 @@ async def test_its_voice_chat_is_heard_and_answered(secure_emulator: servers.Emu
             await call(page, "call", "stopAvatar")
 
 
-def record(text: str, path: Path) -> None:
+def microphone_switches(recording: Path) -> tuple[str, ...]:
+    """A browser whose microphone, allowed unasked, plays a file over and over."""
+    return (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={recording}",
+    )
+
+
+def record(text: str, path: Path, *, pause_s: int = 4) -> None:
     """What a person says, with a pause after it, as the browser's microphone plays it over and over."""
     speech = speak(text, Voice(language="en"))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE)
-        file.writeframes(bytes(SAMPLE_RATE) + speech.pcm + bytes(SAMPLE_RATE * 8))
+        file.writeframes(bytes(SAMPLE_RATE) + speech.pcm + bytes(2 * SAMPLE_RATE * pause_s))
