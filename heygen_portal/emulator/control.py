@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from heygen_portal.emulator.answers import read_object
 from heygen_portal.emulator.breaking import CONTROL, Control, break_calls
-from heygen_portal.emulator.faults import KINDS, SESSION_KINDS, spoil
+from heygen_portal.emulator.faults import KINDS, SESSION_KINDS, mend, spoil
 from heygen_portal.emulator.keys import STUDIO
 from heygen_portal.emulator.store import Session
 from heygen_portal.emulator.video import FILMS
@@ -132,7 +132,10 @@ async def add_fault(request: web.Request) -> web.Response:
 
 @routes.delete("/_emulator/faults")
 async def clear_faults(request: web.Request) -> web.Response:
+    """Mend everything, sessions that run among it."""
     request.app[CONTROL].faults.clear()
+    for session in request.app[STUDIO].store.open_sessions():
+        _mend(request, session)
     await _account(request)
     return web.json_response({"faults": []})
 
@@ -145,14 +148,16 @@ async def remove_fault(request: web.Request) -> web.Response:
     return web.json_response({})
 
 
+@routes.delete("/_emulator/sessions/{id}/faults")
+async def mend_session(request: web.Request) -> web.Response:
+    _mend(request, _session(request))
+    return web.json_response({})
+
+
 @routes.post("/_emulator/sessions/{id}/end")
 async def end_session(request: web.Request) -> web.Response:
     """End a session as the service itself would, for a reason nobody was told of."""
-    studio = request.app[STUDIO]
-    session = studio.store.sessions.get(request.match_info["id"])
-    if session is None:
-        raise ValueError("no such session")
-    await studio.end(session, "provider")
+    await request.app[STUDIO].end(_session(request), "provider")
     return web.json_response({})
 
 
@@ -176,6 +181,20 @@ async def _account(request: web.Request) -> None:
     store.is_broke = "quota_gone" in kinds
     store.is_full = "limit_reached" in kinds
     await studio.end_due()
+
+
+def _session(request: web.Request) -> Session:
+    session = request.app[STUDIO].store.sessions.get(request.match_info["id"])
+    if session is None:
+        raise ValueError("no such session")
+    return session
+
+
+def _mend(request: web.Request, session: Session) -> None:
+    studio = request.app[STUDIO]
+    if stage := studio.stages.get(session.id):
+        mend(session, stage)
+        studio.connect_if_complete(session)
 
 
 def _clock(request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import count
 from typing import Any, Final
 
@@ -126,6 +126,14 @@ def spoil(fault: Fault, session: Session, stage: Stage) -> None:
             stage.faults.packets = values["packets"]
         case switch:
             setattr(stage.faults, switch, True)
+
+
+def mend(session: Session, stage: Stage) -> None:
+    """Take back what `spoil` did to a session that runs. A token once handed out stays what it is."""
+    for switch in fields(stage.faults):  # in place: the avatar reads them as it goes
+        setattr(stage.faults, switch.name, switch.default)
+    stage.never_connects = False
+    session.billed = 1.0
 
 
 def _read(wish: dict[str, Any], fault_id: int) -> Fault:

@@ -248,14 +248,15 @@ class Studio:
 
     def _on_present(self, session: Session) -> None:
         session.present = True
-        self._connect_if_complete(session)
+        self.connect_if_complete(session)
 
     def _on_user(self, session: Session, here: bool) -> None:
         if session.is_open:
             self.store.set_user(session, here)
-            self._connect_if_complete(session)
+            self.connect_if_complete(session)
 
-    def _connect_if_complete(self, session: Session) -> None:
+    def connect_if_complete(self, session: Session) -> None:
+        """Move on to `connected` once person and avatar are there; safe to ask at any time."""
         stage = self.stages.get(session.id)
         if stage is None or stage.never_connects or not session.present or session.user_since is None:
             return

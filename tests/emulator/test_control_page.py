@@ -34,6 +34,9 @@ async def test_a_person_sees_sessions_and_breaks_one(bare_emulator: servers.Emul
         await page.locator("#faults li", has_text="rate_limit").wait_for()
         assert wire.seen(session_id)["faults"]["black"]
         assert wire.call("streaming.new", {}).status_code == 429
+        async with page.expect_response("**/faults"):
+            await row.get_by_role("button", name="Mend").click()
+        assert not wire.seen(session_id)["faults"]["black"]
 
         await page.get_by_label("values").fill('{"status": 7}')
         await page.get_by_role("button", name="Break", exact=True).click()

@@ -147,6 +147,18 @@ def test_a_running_avatar_can_be_spoilt(wire: Wire, kind: str, values: dict[str,
     assert wire.seen(session_id)["faults"] != healthy
 
 
+def test_a_running_session_is_mended_and_goes_on(wire: Wire) -> None:
+    stuck, other = wire.session("connecting"), wire.session("connected")
+    healthy = wire.seen(other)["faults"]
+    for session_id in (stuck, other):
+        wire.fault("no_video", session=session_id)
+    wire.control(f"sessions/{stuck}/faults", method="DELETE")
+    assert wire.state(stuck) == "connected"
+    assert wire.seen(stuck)["faults"] == healthy != wire.seen(other)["faults"]
+    wire.control("faults", method="DELETE")
+    assert wire.seen(other)["faults"] == healthy
+
+
 @pytest.mark.parametrize(
     "wish",
     [

@@ -50,6 +50,7 @@ function sessionRow(session) {
   for (const [name, fault] of Object.entries(SWITCHES)) {
     switches.append(button(name, () => order("POST", "faults", { ...fault, session: session.session_id })));
   }
+  switches.append(button("Mend", () => order("DELETE", `sessions/${session.session_id}/faults`)));
   switches.append(button("End", () => order("POST", `sessions/${session.session_id}/end`)));
   row.append(element("td"));
   row.lastChild.append(switches);
