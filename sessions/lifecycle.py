@@ -100,13 +100,16 @@ def request(persona: Persona, user_id: int) -> StreamingSession:
             persona=persona,
             persona_version=persona.version,
             persona_settings=persona.snapshot(),
+            # Requested and creating in one step: nobody can have seen, or heard of, the row between the two.
+            status=Status.CREATING,
             created_at=now,
             active_at=now,
             ends_at=now + persona.duration_limit,
             deadline_at=now + CREATION_LIMIT,
         )
         asked = Entry("requested", {"persona": persona.slug, "version": persona.version})
-        transition(session, Status.CREATING, asked)
+        moved = Entry("status", {"from": Status.REQUESTED, "to": Status.CREATING})
+        events.append(session.pk, asked, moved)
     return session
 
 
