@@ -50,7 +50,8 @@ EXTRA_CALLS: Final = (
     "GET /_static/../../etc/passwd", "PATCH /v1/webhook/endpoint.update", "POST /v1/webhook/endpoint.add",
     "DELETE /v1/webhook/endpoint.delete?endpoint_id=x", "GET /_emulator/sessions", "GET /_emulator/faults",
     "POST /_emulator/rules", "POST /_emulator/sessions/none/end", "DELETE /_emulator/faults/9",
-    "DELETE /_emulator/sessions/none/faults", "OPTIONS /v1/streaming.new", "GET /v1/streaming.new", "PUT /v1/streaming.task", "POST /",
+    "DELETE /_emulator/sessions/none/faults", "OPTIONS /v1/streaming.new", "GET /v1/streaming.new",
+    "PUT /v1/streaming.task", "POST /",
     "GET /v2/streaming.list?page=0&page_size=-1&token=x", "GET /v2/streaming.list?date_from=yesterday",
     "POST /v1/streaming/knowledge_base/%00", "GET /%ff/%2e%2e",
 )  # fmt: skip
