@@ -172,7 +172,7 @@ class PersonaAdmin(ModelAdmin):
         (None, {"fields": ("state", "version", "missing")}),
         (_("How people meet it"), {"fields": ("name", "slug", "role", "summary", "language", "greeting")}),
         (_("Picture and voice"), {"fields": ("avatar", "quality", "voice", "voice_rate", "voice_emotion")}),
-        (_("What it knows"), {"fields": ("knowledge_base", "is_improvising")}),
+        (_("What it knows and hears"), {"fields": ("knowledge_base", "is_improvising", "is_voice_enabled")}),
         (_("Limits"), {"fields": ("duration_limit", "idle_timeout")}),
     )
     actions = ("publish", "unpublish")

@@ -75,6 +75,7 @@ class PersonaForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
             "voice_emotion",
             "knowledge_base",
             "is_improvising",
+            "is_voice_enabled",
             "duration_limit",
             "idle_timeout",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -200,6 +201,11 @@ class Persona(models.Model):
         help_text=_("Needed to publish a persona that has none: it then says what the provider's model believes."),
     )
     quality = models.CharField(_("quality"), max_length=10, choices=Quality, default=Quality.HIGH, blank=True)
+    is_voice_enabled = models.BooleanField(
+        _("people may speak to it"),
+        default=True,
+        help_text=_("Off: it only reads what people write, and their microphone is not asked for."),
+    )
     greeting = models.TextField(_("greeting"), max_length=500, blank=True, help_text=_("Said when the picture stands."))
     duration_limit = models.DurationField(_("longest session"), default=timedelta(minutes=20))
     idle_timeout = models.DurationField(_("ends when idle for"), default=timedelta(minutes=3))
@@ -230,14 +236,20 @@ class Persona(models.Model):
         return reverse("sessions:room", args=[self.slug])
 
     @property
+    def capabilities(self) -> Capabilities:
+        """What can be done with it: what its provider can do, less what is switched off."""
+        offered = self.avatar.account.capabilities
+        return replace(offered, takes_voice=offered.takes_voice and self.is_voice_enabled)
+
+    @property
     def takes_text(self) -> bool:
         """Whether one can type to it."""
-        return self.avatar.account.capabilities.takes_text
+        return self.capabilities.takes_text
 
     @property
     def takes_voice(self) -> bool:
         """Whether one can speak to it."""
-        return self.avatar.account.capabilities.takes_voice
+        return self.capabilities.takes_voice
 
     def snapshot(self) -> dict[str, Any]:
         """Return the settings as they are now, for the session that is about to use them."""
@@ -249,6 +261,7 @@ class Persona(models.Model):
             "knowledge_base_id": self.knowledge_base.provider_knowledge_base_id if self.knowledge_base else "",
             "language": self.language,
             "quality": self.quality,
+            "takes_voice": self.takes_voice,
             "greeting": self.greeting,
             "duration_limit_s": int(self.duration_limit.total_seconds()),
             "idle_timeout_s": int(self.idle_timeout.total_seconds()),

@@ -123,6 +123,7 @@ EFFECTS: dict[str, Effect] = {
     "first_frame": _first_frame,
     "playback_blocked": _keep,
     "playback_started": _keep,
+    "microphone": _keep,
     "avatar_start_talking": _keep,
     "avatar_stop_talking": _keep,
     "avatar_end_message": _avatar_line,

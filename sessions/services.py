@@ -125,6 +125,7 @@ def _request(session: StreamingSession) -> SessionRequest:
         knowledge_base_id=asked["knowledge_base_id"],
         language=asked["language"],
         quality=Quality(asked["quality"]) if asked["quality"] else None,
+        takes_voice=asked.get("takes_voice", False),  # sessions from before there was a microphone lack it
         # Ours is the clock that counts; the provider's only has to be later.
         idle_timeout=session.idle_timeout + lifecycle.PICTURE_LIMIT,
     )

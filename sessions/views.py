@@ -1,6 +1,8 @@
 """The room: where one talks with a persona."""
 
+from dataclasses import asdict
 from math import ceil
+from typing import Any
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -19,14 +21,27 @@ def room(request: HttpRequest, slug: str) -> HttpResponse:
     """The page of one persona; everything that happens on it goes over its socket."""
     if not request.user.has_perm(roles.START):
         raise Http404  # whoever may not talk has no room
-    persona = get_object_or_404(Persona.objects.published().select_related("avatar"), slug=slug)
+    persona = get_object_or_404(Persona.objects.published().select_related("avatar__account"), slug=slug)
     context = {
         "persona": persona,
         "minutes": ceil(persona.duration_limit.total_seconds() / 60),
         "livekit_url": settings.LIVEKIT_PUBLIC_URL,
         "words": page_words(persona.name),
+        "capabilities": page_capabilities(persona),
     }
     return render(request, "sessions/room.html", context)
+
+
+def page_capabilities(persona: Persona) -> dict[str, Any]:
+    """What the page may offer with this persona."""
+    known = persona.capabilities
+    return {
+        "takes_text": known.takes_text,
+        "takes_voice": known.takes_voice,
+        "hands_free": known.hands_free,
+        "push_to_talk": known.push_to_talk and asdict(known.push_to_talk),
+        "qualities": known.qualities,
+    }
 
 
 def page_words(name: str) -> dict[str, dict[str, str]]:

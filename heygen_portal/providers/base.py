@@ -73,11 +73,25 @@ class Quality(StrEnum):
 
 
 @dataclass(frozen=True)
+class PushToTalk:
+    """What the person's browser publishes in the room when the button is pressed and when it is let go."""
+
+    start: str
+    stop: str
+    topic: str = ""
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a provider can do; pages and admin follow it and never ask for the provider's name."""
 
     takes_text: bool
     takes_voice: bool
+    """It hears the microphone that a person publishes in the room."""
+    hands_free: bool
+    """It finds out for itself when somebody begins and ends to speak."""
+    push_to_talk: PushToTalk | None
+    """It can be told. From the first time on, it hears nothing else in that session."""
     languages: tuple[str, ...]
     emotions: tuple[str, ...]
     qualities: tuple[Quality, ...]
@@ -98,6 +112,7 @@ class SessionRequest:
     language: str = ""
     quality: Quality | None = None
     video_encoding: str = "H264"
+    takes_voice: bool = False
     idle_timeout: timedelta | None = None
 
 

@@ -27,6 +27,7 @@ from heygen_portal.providers.base import (
     ProviderRejected,
     ProviderSession,
     ProviderUnreachable,
+    PushToTalk,
     Quality,
     RoomAccess,
     SessionGone,
@@ -60,6 +61,8 @@ class HeyGen(Provider):
     capabilities = Capabilities(
         takes_text=True,
         takes_voice=True,
+        hands_free=True,
+        push_to_talk=PushToTalk(start='"push_to_talk:start"', stop='"push_to_talk:stop"'),
         languages=("es", "en"),
         emotions=("excited", "serious", "friendly", "soothing", "broadcaster"),
         qualities=tuple(Quality),
@@ -287,6 +290,8 @@ def _new_body(request: SessionRequest) -> dict[str, Any]:
         "knowledge_base_id": request.knowledge_base_id,
         "language": request.language,
         "activity_idle_timeout": idle and int(idle.total_seconds()),
+        # The service listens in the room only if it is asked to.
+        "ia_is_livekit_transport": request.takes_voice or None,
     }
     return {"version": "v2"} | _chosen(body)
 

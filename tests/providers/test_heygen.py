@@ -178,6 +178,15 @@ async def test_a_new_session_leaves_out_what_was_not_chosen(heygen: HeyGen, wire
     assert wire.body("new") == {"version": "v2", "avatar_id": "A1", "video_encoding": "H264"}
 
 
+@pytest.mark.parametrize("takes_voice", [True, False])
+async def test_the_service_is_asked_to_listen_only_where_voice_is_wanted(
+    heygen: HeyGen, wire: Wire, takes_voice: bool
+) -> None:
+    """Demand 77."""
+    await heygen.new_session(SessionRequest(avatar_id="A1", takes_voice=takes_voice))
+    assert wire.body("new").get("ia_is_livekit_transport", False) is takes_voice
+
+
 @pytest.mark.parametrize("quality", list(Quality))
 async def test_each_quality_is_sent_by_its_name(heygen: HeyGen, wire: Wire, quality: Quality) -> None:  # demand 15
     await heygen.new_session(SessionRequest(avatar_id="A1", quality=quality))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -54,6 +55,17 @@ def test_the_page_can_warm_the_way_to_the_room_and_is_never_kept(visitor: Client
     answer = visitor.get("/personas/lucia/")
     assert 'data-livekit-url="wss://rooms.test"' in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
+
+
+@pytest.mark.parametrize("is_voice_enabled", [True, False])
+def test_the_page_is_told_whether_the_persona_hears(visitor: Client, is_voice_enabled: bool) -> None:
+    """Demands 72 and 77."""
+    PersonaFactory.create(slug="lucia", is_voice_enabled=is_voice_enabled, **PUBLISHED)
+    page = visitor.get("/personas/lucia/").content.decode()
+    found = re.search(r'<script id="capabilities" type="application/json">(.*?)</script>', page)
+    assert found
+    told = json.loads(found[1])
+    assert (told["takes_text"], told["takes_voice"]) == (True, is_voice_enabled)
 
 
 def test_staff_find_the_administration_in_the_menu_and_others_do_not(client: Client) -> None:
