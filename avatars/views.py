@@ -1,6 +1,8 @@
 """The gallery of personas, and the previews of their avatars."""
 
-from django.db.models import Q
+from typing import Any
+
+from django.db.models import Q, QuerySet
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import cache_control
@@ -13,9 +15,7 @@ from heygen_portal import roles
 @require_safe
 def gallery(request: HttpRequest) -> HttpResponse:
     """Everybody one may talk to; `q` and `lang` narrow it down."""
-    published = Persona.objects.published().select_related("avatar")
-    if not request.user.has_perm(roles.START):
-        published = published.none()
+    published = _published(request.user)
     query = request.GET.get("q", "").strip()[:100]
     language = request.GET.get("lang", "")
     found = published
@@ -31,6 +31,26 @@ def gallery(request: HttpRequest) -> HttpResponse:
         "languages": Persona.Language.choices,
     }
     return render(request, "avatars/gallery.html", context)
+
+
+@require_safe
+def help_page(request: HttpRequest) -> HttpResponse:
+    """What each persona takes, text or voice, as its provider says."""
+    personas = _published(request.user)
+    takes_voice = [persona.takes_voice for persona in personas]
+    context = {
+        "personas": personas,
+        "takes_text": any(persona.takes_text for persona in personas),
+        "takes_voice": any(takes_voice),
+        "all_take_voice": all(takes_voice),
+    }
+    return render(request, "avatars/help.html", context)
+
+
+def _published(user: Any) -> QuerySet[Persona]:
+    """Return whom a person may talk with; nobody for those who may not."""
+    published = Persona.objects.published().select_related("avatar__account")
+    return published if user.has_perm(roles.START) else published.none()
 
 
 @require_safe

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.utils import timezone
+
+from avatars.models import Persona
 from sessions.models import RUNNING, StreamingSession, Utterance
 
 
@@ -27,3 +32,34 @@ def is_running(session_id: UUID) -> bool:
 def transcript(session_id: UUID) -> list[Utterance]:
     """Return what was said, in order."""
     return list(Utterance.objects.filter(session_id=session_id))
+
+
+def of_person(
+    user_id: int, *, query: str = "", persona: str = "", since: date | None = None, until: date | None = None
+) -> QuerySet[StreamingSession]:
+    """Return a person's conversations, the newest first: those in which the words were said, on these days.
+
+    Each carries `said`: the first line with the words in it, else the person's first.
+    """
+    lines = Utterance.objects.filter(session=OuterRef("pk")).order_by("at", "pk")
+    found = lines.filter(text__icontains=query) if query else lines.filter(who=Utterance.Who.USER)
+    rows = StreamingSession.objects.filter(user_id=user_id).select_related("persona__avatar")
+    rows = rows.annotate(said=Subquery(found.values("text")[:1]))
+    if query:
+        rows = rows.filter(Exists(found))
+    if persona:
+        rows = rows.filter(persona__slug=persona)
+    if since:
+        rows = rows.filter(created_at__gte=_midnight(since))
+    if until:
+        rows = rows.filter(created_at__lt=_midnight(until) + timedelta(days=1))
+    return rows
+
+
+def personas_of(user_id: int) -> QuerySet[Persona]:
+    """Return the personas that a person has talked with."""
+    return Persona.objects.filter(Exists(StreamingSession.objects.filter(persona=OuterRef("pk"), user_id=user_id)))
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))

@@ -1,8 +1,11 @@
 from django.urls import path
 
-from sessions import views
+from sessions import conversations, views
 
 app_name = "sessions"
 urlpatterns = [
     path("personas/<slug:slug>/", views.room, name="room"),
+    path("conversations/", conversations.conversations, name="conversations"),
+    path("conversations/<uuid:session_id>/", conversations.conversation, name="conversation"),
+    path("conversations/<uuid:session_id>/transcript.txt", conversations.transcript, name="transcript"),
 ]

@@ -1,0 +1,105 @@
+"""A person's own conversations: found, read again, taken along. Nobody sees another's."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from avatars.models import Persona
+from heygen_portal import roles
+from sessions import history
+from sessions.models import StreamingSession, Utterance
+
+PAGE = 20
+"""Conversations on one page of the list."""
+
+
+@require_safe
+@never_cache
+def conversations(request: HttpRequest) -> HttpResponse:
+    """Everything one has talked about; `q`, `persona`, `from` and `to` narrow it down."""
+    user_id = _talker(request)
+    asked = request.GET
+    query, persona = asked.get("q", "").strip()[:100], asked.get("persona", "")
+    since, until = _day(asked.get("from", "")), _day(asked.get("to", ""))
+    found = history.of_person(user_id, query=query, persona=persona, since=since, until=until)
+    page = Paginator(found, PAGE).get_page(asked.get("page"))
+    kept = asked.copy()
+    kept.pop("page", None)
+    context = {
+        "page": page,
+        "query": query,
+        "persona": persona,
+        "since": since,
+        "until": until,
+        "is_narrowed": bool(query or persona or since or until),
+        "personas": history.personas_of(user_id),
+        "asked": kept.urlencode(),
+    }
+    return render(request, "sessions/conversations.html", context)
+
+
+@require_safe
+@never_cache
+def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """One conversation, word by word."""
+    session = _own(request, session_id)
+    lines = history.transcript(session.pk)
+    context = {
+        "session": session,
+        "lines": lines,
+        "is_over": session.ended_at is not None,
+        "can_talk": session.persona.status == Persona.Status.PUBLISHED,
+        "ways": {line.by for line in lines if line.who == Utterance.Who.USER},
+    }
+    return render(request, "sessions/conversation.html", context)
+
+
+@require_safe
+@never_cache
+def transcript(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """The same as plain text, to be kept."""
+    session = _own(request, session_id)
+    names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: _("You")}
+    said = "".join(_line(line, names) for line in history.transcript(session.pk))
+    response = HttpResponse(said, content_type="text/plain; charset=utf-8")
+    name = f"{session.persona.slug}-{timezone.localtime(session.created_at):%Y-%m-%dT%H%M}.txt"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def _line(line: Utterance, names: dict[Any, str]) -> str:
+    cut = f" [{_('interrupted')}]" if line.is_interrupted else ""
+    return f"[{timezone.localtime(line.at):%H:%M:%S}] {names[line.who]}: {line.text}{cut}\n"
+
+
+def _talker(request: HttpRequest) -> int:
+    """Return who asks; whoever may not talk has no conversations. Raises Http404."""
+    if not request.user.has_perm(roles.START) or request.user.pk is None:
+        raise Http404
+    return request.user.pk
+
+
+def _own(request: HttpRequest, session_id: UUID) -> StreamingSession:
+    rows = history.of_person(_talker(request))
+    session = rows.filter(pk=session_id).first()
+    if session is None:
+        raise Http404  # there is none, or it is somebody else's: the answer is the same
+    return session
+
+
+def _day(text: str) -> date | None:
+    try:
+        return parse_date(text)
+    except ValueError:  # well formed, but no day: 2026-02-30
+        return None

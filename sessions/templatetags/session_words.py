@@ -1,0 +1,41 @@
+"""Spans of time and search words, as pages show them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+BEFORE = 40
+"""Characters of a line that are kept before the word that was searched for."""
+
+
+@register.filter
+def how_long(duration: timedelta | None) -> str:
+    """A span as people in both languages write it: 6 min 12 s. Empty for none."""
+    if duration is None:
+        return ""
+    minutes, seconds = divmod(round(duration.total_seconds()), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+@register.filter
+def marked(text: str, query: str) -> str | SafeString:
+    """The text from shortly before the searched words on, with each of them marked."""
+    if not query or not (found := re.search(re.escape(query), text, re.IGNORECASE)):
+        return text
+    start = max(0, found.start() - BEFORE)
+    pieces = re.split(f"({re.escape(query)})", text[start:], flags=re.IGNORECASE)
+    shown = format_html_join("", "{}", ((_mark(piece, place),) for place, piece in enumerate(pieces)))
+    return format_html("{}{}", "…" if start else "", shown)
+
+
+def _mark(piece: str, place: int) -> str | SafeString:
+    return format_html("<mark>{}</mark>", piece) if place % 2 else piece

@@ -1,0 +1,65 @@
+"""Text or voice: what every persona takes stands on its card, on its page and on the help page."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from django.test import Client
+
+from avatars import models
+from heygen_portal.providers import capabilities_of
+from tests.factories import EndUserFactory, PersonaFactory, ProviderAccountFactory
+
+pytestmark = pytest.mark.django_db
+
+ENGLISH = {"accept-language": "en"}
+YES, NO = "Yes", "No"
+
+
+@pytest.fixture
+def visitor(client: Client) -> Client:
+    client.force_login(EndUserFactory.create())
+    return client
+
+
+def takes(page: str, row: str) -> dict[str, str]:
+    """What the help page says of one row: {"text": "Yes", "voice": "No"}."""
+    found = re.search(rf"<tr {row}.*?</tr>", page, re.DOTALL)
+    assert found, row
+    cells = re.findall(r'data-takes="(\w+)">(.*?)</td>', found.group(), re.DOTALL)
+    return {name: re.sub(r"<[^>]+>", "", cell).strip() for name, cell in cells}
+
+
+def page_of(client: Client, address: str) -> str:
+    return client.get(address, headers=ENGLISH).content.decode()
+
+
+@pytest.mark.parametrize(("text", "voice"), [(True, True), (True, False), (False, True)])
+def test_the_help_page_says_what_the_provider_takes(
+    visitor: Client, monkeypatch: pytest.MonkeyPatch, text: bool, voice: bool
+) -> None:
+    """Demands 72, 78 and 79."""
+    can = replace(capabilities_of("heygen"), takes_text=text, takes_voice=voice)
+    monkeypatch.setattr(models, "capabilities_of", lambda kind: can)
+    PersonaFactory.create(slug="lucia", published=True)
+    expected = {"text": YES if text else NO, "voice": YES if voice else NO}
+    page = page_of(visitor, "/help/")
+    assert takes(page, 'data-persona="lucia"') == expected
+    assert takes(page, 'data-kind="live"') == expected
+    assert takes(page, 'data-kind="recorded"') == {"text": YES, "voice": NO}
+    for address in ("/", "/personas/lucia/"):
+        badges = re.search(r'class="badges".*?</p>', page_of(visitor, address), re.DOTALL)
+        assert badges
+        assert ("Text</span>" in badges.group(), "Voice</span>" in badges.group()) == (text, voice)
+
+
+def test_where_only_some_personas_take_voice_the_page_says_so(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Demand 79: audio if enabled."""
+    can = capabilities_of("heygen")
+    kinds = {"heygen": replace(can, takes_voice=False), "other": replace(can, takes_voice=True)}
+    monkeypatch.setattr(models, "capabilities_of", kinds.__getitem__)
+    PersonaFactory.create(slug="lucia", published=True)
+    PersonaFactory.create(slug="daniel", published=True, avatar__account=ProviderAccountFactory.create(kind="other"))
+    assert takes(page_of(visitor, "/help/"), 'data-kind="live"') == {"text": YES, "voice": "With some"}
