@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
 from typing import Any, ClassVar, NoReturn
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
@@ -19,7 +20,7 @@ from avatars.models import Persona
 from heygen_portal import providers, roles
 from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
-from sessions import errors, events, history, lease, presence, reports, services, stopping
+from sessions import delivery, errors, events, history, lease, presence, reports, services, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ MOST_WAITING = 64
 """Messages of one tab that may be under way at once."""
 LONGEST_REF = 64
 
+_task_turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+"""One text of a session after the other: a tab that comes back does not overtake what it sent before."""
 _detached: set[asyncio.Future[None]] = set()
 """Work that goes on when its tab has gone: an answer of the provider is never left unread."""
 
@@ -43,8 +46,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         self.session_id: UUID | None = None
         self.is_open = False
         self.waiting = 0
-        # One text after the other, one report after the other: each in the order the page sent them.
-        self.task_turn, self.report_turn = asyncio.Lock(), asyncio.Lock()
+        self.report_turn = asyncio.Lock()  # one report after the other, in the order the page sent them
         try:
             await super().__call__(*args)
         except RedisError:
@@ -164,8 +166,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if kind not in tuple(TaskKind):
             raise errors.BadMessage
         session_id = self.current()
-        async with self.task_turn:
-            await services.send_task(
+        async with _task_turn(session_id):
+            known = await delivery.send_task(
                 session_id,
                 text=text,
                 kind=TaskKind(kind),
@@ -173,6 +175,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
                 ref=ref,
                 give_command=self.give_command,
             )
+        if known:
+            await self.relay(known)
 
     async def on_interrupt(self, content: dict[str, Any]) -> None:
         if command := await services.interrupt(self.current()):
@@ -187,7 +191,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()
         # The first picture brings the greeting, and a text that waited for the picture is to come after it.
-        task_turn = self.task_turn if content.get("kind") == "first_frame" else nullcontext()
+        task_turn = _task_turn(session_id) if content.get("kind") == "first_frame" else nullcontext()
         async with task_turn, self.report_turn:
             await reports.take(session_id, content)
 
@@ -243,6 +247,10 @@ class SessionConsumer(AsyncWebsocketConsumer):
         """Send to the page, if it is still there."""
         if self.is_open:
             await self.send(text_data=json.dumps(message))
+
+
+def _task_turn(session_id: UUID) -> asyncio.Lock:
+    return _task_turns.setdefault(session_id, asyncio.Lock())
 
 
 def _detach(task: asyncio.Future[None]) -> None:

@@ -21,7 +21,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from sessions.models import SessionEvent, StreamingSession, Utterance
+from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 
 Source = SessionEvent.Source
 
@@ -74,6 +74,18 @@ class TaskSent(Event):
     code: str
     at: str
 
+    @classmethod
+    def of(cls, task: SessionTask) -> TaskSent:
+        return cls(
+            ref=task.ref,
+            kind=task.kind,
+            text=task.text,
+            status=task.status,
+            provider_task_id=task.provider_task_id,
+            code=task.failure,
+            at=task.created_at.isoformat(),
+        )
+
 
 @dataclass(frozen=True)
 class Said(Event):
@@ -83,6 +95,7 @@ class Said(Event):
     utterance_id: int
     who: str
     by: str
+    kind: str
     text: str
     at: str
     is_interrupted: bool
@@ -94,6 +107,7 @@ class Said(Event):
             utterance_id=line.pk,
             who=line.who,
             by=line.by,
+            kind=line.kind,
             text=line.text,
             at=line.at.isoformat(),
             is_interrupted=line.is_interrupted,

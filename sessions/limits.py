@@ -47,28 +47,50 @@ def open_session(user_id: int, persona_slug: str) -> StreamingSession:
         raise errors.SessionRunning from exc
 
 
-def accept_task(session_id: UUID, *, text: str, kind: SessionTask.Kind, user_id: int) -> SessionTask:
-    """Store a text before it is sent; it counts as activity.
+def accept_task(
+    session_id: UUID, *, text: str, kind: SessionTask.Kind, user_id: int, ref: str = ""
+) -> tuple[SessionTask, bool]:
+    """Store a text before it is sent; it counts as activity. Return the task, and whether it is new.
 
-    Raises TextEmpty, TextTooLong, NotLive.
+    One that came with this `ref` before is returned as it stands, also after the session's end. Raises TextEmpty,
+    TextTooLong, NotLive.
     """
     if not text.strip():
         raise errors.TextEmpty
     if len(text) > LONGEST_TEXT:
         raise errors.TextTooLong
-    with transaction.atomic():
-        session = _touch(session_id)
-        task = SessionTask.objects.create(session=session, kind=kind, text=text, sent_by_id=user_id)
-        Utterance.objects.create(
-            session=session,
-            who=Utterance.Who.USER,
-            by=Utterance.By.TEXT,
-            text=text,
-            source=events.Source.PORTAL,
-            at=task.created_at,
-        )
+    if known := _known_task(session_id, ref):
+        return known, False
+    try:
+        with transaction.atomic():
+            session = _touch(session_id)
+            task = SessionTask.objects.create(session=session, kind=kind, text=text, sent_by_id=user_id, ref=ref)
+            Utterance.objects.create(
+                session=session,
+                who=Utterance.Who.USER,
+                by=Utterance.By.TEXT,
+                kind=kind,
+                text=text,
+                source=events.Source.PORTAL,
+                at=task.created_at,
+            )
+    except IntegrityError:
+        known = _known_task(session_id, ref)  # it came by two processes at once
+        if known is None:
+            raise
+        return known, False
     task.session = session
-    return task
+    return task, True
+
+
+def _known_task(session_id: UUID, ref: str) -> SessionTask | None:
+    return SessionTask.objects.filter(session_id=session_id, ref=ref).first() if ref else None
+
+
+def give_up_task(task: SessionTask) -> None:
+    """Nobody can know any more what became of this task: let it have failed."""
+    rows = SessionTask.objects.filter(pk=task.pk, status=SessionTask.Status.SENDING)
+    rows.update(status=SessionTask.Status.FAILED, failure=errors.ProviderSilent.code)
 
 
 def stay(session_id: UUID) -> StreamingSession:

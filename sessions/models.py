@@ -158,6 +158,8 @@ class SessionTask(models.Model):
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="tasks", verbose_name=_("session"))
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)
     text = models.TextField(_("text"))
+    # The page's own mark: a page that was cut off sends again what it has no answer to.
+    ref = models.CharField(_("page's mark"), max_length=64, blank=True, editable=False)
     # Empty: the portal itself, for the greeting.
     sent_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("sent by")
@@ -174,6 +176,7 @@ class SessionTask(models.Model):
         ordering = ("created_at", "pk")
         constraints = (
             models.CheckConstraint(condition=~Q(text=""), name="task_has_text"),
+            models.UniqueConstraint("session", "ref", condition=~Q(ref=""), name="task_once_per_ref"),
             models.CheckConstraint(condition=Q(status="failed") ^ Q(failure=""), name="failed_task_says_why"),
         )
 
@@ -223,6 +226,8 @@ class Utterance(models.Model):
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="utterances", verbose_name=_("session"))
     who = models.CharField(_("who"), max_length=10, choices=Who)
     by = models.CharField(_("how"), max_length=10, choices=By)
+    # What was asked of the avatar; empty for what was spoken.
+    kind = models.CharField(_("kind"), max_length=10, choices=SessionTask.Kind, blank=True)
     text = models.TextField(_("text"))
     is_interrupted = models.BooleanField(_("interrupted"), default=False)
     source = models.CharField(_("source"), max_length=10, choices=SessionEvent.Source)

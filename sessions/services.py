@@ -1,4 +1,4 @@
-"""What a person does with a session: start, send, interrupt, stay. `stopping` has the ways to its end.
+"""What a person does with a session: start, interrupt, stay. `delivery` sends texts, `stopping` ends it.
 
 What waits for the network is async and holds neither thread nor connection; the database is touched in short
 steps through `in_thread`. Whoever calls twice, or from two places, does no harm: one caller wins in `lifecycle`.
@@ -10,18 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.utils import timezone
 
 from heygen_portal import providers
 from heygen_portal.providers.base import (
-    Delivered,
-    LimitReached,
-    NotReady,
     NotSent,
     Provider,
     ProviderError,
@@ -33,19 +28,14 @@ from heygen_portal.providers.base import (
     RoomCommand,
     SessionGone,
     SessionRequest,
-    TaskKind,
 )
 from heygen_portal.threads import in_thread
-from sessions import errors, events, history, lifecycle, limits, presence
+from sessions import delivery, errors, events, history, lifecycle, limits, presence
 from sessions.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.stopping import evidence, finish_stop, stop
 
 logger = logging.getLogger(__name__)
-
-NOT_READY_RETRY = timedelta(seconds=0.5)
-NOT_READY_PATIENCE = timedelta(seconds=10)
-"""What published clients do when a task is refused because the avatar is not in the room yet."""
 
 T = TypeVar("T")
 GiveRoom = Callable[[RoomAccess], Awaitable[None]]
@@ -148,90 +138,7 @@ async def picture_seen(session_id: UUID) -> None:
     if session and (greeting := session.persona_settings["greeting"]):
         create = in_thread(SessionTask.objects.create)
         task = await create(session=session, kind=SessionTask.Kind.REPEAT, text=greeting)
-        await _deliver(session, task, ref="", give_command=None)
-
-
-async def send_task(
-    session_id: UUID,
-    *,
-    text: str,
-    kind: TaskKind,
-    user_id: int,
-    ref: str = "",
-    give_command: Callable[[RoomCommand], Awaitable[None]] | None = None,
-) -> None:
-    """Have the avatar answer a text or read it aloud; the tabs hear what became of it.
-
-    Raises TextEmpty, TextTooLong, NotLive before anything is sent. Of several calls for one session, the caller
-    keeps the order.
-    """
-    task = await in_thread(limits.accept_task)(
-        session_id, text=text, kind=SessionTask.Kind(kind.value), user_id=user_id
-    )
-    await _deliver(task.session, task, ref=ref, give_command=give_command)
-
-
-async def _deliver(
-    session: StreamingSession,
-    task: SessionTask,
-    *,
-    ref: str,
-    give_command: Callable[[RoomCommand], Awaitable[None]] | None,
-) -> None:
-    provider = providers.for_account(session.account)
-    assert session.provider_session_id is not None  # a live session has one
-    failure: ProviderError | None = None
-    try:
-        delivery = await _send_when_ready(provider, session.provider_session_id, task)
-        if isinstance(delivery, RoomCommand) and give_command:
-            await give_command(delivery)
-        task.status = SessionTask.Status.SENT
-        task.provider_task_id = delivery.provider_task_id if isinstance(delivery, Delivered) else ""
-    except ProviderError as exc:
-        failure = exc
-        task.status = SessionTask.Status.FAILED
-        task.failure = _task_failure(exc)
-    task.latency = timezone.now() - task.created_at
-    await in_thread(_note_outcome)(task, ref)
-    if isinstance(failure, SessionGone):
-        await stop(session, EndReason.PROVIDER_ENDED, evidence(failure))
-
-
-async def _send_when_ready(provider: Provider, provider_session_id: str, task: SessionTask) -> Delivered | RoomCommand:
-    kind = TaskKind(task.kind)
-    give_up_at = timezone.now() + NOT_READY_PATIENCE
-    while True:
-        try:
-            return await provider.send_task(provider_session_id, text=task.text, kind=kind)
-        except NotReady:
-            if timezone.now() >= give_up_at:
-                raise
-        await asyncio.sleep(NOT_READY_RETRY.total_seconds())
-
-
-def _task_failure(exc: ProviderError) -> str:
-    if isinstance(exc, LimitReached):
-        return errors.ProviderLimit.code
-    return errors.ProviderRefused.code if isinstance(exc, ProviderRejected) else errors.ProviderSilent.code
-
-
-def _note_outcome(task: SessionTask, ref: str) -> None:
-    with transaction.atomic():
-        task.save(update_fields=["status", "provider_task_id", "failure", "latency"])
-        data = {"task": task.pk, "kind": task.kind, "status": task.status}
-        events.record(task.session_id, Entry("task", data))
-        if task.sent_by_id is None:
-            return  # the greeting: nobody waits for its outcome
-        told = events.TaskSent(
-            ref=ref,
-            kind=task.kind,
-            text=task.text,
-            status=task.status,
-            provider_task_id=task.provider_task_id,
-            code=task.failure,
-            at=task.created_at.isoformat(),
-        )
-        events.publish(task.session_id, told)
+        await delivery.deliver(session, task)
 
 
 async def interrupt(session_id: UUID) -> RoomCommand | None:

@@ -80,15 +80,44 @@ test("lines typed while the socket is down leave when it is back", () => {
   assert.deepEqual(types().slice(-2), ["session.join", "task.send"]);
 });
 
-test("a line that nobody confirms after the socket broke can be tried again, and is not sent by itself", () => {
+test("lines without an answer leave once more by themselves after a reconnect, in order and under their marks", () => {
+  goLive();
+  for (const text of ["uno", "dos", "tres"]) conversation.say("talk", text);
+  conversation.onMessage({ type: "task.sent", ref: "r1", status: "sent", at: "" });
+  conversation.onSocketDrop();
+  sent = [];
+  conversation.onSocketOpen();
+  conversation.say("talk", "cuatro");
+  assert.deepEqual(types(), ["session.join"], "not before the portal has said where the session is");
+  status("live");
+  assert.deepEqual(sent.slice(1).map(({ ref, text }) => [ref, text]), [["r2", "dos"], ["r3", "tres"], ["r4", "cuatro"]]);
+  status("live");
+  assert.equal(sent.length, 4);
+});
+
+test("a line whose session ended while the socket was down is not said in the next one", () => {
   goLive();
   conversation.say("talk", "uno");
   conversation.onSocketDrop();
   conversation.onSocketOpen();
-  mock.timers.tick(5_000);
+  status("ended", { reason: "idle" });
   assert.equal(conversation.transcript.lines.at(-1).stage, "failed");
+});
+
+test("trying a failed line again is another sending: it has a new mark and keeps its place", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.onMessage({ type: "error", ref: "r1", code: "not_live", words: "No" });
   conversation.retry("r1");
-  assert.equal(sent.filter(({ type }) => type === "task.send").length, 2);
+  assert.deepEqual(sent.filter(({ type }) => type === "task.send").map(({ ref }) => ref), ["r1", "r2"]);
+  assert.deepEqual(conversation.transcript.lines.map(({ stage, ref }) => [stage, ref]), [["sending", "r2"]]);
+});
+
+test("a line that the portal has stored is not said before the provider has it", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.onMessage({ type: "utterance", utterance_id: 1, who: "user", by: "text", kind: "talk", text: "uno", at: "" });
+  assert.deepEqual(conversation.transcript.lines.map(({ stage }) => stage), ["sending"]);
 });
 
 test("a refused line says why, next to itself", () => {

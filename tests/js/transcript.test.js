@@ -69,7 +69,7 @@ test("a transcript that is told again after a dropped socket doubles no typed li
   for (const utteranceId of ["1", "2"]) {
     transcript.stored(stored({ utteranceId, who: "user", by: "text", text: "Hola ¿cómo estás?", taskId: "" }));
   }
-  assert.deepEqual(transcript.lines.map(({ stage, utteranceId }) => [stage, utteranceId]), [["said", "1"], ["said", "2"]]);
+  assert.deepEqual(transcript.lines.map(({ stage, utteranceId }) => [stage, utteranceId]), [["said", "1"], ["sending", "2"]]);
 });
 
 test("a line of another moment takes its place in time", () => {

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from heygen_portal import providers
 from heygen_portal.providers.base import ProviderError, RoomAccess, TaskKind
-from sessions import errors, events, lifecycle, presence, services, stopping
+from sessions import delivery, errors, events, lifecycle, presence, services, stopping
 from sessions.models import EndReason, SessionEvent, StreamingSession
 from tests.factories import PersonaFactory, UserFactory
 from tests.sessions.simulation import LONGEST_CALL, Process, RememberingProvider, Simulation, working_for
@@ -149,7 +149,7 @@ class Portal(RuleBasedStateMachine):
                     await stopping.stop_by_id(session_id, EndReason.STAFF_STOPPED)
                 case "say":
                     person = self.people[0].pk
-                    await services.send_task(session_id, text="Hola", kind=TaskKind.TALK, user_id=person)
+                    await delivery.send_task(session_id, text="Hola", kind=TaskKind.TALK, user_id=person)
                 case "stay":
                     await services.stay(session_id)
         except errors.SessionError:

@@ -19,7 +19,7 @@ from heygen_portal.providers.base import (
     SessionGone,
     TaskKind,
 )
-from sessions import errors, lifecycle, limits, presence, services, stopping
+from sessions import delivery, errors, lifecycle, limits, presence, services, stopping
 from sessions.models import EndReason, SessionTask, Status, StreamingSession
 from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
 
@@ -172,7 +172,7 @@ async def test_a_second_first_picture_changes_nothing(provider: Mock) -> None:
 async def test_a_text_reaches_the_provider_unchanged(provider: Mock) -> None:
     """Demands 29, 35."""
     session = await a_session(Status.LIVE)
-    await services.send_task(session.pk, text="Hola ¿cómo estás?", kind=TaskKind.TALK, user_id=session.user_id)
+    await delivery.send_task(session.pk, text="Hola ¿cómo estás?", kind=TaskKind.TALK, user_id=session.user_id)
     assert provider.send_task.call_args.kwargs == {"text": "Hola ¿cómo estás?", "kind": TaskKind.TALK}
     task = await SessionTask.objects.aget(session=session)
     assert (task.status, task.provider_task_id) == (SessionTask.Status.SENT, "their-task")
@@ -182,10 +182,10 @@ async def test_a_text_reaches_the_provider_unchanged(provider: Mock) -> None:
 async def test_a_text_before_the_avatar_is_ready_is_offered_again(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "NOT_READY_RETRY", services.NOT_READY_RETRY * 0)
+    monkeypatch.setattr(delivery, "NOT_READY_RETRY", delivery.NOT_READY_RETRY * 0)
     provider.send_task.side_effect = [NotReady("wait", code="400006", status=400), Delivered("at-last")]
     session = await a_session(Status.LIVE)
-    await services.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
+    await delivery.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
     task = await SessionTask.objects.aget(session=session)
     assert task.provider_task_id == "at-last"
 
@@ -193,7 +193,7 @@ async def test_a_text_before_the_avatar_is_ready_is_offered_again(
 async def test_a_failed_text_says_why_and_the_session_goes_on(provider: Mock) -> None:
     provider.send_task.side_effect = ProviderUnreachable("ReadTimeout")
     session = await a_session(Status.LIVE)
-    await services.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
+    await delivery.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
     task = await SessionTask.objects.aget(session=session)
     await session.arefresh_from_db()
     assert (task.status, task.failure) == (SessionTask.Status.FAILED, "provider_unreachable")
@@ -203,7 +203,7 @@ async def test_a_failed_text_says_why_and_the_session_goes_on(provider: Mock) ->
 async def test_a_text_that_finds_the_session_gone_ends_it_here_too(provider: Mock) -> None:
     provider.send_task.side_effect = SessionGone("closed", code="10005", status=400)
     session = await a_session(Status.LIVE)
-    await services.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
+    await delivery.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
     await session.arefresh_from_db()
     assert (session.status, session.end_reason) == (Status.ENDED, EndReason.PROVIDER_ENDED)
 
@@ -214,7 +214,7 @@ async def test_without_a_session_nothing_goes_out(provider: Mock) -> None:
         with pytest.raises(errors.NotLive):
             await verb(uuid4())
     with pytest.raises(errors.NotLive):
-        await services.send_task(uuid4(), text="hola", kind=TaskKind.TALK, user_id=1)
+        await delivery.send_task(uuid4(), text="hola", kind=TaskKind.TALK, user_id=1)
     assert not provider.method_calls
 
 

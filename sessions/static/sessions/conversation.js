@@ -10,7 +10,6 @@ import { cutOff, handleRoomEvent } from "./room-events.js";
 import { isOpen, isOver, next, READY, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
 
-const CONFIRM_MS = 5_000; // how long a line that was on its way when the socket broke may stay unconfirmed
 const CLOSED_MS = 3_000; // a room may close a moment before the portal says why
 
 export class Conversation {
@@ -34,6 +33,7 @@ export class Conversation {
     this.quality = "";
     this.trouble = "";
     this.drops = 0; // of the socket, since it last stood
+    this.isBack = true; // on the session, since the socket last stood
     this.reports = new Reports((message) => this.socket?.send(message));
     this.sessionId = ""; // this tab's session, from the moment the portal names it until it is over
     this.leavingId = ""; // a session that must be over before another may start
@@ -100,7 +100,7 @@ export class Conversation {
   /** @param {string} ref */
   retry(ref) {
     const item = this.outbox.retry(ref);
-    if (item) this.transcript.written(item, this.now());
+    if (item) this.transcript.retried(ref, item, this.now());
     this.flush();
   }
 
@@ -112,24 +112,15 @@ export class Conversation {
 
   onSocketOpen() {
     this.drops = 0;
+    this.isBack = !this.sessionId; // else not before the portal has answered `session.join`
     this.trouble = "";
     if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId });
-    const unconfirmed = this.outbox.items.filter((item) => item.delivery === "sending");
-    if (unconfirmed.length) setTimeout(() => this.giveUp(unconfirmed), CONFIRM_MS);
     this.onChange();
   }
 
   onSocketDrop() {
     this.drops += 1;
-    this.onChange();
-  }
-
-  /** @param {import("./outbox.js").Item[]} items */
-  giveUp(items) {
-    for (const item of items.filter((one) => one.delivery === "sending" && this.outbox.find(one.ref))) {
-      this.outbox.failed(item.ref, "");
-      this.transcript.written(item, this.now());
-    }
+    this.outbox.cutOff();
     this.onChange();
   }
 
@@ -174,7 +165,7 @@ export class Conversation {
   }
 
   flush() {
-    if (takesTasks(this.state) && this.socket?.isOpen) {
+    if (takesTasks(this.state) && this.socket?.isOpen && this.isBack) {
       for (const item of this.outbox.take()) {
         this.socket.send({ type: "task.send", ref: item.ref, kind: item.kind, text: item.text });
         this.transcript.written(item, this.now());

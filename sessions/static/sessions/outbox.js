@@ -17,6 +17,7 @@ export class Outbox {
     this.newRef = newRef;
     /** @type {Item[]} */
     this.items = [];
+    this.isCutOff = false;
   }
 
   /**
@@ -30,11 +31,13 @@ export class Outbox {
     return item;
   }
 
-  /** Take what waits, in order; it counts as on its way from now on. */
+  /** Take what has to leave now, in order; it counts as on its way from now on. */
   take() {
-    const waiting = this.items.filter((item) => item.delivery === "waiting");
-    for (const item of waiting) item.delivery = "sending";
-    return waiting;
+    const again = this.isCutOff ? "sending" : "waiting";
+    const leaving = this.items.filter(({ delivery }) => delivery === "waiting" || delivery === again);
+    for (const item of leaving) item.delivery = "sending";
+    this.isCutOff = false;
+    return leaving;
   }
 
   /**
@@ -61,7 +64,8 @@ export class Outbox {
   }
 
   /**
-   * Once more, and last: what was written meanwhile is not overtaken twice.
+   * Once more, and last: what was written meanwhile is not overtaken twice. Under a new mark: the portal
+   * answers the old one with what became of it.
    *
    * @param {string} ref
    * @returns {Item | undefined}
@@ -69,9 +73,14 @@ export class Outbox {
   retry(ref) {
     const item = this.find(ref);
     if (item?.delivery !== "failed") return undefined;
-    Object.assign(item, { delivery: "waiting", why: "" });
+    Object.assign(item, { ref: this.newRef(), delivery: "waiting", why: "" });
     this.items = [...this.items.filter((other) => other !== item), item];
     return item;
+  }
+
+  /** The socket broke: what has no answer leaves once more. The portal knows by its mark what it has already. */
+  cutOff() {
+    this.isCutOff = true;
   }
 
   /** Whatever was on its way when the session ended will not arrive; what waited goes on waiting. */

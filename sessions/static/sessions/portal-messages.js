@@ -11,6 +11,7 @@ const MESSAGES = {
     it.offset = offsetOf(message.now, it.clock());
     if (message.session_id === it.leavingId) return leavingEnded(it, message);
     it.sessionId = message.session_id;
+    it.isBack = true;
     const isFirst = !it.state.session;
     it.dispatch(message);
     if (isFirst && it.state.isCancelled) it.stop();
@@ -34,16 +35,16 @@ const MESSAGES = {
     it.transcript.sent({ ref: message.ref, taskId: message.provider_task_id ?? "", at: Date.parse(message.at) });
   },
   utterance: (it, message) => {
-    const line = it.transcript.stored({
+    it.transcript.stored({
       utteranceId: String(message.utterance_id),
       who: message.who,
       by: message.by,
+      isRead: message.kind === "repeat",
       text: message.text,
       at: Date.parse(message.at),
       isInterrupted: message.is_interrupted,
       taskId: message.provider_task_id ?? "",
     });
-    if (line?.ref) it.outbox.sent(line.ref);
   },
   error: (it, message) => {
     if (message.ref) return refused(it, message);

@@ -39,6 +39,19 @@ export class Transcript {
   }
 
   /**
+   * A line that failed is tried again, under a new mark.
+   *
+   * @param {string} ref  the old one
+   * @param {import("./outbox.js").Item} item
+   * @param {number} at
+   */
+  retried(ref, item, at) {
+    const line = this.lines.find((other) => other.ref === ref);
+    if (line) this.change(line, { ref: item.ref, utteranceId: "" });
+    this.written(item, at);
+  }
+
+  /**
    * The portal says that a typed line is with the provider.
    *
    * @param {{ ref: string, taskId: string, at: number }} task
@@ -92,15 +105,13 @@ export class Transcript {
    * A line as the portal stored it; the last word on what was said.
    *
    * @param {{ utteranceId: string, who: "avatar" | "user", by: "voice" | "text", text: string, at: number,
-   *   isInterrupted: boolean, taskId: string }} said
-   * @returns {Line | undefined} the line that it turned out to be, if there was one
+   *   isRead: boolean, isInterrupted: boolean, taskId: string }} said
    */
   stored(said) {
     const line = this.lines.find((other) => isSame(other, said));
     if (!line) this.add(said);
-    else if (line.ref) this.change(line, { utteranceId: said.utteranceId, stage: line.stage === "sending" ? "said" : line.stage });
+    else if (line.ref) this.change(line, { utteranceId: said.utteranceId }); // stored before it is sent: not said yet
     else this.change(line, { ...said, at: line.at, stage: "said" });
-    return line;
   }
 
   /** A new conversation: what has not been sent yet stays. */
