@@ -4,15 +4,18 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('avatars', '0001_initial'),
+        ("avatars", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='persona',
-            name='is_voice_enabled',
-            field=models.BooleanField(default=True, help_text='Off: it only reads what people write, and their microphone is not asked for.', verbose_name='people may speak to it'),
+            model_name="persona",
+            name="is_voice_enabled",
+            field=models.BooleanField(
+                default=True,
+                help_text="Off: it only reads what people write, and their microphone is not asked for.",
+                verbose_name="people may speak to it",
+            ),
         ),
     ]
