@@ -67,6 +67,7 @@ async def test_lines_written_while_connecting_are_sent_once_and_in_order(room: R
 
 
 async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPage) -> None:
+    """Complaint 12; what is said next is heard again."""
     await room.start()
     await room.write(LONG, "repeat")
     await expect(room.lines("avatar").last).to_contain_text("cuatro")
@@ -74,6 +75,8 @@ async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPag
     await room.hears_nothing()
     await expect(room.page.locator(".line__cut:visible")).to_have_count(1)
     assert "diecisiete" not in (await room.lines("avatar").last.text_content() or "")
+    await room.write(LONG, "repeat")
+    await room.hears()
 
 
 async def test_ending_says_so_and_frees_the_provider(room: RoomPage) -> None:

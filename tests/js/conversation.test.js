@@ -4,12 +4,12 @@ import { beforeEach, mock, test } from "node:test";
 import { Conversation } from "../../sessions/static/sessions/conversation.js";
 import { face } from "../../sessions/static/sessions/state.js";
 
-let sent, joined, left, kept, socket, conversation;
+let sent, joined, left, hushed, kept, socket, conversation;
 
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
-  [sent, joined, left, kept] = [[], [], 0, null];
+  [sent, joined, left, hushed, kept] = [[], [], 0, [], null];
   socket = { isOpen: true, open: () => {}, send: (message) => sent.push(message), sendFirst: (message) => sent.push(message) };
   conversation = make();
 });
@@ -22,7 +22,7 @@ function make() {
     newRef: () => `r${(refs += 1)}`,
     clock: () => 0,
   });
-  made.open(socket, { join: async (url, token) => joined.push([url, token]), leave: () => (left += 1) });
+  made.open(socket, { join: async (url, token) => joined.push([url, token]), leave: () => (left += 1), hush: (is) => hushed.push(is) });
   return made;
 }
 
@@ -120,6 +120,15 @@ test("a line that the portal has stored is not said before the provider has it",
   assert.deepEqual(conversation.transcript.lines.map(({ stage }) => stage), ["sending"]);
 });
 
+test("an interruption silences the room here before anybody else hears of it, and a refused one is taken back", () => {
+  // Complaint 12.
+  goLive();
+  conversation.interrupt();
+  assert.deepEqual([hushed, sent.at(-1).type], [[true], "task.interrupt"]);
+  conversation.onMessage({ type: "error", code: "provider_silent", words: "No" });
+  assert.deepEqual(hushed, [true, false]);
+});
+
 test("a refused line says why, next to itself", () => {
   goLive();
   conversation.say("talk", "uno");
@@ -132,7 +141,7 @@ test("a refused line says why, next to itself", () => {
 test("what the avatar says is shown piece by piece and reported whole", () => {
   goLive();
   for (const message of ["Buenas ", "tardes."]) conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message });
-  assert.equal(conversation.caption, "Buenas tardes.");
+  assert.equal(conversation.captions.text, "Buenas tardes.");
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t1", message: "" });
   assert.deepEqual(sent.at(-1).data, { task_id: "t1", message: "Buenas tardes.", interrupted: false });
 });

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { decodeAvatarEvent } from "../../sessions/static/sessions/avatar-events.js";
-import { captionOf } from "../../sessions/static/sessions/captions.js";
 import { backoff, countdown, offsetOf, secondsUntil, span } from "../../sessions/static/sessions/clock.js";
 import { Memory } from "../../sessions/static/sessions/memory.js";
 
@@ -26,13 +25,6 @@ test("what is no event is nothing, and wrong kinds of values do no harm", () => 
   assert.equal(decodeAvatarEvent(new Uint8Array([0xff, 0xfe])), null);
   const odd = decodeAvatarEvent(bytes('{"type":"user_start","task_id":{"a":1},"message":["x"],"duration_ms":"9"}'));
   assert.deepEqual(odd, { type: "user_start", taskId: "", message: "", durationMs: 0 });
-});
-
-test("a short line is the whole caption, of a long one the newest sentence or the newest words stand", () => {
-  assert.equal(captionOf(" Buenas tardes. "), "Buenas tardes.");
-  assert.equal(captionOf("Esto ya se ha dicho. Ahora viene algo nuevo", 40), "Ahora viene algo nuevo");
-  const words = captionOf("una frase muy larga que no acaba nunca de acabar", 20);
-  assert.equal(words, "…nunca de acabar");
 });
 
 test("time left follows the portal's clock, not this one", () => {

@@ -3,12 +3,13 @@
  * whoever draws is told by onChange that something is different, and reads it here.
  */
 
+import { Captions } from "./captions.js";
+import { Hush } from "./hush.js";
 import { Outbox } from "./outbox.js";
 import { handleMessage } from "./portal-messages.js";
 import { Reports } from "./reports.js";
 import { cutOff, handleRoomEvent } from "./room-events.js";
-import { ask, begin, cancelOrStop } from "./starting.js";
-import { isOpen, next, READY, takesTasks } from "./state.js";
+import { isOpen, isOver, next, READY, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
 
 const CLOSED_MS = 3_000; // a room may close a moment before the portal says why
@@ -30,17 +31,15 @@ export class Conversation {
     this.transcript = new Transcript();
     this.offset = 0;
     this.startedAt = 0;
-    this.caption = "";
+    this.captions = new Captions();
+    this.hush = new Hush((isSilent) => this.room?.hush(isSilent));
     this.quality = "";
     this.trouble = "";
     this.drops = 0; // of the socket, since it last stood
     this.isBack = true; // on the session, since the socket last stood
     this.reports = new Reports((message) => this.socket?.send(message));
-    /** @type {import("./starting.js").Wishes} */
-    this.wishes = {}; // what Start was pressed with
     this.sessionId = ""; // this tab's session, from the moment the portal names it until it is over
     this.leavingId = ""; // a session that must be over before another may start
-    this.formerId = ""; // the session before this one, whose end may still be told
     /** @type {{ url: string, token: string } | null} */
     this.place = null;
   }
@@ -65,23 +64,31 @@ export class Conversation {
     void this.room?.join(url, token);
   }
 
-  /**
-   * @param {number} pressedAt  on the page's own time line, for the first frame's delay
-   * @param {import("./starting.js").Wishes} [wishes]
-   */
-  start(pressedAt, wishes = {}) {
-    begin(this, pressedAt, wishes);
+  /** @param {number} pressedAt  on the page's own time line, for the first frame's delay */
+  start(pressedAt) {
+    this.startedAt = pressedAt;
+    this.leavingId = this.state.session && !isOver(this.state) ? this.state.session.id : "";
+    // Before anything is drawn: the portal works meanwhile.
+    if (!this.leavingId) this.socket?.send({ type: "session.start" });
+    this.transcript.clear();
+    this.quality = this.trouble = "";
+    this.dispatch({ type: "start" });
   }
 
   stop() {
-    cancelOrStop(this);
+    this.dispatch({ type: "cancel" });
+    // Without a name there is nothing to stop yet: the first status brings both.
+    if (this.state.session) this.socket?.send({ type: "session.stop" });
   }
 
   stay() {
     this.socket?.send({ type: "session.stay" });
   }
 
+  /** Silence here at once, and at the provider as soon as it has heard of it. */
   interrupt() {
+    this.hush.begin();
+    this.captions.clear();
     this.transcript.interrupted();
     this.socket?.send({ type: "task.interrupt" });
     this.onChange();
@@ -114,7 +121,6 @@ export class Conversation {
     this.isBack = !this.sessionId; // else not before the portal has answered `session.join`
     this.trouble = "";
     if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId });
-    if (this.state.phase === "queue") ask(this); // the place in line went with the old socket
     this.onChange();
   }
 
@@ -181,6 +187,8 @@ export class Conversation {
   /** Out of the room, and no way back into this session. */
   leave() {
     cutOff(this);
+    this.captions.clear();
+    this.hush.end();
     this.reports.flush();
     this.room?.leave();
     this.memory.forget();

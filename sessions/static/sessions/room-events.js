@@ -1,7 +1,5 @@
 /** What follows from each event of the room: what the page shows, and what is reported to the portal. */
 
-import { captionOf } from "./captions.js";
-
 /** In which order a line's end and the end of its sound arrive is not documented. */
 const END_MAY_FOLLOW_MS = 300;
 
@@ -48,17 +46,20 @@ const EVENTS = {
   },
   avatar_start_talking: (it, { taskId }) => {
     it.report("avatar_start_talking", { task_id: taskId });
+    it.hush.end();
+    it.captions.begin(taskId, it.clock());
     it.dispatch({ type: "talking", isTalking: true });
   },
   avatar_talking_message: (it, { taskId, message }) => {
     it.transcript.spoken(taskId, message, it.now());
-    it.caption = captionOf(it.transcript.ofAvatar(taskId)?.text ?? "");
+    it.captions.add(taskId, message, it.clock());
   },
   avatar_end_message: (it, { taskId, message }) => finish(it, taskId, message),
   avatar_stop_talking: (it, { taskId, durationMs }) => {
     it.report("avatar_stop_talking", { task_id: taskId, duration_ms: durationMs });
     it.dispatch({ type: "talking", isTalking: false });
-    it.caption = "";
+    it.hush.confirmed();
+    it.captions.end(taskId);
     setTimeout(() => cutOff(it, taskId), END_MAY_FOLLOW_MS);
   },
   user_start: (it, { taskId }) => it.report("user_start", { task_id: taskId }),

@@ -28,6 +28,7 @@ export class AvatarRoom {
     // Not adaptive: the one picture is always wanted, and measuring the element first would delay it.
     this.room = new LiveKit.Room({ adaptiveStream: false });
     this.isIn = false;
+    this.isHushed = false;
     this.visit = 0; // each join or leave begins a new one; what belongs to an old one is dropped
     this.listen();
   }
@@ -81,6 +82,17 @@ export class AvatarRoom {
     void this.room.localParticipant.publishData(new TextEncoder().encode(payload), { reliable: true, topic });
   }
 
+  /**
+   * Silence what is played, at once, without leaving or telling anybody; or let it sound again.
+   *
+   * @param {boolean} isSilent
+   */
+  hush(isSilent) {
+    this.isHushed = isSilent;
+    const sound = /** @type {MediaStream | null | undefined} */ (this.audio.srcObject);
+    for (const track of sound?.getAudioTracks() ?? []) track.enabled = !isSilent;
+  }
+
   /** Play what the browser held back; only a person's tap may call this. */
   async unblock() {
     await Promise.allSettled([this.room.startAudio(), this.room.startVideo()]);
@@ -118,6 +130,7 @@ export class AvatarRoom {
       });
     }
     track.attach(isVideo ? this.video : this.audio);
+    this.hush(this.isHushed);
     this.onEvent({ type: "track_subscribed", kind: track.kind, identity });
   }
 

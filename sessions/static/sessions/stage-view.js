@@ -1,4 +1,4 @@
-/** The picture and what lies on it: poster, chip, captions, steps, warning, the three buttons in the corner. */
+/** The picture and what lies on it: poster, chip, steps, warning, the buttons in the corner. */
 
 import { countdown, secondsUntil } from "./clock.js";
 import { all, on, one, say, showOnly } from "./dom.js";
@@ -6,16 +6,11 @@ import { all, on, one, say, showOnly } from "./dom.js";
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 
 const PROGRESS = [15, 45, 75];
-/** A caption stays until it has been read, not only until it has been said. */
-const CAPTION_LINGERS_MS = 2_000;
 
 export class StageView {
   constructor() {
     this.video = one("#video", HTMLVideoElement);
     this.audio = one("#audio", HTMLAudioElement);
-    this.caption = one("#caption", HTMLElement);
-    this.captionSwitch = one("#captions-switch", HTMLButtonElement);
-    this.lingering = 0;
     this.setUpCorner();
   }
 
@@ -29,13 +24,11 @@ export class StageView {
     if (face === "connecting") this.drawSteps(state);
     if (face === "ending" && state.warning) this.drawWarning(state.warning, it);
     showOnly("data-talk", state.isTalking ? "yes" : "no");
-    this.drawCaption(it.caption);
   }
 
   /** @param {import("./state.js").RoomState} state */
-  drawSteps({ step, isCancelled, isReleasing }) {
-    one("#steps", HTMLElement).hidden = isCancelled || isReleasing;
-    one("#releasing", HTMLElement).hidden = isCancelled || !isReleasing;
+  drawSteps({ step, isCancelled }) {
+    one("#steps", HTMLElement).hidden = isCancelled;
     one("#cancelling", HTMLElement).hidden = !isCancelled;
     one("#cancel", HTMLButtonElement).disabled = isCancelled;
     one("#progress", HTMLProgressElement).value = PROGRESS[step] ?? 100;
@@ -58,31 +51,7 @@ export class StageView {
     one("#warning-ring", SVGCircleElement).setAttribute("stroke-dashoffset", String(60 - Math.min(60, left)));
   }
 
-  /** @param {string} text */
-  drawCaption(text) {
-    if (!this.isCaptioned()) this.caption.hidden = true;
-    else if (text) {
-      clearTimeout(this.lingering);
-      this.lingering = 0;
-      this.caption.hidden = false;
-      say(this.caption, text);
-    } else if (!this.caption.hidden && !this.lingering) {
-      this.lingering = window.setTimeout(() => {
-        this.caption.hidden = true;
-        this.lingering = 0;
-      }, CAPTION_LINGERS_MS);
-    }
-  }
-
-  isCaptioned() {
-    return this.captionSwitch.getAttribute("aria-pressed") === "true";
-  }
-
   setUpCorner() {
-    this.captionSwitch.addEventListener("click", () => {
-      this.captionSwitch.setAttribute("aria-pressed", String(!this.isCaptioned()));
-      this.caption.hidden = true;
-    });
     one("#full-screen", HTMLButtonElement).hidden = !document.fullscreenEnabled;
     one("#pip", HTMLButtonElement).hidden = !document.pictureInPictureEnabled;
     on("#full-screen", "click", () => {

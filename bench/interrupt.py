@@ -1,0 +1,85 @@
+"""From the click on Interrupt to silence in the browser, measured on the avatar's sound as the page plays it.
+
+In one session the avatar reads long texts aloud, and is interrupted in the middle of a word, again and again. The clock
+starts at the click's own time stamp and stops at the last sample that is loud before 700 ms of silence.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+from pathlib import Path
+
+from playwright.async_api import Page
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests import browsing, servers  # noqa: E402
+
+ANSWER_MS = 50
+TEXT = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete. " * 3
+
+# Looks at 5 ms of sound each 4 ms. Where a busy machine looks late, the figure is too high, never too low.
+MEASURE = """() => new Promise((resolve) => {
+  const context = new AudioContext(), analyser = context.createAnalyser();
+  analyser.fftSize = 256;
+  context.createMediaStreamSource(document.querySelector("#audio").srcObject).connect(analyser);
+  const samples = new Float32Array(analyser.fftSize), button = document.querySelector("#interrupt");
+  let clickedAt, loudAt, loudInARow = 0;
+  button.addEventListener("click", ({ timeStamp }) => (clickedAt = timeStamp), { once: true, capture: true });
+  const timer = setInterval(() => {
+    const now = performance.now();
+    analyser.getFloatTimeDomainData(samples);
+    const isLoud = Math.max(...samples.map(Math.abs)) > 0.005;
+    if (isLoud) loudAt = now;
+    loudInARow = isLoud ? loudInARow + 1 : 0;
+    if (clickedAt === undefined && loudInARow >= 10) button.click();
+    if (clickedAt === undefined || now - Math.max(clickedAt, loudAt) < 700) return;
+    clearInterval(timer);
+    context.close();
+    resolve(Math.max(0, loudAt - clickedAt));
+  }, 4);
+})"""
+
+
+async def main(runs: int) -> None:
+    with (
+        servers.redis() as redis_url,
+        servers.livekit() as livekit,
+        servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
+        servers.portal(redis_url, emulator, livekit) as portal,
+    ):
+        async with browsing.browser(browsing.ALLOW_SOUND) as browser:
+            page = await browser.new_page()
+            await browsing.sign_in(page, portal)
+            await page.goto(f"{portal.url}/personas/lucia/")
+            await page.click("#start")
+            await page.wait_for_selector("body[data-state=live]")
+            await page.locator("input[name=kind][value=repeat]").check(force=True)
+            taken = [await interrupt(page) for _ in range(runs + 1)][1:]  # the first warms every part
+            await page.click("#end")
+            await page.wait_for_selector("body[data-state=ended]")
+    report(taken)
+
+
+async def interrupt(page: Page) -> float:
+    """Have the avatar talk, interrupt it, and return the milliseconds until nothing is heard."""
+    await page.fill("#text", TEXT)
+    await page.press("#text", "Enter")
+    ms: float = await page.evaluate(MEASURE)
+    return ms
+
+
+def report(taken: list[float]) -> None:
+    percentiles = statistics.quantiles(taken, n=20, method="inclusive")
+    p50, p95 = percentiles[9], percentiles[18]
+    print(f"click to silence, {len(taken)} times: p50 {p50:.0f} ms, p95 {p95:.0f} ms, longest {max(taken):.0f} ms")
+    print(json.dumps({"bench": "interrupt", "silence_p50_ms": round(p50), "silence_p95_ms": round(p95)}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runs", type=int, default=30, help="measured interruptions, after one to warm up")
+    asyncio.run(main(parser.parse_args().runs))

@@ -1,0 +1,116 @@
+/**
+ * The person's microphone: opened when they ask for it, never before, and let go of entirely when it is closed.
+ * What leaves this computer is a copy of the track, so that the level can be shown while nothing is sent.
+ *
+ * @typedef {"refused" | "absent" | "busy" | "insecure"} Trouble
+ */
+
+/** @type {Record<string, Trouble>} */
+const TROUBLES = {
+  NotAllowedError: "refused",
+  SecurityError: "refused",
+  NotFoundError: "absent",
+  OverconstrainedError: "absent",
+};
+/** Without these an avatar hears its own voice from the loudspeakers, and answers itself. */
+const CLEAN = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+
+export class Microphone {
+  /**
+   * @param {MediaDevices | undefined} devices  browsers give it to secure pages only
+   * @param {() => void} onLost  it was unplugged, or permission was taken back
+   */
+  constructor(devices, onLost) {
+    this.devices = devices;
+    this.onLost = onLost;
+    /** @type {MediaStream | null} */
+    this.stream = null;
+    /** @type {MediaStreamTrack | null} */
+    this.outgoing = null;
+    this.opening = 0;
+  }
+
+  get isOpen() {
+    return this.stream !== null;
+  }
+
+  /**
+   * @param {string} deviceId  empty for the browser's own choice
+   * @returns {Promise<Trouble | "open" | "overtaken">}  overtaken: closed, or opened again, while the browser was asking
+   */
+  async open(deviceId) {
+    if (!this.devices?.getUserMedia) return "insecure";
+    const opening = (this.opening += 1);
+    /** @type {MediaStream} */
+    let stream;
+    try {
+      stream = await this.ask(this.devices, deviceId);
+    } catch (error) {
+      if (opening !== this.opening) return "overtaken";
+      return TROUBLES[/** @type {DOMException} */ (error).name] ?? "busy";
+    }
+    const [track] = stream.getAudioTracks();
+    if (opening !== this.opening || !track) {
+      for (const each of stream.getTracks()) each.stop();
+      return track ? "overtaken" : "absent";
+    }
+    this.let();
+    track.onended = () => this.onLost();
+    this.stream = stream;
+    this.outgoing = track.clone();
+    this.outgoing.enabled = false;
+    return "open";
+  }
+
+  close() {
+    this.opening += 1;
+    this.let();
+  }
+
+  /**
+   * Whether what is said goes out.
+   *
+   * @param {boolean} isSent
+   */
+  send(isSent) {
+    if (this.outgoing) this.outgoing.enabled = isSent;
+  }
+
+  /** @returns {Promise<{ id: string, name: string }[]>} names only once a microphone was allowed */
+  async choices() {
+    const all = (await this.devices?.enumerateDevices?.()) ?? [];
+    return all
+      .filter(({ kind, deviceId }) => kind === "audioinput" && deviceId)
+      .map(({ deviceId, label }) => ({ id: deviceId, name: label }));
+  }
+
+  get deviceId() {
+    return this.stream?.getAudioTracks()[0]?.getSettings().deviceId ?? "";
+  }
+
+  /**
+   * The one that was chosen last may have been unplugged: any other is better than none.
+   *
+   * @param {MediaDevices} devices
+   * @param {string} deviceId
+   */
+  async ask(devices, deviceId) {
+    if (deviceId) {
+      try {
+        return await devices.getUserMedia({ audio: { ...CLEAN, deviceId: { exact: deviceId } } });
+      } catch (error) {
+        if (TROUBLES[/** @type {DOMException} */ (error).name] !== "absent") throw error;
+      }
+    }
+    return devices.getUserMedia({ audio: CLEAN });
+  }
+
+  let() {
+    for (const track of this.stream?.getTracks() ?? []) {
+      track.onended = null;
+      track.stop();
+    }
+    this.outgoing?.stop();
+    this.stream = this.outgoing = null;
+  }
+}

@@ -1,0 +1,37 @@
+/** Listens to a stream without changing it, and tells how loud it is some times a second. */
+
+import { levelOf } from "./level.js";
+
+const EVERY_MS = 80;
+
+export class SoundMeter {
+  /** @param {(level: number, now: number) => void} onLevel */
+  constructor(onLevel) {
+    this.onLevel = onLevel;
+    /** @type {AudioContext | null} */
+    this.context = null;
+  }
+
+  /** @param {MediaStream} stream */
+  listen(stream) {
+    this.stop();
+    const context = new AudioContext();
+    const analyser = context.createAnalyser();
+    analyser.fftSize = 2048;
+    const samples = new Float32Array(analyser.fftSize);
+    context.createMediaStreamSource(stream).connect(analyser);
+    this.context = context;
+    this.timer = setInterval(() => {
+      // Without a gesture the browser lets nobody listen: then nothing is known, which is not silence.
+      if (context.state !== "running") return;
+      analyser.getFloatTimeDomainData(samples);
+      this.onLevel(levelOf(samples), performance.now());
+    }, EVERY_MS);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    void this.context?.close();
+    this.context = null;
+  }
+}
