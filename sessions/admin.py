@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import display
 
 from heygen_portal.admin_parts import ReadOnly, readable
-from sessions import tasks
+from sessions import reasons, tasks
 from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession, Utterance
 
 STATUS_COLOURS = {
@@ -80,7 +80,7 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
     actions = ("stop",)
     fieldsets = (
-        (None, {"fields": ("id", "user", "persona", "persona_version", "state", "end_reason", "end_detail")}),
+        (None, {"fields": ("id", "user", "persona", "persona_version", "state", "end_reason", "evidence")}),
         (
             _("Times"),
             {"fields": ("created_at", "live_at", "lasted", "active_at", "ends_at", "ended_at", "deadline_at")},
@@ -91,11 +91,15 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
         ),
         (_("Settings as they were"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
     )
-    readonly_fields = ("state", "lasted", "provider_limit")
+    readonly_fields = ("state", "evidence", "lasted", "provider_limit")
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
     def state(self, session: StreamingSession) -> str:
         return session.get_status_display()
+
+    @display(description=_("evidence"))
+    def evidence(self, session: StreamingSession) -> str:
+        return reasons.in_words(session.end_evidence)
 
     @display(description=_("duration"))
     def lasted(self, session: StreamingSession) -> str:
@@ -114,9 +118,10 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
         if not running:
             self.message_user(request, gettext("None of the selected sessions is running."), messages.WARNING)
             return
+        why = dict(reasons.staff(request.user.pk))
         try:
             for pk in running:
-                tasks.stop_session.delay(str(pk), EndReason.STAFF_STOPPED)
+                tasks.stop_session.delay(str(pk), EndReason.STAFF_STOPPED, why)
         except OperationalError:
             self.message_user(request, gettext("The worker cannot be reached. Try again."), messages.ERROR)
             return

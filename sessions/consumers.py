@@ -20,7 +20,7 @@ from avatars.models import Persona
 from heygen_portal import providers, roles
 from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
-from sessions import delivery, errors, events, history, lease, presence, reports, services, stopping
+from sessions import delivery, errors, events, history, lease, presence, reasons, reports, services, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         await services.stay(self.current())
 
     async def on_stop(self, content: dict[str, Any]) -> None:
-        await stopping.stop_by_id(self.current(), EndReason.USER_STOPPED)
+        await stopping.stop_by_id(self.current(), EndReason.USER_STOPPED, reasons.person(self.user.pk))
 
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()

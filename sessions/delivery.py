@@ -23,10 +23,10 @@ from heygen_portal.providers.base import (
     TaskKind,
 )
 from heygen_portal.threads import in_thread
-from sessions import errors, events, limits
+from sessions import errors, events, limits, reasons
 from sessions.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
-from sessions.stopping import evidence, stop
+from sessions.stopping import stop
 
 NOT_READY_RETRY = timedelta(seconds=0.5)
 NOT_READY_PATIENCE = timedelta(seconds=10)
@@ -91,7 +91,7 @@ async def deliver(session: StreamingSession, task: SessionTask, give_command: Gi
     task.latency = timezone.now() - task.created_at
     await in_thread(_note_outcome)(task)
     if isinstance(failure, SessionGone):
-        await stop(session, EndReason.PROVIDER_ENDED, evidence(failure))
+        await stop(session, EndReason.PROVIDER_ENDED, reasons.answered(failure))
 
 
 async def _send_when_ready(provider: Provider, provider_session_id: str, task: SessionTask) -> Delivered | RoomCommand:

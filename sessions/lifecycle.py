@@ -19,6 +19,7 @@ from heygen_portal.providers.base import ProviderSession
 from sessions import events
 from sessions.events import Entry
 from sessions.models import EndReason, Status, StreamingSession
+from sessions.reasons import Evidence
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     Status.REQUESTED: frozenset({Status.CREATING, Status.STOPPING}),
@@ -77,13 +78,12 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
 
 def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) -> Entry:
     """Bring `session` in line with its row, and return what is recorded of the move."""
-    data = {"from": session.status, "to": to}
+    data: dict[str, Any] = {"from": session.status, "to": to}
     for name, value in {"status": to, **changes}.items():
         setattr(session, name, value)
     if session.end_reason:
         data["reason"] = session.end_reason
-    if session.end_detail:
-        data["detail"] = session.end_detail
+        data["evidence"] = dict(session.end_evidence)
     return Entry("status", data)
 
 
@@ -152,11 +152,12 @@ def go_live(session: StreamingSession) -> bool:
         return transition(session, Status.LIVE, live_at=now, active_at=now, deadline_at=deadline_at)
 
 
-def begin_stop(session: StreamingSession, reason: EndReason, detail: str = "") -> bool:
+def begin_stop(session: StreamingSession, reason: EndReason, evidence: Evidence) -> bool:
     """Ask for the end; return whether this caller is the one who carries it out. Safe to call at any time."""
     while session.status not in (Status.STOPPING, Status.ENDED):
         deadline = timezone.now() + STOP_PATIENCE
-        if transition(session, Status.STOPPING, end_reason=reason, end_detail=detail[:300], deadline_at=deadline):
+        why = {"end_reason": reason, "end_evidence": dict(evidence)}
+        if transition(session, Status.STOPPING, **why, deadline_at=deadline):
             return True
     return False
 
@@ -169,9 +170,13 @@ def end(session: StreamingSession) -> bool:
 
 
 def begin_stop_all(sessions: Sequence[StreamingSession], reason: EndReason) -> None:
-    """Do what `begin_stop` does, to running sessions whose rows the caller holds locked."""
+    """Do what `begin_stop` does, to running sessions whose rows the caller holds locked.
+
+    The evidence stands in each session's `end_evidence` already.
+    """
     deadline = timezone.now() + STOP_PATIENCE
-    transition_all(sessions, Status.STOPPING, end_reason=reason, end_detail="", deadline_at=deadline)
+    StreamingSession.objects.bulk_update(sessions, ["end_evidence"])
+    transition_all(sessions, Status.STOPPING, end_reason=reason, deadline_at=deadline)
 
 
 def end_all(session_ids: Collection[UUID]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,9 +12,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
-from sessions import errors, events, lifecycle
+from sessions import errors, events, lifecycle, reasons
 from sessions.events import Entry
-from sessions.models import RUNNING, EndReason, SessionTask, Status, StreamingSession, Utterance
+from sessions.models import RUNNING, EndReason, SessionEvent, SessionTask, Status, StreamingSession, Utterance
 
 LONGEST_TEXT = 2000
 """Characters in one task."""
@@ -141,10 +142,39 @@ def take_due(now: datetime) -> list[StreamingSession]:
             else:
                 going_on.append(session)
         StreamingSession.objects.filter(pk__in=[session.pk for session in again]).update(deadline_at=now + CLAIM)
+        _prove(ending)
         for reason, sessions in ending.items():
             lifecycle.begin_stop_all(sessions, reason)
         _look_again(going_on, now)
     return again + [session for sessions in ending.values() for session in sessions]
+
+
+def _prove(ending: Mapping[EndReason, list[StreamingSession]]) -> None:
+    """Note with each session what proves its reason."""
+    blind = ending.get(EndReason.NO_PICTURE, [])
+    seen: dict[UUID, set[str]] = defaultdict(set)
+    if blind:
+        reports = SessionEvent.objects.filter(session__in=blind, source=events.Source.BROWSER)
+        for session_id, kind in reports.values_list("session_id", "kind"):
+            seen[session_id].add(kind)
+    for reason, sessions in ending.items():
+        for session in sessions:
+            session.end_evidence = dict(_evidence(session, reason, seen[session.pk]))
+
+
+def _evidence(session: StreamingSession, reason: EndReason, seen: set[str]) -> reasons.Evidence:
+    match reason:
+        case EndReason.TAB_CLOSED:
+            assert session.abandoned_at is not None  # else this was not the reason
+            return reasons.tab_left(session.abandoned_at, lifecycle.TAB_GRACE)
+        case EndReason.DURATION_LIMIT:
+            return reasons.time_up(session)
+        case EndReason.NO_PICTURE:
+            return reasons.no_picture(seen, lifecycle.PICTURE_LIMIT)
+        case EndReason.ORPHAN_FOUND:
+            return reasons.opener_died(lifecycle.CREATION_LIMIT)
+        case _:
+            return reasons.inactive(session.active_at, session.idle_timeout)
 
 
 def _look_again(sessions: list[StreamingSession], now: datetime) -> None:
@@ -163,7 +193,8 @@ def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
     if session.ends_at <= now:
         return EndReason.DURATION_LIMIT
     if session.status in (Status.REQUESTED, Status.CREATING):
-        return EndReason.PROVIDER_UNREACHABLE if session.created_at + lifecycle.CREATION_LIMIT <= now else None
+        # Whoever asked gives up sooner: they are gone, and what the provider answered them nobody knows.
+        return EndReason.ORPHAN_FOUND if session.created_at + lifecycle.CREATION_LIMIT <= now else None
     if session.status == Status.CONNECTING:
         return EndReason.NO_PICTURE if session.created_at + lifecycle.PICTURE_LIMIT <= now else None
     return EndReason.IDLE if session.active_at + session.idle_timeout <= now else None

@@ -72,8 +72,8 @@ class StreamingSession(models.Model):
     persona_settings = models.JSONField(_("settings as they were"))
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.REQUESTED)
     end_reason = models.CharField(_("end reason"), max_length=20, choices=EndReason, blank=True)
-    # For people: what the provider answered, without keys or speech.
-    end_detail = models.CharField(_("evidence"), max_length=300, blank=True)
+    # What proves the reason: a code and its values, without keys or speech; `reasons` has the words.
+    end_evidence = models.JSONField(_("evidence"), default=dict, blank=True, editable=False)
 
     provider_session_id = models.CharField(_("provider's ID"), max_length=200, null=True, blank=True)
     provider_duration_limit = models.DurationField(_("provider's limit"), null=True, blank=True)

@@ -30,10 +30,10 @@ from heygen_portal.providers.base import (
     SessionRequest,
 )
 from heygen_portal.threads import in_thread
-from sessions import delivery, errors, events, history, lifecycle, limits, presence
+from sessions import delivery, errors, events, history, lifecycle, limits, presence, reasons
 from sessions.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
-from sessions.stopping import evidence, finish_stop, stop
+from sessions.stopping import finish_stop, in_one_line, stop
 
 logger = logging.getLogger(__name__)
 
@@ -90,15 +90,15 @@ async def _await_start(
     try:
         await starting
     except ProviderError as exc:
-        await stop(session, _reason(exc), evidence(exc))
+        await stop(session, _reason(exc), reasons.answered(exc))
     else:
         await in_thread(events.record)(session.pk, Entry("provider_started"))
 
 
 async def _give_up(session: StreamingSession, provider: Provider, exc: ProviderError) -> None:
     """The provider did not open the session, or we do not know whether it did."""
-    logger.warning("session %s: new failed: %s", session.pk, evidence(exc))
-    await in_thread(lifecycle.begin_stop)(session, _reason(exc), evidence(exc))
+    logger.warning("session %s: new failed: %s", session.pk, in_one_line(exc))
+    await in_thread(lifecycle.begin_stop)(session, _reason(exc), reasons.answered(exc))
     if isinstance(exc, ProviderRejected | NotSent):
         await in_thread(lifecycle.end)(session)  # it said no, or was never asked: there is nothing to close
     else:
@@ -179,8 +179,8 @@ async def room_closed(session_id: UUID) -> None:
         listed = await providers.for_account(session.account).list_sessions()
     except ProviderError as exc:
         logger.warning(
-            "session %s: its room was closed, and the provider cannot be asked: %s", session_id, evidence(exc)
+            "session %s: its room was closed, and the provider cannot be asked: %s", session_id, in_one_line(exc)
         )
         return  # the next comparison with the provider's list finds it
     if session.provider_session_id not in {row.provider_session_id for row in listed}:
-        await stop(session, EndReason.PROVIDER_ENDED, "room closed; missing from the provider's list")
+        await stop(session, EndReason.PROVIDER_ENDED, reasons.not_listed(is_room_closed=True))

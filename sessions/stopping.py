@@ -19,8 +19,9 @@ from avatars.models import ProviderAccount
 from heygen_portal import providers
 from heygen_portal.providers.base import Provider, ProviderError, ProviderRejected, SessionGone
 from heygen_portal.threads import in_thread
-from sessions import lifecycle, limits, presence
+from sessions import lifecycle, limits, presence, reasons
 from sessions.models import EndReason, StreamingSession
+from sessions.reasons import Evidence
 
 logger = logging.getLogger(__name__)
 
@@ -31,19 +32,19 @@ SETTLED = timedelta(seconds=30)
 """A session younger than this may be missing from the provider's list without being gone."""
 
 
-def evidence(exc: ProviderError) -> str:
-    """Return what a provider's error proves, in one line without keys or speech."""
+def in_one_line(exc: ProviderError) -> str:
+    """Return what a provider's error says, for a log: without keys or speech."""
     if isinstance(exc, ProviderRejected):
         return f"{type(exc).__name__}: HTTP {exc.status}, code {exc.code or '-'}"
     return f"{type(exc).__name__}: {exc}"
 
 
-async def stop(session: StreamingSession, reason: EndReason, detail: str = "") -> None:
+async def stop(session: StreamingSession, reason: EndReason, evidence: Evidence) -> None:
     """End a session here and at the provider.
 
     When the provider cannot be reached the row stays STOPPING with a deadline, and the next tick brings it back.
     """
-    if not await in_thread(lifecycle.begin_stop)(session, reason, detail):
+    if not await in_thread(lifecycle.begin_stop)(session, reason, evidence):
         return  # somebody else is stopping it
     if session.provider_session_id:
         await finish_stop(session, providers.for_account(session.account))
@@ -51,11 +52,11 @@ async def stop(session: StreamingSession, reason: EndReason, detail: str = "") -
     # the worker looks after STOP_PATIENCE.
 
 
-async def stop_by_id(session_id: UUID, reason: EndReason) -> None:
+async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) -> None:
     """End the session with this ID, if there is one."""
     find = in_thread(StreamingSession.objects.select_related("account").filter(pk=session_id).first)
     if session := await find():
-        await stop(session, reason)
+        await stop(session, reason, evidence)
 
 
 async def finish_stop(session: StreamingSession, provider: Provider) -> None:
@@ -75,7 +76,7 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
     except SessionGone:
         pass  # nothing left to end: that is what we wanted
     except ProviderError as exc:
-        logger.warning("session %s: stop failed, will be tried again: %s", session.pk, evidence(exc))
+        logger.warning("session %s: stop failed, will be tried again: %s", session.pk, in_one_line(exc))
         await _retry_later(session)
         return False
     return True
@@ -134,7 +135,7 @@ async def reconcile(account: ProviderAccount) -> None:
     listed = await _listed(provider)
     settled = timezone.now() - SETTLED
     gone = [row for row in ours if row.provider_session_id not in listed and row.created_at < settled]
-    await _side_by_side(stop(row, EndReason.PROVIDER_ENDED, "missing from the provider's list") for row in gone)
+    await _side_by_side(stop(row, EndReason.PROVIDER_ENDED, reasons.not_listed()) for row in gone)
     await _close_lost(account, provider, listed)
 
 

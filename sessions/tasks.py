@@ -33,9 +33,9 @@ def enforce_limits() -> None:
 
 
 @shared_task
-def stop_session(session_id: str, reason: str) -> None:
+def stop_session(session_id: str, reason: str, evidence: dict[str, Any]) -> None:
     """End one session, for a caller that does not wait."""
-    async_to_sync(_with_providers)(stopping.stop_by_id(UUID(session_id), EndReason(reason)))
+    async_to_sync(_with_providers)(stopping.stop_by_id(UUID(session_id), EndReason(reason), evidence))
 
 
 @shared_task(expires=60)
@@ -49,4 +49,4 @@ async def _reconcile_all() -> None:
         try:
             await stopping.reconcile(account)
         except ProviderError as exc:
-            logger.warning("account %s could not be reconciled: %s", account.pk, stopping.evidence(exc))
+            logger.warning("account %s could not be reconciled: %s", account.pk, stopping.in_one_line(exc))

@@ -14,6 +14,9 @@ from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Voic
 from heygen_portal import roles
 from sessions.models import RUNNING, EndReason, Status, StreamingSession
 
+WHY = {"code": "person", "user": None}
+"""What proves an end, where a test does not care."""
+
 
 class UserFactory(DjangoModelFactory[User]):
     class Meta:
@@ -110,6 +113,7 @@ class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
     deadline_at = factory.LazyAttribute(lambda row: None if row.status == Status.ENDED else row.ends_at)
     ended_at = factory.LazyAttribute(lambda row: row.created_at if row.status == Status.ENDED else None)
     end_reason = factory.LazyAttribute(lambda row: "" if row.status in RUNNING else EndReason.USER_STOPPED)
+    end_evidence = factory.LazyAttribute(lambda row: {} if row.status in RUNNING else WHY)
 
 
 def _had_picture(status: Any) -> bool:

@@ -58,7 +58,8 @@ def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, jobs: Moc
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
     chosen = [str(session.pk) for session in (live, ended, stopping)]
     admin_client.post(SESSIONS, {"action": "stop", "_selected_action": chosen})
-    jobs.assert_called_once_with(str(live.pk), "staff_stopped")
+    staff = User.objects.get(username="admin")
+    jobs.assert_called_once_with(str(live.pk), "staff_stopped", {"code": "staff", "user": staff.pk})
 
 
 def test_a_worker_out_of_reach_is_said(admin_client: Client, jobs: Mock) -> None:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from sessions import errors, events, lifecycle, limits, presence
 from sessions.events import Entry
 from sessions.models import EndReason, ServerProcess, SessionEvent, Status, StreamingSession
-from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.usefixtures("postgres", "announced")
 
@@ -104,7 +104,7 @@ def test_of_all_who_end_a_session_at_once_one_does_and_one_reason_stays() -> Non
     session = StreamingSessionFactory.create()
     reasons = [EndReason.USER_STOPPED, EndReason.IDLE, EndReason.STAFF_STOPPED, EndReason.PROVIDER_ENDED]
     copies = [StreamingSession.objects.get(pk=session.pk) for _ in reasons]
-    won = side_by_side(*[partial(lifecycle.begin_stop, *one) for one in zip(copies, reasons, strict=True)])
+    won = side_by_side(*[partial(lifecycle.begin_stop, *one, WHY) for one in zip(copies, reasons, strict=True)])
     session.refresh_from_db()
     assert won.count(True) == 1
     assert session.end_reason == reasons[won.index(True)]

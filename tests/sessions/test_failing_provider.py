@@ -92,7 +92,7 @@ async def test_a_failing_call_ends_it_in_words_and_leaves_nothing_open(
     await order(control, {"on": call, **fault})
     ended, row = await outcome(await persona_at(provider.url, provider.api_key))
     assert (ended["reason"], ended["words"]) == (reason, WORDS[reason])
-    assert (row.status, row.end_reason, bool(row.end_detail)) == (Status.ENDED, reason, True)
+    assert (row.status, row.end_reason, bool(row.end_evidence)) == (Status.ENDED, reason, True)
     assert await listed(control, "sessions") == []
 
 
@@ -104,7 +104,7 @@ async def test_a_provider_that_is_not_there_is_said_to_be_silent() -> None:
 async def test_a_wrong_key_is_refused_and_the_key_is_in_no_word_of_it(provider: servers.Emulator) -> None:
     ended, row = await outcome(await persona_at(provider.url, "a-wrong-key"))
     assert row.end_reason == REFUSED
-    assert "a-wrong-key" not in f"{ended}{row.end_detail}"
+    assert "a-wrong-key" not in f"{ended}{row.end_evidence}"
 
 
 async def test_a_token_that_does_not_come_leaves_no_half_made_session(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from heygen_portal.providers.base import ProviderSession
 from sessions import lifecycle
 from sessions.models import EndReason, Status, StreamingSession
-from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -24,8 +24,8 @@ def answer(limit: timedelta | None = None) -> ProviderSession:
 def test_of_two_callers_only_one_stops_a_session() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
     same = StreamingSession.objects.get(pk=session.pk)
-    assert lifecycle.begin_stop(session, EndReason.USER_STOPPED)
-    assert not lifecycle.begin_stop(same, EndReason.IDLE)
+    assert lifecycle.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    assert not lifecycle.begin_stop(same, EndReason.IDLE, WHY)
     assert same.end_reason == EndReason.USER_STOPPED
     assert [event.data["reason"] for event in session.events.all()] == ["user_stopped"]
 
@@ -33,7 +33,7 @@ def test_of_two_callers_only_one_stops_a_session() -> None:
 @pytest.mark.parametrize("status", [s for s in Status if s not in (Status.STOPPING, Status.ENDED)])
 def test_a_session_can_be_stopped_at_every_moment(status: Status) -> None:
     session = StreamingSessionFactory.create(status=status)
-    assert lifecycle.begin_stop(session, EndReason.USER_STOPPED)
+    assert lifecycle.begin_stop(session, EndReason.USER_STOPPED, WHY)
     assert lifecycle.end(session)
     assert session.ended_at is not None
     assert session.deadline_at is None
@@ -41,7 +41,7 @@ def test_a_session_can_be_stopped_at_every_moment(status: Status) -> None:
 
 def test_nothing_leaves_ended() -> None:
     session = StreamingSessionFactory.create(status=Status.ENDED)
-    assert not lifecycle.begin_stop(session, EndReason.IDLE)
+    assert not lifecycle.begin_stop(session, EndReason.IDLE, WHY)
     assert not lifecycle.end(session)
     with pytest.raises(lifecycle.IllegalTransition):
         lifecycle.transition(session, Status.LIVE)
@@ -86,7 +86,7 @@ def test_the_lower_of_our_limit_and_the_provider_s_counts() -> None:
 def test_an_answer_that_comes_after_the_stop_is_kept_so_that_it_can_be_closed() -> None:
     session = lifecycle.request(PersonaFactory.create(published=True), UserFactory.create().pk)
     same = StreamingSession.objects.get(pk=session.pk)
-    assert lifecycle.begin_stop(same, EndReason.USER_STOPPED)
+    assert lifecycle.begin_stop(same, EndReason.USER_STOPPED, WHY)
     assert not lifecycle.connect(session, answer())
     same.refresh_from_db()
     assert (same.status, same.provider_session_id) == (Status.STOPPING, "their-session")
@@ -127,7 +127,7 @@ def test_each_status_change_is_a_row_of_the_record() -> None:
     session = lifecycle.request(PersonaFactory.create(published=True), UserFactory.create().pk)
     lifecycle.connect(session, answer())
     lifecycle.go_live(session)
-    lifecycle.begin_stop(session, EndReason.IDLE)
+    lifecycle.begin_stop(session, EndReason.IDLE, WHY)
     lifecycle.end(session)
     moves = [event.data for event in session.events.filter(kind="status")]
     assert [move["to"] for move in moves] == ["creating", "connecting", "live", "stopping", "ended"]

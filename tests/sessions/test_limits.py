@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from sessions import errors, lifecycle, limits
 from sessions.models import EndReason, SessionTask, Status, StreamingSession
-from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def test_an_account_gives_no_more_places_than_its_plan_has() -> None:
     limits.open_session(UserFactory.create().pk, persona.slug)
     with pytest.raises(errors.ProviderLimit):
         limits.open_session(UserFactory.create().pk, persona.slug)
-    lifecycle.begin_stop(first, EndReason.USER_STOPPED)
+    lifecycle.begin_stop(first, EndReason.USER_STOPPED, WHY)
     with pytest.raises(errors.ProviderLimit):  # the provider has not confirmed: the place is still taken there
         limits.open_session(UserFactory.create().pk, persona.slug)
     lifecycle.end(first)
@@ -98,7 +98,7 @@ def test_a_text_starts_the_idle_clock_anew() -> None:
         ({"ends_at": timezone.now() - SECOND}, EndReason.DURATION_LIMIT),
         ({"active_at": timezone.now() - timedelta(hours=1)}, EndReason.IDLE),
         ({"abandoned_at": timezone.now() - timedelta(minutes=1)}, EndReason.TAB_CLOSED),
-        ({"status": Status.CREATING, "created_at": timezone.now() - timedelta(minutes=2)}, "provider_unreachable"),
+        ({"status": Status.CREATING, "created_at": timezone.now() - timedelta(minutes=2)}, EndReason.ORPHAN_FOUND),
         ({"status": Status.CONNECTING, "created_at": timezone.now() - timedelta(minutes=2)}, EndReason.NO_PICTURE),
     ],
 )

@@ -25,7 +25,7 @@ from heygen_portal import providers
 from heygen_portal.providers.base import ProviderError, RoomAccess, TaskKind
 from sessions import delivery, errors, events, lifecycle, presence, services, stopping
 from sessions.models import EndReason, SessionEvent, StreamingSession
-from tests.factories import PersonaFactory, UserFactory
+from tests.factories import WHY, PersonaFactory, UserFactory
 from tests.sessions.simulation import LONGEST_CALL, Process, RememberingProvider, Simulation, working_for
 
 PLACES = 2
@@ -144,9 +144,9 @@ class Portal(RuleBasedStateMachine):
                 case "see":
                     await services.picture_seen(session_id)
                 case "stop":
-                    await stopping.stop_by_id(session_id, EndReason.USER_STOPPED)
+                    await stopping.stop_by_id(session_id, EndReason.USER_STOPPED, WHY)
                 case "staff":
-                    await stopping.stop_by_id(session_id, EndReason.STAFF_STOPPED)
+                    await stopping.stop_by_id(session_id, EndReason.STAFF_STOPPED, WHY)
                 case "say":
                     person = self.people[0].pk
                     await delivery.send_task(session_id, text="Hola", kind=TaskKind.TALK, user_id=person)

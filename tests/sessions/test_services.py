@@ -21,7 +21,7 @@ from heygen_portal.providers.base import (
 )
 from sessions import delivery, errors, lifecycle, limits, presence, services, stopping
 from sessions.models import EndReason, SessionTask, Status, StreamingSession
-from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,7 +104,7 @@ async def test_a_provider_that_says_no_ends_the_session_with_a_reason(
     await services.bring_up(session, tab.give_room)
     await session.arefresh_from_db()
     assert (session.status, session.end_reason) == (Status.ENDED, reason)
-    assert session.end_detail
+    assert session.end_evidence
     assert tab.rooms == []
 
 
@@ -143,7 +143,7 @@ async def test_cancelling_while_the_provider_thinks_closes_what_it_then_opens(pr
     provider.new_session.side_effect = think
     session, tab = await opened(), Tab(provider)
     work = asyncio.create_task(services.bring_up(session, tab.give_room))
-    await stopping.stop_by_id(session.pk, EndReason.USER_STOPPED)
+    await stopping.stop_by_id(session.pk, EndReason.USER_STOPPED, WHY)
     thinking.set()
     await work
     await session.arefresh_from_db()
@@ -231,7 +231,7 @@ async def test_a_new_session_after_a_stop_is_another_one(provider: Mock) -> None
     """Demand 36."""
     first = await opened()
     await services.bring_up(first, Tab(provider).give_room)
-    await stopping.stop_by_id(first.pk, EndReason.USER_STOPPED)
+    await stopping.stop_by_id(first.pk, EndReason.USER_STOPPED, WHY)
     open_again = sync_to_async(limits.open_session)
     second = await open_again(first.user_id, (await sync_to_async(lambda: first.persona.slug)()))
     assert second.pk != first.pk

@@ -10,7 +10,7 @@ from django.utils import timezone
 from heygen_portal.providers.base import ProviderUnreachable, SessionGone
 from sessions import stopping
 from sessions.models import EndReason, Status, StreamingSession
-from tests.factories import ProviderAccountFactory, StreamingSessionFactory
+from tests.factories import WHY, ProviderAccountFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,7 +28,7 @@ async def state(session: StreamingSession) -> tuple[str, str]:
 
 async def test_a_stop_ends_it_here_and_at_the_provider(provider: Mock) -> None:
     session = await a_session()
-    await stopping.stop(session, EndReason.USER_STOPPED)
+    await stopping.stop(session, EndReason.USER_STOPPED, WHY)
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
     assert provider.stop_session.call_args_list == [call(session.provider_session_id)]
 
@@ -36,8 +36,8 @@ async def test_a_stop_ends_it_here_and_at_the_provider(provider: Mock) -> None:
 async def test_a_second_stop_is_harmless(provider: Mock) -> None:
     """Demand 31."""
     session = await a_session()
-    await stopping.stop(session, EndReason.USER_STOPPED)
-    await stopping.stop_by_id(session.pk, EndReason.STAFF_STOPPED)
+    await stopping.stop(session, EndReason.USER_STOPPED, WHY)
+    await stopping.stop_by_id(session.pk, EndReason.STAFF_STOPPED, WHY)
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
     assert provider.stop_session.call_count == 1
 
@@ -45,14 +45,14 @@ async def test_a_second_stop_is_harmless(provider: Mock) -> None:
 async def test_a_session_that_the_provider_no_longer_has_is_ended(provider: Mock) -> None:
     provider.stop_session.side_effect = SessionGone("closed", code="10005", status=400)
     session = await a_session()
-    await stopping.stop(session, EndReason.USER_STOPPED)
+    await stopping.stop(session, EndReason.USER_STOPPED, WHY)
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
 
 
 async def test_a_stop_that_is_not_confirmed_is_brought_back_until_it_is(provider: Mock) -> None:
     provider.stop_session.side_effect = [ProviderUnreachable("ConnectError"), ProviderUnreachable("ReadTimeout"), None]
     session = await a_session()
-    await stopping.stop(session, EndReason.USER_STOPPED)
+    await stopping.stop(session, EndReason.USER_STOPPED, WHY)
     for _ in range(2):
         assert await state(session) == (Status.STOPPING, EndReason.USER_STOPPED)
         assert session.deadline_at is not None

@@ -42,7 +42,7 @@ export const READY = Object.freeze({
 });
 
 /** Ends that the person should be able to understand as a fault, not as a goodbye. */
-const FAULTS = new Set(["no_picture", "provider_ended", "provider_refused", "provider_unreachable", "quota", "spend_cap"]);
+const FAULTS = new Set(["no_picture", "provider_ended", "provider_refused", "provider_unreachable", "orphan_found", "quota", "spend_cap"]);
 
 /** @type {Record<string, (state: RoomState, it: Happening) => RoomState>} */
 const REDUCERS = {

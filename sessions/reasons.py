@@ -1,0 +1,130 @@
+"""What proves why a session ended: a code and its values, kept with the row and in the chained record.
+
+Stored without a language; `in_words` says it in the reader's. Moments are ISO 8601, `..._s` are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.utils import formats, timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from heygen_portal.providers.base import ProviderError, ProviderRejected
+from sessions.models import StreamingSession
+
+Evidence = Mapping[str, str | int | float | None]
+
+WORDS: dict[str, str | Promise] = {
+    "person": _("%(user)s asked for the end."),
+    "staff": _("%(user)s of the team stopped it."),
+    "taken_over": _("Session %(session)s took its place."),
+    "tab_left": _("The last tab left at %(left_at)s; nobody came back within %(grace_s)s s."),
+    "inactive": _("The last activity was at %(active_at)s; the limit is %(limit_s)s s."),
+    "time_up": _("It began at %(began_at)s; the limit is %(limit_s)s s, set by: %(limit_by)s."),
+    "used_up": _("%(used_s)s of %(limit_s)s s were used, counted by: %(limit_by)s."),
+    "spent": _("%(spent)s of %(cap)s were spent."),
+    "no_picture_room": _("The page did not enter the room within %(limit_s)s s."),
+    "no_picture_track": _("The page was in the room, but no picture was sent to it within %(limit_s)s s."),
+    "no_picture_frame": _("A picture was sent, but the page showed none of it within %(limit_s)s s."),
+    "refused": _("The answer was a refusal: %(error)s, HTTP %(http)s, code %(answer)s."),
+    "silent": _("No usable answer: %(error)s, %(what)s."),
+    "not_listed": _("It was missing from the provider's list at %(asked_at)s."),
+    "room_closed": _("Its room was closed, and it was missing from the provider's list at %(asked_at)s."),
+    "opener_died": _("Whoever was opening it stopped working; no answer was noted within %(limit_s)s s."),
+}
+LIMIT_WORDS: dict[str, str | Promise] = {
+    "persona": _("persona"),
+    "user": _("user"),
+    "group": _("group"),
+    "account": _("account"),
+    "provider": _("provider"),
+}
+
+
+def person(user_id: int) -> Evidence:
+    return {"code": "person", "user": user_id}
+
+
+def staff(user_id: int | None) -> Evidence:
+    return {"code": "staff", "user": user_id}
+
+
+def taken_over(by: UUID) -> Evidence:
+    return {"code": "taken_over", "session": str(by)}
+
+
+def tab_left(left_at: datetime, grace: timedelta) -> Evidence:
+    return {"code": "tab_left", "left_at": left_at.isoformat(), "grace_s": _seconds(grace)}
+
+
+def inactive(active_at: datetime, limit: timedelta) -> Evidence:
+    return {"code": "inactive", "active_at": active_at.isoformat(), "limit_s": _seconds(limit)}
+
+
+def time_up(session: StreamingSession) -> Evidence:
+    limit, theirs = session.ends_at - session.created_at, session.provider_duration_limit
+    by = "provider" if theirs is not None and theirs <= limit else "persona"
+    return {
+        "code": "time_up",
+        "began_at": session.created_at.isoformat(),
+        "limit_s": _seconds(limit),
+        "limit_by": by,
+    }
+
+
+def used_up(used: timedelta, limit: timedelta, limit_by: str) -> Evidence:
+    return {"code": "used_up", "used_s": _seconds(used), "limit_s": _seconds(limit), "limit_by": limit_by}
+
+
+def spent(amount: str, cap: str) -> Evidence:
+    return {"code": "spent", "spent": amount, "cap": cap}
+
+
+def no_picture(seen: set[str], limit: timedelta) -> Evidence:
+    """`seen` are the kinds of what the browser has reported: the first that is missing is the stage that failed."""
+    stage = "frame" if "track_subscribed" in seen else "track" if "room_connected" in seen else "room"
+    return {"code": f"no_picture_{stage}", "limit_s": _seconds(limit)}
+
+
+def answered(exc: ProviderError) -> Evidence:
+    """What a provider's error proves, without keys or speech."""
+    if isinstance(exc, ProviderRejected):
+        return {"code": "refused", "error": type(exc).__name__, "http": exc.status, "answer": exc.code or "-"}
+    return {"code": "silent", "error": type(exc).__name__, "what": str(exc)[:200]}
+
+
+def not_listed(*, is_room_closed: bool = False) -> Evidence:
+    code = "room_closed" if is_room_closed else "not_listed"
+    return {"code": code, "asked_at": timezone.now().isoformat()}
+
+
+def opener_died(limit: timedelta) -> Evidence:
+    return {"code": "opener_died", "limit_s": _seconds(limit)}
+
+
+def in_words(evidence: Evidence) -> str:
+    """Say it in the active language; nothing for rows that have none yet."""
+    template = WORDS.get(str(evidence.get("code", "")))
+    return str(template) % {name: _readable(name, value) for name, value in evidence.items()} if template else ""
+
+
+def _readable(name: str, value: Any) -> Any:
+    if name.endswith("_at"):
+        return formats.date_format(timezone.localtime(datetime.fromisoformat(value)), "DATETIME_FORMAT")
+    if name == "limit_by":
+        return LIMIT_WORDS.get(value, value)
+    if name == "user":
+        who = get_user_model().objects.filter(pk=value).first() if value else None
+        return str(who) if who else gettext("somebody")
+    return value
+
+
+def _seconds(span: timedelta) -> int:
+    return round(span.total_seconds())
