@@ -3,16 +3,27 @@
 from dataclasses import asdict
 from math import ceil
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from avatars.models import Persona
 from heygen_portal import roles
+from heygen_portal.providers.base import Quality
+from sessions import history
+from sessions.models import StreamingSession
+
+QUALITIES = {
+    Quality.LOW: gettext_lazy("Small"),
+    Quality.MEDIUM: gettext_lazy("Medium"),
+    Quality.HIGH: gettext_lazy("Large"),
+}
 
 
 @require_safe
@@ -28,8 +39,20 @@ def room(request: HttpRequest, slug: str) -> HttpResponse:
         "livekit_url": settings.LIVEKIT_PUBLIC_URL,
         "words": page_words(persona.name),
         "capabilities": page_capabilities(persona),
+        "qualities": [(value, label) for value, label in QUALITIES.items() if value in persona.capabilities.qualities],
+        "continues": _continued(request, persona),
     }
     return render(request, "sessions/room.html", context)
+
+
+def _continued(request: HttpRequest, persona: Persona) -> StreamingSession | None:
+    """Return the conversation that this one goes on with, if it is the person's own and with the same persona."""
+    try:
+        session_id = UUID(request.GET.get("continues", ""))
+    except ValueError:
+        return None
+    session = history.find_own(request.user.pk or 0, session_id)
+    return session if session and session.persona_id == persona.pk else None
 
 
 def page_capabilities(persona: Persona) -> dict[str, Any]:
@@ -69,6 +92,13 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "provider_refused": _("Try again in a minute; the team can see it."),
             "no_picture": _("Try again. If it stays black, change the network or turn the VPN off."),
             "not_found": _("Choose somebody else."),
+        },
+        "queue": {
+            "next": _("You are next in line"),
+            "place": _("You are number {n} in line"),
+            "soon": _("less than a minute"),
+            "minutes": _("about {n} minutes"),
+            "elsewhere": _("With {name}, since {time}."),
         },
         "transcript": {"you": _("You"), "copied": _("Copied")},
     }

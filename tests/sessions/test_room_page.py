@@ -10,7 +10,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from avatars.models import Persona
-from tests.factories import EndUserFactory, PersonaFactory, UserFactory
+from tests.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -97,3 +97,25 @@ def test_the_page_joins_the_room_with_livekits_own_client_and_no_vendors_kit(vis
     scripts = re.findall(r'<script[^>]+src="([^"]+)"', page)
     assert any(script.endswith("livekit-client.umd.js") for script in scripts)
     assert not any(re.search("heygen|streaming-avatar|liveavatar", script) for script in scripts)
+
+
+def test_the_page_offers_the_qualities_that_the_provider_has_and_begins_with_the_personas_own(visitor: Client) -> None:
+    PersonaFactory.create(slug="lucia", quality="medium", **PUBLISHED)
+    page = visitor.get("/personas/lucia/").content.decode()
+    assert re.findall(r'name="quality" value="(\w+)"( checked)?', page) == [
+        ("low", ""),
+        ("medium", " checked"),
+        ("high", ""),
+    ]
+
+
+def test_a_conversation_is_gone_on_with_if_it_is_ones_own_and_with_the_same_persona(client: Client) -> None:
+    person, lucia = EndUserFactory.create(), PersonaFactory.create(slug="lucia", **PUBLISHED)
+    client.force_login(person)
+    own = StreamingSessionFactory.create(user=person, persona=lucia, status="ended")
+    others = StreamingSessionFactory.create(persona=lucia)
+    elsewhere = StreamingSessionFactory.create(user=person, persona=PersonaFactory.create(**PUBLISHED))
+    for session, is_named in ((own, True), (others, False), (elsewhere, False)):
+        page = client.get(f"/personas/lucia/?continues={session.pk}").content.decode()
+        assert (f'data-continues="{session.pk}"' in page) is is_named
+    assert "data-continues" not in client.get("/personas/lucia/?continues=nonsense").content.decode()

@@ -9,7 +9,8 @@ import { Outbox } from "./outbox.js";
 import { handleMessage } from "./portal-messages.js";
 import { Reports } from "./reports.js";
 import { cutOff, handleRoomEvent } from "./room-events.js";
-import { isOpen, isOver, next, READY, takesTasks } from "./state.js";
+import { ask, begin, cancelOrStop } from "./starting.js";
+import { isOpen, next, READY, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
 
 const CLOSED_MS = 3_000; // a room may close a moment before the portal says why
@@ -38,8 +39,11 @@ export class Conversation {
     this.drops = 0; // of the socket, since it last stood
     this.isBack = true; // on the session, since the socket last stood
     this.reports = new Reports((message) => this.socket?.send(message));
+    /** @type {import("./starting.js").Wishes} */
+    this.wishes = {}; // what Start was pressed with
     this.sessionId = ""; // this tab's session, from the moment the portal names it until it is over
     this.leavingId = ""; // a session that must be over before another may start
+    this.formerId = ""; // the session before this one, whose end may still be told
     /** @type {{ url: string, token: string } | null} */
     this.place = null;
   }
@@ -64,21 +68,16 @@ export class Conversation {
     void this.room?.join(url, token);
   }
 
-  /** @param {number} pressedAt  on the page's own time line, for the first frame's delay */
-  start(pressedAt) {
-    this.startedAt = pressedAt;
-    this.leavingId = this.state.session && !isOver(this.state) ? this.state.session.id : "";
-    // Before anything is drawn: the portal works meanwhile.
-    if (!this.leavingId) this.socket?.send({ type: "session.start" });
-    this.transcript.clear();
-    this.quality = this.trouble = "";
-    this.dispatch({ type: "start" });
+  /**
+   * @param {number} pressedAt  on the page's own time line, for the first frame's delay
+   * @param {import("./starting.js").Wishes} [wishes]
+   */
+  start(pressedAt, wishes = {}) {
+    begin(this, pressedAt, wishes);
   }
 
   stop() {
-    this.dispatch({ type: "cancel" });
-    // Without a name there is nothing to stop yet: the first status brings both.
-    if (this.state.session) this.socket?.send({ type: "session.stop" });
+    cancelOrStop(this);
   }
 
   stay() {
@@ -121,6 +120,7 @@ export class Conversation {
     this.isBack = !this.sessionId; // else not before the portal has answered `session.join`
     this.trouble = "";
     if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId });
+    if (this.state.phase === "queue") ask(this); // the place in line went with the old socket
     this.onChange();
   }
 

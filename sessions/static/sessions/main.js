@@ -9,6 +9,8 @@ import { on, one, say, showOnly } from "./dom.js";
 import { LiveKit } from "./livekit.js";
 import { Memory } from "./memory.js";
 import { AvatarRoom } from "./room.js";
+import { QualityChoice } from "./quality-choice.js";
+import { QueueView } from "./queue-view.js";
 import { PortalSocket } from "./socket.js";
 import { StageView } from "./stage-view.js";
 import { face } from "./state.js";
@@ -16,7 +18,7 @@ import { VerdictView } from "./verdict-view.js";
 import { readWords } from "./words.js";
 
 const page = document.body;
-const { persona = "", name = "", livekitUrl = "", signIn = "/" } = page.dataset;
+const { persona = "", name = "", livekitUrl = "", signIn = "/", continues = "" } = page.dataset;
 const language = document.documentElement.lang;
 const words = readWords();
 
@@ -29,6 +31,8 @@ const stage = new StageView();
 const captions = new CaptionView(conversation, stage.audio);
 const bar = new BarView(words);
 const verdicts = new VerdictView(words);
+const queue = new QueueView(words.queue);
+const quality = new QualityChoice(localStorage);
 const chat = new ChatView({
   onSay: (kind, text) => conversation.say(kind, text),
   onRetry: (ref) => conversation.retry(ref),
@@ -61,6 +65,7 @@ function draw() {
   captions.draw();
   bar.draw(conversation);
   verdicts.draw(conversation, now);
+  queue.draw(conversation.state, now);
   chat.draw(conversation.transcript.lines);
   if (now === shown) return;
   const before = shown;
@@ -80,6 +85,7 @@ function moveFocus(before, now) {
   const isWriting = document.activeElement === chat.text;
   if (now === "ended") one("#over", HTMLElement).focus();
   else if (now === "failed") one("#cause", HTMLElement).focus();
+  else if (now === "take-over" || now === "taken-over") focusFirst(`[data-when="${now}"] .btn--primary`);
   else if (now === "ending" && !isWriting) focusFirst("#warning button");
   else if (now === "tap" && !isWriting) focusFirst("#tap");
   else if (now === "connecting" || (now === "live" && before !== "ending" && !isWriting)) chat.text.focus({ preventScroll: true });
@@ -111,10 +117,19 @@ async function copy() {
   say(told, words.transcript.copied);
 }
 
-/** @param {Event} event */
-function start(event) {
+/**
+ * @param {Event} event
+ * @param {import("./starting.js").Wishes} [more]
+ */
+function start(event, more = {}) {
   performance.mark("start", { startTime: event.timeStamp });
-  conversation.start(event.timeStamp);
+  conversation.start(event.timeStamp, { ...quality.wish(), ...more });
+}
+
+/** The conversation that the next one goes on with. */
+function before() {
+  const id = conversation.state.session?.id ?? continues;
+  return id ? { continues: id } : {};
 }
 
 function socketAddress() {
@@ -123,8 +138,11 @@ function socketAddress() {
   return address.href;
 }
 
-on("#start, #again, #retry", "click", start);
-on("#cancel, #end, #end-now", "click", () => conversation.stop());
+on("#start, #retry, #continue", "click", (event) => start(event, before()));
+on("#again", "click", (event) => start(event));
+on("#bring, #fetch", "click", (event) => start(event, { ...before(), take_over: true }));
+on("#cancel, #end, #end-now, #leave-line", "click", () => conversation.stop());
+on("#leave-there", "click", () => conversation.dispatch({ type: "forget" }));
 on("#stay", "click", () => conversation.stay());
 on("#interrupt", "click", () => conversation.interrupt());
 on("#tap, #tap-picture", "click", () => void room.unblock());

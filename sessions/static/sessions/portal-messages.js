@@ -1,6 +1,7 @@
 /** What follows from each message of the portal; docs/websocket-protocol.md has them all. */
 
 import { offsetOf } from "./clock.js";
+import { ask, leaveQueue } from "./starting.js";
 import { isOpen } from "./state.js";
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
@@ -10,6 +11,9 @@ const MESSAGES = {
   "session.status": (it, message) => {
     it.offset = offsetOf(message.now, it.clock());
     if (message.session_id === it.leavingId) return leavingEnded(it, message);
+    if (message.session_id === it.formerId) return;
+    // The turn came just when the person left the line.
+    if (it.state.phase === "ready" && message.status !== "ended") return it.socket?.send({ type: "session.stop" });
     it.sessionId = message.session_id;
     it.isBack = true;
     const isFirst = !it.state.session;
@@ -25,6 +29,7 @@ const MESSAGES = {
     void it.room?.join(url, token);
     it.remember();
   },
+  "queue.place": (it, message) => (it.state.isCancelled ? leaveQueue(it) : it.dispatch(message)),
   "session.ending": (it, message) => it.dispatch(message),
   "session.staying": (it, message) => it.dispatch(message),
   "room.publish": (it, { topic, payload }) => it.room?.publish(topic, payload),
@@ -85,5 +90,5 @@ function refused(it, { ref, words = "" }) {
 function leavingEnded(it, { status }) {
   if (status !== "ended") return;
   it.leavingId = "";
-  it.socket?.send({ type: "session.start" });
+  ask(it);
 }

@@ -27,8 +27,9 @@ export class StageView {
   }
 
   /** @param {import("./state.js").RoomState} state */
-  drawSteps({ step, isCancelled }) {
-    one("#steps", HTMLElement).hidden = isCancelled;
+  drawSteps({ step, isCancelled, isReleasing }) {
+    one("#steps", HTMLElement).hidden = isCancelled || isReleasing;
+    one("#releasing", HTMLElement).hidden = isCancelled || !isReleasing;
     one("#cancelling", HTMLElement).hidden = !isCancelled;
     one("#cancel", HTMLButtonElement).disabled = isCancelled;
     one("#progress", HTMLProgressElement).value = PROGRESS[step] ?? 100;

@@ -1,10 +1,12 @@
 /**
  * The states of the room, as a pure reducer: what is, and what happened, give what is next.
  *
- * @typedef {"ready" | "connecting" | "live" | "ended" | "failed"} Phase
- * @typedef {"ready" | "connecting" | "live" | "tap" | "ending" | "ended" | "failed"} Face
+ * @typedef {"ready" | "queue" | "take-over" | "connecting" | "live" | "taken-over" | "ended" | "failed"} Phase
+ * @typedef {Phase | "tap" | "ending"} Face
  * @typedef {{ why: "idle" | "duration_limit", at: string }} Warning
  * @typedef {{ code: string, words: string }} Cause  `words` may be empty: then the page has its own for the code
+ * @typedef {{ place: number, waiting: number, expectedS: number | null }} Turn  1 is next
+ * @typedef {{ persona: string, startedAt: string }} Other  the person's conversation that runs elsewhere
  * @typedef {object} Session  what the portal said last about the session
  * @property {string} id
  * @property {string} status
@@ -24,6 +26,9 @@
  * @property {Warning | null} warning
  * @property {Session | null} session
  * @property {Cause | null} cause
+ * @property {Turn | null} turn  while in line
+ * @property {Other | null} other  while it stands in the way
+ * @property {boolean} isReleasing  the conversation elsewhere is being closed first
  *
  * @typedef {{ type: string, [key: string]: any }} Happening
  */
@@ -39,6 +44,9 @@ export const READY = Object.freeze({
   warning: null,
   session: null,
   cause: null,
+  turn: null,
+  other: null,
+  isReleasing: false,
 });
 
 /** Ends that the person should be able to understand as a fault, not as a goodbye. */
@@ -59,11 +67,15 @@ const REDUCERS = {
   "session.staying": (state) => ({ ...state, warning: null }),
   // Whoever writes is there.
   "task.sent": (state) => (state.warning?.why === "idle" ? { ...state, warning: null } : state),
-  "session.status": (state, message) => withSession(state, sessionOf(message)),
+  "session.status": (state, message) => withSession(state, sessionOf(message), message.waits_for === "release"),
+  "queue.place": (state, { place, waiting, expected_wait_s: expectedS = null }) =>
+    isWaiting(state) ? { ...READY, phase: "queue", turn: { place, waiting, expectedS } } : state,
   // A refusal while nothing runs yet means that nothing will; later ones belong to one task.
-  error: (state, { code, words }) => {
-    if (state.phase !== "connecting" || state.session) return state;
-    return state.isCancelled ? READY : failed(state, { code, words });
+  error: (state, { code, words, session }) => {
+    if (!isWaiting(state)) return state;
+    if (state.isCancelled) return READY;
+    if (code !== "session_running" || !session) return failed(state, { code, words });
+    return { ...READY, phase: "take-over", other: { persona: session.persona, startedAt: session.started_at } };
   },
   room_lost: (state, { code }) => (isOpen(state) ? failed(state, { code, words: "" }) : state),
 };
@@ -88,6 +100,15 @@ export function face(state) {
   if (isOpen(state) && state.isBlocked && (state.hasPicture || state.step === 2)) return "tap";
   if (state.phase === "live" && state.warning) return "ending";
   return state.phase;
+}
+
+/**
+ * Whether Start was pressed and the portal has not given us a session yet.
+ *
+ * @param {RoomState} state
+ */
+export function isWaiting({ phase, session }) {
+  return phase === "queue" || (phase === "connecting" && !session);
 }
 
 /** @param {RoomState} state */
@@ -116,17 +137,21 @@ export function isOver(state) {
 /**
  * @param {RoomState} state
  * @param {Session} session
+ * @param {boolean} isReleasing
  * @returns {RoomState}
  */
-function withSession(state, session) {
-  const changed = { ...state, session };
+function withSession(state, session, isReleasing) {
+  // From the line it goes on as if Start had been pressed now.
+  if (state.phase === "queue") state = { ...READY, phase: "connecting" };
+  const changed = { ...state, session, isReleasing };
   if (!isOpen(state)) return changed;
   const isFault = session.status === "ended" && FAULTS.has(session.reason);
   if (isFault) return failed(changed, { code: session.reason, words: session.words });
   if (session.status === "ended" && state.isCancelled) return READY;
   if (state.phase === "connecting" && session.status === "stopping") return changed;
   if (session.status === "stopping" && FAULTS.has(session.reason)) return changed;
-  if (session.status === "stopping" || session.status === "ended") return { ...changed, phase: "ended", warning: null };
+  const over = session.reason === "taken_over" ? "taken-over" : "ended";
+  if (session.status === "stopping" || session.status === "ended") return { ...changed, phase: over, warning: null };
   if (session.status === "connecting") return { ...changed, step: Math.max(state.step, 1) };
   return changed;
 }

@@ -5,6 +5,7 @@
  * @property {Record<string, string>} quality
  * @property {Record<string, string>} causes
  * @property {Record<string, string>} remedies
+ * @property {Record<"next" | "place" | "soon" | "minutes" | "elsewhere", string>} queue  {n}, {name}, {time} stand for what the portal says
  * @property {{ you: string, copied: string }} transcript
  */
 

@@ -1,0 +1,45 @@
+/**
+ * The way to a session and out of it: Start with its wishes, the line, Cancel, End.
+ *
+ * @typedef {{ quality?: string, continues?: string, take_over?: boolean }} Wishes
+ */
+
+import { isOver } from "./state.js";
+
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+
+/**
+ * @param {Conversation} it
+ * @param {number} pressedAt
+ * @param {Wishes} wishes
+ */
+export function begin(it, pressedAt, wishes) {
+  it.startedAt = pressedAt;
+  it.wishes = wishes;
+  it.formerId = it.state.session?.id ?? "";
+  it.leavingId = it.state.session && !isOver(it.state) && it.state.phase !== "taken-over" ? it.state.session.id : "";
+  // Before anything is drawn: the portal works meanwhile.
+  if (!it.leavingId) ask(it);
+  it.transcript.clear();
+  it.quality = it.trouble = "";
+  it.dispatch({ type: "start" });
+}
+
+/** @param {Conversation} it */
+export function ask(it) {
+  it.socket?.send({ type: "session.start", ...it.wishes });
+}
+
+/** @param {Conversation} it */
+export function cancelOrStop(it) {
+  if (it.state.phase === "queue") return leaveQueue(it);
+  it.dispatch({ type: "cancel" });
+  // Without a name there is nothing to stop yet: the first status brings both.
+  if (it.state.session) it.socket?.send({ type: "session.stop" });
+}
+
+/** @param {Conversation} it */
+export function leaveQueue(it) {
+  it.socket?.send({ type: "queue.leave" });
+  it.dispatch({ type: "forget" });
+}

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { Conversation } from "../../sessions/static/sessions/conversation.js";
+import { describeTurn } from "../../sessions/static/sessions/queue-view.js";
+import { face } from "../../sessions/static/sessions/state.js";
+
+let sent, joined, conversation;
+
+beforeEach(() => {
+  [sent, joined] = [[], []];
+  conversation = new Conversation({
+    memory: { recall: () => null, keep: () => {}, forget: () => {} },
+    onChange: () => {},
+    newRef: () => "r1",
+    clock: () => 0,
+  });
+  const send = (message) => sent.push(message);
+  conversation.open({ isOpen: true, open: () => {}, send, sendFirst: send }, { join: async (url) => joined.push(url), leave: () => {} });
+});
+
+const tell = (type, more = {}) => conversation.onMessage({ type, ...more });
+const status = (value, more = {}) => tell("session.status", { session_id: "s1", status: value, now: "1970-01-01T00:00:00Z", ...more });
+const now = () => face(conversation.state);
+
+test("whoever waits in line sees the place move up, and starts without another press (complaint 4)", () => {
+  conversation.start(0, { quality: "low" });
+  assert.deepEqual(sent, [{ type: "session.start", quality: "low" }]);
+  tell("queue.place", { place: 3, waiting: 4, expected_wait_s: 240 });
+  assert.deepEqual([now(), conversation.state.turn], ["queue", { place: 3, waiting: 4, expectedS: 240 }]);
+  tell("queue.place", { place: 1, waiting: 2, expected_wait_s: null });
+  assert.equal(conversation.state.turn.place, 1);
+  status("creating");
+  assert.equal(now(), "connecting");
+  tell("session.room", { url: "ws://room", token: "secret" });
+  assert.deepEqual(joined, ["ws://room"]);
+});
+
+test("a place in line is given up with one press, and a turn that comes just then is ended", () => {
+  conversation.start(0);
+  tell("queue.place", { place: 1, waiting: 1 });
+  conversation.stop();
+  assert.deepEqual([now(), sent.at(-1)], ["ready", { type: "queue.leave" }]);
+  status("creating");
+  assert.deepEqual([now(), sent.at(-1)], ["ready", { type: "session.stop" }]);
+});
+
+test("cancelling before the place in line is known leaves the line (complaint 21)", () => {
+  conversation.start(0);
+  conversation.stop();
+  tell("queue.place", { place: 2, waiting: 2 });
+  assert.deepEqual([now(), sent.at(-1)], ["ready", { type: "queue.leave" }]);
+});
+
+test("a line that broke off is joined again with the same wishes, and a refusal there is told", () => {
+  conversation.start(0, { quality: "low" });
+  tell("queue.place", { place: 2, waiting: 2 });
+  conversation.onSocketDrop();
+  conversation.onSocketOpen();
+  assert.deepEqual(sent.at(-1), { type: "session.start", quality: "low" });
+  tell("error", { code: "queue_full", words: "Full" });
+  assert.deepEqual([now(), conversation.state.cause.words], ["failed", "Full"]);
+});
+
+test("a conversation elsewhere can be brought here: it is closed there first, and that is said (complaint 20)", () => {
+  conversation.start(0);
+  tell("error", { code: "session_running", words: "Elsewhere", session: { persona: "Lucía", started_at: "2026-01-01T10:24:00Z" } });
+  assert.equal(now(), "take-over");
+  conversation.start(0, { take_over: true });
+  assert.deepEqual(sent.at(-1), { type: "session.start", take_over: true });
+  status("requested", { waits_for: "release" });
+  assert.deepEqual([now(), conversation.state.isReleasing], ["connecting", true]);
+  status("creating");
+  assert.equal(conversation.state.isReleasing, false);
+});
+
+test("a tab whose conversation was taken over leaves the room, says so, and can bring it back", () => {
+  conversation.start(0);
+  status("connecting");
+  conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 1, height: 1 });
+  status("live");
+  status("stopping", { reason: "taken_over" });
+  assert.equal(now(), "taken-over");
+  conversation.start(0, { take_over: true, continues: "s1" });
+  assert.deepEqual([now(), sent.at(-1)], ["connecting", { type: "session.start", take_over: true, continues: "s1" }]);
+  status("ended", { reason: "taken_over" }); // the old one's end, told late
+  assert.equal(now(), "connecting");
+});
+
+test("a place in line is told in words, with what the wait may be", () => {
+  const phrases = { next: "next", place: "number {n}", soon: "soon", minutes: "about {n} minutes", elsewhere: "" };
+  const turn = (place, expectedS) => describeTurn({ place, waiting: 9, expectedS }, phrases);
+  assert.deepEqual([turn(1, null), turn(1, 59), turn(3, 190)], ["next", "next, soon", "number 3, about 4 minutes"]);
+});
