@@ -1,4 +1,4 @@
-"""`python -m heygen_portal.emulator`: serve HeyGen's Streaming API on this machine until interrupted."""
+"""`python -m heygen_portal.emulator`: serve HeyGen's Streaming API and LiveAvatar on this machine until interrupted."""
 
 import argparse
 import asyncio
@@ -27,7 +27,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def parser() -> argparse.ArgumentParser:
     args = argparse.ArgumentParser(
         prog="python -m heygen_portal.emulator",
-        description="HeyGen's Streaming API on this machine. Rooms are those of the LiveKit server that "
+        description="HeyGen's Streaming API and LiveAvatar on this machine. Rooms are those of the LiveKit server that "
         "LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET name.",
     )
     args.add_argument("--host", default="127.0.0.1")
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     key = args.add_mutually_exclusive_group()
     key.add_argument("--api-key", help="the account's key; without one a key is made and printed")
     key.add_argument("--api-key-file", type=Path, help="a file that holds the key")
+    args.add_argument("--liveavatar-key", default="", help="LiveAvatar's own key; without one it takes the same")
     args.add_argument("--no-media", action="store_true", help="no LiveKit, no picture, no sound: for load tests")
     args.add_argument("--control", action="store_true", help="open /_emulator/, where sessions are watched and broken")
     args.add_argument("--latency", type=float, default=0, metavar="MS", help="delay of each answer")
@@ -131,6 +132,7 @@ def main() -> None:
             has_media=not options.no_media,
             has_control=options.control,
             latency_s=options.latency / 1000,
+            liveavatar_key=options.liveavatar_key,
         )
     except (ValueError, OSError) as exc:
         args.error(str(exc))

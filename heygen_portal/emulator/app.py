@@ -14,7 +14,12 @@ from aiohttp.typedefs import Handler, Middleware
 from heygen_portal.emulator import account, chat, heygen, pictures, realtime, video, webhooks
 from heygen_portal.emulator.answers import failure, refused
 from heygen_portal.emulator.control import add_control
-from heygen_portal.emulator.keys import CALLER, STUDIO
+from heygen_portal.emulator.keys import CALLER, LIVE, STUDIO
+from heygen_portal.emulator.liveavatar import account as live_account
+from heygen_portal.emulator.liveavatar import door as live_door
+from heygen_portal.emulator.liveavatar import lite, sessions
+from heygen_portal.emulator.liveavatar.studio import LiveStudio
+from heygen_portal.emulator.liveavatar.tables import is_liveavatar
 from heygen_portal.emulator.part import Cast
 from heygen_portal.emulator.rooms import LiveKit, Rooms
 from heygen_portal.emulator.rules import Rules
@@ -46,22 +51,26 @@ class Config:
     has_media: bool = True
     latency_s: float = 0.0  # of each answer of the service
     has_control: bool = False  # whether /_emulator/ is open
+    liveavatar_key: str = field(default="", repr=False)  # empty: the same as `api_key`
 
 
 def create_app(config: Config, cast: Cast) -> web.Application:
     """The whole service; `cast` is asked for a performer whenever a session starts."""
-    studio = Studio(config.rules, Rooms(config.livekit, is_real=config.has_media), cast)
+    rooms = Rooms(config.livekit, is_real=config.has_media)
+    studio = Studio(config.rules, rooms, cast)
     app = web.Application(middlewares=[_door(config), _credentials(config)], client_max_size=LARGEST_BODY)
     app[STUDIO] = studio
+    app[LIVE] = LiveStudio(config.rules, rooms, cast, studio.clock)
+    app[live_door.CALLS] = live_door.Calls()
     app[video.FILMS] = video.Films()
     app[webhooks.WEBHOOKS] = webhooks.Webhooks()
     app.router.add_get("/_health", _health)
-    for module in (heygen, account, chat, realtime, video, webhooks, pictures):
+    for module in (heygen, account, chat, realtime, video, webhooks, pictures, sessions, live_account, lite):
         app.router.add_routes(module.routes)
     if config.has_control:
         add_control(app)
     app.on_shutdown.append(_end_sessions)
-    app.cleanup_ctx.extend((_run_studio, video.run_films))
+    app.cleanup_ctx.extend((_run_studios, video.run_films))
     if config.has_media:
         app.cleanup_ctx.append(_draw_faces)
     return app
@@ -71,12 +80,12 @@ async def _health(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
 
 
-async def _run_studio(app: web.Application) -> AsyncIterator[None]:
-    running = asyncio.create_task(app[STUDIO].run())
+async def _run_studios(app: web.Application) -> AsyncIterator[None]:
+    running = [asyncio.create_task(studio.run()) for studio in (app[STUDIO], app[LIVE])]
     yield
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running)
 
 
 async def _draw_faces(app: web.Application) -> AsyncIterator[None]:
@@ -92,7 +101,7 @@ async def _draw_faces(app: web.Application) -> AsyncIterator[None]:
 
 async def _end_sessions(app: web.Application) -> None:
     """Before the server waits for its clients: sockets close with their sessions."""
-    await app[STUDIO].close()
+    await asyncio.gather(app[STUDIO].close(), app[LIVE].close())
 
 
 def _door(config: Config) -> Middleware:
@@ -102,7 +111,9 @@ def _door(config: Config) -> Middleware:
     async def door(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_service = not request.path.startswith("/_emulator")  # which no other page may read or touch
         if request.method == "OPTIONS" and is_service:
-            return web.Response(status=204, headers=CORS)
+            preflight = web.Response(status=204)
+            _open_to_pages(request, preflight)
+            return preflight
         try:
             response = await handler(request)
         except Refusal as refusal:
@@ -113,12 +124,19 @@ def _door(config: Config) -> Middleware:
             log.exception("%s %s", request.method, request.path)
             response = failure(request.path, 500, 500, "Internal error")
         if is_service and not response.prepared:
-            response.headers.update(CORS)
+            _open_to_pages(request, response)
             if config.latency_s and request.path.startswith(("/v1/", "/v2/")):
                 await asyncio.sleep(config.latency_s)
         return response
 
     return door
+
+
+def _open_to_pages(request: web.Request, response: web.StreamResponse) -> None:
+    if is_liveavatar(request.path):
+        live_door.add_headers(request, response)
+    else:
+        response.headers.update(CORS)
 
 
 def _credentials(config: Config) -> Middleware:
@@ -127,7 +145,9 @@ def _credentials(config: Config) -> Middleware:
     @web.middleware
     async def credentials(request: web.Request, handler: Handler) -> web.StreamResponse:
         path = request.path
-        if path.startswith(("/v1/", "/v2/")) and not path.startswith("/v1/ws/"):
+        if is_liveavatar(path):
+            live_door.admit(request, config.liveavatar_key or config.api_key)
+        elif path.startswith(("/v1/", "/v2/")) and not path.startswith("/v1/ws/"):
             request[CALLER] = caller = _caller(request, config)
             if not caller.is_account and (not path.startswith(FOR_TOKENS) or path in NOT_FOR_TOKENS):
                 raise Refusal("not_supported")

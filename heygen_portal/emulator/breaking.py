@@ -9,16 +9,17 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from heygen_portal.emulator.answers import failure
+from heygen_portal.emulator.answers import refused
 from heygen_portal.emulator.faults import Fault, Faults
 from heygen_portal.emulator.keys import STUDIO
+from heygen_portal.emulator.liveavatar.tables import LIVE_ERRORS, is_liveavatar
 from heygen_portal.emulator.rules import Rules
 from heygen_portal.emulator.tables import ERRORS, Refusal
 
 REMEMBERED: Final = 1000
 LONGEST_BODY: Final = 8192  # of a request in the log
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-SECRET_FIELDS: Final = ("token", "session_token")
+SECRET_FIELDS: Final = ("token", "session_token", "livekit_client_token")
 
 
 class Control:
@@ -51,7 +52,7 @@ async def break_calls(request: web.Request, handler: Handler) -> web.StreamRespo
         if request.transport is not None and not request.transport.is_closing():
             note["status"] = response.status
     except (Refusal, web.HTTPException) as exc:
-        note["status"] = exc.error.status if isinstance(exc, Refusal) else exc.status
+        note["status"] = refused(request.path, exc).status if isinstance(exc, Refusal) else exc.status
         raise
     finally:
         note["ms"] = round((time.monotonic() - began) * 1000, 1)
@@ -78,8 +79,9 @@ async def _spoilt(request: web.Request, handler: Handler, faults: list[Fault]) -
 
 
 def _answer(path: str, values: dict[str, Any]) -> web.Response:
-    if error := ERRORS.get(values["error"] or ""):
-        return failure(path, error.status, error.code, error.message)
+    if error := values["error"]:
+        book = LIVE_ERRORS if is_liveavatar(path) else ERRORS
+        return refused(path, Refusal(error if error in book else "bad_request"))
     body = values["body"]
     if isinstance(body, str):
         return web.Response(status=values["status"], text=body, content_type="application/json")

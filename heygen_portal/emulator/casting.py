@@ -39,6 +39,8 @@ class Order:
     idle_s: float | None  # None: never closed for idleness
     listens: bool  # to the microphone in the room
     own_room: OwnRoom | None
+    duration_s: float | None = None  # None: as the rules say
+    tariff: float = 1.0  # of what a minute costs
 
 
 def take_order(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> Order:
@@ -118,6 +120,9 @@ class Fields:
         if not isinstance(value, str):
             raise Refusal("invalid_parameter", f"{name} must be a string")
         return value
+
+    def has(self, name: str) -> bool:
+        return self._body.get(name) is not None
 
     def truth(self, name: str) -> bool:
         value = self._body.get(name)

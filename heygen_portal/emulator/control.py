@@ -11,7 +11,9 @@ from aiohttp.typedefs import Handler
 from heygen_portal.emulator.answers import read_object
 from heygen_portal.emulator.breaking import CONTROL, Control, break_calls
 from heygen_portal.emulator.faults import KINDS, SESSION_KINDS, mend, spoil
-from heygen_portal.emulator.keys import STUDIO
+from heygen_portal.emulator.keys import LIVE, STUDIO
+from heygen_portal.emulator.liveavatar.studio import LiveStudio
+from heygen_portal.emulator.staging import Staging
 from heygen_portal.emulator.store import Session
 from heygen_portal.emulator.video import FILMS
 from heygen_portal.emulator.webhooks import WEBHOOKS
@@ -31,7 +33,7 @@ PAGE_FILES: Final = {
 def add_control(app: web.Application) -> None:
     """Open `/_emulator/`, and put the log and the faults right behind the door, before credentials are looked at."""
     app[CONTROL] = control = Control(app[STUDIO].store.rules)
-    app[STUDIO].spoil = control.faults.on_new_session
+    app[STUDIO].spoil = app[LIVE].spoil = control.faults.on_new_session
     app.middlewares[1:1] = [_guard, break_calls]
     app.add_routes(routes)
 
@@ -63,12 +65,14 @@ async def page(request: web.Request) -> web.Response:
 
 @routes.get("/_emulator/sessions")
 async def sessions(request: web.Request) -> web.Response:
-    studio = request.app[STUDIO]
-    known = list(reversed(studio.store.sessions.values()))
-    shown = known if request.query.get("all") == "1" else [session for session in known if session.is_open]
-    asked = [session.id for session in shown if session.is_open]  # one may end while LiveKit is asked
-    in_room = dict(zip(asked, await asyncio.gather(*map(studio.rooms.people, asked)), strict=True))
-    return web.json_response({"sessions": [_seen(request, session, in_room.get(session.id)) for session in shown]})
+    known = [(studio, session) for studio in _studios(request) for session in studio.store.sessions.values()]
+    known.sort(key=lambda pair: pair[1].created_at, reverse=True)
+    shown = known if request.query.get("all") == "1" else [pair for pair in known if pair[1].is_open]
+    asked = [session.id for _, session in shown if session.is_open]  # one may end while LiveKit is asked
+    in_room = dict(zip(asked, await asyncio.gather(*map(request.app[STUDIO].rooms.people, asked)), strict=True))
+    return web.json_response(
+        {"sessions": [_seen(studio, session, in_room.get(session.id)) for studio, session in shown]}
+    )
 
 
 @routes.get("/_emulator/requests")
@@ -87,9 +91,8 @@ async def move_clock(request: web.Request) -> web.Response:
     seconds = (await read_object(request)).get("move")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) <= 366 * 86400:
         raise ValueError("move is a number of seconds, at most a year's")
-    studio = request.app[STUDIO]
-    studio.clock.move(seconds)
-    await studio.end_due()
+    request.app[STUDIO].clock.move(seconds)  # which is LiveAvatar's, too
+    await _end_due(request)
     return _clock(request)
 
 
@@ -100,9 +103,9 @@ async def rules(request: web.Request) -> web.Response:
 
 @routes.post("/_emulator/rules")
 async def change_rules(request: web.Request) -> web.Response:
-    store = request.app[STUDIO].store
-    store.rules = store.rules.changed(**await read_object(request))
-    return web.json_response(vars(store.rules))
+    rules = request.app[STUDIO].store.rules.changed(**await read_object(request))
+    request.app[STUDIO].store.rules, request.app[LIVE].store.rules = rules, rules.liveavatar()
+    return web.json_response(vars(rules))
 
 
 @routes.get("/_emulator/faults")
@@ -114,18 +117,18 @@ async def faults(request: web.Request) -> web.Response:
 @routes.post("/_emulator/faults")
 async def add_fault(request: web.Request) -> web.Response:
     """Order a fault. One for a session that runs, or for the account, shows at once."""
-    control, studio = request.app[CONTROL], request.app[STUDIO]
+    control, rooms = request.app[CONTROL], request.app[STUDIO].rooms
     fault = control.faults.add(await read_object(request))
     if fault.kind in SESSION_KINDS and fault.session:
         control.faults.remove(fault.id)
-        session = studio.store.sessions.get(fault.session)
-        if session is None or session.id not in studio.stages:
+        staged = [studio for studio in _studios(request) if fault.session in studio.stages]
+        if not staged:
             raise ValueError("no such session is open")
-        spoil(fault, session, studio.stages[session.id])
+        spoil(fault, staged[0].store.sessions[fault.session], staged[0].stages[fault.session])
     elif fault.kind == "room_deleted":
         control.faults.remove(fault.id)
-        everyone = [session.id for session in studio.store.open_sessions()]
-        await asyncio.gather(*(studio.rooms.delete(room) for room in everyone if fault.session in ("", room)))
+        everyone = [session.id for studio in _studios(request) for session in studio.store.open_sessions()]
+        await asyncio.gather(*(rooms.delete(room) for room in everyone if fault.session in ("", room)))
     await _account(request)
     return web.json_response(fault.as_json())
 
@@ -134,8 +137,9 @@ async def add_fault(request: web.Request) -> web.Response:
 async def clear_faults(request: web.Request) -> web.Response:
     """Mend everything, sessions that run among it."""
     request.app[CONTROL].faults.clear()
-    for session in request.app[STUDIO].store.open_sessions():
-        _mend(request, session)
+    for studio in _studios(request):
+        for session in studio.store.open_sessions():
+            _mend(studio, session)
     await _account(request)
     return web.json_response({"faults": []})
 
@@ -150,48 +154,66 @@ async def remove_fault(request: web.Request) -> web.Response:
 
 @routes.delete("/_emulator/sessions/{id}/faults")
 async def mend_session(request: web.Request) -> web.Response:
-    _mend(request, _session(request))
+    _mend(*_session(request))
     return web.json_response({})
 
 
 @routes.post("/_emulator/sessions/{id}/end")
 async def end_session(request: web.Request) -> web.Response:
     """End a session as the service itself would, for a reason nobody was told of."""
-    await request.app[STUDIO].end(_session(request), "provider")
+    studio, session = _session(request)
+    await studio.end(session, "provider")
+    return web.json_response({})
+
+
+@routes.post("/_emulator/sessions/{id}/command")
+async def command(request: web.Request) -> web.Response:
+    """Say what a client would publish on LiveAvatar's topic of commands: without media there is no other way to."""
+    studio, session = _session(request)
+    if not isinstance(studio, LiveStudio) or not session.is_open:
+        raise ValueError("no such session of LiveAvatar is open")
+    studio.command(session, await read_object(request))
     return web.json_response({})
 
 
 @routes.post("/_emulator/reset")
 async def reset(request: web.Request) -> web.Response:
     """As freshly started: no sessions, faults, requests, films, webhooks; clock, rules and catalogue as they were."""
-    control, studio = request.app[CONTROL], request.app[STUDIO]
+    control = request.app[CONTROL]
     control.faults.clear()
     control.requests.clear()
     request.app[FILMS].clear()
     request.app[WEBHOOKS].endpoints.clear()
-    await studio.reset(control.started_with)
+    for studio in _studios(request):
+        await studio.reset(control.started_with)
     return web.json_response({})
 
 
 async def _account(request: web.Request) -> None:
     """Bring the account's quota and limit in line with the faults in force."""
-    control, studio = request.app[CONTROL], request.app[STUDIO]
-    kinds = {fault.kind for fault in control.faults.book.values()}
-    store = studio.store
-    store.is_broke = "quota_gone" in kinds
-    store.is_full = "limit_reached" in kinds
-    await studio.end_due()
+    kinds = {fault.kind for fault in request.app[CONTROL].faults.book.values()}
+    for studio in _studios(request):
+        studio.store.is_broke = "quota_gone" in kinds
+        studio.store.is_full = "limit_reached" in kinds
+    await _end_due(request)
 
 
-def _session(request: web.Request) -> Session:
-    session = request.app[STUDIO].store.sessions.get(request.match_info["id"])
-    if session is None:
-        raise ValueError("no such session")
-    return session
+def _studios(request: web.Request) -> tuple[Staging, ...]:
+    return request.app[STUDIO], request.app[LIVE]
 
 
-def _mend(request: web.Request, session: Session) -> None:
-    studio = request.app[STUDIO]
+async def _end_due(request: web.Request) -> None:
+    await asyncio.gather(*(studio.end_due() for studio in _studios(request)))
+
+
+def _session(request: web.Request) -> tuple[Staging, Session]:
+    for studio in _studios(request):
+        if session := studio.store.sessions.get(request.match_info["id"]):
+            return studio, session
+    raise ValueError("no such session")
+
+
+def _mend(studio: Staging, session: Session) -> None:
     if stage := studio.stages.get(session.id):
         mend(session, stage)
         studio.connect_if_complete(session)
@@ -202,12 +224,12 @@ def _clock(request: web.Request) -> web.Response:
     return web.json_response({"now": clock.now(), "moved_by": clock.offset})
 
 
-def _seen(request: web.Request, session: Session, people: list[str] | None) -> dict[str, Any]:
-    store = request.app[STUDIO].store
-    stage = request.app[STUDIO].stages.get(session.id)
+def _seen(studio: Staging, session: Session, people: list[str] | None) -> dict[str, Any]:
+    store, stage = studio.store, studio.stages.get(session.id)
     now = store.clock.now()
     return {
         "session_id": session.id,
+        "service": studio.NAME,
         "state": session.state,
         "avatar_id": session.order.avatar.avatar_id,
         "quality": session.order.quality,

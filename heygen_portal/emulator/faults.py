@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, field, fields
 from itertools import count
 from typing import Any, Final
 
+from heygen_portal.emulator.liveavatar.tables import LIVE_ERRORS
+from heygen_portal.emulator.staging import Stage
 from heygen_portal.emulator.store import Session
-from heygen_portal.emulator.studio import Stage
 from heygen_portal.emulator.tables import ERRORS
 
 # What each kind takes, with its default. The first group spoils calls, the second sessions, the third the account.
 CALL_KINDS: Final[dict[str, dict[str, Any]]] = {
-    "answer": {"status": 500, "body": None, "error": None},  # `error` is a key of tables.ERRORS
+    "answer": {"status": 500, "body": None, "error": None},  # `error` is a key of the wire's table
     "delay": {"seconds": 5.0},  # of the answer; the effect is not delayed
     "cut": {"when": "after"},  # the connection, before or after the effect
     "html": {"status": 502},
@@ -36,7 +37,11 @@ ACCOUNT_KINDS: Final[dict[str, dict[str, Any]]] = {
     "limit_reached": {},  # likewise
 }
 KINDS: Final = CALL_KINDS | SESSION_KINDS | ACCOUNT_KINDS
-CHOICES: Final = {"when": ("before", "after"), "packets": ("lost", "doubled", "reordered"), "error": tuple(ERRORS)}
+CHOICES: Final = {
+    "when": ("before", "after"),
+    "packets": ("lost", "doubled", "reordered"),
+    "error": tuple(ERRORS | LIVE_ERRORS),
+}
 LONGEST_S: Final = 3600
 MOST_FAULTS: Final = 1000
 

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import logging
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from livekit import rtc
 
@@ -12,12 +13,15 @@ from heygen_portal.emulator.part import PerformerFaults
 log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
+_LAST: Final = ("avatar_stop_talking", "avatar.speak_ended", "session.stopped")  # nothing need follow these
+_LAST_WORDS_S: Final = 0.5
 
 
 class Packets:
     """Publishes messages in the order they were handed in, unless told to lose, double or swap them."""
 
-    def __init__(self, participant: rtc.LocalParticipant, faults: PerformerFaults) -> None:
+    def __init__(self, participant: rtc.LocalParticipant, faults: PerformerFaults, topic: str = "") -> None:
+        self._topic = topic
         self._faults = faults
         self._participant = participant
         self._queue: asyncio.Queue[Message] = asyncio.Queue()
@@ -30,6 +34,9 @@ class Packets:
             self._queue.put_nowait(each)
 
     async def close(self) -> None:
+        """Publish what waits, unless nothing goes out any more, and be done."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._queue.join(), _LAST_WORDS_S)
         self._task.cancel()
         await asyncio.wait({self._task})
 
@@ -43,8 +50,8 @@ class Packets:
                 return before + ([message] if self._count % 2 else [])
             case "doubled":
                 return [*before, message, message]
-            case "reordered" if held is None and message["type"] != "avatar_stop_talking":
-                self._held = message  # until the next one has overtaken it; nothing follows the last
+            case "reordered" if held is None and message.get("type", message.get("event_type")) not in _LAST:
+                self._held = message  # until the next one has overtaken it
                 return []
             case "reordered":
                 return [message, *before]
@@ -56,6 +63,7 @@ class Packets:
             message = await self._queue.get()
             payload = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
             try:
-                await self._participant.publish_data(payload, reliable=True)
+                await self._participant.publish_data(payload, reliable=True, topic=self._topic)
             except rtc.participant.PublishDataError as exc:
                 log.info("a data packet could not be published: %s", exc.message)
+            self._queue.task_done()

@@ -25,6 +25,14 @@ class Hearing:
 
 
 @dataclass(frozen=True)
+class Topics:
+    """The data channel's topics where a service keeps its commands and its events apart."""
+
+    commands: str
+    events: str
+
+
+@dataclass(frozen=True)
 class Part:
     """What a performer is to be, for one session."""
 
@@ -38,6 +46,9 @@ class Part:
     opening: str = ""
     listens: bool = False  # transcribe the person's microphone in the room
     hearing: Hearing = field(default_factory=Hearing)
+    # With topics the performer does not speak for itself in the room: what happens to it is told by `on_event` alone,
+    # a packet on the topic of commands among it, as `_command`; what is then said in the room comes by `tell`.
+    topics: Topics | None = None
 
 
 @dataclass
@@ -70,6 +81,12 @@ class Actor(Protocol):
     def answer(self, text: str, *, task_id: str) -> float:
         """Queue the answer to `text`; return how long it will sound, in milliseconds."""
 
+    def reply(self, text: str) -> str:
+        """The words that would answer `text`."""
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Publish a message in the room."""
+
     def play(self, pcm: bytes, *, task_id: str) -> None:
         """Queue sound brought by a client: 24 kHz, mono, signed 16 bit, little endian."""
 
@@ -88,11 +105,14 @@ class Actor(Protocol):
         What is understood is told by `user_…` messages, to `on_event` alone, and answered.
         """
 
+    def press(self, on: bool) -> None:
+        """Push to talk for the microphones of the room: what is heard between True and False is one utterance."""
+
     async def leave(self) -> None:
         """Leave the room; safe to call twice."""
 
 
-OnEvent = Callable[[dict[str, Any]], None]  # every message of the data channel, as published
+OnEvent = Callable[[dict[str, Any]], None]  # all that happens, in the words of HeyGen's data channel
 OnPresent = Callable[[], None]  # both tracks are published
 OnUser = Callable[[bool], None]  # somebody other than avatar and agent came (True) or the last one left
 Cast = Callable[[Part, OnEvent, OnPresent, OnUser], Actor]  # how the routes come by a performer

@@ -12,6 +12,7 @@ from livekit import rtc
 from heygen_portal.emulator import mind, sprites
 from heygen_portal.emulator.camera import Camera, Ticker
 from heygen_portal.emulator.ear import Ear
+from heygen_portal.emulator.entering import enter
 from heygen_portal.emulator.microphones import Microphones, command
 from heygen_portal.emulator.mouthpiece import Mouthpiece, Played, Spoken
 from heygen_portal.emulator.packets import Packets
@@ -55,28 +56,17 @@ class Performer:
         self._room.on("data_received", self._told)
         self._room.on("disconnected", self._thrown_out)
         sheet, _ = await asyncio.gather(
-            asyncio.to_thread(sprites.sheet, self.part.look, self.part.quality), self._connect()
+            asyncio.to_thread(sprites.sheet, self.part.look, self.part.quality),
+            enter(self._room, self.part.room_url, self.part.token),
         )
-        self._packets = Packets(self._room.local_participant, self.faults)
+        topic = self.part.topics.events if self.part.topics else ""
+        self._packets = Packets(self._room.local_participant, self.faults, topic)
         self._camera = Camera(self.part, sheet, self._mouthpiece.shape, self.faults)
         await self._appear(self._camera)
         self._on_present()
         self._microphones.begin()
         for participant in self._room.remote_participants.values():
             self._arrived(participant)
-
-    async def _connect(self) -> None:
-        """Enter the room. Once begun this cannot be called off: cancelled, it leaves as soon as it has entered."""
-        # Two peer connections: a single one takes longer, and keeps five times the threads for seconds after the end.
-        options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
-        entering = asyncio.ensure_future(self._room.connect(self.part.room_url, self.part.token, options))
-        try:
-            await asyncio.shield(entering)
-        except asyncio.CancelledError:
-            await asyncio.wait({entering})
-            if entering.exception() is None:
-                await self._room.disconnect()
-            raise
 
     async def _appear(self, camera: Camera) -> None:
         publication = partial(Publication, self._room.local_participant)
@@ -96,9 +86,15 @@ class Performer:
         return speak(text, self.part.voice).seconds * 1000
 
     def answer(self, text: str, *, task_id: str) -> float:
+        return self.say(self.reply(text), task_id=task_id)
+
+    def reply(self, text: str) -> str:
         language = self.part.voice.language
-        reply = mind.answer(text, knowledge=self.part.knowledge, opening=self.part.opening, language=language)
-        return self.say(reply, task_id=task_id)
+        return mind.answer(text, knowledge=self.part.knowledge, opening=self.part.opening, language=language)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        if self._packets:
+            self._packets.send(message)
 
     def play(self, pcm: bytes, *, task_id: str) -> None:
         if task_id not in self._playing:
@@ -124,6 +120,9 @@ class Performer:
             self._ears["socket"] = self._ear(self._on_event)
         self._ears["socket"].hear(pcm)
 
+    def press(self, on: bool) -> None:
+        self._room_ear().press(on)
+
     async def leave(self) -> None:
         if self._leaving is None:
             self._leaving = asyncio.create_task(self._leave())
@@ -146,8 +145,8 @@ class Performer:
             await self._camera.close()
 
     def _tell(self, message: dict[str, Any]) -> None:
-        if self._packets:
-            self._packets.send(message)
+        if not self.part.topics:
+            self.tell(message)
         self._on_event(message)
 
     def _room_ear(self) -> Ear:
@@ -160,13 +159,27 @@ class Performer:
             self.part.hearing,
             self.part.voice.language,
             tell=tell,
-            on_text=lambda text: self.answer(text, task_id=str(uuid4())),
-            on_deaf=lambda excuse: self.say(excuse, task_id=str(uuid4())),
+            on_text=self._heard,
+            on_deaf=self._excuse,
         )
+
+    def _heard(self, text: str) -> None:
+        if not self.part.topics:  # else whoever puts the events into words answers, too
+            self.answer(text, task_id=str(uuid4()))
+
+    def _excuse(self, words: str) -> None:
+        if self.part.topics:
+            self._on_event({"type": "_deaf", "message": words})
+        else:
+            self.say(words, task_id=str(uuid4()))
 
     def _told(self, packet: rtc.DataPacket) -> None:
         """Obey what a client sends on the data channel."""
         if packet.participant is None or not _is_user(packet.participant):
+            return
+        if self.part.topics:
+            if packet.topic == self.part.topics.commands:
+                self._on_event({"type": "_command", "payload": packet.data})
             return
         text, pressed = command(packet.data)
         if pressed is not None:
@@ -205,4 +218,8 @@ class Performer:
 def _is_user(participant: rtc.RemoteParticipant) -> bool:
     """Neither the avatar nor a program that helps it: agents are known by kind or by name."""
     is_agent = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-    return not is_agent and participant.identity != IDENTITY and not participant.identity.startswith("agent")
+    return (
+        not is_agent
+        and participant.identity != IDENTITY
+        and not participant.identity.startswith(("agent", "liveavatar-agent-"))
+    )

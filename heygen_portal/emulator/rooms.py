@@ -46,6 +46,10 @@ class Rooms:
     def avatar_token(self, room: str) -> str:
         return self._token(room, AVATAR)
 
+    def helper_token(self, room: str) -> str:
+        """For LiveAvatar's own agent, which is in the room of every FULL session; clients wait for this identity."""
+        return self._token(room, f"liveavatar-agent-{room}", is_agent=True)
+
     def _token(self, room: str, identity: str, *, is_agent: bool = False) -> str:
         """A join token, written out: the library's builder takes three times as long, and load tests open thousands."""
         now = int(time.time())

@@ -19,6 +19,23 @@ class Rules:
     credits_per_minute: float = 0.2
     minimum_s: float = 30.0  # the least that is billed
     sync_waits: bool = False  # a guess: does `task_mode: sync` answer only after the speech?
+    live_idle_s: float = 300.0  # LiveAvatar's, which no client can change
+    live_duration_s: float = 1200.0  # LiveAvatar's plan limit, and what a session lasts that asks for nothing
+    live_credits: float = 1000.0  # LiveAvatar's
+    live_full_credits: float = 2.0  # a minute of LiveAvatar's FULL mode; LITE is half of it
+    live_rate: int = 100  # calls a second of one LiveAvatar endpoint by one credential
+    sandbox_s: float = 60.0  # the longest a LiveAvatar sandbox session lasts
+
+    def liveavatar(self) -> Self:
+        """The same rules as they hold for LiveAvatar's sessions."""
+        return replace(
+            self,
+            idle_s=self.live_idle_s,
+            duration_s=self.live_duration_s,
+            quota=int(self.live_credits * 60),
+            credits_per_minute=self.live_full_credits,
+            minimum_s=0.0,
+        )
 
     def changed(self, **changes: object) -> Self:
         """A copy with other values; ValueError for an unknown name or a value that is not of its kind."""

@@ -39,7 +39,13 @@ class Silent:
         return duration
 
     def answer(self, text: str, *, task_id: str) -> float:
-        return self.say(self.part.opening or text, task_id=task_id)
+        return self.say(self.reply(text), task_id=task_id)
+
+    def reply(self, text: str) -> str:
+        return self.part.opening or text
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Nobody is in a room."""
 
     def play(self, pcm: bytes, *, task_id: str) -> None:
         self._playing[task_id] = self._playing.get(task_id, 0.0) + len(pcm) / BYTES_PER_MS
@@ -60,6 +66,9 @@ class Silent:
 
     def hear(self, pcm: bytes) -> None:
         """Nobody listens either."""
+
+    def press(self, on: bool) -> None:
+        """There is no microphone."""
 
     async def leave(self) -> None:
         if self._ending:

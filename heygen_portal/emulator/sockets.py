@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from aiohttp import WSMessage, WSMsgType, web
 
+from heygen_portal.emulator.staging import Staging
 from heygen_portal.emulator.store import Session
-from heygen_portal.emulator.studio import Studio
 
 LARGEST_MESSAGE: Final = 2 * 1024 * 1024  # a second of sound is 64 kB in base64; documented is 1 MB
 MOST_WAITING: Final = 1000
@@ -20,7 +20,7 @@ Message = dict[str, Any]
 class Wire:
     """One client's WebSocket on a session. `send` never waits; a client that does not read loses the oldest."""
 
-    def __init__(self, request: web.Request, studio: Studio, session: Session) -> None:
+    def __init__(self, request: web.Request, studio: Staging, session: Session) -> None:
         self.studio = studio
         self.session = session
         self._request = request

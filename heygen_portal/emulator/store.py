@@ -16,6 +16,15 @@ from heygen_portal.emulator.tables import MOVES, OPEN, VERBS, Refusal, State
 REMEMBERED: Final = 10_000  # closed sessions, and session tokens that nobody used for a session
 
 
+@dataclass(frozen=True)
+class Line:
+    """Something said; kept where the service has a route that tells it."""
+
+    role: str  # user or avatar
+    text: str
+    at: float
+
+
 @dataclass(slots=True)
 class Session:
     """One streaming session. `billed` stretches what it is said to have lasted: 1 is the truth."""
@@ -34,6 +43,7 @@ class Session:
     present: bool = False  # the avatar publishes
     tasks: int = 0
     billed: float = 1.0
+    transcript: list[Line] = field(default_factory=list)
 
     @property
     def is_open(self) -> bool:
@@ -92,20 +102,20 @@ class Store:
         for name in spare[: max(len(spare) - REMEMBERED, 0)]:
             del self.tokens[name]
 
-    def new_session(self, order: Order, caller: Caller) -> Session:
+    def new_session(self, order: Order, caller: Caller, session_id: str = "") -> Session:
         """Take a slot. Refused when all are taken or the quota is gone."""
         if self.is_full or len(self._open) >= self.rules.concurrency:
             raise Refusal("concurrent_limit")
-        if self.is_quota_gone():
+        if order.tariff and self.is_quota_gone():
             raise Refusal("trial_limit")
         now = self.clock.now()
         session = Session(
-            id=str(uuid1()),
+            id=session_id or str(uuid1()),
             order=order,
             by_key=caller.is_account,
             created_at=now,
             touched_at=now,
-            ends_at=now + self.rules.duration_s,
+            ends_at=now + (self.rules.duration_s if order.duration_s is None else order.duration_s),
             no_user_since=now,
         )
         if caller.token:
@@ -146,7 +156,7 @@ class Store:
         if to is State.CLOSING:
             session.ended_at = max(self.clock.now(), session.created_at)
             session.end_reason = reason
-            self.used_credits += self._credits(session)
+            self.used_credits += self.credits(session)
             del self._open[session.id]
         elif to is State.CLOSED:
             self._over.append(session.id)
@@ -161,7 +171,7 @@ class Store:
         """Sixtieths of a credit left, counting what the open sessions have cost so far."""
         if self.is_broke:
             return 0
-        spent = self.used_credits + sum(map(self._credits, self._open.values()))
+        spent = self.used_credits + sum(map(self.credits, self._open.values()))
         return int(self.rules.quota - spent * 60)
 
     def is_quota_gone(self) -> bool:
@@ -170,9 +180,10 @@ class Store:
         most = self.used_credits * 60 + len(self._open) * longest * self.rules.credits_per_minute
         return (self.is_broke or most >= self.rules.quota) and self.remaining_quota() <= 0
 
-    def _credits(self, session: Session) -> float:
+    def credits(self, session: Session) -> float:
+        """What the session has cost so far."""
         seconds = max(session.duration(self.clock.now()), self.rules.minimum_s)
-        return seconds / 60 * self.rules.credits_per_minute
+        return seconds / 60 * self.rules.credits_per_minute * session.order.tariff
 
     # What is due ------------------------------------------------------------------------------------------
 

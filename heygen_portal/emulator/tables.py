@@ -97,9 +97,21 @@ VERBS: Final[dict[str, dict[State, str | None]]] = {
 
 
 class Refusal(Exception):
-    """The service says no, with one of ERRORS; `detail` is added to its words."""
+    """The service says no; each wire has its own numbers and words for a key. `detail` is added to the words."""
 
     def __init__(self, key: str, detail: str = "") -> None:
-        self.error = ERRORS[key]
-        self.message = f"{self.error.message}: {detail}" if detail else self.error.message
-        super().__init__(self.message)
+        self.key = key
+        self.detail = detail
+        super().__init__(f"{key}: {detail}")
+
+    def words(self, error: Error) -> str:
+        return f"{error.message}: {self.detail}" if self.detail else error.message
+
+    @property
+    def error(self) -> Error:
+        """As HeyGen puts it."""
+        return ERRORS[self.key]
+
+    @property
+    def message(self) -> str:
+        return self.words(self.error)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import servers
+from tests.emulator.live_wire import LiveWire
 from tests.emulator.wire import Wire
 
 
@@ -21,3 +22,11 @@ def wire(bare_emulator: servers.Emulator) -> Iterator[Wire]:
     with Wire(bare_emulator.url, bare_emulator.api_key) as wire:
         wire.control("reset")
         yield wire
+
+
+@pytest.fixture
+def live(bare_emulator: servers.Emulator) -> Iterator[LiveWire]:
+    """Give a client of the same emulator's LiveAvatar side."""
+    with LiveWire(bare_emulator.url, bare_emulator.api_key) as live:
+        live.control("reset")
+        yield live

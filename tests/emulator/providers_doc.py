@@ -33,8 +33,13 @@ class Case:
         return int(self.answer.split()[1]) if self.status >= 400 else None
 
     @property
+    def shape(self) -> str:
+        """Of a refusal of LiveAvatar's."""
+        return self.answer.split()[1]
+
+    @property
     def fields(self) -> list[str]:
-        return [] if self.code else self.answer.split()[1:]
+        return [] if self.status >= 400 else self.answer.split()[1:]
 
     def content(self, session_id: str) -> bytes:
         if not self.body:
@@ -60,8 +65,15 @@ def table(heading: str) -> list[dict[str, str]]:
 
 
 def cases() -> list[Case]:
-    rows = [row for rows in tables() if "asked of" in rows[0] for row in rows]
+    """What is asked of HeyGen's wire."""
+    rows = [row for rows in tables() if "asked of" in rows[0] and "state" in rows[0] for row in rows]
     return [Case(**{name.replace(" ", "_"): value for name, value in row.items()}) for row in rows]
+
+
+def live_cases() -> list[Case]:
+    """What is asked of LiveAvatar's."""
+    rows = [row for rows in tables() if "asked of" in rows[0] and "session" in rows[0] for row in rows]
+    return [Case(row["session"], *list(row.values())[1:]) for row in rows]
 
 
 def look(answer: Any, path: str) -> Any:

@@ -1,0 +1,95 @@
+"""What the LiveAvatar account owns: avatars, voices, and contexts that may be made, changed and deleted.
+
+Avatars and knowledge bases are copies of the HeyGen account's, as after a first login; voices are the service's own.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+from heygen_portal.emulator import catalogue as heygen
+from heygen_portal.emulator.catalogue import CatalogueAvatar, CatalogueVoice
+
+SANDBOX_AVATAR: Final = "dd73ea75-1218-4ef3-92ce-606d5f7fbc0a"
+_VARIABLE: Final = re.compile(r"\$\{(\w{1,64})\}")
+
+
+def uuid_of(name: str) -> str:
+    """The same UUID for a thing in every process, as clients remember it."""
+    return str(uuid5(NAMESPACE_URL, f"liveavatar/{name}"))
+
+
+@dataclass(frozen=True)
+class Avatar(CatalogueAvatar):
+    """`is_image` ones are photographs: they have no voice of their own."""
+
+    is_public: bool = True
+    is_image: bool = False
+
+
+@dataclass
+class Context:
+    """A persona's knowledge: the prompt it answers from, and its greeting."""
+
+    name: str
+    prompt: str
+    opening_text: str
+    links: list[dict[str, Any]] = field(default_factory=list)
+    id: str = field(default_factory=lambda: str(uuid4()))
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+    @property
+    def variables(self) -> list[str]:
+        """Names of the `${placeholders}` that a session is to fill."""
+        return list(dict.fromkeys(_VARIABLE.findall(f"{self.opening_text} {self.prompt}")))
+
+
+def filled(text: str, variables: dict[str, str]) -> str:
+    """`text` with its placeholders filled; one without a value stays as it is."""
+    return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), text)
+
+
+def _voices() -> list[CatalogueVoice]:
+    return [replace(voice, voice_id=uuid_of(voice.voice_id)) for voice in heygen.VOICES]
+
+
+def _avatars() -> list[Avatar]:
+    """Those of HeyGen that stream, the sandbox's, a photograph of the account's own, and one still in the making."""
+    copies = [
+        Avatar(
+            uuid_of(avatar.avatar_id), avatar.name, avatar.look, avatar.gender, uuid_of(avatar.default_voice),
+            avatar.created_at,
+        )
+        for avatar in heygen.AVATARS
+        if avatar.streams and not avatar.deprecated and avatar.status == "ACTIVE"
+    ]  # fmt: skip
+    hugo = next(voice for voice in heygen.VOICES if voice.name == "Hugo")
+    sound, since = uuid_of(hugo.voice_id), copies[0].created_at
+    return [
+        *copies,
+        Avatar(SANDBOX_AVATAR, "Wayne", "hugo", "male", sound, since),
+        Avatar(uuid_of("photo"), "Amara, portrait", "amara", "female", "", since, is_public=False, is_image=True),
+        Avatar(uuid_of("made"), "Hugo", "hugo", "male", sound, since, status="DEPLOYING", is_public=False),
+    ]
+
+
+class LiveCatalogue:
+    LIMIT: Final = 1000  # contexts; the oldest made by a client gives way
+
+    def __init__(self) -> None:
+        self.avatars = {avatar.avatar_id: avatar for avatar in _avatars()}
+        self.voices = {voice.voice_id: voice for voice in _voices()}
+        copies = (
+            Context(base.name, base.prompt, base.opening, id=uuid_of(base.id))
+            for base in heygen.Catalogue().knowledge.values()
+        )
+        self.contexts = {context.id: context for context in copies}
+        self._kept = frozenset(self.contexts)
+
+    def add_context(self, context: Context) -> None:
+        if len(self.contexts) >= self.LIMIT:
+            made = (key for key in self.contexts if key not in self._kept)
+            del self.contexts[next(made)]
+        self.contexts[context.id] = context
