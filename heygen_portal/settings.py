@@ -152,9 +152,13 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = VAR / "static"  # filled by collectstatic in production; found in the apps until then
-STATIC_ROOT.mkdir(exist_ok=True)
-WHITENOISE_USE_FINDERS = True
+# Filled by bin/setup, and by `manage.py collectstatic` elsewhere. Belongs to the code, not to the data in VAR_DIR.
+STATIC_ROOT = BASE_DIR / "var" / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "heygen_portal.static_files.PortalStaticFilesStorage"},
+}
 _LIVEKIT_SOURCES = [LIVEKIT_PUBLIC_URL, LIVEKIT_PUBLIC_URL.replace("ws", "http", 1)] if LIVEKIT_PUBLIC_URL else []
 # Where HeyGen keeps its rooms; a picture must not depend on a setting that nobody knows of.
 _HEYGEN_ROOMS = ["https://*.livekit.cloud", "wss://*.livekit.cloud"]

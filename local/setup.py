@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from local import chromium, livekit, lock, node, postgres, python, servers, translations
+from local import chromium, livekit, lock, node, postgres, python, servers, statics, translations
 from local.console import Progress, StepFailed
 from local.paths import ROOT, VAR, VENV_PYTHON, cache_folder
 from local.processes import end_as_on_ctrl_c
@@ -43,6 +43,7 @@ def steps(*, tests: bool) -> list[Step]:
         ),
         Step(f"LiveKit server {livekit.VERSION}", livekit.is_done, livekit.install),
         Step("Translations", translations.is_done, translations.install),
+        Step("Static files", statics.is_done, statics.install),
     ]
     if not tests:
         return wanted

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 from avatars.models import Persona
@@ -28,6 +29,7 @@ QUALITIES = {
 
 @require_safe
 @never_cache
+@gzip_page
 def room(request: HttpRequest, slug: str) -> HttpResponse:
     """The page of one persona; everything that happens on it goes over its socket."""
     if not request.user.has_perm(roles.START):

@@ -53,6 +53,14 @@ def redis_for_all(redis_url: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def plain_names() -> Iterator[None]:
+    """Name static files as they are called in the checkout: their hashes belong to what set-up has gathered."""
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    with override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def quick_passwords() -> Iterator[None]:
     """Spare each test the third of a second that a stored password takes on purpose."""
     with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psycopg
 
-from local import ports, processes, servers
+from local import ports, processes, servers, setup
 from local import postgres as postgres_programs
 from local.paths import ROOT, VENV_PYTHON
 from local.processes import Child, StartFailed
@@ -232,6 +232,7 @@ def portal(
 
     Without `database_url` it has an SQLite file of its own.
     """
+    setup.ensure(tests=True)  # what was edited since the last set-up is to be served, too
     with folder() as here, ExitStack() as stack:
         environment = {
             "VAR_DIR": str(here),

@@ -1,0 +1,49 @@
+"""Static files under names that carry a hash of their content, compressed once, kept by browsers for ever."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.contrib.staticfiles import finders
+from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+# Only what stands at the beginning of a line: types in comments import, too, and in circles.
+IMPORT = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\./[^"]+)";)"""
+HASHED = re.compile(r"\.[0-9a-f]{12}(\.|$)")
+
+
+class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
+    """Follows `url()` in style sheets and `import ... from "./..."` in modules; sets no store by source maps."""
+
+    manifest_strict = False  # the admin's theme names files that it does not bring
+    max_post_process_passes = 20  # one for each step of the longest way from a page's module to the last it imports
+    patterns = (
+        CompressedManifestStaticFilesStorage.patterns[0],
+        ("*.js", ((IMPORT, 'import %(names)s from "%(url)s";'),)),
+    )
+
+    def compress_files(self, paths: Iterable[str]) -> Any:
+        """Compress what pages name, once: what a name with a hash stands for never changes."""
+        return super().compress_files([path for path in paths if HASHED.search(path) and not self.exists(f"{path}.gz")])
+
+
+@cache
+def modules_of(entry: str) -> tuple[str, ...]:
+    """Return a module and all that it imports, directly or not; nothing for one that is not there."""
+    found: dict[str, None] = {}
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and (path := finders.find(name)):
+            found[name] = None
+            waiting.extend(_imports(name, Path(str(path)).read_text(encoding="utf-8")))
+    return tuple(found)
+
+
+def _imports(name: str, source: str) -> Iterator[str]:
+    folder = name.rpartition("/")[0]
+    return (f"{folder}/{found['url'].removeprefix('./')}" for found in re.finditer(IMPORT, source))

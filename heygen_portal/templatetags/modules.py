@@ -1,0 +1,20 @@
+"""Modules without a bundler, and without a waterfall: the page names at once what they would name one by one."""
+
+from __future__ import annotations
+
+from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from heygen_portal.static_files import modules_of
+
+register = template.Library()
+
+
+@register.simple_tag
+def module(entry: str) -> SafeString:
+    """Run a module, and have everything that it imports fetched beside it."""
+    preloads = ((static(name),) for name in modules_of(entry) if name != entry)
+    script = format_html('<script type="module" src="{}"></script>\n', static(entry))
+    return script + format_html_join("\n", '<link rel="modulepreload" href="{}">', preloads)

@@ -1,0 +1,33 @@
+"""Gathers the pages' static files into var/static: hashed names, compressed. Only what has changed is written."""
+
+from pathlib import Path
+
+from local import stamps
+from local.console import Progress, run
+from local.paths import ROOT, VENV_PYTHON
+
+FOLDERS = ("static", "avatars/static", "sessions/static")
+FOLDER = ROOT / "var" / "static"
+CURE = "The message above names the file. Correct it, then run this again."
+
+
+def _sources() -> list[Path]:
+    ours = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))
+    # The theme's files come with its package; the storage decides on names.
+    others = (ROOT / "requirements.txt", ROOT / "heygen_portal" / "static_files.py")
+    return [path for path in (*ours, *others) if path.is_file()]
+
+
+def _key() -> str:
+    return stamps.key_of(_sources())
+
+
+def is_done() -> bool:
+    return (FOLDER / "staticfiles.json").exists() and stamps.is_done("statics", {_key()})
+
+
+def install(progress: Progress) -> None:
+    key = _key()
+    # Nothing is deleted: a portal that runs from here still hands out what its pages name.
+    run(progress, [VENV_PYTHON, "manage.py", "collectstatic", "--no-input", "-v0"], "statics", cure=CURE)
+    stamps.mark_done("statics", key)
