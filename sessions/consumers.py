@@ -17,7 +17,7 @@ from django.utils import timezone, translation
 from redis.exceptions import RedisError
 
 from avatars.models import Persona
-from heygen_portal import providers, roles
+from heygen_portal import detached, providers, roles
 from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
 from sessions import delivery, errors, events, history, lease, presence, reasons, reports, services, stopping
@@ -35,8 +35,6 @@ LONGEST_REF = 64
 
 _task_turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 """One text of a session after the other: a tab that comes back does not overtake what it sent before."""
-_detached: set[asyncio.Future[None]] = set()
-"""Work that goes on when its tab has gone: an answer of the provider is never left unread."""
 
 
 class SessionConsumer(AsyncWebsocketConsumer):
@@ -85,8 +83,9 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if self.session_id:
             lease.tabs.pop(self.channel_name, None)
             leaving = asyncio.ensure_future(in_thread(presence.leave)(self.channel_name))
-            _detach(leaving)
+            detached.keep(leaving)
             await asyncio.shield(leaving)  # a server in a hurry cancels us
+            detached.keep(stopping.end_if_left(self.session_id))
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
@@ -104,7 +103,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             return
         self.waiting += 1
         # Not awaited: while a provider thinks, this tab is still told what happens.
-        _detach(asyncio.create_task(self.handle(handler(self, content), content)))
+        detached.keep(self.handle(handler(self, content), content))
 
     async def handle(self, work: Coroutine[Any, Any, None], content: dict[str, Any]) -> None:
         """Do one message's work; every refusal leaves by this door."""
@@ -127,8 +126,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         tab = services.TabAddress(lease.PROCESS_ID, self.channel_name)
         session = await services.open_session(self.user.pk, self.persona_slug, tab)
         # The provider is asked at once; joining the group takes less time than its answer.
-        bringing_up = asyncio.create_task(services.bring_up(session, self.give_room))
-        _detach(bringing_up)
+        bringing_up = detached.keep(services.bring_up(session, self.give_room))
         await self.follow(session.pk)
         await bringing_up
 
@@ -218,7 +216,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
         """Relay what the session's group hears, with words in this tab's language."""
         event = message["event"]
         if event["type"] == events.StatusChanged.type:
-            event |= {"now": timezone.now().isoformat(), "words": self.words(_reason_words, event["reason"])}
+            event |= {
+                "now": timezone.now().isoformat(),
+                "tab": presence.key_of(self.channel_name),
+                "words": self.words(_reason_words, event["reason"]),
+            }
         elif event["type"] == events.TaskSent.type and event["code"]:
             event |= {"words": self.words(_failure_words, event["code"])}
         await self.tell(event)
@@ -251,12 +253,6 @@ class SessionConsumer(AsyncWebsocketConsumer):
 
 def _task_turn(session_id: UUID) -> asyncio.Lock:
     return _task_turns.setdefault(session_id, asyncio.Lock())
-
-
-def _detach(task: asyncio.Future[None]) -> None:
-    """Let work go on when its tab has gone: the event loop alone would not keep it."""
-    _detached.add(task)
-    task.add_done_callback(_detached.discard)
 
 
 async def _explain(scope: Any, receive: Any, send: Any) -> None:

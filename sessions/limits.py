@@ -126,7 +126,7 @@ def _touch(session_id: UUID) -> StreamingSession:
     return session
 
 
-def take_due(now: datetime) -> list[StreamingSession]:
+def take_due(now: datetime, only: UUID | None = None) -> list[StreamingSession]:
     """Take the sessions that must be stopped now, give the others their warning and their next look.
 
     Two workers never take the same row: each is claimed until `CLAIM` has passed. Few statements, however many rows.
@@ -134,7 +134,8 @@ def take_due(now: datetime) -> list[StreamingSession]:
     again, ending, going_on = [], defaultdict(list), []
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").select_for_update(skip_locked=True, of=("self",))
-        for session in rows.due(now)[:BATCH]:
+        due = rows.due(now)
+        for session in (due.filter(pk=only) if only else due)[:BATCH]:
             if session.status == Status.STOPPING:
                 again.append(session)
             elif reason := due_reason(session, now):

@@ -6,6 +6,7 @@ that dies renews no more, and its tabs count as closed when the lease runs out.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -45,13 +46,29 @@ def enter(session_id: UUID, process_id: UUID, channel: str) -> None:
 
 
 def leave(channel: str) -> None:
-    """A tab is gone. With the last one the session gets its grace. Safe to repeat."""
-    tab = Tab.objects.filter(channel=channel).first()
+    """A tab's socket is closed. With the last one the session gets its grace. Safe to repeat."""
+    _leave(Tab.objects.filter(channel=channel).first(), "socket")
+
+
+def key_of(channel: str) -> str:
+    """Return the name by which a page knows its own tab; it tells nothing of the channel."""
+    return hashlib.sha256(channel.encode()).hexdigest()[:32]
+
+
+def say_goodbye(user_id: int, session_id: UUID, key: str) -> bool:
+    """A page says that it is closing; return whether it was there. Another person's tab, or one gone, is not."""
+    tabs = Tab.objects.filter(session_id=session_id, session__user_id=user_id)
+    leaving = next((tab for tab in tabs if key_of(tab.channel) == key), None)
+    _leave(leaving, "page")
+    return leaving is not None
+
+
+def _leave(tab: Tab | None, sign: str) -> None:
     if tab:
         with transaction.atomic():
             rows = _lock({tab.session_id})
             tab.delete()
-            _mark_abandoned(rows)
+            _mark_abandoned(rows, sign)
 
 
 def expire(now: datetime) -> None:
@@ -62,7 +79,7 @@ def expire(now: datetime) -> None:
     with transaction.atomic():
         rows = _lock(set(Tab.objects.filter(process__in=dead).values_list("session_id", flat=True)))
         dead.delete()
-        _mark_abandoned(rows)
+        _mark_abandoned(rows, "lease")
 
 
 def _lock(session_ids: set[UUID]) -> list[StreamingSession]:
@@ -71,7 +88,8 @@ def _lock(session_ids: set[UUID]) -> list[StreamingSession]:
     return list(rows.filter(status__in=RUNNING).order_by("pk"))
 
 
-def _mark_abandoned(rows: list[StreamingSession]) -> None:
+def _mark_abandoned(rows: list[StreamingSession], sign: str) -> None:
+    """Give those that nobody watches any more their grace. `sign` is how we know: page, socket, lease."""
     now = timezone.now()
     watched = set(Tab.objects.filter(session__in=rows).values_list("session_id", flat=True))
     for session in rows:
@@ -81,4 +99,4 @@ def _mark_abandoned(rows: list[StreamingSession]) -> None:
         assert session.deadline_at is not None  # held by a constraint while the session is open
         session.deadline_at = min(session.deadline_at, now + lifecycle.TAB_GRACE)
         session.save(update_fields=["abandoned_at", "deadline_at"])
-        events.append(session.pk, Entry("last_tab_left"))
+        events.append(session.pk, Entry("last_tab_left", {"sign": sign}))

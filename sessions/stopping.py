@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 32
 """Sessions that one job stops side by side. The work of httpx's pool grows with the square of its connections: at 100
 it took four times as long as the answers it waited for."""
+HEAD_START = timedelta(seconds=2)
+"""What the worker has before a web process looks after a session that its tab has left."""
 SETTLED = timedelta(seconds=30)
 """A session younger than this may be missing from the provider's list without being gone."""
 
@@ -92,6 +94,15 @@ async def enforce_due(now: datetime) -> None:
     await in_thread(presence.expire)(now)
     taken = await in_thread(limits.take_due)(now)
     await _finish_all(taken)
+
+
+async def end_if_left(session_id: UUID) -> None:
+    """Give a session that a tab has left its grace, and end it if nobody came back.
+
+    The worker does so as well, and sooner; this is for the time when there is none.
+    """
+    await asyncio.sleep((lifecycle.TAB_GRACE + HEAD_START).total_seconds())
+    await _finish_all(await in_thread(limits.take_due)(timezone.now(), session_id))
 
 
 async def _finish_all(sessions: Iterable[StreamingSession]) -> None:

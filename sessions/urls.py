@@ -5,6 +5,7 @@ from sessions import conversations, views
 app_name = "sessions"
 urlpatterns = [
     path("personas/<slug:slug>/", views.room, name="room"),
+    path("sessions/<uuid:session_id>/leave", views.leave, name="leave"),
     path("conversations/", conversations.conversations, name="conversations"),
     path("conversations/<uuid:session_id>/", conversations.conversation, name="conversation"),
     path("conversations/<uuid:session_id>/transcript.txt", conversations.transcript, name="transcript"),

@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from avatars.models import Persona
-from heygen_portal import roles
+from heygen_portal import detached, roles
 from heygen_portal.providers.base import Quality
-from sessions import history
+from heygen_portal.threads import in_thread
+from sessions import history, presence, stopping
 from sessions.models import StreamingSession
 
 QUALITIES = {
@@ -67,6 +68,16 @@ def page_capabilities(persona: Persona) -> dict[str, Any]:
         "push_to_talk": known.push_to_talk and asdict(known.push_to_talk),
         "qualities": known.qualities,
     }
+
+
+@require_POST
+async def leave(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """A page's last word, as it closes. Nobody reads the answer, so it tells nothing of whose session it is."""
+    user = await request.auser()
+    assert user.pk is not None  # others are sent to sign in
+    if await in_thread(presence.say_goodbye)(user.pk, session_id, request.POST.get("tab", "")):
+        detached.keep(stopping.end_if_left(session_id))
+    return HttpResponse(status=204)
 
 
 def page_words(name: str) -> dict[str, dict[str, str]]:

@@ -173,6 +173,12 @@ test("a reload comes back to its session without waiting for the socket", () => 
   assert.equal(face(conversation.state), "live");
 });
 
+test("a page that the browser shows again as it was joins its session anew", () => {
+  goLive();
+  conversation.onShownAgain();
+  assert.deepEqual(sent.at(-1), { type: "session.join", session_id: "s1" });
+});
+
 test("coming back to a session that is not there any more leads to the beginning", () => {
   kept = { sessionId: "s1", url: "ws://room", token: "secret" };
   conversation = make();

@@ -42,6 +42,7 @@ export class Conversation {
     /** @type {import("./starting.js").Wishes} */
     this.wishes = {}; // what Start was pressed with
     this.sessionId = ""; // this tab's session, from the moment the portal names it until it is over
+    this.tab = ""; // what the portal calls this tab
     this.leavingId = ""; // a session that must be over before another may start
     this.formerId = ""; // the session before this one, whose end may still be told
     /** @type {{ url: string, token: string } | null} */
@@ -122,6 +123,11 @@ export class Conversation {
     if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId });
     if (this.state.phase === "queue") ask(this); // the place in line went with the old socket
     this.onChange();
+  }
+
+  /** The page is shown again as it was: it may have said goodbye meanwhile. */
+  onShownAgain() {
+    if (this.sessionId && this.socket?.isOpen) this.socket.sendFirst({ type: "session.join", session_id: this.sessionId });
   }
 
   onSocketDrop() {

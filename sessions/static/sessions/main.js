@@ -6,6 +6,7 @@ import { ChatView } from "./chat-view.js";
 import { timeOfDay } from "./clock.js";
 import { Conversation } from "./conversation.js";
 import { on, one, say, showOnly } from "./dom.js";
+import { sayGoodbye } from "./goodbye.js";
 import { LiveKit } from "./livekit.js";
 import { Memory } from "./memory.js";
 import { AvatarRoom } from "./room.js";
@@ -149,6 +150,9 @@ on("#tap, #tap-picture", "click", () => void room.unblock());
 on("[data-download]", "click", download);
 one("#copy", HTMLButtonElement).hidden = !navigator.clipboard; // browsers give it to secure pages only
 on("#copy", "click", () => void copy());
+// A reload comes back within the grace, a page out of the browser's memory joins again.
+addEventListener("pagehide", () => sayGoodbye(conversation, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value));
+addEventListener("pageshow", ({ persisted }) => persisted && conversation.onShownAgain());
 setInterval(() => conversation.state.session && draw(), 1_000);
 
 conversation.open(socket, room);

@@ -15,6 +15,7 @@ const MESSAGES = {
     // The turn came just when the person left the line.
     if (it.state.phase === "ready" && message.status !== "ended") return it.socket?.send({ type: "session.stop" });
     it.sessionId = message.session_id;
+    it.tab = message.tab ?? "";
     it.isBack = true;
     const isFirst = !it.state.session;
     it.dispatch(message);
