@@ -29,10 +29,24 @@ from heygen_portal.providers.base import CredentialRefused, ProviderError
 class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
     form = ProviderAccountForm
     list_display = ("name", "kind", "base_url", "concurrency_limit", "synced_at")
-    readonly_fields = ("synced_at",)
+    readonly_fields = ("synced_at", "credits_left")
     fieldsets = (
-        (None, {"fields": ("name", "kind", "base_url", "api_key", "key_header", "synced_at")}),
-        (_("Limits"), {"fields": ("rooms", "concurrency_limit", "monthly_cap", "is_exclusive")}),
+        (
+            None,
+            {
+                "fields": (
+                    "name",
+                    "kind",
+                    "base_url",
+                    "api_key",
+                    "key_header",
+                    "is_sandbox",
+                    "synced_at",
+                    "credits_left",
+                )
+            },
+        ),
+        (_("Limits"), {"fields": ("rooms", "concurrency_limit", "longest_session", "monthly_cap", "is_exclusive")}),
     )
     actions = ("sync",)
     actions_detail = ("sync_one",)
@@ -157,6 +171,9 @@ class KnowledgeBaseAdmin(OfferedAdmin):
     fields = ("name", "account", "provider_knowledge_base_id", "opening", "prompt", "last_seen_at", "gone_at")
 
 
+HEARING = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
+
+
 @admin.register(Persona)
 class PersonaAdmin(ModelAdmin):
     form = PersonaForm
@@ -172,7 +189,7 @@ class PersonaAdmin(ModelAdmin):
         (None, {"fields": ("state", "version", "missing")}),
         (_("How people meet it"), {"fields": ("name", "slug", "role", "summary", "language", "greeting")}),
         (_("Picture and voice"), {"fields": ("avatar", "quality", "voice", "voice_rate", "voice_emotion")}),
-        (_("What it knows and hears"), {"fields": ("knowledge_base", "is_improvising", "is_voice_enabled")}),
+        (_("What it knows and hears"), {"fields": HEARING}),
         (_("Limits"), {"fields": ("duration_limit", "idle_timeout")}),
     )
     actions = ("publish", "unpublish")

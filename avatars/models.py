@@ -17,8 +17,9 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedCharField
 
-from heygen_portal.providers import capabilities_of
+from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.base import Capabilities
+from heygen_portal.providers.base import Interactivity as ProviderInteractivity
 from heygen_portal.providers.base import Quality as ProviderQuality
 
 
@@ -32,11 +33,13 @@ def validate_web_address(address: str) -> None:
         raise ValidationError(_("An address like https://api.example.com, without a path."))
 
 
+def provider_kinds() -> list[tuple[str, str]]:
+    """The providers there are; a function, so that another one needs no migration."""
+    return [(kind, provider.label) for kind, provider in KINDS.items()]
+
+
 class ProviderAccount(models.Model):
     """A key at a provider. The key is encrypted at rest and never shown again."""
-
-    class Kind(models.TextChoices):
-        HEYGEN = "heygen", "HeyGen Streaming"
 
     class Rooms(models.TextChoices):
         PROVIDER = "provider", _("the provider's rooms")
@@ -46,7 +49,7 @@ class ProviderAccount(models.Model):
         BEARER = "bearer", "Authorization: Bearer"
 
     name = models.CharField(_("name"), max_length=80, unique=True)
-    kind = models.CharField(_("provider"), max_length=20, choices=Kind, default=Kind.HEYGEN)
+    kind = models.CharField(_("provider"), max_length=20, choices=provider_kinds, default="heygen")
     base_url = models.CharField(
         _("address"),
         max_length=200,
@@ -68,6 +71,19 @@ class ProviderAccount(models.Model):
         default=False,
         help_text=_("Then sessions that nobody here owns are closed at the provider."),
     )
+    is_sandbox = models.BooleanField(
+        _("sandbox"),
+        default=False,
+        help_text=_(
+            "For trying out: sessions cost nothing, end after a minute, and may show the provider's own avatar."
+        ),
+    )
+    longest_session = models.DurationField(
+        _("longest session of the plan"), null=True, blank=True, help_text=_("Hours:minutes:seconds; empty: no limit.")
+    )
+    credits_left = models.DecimalField(
+        _("credits left"), max_digits=14, decimal_places=2, null=True, blank=True, editable=False
+    )
     synced_at = models.DateTimeField(_("last synced"), null=True, blank=True, editable=False)
 
     class Meta:
@@ -81,6 +97,12 @@ class ProviderAccount(models.Model):
     def capabilities(self) -> Capabilities:
         """What this kind of provider can do."""
         return capabilities_of(self.kind)
+
+    @property
+    def duration_limit(self) -> timedelta | None:
+        """How long a session may last here, as far as it is known."""
+        sandbox_limit = self.capabilities.sandbox_limit if self.is_sandbox else None
+        return min(filter(None, (self.longest_session, sandbox_limit)), default=None)
 
 
 class Offered(models.Model):
@@ -173,6 +195,10 @@ class Persona(models.Model):
         MEDIUM = ProviderQuality.MEDIUM.value, _("medium (480p)")
         LOW = ProviderQuality.LOW.value, _("low (360p)")
 
+    class Interactivity(models.TextChoices):
+        HANDS_FREE = ProviderInteractivity.HANDS_FREE.value, _("all the time")
+        PUSH_TO_TALK = ProviderInteractivity.PUSH_TO_TALK.value, _("while the button is held")
+
     slug = models.SlugField(_("address"), unique=True)
     name = models.CharField(_("name"), max_length=80)
     role = models.CharField(_("role"), max_length=80, blank=True)
@@ -199,6 +225,12 @@ class Persona(models.Model):
         _("answers without a knowledge base"),
         default=False,
         help_text=_("Needed to publish a persona that has none: it then says what the provider's model believes."),
+    )
+    interactivity = models.CharField(
+        _("listens"), max_length=20, choices=Interactivity, default=Interactivity.HANDS_FREE
+    )
+    breaks_silence = models.BooleanField(
+        _("breaks a silence"), default=False, help_text=_("Speaks up by itself when nobody says anything.")
     )
     quality = models.CharField(_("quality"), max_length=10, choices=Quality, default=Quality.HIGH, blank=True)
     is_voice_enabled = models.BooleanField(
@@ -237,9 +269,16 @@ class Persona(models.Model):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What can be done with it: what its provider can do, less what is switched off."""
+        """What can be done with it: what its provider can do, as far as it was set up for it."""
         offered = self.avatar.account.capabilities
-        return replace(offered, takes_voice=offered.takes_voice and self.is_voice_enabled)
+        holds_button = self.interactivity == self.Interactivity.PUSH_TO_TALK
+        can_hold = holds_button or not offered.listening_is_settled
+        return replace(
+            offered,
+            takes_voice=offered.takes_voice and self.is_voice_enabled,
+            hands_free=offered.hands_free and not holds_button,
+            push_to_talk=offered.push_to_talk if can_hold else None,
+        )
 
     @property
     def takes_text(self) -> bool:
@@ -260,6 +299,8 @@ class Persona(models.Model):
             "voice_emotion": self.voice_emotion,
             "knowledge_base_id": self.knowledge_base.provider_knowledge_base_id if self.knowledge_base else "",
             "language": self.language,
+            "interactivity": self.interactivity,
+            "breaks_silence": self.breaks_silence,
             "quality": self.quality,
             "takes_voice": self.takes_voice,
             "greeting": self.greeting,

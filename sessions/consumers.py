@@ -191,7 +191,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
         # The first picture brings the greeting, and a text that waited for the picture is to come after it.
         task_turn = _task_turn(session_id) if content.get("kind") == "first_frame" else nullcontext()
         async with task_turn, self.report_turn:
-            await reports.take(session_id, content)
+            if command := await reports.take(session_id, content):
+                await self.give_command(command)
 
     # A closed table rather than getattr(): a browser cannot name a method of ours.
     HANDLERS: ClassVar[dict[str, Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]]] = {

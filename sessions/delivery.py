@@ -83,7 +83,7 @@ async def deliver(session: StreamingSession, task: SessionTask, give_command: Gi
         if isinstance(delivery, RoomCommand) and give_command:
             await give_command(delivery)
         task.status = SessionTask.Status.SENT
-        task.provider_task_id = delivery.provider_task_id if isinstance(delivery, Delivered) else ""
+        task.provider_task_id = delivery.provider_task_id
     except ProviderError as exc:
         failure = exc
         task.status = SessionTask.Status.FAILED

@@ -18,7 +18,7 @@ from avatars.models import Persona
 from heygen_portal.providers.base import ProviderSession
 from sessions import events
 from sessions.events import Entry
-from sessions.models import EndReason, Status, StreamingSession
+from sessions.models import RUNNING, EndReason, Status, StreamingSession
 from sessions.reasons import Evidence
 
 TRANSITIONS: dict[str, frozenset[str]] = {
@@ -139,6 +139,25 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
         session.provider_session_id = answer.provider_session_id
         events.append(session.pk, *steps, Entry("provider_answered_late"))
         return False
+
+
+def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
+    """The provider has sent the avatar; a limit that it names only now holds as well.
+
+    Return whether the session goes on: it may have been stopped meanwhile.
+    """
+    with transaction.atomic(savepoint=False):
+        _read_again(session, lock=True)
+        goes_on = session.status in RUNNING
+        limit = answer.duration_limit
+        if goes_on and limit and limit != session.provider_duration_limit:
+            session.provider_duration_limit = limit
+            session.ends_at = min(session.ends_at, session.created_at + limit)
+            session.deadline_at = next_look(session, is_live=session.status == Status.LIVE)
+            session.save(update_fields=["provider_duration_limit", "ends_at", "deadline_at"])
+            events.publish(session.pk, events.StatusChanged.of(session))
+        events.append(session.pk, Entry("provider_started"))
+    return goes_on
 
 
 def go_live(session: StreamingSession) -> bool:

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
 from sessions import errors, events, limits, services
 from sessions.events import Entry
@@ -26,14 +27,14 @@ CLOCK_TRUST = timedelta(seconds=30)
 """How far a page's clock may be off before the portal's is used instead."""
 
 
-async def take(session_id: UUID, message: Mapping[str, Any]) -> None:
-    """Record one report and do what follows from it. Raises BadMessage."""
+async def take(session_id: UUID, message: Mapping[str, Any]) -> RoomCommand | None:
+    """Record one report and do what follows from it; return what only this page can publish. Raises BadMessage."""
     kind, data = message.get("kind"), message.get("data", {})
     if kind not in EFFECTS or not isinstance(data, dict):
         raise errors.BadMessage
     if len(json.dumps(data, ensure_ascii=False)) > LONGEST_DATA + LONGEST_LINE:
         raise errors.BadMessage
-    await EFFECTS[kind](session_id, kind, data, _moment(message.get("at")))
+    return await EFFECTS[kind](session_id, kind, data, _moment(message.get("at")))
 
 
 def _moment(at: Any) -> datetime:
@@ -55,9 +56,9 @@ async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime)
     await in_thread(events.record)(session_id, Entry(kind, known, events.Source.BROWSER, at))
 
 
-async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> RoomCommand | None:
     await _keep(session_id, kind, data, at)
-    await services.picture_seen(session_id)
+    return await services.picture_seen(session_id)
 
 
 async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
@@ -112,7 +113,7 @@ async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str,
         return  # another tab heard the same line
 
 
-Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[None]]
+Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[RoomCommand | None]]
 
 EFFECTS: dict[str, Effect] = {
     "room_connected": _keep,

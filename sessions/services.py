@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,11 +19,12 @@ from django.db import transaction
 
 from heygen_portal import providers
 from heygen_portal.providers.base import (
+    Interactivity,
     NotSent,
+    OutOfCredits,
     Provider,
     ProviderError,
     ProviderRejected,
-    ProviderSession,
     ProviderUnreachable,
     Quality,
     RoomAccess,
@@ -81,18 +84,16 @@ async def bring_up(session: StreamingSession, give_room: GiveRoom) -> None:
         return
     if answer.room:
         await give_room(answer.room)
-    await _await_start(session, provider, starting, answer)
-
-
-async def _await_start(
-    session: StreamingSession, provider: Provider, starting: asyncio.Task[None], answer: ProviderSession
-) -> None:
     try:
-        await starting
+        started = await starting
     except ProviderError as exc:
         await stop(session, _reason(exc), reasons.answered(exc))
-    else:
-        await in_thread(events.record)(session.pk, Entry("provider_started"))
+        return
+    if not answer.room and started.room:
+        await give_room(started.room)  # some providers know the room only now
+    if not await in_thread(lifecycle.note_started)(session, started):
+        with suppress(ProviderError):  # it was stopped while it started; what is still open, the worker finds
+            await provider.stop_session(answer.provider_session_id)
 
 
 async def _give_up(session: StreamingSession, provider: Provider, exc: ProviderError) -> None:
@@ -116,29 +117,49 @@ def _request(session: StreamingSession) -> SessionRequest:
         language=asked["language"],
         quality=Quality(asked["quality"]) if asked["quality"] else None,
         takes_voice=asked.get("takes_voice", False),  # sessions from before there was a microphone lack it
-        # Ours is the clock that counts; the provider's only has to be later.
+        interactivity=Interactivity(asked.get("interactivity", Interactivity.HANDS_FREE)),
+        breaks_silence=asked.get("breaks_silence", False),
+        # Ours are the clocks that count; the provider's only have to be later.
         idle_timeout=session.idle_timeout + lifecycle.PICTURE_LIMIT,
+        duration_limit=_provider_limit(session),
     )
+
+
+def _provider_limit(session: StreamingSession) -> timedelta:
+    longest = session.account.duration_limit
+    wanted = session.ends_at - session.created_at + lifecycle.PICTURE_LIMIT
+    return min(wanted, longest) if longest else wanted
 
 
 def _reason(exc: ProviderError) -> EndReason:
     if isinstance(exc, SessionGone):
         return EndReason.PROVIDER_ENDED
+    if isinstance(exc, OutOfCredits):
+        return EndReason.SPEND_CAP
     return EndReason.PROVIDER_REFUSED if isinstance(exc, ProviderRejected) else EndReason.PROVIDER_UNREACHABLE
 
 
-async def picture_seen(session_id: UUID) -> None:
-    """The first picture was seen: the session is live, and the avatar says its greeting."""
+async def picture_seen(session_id: UUID) -> RoomCommand | None:
+    """The first picture was seen: the session is live, and the avatar says its greeting.
+
+    Return a command when only the room's own participant may have it said.
+    """
 
     def go_live() -> StreamingSession | None:
         session = StreamingSession.objects.select_related("account").get(pk=session_id)
         return session if lifecycle.go_live(session) else None
 
+    commands: list[RoomCommand] = []
+
+    async def give(command: RoomCommand) -> None:
+        commands.append(command)
+
     session = await in_thread(go_live)()
     if session and (greeting := session.persona_settings["greeting"]):
         create = in_thread(SessionTask.objects.create)
         task = await create(session=session, kind=SessionTask.Kind.REPEAT, text=greeting)
-        await delivery.deliver(session, task)
+        await delivery.deliver(session, task, give)
+    return commands[0] if commands else None
 
 
 async def interrupt(session_id: UUID) -> RoomCommand | None:

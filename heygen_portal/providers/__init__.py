@@ -5,27 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 from weakref import WeakKeyDictionary
 
-from heygen_portal.providers.base import Capabilities, Provider
+from heygen_portal.providers.base import Account, Capabilities, Provider
 from heygen_portal.providers.heygen import HeyGen
+from heygen_portal.providers.liveavatar import LiveAvatar
 
-
-class Account(Protocol):
-    """What a provider needs to know of an account."""
-
-    kind: str
-    base_url: str
-    api_key: str
-    key_header: str
-
-
-KINDS: dict[str, type[HeyGen]] = {"heygen": HeyGen}
+KINDS: dict[str, type[Provider]] = {"heygen": HeyGen, "liveavatar": LiveAvatar}
+"""Every provider there is; what is added here can be chosen for an account."""
 
 # Connections belong to the event loop that opened them; keyed by all that they depend on,
 # so an account whose key has changed gets new ones.
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, str, str, bool]
 _open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, Provider]] = WeakKeyDictionary()
 
 
@@ -36,10 +27,10 @@ def capabilities_of(kind: str) -> Capabilities:
 
 def for_account(account: Account) -> Provider:
     """Return the account's provider with its connections kept warm. Only inside a running event loop."""
-    key = (account.kind, account.base_url, account.api_key, account.key_header)
+    key = (account.kind, account.base_url, account.api_key, account.key_header, account.is_sandbox)
     providers = _open.setdefault(asyncio.get_running_loop(), {})
     if key not in providers:
-        providers[key] = _connect(account)
+        providers[key] = KINDS[account.kind].connect(account)
     return providers[key]
 
 
@@ -50,15 +41,11 @@ async def opened(account: Account) -> AsyncIterator[Provider]:
     For synchronous callers: under ASGI their coroutines run in the web process's own loop, whose
     providers are not theirs to close.
     """
-    provider = _connect(account)
+    provider = KINDS[account.kind].connect(account)
     try:
         yield provider
     finally:
         await provider.aclose()
-
-
-def _connect(account: Account) -> Provider:
-    return KINDS[account.kind](account.base_url, account.api_key, is_bearer=account.key_header == "bearer")
 
 
 @asynccontextmanager

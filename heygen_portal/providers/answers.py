@@ -1,14 +1,17 @@
-"""Where HeyGen's answers become ours: one envelope, one table of refusals.
+"""Where providers' answers become ours: one way of reading, and a table of refusals for each provider.
 
-HeyGen has three envelopes and its sources disagree on some codes, so a refusal is read by its HTTP status, then by
-its code, then by its words.
+Each service has several envelopes and its sources disagree on some codes, so a refusal is read by its HTTP status, then
+by its code, then by its words.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from heygen_portal.providers.base import (
@@ -17,47 +20,35 @@ from heygen_portal.providers.base import (
     NotReady,
     ProviderRejected,
     ProviderUnreachable,
-    SessionGone,
 )
 
-LONGEST_MESSAGE, LONGEST_CODE = 200, 40
+LONGEST_MESSAGE, LONGEST_CODE, LONGEST_ID = 200, 40, 200
 
 BY_STATUS: dict[int, type[ProviderRejected]] = {401: CredentialRefused, 429: LimitReached}
 
-BY_CODE: dict[str, type[ProviderRejected]] = {
-    "10001": NotReady,  # state: new
-    "10002": NotReady,  # state: connecting
-    "10004": SessionGone,  # state: closing
-    "10005": SessionGone,  # state: closed
-    "10006": SessionGone,  # not found
-    "10007": LimitReached,  # sessions at once
-    "10012": ProviderRejected,  # avatar not found
-    "10013": ProviderRejected,  # avatar not allowed: comes as 403, but the key is all right
-    "10014": LimitReached,  # the service is full
-    "10015": LimitReached,  # the trial's limit
-    "400123": LimitReached,  # too many calls
-    "40009": CredentialRefused,
-    "40102": CredentialRefused,
-    "400101": CredentialRefused,
-    "400112": CredentialRefused,
-    "400562": CredentialRefused,  # account not enabled
-    "400599": CredentialRefused,  # the plan has no API
-    "400631": CredentialRefused,  # account blocked
-}
 
-# For codes that no source names, and for 400006, which one number uses for every wrong state.
-BY_WORDS: tuple[tuple[str, type[ProviderRejected]], ...] = (
-    ("session not found", SessionGone),
-    ("closed", SessionGone),
-    ("closing", SessionGone),
-    ("session state wrong", NotReady),
-    ("not in correct state", NotReady),
-    ("concurrent limit", LimitReached),
-    ("unauthorized", CredentialRefused),
-)
+@dataclass(frozen=True)
+class Refusals:
+    """How one provider says yes and no: the codes of its success, and what its refusals mean."""
+
+    successes: tuple[str, ...]
+    by_code: Mapping[str, type[ProviderRejected]]
+    by_words: tuple[tuple[str, type[ProviderRejected]], ...]
+    """Parts of its messages in lower case, the telling ones first."""
+    by_status: Mapping[int, type[ProviderRejected]] = field(default_factory=dict)
+    wrong_state: str = ""
+    """A code that it uses for every state a session may be in; the words may say more."""
 
 
-def read(path: str, status: int, body: bytes, *, may_quote: bool = True, secrets: tuple[str, ...] = ()) -> Any:
+def read(
+    path: str,
+    status: int,
+    body: bytes,
+    refusals: Refusals,
+    *,
+    may_quote: bool = True,
+    secrets: tuple[str, ...] = (),
+) -> Any:
     """Return what stands under `data`, or raise the refusal.
 
     The refusal quotes the provider, which may repeat what it was sent: `may_quote` is False for calls
@@ -67,11 +58,11 @@ def read(path: str, status: int, body: bytes, *, may_quote: bool = True, secrets
         raise ProviderUnreachable(f"{path}: HTTP {status}")
     envelope = _envelope(path, status, body)
     code, words = _complaint(envelope)
-    if 200 <= status < 300 and words is None and code in ("", "100"):
+    if 200 <= status < 300 and words is None and code in ("", *refusals.successes):
         return envelope.get("data")
-    words = words or _text(envelope, "message", "msg")
+    words = words or _words(envelope)
     said = _without(secrets, words)[:LONGEST_MESSAGE] if may_quote and words else "refused"
-    raise _kind(status, code, words.lower())(f"{path}: {said}", code=code[:LONGEST_CODE], status=status)
+    raise _kind(status, code, words.lower(), refusals)(f"{path}: {said}", code=code[:LONGEST_CODE], status=status)
 
 
 def _envelope(path: str, status: int, body: bytes) -> dict[str, Any]:
@@ -94,7 +85,24 @@ def _complaint(envelope: dict[str, Any]) -> tuple[str, str | None]:
         return str(error.get("code") or code or ""), _text(error, "message", "msg")
     if error is None and envelope.get("success") is not False:
         return "" if code is None else str(code), None
-    return "" if code is None else str(code), error if isinstance(error, str) else _text(envelope, "message", "msg")
+    return "" if code is None else str(code), _words(envelope)
+
+
+def _words(envelope: dict[str, Any]) -> str:
+    """Return what the envelope says in words, in whichever of the places that are known."""
+    inner = next(iter(envelope["data"]), None) if isinstance(envelope.get("data"), list) else None
+    said = _text(envelope, "message", "msg") or _text(mapping(inner), "message") or _text(envelope, "error", "detail")
+    details = envelope.get("detail")
+    if said or not isinstance(details, list):
+        return said
+    return "; ".join(_detail(detail) for detail in details if isinstance(detail, dict))
+
+
+def _detail(detail: dict[str, Any]) -> str:
+    """One entry of a validator's list: where, and what. Its `input` may be what people said and is left out."""
+    place = detail.get("loc")
+    where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
+    return ": ".join(filter(None, (where, _text(detail, "msg"))))
 
 
 def _text(source: dict[str, Any], *keys: str) -> str:
@@ -107,15 +115,17 @@ def _without(secrets: tuple[str, ...], words: str) -> str:
     return words
 
 
-def _kind(status: int, code: str, words: str) -> type[ProviderRejected]:
+def _kind(status: int, code: str, words: str, refusals: Refusals) -> type[ProviderRejected]:
     if status in BY_STATUS:
         return BY_STATUS[status]
-    if code in BY_CODE:
-        return BY_CODE[code]
-    for part, refusal in BY_WORDS:
+    if code in refusals.by_code:
+        return refusals.by_code[code]
+    for part, refusal in refusals.by_words:
         if part in words:
             return refusal
-    if code == "400006":
+    if status in refusals.by_status:
+        return refusals.by_status[status]
+    if code and code == refusals.wrong_state:
         return NotReady
     return CredentialRefused if status == 403 else ProviderRejected
 
@@ -133,7 +143,7 @@ def rows(data: Any, name: str = "", *, key: str) -> list[dict[str, Any]]:
     listed = data.get(name) or [] if name and isinstance(data, dict) else data
     if not isinstance(listed, list):
         raise ProviderUnreachable(f"a list of {name or key} was expected")
-    return [row for row in listed if isinstance(row, dict) and row.get(key)]
+    return [row for row in listed if isinstance(row, dict) and text(row.get(key))]
 
 
 def number(value: Any) -> float:
@@ -149,9 +159,45 @@ def duration(value: Any, unit: timedelta) -> timedelta | None:
         return None
 
 
-def moment(value: Any) -> datetime | None:
-    """A Unix time; None for what is none."""
+def text(value: Any) -> str:
+    """A text; empty for anything else, since a list or an object in its place would end up in a template."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def identifier(value: Any, name: str) -> str:
+    """An ID that can be stored; without it an answer is of no use, and ProviderUnreachable says what is missing."""
+    if not isinstance(value, str) or not value or len(value) > LONGEST_ID:
+        raise ProviderUnreachable(f"{name} is missing")
+    return value
+
+
+def secret(value: Any, name: str) -> str:
+    """A token or an address that must be there; ProviderUnreachable says which one is missing."""
+    if not isinstance(value, str) or not value:
+        raise ProviderUnreachable(f"{name} is missing")
+    return value
+
+
+def chosen(fields: dict[str, Any]) -> dict[str, Any]:
+    """Only what was chosen: an explicit null is a value to some servers."""
+    return {name: value for name, value in fields.items() if value not in ("", None, {})}
+
+
+def amount(value: Any, *, per: int = 1) -> Decimal | None:
+    """So many credits, which may be written as a text; None for what is no number."""
     try:
+        found = Decimal(text(value) or str(number(value) if isinstance(value, float) else "")) / per
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
+
+
+def moment(value: Any) -> datetime | None:
+    """A Unix time or an ISO 8601 one; None for what is none."""
+    try:
+        if isinstance(value, str):
+            read = datetime.fromisoformat(value)
+            return read if read.tzinfo else read.replace(tzinfo=UTC)
         return datetime.fromtimestamp(number(value), UTC) if number(value) > 0 else None
     except (OverflowError, OSError, ValueError):
         return None

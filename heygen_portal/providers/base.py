@@ -8,6 +8,7 @@ Nothing here knows Django or the database. Errors, each because somebody catches
   - ProviderRejected      an answer that says no, with the provider's own code
     + CredentialRefused   the key is wrong, blocked, or not allowed to do this
     + LimitReached        no free place, or too many calls: later may work
+    + OutOfCredits        the account has nothing left to spend
     + NotReady            the session is not connected yet: soon may work
     + SessionGone         the session is closed or unknown; for a stop, that is success
 """
@@ -17,7 +18,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
+from typing import ClassVar, Protocol, Self
 
 
 class ProviderError(Exception):
@@ -49,6 +52,10 @@ class LimitReached(ProviderRejected):
     """No free place, or too many calls."""
 
 
+class OutOfCredits(ProviderRejected):
+    """The account has nothing left to spend."""
+
+
 class NotReady(ProviderRejected):
     """The session is not connected yet."""
 
@@ -72,6 +79,23 @@ class Quality(StrEnum):
     HIGH = "high"
 
 
+class Interactivity(StrEnum):
+    """When the avatar listens: all the time, or while somebody holds the button."""
+
+    HANDS_FREE = "hands_free"
+    PUSH_TO_TALK = "push_to_talk"
+
+
+class Account(Protocol):
+    """What a provider needs to know of an account."""
+
+    kind: str
+    base_url: str
+    api_key: str
+    key_header: str
+    is_sandbox: bool
+
+
 @dataclass(frozen=True)
 class PushToTalk:
     """What the person's browser publishes in the room when the button is pressed and when it is let go."""
@@ -83,7 +107,10 @@ class PushToTalk:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a provider can do; pages and admin follow it and never ask for the provider's name."""
+    """What a provider can do; pages and admin follow it and never ask for the provider's name.
+
+    `docs/providers.md` has the table of them all.
+    """
 
     takes_text: bool
     takes_voice: bool
@@ -92,12 +119,28 @@ class Capabilities:
     """It finds out for itself when somebody begins and ends to speak."""
     push_to_talk: PushToTalk | None
     """It can be told. From the first time on, it hears nothing else in that session."""
+    listening_is_settled: bool
+    """Which of the two it is must be known when the session is opened."""
+    interrupts: bool
+    commands_in_room: bool
+    """The browser publishes commands in the room, after the portal has checked and recorded them."""
     languages: tuple[str, ...]
     emotions: tuple[str, ...]
     qualities: tuple[Quality, ...]
     voice_rate: tuple[float, float]
     longest_text: int
     longest_idle: timedelta
+    opens_by_itself: bool = False
+    """It says the opening of its knowledge base by itself."""
+    breaks_silence: bool = False
+    """It can be asked to speak up when nobody says anything."""
+    keeps_record: bool = False
+    """What was said, why a session ended and what it cost can be asked for afterwards."""
+    sandbox_limit: timedelta | None = None
+    """It has sessions for trying out, free of charge, of at most this long."""
+    minimum_credits: Decimal = Decimal(0)
+    """With less left than that, no session can be opened."""
+    key_headers: tuple[str, ...] = ("x-api-key",)
 
 
 @dataclass(frozen=True)
@@ -114,6 +157,9 @@ class SessionRequest:
     video_encoding: str = "H264"
     takes_voice: bool = False
     idle_timeout: timedelta | None = None
+    duration_limit: timedelta | None = None
+    interactivity: Interactivity = Interactivity.HANDS_FREE
+    breaks_silence: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +190,32 @@ class OpenSession:
     created_at: datetime | None
 
 
+class Speaker(StrEnum):
+    """Who said a line."""
+
+    AVATAR = "avatar"
+    USER = "user"
+
+
+@dataclass(frozen=True)
+class SpokenLine:
+    """One line of the provider's own transcript. `at` is None where it cannot be told when."""
+
+    who: Speaker
+    text: str = field(repr=False)
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """What the provider keeps of a session that is over."""
+
+    end_reason: str = ""
+    duration: timedelta | None = None
+    credits: Decimal | None = None
+    lines: tuple[SpokenLine, ...] = ()
+
+
 @dataclass(frozen=True)
 class Delivered:
     """The provider took it. `duration` is how long the speech lasts, where it says so."""
@@ -154,10 +226,14 @@ class Delivered:
 
 @dataclass(frozen=True)
 class RoomCommand:
-    """Not sent yet: only the room's own participant may publish it, so it goes to the browser."""
+    """Not sent yet: only the room's own participant may publish it, so it goes to the browser.
+
+    `provider_task_id` is what the provider's events will call it, where they do.
+    """
 
     topic: str
     payload: str = field(repr=False)
+    provider_task_id: str = ""
 
 
 Delivery = Delivered | RoomCommand
@@ -199,15 +275,24 @@ class KnowledgeBaseOffer:
 class Provider(ABC):
     """One account at one provider. Every method waits for the network and raises only ProviderError."""
 
-    capabilities: Capabilities
+    label: ClassVar[str]
+    """What people call it."""
+    address: ClassVar[str]
+    """Where its API is, unless an account says otherwise."""
+    capabilities: ClassVar[Capabilities]
+
+    @classmethod
+    @abstractmethod
+    def connect(cls, account: Account) -> Self:
+        """Return a provider for the account. Asks nobody yet."""
 
     @abstractmethod
     async def new_session(self, request: SessionRequest) -> ProviderSession:
         """Open a session. Never repeated blindly: each success holds a place and costs money."""
 
     @abstractmethod
-    async def start_session(self, session: ProviderSession) -> None:
-        """Bring the avatar into the room."""
+    async def start_session(self, session: ProviderSession) -> ProviderSession:
+        """Bring the avatar into the room; return the session with what only this answer tells, such as the room."""
 
     @abstractmethod
     async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
@@ -229,6 +314,14 @@ class Provider(ABC):
     async def list_sessions(self) -> list[OpenSession]:
         """Return the sessions that the provider holds open for this account."""
 
+    async def read_record(self, provider_session_id: str) -> SessionRecord:
+        """Return what it keeps of a session that is over; nothing without the capability `keeps_record`."""
+        return SessionRecord()
+
+    @abstractmethod
+    async def credits(self) -> Decimal | None:
+        """Return what is left to spend; None where it does not say."""
+
     @abstractmethod
     async def list_avatars(self) -> list[AvatarOffer]:
         """Return the avatars that can be used in a live session."""
@@ -240,6 +333,10 @@ class Provider(ABC):
     @abstractmethod
     async def list_knowledge_bases(self) -> list[KnowledgeBaseOffer]:
         """Return the knowledge bases."""
+
+    @abstractmethod
+    async def create_knowledge_base(self, *, name: str, opening: str, prompt: str) -> str:
+        """Store a knowledge base; return the provider's ID."""
 
     @abstractmethod
     async def download(self, url: str) -> bytes:

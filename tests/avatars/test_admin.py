@@ -28,6 +28,7 @@ def form(persona: Persona, **changes: Any) -> dict[str, Any]:
         "quality": persona.quality,
         "voice": persona.voice_id or "",
         "voice_rate": persona.voice_rate,
+        "interactivity": persona.interactivity,
         "voice_emotion": persona.voice_emotion,
         "knowledge_base": persona.knowledge_base_id or "",
         "duration_limit": "00:20:00",

@@ -15,6 +15,7 @@ class Account:
     base_url: str = "https://api.test"
     api_key: str = "sk-key"
     key_header: str = "x-api-key"
+    is_sandbox: bool = False
 
 
 async def test_an_account_keeps_its_provider_until_something_of_it_changes() -> None:

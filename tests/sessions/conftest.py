@@ -29,6 +29,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
             credential="their-token",
         )
     )
+    stand_in.start_session = AsyncMock(side_effect=lambda session: session)
     stand_in.send_task = AsyncMock(return_value=Delivered("their-task"))
     stand_in.interrupt = AsyncMock(return_value=Delivered())
     stand_in.list_sessions = AsyncMock(return_value=[])

@@ -202,8 +202,9 @@ class RememberingProvider:
         self.made_for[name] = whose
         return ProviderSession(name, RoomAccess("ws://rooms.test", "t"), timedelta(minutes=10), credential="t")
 
-    async def start_session(self, session: ProviderSession) -> None:
+    async def start_session(self, session: ProviderSession) -> ProviderSession:
         await self._on(session.provider_session_id, "start", lambda: None)
+        return session
 
     async def send_task(self, provider_session_id: str, **said: Any) -> Delivered:
         await self._on(provider_session_id, "task", lambda: None)

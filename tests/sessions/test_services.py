@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from unittest.mock import Mock, call
 from uuid import uuid4
 
@@ -12,10 +14,12 @@ from heygen_portal.providers.base import (
     Delivered,
     LimitReached,
     NotReady,
+    OutOfCredits,
     ProviderRejected,
     ProviderUnreachable,
     Quality,
     RoomAccess,
+    RoomCommand,
     SessionGone,
     TaskKind,
 )
@@ -62,8 +66,9 @@ async def test_the_browser_is_handed_the_room_while_start_is_on_its_way(provider
     """Demand 6: in the documented order, without waiting for start's answer."""
     answered = asyncio.Event()
 
-    async def wait(session: object) -> None:
+    async def wait(session: object) -> object:
         await answered.wait()
+        return session
 
     provider.start_session.side_effect = wait
     session, tab = await opened(), Tab(provider)
@@ -75,6 +80,51 @@ async def test_the_browser_is_handed_the_room_while_start_is_on_its_way(provider
     await work
     in_order = ["requested", "status", "provider_authenticated", "provider_created", "status", "provider_started"]
     assert await kinds(session) == in_order
+
+
+async def test_a_room_that_only_start_knows_is_handed_over_then(provider: Mock) -> None:
+    """Demand 28; and what the provider says of the limit only then holds as well."""
+    opened_session = replace(provider.new_session.return_value, room=None, duration_limit=None)
+    limit = timedelta(seconds=60)
+    provider.new_session.return_value = opened_session
+    provider.start_session.side_effect = None
+    room = RoomAccess("ws://rooms.test", "later")
+    provider.start_session.return_value = replace(opened_session, room=room, duration_limit=limit)
+    session, tab = await opened(), Tab(provider)
+    await services.bring_up(session, tab.give_room)
+    assert tab.rooms == [room]
+    await session.arefresh_from_db()
+    assert session.ends_at == session.created_at + limit
+    assert session.status == Status.CONNECTING
+
+
+async def test_a_session_that_was_stopped_while_it_started_is_stopped_at_the_provider_again(provider: Mock) -> None:
+    async def stopped_meanwhile(answer: object) -> object:
+        await stopping.stop_by_id((await StreamingSession.objects.aget()).pk, EndReason.USER_STOPPED, WHY)
+        return answer
+
+    provider.start_session.side_effect = stopped_meanwhile
+    await services.bring_up(await opened(), Tab(provider).give_room)
+    assert provider.stop_session.call_args_list == [call("their-session")] * 2
+
+
+async def test_an_account_without_credits_is_a_limit_of_the_service(provider: Mock) -> None:
+    provider.new_session.side_effect = OutOfCredits("no credits", status=403)
+    session = await opened()
+    await services.bring_up(session, Tab(provider).give_room)
+    await session.arefresh_from_db()
+    assert session.end_reason == EndReason.SPEND_CAP
+
+
+async def test_a_greeting_that_only_the_room_can_order_goes_to_the_page(provider: Mock) -> None:
+    command = RoomCommand("agent-control", "{}", provider_task_id="greeting")
+    provider.send_task.return_value = command
+    session = await a_session(Status.CONNECTING)
+    session.persona_settings["greeting"] = "Hola, soy Lucía."
+    await session.asave()
+    assert await services.picture_seen(session.pk) == command
+    task = await SessionTask.objects.aget(session=session)
+    assert (task.status, task.provider_task_id) == (SessionTask.Status.SENT, "greeting")
 
 
 async def test_what_staff_chose_is_what_the_provider_is_asked(provider: Mock) -> None:

@@ -1,0 +1,282 @@
+"""LiveAvatar's API in FULL mode: commands travel in the room. docs/providers.md is the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final, Self
+from uuid import uuid4
+
+import httpx
+
+from heygen_portal.providers import answers
+from heygen_portal.providers import liveavatar_parts as parts
+from heygen_portal.providers.base import (
+    Account,
+    AvatarOffer,
+    Capabilities,
+    Delivery,
+    Interactivity,
+    KnowledgeBaseOffer,
+    LimitReached,
+    OpenSession,
+    Provider,
+    ProviderRejected,
+    ProviderSession,
+    ProviderUnreachable,
+    PushToTalk,
+    Quality,
+    RoomAccess,
+    RoomCommand,
+    SessionGone,
+    SessionRecord,
+    SessionRequest,
+    SpokenLine,
+    TaskKind,
+    VoiceOffer,
+)
+from heygen_portal.providers.calls import SLOW_ANSWER_S, Calls
+from heygen_portal.providers.transcripts import moments
+
+CONTROL_TOPIC: Final = "agent-control"
+PAGE_SIZE, MOST_PAGES = 100, 100
+DETAILS_AT_ONCE = 4
+RATE_WINDOW_S = 1.0
+"""The service counts calls in windows of a second."""
+RATE_TRIES = 5
+
+SPEECH = {TaskKind.TALK: "avatar.speak_response", TaskKind.REPEAT: "avatar.speak_text"}
+INTERACTIVITY = {Interactivity.HANDS_FREE: "CONVERSATIONAL", Interactivity.PUSH_TO_TALK: "PUSH_TO_TALK"}
+
+
+class LiveAvatar(Provider):
+    """One account at LiveAvatar, or at the emulator in its place."""
+
+    label = "LiveAvatar"
+    address = "https://api.liveavatar.com"
+    capabilities = Capabilities(
+        takes_text=True,
+        takes_voice=True,
+        hands_free=True,
+        push_to_talk=PushToTalk(
+            start='{"event_type": "user.start_push_to_talk"}',
+            stop='{"event_type": "user.stop_push_to_talk"}',
+            topic=CONTROL_TOPIC,
+        ),
+        listening_is_settled=True,
+        interrupts=True,
+        commands_in_room=True,
+        languages=("es", "en"),
+        emotions=(),
+        qualities=tuple(Quality),
+        voice_rate=(0.8, 1.2),
+        longest_text=2000,
+        # Its own clock runs out after five minutes and cannot be set: ours has to be the first.
+        longest_idle=timedelta(minutes=4),
+        opens_by_itself=True,
+        keeps_record=True,
+        sandbox_limit=timedelta(seconds=60),
+        minimum_credits=Decimal(2),
+    )
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        is_sandbox: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._is_sandbox = is_sandbox
+        self._calls = Calls(base_url, api_key, parts.REFUSALS, transport=transport)
+
+    @classmethod
+    def connect(cls, account: Account) -> Self:
+        return cls(account.base_url, account.api_key, is_sandbox=account.is_sandbox)
+
+    async def new_session(self, request: SessionRequest) -> ProviderSession:
+        body = self._token_body(request)
+        data = answers.mapping(await self._calls.post("/v1/sessions/token", body, within=SLOW_ANSWER_S))
+        return ProviderSession(
+            provider_session_id=answers.identifier(data.get("session_id"), "sessions/token: data.session_id"),
+            room=None,  # only start knows it
+            is_paid=not self._is_sandbox,
+            credential=answers.secret(data.get("session_token"), "sessions/token: data.session_token"),
+        )
+
+    async def start_session(self, session: ProviderSession) -> ProviderSession:
+        if not session.credential:
+            raise SessionGone("session not created")
+        # The one call that takes nothing but the session's token.
+        answer = await self._calls.post("/v1/sessions/start", {}, within=SLOW_ANSWER_S, token=session.credential)
+        data = answers.mapping(answer)
+        room = RoomAccess(
+            url=answers.secret(data.get("livekit_url"), "sessions/start: data.livekit_url"),
+            token=answers.secret(data.get("livekit_client_token"), "sessions/start: data.livekit_client_token"),
+        )
+        limit = answers.duration(data.get("max_session_duration"), timedelta(seconds=1))
+        return replace(session, room=room, duration_limit=limit)
+
+    async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
+        if kind not in SPEECH:
+            raise ProviderRejected("agent-control: there is no task of this type")
+        return _command(provider_session_id, SPEECH[kind], text=text)
+
+    async def interrupt(self, provider_session_id: str) -> Delivery:
+        return _command(provider_session_id, "avatar.interrupt")
+
+    async def keep_alive(self, provider_session_id: str) -> None:
+        await self._steer("keep-alive", provider_session_id)
+
+    async def stop_session(self, provider_session_id: str) -> None:
+        await self._steer("stop", provider_session_id, reason="USER_CLOSED")
+
+    async def list_sessions(self) -> list[OpenSession]:
+        return [
+            OpenSession(
+                provider_session_id=answers.text(row["id"]),
+                status="active",
+                created_at=answers.moment(row.get("created_at")),
+            )
+            for row in await self._pages("/v1/sessions", type="active")
+        ]
+
+    async def read_record(self, provider_session_id: str) -> SessionRecord:
+        entry = answers.mapping(await self._of_session(provider_session_id))
+        started_at = answers.moment(entry.get("created_at"))
+        spoken = await self._transcript(provider_session_id)
+        told = [answers.number(row.get("absolute_timestamp")) for row in spoken]
+        return SessionRecord(
+            end_reason=answers.text(entry.get("end_reason"))[: answers.LONGEST_CODE],
+            duration=answers.duration(entry.get("duration"), timedelta(seconds=1)),
+            credits=answers.amount(entry.get("credits_consumed")),
+            lines=tuple(
+                SpokenLine(parts.SPEAKERS[row["role"]], answers.text(row["transcript"]), at)
+                for row, at in zip(spoken, moments(told, started_at), strict=True)
+            ),
+        )
+
+    async def credits(self) -> Decimal | None:
+        left = answers.mapping(await self._calls.get("/v1/users/credits")).get("credits_left")
+        return answers.amount(left)
+
+    async def list_avatars(self) -> list[AvatarOffer]:
+        public, own = await asyncio.gather(self._pages("/v1/avatars/public"), self._pages("/v1/avatars"))
+        return [parts.avatar(row) for row in {answers.text(row["id"]): row for row in (*public, *own)}.values()]
+
+    async def list_voices(self) -> list[VoiceOffer]:
+        public, own = await asyncio.gather(
+            self._pages("/v1/voices", voice_type="public"), self._pages("/v1/voices", voice_type="private")
+        )
+        return [parts.voice(row) for row in {answers.text(row["id"]): row for row in (*public, *own)}.values()]
+
+    async def list_knowledge_bases(self) -> list[KnowledgeBaseOffer]:
+        listed = await self._pages("/v1/contexts")
+        places = asyncio.Semaphore(DETAILS_AT_ONCE)
+
+        async def read(row: dict[str, Any]) -> KnowledgeBaseOffer:
+            async with places:  # the list has names only
+                return parts.context(
+                    row, answers.mapping(await self._detail(f"/v1/contexts/{answers.text(row['id'])}"))
+                )
+
+        return list(await asyncio.gather(*(read(row) for row in listed)))
+
+    async def create_knowledge_base(self, *, name: str, opening: str, prompt: str) -> str:
+        body = {"name": name, "opening_text": opening, "prompt": prompt}
+        made = answers.mapping(await self._calls.post("/v1/contexts", body))
+        return answers.identifier(made.get("id"), "contexts: data.id")
+
+    async def download(self, url: str) -> bytes:
+        return await self._calls.download(url)
+
+    async def aclose(self) -> None:
+        await self._calls.aclose()
+
+    def _token_body(self, request: SessionRequest) -> dict[str, Any]:
+        """The documented names, and only what was chosen: the service ignores typing errors without a word."""
+        voice = {"provider": "elevenLabs", "speed": request.voice_rate}
+        persona = {
+            "voice_id": request.voice_id,
+            "context_id": request.knowledge_base_id,
+            "language": request.language,
+            # One is the default, and naming it would bind the voice to a maker that may not be its own.
+            "voice_settings": voice if request.voice_rate not in (None, 1) else {},
+        }
+        video = {"quality": request.quality and str(request.quality), "encoding": request.video_encoding}
+        body = {
+            "mode": "FULL",
+            "avatar_id": request.avatar_id,
+            "avatar_persona": answers.chosen(persona),
+            "video_settings": answers.chosen(video),
+            "max_session_duration": self._longest(request.duration_limit),
+            "interactivity_type": INTERACTIVITY[request.interactivity],
+            "is_sandbox": self._is_sandbox,
+        }
+        return answers.chosen(body) | {"avatar_persona": answers.chosen(persona)}
+
+    def _longest(self, wanted: timedelta | None) -> int | None:
+        limit = self.capabilities.sandbox_limit if self._is_sandbox else None
+        longest = min(filter(None, (wanted, limit)), default=None)
+        return max(1, int(longest.total_seconds())) if longest else None
+
+    async def _steer(self, verb: str, provider_session_id: str, **more: str) -> None:
+        """Keep alive or stop. The key is used: a session's token may have run out by then."""
+        body = {"session_id": _known(provider_session_id), **more}
+        try:
+            await self._calls.post(f"/v1/sessions/{verb}", body)
+        except ProviderRejected as exc:
+            if exc.status not in (404, 410):
+                raise
+            raise SessionGone(str(exc), code=exc.code, status=exc.status) from exc
+
+    async def _of_session(self, provider_session_id: str, part: str = "", **params: int) -> Any:
+        return await self._calls.get(f"/v1/sessions/{_known(provider_session_id)}{part}", params)
+
+    async def _transcript(self, provider_session_id: str) -> list[dict[str, Any]]:
+        """The rows that say who said what, however many pages they take."""
+        rows: list[dict[str, Any]] = []
+        since: dict[str, int] = {}
+        for _ in range(MOST_PAGES):
+            data = answers.mapping(await self._of_session(provider_session_id, "/transcript", **since))
+            rows += answers.rows(data, "transcript_data", key="transcript")
+            following = data.get("next_timestamp")
+            if not isinstance(following, int) or following <= since.get("start_timestamp", -1):
+                break
+            since = {"start_timestamp": following}
+        return [row for row in rows if row.get("role") in parts.SPEAKERS]
+
+    async def _pages(self, path: str, **params: str | int) -> list[dict[str, Any]]:
+        """Every entry of a list, page by page. A list that never ends is no usable answer."""
+        found: list[dict[str, Any]] = []
+        for page in range(1, MOST_PAGES + 1):
+            data = answers.mapping(await self._detail(path, {**params, "page": page, "page_size": PAGE_SIZE}))
+            found += answers.rows(data.get("results"), key="id")
+            if not data.get("next"):
+                return found
+        raise ProviderUnreachable(f"{path}: the list has no end")
+
+    async def _detail(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
+        """One of many small calls: too many in a second are refused, and are allowed in the next."""
+        for _ in range(RATE_TRIES):
+            try:
+                return await self._calls.get(path, params)
+            except LimitReached:
+                await asyncio.sleep(RATE_WINDOW_S)
+        return await self._calls.get(path, params)
+
+
+def _known(provider_session_id: str) -> str:
+    if not provider_session_id:
+        raise SessionGone("session not created")
+    return provider_session_id
+
+
+def _command(provider_session_id: str, event_type: str, **more: str) -> RoomCommand:
+    event_id = str(uuid4())
+    envelope = {"event_id": event_id, "event_type": event_type, "session_id": _known(provider_session_id), **more}
+    return RoomCommand(CONTROL_TOPIC, json.dumps(envelope), provider_task_id=event_id)
