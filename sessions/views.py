@@ -36,9 +36,13 @@ def room(request: HttpRequest, slug: str) -> HttpResponse:
     if not request.user.has_perm(roles.START):
         raise Http404  # whoever may not talk has no room
     persona = get_object_or_404(Persona.objects.published().select_related("avatar__account"), slug=slug)
+    account = persona.avatar.account
+    is_debug = "debug" in request.GET and getattr(request.user, "is_staff", False)
     context = {
         "persona": persona,
         "minutes": ceil(persona.duration_limit.total_seconds() / 60),
+        "is_debug": is_debug,
+        "emulator_url": settings.EMULATOR_URL if account.base_url == settings.EMULATOR_URL else "",
         "livekit_url": settings.LIVEKIT_PUBLIC_URL,
         "words": page_words(persona.name),
         "capabilities": page_capabilities(persona),

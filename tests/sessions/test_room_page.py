@@ -119,3 +119,12 @@ def test_a_conversation_is_gone_on_with_if_it_is_ones_own_and_with_the_same_pers
         page = client.get(f"/personas/lucia/?continues={session.pk}").content.decode()
         assert (f'data-continues="{session.pk}"' in page) is is_named
     assert "data-continues" not in client.get("/personas/lucia/?continues=nonsense").content.decode()
+
+
+def test_the_debug_panel_comes_with_the_page_for_staff_who_ask_for_it_only(client: Client) -> None:
+    """Demand 69. Who is staff, the portal decides."""
+    PersonaFactory.create(slug="lucia", **PUBLISHED)
+    for is_staff, address, is_there in ((True, "?debug", True), (True, "", False), (False, "?debug", False)):
+        client.force_login(EndUserFactory.create(is_staff=is_staff))
+        page = client.get(f"/personas/lucia/{address}").content.decode()
+        assert ('id="debug"' in page, "sessions/debug.js" in page) == (is_there, is_there)

@@ -155,5 +155,6 @@ addEventListener("pagehide", () => sayGoodbye(conversation, one("[name=csrfmiddl
 addEventListener("pageshow", ({ persisted }) => persisted && conversation.onShownAgain());
 setInterval(() => conversation.state.session && draw(), 1_000);
 
+page.dispatchEvent(new CustomEvent("room:open", { detail: { conversation, room, socket } }));
 conversation.open(socket, room);
 room.prepare(livekitUrl);
