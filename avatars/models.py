@@ -17,6 +17,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedCharField
 
+from heygen_portal import livekit
 from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.base import Capabilities
 from heygen_portal.providers.base import Interactivity as ProviderInteractivity
@@ -43,6 +44,7 @@ class ProviderAccount(models.Model):
 
     class Rooms(models.TextChoices):
         PROVIDER = "provider", _("the provider's rooms")
+        OWN = "own", _("our own LiveKit")
 
     class KeyHeader(models.TextChoices):
         X_API_KEY = "x-api-key", "X-API-KEY"
@@ -92,6 +94,18 @@ class ProviderAccount(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if self.rooms == self.Rooms.OWN and not self.capabilities.takes_rooms:
+            raise ValidationError({"rooms": _("The avatars of this provider come into its own rooms only.")})
+        if self.rooms == self.Rooms.OWN and not livekit.is_set_up():
+            words = _("LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET must be set first: docs/operations.md.")
+            raise ValidationError({"rooms": words})
+
+    @property
+    def has_own_rooms(self) -> bool:
+        """Whether its sessions are in rooms of our own LiveKit."""
+        return self.rooms == self.Rooms.OWN
 
     @property
     def capabilities(self) -> Capabilities:

@@ -1,6 +1,6 @@
 """From the click to the first picture: the portal, the founding documents' recipe, and a bare client, in one run.
 
-portal  the click on Start, to the first frame shown on the portal's page
+portal  the click on Start, to the first frame shown on the portal's page; with --rooms own in a room of our own
 seed    create_token, new, start, wait 500 ms, connect; straight to the provider
 bare    new, then start beside connect; straight to the provider
 
@@ -57,13 +57,14 @@ window.firstFrame = async (recipe, key, avatar) => {
 </script>"""
 
 
-async def main(runs: int) -> None:
+async def main(runs: int, rooms: str) -> None:
     with (
         servers.redis() as redis_url,
         servers.livekit() as livekit,
         servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
         servers.portal(redis_url, emulator, livekit) as portal,
     ):
+        portal.use_rooms(rooms)
         async with browsing.browser(browsing.ALLOW_SOUND, PAGE_IS_LOCAL) as browser:
             page, client = await browser.new_page(), await (await browser.new_context()).new_page()
             await browsing.sign_in(page, portal)
@@ -76,7 +77,7 @@ async def main(runs: int) -> None:
                 if turn:  # the first warms every part
                     for name, ms in measured.items():
                         taken[name].append(ms)
-    report(taken)
+    report(taken, rooms)
 
 
 async def by_portal(page: Page, address: str) -> float:
@@ -125,13 +126,14 @@ async def by_client(page: Page, recipe: str, emulator: servers.Emulator) -> floa
     return ms
 
 
-def report(taken: dict[str, list[float]]) -> None:
+def report(taken: dict[str, list[float]], rooms: str) -> None:
     median = {name: statistics.median(values) for name, values in taken.items()}
     print(f"{'':8}{'median ms':>10}{'min':>8}{'max':>8}   of {len(taken['portal'])} runs")
     for name, values in taken.items():
         print(f"{name:8}{median[name]:>10.0f}{min(values):>8.0f}{max(values):>8.0f}")
     result = {
         "bench": "first-frame",
+        "rooms": rooms,
         **{f"{name}_ms": round(value) for name, value in median.items()},
         "portal_over_bare": round(median["portal"] / median["bare"], 3),
         "portal_over_seed": round(median["portal"] / median["seed"], 3),
@@ -142,4 +144,8 @@ def report(taken: dict[str, list[float]]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--runs", type=int, default=12, help="measured turns of each, after one to warm up")
-    asyncio.run(main(parser.parse_args().runs))
+    parser.add_argument(
+        "--rooms", choices=("provider", "own"), default="provider", help="whose LiveKit the portal uses"
+    )
+    options = parser.parse_args()
+    asyncio.run(main(options.runs, options.rooms))

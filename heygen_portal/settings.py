@@ -109,9 +109,12 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
-# LiveKit: where browsers find it before a session names a room; only speeds up the first frame.
+# Our own LiveKit, for the accounts that use it; the public address is the one for browsers and avatars.
 
-LIVEKIT_PUBLIC_URL = env.str("LIVEKIT_PUBLIC_URL", env.str("LIVEKIT_URL", ""))
+LIVEKIT_URL = env.str("LIVEKIT_URL", "")
+LIVEKIT_PUBLIC_URL = env.str("LIVEKIT_PUBLIC_URL", "") or LIVEKIT_URL
+LIVEKIT_API_KEY = env.str("LIVEKIT_API_KEY", "")
+LIVEKIT_API_SECRET = secret("LIVEKIT_API_SECRET")
 
 # The provider of a first run
 

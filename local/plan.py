@@ -64,7 +64,9 @@ def portal(var: Path, environ: Mapping[str, str]) -> Plan:
         plan.need("emulator", "EMULATOR_PORT", 8010)
         plan.secret("EMULATOR_API_KEY")
         plan.env["EMULATOR_URL"] = plan.address("EMULATOR_PORT")
-    plan.need("web", "PORT", 8000)
+    web_port = plan.need("web", "PORT", 8000)
+    if "livekit" in plan.names:
+        _configure_livekit(plan, web_port)  # again: only now is it known whom it reports to
     plan.names += ["worker", "beat"]
     return plan
 
@@ -76,9 +78,14 @@ def with_livekit(plan: Plan) -> None:
         if missing:
             raise Unclear(f"LIVEKIT_URL names a server, but {' and '.join(missing)} is not set: set it, or unset both.")
         return
-    port = plan.need("livekit", "LIVEKIT_PORT", 7880)
+    plan.need("livekit", "LIVEKIT_PORT", 7880)
+    _configure_livekit(plan)
+
+
+def _configure_livekit(plan: Plan, web_port: int | None = None) -> None:
     own, config = keys.livekit_keys(plan.var / "keys"), plan.var / "livekit.json"
-    servers.write_livekit_config(config, port, ports.free_port(socket.SOCK_DGRAM), own, log_level="warn")
+    port, udp_port = int(plan.env["LIVEKIT_PORT"]), ports.free_port(socket.SOCK_DGRAM)
+    servers.write_livekit_config(config, port, udp_port, own, log_level="warn", web_port=web_port)
     plan.env |= {
         "LIVEKIT_CONFIG_FILE": str(config),
         "LIVEKIT_URL": plan.address("LIVEKIT_PORT", scheme="ws"),

@@ -79,9 +79,18 @@ class LiveKitKeys:
         return cls("API" + secrets.token_hex(6), secrets.token_urlsafe(36))
 
 
-def write_livekit_config(path: Path, port: int, udp_port: int, keys: LiveKitKeys, *, log_level: str = "info") -> None:
-    """Write a LiveKit server's configuration: everything on loopback, media included."""
-    settings = {
+WEBHOOK = "/webhooks/livekit/"
+"""Where the portal hears of its rooms."""
+
+
+def write_livekit_config(
+    path: Path, port: int, udp_port: int, keys: LiveKitKeys, *, log_level: str = "info", web_port: int | None = None
+) -> None:
+    """Write a LiveKit server's configuration: everything on loopback, media included.
+
+    It reports to the portal on `web_port`.
+    """
+    settings: dict[str, object] = {
         "port": port,
         "bind_addresses": [LOOPBACK],
         "rtc": {
@@ -96,4 +105,6 @@ def write_livekit_config(path: Path, port: int, udp_port: int, keys: LiveKitKeys
         "keys": {keys.key: keys.secret},
         "logging": {"level": log_level, "json": False},
     }
+    if web_port:
+        settings["webhook"] = {"api_key": keys.key, "urls": [f"http://{LOOPBACK}:{web_port}{WEBHOOK}"]}
     write_private(path, json.dumps(settings, indent=1))  # JSON is YAML

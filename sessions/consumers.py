@@ -20,8 +20,9 @@ from avatars.models import Persona
 from heygen_portal import detached, providers, roles
 from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
-from sessions import delivery, errors, events, history, lease, presence, reasons, reports, services, stopping
+from sessions import delivery, errors, events, history, lease, presence, reasons, reports, rooms, services, stopping
 from sessions.models import EndReason
+from sessions.waiting import WaitingRoom
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         self.session_id: UUID | None = None
         self.is_open = False
         self.waiting = 0
+        self.waiting_room = WaitingRoom()
         self.report_turn = asyncio.Lock()  # one report after the other, in the order the page sent them
         try:
             await super().__call__(*args)
@@ -67,6 +69,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if not persona:
             await self.close(code=NOT_HERE)
             return
+        self.has_own_rooms = persona.avatar.account.has_own_rooms
         providers.for_account(persona.avatar.account)  # Start shall find the connections' set-up done
         await lease.hold()
         await self.accept()
@@ -80,6 +83,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def leave(self) -> None:
         """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
         self.is_open = False
+        self.waiting_room.drop()
         if self.session_id:
             lease.tabs.pop(self.channel_name, None)
             leaving = asyncio.ensure_future(in_thread(presence.leave)(self.channel_name))
@@ -126,9 +130,22 @@ class SessionConsumer(AsyncWebsocketConsumer):
         tab = services.TabAddress(lease.PROCESS_ID, self.channel_name)
         session = await services.open_session(self.user.pk, self.persona_slug, tab)
         # The provider is asked at once; joining the group takes less time than its answer.
-        bringing_up = detached.keep(services.bring_up(session, self.give_room))
+        opening = services.bring_up(session, self.give_room, self.waiting_room.take())
+        bringing_up = detached.keep(opening)
         await self.follow(session.pk)
         await bringing_up
+
+    async def on_prepare(self, content: dict[str, Any]) -> None:
+        """Make the room before anybody presses Start, where rooms are ours."""
+        if not self.has_own_rooms or (self.session_id and await in_thread(history.is_running)(self.session_id)):
+            return
+        if room := await self.waiting_room.open():
+            await self.give_room(room, is_waiting=True)
+        if not self.is_open:
+            self.waiting_room.drop()
+
+    async def on_rejoin(self, content: dict[str, Any]) -> None:
+        await self.give_room(await in_thread(rooms.access_again)(self.current()))
 
     async def on_join(self, content: dict[str, Any]) -> None:
         session = await in_thread(history.find_own)(self.user.pk, _uuid(content.get("session_id")))
@@ -136,6 +153,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
             raise errors.NotFound
         await in_thread(presence.enter)(session.pk, lease.PROCESS_ID, self.channel_name)
         await self.follow(session.pk)
+        if session.room and content.get("room") is True:  # first: the page waits for it
+            await self.on_rejoin(content)
         for line in await in_thread(history.transcript)(session.pk):
             await self.relay(events.Said.of(line))
 
@@ -198,6 +217,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
     HANDLERS: ClassVar[dict[str, Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]]] = {
         "session.start": on_start,
         "session.join": on_join,
+        "room.prepare": on_prepare,
+        "room.rejoin": on_rejoin,
         "session.stay": on_stay,
         "session.stop": on_stop,
         "task.send": on_task,
@@ -229,8 +250,9 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def relay(self, event: events.Event) -> None:
         await self.session_event(event.envelope())
 
-    async def give_room(self, room: RoomAccess) -> None:
-        await self.tell({"type": "session.room", "url": room.url, "token": room.token})
+    async def give_room(self, room: RoomAccess, *, is_waiting: bool = False) -> None:
+        told = {"url": room.url, "token": room.token, "name": room.name, "waits": is_waiting}
+        await self.tell({"type": "session.room", **told})
 
     async def give_command(self, command: RoomCommand) -> None:
         await self.tell({"type": "room.publish", "topic": command.topic, "payload": command.payload})

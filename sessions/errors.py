@@ -87,6 +87,11 @@ class ProviderSilent(SessionError):
     words = _("The avatar service does not answer.")
 
 
+class RejoinRefused(SessionError):
+    code = "rejoin_refused"
+    words = _("The way into this room cannot be opened again.")
+
+
 class Unwell(SessionError):
     code = "unwell"
     words = _("The portal cannot serve you right now. This page keeps trying.")

@@ -167,7 +167,8 @@ def _evidence(session: StreamingSession, reason: EndReason, seen: set[str]) -> r
     match reason:
         case EndReason.TAB_CLOSED:
             assert session.abandoned_at is not None  # else this was not the reason
-            return reasons.tab_left(session.abandoned_at, lifecycle.TAB_GRACE)
+            has_tab = bool(session.room) and session.tabs.exists()  # a socket that is half open
+            return reasons.tab_left(session.abandoned_at, lifecycle.TAB_GRACE, is_room=has_tab)
         case EndReason.DURATION_LIMIT:
             return reasons.time_up(session)
         case EndReason.NO_PICTURE:

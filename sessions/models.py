@@ -78,6 +78,8 @@ class StreamingSession(models.Model):
     provider_session_id = models.CharField(_("provider's ID"), max_length=200, null=True, blank=True)
     provider_duration_limit = models.DurationField(_("provider's limit"), null=True, blank=True)
     is_paid = models.BooleanField(_("paid at the provider"), null=True, blank=True)
+    # The room's name on our own LiveKit; empty where the room is the provider's.
+    room = models.CharField(_("room"), max_length=80, blank=True)
 
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     live_at = models.DateTimeField(_("first picture"), null=True, blank=True)
@@ -121,6 +123,7 @@ class StreamingSession(models.Model):
                 condition=Q(status="ended") ^ Q(ended_at__isnull=True), name="ended_session_has_moment"
             ),
             models.UniqueConstraint("account", "provider_session_id", name="provider_session_once"),
+            models.UniqueConstraint("room", condition=~Q(room=""), name="own_room_once"),
             # One conversation a person at a time.
             models.UniqueConstraint(
                 "user",

@@ -38,11 +38,41 @@ def enter(session_id: UUID, process_id: UUID, channel: str) -> None:
         tab = Tab(session=session, process_id=process_id, channel=channel)
         moved = ["session", "process"]
         Tab.objects.bulk_create([tab], update_conflicts=True, unique_fields=["channel"], update_fields=moved)
-        if session.abandoned_at and session.status in RUNNING:
-            session.abandoned_at = None
-            session.deadline_at = lifecycle.next_look(session, is_live=session.status == Status.LIVE)
-            session.save(update_fields=["abandoned_at", "deadline_at"])
+        if _take_back(session):
             events.append(session.pk, Entry("tab_returned"))
+
+
+def _take_back(session: StreamingSession) -> bool:
+    """Somebody is there again: no grace runs any more. The caller holds the row locked."""
+    if not session.abandoned_at or session.status not in RUNNING:
+        return False
+    session.abandoned_at = None
+    session.deadline_at = lifecycle.next_look(session, is_live=session.status == Status.LIVE)
+    session.save(update_fields=["abandoned_at", "deadline_at"])
+    return True
+
+
+def still_here(session_id: UUID) -> None:
+    """A tab has said something, or its person is in the room again. Safe to repeat.
+
+    Without a tab it changes nothing: what a tab had on its way when it left is no sign of life.
+    """
+    rows = StreamingSession.objects.filter(pk=session_id, abandoned_at__isnull=False)
+    if rows.exists():
+        with transaction.atomic():
+            session = rows.select_for_update().first()
+            if session and session.tabs.exists():
+                _take_back(session)
+
+
+def left_the_room(session: StreamingSession) -> None:
+    """The person's browser is in the room no more: the grace begins, whatever a socket seems to say.
+
+    It may be half open. A page that lives says something, or joins again. The caller holds the row locked.
+    """
+    if session.status in RUNNING and not session.abandoned_at:
+        _give_grace(session, timezone.now())
+        events.append(session.pk, Entry("person_left_room"))
 
 
 def leave(channel: str) -> None:
@@ -95,8 +125,12 @@ def _mark_abandoned(rows: list[StreamingSession], sign: str) -> None:
     for session in rows:
         if session.pk in watched:
             continue
-        session.abandoned_at = now
-        assert session.deadline_at is not None  # held by a constraint while the session is open
-        session.deadline_at = min(session.deadline_at, now + lifecycle.TAB_GRACE)
-        session.save(update_fields=["abandoned_at", "deadline_at"])
+        _give_grace(session, now)
         events.append(session.pk, Entry("last_tab_left", {"sign": sign}))
+
+
+def _give_grace(session: StreamingSession, now: datetime) -> None:
+    session.abandoned_at = now
+    assert session.deadline_at is not None  # held by a constraint while the session is open
+    session.deadline_at = min(session.deadline_at, now + lifecycle.TAB_GRACE)
+    session.save(update_fields=["abandoned_at", "deadline_at"])

@@ -16,6 +16,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.base import ProviderError, ProviderRejected
 from sessions.models import StreamingSession
 
@@ -26,6 +27,7 @@ WORDS: dict[str, str | Promise] = {
     "staff": _("%(user)s of the team stopped it."),
     "taken_over": _("Session %(session)s took its place."),
     "tab_left": _("The last tab left at %(left_at)s; nobody came back within %(grace_s)s s."),
+    "room_left": _("The browser left the room at %(left_at)s and did not come back within %(grace_s)s s."),
     "inactive": _("The last activity was at %(active_at)s; the limit is %(limit_s)s s."),
     "time_up": _("It began at %(began_at)s; the limit is %(limit_s)s s, set by: %(limit_by)s."),
     "used_up": _("%(used_s)s of %(limit_s)s s were used, counted by: %(limit_by)s."),
@@ -35,6 +37,7 @@ WORDS: dict[str, str | Promise] = {
     "no_picture_frame": _("A picture was sent, but the page showed none of it within %(limit_s)s s."),
     "refused": _("The answer was a refusal: %(error)s, HTTP %(http)s, code %(answer)s."),
     "silent": _("No usable answer: %(error)s, %(what)s."),
+    "rooms_away": _("Our own LiveKit could not be used: %(what)s. The provider was not asked."),
     "not_listed": _("It was missing from the provider's list at %(asked_at)s."),
     "room_closed": _("Its room was closed, and it was missing from the provider's list at %(asked_at)s."),
     "opener_died": _("Whoever was opening it stopped working; no answer was noted within %(limit_s)s s."),
@@ -60,8 +63,9 @@ def taken_over(by: UUID) -> Evidence:
     return {"code": "taken_over", "session": str(by)}
 
 
-def tab_left(left_at: datetime, grace: timedelta) -> Evidence:
-    return {"code": "tab_left", "left_at": left_at.isoformat(), "grace_s": _seconds(grace)}
+def tab_left(left_at: datetime, grace: timedelta, *, is_room: bool = False) -> Evidence:
+    """`is_room`: a tab may still seem to be there, but its browser has left the room."""
+    return {"code": "room_left" if is_room else "tab_left", "left_at": left_at.isoformat(), "grace_s": _seconds(grace)}
 
 
 def inactive(active_at: datetime, limit: timedelta) -> Evidence:
@@ -97,6 +101,8 @@ def answered(exc: ProviderError) -> Evidence:
     """What a provider's error proves, without keys or speech."""
     if isinstance(exc, ProviderRejected):
         return {"code": "refused", "error": type(exc).__name__, "http": exc.status, "answer": exc.code or "-"}
+    if isinstance(exc, LiveKitAway):
+        return {"code": "rooms_away", "what": str(exc)[:200]}
     return {"code": "silent", "error": type(exc).__name__, "what": str(exc)[:200]}
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
-from sessions import errors, events, limits, services
+from sessions import errors, events, limits, presence, services
 from sessions.events import Entry
 from sessions.models import StreamingSession, Utterance
 
@@ -21,6 +21,8 @@ LONGEST_DATA = 4096
 """Bytes of one report's `data`, as JSON."""
 LONGEST_LINE = 10_000
 """Characters of one reported line of speech."""
+WAY_TO_THE_ROOM = ("room_disconnected", "room_reconnecting", "room_reconnected", "room_connected", "ladder")
+"""A page that says this is out of the room, or was, and lives."""
 ENDED_BY_SERVER = (4, 5)
 """LiveKit's reasons for leaving a room that the other side closed: participant removed, room deleted."""
 CLOCK_TRUST = timedelta(seconds=30)
@@ -34,7 +36,10 @@ async def take(session_id: UUID, message: Mapping[str, Any]) -> RoomCommand | No
         raise errors.BadMessage
     if len(json.dumps(data, ensure_ascii=False)) > LONGEST_DATA + LONGEST_LINE:
         raise errors.BadMessage
-    return await EFFECTS[kind](session_id, kind, data, _moment(message.get("at")))
+    command = await EFFECTS[kind](session_id, kind, data, _moment(message.get("at")))
+    if kind in WAY_TO_THE_ROOM:
+        await in_thread(presence.still_here)(session_id)
+    return command
 
 
 def _moment(at: Any) -> datetime:

@@ -10,14 +10,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
 
-from heygen_portal import providers
+from heygen_portal import livekit, providers
 from heygen_portal.providers.base import (
     Interactivity,
     NotSent,
@@ -33,7 +33,7 @@ from heygen_portal.providers.base import (
     SessionRequest,
 )
 from heygen_portal.threads import in_thread
-from sessions import delivery, errors, events, history, lifecycle, limits, presence, reasons
+from sessions import delivery, errors, events, history, lifecycle, limits, presence, reasons, rooms
 from sessions.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.stopping import finish_stop, in_one_line, stop
@@ -64,14 +64,16 @@ async def open_session(user_id: int, persona_slug: str, tab: TabAddress) -> Stre
     return await in_thread(open_with_tab)()
 
 
-async def bring_up(session: StreamingSession, give_room: GiveRoom) -> None:
+async def bring_up(session: StreamingSession, give_room: GiveRoom, prepared: str = "") -> None:
     """Ask the provider for the session, hand its room to the browser, and start the avatar beside that.
 
-    Every failure ends the session with a reason; nothing is raised for it.
+    `prepared` is a room of ours in which the browser may be already. Every failure ends the session with a reason;
+    nothing is raised for it.
     """
     provider = providers.for_account(session.account)
     try:
-        answer = await provider.new_session(_request(session))
+        own_room = await rooms.take(session, prepared) if session.account.has_own_rooms else None
+        answer = await provider.new_session(replace(_request(session), room=own_room))
     except ProviderError as exc:
         await _give_up(session, provider, exc)
         return
@@ -82,14 +84,15 @@ async def bring_up(session: StreamingSession, give_room: GiveRoom) -> None:
         starting.exception()
         await finish_stop(session, provider)
         return
-    if answer.room:
-        await give_room(answer.room)
+    room = livekit.for_person(own_room.name) if own_room else answer.room
+    if room:
+        await give_room(room)
     try:
         started = await starting
     except ProviderError as exc:
         await stop(session, _reason(exc), reasons.answered(exc))
         return
-    if not answer.room and started.room:
+    if not room and started.room:
         await give_room(started.room)  # some providers know the room only now
     if not await in_thread(lifecycle.note_started)(session, started):
         with suppress(ProviderError):  # it was stopped while it started; what is still open, the worker finds
@@ -102,6 +105,7 @@ async def _give_up(session: StreamingSession, provider: Provider, exc: ProviderE
     await in_thread(lifecycle.begin_stop)(session, _reason(exc), reasons.answered(exc))
     if isinstance(exc, ProviderRejected | NotSent):
         await in_thread(lifecycle.end)(session)  # it said no, or was never asked: there is nothing to close
+        await rooms.drop(session.room)
     else:
         await finish_stop(session, provider)
 

@@ -19,7 +19,7 @@ from avatars.models import ProviderAccount
 from heygen_portal import providers
 from heygen_portal.providers.base import Provider, ProviderError, ProviderRejected, SessionGone
 from heygen_portal.threads import in_thread
-from sessions import lifecycle, limits, presence, reasons
+from sessions import lifecycle, limits, presence, reasons, rooms
 from sessions.models import EndReason, StreamingSession
 from sessions.reasons import Evidence
 
@@ -65,6 +65,7 @@ async def finish_stop(session: StreamingSession, provider: Provider) -> None:
     """Have the provider end what we are stopping, and note the end once it confirms."""
     if await _is_confirmed(session, provider):
         await in_thread(lifecycle.end)(session)
+        await rooms.drop(session.room)
 
 
 async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
@@ -109,16 +110,19 @@ async def _finish_all(sessions: Iterable[StreamingSession]) -> None:
     """Do what `finish_stop` does for many, side by side; ends that are confirmed meanwhile are noted together."""
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def ask(session: StreamingSession) -> UUID | None:
+    async def ask(session: StreamingSession) -> StreamingSession | None:
         async with places:
-            return session.pk if await _is_confirmed(session, providers.for_account(session.account)) else None
+            return session if await _is_confirmed(session, providers.for_account(session.account)) else None
 
     asked = [asyncio.create_task(ask(session)) for session in sessions]
     waiting = set(asked)
+    over: list[StreamingSession] = []
     while waiting:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if over := [pk for task in done if not task.exception() and (pk := task.result())]:
-            await in_thread(lifecycle.end_all)(over)
+        if ended := [session for task in done if not task.exception() and (session := task.result())]:
+            await in_thread(lifecycle.end_all)([session.pk for session in ended])
+            over += ended
+    await _side_by_side(rooms.drop(session.room) for session in over if session.room)
     for task in asked:
         task.result()  # raises what went wrong, once the others are done
 

@@ -12,18 +12,23 @@ from celery import shared_task
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
+from heygen_portal import livekit
+from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers import closing_providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import stopping
+from sessions import rooms, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
 
 
 async def _with_providers(work: Coroutine[Any, Any, None]) -> None:
-    async with closing_providers():
-        await work
+    try:
+        async with closing_providers():
+            await work
+    finally:
+        await livekit.close()
 
 
 @shared_task(expires=1)  # a late tick is a useless tick
@@ -45,6 +50,11 @@ def reconcile() -> None:
 
 
 async def _reconcile_all() -> None:
+    try:
+        if livekit.is_set_up():
+            await rooms.clean_up()
+    except LiveKitAway as exc:
+        logger.warning("rooms could not be cleaned up: %s", exc)
     for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():
         try:
             await stopping.reconcile(account)

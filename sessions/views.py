@@ -104,6 +104,7 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "room_refused": _("Change the network, for example to mobile data, or turn the VPN off. Then try again."),
             "room_elsewhere": _("Go on in the other tab, or end it there and try again here."),
             "session_running": _("End the other conversation, or wait a few seconds, and try again."),
+            "rejoin_refused": _("End this conversation and start another."),
             "provider_limit": _("Try again in a minute, when somebody else has finished."),
             "provider_unreachable": _("Try again in a minute; the team can see it."),
             "provider_refused": _("Try again in a minute; the team can see it."),

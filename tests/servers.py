@@ -36,6 +36,8 @@ class LiveKit:
     api_key: str
     api_secret: str = field(repr=False)
     process: Child
+    web_port: int
+    """Where it reports to: the portal that is started with it listens there."""
 
     def env(self) -> dict[str, str]:
         return {"LIVEKIT_URL": self.url, "LIVEKIT_API_KEY": self.api_key, "LIVEKIT_API_SECRET": self.api_secret}
@@ -160,20 +162,20 @@ def _answers_sql(url: str) -> bool:
 @contextmanager
 def livekit() -> Iterator[LiveKit]:
     """Run a LiveKit server with keys of its own."""
-    keys, url = LiveKitKeys.new(), ""
+    keys, url, web_port = LiveKitKeys.new(), "", ports.free_port()
     with folder() as here:
 
         def make() -> tuple[Child, Callable[[], bool]]:
             nonlocal url
             port, udp_port = ports.free_port(), ports.free_port(socket.SOCK_DGRAM)
             url = f"ws://{ports.LOOPBACK}:{port}"
-            servers.write_livekit_config(here / "livekit.json", port, udp_port, keys)
+            servers.write_livekit_config(here / "livekit.json", port, udp_port, keys, web_port=web_port)
             command = servers.command("livekit", {"LIVEKIT_CONFIG_FILE": str(here / "livekit.json")})
             health = f"http://{ports.LOOPBACK}:{port}/"
             return Child("livekit", command, here / "log"), lambda: processes.answers_http(health)
 
         with running(make) as child:
-            yield LiveKit(url, keys.key, keys.secret, child)
+            yield LiveKit(url, keys.key, keys.secret, child, web_port)
 
 
 @contextmanager
@@ -218,6 +220,11 @@ class Portal:
         """Run a management command as this portal would; return what it printed."""
         return _manage(self.environment, *args)
 
+    def use_rooms(self, whose: str) -> None:
+        """Hold the sessions from here on in rooms of `provider`, or in our `own`."""
+        use = f"from avatars.models import ProviderAccount; ProviderAccount.objects.update(rooms={whose!r})"
+        self.manage("shell", "-v0", "-c", use)
+
 
 @contextmanager
 def portal(
@@ -250,7 +257,8 @@ def portal(
 
         def make_web() -> tuple[Child, Callable[[], bool]]:
             nonlocal port
-            port = ports.free_port()
+            # Of two portals with one LiveKit server, the first hears of its rooms.
+            port = livekit.web_port if livekit and not port else ports.free_port()
             health = f"http://{ports.LOOPBACK}:{port}/health"
             web = Child("web", servers.command("web", {"PORT": str(port)}), here / "web.log", env=environment)
             return web, lambda: processes.answers_http(health)

@@ -130,6 +130,8 @@ class Capabilities:
     voice_rate: tuple[float, float]
     longest_text: int
     longest_idle: timedelta
+    takes_rooms: bool = False
+    """Its avatar comes into a room that is brought along."""
     opens_by_itself: bool = False
     """It says the opening of its knowledge base by itself."""
     breaks_silence: bool = False
@@ -141,6 +143,15 @@ class Capabilities:
     minimum_credits: Decimal = Decimal(0)
     """With less left than that, no session can be opened."""
     key_headers: tuple[str, ...] = ("x-api-key",)
+
+
+@dataclass(frozen=True)
+class BroughtRoom:
+    """A room of our own LiveKit, and the token with which the provider's avatar enters it."""
+
+    url: str
+    name: str
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -160,14 +171,17 @@ class SessionRequest:
     duration_limit: timedelta | None = None
     interactivity: Interactivity = Interactivity.HANDS_FREE
     breaks_silence: bool = False
+    room: BroughtRoom | None = None
+    """None: the provider has one of its own."""
 
 
 @dataclass(frozen=True)
 class RoomAccess:
-    """Where the LiveKit room is, and the token that opens it for one person."""
+    """Where the LiveKit room is, and the token that opens it for one person. Only rooms of ours have a `name` here."""
 
     url: str
     token: str = field(repr=False)
+    name: str = ""
 
 
 @dataclass(frozen=True)

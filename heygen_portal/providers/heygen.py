@@ -92,6 +92,7 @@ class HeyGen(Provider):
         listening_is_settled=False,
         interrupts=True,
         commands_in_room=False,
+        takes_rooms=True,
         languages=("es", "en"),
         emotions=("excited", "serious", "friendly", "soothing", "broadcaster"),
         qualities=tuple(Quality),
@@ -282,6 +283,7 @@ def _of(provider_session_id: str) -> dict[str, Any]:
 def _new_body(request: SessionRequest) -> dict[str, Any]:
     """The documented names, and only what was chosen."""
     voice = {"voice_id": request.voice_id, "rate": request.voice_rate, "emotion": request.voice_emotion.lower()}
+    room = request.room
     idle = request.idle_timeout and min(max(request.idle_timeout, SHORTEST_IDLE), LONGEST_IDLE)
     body = {
         "avatar_id": request.avatar_id,
@@ -294,5 +296,6 @@ def _new_body(request: SessionRequest) -> dict[str, Any]:
         # The service listens in the room only if it is asked to.
         "ia_is_livekit_transport": request.takes_voice or None,
         "silence_response": request.breaks_silence or None,
+        "livekit_settings": room and {"url": room.url, "room": room.name, "token": room.token},
     }
     return {"version": "v2"} | answers.chosen(body)

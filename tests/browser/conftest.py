@@ -41,6 +41,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     with servers.portal(redis_url, emulator, livekit) as portal:
         portal.manage("shell", "-v0", "-c", PERSONAS)
+        portal.use_rooms(os.environ.get("ROOMS", "provider"))  # ROOMS=own: the whole suite in rooms of our own LiveKit
         # Once for all: each new password would sign out whoever has the cookies.
         demo = Person("demo", password(portal, "demo"))
         page = await chromium.new_page()

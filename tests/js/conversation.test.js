@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { Conversation } from "../../sessions/static/sessions/conversation.js";
+import { prepare } from "../../sessions/static/sessions/starting.js";
 import { face } from "../../sessions/static/sessions/state.js";
 
-let sent, joined, left, hushed, kept, socket, conversation;
+let sent, joined, waiting, left, hushed, kept, socket, conversation;
 
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
-  [sent, joined, left, hushed, kept] = [[], [], 0, [], null];
+  [sent, joined, waiting, left, hushed, kept] = [[], [], [], 0, [], null];
   socket = { isOpen: true, open: () => {}, send: (message) => sent.push(message), sendFirst: (message) => sent.push(message) };
   conversation = make();
 });
@@ -22,7 +23,12 @@ function make() {
     newRef: () => `r${(refs += 1)}`,
     clock: () => 0,
   });
-  made.open(socket, { join: async (url, token) => joined.push([url, token]), leave: () => (left += 1), hush: (is) => hushed.push(is) });
+  made.open(socket, {
+    join: async (...place) => joined.push(place),
+    wait: async (...place) => waiting.push(place),
+    leave: () => (left += 1),
+    hush: (is) => hushed.push(is),
+  });
   return made;
 }
 
@@ -42,7 +48,7 @@ function goLive() {
 
 test("the room is joined the moment it is named, and the first frame is reported from the click", () => {
   goLive();
-  assert.deepEqual(joined, [["ws://room", "secret"]]);
+  assert.deepEqual(joined, [["ws://room", "secret", ""]]);
   assert.deepEqual(types(), ["session.start", "room_connected", "first_frame"]);
   assert.deepEqual(sent.at(-1).data, { width: 1280, height: 720, ms: 350 });
 });
@@ -187,9 +193,34 @@ test("coming back to a session that is not there any more leads to the beginning
   assert.equal(kept, null);
 });
 
+test("a room that waits for Start is entered and told nothing of; Start goes on in it", () => {
+  prepare(conversation);
+  conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t1", name: "n", waits: true });
+  assert.deepEqual(waiting, [["ws://ours", "t1", "n"]]);
+  assert.equal(face(conversation.state), "ready");
+  conversation.start(0);
+  conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t2", name: "n", waits: false });
+  assert.deepEqual(joined, [["ws://ours", "t2", "n"]]);
+  prepare(conversation);
+  assert.deepEqual(types(), ["room.prepare", "session.start"]);
+});
+
+test("into a room of the portal's own the page asks its way back after a reload", () => {
+  kept = { sessionId: "s1", url: "ws://ours", token: "", name: "n" };
+  conversation = make();
+  conversation.onSocketOpen();
+  assert.deepEqual(sent, [{ type: "session.join", session_id: "s1", room: true }]);
+  assert.deepEqual(joined, []);
+  conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t2", name: "n", waits: false });
+  assert.deepEqual(joined, [["ws://ours", "t2", "n"]]);
+  sent.length = 0;
+  conversation.onSocketOpen();
+  assert.deepEqual(sent, [{ type: "session.join", session_id: "s1" }]);
+});
+
 test("after the end nothing is kept, and the room is left", () => {
   goLive();
-  assert.deepEqual(kept, { sessionId: "s1", url: "ws://room", token: "secret" });
+  assert.deepEqual(kept, { sessionId: "s1", url: "ws://room", token: "secret", name: "" });
   status("stopping", { reason: "idle" });
   status("ended", { reason: "idle" });
   assert.equal(kept, null);

@@ -105,6 +105,40 @@ test("the picture counts when it is shown, not when its track arrives", async ()
   assert.equal(heard.at(-1), "first_frame");
 });
 
+test("a room that waits says nothing until it is joined, and is not entered twice", async () => {
+  answers = [true];
+  await room.wait("ws://room", "t", "n");
+  assert.deepEqual(heard, []);
+  await room.join("ws://room", "t2", "n");
+  assert.deepEqual(heard, ["room_joined"]);
+  assert.equal(calls.filter((call) => call === "connect").length, 1);
+});
+
+test("a join that begins while the room is still being entered is told when it is", async () => {
+  answers = [true];
+  const waiting = room.wait("ws://room", "t", "n");
+  await room.join("ws://room", "t2", "n");
+  await waiting;
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("a room that waits and is closed is no fault: the next join enters another", async () => {
+  answers = [true, true];
+  await room.wait("ws://room", "t", "n");
+  listeners.Disconnected(REASONS.ROOM_DELETED);
+  await room.join("ws://room", "t2", "other");
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("whoever waits in one room and is called to another leaves the first", async () => {
+  answers = [true, true];
+  await room.wait("ws://room", "t", "n");
+  calls.length = 0;
+  await room.join("ws://room", "t2", "other");
+  assert.deepEqual(calls, ["disconnect", "connect"]);
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
 test("a frame of a room that was left is nobody's first frame", async () => {
   answers = [true];
   await room.join("ws://room", "t");

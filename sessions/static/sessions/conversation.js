@@ -45,7 +45,7 @@ export class Conversation {
     this.tab = ""; // what the portal calls this tab
     this.leavingId = ""; // a session that must be over before another may start
     this.formerId = ""; // the session before this one, whose end may still be told
-    /** @type {{ url: string, token: string } | null} */
+    /** @type {{ url: string, token: string, name: string } | null} */
     this.place = null;
   }
 
@@ -62,11 +62,11 @@ export class Conversation {
   }
 
   /** @param {import("./memory.js").Place} place */
-  comeBack({ sessionId, url, token }) {
+  comeBack({ sessionId, url, token, name }) {
     this.sessionId = sessionId;
-    this.place = { url, token };
+    this.place = { url, token, name };
     this.dispatch({ type: "rejoin" });
-    void this.room?.join(url, token);
+    if (token) void this.room?.join(url, token);
   }
 
   /**
@@ -120,7 +120,8 @@ export class Conversation {
     this.drops = 0;
     this.isBack = !this.sessionId; // else not before the portal has answered `session.join`
     this.trouble = "";
-    if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId });
+    const room = this.place?.token === ""; // the way into it is not kept
+    if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId, ...(room && { room }) });
     if (this.state.phase === "queue") ask(this); // the place in line went with the old socket
     this.onChange();
   }

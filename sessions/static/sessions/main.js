@@ -14,6 +14,7 @@ import { QualityChoice } from "./quality-choice.js";
 import { QueueView } from "./queue-view.js";
 import { PortalSocket } from "./socket.js";
 import { StageView } from "./stage-view.js";
+import { prepare } from "./starting.js";
 import { face } from "./state.js";
 import { VerdictView } from "./verdict-view.js";
 import { readWords } from "./words.js";
@@ -49,7 +50,10 @@ const room = new AvatarRoom({
 });
 const socket = new PortalSocket(socketAddress(), {
   onMessage: (message) => conversation.onMessage(message),
-  onOpen: () => conversation.onSocketOpen(),
+  onOpen: () => {
+    conversation.onSocketOpen();
+    prepareRoom();
+  },
   onDrop: () => conversation.onSocketDrop(),
   onRefused: (code) => {
     // Signed out: come back here afterwards. Unpublished: reloading says "not here".
@@ -133,6 +137,10 @@ function before() {
   return id ? { continues: id } : {};
 }
 
+function prepareRoom() {
+  if (!document.hidden) prepare(conversation); // a page that nobody reads needs no room
+}
+
 function socketAddress() {
   const address = new URL(`/ws/personas/${persona}/?lang=${language}`, location.href);
   address.protocol = address.protocol.replace("http", "ws");
@@ -144,6 +152,8 @@ on("#again", "click", (event) => start(event));
 on("#bring, #fetch", "click", (event) => start(event, { ...before(), take_over: true }));
 on("#cancel, #end, #end-now, #leave-line", "click", () => conversation.stop());
 on("#leave-there", "click", () => conversation.dispatch({ type: "forget" }));
+on("#start, #again, #retry, #continue", "pointerenter", prepareRoom);
+document.addEventListener("visibilitychange", prepareRoom);
 on("#stay", "click", () => conversation.stay());
 on("#interrupt", "click", () => conversation.interrupt());
 on("#tap, #tap-picture", "click", () => void room.unblock());

@@ -2,7 +2,7 @@
  * What this tab needs to come back to its session after a reload. It lives as long as the tab,
  * and is forgotten when the session is over.
  *
- * @typedef {{ sessionId: string, url: string, token: string }} Place
+ * @typedef {{ sessionId: string, url: string, token: string, name: string }} Place  `name`: a room of the portal's own
  */
 
 const KEY = "session";
@@ -20,8 +20,8 @@ export class Memory {
   /** @returns {Place | null} */
   recall() {
     try {
-      const { sessionId, url, token } = JSON.parse(this.storage.getItem(this.key) ?? "null") ?? {};
-      return sessionId && url && token ? { sessionId, url, token } : null;
+      const { sessionId, url, token, name = "" } = JSON.parse(this.storage.getItem(this.key) ?? "null") ?? {};
+      return sessionId && url && (token || name) ? { sessionId, url, token, name } : null;
     } catch {
       return null; // forbidden or broken: there is nothing to come back to
     }
@@ -29,8 +29,10 @@ export class Memory {
 
   /** @param {Place} place */
   keep(place) {
+    // Into its own room the portal lets the page again; a token that lives for minutes is not worth keeping.
+    const kept = place.name ? { ...place, token: "" } : place;
     try {
-      this.storage.setItem(this.key, JSON.stringify(place));
+      this.storage.setItem(this.key, JSON.stringify(kept));
     } catch {
       // Without storage a reload ends the session; nothing else does.
     }

@@ -24,10 +24,11 @@ const MESSAGES = {
     it.remember();
     it.flush();
   },
-  "session.room": (it, { url, token }) => {
+  "session.room": (it, { url, token, name = "", waits = false }) => {
     if (it.state.isCancelled) return;
-    it.place = { url, token };
-    void it.room?.join(url, token);
+    if (waits) return void (it.place || it.room?.wait(url, token, name));
+    it.place = { url, token, name };
+    void it.room?.join(url, token, name);
     it.remember();
   },
   "queue.place": (it, message) => (it.state.isCancelled ? leaveQueue(it) : it.dispatch(message)),

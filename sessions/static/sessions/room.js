@@ -24,7 +24,14 @@ export class AvatarRoom {
     this.LiveKit = LiveKit;
     this.video = video;
     this.audio = audio;
-    this.onEvent = onEvent;
+    /** @type {{ type: string, [key: string]: any }[] | null} */
+    this.held = null; // what a room says that waits for Start; null while none does
+    this.name = ""; // of that room
+    this.onEvent = (/** @type {{ type: string, [key: string]: any }} */ event) => {
+      if (!this.held) return onEvent(event);
+      if (event.type === "room_lost") return this.leave(); // nobody was told of it: Start joins anew
+      this.held = event.type === "room_disconnected" ? [] : [...this.held, event];
+    };
     // Not adaptive: the one picture is always wanted, and measuring the element first would delay it.
     this.room = new LiveKit.Room({ adaptiveStream: false });
     this.isIn = false;
@@ -43,14 +50,46 @@ export class AvatarRoom {
   }
 
   /**
+   * Be in a room before it is needed: what it has to say is kept until `join` names the same one.
+   *
+   * @param {string} url
+   * @param {string} token
+   * @param {string} name
+   */
+  async wait(url, token, name) {
+    const isMoving = this.isIn || this.held !== null;
+    this.held = [];
+    this.name = name;
+    await this.enter(url, token, isMoving);
+  }
+
+  /**
    * Join, patiently and boundedly. The outcome leaves through onEvent: `room_joined`, or `room_lost`.
    *
    * @param {string} url
    * @param {string} token
+   * @param {string} [name]
    */
-  async join(url, token) {
+  async join(url, token, name = "") {
+    const { held } = this;
+    this.held = null;
+    if (held && name === this.name) return held.forEach((event) => this.onEvent(event));
+    await this.enter(url, token, held !== null); // away from another one that waited
+  }
+
+  /**
+   * @param {string} url
+   * @param {string} token
+   * @param {boolean} [isMoving]  from another room
+   */
+  async enter(url, token, isMoving = false) {
     const visit = (this.visit += 1);
     this.place = { url, token };
+    if (isMoving) {
+      this.isIn = false;
+      await this.room.disconnect();
+      if (visit !== this.visit) return;
+    }
     for (let attempt = 0; attempt < TRIES; attempt += 1) {
       try {
         await this.room.connect(url, token);
@@ -69,6 +108,7 @@ export class AvatarRoom {
   leave() {
     this.visit += 1;
     this.isIn = false;
+    this.held = null;
     void this.room.disconnect();
   }
 
@@ -148,6 +188,6 @@ export class AvatarRoom {
     this.onEvent({ type: "room_disconnected", reason });
     if (name === "DUPLICATE_IDENTITY") this.onEvent({ type: "room_lost", reason, code: "room_elsewhere" });
     else if (CLOSED.includes(name)) this.onEvent({ type: "room_lost", reason, code: "room_closed" });
-    else if (this.place) void this.join(this.place.url, this.place.token);
+    else if (this.place) void this.enter(this.place.url, this.place.token);
   }
 }

@@ -4,9 +4,18 @@
  * @typedef {{ quality?: string, continues?: string, take_over?: boolean }} Wishes
  */
 
-import { isOver } from "./state.js";
+import { isOpen, isOver } from "./state.js";
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
+
+/**
+ * Have the room made before Start is pressed, where the portal has rooms of its own.
+ *
+ * @param {Conversation} it
+ */
+export function prepare(it) {
+  if (!it.sessionId && !isOpen(it.state) && !it.room?.held && it.socket?.isOpen) it.socket.send({ type: "room.prepare" });
+}
 
 /**
  * @param {Conversation} it
