@@ -137,6 +137,7 @@ async def test_a_reload_comes_back_to_the_same_conversation(room: RoomPage) -> N
     after = room.last_session()
     assert after["tasks"] == before["tasks"]
     assert after["status"] == "live"
+    assert '/leave" 204' in room.stage.portal.web.output()  # the page that went away had said so
 
 
 async def test_time_that_is_up_is_announced_and_ends_the_session(chromium: Browser, stage: Stage) -> None:
