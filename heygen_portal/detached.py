@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 
 _kept: set[asyncio.Future[Any]] = set()
@@ -15,3 +17,28 @@ def keep(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.Futu
     _kept.add(task)
     task.add_done_callback(_kept.discard)
     return task
+
+
+def later(wait: timedelta, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Begin it after a while, unless the process has ended by then."""
+    asyncio.get_running_loop().call_later(wait.total_seconds(), lambda: keep(begin()))
+
+
+async def finish(within: timedelta) -> None:
+    """Wait for what is under way, but not for ever."""
+    if others := _kept - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=within.total_seconds())
+
+
+def before_shutdown(farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Have the server wait for this when it is asked to end. Daphne has no other way to say so than its reactor."""
+    if "twisted.internet.reactor" not in sys.modules:
+        return  # another server, or none
+    from twisted.internet import defer, reactor  # noqa: PLC0415 - importing it elsewhere would choose an event loop
+
+    def begin() -> defer.Deferred[None]:
+        return defer.Deferred.fromFuture(asyncio.ensure_future(farewell()))
+
+    running: Any = reactor  # a module that turns into an object
+    if running.running:
+        running.addSystemEventTrigger("before", "shutdown", begin)

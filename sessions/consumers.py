@@ -54,6 +54,10 @@ class SessionConsumer(AsyncWebsocketConsumer):
                 raise  # the page opens another socket and joins again
             logger.exception("a tab could not be let in")
             await _explain(*args)
+        except asyncio.CancelledError:
+            if self.is_open:  # the server ends: the page is to go to another one
+                await self.close(code=TRY_LATER)
+            raise
         finally:
             await self.leave()  # where Redis breaks, nobody calls `disconnect`
 
@@ -89,7 +93,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             leaving = asyncio.ensure_future(in_thread(presence.leave)(self.channel_name))
             detached.keep(leaving)
             await asyncio.shield(leaving)  # a server in a hurry cancels us
-            detached.keep(stopping.end_if_left(self.session_id))
+            stopping.look_after(self.session_id)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or bytes_data or "") > LARGEST_MESSAGE:

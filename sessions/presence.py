@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from sessions import events, lifecycle
@@ -103,13 +104,21 @@ def _leave(tab: Tab | None, sign: str) -> None:
 
 def expire(now: datetime) -> None:
     """Count the tabs of web processes whose lease ran out as closed."""
-    dead = ServerProcess.objects.filter(lease_ends_at__lt=now)
+    _count_out(ServerProcess.objects.filter(lease_ends_at__lt=now), "lease")
+
+
+def release(process_id: UUID) -> None:
+    """A web process ends and gives its lease back: its tabs have left."""
+    _count_out(ServerProcess.objects.filter(pk=process_id), "shutdown")
+
+
+def _count_out(dead: QuerySet[ServerProcess], sign: str) -> None:
     if not dead.exists():
         return
     with transaction.atomic():
         rows = _lock(set(Tab.objects.filter(process__in=dead).values_list("session_id", flat=True)))
         dead.delete()
-        _mark_abandoned(rows, "lease")
+        _mark_abandoned(rows, sign)
 
 
 def _lock(session_ids: set[UUID]) -> list[StreamingSession]:
@@ -119,7 +128,7 @@ def _lock(session_ids: set[UUID]) -> list[StreamingSession]:
 
 
 def _mark_abandoned(rows: list[StreamingSession], sign: str) -> None:
-    """Give those that nobody watches any more their grace. `sign` is how we know: page, socket, lease."""
+    """Give those that nobody watches any more their grace. `sign` is how we know: page, socket, lease, shutdown."""
     now = timezone.now()
     watched = set(Tab.objects.filter(session__in=rows).values_list("session_id", flat=True))
     for session in rows:

@@ -16,7 +16,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
-from heygen_portal import providers
+from heygen_portal import detached, providers
 from heygen_portal.providers.base import Provider, ProviderError, ProviderRejected, SessionGone
 from heygen_portal.threads import in_thread
 from sessions import lifecycle, limits, presence, reasons, rooms
@@ -97,13 +97,16 @@ async def enforce_due(now: datetime) -> None:
     await _finish_all(taken)
 
 
-async def end_if_left(session_id: UUID) -> None:
-    """Give a session that a tab has left its grace, and end it if nobody came back.
+def look_after(session_id: UUID) -> None:
+    """End a session that a tab has left when its grace is over and nobody came back.
 
     The worker does so as well, and sooner; this is for the time when there is none.
     """
-    await asyncio.sleep((lifecycle.TAB_GRACE + HEAD_START).total_seconds())
-    await _finish_all(await in_thread(limits.take_due)(timezone.now(), session_id))
+
+    async def look() -> None:
+        await _finish_all(await in_thread(limits.take_due)(timezone.now(), session_id))
+
+    detached.later(lifecycle.TAB_GRACE + HEAD_START, look)
 
 
 async def _finish_all(sessions: Iterable[StreamingSession]) -> None:

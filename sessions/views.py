@@ -15,7 +15,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST, require_safe
 
 from avatars.models import Persona
-from heygen_portal import detached, roles
+from heygen_portal import roles
 from heygen_portal.providers.base import Quality
 from heygen_portal.threads import in_thread
 from sessions import history, presence, stopping
@@ -80,7 +80,7 @@ async def leave(request: HttpRequest, session_id: UUID) -> HttpResponse:
     user = await request.auser()
     assert user.pk is not None  # others are sent to sign in
     if await in_thread(presence.say_goodbye)(user.pk, session_id, request.POST.get("tab", "")):
-        detached.keep(stopping.end_if_left(session_id))
+        stopping.look_after(session_id)
     return HttpResponse(status=204)
 
 

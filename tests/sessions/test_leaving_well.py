@@ -1,0 +1,170 @@
+"""Real processes that are asked to end, or lose a neighbour, while people talk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from local.processes import Child
+from local.servers import command as program
+from tests import servers
+
+COOKIE = """
+from django.contrib.auth.models import User
+from django.test import Client
+client = Client()
+client.force_login(User.objects.get(username="demo"), backend="django.contrib.auth.backends.ModelBackend")
+print(client.cookies["sessionid"].value)
+"""
+DUE = "UPDATE avatar_sessions_streamingsession SET ends_at = created_at, deadline_at = created_at WHERE status = 'live'"
+NEWEST = " FROM avatar_sessions_streamingsession ORDER BY created_at DESC LIMIT 1"
+SECONDS = 40
+"""For machines that are busy with much else."""
+
+
+class House:
+    """A portal with a worker and a beat, the emulator behind it, and one person."""
+
+    def __init__(self, redis: servers.Redis, emulator: servers.Emulator, portal: servers.Portal) -> None:
+        self.redis, self.emulator, self.portal = redis, emulator, portal
+        self.cookie = portal.manage("shell", "-v0", "-c", COOKIE).strip()
+
+    def sql(self, statement: str) -> list[Any]:
+        with closing(sqlite3.connect(Path(self.portal.environment["VAR_DIR"]) / "db.sqlite3", timeout=20)) as database:
+            found = database.execute(statement).fetchall()
+            database.commit()
+        return found
+
+    def session(self, columns: str) -> Any:
+        """Return columns of the newest session."""
+        (row,) = self.sql("SELECT " + columns + NEWEST)
+        return row
+
+    async def control(self, what: str, order: dict[str, Any] | None = None) -> Any:
+        """Ask the emulator how it is, or order something of it."""
+        method, address = "GET" if order is None else "POST", f"{self.emulator.url}/_emulator/{what}"
+        async with aiohttp.ClientSession() as http, http.request(method, address, json=order) as answer:
+            return await answer.json()
+
+    @asynccontextmanager
+    async def tab(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        headers = {"Cookie": f"sessionid={self.cookie}", "Origin": self.portal.url}
+        address = f"{self.portal.url}/ws/personas/lucia/?lang=en"
+        async with aiohttp.ClientSession(headers=headers) as http, http.ws_connect(address) as socket:
+            yield socket
+
+    @asynccontextmanager
+    async def conversation(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        async with self.tab() as tab:
+            await tab.send_json({"type": "session.start"})
+            await hear(tab, "session.room")
+            await tab.send_json({"type": "event.report", "kind": "first_frame", "data": {}})
+            await hear(tab, "session.status", status="live")
+            yield tab
+
+
+async def hear(tab: aiohttp.ClientWebSocketResponse, message_type: str, **wanted: str) -> dict[str, Any]:
+    async with asyncio.timeout(SECONDS):
+        while True:
+            message: dict[str, Any] = await tab.receive_json()
+            if message["type"] == message_type and wanted.items() <= message.items():
+                return message
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not is_so():  # noqa: ASYNC110 - what is waited for is in other processes
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    with (
+        servers.redis_process() as redis,
+        servers.emulator(media=False, args=["--control"]) as emulator,
+        servers.portal(redis.url, emulator) as portal,
+    ):
+        yield House(redis, emulator, portal)
+
+
+@pytest.fixture(autouse=True)
+async def nothing_open(house: House) -> AsyncIterator[None]:
+    yield
+    await house.control("reset", {})
+    house.sql(DUE.replace("= 'live'", "<> 'ended'"))
+    await until(lambda: house.session("status")[0] == "ended")
+
+
+async def ask_to_end(child: Child) -> None:
+    os.kill(child.pid, signal.SIGTERM)
+    await until(lambda: not child.is_running)
+
+
+async def test_a_web_process_that_ends_hands_its_tabs_over_and_hears_the_answer_on_its_way(house: House) -> None:
+    """Complaint 2: `new` is still being answered when SIGTERM comes."""
+    await house.control("faults", {"on": "streaming.new", "kind": "delay", "seconds": 2})
+    async with house.tab() as tab:
+        await tab.send_json({"type": "session.start"})
+        session_id = (await hear(tab, "session.status", status="creating"))["session_id"]
+        await ask_to_end(house.portal.web)
+        while (message := await tab.receive(SECONDS)).type is aiohttp.WSMsgType.TEXT:
+            pass
+    assert message.data == 4503  # the page goes to another process
+    status, theirs, left_at = house.session("status, provider_session_id, abandoned_at")
+    assert (status, bool(theirs), bool(left_at)) == ("connecting", True, True)
+    assert house.sql("SELECT * FROM avatar_sessions_tab") == []
+    assert house.sql("SELECT * FROM avatar_sessions_serverprocess") == []
+    house.portal.web.start()
+    house.portal.web.wait_until(house.portal.is_healthy)
+    async with house.tab() as tab:
+        await tab.send_json({"type": "session.join", "session_id": session_id})
+        assert (await hear(tab, "session.status"))["status"] == "connecting"
+        assert house.session("abandoned_at") == (None,)
+
+
+async def test_a_worker_that_ends_finishes_what_it_has_begun(house: House) -> None:
+    async with house.conversation():
+        await house.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 2})
+        house.sql(DUE)
+        await until(lambda: house.session("status")[0] == "stopping")
+        await ask_to_end(house.portal.worker)
+        assert house.session("status, end_reason") == ("ended", "duration_limit")
+    house.portal.worker.start()
+
+
+async def test_a_redis_that_starts_anew_loses_no_session_and_no_limit(house: House) -> None:
+    async with house.conversation():
+        house.redis.process.kill()
+        house.redis.process.start()
+        assert house.session("status") == ("live",)
+        house.sql(DUE)
+        await until(lambda: house.session("status, end_reason") == ("ended", "duration_limit"))
+    assert (await house.control("sessions"))["sessions"] == []
+
+
+async def test_two_beats_at_once_do_no_harm(house: House, tmp_path: Path) -> None:
+    """Each moment is looked at twice; the end is asked for once, and stands once in the record."""
+    variables = {"VAR_DIR": str(tmp_path)}
+    command = program("beat", variables)
+    beat = Child("second beat", command, tmp_path / "log", env={**house.portal.environment, **variables})
+    beat.start()
+    try:
+        async with house.conversation():
+            before = len((await house.control("requests"))["requests"])
+            house.sql(DUE)
+            await until(lambda: house.session("status")[0] == "ended")
+            asked = (await house.control("requests"))["requests"][before:]
+        assert [request["path"] for request in asked] == ["/v1/streaming.stop"]
+        ends = "SELECT count(*) FROM avatar_sessions_sessionevent WHERE kind = 'status' AND data LIKE '%\"ended\"%'"
+        assert house.sql(f"{ends} AND session_id = '{house.session('id')[0]}'") == [(1,)]
+    finally:
+        beat.stop()
