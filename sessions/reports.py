@@ -72,6 +72,12 @@ async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: date
         await services.room_closed(session_id)
 
 
+async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    """The provider said in the room that it is over, and why; anybody in the room may say so, so it is asked."""
+    await _keep(session_id, kind, data, at)
+    await services.room_closed(session_id)
+
+
 async def _heard_somebody(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
     await _keep(session_id, kind, data, at)
     await in_thread(limits.note_activity)(session_id)
@@ -133,6 +139,7 @@ EFFECTS: dict[str, Effect] = {
     "avatar_start_talking": _keep,
     "avatar_stop_talking": _keep,
     "avatar_end_message": _avatar_line,
+    "session_stopped": _session_stopped,
     "user_start": _heard_somebody,
     "user_stop": _heard_somebody,
     "user_end_message": _user_line,

@@ -9,6 +9,8 @@
  * @property {number} durationMs
  */
 
+import { AgentEvents, TOPIC } from "./agent-events.js";
+
 const KINDS = new Set([
   "avatar_start_talking",
   "avatar_talking_message",
@@ -24,21 +26,52 @@ const LONGEST_MESSAGE = 10_000;
 const LONGEST_ID = 200;
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
+/** Reads one room's packets, in whichever dialect they come. */
+export class AvatarEvents {
+  constructor() {
+    this.agent = new AgentEvents();
+  }
+
+  /**
+   * @param {Uint8Array} payload
+   * @param {string} [topic]
+   * @returns {AvatarEvent[]} none for anything that is not an event we know
+   */
+  read(payload, topic = "") {
+    const data = parse(payload);
+    if (typeof data !== "object" || data === null) return [];
+    return topic === TOPIC ? this.agent.read(agentEvent(data)) : avatarEvent(data);
+  }
+}
+
 /**
- * @param {Uint8Array} payload
- * @returns {AvatarEvent | null} null for anything that is not an event we know
+ * @param {object} data
+ * @returns {AvatarEvent[]}
  */
-export function decodeAvatarEvent(payload) {
-  const data = parse(payload);
-  if (typeof data !== "object" || data === null) return null;
+function avatarEvent(data) {
   const { type, task_id: taskId, message, duration_ms: durationMs } = /** @type {Record<string, unknown>} */ (data);
-  if (typeof type !== "string" || !KINDS.has(type)) return null;
+  if (typeof type !== "string" || !KINDS.has(type)) return [];
+  const ms = typeof durationMs === "number" && Number.isFinite(durationMs) ? durationMs : 0;
+  return [{ type, taskId: text(taskId, LONGEST_ID), message: text(message, LONGEST_MESSAGE), durationMs: ms }];
+}
+
+/** @param {object} data */
+function agentEvent(data) {
+  const fields = /** @type {Record<string, unknown>} */ (data);
   return {
-    type,
-    taskId: typeof taskId === "string" ? taskId.slice(0, LONGEST_ID) : "",
-    message: typeof message === "string" ? message.slice(0, LONGEST_MESSAGE) : "",
-    durationMs: typeof durationMs === "number" && Number.isFinite(durationMs) ? durationMs : 0,
+    type: text(fields.event_type, LONGEST_ID),
+    id: text(fields.event_id, LONGEST_ID),
+    source: text(fields.source_event_id, LONGEST_ID),
+    text: text(fields.text ?? fields.stop_reason ?? fields.end_reason, LONGEST_MESSAGE),
   };
+}
+
+/**
+ * @param {unknown} value
+ * @param {number} longest
+ */
+function text(value, longest) {
+  return typeof value === "string" ? value.slice(0, longest) : "";
 }
 
 /**

@@ -62,6 +62,7 @@ const EVENTS = {
     it.captions.end(taskId);
     setTimeout(() => cutOff(it, taskId), END_MAY_FOLLOW_MS);
   },
+  session_stopped: (it, { message }) => it.report("session_stopped", { reason: message }),
   user_start: (it, { taskId }) => it.report("user_start", { task_id: taskId }),
   user_stop: (it, { taskId }) => it.report("user_stop", { task_id: taskId }),
   user_end_message: (it, { taskId, message }) => it.report("user_end_message", { task_id: taskId, message }),

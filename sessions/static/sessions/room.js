@@ -3,7 +3,7 @@
  * Knows nothing of the portal, and touches no element but the two it was given.
  */
 
-import { decodeAvatarEvent } from "./avatar-events.js";
+import { AvatarEvents } from "./avatar-events.js";
 import { backoff } from "./clock.js";
 
 /** A room may not have spread yet, or `start` is still on its way: some seconds of trying, then a verdict. */
@@ -36,6 +36,7 @@ export class AvatarRoom {
     this.room = new LiveKit.Room({ adaptiveStream: false });
     this.isIn = false;
     this.isHushed = false;
+    this.events = new AvatarEvents();
     this.visit = 0; // each join or leave begins a new one; what belongs to an old one is dropped
     this.listen();
   }
@@ -143,9 +144,8 @@ export class AvatarRoom {
     const { RoomEvent } = this.LiveKit;
     this.room
       .on(RoomEvent.TrackSubscribed, (track, _publication, participant) => this.attach(track, participant.identity))
-      .on(RoomEvent.DataReceived, (payload) => {
-        const event = decodeAvatarEvent(payload);
-        if (event) this.onEvent(event);
+      .on(RoomEvent.DataReceived, (payload, _participant, _kind, topic) => {
+        for (const event of this.events.read(payload, topic)) this.onEvent(event);
       })
       .on(RoomEvent.Reconnecting, () => this.onEvent({ type: "room_reconnecting" }))
       .on(RoomEvent.Reconnected, () => this.onEvent({ type: "room_reconnected" }))
