@@ -123,7 +123,7 @@ def _request(session: StreamingSession) -> SessionRequest:
         takes_voice=asked.get("takes_voice", False),  # sessions from before there was a microphone lack it
         interactivity=Interactivity(asked.get("interactivity", Interactivity.HANDS_FREE)),
         breaks_silence=asked.get("breaks_silence", False),
-        # Ours are the clocks that count; the provider's only have to be later.
+        # Ours are the clocks that count; the provider's only have to be later, and its longest session begins later.
         idle_timeout=session.idle_timeout + lifecycle.PICTURE_LIMIT,
         duration_limit=_provider_limit(session),
     )
@@ -131,7 +131,7 @@ def _request(session: StreamingSession) -> SessionRequest:
 
 def _provider_limit(session: StreamingSession) -> timedelta:
     longest = session.account.duration_limit
-    wanted = session.ends_at - session.created_at + lifecycle.PICTURE_LIMIT
+    wanted = session.ends_at - session.created_at
     return min(wanted, longest) if longest else wanted
 
 

@@ -43,6 +43,7 @@ from heygen_portal.providers.calls import SLOW_ANSWER_S, Calls
 from heygen_portal.providers.transcripts import moments
 
 CONTROL_TOPIC: Final = "agent-control"
+LIMIT: Final = "max_session_duration"
 PAGE_SIZE, MOST_PAGES = 100, 100
 DETAILS_AT_ONCE = 4
 RATE_WINDOW_S = 1.0
@@ -99,8 +100,7 @@ class LiveAvatar(Provider):
         return cls(account.base_url, account.api_key, is_sandbox=account.is_sandbox)
 
     async def new_session(self, request: SessionRequest) -> ProviderSession:
-        body = self._token_body(request)
-        data = answers.mapping(await self._calls.post("/v1/sessions/token", body, within=SLOW_ANSWER_S))
+        data = answers.mapping(await self._mint(self._token_body(request)))
         return ProviderSession(
             provider_session_id=answers.identifier(data.get("session_id"), "sessions/token: data.session_id"),
             room=None,  # only start knows it
@@ -118,7 +118,7 @@ class LiveAvatar(Provider):
             url=answers.secret(data.get("livekit_url"), "sessions/start: data.livekit_url"),
             token=answers.secret(data.get("livekit_client_token"), "sessions/start: data.livekit_client_token"),
         )
-        limit = answers.duration(data.get("max_session_duration"), timedelta(seconds=1))
+        limit = answers.duration(data.get(LIMIT), timedelta(seconds=1))
         return replace(session, room=room, duration_limit=limit)
 
     async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
@@ -197,6 +197,15 @@ class LiveAvatar(Provider):
     async def aclose(self) -> None:
         await self._calls.aclose()
 
+    async def _mint(self, body: dict[str, Any]) -> Any:
+        try:
+            return await self._calls.post("/v1/sessions/token", body, within=SLOW_ANSWER_S)
+        except ProviderRejected as exc:
+            if body.pop(LIMIT, None) is None or LIMIT not in str(exc):
+                raise
+        # The plan's own limit is shorter than ours, and start says what it is.
+        return await self._calls.post("/v1/sessions/token", body, within=SLOW_ANSWER_S)
+
     def _token_body(self, request: SessionRequest) -> dict[str, Any]:
         """The documented names, and only what was chosen: the service ignores typing errors without a word."""
         voice = {"provider": "elevenLabs", "speed": request.voice_rate}
@@ -213,7 +222,7 @@ class LiveAvatar(Provider):
             "avatar_id": request.avatar_id,
             "avatar_persona": answers.chosen(persona),
             "video_settings": answers.chosen(video),
-            "max_session_duration": self._longest(request.duration_limit),
+            LIMIT: self._longest(request.duration_limit),
             "interactivity_type": INTERACTIVITY[request.interactivity],
             "is_sandbox": self._is_sandbox,
         }

@@ -25,7 +25,7 @@ REFUSALS = answers.Refusals(
         ("session not found", SessionGone),
         ("session is closed", SessionGone),
         ("session has ended", SessionGone),
-        ("session already", SessionGone),
+        ("session is not active", SessionGone),
         ("concurren", LimitReached),
         ("credit", OutOfCredits),
         ("avatar", ProviderRejected),  # comes as 403 too, but the key is all right

@@ -10,7 +10,7 @@ from tests import servers
 @pytest.fixture(scope="session")
 def quiet_emulator() -> Iterator[servers.Emulator]:
     """Give an emulator whose rooms nobody enters: the wire is all there is."""
-    with servers.emulator(media=False) as emulator:
+    with servers.emulator(media=False, args=["--control"]) as emulator:
         yield emulator
 
 

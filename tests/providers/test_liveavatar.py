@@ -136,6 +136,13 @@ async def test_a_new_session_leaves_out_what_was_not_chosen(provider: LiveAvatar
     }
 
 
+async def test_a_plan_with_a_shorter_limit_opens_a_session_of_its_own_length(provider: LiveAvatar, wire: Wire) -> None:
+    refused = httpx.Response(400, json={"data": [{"message": "max_session_duration is over the limit"}]})
+    wire.answers["/v1/sessions/token"] = [refused, ok({"session_id": "7d0c", "session_token": "h.p.s"})]
+    assert (await provider.new_session(FULL)).provider_session_id == "7d0c"
+    assert "max_session_duration" not in json.loads(wire.requests[1].content)
+
+
 async def test_a_sandbox_is_asked_for_no_longer_than_it_lasts(wire: Wire) -> None:
     provider = LiveAvatar("https://api.test", KEY, is_sandbox=True, transport=httpx.MockTransport(wire))
     assert (await provider.new_session(FULL)).is_paid is False
