@@ -118,5 +118,12 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "minutes": _("about {n} minutes"),
             "elsewhere": _("With {name}, since {time}."),
         },
-        "transcript": {"you": _("You"), "copied": _("Copied")},
+        "transcript": {
+            "title": _("Conversation with %(name)s") % {"name": name},
+            "you": _("You"),
+            "voice": _("by voice"),
+            "read": _("to be read aloud"),
+            "interrupted": _("interrupted"),
+            "copied": _("Copied"),
+        },
     }

@@ -18,8 +18,9 @@ from tests.browsing import ALLOW_SOUND, browser, password
 PERSONAS = """
 from datetime import timedelta
 from avatars.models import Persona
-limits = {"brief": {"duration_limit": timedelta(seconds=22)}, "quiet": {"idle_timeout": timedelta(seconds=18)}}
-for slug, changes in limits.items():
+copies = {"brief": {"duration_limit": timedelta(seconds=22)}, "quiet": {"idle_timeout": timedelta(seconds=18)},
+          "unhearing": {"is_voice_enabled": False}}
+for slug, changes in copies.items():
     persona = Persona.objects.get(slug="daniel")
     persona.pk, persona.slug, persona.greeting = None, slug, ""
     for name, value in changes.items():

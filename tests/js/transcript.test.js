@@ -104,12 +104,6 @@ test("a new conversation keeps only what was not sent", () => {
   assert.equal(transcript.saidCount, 0);
 });
 
-test("as text, each line says when and who, and what was never sent is left out", () => {
-  transcript.spoken("t1", "Hola.", 60_000);
-  transcript.written(item({ delivery: "failed" }), 70_000);
-  assert.equal(transcript.asText({ avatar: "Lucía", user: "Tú" }, (at) => `${at / 1000} s`), "[60 s] Lucía: Hola.\n");
-});
-
 test("a line typed after one that the portal has dated stands after it, even where the clocks disagree", () => {
   transcript.written(item({ ref: "r1", text: "Uno." }), 1_000);
   transcript.sent({ ref: "r1", taskId: "t1", at: 1_500 });

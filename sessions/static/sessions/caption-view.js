@@ -26,8 +26,6 @@ export class CaptionView {
     /** @type {number | null} */
     this.soundAt = null; // when the voice was last heard; null while nobody can tell
     this.lingering = 0;
-    /** @type {MediaStream | null} */
-    this.heard = null;
     this.meter = new SoundMeter((level, now) => {
       if (level > 0) this.soundAt = now;
     });
@@ -59,11 +57,9 @@ export class CaptionView {
    */
   listen(isSpeaking) {
     const stream = isSpeaking && this.audio.srcObject instanceof MediaStream ? this.audio.srcObject : null;
-    if (stream === this.heard) return;
-    this.heard = stream;
+    if (stream === this.meter.stream) return;
     this.soundAt = null;
-    if (stream?.getAudioTracks().length) this.meter.listen(stream);
-    else this.meter.stop();
+    this.meter.listen(stream);
   }
 
   draw() {

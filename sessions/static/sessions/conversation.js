@@ -4,6 +4,7 @@
  */
 
 import { Captions } from "./captions.js";
+import { Hearing } from "./hearing.js";
 import { Hush } from "./hush.js";
 import { Outbox } from "./outbox.js";
 import { handleMessage } from "./portal-messages.js";
@@ -34,9 +35,10 @@ export class Conversation {
     this.startedAt = 0;
     this.captions = new Captions();
     this.hush = new Hush((isSilent) => this.room?.hush(isSilent));
-    this.quality = "";
-    this.trouble = "";
+    this.quality = this.trouble = "";
     this.drops = 0; // of the socket, since it last stood
+    this.hearing = new Hearing();
+    this.onLeave = () => {}; // the session is over for this tab
     this.isBack = true; // on the session, since the socket last stood
     this.reports = new Reports((message) => this.socket?.send(message));
     /** @type {import("./starting.js").Wishes} */
@@ -194,8 +196,7 @@ export class Conversation {
   /** Out of the room, and no way back into this session. */
   leave() {
     cutOff(this);
-    this.captions.clear();
-    this.hush.end();
+    this.onLeave();
     this.reports.flush();
     this.room?.leave();
     this.memory.forget();

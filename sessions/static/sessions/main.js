@@ -3,9 +3,8 @@
 import { BarView } from "./bar-view.js";
 import { CaptionView } from "./caption-view.js";
 import { ChatView } from "./chat-view.js";
-import { timeOfDay } from "./clock.js";
 import { Conversation } from "./conversation.js";
-import { on, one, say, showOnly } from "./dom.js";
+import { on, one, showOnly } from "./dom.js";
 import { sayGoodbye } from "./goodbye.js";
 import { LiveKit } from "./livekit.js";
 import { Memory } from "./memory.js";
@@ -16,8 +15,10 @@ import { PortalSocket } from "./socket.js";
 import { StageView } from "./stage-view.js";
 import { prepare } from "./starting.js";
 import { face } from "./state.js";
+import { plainText, setUpTakingAlong } from "./take-along.js";
 import { VerdictView } from "./verdict-view.js";
-import { readWords } from "./words.js";
+import { setUpVoice } from "./voice-setup.js";
+import { readCapabilities, readWords } from "./words.js";
 
 const page = document.body;
 const { persona = "", name = "", livekitUrl = "", signIn = "/", continues = "" } = page.dataset;
@@ -46,8 +47,12 @@ const room = new AvatarRoom({
   LiveKit,
   video: stage.video,
   audio: stage.audio,
-  onEvent: (event) => conversation.onRoomEvent(event),
+  onEvent: (event) => {
+    conversation.onRoomEvent(event);
+    if (event.type === "room_joined") void voice.publish();
+  },
 });
+const voice = setUpVoice({ conversation, room, can: readCapabilities(), storage: localStorage });
 const socket = new PortalSocket(socketAddress(), {
   onMessage: (message) => conversation.onMessage(message),
   onOpen: () => {
@@ -102,26 +107,6 @@ function focusFirst(selector) {
   if (wanted instanceof HTMLElement) wanted.focus();
 }
 
-function transcriptText() {
-  const names = { avatar: name, user: words.transcript.you };
-  return conversation.transcript.asText(names, (at) => timeOfDay(new Date(at).toISOString(), language));
-}
-
-function download() {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([transcriptText()], { type: "text/plain;charset=utf-8" }));
-  link.download = `${persona}-${new Date(conversation.now()).toISOString().slice(0, 16).replaceAll(":", "")}.txt`;
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
-
-async function copy() {
-  const told = one("#copied", HTMLElement);
-  told.textContent = "";
-  await navigator.clipboard.writeText(transcriptText());
-  say(told, words.transcript.copied);
-}
-
 /**
  * @param {Event} event
  * @param {import("./starting.js").Wishes} [more]
@@ -157,12 +142,14 @@ document.addEventListener("visibilitychange", prepareRoom);
 on("#stay", "click", () => conversation.stay());
 on("#interrupt", "click", () => conversation.interrupt());
 on("#tap, #tap-picture", "click", () => void room.unblock());
-on("[data-download]", "click", download);
-one("#copy", HTMLButtonElement).hidden = !navigator.clipboard; // browsers give it to secure pages only
-on("#copy", "click", () => void copy());
 // A reload comes back within the grace, a page out of the browser's memory joins again.
 addEventListener("pagehide", () => sayGoodbye(conversation, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value));
 addEventListener("pageshow", ({ persisted }) => persisted && conversation.onShownAgain());
+setUpTakingAlong({
+  text: () => plainText(conversation.transcript.lines, name, words.transcript, language),
+  fileName: () => `${persona}-${new Date(conversation.now()).toISOString().slice(0, 16).replaceAll(":", "")}.txt`,
+  words: words.transcript,
+});
 setInterval(() => conversation.state.session && draw(), 1_000);
 
 page.dispatchEvent(new CustomEvent("room:open", { detail: { conversation, room, socket } }));

@@ -47,6 +47,7 @@ const EVENTS = {
   avatar_start_talking: (it, { taskId }) => {
     it.report("avatar_start_talking", { task_id: taskId });
     it.hush.end();
+    it.hearing.isOn = false;
     it.captions.begin(taskId, it.clock());
     it.dispatch({ type: "talking", isTalking: true });
   },
@@ -63,9 +64,19 @@ const EVENTS = {
     setTimeout(() => cutOff(it, taskId), END_MAY_FOLLOW_MS);
   },
   session_stopped: (it, { message }) => it.report("session_stopped", { reason: message }),
-  user_start: (it, { taskId }) => it.report("user_start", { task_id: taskId }),
-  user_stop: (it, { taskId }) => it.report("user_stop", { task_id: taskId }),
-  user_end_message: (it, { taskId, message }) => it.report("user_end_message", { task_id: taskId, message }),
+  user_start: (it, { taskId }) => {
+    it.hearing.isOn = true;
+    it.report("user_start", { task_id: taskId });
+  },
+  user_stop: (it, { taskId }) => {
+    it.hearing.isOn = false;
+    it.report("user_stop", { task_id: taskId });
+  },
+  user_talking_message: (it, { taskId, message }) => it.hearing.add(taskId, message),
+  user_end_message: (it, { taskId, message }) => {
+    const line = it.hearing.end(taskId, message);
+    if (line) it.report("user_end_message", { task_id: taskId, message: line });
+  },
 };
 
 /**
@@ -98,6 +109,10 @@ export function cutOff(it, taskId) {
     if (taskId !== undefined && id !== taskId) continue;
     it.transcript.interrupted(id);
     report(it, it.transcript.finished(id, ""));
+  }
+  if (taskId === undefined) {
+    it.captions.clear();
+    it.hush.end();
   }
   it.onChange();
 }

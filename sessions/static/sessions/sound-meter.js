@@ -8,13 +8,19 @@ export class SoundMeter {
   /** @param {(level: number, now: number) => void} onLevel */
   constructor(onLevel) {
     this.onLevel = onLevel;
+    /** @type {MediaStream | null} */
+    this.stream = null;
     /** @type {AudioContext | null} */
     this.context = null;
   }
 
-  /** @param {MediaStream} stream */
+  /** @param {MediaStream | null} stream  null to stop */
   listen(stream) {
-    this.stop();
+    clearInterval(this.timer);
+    void this.context?.close();
+    this.context = null;
+    this.stream = stream;
+    if (!stream) return;
     const context = new AudioContext();
     const analyser = context.createAnalyser();
     analyser.fftSize = 2048;
@@ -27,11 +33,5 @@ export class SoundMeter {
       analyser.getFloatTimeDomainData(samples);
       this.onLevel(levelOf(samples), performance.now());
     }, EVERY_MS);
-  }
-
-  stop() {
-    clearInterval(this.timer);
-    void this.context?.close();
-    this.context = null;
   }
 }

@@ -23,7 +23,7 @@ export class StageView {
     document.body.toggleAttribute("data-picture", state.hasPicture);
     if (face === "connecting") this.drawSteps(state);
     if (face === "ending" && state.warning) this.drawWarning(state.warning, it);
-    showOnly("data-talk", state.isTalking ? "yes" : "no");
+    showOnly("data-talk", it.hearing.isOn ? "you" : state.isTalking ? "yes" : "no");
   }
 
   /** @param {import("./state.js").RoomState} state */

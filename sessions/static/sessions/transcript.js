@@ -124,17 +124,6 @@ export class Transcript {
     return this.lines.filter((line) => line.stage === "said" || line.stage === "talking").length;
   }
 
-  /**
-   * The conversation as plain text.
-   *
-   * @param {{ avatar: string, user: string }} names
-   * @param {(at: number) => string} timeOf
-   */
-  asText(names, timeOf) {
-    const said = this.lines.filter((line) => line.stage === "said" || line.stage === "talking");
-    return said.map((line) => `[${timeOf(line.at)}] ${names[line.who]}: ${line.text}\n`).join("");
-  }
-
   /** @param {string} taskId */
   ofAvatar(taskId) {
     // A provider that names no task can only be saying one thing at a time.

@@ -24,7 +24,7 @@ export class Voice {
    *   withdraw: (track: MediaStreamTrack) => void, mark: (topic: string, payload: string) => void }} parts.line
    * @param {{ hands_free: boolean, push_to_talk: Marks | null }} parts.can
    * @param {{ recall: (name: string) => string, keep: (name: string, value: string) => void }} parts.wishes
-   * @param {(data: { state: MicrophoneState, mode: Mode }) => void} parts.report
+   * @param {(data: { state: MicrophoneState, mode: Mode }) => unknown} parts.report
    * @param {(isPressed: boolean) => void} parts.onPress
    * @param {() => void} parts.onChange
    */
@@ -50,8 +50,12 @@ export class Voice {
 
   /** @returns {Mode} */
   get mode() {
-    if (!this.can.hands_free || this.isMarked) return "hold";
-    return this.wishes.recall("mode") === "hands_free" ? "hands_free" : "hold";
+    return this.isMarked ? "hold" : this.wish;
+  }
+
+  /** @returns {Mode} what the person would have; a session that takes marks keeps to them */
+  get wish() {
+    return this.can.hands_free && this.wishes.recall("mode") === "hands_free" ? "hands_free" : "hold";
   }
 
   get isOpen() {
@@ -73,6 +77,11 @@ export class Voice {
     this.become("on");
     this.obey();
     await this.publish();
+    await this.look();
+  }
+
+  /** Which microphones there are now. */
+  async look() {
     this.choices = await this.microphone.choices();
     this.onChange();
   }

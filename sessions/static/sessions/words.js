@@ -6,10 +6,25 @@
  * @property {Record<string, string>} causes
  * @property {Record<string, string>} remedies
  * @property {Record<"next" | "place" | "soon" | "minutes" | "elsewhere", string>} queue  {n}, {name}, {time} stand for what the portal says
- * @property {{ you: string, copied: string }} transcript
+ * @property {import("./take-along.js").TranscriptWords} transcript
  */
 
 /** @returns {Words} */
 export function readWords() {
   return JSON.parse(document.querySelector("#words")?.textContent ?? "{}");
+}
+
+/**
+ * What the page may offer with this persona.
+ *
+ * @typedef {object} Capabilities
+ * @property {boolean} takes_text
+ * @property {boolean} takes_voice
+ * @property {boolean} hands_free
+ * @property {import("./voice.js").Marks | null} push_to_talk
+ */
+
+/** @returns {Capabilities} */
+export function readCapabilities() {
+  return JSON.parse(document.querySelector("#capabilities")?.textContent ?? "{}");
 }

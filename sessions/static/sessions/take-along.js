@@ -1,0 +1,51 @@
+/** The transcript as plain text, in the page's language: to the clipboard, or into a file. */
+
+import { timeOfDay } from "./clock.js";
+import { on, one, say } from "./dom.js";
+
+/** @typedef {import("./transcript.js").Line} Line */
+/** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string }} TranscriptWords */
+
+/**
+ * @param {Line[]} lines
+ * @param {string} avatar
+ * @param {TranscriptWords} words
+ * @param {string} language
+ */
+export function plainText(lines, avatar, words, language) {
+  const said = lines.filter(({ stage }) => stage === "said" || stage === "talking");
+  const [first] = said;
+  const day = first ? new Date(first.at).toLocaleDateString(language, { dateStyle: "long" }) : "";
+  const body = said.map((line) => {
+    const notes = [];
+    if (line.who === "user" && line.by === "voice") notes.push(words.voice);
+    if (line.who === "user" && line.isRead) notes.push(words.read);
+    if (line.isInterrupted) notes.push(words.interrupted);
+    const who = (line.who === "user" ? words.you : avatar) + (notes.length ? ` (${notes.join(", ")})` : "");
+    return `[${timeOfDay(new Date(line.at).toISOString(), language)}] ${who}: ${line.text}\n`;
+  });
+  return [`${words.title}${day && `, ${day}`}\n\n`, ...body].join("");
+}
+
+/**
+ * @param {object} parts
+ * @param {() => string} parts.text
+ * @param {() => string} parts.fileName
+ * @param {TranscriptWords} parts.words
+ */
+export function setUpTakingAlong({ text, fileName, words }) {
+  on("[data-download]", "click", () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text()], { type: "text/plain;charset=utf-8" }));
+    link.download = fileName();
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+  one("#copy", HTMLButtonElement).hidden = !navigator.clipboard; // browsers give it to secure pages only
+  on("#copy", "click", async () => {
+    const told = one("#copied", HTMLElement);
+    told.textContent = "";
+    await navigator.clipboard.writeText(text());
+    say(told, words.copied);
+  });
+}

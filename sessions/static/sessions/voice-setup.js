@@ -1,0 +1,81 @@
+/** Puts together what speaking needs: the microphone, its meter, the room that takes the sound, and the dock. */
+
+import { Microphone } from "./microphone.js";
+import { SoundMeter } from "./sound-meter.js";
+import { Voice } from "./voice.js";
+import { VoiceView } from "./voice-view.js";
+
+/**
+ * @param {object} parts
+ * @param {import("./conversation.js").Conversation} parts.conversation
+ * @param {import("./room.js").AvatarRoom} parts.room
+ * @param {import("./words.js").Capabilities} parts.can
+ * @param {Storage} parts.storage
+ */
+export function setUpVoice({ conversation, room, can, storage }) {
+  const devices = /** @type {MediaDevices | undefined} */ (navigator.mediaDevices);
+  const microphone = new Microphone(devices, () => voice.lost());
+  const meter = new SoundMeter((level, now) => voice.heard(level, now));
+  const voice = new Voice({
+    microphone,
+    line: lineOf(room),
+    can,
+    wishes: wishesIn(storage),
+    report: (data) => conversation.sessionId && conversation.report("microphone", data),
+    onPress: (isPressed) => {
+      conversation.hearing.isOn = isPressed;
+      // Whoever speaks up wants to be heard, not to hear.
+      if (isPressed && conversation.state.isTalking) conversation.interrupt();
+      conversation.onChange();
+    },
+    onChange: () => {
+      if (microphone.stream !== meter.stream) meter.listen(microphone.stream);
+      view.draw();
+    },
+  });
+  const view = new VoiceView(voice, can.takes_voice);
+  devices?.addEventListener?.("devicechange", () => void voice.look());
+  conversation.onLeave = () => voice.forget();
+  return voice;
+}
+
+/** @param {import("./room.js").AvatarRoom} room */
+function lineOf(room) {
+  return {
+    isTaking: () => room.isIn,
+    /** @param {MediaStreamTrack} track */
+    publish: (track) => room.room.localParticipant.publishTrack(track, { source: room.LiveKit.Track.Source.Microphone }),
+    /** @param {MediaStreamTrack} track */
+    withdraw: (track) => void room.room.localParticipant.unpublishTrack(track),
+    mark: room.publish.bind(room),
+  };
+}
+
+/**
+ * What the person chose last time, where the browser keeps it.
+ *
+ * @param {Storage} storage
+ */
+function wishesIn(storage) {
+  return {
+    /** @param {string} name */
+    recall: (name) => {
+      try {
+        return storage.getItem(`voice:${name}`) ?? "";
+      } catch {
+        return "";
+      }
+    },
+    /**
+     * @param {string} name
+     * @param {string} value
+     */
+    keep: (name, value) => {
+      try {
+        storage.setItem(`voice:${name}`, value);
+      } catch {
+        // It will have to be chosen again.
+      }
+    },
+  };
+}

@@ -1,0 +1,168 @@
+"""Speaking to the avatar: a recording in the place of somebody at the microphone, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import wave
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, WebSocketRoute, expect
+
+from heygen_portal.emulator.part import Voice
+from heygen_portal.emulator.voice import SAMPLE_RATE, speak
+from tests.browser.room_page import PATIENCE_S, RoomPage, Stage
+from tests.browser.test_pages import SHOW
+from tests.browsing import ALLOW_SOUND, browser
+
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
+expect.set_options(timeout=PATIENCE_S * 1000)
+
+SAID = "What is the weather today?"  # in a synthetic voice, which the emulator's ear understands
+# Before any script of the page: what it asks for, and whether it lets go of it.
+WATCH = """(() => {
+  window.tracks = [];
+  const { mediaDevices } = navigator, ask = mediaDevices.getUserMedia.bind(mediaDevices);
+  const clone = MediaStreamTrack.prototype.clone;
+  mediaDevices.getUserMedia = async (wanted) => {
+    const stream = await ask(wanted);
+    tracks.push(...stream.getTracks());
+    return stream;
+  };
+  MediaStreamTrack.prototype.clone = function () {
+    tracks.push(clone.call(this));
+    return tracks.at(-1);
+  };
+})()"""
+LEVEL = "Number(document.querySelector('#mic .level').dataset.level)"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def with_microphone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """Give a browser whose microphone plays a recording over and over, to pages that were allowed it."""
+    recording = tmp_path_factory.mktemp("microphone") / "said.wav"
+    record(SAID, recording)
+    switches = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={recording}")
+    async with browser(ALLOW_SOUND, *switches) as chromium:
+        yield chromium
+
+
+def record(text: str, path: Path) -> None:
+    pause = bytes(2 * SAMPLE_RATE * 2)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(pause + speak(text, Voice(language="en")).pcm + pause)
+
+
+class Line:
+    """The page's socket, with somebody's hand on the wire."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.is_deaf = False
+        self._page: WebSocketRoute | None = None
+
+    async def open(self, page: WebSocketRoute) -> None:
+        if not self.is_up:
+            await page.close(code=1012)
+            return
+        self._page, portal = page, page.connect_to_server()
+        self.is_deaf = False
+        portal.on_message(lambda message: None if self.is_deaf else page.send(message))
+
+    async def drop(self) -> None:
+        """Cut it; the next ones are cut, too, until it is up again."""
+        self.is_up = False
+        assert self._page
+        await self._page.close(code=1012)
+
+
+async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Browser, stage: Stage) -> None:
+    """Demands 2, 59, 73 and 76, complaint 8: refused first, then allowed; hands-free, then with the button held."""
+    async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en") as room:
+        page = room.page
+        await page.add_init_script(WATCH)
+        await page.reload()
+        await room.start()
+        await room.write("When do you open?")
+        await expect(room.lines("avatar")).to_have_count(2)
+
+        await page.click("#mic")
+        await expect(page.get_by_text("The browser does not allow the microphone")).to_be_visible()
+        assert await page.evaluate("tracks.length") == 0
+
+        await page.context.grant_permissions(["microphone"])
+        await page.check("input[name=voice-mode][value=hands_free]")
+        await page.keyboard.press("Escape")
+        await page.click("#mic")
+        await room.sees(f"{LEVEL} > 0")
+        spoken = page.locator(".line--you", has_text=re.compile("weather"))
+        await expect(spoken.first).to_contain_text("by voice")
+        await expect(spoken.first.locator("xpath=following-sibling::li[1]")).to_contain_text("Daniel")
+
+        await page.click("#mic-more")
+        await page.check("input[name=voice-mode][value=hold]")
+        await page.keyboard.press("Escape")
+        before = await page.locator(".line--you").count()
+        await expect(page.locator("#hold")).to_be_focused()
+        await page.keyboard.down("Space")
+        await expect(page.locator("#hold")).to_have_attribute("aria-pressed", "true")
+        await room.sees(f"{LEVEL} > 0")
+        await room.sees(f"{LEVEL} === 0")
+        await page.keyboard.up("Space")
+        await expect(page.locator(".line--you")).not_to_have_count(before)
+        assert await page.input_value("#text") == ""
+
+        await page.click("#end")
+        await room.state("ended")
+        assert await page.evaluate("tracks.map(({ readyState }) => readyState)") == ["ended", "ended"]
+        assert room.complaints == []
+    said = [event for event in room.last_session()["events"] if event in ("microphone", "user_end_message")]
+    assert said[:3] == ["microphone", "microphone", "user_end_message"]
+
+
+async def test_without_a_microphone_the_page_says_so_and_what_helps(chromium: Browser, stage: Stage) -> None:
+    """Demand 59, complaint 8. The machine has none; that the session is not there yet makes no difference."""
+    async with RoomPage.opened(chromium, stage, locale="es") as room:
+        await room.page.context.grant_permissions(["microphone"])
+        await room.page.evaluate(SHOW, "live")
+        await room.page.click("#mic")
+        await expect(room.page.get_by_text("No se encuentra ningún micrófono")).to_be_visible()
+
+
+async def test_where_the_persona_does_not_hear_the_control_says_why(chromium: Browser, stage: Stage) -> None:
+    """Demand 77."""
+    async with RoomPage.opened(chromium, stage, slug="unhearing", locale="en") as room:
+        await room.page.evaluate(SHOW, "live")
+        await expect(room.page.locator("#hold")).to_be_hidden()
+        await room.page.click("#mic")
+        await expect(room.page.get_by_text("switched speaking off for this persona")).to_be_visible()
+
+
+async def test_ten_messages_while_the_line_drops_arrive_once_each_and_in_order(chromium: Browser, stage: Stage) -> None:
+    """Demand 75: some were taken but never confirmed, some were written without a line, some after it."""
+    async with RoomPage.opened(chromium, stage, slug="daniel", locale="en") as room:
+        line = Line()
+        await room.page.route_web_socket(re.compile("/ws/personas/"), line.open)
+        await room.page.reload()
+        await room.start()
+        texts = [f"Number {number}." for number in range(1, 11)]
+        for text in texts[:2]:
+            await room.write(text, "repeat")
+        line.is_deaf = True  # what the portal answers from now on is lost
+        for text in texts[2:5]:
+            await room.write(text, "repeat")
+        await line.drop()
+        for text in texts[5:8]:
+            await room.write(text, "repeat")
+        line.is_up = True
+        for text in texts[8:]:
+            await room.write(text, "repeat")
+        await expect(room.page.locator(".line--wait")).to_have_count(0)
+        await room.has_said(texts[-1])
+        assert await room.lines("user").all_text_contents() == texts
+        assert room.last_session()["tasks"] == texts

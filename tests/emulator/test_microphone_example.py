@@ -1,0 +1,54 @@
+"""The documented example of sending the microphone, as it stands in the documentation."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from local.paths import ROOT
+from tests import servers
+from tests.browsing import ALLOW_SOUND, browser
+from tests.emulator.test_published_sdk import microphone_switches, record
+
+pytestmark = [pytest.mark.browser, pytest.mark.media]
+
+
+@pytest.fixture
+def checkout() -> Iterator[str]:
+    """Give the address at which the checkout is served, as the documentation says to."""
+    with _served(ROOT) as address:
+        yield address
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+async def test_it_is_heard_and_answered(emulator: servers.Emulator, checkout: str, tmp_path: Path) -> None:
+    """Demand 80."""
+    microphone = tmp_path / "microphone.wav"
+    record("What is the weather today?", microphone)
+    async with browser(ALLOW_SOUND, *microphone_switches(microphone)) as chromium:
+        page = await chromium.new_page()
+        query = f"key={emulator.api_key}&provider={emulator.url}"
+        await page.goto(f"{checkout}/docs/examples/microphone.html?{query}")
+        await page.click("#speak")
+        lines = page.locator("#said li")
+        await expect(lines.nth(0)).to_contain_text("You: what is the weather", timeout=40_000)
+        await expect(lines.nth(1)).to_have_text("Daniel: The weather is fine today.", timeout=40_000)
+        await page.click("#end")
+        await expect(page.locator("#speak")).to_be_enabled()

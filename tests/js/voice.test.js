@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { levelOf, Stillness } from "../../sessions/static/sessions/level.js";
+import { Microphone } from "../../sessions/static/sessions/microphone.js";
+import { Voice } from "../../sessions/static/sessions/voice.js";
+
+const MARKS = { topic: "", start: "start", stop: "stop" };
+
+/** A track that knows whether it still runs, and whether what it hears goes out. */
+class Track {
+  enabled = true;
+  isRunning = true;
+  onended = null;
+  copies = [];
+  stop = () => (this.isRunning = false);
+  getSettings = () => ({ deviceId: "d1" });
+  clone() {
+    this.copies.push(new Track());
+    return this.copies.at(-1);
+  }
+}
+
+let asked, tracks, refusal, wishes, published, withdrawn, marks, reports, pressed, voice, isTaking;
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  [asked, tracks, refusal, published, withdrawn, marks, reports, pressed, isTaking] = [[], [], null, [], [], [], [], [], true];
+  wishes = {};
+  voice = speakingWith({ hands_free: true, push_to_talk: MARKS });
+});
+
+function speakingWith(can, devices = DEVICES) {
+  const microphone = new Microphone(devices, () => made.lost());
+  const made = new Voice({
+    microphone,
+    line: {
+      isTaking: () => isTaking,
+      publish: async (track) => published.push(track),
+      withdraw: (track) => withdrawn.push(track),
+      mark: (_topic, payload) => marks.push(payload),
+    },
+    can,
+    wishes: { recall: (name) => wishes[name] ?? "", keep: (name, value) => (wishes[name] = value) },
+    report: ({ state, mode }) => reports.push(`${state} ${mode}`),
+    onPress: (isPressed) => pressed.push(isPressed),
+    onChange: () => {},
+  });
+  return made;
+}
+
+const DEVICES = {
+  getUserMedia: async (wanted) => {
+    asked.push(wanted.audio);
+    if (refusal) throw Object.assign(new Error(), { name: refusal });
+    const track = new Track();
+    tracks.push(track);
+    return { getAudioTracks: () => [track], getTracks: () => [track] };
+  },
+  enumerateDevices: async () => [
+    { kind: "audioinput", deviceId: "d1", label: "Headset" },
+    { kind: "audiooutput", deviceId: "d2", label: "Loudspeaker" },
+  ],
+};
+const sends = () => published.at(-1).enabled;
+
+test("nothing is opened before the person asks, and then with echo cancelled", async () => {
+  // Complaint 11.
+  assert.deepEqual(asked, []);
+  await voice.toggle();
+  assert.equal(asked.length, 1);
+  assert.ok(asked[0].echoCancellation && asked[0].noiseSuppression);
+  assert.deepEqual(voice.choices, [{ id: "d1", name: "Headset" }]);
+});
+
+test("an open microphone sends nothing until the button is held, and each press is marked", async () => {
+  await voice.toggle();
+  assert.equal(sends(), false);
+  voice.press();
+  assert.deepEqual([sends(), marks, pressed], [true, ["start"], [true]]);
+  voice.release();
+  assert.equal(sends(), true); // the last syllable
+  mock.timers.tick(400);
+  assert.deepEqual([sends(), marks, pressed], [false, ["start", "stop"], [true, false]]);
+});
+
+test("a press that follows at once belongs to the same line", async () => {
+  await voice.toggle();
+  voice.press();
+  voice.release();
+  mock.timers.tick(100);
+  voice.press();
+  mock.timers.tick(1_000);
+  assert.deepEqual([sends(), marks], [true, ["start"]]);
+});
+
+test("hands-free sends all the time, without marks", async () => {
+  voice.choose("hands_free");
+  await voice.toggle();
+  voice.press();
+  assert.deepEqual([sends(), marks, pressed], [true, [], []]);
+});
+
+test("a session that has taken marks keeps to them; the next one is hands-free", async () => {
+  await voice.toggle();
+  voice.press();
+  voice.release();
+  voice.choose("hands_free");
+  assert.deepEqual([voice.mode, voice.wish], ["hold", "hands_free"]);
+  voice.forget();
+  assert.equal(voice.mode, "hands_free");
+});
+
+test("a provider that takes no marks is spoken to by sending only while the button is held, and may be hands-free at any time", async () => {
+  voice = speakingWith({ hands_free: true, push_to_talk: null });
+  await voice.toggle();
+  voice.press();
+  voice.release();
+  mock.timers.tick(400);
+  assert.deepEqual([sends(), marks], [false, []]);
+  voice.choose("hands_free");
+  assert.deepEqual([voice.mode, sends()], ["hands_free", true]);
+});
+
+test("a provider that cannot tell when somebody speaks is never spoken to hands-free", () => {
+  wishes.mode = "hands_free";
+  assert.equal(speakingWith({ hands_free: false, push_to_talk: MARKS }).mode, "hold");
+});
+
+test("closing lets the microphone go, copies included, and ends what is being said", async () => {
+  await voice.toggle();
+  voice.press();
+  await voice.toggle();
+  assert.deepEqual([tracks[0].isRunning, tracks[0].copies[0].isRunning], [false, false]);
+  assert.deepEqual([withdrawn, marks], [[tracks[0].copies[0]], ["start", "stop"]]);
+  assert.deepEqual(reports, ["on hold", "off hold"]);
+});
+
+// Demand 59: each has its own message and remedy; complaint 8.
+for (const [name, state] of [["NotAllowedError", "refused"], ["NotFoundError", "absent"], ["NotReadableError", "busy"]]) {
+  test(`${name} is told as ${state}`, async () => {
+    refusal = name;
+    await voice.toggle();
+    assert.deepEqual([voice.state, voice.isOpen, reports], [state, false, [`${state} hold`]]);
+    refusal = null;
+    await voice.toggle();
+    assert.equal(voice.state, "on");
+  });
+}
+
+test("a page that is not secure has no microphone to ask for", async () => {
+  // Complaint 8.
+  voice = speakingWith({ hands_free: true, push_to_talk: MARKS }, null);
+  await voice.toggle();
+  assert.equal(voice.state, "insecure");
+});
+
+test("a microphone that is unplugged is told as absent", async () => {
+  await voice.toggle();
+  tracks[0].onended();
+  assert.deepEqual([voice.state, voice.isOpen, tracks[0].copies[0].isRunning], ["absent", false, false]);
+});
+
+test("a microphone that brings nothing while somebody talks is told as silent until it brings something", async () => {
+  await voice.toggle();
+  voice.heard(0, 0);
+  voice.heard(0, 60_000); // nobody is meant to be heard
+  assert.equal(voice.state, "on");
+  voice.press();
+  for (let now = 100_000; now <= 103_000; now += 100) voice.heard(0, now);
+  assert.equal(voice.state, "silent");
+  voice.heard(3, 103_100);
+  assert.equal(voice.state, "on");
+});
+
+test("asking that is called off while the browser still asks leaves nothing open", async () => {
+  const opening = voice.toggle();
+  voice.close();
+  await opening;
+  assert.deepEqual([voice.state, voice.isOpen, tracks[0].isRunning, published], ["off", false, false, []]);
+});
+
+test("the chosen microphone is asked for, and any other if it is gone", async () => {
+  await voice.toggle();
+  await voice.use("d9");
+  assert.deepEqual(asked.at(-1).deviceId, { exact: "d9" });
+  assert.equal(tracks[0].isRunning, false);
+  refusal = "OverconstrainedError";
+  await voice.use("d8");
+  assert.deepEqual([asked.at(-2).deviceId, asked.at(-1).deviceId, voice.state], [{ exact: "d8" }, undefined, "absent"]);
+});
+
+test("a microphone that was opened while the room was away is published when it is back", async () => {
+  isTaking = false;
+  await voice.toggle();
+  assert.equal(published.length, 0);
+  isTaking = true;
+  await voice.publish();
+  assert.deepEqual(published, [tracks[0].copies[0]]);
+});
+
+test("levels run from silence to a shout", () => {
+  const tone = (loudness) => Float32Array.from({ length: 480 }, (_, n) => loudness * Math.sin(n / 5));
+  const levels = [0, 0.0005, 0.003, 0.01, 0.1, 1].map((loudness) => levelOf(tone(loudness)));
+  assert.deepEqual([levels[0], levels.at(-1)], [0, 5]);
+  assert.deepEqual(levels, levels.toSorted());
+});
+
+test("stillness counts only while somebody is meant to be heard", () => {
+  const stillness = new Stillness(1_000);
+  assert.equal(stillness.isTooLong(0, true, 0), false);
+  assert.equal(stillness.isTooLong(0, false, 5_000), false);
+  assert.equal(stillness.isTooLong(0, true, 5_100), false);
+  assert.equal(stillness.isTooLong(0, true, 6_200), true);
+});
