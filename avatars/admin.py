@@ -46,7 +46,8 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
                 )
             },
         ),
-        (_("Limits"), {"fields": ("rooms", "concurrency_limit", "longest_session", "monthly_cap", "is_exclusive")}),
+        (_("Places"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive")}),
+        (_("Limits"), {"fields": ("longest_session", "idle_timeout", "monthly_cap", "credits_per_minute")}),
     )
     actions = ("sync",)
     actions_detail = ("sync_one",)

@@ -34,8 +34,11 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
             "is_sandbox",
             "rooms",
             "concurrency_limit",
+            "staff_places",
             "longest_session",
+            "idle_timeout",
             "monthly_cap",
+            "credits_per_minute",
             "is_exclusive",
         )
         widgets = {"api_key": UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"})}

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedCharField
@@ -65,8 +65,22 @@ class ProviderAccount(models.Model):
     concurrency_limit = models.PositiveIntegerField(
         _("sessions at once"), default=3, validators=[MinValueValidator(1)], help_text=_("What the plan allows.")
     )
+    staff_places = models.PositiveIntegerField(
+        _("kept for staff"), default=0, help_text=_("Of these, places that only staff may use.")
+    )
+    idle_timeout = models.DurationField(
+        _("ends when idle for"), null=True, blank=True, help_text=_("Hours:minutes:seconds. Empty: the persona's.")
+    )
     monthly_cap = models.DecimalField(
         _("monthly cap"), max_digits=10, decimal_places=2, null=True, blank=True, help_text=_("Credits; empty: no cap.")
+    )
+    credits_per_minute = models.DecimalField(
+        _("credits a minute"),
+        max_digits=6,
+        decimal_places=3,
+        default=Decimal("0.2"),
+        validators=[MinValueValidator(Decimal("0.001"))],
+        help_text=_("What a minute of a session costs, for the monthly cap."),
     )
     is_exclusive = models.BooleanField(
         _("used by this portal alone"),
@@ -91,6 +105,19 @@ class ProviderAccount(models.Model):
     class Meta:
         verbose_name = _("provider account")
         verbose_name_plural = _("provider accounts")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(staff_places__lt=F("concurrency_limit")),
+                name="account_keeps_a_place_for_all",
+                violation_error_message=_("Fewer than all sessions at once: end users need a place too."),
+            ),
+            models.CheckConstraint(
+                condition=(Q(longest_session=None) | Q(longest_session__gt=timedelta(0)))
+                & (Q(idle_timeout=None) | Q(idle_timeout__gt=timedelta(0))),
+                name="account_limits_above_zero",
+                violation_error_message=_("A limit must be longer than nothing."),
+            ),
+        )
 
     def __str__(self) -> str:
         return self.name

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -20,8 +20,24 @@ from avatars.models import Persona
 from heygen_portal import detached, providers, roles
 from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
-from sessions import delivery, errors, events, history, lease, presence, reasons, reports, rooms, services, stopping
-from sessions.models import EndReason
+from sessions import (
+    delivery,
+    errors,
+    events,
+    history,
+    lease,
+    messages,
+    presence,
+    reasons,
+    reports,
+    rooms,
+    services,
+    stopping,
+)
+from sessions.admission import Admission
+from sessions.models import EndReason, StreamingSession
+from sessions.places import Wish
+from sessions.queue import TabAddress
 from sessions.waiting import WaitingRoom
 
 logger = logging.getLogger(__name__)
@@ -43,6 +59,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
 
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None
+        self.admission: Admission | None = None
         self.is_open = False
         self.waiting = 0
         self.waiting_room = WaitingRoom()
@@ -88,12 +105,19 @@ class SessionConsumer(AsyncWebsocketConsumer):
         """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
         self.is_open = False
         self.waiting_room.drop()
-        if self.session_id:
+        if self.session_id or self.admission:
             lease.tabs.pop(self.channel_name, None)
-            leaving = asyncio.ensure_future(in_thread(presence.leave)(self.channel_name))
+            leaving = asyncio.ensure_future(self._leave())
             detached.keep(leaving)
             await asyncio.shield(leaving)  # a server in a hurry cancels us
-            stopping.look_after(self.session_id)
+            if self.session_id:
+                stopping.look_after(self.session_id)
+
+    async def _leave(self) -> None:
+        if self.admission:
+            await self.admission.give_up()
+        if self.session_id:
+            await in_thread(presence.leave)(self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
@@ -101,7 +125,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(code=TOO_LARGE)
             return
         try:
-            content = _parse(text_data)
+            content = messages.parse(text_data)
             handler = self.HANDLERS[content["type"]]
         except (errors.BadMessage, KeyError, TypeError):
             await self.send_error(errors.BadMessage())
@@ -129,15 +153,36 @@ class SessionConsumer(AsyncWebsocketConsumer):
     # What the page says
 
     async def on_start(self, content: dict[str, Any]) -> None:
-        if self.session_id and await in_thread(history.is_running)(self.session_id):
+        wish = messages.wish(content)
+        if self.admission:
             raise errors.AlreadyStarted
-        tab = services.TabAddress(lease.PROCESS_ID, self.channel_name)
-        session = await services.open_session(self.user.pk, self.persona_slug, tab)
+        tab = TabAddress(lease.PROCESS_ID, self.channel_name)
+        self.admission = admission = Admission(self.user.pk, self.persona_slug, tab, wish, self.tell)
+        try:
+            session = await self.admit(admission, wish)
+        finally:
+            self.admission = None
+        if session is None:
+            await self.tell({"type": "queue.left"})
+            return
         # The provider is asked at once; joining the group takes less time than its answer.
         opening = services.bring_up(session, self.give_room, self.waiting_room.take())
         bringing_up = detached.keep(opening)
         await self.follow(session.pk)
         await bringing_up
+
+    async def admit(self, admission: Admission, wish: Wish) -> StreamingSession | None:
+        """Return a session for this tab, or None when the person has given it up. Raises SessionError."""
+        if self.session_id and wish.is_plain and await in_thread(history.is_running)(self.session_id):
+            raise errors.AlreadyStarted
+        if self.session_id and self.session_id == wish.continues:  # what becomes of it is no news to this tab
+            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
+        session = await admission.run()
+        if session and admission.is_given_up and self.is_open:
+            await in_thread(presence.leave)(self.channel_name)
+            await stopping.call_off(session, EndReason.USER_STOPPED, reasons.person(self.user.pk))
+            return None
+        return session
 
     async def on_prepare(self, content: dict[str, Any]) -> None:
         """Make the room before anybody presses Start, where rooms are ours."""
@@ -152,7 +197,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         await self.give_room(await in_thread(rooms.access_again)(self.current()))
 
     async def on_join(self, content: dict[str, Any]) -> None:
-        session = await in_thread(history.find_own)(self.user.pk, _uuid(content.get("session_id")))
+        session = await in_thread(history.find_own)(self.user.pk, messages.uuid(content.get("session_id")))
         if not session:
             raise errors.NotFound
         await in_thread(presence.enter)(session.pk, lease.PROCESS_ID, self.channel_name)
@@ -207,7 +252,15 @@ class SessionConsumer(AsyncWebsocketConsumer):
         await services.stay(self.current())
 
     async def on_stop(self, content: dict[str, Any]) -> None:
+        if self.admission:
+            await self.admission.give_up()
+            return
         await stopping.stop_by_id(self.current(), EndReason.USER_STOPPED, reasons.person(self.user.pk))
+
+    async def on_leave_queue(self, content: dict[str, Any]) -> None:
+        if not self.admission:
+            raise errors.NoSession
+        await self.admission.give_up()
 
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()
@@ -225,6 +278,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         "room.rejoin": on_rejoin,
         "session.stay": on_stay,
         "session.stop": on_stop,
+        "queue.leave": on_leave_queue,
         "task.send": on_task,
         "task.interrupt": on_interrupt,
         "event.report": on_report,
@@ -251,6 +305,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
             event |= {"words": self.words(_failure_words, event["code"])}
         await self.tell(event)
 
+    async def queue_moved(self, message: dict[str, Any]) -> None:
+        """The line that this tab waits in has moved."""
+        if self.admission:
+            self.admission.wake()
+
     async def relay(self, event: events.Event) -> None:
         await self.session_event(event.envelope())
 
@@ -262,7 +321,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         await self.tell({"type": "room.publish", "topic": command.topic, "payload": command.payload})
 
     async def send_error(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
-        message = {"type": "error", "code": error.code, "words": self.words(str, error)}
+        message = {"type": "error", "code": error.code, "words": self.words(str, error), **error.details}
         if content and isinstance(content.get("ref"), str):
             message["ref"] = content["ref"][:LONGEST_REF]
         await self.tell(message)
@@ -309,26 +368,3 @@ def _reason_words(code: str) -> str:
 
 def _failure_words(code: str) -> str:
     return str({error.code: error.words for error in errors.FAILURES}[code])
-
-
-def _uuid(value: Any) -> UUID:
-    try:
-        return UUID(value)
-    except (AttributeError, TypeError, ValueError) as exc:
-        raise errors.NotFound from exc
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise errors.BadMessage  # NaN and Infinity are not JSON, and no database takes them
-
-
-def _parse(text: str | None) -> dict[str, Any]:
-    """Return the message. Raises BadMessage for anything that is not a JSON object a database can hold."""
-    try:
-        content = json.loads(text or "", parse_constant=_refuse_constant)
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but not text
-    except (ValueError, RecursionError) as exc:
-        raise errors.BadMessage from exc
-    if not isinstance(content, dict) or "\\u0000" in (text or ""):
-        raise errors.BadMessage
-    return content

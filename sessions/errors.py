@@ -6,7 +6,8 @@ docs/websocket-protocol.md lists the codes.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +18,11 @@ class SessionError(Exception):
 
     code: ClassVar[str]
     words: ClassVar[str | Promise]
+
+    def __init__(self, details: Mapping[str, Any] | None = None) -> None:
+        """`details` go to the page beside code and words."""
+        super().__init__()
+        self.details = dict(details or {})
 
     def __str__(self) -> str:
         return str(self.words)
@@ -45,6 +51,31 @@ class AlreadyStarted(SessionError):
 class SessionRunning(SessionError):
     code = "session_running"
     words = _("You already have a conversation open elsewhere.")
+
+
+class NotReleased(SessionError):
+    code = "not_released"
+    words = _("Your other conversation has not closed yet. Try again in a moment.")
+
+
+class QuotaUsed(SessionError):
+    code = "quota_used"
+    words = _("You have used this month's time.")
+
+
+class SpendCap(SessionError):
+    code = "spend_cap"
+    words = _("The service has reached this month's spending limit.")
+
+
+class QueueFull(SessionError):
+    code = "queue_full"
+    words = _("All places are taken, and too many people are waiting. Try again later.")
+
+
+class QueueLost(SessionError):
+    code = "queue_lost"
+    words = _("You no longer have a place in line here. Press Start to wait again.")
 
 
 class NotFound(SessionError):

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
+from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 from django.db.models import OuterRef, Subquery
@@ -48,6 +50,7 @@ class StatusChanged(Event):
     created_at: str
     ends_at: str
     ended_at: str | None
+    continues: str | None
 
     @classmethod
     def of(cls, session: StreamingSession) -> StatusChanged:
@@ -58,6 +61,7 @@ class StatusChanged(Event):
             created_at=session.created_at.isoformat(),
             ends_at=session.ends_at.isoformat(),
             ended_at=session.ended_at.isoformat() if session.ended_at else None,
+            continues=str(session.continues_id) if session.continues_id else None,
         )
 
 
@@ -155,6 +159,18 @@ def publish_all(told: Mapping[UUID, Event]) -> None:
     # In a loop of its own: in the caller's, which asks a provider for as many answers, each would wait its turn.
     if told:
         transaction.on_commit(lambda: asyncio.run(send()), robust=True)
+
+
+def wake(channels: Iterable[str]) -> None:
+    """Have tabs that wait look where they stand, once the change is committed. One that hears nothing looks later."""
+    layer = _layer()
+
+    async def send() -> None:
+        for channel in channels:
+            with suppress(ChannelFull):
+                await layer.send(channel, {"type": "queue.moved"})
+
+    transaction.on_commit(async_to_sync(send), robust=True)
 
 
 def _layer() -> BaseChannelLayer:

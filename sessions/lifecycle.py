@@ -7,6 +7,7 @@ requested → creating → connecting → live → stopping → ended
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from avatars.models import Persona
 from heygen_portal.providers.base import ProviderSession
 from sessions import events
 from sessions.events import Entry
-from sessions.models import RUNNING, EndReason, Status, StreamingSession
+from sessions.models import RUNNING, EndReason, LimitBy, Status, StreamingSession
 from sessions.reasons import Evidence
 
 TRANSITIONS: dict[str, frozenset[str]] = {
@@ -40,6 +41,21 @@ TAB_GRACE = timedelta(seconds=10)
 """From the last tab's leaving to the end: enough for a reload."""
 WARNINGS = (timedelta(seconds=60), timedelta(seconds=15))
 """How long before a limit the person is told."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What binds a session: how long it may last, how long it may be quiet, and whose limits those are."""
+
+    duration: timedelta
+    limit_by: LimitBy
+    idle_timeout: timedelta
+    idle_limit_by: LimitBy
+
+    @classmethod
+    def of(cls, persona: Persona) -> Terms:
+        """The persona's own, where nothing else applies."""
+        return cls(persona.duration_limit, LimitBy.PERSONA, persona.idle_timeout, LimitBy.PERSONA)
 
 
 class IllegalTransition(Exception):
@@ -87,30 +103,53 @@ def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) ->
     return Entry("status", data)
 
 
-def request(persona: Persona, user_id: int) -> StreamingSession:
+def request(
+    persona: Persona,
+    user_id: int,
+    terms: Terms | None = None,
+    *,
+    quality: str = "",
+    continues: StreamingSession | None = None,
+) -> StreamingSession:
     """Store a session before anybody outside is called, and move it to creating: it holds its place from here on.
 
-    Raises IntegrityError when the person has an open session.
+    A conversation that goes on is not greeted again. Raises IntegrityError when the person has an open session.
     """
     now = timezone.now()
+    terms = terms or Terms.of(persona)
+    wished = {"quality": quality} if quality else {}
+    greeted = {"greeting": ""} if continues and continues.live_at else {}
+    limits = {
+        "duration_limit_s": int(terms.duration.total_seconds()),
+        "idle_timeout_s": int(terms.idle_timeout.total_seconds()),
+    }
     with transaction.atomic(savepoint=False):
         session = StreamingSession.objects.create(
             user_id=user_id,
             account=persona.avatar.account,
             persona=persona,
             persona_version=persona.version,
-            persona_settings=persona.snapshot(),
+            persona_settings=persona.snapshot() | wished | greeted | limits,
+            continues=continues,
             # Requested and creating in one step: nobody can have seen, or heard of, the row between the two.
             status=Status.CREATING,
             created_at=now,
             active_at=now,
-            ends_at=now + persona.duration_limit,
+            ends_at=now + terms.duration,
+            limit_by=terms.limit_by,
+            idle_limit_by=terms.idle_limit_by,
             deadline_at=now + CREATION_LIMIT,
         )
-        asked = Entry("requested", {"persona": persona.slug, "version": persona.version})
+        asked = Entry("requested", {"persona": persona.slug, "version": persona.version} | _origin(session))
         moved = Entry("status", {"from": Status.REQUESTED, "to": Status.CREATING})
         events.append(session.pk, asked, moved)
     return session
+
+
+def _origin(session: StreamingSession) -> dict[str, str]:
+    """Return what an auditor asks of a session's beginning: whose limits bind, and what it goes on from."""
+    bound = {"limit_by": str(session.limit_by), "idle_limit_by": str(session.idle_limit_by)}
+    return bound | ({"continues": str(session.continues_id)} if session.continues_id else {})
 
 
 def connect(session: StreamingSession, answer: ProviderSession) -> bool:
@@ -119,7 +158,7 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
     False: it was stopped while the provider was thinking. The provider's ID is stored either way, so that
     whoever stops it can.
     """
-    known = {
+    known: dict[str, Any] = {
         "provider_session_id": answer.provider_session_id,
         "provider_duration_limit": answer.duration_limit,
         "is_paid": answer.is_paid,
@@ -129,12 +168,12 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
     with transaction.atomic(savepoint=False):
         _read_again(session, lock=True)
         if session.status == Status.CREATING:
-            if limit := answer.duration_limit:
-                session.ends_at = min(session.ends_at, session.created_at + limit)
-            deadline_at = next_look(session, is_live=False)
-            return transition(
-                session, Status.CONNECTING, *steps, ends_at=session.ends_at, deadline_at=deadline_at, **known
-            )
+            limit = answer.duration_limit
+            if limit and session.created_at + limit < session.ends_at:
+                session.ends_at = known["ends_at"] = session.created_at + limit
+                known["limit_by"] = LimitBy.PROVIDER
+            known["deadline_at"] = next_look(session, is_live=False)
+            return transition(session, Status.CONNECTING, *steps, **known)
         StreamingSession.objects.filter(pk=session.pk).update(**known)
         session.provider_session_id = answer.provider_session_id
         events.append(session.pk, *steps, Entry("provider_answered_late"))
@@ -152,9 +191,10 @@ def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
         limit = answer.duration_limit
         if goes_on and limit and limit != session.provider_duration_limit:
             session.provider_duration_limit = limit
-            session.ends_at = min(session.ends_at, session.created_at + limit)
+            if session.created_at + limit < session.ends_at:
+                session.ends_at, session.limit_by = session.created_at + limit, LimitBy.PROVIDER
             session.deadline_at = next_look(session, is_live=session.status == Status.LIVE)
-            session.save(update_fields=["provider_duration_limit", "ends_at", "deadline_at"])
+            session.save(update_fields=["provider_duration_limit", "ends_at", "limit_by", "deadline_at"])
             events.publish(session.pk, events.StatusChanged.of(session))
         events.append(session.pk, Entry("provider_started"))
     return goes_on

@@ -1,4 +1,4 @@
-"""What is allowed, and what is due: places, texts, activity, deadlines."""
+"""What is allowed while a session runs, and what is due: texts, activity, deadlines."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from avatars.models import Persona, ProviderAccount
+from avatars.models import ProviderAccount
 from sessions import errors, events, lifecycle, reasons
 from sessions.events import Entry
-from sessions.models import RUNNING, EndReason, SessionEvent, SessionTask, Status, StreamingSession, Utterance
+from sessions.models import RUNNING, EndReason, LimitBy, SessionEvent, SessionTask, Status, StreamingSession, Utterance
 
 LONGEST_TEXT = 2000
 """Characters in one task."""
@@ -23,29 +23,8 @@ BATCH = 500
 CLAIM = timedelta(seconds=60)
 """How long a stop that one worker has taken is left alone by the others."""
 LONGEST_RETRY = timedelta(seconds=60)
-
-
-def open_session(user_id: int, persona_slug: str) -> StreamingSession:
-    """Take a place and store the session, before anybody outside is called.
-
-    Raises NotFound for a persona that is not published, ProviderLimit when no place is free, SessionRunning when
-    the person has one already.
-    """
-    personas = Persona.objects.published().select_related("avatar__account", "voice", "knowledge_base")
-    persona = personas.filter(slug=persona_slug).first()
-    if persona is None:
-        raise errors.NotFound
-    account = persona.avatar.account
-    try:
-        with transaction.atomic():
-            ProviderAccount.objects.select_for_update().only("pk").get(pk=account.pk)  # one place, one taker
-            if StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING).exists():
-                raise errors.SessionRunning
-            if StreamingSession.objects.open().filter(account=account).count() >= account.concurrency_limit:
-                raise errors.ProviderLimit
-            return lifecycle.request(persona, user_id)
-    except IntegrityError as exc:
-        raise errors.SessionRunning from exc
+TIME_IS_UP = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
+"""Why a session has ended at its limit, where it is not simply the longest that it may last."""
 
 
 def accept_task(
@@ -171,6 +150,10 @@ def _evidence(session: StreamingSession, reason: EndReason, seen: set[str]) -> r
             return reasons.tab_left(session.abandoned_at, lifecycle.TAB_GRACE, is_room=has_tab)
         case EndReason.DURATION_LIMIT:
             return reasons.time_up(session)
+        case EndReason.QUOTA:
+            return reasons.used_up(session)
+        case EndReason.SPEND_CAP:
+            return reasons.spent(session)
         case EndReason.NO_PICTURE:
             return reasons.no_picture(seen, lifecycle.PICTURE_LIMIT)
         case EndReason.ORPHAN_FOUND:
@@ -193,7 +176,7 @@ def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
     if session.abandoned_at and session.abandoned_at + lifecycle.TAB_GRACE <= now:
         return EndReason.TAB_CLOSED
     if session.ends_at <= now:
-        return EndReason.DURATION_LIMIT
+        return time_is_up(session)
     if session.status in (Status.REQUESTED, Status.CREATING):
         # Whoever asked gives up sooner: they are gone, and what the provider answered them nobody knows.
         return EndReason.ORPHAN_FOUND if session.created_at + lifecycle.CREATION_LIMIT <= now else None
@@ -202,11 +185,16 @@ def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
     return EndReason.IDLE if session.active_at + session.idle_timeout <= now else None
 
 
+def time_is_up(session: StreamingSession) -> EndReason:
+    """Return the reason of a session that has reached its limit: it depends on whose limit that is."""
+    return TIME_IS_UP.get(LimitBy(session.limit_by), EndReason.DURATION_LIMIT)
+
+
 def _warning(session: StreamingSession, now: datetime) -> events.Ending | None:
     """Return what the tabs are told of the nearer limit, if it is near."""
     if session.status != Status.LIVE:
         return None
-    limits = ((session.ends_at, EndReason.DURATION_LIMIT), (session.active_at + session.idle_timeout, EndReason.IDLE))
+    limits = ((session.ends_at, time_is_up(session)), (session.active_at + session.idle_timeout, EndReason.IDLE))
     at, why = min(limits)
     if at - now > max(lifecycle.WARNINGS):
         return None
@@ -221,13 +209,14 @@ def retry_stop(session: StreamingSession, jitter: float) -> None:
     rows.update(stop_attempts=attempts, deadline_at=timezone.now() + wait)
 
 
-def to_close(account: ProviderAccount, listed: set[str]) -> tuple[set[str], bool]:
+def to_close(account: ProviderAccount, listed: set[str], refused: UUID | None = None) -> tuple[set[str], bool]:
     """Of the sessions that a provider holds open, return those that nobody here uses, and whether these are all.
 
     They are not while a `new` is under way: any that we do not know may be what it is about to answer. On an account
-    that others use as well, one that we do not know may be theirs; one that is over here is ours to close.
+    that others use as well, one that we do not know may be theirs; one that is over here is ours to close. `refused` is
+    a session whose `new` the provider has just answered with no: it waits for nothing.
     """
-    is_waiting = _waits_for_answer(account)  # asked first: an answer that comes in between is known below
+    is_waiting = _waits_for_answer(account, refused)  # asked first: an answer that comes in between is known below
     rows = StreamingSession.objects.filter(account=account, provider_session_id__in=listed)
     known = dict(rows.values_list("provider_session_id", "status"))
     over = {provider_session_id for provider_session_id in listed if known.get(provider_session_id) == Status.ENDED}
@@ -235,11 +224,11 @@ def to_close(account: ProviderAccount, listed: set[str]) -> tuple[set[str], bool
     return (over, False) if unknown and is_waiting else (over | unknown, True)
 
 
-def _waits_for_answer(account: ProviderAccount) -> bool:
+def _waits_for_answer(account: ProviderAccount, refused: UUID | None) -> bool:
     waiting = StreamingSession.objects.filter(
         account=account, status__in=(Status.REQUESTED, Status.CREATING), deadline_at__gt=timezone.now()
     )
-    return waiting.exists()
+    return (waiting.exclude(pk=refused) if refused else waiting).exists()
 
 
 def running_at_provider(account: ProviderAccount) -> list[StreamingSession]:

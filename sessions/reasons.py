@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.utils import formats, timezone
@@ -18,20 +17,21 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.base import ProviderError, ProviderRejected
-from sessions.models import StreamingSession
+from sessions.models import LimitBy, StreamingSession
 
 Evidence = Mapping[str, str | int | float | None]
 
 WORDS: dict[str, str | Promise] = {
     "person": _("%(user)s asked for the end."),
     "staff": _("%(user)s of the team stopped it."),
-    "taken_over": _("Session %(session)s took its place."),
+    "taken_over": _("%(user)s went on in another tab or on another device."),
+    "continued": _("%(user)s began it anew."),
     "tab_left": _("The last tab left at %(left_at)s; nobody came back within %(grace_s)s s."),
     "room_left": _("The browser left the room at %(left_at)s and did not come back within %(grace_s)s s."),
     "inactive": _("The last activity was at %(active_at)s; the limit is %(limit_s)s s."),
     "time_up": _("It began at %(began_at)s; the limit is %(limit_s)s s, set by: %(limit_by)s."),
-    "used_up": _("%(used_s)s of %(limit_s)s s were used, counted by: %(limit_by)s."),
-    "spent": _("%(spent)s of %(cap)s were spent."),
+    "used_up": _("It began at %(began_at)s, when %(limit_s)s s of the month's time were left."),
+    "spent": _("It began at %(began_at)s, when the account's monthly cap left time for %(limit_s)s s."),
     "no_picture_room": _("The page did not enter the room within %(limit_s)s s."),
     "no_picture_track": _("The page was in the room, but no picture was sent to it within %(limit_s)s s."),
     "no_picture_frame": _("A picture was sent, but the page showed none of it within %(limit_s)s s."),
@@ -41,13 +41,6 @@ WORDS: dict[str, str | Promise] = {
     "not_listed": _("It was missing from the provider's list at %(asked_at)s."),
     "room_closed": _("Its room was closed, and it was missing from the provider's list at %(asked_at)s."),
     "opener_died": _("Whoever was opening it stopped working; no answer was noted within %(limit_s)s s."),
-}
-LIMIT_WORDS: dict[str, str | Promise] = {
-    "persona": _("persona"),
-    "user": _("user"),
-    "group": _("group"),
-    "account": _("account"),
-    "provider": _("provider"),
 }
 
 
@@ -59,8 +52,12 @@ def staff(user_id: int | None) -> Evidence:
     return {"code": "staff", "user": user_id}
 
 
-def taken_over(by: UUID) -> Evidence:
-    return {"code": "taken_over", "session": str(by)}
+def taken_over(user_id: int) -> Evidence:
+    return {"code": "taken_over", "user": user_id}
+
+
+def continued(user_id: int) -> Evidence:
+    return {"code": "continued", "user": user_id}
 
 
 def tab_left(left_at: datetime, grace: timedelta, *, is_room: bool = False) -> Evidence:
@@ -73,22 +70,19 @@ def inactive(active_at: datetime, limit: timedelta) -> Evidence:
 
 
 def time_up(session: StreamingSession) -> Evidence:
-    limit, theirs = session.ends_at - session.created_at, session.provider_duration_limit
-    by = "provider" if theirs is not None and theirs <= limit else "persona"
-    return {
-        "code": "time_up",
-        "began_at": session.created_at.isoformat(),
-        "limit_s": _seconds(limit),
-        "limit_by": by,
-    }
+    return {"code": "time_up", **_span(session), "limit_by": session.limit_by}
 
 
-def used_up(used: timedelta, limit: timedelta, limit_by: str) -> Evidence:
-    return {"code": "used_up", "used_s": _seconds(used), "limit_s": _seconds(limit), "limit_by": limit_by}
+def used_up(session: StreamingSession) -> Evidence:
+    return {"code": "used_up", **_span(session)}
 
 
-def spent(amount: str, cap: str) -> Evidence:
-    return {"code": "spent", "spent": amount, "cap": cap}
+def spent(session: StreamingSession) -> Evidence:
+    return {"code": "spent", **_span(session)}
+
+
+def _span(session: StreamingSession) -> dict[str, str | int]:
+    return {"began_at": session.created_at.isoformat(), "limit_s": _seconds(session.ends_at - session.created_at)}
 
 
 def no_picture(seen: set[str], limit: timedelta) -> Evidence:
@@ -125,7 +119,7 @@ def _readable(name: str, value: Any) -> Any:
     if name.endswith("_at"):
         return formats.date_format(timezone.localtime(datetime.fromisoformat(value)), "DATETIME_FORMAT")
     if name == "limit_by":
-        return LIMIT_WORDS.get(value, value)
+        return str(LimitBy(value).label)
     if name == "user":
         who = get_user_model().objects.filter(pk=value).first() if value else None
         return str(who) if who else gettext("somebody")

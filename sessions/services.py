@@ -10,21 +10,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from django.db import transaction
-
 from heygen_portal import livekit, providers
 from heygen_portal.providers.base import (
+    BroughtRoom,
     Interactivity,
+    LimitReached,
     NotSent,
     OutOfCredits,
     Provider,
     ProviderError,
     ProviderRejected,
+    ProviderSession,
     ProviderUnreachable,
     Quality,
     RoomAccess,
@@ -33,35 +34,15 @@ from heygen_portal.providers.base import (
     SessionRequest,
 )
 from heygen_portal.threads import in_thread
-from sessions import delivery, errors, events, history, lifecycle, limits, presence, reasons, rooms
+from sessions import delivery, errors, events, history, lifecycle, limits, reasons, rooms
 from sessions.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
-from sessions.stopping import finish_stop, in_one_line, stop
+from sessions.stopping import call_off, finish_stop, in_one_line, reconcile, stop
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 GiveRoom = Callable[[RoomAccess], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class TabAddress:
-    """One browser tab: the web process that holds it, and its channel."""
-
-    process_id: UUID
-    channel: str
-
-
-async def open_session(user_id: int, persona_slug: str, tab: TabAddress) -> StreamingSession:
-    """Take a place for a person; `bring_up` does the rest. Raises the refusals of `limits.open_session`."""
-
-    def open_with_tab() -> StreamingSession:
-        with transaction.atomic():
-            session = limits.open_session(user_id, persona_slug)
-            presence.enter(session.pk, tab.process_id, tab.channel)
-        return session
-
-    return await in_thread(open_with_tab)()
 
 
 async def bring_up(session: StreamingSession, give_room: GiveRoom, prepared: str = "") -> None:
@@ -73,7 +54,7 @@ async def bring_up(session: StreamingSession, give_room: GiveRoom, prepared: str
     provider = providers.for_account(session.account)
     try:
         own_room = await rooms.take(session, prepared) if session.account.has_own_rooms else None
-        answer = await provider.new_session(replace(_request(session), room=own_room))
+        answer = await _new(session, provider, own_room)
     except ProviderError as exc:
         await _give_up(session, provider, exc)
         return
@@ -99,14 +80,25 @@ async def bring_up(session: StreamingSession, give_room: GiveRoom, prepared: str
             await provider.stop_session(answer.provider_session_id)
 
 
+async def _new(session: StreamingSession, provider: Provider, own_room: BroughtRoom | None) -> ProviderSession:
+    """Ask for a session. Where the provider says that no place is free, close what nobody uses and ask once more."""
+    request = replace(_request(session), room=own_room)
+    try:
+        return await provider.new_session(request)
+    except LimitReached as exc:
+        logger.warning("session %s: no place at the provider: %s", session.pk, in_one_line(exc))
+        await reconcile(session.account, refused=session.pk)
+    return await provider.new_session(request)
+
+
 async def _give_up(session: StreamingSession, provider: Provider, exc: ProviderError) -> None:
     """The provider did not open the session, or we do not know whether it did."""
     logger.warning("session %s: new failed: %s", session.pk, in_one_line(exc))
-    await in_thread(lifecycle.begin_stop)(session, _reason(exc), reasons.answered(exc))
     if isinstance(exc, ProviderRejected | NotSent):
-        await in_thread(lifecycle.end)(session)  # it said no, or was never asked: there is nothing to close
+        await call_off(session, _reason(exc), reasons.answered(exc))
         await rooms.drop(session.room)
     else:
+        await in_thread(lifecycle.begin_stop)(session, _reason(exc), reasons.answered(exc))
         await finish_stop(session, provider)
 
 

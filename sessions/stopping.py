@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -19,7 +19,7 @@ from avatars.models import ProviderAccount
 from heygen_portal import detached, providers
 from heygen_portal.providers.base import Provider, ProviderError, ProviderRejected, SessionGone
 from heygen_portal.threads import in_thread
-from sessions import lifecycle, limits, presence, reasons, rooms
+from sessions import lifecycle, limits, presence, queue, reasons, rooms
 from sessions.models import EndReason, StreamingSession
 from sessions.reasons import Evidence
 
@@ -64,8 +64,24 @@ async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) ->
 async def finish_stop(session: StreamingSession, provider: Provider) -> None:
     """Have the provider end what we are stopping, and note the end once it confirms."""
     if await _is_confirmed(session, provider):
-        await in_thread(lifecycle.end)(session)
+        await in_thread(_end)(session)
         await rooms.drop(session.room)
+
+
+def _end(session: StreamingSession) -> None:
+    """Note the end; the place is the next one's."""
+    if lifecycle.end(session):
+        queue.give_turns(session.account_id)
+
+
+async def call_off(session: StreamingSession, reason: EndReason, evidence: Evidence) -> None:
+    """End a session that the provider was never asked for, or has refused: there is nothing to close."""
+
+    def end() -> None:
+        lifecycle.begin_stop(session, reason, evidence)
+        _end(session)
+
+    await in_thread(end)()
 
 
 async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
@@ -94,6 +110,7 @@ async def enforce_due(now: datetime) -> None:
     """Stop or warn every session whose moment has come."""
     await in_thread(presence.expire)(now)
     taken = await in_thread(limits.take_due)(now)
+    await in_thread(queue.serve_all)()
     await _finish_all(taken)
 
 
@@ -123,11 +140,16 @@ async def _finish_all(sessions: Iterable[StreamingSession]) -> None:
     while waiting:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if ended := [session for task in done if not task.exception() and (session := task.result())]:
-            await in_thread(lifecycle.end_all)([session.pk for session in ended])
+            await in_thread(_end_all)([session.pk for session in ended])
             over += ended
     await _side_by_side(rooms.drop(session.room) for session in over if session.room)
     for task in asked:
         task.result()  # raises what went wrong, once the others are done
+
+
+def _end_all(session_ids: Collection[UUID]) -> None:
+    lifecycle.end_all(session_ids)
+    queue.serve_all()
 
 
 async def _side_by_side(work: Iterable[Awaitable[None]]) -> None:
@@ -143,9 +165,10 @@ async def _side_by_side(work: Iterable[Awaitable[None]]) -> None:
             raise outcome
 
 
-async def reconcile(account: ProviderAccount) -> None:
+async def reconcile(account: ProviderAccount, refused: UUID | None = None) -> None:
     """Compare the provider's list with ours: end here what it ended, close there what nobody owns.
 
+    `refused` is a session whose `new` the provider has just refused: nobody waits for an answer to it any more.
     Raises ProviderError when the list cannot be had.
     """
     provider = providers.for_account(account)
@@ -154,16 +177,18 @@ async def reconcile(account: ProviderAccount) -> None:
     settled = timezone.now() - SETTLED
     gone = [row for row in ours if row.provider_session_id not in listed and row.created_at < settled]
     await _side_by_side(stop(row, EndReason.PROVIDER_ENDED, reasons.not_listed()) for row in gone)
-    await _close_lost(account, provider, listed)
+    await _close_lost(account, provider, listed, refused)
 
 
 async def _listed(provider: Provider) -> set[str]:
     return {row.provider_session_id for row in await provider.list_sessions()}
 
 
-async def _close_lost(account: ProviderAccount, provider: Provider, listed: set[str]) -> bool:
+async def _close_lost(
+    account: ProviderAccount, provider: Provider, listed: set[str], refused: UUID | None = None
+) -> bool:
     """Close what the provider listed and nobody here uses; return whether none is left."""
-    lost, are_all = await in_thread(limits.to_close)(account, listed)
+    lost, are_all = await in_thread(limits.to_close)(account, listed, refused)
 
     async def close(provider_session_id: str) -> None:
         logger.warning("closing session %s at %s: nobody uses it", provider_session_id, account.name)

@@ -16,7 +16,9 @@ from tests import servers
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--live", action="store_true", help="Ask the real service too; HEYGEN_API_KEY, LIVEAVATAR_API_KEY have the keys. It costs credits."
+        "--live",
+        action="store_true",
+        help="Ask the real service too; HEYGEN_API_KEY, LIVEAVATAR_API_KEY have the keys. It costs credits.",
     )
 
 

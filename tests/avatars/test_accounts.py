@@ -40,7 +40,9 @@ def form(**changes: str) -> dict[str, str]:
         "key_header": "x-api-key",
         "rooms": "provider",
         "concurrency_limit": "3",
+        "staff_places": "0",
         "monthly_cap": "",
+        "credits_per_minute": "0.2",
     }
     return {**values, **changes}
 
@@ -87,3 +89,10 @@ def test_an_account_that_cannot_work_is_not_stored(admin_client: Client, field: 
 def test_an_address_may_be_a_name_of_one_word_or_a_number(admin_client: Client, url: str) -> None:
     admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", base_url=url))
     assert ProviderAccount.objects.get().base_url == url
+
+
+@pytest.mark.parametrize("change", [{"staff_places": "3"}, {"longest_session": "0"}, {"idle_timeout": "0"}])
+def test_an_account_leaves_people_a_place_and_time(admin_client: Client, change: dict[str, str]) -> None:
+    response = admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", **change))
+    assert response.context["adminform"].form.non_field_errors()
+    assert not ProviderAccount.objects.exists()

@@ -15,7 +15,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from sessions import errors, events, lifecycle, limits, presence
+from sessions import errors, events, lifecycle, limits, places, presence
 from sessions.events import Entry
 from sessions.models import EndReason, ServerProcess, SessionEvent, Status, StreamingSession
 from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
@@ -45,7 +45,7 @@ def side_by_side(*work: Callable[[], T]) -> list[T]:
 
 def try_to_open(user_id: int, slug: str) -> StreamingSession | type[errors.SessionError]:
     try:
-        return limits.open_session(user_id, slug)
+        return places.open_session(user_id, slug)
     except errors.SessionError as refusal:
         return type(refusal)
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from sessions import errors, lifecycle, limits
+from sessions import errors, lifecycle, limits, places
 from sessions.models import EndReason, SessionTask, Status, StreamingSession
 from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
@@ -26,32 +26,32 @@ def live(**fields: object) -> StreamingSession:
 
 def test_a_draft_is_nobody_s_to_talk_with() -> None:
     with pytest.raises(errors.NotFound):
-        limits.open_session(UserFactory.create().pk, PersonaFactory.create().slug)
+        places.open_session(UserFactory.create().pk, PersonaFactory.create().slug)
 
 
 def test_an_unknown_persona_is_not_found() -> None:
     with pytest.raises(errors.NotFound):
-        limits.open_session(UserFactory.create().pk, "nobody")
+        places.open_session(UserFactory.create().pk, "nobody")
 
 
 def test_a_person_who_talks_already_is_told_so() -> None:
     session = live()
     persona = PersonaFactory.create(published=True)
     with pytest.raises(errors.SessionRunning):
-        limits.open_session(session.user_id, persona.slug)
+        places.open_session(session.user_id, persona.slug)
 
 
 def test_an_account_gives_no_more_places_than_its_plan_has() -> None:
     persona = PersonaFactory.create(published=True, avatar__account__concurrency_limit=2)
-    first = limits.open_session(UserFactory.create().pk, persona.slug)
-    limits.open_session(UserFactory.create().pk, persona.slug)
+    first = places.open_session(UserFactory.create().pk, persona.slug)
+    places.open_session(UserFactory.create().pk, persona.slug)
     with pytest.raises(errors.ProviderLimit):
-        limits.open_session(UserFactory.create().pk, persona.slug)
+        places.open_session(UserFactory.create().pk, persona.slug)
     lifecycle.begin_stop(first, EndReason.USER_STOPPED, WHY)
     with pytest.raises(errors.ProviderLimit):  # the provider has not confirmed: the place is still taken there
-        limits.open_session(UserFactory.create().pk, persona.slug)
+        places.open_session(UserFactory.create().pk, persona.slug)
     lifecycle.end(first)
-    assert limits.open_session(UserFactory.create().pk, persona.slug)
+    assert places.open_session(UserFactory.create().pk, persona.slug)
 
 
 @pytest.mark.parametrize(

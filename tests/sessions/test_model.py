@@ -23,8 +23,11 @@ from hypothesis.stateful import (
 
 from heygen_portal import providers
 from heygen_portal.providers.base import ProviderError, RoomAccess, TaskKind
-from sessions import delivery, errors, events, lifecycle, presence, services, stopping
+from sessions import admission, delivery, errors, events, lifecycle, presence, services, stopping
+from sessions.admission import Admission
 from sessions.models import EndReason, SessionEvent, StreamingSession
+from sessions.places import Wish
+from sessions.queue import TabAddress
 from tests.factories import WHY, PersonaFactory, UserFactory
 from tests.sessions.simulation import LONGEST_CALL, Process, RememberingProvider, Simulation, working_for
 
@@ -72,9 +75,9 @@ class Portal(RuleBasedStateMachine):
         self.provider = RememberingProvider(self.simulation, f"account-{self.account.pk}", places=PLACES + 1)
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(providers, "for_account", lambda account: self.provider)
-        for name in ("publish", "publish_all"):
+        for name in ("publish", "publish_all", "wake"):
             self.patch.setattr(events, name, lambda *told: None)
-        for module in (services, stopping):
+        for module in (admission, services, stopping):
             self.patch.setattr(module, "in_thread", self.simulation.in_thread)
         for _ in range(2):
             self._boot_web()
@@ -99,14 +102,22 @@ class Portal(RuleBasedStateMachine):
 
     async def _start(self, user_id: int, process_id: UUID, channel: str) -> None:
         try:
-            session = await services.open_session(user_id, self.slug, services.TabAddress(process_id, channel))
+            session = await self._admission(user_id, process_id, channel).run()
         except errors.SessionError:
+            return
+        if session is None:
             return
         self.started.append(session.pk)
         working_for.set(session.pk)
         if self.tabs[channel] is None:
             await self.simulation.in_thread(presence.leave)(channel)
         await services.bring_up(session, self._give_room)
+
+    def _admission(self, user_id: int, process_id: UUID, channel: str) -> Admission:
+        return Admission(user_id, self.slug, TabAddress(process_id, channel), Wish(), self._tell)
+
+    async def _tell(self, message: dict[str, Any]) -> None:
+        pass
 
     async def _give_room(self, room: RoomAccess) -> None:
         pass

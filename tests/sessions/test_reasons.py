@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from unittest.mock import Mock
-from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -15,7 +14,7 @@ from django.utils import timezone, translation
 
 from heygen_portal.providers.base import ProviderRejected, ProviderUnreachable
 from sessions import reasons, services, stopping, tasks
-from sessions.models import EndReason, Status, StreamingSession
+from sessions.models import EndReason, LimitBy, Status, StreamingSession
 from tests.factories import StreamingSessionFactory, UserFactory
 from tests.sessions.tabs import a_person, a_persona, browser
 
@@ -55,6 +54,13 @@ async def nobody_acts(provider: Mock) -> StreamingSession:
 
 async def time_is_up(provider: Mock) -> StreamingSession:
     return await due(ends_at=timezone.now() - timedelta(seconds=1))
+
+
+def bound_by(limit: LimitBy) -> Callable[[Mock], Awaitable[StreamingSession]]:
+    async def end(provider: Mock) -> StreamingSession:
+        return await due(ends_at=timezone.now() - timedelta(seconds=1), limit_by=limit)
+
+    return end
 
 
 async def staff_stop(provider: Mock) -> StreamingSession:
@@ -112,9 +118,9 @@ WAYS: dict[EndReason, Callable[[Mock], Awaitable[StreamingSession]]] = {
     EndReason.IDLE: nobody_acts,
     EndReason.DURATION_LIMIT: time_is_up,
     EndReason.STAFF_STOPPED: staff_stop,
-    EndReason.TAKEN_OVER: ended_as(EndReason.TAKEN_OVER, reasons.taken_over(uuid4())),
-    EndReason.QUOTA: ended_as(EndReason.QUOTA, reasons.used_up(LONG, LONG, "group")),
-    EndReason.SPEND_CAP: ended_as(EndReason.SPEND_CAP, reasons.spent("10.20", "10.00")),
+    EndReason.TAKEN_OVER: ended_as(EndReason.TAKEN_OVER, reasons.taken_over(0)),
+    EndReason.QUOTA: bound_by(LimitBy.QUOTA),
+    EndReason.SPEND_CAP: bound_by(LimitBy.SPEND_CAP),
     EndReason.NO_PICTURE: no_picture_comes,
     EndReason.PROVIDER_ENDED: the_provider_ends_it,
     EndReason.PROVIDER_REFUSED: answered(ProviderRejected("no", code="10012", status=404)),

@@ -23,8 +23,9 @@ from heygen_portal.providers.base import (
     SessionGone,
     TaskKind,
 )
-from sessions import delivery, errors, lifecycle, limits, presence, services, stopping
+from sessions import delivery, errors, lifecycle, places, presence, services, stopping
 from sessions.models import EndReason, SessionTask, Status, StreamingSession
+from sessions.queue import TabAddress
 from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -282,7 +283,7 @@ async def test_a_new_session_after_a_stop_is_another_one(provider: Mock) -> None
     first = await opened()
     await services.bring_up(first, Tab(provider).give_room)
     await stopping.stop_by_id(first.pk, EndReason.USER_STOPPED, WHY)
-    open_again = sync_to_async(limits.open_session)
+    open_again = sync_to_async(places.open_session)
     second = await open_again(first.user_id, (await sync_to_async(lambda: first.persona.slug)()))
     assert second.pk != first.pk
 
@@ -292,5 +293,6 @@ async def test_the_tab_that_opened_a_session_is_present_from_the_start() -> None
     await sync_to_async(presence.renew)(process)
     persona = await sync_to_async(PersonaFactory.create)(published=True)
     user = await sync_to_async(UserFactory.create)()
-    session = await services.open_session(user.pk, persona.slug, services.TabAddress(process, "tab"))
+    open_in_tab = sync_to_async(places.open_in_tab)
+    session = await open_in_tab(user.pk, persona.slug, TabAddress(process, "tab"), places.Wish())
     assert await session.tabs.acount() == 1

@@ -3,7 +3,7 @@
  *
  * @typedef {"ready" | "queue" | "take-over" | "connecting" | "live" | "taken-over" | "ended" | "failed"} Phase
  * @typedef {Phase | "tap" | "ending"} Face
- * @typedef {{ why: "idle" | "duration_limit", at: string }} Warning
+ * @typedef {{ why: "idle" | "duration_limit" | "quota" | "spend_cap", at: string }} Warning
  * @typedef {{ code: string, words: string }} Cause  `words` may be empty: then the page has its own for the code
  * @typedef {{ place: number, waiting: number, expectedS: number | null }} Turn  1 is next
  * @typedef {{ persona: string, startedAt: string }} Other  the person's conversation that runs elsewhere

@@ -47,6 +47,18 @@ class EndReason(models.TextChoices):
     ORPHAN_FOUND = "orphan_found", _("It was left open and we closed it")
 
 
+class LimitBy(models.TextChoices):
+    """Whose limit is the lowest, and so the one that binds."""
+
+    PERSONA = "persona", _("the persona's")
+    USER = "user", _("the person's own")
+    GROUP = "group", _("the group's")
+    ACCOUNT = "account", _("the account's")
+    PROVIDER = "provider", _("the provider's")
+    QUOTA = "quota", _("what is left of the month's minutes")
+    SPEND_CAP = "spend_cap", _("what is left of the account's monthly cap")
+
+
 class StreamingSessionQuerySet(models.QuerySet["StreamingSession"]):
     def open(self) -> StreamingSessionQuerySet:
         """Everything that is not over: it holds a place and may cost money."""
@@ -80,10 +92,18 @@ class StreamingSession(models.Model):
     is_paid = models.BooleanField(_("paid at the provider"), null=True, blank=True)
     # The room's name on our own LiveKit; empty where the room is the provider's.
     room = models.CharField(_("room"), max_length=80, blank=True)
+    # The same conversation, begun anew: after no picture, at the provider's limit, or because the person went on.
+    continues = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="continued_by", verbose_name=_("continues")
+    )
 
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     live_at = models.DateTimeField(_("first picture"), null=True, blank=True)
     ends_at = models.DateTimeField(_("limit"), help_text=_("When the duration limit is reached."))
+    limit_by = models.CharField(_("limit that binds"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
+    idle_limit_by = models.CharField(
+        _("idle limit that binds"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA
+    )
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     # The last thing that counts as somebody being there; written when it happens, never by waiting.
     active_at = models.DateTimeField(_("last activity"), default=timezone.now)
@@ -109,6 +129,8 @@ class StreamingSession(models.Model):
             models.Index("deadline_at", name="session_due", condition=~Q(status="ended")),
             models.Index(fields=("user", "-created_at"), name="session_of_user"),
             models.Index(fields=("-created_at",), name="session_newest"),
+            # For what an account has cost this month.
+            models.Index(fields=("account", "-created_at"), name="session_of_account"),
         )
         constraints = (
             models.CheckConstraint(
@@ -254,24 +276,3 @@ class Utterance(models.Model):
 
     def __str__(self) -> str:
         return f"{self.who} {self.pk}"
-
-
-class ServerProcess(models.Model):
-    """A web process that holds tabs. It renews its lease; when it no longer does, its tabs are gone."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    lease_ends_at = models.DateTimeField(db_index=True)
-
-    def __str__(self) -> str:
-        return str(self.id)
-
-
-class Tab(models.Model):
-    """One browser tab on a session, held by one web process."""
-
-    session = models.ForeignKey(StreamingSession, models.CASCADE, related_name="tabs")
-    process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="tabs")
-    channel = models.CharField(max_length=100, unique=True)
-
-    def __str__(self) -> str:
-        return self.channel

@@ -1,0 +1,182 @@
+"""One tab's way from Start to a session: straight in, after another session's release, or through the line.
+
+It can be given up at every moment. Nothing here is remembered by the process alone but who is to be told: what holds a
+place is a row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from avatars.models import Persona, ProviderAccount
+from heygen_portal import detached
+from heygen_portal.providers.base import ProviderError
+from heygen_portal.threads import in_thread
+from sessions import errors, places, queue, reasons, stopping
+from sessions.models import EndReason, Status, StreamingSession
+from sessions.places import NoPlace, Wish
+from sessions.queue import Standing, TabAddress
+
+logger = logging.getLogger(__name__)
+
+LOOK = timedelta(seconds=3)
+"""How often a tab that waits in line looks by itself. It is told of every change; Redis may be away."""
+RELEASE_LOOK = timedelta(seconds=0.25)
+"""How often it is asked whether the other session is over: few can be waiting for that."""
+RELEASE_PATIENCE = timedelta(seconds=45)
+"""How long the provider is given to confirm it."""
+
+
+class Admission:
+    """One person's wish for a session, in one tab. `tell` sends to the page."""
+
+    def __init__(
+        self,
+        user_id: int,
+        persona_slug: str,
+        tab: TabAddress,
+        wish: Wish,
+        tell: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        self.user_id = user_id
+        self.persona_slug = persona_slug
+        self.tab = tab
+        self.wish = wish
+        self.tell = tell
+        self.is_given_up = False
+        self._has_place = False
+        self._woken = asyncio.Event()
+
+    async def run(self) -> StreamingSession | None:
+        """Return a session that holds a place, or None when the wish was given up before. Raises SessionError."""
+        try:
+            return await self._admit()
+        finally:
+            if self._has_place:
+                await in_thread(queue.leave)(self.tab.channel)
+
+    async def _admit(self) -> StreamingSession | None:
+        if not self.wish.is_plain and not await self._is_released():
+            return None
+        try:
+            return await self._open()
+        except NoPlace as full:
+            persona, has_line = full.persona, full.has_line
+        if not has_line:  # else somebody has looked before
+            await clean(persona.avatar.account)
+            with suppress(NoPlace):
+                return await self._open()
+        await self._stand_in_line(in_thread(queue.join)(self.user_id, persona, self.tab))
+        return await self._wait_in_line()
+
+    async def give_up(self) -> None:
+        """Wait no more. Safe to call at any time; a session that was opened all the same is its caller's to stop."""
+        self.is_given_up = True
+        self.wake()
+        if self._has_place:
+            await in_thread(queue.leave)(self.tab.channel)
+
+    def wake(self) -> None:
+        """Something has moved: look."""
+        self._woken.set()
+
+    async def _open(self) -> StreamingSession | None:
+        if self.is_given_up:
+            return None
+        return await in_thread(places.open_in_tab)(self.user_id, self.persona_slug, self.tab, self.wish)
+
+    async def _stand_in_line(self, standing: Awaitable[None]) -> None:
+        self._has_place = True  # said first: whoever gives up meanwhile leaves a place that is just being taken
+        await standing
+
+    async def _wait_in_line(self) -> StreamingSession | None:
+        told: Standing | None = None
+        while not self.is_given_up:
+            self._woken.clear()
+            standing = await in_thread(_look)(self.tab.channel)
+            if standing is None:
+                break
+            if standing.is_turn:
+                try:
+                    return await self._open()
+                except NoPlace:  # somebody has lowered the limit
+                    await in_thread(queue.give_back)(self.tab.channel)
+            elif standing != told:
+                told = standing
+                await self._tell_place(standing)
+            await self._pause(LOOK)
+        if self.is_given_up:
+            return None
+        raise errors.QueueLost
+
+    async def _tell_place(self, standing: Standing) -> None:
+        wait = await in_thread(queue.expected_wait)(standing, timezone.now())
+        seconds = None if wait is None else round(wait.total_seconds())
+        place = {"place": standing.place, "waiting": standing.waiting, "expected_wait_s": seconds}
+        await self.tell({"type": "queue.place", **place})
+
+    async def _is_released(self) -> bool:
+        """End what is in the way and wait until the provider confirms; False when that was given up.
+
+        The place stays theirs meanwhile. Raises NotReleased, NotFound.
+        """
+        give_up_at = timezone.now() + RELEASE_PATIENCE
+        persona, in_the_way = await in_thread(self._prepare)()
+        if not in_the_way:
+            return True
+        if any(session.account_id == persona.avatar.account_id for session in in_the_way):
+            kept_until = give_up_at + queue.TURN
+            await self._stand_in_line(in_thread(queue.keep)(self.user_id, persona, self.tab, kept_until))
+        await self.tell(self._waiting())
+        if self.wish.is_taking_over:
+            reason, evidence = EndReason.TAKEN_OVER, reasons.taken_over(self.user_id)
+        else:
+            reason, evidence = self.wish.because, reasons.continued(self.user_id)
+        for session in in_the_way:
+            detached.keep(stopping.stop(session, reason, evidence))  # not awaited: it can be given up meanwhile
+        while not self.is_given_up:
+            self._woken.clear()
+            if await in_thread(places.are_over)(in_the_way):
+                return True
+            if timezone.now() >= give_up_at:
+                raise errors.NotReleased
+            await self._pause(RELEASE_LOOK)
+        return False
+
+    def _prepare(self) -> tuple[Persona, list[StreamingSession]]:
+        persona = places.find_persona(self.persona_slug)
+        return persona, places.to_release(self.user_id, persona, self.wish)
+
+    def _waiting(self) -> dict[str, Any]:
+        continues = str(self.wish.continues) if self.wish.continues else None
+        status = {"session_id": None, "status": Status.REQUESTED.value, "reason": "", "words": ""}
+        moments = {"created_at": None, "ends_at": None, "ended_at": None, "now": timezone.now().isoformat()}
+        return {"type": "session.status", **status, **moments, "continues": continues, "waits_for": "release"}
+
+    async def _pause(self, longest: timedelta) -> None:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), longest.total_seconds())
+
+
+def _look(channel: str) -> Standing | None:
+    """Look where this tab stands; give whatever turns there are to give, for the worker may be away."""
+    standing = queue.look(channel)
+    if standing is None or standing.is_turn:
+        return standing
+    queue.give_turns(standing.account_id)
+    return queue.look(channel)
+
+
+async def clean(account: ProviderAccount) -> None:
+    """Before somebody has to wait: close what nobody uses, and end here what is over at the provider."""
+    try:
+        await stopping.reconcile(account)
+    except ProviderError as exc:
+        logger.warning("account %s could not be cleaned: %s", account.pk, stopping.in_one_line(exc))

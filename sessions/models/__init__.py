@@ -1,0 +1,29 @@
+"""Conversations and their history, who waits for one, and what each may use."""
+
+from sessions.models.allowances import Allowance
+from sessions.models.conversations import (
+    RUNNING,
+    EndReason,
+    LimitBy,
+    SessionEvent,
+    SessionTask,
+    Status,
+    StreamingSession,
+    Utterance,
+)
+from sessions.models.tabs import QueuePlace, ServerProcess, Tab
+
+__all__ = [
+    "RUNNING",
+    "Allowance",
+    "EndReason",
+    "LimitBy",
+    "QueuePlace",
+    "ServerProcess",
+    "SessionEvent",
+    "SessionTask",
+    "Status",
+    "StreamingSession",
+    "Tab",
+    "Utterance",
+]

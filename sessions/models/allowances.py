@@ -1,0 +1,72 @@
+"""What one person, or everybody in one group, may use."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+ABOVE_ZERO = MinValueValidator(timedelta(seconds=1), message=_("It must be longer than nothing."))
+
+
+class Allowance(models.Model):
+    """Limits of one person or of each member of one group; an empty field limits nothing.
+
+    Of all that apply to a session the lowest binds. The month's minutes of a person's own row stand in place of the
+    groups', so that one person can be given more.
+    """
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="allowance",
+        verbose_name=_("user"),
+        help_text=_("Choose a user or a group, not both."),
+    )
+    group = models.OneToOneField(
+        Group,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="allowance",
+        verbose_name=_("group"),
+        help_text=_("Each member may use this much."),
+    )
+    duration_limit = models.DurationField(
+        _("longest session"), null=True, blank=True, validators=[ABOVE_ZERO], help_text=_("Hours:minutes:seconds.")
+    )
+    idle_timeout = models.DurationField(
+        _("ends when idle for"), null=True, blank=True, validators=[ABOVE_ZERO], help_text=_("Hours:minutes:seconds.")
+    )
+    minutes_per_month = models.PositiveIntegerField(
+        _("minutes a month"),
+        null=True,
+        blank=True,
+        help_text=_("Time with a picture, by calendar month. A user's own number stands in place of the groups'."),
+    )
+
+    class Meta:
+        verbose_name = _("allowance")
+        verbose_name_plural = _("allowances")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(user__isnull=True) ^ Q(group__isnull=True),
+                name="allowance_of_user_or_group",
+                violation_error_message=_("Choose a user or a group, not both."),
+            ),
+            models.CheckConstraint(
+                condition=(Q(duration_limit=None) | Q(duration_limit__gt=timedelta(0)))
+                & (Q(idle_timeout=None) | Q(idle_timeout__gt=timedelta(0))),
+                name="allowance_above_zero",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.user or self.group)

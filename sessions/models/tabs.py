@@ -1,0 +1,58 @@
+"""Who is looking, and who waits: rows that live only as long as a browser tab does."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from avatars.models import Persona, ProviderAccount
+from sessions.models.conversations import StreamingSession
+
+
+class ServerProcess(models.Model):
+    """A web process that holds tabs. It renews its lease; when it no longer does, its tabs are gone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    lease_ends_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Tab(models.Model):
+    """One browser tab on a session, held by one web process."""
+
+    session = models.ForeignKey(StreamingSession, models.CASCADE, related_name="tabs")
+    process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="tabs")
+    channel = models.CharField(max_length=100, unique=True)
+
+    def __str__(self) -> str:
+        return self.channel
+
+
+class QueuePlace(models.Model):
+    """One person's place in an account's line, held by the tab that waits. The oldest row is next."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="queue_place", verbose_name=_("user")
+    )
+    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="line", verbose_name=_("account"))
+    persona = models.ForeignKey(Persona, models.CASCADE, related_name="+", verbose_name=_("persona"))
+    process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="+")
+    channel = models.CharField(max_length=100, unique=True)
+    is_staff = models.BooleanField(_("may use staff's places"), default=False)
+    created_at = models.DateTimeField(_("waits since"), default=timezone.now)
+    # Set when the turn has come: a place of the account is kept for this person until then.
+    kept_until = models.DateTimeField(_("place kept until"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("place in line")
+        verbose_name_plural = _("places in line")
+        ordering = ("pk",)
+
+    def __str__(self) -> str:
+        return f"{self.user} · {self.persona}"

@@ -1,0 +1,162 @@
+"""Who may begin a session now. The ledger of an account's places is its open sessions and the turns that it gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from avatars.models import Persona, ProviderAccount
+from sessions import errors, lifecycle, presence, queue, quotas
+from sessions.models import RUNNING, EndReason, QueuePlace, StreamingSession
+from sessions.queue import TabAddress
+
+CONTINUED_BECAUSE = (
+    EndReason.NO_PICTURE,
+    EndReason.USER_STOPPED,
+    EndReason.DURATION_LIMIT,
+    EndReason.PROVIDER_ENDED,
+)
+"""Why a page may begin its own session anew."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody asks for beside a session."""
+
+    quality: str = ""
+    is_taking_over: bool = False
+    continues: UUID | None = None
+    because: EndReason = EndReason.NO_PICTURE
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no other session has to end for it."""
+        return not self.is_taking_over and self.continues is None
+
+
+class NoPlace(errors.ProviderLimit):
+    """No place is free by our count. `has_line`: others are waiting for one."""
+
+    def __init__(self, persona: Persona, *, has_line: bool) -> None:
+        super().__init__()
+        self.persona = persona
+        self.has_line = has_line
+
+
+def find_persona(slug: str) -> Persona:
+    """Raises NotFound for a persona that is not published."""
+    personas = Persona.objects.published().select_related("avatar__account", "voice", "knowledge_base")
+    if persona := personas.filter(slug=slug).first():
+        return persona
+    raise errors.NotFound
+
+
+def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> StreamingSession:
+    """Take a place and store the session, before anybody outside is called.
+
+    Raises NotFound for a persona that is not published or a conversation to continue that is not theirs, SessionRunning
+    when the person has one already, QuotaUsed, SpendCap, and NoPlace when none is free or others wait for it.
+    """
+    persona = find_persona(persona_slug)
+    if wish.quality and wish.quality not in persona.avatar.account.capabilities.qualities:
+        raise errors.BadMessage
+    continues = find_continued(user_id, persona, wish)
+    now = timezone.now()
+    bound = quotas.terms(persona, user_id, now)
+    try:
+        with transaction.atomic():
+            account = queue.lock(persona.avatar.account_id)  # one place, one taker
+            facts = _facts(account.pk, user_id)
+            if facts.is_running:
+                raise errors.SessionRunning(_running(user_id))
+            bound = quotas.within_cap(bound, account, now)
+            if facts.has_line:
+                _pass_line(user_id, persona, account, facts)
+            elif queue.free_places(account, facts.open_sessions, [], is_staff=facts.is_staff) < 1:
+                raise NoPlace(persona, has_line=False)
+            if facts.is_waiting:
+                _step_out(user_id)
+            return lifecycle.request(persona, user_id, bound, quality=wish.quality, continues=continues)
+    except IntegrityError as exc:
+        raise errors.SessionRunning(_running(user_id)) from exc
+
+
+def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, wish: Wish) -> StreamingSession:
+    """Do what `open_session` does, for a tab that is on the session from its beginning."""
+    with transaction.atomic():
+        session = open_session(user_id, persona_slug, wish)
+        presence.enter(session.pk, tab.process_id, tab.channel)
+    return session
+
+
+def find_continued(user_id: int, persona: Persona, wish: Wish) -> StreamingSession | None:
+    """Return the conversation that is to go on, if any. Raises NotFound for one that is not theirs, or with another."""
+    if wish.continues is None:
+        return None
+    rows = StreamingSession.objects.select_related("account").filter(user_id=user_id, persona=persona)
+    if session := rows.filter(pk=wish.continues).first():
+        return session
+    raise errors.NotFound
+
+
+def to_release(user_id: int, persona: Persona, wish: Wish) -> list[StreamingSession]:
+    """Return the sessions that must be over before the wish can be granted. Raises NotFound."""
+    if wish.is_taking_over:
+        rows = StreamingSession.objects.select_related("account")
+        return list(rows.open().filter(user_id=user_id))
+    continued = find_continued(user_id, persona, wish)
+    return [continued] if continued and continued.ended_at is None else []
+
+
+def are_over(sessions: list[StreamingSession]) -> bool:
+    """Whether the provider has confirmed the end of all of them."""
+    return not StreamingSession.objects.open().filter(pk__in=[session.pk for session in sessions]).exists()
+
+
+def _facts(account_id: int, user_id: int) -> Any:
+    """Return, in one query, all that decides. After the lock, lest it tells of the time before."""
+    open_here = StreamingSession.objects.open().filter(account=OuterRef("pk"))
+    own = StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING)
+    return ProviderAccount.objects.annotate(
+        open_sessions=Coalesce(_count(open_here), 0),
+        has_line=Exists(QueuePlace.objects.filter(account=OuterRef("pk"))),
+        is_waiting=Exists(QueuePlace.objects.filter(user=user_id)),
+        is_running=Exists(own),
+        is_staff=Exists(User.objects.filter(pk=user_id, is_staff=True)),
+    ).get(pk=account_id)
+
+
+def _count(rows: QuerySet[StreamingSession]) -> Subquery:
+    return Subquery(rows.order_by().values("account").annotate(count=Count("pk")).values("count"))
+
+
+def _pass_line(user_id: int, persona: Persona, account: ProviderAccount, facts: Any) -> None:
+    """Let in who has the turn, and who need not wait for those in line. Raises NoPlace."""
+    line = queue.line_of(account.pk)
+    has_turn = any(place.kept_until for place in line if place.user_id == user_id)
+    others = [place for place in line if place.user_id != user_id]
+    ahead = [place for place in others if not place.kept_until and (place.is_staff or not facts.is_staff)]
+    free = queue.free_places(account, facts.open_sessions, others, is_staff=facts.is_staff)
+    if free < 1 or (ahead and not has_turn):
+        raise NoPlace(persona, has_line=bool(others))
+
+
+def _step_out(user_id: int) -> None:
+    for place in QueuePlace.objects.filter(user=user_id):
+        queue.remove(place)
+
+
+def _running(user_id: int) -> dict[str, Any]:
+    """Return what the page tells of the session that is in the way."""
+    rows = StreamingSession.objects.select_related("persona").filter(user_id=user_id, status__in=RUNNING)
+    session = rows.first()
+    if session is None:
+        return {}
+    return {"session": {"persona": session.persona.name, "started_at": session.created_at.isoformat()}}

@@ -1,0 +1,215 @@
+"""What a tab hears that waits: in line, or for the release of another session."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import Mock
+
+import pytest
+
+from sessions import admission
+from sessions.models import EndReason, QueuePlace, StreamingSession
+from tests.sessions.tabs import a_person, a_persona, browser
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
+
+FULL = {"avatar__account__concurrency_limit": 1}
+
+
+async def test_who_finds_no_place_waits_in_line_and_begins_when_it_is_their_turn() -> None:
+    """Complaint 4: a place in line and no raw error; no click is needed when the turn comes."""
+    first, second, third = await a_person(), await a_person(), await a_person()
+    persona = await a_persona(**FULL)
+    async with browser(first, persona.slug) as talks, browser(second, persona.slug) as waits:
+        await talks.go_live()
+        await waits.say("session.start")
+        place = await waits.hear("queue.place")
+        assert (place["place"], place["waiting"]) == (1, 1)
+        assert 0 < place["expected_wait_s"] <= 20 * 60
+        async with browser(third, persona.slug) as waits_too:
+            await waits_too.say("session.start")
+            assert (await waits_too.hear("queue.place"))["place"] == 2
+            await waits.hear("queue.place", waiting=2)
+            await talks.say("session.stop")
+            await waits.hear("session.room")
+            assert await waits_too.hear("queue.place", place=1)
+    assert not await QueuePlace.objects.aexists()
+
+
+@pytest.mark.parametrize("message", ["queue.leave", "session.stop"])
+async def test_waiting_in_line_can_be_given_up(message: str) -> None:
+    """Complaint 21."""
+    first, second = await a_person(), await a_person()
+    persona = await a_persona(**FULL)
+    async with browser(first, persona.slug) as talks, browser(second, persona.slug) as waits:
+        await talks.go_live()
+        await waits.say("session.start")
+        await waits.hear("queue.place")
+        await waits.say(message)
+        await waits.hear("queue.left")
+        assert not await QueuePlace.objects.aexists()
+        await waits.say("session.start")
+        assert await waits.hear("queue.place", place=1)
+
+
+async def test_a_tab_that_is_closed_while_it_waits_loses_its_place() -> None:
+    first, second, third = await a_person(), await a_person(), await a_person()
+    persona = await a_persona(**FULL)
+    async with browser(first, persona.slug) as talks, browser(third, persona.slug) as waits:
+        await talks.go_live()
+        async with browser(second, persona.slug) as leaves:
+            await leaves.say("session.start")
+            await leaves.hear("queue.place")
+            await waits.say("session.start")
+            await waits.hear("queue.place", place=2)
+        assert await waits.hear("queue.place", place=1)
+
+
+async def test_a_person_who_waits_in_a_second_tab_keeps_the_place_there() -> None:
+    first, second = await a_person(), await a_person()
+    persona = await a_persona(**FULL)
+    async with (
+        browser(first, persona.slug) as talks,
+        browser(second, persona.slug) as old,
+        browser(second, persona.slug) as new,
+    ):
+        await talks.go_live()
+        await old.say("session.start")
+        await old.hear("queue.place")
+        await new.say("session.start")
+        await new.hear("queue.place", place=1, waiting=1)
+        await old.hear("error", code="queue_lost")
+
+
+async def test_a_full_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessions.queue.LONGEST_LINE", 0)
+    first, second = await a_person(), await a_person()
+    persona = await a_persona(**FULL)
+    async with browser(first, persona.slug) as talks, browser(second, persona.slug) as refused:
+        await talks.go_live()
+        await refused.say("session.start")
+        await refused.hear("error", code="queue_full")
+
+
+async def test_a_turn_comes_though_nobody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither worker nor Redis has to be there: who waits looks."""
+    monkeypatch.setattr("sessions.events.wake", lambda channels: None)
+    first, second = await a_person(), await a_person()
+    persona = await a_persona(**FULL)
+    async with browser(first, persona.slug) as talks, browser(second, persona.slug) as waits:
+        await talks.go_live()
+        await waits.say("session.start")
+        await waits.hear("queue.place")
+        await talks.say("session.stop")
+        await waits.hear("session.room")
+
+
+async def test_a_second_device_is_offered_the_take_over_and_gets_it() -> None:
+    """Complaint 20: one conversation a person; the other device hears why it is over."""
+    user, persona = await a_person(), await a_persona(**FULL)
+    async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
+        session_id = await desk.go_live()
+        await phone.say("session.start")
+        offer = await phone.hear("error", code="session_running")
+        assert offer["session"]["persona"] == persona.name
+        assert offer["session"]["started_at"]
+        await phone.say("session.start", take_over=True)
+        waits = await phone.hear("session.status")
+        assert (waits["status"], waits["waits_for"]) == ("requested", "release")
+        await desk.hear("session.status", status="ended", reason="taken_over")
+        await phone.hear("session.room")
+    assert (await StreamingSession.objects.aget(pk=session_id)).end_reason == EndReason.TAKEN_OVER
+    assert not await QueuePlace.objects.aexists()
+
+
+async def test_a_take_over_waits_until_the_provider_confirms_and_keeps_its_place_meanwhile(provider: Mock) -> None:
+    """Complaint 20: nothing is opened before; the line does not get the place in between."""
+    confirmed = asyncio.Event()
+    provider.stop_session.side_effect = lambda session_id: confirmed.wait()
+    user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
+    async with (
+        browser(user, persona.slug) as desk,
+        browser(other, persona.slug) as waits,
+        browser(user, persona.slug) as phone,
+    ):
+        await desk.go_live()
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
+        await phone.say("session.start", take_over=True)
+        await desk.hear("session.status", status="stopping")
+        assert provider.new_session.await_count == 1
+        confirmed.set()
+        await phone.hear("session.room")
+        assert await QueuePlace.objects.filter(user=other, kept_until=None).aexists()
+
+
+async def test_a_take_over_can_be_given_up_while_it_waits(provider: Mock) -> None:
+    """Complaint 21."""
+    confirmed = asyncio.Event()
+    provider.stop_session.side_effect = lambda session_id: confirmed.wait()
+    user, persona = await a_person(), await a_persona(**FULL)
+    async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
+        await desk.go_live()
+        await phone.say("session.start", take_over=True)
+        await desk.hear("session.status", status="stopping")
+        await phone.say("session.stop")
+        await phone.hear("queue.left")
+        confirmed.set()
+        await desk.hear("session.status", status="ended", reason="taken_over")
+    assert await StreamingSession.objects.acount() == 1
+
+
+async def test_a_take_over_that_is_never_confirmed_ends_with_a_clear_refusal(
+    provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "RELEASE_PATIENCE", admission.RELEASE_LOOK)
+    never = asyncio.Event()
+    provider.stop_session.side_effect = lambda session_id: never.wait()
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
+        await desk.go_live()
+        await phone.say("session.start", take_over=True)
+        await phone.hear("error", code="not_released")
+        never.set()
+    assert not await QueuePlace.objects.aexists()
+
+
+async def test_a_session_that_goes_on_from_another_one_says_so_and_does_not_greet_again(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona(greeting="Hola", **FULL)
+    async with browser(user, persona.slug) as tab:
+        first = await tab.go_live()
+        await tab.say("session.start", continues=first, quality="low")
+        await tab.hear("session.status", waits_for="release", continues=first)
+        await tab.hear("session.status", status="creating", continues=first)
+        await tab.hear("session.room")
+    old, new = [session async for session in StreamingSession.objects.order_by("created_at")]
+    assert (old.end_reason, old.status) == (EndReason.NO_PICTURE, "ended")
+    assert (new.persona_settings["greeting"], new.persona_settings["quality"]) == ("", "low")
+
+
+async def test_nobody_continues_a_stranger_s_conversation() -> None:
+    user, other, persona = await a_person(), await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab, browser(other, persona.slug) as stranger:
+        session_id = await tab.go_live()
+        await stranger.say("session.start", continues=session_id)
+        await stranger.hear("error", code="not_found")
+    assert await StreamingSession.objects.acount() == 1
+
+
+@pytest.mark.parametrize("wish", [{"take_over": 1}, {"quality": "huge"}, {"because": "idle"}, {"quality": ["low"]}])
+async def test_a_wish_that_nobody_can_have_is_not_understood(wish: dict[str, object]) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.say("session.start", **wish)
+        await tab.hear("error", code="bad_message")
+
+
+async def test_start_that_is_called_off_at_once_asks_the_provider_for_nothing_that_stays(provider: Mock) -> None:
+    """Complaint 21: cancelled in the same breath, before the portal has said anything."""
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.say("session.start")
+        await tab.say("session.stop")
+        while (await tab.receive_json_from(timeout=10)).get("status", "ended") != "ended":
+            pass
+    assert not await StreamingSession.objects.exclude(status="ended").aexists()
