@@ -154,10 +154,10 @@ class Simulation:
         """End what is left; raise what went wrong in any process that was not killed."""
         for step in self.steps:
             step.process.is_alive = False
-        unfinished = [task for task in self.tasks if not task.done()]
-        for task in unfinished:
-            task.cancel()
-        self._settle()
+        while unfinished := asyncio.all_tasks(self.loop):  # again: some tidy up, and wait for that in turn
+            for task in unfinished:
+                task.cancel()
+            self._settle()
         self.loop.close()
 
     def _settle(self) -> None:

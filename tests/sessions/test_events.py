@@ -72,7 +72,7 @@ def test_the_protocol_page_names_every_message_and_error_code() -> None:
     assert documented("## Up") == set(SessionConsumer.HANDLERS)
     assert documented("What a page may report") == set(reports.EFFECTS)
     told = {event.type for event in events.Event.__subclasses__()}
-    assert documented("## Down") == told | {"session.room", "room.publish", "error"}
+    assert documented("## Down") == told | {"session.room", "room.publish", "queue.place", "queue.left", "error"}
     codes = {error.code for error in errors.SessionError.__subclasses__()}
     assert documented("## Error codes") == codes
 

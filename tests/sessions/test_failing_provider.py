@@ -71,7 +71,8 @@ async def outcome(persona: Persona) -> tuple[dict[str, Any], StreamingSession]:
 FAULTS: list[tuple[dict[str, Any], EndReason]] = [
     ({"kind": "answer", "status": 400, "body": {"code": 40012, "message": "invalid parameter"}}, REFUSED),
     ({"kind": "answer", "status": 401, "body": {"code": 400112, "message": "unauthorized"}}, REFUSED),
-    ({"kind": "answer", "status": 429, "body": {"code": 10007, "message": "concurrent limit"}}, REFUSED),
+    # Twice: after the first, what nobody uses is closed and the provider is asked again.
+    ({"kind": "answer", "status": 429, "body": {"code": 10007, "message": "concurrent limit"}, "times": 2}, REFUSED),
     ({"kind": "answer", "status": 500, "body": {"code": 1, "message": "internal"}}, SILENT),
     ({"kind": "html", "status": 200}, SILENT),
     ({"kind": "html", "status": 502}, SILENT),

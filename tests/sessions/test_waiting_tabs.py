@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
@@ -12,6 +15,23 @@ from sessions.models import EndReason, QueuePlace, StreamingSession
 from tests.sessions.tabs import a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
+
+
+@pytest.fixture(autouse=True)
+def each_its_own(provider: Mock) -> None:
+    """Name each session that the provider opens."""
+    usual, count = provider.new_session.return_value, itertools.count(1)
+    provider.new_session.side_effect = lambda asked: replace(usual, provider_session_id=f"their-session-{next(count)}")
+
+
+def once(said: asyncio.Event) -> Callable[[str], Awaitable[None]]:
+    """A call that the provider answers once this is said."""
+
+    async def stop(session_id: str) -> None:
+        await said.wait()
+
+    return stop
+
 
 FULL = {"avatar__account__concurrency_limit": 1}
 
@@ -125,7 +145,7 @@ async def test_a_second_device_is_offered_the_take_over_and_gets_it() -> None:
 async def test_a_take_over_waits_until_the_provider_confirms_and_keeps_its_place_meanwhile(provider: Mock) -> None:
     """Complaint 20: nothing is opened before; the line does not get the place in between."""
     confirmed = asyncio.Event()
-    provider.stop_session.side_effect = lambda session_id: confirmed.wait()
+    provider.stop_session.side_effect = once(confirmed)
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
     async with (
         browser(user, persona.slug) as desk,
@@ -146,7 +166,7 @@ async def test_a_take_over_waits_until_the_provider_confirms_and_keeps_its_place
 async def test_a_take_over_can_be_given_up_while_it_waits(provider: Mock) -> None:
     """Complaint 21."""
     confirmed = asyncio.Event()
-    provider.stop_session.side_effect = lambda session_id: confirmed.wait()
+    provider.stop_session.side_effect = once(confirmed)
     user, persona = await a_person(), await a_persona(**FULL)
     async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
         await desk.go_live()
@@ -164,7 +184,7 @@ async def test_a_take_over_that_is_never_confirmed_ends_with_a_clear_refusal(
 ) -> None:
     monkeypatch.setattr(admission, "RELEASE_PATIENCE", admission.RELEASE_LOOK)
     never = asyncio.Event()
-    provider.stop_session.side_effect = lambda session_id: never.wait()
+    provider.stop_session.side_effect = once(never)
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
         await desk.go_live()
