@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -10,7 +11,9 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
+from django.utils import formats, timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -29,7 +32,7 @@ from heygen_portal.providers.base import CredentialRefused, ProviderError
 class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
     form = ProviderAccountForm
     list_display = ("name", "kind", "base_url", "concurrency_limit", "synced_at")
-    readonly_fields = ("synced_at", "credits_left")
+    readonly_fields = ("synced_at", "credits_left", "open_there")
     fieldsets = (
         (
             None,
@@ -46,11 +49,16 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
                 )
             },
         ),
-        (_("Places"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive")}),
+        (_("Places"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "open_there")}),
         (_("Limits"), {"fields": ("longest_session", "idle_timeout", "monthly_cap", "credits_per_minute")}),
     )
     actions = ("sync",)
     actions_detail = ("sync_one",)
+
+    @display(description=_("open there, not ours"))
+    def open_there(self, account: ProviderAccount) -> str:
+        lines = ((row["id"], row["status"], _local(row["seen_at"])) for row in account.strangers)
+        return format_html_join(mark_safe("<br>"), gettext("{} ({}), seen first {}"), lines) or "–"
 
     @admin.action(description=_("Check connection and sync catalogue"), permissions=["change"])
     def sync(self, request: HttpRequest, queryset: QuerySet[ProviderAccount]) -> None:
@@ -77,6 +85,10 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
             self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
         else:
             self.message_user(request, _summary(account, result), messages.SUCCESS)
+
+
+def _local(moment: str) -> str:
+    return formats.date_format(timezone.localtime(datetime.fromisoformat(moment)), "DATETIME_FORMAT")
 
 
 def _summary(account: ProviderAccount, result: SyncResult) -> str:

@@ -87,6 +87,8 @@ class ProviderAccount(models.Model):
         default=False,
         help_text=_("Then sessions that nobody here owns are closed at the provider."),
     )
+    # Open at the provider and unknown here: ID, state there, first seen. Written when it changes.
+    strangers = models.JSONField(_("open there, not ours"), default=list, blank=True, editable=False)
     is_sandbox = models.BooleanField(
         _("sandbox"),
         default=False,

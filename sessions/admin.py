@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from kombu.exceptions import OperationalError
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 
-from heygen_portal.admin_parts import ReadOnly, readable
-from sessions import reasons, tasks
+from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
+from heygen_portal.providers.base import ProviderError
+from sessions import inquiry, reasons, tasks
 from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession, Utterance
+from sessions.stopping import in_one_line
 
 STATUS_COLOURS = {
     Status.LIVE.label: "success",
@@ -79,6 +82,7 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
     date_hierarchy = "created_at"
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
     actions = ("stop",)
+    actions_detail = ("ask_provider",)
     fieldsets = (
         (None, {"fields": ("id", "user", "persona", "persona_version", "state", "end_reason", "evidence")}),
         (
@@ -108,6 +112,24 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
     @display(description=_("provider's limit"))
     def provider_limit(self, session: StreamingSession) -> str:
         return readable(session.provider_duration_limit)
+
+    @action(
+        description=_("Is it live at the provider?"),
+        permissions=["view"],
+        dialog=ask_first(_("Ask the provider what is open there now?"), _("Ask")),
+    )
+    def ask_provider(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        session = chosen(self, request, object_id)
+        try:
+            row = async_to_sync(inquiry.find_at_provider)(session.account, session.provider_session_id)
+        except ProviderError as exc:
+            words = gettext("The provider could not be asked (%(detail)s).") % {"detail": in_one_line(exc)}
+            self.message_user(request, words, messages.ERROR)
+        else:
+            says = gettext("Yes: the provider lists it as open (%(status)s).") % {"status": row.status} if row else ""
+            no = gettext("No: the provider does not list it, so nothing runs there.")
+            self.message_user(request, says or no, messages.SUCCESS)
+        return to_change_page(StreamingSession, object_id)
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("avatar_sessions.stop_streamingsession")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
+from heygen_portal.providers.base import OpenSession
 from sessions import errors, events, lifecycle, reasons
 from sessions.events import Entry
 from sessions.models import RUNNING, EndReason, LimitBy, SessionEvent, SessionTask, Status, StreamingSession, Utterance
@@ -222,6 +223,21 @@ def to_close(account: ProviderAccount, listed: set[str], refused: UUID | None = 
     over = {provider_session_id for provider_session_id in listed if known.get(provider_session_id) == Status.ENDED}
     unknown = listed - known.keys() if account.is_exclusive else set()
     return (over, False) if unknown and is_waiting else (over | unknown, True)
+
+
+def note_strangers(account: ProviderAccount, listed: Iterable[OpenSession]) -> None:
+    """Keep for staff what is open at the provider, is not ours, and is not ours to close."""
+    if _waits_for_answer(account, None):
+        return  # one that we do not know may be what is about to be answered
+    rows = {row.provider_session_id: row for row in listed}
+    ours = StreamingSession.objects.filter(account=account, provider_session_id__in=rows)
+    unknown = rows.keys() - set(ours.values_list("provider_session_id", flat=True))
+    strangers = [] if account.is_exclusive else sorted(unknown)
+    seen = {row["id"]: row["seen_at"] for row in account.strangers}
+    now = timezone.now().isoformat()
+    noted = [{"id": name, "status": rows[name].status, "seen_at": seen.get(name, now)} for name in strangers]
+    if noted != account.strangers:
+        ProviderAccount.objects.filter(pk=account.pk).update(strangers=noted)
 
 
 def _waits_for_answer(account: ProviderAccount, refused: UUID | None) -> bool:

@@ -173,11 +173,13 @@ async def reconcile(account: ProviderAccount, refused: UUID | None = None) -> No
     """
     provider = providers.for_account(account)
     ours = await in_thread(limits.running_at_provider)(account)
-    listed = await _listed(provider)
+    rows = await provider.list_sessions()
+    listed = {row.provider_session_id for row in rows}
     settled = timezone.now() - SETTLED
     gone = [row for row in ours if row.provider_session_id not in listed and row.created_at < settled]
     await _side_by_side(stop(row, EndReason.PROVIDER_ENDED, reasons.not_listed()) for row in gone)
     await _close_lost(account, provider, listed, refused)
+    await in_thread(limits.note_strangers)(account, rows)
 
 
 async def _listed(provider: Provider) -> set[str]:

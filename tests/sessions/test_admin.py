@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from kombu.exceptions import OperationalError
 
+from heygen_portal import providers
+from heygen_portal.providers.base import OpenSession, Provider, ProviderUnreachable
 from sessions import tasks
 from sessions.models import Status, StreamingSession
 from tests.factories import StreamingSessionFactory
@@ -85,3 +88,18 @@ def test_the_list_asks_the_database_no_more_often_for_more_sessions(
     StreamingSessionFactory.create_batch(20)
     with django_assert_max_num_queries(20):
         admin_client.get(SESSIONS)
+
+
+@pytest.mark.parametrize(("rows", "answer"), [(["theirs"], "Yes"), (["another"], "No"), (None, "could not be asked")])
+def test_staff_ask_whether_it_is_live_at_the_provider(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, rows: list[str] | None, answer: str
+) -> None:
+    """Demand 71."""
+    listed = [OpenSession(provider_session_id=row, status="connected", created_at=None) for row in rows or []]
+    provider = Mock(spec=Provider)
+    provider.list_sessions = AsyncMock(return_value=listed, side_effect=None if rows else ProviderUnreachable("down"))
+    monkeypatch.setattr(providers, "opened", lambda account: nullcontext(provider))
+    english = {"accept-language": "en"}
+    session = StreamingSessionFactory.create(provider_session_id="theirs")
+    asked = admin_client.post(f"{SESSIONS}{session.pk}/ask_provider/", {"_form_submitted": "on"}, headers=english)
+    assert answer in admin_client.get(asked.headers["HX-Redirect"], headers=english).content.decode()

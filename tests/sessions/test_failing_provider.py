@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from avatars.models import Persona
+from avatars.models import Persona, ProviderAccount
+from sessions import stopping
 from sessions.models import EndReason, Status, StreamingSession
 from tests import servers
 from tests.sessions.tabs import a_person, a_persona, browser
@@ -132,6 +133,43 @@ async def test_the_calls_go_out_in_the_documented_order_with_the_documented_cred
         await tab.hear("session.status", status="ended")
     paths = [request["path"] for request in await listed(control, "requests")]
     assert [path.rsplit(".", 1)[1] for path in paths] == ["create_token", "new", "start", "task", "stop"]
+
+
+async def test_cancelling_while_the_provider_still_answers_closes_what_it_answers(
+    provider: servers.Emulator, control: httpx.AsyncClient
+) -> None:
+    """Complaint 21. The answer is waited for and stopped at once: nobody has to find it in the list."""
+    await order(control, {"on": "streaming.new", "kind": "delay", "seconds": 1})
+    persona = await persona_at(provider.url, provider.api_key)
+    async with browser(await a_person(), persona.slug) as tab:
+        await tab.say("session.start")
+        await tab.hear("session.status", status="creating")
+        await tab.say("session.stop")
+        ended = await tab.hear("session.status", status="ended")
+    assert ended["reason"] == EndReason.USER_STOPPED
+    assert await listed(control, "sessions") == []
+    calls = [request["path"].rsplit(".", 1)[1] for request in await listed(control, "requests")]
+    assert (calls[-1], "list" in calls) == ("stop", False)
+
+
+async def test_two_portals_on_one_account_do_not_end_each_other_s_sessions(
+    provider: servers.Emulator, control: httpx.AsyncClient
+) -> None:
+    """Two account rows with one key know as little of each other's sessions as two portals do."""
+    ours, theirs = [await persona_at(provider.url, provider.api_key) for _ in range(2)]
+    await ProviderAccount.objects.aupdate(is_exclusive=False)
+    async with browser(await a_person(), theirs.slug) as tab:
+        row = await StreamingSession.objects.aget(pk=await tab.go_live())
+        account = await ProviderAccount.objects.aget(avatar__persona=ours)
+        await stopping.reconcile(account)
+        assert [session["session_id"] for session in await listed(control, "sessions")] == [row.provider_session_id]
+        await account.arefresh_from_db()
+        assert [stranger["id"] for stranger in account.strangers] == [row.provider_session_id]
+        await tab.say("session.stop")
+        await tab.hear("session.status", status="ended")
+    await stopping.reconcile(account)
+    await account.arefresh_from_db()
+    assert account.strangers == []
 
 
 async def test_a_room_that_the_provider_closed_ends_the_session_for_its_reason(

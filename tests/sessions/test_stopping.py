@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from heygen_portal.providers.base import ProviderUnreachable, SessionGone
+from heygen_portal.providers.base import OpenSession, ProviderUnreachable, SessionGone
 from sessions import stopping
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import WHY, ProviderAccountFactory, StreamingSessionFactory
@@ -82,7 +82,7 @@ async def test_a_session_too_young_for_the_list_is_left_alone(provider: Mock) ->
 
 
 async def test_what_nobody_owns_is_closed_on_an_exclusive_account_only(provider: Mock) -> None:
-    provider.list_sessions.return_value = [Mock(provider_session_id="unknown")]
+    provider.list_sessions.return_value = [OpenSession("unknown", "connected", None)]
     shared = await sync_to_async(ProviderAccountFactory.create)(is_exclusive=False)
     await stopping.reconcile(shared)
     assert not provider.stop_session.called
