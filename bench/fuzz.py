@@ -20,7 +20,9 @@ async def main(inputs: int, seed: int) -> None:
     from tests import servers  # noqa: PLC0415 - needs the path above
     from tests.emulator.fuzz import Fuzz  # noqa: PLC0415
 
-    with servers.emulator(media=False, args=["--control", "--concurrency", "50"]) as emulator:
+    with servers.emulator(
+        media=False, args=["--control", "--rule", "live_rate=1000000", "--concurrency", "50"]
+    ) as emulator:
         warm = await Fuzz(emulator.url, emulator.api_key, seed).run(inputs // 10)
         before = memory_mb(emulator.process.pid)
         began = time.monotonic()

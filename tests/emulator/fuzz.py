@@ -16,7 +16,8 @@ from typing import Any, Final
 import aiohttp
 
 from heygen_portal.emulator.frames import encode_audio, encode_text
-from tests.emulator.providers_doc import Case, cases
+from tests.emulator.live_wire import LITE, SANDBOX_AVATAR
+from tests.emulator.providers_doc import Case, cases, live_cases
 
 WORKERS: Final = 8
 A_SOCKETS_SHARE: Final = 20  # of inputs: so many messages to one socket
@@ -53,7 +54,9 @@ EXTRA_CALLS: Final = (
     "DELETE /_emulator/sessions/none/faults", "OPTIONS /v1/streaming.new", "GET /v1/streaming.new",
     "PUT /v1/streaming.task", "POST /",
     "GET /v2/streaming.list?page=0&page_size=-1&token=x", "GET /v2/streaming.list?date_from=yesterday",
-    "POST /v1/streaming/knowledge_base/%00", "GET /%ff/%2e%2e",
+    "POST /v1/streaming/knowledge_base/%00", "GET /%ff/%2e%2e", "GET /v1/ws/liveavatar/nothing",
+    "PUT /v1/sessions", "DELETE /v1/sessions/none", "PATCH /v1/contexts/%00", "GET /v1/avatars?page=0&page_size=x",
+    "GET /v1/sessions/none/transcript?start_timestamp=-1", "POST /_emulator/sessions/none/command",
 )  # fmt: skip
 
 
@@ -73,7 +76,7 @@ class Fuzz:
         self._url = url
         self._key = api_key
         self._chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
-        self._cases = cases()
+        self._cases = cases() + live_cases()
         self._sessions: list[str] = []
         self._tokens: list[str] = [""]
         self.report = Report()
@@ -88,7 +91,7 @@ class Fuzz:
     async def _work(self, http: aiohttp.ClientSession, inputs: int) -> None:
         while self.report.inputs < inputs:
             if self._chance.random() < 0.05:
-                await self._socket(http)
+                await self._chance.choice((self._socket, self._socket, self._lite_socket))(http)
             else:
                 self.report.inputs += 1
                 await self._request(http)
@@ -111,19 +114,20 @@ class Fuzz:
             self._check(what, answer, raw)
 
     def _check(self, what: str, answer: aiohttp.ClientResponse, raw: bytes) -> None:
-        """Whatever was sent, the service answers JSON with `data`, which any page may read."""
+        """Whatever was sent, the service answers JSON with `data` or `detail`, which any page may read."""
         try:
             told = json.loads(raw)
         except ValueError:
             self.report.wrong.append(f"{what}: no JSON")
             return
-        if "data" not in told or "Access-Control-Allow-Origin" not in answer.headers:
+        if not told.keys() & {"data", "detail"} or "Access-Control-Allow-Origin" not in answer.headers:
             self.report.wrong.append(f"{what}: {told}")
-        elif isinstance(told["data"], dict):
+        elif isinstance(told.get("data"), dict):
             self._remember(told["data"])
 
     def _remember(self, data: dict[str, Any]) -> None:
-        for names, name in ((self._sessions, "session_id"), (self._tokens, "token")):
+        known = (self._sessions, "session_id"), (self._tokens, "token"), (self._tokens, "session_token")
+        for names, name in known:
             if isinstance(data.get(name), str):
                 names.append(data[name])
                 del names[:-50]
@@ -134,12 +138,15 @@ class Fuzz:
             return method, path, self._broken()
         case = self._chance.choice(self._cases)
         method, path = case.call.split()
-        return method, path, self._body(case)
+        return method, path.replace("$avatar", SANDBOX_AVATAR).replace("$session", self._session()), self._body(case)
+
+    def _session(self) -> str:
+        return self._chance.choice(self._sessions) if self._sessions else "none"
 
     def _body(self, case: Case) -> bytes:
         if self._chance.random() < 0.15:
             return self._broken()
-        content = case.content(self._chance.choice(self._sessions) if self._sessions else "")
+        content = case.content(self._session()).replace(b"$avatar", SANDBOX_AVATAR.encode())
         body = json.loads(content or b"{}")
         for _ in range(self._chance.choice((0, 0, 1, 1, 2, 5))):
             body = self._changed(body)
@@ -172,9 +179,26 @@ class Fuzz:
         else:
             odd = ("", "Bearer", "Basic eDp5", "Bearer é", "Bearer " + "x" * 5000)
             credential = {"Authorization": self._chance.choice(odd)}
+        credential["Origin"] = "https://page.example"  # which is what brings LiveAvatar's CORS headers
         return credential | {"Content-Type": self._chance.choice(("application/json", "text/plain", "x/y"))}
 
     # Sockets -----------------------------------------------------------------------------------------------------
+
+    async def _lite_socket(self, http: aiohttp.ClientSession) -> None:
+        """The same for a LITE session of LiveAvatar."""
+        async with http.post(f"{self._url}/v1/sessions/token", json=LITE, headers={"X-API-KEY": self._key}) as answer:
+            minted = (await answer.json())["data"]
+        bearer = {"Authorization": f"Bearer {minted['session_token']}"}
+        async with http.post(f"{self._url}/v1/sessions/start", headers=bearer) as answer:
+            started = (await answer.json())["data"]
+        if started is None:
+            return  # the limit is reached
+        try:
+            async with http.ws_connect(started["ws_url"], max_msg_size=0) as socket:
+                await self._chatter(socket, self._realtime_message)
+        except (aiohttp.ClientError, ConnectionError):
+            self.report.wrong.append("the socket of a LITE session broke")
+        await (await http.post(f"{self._url}/v1/sessions/stop", headers=bearer)).read()
 
     async def _socket(self, http: aiohttp.ClientSession) -> None:
         """Open one of the sockets, on a session of its own, and send what nobody would."""

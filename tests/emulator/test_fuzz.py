@@ -7,7 +7,9 @@ INPUTS = 2000  # `bin/bench fuzz` sends a hundred thousand
 
 
 async def test_nothing_that_is_sent_breaks_it() -> None:
-    with servers.emulator(media=False, args=["--control", "--concurrency", "50"]) as emulator:
+    with servers.emulator(
+        media=False, args=["--control", "--rule", "live_rate=1000000", "--concurrency", "50"]
+    ) as emulator:
         report = await Fuzz(emulator.url, emulator.api_key, seed=1).run(INPUTS)
         assert report.wrong == []
         assert {200, 400, 401, 404, 405} <= report.statuses.keys()

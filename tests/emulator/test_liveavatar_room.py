@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 from livekit import rtc
 
+from heygen_portal.emulator.part import Voice
+from heygen_portal.emulator.voice import speak
 from tests import servers
 from tests.emulator.live_wire import LiveWire
-from tests.emulator.viewer import Viewer
+from tests.emulator.test_realtime import Client
+from tests.emulator.viewer import Viewer, token
 
 pytestmark = pytest.mark.media
 
@@ -116,3 +121,37 @@ async def test_the_room_says_why_it_closes_before_it_does(real: LiveWire) -> Non
         assert stopped["stop_reason"] == stopped["end_reason"] == "MAX_DURATION_REACHED"
         await person.until(lambda: person.ended)
         assert real.entry(session_id)["end_reason"] == "MAX_DURATION_REACHED"
+
+
+@pytest.mark.parametrize("is_brought", [False, True])
+async def test_a_lite_avatar_says_the_sound_that_is_sent_in_either_room(
+    real: LiveWire, livekit: servers.LiveKit, is_brought: bool
+) -> None:
+    room = {
+        "livekit_url": livekit.url,
+        "livekit_room": "brought",
+        "livekit_client_token": token(livekit, "brought", "our-avatar"),
+    }
+    session_id = real.lite(video_settings={"quality": "low"}, **({"livekit_config": room} if is_brought else {}))
+    started, person, identity = real.start(session_id), Person(), "our-avatar" if is_brought else "heygen"
+    url, ticket = started["livekit_url"], started["livekit_client_token"]
+    if is_brought:
+        url, ticket = livekit.url, token(livekit, "brought", "person")
+    async with AsyncExitStack() as after, aiohttp.ClientSession() as http, http.ws_connect(started["ws_url"]) as socket:
+        await person.room.connect(url, ticket)
+        after.push_async_callback(person.close)
+        await person.until(lambda: person.frames and person.peaks)
+        assert [one.identity for one in person.room.remote_participants.values()] == [identity]
+        client, began = Client(socket), time.monotonic()
+        while (await client.until("session.state_updated"))["state"] != "connected":
+            pass
+        pcm = speak("Good evening.", Voice("en")).pcm
+        await client.send("agent.speak", audio=base64.b64encode(pcm).decode())
+        await client.send("agent.speak_end")
+        await client.until("agent.speak_started")
+        await client.until("agent.speak_ended")
+        await person.until(lambda: person.sounded(began))
+        assert person.packets == []
+        real.stop(session_id)
+        await person.until(lambda: person.gone if is_brought else person.ended)
+        assert not (is_brought and person.ended)  # a brought room is its owner's to delete

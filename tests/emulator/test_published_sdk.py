@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import mimetypes
-import wave
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Route
+from playwright.async_api import Page
 
-from heygen_portal.emulator.part import Voice
-from heygen_portal.emulator.voice import SAMPLE_RATE, speak
-from local.paths import ROOT
 from tests import servers
-from tests.browsing import ALLOW_SOUND, browser
+from tests.emulator import sdk_page
+from tests.emulator.sdk_page import call, microphone_switches, record
 from tests.emulator.wire import AVATAR, Wire
 
 pytestmark = [pytest.mark.browser, pytest.mark.media]
 
-HERE = Path(__file__).parent / "sdk"
-ORIGIN = "http://localhost"  # counts as secure; nothing listens there, its files are handed to the browser
-# A page whose files were handed over has no address of its own, and so may not call this machine unasked.
-UNHINDERED = (ALLOW_SOUND, "--no-proxy-server", "--disable-features=LocalNetworkAccessChecks")
 REQUEST = {"avatarName": AVATAR, "quality": "low", "knowledgeBase": "We open at nine in the morning."}
 
 
@@ -41,26 +33,8 @@ async def application(emulator: servers.Emulator, *switches: str) -> AsyncIterat
     said = emulator.process.output().splitlines()
     port = next(line for line in said if "https://" in line).rsplit(":", 1)[1]
     rule = f"--host-resolver-rules=MAP api.heygen.com:443 127.0.0.1:{port}"
-    async with browser(rule, *UNHINDERED, *switches) as chromium:
-        # The local authority is not in this browser's store; how to put it there is the README's matter.
-        context = await chromium.new_context(ignore_https_errors=True)
-        page = await context.new_page()
-        await page.route(f"{ORIGIN}/**", hand_over)
-        await page.goto(f"{ORIGIN}/sdk/index.html")
-        await page.wait_for_function("window.app")
+    async with sdk_page.application("index.html", rule, *switches) as page:
         yield page
-
-
-async def hand_over(route: Route) -> None:
-    """Serve the page's files and the packages it imports."""
-    folder, path = route.request.url.removeprefix(f"{ORIGIN}/").split("/", 1)
-    file = HERE / path if folder == "sdk" else ROOT / "node_modules" / path
-    kind = "text/javascript" if file.suffix in (".js", ".mjs") else mimetypes.guess_type(file.name)[0]
-    await route.fulfill(path=file, content_type=kind)
-
-
-async def call(page: Page, name: str, *args: Any) -> Any:
-    return await page.evaluate("([name, args]) => app[name](...args)", [name, args])
 
 
 def kinds(events: list[dict[str, Any]]) -> list[str]:
@@ -159,22 +133,3 @@ async def test_its_voice_chat_is_heard_and_answered(secure_emulator: servers.Emu
             assert said(events, "user_talking_message")
             assert said(await call(page, "until", "avatar_end_message"))
             await call(page, "call", "stopAvatar")
-
-
-def microphone_switches(recording: Path) -> tuple[str, ...]:
-    """A browser whose microphone, allowed unasked, plays a file over and over."""
-    return (
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={recording}",
-    )
-
-
-def record(text: str, path: Path, *, pause_s: int = 4) -> None:
-    """What a person says, with a pause after it, as the browser's microphone plays it over and over."""
-    speech = speak(text, Voice(language="en"))
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(bytes(SAMPLE_RATE) + speech.pcm + bytes(2 * SAMPLE_RATE * pause_s))

@@ -7,6 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from heygen_portal.emulator.keys import LIVE
+from heygen_portal.emulator.liveavatar.tables import SOCKETS
 from heygen_portal.emulator.tables import Refusal
 
 HOLDER: Final = web.RequestKey("holder", str)  # the session whose token was shown; empty for the account's key
@@ -24,7 +25,7 @@ def admit(request: web.Request, key: str) -> None:
     token = bearer.strip() if scheme.lower() == "bearer" else ""
     request[HOLDER] = request.app[LIVE].tokens.get(token, "")
     request.app[CALLS].count(request, token or given)
-    if path in FOR_NOBODY:
+    if path in FOR_NOBODY or path.startswith(SOCKETS):
         return
     if request[HOLDER]:
         if path not in FOR_TOKENS:

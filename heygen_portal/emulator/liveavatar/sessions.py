@@ -1,6 +1,6 @@
 """LiveAvatar's session routes: minted, started, kept alive, listed, stopped, read again afterwards."""
 
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
@@ -9,13 +9,11 @@ from heygen_portal.emulator.keys import LIVE
 from heygen_portal.emulator.liveavatar.answers import ok, origin, page, when
 from heygen_portal.emulator.liveavatar.door import HOLDER
 from heygen_portal.emulator.liveavatar.studio import live
-from heygen_portal.emulator.liveavatar.tables import STOP_REASONS, end_reason
+from heygen_portal.emulator.liveavatar.tables import SOCKETS, STOP_REASONS, end_reason
 from heygen_portal.emulator.store import Session
 from heygen_portal.emulator.tables import Refusal
 
 routes = web.RouteTableDef()
-
-SOCKETS: Final = "/v1/ws/liveavatar/"  # a LITE session's, by a key that only its start tells
 
 
 @routes.post("/v1/sessions/token")

@@ -69,12 +69,13 @@ LANGUAGES: Final = {
     "en": "English", "es": "Spanish", "fr": "French", "de": "German", "it": "Italian", "pt": "Portuguese",
     "nl": "Dutch", "pl": "Polish", "ru": "Russian", "tr": "Turkish",
 }  # fmt: skip
+SOCKETS: Final = "/v1/ws/liveavatar/"  # LITE sessions', by keys that only their starts tell
 PATHS: Final = ("avatars", "contexts", "languages", "sessions", "users", "voices")  # below /v1/
 
 
 def is_liveavatar(path: str) -> bool:
     """Whether a path is LiveAvatar's rather than HeyGen's: the two share a host, and no path."""
-    return path.startswith("/v1/") and path.split("/", 3)[2] in PATHS
+    return (path.startswith("/v1/") and path.split("/", 3)[2] in PATHS) or path.startswith(SOCKETS)
 
 
 def end_reason(reason: str) -> str:

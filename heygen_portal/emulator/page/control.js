@@ -44,7 +44,8 @@ function button(text, onClick) {
 function sessionRow(session) {
   const row = element("tr");
   const people = session.in_room === null ? "LiveKit does not answer" : session.in_room.join(", ");
-  const cells = [session.session_id.slice(0, 8), session.state, session.avatar_id, people, `${Math.round(session.ends_in)} s`];
+  const { service, state, avatar_id: avatar } = session;
+  const cells = [session.session_id.slice(0, 8), service, state, avatar, people, `${Math.round(session.ends_in)} s`];
   row.append(...cells.map((text) => element("td", text)));
   const switches = element("div", "", "row");
   for (const [name, fault] of Object.entries(SWITCHES)) {

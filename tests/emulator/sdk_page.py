@@ -1,0 +1,66 @@
+"""A page of a browser with a published SDK in it, as an application would use it, and somebody to talk to it."""
+
+from __future__ import annotations
+
+import mimetypes
+import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.async_api import Page, Route
+
+from heygen_portal.emulator.part import Voice
+from heygen_portal.emulator.voice import SAMPLE_RATE, speak
+from local.paths import ROOT
+from tests.browsing import ALLOW_SOUND, browser
+
+HERE: Final = Path(__file__).parent / "sdk"
+ORIGIN: Final = "http://localhost"  # counts as secure; nothing listens there, its files are handed to the browser
+# A page whose files were handed over has no address of its own, and so may not call this machine unasked.
+UNHINDERED: Final = (ALLOW_SOUND, "--no-proxy-server", "--disable-features=LocalNetworkAccessChecks")
+
+
+@asynccontextmanager
+async def application(name: str, *switches: str) -> AsyncIterator[Page]:
+    """A page of the folder `sdk`, once it has its `app`."""
+    async with browser(*UNHINDERED, *switches) as chromium:
+        # The local authority is not in this browser's store; how to put it there is the README's matter.
+        context = await chromium.new_context(ignore_https_errors=True)
+        page = await context.new_page()
+        await page.route(f"{ORIGIN}/**", _hand_over)
+        await page.goto(f"{ORIGIN}/sdk/{name}")
+        await page.wait_for_function("window.app")
+        yield page
+
+
+async def _hand_over(route: Route) -> None:
+    """Serve the page's files and the packages it imports."""
+    folder, path = route.request.url.removeprefix(f"{ORIGIN}/").split("/", 1)
+    file = HERE / path if folder == "sdk" else ROOT / "node_modules" / path
+    kind = "text/javascript" if file.suffix in (".js", ".mjs") else mimetypes.guess_type(file.name)[0]
+    await route.fulfill(path=file, content_type=kind)
+
+
+async def call(page: Page, name: str, *args: Any) -> Any:
+    return await page.evaluate("([name, args]) => app[name](...args)", [name, args])
+
+
+def microphone_switches(recording: Path) -> tuple[str, ...]:
+    """A browser whose microphone, allowed unasked, plays a file over and over."""
+    return (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={recording}",
+    )
+
+
+def record(text: str, path: Path, *, pause_s: int = 4) -> None:
+    """What a person says, with a pause after it, as the browser's microphone plays it over and over."""
+    speech = speak(text, Voice(language="en"))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(bytes(SAMPLE_RATE) + speech.pcm + bytes(2 * SAMPLE_RATE * pause_s))
