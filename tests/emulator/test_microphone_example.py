@@ -15,7 +15,7 @@ from playwright.async_api import expect
 from local.paths import ROOT
 from tests import servers
 from tests.browsing import ALLOW_SOUND, browser
-from tests.emulator.test_published_sdk import microphone_switches, record
+from tests.emulator.sdk_page import microphone_switches, record
 
 pytestmark = [pytest.mark.browser, pytest.mark.media]
 
