@@ -17,6 +17,7 @@ from tests import servers
 
 PATIENCE_S = 40
 """For machines that are busy with much else."""
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 # The loudest sample of the last moment of the avatar's track, as the page plays it.
 LISTEN = """() => {
@@ -29,6 +30,12 @@ LISTEN = """() => {
   }
   window.heard.analyser.getFloatTimeDomainData(window.heard.samples);
   return Math.max(...window.heard.samples.map(Math.abs));
+}"""
+# Shows a state without bringing it about.
+SHOW = """async (state) => {
+  const { showOnly } = await import("/static/sessions/dom.js");
+  showOnly("data-when", state);
+  document.body.dataset.state = state;
 }"""
 IS_RUNNING = "() => ['live', 'tap', 'ending'].includes(document.body.dataset.state)"
 FRAMES = "() => document.querySelector('#video').getVideoPlaybackQuality().totalVideoFrames"

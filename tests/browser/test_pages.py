@@ -1,37 +1,13 @@
-"""The pages around the room, in both languages and both themes, wide and narrow."""
+"""The pages around the room: language, theme, sign-in, filter, a portal that is away."""
 
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Browser, ViewportSize, WebSocketRoute, expect
+from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.browser.room_page import RoomPage, Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
-
-NARROW = ViewportSize(width=360, height=740)
-SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-SHOW = """async (state) => {
-  const { showOnly } = await import("/static/sessions/dom.js");
-  showOnly("data-when", state);
-  document.body.dataset.state = state;
-}"""
-
-
-@pytest.mark.parametrize("language", ["es", "en"])
-async def test_nothing_scrolls_sideways_on_a_narrow_phone(chromium: Browser, stage: Stage, language: str) -> None:
-    portal = stage.portal
-    context = await chromium.new_context(locale=language, viewport=NARROW, color_scheme="dark")
-    page = await context.new_page()
-    for path in ("/accounts/login/", "/nowhere/"):
-        await page.goto(f"{portal.url}{path}")
-        assert not await page.evaluate(SIDEWAYS), path
-    await stage.person.sign_in(page, portal)
-    assert not await page.evaluate(SIDEWAYS)
-    await page.goto(f"{portal.url}/personas/lucia/")
-    for state in ("ready", "connecting", "live", "tap", "ending", "ended", "failed"):
-        await page.evaluate(SHOW, state)
-        assert not await page.evaluate(SIDEWAYS), state
 
 
 async def test_the_language_is_switched_on_the_page_one_is_on(chromium: Browser, stage: Stage) -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.room_page import FRAMES, PATIENCE_S, Person, RoomPage, Stage
+from tests.browser.room_page import FRAMES, Person, RoomPage, Stage
 from tests.browsing import browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
-expect.set_options(timeout=PATIENCE_S * 1000)
 
 OPERATOR = """
 from django.contrib.auth.models import Group, User

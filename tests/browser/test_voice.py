@@ -13,8 +13,7 @@ from playwright.async_api import Browser, WebSocketRoute, expect
 
 from heygen_portal.emulator.part import Voice
 from heygen_portal.emulator.voice import SAMPLE_RATE, speak
-from tests.browser.room_page import PATIENCE_S, RoomPage, Stage
-from tests.browser.test_pages import SHOW
+from tests.browser.room_page import PATIENCE_S, SHOW, RoomPage, Stage
 from tests.browsing import ALLOW_SOUND, browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]

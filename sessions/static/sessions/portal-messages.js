@@ -61,8 +61,10 @@ const MESSAGES = {
       it.leave();
       return it.dispatch({ type: "forget" });
     }
-    it.trouble = message.words ?? "";
+    const before = it.state.phase;
     it.dispatch(message);
+    // Where the refusal has a card of its own, the bar need not say it again.
+    if (it.state.phase === before) it.trouble = message.words ?? "";
   },
 };
 

@@ -1,0 +1,86 @@
+"""How a page looks and whether everybody can use it: axe, a narrow phone, pictures for the documentation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page, ViewportSize, WebSocketRoute
+
+from local.paths import ROOT
+
+WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=360, height=740)
+SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+THEME = "theme => { document.documentElement.dataset.theme = theme; }"
+# In the second theme only colours differ.
+AXE = """async (rules) => {
+  const only = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
+  const { violations } = await axe.run(document, { resultTypes: ["violations"], ...only });
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
+}"""
+
+
+@cache
+def axe_source() -> str:
+    return (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@dataclass
+class Looks:
+    """Collects what is wrong with the states of one page, so that one run tells of all of them."""
+
+    page: Page
+    language: str
+    pictures: Path
+    wrong: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    async def check(self, state: str, *, picture: str = "") -> None:
+        """No violation in either theme, and nothing scrolls sideways at 360 px; `picture` is a theme to keep one of."""
+        self.seen.add(state)
+        if not await self.page.evaluate("'axe' in globalThis"):
+            await self.page.evaluate(axe_source())
+        for theme, rules in (("light", []), ("dark", ["color-contrast"])):
+            await self.page.evaluate(THEME, theme)
+            found = await self.page.evaluate(AXE, rules)
+            self.wrong += [f"{self.language} {state}, {theme}: {violation}" for violation in found]
+            if picture == theme:
+                where = self.pictures / f"{state}-{self.language}-{theme}.jpg"
+                await self.page.screenshot(path=where, type="jpeg", quality=55)
+        await self.page.set_viewport_size(NARROW)
+        if await self.page.evaluate(SIDEWAYS):
+            self.wrong.append(f"{self.language} {state}: scrolls sideways at 360 px")
+        if picture == "narrow":
+            where = self.pictures / f"{state}-{self.language}-narrow.jpg"
+            await self.page.screenshot(path=where, type="jpeg", quality=55)
+        await self.page.set_viewport_size(WIDE)
+
+
+class Prompter:
+    """Stands between the page and the portal: lets everything through, and can speak in the portal's place."""
+
+    def __init__(self) -> None:
+        self.keeps_start = False
+        """Start does not reach the portal."""
+        self.line: WebSocketRoute | None = None
+
+    def door(self, line: WebSocketRoute) -> None:
+        self.line = line
+        portal = line.connect_to_server()
+        line.on_message(self._unless_kept(portal.send))
+        portal.on_message(line.send)
+
+    def _unless_kept(self, send: Callable[[str | bytes], None]) -> Callable[[str | bytes], None]:
+        def hear(message: str | bytes) -> None:
+            if not (self.keeps_start and "session.start" in str(message)):
+                send(message)
+
+        return hear
+
+    def tell(self, kind: str, **message: Any) -> None:
+        assert self.line
+        self.line.send(json.dumps({"type": kind, **message}))

@@ -1,0 +1,176 @@
+"""Every page and every state of the room: for everybody, in both languages and both themes, wide and narrow."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.looks import WIDE, Looks, Prompter
+from tests.browser.room_page import SHOW, Person, RoomPage, Stage
+
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
+
+STATES = "[...new Set([...document.querySelectorAll('[data-when]')].flatMap((one) => one.dataset.when.split(' ')))]"
+STAFF = """
+from django.contrib.auth.models import Group, User
+guide = User.objects.create_user("guide", password="a-word-for-tests", is_staff=True)
+guide.groups.add(Group.objects.get(name="End users"))
+"""
+QUESTION = {"es": "¿Cuál es el horario?", "en": "Where is my invoice?"}
+SLUG = {"es": "lucia", "en": "daniel"}
+# Pictures of all states, shared between the languages; `dark` and `narrow` stand among them.
+PICTURES = {
+    ("es", "ready"): "light", ("es", "connecting"): "dark", ("en", "queue"): "light", ("es", "take-over"): "light",
+    ("en", "live"): "light", ("es", "live"): "narrow", ("es", "ending"): "light", ("en", "ended"): "dark",
+    ("es", "failed"): "light", ("en", "taken-over"): "dark", ("en", "tap"): "light", ("es", "gallery"): "light",
+    ("en", "help"): "light", ("es", "conversations"): "light", ("en", "conversation"): "light",
+    ("en", "sign-in"): "narrow", ("en", "debug"): "light",
+}  # fmt: skip
+# The personas that only the tests have.
+ONLY_STARTERS = """document.querySelectorAll(
+  ".person:has(:is([href*='/brief/'], [href*='/quiet/'])), tr:is([data-persona=brief], [data-persona=quiet])"
+).forEach((one) => one.remove())"""
+SAID = """
+from datetime import datetime, timedelta, UTC
+from django.contrib.auth.models import User
+from avatars.models import Persona
+from sessions.models import StreamingSession
+if not StreamingSession.objects.filter(end_reason="idle").exists():
+    user = User.objects.get(username="demo")
+    english = [
+        ("avatar", "voice", "Hi, I’m Daniel. What can I sort out for you?", False),
+        ("user", "text", "Something is off with my invoice.", False),
+        ("avatar", "voice", "Let’s look at it together. Which month, and what does not", True),
+        ("user", "voice", "I was charged twice in October.", False),
+    ]
+    spanish = [
+        ("avatar", "voice", "Hola, soy Lucía. ¿En qué puedo ayudarte?", False),
+        ("user", "voice", "Quiero cambiar mi cita del jueves.", False),
+    ]
+    for days, slug, reason, lines in ((1, "daniel", "user_stopped", english), (3, "lucia", "idle", spanish)):
+        persona = Persona.objects.get(slug=slug)
+        began = datetime(2026, 1, 20, 14, 2, tzinfo=UTC) - timedelta(days=days)
+        session = StreamingSession.objects.create(
+            user=user, account=persona.avatar.account, persona=persona, persona_version=persona.version,
+            persona_settings=persona.snapshot(), status="ended", end_reason=reason, created_at=began, live_at=began,
+            ends_at=began + timedelta(minutes=20), ended_at=began + timedelta(minutes=4, seconds=40),
+        )
+        for place, (who, by, text, is_interrupted) in enumerate(lines):
+            at = began + timedelta(seconds=9 * place)
+            session.utterances.create(
+                who=who, by=by, text=text, is_interrupted=is_interrupted, source="browser", at=at
+            )
+"""
+
+
+@pytest.mark.parametrize("language", ["es", "en"])
+async def test_everybody_can_use_every_page(chromium: Browser, stage: Stage, language: str, pictures: Path) -> None:
+    """axe finds nothing, and nothing scrolls sideways at 360 px."""
+    portal = stage.portal
+    portal.manage("shell", "-v0", "-c", SAID)
+    context = await chromium.new_context(locale=language, viewport=WIDE, reduced_motion="reduce")
+    page = await context.new_page()
+    looks = Looks(page, language, pictures)
+
+    async def look(name: str, path: str) -> None:
+        await page.goto(f"{portal.url}{path}")
+        await page.evaluate(ONLY_STARTERS)
+        await looks.check(name, picture=PICTURES.get((language, name), ""))
+
+    await look("sign-in", "/accounts/login/")
+    await look("nowhere", "/nowhere/")
+    await stage.person.sign_in(page, portal)
+    for name, path in {
+        "gallery": "/",
+        "gallery-nobody": "/?q=nobody",
+        "help": "/help/",
+        "conversations": "/conversations/",
+        "conversations-none": "/conversations/?q=nobody",
+    }.items():
+        await look(name, path)
+    await page.goto(f"{portal.url}/conversations/?persona=daniel&to=2026-02-01")
+    await page.click(".talk a")
+    await looks.check("conversation", picture=PICTURES.get((language, "conversation"), ""))
+    await page.click("[popovertarget=menu]")
+    await looks.check("menu")
+    assert looks.wrong == []
+    await context.close()
+
+
+@pytest.mark.parametrize("language", ["es", "en"])
+async def test_everybody_can_use_the_room_in_every_state(
+    chromium: Browser, stage: Stage, language: str, pictures: Path
+) -> None:
+    """axe finds nothing, and nothing scrolls sideways at 360 px."""
+    asked = {"locale": language, "viewport": WIDE, "reduced_motion": "reduce"}
+    async with RoomPage.opened(chromium, stage, slug=SLUG[language], **asked) as room:
+        page, prompter = room.page, Prompter()
+        looks = Looks(page, language, pictures)
+        await page.route_web_socket("**/ws/personas/**", prompter.door)
+        await page.reload()
+
+        async def look(state: str) -> None:
+            await room.state(state)
+            await looks.check(state, picture=PICTURES.get((language, state), ""))
+
+        await look("ready")
+        prompter.keeps_start = True
+        await page.click("#start")
+        await look("connecting")
+        prompter.tell("queue.place", place=3, waiting=4, expected_wait_s=200)
+        await look("queue")
+        await page.click("#leave-line")
+        await page.click("#start")
+        since = datetime.now(UTC) - timedelta(minutes=12)
+        prompter.tell("error", code="session_running", words="", session={"persona": "Inés", "started_at": str(since)})
+        await look("take-over")
+        await page.click("#leave-there")
+        await page.click("#start")
+        words = {"es": "Todos los lugares están ocupados.", "en": "All places are taken right now."}[language]
+        prompter.tell("error", code="provider_limit", words=words)
+        await look("failed")
+        prompter.keeps_start = False
+        await page.click("#retry")
+        await room.state("live")
+        await expect(room.lines("avatar").first).to_have_text(re.compile(".{20,}"))
+        await room.write(QUESTION[language])
+        await expect(room.lines("avatar").nth(1)).to_have_text(re.compile(".{40,}"))
+        await look("live")
+        prompter.tell("session.ending", why="idle", at=str(datetime.now(UTC) + timedelta(seconds=43)), seconds=43)
+        await look("ending")
+        prompter.tell("session.staying")
+        for state in set(await page.evaluate(STATES)) - looks.seen - {"ended", "taken-over"}:
+            await page.evaluate(SHOW, state)
+            await look(state)
+        await page.evaluate(SHOW, "live")
+        await page.evaluate("document.querySelector('#end').click()")
+        await look("ended")
+        await page.evaluate(SHOW, "taken-over")
+        await look("taken-over")
+        assert looks.wrong == []
+        assert room.complaints == []
+
+
+async def test_staff_see_on_one_clock_what_happens(chromium: Browser, stage: Stage, pictures: Path) -> None:
+    """Demands 64 and 69."""
+    stage.portal.manage("shell", "-v0", "-c", STAFF)
+    asked = {"locale": "en", "viewport": WIDE, "reduced_motion": "reduce", "storage_state": None}
+    async with RoomPage.opened(chromium, stage, slug="daniel", **asked) as room:
+        page, looks = room.page, Looks(room.page, "en", pictures)
+        await Person("guide", "a-word-for-tests").sign_in(page, stage.portal)
+        await page.goto(f"{stage.portal.url}/personas/daniel/?debug")
+        await room.start()
+        events = page.locator("#debug-events")
+        for name in ("ConnectionStateChanged", "TrackPublished", "TrackSubscribed", "first_frame", "session.room"):
+            await expect(events).to_contain_text(name)
+        await expect(page.locator("#debug-facts")).to_contain_text("video/H264")
+        await page.locator("#debug").scroll_into_view_if_needed()
+        await looks.check("debug", picture=PICTURES["en", "debug"])
+        assert looks.wrong == []
+        await page.evaluate("document.querySelector('#end').click()")
+        await room.state("ended")
+        await expect(events).to_contain_text("Disconnected")
