@@ -52,7 +52,10 @@ UNFOLD = {
         "navigation": [
             {
                 "title": _("Conversations"),
-                "items": [_entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession")],
+                "items": [
+                    _entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession"),
+                    _entry(_("Waiting"), "hourglass_top", "avatar_sessions", "queueplace"),
+                ],
             },
             {
                 "title": _("Catalogue"),
@@ -69,6 +72,7 @@ UNFOLD = {
                 "items": [
                     _entry(_("Users"), "group", "auth", "user"),
                     _entry(_("Roles"), "badge", "auth", "group"),
+                    _entry(_("Allowances"), "speed", "avatar_sessions", "allowance"),
                 ],
             },
         ],

@@ -28,6 +28,7 @@ MAKE_PERSONAS = (
     "avatars.publish_persona",
 )
 SEE_SESSIONS = ("avatar_sessions.view_streamingsession", "avatar_sessions.view_sessionevent")
+SEE_LINE = ("avatar_sessions.view_queueplace",)
 STOP_SESSIONS = ("avatar_sessions.stop_streamingsession",)
 READ_TRANSCRIPTS = ("avatar_sessions.view_sessiontask", "avatar_sessions.view_utterance")
 KEEP_ACCOUNTS = (
@@ -36,15 +37,30 @@ KEEP_ACCOUNTS = (
     "avatars.change_provideraccount",
 )
 KEEP_USERS = ("auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group")
+KEEP_ALLOWANCES = (
+    "avatar_sessions.view_allowance",
+    "avatar_sessions.add_allowance",
+    "avatar_sessions.change_allowance",
+    "avatar_sessions.delete_allowance",
+)
 
 END_USER = Role(gettext_noop("End users"), False, TALK)
 EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONAS)
-OPERATOR = Role(gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + STOP_SESSIONS)
+OPERATOR = Role(gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_LINE + STOP_SESSIONS)
 AUDITOR = Role(gettext_noop("Auditors"), True, SEE_CATALOGUE + SEE_SESSIONS + READ_TRANSCRIPTS)
 ADMINISTRATOR = Role(
     gettext_noop("Administrators"),
     True,
-    TALK + SEE_CATALOGUE + MAKE_PERSONAS + SEE_SESSIONS + STOP_SESSIONS + READ_TRANSCRIPTS + KEEP_ACCOUNTS + KEEP_USERS,
+    TALK
+    + SEE_CATALOGUE
+    + MAKE_PERSONAS
+    + SEE_SESSIONS
+    + SEE_LINE
+    + STOP_SESSIONS
+    + READ_TRANSCRIPTS
+    + KEEP_ACCOUNTS
+    + KEEP_USERS
+    + KEEP_ALLOWANCES,
 )
 
 ROLES = (END_USER, EDITOR, OPERATOR, AUDITOR, ADMINISTRATOR)

@@ -18,8 +18,17 @@ from unfold.decorators import action, display
 
 from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
 from heygen_portal.providers.base import ProviderError
-from sessions import inquiry, reasons, tasks
-from sessions.models import EndReason, SessionEvent, SessionTask, Status, StreamingSession, Utterance
+from sessions import inquiry, queue, quotas, reasons, tasks
+from sessions.models import (
+    Allowance,
+    EndReason,
+    QueuePlace,
+    SessionEvent,
+    SessionTask,
+    Status,
+    StreamingSession,
+    Utterance,
+)
 from sessions.stopping import in_one_line
 
 STATUS_COLOURS = {
@@ -89,6 +98,7 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
             _("Times"),
             {"fields": ("created_at", "live_at", "lasted", "active_at", "ends_at", "ended_at", "deadline_at")},
         ),
+        (_("Limits"), {"fields": ("limit_by", "idle_limit_by", "continues")}),
         (
             _("At the provider"),
             {"fields": ("account", "provider_session_id", "provider_limit", "is_paid", "stop_attempts")},
@@ -149,3 +159,59 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
             return
         words = ngettext("%(count)d session is being stopped.", "%(count)d sessions are being stopped.", len(running))
         self.message_user(request, words % {"count": len(running)})
+
+
+@admin.register(QueuePlace)
+class QueuePlaceAdmin(ReadOnly, ModelAdmin):
+    """Who waits for a place. The line moves by itself; staff may take somebody out of it."""
+
+    list_display = ("created_at", "user", "persona", "account", "is_staff", "state")
+    list_filter = (("account", RelatedDropdownFilter),)
+    list_filter_submit = True
+    list_select_related = ("user", "persona", "account")
+    search_fields = ("=user__username",)
+    fields = ("user", "persona", "account", "created_at", "is_staff", "kept_until")
+    actions = ("remove",)
+
+    @display(description=_("status"), label={_("place kept"): "success", _("waiting"): "info"})
+    def state(self, place: QueuePlace) -> str:
+        return gettext("place kept") if place.kept_until else gettext("waiting")
+
+    def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("avatar_sessions.stop_streamingsession")
+
+    @admin.action(description=_("Remove from the line"), permissions=["stop"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[QueuePlace]) -> None:
+        places = list(queryset)
+        for place in places:
+            queue.remove(place)
+        words = ngettext("%(count)d person no longer waits.", "%(count)d people no longer wait.", len(places))
+        self.message_user(request, words % {"count": len(places)})
+
+
+@admin.register(Allowance)
+class AllowanceAdmin(ModelAdmin):
+    """What a person, or each member of a group, may use. Of all limits the lowest binds."""
+
+    list_display = ("__str__", "is_group", "longest", "quiet", "minutes_per_month")
+    list_select_related = ("user", "group")
+    search_fields = ("user__username", "group__name")
+    autocomplete_fields = ("user",)
+    fields = ("user", "group", "duration_limit", "idle_timeout", "minutes_per_month", "used")
+    readonly_fields = ("used",)
+
+    @display(description=_("group"), boolean=True)
+    def is_group(self, allowance: Allowance) -> bool:
+        return allowance.group_id is not None
+
+    @display(description=_("longest session"), ordering="duration_limit")
+    def longest(self, allowance: Allowance) -> str:
+        return readable(allowance.duration_limit)
+
+    @display(description=_("ends when idle for"), ordering="idle_timeout")
+    def quiet(self, allowance: Allowance) -> str:
+        return readable(allowance.idle_timeout)
+
+    @display(description=_("used this month"))
+    def used(self, allowance: Allowance) -> str:
+        return readable(quotas.used_by(allowance.user_id, timezone.now()) if allowance.user_id else None)

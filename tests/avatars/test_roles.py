@@ -36,12 +36,14 @@ PAGES = {
     "avatar": "/admin/avatars/avatar/",
     "account": "/admin/avatars/provideraccount/",
     "session": "/admin/avatar_sessions/streamingsession/",
+    "line": "/admin/avatar_sessions/queueplace/",
+    "allowance": "/admin/avatar_sessions/allowance/",
     "user": "/admin/auth/user/",
 }
 
 MAY_OPEN = {
     roles.EDITOR: {"persona", "persona, add", "avatar"},
-    roles.OPERATOR: {"persona", "avatar", "session"},
+    roles.OPERATOR: {"persona", "avatar", "session", "line"},
     roles.AUDITOR: {"persona", "avatar", "session"},
     roles.ADMINISTRATOR: set(PAGES),
 }

@@ -15,9 +15,10 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from sessions import errors, events, lifecycle, limits, places, presence
+from sessions import errors, events, lifecycle, limits, places, presence, queue
 from sessions.events import Entry
-from sessions.models import EndReason, ServerProcess, SessionEvent, Status, StreamingSession
+from sessions.models import EndReason, QueuePlace, ServerProcess, SessionEvent, Status, StreamingSession
+from sessions.queue import TabAddress
 from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.usefixtures("postgres", "announced")
@@ -153,3 +154,51 @@ def test_a_tab_that_comes_back_while_the_lease_runs_out_is_not_lost(attempt: int
     )
     session.refresh_from_db()
     assert session.abandoned_at is None
+
+
+def test_twenty_people_for_three_places_are_served_in_their_order_and_never_more_than_three_at_once() -> None:
+    """Complaint 4: everybody presses at once, places are freed and given by many at once, and nobody is lost."""
+    persona = PersonaFactory.create(published=True, avatar__account__concurrency_limit=3)
+    people = {f"tab-{person.pk}": person.pk for person in UserFactory.create_batch(20)}
+    process_id = uuid4()
+    presence.renew(process_id)
+
+    def come(channel: str) -> None:
+        if not isinstance(try_to_open(people[channel], persona.slug), StreamingSession):
+            queue.join(people[channel], persona, TabAddress(process_id, channel))
+
+    def take_turn(channel: str) -> StreamingSession | None:
+        standing = queue.look(channel)
+        return places.open_session(people[channel], persona.slug) if standing and standing.is_turn else None
+
+    side_by_side(*[partial(come, channel) for channel in people])
+    order = list(QueuePlace.objects.order_by("pk").values_list("channel", flat=True))
+    served: list[str] = []
+    while StreamingSession.objects.open().exists():
+        running = list(StreamingSession.objects.open())
+        assert len(running) <= 3
+        lifecycle.begin_stop_all(running, EndReason.USER_STOPPED)
+        lifecycle.end_all([session.pk for session in running])
+        side_by_side(*[queue.serve_all] * 4)  # the worker, and those who ended
+        called = list(QueuePlace.objects.exclude(kept_until=None).values_list("channel", flat=True))
+        assert len(called) <= 3
+        assert sorted(called, key=order.index) == order[len(served) : len(served) + len(called)]
+        taken = side_by_side(*[partial(take_turn, channel) for channel in order])
+        assert len([session for session in taken if session]) == len(called)
+        served += called
+    assert sorted(served) == sorted(order)
+    assert StreamingSession.objects.filter(user__in=people.values()).count() == 20
+
+
+def test_a_turn_is_taken_once_though_a_newcomer_and_every_tick_reach_for_the_place() -> None:
+    persona = PersonaFactory.create(published=True, avatar__account__concurrency_limit=1)
+    first, *others = UserFactory.create_batch(AT_ONCE)
+    process_id = uuid4()
+    presence.renew(process_id)
+    queue.join(first.pk, persona, TabAddress(process_id, "tab"))
+    side_by_side(
+        *[partial(try_to_open, person.pk, persona.slug) for person in others],
+        *[partial(queue.give_turns, persona.avatar.account_id)] * 4,
+    )
+    assert not StreamingSession.objects.exists()
+    assert isinstance(try_to_open(first.pk, persona.slug), StreamingSession)
