@@ -70,6 +70,7 @@ async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPag
     await room.start()
     await room.write(LONG, "repeat")
     await expect(room.lines("avatar").last).to_contain_text("cuatro")
+    await expect(room.page.locator("#caption .said")).to_contain_text("cuatro")
     await room.page.click("#interrupt")
     await room.hears_nothing()
     await expect(room.page.locator(".line__cut:visible")).to_have_count(1)
@@ -133,6 +134,7 @@ async def test_a_reload_comes_back_to_the_same_conversation(room: RoomPage) -> N
     await room.page.reload()
     await room.state("live")
     await expect(room.lines("user")).to_have_text(["Hola ¿cómo estás?"])
+    await expect(room.page.locator(".line--read")).to_have_count(1)  # it is still known that it was to be read aloud
     after = room.last_session()
     assert after["tasks"] == before["tasks"]
     assert after["status"] == "live"

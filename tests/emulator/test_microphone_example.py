@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ async def test_it_is_heard_and_answered(emulator: servers.Emulator, checkout: st
         await page.goto(f"{checkout}/docs/examples/microphone.html?{query}")
         await page.click("#speak")
         lines = page.locator("#said li")
-        await expect(lines.nth(0)).to_contain_text("You: what is the weather", timeout=40_000)
+        await expect(lines.nth(0)).to_have_text(re.compile("You: .*weather"), timeout=40_000)
         await expect(lines.nth(1)).to_have_text("Daniel: The weather is fine today.", timeout=40_000)
         await page.click("#end")
         await expect(page.locator("#speak")).to_be_enabled()
