@@ -136,6 +136,15 @@ class Staying(Event):
     type: ClassVar[str] = "session.staying"
 
 
+@dataclass(frozen=True)
+class ProviderStatus(Event):
+    """The provider was asked whether the session lives there."""
+
+    type: ClassVar[str] = "provider.status"
+    status: str
+    is_other_room: bool
+
+
 def group_name(session_id: UUID) -> str:
     """Return the name of the channel-layer group that all tabs of a session are in."""
     return f"session.{session_id.hex}"

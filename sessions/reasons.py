@@ -35,6 +35,7 @@ WORDS: dict[str, str | Promise] = {
     "no_picture_room": _("The page did not enter the room within %(limit_s)s s."),
     "no_picture_track": _("The page was in the room, but no picture was sent to it within %(limit_s)s s."),
     "no_picture_frame": _("A picture was sent, but the page showed none of it within %(limit_s)s s."),
+    "gave_up": _("The page tried every way to a picture and gave up; its verdict: %(verdict)s."),
     "refused": _("The answer was a refusal: %(error)s, HTTP %(http)s, code %(answer)s."),
     "silent": _("No usable answer: %(error)s, %(what)s."),
     "rooms_away": _("Our own LiveKit could not be used: %(what)s. The provider was not asked."),
@@ -89,6 +90,10 @@ def no_picture(seen: set[str], limit: timedelta) -> Evidence:
     """`seen` are the kinds of what the browser has reported: the first that is missing is the stage that failed."""
     stage = "frame" if "track_subscribed" in seen else "track" if "room_connected" in seen else "room"
     return {"code": f"no_picture_{stage}", "limit_s": _seconds(limit)}
+
+
+def gave_up(verdict: str) -> Evidence:
+    return {"code": "gave_up", "verdict": verdict}
 
 
 def answered(exc: ProviderError) -> Evidence:

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
-from sessions import errors, events, limits, presence, services
+from sessions import errors, events, limits, presence, reasons, recovery, services, stopping, verdicts
 from sessions.events import Entry
-from sessions.models import StreamingSession, Utterance
+from sessions.models import EndReason, StreamingSession, Utterance
 
 LONGEST_DATA = 4096
 """Bytes of one report's `data`, as JSON."""
@@ -25,6 +25,8 @@ WAY_TO_THE_ROOM = ("room_disconnected", "room_reconnecting", "room_reconnected",
 """A page that says this is out of the room, or was, and lives."""
 ENDED_BY_SERVER = (4, 5)
 """LiveKit's reasons for leaving a room that the other side closed: participant removed, room deleted."""
+WITHOUT_PICTURE = ("sound", "text")
+"""Steps of the page's recovery ladder on which a conversation goes on."""
 CLOCK_TRUST = timedelta(seconds=30)
 """How far a page's clock may be off before the portal's is used instead."""
 
@@ -76,6 +78,24 @@ async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at
     """The provider said in the room that it is over, and why; anybody in the room may say so, so it is asked."""
     await _keep(session_id, kind, data, at)
     await services.room_closed(session_id)
+
+
+async def _climbed(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _keep(session_id, kind, data, at)
+    if data.get("step") in WITHOUT_PICTURE:
+        await recovery.go_on(session_id, data["step"])
+
+
+async def _judged(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    """The page says why there is no picture. What the provider says of it belongs to the verdict."""
+    await _keep(session_id, kind, data, at)
+    if data.get("is_final") is True:
+        verdict = data.get("code")
+        known = verdict if isinstance(verdict, str) and verdict in verdicts.causes("") else "-"
+        await stopping.stop_by_id(session_id, EndReason.NO_PICTURE, reasons.gave_up(known))
+        return
+    room = data.get("room")
+    await recovery.ask_provider(session_id, room if isinstance(room, str) else "")
 
 
 async def _heard_somebody(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
@@ -131,10 +151,17 @@ EFFECTS: dict[str, Effect] = {
     "room_reconnecting": _keep,
     "room_reconnected": _keep,
     "room_disconnected": _room_left,
+    "connection_state": _keep,
+    "track_published": _keep,
     "track_subscribed": _keep,
+    "track_unsubscribed": _keep,
     "first_frame": _first_frame,
     "playback_blocked": _keep,
     "playback_started": _keep,
+    "frozen": _keep,
+    "ladder": _climbed,
+    "verdict": _judged,
+    "check": _keep,
     "microphone": _keep,
     "avatar_start_talking": _keep,
     "avatar_stop_talking": _keep,

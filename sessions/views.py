@@ -18,7 +18,7 @@ from avatars.models import Persona
 from heygen_portal import roles
 from heygen_portal.providers.base import Quality
 from heygen_portal.threads import in_thread
-from sessions import history, presence, stopping
+from sessions import history, presence, stopping, verdicts
 from sessions.models import StreamingSession
 
 QUALITIES = {
@@ -93,13 +93,15 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "lost": _("No connection"),
             "reconnecting": _("Reconnecting"),
         },
-        "causes": {
+        "causes": verdicts.causes(name)
+        | {
             "room_refused": _("Your browser could not enter the room."),
             "room_closed": _("%(name)s left the room.") % {"name": name},
             "room_elsewhere": _("This conversation is open in another tab."),
             "portal_away": _("The portal does not answer. This page keeps trying."),
         },
-        "remedies": {
+        "remedies": verdicts.remedies()
+        | {
             "": _("Try again; that is often enough."),
             "room_refused": _("Change the network, for example to mobile data, or turn the VPN off. Then try again."),
             "room_elsewhere": _("Go on in the other tab, or end it there and try again here."),
@@ -114,7 +116,6 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "provider_limit": _("Try again in a minute, when somebody else has finished."),
             "provider_unreachable": _("Try again in a minute; the team can see it."),
             "provider_refused": _("Try again in a minute; the team can see it."),
-            "no_picture": _("Try again. If it stays black, change the network or turn the VPN off."),
             "not_found": _("Choose somebody else."),
         },
         "queue": {
@@ -123,6 +124,12 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "soon": _("less than a minute"),
             "minutes": _("about {n} minutes"),
             "elsewhere": _("With {name}, since {time}."),
+        },
+        "provider": {
+            "connected": _("The avatar service says: the session is live there."),
+            "missing": _("The avatar service says: the session is over there."),
+            "unknown": _("The avatar service does not answer."),
+            "": _("The avatar service says: the session is not live there yet."),
         },
         "transcript": {
             "title": _("Conversation with %(name)s") % {"name": name},

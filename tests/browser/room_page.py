@@ -37,7 +37,7 @@ SHOW = """async (state) => {
   showOnly("data-when", state);
   document.body.dataset.state = state;
 }"""
-IS_RUNNING = "() => ['live', 'tap', 'ending'].includes(document.body.dataset.state)"
+IS_RUNNING = "() => ['live', 'tap', 'ending', 'recovering', 'sound', 'text'].includes(document.body.dataset.state)"
 FRAMES = "() => document.querySelector('#video').getVideoPlaybackQuality().totalVideoFrames"
 
 

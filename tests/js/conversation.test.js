@@ -3,6 +3,7 @@ import { beforeEach, mock, test } from "node:test";
 
 import { Conversation } from "../../sessions/static/sessions/conversation.js";
 import { prepare } from "../../sessions/static/sessions/starting.js";
+import { OUTSIDE } from "../../sessions/static/sessions/surroundings.js";
 import { face } from "../../sessions/static/sessions/state.js";
 
 let sent, joined, waiting, left, hushed, kept, socket, conversation;
@@ -27,6 +28,7 @@ function make() {
     join: async (...place) => joined.push(place),
     wait: async (...place) => waiting.push(place),
     leave: () => (left += 1),
+    facts: () => OUTSIDE,
     hush: (is) => hushed.push(is),
   });
   return made;
@@ -169,9 +171,9 @@ test("a line that is being said when the session ends is not lost", () => {
 });
 
 test("a reload comes back to its session without waiting for the socket", () => {
-  kept = { sessionId: "s1", url: "ws://room", token: "secret" };
+  kept = { sessionId: "s1", url: "ws://room", token: "secret", name: "" };
   conversation = make();
-  assert.deepEqual(joined, [["ws://room", "secret"]]);
+  assert.deepEqual(joined, [["ws://room", "secret", ""]]);
   conversation.onSocketOpen();
   assert.deepEqual(sent, [{ type: "session.join", session_id: "s1" }]);
   conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 1, height: 1 });
@@ -228,14 +230,17 @@ test("after the end nothing is kept, and the room is left", () => {
   assert.equal(conversation.sessionId, "");
 });
 
-test("a room that nobody can enter is told, stopped and shown; starting again waits for its end", () => {
+test("a room that nobody can enter is told; when a new session is refused, too, it is over; starting again waits for its end", () => {
   goLive();
   conversation.onRoomEvent({ type: "room_lost", code: "room_refused", reason: 7 });
-  assert.deepEqual(types().slice(-2), ["room_disconnected", "session.stop"]);
+  assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
+  assert.equal(face(conversation.state), "recovering");
+  conversation.onMessage({ type: "error", code: "provider_limit", words: "Full" });
   assert.equal(face(conversation.state), "failed");
+  assert.equal(sent.at(-1).data.is_final, true);
   conversation.start(0);
-  assert.equal(types().at(-1), "session.stop");
-  status("ended", { reason: "user_stopped" });
+  assert.equal(types().at(-1), "verdict");
+  status("ended", { reason: "no_picture" });
   assert.equal(types().at(-1), "session.start");
 });
 
@@ -247,12 +252,13 @@ test("a room that closes because the session was ended is no failure", () => {
   assert.equal(face(conversation.state), "ended");
 });
 
-test("a room that closes for no reason of ours is a failure after a moment", () => {
+test("a room that closes for no reason of ours is answered with a new session after a moment", () => {
   goLive();
   conversation.onRoomEvent({ type: "room_lost", code: "room_closed", reason: 5 });
   assert.equal(face(conversation.state), "live");
   mock.timers.tick(3_000);
-  assert.equal(face(conversation.state), "failed");
+  assert.equal(face(conversation.state), "recovering");
+  assert.equal(types().at(-1), "session.start");
 });
 
 test("a conversation that went on in another tab is not stopped here", () => {

@@ -22,7 +22,7 @@ class Room {
   }
 }
 
-const EVENTS = ["TrackSubscribed", "DataReceived", "Reconnecting", "Reconnected", "Disconnected", "ConnectionQualityChanged", "AudioPlaybackStatusChanged", "VideoPlaybackStatusChanged"];
+const EVENTS = ["TrackSubscribed", "TrackUnsubscribed", "TrackPublished", "ConnectionStateChanged", "DataReceived", "Reconnecting", "Reconnected", "Disconnected", "ConnectionQualityChanged", "AudioPlaybackStatusChanged", "VideoPlaybackStatusChanged"];
 const REASONS = { UNKNOWN_REASON: 0, CLIENT_INITIATED: 1, DUPLICATE_IDENTITY: 2, ROOM_DELETED: 5, JOIN_FAILURE: 7 };
 const LiveKit = {
   Room,

@@ -3,6 +3,7 @@ import { beforeEach, test } from "node:test";
 
 import { Conversation } from "../../sessions/static/sessions/conversation.js";
 import { describeTurn } from "../../sessions/static/sessions/queue-view.js";
+import { OUTSIDE } from "../../sessions/static/sessions/surroundings.js";
 import { face } from "../../sessions/static/sessions/state.js";
 
 let sent, joined, conversation;
@@ -16,7 +17,7 @@ beforeEach(() => {
     clock: () => 0,
   });
   const send = (message) => sent.push(message);
-  conversation.open({ isOpen: true, open: () => {}, send, sendFirst: send }, { join: async (url) => joined.push(url), leave: () => {} });
+  conversation.open({ isOpen: true, open: () => {}, send, sendFirst: send }, { join: async (url) => joined.push(url), leave: () => {}, facts: () => OUTSIDE });
 });
 
 const tell = (type, more = {}) => conversation.onMessage({ type, ...more });

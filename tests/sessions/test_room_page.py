@@ -128,3 +128,22 @@ def test_the_debug_panel_comes_with_the_page_for_staff_who_ask_for_it_only(clien
         client.force_login(EndUserFactory.create(is_staff=is_staff))
         page = client.get(f"/personas/lucia/{address}").content.decode()
         assert ('id="debug"' in page, "sessions/debug.js" in page) == (is_there, is_there)
+
+
+@pytest.mark.parametrize("language", ["es", "en"])
+def test_the_page_that_checks_the_device_is_linked_from_everywhere_and_asks_for_nothing_by_itself(
+    visitor: Client, language: str
+) -> None:
+    """Demands 58, 59 and 70 before joining; what each check finds is tested with node."""
+    PersonaFactory.create(slug="lucia", **PUBLISHED)
+    for address in ("/", "/personas/lucia/"):
+        assert 'href="/check/"' in visitor.get(address, headers={"accept-language": language}).content.decode()
+    page = visitor.get("/check/", headers={"accept-language": language}).content.decode()
+    assert len(re.findall(r"data-check=", page)) == 7
+    assert {"es": "Comprobar ahora", "en": "Check now"}[language] in page
+
+
+@override_settings(LIVEKIT_URL="", LIVEKIT_API_KEY="", LIVEKIT_API_SECRET="")
+def test_where_all_rooms_are_the_providers_there_is_none_to_try_the_way_with(visitor: Client) -> None:
+    assert visitor.post("/check/room").status_code == 204
+    assert visitor.get("/check/room").status_code == 405

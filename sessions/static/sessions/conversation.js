@@ -8,13 +8,15 @@ import { Hearing } from "./hearing.js";
 import { Hush } from "./hush.js";
 import { Outbox } from "./outbox.js";
 import { handleMessage } from "./portal-messages.js";
+import { Recovery } from "./recovery.js";
 import { Reports } from "./reports.js";
 import { cutOff, handleRoomEvent } from "./room-events.js";
-import { ask, begin, cancelOrStop } from "./starting.js";
-import { isOpen, next, READY, takesTasks } from "./state.js";
+import { ask, begin, cancelOrStop, comeBack } from "./starting.js";
+import { next, READY, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
 
-const CLOSED_MS = 3_000; // a room may close a moment before the portal says why
+/** Told at once; the rest may wait for the first picture. */
+const URGENT = ["first_frame", "ladder", "verdict"];
 
 export class Conversation {
   /**
@@ -49,6 +51,9 @@ export class Conversation {
     this.formerId = ""; // the session before this one, whose end may still be told
     /** @type {{ url: string, token: string, name: string } | null} */
     this.place = null;
+    this.recovery = new Recovery(this);
+    this.lastCheck = /** @type {() => Record<string, unknown> | null} */ (() => null);
+    this.checkedFor = "";
   }
 
   /**
@@ -59,16 +64,15 @@ export class Conversation {
     this.socket = socket;
     this.room = room;
     const place = this.memory.recall();
-    if (place) this.comeBack(place);
+    if (place) comeBack(this, place);
     socket.open();
   }
 
-  /** @param {import("./memory.js").Place} place */
-  comeBack({ sessionId, url, token, name }) {
-    this.sessionId = sessionId;
+  /** @param {{ url: string, token: string, name: string }} place */
+  enter({ url, token, name }) {
     this.place = { url, token, name };
-    this.dispatch({ type: "rejoin" });
-    if (token) void this.room?.join(url, token);
+    this.recovery.begin();
+    void this.room?.join(url, token, name);
   }
 
   /**
@@ -80,6 +84,7 @@ export class Conversation {
   }
 
   stop() {
+    this.recovery.end();
     cancelOrStop(this);
   }
 
@@ -145,19 +150,6 @@ export class Conversation {
     this.onChange();
   }
 
-  /** @param {string} code */
-  roomLost(code) {
-    if (!isOpen(this.state) || this.state.session?.status === "stopping") return;
-    if (code !== "room_elsewhere") this.socket?.send({ type: "session.stop" });
-    this.dispatch({ type: "room_lost", code });
-    this.leave();
-  }
-
-  roomClosed() {
-    const { sessionId } = this;
-    setTimeout(() => sessionId === this.sessionId && this.roomLost("room_closed"), CLOSED_MS);
-  }
-
   /**
    * Tell the portal what happened here.
    *
@@ -165,7 +157,7 @@ export class Conversation {
    * @param {Record<string, unknown>} [data]
    */
   report(kind, data = {}) {
-    this.reports.add(kind, data, this.clock(), !this.state.hasPicture && kind !== "first_frame");
+    this.reports.add(kind, data, this.clock(), !this.state.hasPicture && !URGENT.includes(kind));
   }
 
   /** The portal's clock. */
@@ -195,6 +187,7 @@ export class Conversation {
 
   /** Out of the room, and no way back into this session. */
   leave() {
+    this.recovery.end();
     cutOff(this);
     this.onLeave();
     this.reports.flush();

@@ -6,8 +6,12 @@ import { ChatView } from "./chat-view.js";
 import { Conversation } from "./conversation.js";
 import { on, one, showOnly } from "./dom.js";
 import { sayGoodbye } from "./goodbye.js";
+import { LadderView } from "./ladder-view.js";
+import { recallCheck } from "./last-check.js";
 import { LiveKit } from "./livekit.js";
 import { Memory } from "./memory.js";
+import { PictureWatch } from "./picture-watch.js";
+import { LOOK_MS } from "./recovery.js";
 import { AvatarRoom } from "./room.js";
 import { QualityChoice } from "./quality-choice.js";
 import { QueueView } from "./queue-view.js";
@@ -16,6 +20,7 @@ import { StageView } from "./stage-view.js";
 import { prepare } from "./starting.js";
 import { face } from "./state.js";
 import { plainText, setUpTakingAlong } from "./take-along.js";
+import { lookAround } from "./surroundings.js";
 import { VerdictView } from "./verdict-view.js";
 import { setUpVoice } from "./voice-setup.js";
 import { readCapabilities, readWords } from "./words.js";
@@ -36,6 +41,8 @@ const bar = new BarView(words);
 const verdicts = new VerdictView(words);
 const queue = new QueueView(words.queue);
 const quality = new QualityChoice(localStorage);
+const ladder = new LadderView(words);
+const watch = new PictureWatch(stage.video);
 const chat = new ChatView({
   onSay: (kind, text) => conversation.say(kind, text),
   onRetry: (ref) => conversation.retry(ref),
@@ -51,6 +58,7 @@ const room = new AvatarRoom({
     conversation.onRoomEvent(event);
     if (event.type === "room_joined") void voice.publish();
   },
+  isDark: () => watch.looksDark(),
 });
 const voice = setUpVoice({ conversation, room, can: readCapabilities(), storage: localStorage });
 const socket = new PortalSocket(socketAddress(), {
@@ -76,6 +84,7 @@ function draw() {
   bar.draw(conversation);
   verdicts.draw(conversation, now);
   queue.draw(conversation.state, now);
+  ladder.draw(conversation);
   chat.draw(conversation.transcript.lines);
   if (now === shown) return;
   const before = shown;
@@ -135,10 +144,12 @@ function socketAddress() {
 on("#start, #retry, #continue", "click", (event) => start(event, before()));
 on("#again", "click", (event) => start(event));
 on("#bring, #fetch", "click", (event) => start(event, { ...before(), take_over: true }));
-on("#cancel, #end, #end-now, #leave-line", "click", () => conversation.stop());
+on("#cancel, #end, #end-now, [data-end], #leave-line", "click", () => conversation.stop());
 on("#leave-there", "click", () => conversation.dispatch({ type: "forget" }));
 on("#start, #again, #retry, #continue", "pointerenter", prepareRoom);
 document.addEventListener("visibilitychange", prepareRoom);
+on("#sound-only", "click", () => conversation.recovery.happen("settle"));
+on("[data-again]", "click", () => conversation.recovery.happen("again"));
 on("#stay", "click", () => conversation.stay());
 on("#interrupt", "click", () => conversation.interrupt());
 on("#tap, #tap-picture", "click", () => void room.unblock());
@@ -153,5 +164,10 @@ setUpTakingAlong({
 setInterval(() => conversation.state.session && draw(), 1_000);
 
 page.dispatchEvent(new CustomEvent("room:open", { detail: { conversation, room, socket } }));
+conversation.lastCheck = () => recallCheck(Date.now());
+conversation.recovery.look = () => lookAround(watch);
+setInterval(() => conversation.recovery.tick(), LOOK_MS);
+one("#insecure", HTMLElement).hidden = isSecureContext;
+
 conversation.open(socket, room);
 room.prepare(livekitUrl);

@@ -14,6 +14,7 @@ const MESSAGES = {
     if (message.session_id === it.formerId) return;
     // The turn came just when the person left the line.
     if (it.state.phase === "ready" && message.status !== "ended") return it.socket?.send({ type: "session.stop" });
+    if (it.recovery.answers(message)) return;
     it.sessionId = message.session_id;
     it.tab = message.tab ?? "";
     it.isBack = true;
@@ -27,13 +28,13 @@ const MESSAGES = {
   "session.room": (it, { url, token, name = "", waits = false }) => {
     if (it.state.isCancelled) return;
     if (waits) return void (it.place || it.room?.wait(url, token, name));
-    it.place = { url, token, name };
-    void it.room?.join(url, token, name);
+    it.enter({ url, token, name });
     it.remember();
   },
   "queue.place": (it, message) => (it.state.isCancelled ? leaveQueue(it) : it.dispatch(message)),
   "session.ending": (it, message) => it.dispatch(message),
   "session.staying": (it, message) => it.dispatch(message),
+  "provider.status": (it, message) => it.recovery.providerSays(message),
   "room.publish": (it, { topic, payload }) => it.room?.publish(topic, payload),
   "task.sent": (it, message) => {
     if (message.status === "failed") return refused(it, message);
@@ -56,6 +57,7 @@ const MESSAGES = {
   error: (it, message) => {
     if (message.ref) return refused(it, message);
     it.hush.end(); // it may have been the interruption that was refused
+    if (it.recovery.isAnsweredBy(message)) return;
     const isGone = it.sessionId !== "" && !it.state.session;
     if (isGone) {
       it.leave();

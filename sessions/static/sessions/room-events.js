@@ -1,5 +1,7 @@
 /** What follows from each event of the room: what the page shows, and what is reported to the portal. */
 
+import { isOpen } from "./state.js";
+
 /** In which order a line's end and the end of its sound arrive is not documented. */
 const END_MAY_FOLLOW_MS = 300;
 
@@ -9,21 +11,30 @@ const END_MAY_FOLLOW_MS = 300;
 const EVENTS = {
   room_joined: (it, event) => {
     it.report("room_connected");
+    attachCheck(it);
     it.dispatch(event);
+    it.flush();
   },
-  room_reconnecting: (it) => {
+  room_reconnecting: (it, event) => {
     it.quality = "reconnecting";
     it.report("room_reconnecting");
+    it.dispatch(event);
   },
-  room_reconnected: (it) => {
+  room_reconnected: (it, event) => {
     it.quality = "";
     it.report("room_reconnected");
+    it.dispatch(event);
+    it.flush();
   },
+  connection_state: (it, { state }) => it.report("connection_state", { state }),
+  track_published: (it, { kind }) => it.report("track_published", { kind }),
+  track_unsubscribed: (it, { kind }) => it.report("track_unsubscribed", { kind }),
   room_disconnected: (it, { reason }) => it.report("room_disconnected", { reason }),
   room_lost: (it, { code, reason }) => {
     if (code === "room_refused") it.report("room_disconnected", { reason });
-    if (code === "room_closed") it.roomClosed();
-    else it.roomLost(code);
+    if (code === "room_closed") it.recovery.closed();
+    else if (code === "room_refused") it.recovery.refused();
+    else elsewhere(it, code);
   },
   quality: (it, { quality }) => {
     it.quality = quality === "excellent" ? "good" : quality === "unknown" ? "" : quality;
@@ -78,6 +89,29 @@ const EVENTS = {
     if (line) it.report("user_end_message", { task_id: taskId, message: line });
   },
 };
+
+/**
+ * What was found when this device was checked goes into the record, once a session.
+ *
+ * @param {Conversation} it
+ */
+function attachCheck(it) {
+  const report = it.checkedFor === it.sessionId ? null : it.lastCheck();
+  it.checkedFor = it.sessionId;
+  if (report) it.report("check", report);
+}
+
+/**
+ * The conversation goes on in another tab.
+ *
+ * @param {Conversation} it
+ * @param {string} code
+ */
+function elsewhere(it, code) {
+  if (!isOpen(it.state) || it.state.session?.status === "stopping") return;
+  it.dispatch({ type: "room_lost", code });
+  it.leave();
+}
 
 /**
  * @param {Conversation} it

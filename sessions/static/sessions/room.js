@@ -4,13 +4,8 @@
  */
 
 import { AvatarEvents } from "./avatar-events.js";
-import { backoff } from "./clock.js";
-
-/** A room may not have spread yet, or `start` is still on its way: some seconds of trying, then a verdict. */
-const TRIES = 6;
-const RETRY = { first: 300, most: 3_000 };
-/** Here a second try with the same token could only fail again. */
-const CLOSED = ["PARTICIPANT_REMOVED", "ROOM_DELETED"];
+import { enter, thrownOut } from "./entrance.js";
+import { subscribeAnew, whoIsIn } from "./room-facts.js";
 
 export class AvatarRoom {
   /**
@@ -19,8 +14,9 @@ export class AvatarRoom {
    * @param {HTMLVideoElement} parts.video
    * @param {HTMLAudioElement} parts.audio
    * @param {(event: { type: string, [key: string]: any }) => void} parts.onEvent
+   * @param {() => boolean} [parts.isDark]  whether the frame that stands is black
    */
-  constructor({ LiveKit, video, audio, onEvent }) {
+  constructor({ LiveKit, video, audio, onEvent, isDark = () => false }) {
     this.LiveKit = LiveKit;
     this.video = video;
     this.audio = audio;
@@ -32,10 +28,16 @@ export class AvatarRoom {
       if (event.type === "room_lost") return this.leave(); // nobody was told of it: Start joins anew
       this.held = event.type === "room_disconnected" ? [] : [...this.held, event];
     };
+    this.isDark = isDark;
     // Not adaptive: the one picture is always wanted, and measuring the element first would delay it.
     this.room = new LiveKit.Room({ adaptiveStream: false });
-    this.isIn = false;
-    this.isHushed = false;
+    this.isIn = this.isHushed = this.isReconnecting = false;
+    this.joiningSince = 0;
+    /** @type {{ url: string, token: string } | undefined} */
+    this.place = undefined;
+    this.quality = "";
+    /** @type {import("./doctor.js").Facts["refusal"]} */
+    this.refusal = "";
     this.events = new AvatarEvents();
     this.visit = 0; // each join or leave begins a new one; what belongs to an old one is dropped
     this.listen();
@@ -58,10 +60,9 @@ export class AvatarRoom {
    * @param {string} name
    */
   async wait(url, token, name) {
-    const isMoving = this.isIn || this.held !== null;
     this.held = [];
     this.name = name;
-    await this.enter(url, token, isMoving);
+    await enter(this, url, token);
   }
 
   /**
@@ -75,40 +76,12 @@ export class AvatarRoom {
     const { held } = this;
     this.held = null;
     if (held && name === this.name) return held.forEach((event) => this.onEvent(event));
-    await this.enter(url, token, held !== null); // away from another one that waited
-  }
-
-  /**
-   * @param {string} url
-   * @param {string} token
-   * @param {boolean} [isMoving]  from another room
-   */
-  async enter(url, token, isMoving = false) {
-    const visit = (this.visit += 1);
-    this.place = { url, token };
-    if (isMoving) {
-      this.isIn = false;
-      await this.room.disconnect();
-      if (visit !== this.visit) return;
-    }
-    for (let attempt = 0; attempt < TRIES; attempt += 1) {
-      try {
-        await this.room.connect(url, token);
-        if (visit !== this.visit) return;
-        this.isIn = true;
-        return this.onEvent({ type: "room_joined" });
-      } catch {
-        if (visit !== this.visit) return;
-        await new Promise((resolve) => setTimeout(resolve, backoff(attempt, RETRY)));
-        if (visit !== this.visit) return;
-      }
-    }
-    this.onEvent({ type: "room_lost", reason: this.LiveKit.DisconnectReason.JOIN_FAILURE, code: "room_refused" });
+    await enter(this, url, token);
   }
 
   leave() {
     this.visit += 1;
-    this.isIn = false;
+    this.isIn = this.isReconnecting = false;
     this.held = null;
     void this.room.disconnect();
   }
@@ -147,11 +120,22 @@ export class AvatarRoom {
       .on(RoomEvent.DataReceived, (payload, _participant, _kind, topic) => {
         for (const event of this.events.read(payload, topic)) this.onEvent(event);
       })
-      .on(RoomEvent.Reconnecting, () => this.onEvent({ type: "room_reconnecting" }))
-      .on(RoomEvent.Reconnected, () => this.onEvent({ type: "room_reconnected" }))
-      .on(RoomEvent.Disconnected, (reason) => this.disconnected(reason))
+      .on(RoomEvent.TrackUnsubscribed, (track) => this.onEvent({ type: "track_unsubscribed", kind: track.kind }))
+      .on(RoomEvent.TrackPublished, ({ kind }) => this.onEvent({ type: "track_published", kind }))
+      .on(RoomEvent.ConnectionStateChanged, (state) => this.onEvent({ type: "connection_state", state }))
+      .on(RoomEvent.Reconnecting, () => {
+        this.isReconnecting = true;
+        this.onEvent({ type: "room_reconnecting" });
+      })
+      .on(RoomEvent.Reconnected, () => {
+        this.isReconnecting = false;
+        this.onEvent({ type: "room_reconnected" });
+      })
+      .on(RoomEvent.Disconnected, (reason) => thrownOut(this, reason))
       .on(RoomEvent.ConnectionQualityChanged, (quality, participant) => {
-        if (participant.isLocal) this.onEvent({ type: "quality", quality });
+        if (!participant.isLocal) return;
+        this.quality = quality;
+        this.onEvent({ type: "quality", quality });
       })
       .on(RoomEvent.AudioPlaybackStatusChanged, () => this.tellPlayback())
       .on(RoomEvent.VideoPlaybackStatusChanged, () => this.tellPlayback());
@@ -163,31 +147,39 @@ export class AvatarRoom {
    */
   attach(track, identity) {
     const isVideo = track.kind === this.LiveKit.Track.Kind.Video;
-    if (isVideo) {
-      const visit = this.visit;
-      this.video.requestVideoFrameCallback((shownAt, { width, height }) => {
-        if (visit === this.visit) this.onEvent({ type: "first_frame", shownAt, width, height });
-      });
-    }
+    if (isVideo) this.awaitPicture(this.visit);
     track.attach(isVideo ? this.video : this.audio);
     this.hush(this.isHushed);
     this.onEvent({ type: "track_subscribed", kind: track.kind, identity });
   }
 
+  /**
+   * A black frame is no picture yet.
+   *
+   * @param {number} visit
+   */
+  awaitPicture(visit) {
+    this.video.requestVideoFrameCallback((shownAt, { width, height }) => {
+      if (visit !== this.visit) return;
+      if (this.isDark()) this.awaitPicture(visit);
+      else this.onEvent({ type: "first_frame", shownAt, width, height });
+    });
+  }
+
+  /** Ask the room for the picture anew, on the connection that stands. */
+  resubscribe() {
+    subscribeAnew(this.room);
+  }
+
+  /** What can be seen of the room from here. */
+  facts() {
+    const { isIn, isReconnecting, refusal, quality } = this;
+    const joiningFor = isIn ? 0 : performance.now() - this.joiningSince;
+    return { isIn, isReconnecting, refusal, quality, joiningFor, ...whoIsIn(this.room, isIn) };
+  }
+
   tellPlayback() {
     const isPlaying = this.room.canPlaybackAudio && this.room.canPlaybackVideo;
     this.onEvent({ type: isPlaying ? "playback_started" : "playback_blocked" });
-  }
-
-  /** @param {import("livekit-client").DisconnectReason} [reason] */
-  disconnected(reason = this.LiveKit.DisconnectReason.UNKNOWN_REASON) {
-    if (!this.isIn) return; // a join that did not come about is told by join()
-    this.isIn = false;
-    const name = this.LiveKit.DisconnectReason[reason] ?? "";
-    if (name === "CLIENT_INITIATED") return; // the page is being left
-    this.onEvent({ type: "room_disconnected", reason });
-    if (name === "DUPLICATE_IDENTITY") this.onEvent({ type: "room_lost", reason, code: "room_elsewhere" });
-    else if (CLOSED.includes(name)) this.onEvent({ type: "room_lost", reason, code: "room_closed" });
-    else if (this.place) void this.enter(this.place.url, this.place.token);
   }
 }

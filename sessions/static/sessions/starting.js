@@ -34,6 +34,19 @@ export function begin(it, pressedAt, wishes) {
   it.dispatch({ type: "start" });
 }
 
+/**
+ * After a reload: this tab knows its session and its room.
+ *
+ * @param {Conversation} it
+ * @param {import("./memory.js").Place} place
+ */
+export function comeBack(it, { sessionId, url, token, name }) {
+  it.sessionId = sessionId;
+  it.place = { url, token, name };
+  it.dispatch({ type: "rejoin" });
+  if (token) it.enter(it.place);
+}
+
 /** @param {Conversation} it */
 export function ask(it) {
   it.socket?.send({ type: "session.start", ...it.wishes });

@@ -1,8 +1,11 @@
+import { isRecovering } from "./ladder.js";
+import { WELL, WITHOUT } from "./without-picture.js";
+
 /**
  * The states of the room, as a pure reducer: what is, and what happened, give what is next.
  *
  * @typedef {"ready" | "queue" | "take-over" | "connecting" | "live" | "taken-over" | "ended" | "failed"} Phase
- * @typedef {Phase | "tap" | "ending"} Face
+ * @typedef {Phase | "tap" | "ending" | "recovering" | "sound" | "text"} Face
  * @typedef {{ why: "idle" | "duration_limit" | "quota" | "spend_cap", at: string }} Warning
  * @typedef {{ code: string, words: string }} Cause  `words` may be empty: then the page has its own for the code
  * @typedef {{ place: number, waiting: number, expectedS: number | null }} Turn  1 is next
@@ -29,6 +32,10 @@
  * @property {Turn | null} turn  while in line
  * @property {Other | null} other  while it stands in the way
  * @property {boolean} isReleasing  the conversation elsewhere is being closed first
+ * @property {import("./ladder.js").Step} rung  where the recovery stands
+ * @property {string} verdict  why there is no picture, as a code
+ * @property {string} provider  what the avatar service says of the session
+ * @property {boolean} isAway  LiveKit is reconnecting
  *
  * @typedef {{ type: string, [key: string]: any }} Happening
  */
@@ -47,6 +54,7 @@ export const READY = Object.freeze({
   turn: null,
   other: null,
   isReleasing: false,
+  ...WELL,
 });
 
 /** Ends that the person should be able to understand as a fault, not as a goodbye. */
@@ -58,7 +66,8 @@ const REDUCERS = {
   rejoin: () => ({ ...READY, phase: "connecting", step: 1 }),
   forget: () => READY,
   cancel: (state) => (state.phase === "connecting" ? { ...state, isCancelled: true } : state),
-  room_joined: (state) => (state.phase === "connecting" ? { ...state, step: 2 } : state),
+  room_joined: (state) => ({ ...state, isAway: false, step: state.phase === "connecting" ? 2 : state.step }),
+  ...WITHOUT,
   first_frame: (state) => (isOpen(state) ? { ...state, phase: "live", hasPicture: true } : state),
   playback_blocked: (state) => ({ ...state, isBlocked: true }),
   playback_started: (state) => ({ ...state, isBlocked: false }),
@@ -98,7 +107,9 @@ export function next(state, happening) {
  */
 export function face(state) {
   if (isOpen(state) && state.isBlocked && (state.hasPicture || state.step === 2)) return "tap";
+  if (isOpen(state) && !state.isCancelled && isRecovering(state.rung)) return "recovering";
   if (state.phase === "live" && state.warning) return "ending";
+  if (state.phase === "live" && (state.rung === "sound" || state.rung === "text")) return state.rung;
   return state.phase;
 }
 
@@ -122,7 +133,8 @@ export function isOpen(state) {
  * @param {RoomState} state
  */
 export function takesTasks(state) {
-  return state.phase === "live" && state.session?.status === "live";
+  const isThere = !state.isAway && !isRecovering(state.rung); // else what is answered meanwhile would not be heard
+  return isThere && state.phase === "live" && state.session?.status === "live";
 }
 
 /**

@@ -7,6 +7,7 @@
  * @property {Record<string, string>} remedies
  * @property {Record<"next" | "place" | "soon" | "minutes" | "elsewhere", string>} queue  {n}, {name}, {time} stand for what the portal says
  * @property {import("./take-along.js").TranscriptWords} transcript
+ * @property {Record<string, string>} provider
  */
 
 /** @returns {Words} */

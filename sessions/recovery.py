@@ -1,0 +1,74 @@
+"""What the portal does while a page has lost its picture: asks the provider, and goes on without."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.utils import timezone
+
+from heygen_portal import providers
+from heygen_portal.providers.base import ProviderError
+from heygen_portal.threads import in_thread
+from sessions import events, history, services
+from sessions.events import Entry
+from sessions.models import SessionEvent, StreamingSession
+from sessions.stopping import in_one_line
+
+logger = logging.getLogger(__name__)
+
+ASKED = "provider_asked"
+BETWEEN_QUESTIONS = timedelta(seconds=2)
+"""The provider's list is long: a page that reports without end does not have it read without end."""
+MISSING, UNKNOWN = "missing", "unknown"
+
+
+async def ask_provider(session_id: UUID, room_name: str = "") -> None:
+    """Ask the provider whether a session lives there; its tabs and the record are told what it says.
+
+    `room_name` is the room that a page is in: a token of another session opens another room.
+    """
+    session = await in_thread(history.find_running)(session_id)
+    if session is None or not session.provider_session_id or await in_thread(_was_just_asked)(session_id):
+        return
+    status = await _status_there(session)
+    is_other_room = _is_uuid(room_name) and room_name != session.provider_session_id
+    answer = events.ProviderStatus(status, is_other_room)
+    await in_thread(_note)(session_id, answer)
+
+
+async def _status_there(session: StreamingSession) -> str:
+    try:
+        listed = await providers.for_account(session.account).list_sessions()
+    except ProviderError as exc:
+        logger.warning("session %s: the provider cannot be asked: %s", session.pk, in_one_line(exc))
+        return UNKNOWN
+    known = {row.provider_session_id: row.status for row in listed}
+    return known.get(session.provider_session_id or "", MISSING)
+
+
+def _was_just_asked(session_id: UUID) -> bool:
+    since = timezone.now() - BETWEEN_QUESTIONS
+    return SessionEvent.objects.filter(session_id=session_id, kind=ASKED, at__gte=since).exists()
+
+
+def _note(session_id: UUID, answer: events.ProviderStatus) -> None:
+    data = {"status": answer.status, "is_other_room": answer.is_other_room}
+    events.record(session_id, Entry(ASKED, data))
+    events.publish(session_id, answer)
+
+
+def _is_uuid(name: str) -> bool:
+    """Whether a room is named as HeyGen names sessions; other names say nothing about whose they are."""
+    try:
+        UUID(name)
+    except ValueError:
+        return False
+    return True
+
+
+async def go_on(session_id: UUID, step: str) -> None:
+    """The page goes on with sound or text alone: the session is live without a picture, and its record says so."""
+    await in_thread(events.record)(session_id, Entry("without_picture", {"step": step}))
+    await services.picture_seen(session_id)

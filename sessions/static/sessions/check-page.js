@@ -1,0 +1,113 @@
+/** The page that checks the device before a conversation: runs the probes one by one, shows and keeps what they find. */
+
+import { asReport, CHECKS, judgeBrowser, judgeMicrophone, judgeOrigin, judgeSpeakers, judgeWay, summary } from "./checkup.js";
+import { all, on, one, say, showOnly } from "./dom.js";
+import { keepCheck } from "./last-check.js";
+import { LiveKit } from "./livekit.js";
+import { playTone, probeBrowser, probeMicrophone, probeWay } from "./probes.js";
+
+/** @typedef {import("./checkup.js").Check} Check */
+/** @typedef {import("./checkup.js").Finding} Finding */
+
+const list = one("#checks", HTMLElement);
+const level = one("#level", HTMLElement);
+/** @type {Partial<Record<Check, Finding>>} */
+let findings = {};
+let report = {};
+
+async function run() {
+  findings = {};
+  one("#begin", HTMLButtonElement).disabled = true;
+  one("#after", HTMLElement).hidden = true;
+  say(one("#summary", HTMLElement), one("#summary", HTMLElement).dataset.running ?? "");
+  for (const check of CHECKS) show(check, "waiting");
+  note("secure", judgeOrigin(isSecureContext));
+  note("browser", judgeBrowser(probeBrowser()));
+  const way = followWay();
+  show("microphone", "running");
+  note("microphone", judgeMicrophone(await probeMicrophone((loud) => (level.dataset.level = String(loud)))));
+  show("speakers", "running");
+  await playTone();
+  const heard = await answer();
+  note("speakers", judgeSpeakers(heard));
+  await way;
+  finish();
+}
+
+async function followWay() {
+  for (const check of /** @type {const} */ (["udp", "tcp", "turn"])) show(check, "running");
+  const found = judgeWay(await probeWay(LiveKit, await access()));
+  for (const check of /** @type {const} */ (["udp", "tcp", "turn"])) note(check, found[check]);
+}
+
+/** A room to try the way with, where the portal has a LiveKit of its own. */
+async function access() {
+  const headers = { "X-CSRFToken": one("[name=csrfmiddlewaretoken]", HTMLInputElement).value };
+  const given = await fetch(list.dataset.room ?? "", { method: "POST", headers }).catch(() => null);
+  return given?.status === 200 ? given.json() : null;
+}
+
+/** @returns {Promise<boolean>} whether the person heard the tone */
+function answer() {
+  one("#heard", HTMLElement).hidden = false;
+  one("#yes", HTMLButtonElement).focus();
+  return new Promise((resolve) => {
+    const decide = (/** @type {boolean} */ wasHeard) => {
+      one("#heard", HTMLElement).hidden = true;
+      resolve(wasHeard);
+    };
+    one("#yes", HTMLButtonElement).onclick = () => decide(true);
+    one("#no", HTMLButtonElement).onclick = () => decide(false);
+  });
+}
+
+/**
+ * @param {Check} check
+ * @param {Finding} finding
+ */
+function note(check, finding) {
+  findings[check] = finding;
+  show(check, finding.mark, finding.code, finding.value);
+}
+
+/**
+ * @param {Check} check
+ * @param {string} mark
+ * @param {string} [code]
+ * @param {number} [value]
+ */
+function show(check, mark, code = "", value) {
+  const item = one(`[data-check=${check}]`, HTMLElement, list);
+  item.className = { warn: "is-warn", bad: "is-bad", running: "is-run", waiting: "is-wait", skipped: "is-wait" }[mark] ?? "";
+  showOnly("data-mark", mark, item);
+  showOnly("data-code", code, item);
+  for (const place of all("[data-value]", item)) say(place, value === undefined ? "" : String(value));
+}
+
+function finish() {
+  const { verdict, counts } = summary(findings);
+  report = asReport(findings, Date.now());
+  keepCheck(report);
+  const told = one("#summary", HTMLElement);
+  say(told, told.dataset[verdict] ?? "");
+  for (const [mark, count] of Object.entries(counts)) say(one(`[data-count=${mark}]`, HTMLElement), String(count));
+  one("#sum", HTMLElement).className = `card pad sum is-${verdict}`;
+  one("#counts", HTMLElement).hidden = false;
+  one("#after", HTMLElement).hidden = false;
+  one("#begin", HTMLButtonElement).disabled = false;
+  document.body.dataset.checked = verdict;
+}
+
+function download() {
+  const link = document.createElement("a");
+  const text = JSON.stringify({ ...report, browser_name: navigator.userAgent }, null, 2);
+  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+  link.download = "check.json";
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+on("#begin", "click", () => void run());
+on("#again", "click", () => void playTone());
+on("#download", "click", download);
+one("#begin", HTMLButtonElement).disabled = false;

@@ -1,0 +1,75 @@
+/**
+ * Why there is no picture, from what can be seen of it: one cause, the first that explains it.
+ * The words for each, and what helps, come with the page.
+ *
+ * @typedef {object} Facts
+ * @property {boolean} hasWebRTC
+ * @property {boolean} isSecure  HTTPS, or this very machine
+ * @property {boolean} isOnline
+ * @property {boolean} isHidden  the tab, or the picture's place in it
+ * @property {boolean} isBlocked  the browser wants a tap before it plays
+ * @property {boolean} isIn  in the room
+ * @property {boolean} isReconnecting
+ * @property {number} joiningFor  milliseconds, while not in
+ * @property {"" | "token" | "slow_room" | "network" | "closed"} refusal  of the last try to join, or the room is gone
+ * @property {boolean} hasAvatar  somebody else is in the room
+ * @property {boolean} hasVideo  its picture's track is here
+ * @property {boolean} hadPicture
+ * @property {boolean} isDark  pictures come, and are black
+ * @property {string} quality  LiveKit's word
+ * @property {string} provider  what the avatar service says of the session; empty until it was asked
+ * @property {boolean} isOtherRoom  the token opened a room that is not this session's
+ * @property {boolean} isPatienceOver  joining again did not help
+ *
+ * @typedef {"no_webrtc" | "insecure" | "network" | "token" | "slow_room" | "early" | "provider_not_live" | "avatar_left"
+ *   | "no_track" | "black" | "frozen" | "playback_blocked" | "hidden" | "no_picture"} Verdict
+ */
+
+/** A join that takes longer than this is not getting through. */
+const SLOW_JOIN_MS = 2_000;
+
+/**
+ * @param {Facts} facts
+ * @returns {Verdict}
+ */
+export function diagnose(facts) {
+  if (!facts.hasWebRTC) return "no_webrtc";
+  if (!facts.isOnline || facts.isReconnecting) return "network";
+  if (!facts.isIn) return outside(facts);
+  if (facts.isBlocked) return "playback_blocked";
+  if (!facts.hasAvatar) return alone(facts);
+  if (!facts.hasVideo) return "no_track";
+  if (facts.isHidden) return "hidden";
+  if (facts.isDark) return "black";
+  if (facts.quality === "poor" || facts.quality === "lost") return "network";
+  return facts.hadPicture ? "frozen" : facts.isSecure ? "no_picture" : "insecure";
+}
+
+/** @param {Facts} facts @returns {Verdict} */
+function outside({ refusal, joiningFor, provider }) {
+  if (refusal === "closed") return provider === "missing" ? "provider_not_live" : "avatar_left";
+  if (refusal) return refusal;
+  return joiningFor > SLOW_JOIN_MS ? "network" : "slow_room";
+}
+
+/** @param {Facts} facts @returns {Verdict} */
+function alone({ provider, isOtherRoom, hadPicture, isPatienceOver }) {
+  if (provider === "missing") return "provider_not_live";
+  if (isOtherRoom) return "token";
+  if (hadPicture) return "avatar_left";
+  if (provider === "connected") return "slow_room"; // there, but not yet to be seen from here
+  return isPatienceOver ? "provider_not_live" : "early";
+}
+
+/**
+ * What LiveKit's refusal of a join means.
+ *
+ * @param {{ reasonName?: string, status?: number, context?: any }} error
+ * @returns {"token" | "slow_room" | "network"}
+ */
+export function refusalOf({ reasonName = "", status, context }) {
+  const code = status ?? context?.status;
+  if (reasonName === "NotAllowed" && code !== 404) return "token";
+  if (code === 404 || reasonName === "ServiceNotFound" || reasonName === "InternalError") return "slow_room";
+  return "network";
+}

@@ -1,0 +1,26 @@
+/** The last check of this device, kept in the browser, so that it can go into the record of the next conversation. */
+
+const KEY = "check";
+const FRESH_MS = 24 * 3_600_000;
+
+/** @param {Record<string, unknown>} report  with `checked_at` */
+export function keepCheck(report) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(report));
+  } catch {
+    // Without storage nothing is attached to the next conversation.
+  }
+}
+
+/**
+ * @param {number} now
+ * @returns {Record<string, unknown> | null}
+ */
+export function recallCheck(now) {
+  try {
+    const report = JSON.parse(localStorage.getItem(KEY) ?? "null");
+    return report && now - Date.parse(report.checked_at) < FRESH_MS ? report : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { Conversation } from "../../sessions/static/sessions/conversation.js";
+import { LOOK_MS } from "../../sessions/static/sessions/recovery.js";
+import { face } from "../../sessions/static/sessions/state.js";
+import { FINE, OUTSIDE } from "../../sessions/static/sessions/surroundings.js";
+
+const THERE = { ...OUTSIDE, isIn: true, hasAvatar: true, hasSound: true, hasVideo: true };
+let sent, did, room, seen, now, conversation;
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  [sent, did, seen, now] = [[], [], FINE, 0];
+  room = { facts: () => room.now, join: async (_url, token) => did.push(`join ${token}`), resubscribe: () => did.push("resubscribe"), leave: () => {} };
+  room.now = THERE;
+  const memory = { recall: () => null, keep: () => {}, forget: () => {} };
+  conversation = new Conversation({ memory, onChange: () => {}, newRef: () => "r", clock: () => 0 });
+  conversation.recovery.clock = () => now;
+  conversation.recovery.look = () => seen;
+  conversation.open({ isOpen: true, open: () => {}, send: (message) => sent.push(message) }, room);
+  conversation.start(0);
+  hear("session.status", { session_id: "s1", status: "connecting" });
+  hear("session.room", { url: "ws://room", token: "one" });
+  conversation.onRoomEvent({ type: "room_joined" });
+});
+
+const hear = (type, more) => conversation.onMessage({ type, now: "1970-01-01T00:00:00Z", ...more });
+const reported = (kind) => sent.filter((message) => message.kind === kind).map(({ data }) => data);
+
+function pass(ms) {
+  for (const end = now + ms; now < end; conversation.recovery.tick()) now += LOOK_MS;
+}
+
+function goLive() {
+  conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 4, height: 3 });
+  hear("session.status", { session_id: "s1", status: "live" });
+  seen = { ...FINE, hasMoved: true };
+  pass(1_000);
+  seen = FINE;
+}
+
+test("the whole way is shown, said and recorded: rejoin, a new session, sound", () => {
+  pass(5_000);
+  assert.equal(face(conversation.state), "recovering");
+  assert.deepEqual(sent.at(-1), { type: "room.rejoin" });
+  hear("error", { code: "rejoin_refused" });
+  assert.deepEqual(did, ["join one", "join one"]);
+  pass(5_000);
+  assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
+  hear("session.status", { session_id: "s1", status: "ended", reason: "no_picture" });
+  hear("session.status", { session_id: "s2", status: "connecting" });
+  hear("session.room", { url: "ws://room", token: "two" });
+  assert.equal(did.at(-1), "join two");
+  pass(8_000);
+  assert.equal(face(conversation.state), "sound");
+  assert.deepEqual(reported("ladder").map(({ step }) => step), ["rejoin", "renew", "sound"]);
+  assert.equal(reported("verdict")[0].code, "no_picture");
+  hear("session.status", { session_id: "s1", status: "ended", reason: "no_picture" });
+  assert.equal(conversation.sessionId, "s2");
+});
+
+test("a picture that comes back ends it, and what was written meanwhile leaves once", () => {
+  goLive();
+  pass(3_000);
+  assert.deepEqual(reported("frozen"), [{}]);
+  conversation.say("talk", "uno");
+  assert.equal(sent.some(({ type }) => type === "task.send"), false);
+  seen = { ...FINE, hasMoved: true };
+  pass(LOOK_MS);
+  assert.equal(face(conversation.state), "live");
+  assert.deepEqual(sent.filter(({ type }) => type === "task.send").map(({ text }) => text), ["uno"]);
+});
+
+test("complaints 6 and 7: a session that the provider ended goes on in a new one, and its lines stay", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
+  hear("session.status", { session_id: "s1", status: "stopping", reason: "provider_ended" });
+  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended", words: "Cut off" });
+  assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
+  assert.equal(face(conversation.state), "recovering");
+  assert.deepEqual(conversation.transcript.lines.map(({ text }) => text), ["Hola."]);
+});
+
+test("when nothing is left, the cause is shown and the session is ended for it", () => {
+  room.now = OUTSIDE;
+  conversation.onRoomEvent({ type: "room_lost", code: "room_refused", reason: 7 });
+  hear("error", { code: "provider_limit", words: "Full" });
+  assert.equal(face(conversation.state), "failed");
+  assert.equal(reported("verdict").at(-1).is_final, true);
+  assert.equal(conversation.state.cause.code, reported("verdict").at(-1).code);
+});
+
+test("demand 71: what the provider says sharpens the verdict", () => {
+  room.now = { ...THERE, hasAvatar: false, hasVideo: false, hasSound: false, room: "another" };
+  pass(5_000);
+  assert.equal(conversation.state.verdict, "early");
+  hear("provider.status", { status: "missing", is_other_room: false });
+  pass(LOOK_MS);
+  assert.equal(conversation.state.verdict, "provider_not_live");
+  assert.equal(conversation.state.provider, "missing");
+});
+
+test("cancelling while the picture is fetched back ends the tries", () => {
+  pass(5_000);
+  conversation.stop();
+  pass(60_000);
+  assert.deepEqual(reported("ladder").map(({ step }) => step), ["rejoin"]);
+  assert.deepEqual(sent.at(-1), { type: "session.stop" });
+});
