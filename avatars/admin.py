@@ -23,7 +23,7 @@ from unfold.decorators import action, display
 from avatars import publishing
 from avatars.forms import PersonaForm, ProviderAccountForm
 from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
-from avatars.sync import SyncResult, sync_catalogue
+from avatars.sync import SyncResult, refresh, sync_catalogue
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
 from heygen_portal.providers.base import CredentialRefused, ProviderError
 
@@ -73,6 +73,12 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
     def sync_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         self._sync(request, chosen(self, request, object_id))
         return to_change_page(ProviderAccount, object_id)
+
+    def save_model(self, request: HttpRequest, obj: ProviderAccount, form: ProviderAccountForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.is_unchecked:
+            words = gettext("%(account)s: the provider did not answer, so the key could not be checked.")
+            self.message_user(request, words % {"account": obj}, messages.WARNING)
 
     def _sync(self, request: HttpRequest, account: ProviderAccount) -> None:
         try:
@@ -275,6 +281,16 @@ class PersonaAdmin(ModelAdmin):
         return to_change_page(Persona, object_id)
 
     def _publish(self, request: HttpRequest, persona: Persona) -> None:
+        account = persona.avatar.account
+        try:
+            async_to_sync(refresh)(account)  # what it is made of may have gone since the catalogue was synced
+        except CredentialRefused as exc:
+            words = gettext("%(account)s: the provider does not accept the key (%(detail)s).")
+            self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
+            return
+        except ProviderError as exc:
+            words = gettext("%(account)s could not be asked (%(detail)s): published by what was known before.")
+            self.message_user(request, words % {"account": account, "detail": exc}, messages.WARNING)
         try:
             publishing.publish(persona)
         except ValidationError as exc:

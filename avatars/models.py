@@ -127,6 +127,10 @@ class ProviderAccount(models.Model):
     def clean(self) -> None:
         if self.rooms == self.Rooms.OWN and not self.capabilities.takes_rooms:
             raise ValidationError({"rooms": _("The avatars of this provider come into its own rooms only.")})
+        if self.key_header not in self.capabilities.key_headers:
+            raise ValidationError({"key_header": _("This provider does not take the key in this way. Choose another.")})
+        if self.is_sandbox and self.capabilities.sandbox_limit is None:
+            raise ValidationError({"is_sandbox": _("This provider has no sandbox. Switch it off.")})
         if self.rooms == self.Rooms.OWN and not livekit.is_set_up():
             words = _("LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET must be set first: docs/operations.md.")
             raise ValidationError({"rooms": words})

@@ -21,7 +21,7 @@ def publish(persona: Persona) -> None:
     """
     with transaction.atomic():
         current = Persona.objects.select_for_update().get(pk=persona.pk)
-        if found := problems(current):
+        if found := problems(current) | account_problems(current):
             raise ValidationError(dict(found))
         persona.status = current.status = Persona.Status.PUBLISHED
         persona.version = current.version = current.version + 1
@@ -42,21 +42,54 @@ def problems(persona: Persona) -> Problems:
     _check_voice(persona, capabilities, found)
     _check_knowledge(persona, found)
     if persona.language not in capabilities.languages:
-        found["language"].append(_("The provider does not speak this language."))
+        found["language"].append(_("The provider does not speak this language. Choose another one."))
     if persona.quality and persona.quality not in capabilities.qualities:
         found["quality"].append(_("The provider does not offer this quality."))
     if persona.idle_timeout > capabilities.longest_idle:
-        found["idle_timeout"].append(_("The provider closes an idle session sooner than that."))
+        longest = {"minutes": int(capabilities.longest_idle.total_seconds() // 60)}
+        words = _("The provider closes an idle session sooner than that. Choose at most %(minutes)d minutes.")
+        found["idle_timeout"].append(words % longest)
+    _check_duration(persona, found)
+    _check_listening(persona, capabilities, found)
     if len(persona.greeting) > capabilities.longest_text:
         found["greeting"].append(_("The greeting is longer than the provider takes."))
     return found
 
 
+def account_problems(persona: Persona) -> Problems:
+    """Return what is wrong with the account behind a persona: it keeps nobody from changing what is published."""
+    account = persona.avatar.account
+    left = account.credits_left
+    if account.is_sandbox or left is None or left > account.capabilities.minimum_credits:
+        return {}
+    words = _("%(account)s has no credits left: buy some at the provider, or use an account with credits.")
+    return {"avatar": [words % {"account": account}]}
+
+
+def _check_duration(persona: Persona, found: Problems) -> None:
+    account = persona.avatar.account
+    limit = account.capabilities.sandbox_limit if account.is_sandbox else None
+    if limit and persona.duration_limit > limit:
+        words = _("Sandbox sessions of %(account)s last %(seconds)d seconds: shorten it, or turn the sandbox off.")
+        found["duration_limit"].append(words % {"account": account, "seconds": int(limit.total_seconds())})
+
+
+def _check_listening(persona: Persona, capabilities: Capabilities, found: Problems) -> None:
+    if persona.interactivity == Persona.Interactivity.PUSH_TO_TALK and not capabilities.push_to_talk:
+        found["interactivity"].append(_("The provider has no push to talk: let it listen all the time."))
+    if persona.breaks_silence and not capabilities.breaks_silence:
+        found["breaks_silence"].append(_("The provider never speaks up by itself: switch it off."))
+    opening = persona.knowledge_base.opening if persona.knowledge_base else ""
+    if capabilities.opens_by_itself and opening and persona.greeting:
+        words = _("The provider says the opening of the knowledge base by itself: leave the greeting empty.")
+        found["greeting"].append(words)
+
+
 def _check_avatar(persona: Persona, found: Problems) -> None:
     if persona.avatar.gone_at:
-        found["avatar"].append(_("The provider no longer offers this avatar."))
+        found["avatar"].append(_("The provider no longer offers this avatar. Choose another one."))
     elif not persona.avatar.is_active:
-        found["avatar"].append(_("The avatar is not active at the provider."))
+        found["avatar"].append(_("The avatar is not active at the provider. Activate it there, or choose another one."))
 
 
 def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) -> None:
@@ -64,13 +97,15 @@ def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) 
         _check_offered(persona, persona.voice, "voice", found)
     voice = persona.voice or default_voice(persona.avatar)
     if voice and voice.language and voice.language != persona.language:
-        found["voice"].append(_("The voice speaks another language: %(language)s.") % {"language": voice.language})
+        found["voice"].append(
+            _("The voice speaks another language: %(language)s. Choose one that fits.") % {"language": voice.language}
+        )
     slowest, fastest = capabilities.voice_rate
     if not slowest <= float(persona.voice_rate) <= fastest:
         limits = {"slowest": slowest, "fastest": fastest}
         found["voice_rate"].append(_("The rate must be between %(slowest)s and %(fastest)s.") % limits)
     if persona.voice_emotion and persona.voice_emotion not in capabilities.emotions:
-        found["voice_emotion"].append(_("The provider does not know this emotion."))
+        found["voice_emotion"].append(_("The provider does not know this emotion. Choose none, or another one."))
     elif persona.voice_emotion and voice and not voice.has_emotions:
         found["voice_emotion"].append(_("This voice does not take emotions."))
 
@@ -84,9 +119,10 @@ def _check_knowledge(persona: Persona, found: Problems) -> None:
 
 def _check_offered(persona: Persona, offered: Offered, field: str, found: Problems) -> None:
     if offered.account_id != persona.avatar.account_id:
-        found[field].append(_("It belongs to another account than the avatar."))
+        words = _("It belongs to another account than the avatar. Choose one of %(account)s.")
+        found[field].append(words % {"account": persona.avatar.account})
     if offered.gone_at:
-        found[field].append(_("The provider no longer offers it."))
+        found[field].append(_("The provider no longer offers it. Choose another one, or make it there again and sync."))
 
 
 def default_voice(avatar: Avatar) -> Voice | None:

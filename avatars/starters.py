@@ -29,10 +29,11 @@ STARTERS: tuple[dict[str, Any], ...] = (
 
 def publish_starters(account: ProviderAccount) -> list[Persona]:
     """Create and publish the starters that the account's catalogue has the parts for."""
-    return [persona for starter in STARTERS if (persona := _publish_starter(account, starter))]
+    return [persona for starter in STARTERS if (persona := publish_starter(account, starter))]
 
 
-def _publish_starter(account: ProviderAccount, starter: dict[str, Any]) -> Persona | None:
+def publish_starter(account: ProviderAccount, starter: dict[str, Any]) -> Persona | None:
+    """Create and publish one persona; None when the account's catalogue lacks a part of it."""
     here = {"account": account, "gone_at": None}
     avatar = Avatar.objects.filter(**here, is_active=True, name=starter["name"]).first()
     base = KnowledgeBase.objects.filter(**here, name=starter["role"]).first()

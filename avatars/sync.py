@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.core.files.base import ContentFile
@@ -14,7 +15,14 @@ from django.utils import timezone
 
 from avatars.models import Avatar, KnowledgeBase, Offered, ProviderAccount, Voice
 from heygen_portal import providers
-from heygen_portal.providers.base import AvatarOffer, KnowledgeBaseOffer, Provider, ProviderError, VoiceOffer
+from heygen_portal.providers.base import (
+    AvatarOffer,
+    KnowledgeBaseOffer,
+    Provider,
+    ProviderError,
+    ProviderRejected,
+    VoiceOffer,
+)
 from heygen_portal.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -44,13 +52,40 @@ async def sync_catalogue(account: ProviderAccount) -> SyncResult:
     a preview that does not come is only counted.
     """
     async with providers.opened(account) as provider:
-        avatars, voices, bases = await asyncio.gather(
-            provider.list_avatars(), provider.list_voices(), provider.list_knowledge_bases()
-        )
-        await in_thread(_store)(account, avatars, voices, bases)
+        avatars, voices, bases = await _refresh(account, provider)
         urls = {offer.provider_avatar_id: offer.preview_url for offer in avatars if offer.preview_url}
         missing = await _fetch_previews(account, provider, urls)
     return SyncResult(len(avatars), len(voices), len(bases), missing)
+
+
+async def refresh(account: ProviderAccount) -> None:
+    """Do what `sync_catalogue` does, but for the previews: the short way to know what is there now."""
+    async with providers.opened(account) as provider:
+        await _refresh(account, provider)
+
+
+async def _refresh(
+    account: ProviderAccount, provider: Provider
+) -> tuple[list[AvatarOffer], list[VoiceOffer], list[KnowledgeBaseOffer]]:
+    avatars, voices, bases, credits_left = await asyncio.gather(
+        provider.list_avatars(), provider.list_voices(), provider.list_knowledge_bases(), _credits(provider)
+    )
+    account.credits_left = credits_left
+    await in_thread(_store)(account, avatars, voices, bases)
+    return avatars, voices, bases
+
+
+async def _credits(provider: Provider) -> Decimal | None:
+    try:
+        return await provider.credits()
+    except ProviderRejected:  # a plan may have lists, and no such question
+        return None
+
+
+async def check_key(account: ProviderAccount) -> None:
+    """Ask the provider for something that only a right key opens. Raises ProviderError; stores nothing."""
+    async with providers.opened(account) as provider:
+        await provider.credits()
 
 
 def _store(
@@ -63,7 +98,7 @@ def _store(
     _store_kind(account, Voice, "provider_voice_id", [_voice(offer) for offer in voices])
     _store_kind(account, KnowledgeBase, "provider_knowledge_base_id", [_base(offer) for offer in bases])
     account.synced_at = timezone.now()
-    account.save(update_fields=["synced_at"])
+    account.save(update_fields=["synced_at", "credits_left"])
 
 
 def _store_kind(account: ProviderAccount, model: type[Offered], key: str, offers: list[dict[str, Any]]) -> None:

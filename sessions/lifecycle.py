@@ -162,6 +162,7 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
         "provider_session_id": answer.provider_session_id,
         "provider_duration_limit": answer.duration_limit,
         "is_paid": answer.is_paid,
+        "record_due_at": timezone.now() if session.account.capabilities.keeps_record else None,
     }
     steps = [Entry("provider_authenticated")] if answer.credential else []
     steps.append(Entry("provider_created", {"is_paid": answer.is_paid}))

@@ -17,7 +17,7 @@ from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers import closing_providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import rooms, stopping
+from sessions import records, rooms, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,12 @@ def enforce_limits() -> None:
 def stop_session(session_id: str, reason: str, evidence: dict[str, Any]) -> None:
     """End one session, for a caller that does not wait."""
     async_to_sync(_with_providers)(stopping.stop_by_id(UUID(session_id), EndReason(reason), evidence))
+
+
+@shared_task(expires=10)
+def read_records() -> None:
+    """Read what providers keep of sessions that are over; beat sends this every ten seconds."""
+    async_to_sync(_with_providers)(records.read_due(timezone.now()))
 
 
 @shared_task(expires=60)

@@ -112,6 +112,8 @@ class StreamingSession(models.Model):
     # The next moment somebody must look at this row: a warning or a limit while people talk,
     # the retry while we stop. Stored, so one indexed query finds all that is due.
     deadline_at = models.DateTimeField(_("next look"), null=True, blank=True)
+    # Set while the provider may know something of an ended session that we have not read yet.
+    record_due_at = models.DateTimeField(_("record to be read"), null=True, blank=True, editable=False)
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
 
     objects = StreamingSessionQuerySet.as_manager()
@@ -127,6 +129,11 @@ class StreamingSession(models.Model):
         indexes = (
             # For due(): a handful of open rows in a long history.
             models.Index("deadline_at", name="session_due", condition=~Q(status="ended")),
+            models.Index(
+                "record_due_at",
+                name="session_record_due",
+                condition=Q(status="ended", record_due_at__isnull=False),
+            ),
             models.Index(fields=("user", "-created_at"), name="session_of_user"),
             models.Index(fields=("-created_at",), name="session_newest"),
             # For what an account has cost this month.

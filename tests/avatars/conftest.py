@@ -1,14 +1,27 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from decimal import Decimal
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+from avatars.models import ProviderAccount
 from heygen_portal import providers
-from heygen_portal.providers.base import AvatarOffer, KnowledgeBaseOffer, Provider, VoiceOffer
+from heygen_portal.providers.base import AvatarOffer, KnowledgeBaseOffer, NotSent, Provider, VoiceOffer
 
 PNG = b"\x89PNG\r\n\x1a\n picture"
+
+
+@pytest.fixture(autouse=True)
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accounts of tests name providers that are nowhere; only who asks for one gets an answer."""
+
+    async def away(account: ProviderAccount) -> None:
+        raise NotSent("nowhere")
+
+    monkeypatch.setattr("avatars.forms.check_key", away)
+    monkeypatch.setattr("avatars.admin.refresh", away)
 
 
 @pytest.fixture
@@ -20,6 +33,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
     )
     stand_in.list_voices = AsyncMock(return_value=[VoiceOffer("V1", "Clara", "es", "female", "", has_emotions=True)])
     stand_in.list_knowledge_bases = AsyncMock(return_value=[KnowledgeBaseOffer("K1", "Recepción", "Hola", "Somos…")])
+    stand_in.credits = AsyncMock(return_value=Decimal(100))
     stand_in.download = AsyncMock(return_value=PNG)
     monkeypatch.setattr(providers, "opened", lambda account: nullcontext(stand_in))
     return stand_in

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test import Client
 
 from avatars.models import ProviderAccount
+from heygen_portal.providers.base import CredentialRefused
 from tests.factories import ProviderAccountFactory
 
 pytestmark = pytest.mark.django_db
@@ -96,3 +97,36 @@ def test_an_account_leaves_people_a_place_and_time(admin_client: Client, change:
     response = admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", **change))
     assert response.context["adminform"].form.non_field_errors()
     assert not ProviderAccount.objects.exists()
+
+
+def test_a_key_of_another_provider_is_found_when_it_is_saved(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Demand 43: what the provider says is told at the field, before anything is stored."""
+
+    async def refused(account: ProviderAccount) -> None:
+        raise CredentialRefused("users/credits: Unauthorized", status=401)
+
+    monkeypatch.setattr("avatars.forms.check_key", refused)
+    wrong = form(kind="liveavatar", base_url="https://api.liveavatar.com", api_key="sk-of-heygen")
+    response = admin_client.post("/admin/avatars/provideraccount/add/", wrong, headers={"accept-language": "en"})
+    assert "LiveAvatar does not accept this key" in str(response.context["adminform"].form.errors["api_key"])
+    assert not ProviderAccount.objects.exists()
+
+
+def test_a_provider_that_does_not_answer_leaves_the_key_unchecked_and_says_so(admin_client: Client) -> None:
+    add = "/admin/avatars/provideraccount/add/"
+    response = admin_client.post(add, form(api_key="sk-1"), follow=True, headers={"accept-language": "en"})
+    assert "could not be checked" in " ".join(str(message) for message in response.context["messages"])
+    assert ProviderAccount.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"kind": "liveavatar", "key_header": "bearer"}, "key_header"), ({"is_sandbox": "on"}, "is_sandbox")],
+)
+def test_what_the_provider_does_not_have_cannot_be_chosen(
+    admin_client: Client, changes: dict[str, str], field: str
+) -> None:
+    response = admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", **changes))
+    assert field in response.context["adminform"].form.errors

@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from avatars import sync
 from avatars.models import Avatar, Persona
 from heygen_portal.providers.base import CredentialRefused, ProviderUnreachable
 from tests.factories import AvatarFactory, KnowledgeBaseFactory, PersonaFactory, ProviderAccountFactory, VoiceFactory
@@ -91,6 +92,24 @@ def test_publishing_says_what_is_missing_or_the_new_version(admin_client: Client
     assert "1" in messages(admin_client.post(PERSONAS, choice, follow=True))
     assert Persona.objects.published().count() == 1
     admin_client.post(PERSONAS, {**choice, "action": "unpublish"})
+    assert not Persona.objects.published().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_publishing_asks_the_provider_what_is_still_there(
+    admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A knowledge base that was deleted at the provider is found, and named, before anybody meets the persona."""
+    monkeypatch.setattr("avatars.admin.refresh", sync.refresh)
+    voice = VoiceFactory.create(provider_voice_id="V1")
+    persona = PersonaFactory.create(
+        avatar=AvatarFactory.create(account=voice.account, provider_avatar_id="A1"),
+        voice=voice,
+        knowledge_base=KnowledgeBaseFactory.create(account=voice.account, provider_knowledge_base_id="deleted"),
+    )
+    choice = {"action": "publish", "_selected_action": [persona.pk]}
+    said = messages(admin_client.post(PERSONAS, choice, follow=True, headers={"accept-language": "en"}))
+    assert "no longer offers it" in said
     assert not Persona.objects.published().exists()
 
 

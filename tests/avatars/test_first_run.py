@@ -48,7 +48,7 @@ def test_the_first_run_leaves_something_to_talk_with(capsys: pytest.CaptureFixtu
         assert persona.knowledge_base
         assert persona.greeting
         assert persona.avatar.preview_url
-    assert not Avatar.objects.get(name="Hugo").is_active
+    assert not Avatar.objects.get(name="Hugo", account__kind="heygen").is_active
 
 
 def test_both_people_can_sign_in_with_what_was_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ def test_the_second_run_changes_nothing_and_prints_no_password(capsys: pytest.Ca
     assert passwords(run(capsys)) == {}
     assert set(User.objects.values_list("password", flat=True)) == hashes
     assert Persona.objects.count() == 1  # what staff took away stays away
-    assert ProviderAccount.objects.count() == 1
+    assert ProviderAccount.objects.count() == 2  # one for each wire of the emulator
 
 
 def test_new_passwords_are_given_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_new_passwords_are_given_when_asked_for(capsys: pytest.CaptureFixture[st
 def test_an_emulator_that_moved_is_followed(capsys: pytest.CaptureFixture[str], offered: servers.Emulator) -> None:
     ProviderAccount.objects.create(name="Emulator", base_url="http://127.0.0.1:1", api_key="old", monthly_cap=5)
     run(capsys)
-    account = ProviderAccount.objects.get()
+    account = ProviderAccount.objects.get(kind="heygen")
     assert (account.base_url, account.api_key) == (offered.url, offered.api_key)
     assert account.monthly_cap == 5  # what staff set stays
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from avatars.models import Persona
 from avatars.publishing import problems, publish, unpublish
@@ -35,12 +36,18 @@ def test_an_unpublished_persona_is_a_draft_that_keeps_its_version() -> None:
     assert (persona.status, persona.version) == (Persona.Status.DRAFT, 1)
 
 
+REMEDIES = {
+    "en": ("shorten", "switch it off", "leave the greeting empty", "Choose", "must be between", "buy"),
+    "es": ("acorta", "Acorta", "desactív", "deja", "Elige", "elige", "debe estar entre", "compra"),
+}
+
+
 def change(persona: Persona, **values: Any) -> Persona:
     """Set values on the persona or, with avatar__ and the like, on what it is made of."""
     for name, value in values.items():
-        part, _, field = name.partition("__")
-        target = getattr(persona, part) if field else persona
-        setattr(target, field or part, value)
+        *parts, field = name.split("__")
+        target = reduce(getattr, parts, persona)
+        setattr(target, field, value)
         target.save()
     return persona
 
@@ -68,6 +75,31 @@ def test_what_the_provider_would_refuse_is_refused_by_field(changes: dict[str, A
     assert list(refusal.value.message_dict) == [field]
     persona.refresh_from_db()
     assert persona.status == Persona.Status.DRAFT
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"voice_rate": Decimal("1.30")}, "voice_rate"),
+        ({"voice_emotion": "friendly", "voice__has_emotions": True}, "voice_emotion"),
+        ({"idle_timeout": timedelta(minutes=5)}, "idle_timeout"),
+        ({"breaks_silence": True}, "breaks_silence"),
+        ({"greeting": "Hola", "knowledge_base__opening": "Hola, soy Lucía."}, "greeting"),
+        ({"avatar__account__is_sandbox": True}, "duration_limit"),
+        ({"avatar__account__credits_left": Decimal(1)}, "avatar"),
+    ],
+)
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_each_provider_has_limits_of_its_own_and_each_refusal_names_the_way_out(
+    changes: dict[str, Any], field: str, language: str
+) -> None:
+    """Complaint 16."""
+    persona = change(PersonaFactory.create(avatar__account__kind="liveavatar"), **changes)
+    with translation.override(language), pytest.raises(ValidationError) as refusal:
+        publish(persona)
+    ((named, words),) = refusal.value.message_dict.items()
+    assert named == field
+    assert any(remedy in words[0] for remedy in REMEDIES[language])
 
 
 @pytest.mark.parametrize(

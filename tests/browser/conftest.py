@@ -27,6 +27,13 @@ for slug, changes in copies.items():
         setattr(persona, name, value)
     persona.save()
 """
+# The first starter on the other wire, where the knowledge base says its opening by itself.
+OTHER_WIRE = """
+from avatars import starters
+from avatars.models import ProviderAccount
+wanted = starters.STARTERS[0] | {"slug": "lucia-liveavatar", "greeting": ""}
+starters.publish_starter(ProviderAccount.objects.get(kind="liveavatar"), wanted)
+"""
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
@@ -42,6 +49,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     with servers.portal(redis_url, emulator, livekit) as portal:
         portal.manage("shell", "-v0", "-c", PERSONAS)
+        portal.manage("shell", "-v0", "-c", OTHER_WIRE)
         portal.use_rooms(os.environ.get("ROOMS", "provider"))  # ROOMS=own: the whole suite in rooms of our own LiveKit
         # Once for all: each new password would sign out whoever has the cookies.
         demo = Person("demo", password(portal, "demo"))

@@ -17,12 +17,13 @@ from avatars.sync import sync_catalogue
 from heygen_portal import roles
 from heygen_portal.providers.base import ProviderError
 
-ACCOUNT_NAME = "Emulator"
+ACCOUNTS = {"heygen": "Emulator", "liveavatar": "Emulator (LiveAvatar)"}
+"""One for each wire that the emulator speaks. The starters are made of the first one's catalogue."""
 PEOPLE = (("admin", roles.ADMINISTRATOR), ("demo", roles.END_USER))
 
 
 class Command(BaseCommand):
-    help = "Creates the roles, two people, the emulator's account with its catalogue, and two personas. Safe to repeat."
+    help = "Creates the roles, two people, the emulator's accounts and catalogues, and two personas. Safe to repeat."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--reset-passwords", action="store_true", help="Give both people new passwords.")
@@ -32,7 +33,8 @@ class Command(BaseCommand):
         for username, role in PEOPLE:
             self._person(username, role, reset=options["reset_passwords"])
         if settings.EMULATOR_URL and settings.EMULATOR_API_KEY:
-            self._catalogue(_emulator_account())
+            for kind, name in ACCOUNTS.items():
+                self._catalogue(_emulator_account(kind, name))
 
     def _person(self, username: str, role: roles.Role, *, reset: bool) -> None:
         person, is_new = User.objects.get_or_create(
@@ -55,18 +57,18 @@ class Command(BaseCommand):
                 "Is it running, and does it know the key in EMULATOR_API_KEY?"
             ) from exc
         self.stdout.write(
-            f"Catalogue: {result.avatars} avatars, {result.voices} voices, {result.knowledge_bases} knowledge bases"
+            f"{account}: {result.avatars} avatars, {result.voices} voices, {result.knowledge_bases} knowledge bases"
         )
         if not Persona.objects.exists():
             for persona in starters.publish_starters(account):
                 self.stdout.write(f"Published: {persona.name} ({persona.get_language_display()})")
 
 
-def _emulator_account() -> ProviderAccount:
-    """Return the emulator's account, with the address and key of this start."""
+def _emulator_account(kind: str, name: str) -> ProviderAccount:
+    """Return the emulator's account for one wire, with the address and key of this start."""
     wanted = {"base_url": settings.EMULATOR_URL, "api_key": settings.EMULATOR_API_KEY}
     account, is_new = ProviderAccount.objects.get_or_create(
-        name=ACCOUNT_NAME, defaults={**wanted, "is_exclusive": True, "concurrency_limit": 100}
+        name=name, defaults={**wanted, "kind": kind, "is_exclusive": True, "concurrency_limit": 100}
     )
     if not is_new and any(getattr(account, name) != value for name, value in wanted.items()):
         _change(account, wanted)

@@ -1,0 +1,112 @@
+"""What the provider kept is read after the end, and fills the gaps of our transcript without doubling a line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heygen_portal.providers.base import (
+    ProviderRejected,
+    ProviderSession,
+    ProviderUnreachable,
+    SessionRecord,
+    Speaker,
+    SpokenLine,
+)
+from sessions import lifecycle, records
+from sessions.models import SessionEvent, Status, StreamingSession, Utterance
+from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
+
+NOW = timezone.now()
+USER, AVATAR = Speaker.USER, Speaker.AVATAR
+
+
+@sync_to_async
+def ended(**fields: object) -> StreamingSession:
+    session: StreamingSession = StreamingSessionFactory.create(
+        status=Status.ENDED, record_due_at=NOW, ended_at=NOW, **fields
+    )
+    Utterance.objects.create(session=session, who="user", by="text", text="¿Cuál es el horario?", source="portal")
+    Utterance.objects.create(
+        session=session, who="avatar", by="voice", text="De lunes a", is_interrupted=True, source="browser"
+    )
+    return session
+
+
+RECORD = SessionRecord(
+    end_reason="USER_CLOSED",
+    duration=timedelta(seconds=61),
+    credits=Decimal("2.03"),
+    lines=(
+        SpokenLine(AVATAR, "Hola.", NOW),
+        SpokenLine(USER, "¿cuál es el horario?", NOW),
+        SpokenLine(AVATAR, "De lunes a viernes.", NOW),
+        SpokenLine(USER, "Gracias.", None),
+    ),
+)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_what_no_browser_heard_is_added_once(provider: Mock) -> None:
+    """Complaint 17: every line is stored, with its source."""
+    session = await ended()
+    provider.read_record = AsyncMock(return_value=RECORD)
+    await records.read_due(NOW)
+    await records.read_due(NOW + timedelta(hours=1))
+    assert provider.read_record.call_count == 1
+    await sync_to_async(records.store)(session, RECORD)  # and read twice, it adds nothing
+    added = [line async for line in Utterance.objects.filter(source="provider").order_by("pk")]
+    assert [(line.who, line.text) for line in added] == [("avatar", "Hola."), ("user", "Gracias.")]
+    noted = await SessionEvent.objects.filter(kind="provider_record").afirst()
+    assert noted
+    assert noted.source == "provider"
+    expected = {"end_reason": "USER_CLOSED", "seconds": 61.0, "credits": "2.03", "lines": 4, "added": 2}
+    assert noted.data == expected
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_provider_that_is_silent_is_asked_again_and_one_that_says_no_is_not(provider: Mock) -> None:
+    session = await ended()
+    provider.read_record = AsyncMock(side_effect=ProviderUnreachable("ReadTimeout"))
+    await records.read_due(NOW)
+    await records.read_due(NOW)
+    assert provider.read_record.call_count == 1
+    await records.read_due(NOW + records.RETRY)
+    assert provider.read_record.call_count == 2
+    provider.read_record.side_effect = ProviderRejected("no", status=404)
+    await records.read_due(NOW + 2 * records.RETRY)
+    await session.arefresh_from_db()
+    assert session.record_due_at is None
+    assert await SessionEvent.objects.filter(kind="provider_record_missing").acount() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("kind", "is_read"), [("heygen", False), ("liveavatar", True)])
+def test_only_a_provider_that_keeps_records_is_asked_for_one(kind: str, is_read: bool) -> None:
+    persona = PersonaFactory.create(published=True, avatar__account__kind=kind)
+    session = lifecycle.request(persona, UserFactory.create().pk)
+    lifecycle.connect(session, ProviderSession("their-session", room=None))
+    session.refresh_from_db()
+    assert bool(session.record_due_at) == is_read
+
+
+LINES = st.lists(
+    st.builds(SpokenLine, st.sampled_from(Speaker), st.sampled_from(["a", "b", "a b", "b a c", "¡A!", "…"]))
+)
+
+
+@given(ours=LINES, theirs=LINES)
+def test_whatever_was_heard_on_either_side_a_second_reading_finds_nothing_missing(
+    ours: list[SpokenLine], theirs: list[SpokenLine]
+) -> None:
+    known = [(line.who.value, line.text) for line in ours]
+    missing = records.missing_lines(known, theirs)
+    assert records.missing_lines([*known, *((line.who.value, line.text) for line in missing)], theirs) == []
+    assert records.missing_lines([(line.who.value, line.text) for line in theirs], theirs) == []
