@@ -11,49 +11,63 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
+from _watcher import Watcher
 
 from tests.servers import Portal
 
 CUT_OFF = (aiohttp.ClientError, OSError, TimeoutError, ConnectionError)
-PAUSE_S = 3.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10
 
 
 class Person:
-    """One conversation: Start, some texts, then an end of one of four kinds."""
+    """One conversation: Start until there is one, some texts, then an end of one of four kinds."""
 
-    def __init__(self, portal: Portal, cookie: str, chance: random.Random) -> None:
+    def __init__(self, portal: Portal, cookie: str, chance: random.Random, *, watches: bool = False) -> None:
         self._url = f"{portal.url}/ws/personas/lucia/?lang=en"
         self._headers = {"Cookie": f"sessionid={cookie}", "Origin": portal.url}
         self._chance = chance
         self._way = chance.choice(("stop", "leave", "crash", "stay"))
         self._talks_for = chance.uniform(5, 60)
         self._talks_until: float | None = None
+        self._tries = self._texts = 0
+        self._watcher = Watcher() if watches else None
         self.session_id = ""
+        self.told_of: set[str] = set()
+        """Every session that the portal named to this person."""
+        self.was_live = False
         self.closed_at: float | None = None
         """When a tab that said nothing closed, in seconds since 1970."""
         self.is_over = False
         self.is_done = False
 
     async def live(self, http: aiohttp.ClientSession, give_up_at: float) -> None:
-        """Be there until the conversation is over; a socket that breaks is opened again, as the page does."""
-        while not self.is_done and time.monotonic() < give_up_at:
-            with suppress(*CUT_OFF):
-                async with http.ws_connect(self._url, headers=self._headers, heartbeat=10) as socket:
-                    await self._converse(socket)
-            if not self.is_done:
-                await asyncio.sleep(PAUSE_S * self._chance.uniform(0.5, 1.5))
+        """Be there until the conversation is over; a socket that breaks is opened again, with the page's patience."""
+        try:
+            while not self.is_done and time.monotonic() < give_up_at:
+                with suppress(*CUT_OFF):
+                    async with http.ws_connect(self._url, headers=self._headers, heartbeat=10) as socket:
+                        await self._converse(socket)
+                if not self.is_done:
+                    await asyncio.sleep(min(FIRST_PAUSE_S * 2**self._tries, LONGEST_PAUSE_S) * self._chance.random())
+                    self._tries += 1
+        finally:
+            if self._watcher:
+                await self._watcher.close()
 
     async def _converse(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         if self.session_id:
             await socket.send_json({"type": "session.join", "session_id": self.session_id})
         else:
-            await socket.send_json({"type": "session.start"})
+            # A start whose answer was cut off may have left a session: this tab takes its place.
+            await socket.send_json({"type": "session.start", "take_over": self._tries > 0})
         listening = asyncio.create_task(self._listen(socket))
         try:
             while not listening.done() and self._wants_to_talk():
                 await asyncio.wait([listening], timeout=self._chance.uniform(2, 8))
-                if self.session_id and not listening.done():
-                    await socket.send_json({"type": "task.send", "kind": "repeat", "text": "Hola", "ref": "r"})
+                if self.was_live and not listening.done():
+                    self._texts += 1
+                    text = {"kind": "repeat", "text": "Hola", "ref": f"r{self._texts}"}
+                    await socket.send_json({"type": "task.send", **text})
             if not listening.done():
                 await self._end(socket, listening)
         finally:
@@ -98,14 +112,23 @@ class Person:
 
     async def _on_status(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
         self.session_id = content["session_id"]
-        self._talks_until = self._talks_until or time.monotonic() + self._talks_for
+        self.told_of.add(self.session_id)
+        if content["status"] == "live":
+            self.was_live, self._tries = True, 0
+            self._talks_until = self._talks_until or time.monotonic() + self._talks_for
         if content["status"] == "ended":
-            self.is_over = self.is_done = True
+            if self.was_live:
+                self.is_over = self.is_done = True
+            else:  # the avatar service failed: press Start again
+                self.session_id = ""
+                await socket.close()
 
     async def _on_room(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
+        if self._watcher and not await self._watcher.sees(content["url"], content["token"]):
+            return
         seen = {"width": 1280, "height": 720, "ms": 300}
         await socket.send_json({"type": "event.report", "kind": "first_frame", "data": seen})
 
     async def _on_error(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
-        if not self.session_id:
+        if not self.session_id or content["code"] == "not_found":
             await socket.close()  # refused, or the portal is unwell: press Start again

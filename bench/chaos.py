@@ -29,37 +29,36 @@ from local.processes import Child  # noqa: E402
 from tests import servers  # noqa: E402
 
 LOST = 0.05
-ARRIVALS_S = 60
-"""Over how long people arrive."""
-BETWEEN_KILLS_S = (3, 8)
+BETWEEN_KILLS_S = (4, 10)
 DOWN_S = (0, 2)
 SETTLED_S = 90
 PLACES = 100_000
 
 
-async def main(sessions: int, seed: int, chaos_s: float) -> None:
-    chance = random.Random(seed)  # noqa: S311 - chance, not secrets
+async def main(options: argparse.Namespace) -> None:
+    chance = random.Random(options.seed)  # noqa: S311 - chance, not secrets
     with ExitStack() as stack:
         redis = stack.enter_context(servers.redis_process())
+        livekit = stack.enter_context(servers.livekit()) if options.media else None
         database_url = stack.enter_context(servers.postgres("max_connections=400"))
-        emulator = stack.enter_context(servers.emulator(media=False, args=["--control", "--concurrency", str(PLACES)]))
-        portal = stack.enter_context(servers.portal(redis.url, emulator, database_url=database_url))
+        settings = ["--control", "--concurrency", str(PLACES)]
+        emulator = stack.enter_context(servers.emulator(livekit, media=options.media, args=settings))
+        portal = stack.enter_context(servers.portal(redis.url, emulator, livekit, database_url=database_url))
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
         import _ledger  # noqa: PLC0415 - needs Django
 
-        cookies = await asyncio.to_thread(_ledger.sign_in, sessions, PLACES)
+        cookies = await asyncio.to_thread(_ledger.sign_in, options.sessions, PLACES)
         await lose_answers(emulator.url)
-        killed = [portal.web, portal.worker, portal.beat, redis.process, emulator.process]
-        people, kills = await live_dangerously(portal, emulator, cookies, killed, chance, chaos_s)
-        print(f"{kills} kills; waiting {SETTLED_S} s")
-        await asyncio.sleep(SETTLED_S)
+        victims = [portal.web, portal.worker, portal.beat, redis.process, emulator.process]
+        victims += [livekit.process] if livekit else []
+        people, kills = await live_dangerously(portal, emulator, cookies, victims, chance, options)
         open_there, lasted = await known_at(emulator.url)
-        seen = [person.session_id for person in people if person.session_id]
+        seen = [name for person in people for name in person.told_of]
         closed = {person.session_id: person.closed_at for person in people if person.closed_at}
         counted = await asyncio.to_thread(_ledger.count, seen, closed, lasted)
-    report(sessions, kills, open_there, counted)
+    report(sum(person.was_live for person in people), kills, open_there, counted)
 
 
 async def live_dangerously(
@@ -68,29 +67,40 @@ async def live_dangerously(
     cookies: list[str],
     victims: list[Child],
     chance: random.Random,
-    chaos_s: float,
+    options: argparse.Namespace,
 ) -> tuple[list[Any], int]:
-    """Let people talk while processes die; return them, and how many deaths there were."""
+    """Let people talk while processes die; return them `SETTLED_S` after the last death, and how many there were."""
     from _people import Person  # noqa: PLC0415 - beside this file
 
-    people = [Person(portal, cookie, random.Random(chance.random())) for cookie in cookies]  # noqa: S311 - likewise
-    give_up_at = time.monotonic() + chaos_s + 30
+    people = [
+        Person(portal, cookie, random.Random(chance.random()), watches=options.media)  # noqa: S311 - likewise
+        for cookie in cookies
+    ]
+    arrivals_s = len(people) / options.pace
+    chaos_s = arrivals_s + options.chaos_s
+    give_up_at = time.monotonic() + chaos_s
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
-        async def arrive(person: Person) -> None:
-            await asyncio.sleep(chance.uniform(0, min(ARRIVALS_S, chaos_s)))
+        async def arrive(person: Person, after: float) -> None:
+            await asyncio.sleep(after)
             await person.live(http, give_up_at)
 
-        talking = [asyncio.create_task(arrive(person)) for person in people]
-        kills = await kill_at_random(victims, emulator.url, chance, chaos_s)
-        _, late = await asyncio.wait(talking, timeout=30)
-        for task in late:  # who stays for good closes the tab now, and nothing else
+        moments = [chance.uniform(0, arrivals_s) for _ in people]
+        pairs = zip(people, moments, strict=True)
+        talking = [asyncio.create_task(arrive(person, after)) for person, after in pairs]
+        kills = await kill_at_random(victims, emulator.url, portal, chance, chaos_s)
+        settled_at = time.monotonic() + SETTLED_S
+        for task in talking:  # who is still there closes the tab now, and nothing else
             task.cancel()
         await asyncio.gather(*talking, return_exceptions=True)
+        print(f"{kills} kills; counting {SETTLED_S} s after the last")
+        await asyncio.sleep(settled_at - time.monotonic())
     return people, kills
 
 
-async def kill_at_random(victims: list[Child], emulator_url: str, chance: random.Random, chaos_s: float) -> int:
+async def kill_at_random(
+    victims: list[Child], emulator_url: str, portal: servers.Portal, chance: random.Random, chaos_s: float
+) -> int:
     ends_at, kills = time.monotonic() + chaos_s, 0
     while time.monotonic() < ends_at:
         await asyncio.sleep(chance.uniform(*BETWEEN_KILLS_S))
@@ -99,6 +109,8 @@ async def kill_at_random(victims: list[Child], emulator_url: str, chance: random
         await asyncio.sleep(chance.uniform(*DOWN_S))
         await asyncio.to_thread(victim.start)
         kills += 1
+        if victim.name == "web":
+            await asyncio.to_thread(victim.wait_until, portal.is_healthy, seconds=60)
         if victim.name == "emulator":
             await asyncio.to_thread(victim.wait_until, lambda: processes.answers_http(f"{emulator_url}/_health"))
             await lose_answers(emulator_url)
@@ -127,15 +139,16 @@ async def known_at(emulator_url: str) -> tuple[int, dict[str, float]]:
     return len(is_open), {session["session_id"]: session["duration"] for session in known}
 
 
-def report(sessions: int, kills: int, open_there: int, counted: dict[str, Any]) -> None:
-    print(f"sessions started   {counted['started']:>6} by {sessions} people")
+def report(live: int, kills: int, open_there: int, counted: dict[str, Any]) -> None:
+    print(f"people who talked  {live:>6}, in {counted['started']} sessions")
     print(f"open at emulator   {open_there:>6}\nopen at the portal {counted['open']:>6}")
     for reason, count in sorted(counted["reasons"].items()):
         print(f"  {reason:22}{count:>6}")
     seconds = counted["closed_s"]
     result = {
         "bench": "chaos",
-        "sessions": counted["started"],
+        "sessions": live,
+        "rows": counted["started"],
         "kills": kills,
         "left_open": open_there + counted["open"],
         "without_reason": counted["without_reason"],
@@ -150,8 +163,12 @@ def report(sessions: int, kills: int, open_there: int, counted: dict[str, Any]) 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--sessions", type=int, default=1000)
+    parser.add_argument("--sessions", type=int, help="people who each have one; 1000, or 10 with --media")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--chaos-s", type=float, default=120, help="for how long processes are killed")
+    parser.add_argument("--pace", type=float, help="people who arrive in a second; 4, or 0.2 with --media")
+    parser.add_argument("--chaos-s", type=float, default=60, help="how long processes die after the last has arrived")
+    parser.add_argument("--media", action="store_true", help="with LiveKit, which dies as well, and pictures")
     options = parser.parse_args()
-    asyncio.run(main(options.sessions, options.seed, options.chaos_s))
+    options.sessions = options.sessions or (10 if options.media else 1000)
+    options.pace = options.pace or (0.2 if options.media else 4)
+    asyncio.run(main(options))

@@ -202,6 +202,13 @@ def _warning(session: StreamingSession, now: datetime) -> events.Ending | None:
     return events.Ending(why=why.value, at=at.isoformat(), seconds=round((at - now).total_seconds()))
 
 
+def hand_back(session_ids: list[UUID]) -> None:
+    """Give up the claim on stops that were taken and not carried out: whoever looks next takes them."""
+    if session_ids:
+        rows = StreamingSession.objects.filter(pk__in=session_ids, status=Status.STOPPING)
+        rows.update(deadline_at=timezone.now())
+
+
 def retry_stop(session: StreamingSession, jitter: float) -> None:
     """The provider did not confirm: look again later, each time a little later. `jitter` is between 0 and 1."""
     attempts = session.stop_attempts + 1

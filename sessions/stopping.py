@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import random
+import time
 from collections.abc import Awaitable, Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -28,6 +30,11 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 32
 """Sessions that one job stops side by side. The work of httpx's pool grows with the square of its connections: at 100
 it took four times as long as the answers it waited for."""
+is_ending = multiprocessing.Event()
+"""Set in a worker that was asked to end, and seen by the processes of its pool."""
+PATIENCE_S = 5
+"""How long a worker that ends waits for confirmations; its supervisor kills after ten seconds."""
+LOOK_UP_S = 0.5
 HEAD_START = timedelta(seconds=2)
 """What the worker has before a web process looks after a session that its tab has left."""
 SETTLED = timedelta(seconds=30)
@@ -127,23 +134,32 @@ def look_after(session_id: UUID) -> None:
 
 
 async def _finish_all(sessions: Iterable[StreamingSession]) -> None:
-    """Do what `finish_stop` does for many, side by side; ends that are confirmed meanwhile are noted together."""
+    """Do what `finish_stop` does for many, side by side; ends that are confirmed meanwhile are noted together.
+
+    A worker that ends gives back what is not confirmed soon: another one asks again, and asking twice does no harm.
+    """
     places = asyncio.Semaphore(AT_ONCE)
 
     async def ask(session: StreamingSession) -> StreamingSession | None:
         async with places:
             return session if await _is_confirmed(session, providers.for_account(session.account)) else None
 
-    asked = [asyncio.create_task(ask(session)) for session in sessions]
+    asked = {asyncio.create_task(ask(session)): session for session in sessions}
     waiting = set(asked)
     over: list[StreamingSession] = []
-    while waiting:
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    give_up_at: float | None = None
+    while waiting and not (give_up_at and time.monotonic() > give_up_at):
+        done, waiting = await asyncio.wait(waiting, timeout=LOOK_UP_S, return_when=asyncio.FIRST_COMPLETED)
         if ended := [session for task in done if not task.exception() and (session := task.result())]:
             await in_thread(_end_all)([session.pk for session in ended])
             over += ended
+        if is_ending.is_set() and give_up_at is None:
+            give_up_at = time.monotonic() + PATIENCE_S
+    for task in waiting:
+        task.cancel()
+    await in_thread(limits.hand_back)([asked[task].pk for task in waiting])
     await _side_by_side(rooms.drop(session.room) for session in over if session.room)
-    for task in asked:
+    for task in asked.keys() - waiting:
         task.result()  # raises what went wrong, once the others are done
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from celery import shared_task
+from celery.signals import worker_shutting_down
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
@@ -21,6 +22,12 @@ from sessions import records, rooms, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
+
+
+@worker_shutting_down.connect
+def _give_back_soon(**about: Any) -> None:
+    """The worker is asked to end: its pool finishes what it has begun, but does not wait for long."""
+    stopping.is_ending.set()
 
 
 async def _with_providers(work: Coroutine[Any, Any, None]) -> None:

@@ -141,6 +141,18 @@ async def test_a_worker_that_ends_finishes_what_it_has_begun(house: House) -> No
     house.portal.worker.start()
 
 
+async def test_a_worker_that_ends_gives_back_what_nobody_confirms(house: House) -> None:
+    """The provider is silent: the next worker asks again at once, and not when the claim has run out."""
+    async with house.conversation():
+        await house.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 60, "times": 1})
+        house.sql(DUE)
+        await until(lambda: house.session("status")[0] == "stopping")
+        await ask_to_end(house.portal.worker)
+        assert house.session("status, deadline_at < datetime('now')") == ("stopping", 1)
+    house.portal.worker.start()
+    await until(lambda: house.session("status")[0] == "ended")
+
+
 async def test_a_redis_that_starts_anew_loses_no_session_and_no_limit(house: House) -> None:
     async with house.conversation():
         house.redis.process.kill()
