@@ -16,6 +16,7 @@ test("words that come as they are spoken are shown as they come", () => {
   captions.begin("t1", 0);
   captions.add("t1", "El ", 0);
   assert.deepEqual(captions.caption, { said: "El", next: "" });
+  assert.equal(captions.isAhead, false);
   captions.add("t1", "viernes ", 150);
   captions.advance(200);
   assert.equal(said(), "El viernes");
@@ -26,6 +27,7 @@ for (const [language, line] of [["Spanish", LINE], ["English", "Let’s look at 
     captions.add("t1", line, 0);
     captions.begin("t1", 100);
     assert.ok(said().split(" ").length <= 1);
+    assert.equal(captions.isAhead, true);
     captions.advance(1_600);
     assert.ok(line.startsWith(said()));
     assert.equal(`${said()} ${captions.caption.next}`, line);

@@ -43,7 +43,8 @@ export class CaptionView {
 
   tick() {
     const { captions, clock } = this.it;
-    this.listen(captions.isSpeaking);
+    // Listening costs: it is only of use where words are known before they are spoken.
+    this.listen(captions.isSpeaking && (captions.isAhead || this.meter.stream !== null));
     if (!captions.isSpeaking) return;
     const isSounding = this.soundAt === null ? null : performance.now() - this.soundAt < PAUSE_MS;
     captions.advance(clock(), isSounding);
@@ -53,10 +54,10 @@ export class CaptionView {
   /**
    * The voice itself tells where it pauses.
    *
-   * @param {boolean} isSpeaking
+   * @param {boolean} isWanted
    */
-  listen(isSpeaking) {
-    const stream = isSpeaking && this.audio.srcObject instanceof MediaStream ? this.audio.srcObject : null;
+  listen(isWanted) {
+    const stream = isWanted && this.audio.srcObject instanceof MediaStream ? this.audio.srcObject : null;
     if (stream === this.meter.stream) return;
     this.soundAt = null;
     this.meter.listen(stream);

@@ -83,9 +83,13 @@ export class Captions {
     if (!this.isSpeaking) return;
     this.paused = isSounding === false ? this.paused + passed : 0;
     if (this.paused > 0 && this.paused <= LONGEST_PAUSE_MS) return;
-    const behind = this.text.length - this.reached;
-    const pace = PACE * (behind <= NEARLY ? CATCH_UP : 1);
+    const pace = PACE * (this.isAhead ? 1 : CATCH_UP);
     this.reached = Math.min(this.text.length, this.reached + passed * pace);
+  }
+
+  /** Whether more is known than can have been spoken. */
+  get isAhead() {
+    return this.text.length - this.reached > NEARLY;
   }
 
   /** @returns {Caption} what stands on the picture: the words said, and those that follow in the same caption */

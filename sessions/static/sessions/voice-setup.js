@@ -46,7 +46,7 @@ function lineOf(room) {
     /** @param {MediaStreamTrack} track */
     publish: (track) => room.room.localParticipant.publishTrack(track, { source: room.LiveKit.Track.Source.Microphone }),
     /** @param {MediaStreamTrack} track */
-    withdraw: (track) => void room.room.localParticipant.unpublishTrack(track),
+    withdraw: (track) => void room.room.localParticipant.unpublishTrack(track).catch(() => {}), // the room may be gone
     mark: room.publish.bind(room),
   };
 }

@@ -111,7 +111,8 @@ export class Voice {
   async publish() {
     const { outgoing } = this.microphone;
     if (!outgoing || !this.line.isTaking()) return;
-    await this.line.publish(outgoing).catch(() => this.lost());
+    // A room that is just being left does not take it; the next one is offered it again.
+    await this.line.publish(outgoing).catch(() => {});
   }
 
   press() {
