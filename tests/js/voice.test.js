@@ -12,6 +12,9 @@ class Track {
   enabled = true;
   isRunning = true;
   onended = null;
+  get readyState() {
+    return this.isRunning ? "live" : "ended";
+  }
   copies = [];
   stop = () => (this.isRunning = false);
   getSettings = () => ({ deviceId: "d1" });
@@ -198,6 +201,16 @@ test("a microphone that was opened while the room was away is published when it 
   isTaking = true;
   await voice.publish();
   assert.deepEqual(published, [tracks[0].copies[0]]);
+});
+
+test("a copy that ended with the room it was in is made anew for the next one, and sends what the old one sent", async () => {
+  // Complaint 10.
+  voice.choose("hands_free");
+  await voice.toggle();
+  published[0].stop();
+  await voice.publish();
+  assert.equal(published.length, 2);
+  assert.deepEqual([published[1].readyState, published[1].enabled], ["live", true]);
 });
 
 test("levels run from silence to a shout", () => {

@@ -67,6 +67,17 @@ export class Microphone {
     this.let();
   }
 
+  /** @returns {MediaStreamTrack | null} what may be published: LiveKit ends a track with the room that it was in */
+  renewed() {
+    const [track] = this.stream?.getAudioTracks() ?? [];
+    if (track && this.outgoing?.readyState === "ended") {
+      const { enabled } = this.outgoing;
+      this.outgoing = track.clone();
+      this.outgoing.enabled = enabled;
+    }
+    return this.outgoing;
+  }
+
   /**
    * Whether what is said goes out.
    *

@@ -109,8 +109,9 @@ export class Voice {
 
   /** The room was entered, perhaps again: what was published there before is gone. */
   async publish() {
-    const { outgoing } = this.microphone;
-    if (!outgoing || !this.line.isTaking()) return;
+    if (!this.line.isTaking()) return;
+    const outgoing = this.microphone.renewed();
+    if (!outgoing) return;
     // A room that is just being left does not take it; the next one is offered it again.
     await this.line.publish(outgoing).catch(() => {});
   }
