@@ -30,6 +30,8 @@ MAKE_PERSONAS = (
 SEE_SESSIONS = ("avatar_sessions.view_streamingsession", "avatar_sessions.view_sessionevent")
 SEE_LINE = ("avatar_sessions.view_queueplace",)
 STOP_SESSIONS = ("avatar_sessions.stop_streamingsession",)
+OBSERVE = "avatar_sessions.observe_streamingsession"
+OBSERVE_SESSIONS = (OBSERVE,)
 READ_TRANSCRIPTS = ("avatar_sessions.view_sessiontask", "avatar_sessions.view_utterance")
 KEEP_ACCOUNTS = (
     "avatars.view_provideraccount",
@@ -46,7 +48,9 @@ KEEP_ALLOWANCES = (
 
 END_USER = Role(gettext_noop("End users"), False, TALK)
 EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONAS)
-OPERATOR = Role(gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_LINE + STOP_SESSIONS)
+OPERATOR = Role(
+    gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_LINE + STOP_SESSIONS + OBSERVE_SESSIONS
+)
 AUDITOR = Role(gettext_noop("Auditors"), True, SEE_CATALOGUE + SEE_SESSIONS + READ_TRANSCRIPTS)
 ADMINISTRATOR = Role(
     gettext_noop("Administrators"),
@@ -57,6 +61,7 @@ ADMINISTRATOR = Role(
     + SEE_SESSIONS
     + SEE_LINE
     + STOP_SESSIONS
+    + OBSERVE_SESSIONS
     + READ_TRANSCRIPTS
     + KEEP_ACCOUNTS
     + KEEP_USERS

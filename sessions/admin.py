@@ -7,7 +7,8 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -16,9 +17,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 
+from heygen_portal import roles
 from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
 from heygen_portal.providers.base import ProviderError
-from sessions import inquiry, queue, quotas, reasons, tasks
+from sessions import errors, inquiry, queue, quotas, reasons, rooms, tasks
 from sessions.models import (
     Allowance,
     EndReason,
@@ -91,7 +93,7 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
     date_hierarchy = "created_at"
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
     actions = ("stop",)
-    actions_detail = ("ask_provider",)
+    actions_detail = ("ask_provider", "look")
     fieldsets = (
         (None, {"fields": ("id", "user", "persona", "persona_version", "state", "end_reason", "evidence")}),
         (
@@ -140,6 +142,28 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
             no = gettext("No: the provider does not list it, so nothing runs there.")
             self.message_user(request, says or no, messages.SUCCESS)
         return to_change_page(StreamingSession, object_id)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Only a session that runs in a room of our own can be looked into."""
+        rows = StreamingSession.objects.filter(pk=object_id, status__in=(Status.CONNECTING, Status.LIVE))
+        offered: list[Any] = super().get_actions_detail(request, object_id)
+        return offered if rows.exclude(room="").exists() else [step for step in offered if step.path != "look"]
+
+    def has_look_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(roles.OBSERVE)
+
+    @action(description=_("Look in"), url_path="look", permissions=["look"])
+    def look(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The page changes nothing; asking for the way into the room is what is recorded."""
+        session = chosen(self, request, object_id)
+        if request.method == "POST":
+            try:
+                room = rooms.let_observe(session.pk, request.user.pk)
+            except errors.NotLive as exc:
+                return JsonResponse({"words": str(exc)}, status=409)
+            return JsonResponse({"url": room.url, "token": room.token})
+        context = {"title": gettext("Look in"), "looked_at": session, "opts": self.opts}
+        return render(request, "admin/sessions_look.html", self.admin_site.each_context(request) | context)
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("avatar_sessions.stop_streamingsession")

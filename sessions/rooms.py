@@ -61,6 +61,19 @@ def access_again(session_id: UUID) -> RoomAccess:
     return livekit.for_person(session.room)
 
 
+def let_observe(session_id: UUID, user_id: int | None) -> RoomAccess:
+    """Let one of the team see and hear a running session, unseen; who looked, and when, is recorded first.
+
+    Raises NotLive where nothing runs in a room of ours.
+    """
+    rows = StreamingSession.objects.filter(pk=session_id, status__in=(Status.CONNECTING, Status.LIVE))
+    session = rows.exclude(room="").only("room").first()
+    if session is None:
+        raise errors.NotLive
+    events.record(session.pk, Entry("observed", {"by": user_id}))
+    return livekit.for_observer(session.room)
+
+
 async def drop(room: str) -> None:
     """Delete a room, if it is one of ours; if that cannot be done now, `clean_up` does it later."""
     if not room:

@@ -125,6 +125,7 @@ class StreamingSession(models.Model):
         permissions = (
             ("start_streamingsession", "Can talk with an avatar"),
             ("stop_streamingsession", "Can stop anybody's session"),
+            ("observe_streamingsession", "Can look into anybody's session"),
         )
         indexes = (
             # For due(): a handful of open rows in a long history.

@@ -1,0 +1,104 @@
+"""A conversation in a room of our own LiveKit; ROOMS=own runs all the others there, too."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from livekit import api
+from playwright.async_api import Browser, expect
+
+from tests import servers
+from tests.browser.room_page import FRAMES, Person, RoomPage, Stage, until
+
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
+
+WATCHER = """
+from django.contrib.auth.models import Group, User
+watcher = User.objects.create_user("watcher", password="a-word-for-tests", is_staff=True)
+watcher.groups.add(Group.objects.get(name="Operators"))
+"""
+NEWEST = """
+from sessions.models import StreamingSession
+print(StreamingSession.objects.order_by("-created_at").first().pk)
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def own_room(chromium: Browser, stage: Stage) -> AsyncIterator[RoomPage]:
+    before = stage.portal.manage("shell", "-v0", "-c", ROOMS).strip()
+    stage.portal.use_rooms("own")
+    try:
+        async with RoomPage.opened(chromium, stage) as room:
+            yield room
+    finally:
+        stage.portal.use_rooms(before)
+
+
+ROOMS = "from avatars.models import ProviderAccount; print(ProviderAccount.objects.first().rooms)"
+
+
+async def test_the_room_is_entered_before_the_click_watched_by_its_server_and_gone_at_the_end(
+    own_room: RoomPage, livekit: servers.LiveKit, chromium: Browser
+) -> None:
+    """Demands 40, 41, 42 and 51; complaint 22."""
+    room, portal = own_room, own_room.stage.portal
+    async with api.LiveKitAPI(livekit.url, livekit.api_key, livekit.api_secret) as server:
+
+        async def people() -> list[str]:
+            held = await server.room.list_rooms(api.ListRoomsRequest())
+            ours = [one.name for one in held.rooms if one.name.startswith("portal-")]
+            listed = [await server.room.list_participants(api.ListParticipantsRequest(room=name)) for name in ours]
+            return [one.identity + one.name + one.metadata for answer in listed for one in answer.participants]
+
+        async def waits() -> bool:
+            return await people() == ["person"]
+
+        await until(waits)
+        assert await room.page.get_attribute("body", "data-state") == "ready"
+        await room.start()
+        await room.hears()
+        assert sorted(await people()) == ["heygen", "person"]
+        await looked_into(room, chromium)
+        assert livekit.api_secret not in "".join(room.told)
+        await room.page.click("#end")
+        await room.state("ended")
+        await room.all_over()
+
+        async def is_gone() -> bool:
+            return await people() == []
+
+        await until(is_gone)
+
+    async def is_told() -> bool:
+        return "room_finished" in room.last_session()["events"]
+
+    await until(is_told)
+    told = room.last_session()["events"]
+    assert {"room_made", "participant_joined", "track_published", "observed"} <= set(told)
+    assert room.complaints == []
+    assert portal.is_healthy()
+
+
+async def looked_into(room: RoomPage, chromium: Browser) -> None:
+    """An operator sees the picture in the admin, and the person's page learns nothing of it."""
+    portal = room.stage.portal
+    portal.manage("shell", "-v0", "-c", WATCHER)
+    session_id = portal.manage("shell", "-v0", "-c", NEWEST).strip()
+    context = await chromium.new_context(locale="es")
+    page, complaints = await context.new_page(), list[str]()
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    await Person("watcher", "a-word-for-tests").sign_in(page, portal)
+    await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/{session_id}/change/")
+    await page.locator("a[href$='/look/']").first.click()
+    await page.locator("#look button").click()
+    await expect(page.locator("[data-when=watching]")).to_be_visible()
+
+    async def moves() -> bool:
+        return int(await page.evaluate(FRAMES)) > 10
+
+    await until(moves)
+    assert await room.page.evaluate("document.querySelectorAll('audio, video').length") == 2
+    assert complaints == []
+    await context.close()
