@@ -175,7 +175,8 @@ class Performer:
 
     def _told(self, packet: rtc.DataPacket) -> None:
         """Obey what a client sends on the data channel."""
-        if packet.participant is None or not _is_user(packet.participant):
+        # LiveKit tells of a person who publishes no track up to three seconds late: a sender yet unknown is one.
+        if packet.participant and not _is_user(packet.participant):
             return
         if self.part.topics:
             if packet.topic == self.part.topics.commands:

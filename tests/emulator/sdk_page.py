@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 import wave
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from heygen_portal.emulator.part import Voice
 from heygen_portal.emulator.voice import SAMPLE_RATE, speak
 from local.paths import ROOT
 from tests.browsing import ALLOW_SOUND, browser
+from tests.emulator.wire import PATIENCE_S
 
 HERE: Final = Path(__file__).parent / "sdk"
 ORIGIN: Final = "http://localhost"  # counts as secure; nothing listens there, its files are handed to the browser
@@ -44,7 +46,9 @@ async def _hand_over(route: Route) -> None:
 
 
 async def call(page: Page, name: str, *args: Any) -> Any:
-    return await page.evaluate("([name, args]) => app[name](...args)", [name, args])
+    """Call a function of the page's `app`; TimeoutError when it waits for what never comes."""
+    async with asyncio.timeout(PATIENCE_S):
+        return await page.evaluate("([name, args]) => app[name](...args)", [name, args])
 
 
 def microphone_switches(recording: Path) -> tuple[str, ...]:
