@@ -20,7 +20,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 
-from avatars import publishing
+from avatars import migration_admin, publishing
 from avatars.forms import PersonaForm, ProviderAccountForm
 from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
 from avatars.sync import SyncResult, refresh, sync_catalogue
@@ -53,7 +53,7 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
         (_("Limits"), {"fields": ("longest_session", "idle_timeout", "monthly_cap", "credits_per_minute")}),
     )
     actions = ("sync",)
-    actions_detail = ("sync_one",)
+    actions_detail = ("sync_one", "migrate")
 
     @display(description=_("open there, not ours"))
     def open_there(self, account: ProviderAccount) -> str:
@@ -73,6 +73,11 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
     def sync_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         self._sync(request, chosen(self, request, object_id))
         return to_change_page(ProviderAccount, object_id)
+
+    @action(description=_("Move personas to another account"), permissions=["change"])
+    def migrate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        account: ProviderAccount = chosen(self, request, object_id)
+        return migration_admin.page(request, account, self.admin_site.each_context(request))
 
     def save_model(self, request: HttpRequest, obj: ProviderAccount, form: ProviderAccountForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
