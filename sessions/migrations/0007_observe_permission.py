@@ -4,14 +4,22 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('avatar_sessions', '0006_session_record'),
+        ("avatar_sessions", "0006_session_record"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='streamingsession',
-            options={'ordering': ('-created_at',), 'permissions': (('start_streamingsession', 'Can talk with an avatar'), ('stop_streamingsession', "Can stop anybody's session"), ('observe_streamingsession', "Can look into anybody's session")), 'verbose_name': 'session', 'verbose_name_plural': 'sessions'},
+            name="streamingsession",
+            options={
+                "ordering": ("-created_at",),
+                "permissions": (
+                    ("start_streamingsession", "Can talk with an avatar"),
+                    ("stop_streamingsession", "Can stop anybody's session"),
+                    ("observe_streamingsession", "Can look into anybody's session"),
+                ),
+                "verbose_name": "session",
+                "verbose_name_plural": "sessions",
+            },
         ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from heygen_portal.providers.base import (
+    BroughtRoom,
     CredentialRefused,
     Delivered,
     LimitReached,
@@ -209,6 +211,18 @@ async def test_what_the_provider_says_of_the_session_is_kept(heygen: HeyGen) -> 
         is_paid=True,
         credential="session-token",
     )
+
+
+async def test_a_room_that_is_brought_along_is_named_with_the_avatars_way_in(heygen: HeyGen, wire: Wire) -> None:
+    """Demands 38 and 51."""
+    room = BroughtRoom("wss://rooms.test", "portal-room", "the-avatars-token")
+    await heygen.new_session(replace(FULL, room=room))
+    wanted = {"url": "wss://rooms.test", "room": "portal-room", "token": "the-avatars-token"}
+    assert wire.body("new")["livekit_settings"] == wanted
+    assert "the-avatars-token" not in repr(room)
+    wire.requests.clear()
+    await heygen.new_session(FULL)
+    assert "livekit_settings" not in wire.body("new")
 
 
 async def test_a_session_without_a_room_of_theirs_is_normal(heygen: HeyGen, wire: Wire) -> None:  # demand 39
