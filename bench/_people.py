@@ -111,6 +111,8 @@ class Person:
                 return
 
     async def _on_status(self, socket: aiohttp.ClientWebSocketResponse, content: dict[str, Any]) -> None:
+        if content["session_id"] is None:
+            return  # another of this person's is being released first
         self.session_id = content["session_id"]
         self.told_of.add(self.session_id)
         if content["status"] == "live":

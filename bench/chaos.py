@@ -14,6 +14,7 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ LOST = 0.05
 BETWEEN_KILLS_S = (4, 10)
 DOWN_S = (0, 2)
 SETTLED_S = 90
+LAST_CHANCE_S = 180
+"""How much longer it goes on while somebody has not had a conversation yet."""
 PLACES = 100_000
 
 
@@ -78,7 +81,7 @@ async def live_dangerously(
     ]
     arrivals_s = len(people) / options.pace
     chaos_s = arrivals_s + options.chaos_s
-    give_up_at = time.monotonic() + chaos_s
+    give_up_at = time.monotonic() + chaos_s + LAST_CHANCE_S
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
         async def arrive(person: Person, after: float) -> None:
@@ -88,7 +91,13 @@ async def live_dangerously(
         moments = [chance.uniform(0, arrivals_s) for _ in people]
         pairs = zip(people, moments, strict=True)
         talking = [asyncio.create_task(arrive(person, after)) for person, after in pairs]
-        kills = await kill_at_random(victims, emulator.url, portal, chance, chaos_s)
+        ends_at = time.monotonic() + chaos_s
+
+        def goes_on() -> bool:
+            late = time.monotonic() - ends_at
+            return late < 0 or (late < LAST_CHANCE_S and not all(person.was_live for person in people))
+
+        kills = await kill_at_random(victims, emulator.url, portal, chance, goes_on)
         settled_at = time.monotonic() + SETTLED_S
         for task in talking:  # who is still there closes the tab now, and nothing else
             task.cancel()
@@ -99,10 +108,14 @@ async def live_dangerously(
 
 
 async def kill_at_random(
-    victims: list[Child], emulator_url: str, portal: servers.Portal, chance: random.Random, chaos_s: float
+    victims: list[Child],
+    emulator_url: str,
+    portal: servers.Portal,
+    chance: random.Random,
+    goes_on: Callable[[], bool],
 ) -> int:
-    ends_at, kills = time.monotonic() + chaos_s, 0
-    while time.monotonic() < ends_at:
+    kills = 0
+    while goes_on():
         await asyncio.sleep(chance.uniform(*BETWEEN_KILLS_S))
         victim = chance.choice(victims)
         await asyncio.to_thread(victim.kill)
