@@ -119,7 +119,7 @@ class LiveStudio(Staging):
         words = clean(text)[: self.store.rules.text_limit] if isinstance(text, str) else ""
         match message.get("event_type"):
             case "avatar.speak_text" if words:
-                self.in_background(self._speak(session, talk, words, source, is_answer=False))
+                self._speak(session, talk, words, source, is_answer=False)
             case "avatar.speak_response" if words:
                 session.transcript.append(Line("user", words, self.clock.now()))
                 self._answer(session, talk, words, source)
@@ -154,14 +154,17 @@ class LiveStudio(Staging):
             ids = {"event_id": str(uuid4()), "session_id": session.id, "source_event_id": source}
             stage.actor.tell({"event_type": kind, **ids, **more})
 
-    async def _speak(self, session: Session, talk: Talk, text: str, source: str | None, *, is_answer: bool) -> None:
+    def _speak(self, session: Session, talk: Talk, text: str, source: str | None, *, is_answer: bool) -> None:
         """Have `text` said: its words are told at once, its sound is made in a thread and follows in its turn."""
         if is_answer:
             for piece in text.split(" "):
                 self.say(session, "avatar.transcription.chunk", source, text=f"{piece} ")
         self.say(session, "avatar.transcription", source, text=text)
         session.transcript.append(Line("avatar", text, self.clock.now()))
-        breaks = talk.breaks
+        self.in_background(self._utter(session, talk, text, source, talk.breaks))
+
+    async def _utter(self, session: Session, talk: Talk, text: str, source: str | None, breaks: int) -> None:
+        """Unless there was an interruption since so many."""
         async with talk.turn:
             if session.id in self.stages and talk.breaks == breaks:
                 await self.actor(session).prepare(text)
@@ -173,7 +176,7 @@ class LiveStudio(Staging):
     def _answer(self, session: Session, talk: Talk, question: str, source: str | None = None) -> None:
         if live(session).has_context:
             reply = self.actor(session).reply(question)
-            self.in_background(self._speak(session, talk, reply, source, is_answer=True))
+            self._speak(session, talk, reply, source, is_answer=True)
 
     def _press(self, session: Session, talk: Talk, on: bool) -> None:
         verb, done = ("start", "started") if on else ("stop", "stopped")
@@ -208,7 +211,7 @@ class LiveStudio(Staging):
                 talk.is_talking = False
                 self.say(session, "avatar.speak_ended", talk.sources.pop(event["task_id"], None))
             case "_deaf":
-                self.in_background(self._speak(session, talk, event["message"], None, is_answer=True))
+                self._speak(session, talk, event["message"], None, is_answer=True)
 
     # From the stage --------------------------------------------------------------------------------------------
 
@@ -250,7 +253,7 @@ class LiveStudio(Staging):
             return
         if session.state is State.CONNECTED and (opening := session.order.opening):
             talk = self._talks[session.id]
-            self.in_background(self._speak(session, talk, opening, None, is_answer=False))
+            self._speak(session, talk, opening, None, is_answer=False)
         elif session.state is State.CLOSING:
             reason = end_reason(session.end_reason)
             self.say(session, "session.stopped", stop_reason=reason, end_reason=reason)
