@@ -4,6 +4,8 @@ portal  the click on Start, to the first frame shown on the portal's page; with 
 seed    create_token, new, start, wait 500 ms, connect; straight to the provider
 bare    new, then start beside connect; straight to the provider
 
+With --provider liveavatar there is no seed, and bare is token, start, connect: only its start knows the room.
+
 The provider is the emulator, with 50 ms an answer. Turns are taken, so that all three meet the same machine.
 """
 
@@ -19,22 +21,39 @@ from playwright.async_api import Page, Request, Route, WebSocket
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from heygen_portal.emulator.liveavatar.catalogue import uuid_of  # noqa: E402
 from tests import browsing, servers  # noqa: E402
 
 ANSWER_MS = 50
 LIVEKIT_CLIENT = ROOT / "sessions/static/sessions/vendor/livekit-client.umd.js"
 # The bare client's page is handed to the browser, so the browser cannot tell that it is this machine's own.
 PAGE_IS_LOCAL = "--disable-features=LocalNetworkAccessChecks"
-AVATAR = "Lucia_public_20260101"
+AVATARS = {"heygen": "Lucia_public_20260101", "liveavatar": uuid_of("Lucia_public_20260101")}
+PERSONAS = {"heygen": "lucia", "liveavatar": "lucia-liveavatar"}
+OTHER_WIRE = """
+from avatars import starters
+from avatars.models import ProviderAccount
+wanted = starters.STARTERS[0] | {"slug": "lucia-liveavatar", "greeting": ""}
+starters.publish_starter(ProviderAccount.objects.get(kind="liveavatar"), wanted)
+"""
 
 PAGE = """<!doctype html><title>bench</title><video id="video" autoplay playsinline muted></video>
 <script src="/livekit-client.js"></script><script>
-const call = async (path, key, body = {}) => {
-  const headers = { "content-type": "application/json", "x-api-key": key };
+const call = async (path, key, body = {}, token = "") => {
+  const credential = token ? { authorization: `Bearer ${token}` } : { "x-api-key": key };
+  const headers = { "content-type": "application/json", ...credential };
   const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
   return (await answer.json()).data;
 };
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const started = async (key, avatar) => {
+  const video_settings = { quality: "high" };
+  const order = { mode: "FULL", avatar_id: avatar, avatar_persona: { language: "es" }, video_settings };
+  const { session_id, session_token } = await call("/v1/sessions/token", key, order);
+  const room = await call("/v1/sessions/start", key, {}, session_token);
+  const session = { session_id, url: room.livekit_url, access_token: room.livekit_client_token };
+  return { session, stop: "/v1/sessions/stop" };
+};
 window.firstFrame = async (recipe, key, avatar) => {
   const begun = performance.now(), video = document.getElementById("video"), room = new LivekitClient.Room();
   const shown = new Promise((resolve) => room.on("trackSubscribed", (track) => {
@@ -42,6 +61,14 @@ window.firstFrame = async (recipe, key, avatar) => {
     video.requestVideoFrameCallback((now) => resolve(now - begun));
     track.attach(video);
   }));
+  if (recipe === "live") {
+    const { session, stop } = await started(key, avatar);
+    await room.connect(session.url, session.access_token);
+    const ms = await shown;
+    await room.disconnect();
+    await call(stop, key, { session_id: session.session_id });
+    return ms;
+  }
   if (recipe === "seed") await call("/v1/streaming.create_token", key);
   const order = { avatar_id: avatar, version: "v2", quality: "high", video_encoding: "H264" };
   const session = await call("/v1/streaming.new", key, order);
@@ -57,27 +84,29 @@ window.firstFrame = async (recipe, key, avatar) => {
 </script>"""
 
 
-async def main(runs: int, rooms: str) -> None:
+async def main(runs: int, rooms: str, provider: str) -> None:
+    recipes = {"seed": "seed", "bare": "bare"} if provider == "heygen" else {"bare": "live"}
     with (
         servers.redis() as redis_url,
         servers.livekit() as livekit,
         servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
         servers.portal(redis_url, emulator, livekit) as portal,
     ):
+        portal.manage("shell", "-v0", "-c", OTHER_WIRE)
         portal.use_rooms(rooms)
         async with browsing.browser(browsing.ALLOW_SOUND, PAGE_IS_LOCAL) as browser:
             page, client = await browser.new_page(), await (await browser.new_context()).new_page()
             await browsing.sign_in(page, portal)
             await serve_client(client, emulator.url)
-            taken: dict[str, list[float]] = {"portal": [], "seed": [], "bare": []}
+            taken: dict[str, list[float]] = {name: [] for name in ("portal", *recipes)}
             for turn in range(runs + 1):
-                measured = {"portal": await by_portal(page, f"{portal.url}/personas/lucia/")}
-                for recipe in ("seed", "bare"):
-                    measured[recipe] = await by_client(client, recipe, emulator)
+                measured = {"portal": await by_portal(page, f"{portal.url}/personas/{PERSONAS[provider]}/")}
+                for name, recipe in recipes.items():
+                    measured[name] = await by_client(client, recipe, emulator, AVATARS[provider])
                 if turn:  # the first warms every part
                     for name, ms in measured.items():
                         taken[name].append(ms)
-    report(taken, rooms)
+    report(taken, rooms, provider)
 
 
 async def by_portal(page: Page, address: str) -> float:
@@ -119,24 +148,24 @@ async def serve_client(page: Page, origin: str) -> None:
     await page.goto(f"{origin}/bench")
 
 
-async def by_client(page: Page, recipe: str, emulator: servers.Emulator) -> float:
+async def by_client(page: Page, recipe: str, emulator: servers.Emulator, avatar: str) -> float:
     ms: float = await page.evaluate(
-        "([recipe, key, avatar]) => firstFrame(recipe, key, avatar)", [recipe, emulator.api_key, AVATAR]
+        "([recipe, key, avatar]) => firstFrame(recipe, key, avatar)", [recipe, emulator.api_key, avatar]
     )
     return ms
 
 
-def report(taken: dict[str, list[float]], rooms: str) -> None:
+def report(taken: dict[str, list[float]], rooms: str, provider: str) -> None:
     median = {name: statistics.median(values) for name, values in taken.items()}
     print(f"{'':8}{'median ms':>10}{'min':>8}{'max':>8}   of {len(taken['portal'])} runs")
     for name, values in taken.items():
         print(f"{name:8}{median[name]:>10.0f}{min(values):>8.0f}{max(values):>8.0f}")
     result = {
         "bench": "first-frame",
+        "provider": provider,
         "rooms": rooms,
         **{f"{name}_ms": round(value) for name, value in median.items()},
-        "portal_over_bare": round(median["portal"] / median["bare"], 3),
-        "portal_over_seed": round(median["portal"] / median["seed"], 3),
+        **{f"portal_over_{name}": round(median["portal"] / median[name], 3) for name in median if name != "portal"},
     }
     print(json.dumps(result))
 
@@ -147,5 +176,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "--rooms", choices=("provider", "own"), default="provider", help="whose LiveKit the portal uses"
     )
+    parser.add_argument("--provider", choices=tuple(AVATARS), default="heygen", help="whose wire is spoken")
     options = parser.parse_args()
-    asyncio.run(main(options.runs, options.rooms))
+    if options.rooms == "own" and options.provider == "liveavatar":
+        parser.error("this provider has rooms of its own only")
+    asyncio.run(main(options.runs, options.rooms, options.provider))
