@@ -206,7 +206,7 @@ async def test_the_transcript_can_be_taken_along(room: RoomPage, tmp_path: Path)
         await room.page.click(".side [data-download]")
     await (await download.value).save_as(tmp_path / "transcript.txt")
     text = (tmp_path / "transcript.txt").read_text(encoding="utf-8")
-    assert "] Tú: Hola ¿cómo estás?\n" in text
+    assert "] Tú (para leer en voz alta): Hola ¿cómo estás?\n" in text
     assert "] Lucía: Hola ¿cómo estás?\n" in text
 
 
