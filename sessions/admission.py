@@ -7,7 +7,6 @@ place is a row.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -15,16 +14,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from avatars.models import Persona, ProviderAccount
+from avatars.models import Persona
 from heygen_portal import detached
-from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
 from sessions import errors, places, queue, reasons, stopping
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.places import NoPlace, Wish
 from sessions.queue import Standing, TabAddress
-
-logger = logging.getLogger(__name__)
 
 LOOK = timedelta(seconds=3)
 """How often a tab that waits in line looks by itself. It is told of every change; Redis may be away."""
@@ -70,7 +66,7 @@ class Admission:
         except NoPlace as full:
             persona, has_line = full.persona, full.has_line
         if not has_line:  # else somebody has looked before
-            await clean(persona.avatar.account)
+            await stopping.clean(persona.avatar.account)
             with suppress(NoPlace):
                 return await self._open()
         await self._stand_in_line(in_thread(queue.join)(self.user_id, persona, self.tab))
@@ -172,11 +168,3 @@ def _look(channel: str) -> Standing | None:
         return standing
     queue.give_turns(standing.account_id)
     return queue.look(channel)
-
-
-async def clean(account: ProviderAccount) -> None:
-    """Before somebody has to wait: close what nobody uses, and end here what is over at the provider."""
-    try:
-        await stopping.reconcile(account)
-    except ProviderError as exc:
-        logger.warning("account %s could not be cleaned: %s", account.pk, stopping.in_one_line(exc))

@@ -37,7 +37,7 @@ from heygen_portal.threads import in_thread
 from sessions import delivery, errors, events, history, lifecycle, limits, reasons, rooms
 from sessions.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
-from sessions.stopping import call_off, finish_stop, in_one_line, reconcile, stop
+from sessions.stopping import call_off, clean, finish_stop, in_one_line, stop
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ async def _new(session: StreamingSession, provider: Provider, own_room: BroughtR
         return await provider.new_session(request)
     except LimitReached as exc:
         logger.warning("session %s: no place at the provider: %s", session.pk, in_one_line(exc))
-        await reconcile(session.account, refused=session.pk)
+        await clean(session.account, refused=session.pk)
     return await provider.new_session(request)
 
 

@@ -198,6 +198,14 @@ async def reconcile(account: ProviderAccount, refused: UUID | None = None) -> No
     await in_thread(limits.note_strangers)(account, rows)
 
 
+async def clean(account: ProviderAccount, refused: UUID | None = None) -> None:
+    """Do what `reconcile` does, before somebody is refused or has to wait. A provider that cannot say frees nothing."""
+    try:
+        await reconcile(account, refused)
+    except ProviderError as exc:
+        logger.warning("account %s could not be cleaned: %s", account.pk, in_one_line(exc))
+
+
 async def _listed(provider: Provider) -> set[str]:
     return {row.provider_session_id for row in await provider.list_sessions()}
 
