@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -23,15 +24,17 @@ from hypothesis.stateful import (
 
 from heygen_portal import providers
 from heygen_portal.providers.base import ProviderError, RoomAccess, TaskKind
-from sessions import admission, delivery, errors, events, lifecycle, presence, services, stopping
+from sessions import admission, delivery, errors, events, lifecycle, places, presence, services, stopping
 from sessions.admission import Admission
-from sessions.models import EndReason, SessionEvent, StreamingSession
+from sessions.models import Allowance, EndReason, QueuePlace, SessionEvent, StreamingSession
 from sessions.places import Wish
 from sessions.queue import TabAddress
 from tests.factories import WHY, PersonaFactory, UserFactory
 from tests.sessions.simulation import LONGEST_CALL, Process, RememberingProvider, Simulation, working_for
 
 PLACES = 2
+QUOTA = 2
+"""Minutes a month, of one of the people."""
 LEGAL = {
     "requested": {"creating", "stopping"},
     "creating": {"connecting", "stopping"},
@@ -49,7 +52,7 @@ which = st.integers(0, 5)  # the oldest of what waits comes first, and is what a
 
 
 class Portal(RuleBasedStateMachine):
-    """Three people with tabs, two web processes, a worker, and a provider that may answer late, wrongly or never."""
+    """Four people, one with a quota, two web processes, a worker, a provider that answers late, wrongly or never."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,6 +63,9 @@ class Portal(RuleBasedStateMachine):
         self.webs: dict[UUID, Process] = {}
         self.tabs: dict[str, UUID | None] = {}
         self.started: list[UUID] = []
+        self.admissions: dict[str, Admission] = {}
+        self.waiting: dict[str, Process] = {}
+        self.is_redis_away = False
         self.reasons: dict[UUID, str] = {}
         self.foreign: set[str] = set()
         self.judged = 0
@@ -71,12 +77,17 @@ class Portal(RuleBasedStateMachine):
             published=True, greeting="", **{f"avatar__account__{name}": value for name, value in account.items()}
         )
         self.slug, self.account = persona.slug, persona.avatar.account
-        self.people = UserFactory.create_batch(3)
+        self.people = UserFactory.create_batch(4)
+        Allowance.objects.create(user=self.people[3], minutes_per_month=QUOTA)
         self.provider = RememberingProvider(self.simulation, f"account-{self.account.pk}", places=PLACES + 1)
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(providers, "for_account", lambda account: self.provider)
-        for name in ("publish", "publish_all", "wake"):
+        for name in ("publish", "publish_all"):
             self.patch.setattr(events, name, lambda *told: None)
+        self.patch.setattr(events, "wake", self._wake)
+        self.patch.setattr(places, "open_in_tab", self._noting(places.open_in_tab))
+        for name in ("LOOK", "RELEASE_LOOK"):  # as time passes here, not as it does outside
+            self.patch.setattr(admission, name, timedelta(days=1))
         for module in (admission, services, stopping):
             self.patch.setattr(module, "in_thread", self.simulation.in_thread)
         for _ in range(2):
@@ -93,28 +104,41 @@ class Portal(RuleBasedStateMachine):
 
     # People
 
-    @rule(who=st.integers(0, 2), where=st.integers(0, 1))
-    def press_start(self, who: int, where: int) -> None:
+    @rule(who=st.integers(0, 3), where=st.integers(0, 1), is_taking_over=st.booleans())
+    def press_start(self, who: int, where: int, is_taking_over: bool) -> None:
         process_id = self._alive()[where]
         channel = f"{self.account.pk}-{len(self.tabs)}"
         self.tabs[channel] = process_id
-        self.simulation.spawn(self.webs[process_id], self._start(self.people[who].pk, process_id, channel))
+        wish = Wish(is_taking_over=is_taking_over)
+        tab = TabAddress(process_id, channel)
+        self.admissions[channel] = Admission(self.people[who].pk, self.slug, tab, wish, self._tell)
+        self.waiting[channel] = self.webs[process_id]
+        self.simulation.spawn(self.webs[process_id], self._start(channel))
 
-    async def _start(self, user_id: int, process_id: UUID, channel: str) -> None:
+    async def _start(self, channel: str) -> None:
         try:
-            session = await self._admission(user_id, process_id, channel).run()
+            session = await self.admissions[channel].run()
         except errors.SessionError:
-            return
+            session = None
+        del self.waiting[channel]
         if session is None:
             return
-        self.started.append(session.pk)
         working_for.set(session.pk)
         if self.tabs[channel] is None:
             await self.simulation.in_thread(presence.leave)(channel)
         await services.bring_up(session, self._give_room)
 
-    def _admission(self, user_id: int, process_id: UUID, channel: str) -> Admission:
-        return Admission(user_id, self.slug, TabAddress(process_id, channel), Wish(), self._tell)
+    def _noting(self, open_in_tab: Callable[..., StreamingSession]) -> Callable[..., StreamingSession]:
+        def open_and_note(*asked: Any) -> StreamingSession:
+            session = open_in_tab(*asked)
+            self.started.append(session.pk)
+            return session
+
+        return open_and_note
+
+    def _wake(self, channels: Iterable[str]) -> None:
+        for channel in () if self.is_redis_away else channels:
+            self.admissions[channel].wake()
 
     async def _tell(self, message: dict[str, Any]) -> None:
         pass
@@ -131,6 +155,8 @@ class Portal(RuleBasedStateMachine):
             self.simulation.spawn(self.webs[process_id], self._leave(channel))
 
     async def _leave(self, channel: str) -> None:
+        if admission := self.admissions.get(channel):
+            await admission.give_up()
         await self.simulation.in_thread(presence.leave)(channel)
 
     @precondition(lambda self: self.started)
@@ -192,6 +218,8 @@ class Portal(RuleBasedStateMachine):
                     call.take()
                 self.simulation.answer(call, is_lost=True)
         self.time.shift(time)
+        for waits in self.admissions.values():  # each looks by itself now and then
+            waits.wake()
         for process_id in self._alive():
             presence.renew(process_id)
 
@@ -240,6 +268,10 @@ class Portal(RuleBasedStateMachine):
     @rule()
     def another_portal_opens_one(self) -> None:
         self.foreign.add(self.provider.order("foreign"))
+
+    @rule()
+    def redis_goes_or_comes(self) -> None:
+        self.is_redis_away = not self.is_redis_away
 
     @rule(n=st.integers(0, 2))
     def crash(self, n: int) -> None:
@@ -292,13 +324,18 @@ class Portal(RuleBasedStateMachine):
     def _wait_for_the_end(self) -> None:
         for _ in range(ROUNDS):
             self.go_on_undisturbed()
-            if not self._rows().open().exists() and not self._left_open():
+            if not self._rows().open().exists() and not self._left_open() and not self._wait():
                 return
             self._pass(self._time_to_next_look(), are_taken=False)
             self.tick()
             self.reconcile()
         left = list(self._rows().open().values_list("status", "provider_session_id", "deadline_at"))
-        raise AssertionError(f"left open: here {left}, at the provider {self._left_open()}")
+        raise AssertionError(f"left open: here {left}, at the provider {self._left_open()}, waiting {self._wait()}")
+
+    def _wait(self) -> list[str]:
+        """Return the tabs that wait for a session, or hold a place in line."""
+        line = list(QueuePlace.objects.filter(account=self.account).values_list("channel", flat=True))
+        return line + [channel for channel, web in self.waiting.items() if web.is_alive]
 
     def _time_to_next_look(self) -> timedelta:
         longest = timedelta(seconds=60)
@@ -317,6 +354,8 @@ class Portal(RuleBasedStateMachine):
         for session in self._rows():
             assert session.status == "ended"
             assert session.end_reason in EndReason.values
+            if session.user == self.people[3]:
+                assert session.ends_at - session.created_at <= timedelta(minutes=QUOTA)
             previous, status = "", "requested"
             for number, event in enumerate(session.events.order_by("number"), start=1):
                 assert (event.number, event.previous_hash) == (number, previous)
