@@ -169,6 +169,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
         opening = services.bring_up(session, self.give_room, self.waiting_room.take())
         bringing_up = detached.keep(opening)
         await self.follow(session.pk)
+        if session.continues_id:
+            await self.tell_lines(session.pk)
         await bringing_up
 
     async def admit(self, admission: Admission, wish: Wish) -> StreamingSession | None:
@@ -204,7 +206,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
         await self.follow(session.pk)
         if session.room and content.get("room") is True:  # first: the page waits for it
             await self.on_rejoin(content)
-        for line in await in_thread(history.transcript)(session.pk):
+        await self.tell_lines(session.pk)
+
+    async def tell_lines(self, session_id: UUID) -> None:
+        """What was said until now, to a page that may not have heard it."""
+        for line in await in_thread(history.said_so_far)(session_id):
             await self.relay(events.Said.of(line))
 
     async def follow(self, session_id: UUID) -> None:

@@ -11,6 +11,9 @@ from django.utils import timezone
 from avatars.models import Persona
 from sessions.models import RUNNING, StreamingSession, Utterance
 
+LONGEST_CHAIN = 20
+"""Sessions of one conversation whose lines a page is told."""
+
 
 def find_own(user_id: int, session_id: UUID) -> StreamingSession | None:
     """Return this person's session, or None for one that does not exist or is somebody else's."""
@@ -30,8 +33,21 @@ def is_running(session_id: UUID) -> bool:
 
 
 def transcript(session_id: UUID) -> list[Utterance]:
-    """Return what was said, in order."""
+    """Return what was said in one session, in order."""
     return list(Utterance.objects.filter(session_id=session_id))
+
+
+def said_so_far(session_id: UUID) -> list[Utterance]:
+    """Return what was said, in order, in a session and in those that it goes on from."""
+    sessions, before = [session_id], _before(session_id)
+    while before and before not in sessions and len(sessions) < LONGEST_CHAIN:
+        sessions.append(before)
+        before = _before(before)
+    return list(Utterance.objects.filter(session__in=sessions))
+
+
+def _before(session_id: UUID) -> UUID | None:
+    return StreamingSession.objects.filter(pk=session_id).values_list("continues", flat=True).first()
 
 
 def of_person(

@@ -159,4 +159,12 @@ def _running(user_id: int) -> dict[str, Any]:
     session = rows.first()
     if session is None:
         return {}
-    return {"session": {"persona": session.persona.name, "started_at": session.created_at.isoformat()}}
+    persona, started_at = session.persona, session.created_at.isoformat()
+    return {
+        "session": {
+            "session_id": str(session.pk),
+            "slug": persona.slug,
+            "persona": persona.name,
+            "started_at": started_at,
+        }
+    }

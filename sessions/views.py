@@ -59,7 +59,8 @@ def _continued(request: HttpRequest, persona: Persona) -> StreamingSession | Non
     except ValueError:
         return None
     session = history.find_own(request.user.pk or 0, session_id)
-    return session if session and session.persona_id == persona.pk else None
+    is_fitting = session and session.persona_id == persona.pk and session.ended_at
+    return session if is_fitting else None
 
 
 def page_capabilities(persona: Persona) -> dict[str, Any]:

@@ -69,10 +69,38 @@ test("a conversation elsewhere can be brought here: it is closed there first, an
   assert.equal(now(), "take-over");
   conversation.start(0, { take_over: true });
   assert.deepEqual(sent.at(-1), { type: "session.start", take_over: true });
-  status("requested", { waits_for: "release" });
-  assert.deepEqual([now(), conversation.state.isReleasing], ["connecting", true]);
+  status("requested", { session_id: null, waits_for: "release" });
+  assert.deepEqual([now(), conversation.state.isReleasing, conversation.sessionId], ["connecting", true, ""]);
   status("creating");
   assert.equal(conversation.state.isReleasing, false);
+});
+
+test("waiting for the conversation elsewhere to close can be given up, and a close that takes too long is told", () => {
+  const waitForRelease = () => {
+    conversation.start(0, { take_over: true });
+    status("requested", { session_id: null, waits_for: "release" });
+  };
+  waitForRelease();
+  conversation.stop();
+  assert.deepEqual(sent.at(-1), { type: "session.stop" });
+  tell("queue.left");
+  assert.equal(now(), "ready");
+  waitForRelease();
+  tell("error", { code: "not_released", words: "Not yet" });
+  assert.deepEqual([now(), conversation.state.cause.code], ["failed", "not_released"]);
+});
+
+test("going on with what was said keeps the lines, another conversation does not", () => {
+  const line = { utterance_id: "u1", who: "avatar", by: "voice", text: "Hola", at: "2026-01-01T00:00:00Z", provider_task_id: "t1" };
+  for (const [wishes, lines] of [[{ continues: "s1" }, 1], [{}, 0]]) {
+    conversation.start(0);
+    status("live", { session_id: "s1" });
+    tell("utterance", line);
+    status("ended", { session_id: "s1", reason: "user_stopped" });
+    conversation.start(0, wishes);
+    assert.equal(conversation.transcript.lines.length, lines);
+    conversation.formerId = "";
+  }
 });
 
 test("a tab whose conversation was taken over leaves the room, says so, and can bring it back", () => {

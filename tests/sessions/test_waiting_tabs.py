@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from sessions import admission
-from sessions.models import EndReason, QueuePlace, StreamingSession
+from sessions.models import EndReason, QueuePlace, StreamingSession, Utterance
 from tests.sessions.tabs import a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
@@ -133,11 +133,15 @@ async def test_a_second_device_is_offered_the_take_over_and_gets_it() -> None:
         offer = await phone.hear("error", code="session_running")
         assert offer["session"]["persona"] == persona.name
         assert offer["session"]["started_at"]
-        await phone.say("session.start", take_over=True)
+        assert (offer["session"]["session_id"], offer["session"]["slug"]) == (str(session_id), persona.slug)
+        await Utterance.objects.acreate(session_id=session_id, who="user", by="text", text="Hola", source="portal")
+        await phone.say("session.start", take_over=True, continues=str(session_id))
         waits = await phone.hear("session.status")
         assert (waits["status"], waits["waits_for"]) == ("requested", "release")
         await desk.hear("session.status", status="ended", reason="taken_over")
-        await phone.hear("session.room")
+        told: set[str] = set()
+        while not {"utterance", "session.room"} <= told:  # no line is lost on the way; which comes first is open
+            told.add((await phone.receive_json_from(timeout=10))["type"])
     assert (await StreamingSession.objects.aget(pk=session_id)).end_reason == EndReason.TAKEN_OVER
     assert not await QueuePlace.objects.aexists()
 

@@ -125,6 +125,12 @@ function start(event, more = {}) {
   conversation.start(event.timeStamp, { ...quality.wish(), ...more });
 }
 
+/** The conversation on the other device goes on here, if it is with the same persona. */
+function there() {
+  const { other } = conversation.state;
+  return other?.id && other.slug === persona ? { continues: other.id } : {};
+}
+
 /** The conversation that the next one goes on with. */
 function before() {
   const id = conversation.state.session?.id ?? continues;
@@ -143,7 +149,8 @@ function socketAddress() {
 
 on("#start, #retry, #continue", "click", (event) => start(event, before()));
 on("#again", "click", (event) => start(event));
-on("#bring, #fetch", "click", (event) => start(event, { ...before(), take_over: true }));
+on("#bring", "click", (event) => start(event, { ...there(), take_over: true }));
+on("#fetch", "click", (event) => start(event, { ...before(), take_over: true }));
 on("#cancel, #end, #end-now, [data-end], #leave-line", "click", () => conversation.stop());
 on("#leave-there", "click", () => conversation.dispatch({ type: "forget" }));
 on("#start, #again, #retry, #continue", "pointerenter", prepareRoom);

@@ -2,7 +2,7 @@
 
 import { offsetOf } from "./clock.js";
 import { ask, leaveQueue } from "./starting.js";
-import { isOpen } from "./state.js";
+import { isOpen, isWaiting } from "./state.js";
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 
@@ -10,10 +10,10 @@ import { isOpen } from "./state.js";
 const MESSAGES = {
   "session.status": (it, message) => {
     it.offset = offsetOf(message.now, it.clock());
+    if (message.waits_for) return it.dispatch(message); // there is no session yet
     if (message.session_id === it.leavingId) return leavingEnded(it, message);
     if (message.session_id === it.formerId) return;
-    // The turn came just when the person left the line.
-    if (it.state.phase === "ready" && message.status !== "ended") return it.socket?.send({ type: "session.stop" });
+    if (it.state.phase === "ready") return unwanted(it, message);
     if (it.recovery.answers(message)) return;
     it.sessionId = message.session_id;
     it.tab = message.tab ?? "";
@@ -32,6 +32,7 @@ const MESSAGES = {
     it.remember();
   },
   "queue.place": (it, message) => (it.state.isCancelled ? leaveQueue(it) : it.dispatch(message)),
+  "queue.left": (it) => isWaiting(it.state) && it.dispatch({ type: "forget" }),
   "session.ending": (it, message) => it.dispatch(message),
   "session.staying": (it, message) => it.dispatch(message),
   "provider.status": (it, message) => it.recovery.providerSays(message),
@@ -66,7 +67,7 @@ const MESSAGES = {
     const before = it.state.phase;
     it.dispatch(message);
     // Where the refusal has a card of its own, the bar need not say it again.
-    if (it.state.phase === before) it.trouble = message.words ?? "";
+    if (it.state.phase === before && it.state.phase !== "ready") it.trouble = message.words ?? "";
   },
 };
 
@@ -85,6 +86,16 @@ export function handleMessage(it, message) {
 function refused(it, { ref, words = "" }) {
   const item = it.outbox.failed(ref, words);
   if (item) it.transcript.written(item, it.now());
+}
+
+/**
+ * The turn came just when the person left the line.
+ *
+ * @param {Conversation} it
+ * @param {{ status: string }} message
+ */
+function unwanted(it, { status }) {
+  if (status !== "stopping" && status !== "ended") it.socket?.send({ type: "session.stop" });
 }
 
 /**

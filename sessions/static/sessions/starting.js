@@ -29,7 +29,7 @@ export function begin(it, pressedAt, wishes) {
   it.leavingId = it.state.session && !isOver(it.state) && it.state.phase !== "taken-over" ? it.state.session.id : "";
   // Before anything is drawn: the portal works meanwhile.
   if (!it.leavingId) ask(it);
-  it.transcript.clear();
+  if (!it.formerId || wishes.continues !== it.formerId) it.transcript.clear();
   it.quality = it.trouble = "";
   it.dispatch({ type: "start" });
 }
@@ -57,7 +57,7 @@ export function cancelOrStop(it) {
   if (it.state.phase === "queue") return leaveQueue(it);
   it.dispatch({ type: "cancel" });
   // Without a name there is nothing to stop yet: the first status brings both.
-  if (it.state.session) it.socket?.send({ type: "session.stop" });
+  if (it.state.session || it.state.isReleasing) it.socket?.send({ type: "session.stop" });
 }
 
 /** @param {Conversation} it */

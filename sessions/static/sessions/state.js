@@ -9,7 +9,7 @@ import { WELL, WITHOUT } from "./without-picture.js";
  * @typedef {{ why: "idle" | "duration_limit" | "quota" | "spend_cap", at: string }} Warning
  * @typedef {{ code: string, words: string }} Cause  `words` may be empty: then the page has its own for the code
  * @typedef {{ place: number, waiting: number, expectedS: number | null }} Turn  1 is next
- * @typedef {{ persona: string, startedAt: string }} Other  the person's conversation that runs elsewhere
+ * @typedef {{ id: string, slug: string, persona: string, startedAt: string }} Other  the person's conversation that runs elsewhere
  * @typedef {object} Session  what the portal said last about the session
  * @property {string} id
  * @property {string} status
@@ -76,7 +76,10 @@ const REDUCERS = {
   "session.staying": (state) => ({ ...state, warning: null }),
   // Whoever writes is there.
   "task.sent": (state) => (state.warning?.why === "idle" ? { ...state, warning: null } : state),
-  "session.status": (state, message) => withSession(state, sessionOf(message), message.waits_for === "release"),
+  "session.status": (state, message) => {
+    if (message.waits_for !== "release") return withSession(state, sessionOf(message));
+    return isWaiting(state) ? { ...READY, phase: "connecting", isReleasing: true, isCancelled: state.isCancelled } : state;
+  },
   "queue.place": (state, { place, waiting, expected_wait_s: expectedS = null }) =>
     isWaiting(state) ? { ...READY, phase: "queue", turn: { place, waiting, expectedS } } : state,
   // A refusal while nothing runs yet means that nothing will; later ones belong to one task.
@@ -84,7 +87,8 @@ const REDUCERS = {
     if (!isWaiting(state)) return state;
     if (state.isCancelled) return READY;
     if (code !== "session_running" || !session) return failed(state, { code, words });
-    return { ...READY, phase: "take-over", other: { persona: session.persona, startedAt: session.started_at } };
+    const { session_id: id, slug, persona, started_at: startedAt } = session;
+    return { ...READY, phase: "take-over", other: { id, slug, persona, startedAt } };
   },
   room_lost: (state, { code }) => (isOpen(state) ? failed(state, { code, words: "" }) : state),
 };
@@ -149,13 +153,12 @@ export function isOver(state) {
 /**
  * @param {RoomState} state
  * @param {Session} session
- * @param {boolean} isReleasing
  * @returns {RoomState}
  */
-function withSession(state, session, isReleasing) {
+function withSession(state, session) {
   // From the line it goes on as if Start had been pressed now.
   if (state.phase === "queue") state = { ...READY, phase: "connecting" };
-  const changed = { ...state, session, isReleasing };
+  const changed = { ...state, session, isReleasing: false };
   if (!isOpen(state)) return changed;
   const isFault = session.status === "ended" && FAULTS.has(session.reason);
   if (isFault) return failed(changed, { code: session.reason, words: session.words });
