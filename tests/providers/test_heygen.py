@@ -189,6 +189,19 @@ async def test_the_service_is_asked_to_listen_only_where_voice_is_wanted(
     assert wire.body("new").get("ia_is_livekit_transport", False) is takes_voice
 
 
+@pytest.mark.parametrize("is_wanted", [True, False])
+async def test_whether_it_breaks_a_silence_is_sent_where_the_real_wire_takes_it(
+    heygen: HeyGen, wire: Wire, is_wanted: bool
+) -> None:
+    """Demands 25, 26, 27: with `new`, as the language is; `start` takes the session, and its token as the bearer."""
+    session = await heygen.new_session(SessionRequest(avatar_id="A1", language="es", breaks_silence=is_wanted))
+    await heygen.start_session(session)
+    assert wire.body("new").get("silence_response", False) == is_wanted
+    assert wire.body("new")["language"] == "es"
+    assert wire.body("start") == {"session_id": "0b7f"}
+    assert wire.request("start").headers["authorization"] == "Bearer session-token"
+
+
 @pytest.mark.parametrize("quality", list(Quality))
 async def test_each_quality_is_sent_by_its_name(heygen: HeyGen, wire: Wire, quality: Quality) -> None:  # demand 15
     await heygen.new_session(SessionRequest(avatar_id="A1", quality=quality))
