@@ -19,7 +19,7 @@ PERSONAS = """
 from datetime import timedelta
 from avatars.models import Persona
 copies = {"brief": {"duration_limit": timedelta(seconds=22)}, "quiet": {"idle_timeout": timedelta(seconds=18)},
-          "unhearing": {"is_voice_enabled": False}}
+          "unhearing": {"is_voice_enabled": False}, "small": {"quality": "low"}}
 for slug, changes in copies.items():
     persona = Persona.objects.get(slug="daniel")
     persona.pk, persona.slug, persona.greeting = None, slug, ""

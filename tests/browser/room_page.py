@@ -81,10 +81,16 @@ class RoomPage:
         slug: str = "lucia",
         **context: Any,
     ) -> AsyncIterator[RoomPage]:
-        """Open a persona's room, signed in; wait at the end until the session is over."""
+        """Open a persona's room, signed in; wait at the end until the session is over.
+
+        `context` is Playwright's; its `init` runs in the page before any script of its own.
+        """
+        init = context.pop("init", "")
         usual = {"locale": "es", "viewport": {"width": 1280, "height": 800}, "storage_state": stage.cookies}
         made = await browser.new_context(**(usual | context))
         made.set_default_timeout(PATIENCE_S * 1000)
+        if init:
+            await made.add_init_script(init)
         room = cls(await made.new_page(), stage)
         room.listen()
         await room.page.goto(f"{stage.portal.url}/personas/{slug}/")

@@ -1,0 +1,42 @@
+"""The page that checks the device, in a real browser and against a real LiveKit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.room_page import PATIENCE_S, RoomPage, Stage
+
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
+expect.set_options(timeout=PATIENCE_S * 1000)
+
+
+async def test_what_the_check_finds_is_shown_taken_along_and_kept_with_the_next_conversation(
+    chromium: Browser, stage: Stage, tmp_path: Path
+) -> None:
+    """Demands 58, 59 and 70; complaint 8: a refused microphone is told, and one can write all the same."""
+    async with RoomPage.opened(chromium, stage, locale="en") as room:
+        page = room.page
+        await page.goto(f"{stage.portal.url}/check/")
+        await page.click("#begin")
+        await page.click("#yes")
+        await page.wait_for_selector("body[data-checked=look]")
+        marks = {check: page.locator(f"[data-check={check}] .badge:visible") for check in ("secure", "speakers", "udp")}
+        for mark in marks.values():
+            await expect(mark).to_have_text("Fine")
+        await expect(page.locator("[data-check=udp]")).to_contain_text("There and back:")
+        await expect(page.locator("[data-check=microphone] .badge:visible")).to_have_text("Look at it")
+        await expect(page.locator("[data-check=microphone] .remedy:visible")).to_contain_text("Or write")
+        async with page.expect_download() as download:
+            await page.click("#download")
+        await (await download.value).save_as(tmp_path / "check.json")
+        report = json.loads((tmp_path / "check.json").read_text())
+        assert (report["secure"], report["udp"]) == ("ok fine", "ok fine")
+        assert room.complaints == []
+        await page.goto(f"{stage.portal.url}/personas/small/")
+        await room.start()
+        await room.reported("check")
+        assert "check" in room.last_session()["events"]
