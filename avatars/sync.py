@@ -13,6 +13,7 @@ from typing import Any
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
+from avatars import previews
 from avatars.models import Avatar, KnowledgeBase, Offered, ProviderAccount, Voice
 from heygen_portal import providers
 from heygen_portal.providers.base import (
@@ -30,9 +31,6 @@ logger = logging.getLogger(__name__)
 DOWNLOADS_AT_ONCE = 4
 LONGEST_ID = LONGEST_NAME = 200
 LONGEST_URL = 500
-
-# By their first bytes: a preview is served from the portal's own address, so it must be a picture and nothing else.
-PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
 
 
 @dataclass(frozen=True)
@@ -179,20 +177,22 @@ def _source(url: str) -> str:
 
 
 def _preview_sources(account: ProviderAccount) -> dict[str, str]:
-    return dict(Avatar.objects.filter(account=account).values_list("provider_avatar_id", "preview_source"))
+    stored = Avatar.objects.filter(account=account, preview__endswith=previews.ENDING)
+    return dict(stored.values_list("provider_avatar_id", "preview_source"))
 
 
 def _store_preview(account: ProviderAccount, provider_avatar_id: str, source: str, content: bytes) -> bool:
-    ending = next((ending for start, ending in PICTURES.items() if content.startswith(start)), None)
-    if ending is None:
-        logger.warning("The preview of avatar %s is not a picture", provider_avatar_id)
+    try:
+        picture = previews.as_shown(content)
+    except previews.NotAPictureError as exc:
+        logger.warning("The preview of avatar %s is not a picture: %s", provider_avatar_id, exc)
         return False
     avatar = Avatar.objects.get(account=account, provider_avatar_id=provider_avatar_id)
     # Named by its content: nobody's cache shows the old picture under the new one's name.
-    name = f"{avatar.pk}-{hashlib.sha256(content).hexdigest()[:16]}.{ending}"
+    name = f"{avatar.pk}-{hashlib.sha256(picture).hexdigest()[:16]}{previews.ENDING}"
     old = avatar.preview.name
     if old != avatar.preview.field.generate_filename(avatar, name):
-        avatar.preview.save(name, ContentFile(content), save=False)
+        avatar.preview.save(name, ContentFile(picture), save=False)
         if old:
             avatar.preview.storage.delete(old)
     avatar.preview_source = source

@@ -2,15 +2,22 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from decimal import Decimal
+from io import BytesIO
+from typing import Any
 from unittest.mock import AsyncMock, Mock
 
 import pytest
+from PIL import Image
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
 from heygen_portal.providers.base import AvatarOffer, KnowledgeBaseOffer, NotSent, Provider, VoiceOffer
 
-PNG = b"\x89PNG\r\n\x1a\n picture"
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (4, 3), **options: Any) -> bytes:
+    drawn = BytesIO()
+    Image.new(options.pop("mode", "RGB"), size, "#00808080").save(drawn, kind, **options)
+    return drawn.getvalue()
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +41,6 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
     stand_in.list_voices = AsyncMock(return_value=[VoiceOffer("V1", "Clara", "es", "female", "", has_emotions=True)])
     stand_in.list_knowledge_bases = AsyncMock(return_value=[KnowledgeBaseOffer("K1", "Recepción", "Hola", "Somos…")])
     stand_in.credits = AsyncMock(return_value=Decimal(100))
-    stand_in.download = AsyncMock(return_value=PNG)
+    stand_in.download = AsyncMock(return_value=picture())
     monkeypatch.setattr(providers, "opened", lambda account: nullcontext(stand_in))
     return stand_in

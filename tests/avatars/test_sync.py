@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 from asgiref.sync import async_to_sync
+from PIL import Image
 
 from avatars.models import Avatar, KnowledgeBase, ProviderAccount, Voice
 from avatars.sync import SyncResult, sync_catalogue
 from heygen_portal.providers.base import AvatarOffer, ProviderUnreachable
-from tests.avatars.conftest import PNG
+from tests.avatars.conftest import picture
 from tests.factories import AvatarFactory, ProviderAccountFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,6 +25,13 @@ sync = async_to_sync(sync_catalogue)
 @pytest.fixture
 def account() -> ProviderAccount:
     return ProviderAccountFactory.create()
+
+
+@contextmanager
+def preview() -> Iterator[Image.Image]:
+    """The one avatar's picture, as it is kept."""
+    with Avatar.objects.get().preview.open("rb") as file, Image.open(file) as shown:
+        yield shown
 
 
 def test_what_is_offered_is_stored(account: ProviderAccount, provider: Mock) -> None:
@@ -68,9 +78,8 @@ def test_a_list_that_does_not_come_changes_nothing(account: ProviderAccount, pro
 def test_a_preview_is_kept_and_served_by_the_portal_itself(account: ProviderAccount, provider: Mock) -> None:
     sync(account)
     avatar = Avatar.objects.get()
-    with avatar.preview.open("rb") as file:
-        assert file.read() == PNG
-    assert str(avatar.preview.name).endswith(".png")
+    with preview() as shown:
+        assert (shown.format, shown.size) == ("WEBP", (4, 3))
     assert avatar.preview_url == f"/avatars/{avatar.pk}/preview/"
 
 
@@ -87,14 +96,50 @@ def test_a_new_preview_takes_the_old_ones_place(account: ProviderAccount, provid
     old = str(Avatar.objects.get().preview.name)
     offer = provider.list_avatars.return_value[0]
     provider.list_avatars.return_value = [replace(offer, preview_url="https://cdn.test/a2.jpg")]
-    provider.download.return_value = b"\xff\xd8\xff jpeg"
+    provider.download.return_value = picture("JPEG", (8, 6))
     sync(account)
-    new = Avatar.objects.get().preview
-    assert str(new.name).endswith(".jpg")
-    assert not new.storage.exists(old)
+    with preview() as shown:
+        assert shown.size == (8, 6)
+    assert not Avatar.objects.get().preview.storage.exists(old)
 
 
-@pytest.mark.parametrize("content", [b"<html><script>", b"<svg xmlns='http://www.w3.org/2000/svg'>", b""])
+def test_a_preview_is_as_large_as_it_is_shown_and_says_nothing_else(account: ProviderAccount, provider: Mock) -> None:
+    told = Image.Exif()
+    told[0x010E] = "where it was taken"
+    told[0x0112] = 6  # lies on its side
+    provider.download.return_value = picture("JPEG", (1440, 2560), exif=told)
+    sync(account)
+    with preview() as shown:
+        assert (shown.size, dict(shown.getexif())) == ((1280, 720), {})
+
+
+def test_a_preview_keeps_its_transparent_ground(account: ProviderAccount, provider: Mock) -> None:
+    provider.download.return_value = picture(mode="RGBA")
+    sync(account)
+    with preview() as shown:
+        assert shown.has_transparency_data
+
+
+def test_a_preview_kept_as_it_came_is_fetched_anew(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    Avatar.objects.update(preview="previews/1-0123456789abcdef.png")
+    sync(account)
+    assert str(Avatar.objects.get().preview.name).endswith(".webp")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html><script>",
+        b"<svg xmlns='http://www.w3.org/2000/svg'>",
+        b"",
+        b"\x89PNG\r\n\x1a\n<script>",
+        picture()[:40],
+        picture("GIF"),
+        picture(size=(8_000, 6_000)),
+    ],
+    ids=("page", "drawing", "nothing", "disguise", "half", "gif", "huge"),
+)
 def test_only_pictures_become_previews(account: ProviderAccount, provider: Mock, content: bytes) -> None:
     provider.download.return_value = content
     assert sync(account).previews_missing == 1
