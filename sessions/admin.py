@@ -56,6 +56,10 @@ class History(ReadOnly, TabularInline):
         at = row.created_at if isinstance(row, SessionTask) else row.at
         return timezone.localtime(at).isoformat(" ", "milliseconds")[:-6]
 
+    @display(description=_("text"))
+    def said(self, row: SessionTask | Utterance) -> str:
+        return row.text
+
 
 class SessionEventInline(History):
     model = SessionEvent
@@ -64,8 +68,8 @@ class SessionEventInline(History):
 
 class SessionTaskInline(History):
     model = SessionTask
-    fields = ("moment", "kind", "text", "sent_by", "status", "failure", "took")
-    readonly_fields = ("moment", "took")
+    fields = ("moment", "kind", "said", "sent_by", "status", "failure", "took")
+    readonly_fields = ("moment", "said", "took")
 
     @display(description=_("latency"))
     def took(self, task: SessionTask) -> str:
@@ -74,7 +78,8 @@ class SessionTaskInline(History):
 
 class UtteranceInline(History):
     model = Utterance
-    fields = ("moment", "who", "by", "text", "is_interrupted", "source")
+    fields = ("moment", "who", "by", "said", "is_interrupted", "source")
+    readonly_fields = ("moment", "said")
 
 
 @admin.register(StreamingSession)

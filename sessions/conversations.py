@@ -34,6 +34,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
     since, until = _day(asked.get("from", "")), _day(asked.get("to", ""))
     found = history.of_person(user_id, query=query, persona=persona, since=since, until=until)
     page = Paginator(found, PAGE).get_page(asked.get("page"))
+    page.object_list = history.quoted(page.object_list)
     kept = asked.copy()
     kept.pop("page", None)
     context = {

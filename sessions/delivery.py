@@ -24,7 +24,6 @@ from heygen_portal.providers.base import (
 )
 from heygen_portal.threads import in_thread
 from sessions import errors, events, limits, reasons
-from sessions.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.stopping import stop
 
@@ -115,8 +114,7 @@ def _task_failure(exc: ProviderError) -> str:
 def _note_outcome(task: SessionTask) -> None:
     with transaction.atomic():
         task.save(update_fields=["status", "provider_task_id", "failure", "latency"])
-        data = {"task": task.pk, "kind": task.kind, "status": task.status}
-        events.record(task.session_id, Entry("task", data))
+        events.record(task.session_id, events.task_entry(task))
         if task.sent_by_id is None:
             return  # the greeting: nobody waits for its outcome
         events.publish(task.session_id, events.TaskSent.of(task))

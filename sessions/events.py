@@ -198,6 +198,11 @@ class Entry:
     at: datetime | None = None
 
 
+def task_entry(task: SessionTask) -> Entry:
+    """Return what is recorded of a text once it is known what became of it: not its words, but what proves them."""
+    return Entry("task", {"task": task.pk, "kind": task.kind, "status": task.status, "speech": task.fingerprint})
+
+
 def record(session_id: UUID, *entries: Entry) -> None:
     """Append events to the session's record, each chained to the one before it."""
     with transaction.atomic(savepoint=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from avatars.models import Persona
+from sessions import speech
 from sessions.models import RUNNING, StreamingSession, Utterance
 
 LONGEST_CHAIN = 20
@@ -55,12 +57,12 @@ def of_person(
 ) -> QuerySet[StreamingSession]:
     """Return a person's conversations, the newest first: those in which the words were said, on these days.
 
-    Each carries `said`: the first line with the words in it, else the person's first.
+    Each carries `said_id`: the first line with the words in it, else the person's first; see `quoted`.
     """
     lines = Utterance.objects.filter(session=OuterRef("pk")).order_by("at", "pk")
-    found = lines.filter(text__icontains=query) if query else lines.filter(who=Utterance.Who.USER)
+    found = speech.holding(lines, query) if query else lines.filter(who=Utterance.Who.USER)
     rows = StreamingSession.objects.filter(user_id=user_id).select_related("persona__avatar")
-    rows = rows.annotate(said=Subquery(found.values("text")[:1]))
+    rows = rows.annotate(said_id=Subquery(found.values("pk")[:1]))
     if query:
         rows = rows.filter(Exists(found))
     if persona:
@@ -70,6 +72,16 @@ def of_person(
     if until:
         rows = rows.filter(created_at__lt=_midnight(until) + timedelta(days=1))
     return rows
+
+
+def quoted(rows: Iterable[StreamingSession]) -> list[StreamingSession]:
+    """Return these rows of `of_person`, each with `said`: the words of its line."""
+    sessions = list(rows)
+    lines = Utterance.objects.in_bulk([vars(session)["said_id"] for session in sessions if vars(session)["said_id"]])
+    for session in sessions:
+        line = lines.get(vars(session)["said_id"])
+        vars(session)["said"] = line.text if line else ""
+    return sessions
 
 
 def personas_of(user_id: int) -> QuerySet[Persona]:

@@ -51,7 +51,7 @@ def accept_task(
                 who=Utterance.Who.USER,
                 by=Utterance.By.TEXT,
                 kind=kind,
-                text=text,
+                sealed=task.sealed,  # the same text once more
                 source=events.Source.PORTAL,
                 at=task.created_at,
             )
@@ -71,7 +71,10 @@ def _known_task(session_id: UUID, ref: str) -> SessionTask | None:
 def give_up_task(task: SessionTask) -> None:
     """Nobody can know any more what became of this task: let it have failed."""
     rows = SessionTask.objects.filter(pk=task.pk, status=SessionTask.Status.SENDING)
-    rows.update(status=SessionTask.Status.FAILED, failure=errors.ProviderSilent.code)
+    with transaction.atomic():
+        if rows.update(status=SessionTask.Status.FAILED, failure=errors.ProviderSilent.code):
+            task.status = SessionTask.Status.FAILED
+            events.record(task.session_id, events.task_entry(task))
 
 
 def stay(session_id: UUID) -> StreamingSession:

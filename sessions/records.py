@@ -19,7 +19,7 @@ from heygen_portal.providers.base import ProviderError, ProviderRejected, Sessio
 from heygen_portal.threads import in_thread
 from sessions import events
 from sessions.events import Entry
-from sessions.models import Status, StreamingSession, Utterance
+from sessions.models import SpeechKey, Status, StreamingSession, Utterance
 from sessions.stopping import in_one_line
 
 logger = logging.getLogger(__name__)
@@ -71,11 +71,13 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
     with transaction.atomic():
         StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
         ours = list(Utterance.objects.filter(session=session))
-        missing = missing_lines([(line.who, line.text) for line in ours], record.lines)
+        is_erased = SpeechKey.objects.filter(session=session).exclude(erased_at=None).exists()
+        missing = [] if is_erased else missing_lines([(line.who, line.text) for line in ours], record.lines)
+        added: list[str] = []
         moment = session.live_at or session.created_at
         for line in missing:
             moment = line.at or moment
-            Utterance.objects.create(
+            row = Utterance.objects.create(
                 session=session,
                 who=Utterance.Who(line.who.value),
                 by=Utterance.By.VOICE,
@@ -83,12 +85,14 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
                 source=events.Source.PROVIDER,
                 at=moment,
             )
+            added.append(row.fingerprint)
         noted = {
             "end_reason": record.end_reason,
             "seconds": record.duration.total_seconds() if record.duration else None,
             "credits": str(record.credits) if record.credits is not None else None,
             "lines": len(record.lines),
             "added": len(missing),
+            "speech": added,
         }
         events.record(session.pk, Entry("provider_record", noted, events.Source.PROVIDER))
         StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)

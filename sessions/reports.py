@@ -15,7 +15,7 @@ from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
 from sessions import errors, events, limits, presence, reasons, recovery, services, stopping, verdicts
 from sessions.events import Entry
-from sessions.models import EndReason, StreamingSession, Utterance
+from sessions.models import EndReason, SpeechErased, StreamingSession, Utterance
 
 LONGEST_DATA = 4096
 """Bytes of one report's `data`, as JSON."""
@@ -134,14 +134,15 @@ async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str,
                 provider_task_id=task_id,
                 at=at,
             )
-            said = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted, "utterance": line.pk}
+            said = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted}
+            said |= {"utterance": line.pk, "speech": line.fingerprint}
             events.record(session_id, Entry(kind, said, events.Source.BROWSER, at))
             events.publish(session_id, events.Said.of(line))
 
     try:
         await in_thread(store)()
-    except IntegrityError:
-        return  # another tab heard the same line
+    except (IntegrityError, SpeechErased):
+        return  # another tab heard the same line, or it comes after all that was said has been erased
 
 
 Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[RoomCommand | None]]

@@ -11,6 +11,7 @@ from sessions.models.conversations import (
     StreamingSession,
     Utterance,
 )
+from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord
 from sessions.models.tabs import QueuePlace, ServerProcess, Tab
 
 __all__ = [
@@ -22,6 +23,9 @@ __all__ = [
     "ServerProcess",
     "SessionEvent",
     "SessionTask",
+    "SpeechErased",
+    "SpeechKey",
+    "SpokenWord",
     "Status",
     "StreamingSession",
     "Tab",

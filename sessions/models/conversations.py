@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona, ProviderAccount
+from sessions.models.speech import Spoken, SpokenManager, SpokenWord, words_of
 
 
 class Status(models.TextChoices):
@@ -176,7 +178,7 @@ class StreamingSession(models.Model):
         return self.ended_at - self.live_at if self.ended_at and self.live_at else None
 
 
-class SessionTask(models.Model):
+class SessionTask(Spoken):
     """One text sent to the avatar, exactly as it was sent, and what became of it."""
 
     class Kind(models.TextChoices):
@@ -190,7 +192,6 @@ class SessionTask(models.Model):
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="tasks", verbose_name=_("session"))
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)
-    text = models.TextField(_("text"))
     # The page's own mark: a page that was cut off sends again what it has no answer to.
     ref = models.CharField(_("page's mark"), max_length=64, blank=True, editable=False)
     # Empty: the portal itself, for the greeting.
@@ -203,12 +204,14 @@ class SessionTask(models.Model):
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     latency = models.DurationField(_("latency"), null=True, blank=True)
 
+    objects: ClassVar[SpokenManager[Self]] = SpokenManager()
+
     class Meta:
         verbose_name = _("task")
         verbose_name_plural = _("tasks")
         ordering = ("created_at", "pk")
         constraints = (
-            models.CheckConstraint(condition=~Q(text=""), name="task_has_text"),
+            models.CheckConstraint(condition=~Q(sealed=b""), name="task_has_text"),
             models.UniqueConstraint("session", "ref", condition=~Q(ref=""), name="task_once_per_ref"),
             models.CheckConstraint(condition=Q(status="failed") ^ Q(failure=""), name="failed_task_says_why"),
         )
@@ -245,7 +248,7 @@ class SessionEvent(models.Model):
         return f"{self.number} {self.kind}"
 
 
-class Utterance(models.Model):
+class Utterance(Spoken):
     """One line of the transcript."""
 
     class Who(models.TextChoices):
@@ -261,11 +264,12 @@ class Utterance(models.Model):
     by = models.CharField(_("how"), max_length=10, choices=By)
     # What was asked of the avatar; empty for what was spoken.
     kind = models.CharField(_("kind"), max_length=10, choices=SessionTask.Kind, blank=True)
-    text = models.TextField(_("text"))
     is_interrupted = models.BooleanField(_("interrupted"), default=False)
     source = models.CharField(_("source"), max_length=10, choices=SessionEvent.Source)
     provider_task_id = models.CharField(_("provider's task"), max_length=200, blank=True)
     at = models.DateTimeField(_("at"), default=timezone.now)
+
+    objects: ClassVar[SpokenManager[Self]] = SpokenManager()
 
     class Meta:
         verbose_name = _("utterance")
@@ -284,3 +288,11 @@ class Utterance(models.Model):
 
     def __str__(self) -> str:
         return f"{self.who} {self.pk}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the line; a new one is found by its words from then on."""
+        is_new = self._state.adding
+        with transaction.atomic(savepoint=False):
+            super().save(*args, **kwargs)
+            if is_new:
+                SpokenWord.objects.bulk_create(words_of(self))

@@ -67,7 +67,15 @@ async def test_what_no_browser_heard_is_added_once(provider: Mock) -> None:
     noted = await SessionEvent.objects.filter(kind="provider_record").afirst()
     assert noted
     assert noted.source == "provider"
-    expected = {"end_reason": "USER_CLOSED", "seconds": 61.0, "credits": "2.03", "lines": 4, "added": 2}
+    proof = [line.fingerprint for line in added]
+    expected = {
+        "speech": proof,
+        "end_reason": "USER_CLOSED",
+        "seconds": 61.0,
+        "credits": "2.03",
+        "lines": 4,
+        "added": 2,
+    }
     assert noted.data == expected
 
 

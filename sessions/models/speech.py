@@ -1,0 +1,135 @@
+"""What people said: sealed with their session's key, found by marks of its words, gone for good without the key."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from django.core.exceptions import FieldError
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from sessions import sealing
+
+
+class SpeechErased(Exception):
+    """The session's speech was erased; nothing can be added to it."""
+
+
+class SpeechKey(models.Model):
+    """The key of one session's speech, wrapped with the portal's. Erasing empties it and keeps the row."""
+
+    session = models.OneToOneField(
+        "StreamingSession",
+        models.PROTECT,
+        primary_key=True,
+        related_name="speech_key",
+        verbose_name=_("session"),
+    )
+    wrapped = models.BinaryField()
+    erased_at = models.DateTimeField(_("erased"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("key of speech")
+        verbose_name_plural = _("keys of speech")
+        constraints = (
+            models.CheckConstraint(condition=Q(wrapped=b"") ^ Q(erased_at=None), name="speech_key_or_erased"),
+        )
+
+    def __str__(self) -> str:
+        return str(self.session_id)
+
+    @classmethod
+    def wrapped_for(cls, session_id: UUID) -> bytes:
+        """Return the session's wrapped key; the first text makes it. Raises SpeechErased."""
+        # Looked for first: get_or_create would build a key for each text, only to throw it away.
+        row = cls.objects.filter(session_id=session_id).first()
+        if row is None:
+            row, _is_new = cls.objects.get_or_create(
+                session_id=session_id, defaults={"wrapped": sealing.new_key(session_id)}
+            )
+        if not row.wrapped:
+            raise SpeechErased
+        return bytes(row.wrapped)
+
+
+Row = TypeVar("Row", bound="Spoken")
+
+
+class SpokenManager(models.Manager[Row]):
+    def get_queryset(self) -> models.QuerySet[Row]:
+        """Rows that carry their session's key, so that reading a hundred texts is one query."""
+        rows: Any = super().get_queryset().annotate(wrapped_key=F("session__speech_key__wrapped"))
+        return cast("models.QuerySet[Row]", rows)
+
+
+class _Sealed:
+    """Reads and writes `text` through the session's key."""
+
+    def __get__(self, row: Spoken | None, owner: type[Spoken]) -> Any:
+        if row is None:
+            return self
+        wrapped = row.find_key()
+        return sealing.unseal(wrapped, row.session_id, bytes(row.sealed)) if wrapped and row.sealed else ""
+
+    def __set__(self, row: Spoken, text: str) -> None:
+        row.wrapped_key = SpeechKey.wrapped_for(row.session_id)
+        row.sealed = sealing.seal(row.wrapped_key, row.session_id, text) if text else b""
+
+
+class SpokenText(models.TextField):  # type: ignore[type-arg]  # it takes no arguments at run time
+    """A field without a column: what it holds is in `sealed`. It cannot be asked of the database."""
+
+    def get_attname_column(self) -> tuple[str, None]:  # Django's way to say "virtual"
+        return self.get_attname(), None
+
+    def get_col(self, alias: str, output_field: Any = None) -> Any:
+        raise FieldError("What was said is sealed: read .text of rows, and search with sessions.speech.")
+
+    def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
+        super().contribute_to_class(cls, name, private_only=True)
+        setattr(cls, name, _Sealed())
+
+
+class Spoken(models.Model):
+    """A row with speech in it."""
+
+    session_id: UUID
+    wrapped_key: bytes | None
+    sealed = models.BinaryField(_("text"), editable=False)
+    # What was said; an empty string once it has been erased. Writing it raises SpeechErased then.
+    text = SpokenText(_("text"), editable=False)
+
+    class Meta:
+        abstract = True
+
+    def find_key(self) -> bytes | None:
+        """Return the wrapped key, of this row's query or asked for now; nothing once it has been destroyed."""
+        if "wrapped_key" not in vars(self):
+            row = SpeechKey.objects.filter(session_id=self.session_id).first()
+            self.wrapped_key = bytes(row.wrapped) if row else None
+        return self.wrapped_key
+
+    @property
+    def fingerprint(self) -> str:
+        """What the chained record keeps of the text."""
+        return sealing.fingerprint(bytes(self.sealed))
+
+
+class SpokenWord(models.Model):
+    """One word of a line, as a mark that only this portal can make. Goes with the line's text."""
+
+    utterance = models.ForeignKey("Utterance", models.CASCADE, related_name="words")
+    mark = models.BigIntegerField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint("mark", "utterance", name="word_once_per_line"),)
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+def words_of(line: Any) -> list[SpokenWord]:
+    """Return the rows by which an utterance is found."""
+    return [SpokenWord(utterance=line, mark=mark) for mark in sorted(sealing.marks(sealing.words(line.text)))]
