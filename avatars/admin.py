@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import formats, timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -20,11 +20,12 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 
-from avatars import migration_admin, publishing
+from avatars import migration_admin, past_admin, publishing
+from avatars.catalogue_admin import picture_of
 from avatars.forms import PersonaForm, ProviderAccountForm
-from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
+from avatars.models import Persona, ProviderAccount
 from avatars.sync import SyncResult, refresh, sync_catalogue
-from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
+from heygen_portal.admin_parts import NeverDeleted, ask_first, chosen, to_change_page
 from heygen_portal.providers.base import CredentialRefused, ProviderError
 
 
@@ -53,7 +54,7 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
         (_("Limits"), {"fields": ("longest_session", "idle_timeout", "monthly_cap", "credits_per_minute")}),
     )
     actions = ("sync",)
-    actions_detail = ("sync_one", "migrate")
+    actions_detail = ("sync_one", "past", "migrate")
 
     @display(description=_("open there, not ours"))
     def open_there(self, account: ProviderAccount) -> str:
@@ -78,6 +79,11 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
     def migrate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         account: ProviderAccount = chosen(self, request, object_id)
         return migration_admin.page(request, account, self.admin_site.each_context(request))
+
+    @action(description=_("Sessions that were"), permissions=["change"])
+    def past(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        account: ProviderAccount = chosen(self, request, object_id)
+        return past_admin.page(request, account, self.admin_site.each_context(request))
 
     def save_model(self, request: HttpRequest, obj: ProviderAccount, form: ProviderAccountForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -109,90 +115,6 @@ def _summary(account: ProviderAccount, result: SyncResult) -> str:
     if result.previews_missing:
         said += " " + gettext("%(count)d previews could not be fetched.") % {"count": result.previews_missing}
     return said
-
-
-class OfferedAdmin(ReadOnly, ModelAdmin):
-    """What the provider offers; it is chosen from here, and changed there."""
-
-    list_filter: tuple[Any, ...] = (("account", RelatedDropdownFilter), ("gone_at", admin.EmptyFieldListFilter))
-    search_fields = ("name",)
-    list_select_related = ("account",)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """For a field that is being filled in, offer only what can be used."""
-        if request.path.endswith("/autocomplete/"):
-            queryset = self.usable(queryset)
-        return super().get_search_results(request, queryset, search_term)
-
-    def usable(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(gone_at=None)
-
-    @display(description=_("offered"), boolean=True, ordering="gone_at")
-    def is_offered(self, offered: Offered) -> bool:
-        return offered.gone_at is None
-
-
-def _picture(avatar: Avatar, width: int) -> str:
-    if not avatar.preview_url:
-        return "–"
-    return format_html('<img src="{}" alt="" width="{}" loading="lazy">', avatar.preview_url, width)
-
-
-@admin.register(Avatar)
-class AvatarAdmin(OfferedAdmin):
-    list_display = ("thumbnail", "name", "account", "is_active", "is_offered", "last_seen_at")
-    list_display_links = ("thumbnail", "name")
-    list_filter = (*OfferedAdmin.list_filter, "is_active")
-    fields = (
-        "picture",
-        "name",
-        "account",
-        "provider_avatar_id",
-        "default_voice",
-        "is_active",
-        "last_seen_at",
-        "gone_at",
-    )
-
-    def usable(self, queryset: QuerySet[Avatar]) -> QuerySet[Avatar]:
-        return super().usable(queryset).filter(is_active=True)
-
-    @display(description=_("preview"))
-    def thumbnail(self, avatar: Avatar) -> str:
-        return _picture(avatar, 56)
-
-    @display(description=_("preview"))
-    def picture(self, avatar: Avatar) -> str:
-        return _picture(avatar, 320)
-
-    @display(description=_("provider's default voice"))
-    def default_voice(self, avatar: Avatar) -> str:
-        return str(publishing.default_voice(avatar) or avatar.default_provider_voice_id or "–")
-
-
-@admin.register(Voice)
-class VoiceAdmin(OfferedAdmin):
-    list_display = ("name", "language", "gender", "has_emotions", "account", "is_offered")
-    list_filter = (*OfferedAdmin.list_filter, "language", "gender", "has_emotions")
-    fields = (
-        "name",
-        "account",
-        "provider_voice_id",
-        "language",
-        "gender",
-        "has_emotions",
-        "preview_url",
-        "last_seen_at",
-        "gone_at",
-    )
-
-
-@admin.register(KnowledgeBase)
-class KnowledgeBaseAdmin(OfferedAdmin):
-    list_display = ("name", "account", "is_offered", "last_seen_at")
-    fields = ("name", "account", "provider_knowledge_base_id", "opening", "prompt", "last_seen_at", "gone_at")
 
 
 HEARING = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
@@ -245,7 +167,7 @@ class PersonaAdmin(ModelAdmin):
 
     @display(description=_("preview"))
     def thumbnail(self, persona: Persona) -> str:
-        return _picture(persona.avatar, 56)
+        return picture_of(persona.avatar, 56)
 
     @display(description=_("status"), ordering="status", label={_("published"): "success", _("draft"): "warning"})
     def state(self, persona: Persona) -> str:

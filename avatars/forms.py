@@ -11,8 +11,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
-from avatars import publishing
-from avatars.models import Persona, ProviderAccount
+from avatars import knowledge, publishing
+from avatars.models import KnowledgeBase, Persona, ProviderAccount
 from avatars.sync import check_key
 from heygen_portal.providers import KINDS
 from heygen_portal.providers.base import CredentialRefused, ProviderError
@@ -83,6 +83,32 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
             self.add_error("api_key", ValidationError(words, params={"provider": provider}))
         except ProviderError:
             self.is_unchecked = True
+
+
+class KnowledgeBaseForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """Stored at the provider as the last step of its validation: what the provider refuses is not stored here."""
+
+    class Meta:
+        model = KnowledgeBase
+        fields = ("name", "account", "opening", "prompt")
+        help_texts = {
+            "opening": _("Some providers say it by themselves when a conversation begins."),
+            "prompt": _("Who the avatar is, what it knows and how it speaks."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "prompt" in self.fields:  # those who may only look have no such field
+            self.fields["prompt"].required = True
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # Django's own hook; the stubs leave it out
+        if self.errors or not self.has_changed():
+            return
+        try:
+            knowledge.store(self.instance)
+        except ValidationError as exc:
+            self.add_error(None, exc)
 
 
 class PersonaForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only

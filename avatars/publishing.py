@@ -90,6 +90,12 @@ def _check_avatar(persona: Persona, found: Problems) -> None:
         found["avatar"].append(_("The provider no longer offers this avatar. Choose another one."))
     elif not persona.avatar.is_active:
         found["avatar"].append(_("The avatar is not active at the provider. Activate it there, or choose another one."))
+    account = persona.avatar.account
+    only = account.capabilities.sandbox_avatar if account.is_sandbox else ""
+    if only and persona.avatar.provider_avatar_id != only:
+        its_own = Avatar.objects.filter(account=account, provider_avatar_id=only).first()
+        words = _("The sandbox of %(account)s has one avatar only: choose %(avatar)s, or turn the sandbox off.")
+        found["avatar"].append(words % {"account": account, "avatar": its_own or only})
 
 
 def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) -> None:

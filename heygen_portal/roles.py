@@ -27,6 +27,7 @@ MAKE_PERSONAS = (
     "avatars.delete_persona",
     "avatars.publish_persona",
 )
+KEEP_KNOWLEDGE = ("avatars.add_knowledgebase", "avatars.change_knowledgebase")
 SEE_SESSIONS = ("avatar_sessions.view_streamingsession", "avatar_sessions.view_sessionevent")
 SEE_LINE = ("avatar_sessions.view_queueplace",)
 STOP_SESSIONS = ("avatar_sessions.stop_streamingsession",)
@@ -47,7 +48,7 @@ KEEP_ALLOWANCES = (
 )
 
 END_USER = Role(gettext_noop("End users"), False, TALK)
-EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONAS)
+EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONAS + KEEP_KNOWLEDGE)
 OPERATOR = Role(
     gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_LINE + STOP_SESSIONS + OBSERVE_SESSIONS
 )
@@ -58,6 +59,7 @@ ADMINISTRATOR = Role(
     TALK
     + SEE_CATALOGUE
     + MAKE_PERSONAS
+    + KEEP_KNOWLEDGE
     + SEE_SESSIONS
     + SEE_LINE
     + STOP_SESSIONS

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import quote
 
 from heygen_portal.providers.base import (
     CredentialRefused,
@@ -22,6 +23,7 @@ from heygen_portal.providers.base import (
     ProviderUnreachable,
 )
 
+NOTHING_TO_SAY = 204
 LONGEST_MESSAGE, LONGEST_CODE, LONGEST_ID = 200, 40, 200
 
 BY_STATUS: dict[int, type[ProviderRejected]] = {401: CredentialRefused, 429: LimitReached}
@@ -56,6 +58,8 @@ def read(
     """
     if status >= 500 or 300 <= status < 400:
         raise ProviderUnreachable(f"{path}: HTTP {status}")
+    if status == NOTHING_TO_SAY:
+        return None
     envelope = _envelope(path, status, body)
     code, words = _complaint(envelope)
     if 200 <= status < 300 and words is None and code in ("", *refusals.successes):
@@ -176,6 +180,11 @@ def secret(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise ProviderUnreachable(f"{name} is missing")
     return value
+
+
+def in_path(identifier: str) -> str:
+    """An ID as one step of a path, whatever is in it."""
+    return quote(identifier, safe="")
 
 
 def chosen(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,6 @@
-"""The contract every provider of avatars keeps: what it is asked, what it answers, how it fails.
+"""The contract every provider of avatars keeps: what it is asked, what it answers; `errors` says how it fails.
 
-Nothing here knows Django or the database. Errors, each because somebody catches it:
-
-* ProviderError
-  - ProviderUnreachable   no usable answer; the call may or may not have taken effect
-    + NotSent             the call never reached it: nothing can have taken effect
-  - ProviderRejected      an answer that says no, with the provider's own code
-    + CredentialRefused   the key is wrong, blocked, or not allowed to do this
-    + LimitReached        no free place, or too many calls: later may work
-    + OutOfCredits        the account has nothing left to spend
-    + NotReady            the session is not connected yet: soon may work
-    + SessionGone         the session is closed or unknown; for a stop, that is success
+Nothing here knows Django or the database, and who asks a provider needs no other module than this one.
 """
 
 from __future__ import annotations
@@ -22,68 +12,54 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar, Protocol, Self
 
+from heygen_portal.providers.capabilities import Capabilities, Interactivity, PushToTalk, Quality, TaskKind
+from heygen_portal.providers.errors import (
+    CredentialRefused,
+    LimitReached,
+    NotReady,
+    NotSent,
+    OutOfCredits,
+    ProviderError,
+    ProviderRejected,
+    ProviderUnreachable,
+    SessionGone,
+)
+from heygen_portal.providers.offers import AvatarOffer, KnowledgeBaseOffer, VoiceOffer
 
-class ProviderError(Exception):
-    """Something went wrong at the provider. The message never holds a key, a token or what people said."""
-
-
-class ProviderUnreachable(ProviderError):
-    """No usable answer came: the call may or may not have taken effect."""
-
-
-class NotSent(ProviderUnreachable):
-    """No connection came about: nothing can have taken effect."""
-
-
-class ProviderRejected(ProviderError):
-    """The provider said no. `code` is its own code, `status` the HTTP status."""
-
-    def __init__(self, message: str, *, code: str = "", status: int = 0) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
-
-
-class CredentialRefused(ProviderRejected):
-    """The key is wrong, blocked, or not allowed to do this."""
-
-
-class LimitReached(ProviderRejected):
-    """No free place, or too many calls."""
-
-
-class OutOfCredits(ProviderRejected):
-    """The account has nothing left to spend."""
-
-
-class NotReady(ProviderRejected):
-    """The session is not connected yet."""
-
-
-class SessionGone(ProviderRejected):
-    """The session is closed or unknown."""
-
-
-class TaskKind(StrEnum):
-    """What the avatar does with a text: answer it, or read it aloud word for word."""
-
-    TALK = "talk"
-    REPEAT = "repeat"
-
-
-class Quality(StrEnum):
-    """The three picture sizes that providers offer."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-
-
-class Interactivity(StrEnum):
-    """When the avatar listens: all the time, or while somebody holds the button."""
-
-    HANDS_FREE = "hands_free"
-    PUSH_TO_TALK = "push_to_talk"
+__all__ = [
+    "Account",
+    "AvatarOffer",
+    "BroughtRoom",
+    "Capabilities",
+    "CredentialRefused",
+    "Delivered",
+    "Delivery",
+    "Interactivity",
+    "KnowledgeBaseOffer",
+    "LimitReached",
+    "NotReady",
+    "NotSent",
+    "OpenSession",
+    "OutOfCredits",
+    "PastSession",
+    "PastSessions",
+    "Provider",
+    "ProviderError",
+    "ProviderRejected",
+    "ProviderSession",
+    "ProviderUnreachable",
+    "PushToTalk",
+    "Quality",
+    "RoomAccess",
+    "RoomCommand",
+    "SessionGone",
+    "SessionRecord",
+    "SessionRequest",
+    "Speaker",
+    "SpokenLine",
+    "TaskKind",
+    "VoiceOffer",
+]
 
 
 class Account(Protocol):
@@ -94,55 +70,6 @@ class Account(Protocol):
     api_key: str
     key_header: str
     is_sandbox: bool
-
-
-@dataclass(frozen=True)
-class PushToTalk:
-    """What the person's browser publishes in the room when the button is pressed and when it is let go."""
-
-    start: str
-    stop: str
-    topic: str = ""
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a provider can do; pages and admin follow it and never ask for the provider's name.
-
-    `docs/providers.md` has the table of them all.
-    """
-
-    takes_text: bool
-    takes_voice: bool
-    """It hears the microphone that a person publishes in the room."""
-    hands_free: bool
-    """It finds out for itself when somebody begins and ends to speak."""
-    push_to_talk: PushToTalk | None
-    """It can be told. From the first time on, it hears nothing else in that session."""
-    listening_is_settled: bool
-    """Which of the two it is must be known when the session is opened."""
-    interrupts: bool
-    commands_in_room: bool
-    """The browser publishes commands in the room, after the portal has checked and recorded them."""
-    languages: tuple[str, ...]
-    emotions: tuple[str, ...]
-    qualities: tuple[Quality, ...]
-    voice_rate: tuple[float, float]
-    longest_text: int
-    longest_idle: timedelta
-    takes_rooms: bool = False
-    """Its avatar comes into a room that is brought along."""
-    opens_by_itself: bool = False
-    """It says the opening of its knowledge base by itself."""
-    breaks_silence: bool = False
-    """It can be asked to speak up when nobody says anything."""
-    keeps_record: bool = False
-    """What was said, why a session ended and what it cost can be asked for afterwards."""
-    sandbox_limit: timedelta | None = None
-    """It has sessions for trying out, free of charge, of at most this long."""
-    minimum_credits: Decimal = Decimal(0)
-    """With less left than that, no session can be opened."""
-    key_headers: tuple[str, ...] = ("x-api-key",)
 
 
 @dataclass(frozen=True)
@@ -231,6 +158,25 @@ class SessionRecord:
 
 
 @dataclass(frozen=True)
+class PastSession:
+    """One row of the provider's own history."""
+
+    provider_session_id: str
+    created_at: datetime | None = None
+    duration: timedelta | None = None
+    end_reason: str = ""
+    credits: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class PastSessions:
+    """One page of it, the newest first."""
+
+    rows: tuple[PastSession, ...] = ()
+    has_more: bool = False
+
+
+@dataclass(frozen=True)
 class Delivered:
     """The provider took it. `duration` is how long the speech lasts, where it says so."""
 
@@ -251,39 +197,6 @@ class RoomCommand:
 
 
 Delivery = Delivered | RoomCommand
-
-
-@dataclass(frozen=True)
-class AvatarOffer:
-    """An avatar as the provider's catalogue lists it."""
-
-    provider_avatar_id: str
-    name: str
-    preview_url: str
-    default_voice_id: str
-    is_active: bool
-
-
-@dataclass(frozen=True)
-class VoiceOffer:
-    """A voice as the provider's catalogue lists it. `language` is a two-letter code, or empty for many."""
-
-    provider_voice_id: str
-    name: str
-    language: str
-    gender: str
-    preview_url: str
-    has_emotions: bool
-
-
-@dataclass(frozen=True)
-class KnowledgeBaseOffer:
-    """A knowledge base as the provider's catalogue lists it."""
-
-    provider_knowledge_base_id: str
-    name: str
-    opening: str
-    prompt: str
 
 
 class Provider(ABC):
@@ -332,6 +245,10 @@ class Provider(ABC):
         """Return what it keeps of a session that is over; nothing without the capability `keeps_record`."""
         return SessionRecord()
 
+    async def past_sessions(self, page: int = 1) -> PastSessions:
+        """Return a page of the sessions that are over; nothing where the provider keeps no such list."""
+        return PastSessions()
+
     @abstractmethod
     async def credits(self) -> Decimal | None:
         """Return what is left to spend; None where it does not say."""
@@ -351,6 +268,14 @@ class Provider(ABC):
     @abstractmethod
     async def create_knowledge_base(self, *, name: str, opening: str, prompt: str) -> str:
         """Store a knowledge base; return the provider's ID."""
+
+    @abstractmethod
+    async def change_knowledge_base(self, base: KnowledgeBaseOffer) -> None:
+        """Store these texts in the place of its own. Sessions that run may keep the old ones."""
+
+    @abstractmethod
+    async def delete_knowledge_base(self, provider_knowledge_base_id: str) -> None:
+        """Delete it for good. Raises ProviderRejected when it is not there."""
 
     @abstractmethod
     async def download(self, url: str) -> bytes:

@@ -65,6 +65,13 @@ class Calls:
         """Return what stands under `data`."""
         return await self._call("GET", path, params=params)
 
+    async def patch(self, path: str, payload: dict[str, Any]) -> Any:
+        """Return what stands under `data`."""
+        return await self._call("PATCH", path, json=payload)
+
+    async def delete(self, path: str) -> None:
+        await self._call("DELETE", path)
+
     async def download(self, url: str) -> bytes:
         """Return a preview image that the catalogue names; the key is not sent along."""
         return await previews.fetch(self._http, url, trusted=self._http.base_url)

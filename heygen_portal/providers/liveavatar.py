@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final, Self
-from uuid import uuid4
+from typing import Any, Self
 
 import httpx
 
@@ -20,10 +18,10 @@ from heygen_portal.providers.base import (
     AvatarOffer,
     Capabilities,
     Delivery,
-    Interactivity,
     KnowledgeBaseOffer,
     LimitReached,
     OpenSession,
+    PastSessions,
     Provider,
     ProviderRejected,
     ProviderSession,
@@ -31,7 +29,6 @@ from heygen_portal.providers.base import (
     PushToTalk,
     Quality,
     RoomAccess,
-    RoomCommand,
     SessionGone,
     SessionRecord,
     SessionRequest,
@@ -42,16 +39,11 @@ from heygen_portal.providers.base import (
 from heygen_portal.providers.calls import SLOW_ANSWER_S, Calls
 from heygen_portal.providers.transcripts import moments
 
-CONTROL_TOPIC: Final = "agent-control"
-LIMIT: Final = "max_session_duration"
 PAGE_SIZE, MOST_PAGES = 100, 100
 DETAILS_AT_ONCE = 4
 RATE_WINDOW_S = 1.0
 """The service counts calls in windows of a second."""
 RATE_TRIES = 5
-
-SPEECH = {TaskKind.TALK: "avatar.speak_response", TaskKind.REPEAT: "avatar.speak_text"}
-INTERACTIVITY = {Interactivity.HANDS_FREE: "CONVERSATIONAL", Interactivity.PUSH_TO_TALK: "PUSH_TO_TALK"}
 
 
 class LiveAvatar(Provider):
@@ -66,7 +58,7 @@ class LiveAvatar(Provider):
         push_to_talk=PushToTalk(
             start='{"event_type": "user.start_push_to_talk"}',
             stop='{"event_type": "user.stop_push_to_talk"}',
-            topic=CONTROL_TOPIC,
+            topic=parts.CONTROL_TOPIC,
         ),
         listening_is_settled=True,
         interrupts=True,
@@ -81,6 +73,7 @@ class LiveAvatar(Provider):
         opens_by_itself=True,
         keeps_record=True,
         sandbox_limit=timedelta(seconds=60),
+        sandbox_avatar="dd73ea75-1218-4ef3-92ce-606d5f7fbc0a",
         minimum_credits=Decimal(2),
     )
 
@@ -92,7 +85,7 @@ class LiveAvatar(Provider):
         is_sandbox: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._is_sandbox = is_sandbox
+        self._sandbox_limit = self.capabilities.sandbox_limit if is_sandbox else None
         self._calls = Calls(base_url, api_key, parts.REFUSALS, transport=transport)
 
     @classmethod
@@ -100,11 +93,11 @@ class LiveAvatar(Provider):
         return cls(account.base_url, account.api_key, is_sandbox=account.is_sandbox)
 
     async def new_session(self, request: SessionRequest) -> ProviderSession:
-        data = answers.mapping(await self._mint(self._token_body(request)))
+        data = answers.mapping(await self._mint(parts.order(request, self._sandbox_limit)))
         return ProviderSession(
             provider_session_id=answers.identifier(data.get("session_id"), "sessions/token: data.session_id"),
             room=None,  # only start knows it
-            is_paid=not self._is_sandbox,
+            is_paid=self._sandbox_limit is None,
             credential=answers.secret(data.get("session_token"), "sessions/token: data.session_token"),
         )
 
@@ -118,16 +111,16 @@ class LiveAvatar(Provider):
             url=answers.secret(data.get("livekit_url"), "sessions/start: data.livekit_url"),
             token=answers.secret(data.get("livekit_client_token"), "sessions/start: data.livekit_client_token"),
         )
-        limit = answers.duration(data.get(LIMIT), timedelta(seconds=1))
+        limit = answers.duration(data.get(parts.LIMIT), timedelta(seconds=1))
         return replace(session, room=room, duration_limit=limit)
 
     async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
-        if kind not in SPEECH:
+        if kind not in parts.SPEECH:
             raise ProviderRejected("agent-control: there is no task of this type")
-        return _command(provider_session_id, SPEECH[kind], text=text)
+        return parts.command(provider_session_id, parts.SPEECH[kind], text=text)
 
     async def interrupt(self, provider_session_id: str) -> Delivery:
-        return _command(provider_session_id, "avatar.interrupt")
+        return parts.command(provider_session_id, "avatar.interrupt")
 
     async def keep_alive(self, provider_session_id: str) -> None:
         await self._steer("keep-alive", provider_session_id)
@@ -145,15 +138,22 @@ class LiveAvatar(Provider):
             for row in await self._pages("/v1/sessions", type="active")
         ]
 
+    async def past_sessions(self, page: int = 1) -> PastSessions:
+        asked: dict[str, str | int] = {"type": "historic", "page": page, "page_size": PAGE_SIZE}
+        data = answers.mapping(await self._calls.get("/v1/sessions", asked))
+        rows = answers.rows(data.get("results"), key="id")
+        return PastSessions(tuple(parts.past_session(row) for row in rows), has_more=bool(data.get("next")))
+
     async def read_record(self, provider_session_id: str) -> SessionRecord:
         entry = answers.mapping(await self._of_session(provider_session_id))
         started_at = answers.moment(entry.get("created_at"))
         spoken = await self._transcript(provider_session_id)
         told = [answers.number(row.get("absolute_timestamp")) for row in spoken]
+        how = parts.past_session(entry | {"id": provider_session_id})
         return SessionRecord(
-            end_reason=answers.text(entry.get("end_reason"))[: answers.LONGEST_CODE],
-            duration=answers.duration(entry.get("duration"), timedelta(seconds=1)),
-            credits=answers.amount(entry.get("credits_consumed")),
+            end_reason=how.end_reason,
+            duration=how.duration,
+            credits=how.credits,
             lines=tuple(
                 SpokenLine(parts.SPEAKERS[row["role"]], answers.text(row["transcript"]), at)
                 for row, at in zip(spoken, moments(told, started_at), strict=True)
@@ -191,6 +191,13 @@ class LiveAvatar(Provider):
         made = answers.mapping(await self._calls.post("/v1/contexts", body))
         return answers.identifier(made.get("id"), "contexts: data.id")
 
+    async def change_knowledge_base(self, base: KnowledgeBaseOffer) -> None:
+        body = {"name": base.name, "opening_text": base.opening, "prompt": base.prompt}  # all of them, or it is refused
+        await self._calls.patch(f"/v1/contexts/{answers.in_path(base.provider_knowledge_base_id)}", body)
+
+    async def delete_knowledge_base(self, provider_knowledge_base_id: str) -> None:
+        await self._calls.delete(f"/v1/contexts/{answers.in_path(provider_knowledge_base_id)}")
+
     async def download(self, url: str) -> bytes:
         return await self._calls.download(url)
 
@@ -201,41 +208,14 @@ class LiveAvatar(Provider):
         try:
             return await self._calls.post("/v1/sessions/token", body, within=SLOW_ANSWER_S)
         except ProviderRejected as exc:
-            if body.pop(LIMIT, None) is None or LIMIT not in str(exc):
+            if body.pop(parts.LIMIT, None) is None or parts.LIMIT not in str(exc):
                 raise
         # The plan's own limit is shorter than ours, and start says what it is.
         return await self._calls.post("/v1/sessions/token", body, within=SLOW_ANSWER_S)
 
-    def _token_body(self, request: SessionRequest) -> dict[str, Any]:
-        """The documented names, and only what was chosen: the service ignores typing errors without a word."""
-        voice = {"provider": "elevenLabs", "speed": request.voice_rate}
-        persona = {
-            "voice_id": request.voice_id,
-            "context_id": request.knowledge_base_id,
-            "language": request.language,
-            # One is the default, and naming it would bind the voice to a maker that may not be its own.
-            "voice_settings": voice if request.voice_rate not in (None, 1) else {},
-        }
-        video = {"quality": request.quality and str(request.quality), "encoding": request.video_encoding}
-        body = {
-            "mode": "FULL",
-            "avatar_id": request.avatar_id,
-            "avatar_persona": answers.chosen(persona),
-            "video_settings": answers.chosen(video),
-            LIMIT: self._longest(request.duration_limit),
-            "interactivity_type": INTERACTIVITY[request.interactivity],
-            "is_sandbox": self._is_sandbox,
-        }
-        return answers.chosen(body) | {"avatar_persona": answers.chosen(persona)}
-
-    def _longest(self, wanted: timedelta | None) -> int | None:
-        limit = self.capabilities.sandbox_limit if self._is_sandbox else None
-        longest = min(filter(None, (wanted, limit)), default=None)
-        return max(1, int(longest.total_seconds())) if longest else None
-
     async def _steer(self, verb: str, provider_session_id: str, **more: str) -> None:
         """Keep alive or stop. The key is used: a session's token may have run out by then."""
-        body = {"session_id": _known(provider_session_id), **more}
+        body = {"session_id": parts.known(provider_session_id), **more}
         try:
             await self._calls.post(f"/v1/sessions/{verb}", body)
         except ProviderRejected as exc:
@@ -244,7 +224,7 @@ class LiveAvatar(Provider):
             raise SessionGone(str(exc), code=exc.code, status=exc.status) from exc
 
     async def _of_session(self, provider_session_id: str, part: str = "", **params: int) -> Any:
-        return await self._calls.get(f"/v1/sessions/{_known(provider_session_id)}{part}", params)
+        return await self._calls.get(f"/v1/sessions/{parts.known(provider_session_id)}{part}", params)
 
     async def _transcript(self, provider_session_id: str) -> list[dict[str, Any]]:
         """The rows that say who said what, however many pages they take."""
@@ -277,15 +257,3 @@ class LiveAvatar(Provider):
             except LimitReached:
                 await asyncio.sleep(RATE_WINDOW_S)
         return await self._calls.get(path, params)
-
-
-def _known(provider_session_id: str) -> str:
-    if not provider_session_id:
-        raise SessionGone("session not created")
-    return provider_session_id
-
-
-def _command(provider_session_id: str, event_type: str, **more: str) -> RoomCommand:
-    event_id = str(uuid4())
-    envelope = {"event_id": event_id, "event_type": event_type, "session_id": _known(provider_session_id), **more}
-    return RoomCommand(CONTROL_TOPIC, json.dumps(envelope), provider_task_id=event_id)

@@ -1,22 +1,35 @@
-"""What LiveAvatar's answers are read by: what its refusals mean, and the rows of its lists."""
+"""What LiveAvatar's answers are read by, what a session is ordered with, and the commands of its rooms."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
 
 from heygen_portal.providers import answers
 from heygen_portal.providers.base import (
     AvatarOffer,
     CredentialRefused,
+    Interactivity,
     KnowledgeBaseOffer,
     LimitReached,
     OutOfCredits,
+    PastSession,
     ProviderRejected,
+    RoomCommand,
     SessionGone,
+    SessionRequest,
     Speaker,
+    TaskKind,
     VoiceOffer,
 )
 from heygen_portal.providers.languages import language_code
+
+CONTROL_TOPIC: Final = "agent-control"
+LIMIT: Final = "max_session_duration"
+SPEECH = {TaskKind.TALK: "avatar.speak_response", TaskKind.REPEAT: "avatar.speak_text"}
+INTERACTIVITY = {Interactivity.HANDS_FREE: "CONVERSATIONAL", Interactivity.PUSH_TO_TALK: "PUSH_TO_TALK"}
 
 REFUSALS = answers.Refusals(
     successes=("1000", "100"),
@@ -69,3 +82,55 @@ def context(row: dict[str, Any], detail: dict[str, Any]) -> KnowledgeBaseOffer:
         opening=answers.text(detail.get("opening_text")),
         prompt=answers.text(detail.get("prompt")),
     )
+
+
+def past_session(row: dict[str, Any]) -> PastSession:
+    """A session that is over, as the list of those has it, or what it says of one alone."""
+    return PastSession(
+        provider_session_id=answers.text(row["id"]),
+        created_at=answers.moment(row.get("created_at")),
+        duration=answers.duration(row.get("duration"), timedelta(seconds=1)),
+        end_reason=answers.text(row.get("end_reason"))[: answers.LONGEST_CODE],
+        credits=answers.amount(row.get("credits_consumed")),
+    )
+
+
+def order(request: SessionRequest, sandbox_limit: timedelta | None) -> dict[str, Any]:
+    """The documented names, and only what was chosen: the service ignores typing errors without a word.
+
+    With a limit of the sandbox, a session there is ordered.
+    """
+    voice = {"provider": "elevenLabs", "speed": request.voice_rate}
+    persona = {
+        "voice_id": request.voice_id,
+        "context_id": request.knowledge_base_id,
+        "language": request.language,
+        # One is the default, and naming it would bind the voice to a maker that may not be its own.
+        "voice_settings": voice if request.voice_rate not in (None, 1) else {},
+    }
+    video = {"quality": request.quality and str(request.quality), "encoding": request.video_encoding}
+    longest = min(filter(None, (request.duration_limit, sandbox_limit)), default=None)
+    body = {
+        "mode": "FULL",
+        "avatar_id": request.avatar_id,
+        "avatar_persona": answers.chosen(persona),
+        "video_settings": answers.chosen(video),
+        LIMIT: max(1, int(longest.total_seconds())) if longest else None,
+        "interactivity_type": INTERACTIVITY[request.interactivity],
+        "is_sandbox": sandbox_limit is not None,
+    }
+    return answers.chosen(body) | {"avatar_persona": answers.chosen(persona)}
+
+
+def known(provider_session_id: str) -> str:
+    """The session's own name. Raises SessionGone where it has none."""
+    if not provider_session_id:
+        raise SessionGone("session not created")
+    return provider_session_id
+
+
+def command(provider_session_id: str, event_type: str, **more: str) -> RoomCommand:
+    """What the browser is to publish in the room."""
+    event_id = str(uuid4())
+    envelope = {"event_id": event_id, "event_type": event_type, "session_id": known(provider_session_id), **more}
+    return RoomCommand(CONTROL_TOPIC, json.dumps(envelope), provider_task_id=event_id)

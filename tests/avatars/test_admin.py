@@ -150,7 +150,7 @@ def test_what_people_may_have_met_is_not_deleted(admin_client: Client) -> None:
     assert list(Persona.objects.all()) == [met]
 
 
-@pytest.mark.parametrize("model", ["avatar", "voice", "knowledgebase"])
+@pytest.mark.parametrize("model", ["avatar", "voice"])
 def test_the_catalogue_is_the_providers_and_not_edited_here(admin_client: Client, model: str) -> None:
     assert admin_client.get(f"/admin/avatars/{model}/add/").status_code == 403
 

@@ -14,9 +14,12 @@ from django.utils import timezone, translation
 
 from avatars.models import Persona
 from avatars.publishing import problems, publish, unpublish
+from heygen_portal.providers import capabilities_of
 from tests.factories import KnowledgeBaseFactory, PersonaFactory, VoiceFactory
 
 pytestmark = pytest.mark.django_db
+
+SANDBOX_AVATAR = capabilities_of("liveavatar").sandbox_avatar
 
 
 def test_a_fit_persona_is_published_under_the_next_version() -> None:
@@ -37,7 +40,7 @@ def test_an_unpublished_persona_is_a_draft_that_keeps_its_version() -> None:
 
 
 REMEDIES = {
-    "en": ("shorten", "switch it off", "leave the greeting empty", "Choose", "must be between", "buy"),
+    "en": ("shorten", "switch it off", "leave the greeting empty", "Choose", "choose", "must be between", "buy"),
     "es": ("acorta", "Acorta", "desactív", "deja", "Elige", "elige", "debe estar entre", "compra"),
 }
 
@@ -85,7 +88,8 @@ def test_what_the_provider_would_refuse_is_refused_by_field(changes: dict[str, A
         ({"idle_timeout": timedelta(minutes=5)}, "idle_timeout"),
         ({"breaks_silence": True}, "breaks_silence"),
         ({"greeting": "Hola", "knowledge_base__opening": "Hola, soy Lucía."}, "greeting"),
-        ({"avatar__account__is_sandbox": True}, "duration_limit"),
+        ({"avatar__account__is_sandbox": True, "avatar__provider_avatar_id": SANDBOX_AVATAR}, "duration_limit"),
+        ({"avatar__account__is_sandbox": True, "duration_limit": timedelta(minutes=1)}, "avatar"),
         ({"avatar__account__credits_left": Decimal(1)}, "avatar"),
     ],
 )

@@ -16,6 +16,7 @@ from heygen_portal.providers import KINDS
 from heygen_portal.providers.base import (
     CredentialRefused,
     Delivered,
+    KnowledgeBaseOffer,
     NotReady,
     Provider,
     ProviderRejected,
@@ -201,7 +202,7 @@ async def test_credits_are_told(provider: Provider) -> None:
     assert left >= 0
 
 
-async def test_a_knowledge_base_that_is_stored_is_listed(provider: Provider, service: str) -> None:
+async def test_a_knowledge_base_is_stored_used_changed_and_deleted(provider: Provider, service: str) -> None:
     """Demand 20."""
     if service == "live":
         pytest.skip("it would stay there")
@@ -210,6 +211,35 @@ async def test_a_knowledge_base_that_is_stored_is_listed(provider: Provider, ser
     assert (found.name, found.opening, found.prompt) == ("Horario", "Hola", "Abrimos a las nueve.")
     async with opened(provider, knowledge_base_id=made) as session:
         await provider.start_session(session)
+    await provider.change_knowledge_base(KnowledgeBaseOffer(made, "Horario", "", "Abrimos a las diez."))
+    (found,) = [base for base in await provider.list_knowledge_bases() if base.provider_knowledge_base_id == made]
+    assert (found.opening, found.prompt) == ("", "Abrimos a las diez.")
+    await provider.delete_knowledge_base(made)
+    assert made not in {base.provider_knowledge_base_id for base in await provider.list_knowledge_bases()}
+    with pytest.raises(ProviderRejected):
+        await provider.delete_knowledge_base(made)
+
+
+async def test_sessions_that_were_are_listed_page_by_page_the_newest_first(
+    account: Account, provider: Provider, service: str
+) -> None:
+    if service == "live":
+        pytest.skip("a dozen sessions cost too much")
+    ended = []
+    for _ in range(12):
+        async with opened(provider) as session:
+            await provider.start_session(session)
+            ended.append(session.provider_session_id)
+    found: list[str] = []
+    page = 0
+    while not set(ended) <= set(found):
+        page += 1
+        past = await provider.past_sessions(page)
+        assert past.rows
+        assert all(row.created_at for row in past.rows)
+        found += [row.provider_session_id for row in past.rows]
+    assert found[:12] == ended[::-1]
+    assert not (await provider.past_sessions(1000)).rows
 
 
 async def test_what_is_kept_of_a_session_can_be_read_where_it_is_kept(provider: Provider) -> None:

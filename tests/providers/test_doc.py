@@ -22,7 +22,7 @@ def written(value: Any) -> str:
         return f"{int(value.total_seconds())} s"
     if isinstance(value, tuple):
         return ", ".join(str(one) for one in value) or "none"
-    return "no" if value is None else str(value)
+    return "no" if value in (None, "") else str(value)
 
 
 def test_the_table_of_capabilities_is_what_the_providers_say() -> None:

@@ -18,6 +18,7 @@ from heygen_portal.providers.base import (
     LimitReached,
     OpenSession,
     OutOfCredits,
+    PastSession,
     ProviderRejected,
     ProviderSession,
     ProviderUnreachable,
@@ -298,6 +299,28 @@ async def test_a_knowledge_base_is_stored_as_a_context(provider: LiveAvatar, wir
     wire.answers["/v1/contexts"] = ok({"id": "C9"})
     assert await provider.create_knowledge_base(name="Recepción", opening="", prompt="Somos…") == "C9"
     assert wire.body("contexts") == {"name": "Recepción", "opening_text": "", "prompt": "Somos…"}
+
+
+async def test_a_context_is_changed_as_a_whole_and_deleted_without_a_word(provider: LiveAvatar, wire: Wire) -> None:
+    wire.answers |= {"/v1/contexts/C9": [ok({"id": "C9"}), httpx.Response(204)]}
+    await provider.change_knowledge_base(KnowledgeBaseOffer("C9", "Recepción", "", "Somos…"))
+    await provider.delete_knowledge_base("C9")
+    assert [asked.method for asked in wire.requests] == ["PATCH", "DELETE"]
+    assert wire.body("C9") == {"name": "Recepción", "opening_text": "", "prompt": "Somos…"}
+
+
+async def test_a_page_of_the_sessions_that_were_says_why_each_ended_and_what_it_cost(
+    provider: LiveAvatar, wire: Wire
+) -> None:
+    told = {"id": "7d0c", "duration": 61, "end_reason": "IDLE_TIMEOUT", "credits_consumed": 2.03}
+    wire.answers["/v1/sessions"] = page(told, {"id": "7d0b", "duration": "long", "end_reason": {}}, following="3")
+    past = await provider.past_sessions(2)
+    assert past.rows == (
+        PastSession("7d0c", None, timedelta(seconds=61), "IDLE_TIMEOUT", Decimal("2.03")),
+        PastSession("7d0b"),
+    )
+    assert past.has_more
+    assert wire.requests[0].url.params["page"] == "2"
 
 
 @pytest.mark.parametrize(("left", "amount"), [("12.50", Decimal("12.50")), (3, Decimal(3)), ("many", None), ([], None)])

@@ -98,6 +98,10 @@ class Parrot(Provider):
     async def create_knowledge_base(self, *, name: str, opening: str, prompt: str) -> str:
         return "seeds"
 
+    async def change_knowledge_base(self, base: KnowledgeBaseOffer) -> None: ...
+
+    async def delete_knowledge_base(self, provider_knowledge_base_id: str) -> None: ...
+
     async def download(self, url: str) -> bytes:
         return b""
 

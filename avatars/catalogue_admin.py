@@ -1,0 +1,137 @@
+"""What providers offer, in the admin: avatars and voices to look at, knowledge bases to write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import action, display
+
+from avatars import knowledge, publishing
+from avatars.forms import KnowledgeBaseForm
+from avatars.models import Avatar, KnowledgeBase, Offered, Voice
+from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
+
+
+class OfferedAdmin(ModelAdmin):
+    """What the provider offers."""
+
+    list_filter: tuple[Any, ...] = (("account", RelatedDropdownFilter), ("gone_at", admin.EmptyFieldListFilter))
+    search_fields = ("name",)
+    list_select_related = ("account",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """For a field that is being filled in, offer only what can be used."""
+        if request.path.endswith("/autocomplete/"):
+            queryset = self.usable(queryset)
+        return super().get_search_results(request, queryset, search_term)
+
+    def usable(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(gone_at=None)
+
+    @display(description=_("offered"), boolean=True, ordering="gone_at")
+    def is_offered(self, offered: Offered) -> bool:
+        return offered.gone_at is None
+
+
+def picture_of(avatar: Avatar, width: int) -> str:
+    """Its preview, or a dash."""
+    if not avatar.preview_url:
+        return "–"
+    return format_html('<img src="{}" alt="" width="{}" loading="lazy">', avatar.preview_url, width)
+
+
+@admin.register(Avatar)
+class AvatarAdmin(ReadOnly, OfferedAdmin):
+    list_display = ("thumbnail", "name", "account", "is_active", "is_offered", "last_seen_at")
+    list_display_links = ("thumbnail", "name")
+    list_filter = (*OfferedAdmin.list_filter, "is_active")
+    fields = (
+        "picture",
+        "name",
+        "account",
+        "provider_avatar_id",
+        "default_voice",
+        "is_active",
+        "last_seen_at",
+        "gone_at",
+    )
+
+    def usable(self, queryset: QuerySet[Avatar]) -> QuerySet[Avatar]:
+        return super().usable(queryset).filter(is_active=True)
+
+    @display(description=_("preview"))
+    def thumbnail(self, avatar: Avatar) -> str:
+        return picture_of(avatar, 56)
+
+    @display(description=_("preview"))
+    def picture(self, avatar: Avatar) -> str:
+        return picture_of(avatar, 320)
+
+    @display(description=_("provider's default voice"))
+    def default_voice(self, avatar: Avatar) -> str:
+        return str(publishing.default_voice(avatar) or avatar.default_provider_voice_id or "–")
+
+
+@admin.register(Voice)
+class VoiceAdmin(ReadOnly, OfferedAdmin):
+    list_display = ("name", "language", "gender", "has_emotions", "account", "is_offered")
+    list_filter = (*OfferedAdmin.list_filter, "language", "gender", "has_emotions")
+    fields = (
+        "name",
+        "account",
+        "provider_voice_id",
+        "language",
+        "gender",
+        "has_emotions",
+        "preview_url",
+        "last_seen_at",
+        "gone_at",
+    )
+
+
+@admin.register(KnowledgeBase)
+class KnowledgeBaseAdmin(NeverDeleted, OfferedAdmin):
+    """Written here and kept at the provider, which is asked first; what it refuses is not stored here either."""
+
+    form = KnowledgeBaseForm
+    list_display = ("name", "account", "is_offered", "last_seen_at")
+    fields = ("name", "account", "provider_knowledge_base_id", "opening", "prompt", "last_seen_at", "gone_at")
+    readonly_fields = ("provider_knowledge_base_id", "last_seen_at", "gone_at")
+    actions_detail = ("remove",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: KnowledgeBase | None = None) -> tuple[str, ...]:
+        return (*self.readonly_fields, "account") if obj else self.readonly_fields
+
+    def has_change_permission(self, request: HttpRequest, obj: KnowledgeBase | None = None) -> bool:
+        return (obj is None or obj.gone_at is None) and super().has_change_permission(request, obj)
+
+    def has_remove_permission(self, request: HttpRequest, object_id: str) -> bool:
+        return super().has_change_permission(request)
+
+    @action(
+        description=_("Delete at the provider"),
+        permissions=["remove"],
+        dialog=ask_first(_("Delete it at the provider for good? What was said with it stays here."), _("Delete there")),
+    )
+    def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        base: KnowledgeBase = chosen(self, request, object_id)
+        try:
+            knowledge.remove(base)
+        except ValidationError as exc:
+            self.message_user(request, " ".join(exc.messages), messages.ERROR)
+        else:
+            words = gettext("%(base)s was deleted at the provider.") % {"base": base}
+            self.message_user(request, words, messages.SUCCESS)
+            self.log_change(request, base, words)
+        return to_change_page(KnowledgeBase, object_id)

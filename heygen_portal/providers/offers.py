@@ -1,0 +1,38 @@
+"""What a provider's catalogue lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AvatarOffer:
+    """An avatar as the provider's catalogue lists it."""
+
+    provider_avatar_id: str
+    name: str
+    preview_url: str
+    default_voice_id: str
+    is_active: bool
+
+
+@dataclass(frozen=True)
+class VoiceOffer:
+    """A voice as the provider's catalogue lists it. `language` is a two-letter code, or empty for many."""
+
+    provider_voice_id: str
+    name: str
+    language: str
+    gender: str
+    preview_url: str
+    has_emotions: bool
+
+
+@dataclass(frozen=True)
+class KnowledgeBaseOffer:
+    """A knowledge base as the provider's catalogue lists it."""
+
+    provider_knowledge_base_id: str
+    name: str
+    opening: str
+    prompt: str
