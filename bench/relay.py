@@ -1,0 +1,196 @@
+"""What the portal adds to a task: from `task.send` on a socket to `task.sent`, against asking the provider directly.
+
+One web process, 200 sockets, an open loop: a task is sent when its moment has come, however many are still under way,
+and its time runs from that moment. The provider is the emulator without media, with 50 ms an answer. Turns are taken,
+so that both meet the same machine. Afterwards the rate is raised until the portal's p99 is twice the direct one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import aiohttp  # noqa: E402
+import django  # noqa: E402
+
+from tests import servers  # noqa: E402
+
+ANSWER_MS = 50
+SOCKETS = 200
+RATE = 100
+RATES = (125, 150, 175, 200, 250, 300, 350, 400)
+PATIENCE_S = 20
+TEXT = "Hola, ¿cómo estás?"
+RULES = ("--concurrency", "1000", "--latency", str(ANSWER_MS))
+
+Send = Callable[[int], Awaitable[None]]
+
+
+@dataclass
+class Talker:
+    """One person's socket on a live session."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    provider_session_id: str = ""
+    live: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    refs: Any = field(default_factory=count)
+
+    async def listen(self) -> None:
+        async for message in self.socket:
+            content = json.loads(message.data)
+            if content["type"] == "session.room":
+                seen = {"width": 1280, "height": 720, "ms": 300}
+                await self.socket.send_json({"type": "event.report", "kind": "first_frame", "data": seen})
+            elif content["type"] == "session.status" and content["status"] == "live":
+                self.live.set()
+            elif content["type"] == "task.sent" and content["status"] == "sent":
+                self.sent.pop(content["ref"]).set_result(None)
+            elif content["type"] == "error" or content.get("status") == "failed":
+                sys.exit(f"the portal refused: {content}")
+
+    async def send(self) -> None:
+        """Send one task; return when every tab would know that the provider has taken it."""
+        ref = str(next(self.refs))
+        self.sent[ref] = taken = asyncio.get_running_loop().create_future()
+        await self.socket.send_json({"type": "task.send", "kind": "repeat", "text": TEXT, "ref": ref})
+        await taken
+
+
+async def main(seconds: float, turns: int) -> None:
+    with ExitStack() as stack:
+        redis_url = stack.enter_context(servers.redis())
+        emulator = stack.enter_context(servers.emulator(media=False, args=RULES))
+        portal = stack.enter_context(servers.portal(redis_url, emulator))
+        os.environ.update(portal.environment)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
+        django.setup()
+        import _ledger  # noqa: PLC0415 - needs Django
+
+        cookies = await asyncio.to_thread(_ledger.sign_in, SOCKETS, SOCKETS)
+        async with AsyncExitStack() as sockets:
+            talkers = await join(sockets, portal, cookies)
+            http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+            names = await asyncio.to_thread(_provider_ids)
+
+            async def by_portal(number: int) -> None:
+                await talkers[number % SOCKETS].send()
+
+            async def directly(number: int) -> None:
+                task = {"session_id": names[number % SOCKETS], "text": TEXT, "task_type": "repeat"}
+                headers = {"X-Api-Key": emulator.api_key}
+                async with http.post(f"{emulator.url}/v1/streaming.task", json=task, headers=headers) as answer:
+                    await answer.read()
+                    answer.raise_for_status()
+
+            await measure(by_portal, directly, RATE, seconds, 1)  # warms every part
+            at_rate = await measure(by_portal, directly, RATE, seconds, turns)
+            capacity = await climb(by_portal, directly, at_rate, seconds)
+    result = {
+        "bench": "relay",
+        "p50_over_direct": ratio(at_rate, 50),
+        "p99_over_direct": ratio(at_rate, 99),
+        "capacity_per_s": capacity,
+    }
+    print(json.dumps(result))
+
+
+async def join(sockets: AsyncExitStack, portal: servers.Portal, cookies: list[str]) -> list[Talker]:
+    """Bring up a live session for each cookie, a few at a time."""
+    http = await sockets.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+    url, places = f"{portal.url}/ws/personas/lucia/?lang=en", asyncio.Semaphore(10)
+
+    async def one(cookie: str) -> Talker:
+        async with places:
+            headers = {"Cookie": f"sessionid={cookie}", "Origin": portal.url}
+            talker = Talker(await http.ws_connect(url, headers=headers))
+            listening = asyncio.create_task(talker.listen())
+            sockets.callback(listening.cancel)
+            await talker.socket.send_json({"type": "session.start"})
+            await asyncio.wait_for(talker.live.wait(), PATIENCE_S)
+            return talker
+
+    return await asyncio.gather(*(one(cookie) for cookie in cookies))
+
+
+def _provider_ids() -> list[str]:
+    from sessions.models import Status, StreamingSession  # noqa: PLC0415 - needs Django
+
+    rows = StreamingSession.objects.filter(status=Status.LIVE)
+    return [str(name) for name in rows.values_list("provider_session_id", flat=True)]
+
+
+Times = dict[str, list[float]]
+
+
+async def measure(by_portal: Send, directly: Send, rate: int, seconds: float, turns: int) -> Times:
+    """Take turns; return the milliseconds of each task."""
+    times: Times = {"portal": [], "direct": []}
+    for _ in range(turns):
+        times["direct"] += await open_loop(directly, rate, seconds)
+        times["portal"] += await open_loop(by_portal, rate, seconds)
+    print(
+        f"{rate:>5} a second   "
+        + "   ".join(
+            f"{name} p50 {percentile(ms, 50):6.1f} p99 {percentile(ms, 99):6.1f} ms" for name, ms in times.items()
+        )
+    )
+    return times
+
+
+async def open_loop(send: Send, rate: int, seconds: float) -> list[float]:
+    """Send at the rate, whatever is still under way; return how long each took from its moment on, in milliseconds."""
+    begun = time.perf_counter()
+
+    async def one(number: int) -> float:
+        await send(number)
+        return (time.perf_counter() - begun - number / rate) * 1000
+
+    under_way = []
+    for number in range(int(rate * seconds)):
+        if (early := begun + number / rate - time.perf_counter()) > 0:
+            await asyncio.sleep(early)
+        under_way.append(asyncio.create_task(one(number)))
+    return await asyncio.wait_for(asyncio.gather(*under_way), seconds + 6 * PATIENCE_S)
+
+
+async def climb(by_portal: Send, directly: Send, at_rate: Times, seconds: float) -> int:
+    """Return the highest rate at which the portal's p99 stays under twice the direct one; 0 when none does."""
+    best, times = 0, at_rate
+    for rate in (RATE, *RATES):
+        if rate != RATE:
+            times = await measure(by_portal, directly, rate, seconds, 1)
+        if ratio(times, 99) >= 2:
+            break
+        best = rate
+    return best
+
+
+def ratio(times: Times, percent: int) -> float:
+    return round(percentile(times["portal"], percent) / percentile(times["direct"], percent), 3)
+
+
+def percentile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100)[percent - 1]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=float, default=10, help="how long one turn lasts")
+    parser.add_argument("--turns", type=int, default=3, help="turns of each at 100 a second")
+    options = parser.parse_args()
+    asyncio.run(main(options.seconds, options.turns))
