@@ -1,9 +1,11 @@
 """HTTP and WebSocket, one door each. `daphne heygen_portal.asgi:application`."""
 
 import os
+import sys
 
 from django.core.asgi import get_asgi_application
 
+sys.setswitchinterval(0.0005)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 http = get_asgi_application()  # sets Django up; models can be imported from here on
 

@@ -1,18 +1,74 @@
 """The door between asynchronous code and the database."""
 
+from __future__ import annotations
+
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from channels.db import database_sync_to_async
+from django.db import close_old_connections, connection
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Send = Callable[[], Awaitable[None]]
+
+# SQLite has one writer at a time. Threads that all want to write sleep and try again, longer each time; one behind the
+# other they never do, and a transaction takes a millisecond.
+_one_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+_afterwards: ContextVar[list[Send] | None] = ContextVar("afterwards", default=None)
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     """Run a short synchronous function that touches the database in a thread of its own.
 
     The default of `database_sync_to_async`, thread_sensitive=True, runs every socket of a process in one
-    thread: one slow query would hold up everybody's chat.
+    thread with everything else that is synchronous: one slow page would hold up everybody's chat.
     """
-    return database_sync_to_async(function, thread_sensitive=False)
+    executor = _one_thread if connection.vendor == "sqlite" else None
+
+    @wraps(function)
+    async def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        sends: list[Send] = []
+        context = copy_context()
+
+        def call() -> T:
+            _afterwards.set(sends)
+            close_old_connections()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                close_old_connections()
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(executor, context.run, call)
+        finally:
+            for send in sends:
+                await _robustly(send)
+
+    return called
+
+
+def afterwards(send: Send) -> bool:
+    """Have the event loop that waits for this thread await `send`, once the function has returned.
+
+    Return False where no loop waits. A thread that waited for the loop itself would keep others from the database.
+    """
+    sends = _afterwards.get()
+    if sends is None:
+        return False
+    sends.append(send)
+    return True
+
+
+async def _robustly(send: Send) -> None:
+    """Whoever hears nothing reads the state later: the function's result stands."""
+    try:
+        await send()
+    except Exception:
+        logger.exception("what follows a change could not be told")

@@ -23,6 +23,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
+from heygen_portal.threads import afterwards
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 
 Source = SessionEvent.Source
@@ -152,9 +153,12 @@ def group_name(session_id: UUID) -> str:
 
 def publish(session_id: UUID, event: Event) -> None:
     """Tell every browser on the session, once the change it reports is committed."""
-    send = async_to_sync(_layer().group_send)
+
+    async def send() -> None:
+        await _layer().group_send(group_name(session_id), event.envelope())
+
     # Robust: a browser that hears nothing reads the state when it joins again; the change stands.
-    transaction.on_commit(lambda: send(group_name(session_id), event.envelope()), robust=True)
+    transaction.on_commit(lambda: afterwards(send) or async_to_sync(send)(), robust=True)
 
 
 def publish_all(told: Mapping[UUID, Event]) -> None:

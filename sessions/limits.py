@@ -40,8 +40,6 @@ def accept_task(
         raise errors.TextEmpty
     if len(text) > LONGEST_TEXT:
         raise errors.TextTooLong
-    if known := _known_task(session_id, ref):
-        return known, False
     try:
         with transaction.atomic():
             session = _touch(session_id)
@@ -55,11 +53,11 @@ def accept_task(
                 source=events.Source.PORTAL,
                 at=task.created_at,
             )
-    except IntegrityError:
-        known = _known_task(session_id, ref)  # it came by two processes at once
-        if known is None:
-            raise
-        return known, False
+    except (IntegrityError, errors.NotLive):
+        # Asked only now: nearly every text is new, and the constraint knows which is not.
+        if known := _known_task(session_id, ref):
+            return known, False
+        raise
     task.session = session
     return task, True
 
