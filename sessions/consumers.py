@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.utils import timezone, translation
@@ -77,6 +78,13 @@ class SessionConsumer(AsyncWebsocketConsumer):
             raise
         finally:
             await self.leave()  # where Redis breaks, nobody calls `disconnect`
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Do what Channels' own does, but for its look after database connections: a thread for every message.
+
+        Here the database is touched through `in_thread` alone, which looks after them.
+        """
+        await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
         user: Any = self.scope["user"]  # put there by AuthMiddlewareStack

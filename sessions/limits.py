@@ -98,9 +98,10 @@ def touch(session_id: UUID) -> StreamingSession:
 
 def _touch(session_id: UUID) -> StreamingSession:
     rows = StreamingSession.objects.select_for_update(of=("self",)).select_related("account")
-    session = rows.filter(pk=session_id, status=Status.LIVE).first()
-    if session is None:
-        raise errors.NotLive
+    try:
+        session = rows.get(pk=session_id, status=Status.LIVE)
+    except StreamingSession.DoesNotExist as exc:
+        raise errors.NotLive from exc
     session.active_at = timezone.now()
     session.deadline_at = lifecycle.next_look(session, is_live=True)
     session.save(update_fields=["active_at", "deadline_at"])

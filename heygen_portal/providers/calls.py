@@ -44,7 +44,8 @@ class Calls:
             base_url=base_url,
             verify=_tls(),
             transport=transport,
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=50),
+            # Each call looks at every connection that is kept: what one burst opened would cost all that follow.
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=12, keepalive_expiry=50),
             # A company's proxy does not know this machine's own loopback.
             mounts={"all://127.0.0.1": None, "all://localhost": None},
         )
