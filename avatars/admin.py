@@ -25,7 +25,9 @@ from avatars.catalogue_admin import picture_of
 from avatars.forms import PersonaForm, ProviderAccountForm
 from avatars.models import Persona, ProviderAccount
 from avatars.sync import SyncResult, refresh, sync_catalogue
+from heygen_portal import audit
 from heygen_portal.admin_parts import NeverDeleted, ask_first, chosen, to_change_page
+from heygen_portal.models import AuditEntry
 from heygen_portal.providers.base import CredentialRefused, ProviderError
 
 
@@ -87,6 +89,8 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: ProviderAccount, form: ProviderAccountForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        if "api_key" in form.changed_data:
+            audit.note(request, AuditEntry.Kind.KEY_SET, obj)
         if form.is_unchecked:
             words = gettext("%(account)s: the provider did not answer, so the key could not be checked.")
             self.message_user(request, words % {"account": obj}, messages.WARNING)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.forms import ModelForm, ModelMultipleChoiceField
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from heygen_portal import audit
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly
+from heygen_portal.models import AuditEntry
 from heygen_portal.roles import STAFF_GROUPS
 
 admin.site.unregister(User)
@@ -70,12 +74,24 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if _is_above_roles(request) else (*self.readonly_fields, *ABOVE_ROLES)
 
+    def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
+        stored = User.objects.filter(pk=obj.pk).first() if change else None
+        request.access_before = audit.access_of(stored) if stored else {}  # type: ignore[attr-defined]  # for below
+        super().save_model(request, obj, form, change)
+
     def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
-        """The roles say who may enter the admin at all."""
+        """The roles say who may enter the admin at all. What changed of them is written down."""
         super().save_related(request, form, formsets, change)
         user = form.instance
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
         user.save(update_fields=["is_staff"])
+        audit.note_access(request, user, request.access_before)  # type: ignore[attr-defined]  # from above
+
+    def user_change_password(self, request: HttpRequest, *args: str, **named: str) -> HttpResponse:
+        response: HttpResponse = super().user_change_password(request, *args, **named)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+            audit.note(request, AuditEntry.Kind.PASSWORD_SET, self.get_object(request, (*args, *named.values())[0]))
+        return response
 
 
 @admin.register(Group)
@@ -89,6 +105,30 @@ class GroupAdmin(ReadOnly, ModelAdmin):
     @admin.display(description=_("role"), ordering="name")
     def role(self, group: Group) -> str:
         return gettext(group.name)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnly, ModelAdmin):
+    """Who changed whose access, and which keys: read, and never changed."""
+
+    list_display = ("at", "kind", "about", "by", "address", "what")
+    list_filter = (("kind", ChoicesDropdownFilter),)
+    list_filter_submit = True
+    list_select_related = ("by",)
+    search_fields = ("about", "=by__username")
+    date_hierarchy = "at"
+    fields = ("number", "at", "kind", "about", "by", "address", "data", "previous_hash", "hash")
+    readonly_fields = ("previous_hash", "hash")
+
+    @admin.display(description=_("what"))
+    def what(self, entry: AuditEntry) -> str:
+        return "; ".join(f"{name}: {_plain(was)} → {_plain(now)}" for name, (was, now) in entry.data.items()) or "–"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(gettext, value)) or "–"
+    return {True: gettext("yes"), False: gettext("no"), None: "–"}[value]
 
 
 def _is_above_roles(request: HttpRequest) -> bool:

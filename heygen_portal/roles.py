@@ -34,6 +34,7 @@ STOP_SESSIONS = ("avatar_sessions.stop_streamingsession",)
 OBSERVE = "avatar_sessions.observe_streamingsession"
 OBSERVE_SESSIONS = (OBSERVE,)
 READ_TRANSCRIPTS = ("avatar_sessions.view_sessiontask", "avatar_sessions.view_utterance")
+SEE_AUDIT = ("heygen_portal.view_auditentry",)
 KEEP_ACCOUNTS = (
     "avatars.view_provideraccount",
     "avatars.add_provideraccount",
@@ -52,7 +53,7 @@ EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONA
 OPERATOR = Role(
     gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_LINE + STOP_SESSIONS + OBSERVE_SESSIONS
 )
-AUDITOR = Role(gettext_noop("Auditors"), True, SEE_CATALOGUE + SEE_SESSIONS + READ_TRANSCRIPTS)
+AUDITOR = Role(gettext_noop("Auditors"), True, SEE_CATALOGUE + SEE_SESSIONS + READ_TRANSCRIPTS + SEE_AUDIT)
 ADMINISTRATOR = Role(
     gettext_noop("Administrators"),
     True,
@@ -65,6 +66,7 @@ ADMINISTRATOR = Role(
     + STOP_SESSIONS
     + OBSERVE_SESSIONS
     + READ_TRANSCRIPTS
+    + SEE_AUDIT
     + KEEP_ACCOUNTS
     + KEEP_USERS
     + KEEP_ALLOWANCES,

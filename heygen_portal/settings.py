@@ -141,7 +141,8 @@ AXES_ENABLE_ACCESS_FAILURE_LOG = False
 AXES_ENABLE_ADMIN = False  # `manage.py axes_reset` lets somebody in again
 AXES_VERBOSE = False
 # daphne: the address is the socket's; behind a proxy it is the header that the proxy sets.
-AXES_IPWARE_PROXY_COUNT = env.int("PROXY_COUNT", 0) or None
+PROXY_COUNT = env.int("PROXY_COUNT", 0)
+AXES_CLIENT_IP_CALLABLE = "heygen_portal.addresses.of"
 
 # Languages
 

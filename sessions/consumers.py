@@ -36,6 +36,7 @@ from sessions import (
     stopping,
 )
 from sessions.admission import Admission
+from sessions.clocks import PageClock
 from sessions.models import EndReason, StreamingSession
 from sessions.places import Wish
 from sessions.queue import TabAddress
@@ -65,6 +66,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         self.waiting = 0
         self.waiting_room = WaitingRoom()
         self.report_turn = asyncio.Lock()  # one report after the other, in the order the page sent them
+        self.clock = PageClock()
         try:
             await super().__call__(*args)
         except RedisError:
@@ -281,7 +283,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         # The first picture brings the greeting, and a text that waited for the picture is to come after it.
         task_turn = _task_turn(session_id) if content.get("kind") == "first_frame" else nullcontext()
         async with task_turn, self.report_turn:
-            if command := await reports.take(session_id, content):
+            if command := await reports.take(session_id, content, self.clock):
                 await self.give_command(command)
 
     # A closed table rather than getattr(): a browser cannot name a method of ours.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from django.utils import timezone
 from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
 from sessions import errors, events, limits, presence, reasons, recovery, services, stopping, verdicts
+from sessions.clocks import PageClock
 from sessions.events import Entry
 from sessions.models import EndReason, SpeechErased, StreamingSession, Utterance
 
@@ -27,33 +28,26 @@ ENDED_BY_SERVER = (4, 5)
 """LiveKit's reasons for leaving a room that the other side closed: participant removed, room deleted."""
 WITHOUT_PICTURE = ("sound", "text")
 """Steps of the page's recovery ladder on which a conversation goes on."""
-CLOCK_TRUST = timedelta(seconds=30)
-"""How far a page's clock may be off before the portal's is used instead."""
+PAGE_AT = "page_at"
+"""Where an event keeps the moment as the page's own clock had it."""
 
 
-async def take(session_id: UUID, message: Mapping[str, Any]) -> RoomCommand | None:
-    """Record one report and do what follows from it; return what only this page can publish. Raises BadMessage."""
+async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> RoomCommand | None:
+    """Record one report and do what follows from it; return what only this page can publish. Raises BadMessage.
+
+    `clock` is the tab's, and is measured with each report.
+    """
     kind, data = message.get("kind"), message.get("data", {})
     if kind not in EFFECTS or not isinstance(data, dict):
         raise errors.BadMessage
     if len(json.dumps(data, ensure_ascii=False)) > LONGEST_DATA + LONGEST_LINE:
         raise errors.BadMessage
-    command = await EFFECTS[kind](session_id, kind, data, _moment(message.get("at")))
+    at, page_at = clock.read(message.get("at"), message.get("sent"), timezone.now())
+    data = data | ({PAGE_AT: page_at.isoformat()} if page_at else {})
+    command = await EFFECTS[kind](session_id, kind, data, at)
     if kind in WAY_TO_THE_ROOM:
         await in_thread(presence.still_here)(session_id)
     return command
-
-
-def _moment(at: Any) -> datetime:
-    """Return the page's moment where it can be true, else ours."""
-    now = timezone.now()
-    if not isinstance(at, int | float) or isinstance(at, bool):
-        return now
-    try:
-        moment = datetime.fromtimestamp(at / 1000, UTC)
-    except (OverflowError, OSError, ValueError):
-        return now
-    return moment if abs(moment - now) <= CLOCK_TRUST else now
 
 
 async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
@@ -136,6 +130,7 @@ async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str,
             )
             said = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted}
             said |= {"utterance": line.pk, "speech": line.fingerprint}
+            said |= {name: data[name] for name in (PAGE_AT,) if name in data}
             events.record(session_id, Entry(kind, said, events.Source.BROWSER, at))
             events.publish(session_id, events.Said.of(line))
 

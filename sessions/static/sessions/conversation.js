@@ -42,7 +42,7 @@ export class Conversation {
     this.hearing = new Hearing();
     this.onLeave = () => {}; // the session is over for this tab
     this.isBack = true; // on the session, since the socket last stood
-    this.reports = new Reports((message) => this.socket?.send(message));
+    this.reports = new Reports((message) => this.socket?.send(message), this.clock);
     /** @type {import("./starting.js").Wishes} */
     this.wishes = {}; // what Start was pressed with
     this.sessionId = ""; // this tab's session, from the moment the portal names it until it is over

@@ -8,9 +8,13 @@ const HOLD_MS = 2_000;
 /** @typedef {{ type: string, [key: string]: unknown }} Message */
 
 export class Reports {
-  /** @param {(message: Message) => void} send */
-  constructor(send) {
+  /**
+   * @param {(message: Message) => void} send
+   * @param {() => number} [clock]  tells the portal when a report left: so it learns how far this clock is off
+   */
+  constructor(send, clock = Date.now) {
     this.send = send;
+    this.clock = clock;
     /** @type {Message[]} */
     this.held = [];
   }
@@ -28,6 +32,6 @@ export class Reports {
   }
 
   flush() {
-    for (const message of this.held.splice(0)) this.send(message);
+    for (const message of this.held.splice(0)) this.send({ ...message, sent: this.clock() });
   }
 }
