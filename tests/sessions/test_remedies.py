@@ -16,4 +16,4 @@ def test_every_reason_says_what_to_do_about_it(reason: EndReason) -> None:
 def test_the_evidence_sharpens_the_remedy_and_names_whose_fault_it_is() -> None:
     """Demand 65: no track at all is the provider's session's fault."""
     assert set(remedies.BY_EVIDENCE) <= set(reasons.WORDS)
-    assert "provider's session" in remedies.remedy(EndReason.NO_PICTURE, {"code": "no_picture_track"})
+    assert "sesión del proveedor" in remedies.remedy(EndReason.NO_PICTURE, {"code": "no_picture_track"})
