@@ -20,7 +20,12 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 
-from avatars import migration_admin, past_admin, publishing
+from avatars import (
+    migration_admin,
+    past_admin,
+    publishing,
+    video_admin,  # noqa: F401 - registers its own page
+)
 from avatars.catalogue_admin import picture_of
 from avatars.forms import PersonaForm, ProviderAccountForm
 from avatars.models import Persona, ProviderAccount

@@ -61,6 +61,7 @@ UNFOLD = {
                 "title": _("Catalogue"),
                 "items": [
                     _entry(_("Personas"), "person_play", "avatars", "persona"),
+                    _entry(_("Recorded videos"), "movie", "avatars", "video"),
                     _entry(_("Avatars"), "face", "avatars", "avatar"),
                     _entry(_("Voices"), "record_voice_over", "avatars", "voice"),
                     _entry(_("Knowledge bases"), "menu_book", "avatars", "knowledgebase"),

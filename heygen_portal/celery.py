@@ -11,6 +11,7 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 0.5},
+    "look-after-videos": {"task": "avatars.tasks.look_after_videos", "schedule": 3.0},
     "read-records": {"task": "sessions.tasks.read_records", "schedule": 10.0},
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
 }

@@ -20,7 +20,15 @@ class Role:
 
 START = "avatar_sessions.start_streamingsession"
 TALK = (START,)
-SEE_CATALOGUE = ("avatars.view_avatar", "avatars.view_voice", "avatars.view_knowledgebase", "avatars.view_persona")
+SEE_VIDEOS = "avatars.view_video"
+SEE_CATALOGUE = (
+    "avatars.view_avatar",
+    "avatars.view_voice",
+    "avatars.view_knowledgebase",
+    "avatars.view_persona",
+    SEE_VIDEOS,
+)
+MAKE_VIDEOS = ("avatars.add_video",)
 MAKE_PERSONAS = (
     "avatars.add_persona",
     "avatars.change_persona",
@@ -49,7 +57,7 @@ KEEP_ALLOWANCES = (
 )
 
 END_USER = Role(gettext_noop("End users"), False, TALK)
-EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONAS + KEEP_KNOWLEDGE)
+EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONAS + KEEP_KNOWLEDGE + MAKE_VIDEOS)
 OPERATOR = Role(
     gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_LINE + STOP_SESSIONS + OBSERVE_SESSIONS
 )
@@ -61,6 +69,7 @@ ADMINISTRATOR = Role(
     + SEE_CATALOGUE
     + MAKE_PERSONAS
     + KEEP_KNOWLEDGE
+    + MAKE_VIDEOS
     + SEE_SESSIONS
     + SEE_LINE
     + STOP_SESSIONS

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
-from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Voice
+from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Video, Voice
 from heygen_portal import roles
 from sessions.models import RUNNING, EndReason, Status, StreamingSession
 
@@ -91,6 +91,19 @@ class PersonaFactory(DjangoModelFactory[Persona]):
     avatar = factory.SubFactory(AvatarFactory)
     voice = factory.SubFactory(VoiceFactory, account=factory.SelfAttribute("..avatar.account"))
     knowledge_base = factory.SubFactory(KnowledgeBaseFactory, account=factory.SelfAttribute("..avatar.account"))
+
+
+class VideoFactory(DjangoModelFactory[Video]):
+    """A recorded video that is about to be ordered."""
+
+    class Meta:
+        model = Video
+
+    title = "Bienvenida"
+    text = "Hola, soy Lucía."
+    avatar = factory.SubFactory(AvatarFactory)
+    voice = factory.SubFactory(VoiceFactory, account=factory.SelfAttribute("..avatar.account"))
+    created_by = factory.SubFactory(UserFactory)
 
 
 class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar, Protocol, Self
+from typing import BinaryIO, ClassVar, Protocol, Self
 
 from heygen_portal.providers.capabilities import Capabilities, Interactivity, PushToTalk, Quality, TaskKind
 from heygen_portal.providers.errors import (
@@ -25,6 +25,7 @@ from heygen_portal.providers.errors import (
     SessionGone,
 )
 from heygen_portal.providers.offers import AvatarOffer, KnowledgeBaseOffer, VoiceOffer
+from heygen_portal.providers.videos import VideoRequest, VideoStatus
 
 __all__ = [
     "Account",
@@ -248,6 +249,25 @@ class Provider(ABC):
     async def past_sessions(self, page: int = 1) -> PastSessions:
         """Return a page of the sessions that are over; nothing where the provider keeps no such list."""
         return PastSessions()
+
+    async def make_video(self, request: VideoRequest) -> str:
+        """Order a recorded video; return the provider's ID. Never repeated blindly: each success costs money.
+
+        This and the next three only with the capability `makes_videos`.
+        """
+        raise NotImplementedError
+
+    async def video_status(self, provider_video_id: str) -> VideoStatus:
+        """Return how far a video is, and where its file is for now."""
+        raise NotImplementedError
+
+    async def find_video(self, reference: str) -> str:
+        """Return the ID of the video that was ordered under a reference; empty when there is none."""
+        raise NotImplementedError
+
+    async def save_video(self, url: str, into: BinaryIO) -> None:
+        """Write the file that a status names, at most 1 GB of it."""
+        raise NotImplementedError
 
     @abstractmethod
     async def credits(self) -> Decimal | None:

@@ -6,16 +6,18 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import httpx
 
-from heygen_portal.providers import answers, previews
+from heygen_portal.providers import answers, downloads
 from heygen_portal.providers.base import CredentialRefused, NotSent, ProviderRejected, ProviderUnreachable
 
 CONNECT_S = 5
 ANSWER_S = 10
 SLOW_ANSWER_S = 30  # opening and starting: seven seconds have been seen
+LARGEST_VIDEO = 1024 * 1024 * 1024
+VIDEO_S = 600
 LARGEST_ANSWER = 16 * 1024 * 1024  # thousands of voices come in one list
 
 
@@ -75,7 +77,12 @@ class Calls:
 
     async def download(self, url: str) -> bytes:
         """Return a preview image that the catalogue names; the key is not sent along."""
-        return await previews.fetch(self._http, url, trusted=self._http.base_url)
+        return await downloads.picture(self._http, url, trusted=self._http.base_url)
+
+    async def save(self, url: str, into: BinaryIO) -> None:
+        """Write a video that the provider names; the key is not sent along."""
+        trusted = self._http.base_url
+        await downloads.save(self._http, url, into, trusted=trusted, largest=LARGEST_VIDEO, within=VIDEO_S)
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -104,7 +111,7 @@ class Calls:
             async with asyncio.timeout(within + CONNECT_S):
                 response = await self._http.send(request, stream=True)
                 try:
-                    body = await previews.read_at_most(response, LARGEST_ANSWER)
+                    body = await downloads.read_at_most(response, LARGEST_ANSWER)
                 finally:
                     await response.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, UnicodeError) as exc:

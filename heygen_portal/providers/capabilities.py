@@ -78,4 +78,7 @@ class Capabilities:
     """The ID of the only avatar for trying out."""
     minimum_credits: Decimal = Decimal(0)
     """With less left than that, no session can be opened."""
+    makes_videos: bool = False
+    """It makes recorded videos from texts."""
+    longest_video_text: int = 0
     key_headers: tuple[str, ...] = ("x-api-key",)

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import httpx
 
-from heygen_portal.providers import answers
+from heygen_portal.providers import answers, heygen_videos
 from heygen_portal.providers import heygen_parts as parts
 from heygen_portal.providers.base import (
     Account,
@@ -34,6 +34,7 @@ from heygen_portal.providers.base import (
 )
 from heygen_portal.providers.calls import ANSWER_S, SLOW_ANSWER_S, Calls
 from heygen_portal.providers.pieces import pieces
+from heygen_portal.providers.videos import VideoRequest, VideoStatus
 
 ALREADY_STARTED = "10003"
 QUOTA_PER_CREDIT = 60
@@ -61,6 +62,8 @@ class HeyGen(Provider):
         longest_text=1000,
         longest_idle=parts.LONGEST_IDLE,
         breaks_silence=True,
+        makes_videos=True,
+        longest_video_text=heygen_videos.LONGEST_TEXT,
         key_headers=("x-api-key", "bearer"),
     )
 
@@ -143,6 +146,18 @@ class HeyGen(Provider):
         # Beside the envelope's own fields, or below `data`: sources disagree, and on how the next page is named, too.
         rows = answers.rows(data, "data", key="session_id")
         return PastSessions(tuple(parts.past_session(row) for row in rows), has_more=len(rows) == PAGE_SIZE)
+
+    async def make_video(self, request: VideoRequest) -> str:
+        return await heygen_videos.make(self._calls, request)
+
+    async def video_status(self, provider_video_id: str) -> VideoStatus:
+        return await heygen_videos.status(self._calls, provider_video_id)
+
+    async def find_video(self, reference: str) -> str:
+        return await heygen_videos.find(self._calls, reference)
+
+    async def save_video(self, url: str, into: BinaryIO) -> None:
+        await self._calls.save(url, into)
 
     async def credits(self) -> Decimal | None:
         quota = answers.mapping(await self._calls.get("/v2/user/remaining_quota")).get("remaining_quota")

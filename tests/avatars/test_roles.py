@@ -34,6 +34,8 @@ PAGES = {
     "persona": "/admin/avatars/persona/",
     "persona, add": "/admin/avatars/persona/add/",
     "avatar": "/admin/avatars/avatar/",
+    "video": "/admin/avatars/video/",
+    "video, add": "/admin/avatars/video/add/",
     "account": "/admin/avatars/provideraccount/",
     "session": "/admin/avatar_sessions/streamingsession/",
     "line": "/admin/avatar_sessions/queueplace/",
@@ -42,9 +44,9 @@ PAGES = {
 }
 
 MAY_OPEN = {
-    roles.EDITOR: {"persona", "persona, add", "avatar"},
-    roles.OPERATOR: {"persona", "avatar", "session", "line"},
-    roles.AUDITOR: {"persona", "avatar", "session"},
+    roles.EDITOR: {"persona", "persona, add", "avatar", "video", "video, add"},
+    roles.OPERATOR: {"persona", "avatar", "video", "session", "line"},
+    roles.AUDITOR: {"persona", "avatar", "video", "session"},
     roles.ADMINISTRATOR: set(PAGES),
 }
 

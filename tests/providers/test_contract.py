@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -27,6 +30,7 @@ from heygen_portal.providers.base import (
     SessionRequest,
     TaskKind,
 )
+from heygen_portal.providers.videos import VideoRequest, VideoState
 from tests import servers
 from tests.servers import Emulator
 
@@ -280,6 +284,33 @@ async def test_sessions_end_at_the_providers_own_limits(kind: str) -> None:
             assert session.provider_session_id not in await listed(provider)
             with pytest.raises(SessionGone):
                 await provider.keep_alive(session.provider_session_id)
+
+
+async def test_a_recorded_video_is_ordered_found_by_its_reference_and_saved(provider: Provider, service: str) -> None:
+    """Demand 74: a lost answer to an order can be found again."""
+    if not provider.capabilities.makes_videos:
+        pytest.skip("it makes no recorded videos")
+    if service == "live":
+        pytest.skip("each costs credits")
+    avatar = next(avatar for avatar in await provider.list_avatars() if avatar.is_active and avatar.default_voice_id)
+    reference = f"contract-{uuid4().hex}-1"
+    order = VideoRequest(avatar.provider_avatar_id, avatar.default_voice_id, "Hola.", "Contract", reference)
+    assert await provider.find_video(reference) == ""
+    made = await provider.make_video(order)
+    assert await provider.find_video(reference) == made
+    told = await provider.video_status(made)
+    while told.state is VideoState.MAKING:
+        await asyncio.sleep(0.2)
+        told = await provider.video_status(made)
+    assert told.state is VideoState.READY
+    assert told.duration
+    film = io.BytesIO()
+    await provider.save_video(told.url, film)
+    assert film.getvalue()[4:8] == b"ftyp"
+    with pytest.raises(ProviderRejected):
+        await provider.video_status(NOBODY)
+    with pytest.raises(ProviderRejected, match="refused"):
+        await provider.make_video(replace(order, avatar_id="nobody_at_all"))
 
 
 QUALITIES, RATES, LANGUAGES = tuple(Quality), ("slowest", "usual", "fastest"), ("es", "en")

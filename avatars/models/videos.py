@@ -1,0 +1,129 @@
+"""Recorded videos: what staff asked for, how far it is, and the file once somebody wanted it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from avatars.models.catalogue import Avatar, Voice
+
+
+class VideoQuerySet(models.QuerySet["Video"]):
+    def due(self, when: datetime) -> VideoQuerySet:
+        """Videos that somebody must look at by then, the longest waiting first."""
+        return self.filter(due_at__lte=when).order_by("due_at")
+
+
+class Video(models.Model):
+    """One text, said by an avatar and kept as a film. `avatars.videos` alone changes its status."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", _("waiting to be ordered")
+        ORDERING = "ordering", _("being ordered")
+        MAKING = "making", _("being made")
+        READY = "ready", _("ready")
+        FETCHING = "fetching", _("being fetched")
+        FAILED = "failed", _("failed")
+        UNKNOWN = "unknown", _("unknown")
+
+    class Failure(models.TextChoices):
+        """Why it is not there, and the way out; whoever pays is told whether a step is paid for."""
+
+        KEY_REFUSED = (
+            "key_refused",
+            _("The provider does not accept the account's key. Enter the right one, then order again."),
+        )
+        NO_CREDITS = "no_credits", _("The account has no credits left. Top it up, then order again.")
+        REFUSED = (
+            "refused",
+            _("The provider did not accept the order. Order again once that is settled, or make another."),
+        )
+        AWAY = "away", _("The provider could not be reached for an hour: nothing was ordered. Order again later.")
+        FULL = "full", _("The provider had no free place for an hour: nothing was ordered. Order again later.")
+        LOST = (
+            "lost",
+            _("The order was not answered, and the provider's list lacks it. Look there; if it is not, order again."),
+        )
+        BROKEN = "broken", _("The provider could not make it. Order again, or make one with another text.")
+        OVERDUE = "overdue", _("It was not ready after three hours. Look again: that costs nothing.")
+        GONE = "gone", _("The provider no longer has it. Order again: it is paid for anew.")
+        NOT_FETCHED = "not_fetched", _("The file could not be fetched. Try again: that costs nothing.")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    title = models.CharField(_("title"), max_length=100)
+    text = models.TextField(_("text"))
+    avatar = models.ForeignKey(Avatar, models.PROTECT, verbose_name=_("avatar"))
+    voice = models.ForeignKey(
+        Voice, models.PROTECT, null=True, blank=True, verbose_name=_("voice"), help_text=_("Empty: the avatar's own.")
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False, verbose_name=_("asked for by")
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.WAITING, editable=False)
+    failure = models.CharField(_("failure"), max_length=20, choices=Failure, blank=True, editable=False)
+    failure_detail = models.CharField(_("in the provider's words"), max_length=300, blank=True, editable=False)
+    # The next moment somebody must look at this row; None when there is nothing to wait for.
+    due_at = models.DateTimeField(_("next look"), null=True, default=timezone.now, editable=False)
+    # Since when it is in this part of its life, and how often it was looked at there: patience and back-off.
+    since = models.DateTimeField(default=timezone.now, editable=False)
+    looks = models.PositiveIntegerField(default=0, editable=False)
+    # How often it was ordered; part of the reference by which the provider's list shows the order.
+    orders = models.PositiveIntegerField(_("orders"), default=0, editable=False)
+    provider_video_id = models.CharField(_("provider's ID"), max_length=200, blank=True, editable=False)
+    duration = models.DurationField(_("duration"), null=True, blank=True, editable=False)
+    credits = models.DecimalField(_("credits"), max_digits=10, decimal_places=2, null=True, blank=True, editable=False)
+    # Good for some days only; looking again renews it.
+    url = models.CharField(_("at the provider"), max_length=2000, blank=True, editable=False)
+    ready_at = models.DateTimeField(_("ready"), null=True, blank=True, editable=False)
+    file = models.FileField(_("file"), upload_to="videos/", blank=True, editable=False)
+
+    objects = VideoQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("recorded video")
+        verbose_name_plural = _("recorded videos")
+        ordering = ("-created_at",)
+        indexes = (models.Index("due_at", name="video_due", condition=Q(due_at__isnull=False)),)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(status__in=("ready", "failed", "unknown")) ^ Q(due_at__isnull=False),
+                name="video_under_way_is_due",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=("waiting", "ordering", "failed", "unknown")) | ~Q(provider_video_id=""),
+                name="ordered_video_has_id",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=("failed", "unknown")) | ~Q(failure=""), name="failed_video_says_why"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("avatars:video", args=[self.pk])
+
+    @property
+    def reference(self) -> str:
+        """What the newest order is called at the provider."""
+        return f"{self.pk.hex}-{self.orders}"
+
+    @property
+    def provider_voice_id(self) -> str:
+        """The provider's ID of the voice it is said in."""
+        return self.voice.provider_voice_id if self.voice else self.avatar.default_provider_voice_id
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it changes by itself."""
+        return self.due_at is not None

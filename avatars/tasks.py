@@ -1,0 +1,54 @@
+"""Celery jobs of the catalogue's area."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import suppress
+
+from asgiref.sync import async_to_sync
+from celery import shared_task
+from django.core.cache import cache
+from django.utils import timezone
+
+from avatars import videos
+from avatars.models import Video
+from heygen_portal.providers import closing_providers
+from heygen_portal.threads import in_thread
+
+LOCK, LOCK_S = "videos-are-looked-after", 20
+
+
+@shared_task(expires=3)
+def look_after_videos() -> None:
+    """Take the next step with each video that is due; beat sends this every three seconds.
+
+    One at a time in the whole portal: a film takes minutes to fetch, and the workers that are left keep the limits.
+    """
+    if not Video.objects.due(timezone.now()).exists():
+        return
+    mine = uuid.uuid4().hex
+    if cache.add(LOCK, mine, LOCK_S):
+        try:
+            async_to_sync(_look_after)()
+        finally:
+            if cache.get(LOCK) == mine:
+                cache.delete(LOCK)
+
+
+async def _look_after() -> None:
+    keeping = asyncio.create_task(_keep_lock())
+    try:
+        async with closing_providers():
+            await videos.look_after(timezone.now())
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+
+
+async def _keep_lock() -> None:
+    """A worker that dies renews it no more, and another one goes on."""
+    while True:
+        await asyncio.sleep(LOCK_S / 4)
+        await in_thread(cache.touch)(LOCK, LOCK_S)
