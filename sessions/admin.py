@@ -17,10 +17,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 
-from heygen_portal import roles
+from heygen_portal import addresses, roles
 from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
 from heygen_portal.providers.base import ProviderError
-from sessions import errors, inquiry, queue, quotas, reasons, rooms, tasks
+from sessions import audit_page, errors, inquiry, inspection, queue, quotas, reasons, rooms, tasks
 from sessions.models import (
     Allowance,
     EndReason,
@@ -56,9 +56,10 @@ class History(ReadOnly, TabularInline):
         at = row.created_at if isinstance(row, SessionTask) else row.at
         return timezone.localtime(at).isoformat(" ", "milliseconds")[:-6]
 
-    @display(description=_("text"))
-    def said(self, row: SessionTask | Utterance) -> str:
-        return row.text
+    @display(description=_("letters"))
+    def letters(self, row: SessionTask | Utterance) -> int:
+        """How long it is; what it says is read on the session's own page, for a reason."""
+        return len(row.text)
 
 
 class SessionEventInline(History):
@@ -68,8 +69,8 @@ class SessionEventInline(History):
 
 class SessionTaskInline(History):
     model = SessionTask
-    fields = ("moment", "kind", "said", "sent_by", "status", "failure", "took")
-    readonly_fields = ("moment", "said", "took")
+    fields = ("moment", "kind", "letters", "sent_by", "status", "failure", "took")
+    readonly_fields = ("moment", "letters", "took")
 
     @display(description=_("latency"))
     def took(self, task: SessionTask) -> str:
@@ -78,8 +79,8 @@ class SessionTaskInline(History):
 
 class UtteranceInline(History):
     model = Utterance
-    fields = ("moment", "who", "by", "said", "is_interrupted", "source")
-    readonly_fields = ("moment", "said")
+    fields = ("moment", "who", "by", "letters", "is_interrupted", "source")
+    readonly_fields = ("moment", "letters")
 
 
 @admin.register(StreamingSession)
@@ -98,7 +99,7 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
     date_hierarchy = "created_at"
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
     actions = ("stop",)
-    actions_detail = ("ask_provider", "look")
+    actions_detail = ("audit", "ask_provider", "look")
     fieldsets = (
         (None, {"fields": ("id", "user", "persona", "persona_version", "state", "end_reason", "evidence")}),
         (
@@ -129,6 +130,13 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
     @display(description=_("provider's limit"))
     def provider_limit(self, session: StreamingSession) -> str:
         return readable(session.provider_duration_limit)
+
+    def has_audit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("avatar_sessions.view_sessionevent")
+
+    @action(description=_("What happened"), url_path="audit", permissions=["view", "audit"])
+    def audit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return audit_page.page(request, chosen(self, request, object_id))
 
     @action(
         description=_("Is it live at the provider?"),
@@ -163,7 +171,7 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
         session = chosen(self, request, object_id)
         if request.method == "POST":
             try:
-                room = rooms.let_observe(session.pk, request.user.pk)
+                room = rooms.let_observe(session.pk, request.user.pk, addresses.of(request))
             except errors.NotLive as exc:
                 return JsonResponse({"words": str(exc)}, status=409)
             return JsonResponse({"url": room.url, "token": room.token})
@@ -182,6 +190,7 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
         why = dict(reasons.staff(request.user.pk))
         try:
             for pk in running:
+                inspection.note_stop(pk, request.user.pk or 0, addresses.of(request))
                 tasks.stop_session.delay(str(pk), EndReason.STAFF_STOPPED, why)
         except OperationalError:
             self.message_user(request, gettext("The worker cannot be reached. Try again."), messages.ERROR)

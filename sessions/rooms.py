@@ -61,7 +61,7 @@ def access_again(session_id: UUID) -> RoomAccess:
     return livekit.for_person(session.room)
 
 
-def let_observe(session_id: UUID, user_id: int | None) -> RoomAccess:
+def let_observe(session_id: UUID, user_id: int | None, address: str | None = None) -> RoomAccess:
     """Let one of the team see and hear a running session, unseen; who looked, and when, is recorded first.
 
     Raises NotLive where nothing runs in a room of ours.
@@ -70,7 +70,7 @@ def let_observe(session_id: UUID, user_id: int | None) -> RoomAccess:
     session = rows.exclude(room="").only("room").first()
     if session is None:
         raise errors.NotLive
-    events.record(session.pk, Entry("observed", {"by": user_id}))
+    events.record(session.pk, Entry("observed", {"by": user_id, "from": address}))
     return livekit.for_observer(session.room)
 
 

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 
 from django import template
+from django.utils import formats
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -24,6 +25,23 @@ def how_long(duration: timedelta | None) -> str:
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+@register.filter
+def measured(duration: timedelta | None) -> str:
+    """A span that was measured: 594 ms, 1.32 s, 6 min 12 s. A dash for none."""
+    if duration is None:
+        return "–"
+    seconds = duration.total_seconds()
+    if abs(seconds) < 1:
+        return f"{round(seconds * 1000)} ms"
+    return f"{formats.number_format(seconds, 2)} s" if seconds < 60 else how_long(duration)
+
+
+@register.filter
+def on_clock(since: timedelta) -> str:
+    """Seconds since the beginning, to the millisecond."""
+    return formats.number_format(since.total_seconds(), 3, use_l10n=True, force_grouping=False)
 
 
 @register.filter

@@ -80,16 +80,15 @@ def test_everybody_but_the_auditor_may_talk(role: roles.Role) -> None:
 SPEECH = "lo que dijo"
 
 
-@pytest.mark.parametrize(
-    ("role", "reads"), [(roles.OPERATOR, False), (roles.AUDITOR, True), (roles.ADMINISTRATOR, True)]
-)
-def test_who_watches_sessions_does_not_therefore_read_them(role: roles.Role, reads: bool) -> None:
+@pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR, roles.ADMINISTRATOR], ids=lambda role: role.group)
+def test_who_watches_sessions_does_not_therefore_read_them(role: roles.Role) -> None:
+    """What was said is read on a page of its own, for a reason."""
     session = StreamingSessionFactory.create()
     session.tasks.create(kind="talk", text=SPEECH)
     session.utterances.create(who="user", by="text", text=SPEECH, source="portal")
     page = signed_in(role).get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/")
     assert page.status_code == 200
-    assert (SPEECH in page.content.decode()) == reads
+    assert SPEECH not in page.content.decode()
 
 
 @pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR], ids=lambda role: role.group)

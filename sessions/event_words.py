@@ -1,0 +1,175 @@
+"""What the record's events and its oddities are called, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from sessions import verdicts
+from sessions.models import EndReason, Status
+from sessions.timeline import Moment, Oddity
+
+Words = str | Promise
+
+TITLES: dict[str, Words] = {
+    "requested": _("Session asked for"),
+    "provider_authenticated": _("Signed in at the provider"),
+    "provider_created": _("The provider made the session"),
+    "provider_started": _("The provider sent the avatar"),
+    "provider_answered_late": _("The provider answered too late"),
+    "provider_asked": _("The provider was asked whether it is live"),
+    "provider_record": _("The provider's own record was read"),
+    "provider_record_missing": _("The provider has no record"),
+    "line_added": _("A line that only the provider heard"),
+    "room_made": _("Room made"),
+    "room_access_renewed": _("New way into the room"),
+    "room_connected": _("The page is in the room"),
+    "room_reconnecting": _("The page lost the room and tries again"),
+    "room_reconnected": _("The page is in the room again"),
+    "room_disconnected": _("The page is out of the room"),
+    "connection_state": _("Connection"),
+    "participant_joined": _("Came into the room"),
+    "participant_left": _("Left the room"),
+    "room_finished": _("The room was closed"),
+    "track_published": _("A track is offered"),
+    "track_subscribed": _("A track arrives"),
+    "track_unsubscribed": _("A track is gone"),
+    "first_frame": _("First picture seen"),
+    "playback_blocked": _("The browser blocks sound and picture"),
+    "playback_started": _("Sound and picture play"),
+    "frozen": _("The picture stands still"),
+    "ladder": _("Recovery"),
+    "verdict": _("Verdict of the page"),
+    "without_picture": _("It goes on without a picture"),
+    "check": _("The device was checked"),
+    "microphone": _("Microphone"),
+    "text_sent": _("Text for the avatar"),
+    "task": _("The provider answered to the text"),
+    "interrupted": _("Interruption sent"),
+    "user_start": _("The person begins to speak"),
+    "user_stop": _("The person stops speaking"),
+    "user_end_message": _("Speech was recognised"),
+    "avatar_start_talking": _("The avatar begins to speak"),
+    "avatar_stop_talking": _("The avatar stops speaking"),
+    "avatar_end_message": _("A line of the avatar ends"),
+    "session_stopped": _("The provider says in the room that it is over"),
+    "stayed": _("Somebody said that they are there"),
+    "tab_returned": _("A tab came back"),
+    "last_tab_left": _("The last tab left"),
+    "person_left_room": _("Nobody is in the room"),
+    "observed": _("Somebody of the team looked in"),
+    "transcript_opened": _("The transcript was opened"),
+    "exported": _("It was exported"),
+    "stop_asked": _("The team asked for the end"),
+}
+
+MOVES: dict[str, Words] = {
+    Status.CREATING: _("The provider is asked"),
+    Status.CONNECTING: _("The room is known"),
+    Status.LIVE: _("Live"),
+    Status.STOPPING: _("The end was asked for"),
+    Status.ENDED: _("Ended"),
+}
+
+STAGES: dict[str, tuple[Words, Words]] = {
+    "requested": (_("Asked for at the portal"), _("The row is stored, the place is kept")),
+    "created": (_("Provider: new session"), _("until it answers")),
+    "started": (_("Provider: start"), _("beside the way into the room")),
+    "room": (_("Room entered"), _("by the person's browser")),
+    "track": (_("Picture received"), _("the browser takes the avatar's track")),
+    "frame": (_("First picture"), _("from the track to the frame that was seen")),
+}
+
+ODDITIES: dict[str, Words] = {
+    "live_unseen": _("It went live, and no first picture had been reported."),
+    "two_ends": _("It ended a second time."),
+    "status_jump": _("Its status jumped from “%(from)s” to “%(to)s”."),
+    "no_reason": _("It ended without a reason."),
+    "missing": _("The events %(from)s to %(to)s are missing from the record."),
+    "out_of_order": _("“%(later)s” came before “%(earlier)s”, which it follows."),
+    "went_on": _("The end was known, and the room went on: “%(kind)s”."),
+    "silent": _("The avatar was to speak and was not heard for %(seconds).1f s."),
+}
+
+MINOR = {
+    "provider_authenticated", "connection_state", "track_published", "check", "microphone", "task", "room_made",
+    "avatar_end_message", "avatar_stop_talking", "user_start", "user_stop", "track_unsubscribed", "participant_joined",
+}  # fmt: skip
+"""Shown only to who wants to see everything."""
+KEY = {"first_frame"}
+TROUBLE = {
+    "frozen", "ladder", "verdict", "room_disconnected", "room_reconnecting", "playback_blocked", "without_picture",
+    "provider_answered_late", "session_stopped",
+}  # fmt: skip
+
+DETAILS: dict[str, Words] = {
+    "version": _("version"), "kind": _("kind"), "status": _("status"), "task_id": _("provider's task"),
+    "characters": _("letters"), "step": _("step"), "because": _("because"), "ms": _("milliseconds"),
+    "duration_ms": _("milliseconds"), "identity": _("participant"), "who": _("who"), "state": _("state"),
+    "credits": _("credits"), "seconds": _("seconds"), "added": _("lines added"), "lines": _("lines of theirs"),
+    "end_reason": _("their reason"), "failure": _("failure"), "sign": _("sign"), "reason": _("reason"),
+    "from": _("from where"), "mode": _("mode"), "width": _("width"), "height": _("height"), "persona": _("persona"),
+}  # fmt: skip
+
+
+def title(moment: Moment) -> str:
+    if moment.kind == "status":
+        to, reason = str(moment.data.get("to", "")), str(moment.data.get("reason", ""))
+        words = str(MOVES.get(to, to))
+        return f"{words}: {EndReason(reason).label}" if reason in EndReason.values else words
+    return str(TITLES.get(moment.kind, moment.kind))
+
+
+def weight(moment: Moment) -> str:
+    """How a page shows it: key, warn, minor, or nothing of these."""
+    to = moment.data.get("to") if moment.kind == "status" else ""
+    if moment.kind in KEY or to in (Status.LIVE, Status.ENDED):
+        return "key"
+    if moment.kind in TROUBLE and moment.data.get("step") != "picture":
+        return "warn"
+    return "minor" if moment.kind in MINOR or to in (Status.CREATING, Status.CONNECTING) else ""
+
+
+def details(moment: Moment, name: str) -> str:
+    """The rest of what is known, for reading; what has no name for people is left to the export."""
+    if moment.kind == "status":
+        return ""
+    if moment.kind == "verdict":
+        code = str(moment.data.get("code", ""))
+        return verdicts.causes(name).get(code, code)
+    known = {key: value for key, value in moment.data.items() if key in DETAILS and value not in ("", None)}
+    return ", ".join(f"{DETAILS[key]}: {_plain(value)}" for key, value in known.items())
+
+
+def oddity(found: Oddity) -> str:
+    named = {key: _kind(value) if key in ("later", "earlier", "kind") else value for key, value in found.data.items()}
+    if found.code == "status_jump":
+        named = {key: _status(value) for key, value in found.data.items()}
+    return str(ODDITIES[found.code]) % named
+
+
+def _kind(kind: Any) -> str:
+    return str(TITLES.get(kind, kind))
+
+
+def _status(status: Any) -> str:
+    return str(Status(status).label) if status in Status.values else str(status)
+
+
+def _plain(value: Any) -> str:
+    return {True: gettext("yes"), False: gettext("no")}[value] if isinstance(value, bool) else str(value)
+
+
+def looked(kind: str) -> str:
+    """What somebody did to a session, after their name."""
+    words: Mapping[str, str] = {
+        "transcript_opened": gettext("read the transcript"),
+        "observed": gettext("looked in while it ran"),
+        "exported": gettext("took it along"),
+        "stop_asked": gettext("stopped it"),
+    }
+    return words[kind]
