@@ -17,8 +17,8 @@ from django.utils import timezone
 from avatars.models import Persona
 from heygen_portal import detached
 from heygen_portal.threads import in_thread
-from sessions import errors, places, queue, reasons, stopping
-from sessions.models import EndReason, Status, StreamingSession
+from sessions import errors, lease, places, presence, queue, reasons, stopping
+from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 from sessions.places import NoPlace, Wish
 from sessions.queue import Standing, TabAddress
 
@@ -46,16 +46,33 @@ class Admission:
         self.tab = tab
         self.wish = wish
         self.tell = tell
+        self.since = timezone.now()
         self.is_given_up = False
         self._has_place = False
         self._woken = asyncio.Event()
 
     async def run(self) -> StreamingSession | None:
         """Return a session that holds a place, or None when the wish was given up before. Raises SessionError."""
+        return await self._leaving_the_line(self._admit())
+
+    async def stand_back(self, session: StreamingSession, evidence: reasons.Evidence) -> StreamingSession | None:
+        """The provider has no place for this session, and nobody there is in the way: it is over, and its person waits.
+
+        Return the next one; None when somebody has stopped this one meanwhile, or the wish was given up. Raises
+        SessionError.
+        """
+        return await self._leaving_the_line(self._stand_back(session, evidence))
+
+    async def _stand_back(self, session: StreamingSession, evidence: reasons.Evidence) -> StreamingSession | None:
+        standing = in_thread(places.stand_back)(session, self.tab, self.since, evidence)
+        return await self._wait_in_line() if await self._stand_in_line(standing) else None
+
+    async def _leaving_the_line(self, way: Awaitable[StreamingSession | None]) -> StreamingSession | None:
         try:
-            return await self._admit()
+            return await way
         finally:
             if self._has_place:
+                lease.waiting.pop(self.tab.channel, None)
                 await in_thread(queue.leave)(self.tab.channel)
 
     async def _admit(self) -> StreamingSession | None:
@@ -88,18 +105,23 @@ class Admission:
             return None
         return await in_thread(places.open_in_tab)(self.user_id, self.persona_slug, self.tab, self.wish)
 
-    async def _stand_in_line(self, standing: Awaitable[None]) -> None:
+    async def _stand_in_line(self, standing: Awaitable[QueuePlace | None]) -> bool:
         self._has_place = True  # said first: whoever gives up meanwhile leaves a place that is just being taken
-        await standing
+        if place := await standing:
+            self.since = place.created_at
+            lease.waiting[self.tab.channel] = place
+        return place is not None
 
     async def _wait_in_line(self) -> StreamingSession | None:
         told: Standing | None = None
         while not self.is_given_up:
             self._woken.clear()
-            standing = await in_thread(_look)(self.tab.channel)
-            if standing is None:
+            is_counted_out, standing = await in_thread(_look)(self.tab)
+            if standing is None and not is_counted_out:
                 break
-            if standing.is_turn:
+            if standing is None:
+                pass  # the next renewal of this process's lease brings the place back
+            elif standing.is_turn:
                 try:
                     return await self._open()
                 except NoPlace:  # somebody has lowered the limit
@@ -161,10 +183,16 @@ class Admission:
             await asyncio.wait_for(self._woken.wait(), longest.total_seconds())
 
 
-def _look(channel: str) -> Standing | None:
-    """Look where this tab stands; give whatever turns there are to give, for the worker may be away."""
-    standing = queue.look(channel)
-    if standing is None or standing.is_turn:
-        return standing
-    queue.give_turns(standing.account_id)
-    return queue.look(channel)
+def _look(tab: TabAddress) -> tuple[bool, Standing | None]:
+    """Return whether this tab's process was counted out, as one that hung, and where the tab stands.
+
+    Whatever turns there are to give are given, for the worker may be away.
+    """
+    standing = queue.look(tab.channel)
+    if standing is None:
+        is_counted_out = not presence.is_held(tab.process_id)
+        return is_counted_out, queue.look(tab.channel)  # again: it may have been counted in between the two
+    if not standing.is_turn:
+        queue.give_turns(standing.account_id)
+        standing = queue.look(tab.channel)
+    return False, standing

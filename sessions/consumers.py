@@ -1,25 +1,17 @@
-"""One browser tab: parse, hand to a service, relay what comes back. docs/websocket-protocol.md has the messages."""
+"""One browser tab: hand to a service, relay what comes back. docs/websocket-protocol.md has the messages."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Mapping
 from contextlib import nullcontext
 from typing import Any, ClassVar
 from uuid import UUID
-from weakref import WeakValueDictionary
 
-from channels.consumer import get_handler_name
-from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
-from django.utils import timezone, translation
-from redis.exceptions import RedisError
+from django.utils import timezone
 
-from avatars.models import Persona
-from heygen_portal import detached, providers, roles
-from heygen_portal.providers.base import RoomAccess, RoomCommand, TaskKind
+from heygen_portal import detached, providers
+from heygen_portal.providers.base import LimitReached, RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
 from sessions import (
     delivery,
@@ -40,71 +32,39 @@ from sessions.clocks import PageClock
 from sessions.models import EndReason, StreamingSession
 from sessions.places import Wish
 from sessions.queue import TabAddress
+from sessions.sockets import LONGEST_REF, Handler, PageSocket
 from sessions.waiting import WaitingRoom
 
-logger = logging.getLogger(__name__)
-
-LARGEST_MESSAGE = 64 * 1024
-"""Bytes."""
-SIGNED_OUT, NOT_HERE, TOO_LARGE, TRY_LATER = 4401, 4404, 4413, 4503
+SIGNED_OUT, NOT_HERE = 4401, 4404
 """Close codes: HTTP's numbers, in the range that applications may use."""
-MOST_WAITING = 64
-"""Messages of one tab that may be under way at once."""
-LONGEST_REF = 64
-
-_task_turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
-"""One text of a session after the other: a tab that comes back does not overtake what it sent before."""
 
 
-class SessionConsumer(AsyncWebsocketConsumer):
+class SessionConsumer(PageSocket):
     """One browser tab on one persona's page."""
 
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None
         self.admission: Admission | None = None
-        self.is_open = False
-        self.waiting = 0
         self.waiting_room = WaitingRoom()
         self.report_turn = asyncio.Lock()  # one report after the other, in the order the page sent them
         self.clock = PageClock()
-        try:
-            await super().__call__(*args)
-        except RedisError:
-            if self.is_open:
-                raise  # the page opens another socket and joins again
-            logger.exception("a tab could not be let in")
-            await _explain(*args)
-        except asyncio.CancelledError:
-            if self.is_open:  # the server ends: the page is to go to another one
-                await self.close(code=TRY_LATER)
-            raise
-        finally:
-            await self.leave()  # where Redis breaks, nobody calls `disconnect`
-
-    async def dispatch(self, message: dict[str, Any]) -> None:
-        """Do what Channels' own does, but for its look after database connections: a thread for every message.
-
-        Here the database is touched through `in_thread` alone, which looks after them.
-        """
-        await getattr(self, get_handler_name(message))(message)
+        await super().__call__(*args)
 
     async def connect(self) -> None:
         user: Any = self.scope["user"]  # put there by AuthMiddlewareStack
         self.user = user
-        self.language = _language(self.scope)
         self.persona_slug = self.scope["url_route"]["kwargs"]["persona"]
         if not self.user.is_authenticated:
             await self.close(code=SIGNED_OUT)
             return
-        persona = await in_thread(_persona_for)(self.user, self.persona_slug)
+        persona = await in_thread(history.find_persona)(self.user, self.persona_slug)
         if not persona:
             await self.close(code=NOT_HERE)
             return
         self.has_own_rooms = persona.avatar.account.has_own_rooms
         providers.for_account(persona.avatar.account)  # Start shall find the connections' set-up done
         await lease.hold()
-        await self.accept()
-        self.is_open = True
+        await self.let_in()
 
     async def disconnect(self, code: int) -> None:
         await self.leave()  # first: the channel layer may be away
@@ -113,7 +73,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
 
     async def leave(self) -> None:
         """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
-        self.is_open = False
+        await super().leave()
         self.waiting_room.drop()
         if self.session_id or self.admission:
             lease.tabs.pop(self.channel_name, None)
@@ -126,39 +86,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def _leave(self) -> None:
         if self.admission:
             await self.admission.give_up()
-        if self.session_id:
-            await in_thread(presence.leave)(self.channel_name)
-
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
-            await self.send_error(errors.TooLarge())
-            await self.close(code=TOO_LARGE)
-            return
-        try:
-            content = messages.parse(text_data)
-            handler = self.HANDLERS[content["type"]]
-        except (errors.BadMessage, KeyError, TypeError):
-            await self.send_error(errors.BadMessage())
-            return
-        if self.waiting >= MOST_WAITING:
-            await self.send_error(errors.TooManyTasks(), content)
-            return
-        self.waiting += 1
-        # Not awaited: while a provider thinks, this tab is still told what happens.
-        detached.keep(self.handle(handler(self, content), content))
-
-    async def handle(self, work: Coroutine[Any, Any, None], content: dict[str, Any]) -> None:
-        """Do one message's work; every refusal leaves by this door."""
-        try:
-            await work
-        except errors.SessionError as exc:
-            await self.send_error(exc, content)
-        except Exception:
-            # Whatever it was, the session has a deadline on its row and the worker looks after it.
-            logger.exception("session %s: %s failed", self.session_id, content["type"])
-            await self.send_error(errors.Internal(), content)
-        finally:
-            self.waiting -= 1
+        await in_thread(presence.leave)(self.channel_name)
 
     # What the page says
 
@@ -167,34 +95,58 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if self.admission:
             raise errors.AlreadyStarted
         tab = TabAddress(lease.PROCESS_ID, self.channel_name)
-        self.admission = admission = Admission(self.user.pk, self.persona_slug, tab, wish, self.tell)
+        admission = Admission(self.user.pk, self.persona_slug, tab, wish, self.tell)
+        session = await self.wait_for(admission, self.admit(admission, wish))
+        while session:
+            try:
+                await self.begin(session)
+            except LimitReached as exc:
+                session = await self.wait_for(admission, self.stand_back(admission, session, exc))
+            else:
+                return
+        await self.tell({"type": "queue.left"})
+
+    async def wait_for(self, admission: Admission, way: Awaitable[StreamingSession | None]) -> StreamingSession | None:
+        """Return a session for this tab, or None when the person has given it up. Raises SessionError."""
+        self.admission = admission
         try:
-            session = await self.admit(admission, wish)
+            session = await way
         finally:
             self.admission = None
-        if session is None:
-            await self.tell({"type": "queue.left"})
-            return
-        # The provider is asked at once; joining the group takes less time than its answer.
+        if session and admission.is_given_up and self.is_open:
+            await in_thread(presence.leave)(self.channel_name)
+            await stopping.call_off(session, EndReason.USER_STOPPED, reasons.person(self.user.pk))
+            return None
+        return session
+
+    async def admit(self, admission: Admission, wish: Wish) -> StreamingSession | None:
+        if self.session_id and wish.is_plain and await in_thread(history.is_running)(self.session_id):
+            raise errors.AlreadyStarted
+        if self.session_id and self.session_id == wish.continues:  # what becomes of it is no news to this tab
+            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
+        return await admission.run()
+
+    async def stand_back(
+        self, admission: Admission, session: StreamingSession, exc: LimitReached
+    ) -> StreamingSession | None:
+        """The provider has no place after all. What becomes of this session is no news to the tab: it waits in line."""
+        await self.unfollow()
+        if not self.is_open:
+            await admission.give_up()
+        next_one = await admission.stand_back(session, reasons.answered(exc))
+        if next_one is None and not admission.is_given_up:
+            await self.follow(session.pk)  # but for a session that somebody has stopped meanwhile
+        return next_one
+
+    async def begin(self, session: StreamingSession) -> None:
+        """Have the provider asked for a session, and follow it. Raises LimitReached."""
+        # At once; joining the group takes less time than the answer.
         opening = services.bring_up(session, self.give_room, self.waiting_room.take())
         bringing_up = detached.keep(opening)
         await self.follow(session.pk)
         if session.continues_id:
             await self.tell_lines(session.pk)
         await bringing_up
-
-    async def admit(self, admission: Admission, wish: Wish) -> StreamingSession | None:
-        """Return a session for this tab, or None when the person has given it up. Raises SessionError."""
-        if self.session_id and wish.is_plain and await in_thread(history.is_running)(self.session_id):
-            raise errors.AlreadyStarted
-        if self.session_id and self.session_id == wish.continues:  # what becomes of it is no news to this tab
-            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
-        session = await admission.run()
-        if session and admission.is_given_up and self.is_open:
-            await in_thread(presence.leave)(self.channel_name)
-            await stopping.call_off(session, EndReason.USER_STOPPED, reasons.person(self.user.pk))
-            return None
-        return session
 
     async def on_prepare(self, content: dict[str, Any]) -> None:
         """Make the room before anybody presses Start, where rooms are ours."""
@@ -223,10 +175,17 @@ class SessionConsumer(AsyncWebsocketConsumer):
         for line in await in_thread(history.said_so_far)(session_id):
             await self.relay(events.Said.of(line))
 
+    async def unfollow(self) -> None:
+        """Hear no more of this tab's session."""
+        if self.session_id:
+            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
+            lease.tabs.pop(self.channel_name, None)
+            self.session_id = None
+
     async def follow(self, session_id: UUID) -> None:
         """Hear of everything that happens to this session from now on, and tell where it is."""
-        if self.session_id and self.session_id != session_id:
-            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
+        if self.session_id != session_id:
+            await self.unfollow()
         self.session_id = session_id
         lease.tabs[self.channel_name] = session_id
         try:
@@ -248,7 +207,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if kind not in tuple(TaskKind):
             raise errors.BadMessage
         session_id = self.current()
-        async with _task_turn(session_id):
+        async with delivery.turn(session_id):
             known = await delivery.send_task(
                 session_id,
                 text=text,
@@ -281,13 +240,12 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()
         # The first picture brings the greeting, and a text that waited for the picture is to come after it.
-        task_turn = _task_turn(session_id) if content.get("kind") == "first_frame" else nullcontext()
+        task_turn = delivery.turn(session_id) if content.get("kind") == "first_frame" else nullcontext()
         async with task_turn, self.report_turn:
             if command := await reports.take(session_id, content, self.clock):
                 await self.give_command(command)
 
-    # A closed table rather than getattr(): a browser cannot name a method of ours.
-    HANDLERS: ClassVar[dict[str, Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]]] = {
+    HANDLERS: ClassVar[Mapping[str, Handler]] = {
         "session.start": on_start,
         "session.join": on_join,
         "room.prepare": on_prepare,
@@ -315,10 +273,10 @@ class SessionConsumer(AsyncWebsocketConsumer):
             event |= {
                 "now": timezone.now().isoformat(),
                 "tab": presence.key_of(self.channel_name),
-                "words": self.words(_reason_words, event["reason"]),
+                "words": self.words(reasons.label, event["reason"]),
             }
         elif event["type"] == events.TaskSent.type and event["code"]:
-            event |= {"words": self.words(_failure_words, event["code"])}
+            event |= {"words": self.words(errors.failure_words, event["code"])}
         await self.tell(event)
 
     async def queue_moved(self, message: dict[str, Any]) -> None:
@@ -335,52 +293,3 @@ class SessionConsumer(AsyncWebsocketConsumer):
 
     async def give_command(self, command: RoomCommand) -> None:
         await self.tell({"type": "room.publish", "topic": command.topic, "payload": command.payload})
-
-    async def send_error(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
-        message = {"type": "error", "code": error.code, "words": self.words(str, error), **error.details}
-        if content and isinstance(content.get("ref"), str):
-            message["ref"] = content["ref"][:LONGEST_REF]
-        await self.tell(message)
-
-    def words(self, say: Callable[[Any], str], thing: Any) -> str:
-        """Say something in this tab's language."""
-        with translation.override(self.language):
-            return say(thing)
-
-    async def tell(self, message: dict[str, Any]) -> None:
-        """Send to the page, if it is still there."""
-        if self.is_open:
-            await self.send(text_data=json.dumps(message))
-
-
-def _task_turn(session_id: UUID) -> asyncio.Lock:
-    return _task_turns.setdefault(session_id, asyncio.Lock())
-
-
-async def _explain(scope: Any, receive: Any, send: Any) -> None:
-    """Tell a page that we cannot serve it now; a refused handshake could not say why."""
-    with translation.override(_language(scope)):
-        message = {"type": "error", "code": errors.Unwell.code, "words": str(errors.Unwell.words)}
-    await send({"type": "websocket.accept"})
-    await send({"type": "websocket.send", "text": json.dumps(message)})
-    await send({"type": "websocket.close", "code": TRY_LATER})
-
-
-def _persona_for(user: Any, persona_slug: str) -> Persona | None:
-    """Return the persona, if this person may talk with it."""
-    personas = Persona.objects.published().select_related("avatar__account")
-    persona = personas.filter(slug=persona_slug).first()
-    return persona if user.has_perm(roles.START) else None
-
-
-def _language(scope: Any) -> str:
-    asked = scope["query_string"].decode("ascii", "replace").removeprefix("lang=")
-    return asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
-
-
-def _reason_words(code: str) -> str:
-    return str(EndReason(code).label) if code else ""
-
-
-def _failure_words(code: str) -> str:
-    return str({error.code: error.words for error in errors.FAILURES}[code])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from django.db import transaction
 from django.utils import timezone
@@ -34,7 +35,14 @@ LOOK_AGAIN = timedelta(seconds=0.5)
 LONGEST_DELIVERY = timedelta(seconds=30)
 """A text that is still being sent after so long was in the hands of a process that died."""
 
+_turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
 GiveCommand = Callable[[RoomCommand], Awaitable[None]]
+
+
+def turn(session_id: UUID) -> asyncio.Lock:
+    """One text of a session after the other: a tab that comes back does not overtake what it sent before."""
+    return _turns.setdefault(session_id, asyncio.Lock())
 
 
 async def send_task(

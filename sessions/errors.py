@@ -135,3 +135,8 @@ class Internal(SessionError):
 
 FAILURES: tuple[type[SessionError], ...] = (ProviderLimit, ProviderRefused, ProviderSilent)
 """Why a task that was stored did not reach the avatar."""
+
+
+def failure_words(code: str) -> str:
+    """Say one of these in the active language."""
+    return str({error.code: error.words for error in FAILURES}[code])

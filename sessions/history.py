@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from avatars.models import Persona
+from heygen_portal import roles
 from sessions import speech
-from sessions.models import RUNNING, StreamingSession, Utterance
+from sessions.models import RUNNING, Status, StreamingSession, Utterance
 
 LONGEST_CHAIN = 20
 """Sessions of one conversation whose lines a page is told."""
@@ -21,6 +23,12 @@ def find_own(user_id: int, session_id: UUID) -> StreamingSession | None:
     """Return this person's session, or None for one that does not exist or is somebody else's."""
     rows = StreamingSession.objects.select_related("account")
     return rows.filter(pk=session_id, user_id=user_id).first()
+
+
+def find_persona(user: Any, slug: str) -> Persona | None:
+    """Return the persona, if it is published and this person may talk with it."""
+    persona = Persona.objects.published().select_related("avatar__account").filter(slug=slug).first()
+    return persona if user.has_perm(roles.START) else None
 
 
 def find_running(session_id: UUID) -> StreamingSession | None:
@@ -57,11 +65,13 @@ def of_person(
 ) -> QuerySet[StreamingSession]:
     """Return a person's conversations, the newest first: those in which the words were said, on these days.
 
+    One that the provider never opened was none: the person may have waited in line and begun another.
     Each carries `said_id`: the first line with the words in it, else the person's first; see `quoted`.
     """
     lines = Utterance.objects.filter(session=OuterRef("pk")).order_by("at", "pk")
     found = speech.holding(lines, query) if query else lines.filter(who=Utterance.Who.USER)
     rows = StreamingSession.objects.filter(user_id=user_id).select_related("persona__avatar")
+    rows = rows.exclude(status=Status.ENDED, provider_session_id=None)
     rows = rows.annotate(said_id=Subquery(found.values("pk")[:1]))
     if query:
         rows = rows.filter(Exists(found))

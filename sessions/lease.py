@@ -7,11 +7,12 @@ import logging
 import uuid
 from datetime import timedelta
 
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 
 from heygen_portal import detached
 from heygen_portal.threads import in_thread
-from sessions import presence
+from sessions import presence, queue
+from sessions.models import QueuePlace
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,8 @@ PATIENCE = timedelta(seconds=8)
 PROCESS_ID = uuid.uuid4()
 tabs: dict[str, uuid.UUID] = {}
 """The tabs that this process holds: their channels, and the sessions they are on."""
+waiting: dict[str, QueuePlace] = {}
+"""The places in line that its tabs hold, by their channels."""
 _renewing: asyncio.Task[None] | None = None
 
 
@@ -55,7 +58,19 @@ async def _renew_for_ever() -> None:
 
 
 async def renew() -> None:
-    """Renew once. Where the lease had run out, its tabs were counted as closed: they are here, and come back."""
-    if await in_thread(presence.renew)(PROCESS_ID):
+    """Renew once. Where the lease had run out, its tabs were counted as closed: they are here, and come back.
+
+    Those who wait in line stand where they stood.
+    """
+    if await in_thread(_renew)(list(waiting.values())):
         for channel, session_id in list(tabs.items()):
             await in_thread(presence.enter)(session_id, PROCESS_ID, channel)
+
+
+def _renew(places: list[QueuePlace]) -> bool:
+    with transaction.atomic():  # no tab sees that it is alive again, and its place is not
+        had_run_out = presence.renew(PROCESS_ID)
+        if had_run_out:
+            for place in sorted(places, key=lambda place: (place.account_id, place.created_at)):
+                queue.take_back(place)
+    return had_run_out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
-from sessions import errors, lifecycle, presence, queue, quotas
+from sessions import errors, lifecycle, presence, queue, quotas, reasons
 from sessions.models import RUNNING, EndReason, QueuePlace, StreamingSession
 from sessions.queue import TabAddress
 
@@ -94,6 +95,22 @@ def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, wish: Wish) ->
         session = open_session(user_id, persona_slug, wish)
         presence.enter(session.pk, tab.process_id, tab.channel)
     return session
+
+
+def stand_back(
+    session: StreamingSession, tab: TabAddress, since: datetime, evidence: reasons.Evidence
+) -> QueuePlace | None:
+    """The provider has no place for this session, whatever our ledger says: it is over before it began, and its person
+    waits in line, before everybody who came after `since`.
+
+    None where somebody has stopped it meanwhile: then it is over, and nobody waits.
+    """
+    with transaction.atomic():
+        queue.lock(session.account_id)  # nobody takes the place in between
+        is_wanted = lifecycle.begin_stop(session, EndReason.PROVIDER_REFUSED, evidence)
+        lifecycle.end(session)
+        queue.note_full(session.account_id)
+        return queue.join_again(session.user_id, session.persona, tab, since) if is_wanted else None
 
 
 def find_continued(user_id: int, persona: Persona, wish: Wish) -> StreamingSession | None:

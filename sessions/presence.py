@@ -32,6 +32,11 @@ def renew(process_id: UUID) -> bool:
     return is_new
 
 
+def is_held(process_id: UUID) -> bool:
+    """Whether this web process counts as alive. Where it does not and lives, its next renewal finds out."""
+    return ServerProcess.objects.filter(pk=process_id).exists()
+
+
 def enter(session_id: UUID, process_id: UUID, channel: str) -> None:
     """A tab is on the session. Safe to repeat."""
     with transaction.atomic(savepoint=False):

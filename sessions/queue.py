@@ -24,6 +24,8 @@ LONGEST_LINE = 50
 """People who may wait for one account."""
 TURN = timedelta(seconds=10)
 """How long a place is kept for the one whose turn it is; then it is the next one's."""
+BELIEVED = timedelta(seconds=60)
+"""How long it counts that the provider had no place for one more. Then somebody tries again."""
 HISTORY = 50
 """Past sessions that tell how long one lasts."""
 ENOUGH = 5
@@ -54,16 +56,30 @@ def lock(account_id: int) -> ProviderAccount:
 
 
 def line_of(account_id: int) -> list[QueuePlace]:
-    return list(QueuePlace.objects.filter(account=account_id).order_by("pk"))
+    return list(QueuePlace.objects.filter(account=account_id))
+
+
+def places_of(account: ProviderAccount) -> int:
+    """Return how many sessions may be open: what the plan allows, or fewer where the provider has just had fewer."""
+    limit, seen_at = account.concurrency_limit, account.places_seen_at
+    if account.places_seen is None or seen_at is None or seen_at + BELIEVED <= timezone.now():
+        return limit
+    return min(limit, account.places_seen)
 
 
 def free_places(account: ProviderAccount, open_sessions: int, line: list[QueuePlace], *, is_staff: bool) -> int:
     """Return how many places somebody may have who is not in this line; those kept for a turn are not free."""
     kept = sum(place.kept_until is not None for place in line)
-    return account.concurrency_limit - open_sessions - kept - (0 if is_staff else account.staff_places)
+    return places_of(account) - open_sessions - kept - (0 if is_staff else account.staff_places)
 
 
-def join(user_id: int, persona: Persona, tab: TabAddress) -> None:
+def note_full(account_id: int) -> None:
+    """The provider has no place for more than what is open of ours now, whatever the plan allows."""
+    count = StreamingSession.objects.open().filter(account=account_id).count()
+    ProviderAccount.objects.filter(pk=account_id).update(places_seen=count, places_seen_at=timezone.now())
+
+
+def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
     """Take a place at the end of the line. Who stands in it already keeps the place, and waits in this tab from now on.
 
     Raises QueueFull.
@@ -75,21 +91,48 @@ def join(user_id: int, persona: Persona, tab: TabAddress) -> None:
         own = next((place for place in line if place.user_id == user_id), None)
         if own is None and len(line) >= LONGEST_LINE:
             raise errors.QueueFull
-        _stand(user_id, persona, tab, own)
         events.wake([place.channel for place in line])
+        return _stand(user_id, persona, tab, own)
 
 
-def keep(user_id: int, persona: Persona, tab: TabAddress, until: datetime) -> None:
+def join_again(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> QueuePlace:
+    """Take a place before everybody who came later than this: a line may be too long only for those who are new.
+
+    The caller holds the account.
+    """
+    account_id = persona.avatar.account_id
+    own = QueuePlace.objects.filter(user=user_id, account=account_id).first()
+    place = _stand(user_id, persona, tab, own)
+    QueuePlace.objects.filter(pk=place.pk).update(created_at=since)
+    place.created_at = since
+    events.wake(_channels(account_id))
+    return place
+
+
+def take_back(lost: QueuePlace) -> None:
+    """The web process that this person waits at was counted out, and lives: the place is theirs as it was.
+
+    Not where they wait somewhere else meanwhile.
+    """
+    with transaction.atomic():
+        lock(lost.account_id)
+        if not QueuePlace.objects.filter(user=lost.user_id).exists():
+            lost.pk = None
+            lost.save(force_insert=True)
+            events.wake(_channels(lost.account_id))
+
+
+def keep(user_id: int, persona: Persona, tab: TabAddress, until: datetime) -> QueuePlace:
     """Keep a place for somebody whose session is about to end, lest the line takes it before the next one opens."""
     with transaction.atomic():
         lock(persona.avatar.account_id)
         own = QueuePlace.objects.filter(user=user_id, account=persona.avatar.account_id).first()
-        _stand(user_id, persona, tab, own, kept_until=until)
+        return _stand(user_id, persona, tab, own, kept_until=until)
 
 
 def _stand(
     user_id: int, persona: Persona, tab: TabAddress, own: QueuePlace | None, kept_until: datetime | None = None
-) -> None:
+) -> QueuePlace:
     where = {"persona": persona, "process_id": tab.process_id, "channel": tab.channel}
     if own:
         lost, own.kept_until = own.channel, kept_until or own.kept_until
@@ -97,11 +140,13 @@ def _stand(
             setattr(own, name, value)
         own.save()
         events.wake({lost} - {tab.channel})
-        return
+        return own
     QueuePlace.objects.filter(user=user_id).delete()  # in another account's line
     is_staff = User.objects.filter(pk=user_id, is_staff=True).exists()
     account_id = persona.avatar.account_id
-    QueuePlace.objects.create(user_id=user_id, account_id=account_id, is_staff=is_staff, kept_until=kept_until, **where)
+    return QueuePlace.objects.create(
+        user_id=user_id, account_id=account_id, is_staff=is_staff, kept_until=kept_until, **where
+    )
 
 
 def leave(channel: str) -> None:
@@ -125,7 +170,7 @@ def give_back(channel: str) -> None:
 
 def look(channel: str) -> Standing | None:
     """Return where the one who waits in this tab stands, or None when nobody does any more."""
-    line = list(QueuePlace.objects.filter(account__line__channel=channel).order_by("pk"))
+    line = list(QueuePlace.objects.filter(account__line__channel=channel))
     own = next((place for place in line if place.channel == channel), None)
     if own is None:
         return None

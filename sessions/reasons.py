@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.base import ProviderError, ProviderRejected
-from sessions.models import LimitBy, StreamingSession
+from sessions.models import EndReason, LimitBy, StreamingSession
 
 Evidence = Mapping[str, str | int | float | None]
 
@@ -112,6 +112,11 @@ def not_listed(*, is_room_closed: bool = False) -> Evidence:
 
 def opener_died(limit: timedelta) -> Evidence:
     return {"code": "opener_died", "limit_s": _seconds(limit)}
+
+
+def label(code: str) -> str:
+    """Return the words of a reason, in the active language; none for none."""
+    return str(EndReason(code).label) if code else ""
 
 
 def in_words(evidence: Evidence) -> str:

@@ -48,13 +48,17 @@ GiveRoom = Callable[[RoomAccess], Awaitable[None]]
 async def bring_up(session: StreamingSession, give_room: GiveRoom, prepared: str = "") -> None:
     """Ask the provider for the session, hand its room to the browser, and start the avatar beside that.
 
-    `prepared` is a room of ours in which the browser may be already. Every failure ends the session with a reason;
-    nothing is raised for it.
+    `prepared` is a room of ours in which the browser may be already. Every failure ends the session with a reason, and
+    nothing is raised for it. But for one: LimitReached, when the provider has no place. Then the session is the
+    caller's to end, who knows how its person can wait.
     """
     provider = providers.for_account(session.account)
     try:
         own_room = await rooms.take(session, prepared) if session.account.has_own_rooms else None
         answer = await _new(session, provider, own_room)
+    except LimitReached:
+        await rooms.drop(session.room)
+        raise
     except ProviderError as exc:
         await _give_up(session, provider, exc)
         return

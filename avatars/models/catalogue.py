@@ -89,6 +89,9 @@ class ProviderAccount(models.Model):
     )
     # Open at the provider and unknown here: ID, state there, first seen. Written when it changes.
     strangers = models.JSONField(_("open there, not ours"), default=list, blank=True, editable=False)
+    # How many sessions of ours were open when the provider last had no place for one more, and when that was.
+    places_seen = models.PositiveIntegerField(_("places found there"), null=True, blank=True, editable=False)
+    places_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     is_sandbox = models.BooleanField(
         _("sandbox"),
         default=False,

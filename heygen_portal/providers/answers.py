@@ -1,7 +1,7 @@
 """Where providers' answers become ours: one way of reading, and a table of refusals for each provider.
 
-Each service has several envelopes and its sources disagree on some codes, so a refusal is read by its HTTP status, then
-by its code, then by its words.
+Each service has several envelopes and its sources disagree on some codes, so a refusal is read by a status that
+leaves no doubt, then by its code, then by its words.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from heygen_portal.providers.base import (
 
 NOTHING_TO_SAY = 204
 LONGEST_MESSAGE, LONGEST_CODE, LONGEST_ID = 200, 40, 200
-
-BY_STATUS: dict[int, type[ProviderRejected]] = {401: CredentialRefused, 429: LimitReached}
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def _envelope(path: str, status: int, body: bytes) -> dict[str, Any]:
         envelope = None
     if isinstance(envelope, dict):
         return envelope
-    if status in BY_STATUS:  # a gateway's own page; the status says enough
+    if status in (401, 429):  # a gateway's own page; the status says enough
         return {}
     raise ProviderUnreachable(f"{path}: HTTP {status} without a JSON object")
 
@@ -120,10 +118,12 @@ def _without(secrets: tuple[str, ...], words: str) -> str:
 
 
 def _kind(status: int, code: str, words: str, refusals: Refusals) -> type[ProviderRejected]:
-    if status in BY_STATUS:
-        return BY_STATUS[status]
+    if status == 401:
+        return CredentialRefused
     if code in refusals.by_code:
         return refusals.by_code[code]
+    if status == 429:  # after the code: a trial that is used up says 429 as well, and waiting does not help
+        return LimitReached
     for part, refusal in refusals.by_words:
         if part in words:
             return refusal

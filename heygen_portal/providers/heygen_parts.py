@@ -12,6 +12,7 @@ from heygen_portal.providers.base import (
     KnowledgeBaseOffer,
     LimitReached,
     NotReady,
+    OutOfCredits,
     PastSession,
     ProviderRejected,
     RoomAccess,
@@ -35,7 +36,7 @@ REFUSALS = answers.Refusals(
         "10012": ProviderRejected,  # avatar not found
         "10013": ProviderRejected,  # avatar not allowed: comes as 403, but the key is all right
         "10014": LimitReached,  # the service is full
-        "10015": LimitReached,  # the trial's limit
+        "10015": OutOfCredits,  # the trial's limit: waiting does not help
         "400123": LimitReached,  # too many calls
         "40009": CredentialRefused,
         "40102": CredentialRefused,

@@ -35,7 +35,7 @@ class Tab(models.Model):
 
 
 class QueuePlace(models.Model):
-    """One person's place in an account's line, held by the tab that waits. The oldest row is next."""
+    """One person's place in an account's line, held by the tab that waits. Who waits longest is next."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="queue_place", verbose_name=_("user")
@@ -52,7 +52,7 @@ class QueuePlace(models.Model):
     class Meta:
         verbose_name = _("place in line")
         verbose_name_plural = _("places in line")
-        ordering = ("pk",)
+        ordering = ("created_at", "pk")
 
     def __str__(self) -> str:
         return f"{self.user} · {self.persona}"

@@ -37,6 +37,25 @@ test("whoever waits in line sees the place move up, and starts without another p
   assert.deepEqual(joined, ["ws://room"]);
 });
 
+test("whoever the avatar service has no place for after all waits in line, and begins when the turn comes", () => {
+  conversation.start(0);
+  status("creating");
+  tell("queue.place", { place: 1, waiting: 1 });
+  assert.deepEqual([now(), conversation.sessionId], ["queue", ""]);
+  status("ended", { reason: "provider_refused" }); // told to another tab's group, and late
+  assert.equal(now(), "queue");
+  tell("session.status", { session_id: "s2", status: "creating", now: "1970-01-01T00:00:00Z" });
+  assert.deepEqual([now(), conversation.sessionId], ["connecting", "s2"]);
+});
+
+test("cancelling while the avatar service finds no place leads back to the beginning (complaint 21)", () => {
+  conversation.start(0);
+  status("creating");
+  conversation.stop();
+  tell("queue.left");
+  assert.deepEqual([now(), conversation.sessionId], ["ready", ""]);
+});
+
 test("a place in line is given up with one press, and a turn that comes just then is ended", () => {
   conversation.start(0);
   tell("queue.place", { place: 1, waiting: 1 });

@@ -54,6 +54,10 @@ class Tab(WebsocketCommunicator):
     async def go_live(self) -> str:
         """Start a conversation; return its ID."""
         await self.say("session.start")
+        return await self.see()
+
+    async def see(self) -> str:
+        """Be let into the room and see the first picture; return the session's ID."""
         await self.hear("session.room")
         await self.say("event.report", kind="first_frame", data={"width": 1280, "height": 720, "ms": 300})
         message = await self.hear("session.status", status="live")

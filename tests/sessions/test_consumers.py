@@ -14,7 +14,7 @@ from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
 
 from heygen_portal.providers.base import LimitReached, ProviderUnreachable
-from sessions import consumers
+from sessions import sockets
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import StreamingSessionFactory, UserFactory
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
@@ -286,7 +286,7 @@ async def test_a_portal_without_its_redis_says_so(settings: Any) -> None:
 
 
 async def test_too_many_messages_at_once_are_refused(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumers, "MOST_WAITING", 3)
+    monkeypatch.setattr(sockets, "MOST_WAITING", 3)
     gate = asyncio.Event()
     answered = provider.send_task.return_value
 

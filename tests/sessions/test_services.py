@@ -12,7 +12,6 @@ from asgiref.sync import sync_to_async
 from heygen_portal.providers.base import (
     CredentialRefused,
     Delivered,
-    LimitReached,
     NotReady,
     OutOfCredits,
     ProviderRejected,
@@ -143,7 +142,6 @@ async def test_what_staff_chose_is_what_the_provider_is_asked(provider: Mock) ->
     [
         (ProviderRejected("no", code="10012", status=404), EndReason.PROVIDER_REFUSED),
         (CredentialRefused("no", code="400112", status=401), EndReason.PROVIDER_REFUSED),
-        (LimitReached("no", code="10007", status=429), EndReason.PROVIDER_REFUSED),
         (ProviderUnreachable("ReadTimeout"), EndReason.PROVIDER_UNREACHABLE),
     ],
 )

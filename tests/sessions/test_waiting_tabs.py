@@ -7,11 +7,16 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from unittest.mock import Mock
+from uuid import UUID, uuid4
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
 
-from sessions import admission
-from sessions.models import EndReason, QueuePlace, StreamingSession, Utterance
+from heygen_portal.providers.base import LimitReached
+from sessions import admission, lease, presence, queue
+from sessions.models import EndReason, QueuePlace, ServerProcess, StreamingSession, Utterance
+from sessions.queue import TabAddress
 from tests.sessions.tabs import a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
@@ -124,6 +129,48 @@ async def test_a_turn_comes_though_nobody_says_so(monkeypatch: pytest.MonkeyPatc
         await waits.hear("session.room")
 
 
+async def test_a_web_process_that_hung_gives_its_tabs_their_old_places_back() -> None:
+    """Its lease ran out, and somebody came to the line at another process meanwhile."""
+    first, second, third = await a_person(), await a_person(), await a_person()
+    persona, elsewhere = await a_persona(**FULL), TabAddress(uuid4(), "elsewhere")
+    async with browser(first, persona.slug) as talks, browser(second, persona.slug) as waits:
+        await talks.go_live()
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
+        since = (await QueuePlace.objects.aget()).created_at
+        await ServerProcess.objects.aupdate(lease_ends_at=since)
+        await sync_to_async(presence.expire)(timezone.now())
+        await sync_to_async(presence.renew)(elsewhere.process_id)
+        await sync_to_async(queue.join)(third.pk, persona, elsewhere)
+        assert [place.user_id async for place in QueuePlace.objects.all()] == [third.pk]
+        await lease.renew()
+        line = [(place.user_id, place.created_at) async for place in QueuePlace.objects.all()]
+        assert (line[0], line[1][0]) == ((second.pk, since), third.pk)
+        await waits.hear("queue.place", place=1, waiting=2)
+        await talks.say("session.stop")
+        await waits.hear("session.room")
+
+
+async def test_who_stops_while_the_provider_finds_no_place_does_not_wait_for_one(provider: Mock) -> None:
+    """Complaint 21."""
+    answered = asyncio.Event()
+
+    async def refuse(asked: object) -> None:
+        await answered.wait()
+        raise LimitReached("full", code="10007", status=429)
+
+    provider.new_session.side_effect = refuse
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.say("session.start")
+        await tab.hear("session.status", status="creating")
+        await tab.say("session.stop")
+        await tab.hear("session.status", status="stopping")
+        answered.set()
+        assert (await tab.hear("session.status", status="ended"))["reason"] == EndReason.USER_STOPPED
+    assert not await QueuePlace.objects.aexists()
+
+
 async def test_a_second_device_is_offered_the_take_over_and_gets_it() -> None:
     """Complaint 20: one conversation a person; the other device hears why it is over."""
     user, persona = await a_person(), await a_persona(**FULL)
@@ -134,7 +181,9 @@ async def test_a_second_device_is_offered_the_take_over_and_gets_it() -> None:
         assert offer["session"]["persona"] == persona.name
         assert offer["session"]["started_at"]
         assert (offer["session"]["session_id"], offer["session"]["slug"]) == (str(session_id), persona.slug)
-        await Utterance.objects.acreate(session_id=session_id, who="user", by="text", text="Hola", source="portal")
+        await Utterance.objects.acreate(
+            session_id=UUID(session_id), who="user", by="text", text="Hola", source="portal"
+        )
         await phone.say("session.start", take_over=True, continues=str(session_id))
         waits = await phone.hear("session.status")
         assert (waits["status"], waits["waits_for"]) == ("requested", "release")

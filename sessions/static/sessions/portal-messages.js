@@ -31,8 +31,15 @@ const MESSAGES = {
     it.enter({ url, token, name });
     it.remember();
   },
-  "queue.place": (it, message) => (it.state.isCancelled ? leaveQueue(it) : it.dispatch(message)),
-  "queue.left": (it) => isWaiting(it.state) && it.dispatch({ type: "forget" }),
+  "queue.place": (it, message) => {
+    turnedAway(it);
+    if (it.state.isCancelled) leaveQueue(it);
+    else it.dispatch(message);
+  },
+  "queue.left": (it) => {
+    turnedAway(it);
+    if (isWaiting(it.state)) it.dispatch({ type: "forget" });
+  },
   "session.ending": (it, message) => it.dispatch(message),
   "session.staying": (it, message) => it.dispatch(message),
   "provider.status": (it, message) => it.recovery.providerSays(message),
@@ -86,6 +93,19 @@ export function handleMessage(it, message) {
 function refused(it, { ref, words = "" }) {
   const item = it.outbox.failed(ref, words);
   if (item) it.transcript.written(item, it.now());
+}
+
+/**
+ * The avatar service had no place for the session that was being created: it is over, and the person waits.
+ *
+ * @param {Conversation} it
+ */
+function turnedAway(it) {
+  if (it.state.session?.status !== "creating") return;
+  it.formerId = it.sessionId;
+  it.sessionId = "";
+  it.memory.forget();
+  it.dispatch({ type: "turned_away" });
 }
 
 /**

@@ -66,6 +66,7 @@ const REDUCERS = {
   rejoin: () => ({ ...READY, phase: "connecting", step: 1 }),
   forget: () => READY,
   cancel: (state) => (state.phase === "connecting" ? { ...state, isCancelled: true } : state),
+  turned_away: (state) => ({ ...state, session: null }),
   room_joined: (state) => ({ ...state, isAway: false, step: state.phase === "connecting" ? 2 : state.step }),
   ...WITHOUT,
   first_frame: (state) => (isOpen(state) ? { ...state, phase: "live", hasPicture: true } : state),

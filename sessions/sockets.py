@@ -1,0 +1,133 @@
+"""A page's socket: messages in through a closed table, as many as it bears, and refusals out in the page's language.
+
+What the messages mean is `consumers`' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ClassVar
+
+from channels.consumer import get_handler_name
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.utils import translation
+from redis.exceptions import RedisError
+
+from heygen_portal import detached
+from sessions import errors, messages
+
+logger = logging.getLogger(__name__)
+
+LARGEST_MESSAGE = 64 * 1024
+"""Bytes."""
+TOO_LARGE, TRY_LATER = 4413, 4503
+"""Close codes: HTTP's numbers, in the range that applications may use."""
+MOST_WAITING = 64
+"""Messages of one tab that may be under way at once."""
+LONGEST_REF = 64
+
+Handler = Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]
+
+
+class PageSocket(AsyncWebsocketConsumer):
+    """One socket of one page."""
+
+    # A closed table rather than getattr(): a browser cannot name a method of ours.
+    HANDLERS: ClassVar[Mapping[str, Handler]]
+
+    async def __call__(self, *args: Any) -> None:
+        self.is_open = False
+        self.waiting = 0
+        try:
+            await super().__call__(*args)
+        except RedisError:
+            if self.is_open:
+                raise  # the page opens another socket and joins again
+            logger.exception("a tab could not be let in")
+            await _explain(*args)
+        except asyncio.CancelledError:
+            if self.is_open:  # the server ends: the page is to go to another one
+                await self.close(code=TRY_LATER)
+            raise
+        finally:
+            await self.leave()  # where Redis breaks, nobody calls `disconnect`
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Do what Channels' own does, but for its look after database connections: a thread for every message.
+
+        Here the database is touched through `in_thread` alone, which looks after them.
+        """
+        await getattr(self, get_handler_name(message))(message)
+
+    async def let_in(self) -> None:
+        await self.accept()
+        self.is_open = True
+
+    async def leave(self) -> None:
+        """This page is gone. Safe to repeat."""
+        self.is_open = False
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
+            await self.send_error(errors.TooLarge())
+            await self.close(code=TOO_LARGE)
+            return
+        try:
+            content = messages.parse(text_data)
+            handler = self.HANDLERS[content["type"]]
+        except (errors.BadMessage, KeyError, TypeError):
+            await self.send_error(errors.BadMessage())
+            return
+        if self.waiting >= MOST_WAITING:
+            await self.send_error(errors.TooManyTasks(), content)
+            return
+        self.waiting += 1
+        # Not awaited: while a provider thinks, this tab is still told what happens.
+        detached.keep(self.handle(handler(self, content), content))
+
+    async def handle(self, work: Coroutine[Any, Any, None], content: dict[str, Any]) -> None:
+        """Do one message's work; every refusal leaves by this door."""
+        try:
+            await work
+        except errors.SessionError as exc:
+            await self.send_error(exc, content)
+        except Exception:
+            # Whatever it was, the session has a deadline on its row and the worker looks after it.
+            logger.exception("%s failed", content["type"])
+            await self.send_error(errors.Internal(), content)
+        finally:
+            self.waiting -= 1
+
+    async def send_error(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
+        message = {"type": "error", "code": error.code, "words": self.words(str, error), **error.details}
+        if content and isinstance(content.get("ref"), str):
+            message["ref"] = content["ref"][:LONGEST_REF]
+        await self.tell(message)
+
+    def words(self, say: Callable[[Any], str], thing: Any) -> str:
+        """Say something in this page's language."""
+        with translation.override(_language(self.scope)):
+            return say(thing)
+
+    async def tell(self, message: dict[str, Any]) -> None:
+        """Send to the page, if it is still there."""
+        if self.is_open:
+            await self.send(text_data=json.dumps(message))
+
+
+async def _explain(scope: Any, receive: Any, send: Any) -> None:
+    """Tell a page that we cannot serve it now; a refused handshake could not say why."""
+    with translation.override(_language(scope)):
+        message = {"type": "error", "code": errors.Unwell.code, "words": str(errors.Unwell.words)}
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": json.dumps(message)})
+    await send({"type": "websocket.close", "code": TRY_LATER})
+
+
+def _language(scope: Any) -> str:
+    asked = scope["query_string"].decode("ascii", "replace").removeprefix("lang=")
+    return asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
