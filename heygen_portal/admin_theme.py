@@ -55,6 +55,7 @@ UNFOLD = {
                 "items": [
                     _entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession"),
                     _entry(_("Waiting"), "hourglass_top", "avatar_sessions", "queueplace"),
+                    _entry(_("Exports"), "download", "avatar_sessions", "export"),
                 ],
             },
             {

@@ -14,4 +14,5 @@ app.conf.beat_schedule = {
     "look-after-videos": {"task": "avatars.tasks.look_after_videos", "schedule": 3.0},
     "read-records": {"task": "sessions.tasks.read_records", "schedule": 10.0},
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
+    "look-after-exports": {"task": "sessions.tasks.look_after_exports", "schedule": 60.0},
 }

@@ -43,6 +43,8 @@ OBSERVE = "avatar_sessions.observe_streamingsession"
 OBSERVE_SESSIONS = (OBSERVE,)
 READ_TRANSCRIPTS = ("avatar_sessions.view_sessiontask", "avatar_sessions.view_utterance")
 SEE_AUDIT = ("heygen_portal.view_auditentry",)
+EXPORT = "avatar_sessions.add_export"
+EXPORT_SESSIONS = (EXPORT, "avatar_sessions.view_export")
 KEEP_ACCOUNTS = (
     "avatars.view_provideraccount",
     "avatars.add_provideraccount",
@@ -61,7 +63,9 @@ EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONA
 OPERATOR = Role(
     gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_LINE + STOP_SESSIONS + OBSERVE_SESSIONS
 )
-AUDITOR = Role(gettext_noop("Auditors"), True, SEE_CATALOGUE + SEE_SESSIONS + READ_TRANSCRIPTS + SEE_AUDIT)
+AUDITOR = Role(
+    gettext_noop("Auditors"), True, SEE_CATALOGUE + SEE_SESSIONS + READ_TRANSCRIPTS + SEE_AUDIT + EXPORT_SESSIONS
+)
 ADMINISTRATOR = Role(
     gettext_noop("Administrators"),
     True,
@@ -76,6 +80,7 @@ ADMINISTRATOR = Role(
     + OBSERVE_SESSIONS
     + READ_TRANSCRIPTS
     + SEE_AUDIT
+    + EXPORT_SESSIONS
     + KEEP_ACCOUNTS
     + KEEP_USERS
     + KEEP_ALLOWANCES,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from functools import wraps
+from itertools import islice
 from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections, connection
@@ -72,3 +73,15 @@ async def _robustly(send: Send) -> None:
         await send()
     except Exception:
         logger.exception("what follows a change could not be told")
+
+
+async def in_pieces(pieces: Iterator[T]) -> AsyncIterator[T]:
+    """Hand on what a synchronous iterator makes, one by one: given to a streamed answer as it is, it would be
+    gathered in memory first.
+
+    Each piece is made in a thread of its own, and so with a connection of its own: none may hold a cursor open.
+    """
+    # A StopIteration cannot leave a coroutine: the end is an empty list.
+    take = in_thread(lambda: list(islice(pieces, 1)))
+    while piece := await take():
+        yield piece[0]

@@ -7,7 +7,7 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -20,7 +20,7 @@ from unfold.decorators import action, display
 from heygen_portal import addresses, roles
 from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
 from heygen_portal.providers.base import ProviderError
-from sessions import audit_page, errors, inquiry, inspection, queue, quotas, reasons, rooms, tasks
+from sessions import audit_page, errors, export_admin, inquiry, inspection, queue, quotas, reasons, rooms, tasks
 from sessions.models import (
     Allowance,
     EndReason,
@@ -97,9 +97,10 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
     search_fields = ("=user__username", "=provider_session_id", "persona__name")
     search_help_text = _("A user's name, a persona, or the provider's ID of a session.")
     date_hierarchy = "created_at"
+    list_before_template = "admin/sessions_export_link.html"
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
     actions = ("stop",)
-    actions_detail = ("audit", "ask_provider", "look")
+    actions_detail = ("audit", "ask_provider", "look", "export")
     fieldsets = (
         (None, {"fields": ("id", "user", "persona", "persona_version", "state", "end_reason", "evidence")}),
         (
@@ -177,6 +178,13 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
             return JsonResponse({"url": room.url, "token": room.token})
         context = {"title": gettext("Look in"), "looked_at": session, "opts": self.opts}
         return render(request, "admin/sessions_look.html", self.admin_site.each_context(request) | context)
+
+    def has_export_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(roles.EXPORT)
+
+    @action(description=_("Export"), url_path="export", permissions=["export"])
+    def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return export_admin.one_session(request, chosen(self, request, object_id))
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("avatar_sessions.stop_streamingsession")

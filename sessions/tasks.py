@@ -18,10 +18,13 @@ from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers import closing_providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import records, rooms, stopping
+from sessions import exports, records, rooms, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
+
+WRITES_FOR_S = 3
+"""After so long an export lets the limits have the worker, and takes its turn again."""
 
 
 @worker_shutting_down.connect
@@ -54,6 +57,21 @@ def stop_session(session_id: str, reason: str, evidence: dict[str, Any]) -> None
 def read_records() -> None:
     """Read what providers keep of sessions that are over; beat sends this every ten seconds."""
     async_to_sync(_with_providers)(records.read_due(timezone.now()))
+
+
+@shared_task
+def write_export(export_id: str) -> None:
+    """Write on with a large export; in turns, as the limits are kept by the same worker."""
+    if exports.write_on(UUID(export_id), WRITES_FOR_S):
+        write_export.delay(export_id)
+
+
+@shared_task(expires=60)
+def look_after_exports() -> None:
+    """Write on where the job was lost, and delete files that were kept long enough; beat sends this once a minute."""
+    exports.delete_expired(timezone.now())
+    for export_id in exports.left_behind(timezone.now()):
+        write_export.delay(str(export_id))
 
 
 @shared_task(expires=60)

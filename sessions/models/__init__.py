@@ -11,6 +11,7 @@ from sessions.models.conversations import (
     StreamingSession,
     Utterance,
 )
+from sessions.models.exports import Export
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord
 from sessions.models.tabs import QueuePlace, ServerProcess, Tab
 
@@ -18,6 +19,7 @@ __all__ = [
     "RUNNING",
     "Allowance",
     "EndReason",
+    "Export",
     "LimitBy",
     "QueuePlace",
     "ServerProcess",

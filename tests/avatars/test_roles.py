@@ -41,12 +41,14 @@ PAGES = {
     "line": "/admin/avatar_sessions/queueplace/",
     "allowance": "/admin/avatar_sessions/allowance/",
     "user": "/admin/auth/user/",
+    "export": "/admin/avatar_sessions/export/",
+    "export, new": "/admin/avatar_sessions/export/new/",
 }
 
 MAY_OPEN = {
     roles.EDITOR: {"persona", "persona, add", "avatar", "video", "video, add"},
     roles.OPERATOR: {"persona", "avatar", "video", "session", "line"},
-    roles.AUDITOR: {"persona", "avatar", "video", "session"},
+    roles.AUDITOR: {"persona", "avatar", "video", "session", "export", "export, new"},
     roles.ADMINISTRATOR: set(PAGES),
 }
 

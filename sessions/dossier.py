@@ -1,0 +1,109 @@
+"""One session with all that belongs to it, for whoever takes it along: JSON, a page to print, captions.
+
+docs/schemas/session-record.schema.json describes the JSON. Texts are in it only where a reason was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.utils import timezone
+
+from sessions import formats, history, reasons
+from sessions.formats import Caption, plain, to_json
+from sessions.models import Export, SessionEvent, SessionTask, StreamingSession, Utterance
+
+SCHEMA = "urn:heygen-portal:session-record:1"
+AT_ONCE = 1000
+LONGEST_PAGE = 5000
+"""Events on the page to print; the JSON has all."""
+
+SESSION = (
+    "id", "provider_session_id", "persona_version", "persona_settings", "status", "end_reason", "end_evidence",
+    "limit_by", "idle_limit_by", "is_paid", "provider_duration_limit", "continues_id", "created_at", "live_at",
+    "ends_at", "ended_at", "duration",
+)  # fmt: skip
+EVENT = ("number", "source", "kind", "data", "at", "previous_hash", "hash")
+TASK = ("kind", "status", "failure", "provider_task_id", "created_at", "latency")
+LINE = ("who", "by", "kind", "is_interrupted", "source", "provider_task_id", "at")
+
+
+def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
+    """Return the record piece by piece: a session may have more events than memory should hold."""
+    has_words, count = bool(export.reason), 0
+    about = {
+        "schema": SCHEMA,
+        "export": _exported(export),
+        "session": _session(session),
+        "tasks": [_task(task, has_words) for task in session.tasks.select_related("sent_by")],
+        "lines": [_line(line, has_words) for line in history.transcript(session.pk)],
+    }
+    yield f'{to_json(about)[:-1]},"events":['.encode()
+    for page in _events(session):
+        yield ("," if count else "").encode() + ",".join(to_json(_fields(row, EVENT)) for row in page).encode()
+        count += len(page)
+    yield b"]}\n"
+    Export.objects.filter(pk=export.pk).update(rows_done=count)
+
+
+def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
+    last = 0
+    while page := list(session.events.filter(number__gt=last).order_by("number")[:AT_ONCE]):
+        yield page
+        last = page[-1].number
+
+
+def as_captions(session: StreamingSession) -> str:
+    """Return what was said as WebVTT, timed from the first picture."""
+    names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
+    said = [Caption(line.at, names[Utterance.Who(line.who)], line.text) for line in history.transcript(session.pk)]
+    began_at = session.live_at or session.created_at
+    return formats.captions(said, began_at, f"{session.persona.name}, {began_at.isoformat()}")
+
+
+def for_page(export: Export, session: StreamingSession) -> dict[str, Any]:
+    """Return what the page to print shows."""
+    return {
+        "export": export,
+        "session": session,
+        "lines": history.transcript(session.pk),
+        "events": session.events.order_by("number")[:LONGEST_PAGE],
+        "left_out": max(0, session.events.count() - LONGEST_PAGE),
+        "evidence": reasons.in_words(session.end_evidence),
+        "last_hash": session.events.order_by("-number").values_list("hash", flat=True).first() or "–",
+        "printed_at": timezone.now(),
+    }
+
+
+def _exported(export: Export) -> dict[str, Any]:
+    who = export.asked_by.get_username()
+    return {"id": str(export.pk), "by": who, "at": plain(export.asked_at), "reason": export.reason or None}
+
+
+def _session(session: StreamingSession) -> dict[str, Any]:
+    who = {
+        "user": session.user.get_username(),
+        "persona": session.persona.name,
+        "account": session.account.name,
+        "provider": session.account.kind,
+    }
+    return _fields(session, SESSION) | who
+
+
+def _task(task: SessionTask, has_words: bool) -> dict[str, Any]:
+    by = task.sent_by.get_username() if task.sent_by else None
+    return _fields(task, TASK) | {"sent_by": by} | _words(task.text, has_words)
+
+
+def _line(line: Utterance, has_words: bool) -> dict[str, Any]:
+    return _fields(line, LINE) | _words(line.text, has_words)
+
+
+def _words(text: str, has_words: bool) -> dict[str, Any]:
+    """How long a text is may be known; what it says, to who has a reason."""
+    return {"characters": len(text), "text": text if has_words else None}
+
+
+def _fields(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: plain(getattr(row, name)) for name in names}

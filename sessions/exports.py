@@ -1,0 +1,223 @@
+"""What auditors take out of the portal. Every export is a row: who asked, from where, for what, how much it was.
+
+Rows are read by key, a page at a time, with no cursor held open: a million need no more memory than a thousand,
+and a job that died goes on where its file ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from sessions import events, formats, selection
+from sessions.events import Entry
+from sessions.formats import Row
+from sessions.models import Export, SessionEvent, StreamingSession, Utterance
+
+AT_ONCE = 1000
+"""Rows of one page."""
+SENT_AT_ONCE = 5000
+"""Up to so many rows are the answer itself; more are written to a file by the worker."""
+KEPT_FOR = timedelta(days=1)
+"""How long a file stays. Its row stays for ever."""
+STALE = timedelta(minutes=1)
+"""A file that nobody has written to for so long is taken over."""
+
+What, Format, State = Export.What, Export.Format, Export.State
+TO_WRITE = (State.WAITING, State.WRITING)
+SESSION = (
+    "id", "user__username", "persona__name", "persona_version", "account__name", "provider_session_id", "status",
+    "end_reason", "end_evidence", "limit_by", "created_at", "live_at", "ended_at", "is_paid", "continues_id",
+)  # fmt: skip
+EVENT = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
+LINE = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "text")
+COLUMNS: Mapping[str, tuple[str, ...]] = {What.SESSIONS: SESSION, What.EVENTS: EVENT, What.LINES: LINE}
+
+
+def ask(
+    user_id: int,
+    address: str | None,
+    what: str,
+    format: str,  # noqa: A002 - the field's name
+    *,
+    reason: str = "",
+    filters: Mapping[str, str] | None = None,
+    session: StreamingSession | None = None,
+) -> Export:
+    """Record that somebody takes this out. What is small is `sent`; what is large waits for the worker.
+
+    A session taken by itself says so in its own record. Raises UnknownFilter.
+    """
+    export = Export(
+        asked_by_id=user_id,
+        asked_from=address,
+        what=what,
+        format=format,
+        reason=reason,
+        filters=dict(filters or {}),
+        session=session,
+        state=State.SENT,
+    )
+    if session is None and _rows(export)[: SENT_AT_ONCE + 1].count() > SENT_AT_ONCE:
+        export.state = State.WAITING
+    with transaction.atomic():
+        export.save(force_insert=True)
+        if session is not None:
+            said = {"export": str(export.pk), "by": user_id, "from": address, "format": format, "reason": reason}
+            events.record(session.pk, Entry("exported", said))
+    return export
+
+
+def pieces(export: Export) -> Iterator[bytes]:
+    """Return a filtered export as it is sent, and note in the end how many rows it had."""
+    yield _head(export)
+    done = 0
+    for rows, _ in _pages(export):
+        done += len(rows)
+        yield _body(export, rows)
+    Export.objects.filter(pk=export.pk).update(rows_done=done)
+
+
+def write_on(export_id: UUID, seconds: float) -> bool:
+    """Write on with an export's file for a while; return whether there is more to do.
+
+    Safe to call from several places: one of them writes. What is in the file and not in the row is written again.
+    """
+    export = _claim(export_id)
+    if export is None:
+        return False
+    give_way_at = time.monotonic() + seconds
+    try:
+        with _opened(export) as file:
+            for rows, key in _pages(export):
+                file.write(_body(export, rows))
+                file.flush()
+                if not _note(export, written=file.tell(), rows_done=F("rows_done") + len(rows), last_key=key):
+                    return False  # somebody has taken it over
+                if time.monotonic() > give_way_at:
+                    return True
+    except OSError:
+        _note(export, state=State.FAILED)
+        raise
+    _note(export, state=State.READY, expires_at=timezone.now() + KEPT_FOR)
+    return False
+
+
+def _claim(export_id: UUID) -> Export | None:
+    export = Export.objects.filter(pk=export_id, state__in=TO_WRITE).first()
+    if export is None:
+        return None
+    if export.state == State.WAITING:
+        export.rows_total = _rows(export).count()
+    is_mine = _note(export, state=State.WRITING, rows_total=export.rows_total)
+    return export if is_mine else None
+
+
+def _opened(export: Export) -> Any:
+    """Open the file where the row says that it ends."""
+    export.path.parent.mkdir(parents=True, exist_ok=True)
+    file = export.path.open("r+b" if export.written else "wb")
+    if export.written:
+        file.truncate(export.written)
+        file.seek(export.written)
+    else:
+        file.write(_head(export))
+    return file
+
+
+def _note(export: Export, **changes: Any) -> bool:
+    """Store how far it is, unless somebody else has stored something since this writer did."""
+    now = timezone.now()
+    mine = Export.objects.filter(pk=export.pk, state__in=TO_WRITE, touched_at=export.touched_at)
+    if not mine.update(touched_at=now, **changes):
+        return False
+    export.touched_at = now
+    return True
+
+
+def left_behind(now: datetime) -> list[UUID]:
+    """Return the exports that wait for a writer: their job was lost, or died."""
+    return list(Export.objects.filter(state__in=TO_WRITE, touched_at__lte=now - STALE).values_list("pk", flat=True))
+
+
+def delete_files(exports: QuerySet[Export]) -> None:
+    """Delete the files of these exports; their rows stay. One that is being written is given up."""
+    for export in exports.filter(state__in=(*TO_WRITE, State.READY)):
+        Export.objects.filter(pk=export.pk).update(state=State.EXPIRED, touched_at=timezone.now())
+        export.path.unlink(missing_ok=True)
+
+
+def delete_expired(now: datetime) -> None:
+    """Delete files that were kept long enough."""
+    delete_files(Export.objects.filter(state=State.READY, expires_at__lte=now))
+
+
+def delete_speech() -> None:
+    """Delete every file that holds what people said: one of them has been erased, and may be in it."""
+    delete_files(Export.objects.filter(what=What.LINES))
+
+
+def _head(export: Export) -> bytes:
+    names = [_name(column) for column in COLUMNS[export.what]]
+    return formats.csv_head(names) if export.format == Format.CSV else b""
+
+
+def _body(export: Export, rows: Iterable[Row]) -> bytes:
+    return formats.csv_rows(rows) if export.format == Format.CSV else formats.json_lines(rows)
+
+
+def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
+    """Return the rows in order, a page at a time, each with the key of its last."""
+    columns, key, keep = COLUMNS[export.what], export.last_key, READ[export.what]
+    while rows := _read(export, keep(_rows(export), key)[:AT_ONCE], columns):
+        last = rows[-1]
+        key = [last["created_at"].isoformat(), str(last["pk"])] if export.what == What.SESSIONS else last["pk"]
+        yield [{_name(column): formats.plain(row[column]) for column in columns} for row in rows], key
+        if len(rows) < AT_ONCE:
+            return
+
+
+def _read(export: Export, rows: QuerySet[Any], columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    if export.what == What.LINES:  # the words are the row's to tell, not the database's
+        return [{name: getattr(row, name) for name in ("pk", *columns)} for row in rows]
+    return list(rows.values("pk", *columns))
+
+
+def _name(column: str) -> str:
+    """Columns are called what they are: a person, not the field of a joined table."""
+    return column.removesuffix("__username").removesuffix("__name")
+
+
+def _rows(export: Export) -> QuerySet[Any]:
+    sessions = selection.select(export.filters).order_by()
+    if export.what == What.SESSIONS:
+        return cast("QuerySet[Any]", sessions)
+    model: type[SessionEvent | Utterance] = SessionEvent if export.what == What.EVENTS else Utterance
+    rows = model._default_manager.order_by()
+    return rows.filter(session__in=sessions.values("pk")) if export.filters else rows
+
+
+def _sessions_after(rows: QuerySet[Any], key: Any) -> QuerySet[Any]:
+    if key:
+        at, pk = datetime.fromisoformat(key[0]), key[1]
+        rows = rows.filter(created_at__gte=at).filter(Q(created_at__gt=at) | Q(pk__gt=pk))
+    return rows.order_by("created_at", "pk")
+
+
+def _rows_after(rows: QuerySet[Any], key: Any) -> QuerySet[Any]:
+    """In the order in which they were stored."""
+    return (rows.filter(pk__gt=key) if key else rows).order_by("pk")
+
+
+READ: Mapping[str, Callable[[QuerySet[Any], Any], QuerySet[Any]]] = {
+    What.SESSIONS: _sessions_after,
+    What.EVENTS: _rows_after,
+    What.LINES: _rows_after,
+}

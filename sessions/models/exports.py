@@ -1,0 +1,91 @@
+"""What was taken out of the portal, by whom, from where, and why."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from sessions.models.conversations import StreamingSession
+
+
+class Export(models.Model):
+    """One export, and for a large one the job that writes its file. The row stays, the file does not."""
+
+    class What(models.TextChoices):
+        SESSIONS = "sessions", _("Sessions, one a row")
+        EVENTS = "events", _("Events, one a row")
+        LINES = "lines", _("Transcripts, one line a row")
+        RECORD = "record", _("One session with all that belongs to it")
+
+    class Format(models.TextChoices):
+        CSV = "csv", "CSV"
+        JSONL = "jsonl", "JSON Lines"
+        JSON = "json", "JSON"
+        PAGE = "html", _("page to print")
+        VTT = "vtt", "WebVTT"
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        WRITING = "writing", _("being written")
+        READY = "ready", _("ready")
+        FAILED = "failed", _("failed")
+        SENT = "sent", _("sent")
+        EXPIRED = "expired", _("file deleted")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("asked by"))
+    asked_from = models.GenericIPAddressField(_("from"), null=True, blank=True)
+    asked_at = models.DateTimeField(_("asked"), default=timezone.now)
+    # Why the words were needed; without a reason there are none in it.
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    what = models.CharField(_("contents"), max_length=10, choices=What)
+    format = models.CharField(_("format"), max_length=10, choices=Format)
+    session = models.ForeignKey(
+        StreamingSession, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("session")
+    )
+    # The list's filters as they stood in its address.
+    filters = models.JSONField(_("filters"), default=dict, blank=True)
+
+    state = models.CharField(_("status"), max_length=10, choices=State)
+    rows_total = models.PositiveIntegerField(_("rows to write"), null=True, blank=True)
+    rows_done = models.PositiveIntegerField(_("rows"), default=0)
+    # Where to go on after a crash: the key of the last row in the file, and the file's length up to it.
+    last_key = models.JSONField(null=True, blank=True, editable=False)
+    written = models.PositiveBigIntegerField(_("bytes"), default=0)
+    touched_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("file kept until"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("export")
+        verbose_name_plural = _("exports")
+        ordering = ("-asked_at",)
+        indexes = (
+            models.Index("touched_at", name="export_to_write", condition=Q(state__in=("waiting", "writing"))),
+            models.Index("expires_at", name="export_to_expire", condition=Q(state="ready")),
+        )
+        constraints = (
+            models.CheckConstraint(condition=~Q(what="lines", reason=""), name="transcripts_are_taken_for_a_reason"),
+            models.CheckConstraint(
+                condition=Q(what="record") ^ Q(session__isnull=True), name="record_export_names_its_session"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def path(self) -> Path:
+        """Where its file is, if it has one: below the media, which no address serves as they are."""
+        return Path(settings.MEDIA_ROOT) / "exports" / f"{self.id}.{self.format}"
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called on the reader's disk."""
+        about = self.session_id or self.asked_at.strftime("%Y-%m-%dT%H%M")
+        return f"{self.what}-{about}.{self.format}"
