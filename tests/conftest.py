@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.test import override_settings
+from xdist.workermanage import NodeManager
 
 from local.processes import end_as_on_ctrl_c
 from tests import servers
@@ -24,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     end_as_on_ctrl_c()  # a time limit would leave the servers running
+    NodeManager.EXIT_TIMEOUT = 60  # seconds: a worker that is killed earlier would, too
 
 
 def pytest_unconfigure() -> None:
