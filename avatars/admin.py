@@ -58,6 +58,7 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
             },
         ),
         (_("Places"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "open_there")}),
+        (_("Record"), {"fields": ("monitors_chat",)}),
         (_("Limits"), {"fields": ("longest_session", "idle_timeout", "monthly_cap", "credits_per_minute")}),
     )
     actions = ("sync",)

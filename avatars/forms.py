@@ -46,6 +46,7 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
             "monthly_cap",
             "credits_per_minute",
             "is_exclusive",
+            "monitors_chat",
         )
         widgets = {"api_key": UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"})}
         help_texts = {"api_key": _("Never shown again. Empty: the key stays as it is.")}

@@ -14,7 +14,6 @@ from django.utils import timezone
 from avatars import videos
 from avatars.models import Video
 from heygen_portal.providers import closing_providers
-from heygen_portal.threads import in_thread
 
 LOCK, LOCK_S = "videos-are-looked-after", 20
 
@@ -51,4 +50,4 @@ async def _keep_lock() -> None:
     """A worker that dies renews it no more, and another one goes on."""
     while True:
         await asyncio.sleep(LOCK_S / 4)
-        await in_thread(cache.touch)(LOCK, LOCK_S)
+        await asyncio.to_thread(cache.touch, LOCK, LOCK_S)

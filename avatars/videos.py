@@ -195,7 +195,8 @@ async def _fetch(video: Video, provider: Provider) -> None:
             await provider.save_video(told.url, body)
             if not _is_mp4(body):
                 raise ProviderRejected("what the provider sent is no MP4")
-            await in_thread(_store)(video, body, told.url)
+            name = await asyncio.to_thread(_store, video, body)
+        await in_thread(_update)(video, **_entering(Status.READY, file=name, url=told.url))
     except ProviderError as exc:
         if isinstance(exc, ProviderUnreachable) and video.looks + 1 < FETCHES:
             await _pause(video)
@@ -210,14 +211,15 @@ def _is_mp4(body: BinaryIO) -> bool:
     return body.read(4) == b"ftyp"
 
 
-def _store(video: Video, body: BinaryIO, url: str) -> None:
+def _store(video: Video, body: BinaryIO) -> str:
+    """Put the film where files are kept; return its name there."""
     body.seek(0)
     name = f"{video.pk}.mp4"
     storage, field = video.file.storage, video.file.field
     # What a worker left that died in the middle of this.
     storage.delete(field.generate_filename(video, name))
     video.file.save(name, File(body), save=False)
-    _update(video, **_entering(Status.READY, file=video.file.name, url=url))
+    return str(video.file.name)
 
 
 async def _wait(video: Video, exc: ProviderError | None, patience: timedelta, too_late: Failure) -> None:

@@ -67,7 +67,7 @@ def portal(var: Path, environ: Mapping[str, str]) -> Plan:
     web_port = plan.need("web", "PORT", 8000)
     if "livekit" in plan.names:
         _configure_livekit(plan, web_port)  # again: only now is it known whom it reports to
-    plan.names += ["worker", "beat"]
+    plan.names += ["worker", "beat", "monitor"]
     return plan
 
 

@@ -1,4 +1,4 @@
-"""Runs the whole portal on this machine until Ctrl-C: Redis, LiveKit, emulator, web, worker, beat."""
+"""Runs the whole portal on this machine until Ctrl-C: Redis, LiveKit, emulator, web, worker, beat, monitor."""
 
 import argparse
 import fcntl

@@ -99,6 +99,11 @@ class ProviderAccount(models.Model):
             "For trying out: sessions cost nothing, end after a minute, and may show the provider's own avatar."
         ),
     )
+    monitors_chat = models.BooleanField(
+        _("provider tells in the record"),
+        default=False,
+        help_text=_("The provider's own events are followed while a session runs, and stand in its record."),
+    )
     longest_session = models.DurationField(
         _("longest session of the plan"), null=True, blank=True, help_text=_("Hours:minutes:seconds; empty: no limit.")
     )
@@ -134,6 +139,8 @@ class ProviderAccount(models.Model):
             raise ValidationError({"key_header": _("This provider does not take the key in this way. Choose another.")})
         if self.is_sandbox and self.capabilities.sandbox_limit is None:
             raise ValidationError({"is_sandbox": _("This provider has no sandbox. Switch it off.")})
+        if self.monitors_chat and not self.capabilities.tells_events:
+            raise ValidationError({"monitors_chat": _("This provider tells nothing beside the room. Switch it off.")})
         if self.rooms == self.Rooms.OWN and not livekit.is_set_up():
             words = _("LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET must be set first: docs/operations.md.")
             raise ValidationError({"rooms": words})

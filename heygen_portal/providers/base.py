@@ -6,6 +6,7 @@ Nothing here knows Django or the database, and who asks a provider needs no othe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,7 +25,7 @@ from heygen_portal.providers.errors import (
     ProviderUnreachable,
     SessionGone,
 )
-from heygen_portal.providers.offers import AvatarOffer, KnowledgeBaseOffer, VoiceOffer
+from heygen_portal.providers.offers import AvatarOffer, KnowledgeBaseOffer, ProviderEvent, VoiceOffer
 from heygen_portal.providers.videos import VideoRequest, VideoStatus
 
 __all__ = [
@@ -249,6 +250,13 @@ class Provider(ABC):
     async def past_sessions(self, page: int = 1) -> PastSessions:
         """Return a page of the sessions that are over; nothing where the provider keeps no such list."""
         return PastSessions()
+
+    def listen(self, provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
+        """Tell what the provider's own socket tells of a session, until it closes; only with `tells_events`.
+
+        Raises SessionGone when there is no such session any more.
+        """
+        raise NotImplementedError
 
     async def make_video(self, request: VideoRequest) -> str:
         """Order a recorded video; return the provider's ID. Never repeated blindly: each success costs money.

@@ -84,6 +84,11 @@ class Calls:
         trusted = self._http.base_url
         await downloads.save(self._http, url, into, trusted=trusted, largest=LARGEST_VIDEO, within=VIDEO_S)
 
+    @property
+    def base_url(self) -> httpx.URL:
+        """Where the service is."""
+        return self._http.base_url
+
     async def aclose(self) -> None:
         await self._http.aclose()
 

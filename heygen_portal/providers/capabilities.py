@@ -78,6 +78,8 @@ class Capabilities:
     """The ID of the only avatar for trying out."""
     minimum_credits: Decimal = Decimal(0)
     """With less left than that, no session can be opened."""
+    tells_events: bool = False
+    """Beside the room it has a socket that tells what happens in a session."""
     makes_videos: bool = False
     """It makes recorded videos from texts."""
     longest_video_text: int = 0

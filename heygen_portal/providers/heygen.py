@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO, Self
 
 import httpx
 
-from heygen_portal.providers import answers, heygen_videos
+from heygen_portal.providers import answers, heygen_chat, heygen_videos
 from heygen_portal.providers import heygen_parts as parts
 from heygen_portal.providers.base import (
     Account,
@@ -33,6 +34,7 @@ from heygen_portal.providers.base import (
     VoiceOffer,
 )
 from heygen_portal.providers.calls import ANSWER_S, SLOW_ANSWER_S, Calls
+from heygen_portal.providers.offers import ProviderEvent
 from heygen_portal.providers.pieces import pieces
 from heygen_portal.providers.videos import VideoRequest, VideoStatus
 
@@ -62,6 +64,7 @@ class HeyGen(Provider):
         longest_text=1000,
         longest_idle=parts.LONGEST_IDLE,
         breaks_silence=True,
+        tells_events=True,
         makes_videos=True,
         longest_video_text=heygen_videos.LONGEST_TEXT,
         key_headers=("x-api-key", "bearer"),
@@ -146,6 +149,9 @@ class HeyGen(Provider):
         # Beside the envelope's own fields, or below `data`: sources disagree, and on how the next page is named, too.
         rows = answers.rows(data, "data", key="session_id")
         return PastSessions(tuple(parts.past_session(row) for row in rows), has_more=len(rows) == PAGE_SIZE)
+
+    def listen(self, provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
+        return heygen_chat.listen(self._calls, provider_session_id)
 
     async def make_video(self, request: VideoRequest) -> str:
         return await heygen_videos.make(self._calls, request)

@@ -36,3 +36,13 @@ class KnowledgeBaseOffer:
     name: str
     opening: str
     prompt: str
+
+
+@dataclass(frozen=True)
+class ProviderEvent:
+    """Something that the provider's own socket told of a session. `opened` is the first: it listens now."""
+
+    kind: str
+    task_id: str = ""
+    characters: int = 0
+    """How long a line was that was said; the line itself is not told."""

@@ -13,11 +13,12 @@ from sessions.models.conversations import (
 )
 from sessions.models.exports import Export
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord
-from sessions.models.tabs import QueuePlace, ServerProcess, Tab
+from sessions.models.tabs import ChatWatch, QueuePlace, ServerProcess, Tab
 
 __all__ = [
     "RUNNING",
     "Allowance",
+    "ChatWatch",
     "EndReason",
     "Export",
     "LimitBy",

@@ -34,6 +34,16 @@ class Tab(models.Model):
         return self.channel
 
 
+class ChatWatch(models.Model):
+    """A session whose provider's own socket a monitor holds; it is free again when that process's lease runs out."""
+
+    session = models.OneToOneField(StreamingSession, models.CASCADE, primary_key=True, related_name="watch")
+    process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="watches")
+
+    def __str__(self) -> str:
+        return str(self.session_id)
+
+
 class QueuePlace(models.Model):
     """One person's place in an account's line, held by the tab that waits. Who waits longest is next."""
 

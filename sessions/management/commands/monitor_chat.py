@@ -1,0 +1,27 @@
+"""Listen to the providers' own sockets of running sessions, for the accounts that want it, until asked to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from heygen_portal.providers import closing_providers
+from sessions.watching import Monitor
+
+
+class Command(BaseCommand):
+    help = "Bring what providers tell by their own sockets into the sessions' records. Several share the work."
+
+    def handle(self, **options: Any) -> None:
+        asyncio.run(_run())
+
+
+async def _run() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with closing_providers():
+        await Monitor().run(stop)
