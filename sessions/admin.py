@@ -20,7 +20,19 @@ from unfold.decorators import action, display
 from heygen_portal import addresses, roles
 from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
 from heygen_portal.providers.base import ProviderError
-from sessions import audit_page, errors, export_admin, inquiry, inspection, queue, quotas, reasons, rooms, tasks
+from sessions import (
+    account_admin,  # noqa: F401 - registers its own page
+    audit_page,
+    errors,
+    export_admin,
+    inquiry,
+    inspection,
+    queue,
+    quotas,
+    reasons,
+    rooms,
+    tasks,
+)
 from sessions.models import (
     Allowance,
     EndReason,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.contrib.auth.models import Group
-from django.db.models import Exists, F, OuterRef, Q, Sum, Value
+from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Sum, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -18,6 +19,15 @@ from sessions.models import Allowance, LimitBy, Status, StreamingSession
 
 SHORTEST = timedelta(seconds=30)
 """Where less than that is left, a session is not worth its beginning."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Credits of this month. `promised`: what the sessions that run may cost until their limit; no cap leaves None."""
+
+    spent: Decimal
+    promised: Decimal
+    left: Decimal | None
 
 
 def month_of(moment: datetime) -> datetime:
@@ -56,7 +66,7 @@ def within_cap(bound: Terms, account: ProviderAccount, now: datetime) -> Terms:
     if account.monthly_cap is None:
         return bound
     paid_for = timedelta(minutes=float(account.monthly_cap / account.credits_per_minute))
-    left = paid_for - _promised(account, now)
+    left = paid_for - _time(account, now, F("ends_at"))
     if left < SHORTEST:
         raise errors.SpendCap
     return replace(bound, duration=left, limit_by=LimitBy.SPEND_CAP) if left < bound.duration else bound
@@ -69,11 +79,23 @@ def used_by(user_id: int, now: datetime) -> timedelta:
     return spent or timedelta(0)
 
 
-def _promised(account: ProviderAccount, now: datetime) -> timedelta:
-    """Return the time of this month's sessions; of those that run, until their limit."""
+def spending(account: ProviderAccount, now: datetime) -> Spending:
+    """Return what an account has cost this month, and what is promised of it."""
+    until_now, in_all = (_credits(account, _time(account, now, end)) for end in (Value(now), F("ends_at")))
+    left = None if account.monthly_cap is None else max(account.monthly_cap - in_all, Decimal(0))
+    return Spending(until_now, max(in_all - until_now, Decimal(0)), left)
+
+
+def _credits(account: ProviderAccount, time: timedelta) -> Decimal:
+    return Decimal(time.total_seconds()) / 60 * account.credits_per_minute
+
+
+def _time(account: ProviderAccount, now: datetime, end_of_running: Value | F) -> timedelta:
+    """Return the time of this month's sessions; of those that run, until this."""
     rows = StreamingSession.objects.filter(account=account, created_at__gte=month_of(now))
     rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never opened those
-    return rows.aggregate(time=Sum(Coalesce("ended_at", "ends_at") - F("created_at")))["time"] or timedelta(0)
+    spans = Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - F("created_at")
+    return rows.aggregate(time=Sum(spans))["time"] or timedelta(0)
 
 
 def _allowances(user_id: int) -> list[Allowance]:

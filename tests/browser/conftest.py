@@ -27,11 +27,11 @@ for slug, changes in copies.items():
         setattr(persona, name, value)
     persona.save()
 """
-# The first starter on the other wire, where the knowledge base says its opening by itself.
+# The first starter's work, done by another person on the other wire, where the knowledge base says its opening itself.
 OTHER_WIRE = """
 from avatars import starters
 from avatars.models import ProviderAccount
-wanted = starters.STARTERS[0] | {"slug": "lucia-liveavatar", "greeting": ""}
+wanted = starters.STARTERS[0] | {"slug": "ines", "name": "Inés", "greeting": ""}
 starters.publish_starter(ProviderAccount.objects.get(kind="liveavatar"), wanted)
 """
 

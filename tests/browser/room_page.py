@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from livekit import api
 from playwright.async_api import Browser, Locator, Page, StorageState, WebSocket, expect
 
 from tests import servers
@@ -177,11 +178,33 @@ class RoomPage:
         await until(self._nothing_open)
 
     async def _nothing_open(self) -> bool:
+        return not await self._seen_there("sessions")
+
+    async def _seen_there(self, what: str) -> list[dict[str, Any]]:
         async with (
             aiohttp.ClientSession() as client,
-            client.get(f"{self.stage.emulator.url}/_emulator/sessions") as answer,
+            client.get(f"{self.stage.emulator.url}/_emulator/{what}") as answer,
         ):
-            return not (await answer.json())["sessions"]
+            rows: list[dict[str, Any]] = (await answer.json())[what]
+            return rows
+
+    async def stop_calls(self) -> int:
+        """Return how often the provider was asked to end the newest session."""
+        ended = self.last_session()["provider_id"]
+        calls = [call for call in await self._seen_there("requests") if call["path"] == "/v1/streaming.stop"]
+        return sum(call["body"]["session_id"] == ended for call in calls)
+
+    async def room_empties(self) -> None:
+        """Wait until LiveKit knows of nobody in the newest session's room."""
+        name, keys = self.last_session()["room"], self.stage.portal.environment
+        who = (keys["LIVEKIT_URL"], keys["LIVEKIT_API_KEY"], keys["LIVEKIT_API_SECRET"])
+        async with api.LiveKitAPI(*who) as livekit:
+
+            async def is_empty() -> bool:
+                rooms = await livekit.room.list_rooms(api.ListRoomsRequest(names=[name]))
+                return not any(room.num_participants for room in rooms.rooms)
+
+            await until(is_empty)
 
     def last_session(self) -> dict[str, Any]:
         """Return how the newest session is kept: its status, its reason, its texts as stored."""
@@ -198,6 +221,8 @@ session = StreamingSession.objects.order_by("-created_at").first()
 print(json.dumps({
     "status": session.status,
     "reason": session.end_reason,
+    "provider_id": session.provider_session_id,
+    "room": session.room or session.provider_session_id,
     "tasks": [task.text for task in session.tasks.all() if task.sent_by_id],
     "events": [event.kind for event in session.events.all()],
 }))

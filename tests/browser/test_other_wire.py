@@ -18,7 +18,7 @@ expect.set_options(timeout=PATIENCE_S * 1000)
 async def test_it_is_seen_heard_written_to_interrupted_and_ended(chromium: Browser, stage: Stage) -> None:
     """Demands 1, 3, 28, 33, 34, 35 with a provider whose commands the browser publishes."""
     text = "Hola ¿cómo estás?"
-    async with RoomPage.opened(chromium, stage, slug="lucia-liveavatar") as room:
+    async with RoomPage.opened(chromium, stage, slug="ines") as room:
         await room.start()
         await room.hears()  # the opening of its knowledge base
         first = await room.frames()

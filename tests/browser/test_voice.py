@@ -81,7 +81,7 @@ class Line:
 
 
 async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Browser, stage: Stage) -> None:
-    """Demands 2, 59, 73 and 76, complaint 8: refused first, then allowed; hands-free, then with the button held."""
+    """Demands 2, 8, 59, 73 and 76, complaint 8: refused first, then allowed; hands-free, then with the button held."""
     async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en") as room:
         page = room.page
         await page.add_init_script(WATCH)
@@ -119,6 +119,10 @@ async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Brow
         await page.click("#end")
         await room.state("ended")
         assert await page.evaluate("tracks.map(({ readyState }) => readyState)") == ["ended", "ended"]
+        assert await page.evaluate("Object.keys(sessionStorage)") == []  # where the way into the room was kept
+        await room.all_over()
+        await room.room_empties()
+        assert await room.stop_calls() == 1
         assert room.complaints == []
     said = [event for event in room.last_session()["events"] if event in ("microphone", "user_end_message")]
     assert said[:3] == ["microphone", "microphone", "user_end_message"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
+from django.utils import timezone
 
+from avatars.models import ProviderAccount
 from sessions import presence, queue
 from sessions.models import Allowance, LimitBy, QueuePlace
 from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
@@ -60,3 +63,32 @@ def test_staff_see_who_waits_and_take_somebody_out_of_the_line(admin_client: Cli
     assert admin_client.get(f"{LINE}{place.pk}/change/").status_code == 200
     admin_client.post(LINE, {"action": "remove", "_selected_action": [place.pk]})
     assert not QueuePlace.objects.exists()
+
+
+def test_the_account_s_page_tells_what_is_spent_who_has_its_places_and_who_waits(admin_client: Client) -> None:
+    now, persona = timezone.now(), PersonaFactory.create(published=True)
+    account = persona.avatar.account
+    limits = {"concurrency_limit": 3, "monthly_cap": 50, "credits_per_minute": 1}
+    ProviderAccount.objects.filter(pk=account.pk).update(**limits, places_seen=2, places_seen_at=now)
+    began = now - timedelta(minutes=5)
+    running = StreamingSessionFactory.create(persona=persona, created_at=began, ends_at=began + timedelta(minutes=20))
+    process_id, waits = uuid4(), UserFactory.create()
+    presence.renew(process_id)
+    queue.join(waits.pk, persona, queue.TabAddress(process_id, "tab"))
+    page = admin_client.get(f"/admin/avatars/provideraccount/{account.pk}/change/").content.decode()
+    assert "5.00 créditos gastados" in page
+    assert "30.00" in page  # left of the cap: the session that runs counts to its limit
+    assert "1 de 2 (" in page
+    assert f"/streamingsession/{running.pk}/change/" in page
+    assert running.user.username in page
+    assert f"1. {waits.username}" in page
+
+
+def test_who_may_see_no_sessions_sees_none_on_the_account_s_page(client: Client) -> None:
+    session = StreamingSessionFactory.create()
+    keeper = UserFactory.create(is_staff=True)
+    keeper.user_permissions.add(Permission.objects.get(codename="change_provideraccount"))
+    client.force_login(keeper, backend="django.contrib.auth.backends.ModelBackend")
+    page = client.get(f"/admin/avatars/provideraccount/{session.account_id}/change/")
+    assert page.status_code == 200
+    assert session.user.username not in page.content.decode()
