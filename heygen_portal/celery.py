@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 
@@ -13,6 +14,7 @@ app.conf.beat_schedule = {
     "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 0.5},
     "look-after-videos": {"task": "avatars.tasks.look_after_videos", "schedule": 3.0},
     "read-records": {"task": "sessions.tasks.read_records", "schedule": 10.0},
+    "verify-history": {"task": "sessions.tasks.verify_history", "schedule": crontab(hour="3", minute="10")},
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
     "look-after-exports": {"task": "sessions.tasks.look_after_exports", "schedule": 60.0},
 }

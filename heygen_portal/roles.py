@@ -41,6 +41,7 @@ SEE_LINE = ("avatar_sessions.view_queueplace",)
 STOP_SESSIONS = ("avatar_sessions.stop_streamingsession",)
 OBSERVE = "avatar_sessions.observe_streamingsession"
 OBSERVE_SESSIONS = (OBSERVE,)
+SEE_CHECKS = ("avatar_sessions.view_historycheck",)
 READ_TRANSCRIPTS = ("avatar_sessions.view_sessiontask", "avatar_sessions.view_utterance")
 SEE_AUDIT = ("heygen_portal.view_auditentry",)
 EXPORT = "avatar_sessions.add_export"
@@ -64,7 +65,9 @@ OPERATOR = Role(
     gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_LINE + STOP_SESSIONS + OBSERVE_SESSIONS
 )
 AUDITOR = Role(
-    gettext_noop("Auditors"), True, SEE_CATALOGUE + SEE_SESSIONS + READ_TRANSCRIPTS + SEE_AUDIT + EXPORT_SESSIONS
+    gettext_noop("Auditors"),
+    True,
+    SEE_CATALOGUE + SEE_SESSIONS + SEE_CHECKS + READ_TRANSCRIPTS + SEE_AUDIT + EXPORT_SESSIONS,
 )
 ADMINISTRATOR = Role(
     gettext_noop("Administrators"),
@@ -78,6 +81,7 @@ ADMINISTRATOR = Role(
     + SEE_LINE
     + STOP_SESSIONS
     + OBSERVE_SESSIONS
+    + SEE_CHECKS
     + READ_TRANSCRIPTS
     + SEE_AUDIT
     + EXPORT_SESSIONS

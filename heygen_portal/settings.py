@@ -92,6 +92,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MEDIA_ROOT = VAR / "media"
 
+# Where the nightly check of the record writes what the seals were; best where the database's owner cannot write.
+HISTORY_ANCHOR_FILE = env.str("HISTORY_ANCHOR_FILE", "")
+
 # Broker, channel layer, cache
 
 REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:8379/0")

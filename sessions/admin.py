@@ -30,6 +30,7 @@ from sessions import (
     queue,
     quotas,
     reasons,
+    record_admin,  # noqa: F401 - registers its own page
     rooms,
     tasks,
 )

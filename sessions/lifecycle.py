@@ -77,7 +77,8 @@ def transition(session: StreamingSession, to: Status, *noted: Entry, **changes: 
         if not moved:
             _read_again(session)
             return False
-        events.append(session.pk, *noted, _moved(session, to, changes))  # the UPDATE holds the row
+        # The UPDATE holds the row.
+        events.append(session.pk, *noted, _moved(session, to, changes), is_over=to == Status.ENDED)
         events.publish(session.pk, events.StatusChanged.of(session))
     return True
 
@@ -88,7 +89,8 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
         if to not in TRANSITIONS[session.status]:
             raise IllegalTransition(f"{session.status} to {to}")
     StreamingSession.objects.filter(pk__in=[session.pk for session in sessions]).update(status=to, **changes)
-    events.append_each({session.pk: _moved(session, to, changes) for session in sessions})
+    moved = {session.pk: _moved(session, to, changes) for session in sessions}
+    events.append_each(moved, are_over=to == Status.ENDED)
     events.publish_all({session.pk: events.StatusChanged.of(session) for session in sessions})
 
 
@@ -177,7 +179,8 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
             return transition(session, Status.CONNECTING, *steps, **known)
         StreamingSession.objects.filter(pk=session.pk).update(**known)
         session.provider_session_id = answer.provider_session_id
-        events.append(session.pk, *steps, Entry("provider_answered_late"))
+        is_over = session.status == Status.ENDED
+        events.append(session.pk, *steps, Entry("provider_answered_late"), is_over=is_over)
         return False
 
 
@@ -197,7 +200,7 @@ def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
             session.deadline_at = next_look(session, is_live=session.status == Status.LIVE)
             session.save(update_fields=["provider_duration_limit", "ends_at", "limit_by", "deadline_at"])
             events.publish(session.pk, events.StatusChanged.of(session))
-        events.append(session.pk, Entry("provider_started"))
+        events.append(session.pk, Entry("provider_started"), is_over=session.status == Status.ENDED)
     return goes_on
 
 

@@ -15,7 +15,7 @@ from heygen_portal.livekit import Told
 from heygen_portal.threads import in_thread
 from sessions import events, presence, services
 from sessions.events import Entry, Source
-from sessions.models import SessionEvent, StreamingSession
+from sessions.models import SessionEvent, Status, StreamingSession
 
 JOINED, LEFT, FINISHED = "participant_joined", "participant_left", "room_finished"
 KINDS = (JOINED, LEFT, "track_published", FINISHED)
@@ -40,7 +40,8 @@ def _keep(told: Told) -> UUID | None:
         who = _who(told.identity)
         data = {"who": who, "sid": told.sid, "kind": told.track}
         known = {name: value for name, value in data.items() if value}
-        events.append(session.pk, Entry(told.kind, known, Source.LIVEKIT))
+        is_over = session.status == Status.ENDED
+        events.append(session.pk, Entry(told.kind, known, Source.LIVEKIT), is_over=is_over)
         if told.kind == FINISHED or (told.kind in (JOINED, LEFT) and who == livekit.PERSON):
             if _is_somebody_in(session):
                 presence.still_here(session.pk)

@@ -18,7 +18,7 @@ from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers import closing_providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import exports, records, rooms, stopping
+from sessions import exports, nightwatch, records, rooms, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
@@ -78,6 +78,12 @@ def look_after_exports() -> None:
 def reconcile() -> None:
     """Compare every account's own list of open sessions with ours; beat sends this once a minute."""
     async_to_sync(_with_providers)(_reconcile_all())
+
+
+@shared_task(expires=3600)
+def verify_history() -> None:
+    """Look through the whole record and anchor what is new; beat sends this once a night."""
+    nightwatch.look(timezone.now())
 
 
 async def _reconcile_all() -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.conf import settings
+from django.db.backends.sqlite3.operations import DatabaseOperations
 from django.test import override_settings
 from xdist.workermanage import NodeManager
 
 from local.processes import end_as_on_ctrl_c
+from sessions import guards
 from tests import servers
 
 
@@ -39,6 +43,21 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
     database = settings.DATABASES["default"]
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["TEST"]["NAME"] = tmp_path_factory.mktemp("database") / "test.sqlite3"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def history_that_tests_may_empty() -> Iterator[None]:
+    """Between two tests Django deletes all rows, also those that the database lets nobody delete."""
+    flush = DatabaseOperations.execute_sql_flush
+
+    def flush_all(operations: DatabaseOperations, sql_list: Any) -> None:
+        if "avatar_sessions_sessionevent" not in operations.connection.introspection.table_names():
+            return flush(operations, sql_list)
+        with guards.lifted(operations.connection):
+            return flush(operations, sql_list)
+
+    with patch.object(DatabaseOperations, "execute_sql_flush", flush_all):
+        yield
 
 
 @pytest.fixture(scope="session")

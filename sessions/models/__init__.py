@@ -12,6 +12,7 @@ from sessions.models.conversations import (
     Utterance,
 )
 from sessions.models.exports import Export
+from sessions.models.record import HistoryCheck, SessionSeal
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord
 from sessions.models.tabs import ChatWatch, QueuePlace, ServerProcess, Tab
 
@@ -21,10 +22,12 @@ __all__ = [
     "ChatWatch",
     "EndReason",
     "Export",
+    "HistoryCheck",
     "LimitBy",
     "QueuePlace",
     "ServerProcess",
     "SessionEvent",
+    "SessionSeal",
     "SessionTask",
     "SpeechErased",
     "SpeechKey",

@@ -39,6 +39,7 @@ PAGES = {
     "account": "/admin/avatars/provideraccount/",
     "session": "/admin/avatar_sessions/streamingsession/",
     "line": "/admin/avatar_sessions/queueplace/",
+    "checks": "/admin/avatar_sessions/historycheck/",
     "allowance": "/admin/avatar_sessions/allowance/",
     "user": "/admin/auth/user/",
     "export": "/admin/avatar_sessions/export/",
@@ -48,7 +49,7 @@ PAGES = {
 MAY_OPEN = {
     roles.EDITOR: {"persona", "persona, add", "avatar", "video", "video, add"},
     roles.OPERATOR: {"persona", "avatar", "video", "session", "line"},
-    roles.AUDITOR: {"persona", "avatar", "video", "session", "export", "export, new"},
+    roles.AUDITOR: {"persona", "avatar", "video", "session", "checks", "export", "export, new"},
     roles.ADMINISTRATOR: set(PAGES),
 }
 

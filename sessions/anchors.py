@@ -1,0 +1,89 @@
+"""Anchors: what the seals were, in a file that whoever can change the database should not be able to change.
+
+One line of JSON for each batch: moment, first and last seal, how many, sessions in the portal, and a SHA-256 over the
+line before and the batch's seals. A seal, or a whole session, that is missing or different later shows in its batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from sessions.models import SessionSeal, StreamingSession
+
+SETTLED = timedelta(minutes=5)
+"""A seal that is older has no neighbour that is still being written."""
+
+
+def write(now: datetime) -> bool:
+    """Append a line for the seals that came since the last; return whether there was anything to say."""
+    path = _path()
+    if path is None:
+        return False
+    lines = list(_read(path))
+    after, previous = (lines[-1]["to"], lines[-1]["hash"]) if lines else (0, "")
+    newest = SessionSeal.objects.filter(pk__gt=after, at__lte=now - SETTLED).order_by("-pk").first()
+    if newest is None:
+        return False
+    seals, digest = _digest(previous, after, newest.pk)
+    line = {
+        "at": now.isoformat(),
+        "after": after,
+        "to": newest.pk,
+        "seals": seals,
+        "sessions": StreamingSession.objects.count(),
+        "hash": digest,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return True
+
+
+def check() -> tuple[int, int | None]:
+    """Return how many anchors there are, and the number of the first that the seals no longer fit."""
+    path = _path()
+    count, previous, after = 0, "", 0
+    for count, line in enumerate(_read(path) if path else (), start=1):
+        try:
+            fits = line["after"] == after and (line["seals"], line["hash"]) == _digest(previous, after, line["to"])
+            previous, after = line["hash"], line["to"]
+        except (KeyError, TypeError):
+            fits = False
+        if not fits:
+            return count, count
+    return count, None
+
+
+def _digest(previous: str, after: int, to: int) -> tuple[int, str]:
+    rows = SessionSeal.objects.filter(pk__gt=after, pk__lte=to).order_by("pk")
+    digest, count = hashlib.sha256(previous.encode()), 0
+    for seal in rows.values_list("session_id", "number", "hash", "signature").iterator(chunk_size=10_000):
+        digest.update("|".join(map(str, seal)).encode() + b"\n")
+        count += 1
+    return count, digest.hexdigest()
+
+
+def _path() -> Path | None:
+    return Path(settings.HISTORY_ANCHOR_FILE) if settings.HISTORY_ANCHOR_FILE else None
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines; one that is no JSON object is an empty one, which fits nothing."""
+    if not path.exists():
+        return
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = {}
+        yield line if isinstance(line, dict) else {}

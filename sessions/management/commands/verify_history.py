@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, no_translations
+from django.utils import timezone
+
+from sessions import nightwatch, verification
+from sessions.models import StreamingSession
+
+
+class Command(BaseCommand):
+    help = (
+        "Look through the record of all sessions, or of one, and name what does not fit. Exit code 1 if there is any."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("session", nargs="?", type=UUID, help="a session's ID; without it, everything")
+
+    @no_translations
+    def handle(self, *args: Any, session: UUID | None = None, **options: Any) -> None:
+        if session:
+            self._one(session)
+            return
+        began = perf_counter()
+        found = nightwatch.look(timezone.now(), lambda fault: self.stdout.write(fault.in_words()))
+        took = perf_counter() - began
+        speed = found.events / took
+        self.stdout.write(
+            f"{found.sessions} sessions, {found.events} events, {found.anchors} anchors"
+            f" in {took:.1f} s ({speed:,.0f} events a second)"
+        )
+        if found.fault_count:
+            raise CommandError(f"{found.fault_count} do not fit.")
+        self.stdout.write("Everything fits.")
+
+    def _one(self, session: UUID) -> None:
+        if not StreamingSession.objects.filter(pk=session).exists():
+            raise CommandError("There is no such session.")
+        if fault := verification.look_at(session):
+            raise CommandError(fault.in_words())
+        self.stdout.write("Everything fits.")

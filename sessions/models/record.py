@@ -1,0 +1,58 @@
+"""What makes the record provable: seals at the end of a session, and what came of looking for changes."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from sessions import sealing
+from sessions.models.conversations import StreamingSession
+
+
+class SessionSeal(models.Model):
+    """How long a session's record was when it ended, and its last hash, signed. Append-only.
+
+    What comes after the end (the provider's own record, an erasure) is sealed again.
+    """
+
+    session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="seals", verbose_name=_("session"))
+    number = models.PositiveIntegerField(_("events"))
+    hash = models.CharField(max_length=64)
+    signature = models.CharField(max_length=64)
+    at = models.DateTimeField(_("at"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("seal")
+        verbose_name_plural = _("seals")
+        ordering = ("session_id", "number")
+        constraints = (models.UniqueConstraint("session", "number", name="seal_once_per_length"),)
+
+    def __str__(self) -> str:
+        return f"{self.session_id} {self.number}"
+
+    @property
+    def expected_signature(self) -> str:
+        """What only this portal can have written below it."""
+        return sealing.sign(self.session_id, self.number, self.hash)
+
+
+class HistoryCheck(models.Model):
+    """One look through the record for what does not fit."""
+
+    started_at = models.DateTimeField(_("started"), default=timezone.now)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    sessions = models.PositiveIntegerField(_("sessions"), default=0)
+    events = models.PositiveBigIntegerField(_("events"), default=0)
+    anchors = models.PositiveIntegerField(_("anchors"), default=0)
+    # Faults as `verification.Fault` has them; the first hundred.
+    faults = models.JSONField(_("what does not fit"), default=list, blank=True)
+    fault_count = models.PositiveIntegerField(_("faults"), default=0)
+
+    class Meta:
+        verbose_name = _("check of the record")
+        verbose_name_plural = _("checks of the record")
+        ordering = ("-started_at",)
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d %H:%M}"

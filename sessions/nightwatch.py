@@ -1,0 +1,42 @@
+"""Each night: is the record whole? The result is a row that staff see."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from django.utils import timezone
+
+from sessions import anchors
+from sessions.models import HistoryCheck
+from sessions.verification import Count, Fault, faults
+
+logger = logging.getLogger(__name__)
+
+KEPT = 100
+"""Faults that a row names; it counts them all."""
+
+
+def look(started_at: datetime, tell: Callable[[Fault], None] = lambda fault: None) -> HistoryCheck:
+    """Look through the whole record and at the anchors, store what came of it, then anchor what is new."""
+    count, found = Count(), HistoryCheck(started_at=started_at)
+
+    def note(fault: Fault) -> None:
+        tell(fault)
+        found.fault_count += 1
+        if len(found.faults) < KEPT:
+            found.faults.append(fault.as_data())
+
+    for fault in faults(count):
+        note(fault)
+    found.anchors, misfit = anchors.check()
+    if misfit is not None:
+        note(Fault("anchor", number=misfit))
+    found.sessions, found.events, found.ended_at = count.sessions, count.events, timezone.now()
+    found.save()
+    if found.fault_count:
+        logger.error("the record does not fit in %d places: see the check of %s", found.fault_count, started_at)
+    if misfit is None:
+        anchors.write(timezone.now())
+    return found
