@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal import detached, providers
-from heygen_portal.providers.base import Provider, ProviderError, ProviderRejected, SessionGone
+from heygen_portal.providers.base import Provider, ProviderError, ProviderRejected, SessionGone, StopReason
 from heygen_portal.threads import in_thread
 from sessions import lifecycle, limits, presence, queue, reasons, rooms
 from sessions.models import EndReason, StreamingSession
@@ -37,6 +37,13 @@ PATIENCE_S = 5
 LOOK_UP_S = 0.5
 HEAD_START = timedelta(seconds=2)
 """What the worker has before a web process looks after a session that its tab has left."""
+WHY: dict[str, StopReason] = {
+    EndReason.TAB_CLOSED: StopReason.LEFT,
+    EndReason.ORPHAN_FOUND: StopReason.LEFT,
+    EndReason.IDLE: StopReason.IDLE,
+    EndReason.DURATION_LIMIT: StopReason.DURATION,
+}
+"""What the provider is told of an end; of all others, that somebody closed it."""
 SETTLED = timedelta(seconds=30)
 """A session younger than this may be missing from the provider's list without being gone."""
 
@@ -95,7 +102,8 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
     """Ask the provider for the end; return whether nothing runs there any more. If it may, a later tick asks again."""
     try:
         if session.provider_session_id:
-            await provider.stop_session(session.provider_session_id)
+            why = WHY.get(session.end_reason, StopReason.CLOSED)
+            await provider.stop_session(session.provider_session_id, why)
         elif not await _close_lost(session.account, provider, await _listed(provider)):
             await _retry_later(session)
             return False

@@ -108,3 +108,10 @@ def emulator(livekit: servers.LiveKit) -> Iterator[servers.Emulator]:
     """Give an emulator with avatars that can be seen and heard, open to control."""
     with servers.emulator(livekit, args=["--control"]) as emulator:
         yield emulator
+
+
+@pytest.fixture(scope="session")
+def quiet_emulator() -> Iterator[servers.Emulator]:
+    """Give an emulator whose rooms nobody enters: the wire is all there is."""
+    with servers.emulator(media=False, args=["--control"]) as emulator:
+        yield emulator

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import BinaryIO, ClassVar, Protocol, Self
 
-from heygen_portal.providers.capabilities import Capabilities, Interactivity, PushToTalk, Quality, TaskKind
+from heygen_portal.providers.capabilities import Capabilities, Interactivity, PushToTalk, Quality, StopReason, TaskKind
 from heygen_portal.providers.errors import (
     CredentialRefused,
     LimitReached,
@@ -59,6 +59,7 @@ __all__ = [
     "SessionRequest",
     "Speaker",
     "SpokenLine",
+    "StopReason",
     "TaskKind",
     "VoiceOffer",
 ]
@@ -236,8 +237,8 @@ class Provider(ABC):
         """Start the provider's idle clock anew."""
 
     @abstractmethod
-    async def stop_session(self, provider_session_id: str) -> None:
-        """End a session. Raises SessionGone when there is nothing left to end."""
+    async def stop_session(self, provider_session_id: str, why: StopReason = StopReason.CLOSED) -> None:
+        """End a session, and say why where the provider asks. Raises SessionGone when there is nothing left to end."""
 
     @abstractmethod
     async def list_sessions(self) -> list[OpenSession]:

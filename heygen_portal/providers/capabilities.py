@@ -23,6 +23,15 @@ class Quality(StrEnum):
     HIGH = "high"
 
 
+class StopReason(StrEnum):
+    """What a provider is told when a session is ended: by somebody, as nobody is there any more, or by a limit."""
+
+    CLOSED = "closed"
+    LEFT = "left"
+    IDLE = "idle"
+    DURATION = "duration"
+
+
 class Interactivity(StrEnum):
     """When the avatar listens: all the time, or while somebody holds the button."""
 

@@ -30,6 +30,7 @@ from heygen_portal.providers.base import (
     PushToTalk,
     Quality,
     SessionRequest,
+    StopReason,
     TaskKind,
     VoiceOffer,
 )
@@ -129,7 +130,7 @@ class HeyGen(Provider):
     async def keep_alive(self, provider_session_id: str) -> None:
         await self._post("streaming.keep_alive", parts.of(provider_session_id))
 
-    async def stop_session(self, provider_session_id: str) -> None:
+    async def stop_session(self, provider_session_id: str, why: StopReason = StopReason.CLOSED) -> None:
         await self._post("streaming.stop", parts.of(provider_session_id))
 
     async def list_sessions(self) -> list[OpenSession]:

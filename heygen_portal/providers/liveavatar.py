@@ -33,6 +33,7 @@ from heygen_portal.providers.base import (
     SessionRecord,
     SessionRequest,
     SpokenLine,
+    StopReason,
     TaskKind,
     VoiceOffer,
 )
@@ -125,8 +126,8 @@ class LiveAvatar(Provider):
     async def keep_alive(self, provider_session_id: str) -> None:
         await self._steer("keep-alive", provider_session_id)
 
-    async def stop_session(self, provider_session_id: str) -> None:
-        await self._steer("stop", provider_session_id, reason="USER_CLOSED")
+    async def stop_session(self, provider_session_id: str, why: StopReason = StopReason.CLOSED) -> None:
+        await self._steer("stop", provider_session_id, reason=parts.STOPS[why])
 
     async def list_sessions(self) -> list[OpenSession]:
         return [

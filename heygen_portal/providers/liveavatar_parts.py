@@ -21,6 +21,7 @@ from heygen_portal.providers.base import (
     SessionGone,
     SessionRequest,
     Speaker,
+    StopReason,
     TaskKind,
     VoiceOffer,
 )
@@ -30,6 +31,12 @@ CONTROL_TOPIC: Final = "agent-control"
 LIMIT: Final = "max_session_duration"
 SPEECH = {TaskKind.TALK: "avatar.speak_response", TaskKind.REPEAT: "avatar.speak_text"}
 INTERACTIVITY = {Interactivity.HANDS_FREE: "CONVERSATIONAL", Interactivity.PUSH_TO_TALK: "PUSH_TO_TALK"}
+STOPS = {
+    StopReason.CLOSED: "USER_CLOSED",
+    StopReason.LEFT: "USER_DISCONNECTED",
+    StopReason.IDLE: "IDLE_TIMEOUT",
+    StopReason.DURATION: "MAX_DURATION_REACHED",
+}
 
 REFUSALS = answers.Refusals(
     successes=("1000", "100"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from heygen_portal.emulator.part import Voice
+from heygen_portal.emulator.voice import SAMPLE_RATE, speak
 from tests import servers
 from tests.browser.room_page import Person, RoomPage, Stage
 from tests.browsing import ALLOW_SOUND, browser, password
 
+SAID = "What is the weather today?"  # in a synthetic voice, which the emulator's ear understands
 # Copies of the starters with limits short enough to be waited for.
 PERSONAS = """
 from datetime import timedelta
@@ -27,12 +31,14 @@ for slug, changes in copies.items():
         setattr(persona, name, value)
     persona.save()
 """
-# The first starter's work, done by another person on the other wire, where the knowledge base says its opening itself.
+# The second starter's work, done by two other people on the other wire, where the knowledge base says its opening
+# itself: one hears all the time, one by the button.
 OTHER_WIRE = """
 from avatars import starters
 from avatars.models import ProviderAccount
-wanted = starters.STARTERS[0] | {"slug": "ines", "name": "Inés", "greeting": ""}
-starters.publish_starter(ProviderAccount.objects.get(kind="liveavatar"), wanted)
+account, works = ProviderAccount.objects.get(kind="liveavatar"), starters.STARTERS[1] | {"greeting": ""}
+starters.publish_starter(account, works | {"slug": "nora", "name": "Nora"})
+starters.publish_starter(account, works | {"slug": "amara", "name": "Amara", "interactivity": "push_to_talk"})
 """
 
 
@@ -41,6 +47,25 @@ async def chromium() -> AsyncIterator[Browser]:
     """One browser for all; each test has a context of its own."""
     async with browser(ALLOW_SOUND) as chromium:
         yield chromium
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def with_microphone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """Give a browser whose microphone plays a recording over and over, to pages that were allowed it."""
+    recording = tmp_path_factory.mktemp("microphone") / "said.wav"
+    record(SAID, recording)
+    switches = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={recording}")
+    async with browser(ALLOW_SOUND, *switches) as chromium:
+        yield chromium
+
+
+def record(text: str, path: Path) -> None:
+    pause = bytes(2 * SAMPLE_RATE * 2)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(pause + speak(text, Voice(language="en")).pcm + pause)
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")

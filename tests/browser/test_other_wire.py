@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -10,15 +11,26 @@ from playwright.async_api import Browser, expect
 from tests.browser.room_page import FRAMES, PATIENCE_S, RoomPage, Stage
 from tests.browser.test_room import LONG
 
-pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.media,
+    pytest.mark.asyncio(loop_scope="package"),
+    pytest.mark.skipif(os.environ.get("ROOMS") == "own", reason="this provider has rooms of its own only"),
+]
 expect.set_options(timeout=PATIENCE_S * 1000)
 
+PARTS = "addEventListener('room:open', ({ detail }) => (window.parts = detail), true)"
+PUBLISHED = "parts.room.room.localParticipant.trackPublications.size === 1"
+LEVEL = "Number(document.querySelector('#mic .level').dataset.level)"
+PRESS_TWICE = """parts.room.publish("agent-control", '{"event_type": "user.start_push_to_talk"}')"""
 
-@pytest.mark.skipif(os.environ.get("ROOMS") == "own", reason="this provider has rooms of its own only")
-async def test_it_is_seen_heard_written_to_interrupted_and_ended(chromium: Browser, stage: Stage) -> None:
-    """Demands 1, 3, 28, 33, 34, 35 with a provider whose commands the browser publishes."""
-    text = "Hola ¿cómo estás?"
-    async with RoomPage.opened(chromium, stage, slug="ines") as room:
+
+async def test_it_is_seen_heard_written_to_interrupted_spoken_to_and_ended(
+    with_microphone: Browser, stage: Stage
+) -> None:
+    """Demands 1, 2, 3, 28, 33, 34, 35 with a provider whose commands the browser publishes; hands-free."""
+    text, question = "Hola ¿cómo estás?", "When are invoices sent?"
+    async with RoomPage.opened(with_microphone, stage, slug="nora", locale="en", permissions=["microphone"]) as room:
         await room.start()
         await room.hears()  # the opening of its knowledge base
         first = await room.frames()
@@ -29,19 +41,49 @@ async def test_it_is_seen_heard_written_to_interrupted_and_ended(chromium: Brows
         await room.write(text, "repeat")
         await room.has_said(text)
         before = await room.lines("avatar").count()
-        await room.write("¿Cuál es el horario?")
+        await room.write(question)
         await expect(room.lines("avatar")).to_have_count(before + 1)
-        await expect(room.lines("avatar").last).to_contain_text("lunes")
+        await expect(room.lines("avatar").last).to_contain_text("first day")
         await room.write(LONG, "repeat")
         await expect(room.lines("avatar").last).to_contain_text("cuatro")
         await room.page.click("#interrupt")
         await room.hears_nothing()
         await expect(room.lines("user").first).to_have_text(text)
+
+        await room.page.click("#mic-more")
+        await room.page.check("input[name=voice-mode][value=hands_free]")
+        await room.page.keyboard.press("Escape")
+        await room.page.click("#mic")
+        spoken = room.page.locator(".line--you", has_text=re.compile("weather"))
+        await expect(spoken.first).to_contain_text("by voice")
         assert room.complaints == []
         await room.page.click("#end")
         await room.state("ended")
         await room.all_over()
         record = room.last_session()
-        assert record["tasks"] == [text, "¿Cuál es el horario?", LONG]
+        assert record["tasks"] == [text, question, LONG]
         assert {"room_connected", "first_frame", "avatar_start_talking", "interrupted"} <= set(record["events"])
         assert (record["status"], record["reason"]) == ("ended", "user_stopped")
+
+
+async def test_by_the_button_it_is_heard_and_a_press_that_was_not_taken_is_told(
+    with_microphone: Browser, stage: Stage
+) -> None:
+    """Demand 2, where the session is opened for one way of listening only."""
+    async with RoomPage.opened(
+        with_microphone, stage, slug="amara", locale="en", permissions=["microphone"], init=PARTS
+    ) as room:
+        page = room.page
+        await room.start()
+        await page.click("#mic")
+        await room.sees(PUBLISHED)
+        await expect(page.locator("#hold")).to_be_focused()
+        await page.keyboard.down("Space")
+        await page.evaluate(PRESS_TWICE)
+        await expect(page.get_by_text("could not listen just then")).to_be_visible()
+        for loud in ("=== 0", "> 0", "=== 0"):  # the whole of what is said, wherever the recording stands
+            await room.sees(f"{LEVEL} {loud}")
+        await page.keyboard.up("Space")
+        await expect(page.locator(".line--you").first).to_contain_text("by voice")
+        assert await page.locator("input[name=voice-mode]").count() == 1
+        assert room.complaints == []

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import re
-import wave
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, WebSocketRoute, expect
 
-from heygen_portal.emulator.part import Voice
-from heygen_portal.emulator.voice import SAMPLE_RATE, speak
 from tests.browser.room_page import PATIENCE_S, SHOW, RoomPage, Stage
-from tests.browsing import ALLOW_SOUND, browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 expect.set_options(timeout=PATIENCE_S * 1000)
 
-SAID = "What is the weather today?"  # in a synthetic voice, which the emulator's ear understands
 # Before any script of the page: what it asks for, and whether it lets go of it.
 WATCH = """(() => {
   window.tracks = [];
@@ -36,25 +28,6 @@ WATCH = """(() => {
   };
 })()"""
 LEVEL = "Number(document.querySelector('#mic .level').dataset.level)"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def with_microphone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    """Give a browser whose microphone plays a recording over and over, to pages that were allowed it."""
-    recording = tmp_path_factory.mktemp("microphone") / "said.wav"
-    record(SAID, recording)
-    switches = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={recording}")
-    async with browser(ALLOW_SOUND, *switches) as chromium:
-        yield chromium
-
-
-def record(text: str, path: Path) -> None:
-    pause = bytes(2 * SAMPLE_RATE * 2)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(pause + speak(text, Voice(language="en")).pcm + pause)
 
 
 class Line:

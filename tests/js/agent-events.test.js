@@ -57,6 +57,11 @@ test("what the person says grows as a phrase repeated from its start, and keeps 
   assert.deepEqual(hear("user.transcription", { event_id: "v", text: "Adiós." }), ["user_end_message v Adiós."]);
 });
 
+test("a press that the service did not take is told, one that it took is not", () => {
+  for (const verb of ["start", "stop"]) assert.deepEqual(hear(`user.push_to_talk_${verb}_failed`), ["push_to_talk_failed"]);
+  for (const done of ["started", "stopped"]) assert.deepEqual(hear(`user.push_to_talk_${done}`), []);
+});
+
 test("the end of the session comes with its reason, under either name", () => {
   assert.deepEqual(hear("session.stopped", { end_reason: "IDLE_TIMEOUT" }), ["session_stopped IDLE_TIMEOUT"]);
   assert.deepEqual(hear("session_stopped", { stop_reason: "NO_CREDITS" }), ["session_stopped NO_CREDITS"]);

@@ -177,6 +177,17 @@ test("a microphone that brings nothing while somebody talks is told as silent un
   assert.equal(voice.state, "on");
 });
 
+test("a press that the service did not take is told until the next one", async () => {
+  await voice.toggle();
+  voice.press();
+  voice.become("unheard");
+  voice.heard(3, 100);
+  assert.equal(voice.state, "unheard");
+  voice.release();
+  voice.press();
+  assert.deepEqual([voice.state, reports], ["on", ["on hold", "unheard hold", "on hold"]]);
+});
+
 test("asking that is called off while the browser still asks leaves nothing open", async () => {
   const opening = voice.toggle();
   voice.close();

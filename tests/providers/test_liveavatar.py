@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from heygen_portal.emulator.liveavatar.tables import STOP_REASONS
 from heygen_portal.providers.base import (
     AvatarOffer,
     CredentialRefused,
@@ -29,6 +30,7 @@ from heygen_portal.providers.base import (
     SessionRequest,
     Speaker,
     SpokenLine,
+    StopReason,
     TaskKind,
     VoiceOffer,
 )
@@ -202,6 +204,14 @@ async def test_without_a_session_nothing_is_called(provider: LiveAvatar, wire: W
     with pytest.raises(SessionGone, match="session not created"):
         await call(provider)
     assert wire.requests == []
+
+
+@pytest.mark.parametrize("why", list(StopReason))
+async def test_every_reason_of_ours_is_told_in_a_word_of_the_service(
+    provider: LiveAvatar, wire: Wire, why: StopReason
+) -> None:
+    await provider.stop_session("7d0c", why)
+    assert wire.body("stop")["reason"] in STOP_REASONS
 
 
 REFUSALS: list[tuple[int, Any, type[ProviderRejected], str]] = [

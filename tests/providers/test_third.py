@@ -27,6 +27,7 @@ from heygen_portal.providers.base import (
     RoomAccess,
     SessionGone,
     SessionRequest,
+    StopReason,
     TaskKind,
     VoiceOffer,
 )
@@ -76,7 +77,7 @@ class Parrot(Provider):
 
     async def keep_alive(self, provider_session_id: str) -> None: ...
 
-    async def stop_session(self, provider_session_id: str) -> None:
+    async def stop_session(self, provider_session_id: str, why: StopReason = StopReason.CLOSED) -> None:
         if self.open.pop(provider_session_id, None) is None:
             raise SessionGone("flown")
 

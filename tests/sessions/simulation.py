@@ -25,6 +25,7 @@ from heygen_portal.providers.base import (
     ProviderUnreachable,
     RoomAccess,
     SessionGone,
+    StopReason,
 )
 
 LONGEST_CALL = timedelta(seconds=35)
@@ -213,7 +214,7 @@ class RememberingProvider:
     async def keep_alive(self, provider_session_id: str) -> None:
         await self._on(provider_session_id, "keep_alive", lambda: None)
 
-    async def stop_session(self, provider_session_id: str) -> None:
+    async def stop_session(self, provider_session_id: str, why: StopReason = StopReason.CLOSED) -> None:
         self.asked_to_stop.append(provider_session_id)
         await self._on(provider_session_id, "stop", lambda: self.open.pop(provider_session_id))
 

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import AnonymousUser
 
-from heygen_portal.providers.base import LimitReached, ProviderUnreachable
+from heygen_portal.providers.base import LimitReached, ProviderUnreachable, StopReason
 from sessions import sockets
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import StreamingSessionFactory, UserFactory
@@ -41,7 +41,7 @@ async def test_a_conversation_from_start_to_stop(provider: Mock) -> None:
         ended = await tab.hear("session.status", status="ended")
         assert (ended["reason"], ended["words"]) == ("user_stopped", "You ended the conversation")
     assert (await row(live["session_id"])).end_reason == EndReason.USER_STOPPED
-    assert provider.stop_session.call_args_list == [call("their-session")]
+    assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
 
 
 async def test_no_key_and_no_credential_of_the_provider_reaches_the_browser() -> None:

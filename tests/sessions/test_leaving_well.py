@@ -175,7 +175,7 @@ async def test_two_beats_at_once_do_no_harm(house: House, tmp_path: Path) -> Non
             house.sql(DUE)
             await until(lambda: house.session("status")[0] == "ended")
             asked = (await house.control("requests"))["requests"][before:]
-        assert [request["path"] for request in asked] == ["/v1/streaming.stop"]
+        assert [request["path"] for request in asked].count("/v1/streaming.stop") == 1
         ends = "SELECT count(*) FROM avatar_sessions_sessionevent WHERE kind = 'status' AND data LIKE '%\"ended\"%'"
         assert house.sql(f"{ends} AND session_id = '{house.session('id')[0]}'") == [(1,)]
     finally:

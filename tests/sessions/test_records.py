@@ -12,6 +12,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avatars import starters, sync
+from heygen_portal import providers
 from heygen_portal.providers.base import (
     ProviderRejected,
     ProviderSession,
@@ -20,9 +22,10 @@ from heygen_portal.providers.base import (
     Speaker,
     SpokenLine,
 )
-from sessions import lifecycle, records
-from sessions.models import SessionEvent, Status, StreamingSession, Utterance
-from tests.factories import PersonaFactory, StreamingSessionFactory, UserFactory
+from sessions import lifecycle, records, services, stopping
+from sessions.models import EndReason, SessionEvent, Status, StreamingSession, Utterance
+from tests import servers
+from tests.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
 
 NOW = timezone.now()
 USER, AVATAR = Speaker.USER, Speaker.AVATAR
@@ -77,6 +80,28 @@ async def test_what_no_browser_heard_is_added_once(provider: Mock) -> None:
         "added": 2,
     }
     assert noted.data == expected
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_service_that_keeps_a_transcript_fills_ours_after_the_end(quiet_emulator: servers.Emulator) -> None:
+    """From Start to the record, against LiveAvatar's wire: no browser heard the opening of the knowledge base."""
+    where = {"kind": "liveavatar", "base_url": quiet_emulator.url, "api_key": quiet_emulator.api_key}
+    account = await sync_to_async(ProviderAccountFactory.create)(**where)
+    await sync.sync_catalogue(account)
+    persona = await sync_to_async(starters.publish_starter)(account, starters.STARTERS[1] | {"greeting": ""})
+    assert persona
+    assert persona.knowledge_base
+    person = await sync_to_async(UserFactory.create)()
+    async with providers.closing_providers():
+        session = await sync_to_async(lifecycle.request)(persona, person.pk)
+        await services.bring_up(session, AsyncMock())
+        await stopping.stop(session, EndReason.TAB_CLOSED, {})
+        await records.read_due(timezone.now())
+    (line,) = [line async for line in Utterance.objects.filter(session=session)]
+    assert (line.who, line.text, line.source) == ("avatar", persona.knowledge_base.opening, "provider")
+    record = await SessionEvent.objects.aget(session=session, kind="provider_record")
+    assert (record.data["end_reason"], record.data["added"]) == ("USER_DISCONNECTED", 1)
+    assert record.data["credits"]
 
 
 @pytest.mark.django_db(transaction=True)

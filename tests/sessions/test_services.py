@@ -20,6 +20,7 @@ from heygen_portal.providers.base import (
     RoomAccess,
     RoomCommand,
     SessionGone,
+    StopReason,
     TaskKind,
 )
 from sessions import delivery, errors, lifecycle, places, presence, services, stopping
@@ -105,7 +106,7 @@ async def test_a_session_that_was_stopped_while_it_started_is_stopped_at_the_pro
 
     provider.start_session.side_effect = stopped_meanwhile
     await services.bring_up(await opened(), Tab(provider).give_room)
-    assert provider.stop_session.call_args_list == [call("their-session")] * 2
+    assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED), call("their-session")]
 
 
 async def test_an_account_without_credits_is_a_limit_of_the_service(provider: Mock) -> None:
@@ -178,7 +179,7 @@ async def test_start_refused_leaves_nothing_open(provider: Mock) -> None:
     await services.bring_up(session, Tab(provider).give_room)
     await session.arefresh_from_db()
     assert (session.status, session.end_reason) == (Status.ENDED, EndReason.PROVIDER_REFUSED)
-    assert provider.stop_session.call_args_list == [call("their-session")]
+    assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
 
 
 async def test_cancelling_while_the_provider_thinks_closes_what_it_then_opens(provider: Mock) -> None:
@@ -197,7 +198,7 @@ async def test_cancelling_while_the_provider_thinks_closes_what_it_then_opens(pr
     await work
     await session.arefresh_from_db()
     assert (session.status, session.end_reason) == (Status.ENDED, EndReason.USER_STOPPED)
-    assert provider.stop_session.call_args_list == [call("their-session")]
+    assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
     assert tab.rooms == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from heygen_portal.providers.base import OpenSession, ProviderUnreachable, SessionGone
+from heygen_portal.providers.base import OpenSession, ProviderUnreachable, SessionGone, StopReason
 from sessions import stopping
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import WHY, ProviderAccountFactory, StreamingSessionFactory
@@ -30,7 +30,7 @@ async def test_a_stop_ends_it_here_and_at_the_provider(provider: Mock) -> None:
     session = await a_session()
     await stopping.stop(session, EndReason.USER_STOPPED, WHY)
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
-    assert provider.stop_session.call_args_list == [call(session.provider_session_id)]
+    assert provider.stop_session.call_args_list == [call(session.provider_session_id, StopReason.CLOSED)]
 
 
 async def test_a_second_stop_is_harmless(provider: Mock) -> None:

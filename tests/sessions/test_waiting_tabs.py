@@ -29,10 +29,10 @@ def each_its_own(provider: Mock) -> None:
     provider.new_session.side_effect = lambda asked: replace(usual, provider_session_id=f"their-session-{next(count)}")
 
 
-def once(said: asyncio.Event) -> Callable[[str], Awaitable[None]]:
+def once(said: asyncio.Event) -> Callable[..., Awaitable[None]]:
     """A call that the provider answers once this is said."""
 
-    async def stop(session_id: str) -> None:
+    async def stop(*asked: object) -> None:
         await said.wait()
 
     return stop

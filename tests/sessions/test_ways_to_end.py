@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
+from heygen_portal.providers.base import StopReason
 from sessions import lifecycle, limits, stopping
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import EndUserFactory
@@ -65,7 +66,7 @@ async def test_the_button_is_enough(no_list: Mock) -> None:
         session_id = await tab.go_live()
         await tab.say("session.stop")
         assert await ended(session_id) == (EndReason.USER_STOPPED, "person")
-    assert no_list.stop_session.call_args_list == [call("their-session")]
+    assert no_list.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
 
 
 async def test_a_socket_s_close_is_enough(no_list: Mock, no_grace: None) -> None:
@@ -73,7 +74,7 @@ async def test_a_socket_s_close_is_enough(no_list: Mock, no_grace: None) -> None
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
     assert await ended(session_id) == (EndReason.TAB_CLOSED, "tab_left")
-    assert no_list.stop_session.call_args_list == [call("their-session")]
+    assert no_list.stop_session.call_args_list == [call("their-session", StopReason.LEFT)]
 
 
 async def test_a_page_s_last_word_is_enough(no_list: Mock, no_grace: None) -> None:
@@ -103,7 +104,7 @@ async def test_the_worker_s_tick_is_enough(no_list: Mock) -> None:
         await StreamingSession.objects.filter(pk=session_id).aupdate(ends_at=now, deadline_at=now)
         await stopping.enforce_due(now)
         assert await ended(session_id) == (EndReason.DURATION_LIMIT, "time_up")
-    assert no_list.stop_session.call_args_list == [call("their-session")]
+    assert no_list.stop_session.call_args_list == [call("their-session", StopReason.DURATION)]
 
 
 async def test_a_reload_keeps_the_session(provider: Mock) -> None:

@@ -111,6 +111,8 @@ const READERS = {
     it.turn = { id: "", text: "" };
     return [heard];
   },
+  "user.push_to_talk_start_failed": () => [said("push_to_talk_failed", "")],
+  "user.push_to_talk_stop_failed": () => [said("push_to_talk_failed", "")],
   "session.stopped": (_it, { text }) => [said("session_stopped", "", text)],
 };
 

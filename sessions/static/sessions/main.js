@@ -57,6 +57,7 @@ const room = new AvatarRoom({
   onEvent: (event) => {
     conversation.onRoomEvent(event);
     if (event.type === "room_joined") void voice.publish();
+    if (event.type === "push_to_talk_failed" && voice.isOpen) voice.become("unheard");
   },
   isDark: () => watch.looksDark(),
 });

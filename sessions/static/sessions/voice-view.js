@@ -5,7 +5,7 @@ import { all, one, say, showOnly } from "./dom.js";
 /** @typedef {import("./voice.js").Voice} Voice */
 
 /** States that need words, and so open the panel. */
-const TROUBLES = new Set(["refused", "absent", "busy", "insecure", "silent"]);
+const TROUBLES = new Set(["refused", "absent", "busy", "insecure", "silent", "unheard"]);
 /** Where the space bar has a meaning of its own. */
 const TAKES_SPACE = "button, a, input, select, textarea, summary, [contenteditable]";
 

@@ -5,7 +5,7 @@
  *             for providers that take marks
  * hands_free  always; the provider finds out when somebody speaks
  *
- * @typedef {import("./microphone.js").Trouble | "off" | "asking" | "on" | "silent"} MicrophoneState
+ * @typedef {import("./microphone.js").Trouble | "off" | "asking" | "on" | "silent" | "unheard"} MicrophoneState
  * @typedef {"hold" | "hands_free"} Mode
  * @typedef {{ topic: string, start: string, stop: string }} Marks
  */
@@ -118,6 +118,7 @@ export class Voice {
 
   press() {
     if (this.mode !== "hold" || this.isPressed || !this.isOpen) return;
+    if (this.state === "unheard") this.become("on");
     this.isPressed = true;
     this.stillness.begin();
     if (this.tail) clearTimeout(this.tail);
