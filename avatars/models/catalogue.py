@@ -133,6 +133,10 @@ class ProviderAccount(models.Model):
         return self.name
 
     def clean(self) -> None:
+        other = ProviderAccount.objects.filter(pk=self.pk).exclude(kind=self.kind)
+        if other.exists() and Avatar.objects.filter(account=self.pk).exists():
+            words = _("Its avatars are of another provider: make another account, and move the personas there.")
+            raise ValidationError({"kind": words})
         if self.rooms == self.Rooms.OWN and not self.capabilities.takes_rooms:
             raise ValidationError({"rooms": _("The avatars of this provider come into its own rooms only.")})
         if self.key_header not in self.capabilities.key_headers:

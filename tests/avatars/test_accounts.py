@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.base import CredentialRefused
-from tests.factories import ProviderAccountFactory
+from tests.factories import AvatarFactory, ProviderAccountFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -130,3 +131,13 @@ def test_what_the_provider_does_not_have_cannot_be_chosen(
 ) -> None:
     response = admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", **changes))
     assert field in response.context["adminform"].form.errors
+
+
+def test_an_account_whose_avatars_are_of_one_provider_is_not_turned_into_one_of_another() -> None:
+    account = ProviderAccountFactory.create(kind="heygen")
+    account.kind = "liveavatar"
+    account.full_clean()
+    AvatarFactory.create(account=account)
+    with pytest.raises(ValidationError) as refusal:
+        account.full_clean()
+    assert list(refusal.value.message_dict) == ["kind"]

@@ -14,7 +14,7 @@ from django.test import override_settings
 from livekit import api
 
 from heygen_portal import livekit as own
-from heygen_portal.providers.base import NotSent, ProviderSession, RoomAccess
+from heygen_portal.providers.base import NotSent, ProviderSession, RoomAccess, SessionRequest
 from local.ports import LOOPBACK, free_port
 from sessions import lifecycle, rooms, services, stopping
 from sessions.models import EndReason, Status, StreamingSession
@@ -110,6 +110,32 @@ async def test_a_session_is_held_in_our_room_and_its_end_deletes_the_room(
     assert await names() >= {session.room}
     await stopping.stop_by_id(session.pk, EndReason.USER_STOPPED, {"code": "person"})
     assert session.room not in await names()
+
+
+@pytest.mark.parametrize("whose", ["provider", "own"])
+async def test_one_setting_of_the_account_decides_whose_room_the_same_conversation_is_in(
+    provider: Mock, livekit: servers.LiveKit, whose: str
+) -> None:
+    """Demand 4; ROOMS=own runs the browser's tests likewise."""
+
+    def answer(asked: SessionRequest) -> ProviderSession:
+        return ProviderSession("their-session", None if asked.room else RoomAccess("wss://theirs.test", "t"))
+
+    provider.new_session.side_effect = answer
+    persona = await sync_to_async(PersonaFactory.create)(published=True, avatar__account__rooms=whose, greeting="Hola")
+    session = await sync_to_async(lifecycle.request)(persona, (await a_person()).pk)
+    given: list[RoomAccess] = []
+
+    async def give_room(room: RoomAccess) -> None:
+        given.append(room)
+
+    await services.bring_up(session, give_room)
+    assert [room.url for room in given] == [livekit.url if whose == "own" else "wss://theirs.test"]
+    await services.picture_seen(session.pk)
+    assert provider.send_task.await_count == 1
+    await stopping.stop_by_id(session.pk, EndReason.USER_STOPPED, {"code": "person"})
+    await session.arefresh_from_db()
+    assert session.status == Status.ENDED
 
 
 async def test_a_room_that_the_provider_names_all_the_same_is_not_gone_to(provider: Mock) -> None:
