@@ -24,6 +24,7 @@ from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from heygen_portal.threads import afterwards
+from sessions import statements
 from sessions.models import SessionEvent, SessionSeal, SessionTask, Status, StreamingSession, Utterance
 
 Source = SessionEvent.Source
@@ -209,10 +210,21 @@ def task_entry(task: SessionTask) -> Entry:
 
 def record(session_id: UUID, *entries: Entry) -> None:
     """Append events to the session's record, each chained to the one before it."""
+    if len(entries) == 1 and _append_alone(session_id, entries[0]):
+        return
     with transaction.atomic(savepoint=False):
         # Two appends at once would both follow the same row.
         session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
         append(session_id, *entries, is_over=session.status == Status.ENDED)
+
+
+def _append_alone(session_id: UUID, entry: Entry) -> bool:
+    """Append one event in two statements, the second of which is the whole change; return whether it worked.
+
+    It does not for the first event, after the end, or when somebody else has appended between the two.
+    """
+    last = statements.last_event(session_id)
+    return last is not None and statements.insert_next(_following(session_id, *last, entry))
 
 
 def append(session_id: UUID, *entries: Entry, is_over: bool = False) -> None:

@@ -9,10 +9,10 @@ from threading import Barrier, Thread
 import pytest
 from django.db import connection
 
-from sessions import errors, events, guards, reports
+from sessions import errors, events, guards, reports, statements
 from sessions.consumers import SessionConsumer
 from sessions.events import Entry
-from sessions.models import SessionEvent
+from sessions.models import SessionEvent, Status
 from tests.factories import StreamingSessionFactory
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "websocket-protocol.md"
@@ -81,3 +81,31 @@ def test_the_protocol_page_names_every_message_and_error_code() -> None:
 def test_what_browsers_hear_is_plain_json() -> None:
     event = events.Ending(why="idle", at="2026-01-01T00:00:00+00:00", seconds=60)
     assert json.loads(json.dumps(event.envelope()))["event"]["type"] == "session.ending"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either(request: pytest.FixtureRequest) -> None:
+    """Let a test run on both databases."""
+    request.getfixturevalue("postgres" if request.param == "postgres" else "transactional_db")
+
+
+@pytest.mark.usefixtures("either")
+def test_an_event_whose_place_was_taken_meanwhile_takes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = StreamingSessionFactory.create()
+    events.record(session.pk, Entry("first"))
+    stale = statements.last_event(session.pk)
+    events.record(session.pk, Entry("second"))
+    monkeypatch.setattr(statements, "last_event", lambda session_id: stale)
+    events.record(session.pk, Entry("third"))
+    rows = list(session.events.order_by("number"))
+    assert [row.kind for row in rows] == ["first", "second", "third"]
+    assert all(row.previous_hash == before.hash for before, row in pairwise(rows))
+    assert all(events.digest(row) == row.hash for row in rows)
+
+
+@pytest.mark.usefixtures("either")
+def test_nothing_is_stored_the_short_way_once_the_session_is_over() -> None:
+    session = StreamingSessionFactory.create(status=Status.ENDED)
+    row = SessionEvent(session=session, number=1, source="portal", kind="late", previous_hash="", hash="")
+    assert not statements.insert_next(row)
+    assert not session.events.exists()

@@ -1,0 +1,182 @@
+"""What does a chained record cost: appending to it, checking it, taking it along?
+
+PostgreSQL. Events are appended one at a time, each in a transaction of its own, as the portal does; the plain INSERT
+stores rows that are ready, hashes included, without asking what stood before. Turns are taken, so that both meet the
+same machine. Then the table is filled, all of it is verified, and a process of its own exports it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import django  # noqa: E402
+
+from tests import servers  # noqa: E402
+
+TURNS = 20
+EACH = 50
+"""Events of one session."""
+KIND, DATA = "connection_quality", {"quality": "good", "participant": "u-4821", "rtt_ms": 38, "lost": 0}
+
+
+def main(appended: int, stored: int) -> None:
+    with servers.postgres() as database_url, servers.folder() as here:
+        os.environ |= {"DATABASE_URL": database_url, "VAR_DIR": str(here)}
+        set_up()
+        from django.core.management import call_command  # noqa: PLC0415 - needs Django
+
+        call_command("migrate", verbosity=0)
+        report: dict[str, Any] = {"bench": "record", "events": stored}
+        report |= appending(appended)
+        fill(stored - 2 * appended)
+        report |= verifying()
+        report |= exporting()
+    print(json.dumps(report))
+
+
+def set_up() -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
+    django.setup()
+
+
+def sessions_for(events: int) -> list[UUID]:
+    """Make running sessions for so many events."""
+    import _crowd  # noqa: PLC0415 - needs Django
+
+    from avatars.models import Persona  # noqa: PLC0415
+    from tests.factories import PersonaFactory  # noqa: PLC0415
+
+    if not Persona.objects.exists():
+        PersonaFactory.create(published=True)
+    return [session.pk for session in _crowd.fill([None] * -(-events // EACH))]
+
+
+def chains(sessions: list[UUID], count: int) -> Iterator[Any]:
+    """Build rows that are ready to be stored, chained as they are to stand."""
+    from sessions import events  # noqa: PLC0415 - needs Django
+
+    for session_id in sessions:
+        number, last_hash = 0, ""
+        while number < EACH and count:
+            row = events._following(session_id, number, last_hash, events.Entry(KIND, DATA))
+            number, last_hash, count = row.number, row.hash, count - 1
+            yield row
+
+
+def appending(count: int) -> dict[str, float]:
+    from sessions import events  # noqa: PLC0415 - needs Django
+
+    entry = events.Entry(KIND, DATA, events.Source.BROWSER)
+    targets = [session_id for session_id in sessions_for(count) for _ in range(EACH)][:count]
+    ready = list(chains(sessions_for(count), count))
+    size = count // TURNS
+    took: dict[str, list[float]] = {"append": [], "insert": []}
+    for turn in range(TURNS):
+        part = slice(turn * size, (turn + 1) * size)
+        took["append"].append(timed(lambda session_id: events.record(session_id, entry), targets[part]))
+        took["insert"].append(timed(lambda row: row.save(force_insert=True), ready[part]))
+    ratio = statistics.median(a / b for a, b in zip(took["append"], took["insert"], strict=True))
+    rates = {name: size / statistics.median(seconds) for name, seconds in took.items()}
+    print(f"appended through events.record {rates['append']:>8.0f} a second")
+    print(f"plain INSERT of the same rows  {rates['insert']:>8.0f} a second; an append takes {ratio:.2f} of it")
+    return {
+        "appends_per_s": round(rates["append"]),
+        "inserts_per_s": round(rates["insert"]),
+        "append_over_insert": round(ratio, 2),
+    }
+
+
+def timed(work: Callable[[Any], Any], items: list[Any]) -> float:
+    began = time.perf_counter()
+    for item in items:
+        work(item)
+    return time.perf_counter() - began
+
+
+def fill(count: int) -> None:
+    """Store so many more events, past Django: only what they are is of interest, not how they came."""
+    from django.db import connection  # noqa: PLC0415 - needs Django
+
+    from sessions.models import SessionEvent  # noqa: PLC0415
+
+    targets = sessions_for(count)  # first: nothing else may be asked while rows are copied
+    columns = [field.attname for field in SessionEvent._meta.concrete_fields if not field.primary_key]
+    names = ", ".join(columns)
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {SessionEvent._meta.db_table} ({names}) FROM STDIN") as copy,
+    ):
+        data = json.dumps(DATA)
+        for row in chains(targets, count):
+            copy.write_row([data if name == "data" else getattr(row, name) for name in columns])
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+
+
+def verifying() -> dict[str, float]:
+    """Check the whole record, as `manage.py verify_history` does."""
+    from sessions import verification  # noqa: PLC0415 - needs Django
+
+    count, began = verification.Count(), time.perf_counter()
+    if found := [fault.in_words() for fault in verification.faults(count)]:
+        sys.exit("\n".join(found))
+    rate = count.events / (time.perf_counter() - began)
+    print(f"verified {count.events} events, {rate:.0f} a second")
+    return {"verify_rows_per_s": round(rate)}
+
+
+def exporting() -> dict[str, float]:
+    """Have a fresh process write all events to a file, as the worker does, and see how much memory it took."""
+    from sessions import exports  # noqa: PLC0415 - needs Django
+    from sessions.models import Export  # noqa: PLC0415
+    from tests.factories import UserFactory  # noqa: PLC0415
+
+    export = exports.ask(UserFactory.create().pk, None, Export.What.EVENTS, Export.Format.JSONL)
+    began = time.perf_counter()
+    child = subprocess.run([sys.executable, __file__, "--write", str(export.pk)], capture_output=True, check=True)
+    seconds = time.perf_counter() - began
+    export.refresh_from_db()
+    with export.path.open("rb") as file:
+        lines = sum(1 for _ in file)
+    if export.state != Export.State.READY or lines != export.rows_done:
+        sys.exit(f"the export is {export.state}, with {lines} of {export.rows_done} rows")
+    used = int(child.stdout) / 1024
+    print(f"exported {lines} events in {seconds:.0f} s, {export.written / 1e6:.0f} MB; memory at most {used:.0f} MB")
+    return {"export_rows_per_s": round(lines / seconds), "export_rss_mb": round(used, 1)}
+
+
+def write(export_id: str) -> None:
+    """Be the process that writes an export; tell the most memory it had, in kilobytes."""
+    set_up()
+    from sessions import exports  # noqa: PLC0415 - needs Django
+
+    while exports.write_on(UUID(export_id), 3):
+        pass
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(most // 1024 if sys.platform == "darwin" else most)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--appended", type=int, default=10_000, help="events for the comparison with a plain INSERT")
+    parser.add_argument("--events", type=int, default=1_000_000, help="events that are verified and exported")
+    parser.add_argument("--write", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.write:
+        write(options.write)
+    else:
+        main(options.appended, options.events)
