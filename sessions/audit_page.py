@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
@@ -120,6 +121,6 @@ def _row(moment: timeline.Moment, line: Timeline, name: str) -> dict[str, Any]:
         "title": event_words.title(moment),
         "details": event_words.details(moment, name),
         "weight": event_words.weight(moment),
-        "page_at": moment.page_at,
+        "page_at": timezone.localtime(moment.page_at).strftime("%H:%M:%S.%f")[:-3] if moment.page_at else "",
         "skew_ms": round(moment.skew / timedelta(milliseconds=1)) if moment.skew is not None else None,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils import formats
 from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -92,7 +93,7 @@ ODDITIES: dict[str, Words] = {
     "missing": _("The events %(from)s to %(to)s are missing from the record."),
     "out_of_order": _("“%(later)s” came before “%(earlier)s”, which it follows."),
     "went_on": _("The end was known, and the room went on: “%(kind)s”."),
-    "silent": _("The avatar was to speak and was not heard for %(seconds).1f s."),
+    "silent": _("The avatar was to speak and was not heard for %(seconds)s s."),
 }
 
 MINOR = {
@@ -142,11 +143,15 @@ def details(moment: Moment, name: str) -> str:
         code = str(moment.data.get("code", ""))
         return verdicts.causes(name).get(code, code)
     known = {key: value for key, value in moment.data.items() if key in DETAILS and value not in ("", None)}
+    if moment.kind == "ladder":
+        known.pop("from", None)  # a step, no place; the row before has it
     return ", ".join(f"{DETAILS[key]}: {_plain(value)}" for key, value in known.items())
 
 
 def oddity(found: Oddity) -> str:
     named = {key: _kind(value) if key in ("later", "earlier", "kind") else value for key, value in found.data.items()}
+    if "seconds" in named:
+        named["seconds"] = formats.number_format(named["seconds"], 1)
     if found.code == "status_jump":
         named = {key: _status(value) for key, value in found.data.items()}
     return str(ODDITIES[found.code]) % named

@@ -57,3 +57,9 @@ def test_no_translation_is_a_guess_or_lacks_a_placeholder(spanish: dict[str, pol
         assert not entry.fuzzy, entry.msgid
         for said in [entry.msgstr] if entry.msgstr else entry.msgstr_plural.values():
             assert sorted(re.findall(r"%\(\w+\)", said)) == sorted(re.findall(r"%\(\w+\)", entry.msgid)), entry.msgid
+
+
+def test_what_is_counted_has_every_form_that_spanish_has(spanish: dict[str, polib.POEntry]) -> None:
+    """One, a million of something, and all other numbers."""
+    counted = [entry for entry in spanish.values() if entry.msgid_plural]
+    assert [entry.msgid for entry in counted if set(entry.msgstr_plural) != {0, 1, 2}] == []

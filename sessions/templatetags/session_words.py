@@ -40,7 +40,9 @@ def measured(duration: timedelta | None) -> str:
 
 @register.filter
 def on_clock(since: timedelta) -> str:
-    """Seconds since the beginning, to the millisecond."""
+    """Seconds since the beginning, to the millisecond; days where somebody looked long after."""
+    if since.days:
+        return f"{since.days} d"
     return formats.number_format(since.total_seconds(), 3, use_l10n=True, force_grouping=False)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.async_api import ConsoleMessage, Page
 
 from tests import servers
+from tests.browser.audited import GOOD, SEED, TROUBLED
+from tests.browser.looks import WIDE, Looks
 from tests.browsing import browser, sign_in
 
 pytestmark = pytest.mark.browser
@@ -62,3 +68,31 @@ async def test_the_catalogue_is_synced_from_the_accounts_page(page: Page, portal
     told = page.get_by_text("Emulator: con")  # connected, conectado
     await told.wait_for()
     assert "6" in await told.inner_text()
+
+
+@pytest.mark.parametrize(("state", "session"), [("good", GOOD), ("troubled", TROUBLED)])
+async def test_everybody_can_use_the_auditors_page(
+    page: Page, portal: servers.Portal, state: str, session: str, tmp_path: Path
+) -> None:
+    """axe finds nothing, hidden and open; nothing scrolls sideways at 360 px, and no policy is broken."""
+    portal.manage("shell", "-v0", "-c", SEED)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    await page.set_viewport_size(WIDE)
+    await page.emulate_media(reduced_motion="reduce")
+    await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/{session}/audit/")
+    language = await page.evaluate("document.documentElement.lang")
+    looks = Looks(page, language, tmp_path)
+    await looks.check(f"audit-{state}")
+    await page.evaluate("document.documentElement.dataset.theme = 'light'")
+    if pictures := os.environ.get("PICTURES"):
+        shot = Image.open(io.BytesIO(await page.screenshot(full_page=True))).convert("RGB")
+        shot.thumbnail((720, shot.height))
+        few = shot.quantize(32, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(Path(pictures) / f"audit-{state}-{language}.png", optimize=True)
+    await page.locator("label:has(#all)").click()
+    await page.fill("#why", "A check")
+    await page.locator("form:has(#why) button").click()
+    await page.wait_for_selector(".line__text")
+    await looks.check(f"audit-{state}, open")
+    assert (looks.wrong, complaints) == ([], [])
