@@ -29,6 +29,7 @@ SESSION_KINDS: Final[dict[str, dict[str, Any]]] = {
     "leaves": {"seconds": 1.0},  # into its next sentence
     "packets": {"packets": "lost"},  # or doubled, reordered
     "foreign_token": {},  # the person's token opens another room
+    "expired_token": {},  # it has run out
     "billing": {"factor": 1.5},  # of the truth
 }
 ACCOUNT_KINDS: Final[dict[str, dict[str, Any]]] = {
@@ -121,6 +122,8 @@ def spoil(fault: Fault, session: Session, stage: Stage) -> None:
             stage.never_connects = True
         case "foreign_token":
             stage.foreign_token = True
+        case "expired_token":
+            stage.expired_token = True
         case "billing":
             session.billed = values["factor"]
         case "late":

@@ -36,8 +36,8 @@ class Rooms:
     def url(self) -> str:
         return self.livekit.url
 
-    def user_token(self, room: str) -> str:
-        return self._token(room, USER)
+    def user_token(self, room: str, *, is_expired: bool = False) -> str:
+        return self._token(room, USER, age_s=2 * TOKEN_LIFE_S if is_expired else 0)
 
     def agent_token(self, room: str) -> str:
         """For a client's backend; its identity tells it from people and from the avatar."""
@@ -50,16 +50,16 @@ class Rooms:
         """For LiveAvatar's own agent, which is in the room of every FULL session; clients wait for this identity."""
         return self._token(room, f"liveavatar-agent-{room}", is_agent=True)
 
-    def _token(self, room: str, identity: str, *, is_agent: bool = False) -> str:
+    def _token(self, room: str, identity: str, *, is_agent: bool = False, age_s: int = 0) -> str:
         """A join token, written out: the library's builder takes three times as long, and load tests open thousands."""
-        now = int(time.time())
+        since = int(time.time()) - age_s
         grants = dict.fromkeys(("roomJoin", "canPublish", "canPublishData", "canSubscribe"), True)
         claims = {
             "iss": self.livekit.key,
             "sub": identity,
             "name": identity,
-            "nbf": now,
-            "exp": now + TOKEN_LIFE_S,
+            "nbf": since,
+            "exp": since + TOKEN_LIFE_S,
             "video": {"room": room, **grants, "agent": is_agent},
         }
         return jwt.encode(claims, self.livekit.secret, "HS256")

@@ -39,6 +39,7 @@ class Stage:
     hearing: Hearing = field(default_factory=Hearing)
     never_connects: bool = False
     foreign_token: bool = False
+    expired_token: bool = False
 
 
 class Staging:
@@ -146,9 +147,11 @@ class Staging:
             raise Refusal("state_incorrect")
         return stage.actor
 
-    def room_of_token(self, session: Session) -> str:
-        """The room that the person's token is for: the session's, unless that is to go wrong."""
-        return str(uuid1()) if self.stages[session.id].foreign_token else session.id
+    def user_token(self, session: Session) -> str:
+        """What opens the session's room for the person, unless that is to go wrong."""
+        stage = self.stages[session.id]
+        room = str(uuid1()) if stage.foreign_token else session.id
+        return self.rooms.user_token(room, is_expired=stage.expired_token)
 
     def next_task(self, session: Session) -> str:
         session.tasks += 1

@@ -166,7 +166,7 @@ async def test_staff_see_on_one_clock_what_happens(chromium: Browser, stage: Sta
         await page.goto(f"{stage.portal.url}/personas/daniel/?debug")
         await room.start()
         events = page.locator("#debug-events")
-        for name in ("ConnectionStateChanged", "TrackPublished", "TrackSubscribed", "first_frame", "session.room"):
+        for name in ("ConnectionStateChanged", "track_published", "TrackSubscribed", "first_frame", "session.room"):
             await expect(events).to_contain_text(name)
         await expect(page.locator("#debug-facts")).to_contain_text("video/H264")
         await page.locator("#debug").scroll_into_view_if_needed()

@@ -94,6 +94,7 @@ async def test_ending_says_so_and_frees_the_provider(room: RoomPage) -> None:
 
 
 async def test_cancelling_while_connecting_leaves_nothing_open(room: RoomPage) -> None:
+    """Complaint 21."""
     await room.page.click("#start")
     await room.page.click("#cancel")
     await room.state("ready")
@@ -162,6 +163,7 @@ async def test_somebody_who_is_still_there_goes_on(chromium: Browser, stage: Sta
 
 
 async def test_a_browser_that_blocks_sound_asks_for_a_tap(stage: Stage) -> None:
+    """Demands 59 and 67, complaint 9."""
     async with (
         browser("--autoplay-policy=user-gesture-required") as chromium,
         RoomPage.opened(chromium, stage) as room,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import httpx
@@ -108,6 +109,12 @@ def test_the_token_of_another_room_is_handed_out(wire: Wire) -> None:
     opened = wire.data("streaming.new", {"version": "v2"})
     assert room_of(opened["access_token"]) != opened["session_id"]
     assert room_of(opened["livekit_agent_token"]) == opened["session_id"]
+
+
+def test_a_token_that_has_run_out_is_handed_out(wire: Wire) -> None:
+    wire.fault("expired_token")
+    token = wire.data("streaming.new", {"version": "v2"})["access_token"]
+    assert jwt.decode(token, options={"verify_signature": False})["exp"] < time.time()
 
 
 def test_what_is_billed_may_differ_from_the_truth(wire: Wire) -> None:

@@ -5,6 +5,16 @@ import { diagnose, refusalOf } from "../../sessions/static/sessions/doctor.js";
 import { isDark } from "../../sessions/static/sessions/picture-watch.js";
 import { FINE, OUTSIDE } from "../../sessions/static/sessions/surroundings.js";
 
+// As livekit-client 2 throws it: by its name it is always the same.
+class ConnectionError extends Error {
+  constructor(reason, status) {
+    super("could not establish signal connection");
+    Object.assign(this, { reason: REASONS.indexOf(reason), status, reasonName: "ServerUnreachable" });
+  }
+}
+const REASONS = ["NotAllowed", "ServerUnreachable", "InternalError", "Cancelled", "LeaveRequest", "Timeout", "WebSocket", "ServiceNotFound"];
+const LiveKit = { ConnectionError, ConnectionErrorReason: Object.fromEntries(REASONS.map((name, number) => [name, number])) };
+
 const IN = { ...FINE, ...OUTSIDE, isIn: true, isBlocked: false, hadPicture: false, provider: "", isOtherRoom: false, isPatienceOver: false };
 const WITH_AVATAR = { ...IN, hasAvatar: true, hasSound: true };
 const WITH_VIDEO = { ...WITH_AVATAR, hasVideo: true };
@@ -37,10 +47,12 @@ const CASES = [
 for (const [name, facts, verdict] of CASES) test(`${name}: ${verdict}`, () => assert.equal(diagnose(facts), verdict));
 
 test("what LiveKit answers to a join tells a bad token from a room that is not there and from a wall", () => {
-  assert.equal(refusalOf({ reasonName: "NotAllowed", status: 401 }), "token");
-  assert.equal(refusalOf({ reasonName: "NotAllowed", status: 404 }), "slow_room");
-  assert.equal(refusalOf({ reasonName: "InternalError", context: { status: 503 } }), "slow_room");
-  for (const reasonName of ["ServerUnreachable", "Timeout", "WebSocket"]) assert.equal(refusalOf({ reasonName }), "network");
+  const refusal = (...told) => refusalOf(LiveKit, new ConnectionError(...told));
+  assert.equal(refusal("NotAllowed", 401), "token");
+  assert.equal(refusal("NotAllowed", 404), "slow_room");
+  assert.equal(refusal("InternalError"), "slow_room");
+  for (const reason of ["ServerUnreachable", "Timeout", "WebSocket"]) assert.equal(refusal(reason), "network");
+  assert.equal(refusalOf(LiveKit, new Error("something else")), "network");
 });
 
 test("a black frame is told from a dark face", () => {

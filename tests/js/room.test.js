@@ -7,6 +7,7 @@ let calls, listeners, answers, heard, room;
 
 class Room {
   canPlaybackAudio = true;
+  remoteParticipants = new Map();
   canPlaybackVideo = true;
   on(event, listener) {
     listeners[event] = listener;
@@ -15,10 +16,19 @@ class Room {
   }
   async connect() {
     calls.push("connect");
-    if (!answers.shift()) throw new Error("not there yet");
+    const answer = answers.shift();
+    if (answer instanceof Error) throw answer;
+    if (!answer) throw new Error("not there yet");
   }
   async disconnect() {
     calls.push("disconnect");
+  }
+}
+
+class ConnectionError extends Error {
+  constructor(reason, status) {
+    super("could not establish signal connection");
+    Object.assign(this, { reason, status });
   }
 }
 
@@ -28,6 +38,8 @@ const LiveKit = {
   Room,
   RoomEvent: Object.fromEntries(EVENTS.map((name) => [name, name])),
   DisconnectReason: { ...REASONS, ...Object.fromEntries(Object.entries(REASONS).map(([name, value]) => [value, name])) },
+  ConnectionError,
+  ConnectionErrorReason: { NotAllowed: 0 },
   Track: { Kind: { Video: "video", Audio: "audio" } },
 };
 
@@ -66,6 +78,21 @@ test("a room that never comes is given up, in bounded time", async () => {
   await pass(20);
   assert.deepEqual(heard, ["room_refused"]);
   assert.equal(calls.filter((call) => call === "connect").length, 6);
+});
+
+test("a token that LiveKit refuses is tried once more, and named (demand 57)", async () => {
+  answers = [new ConnectionError(0, 401), new ConnectionError(0, 401), true];
+  void room.join("ws://room", "t");
+  await pass(5);
+  assert.deepEqual(heard, ["room_refused"]);
+  assert.equal(room.refusal, "token");
+});
+
+test("tracks that were there before us are told as well (demand 69)", async () => {
+  answers = [true];
+  room.room.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video" }]]) });
+  await room.join("ws://room", "t");
+  assert.deepEqual(heard, ["room_joined", "track_published"]);
 });
 
 test("whoever leaves while joining is not brought in later", async () => {

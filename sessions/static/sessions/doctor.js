@@ -62,14 +62,16 @@ function alone({ provider, isOtherRoom, hadPicture, isPatienceOver }) {
 }
 
 /**
- * What LiveKit's refusal of a join means.
+ * What LiveKit's refusal of a join means. It comes wrapped in an error that is "unreachable" by name, whatever was
+ * the matter: the number and the status are right.
  *
- * @param {{ reasonName?: string, status?: number, context?: any }} error
+ * @param {Pick<typeof import("livekit-client"), "ConnectionError" | "ConnectionErrorReason">} LiveKit
+ * @param {unknown} error
  * @returns {"token" | "slow_room" | "network"}
  */
-export function refusalOf({ reasonName = "", status, context }) {
-  const code = status ?? context?.status;
-  if (reasonName === "NotAllowed" && code !== 404) return "token";
-  if (code === 404 || reasonName === "ServiceNotFound" || reasonName === "InternalError") return "slow_room";
-  return "network";
+export function refusalOf({ ConnectionError, ConnectionErrorReason: Reason }, error) {
+  if (!(error instanceof ConnectionError)) return "network";
+  const { reason, status } = error;
+  if (status === 404 || reason === Reason.ServiceNotFound || reason === Reason.InternalError) return "slow_room";
+  return reason === Reason.NotAllowed ? "token" : "network";
 }

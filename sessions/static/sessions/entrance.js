@@ -2,6 +2,7 @@
 
 import { backoff } from "./clock.js";
 import { refusalOf } from "./doctor.js";
+import { publishedIn } from "./room-facts.js";
 
 /** @typedef {import("./room.js").AvatarRoom} AvatarRoom */
 
@@ -32,10 +33,12 @@ export async function enter(room, url, token) {
       await room.room.connect(url, token);
       if (visit !== room.visit) return;
       room.isIn = true;
-      return room.onEvent({ type: "room_joined" });
+      room.onEvent({ type: "room_joined" });
+      for (const kind of publishedIn(room.room)) room.onEvent({ type: "track_published", kind }); // LiveKit tells of later ones
+      return;
     } catch (error) {
       if (visit !== room.visit) return;
-      room.refusal = refusalOf(/** @type {any} */ (error ?? {}));
+      room.refusal = refusalOf(room.LiveKit, error);
       if (room.refusal === "token" && attempt > 0) break; // it will not get better
       await new Promise((resolve) => setTimeout(resolve, backoff(attempt, RETRY)));
       if (visit !== room.visit) return;

@@ -69,7 +69,7 @@ export async function probeWay(LiveKit, access) {
     way.offersTurn = iceServers(room).some(({ urls }) => urls.some((url) => url.startsWith("turn")));
     if (way.protocol === "udp") way.hasTcp = await holdsByTcp(LiveKit, room);
   } catch (error) {
-    way.refusal = refusalOf(/** @type {any} */ (error));
+    way.refusal = refusalOf(LiveKit, error);
   }
   await room.disconnect();
   if (way.offersTurn) way.hasTurn = await relays(LiveKit, access);
@@ -140,7 +140,7 @@ async function pairOf(room) {
  * @returns {Promise<T>}
  */
 function within(ms, work) {
-  return Promise.race([work, pause(ms).then(() => Promise.reject({ reasonName: "Timeout" }))]);
+  return Promise.race([work, pause(ms).then(() => Promise.reject(new Error("timeout")))]);
 }
 
 /** @param {number} ms */

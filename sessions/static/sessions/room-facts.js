@@ -19,8 +19,17 @@ export function whoIsIn(room, isIn) {
  * @param {"video" | "audio"} kind
  */
 function remoteTracks(room, kind) {
-  const everybody = [...room.remoteParticipants.values()];
-  return everybody.flatMap((one) => [...one.trackPublications.values()]).filter((track) => track.kind === kind);
+  return tracksOf(room).filter((track) => track.kind === kind);
+}
+
+/** @param {import("livekit-client").Room} room */
+function tracksOf(room) {
+  return [...room.remoteParticipants.values()].flatMap((one) => [...one.trackPublications.values()]);
+}
+
+/** @param {import("livekit-client").Room} room */
+export function publishedIn(room) {
+  return tracksOf(room).map(({ kind }) => kind);
 }
 
 /** @param {import("livekit-client").Room} room */

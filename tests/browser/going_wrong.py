@@ -1,0 +1,159 @@
+"""Conversations that go wrong on purpose, side by side: faults are ordered, and what the pages report is read."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.async_api import Browser
+
+from tests.browser.room_page import RoomPage, Stage, until
+
+SOON_MS = 8_000
+"""From a cause to the verdict."""
+# People who are signed in already: several conversations go wrong side by side.
+PEOPLE = """
+import json
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import Group, User
+from django.contrib.sessions.backends.db import SessionStore
+cookies = {{}}
+for name in {names!r}:
+    user, _ = User.objects.get_or_create(username=name)
+    user.groups.add(Group.objects.get(name="End users"))
+    store = SessionStore()
+    store[SESSION_KEY], store[HASH_SESSION_KEY] = str(user.pk), user.get_session_auth_hash()
+    store[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    store.create()
+    cookies[name] = store.session_key
+print(json.dumps(cookies))
+"""
+RECORDS = """
+import json
+from django.contrib.auth.models import User
+told = {{}}
+for user in User.objects.filter(username__in={names!r}):
+    sessions = user.streaming_sessions.order_by("created_at")
+    told[user.username] = [
+        {{"status": one.status, "reason": one.end_reason,
+          "tasks": [task.text for task in one.tasks.all() if task.sent_by_id],
+          "events": [[event.kind, event.data.get("step") or event.data.get("code", "")] for event in one.events.all()]}}
+        for one in sessions
+    ]
+print(json.dumps(told))
+"""
+
+
+@dataclass(frozen=True)
+class Cause:
+    happens: Callable[[RoomPage], Awaitable[None]]
+    order: Mapping[str, Any] = field(default_factory=dict)
+    """A fault of the session that is opened next: it is opened before anybody else's."""
+    init: str = ""
+    """Runs in the page before any script of its own."""
+
+
+def heard(room: RoomPage, message_type: str) -> list[dict[str, Any]]:
+    messages = [json.loads(text) for text in room.told]
+    return [message for message in messages if message["type"] == message_type]
+
+
+def reported(room: RoomPage, kind: str, key: str) -> list[str]:
+    return [message["data"][key] for message in heard(room, "event.report") if message["kind"] == kind]
+
+
+async def in_room(room: RoomPage, number: int = 1) -> str:
+    """Wait until the page has been handed its n-th room; return the session at the provider that it is of."""
+
+    async def is_handed() -> bool:
+        return len(heard(room, "session.room")) >= number
+
+    await until(is_handed)
+    claims = heard(room, "session.room")[number - 1]["token"].split(".")[1]
+    name: str = json.loads(base64.urlsafe_b64decode(claims + "=="))["video"]["room"]
+    return name
+
+
+async def spoil(room: RoomPage, kind: str, **fault: Any) -> None:
+    wish = {"kind": kind, **fault}
+    answer = await room.page.request.post(f"{room.stage.emulator.url}/_emulator/faults", data=wish)
+    assert answer.ok, await answer.text()
+
+
+async def climbed(room: RoomPage, *steps: str) -> None:
+    """Wait until the page has gone these steps, and none besides."""
+
+    async def has_climbed() -> bool:
+        return len(reported(room, "ladder", "step")) >= len(steps)
+
+    await until(has_climbed)
+    assert reported(room, "ladder", "step") == list(steps)
+
+
+@asynccontextmanager
+async def people(chromium: Browser, stage: Stage, inits: Mapping[str, str]) -> AsyncIterator[dict[str, RoomPage]]:
+    """One room page a person, each of a small picture; all are left at the end."""
+    keys = json.loads(stage.portal.manage("shell", "-v0", "-c", PEOPLE.format(names=list(inits))))
+
+    def page_of(name: str) -> AbstractAsyncContextManager[RoomPage]:
+        cookie = {"name": "sessionid", "value": keys[name], "domain": "127.0.0.1", "path": "/", "expires": -1}
+        state = {"cookies": [cookie | {"httpOnly": True, "secure": False, "sameSite": "Lax"}], "origins": []}
+        return RoomPage.opened(chromium, stage, "small", init=inits[name], storage_state=state)
+
+    pages = {name: page_of(name) for name in inits}
+    opened = await asyncio.gather(*(page.__aenter__() for page in pages.values()))
+    try:
+        yield dict(zip(pages, opened, strict=True))
+    finally:
+        await asyncio.gather(*(page.__aexit__(None, None, None) for page in pages.values()))
+
+
+def now_ms() -> float:
+    """The clock of this machine, which is the page's as well."""
+    return time.time() * 1000
+
+
+async def blamed(room: RoomPage, code: str, *, after: str = "connection_state", since_ms: float = 0) -> None:
+    """Wait until the page has named this cause, and see that it did so soon, on its own clock.
+
+    The cause is a moment, or else what the page was the first to report of a kind: by default, that it enters the room.
+    """
+
+    async def is_named() -> bool:
+        return code in reported(room, "verdict", "code")
+
+    await until(is_named)
+    reports = heard(room, "event.report")
+    caused_at = since_ms or next(one["at"] for one in reports if one["kind"] == after)
+    at = next(one["at"] for one in reports if one["kind"] == "verdict" and one["data"]["code"] == code)
+    assert at - caused_at <= SOON_MS, f"{code} after {at - caused_at:.0f} ms"
+
+
+async def all_go_wrong(chromium: Browser, stage: Stage, causes: Mapping[str, Cause]) -> dict[str, Any]:
+    """Let each cause meet a person of its name, side by side; return what is kept of their sessions."""
+    async with people(chromium, stage, {name: cause.init for name, cause in causes.items()}) as rooms:
+        for name in (name for name, cause in causes.items() if cause.order):
+            await spoil(rooms[name], **causes[name].order)
+            await rooms[name].page.click("#start")
+            await in_room(rooms[name])
+        async with asyncio.TaskGroup() as group:
+            for name, cause in causes.items():
+                group.create_task(_explained(name, rooms[name], cause))
+        records: dict[str, Any] = json.loads(
+            stage.portal.manage("shell", "-v0", "-c", RECORDS.format(names=list(causes)))
+        )
+        return records
+
+
+async def _explained(name: str, room: RoomPage, cause: Cause) -> None:
+    try:
+        await cause.happens(room)
+    except BaseException as exc:
+        exc.add_note(f"{name}: {reported(room, 'ladder', 'step')} because {reported(room, 'verdict', 'code')}")
+        raise
