@@ -101,6 +101,25 @@ async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Brow
     assert said[:3] == ["microphone", "microphone", "user_end_message"]
 
 
+async def test_the_check_lets_one_choose_which_microphone_is_heard(with_microphone: Browser, stage: Stage) -> None:
+    """Demand 59, complaint 8: a silent microphone may be the wrong one; the room takes the one chosen here."""
+    async with RoomPage.opened(with_microphone, stage, locale="en", permissions=["microphone"]) as room:
+        page = room.page
+        await page.goto(f"{stage.portal.url}/check/")
+        await page.click("#begin")
+        await room.sees("Number(document.querySelector('#level').dataset.level) > 0")
+        await page.click("#yes")
+        await expect(page.locator("#device")).to_be_enabled()
+        await expect(page.get_by_text("You can be heard")).to_be_visible()
+        device = await page.locator("#device option").last.get_attribute("value")
+        await page.select_option("#device", device)
+        await expect(page.locator("#device")).to_be_disabled()
+        await expect(page.locator("#device")).to_be_enabled()
+        assert await page.input_value("#device") == device
+        assert await page.evaluate("localStorage.getItem('voice:device')") == device
+        assert room.complaints == []
+
+
 async def test_without_a_microphone_the_page_says_so_and_what_helps(chromium: Browser, stage: Stage) -> None:
     """Demand 59, complaint 8. The machine has none; that the session is not there yet makes no difference."""
     async with RoomPage.opened(chromium, stage, locale="es") as room:

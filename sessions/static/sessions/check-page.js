@@ -5,32 +5,50 @@ import { all, on, one, say, showOnly } from "./dom.js";
 import { keepCheck } from "./last-check.js";
 import { LiveKit } from "./livekit.js";
 import { playTone, probeBrowser, probeMicrophone, probeWay } from "./probes.js";
+import { wishesIn } from "./wishes.js";
 
 /** @typedef {import("./checkup.js").Check} Check */
 /** @typedef {import("./checkup.js").Finding} Finding */
 
 const list = one("#checks", HTMLElement);
 const level = one("#level", HTMLElement);
+const device = one("#device", HTMLSelectElement);
+const wishes = wishesIn(localStorage);
 /** @type {Partial<Record<Check, Finding>>} */
 let findings = {};
 let report = {};
 
 async function run() {
   findings = {};
-  one("#begin", HTMLButtonElement).disabled = true;
+  one("#begin", HTMLButtonElement).disabled = device.disabled = true;
   one("#after", HTMLElement).hidden = true;
   say(one("#summary", HTMLElement), one("#summary", HTMLElement).dataset.running ?? "");
   for (const check of CHECKS) show(check, "waiting");
   note("secure", judgeOrigin(isSecureContext));
   note("browser", judgeBrowser(probeBrowser()));
   const way = followWay();
-  show("microphone", "running");
-  note("microphone", judgeMicrophone(await probeMicrophone((loud) => (level.dataset.level = String(loud)))));
+  await hear();
   show("speakers", "running");
   await playTone();
   const heard = await answer();
   note("speakers", judgeSpeakers(heard));
   await way;
+  finish();
+}
+
+async function hear() {
+  show("microphone", "running");
+  const heard = await probeMicrophone(wishes.recall("device"), (loud) => (level.dataset.level = String(loud)));
+  device.replaceChildren(...heard.choices.map(({ id, name }) => new Option(name, id, false, id === heard.deviceId)));
+  one("#which", HTMLElement).hidden = heard.choices.length === 0;
+  note("microphone", judgeMicrophone(heard));
+}
+
+/** Another one is listened to at once; the room will take it, too. */
+async function hearAnother() {
+  wishes.keep("device", device.value);
+  one("#begin", HTMLButtonElement).disabled = device.disabled = true;
+  await hear();
   finish();
 }
 
@@ -94,7 +112,7 @@ function finish() {
   one("#sum", HTMLElement).className = `card pad sum is-${verdict}`;
   one("#counts", HTMLElement).hidden = false;
   one("#after", HTMLElement).hidden = false;
-  one("#begin", HTMLButtonElement).disabled = false;
+  one("#begin", HTMLButtonElement).disabled = device.disabled = false;
   document.body.dataset.checked = verdict;
 }
 
@@ -110,4 +128,5 @@ function download() {
 on("#begin", "click", () => void run());
 on("#again", "click", () => void playTone());
 on("#download", "click", download);
+on("#device", "change", () => void hearAnother());
 one("#begin", HTMLButtonElement).disabled = false;

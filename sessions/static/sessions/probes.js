@@ -19,22 +19,24 @@ export function probeBrowser() {
 /**
  * Listen for some seconds; the microphone is let go of afterwards.
  *
+ * @param {string} wanted  a device's ID; empty for the browser's own choice
  * @param {(level: number) => void} onLevel
  */
-export async function probeMicrophone(onLevel) {
+export async function probeMicrophone(wanted, onLevel) {
   const microphone = new Microphone(navigator.mediaDevices, () => {});
-  const opened = await microphone.open("");
-  if (opened !== "open" || !microphone.stream) return { trouble: opened, loudest: 0 };
+  const opened = await microphone.open(wanted);
+  if (opened !== "open" || !microphone.stream) return { trouble: opened, loudest: 0, choices: [], deviceId: "" };
   let loudest = 0;
   const meter = new SoundMeter((level) => {
     loudest = Math.max(loudest, level);
     onLevel(level);
   });
   meter.listen(microphone.stream);
-  await pause(LISTEN_MS);
+  const [choices] = await Promise.all([microphone.choices(), pause(LISTEN_MS)]);
+  const { deviceId } = microphone;
   meter.listen(null);
   microphone.close();
-  return { trouble: "", loudest };
+  return { trouble: "", loudest, choices, deviceId };
 }
 
 /** Two notes, softly. */

@@ -4,6 +4,7 @@ import { Microphone } from "./microphone.js";
 import { SoundMeter } from "./sound-meter.js";
 import { Voice } from "./voice.js";
 import { VoiceView } from "./voice-view.js";
+import { wishesIn } from "./wishes.js";
 
 /**
  * @param {object} parts
@@ -48,34 +49,5 @@ function lineOf(room) {
     /** @param {MediaStreamTrack} track */
     withdraw: (track) => void room.room.localParticipant.unpublishTrack(track).catch(() => {}), // the room may be gone
     mark: room.publish.bind(room),
-  };
-}
-
-/**
- * What the person chose last time, where the browser keeps it.
- *
- * @param {Storage} storage
- */
-function wishesIn(storage) {
-  return {
-    /** @param {string} name */
-    recall: (name) => {
-      try {
-        return storage.getItem(`voice:${name}`) ?? "";
-      } catch {
-        return "";
-      }
-    },
-    /**
-     * @param {string} name
-     * @param {string} value
-     */
-    keep: (name, value) => {
-      try {
-        storage.setItem(`voice:${name}`, value);
-      } catch {
-        // It will have to be chosen again.
-      }
-    },
   };
 }
