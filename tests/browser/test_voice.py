@@ -110,7 +110,7 @@ async def test_the_check_lets_one_choose_which_microphone_is_heard(with_micropho
         await room.sees("Number(document.querySelector('#level').dataset.level) > 0")
         await page.click("#yes")
         await expect(page.locator("#device")).to_be_enabled()
-        await expect(page.get_by_text("You can be heard")).to_be_visible()
+        await expect(page.locator("[data-check=microphone] p:visible")).to_contain_text("You can be heard")
         device = await page.locator("#device option").last.get_attribute("value")
         await page.select_option("#device", device)
         await expect(page.locator("#device")).to_be_disabled()

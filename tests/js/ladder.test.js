@@ -35,6 +35,11 @@ test("demand 66: without a picture it joins again five seconds after the room wa
   assert.equal(begun().wait(PATIENCE.first).ladder.step, "rejoin");
 });
 
+test("complaint 6: a room that was closed is not entered again, where it would be empty: a new session, as soon as it is told why", () => {
+  const closed = { hasAvatar: false, refusal: "closed" };
+  assert.deepEqual(begun().play(5_000).wait(6_000, closed).tell("refused", closed).steps, ["picture", "renew"]);
+});
+
 test("demand 54: a picture that has stood still for three seconds counts as none", () => {
   const climber = begun().play(10_000);
   assert.equal(climber.wait(PATIENCE.frozen - LOOK).ladder.step, "picture");

@@ -24,6 +24,7 @@
  * @property {boolean} [isReconnecting]
  * @property {boolean} [hasAvatar]
  * @property {boolean} [hasSound]
+ * @property {import("./doctor.js").Facts["refusal"]} [refusal]
  * @typedef {{ type: "begin" | "end" | "frame" | "tick" | "refused" | "settle" | "again", at: number } & Noticed} Happening
  */
 
@@ -95,7 +96,8 @@ const WAITING = {
   off: (ladder) => ladder,
   out: (ladder) => ladder,
   picture: (ladder, it) => {
-    if (isPutOff(it)) return { ...ladder, since: it.at, seenAt: ladder.seenAt && it.at };
+    // To enter a room that was closed would open an empty one: why it was closed is about to be told.
+    if (isPutOff(it) || it.refusal === "closed") return { ...ladder, since: it.at, seenAt: ladder.seenAt && it.at };
     const limit = ladder.seenAt ? PATIENCE.frozen : PATIENCE.first;
     if (it.at - (ladder.seenAt || ladder.since) < limit) return ladder;
     if (it.isReconnecting) return { ...ladder, step: "reconnect", since: it.at };
