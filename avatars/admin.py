@@ -59,7 +59,10 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
         ),
         (_("Places"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "open_there")}),
         (_("Record"), {"fields": ("monitors_chat",)}),
-        (_("Limits"), {"fields": ("longest_session", "idle_timeout", "monthly_cap", "credits_per_minute")}),
+        (
+            _("Limits"),
+            {"fields": ("longest_session", "idle_timeout", "monthly_cap", "credits_per_minute", "speech_days")},
+        ),
     )
     actions = ("sync",)
     actions_detail = ("sync_one", "past", "migrate")
@@ -146,7 +149,7 @@ class PersonaAdmin(ModelAdmin):
         (_("How people meet it"), {"fields": ("name", "slug", "role", "summary", "language", "greeting")}),
         (_("Picture and voice"), {"fields": ("avatar", "quality", "voice", "voice_rate", "voice_emotion")}),
         (_("What it knows and hears"), {"fields": HEARING}),
-        (_("Limits"), {"fields": ("duration_limit", "idle_timeout")}),
+        (_("Limits"), {"fields": ("duration_limit", "idle_timeout", "speech_days")}),
     )
     actions = ("publish", "unpublish")
     actions_detail = ("publish_one", "unpublish_one")

@@ -45,6 +45,7 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
             "idle_timeout",
             "monthly_cap",
             "credits_per_minute",
+            "speech_days",
             "is_exclusive",
             "monitors_chat",
         )
@@ -140,6 +141,7 @@ class PersonaForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
             "is_voice_enabled",
             "duration_limit",
             "idle_timeout",
+            "speech_days",
         )
         help_texts = {
             "duration_limit": _("Hours:minutes:seconds."),

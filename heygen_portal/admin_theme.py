@@ -56,6 +56,8 @@ UNFOLD = {
                     _entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession"),
                     _entry(_("Waiting"), "hourglass_top", "avatar_sessions", "queueplace"),
                     _entry(_("Exports"), "download", "avatar_sessions", "export"),
+                    _entry(_("Erasures"), "ink_eraser", "avatar_sessions", "erasure"),
+                    _entry(_("Legal holds"), "gavel", "avatar_sessions", "legalhold"),
                     _entry(_("Checks of the record"), "verified", "avatar_sessions", "historycheck")
                     | {"badge": "sessions.record_admin.badge", "badge_variant": "danger"},
                 ],

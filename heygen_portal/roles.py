@@ -41,6 +41,9 @@ SEE_LINE = ("avatar_sessions.view_queueplace",)
 STOP_SESSIONS = ("avatar_sessions.stop_streamingsession",)
 OBSERVE = "avatar_sessions.observe_streamingsession"
 OBSERVE_SESSIONS = (OBSERVE,)
+SEE_KEEPING = ("avatar_sessions.view_erasure", "avatar_sessions.view_legalhold")
+KEEP_SPEECH = ("avatar_sessions.add_legalhold", "avatar_sessions.change_legalhold")
+ERASE = ("avatar_sessions.add_erasure",)
 SEE_CHECKS = ("avatar_sessions.view_historycheck",)
 READ_TRANSCRIPTS = ("avatar_sessions.view_sessiontask", "avatar_sessions.view_utterance")
 SEE_AUDIT = ("heygen_portal.view_auditentry",)
@@ -67,7 +70,14 @@ OPERATOR = Role(
 AUDITOR = Role(
     gettext_noop("Auditors"),
     True,
-    SEE_CATALOGUE + SEE_SESSIONS + SEE_CHECKS + READ_TRANSCRIPTS + SEE_AUDIT + EXPORT_SESSIONS,
+    SEE_CATALOGUE
+    + SEE_SESSIONS
+    + SEE_CHECKS
+    + SEE_KEEPING
+    + KEEP_SPEECH
+    + READ_TRANSCRIPTS
+    + SEE_AUDIT
+    + EXPORT_SESSIONS,
 )
 ADMINISTRATOR = Role(
     gettext_noop("Administrators"),
@@ -82,6 +92,9 @@ ADMINISTRATOR = Role(
     + STOP_SESSIONS
     + OBSERVE_SESSIONS
     + SEE_CHECKS
+    + SEE_KEEPING
+    + KEEP_SPEECH
+    + ERASE
     + READ_TRANSCRIPTS
     + SEE_AUDIT
     + EXPORT_SESSIONS

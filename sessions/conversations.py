@@ -13,11 +13,11 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from avatars.models import Persona
 from heygen_portal import roles
-from sessions import history
+from sessions import erasure, history
 from sessions.models import StreamingSession, Utterance
 
 PAGE = 20
@@ -77,6 +77,22 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponse:
     name = f"{session.persona.slug}-{timezone.localtime(session.created_at):%Y-%m-%dT%H%M}.txt"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def erase(request: HttpRequest) -> HttpResponse:
+    """Everything one has said, gone for good: asked first, with a receipt afterwards."""
+    user_id = _talker(request)
+    receipts = erasure.erase_own(user_id) if request.method == "POST" else []
+    left = StreamingSession.objects.filter(user_id=user_id, speech_key__erased_at=None, speech_key__isnull=False)
+    context = {
+        "count": erasure.erasable().filter(user_id=user_id).count(),
+        "kept": left.count(),
+        "is_done": request.method == "POST",
+        "receipts": receipts,
+    }
+    return render(request, "sessions/erase.html", context)
 
 
 def _line(line: Utterance, names: dict[Any, str]) -> str:

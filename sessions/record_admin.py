@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.translation import gettext
@@ -12,8 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from heygen_portal.admin_parts import ReadOnly, readable
-from sessions.models import HistoryCheck
+from heygen_portal.admin_parts import NeverDeleted, ReadOnly, readable
+from sessions import erasure
+from sessions.models import Erasure, HistoryCheck, LegalHold, StreamingSession
 from sessions.verification import Fault
 
 
@@ -37,6 +41,69 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     def misfits(self, check: HistoryCheck) -> Any:
         lines = [(Fault(**fault).in_words(),) for fault in check.faults]
         return format_html_join("", "<p>{}</p>", lines) or "–"
+
+
+@admin.register(LegalHold)
+class LegalHoldAdmin(NeverDeleted, ModelAdmin):
+    """What must be kept, whoever asks for its erasure."""
+
+    list_display = ("at", "session", "reason", "by", "released_at", "released_by")
+    list_select_related = ("session", "by", "released_by")
+    fields = ("session", "reason")
+    raw_id_fields = ("session",)
+    actions = ("release",)
+
+    def has_change_permission(self, request: HttpRequest, obj: LegalHold | None = None) -> bool:
+        """A hold is released, not edited."""
+        return False
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("avatar_sessions.change_legalhold")
+
+    def save_model(self, request: HttpRequest, obj: LegalHold, form: Any, change: bool) -> None:
+        held = erasure.hold(obj.session_id, obj.reason, request.user.pk or 0)
+        obj.pk, obj.by_id = held.pk, held.by_id
+
+    @admin.action(description=_("Release"), permissions=["release"])
+    def release(self, request: HttpRequest, queryset: QuerySet[LegalHold]) -> None:
+        for held in queryset:
+            erasure.release(held, request.user.pk or 0)
+        self.message_user(request, gettext("Released."))
+
+
+class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    class Meta:
+        model = Erasure
+        fields = ("session",)
+
+    def clean_session(self) -> StreamingSession:
+        session: StreamingSession = self.cleaned_data["session"]
+        if not erasure.erasable().filter(pk=session.pk).exists():
+            raise forms.ValidationError(_("It still runs, is under a legal hold, or has nothing left to erase."))
+        return session
+
+
+@admin.register(Erasure)
+class ErasureAdmin(NeverDeleted, ModelAdmin):
+    """Receipts. Adding one erases what was said in a session, for good."""
+
+    list_display = ("at", "session", "cause", "by", "lines", "at_provider")
+    list_select_related = ("session", "by")
+    form = ErasureForm
+    fields = ("session", "at", "cause", "by", "lines", "hash", "at_provider")
+    raw_id_fields = ("session",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
+        return False
+
+    def get_fields(self, request: HttpRequest, obj: Erasure | None = None) -> Any:
+        return self.fields if obj else ("session",)
+
+    def save_model(self, request: HttpRequest, obj: Erasure, form: Any, change: bool) -> None:
+        receipt = erasure.erase(obj.session_id, Erasure.Cause.STAFF, request.user.pk)
+        if receipt is None:
+            raise PermissionDenied  # a hold came between the form and its answer
+        vars(obj).update(vars(receipt))
 
 
 def badge(request: HttpRequest) -> str:

@@ -18,7 +18,7 @@ from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers import closing_providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import exports, nightwatch, records, rooms, stopping
+from sessions import erasure, exports, nightwatch, records, rooms, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,12 @@ def reconcile() -> None:
 def verify_history() -> None:
     """Look through the whole record and anchor what is new; beat sends this once a night."""
     nightwatch.look(timezone.now())
+
+
+@shared_task(expires=3600)
+def erase_old_speech() -> None:
+    """Erase what was said longer ago than its persona or account allows; beat sends this once a night."""
+    erasure.erase_old(timezone.now())
 
 
 async def _reconcile_all() -> None:

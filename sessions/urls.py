@@ -10,6 +10,7 @@ urlpatterns = [
     path("check/", checkup.check, name="check"),
     path("check/room", checkup.room, name="check_room"),
     path("conversations/", conversations.conversations, name="conversations"),
+    path("conversations/erase/", conversations.erase, name="erase"),
     path("conversations/<uuid:session_id>/", conversations.conversation, name="conversation"),
     path("conversations/<uuid:session_id>/transcript.txt", conversations.transcript, name="transcript"),
 ]

@@ -82,6 +82,13 @@ class ProviderAccount(models.Model):
         validators=[MinValueValidator(Decimal("0.001"))],
         help_text=_("What a minute of a session costs, for the monthly cap."),
     )
+    speech_days = models.PositiveIntegerField(
+        _("speech is kept for"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Days after the session's end; then it is erased for good. Empty: no limit here."),
+    )
     is_exclusive = models.BooleanField(
         _("used by this portal alone"),
         default=False,
@@ -302,6 +309,13 @@ class Persona(models.Model):
     greeting = models.TextField(_("greeting"), max_length=500, blank=True, help_text=_("Said when the picture stands."))
     duration_limit = models.DurationField(_("longest session"), default=timedelta(minutes=20))
     idle_timeout = models.DurationField(_("ends when idle for"), default=timedelta(minutes=3))
+    speech_days = models.PositiveIntegerField(
+        _("speech is kept for"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("Days after the session's end; then it is erased for good. Empty: no limit here."),
+    )
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.DRAFT, editable=False)
     version = models.PositiveIntegerField(_("version"), default=0, editable=False)
 

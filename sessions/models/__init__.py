@@ -12,6 +12,7 @@ from sessions.models.conversations import (
     Utterance,
 )
 from sessions.models.exports import Export
+from sessions.models.keeping import Erasure, LegalHold
 from sessions.models.record import HistoryCheck, SessionSeal
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord
 from sessions.models.tabs import ChatWatch, QueuePlace, ServerProcess, Tab
@@ -21,8 +22,10 @@ __all__ = [
     "Allowance",
     "ChatWatch",
     "EndReason",
+    "Erasure",
     "Export",
     "HistoryCheck",
+    "LegalHold",
     "LimitBy",
     "QueuePlace",
     "ServerProcess",

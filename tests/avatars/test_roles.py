@@ -40,6 +40,9 @@ PAGES = {
     "session": "/admin/avatar_sessions/streamingsession/",
     "line": "/admin/avatar_sessions/queueplace/",
     "checks": "/admin/avatar_sessions/historycheck/",
+    "erasures": "/admin/avatar_sessions/erasure/",
+    "holds": "/admin/avatar_sessions/legalhold/",
+    "erasure, add": "/admin/avatar_sessions/erasure/add/",
     "allowance": "/admin/avatar_sessions/allowance/",
     "user": "/admin/auth/user/",
     "export": "/admin/avatar_sessions/export/",
@@ -49,7 +52,7 @@ PAGES = {
 MAY_OPEN = {
     roles.EDITOR: {"persona", "persona, add", "avatar", "video", "video, add"},
     roles.OPERATOR: {"persona", "avatar", "video", "session", "line"},
-    roles.AUDITOR: {"persona", "avatar", "video", "session", "checks", "export", "export, new"},
+    roles.AUDITOR: {"persona", "avatar", "video", "session", "checks", "erasures", "holds", "export", "export, new"},
     roles.ADMINISTRATOR: set(PAGES),
 }
 

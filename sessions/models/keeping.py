@@ -1,0 +1,72 @@
+"""How long speech is kept: what holds it, and the receipt of what was erased."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from sessions.models.conversations import StreamingSession
+
+
+class LegalHold(models.Model):
+    """What was said in this session must be kept, whoever asks for its erasure. Released, never deleted."""
+
+    session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="holds", verbose_name=_("session"))
+    reason = models.CharField(_("reason"), max_length=300)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("by whom"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    released_at = models.DateTimeField(_("released"), null=True, blank=True)
+    released_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("released by")
+    )
+
+    class Meta:
+        verbose_name = _("legal hold")
+        verbose_name_plural = _("legal holds")
+        ordering = ("-at",)
+        constraints = (
+            models.UniqueConstraint("session", condition=Q(released_at=None), name="one_hold_per_session"),
+            models.CheckConstraint(condition=~Q(reason=""), name="hold_has_reason"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.session_id}"
+
+
+class Erasure(models.Model):
+    """The receipt of an erasure: what of a session is gone, when, and who wanted it. Never changed."""
+
+    class Cause(models.TextChoices):
+        PERSON = "person", _("the person asked for it")
+        STAFF = "staff", _("an administrator")
+        RETENTION = "retention", _("its time was over")
+
+    class AtProvider(models.TextChoices):
+        NOTHING_KEPT = "nothing_kept", _("the provider offers no deletion")
+        KEPT = "kept", _("the provider keeps a record of its own: delete it there")
+
+    session = models.OneToOneField(StreamingSession, models.PROTECT, related_name="erasure", verbose_name=_("session"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    cause = models.CharField(_("why"), max_length=10, choices=Cause)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("by whom")
+    )
+    lines = models.PositiveIntegerField(_("lines"))
+    # Over the sealed texts, which stay: what was erased can be told from what was not.
+    hash = models.CharField(_("hash"), max_length=64)
+    at_provider = models.CharField(_("at the provider"), max_length=12, choices=AtProvider)
+
+    objects: ClassVar[models.Manager[Erasure]] = models.Manager()
+
+    class Meta:
+        verbose_name = _("erasure")
+        verbose_name_plural = _("erasures")
+        ordering = ("-at",)
+
+    def __str__(self) -> str:
+        return f"{self.session_id}"
