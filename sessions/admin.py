@@ -32,6 +32,7 @@ from sessions import (
     reasons,
     record_admin,  # noqa: F401 - registers its own page
     rooms,
+    selection,
     tasks,
 )
 from sessions.models import (
@@ -128,6 +129,15 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
         (_("Settings as they were"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
     )
     readonly_fields = ("state", "evidence", "lasted", "provider_limit")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
+    ) -> tuple[QuerySet[StreamingSession], bool]:
+        """Who may read what was said finds a session by it."""
+        if search_term and request.user.has_perm(audit_page.READ):
+            return selection.searched(queryset, search_term), False
+        found: tuple[QuerySet[StreamingSession], bool] = super().get_search_results(request, queryset, search_term)
+        return found
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
     def state(self, session: StreamingSession) -> str:

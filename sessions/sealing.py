@@ -22,6 +22,9 @@ from django.conf import settings
 NONCE = 12
 """Bytes; what AES-GCM is made for."""
 
+SHORTEST_BEGINNING = 3
+"""Letters. Shorter ones would find nearly everything."""
+
 
 def new_key(session_id: UUID) -> bytes:
     """Return a fresh key for a session's speech, wrapped: as it is stored."""
@@ -57,6 +60,11 @@ def words(text: str) -> list[str]:
     """Return the words of a text as they are searched for: in lower case, without accents."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     return re.findall(r"\w+", "".join(sign for sign in plain if not unicodedata.combining(sign)))
+
+
+def beginnings(said: Iterable[str]) -> set[str]:
+    """Return what a text with these words is found by: each of them, and its first letters from three on."""
+    return {word[:length] for word in said for length in (*range(SHORTEST_BEGINNING, len(word)), len(word))}
 
 
 def marks(said: Iterable[str]) -> set[int]:

@@ -8,7 +8,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.utils.text import smart_split, unescape_string_literal
 
-from sessions.models import StreamingSession
+from sessions import speech
+from sessions.models import StreamingSession, Utterance
 
 FIELDS = frozenset({"status__exact", "end_reason__exact", "persona__id__exact", "account__id__exact"}) | {
     f"created_at__{part}" for part in ("year", "month", "day", "gte", "lt")
@@ -34,7 +35,7 @@ def select(filters: Mapping[str, str]) -> QuerySet[StreamingSession]:
     rows: QuerySet[StreamingSession] = StreamingSession.objects.all()
     for name, value in filters.items():
         try:
-            rows = _searched(rows, value) if name == "q" else rows.filter(_condition(name, value))
+            rows = searched(rows, value) if name == "q" else rows.filter(_condition(name, value))
         except (ValueError, ValidationError) as exc:  # "persona__id__exact=Lucía"
             raise UnknownFilter(name) from exc
     return rows
@@ -46,12 +47,22 @@ def _condition(name: str, value: str) -> Q:
     return Q((name, value))
 
 
-def _searched(rows: QuerySet[StreamingSession], query: str) -> QuerySet[StreamingSession]:
+def searched(rows: QuerySet[StreamingSession], query: str) -> QuerySet[StreamingSession]:
+    """Return the sessions that a search finds: by person, persona or provider's ID, or by what was said in one line.
+
+    For who may read what was said, as it tells that it was.
+    """
+    said = speech.holding(Utterance.objects.all(), query).values("session")
+    return rows.filter(_by_name(query) | Q(pk__in=said))
+
+
+def _by_name(query: str) -> Q:
     """Each word, or phrase in quotes, has to be found: as the admin's own search does."""
+    everywhere = Q()
     for bit in smart_split(query):
         word = unescape_string_literal(bit) if bit[0] in "\"'" and bit[0] == bit[-1] else bit
         anywhere = Q()
         for lookup in SEARCHED:
             anywhere |= Q((lookup, word))
-        rows = rows.filter(anywhere)
-    return rows
+        everywhere &= anywhere
+    return everywhere

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 
 from sessions import sealing
 from sessions.models import SpokenWord, Utterance
@@ -12,12 +12,16 @@ from sessions.models.speech import words_of
 
 
 def holding(lines: QuerySet[Utterance], query: str) -> QuerySet[Utterance]:
-    """Return those of the lines in which all words of the query were said, whole, whatever their accents and case."""
+    """Return those of the lines in which all words of the query were said, whatever their accents and case.
+
+    The first letters of a word will do, from three on.
+    """
     marks = sealing.marks(sealing.words(query))
     if not marks:
         return lines.none()
     for mark in marks:
-        lines = lines.filter(Exists(SpokenWord.objects.filter(utterance=OuterRef("pk"), mark=mark)))
+        # From the words to the lines: there are few of either, and many lines.
+        lines = lines.filter(pk__in=SpokenWord.objects.filter(mark=mark).values("utterance"))
     return lines
 
 

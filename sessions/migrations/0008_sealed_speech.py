@@ -22,7 +22,7 @@ def seal(apps: Any, schema_editor: Any) -> None:
             sealed = sealing.seal(keys[row.session_id].wrapped, row.session_id, row.text)
             rows.filter(pk=row.pk).update(sealed=sealed)
             if name == "Utterance":
-                marks = sealing.marks(sealing.words(row.text))
+                marks = sealing.marks(sealing.beginnings(sealing.words(row.text)))
                 words.objects.bulk_create([words(utterance_id=row.pk, mark=mark) for mark in marks])
     schema_editor.connection.check_constraints()  # PostgreSQL changes no table with checks outstanding
 

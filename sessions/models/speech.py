@@ -118,7 +118,7 @@ class Spoken(models.Model):
 
 
 class SpokenWord(models.Model):
-    """One word of a line, as a mark that only this portal can make. Goes with the line's text."""
+    """One word of a line, or its first letters, as a mark that only this portal can make. Goes with the line's text."""
 
     utterance = models.ForeignKey("Utterance", models.CASCADE, related_name="words")
     mark = models.BigIntegerField()
@@ -132,4 +132,5 @@ class SpokenWord(models.Model):
 
 def words_of(line: Any) -> list[SpokenWord]:
     """Return the rows by which an utterance is found."""
-    return [SpokenWord(utterance=line, mark=mark) for mark in sorted(sealing.marks(sealing.words(line.text)))]
+    marks = sealing.marks(sealing.beginnings(sealing.words(line.text)))
+    return [SpokenWord(utterance=line, mark=mark) for mark in sorted(marks)]
