@@ -24,7 +24,6 @@ TITLES: dict[str, Words] = {
     "provider_answered_late": _("The provider answered too late"),
     "provider_asked": _("The provider was asked whether it is live"),
     "provider_record": _("The provider's own record was read"),
-    "speech_erased": _("What was said was erased"),
     "held": _("A legal hold was set"),
     "hold_released": _("The legal hold was released"),
     "provider_record_missing": _("The provider has no record"),
@@ -65,6 +64,12 @@ TITLES: dict[str, Words] = {
     "tab_returned": _("A tab came back"),
     "last_tab_left": _("The last tab left"),
     "person_left_room": _("Nobody is in the room"),
+    "avatar_talking_message": _("Words of the avatar"),
+    "user_talking_message": _("Words of the person"),
+    "monitor_opened": _("The provider's own socket is listened to"),
+    "monitor_lost": _("The provider's own socket was lost"),
+    "monitor_gave_up": _("The provider's own socket cannot be opened"),
+    "speech_erased": _("What was said was erased"),
     "observed": _("Somebody of the team looked in"),
     "transcript_opened": _("The transcript was opened"),
     "exported": _("It was exported"),
@@ -100,6 +105,7 @@ ODDITIES: dict[str, Words] = {
 }
 
 MINOR = {
+    "monitor_opened", "avatar_talking_message", "user_talking_message",
     "provider_authenticated", "connection_state", "track_published", "check", "microphone", "task", "room_made",
     "avatar_end_message", "avatar_stop_talking", "user_start", "user_stop", "track_unsubscribed", "participant_joined",
 }  # fmt: skip
@@ -179,5 +185,8 @@ def looked(kind: str) -> str:
         "observed": gettext("looked in while it ran"),
         "exported": gettext("took it along"),
         "stop_asked": gettext("stopped it"),
+        "held": gettext("put it under a legal hold"),
+        "hold_released": gettext("lifted the legal hold"),
+        "speech_erased": gettext("had what was said erased"),
     }
     return words[kind]

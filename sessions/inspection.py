@@ -21,7 +21,7 @@ MOST_EVENTS = 5000
 LAST_WORDS = 3
 """Words that are shown of where a line was cut off."""
 OPENED, STOP_ASKED = "transcript_opened", "stop_asked"
-LOOKS = (OPENED, STOP_ASKED, "observed", "exported")
+LOOKS = (OPENED, STOP_ASKED, "observed", "exported", "held", "hold_released", "speech_erased")
 """Kinds of what people with power over sessions did to this one."""
 ADDED = "line_added"
 """A line that only the provider heard: a row of the transcript, not an event of the record."""

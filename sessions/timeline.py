@@ -173,6 +173,17 @@ def _is_before(start: Moment | None, end: Moment | None) -> bool:
 # Turns
 
 
+SPEECH = ("user_start", "user_stop", "user_end_message", "avatar_start_talking")
+
+
+def _heard(line: Sequence[Moment]) -> Iterator[Moment]:
+    """What the provider's own socket tells of speech counts only where no page told it: else each turn were two."""
+    by_page = {moment.kind for moment in line if moment.source == BROWSER}
+    for moment in line:
+        if moment.source == BROWSER or moment.kind not in SPEECH or moment.kind not in by_page:
+            yield moment
+
+
 def _turns(line: Sequence[Moment]) -> Iterator[Turn]:
     """Pair each end of an input with the first sound that answers it, by its task where one is named."""
     waiting: list[tuple[Turn, str]] = []
@@ -181,7 +192,7 @@ def _turns(line: Sequence[Moment]) -> Iterator[Turn]:
     heard = {str(greeting.data.get("task_id") or "") for greeting in greetings}
     spoken_by = ""
     reads_only = False
-    for moment in line:
+    for moment in _heard(line):
         task_id = str(moment.data.get("task_id") or "")
         if moment.kind == "ladder":
             reads_only = moment.data.get("step") == "text"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from heygen_portal import roles
-from sessions import events
+from sessions import event_words, events, inspection, reports, room_events
 from sessions.events import Entry
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import StreamingSessionFactory
@@ -127,6 +129,13 @@ def test_the_admins_page_shows_no_speech_to_anybody(session: StreamingSession) -
     shown = client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/").content.decode()
     assert SPEECH not in shown
     assert page_of(session) in shown
+
+
+def test_everything_that_is_recorded_has_a_name_for_people() -> None:
+    code = "".join(path.read_text() for path in Path(inspection.__file__).parent.glob("*.py"))
+    recorded = set(re.findall(r'Entry\(\s*"(\w+)"', code)) | set(reports.EFFECTS) | set(room_events.KINDS)
+    assert len(recorded) > 40
+    assert recorded - set(event_words.TITLES) - {"status"} == set()
 
 
 def test_a_long_session_costs_no_more_questions(session: StreamingSession, django_assert_max_num_queries: Any) -> None:

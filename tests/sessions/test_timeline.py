@@ -101,6 +101,16 @@ def test_a_turns_latency_runs_from_the_end_of_the_input_to_the_first_sound() -> 
     assert codes(line) == []
 
 
+def test_what_the_providers_own_socket_tells_too_is_no_second_turn() -> None:
+    spoken = [("user_start", 8), ("user_stop", 10), ("user_end_message", 10.4), ("avatar_start_talking", 11.2)]
+    by_page = [told(kind, at, BROWSER) for kind, at in spoken]
+    by_provider = [told(kind, at + 0.1, PROVIDER) for kind, at in spoken]
+    both = sorted([*by_page, *by_provider], key=lambda moment: moment.at)
+    for moments in (by_page, by_provider, both):
+        line = made(*START, *moments, *END)
+        assert [turn.latency for turn in line.turns] == [timedelta(seconds=1.2)]
+
+
 def test_an_avatar_that_stays_silent_is_marked_unless_it_was_told_to() -> None:
     asked = told("text_sent", 5, task_id="t", status="sent")
     assert codes(made(*START, asked, *END)) == ["silent"]
