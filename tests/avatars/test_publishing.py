@@ -121,6 +121,7 @@ def test_what_the_provider_takes_is_published(changes: dict[str, Any]) -> None:
 
 
 def test_without_a_voice_of_its_own_the_avatars_voice_must_speak_the_language() -> None:
+    """Complaint 15: nobody hears Spanish in an English voice."""
     persona = PersonaFactory.create(voice=None, language="es")
     VoiceFactory.create(account=persona.avatar.account, provider_voice_id="own", language="en")
     change(persona, avatar__default_provider_voice_id="own")

@@ -22,7 +22,9 @@ LONG = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece cat
 
 
 async def test_one_press_brings_a_picture_that_moves_and_a_voice_that_sounds(room: RoomPage) -> None:
-    """Demands 1 and 34."""
+    """Demands 1, 34 and 68: on this very machine HTTP will do, and nobody is warned of it."""
+    assert await room.page.evaluate("isSecureContext")
+    await expect(room.page.locator("#insecure")).to_be_hidden()
     await room.start()
     await room.hears()
     first = await room.frames()

@@ -66,7 +66,7 @@ test("all listeners stand before the room is entered", async () => {
   assert.deepEqual(heard, ["room_joined"]);
 });
 
-test("a room that is not there yet is tried again", async () => {
+test("demand 62: no wait is fixed, a room that is not there yet is tried again", async () => {
   answers = [false, false, true];
   void room.join("ws://room", "t");
   await pass(5);
