@@ -28,7 +28,7 @@ PICTURES = {
     ("en", "live"): "light", ("es", "live"): "narrow", ("es", "ending"): "light", ("en", "ended"): "dark",
     ("es", "failed"): "light", ("en", "taken-over"): "dark", ("en", "tap"): "light", ("es", "gallery"): "light",
     ("en", "help"): "light", ("es", "conversations"): "light", ("en", "conversation"): "light",
-    ("en", "sign-in"): "narrow", ("en", "debug"): "light", ("es", "check"): "dark",
+    ("en", "sign-in"): "narrow", ("en", "debug"): "light",
 }  # fmt: skip
 # The personas that only the tests have.
 ONLY_STARTERS = """for (const slug of ["brief", "quiet", "small"])
