@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from heygen_portal import addresses
-from sessions import event_words, inspection, reasons, remedies, timeline
+from sessions import event_words, inspection, reasons, remedies, timeline, verification
 from sessions.models import StreamingSession
 from sessions.timeline import Timeline, Turn
 
@@ -58,6 +58,8 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "session": session,
         "line": line,
         "evidence": reasons.in_words(session.end_evidence),
+        "fault": verification.look_at(session.pk),
+        "last_hash": session.events.order_by("-number").values_list("hash", flat=True).first() or "",
         "remedy": remedies.remedy(session.end_reason, session.end_evidence),
         "stages": _waterfall(line),
         "failing": _failing(line) if session.ended_at else "",
