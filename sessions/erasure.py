@@ -14,7 +14,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
-from sessions import events
+from sessions import events, exports
 from sessions.events import Entry
 from sessions.models import Erasure, LegalHold, SessionTask, SpeechKey, SpokenWord, Status, StreamingSession, Utterance
 
@@ -54,6 +54,7 @@ def erase(session_id: UUID, cause: Erasure.Cause, by_id: int | None = None) -> E
         SpokenWord.objects.filter(utterance__session_id=session_id).delete()
         told = {"cause": cause, "user": by_id, "lines": receipt.lines, "hash": receipt.hash}
         events.record(session_id, Entry("speech_erased", told))
+        transaction.on_commit(exports.delete_speech)  # a file that was written before may hold it
     return receipt
 
 

@@ -17,10 +17,10 @@ from django.test import Client
 from django.utils import timezone
 
 from heygen_portal import roles
-from sessions import events, exports, selection, tasks
+from sessions import erasure, events, exports, selection, tasks
 from sessions.events import Entry
 from sessions.exports import Format, State, What
-from sessions.models import EndReason, Export, SessionEvent, Status, StreamingSession
+from sessions.models import EndReason, Erasure, Export, SessionEvent, Status, StreamingSession
 from tests.factories import StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)  # an answer is streamed from other threads
@@ -289,3 +289,14 @@ def test_on_postgres_too_words_are_found_and_exports_go_on_where_they_were(large
             pass
         rows = [json.loads(line) for line in export.path.read_text(encoding="utf-8").splitlines()]
         assert {row.get("session_id", row.get("id")) for row in rows} == {str(session.pk) for session in sessions}
+
+
+@pytest.mark.usefixtures("large")
+def test_what_is_erased_is_not_left_in_a_file(auditor: User) -> None:
+    session, _other, _third = talked(), talked(), talked()
+    export = exports.ask(auditor.pk, None, What.LINES, Format.CSV, reason=WHY)
+    while exports.write_on(export.pk, 9):
+        pass
+    assert "calc" in export.path.read_text(encoding="utf-8")
+    assert erasure.erase(session.pk, Erasure.Cause.RETENTION)
+    assert not export.path.exists()
