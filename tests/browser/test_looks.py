@@ -57,6 +57,7 @@ if not StreamingSession.objects.filter(end_reason="idle").exists():
         session = StreamingSession.objects.create(
             user=user, account=persona.avatar.account, persona=persona, persona_version=persona.version,
             persona_settings=persona.snapshot(), status="ended", end_reason=reason, created_at=began, live_at=began,
+            provider_session_id=f"said-{slug}",
             ends_at=began + timedelta(minutes=20), ended_at=began + timedelta(minutes=4, seconds=40),
         )
         for place, (who, by, text, is_interrupted) in enumerate(lines):
