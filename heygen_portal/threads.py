@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from functools import wraps
 from itertools import islice
 from typing import ParamSpec, TypeVar
 
-from django.db import close_old_connections, connection
+from channels.db import database_sync_to_async
+from django.db import connection
 
 logger = logging.getLogger(__name__)
 
@@ -36,18 +36,16 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     @wraps(function)
     async def called(*args: P.args, **kwargs: P.kwargs) -> T:
         sends: list[Send] = []
-        context = copy_context()
 
         def call() -> T:
-            _afterwards.set(sends)
-            close_old_connections()
+            token = _afterwards.set(sends)
             try:
                 return function(*args, **kwargs)
             finally:
-                close_old_connections()
+                _afterwards.reset(token)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(executor, context.run, call)
+            return await database_sync_to_async(call, thread_sensitive=False, executor=executor)()
         finally:
             for send in sends:
                 await _robustly(send)

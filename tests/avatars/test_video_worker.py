@@ -19,7 +19,7 @@ from avatars.models import Avatar, Video
 avatar = Avatar.objects.filter(is_active=True).first()
 print(Video.objects.create(title="Hola", text="Hola.", avatar=avatar, created_by=User.objects.first()).pk)
 """
-LONGEST_WAIT_S = 90
+LONGEST_WAIT_S = 240
 
 
 @pytest.fixture
