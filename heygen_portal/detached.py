@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 _kept: set[asyncio.Future[Any]] = set()
+_farewells: set[Callable[[], Coroutine[Any, Any, None]]] = set()
 
 
 def keep(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.Future[None]:
@@ -31,9 +32,12 @@ async def finish(within: timedelta) -> None:
 
 
 def before_shutdown(farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Have the server wait for this when it is asked to end. Daphne has no other way to say so than its reactor."""
-    if "twisted.internet.reactor" not in sys.modules:
-        return  # another server, or none
+    """Have the server wait for this when it is asked to end. Safe to repeat.
+
+    Daphne has no other way to say so than its reactor.
+    """
+    if farewell in _farewells or "twisted.internet.reactor" not in sys.modules:
+        return  # said already; or another server, or none
     from twisted.internet import defer, reactor  # noqa: PLC0415 - importing it elsewhere would choose an event loop
 
     def begin() -> defer.Deferred[None]:
@@ -41,4 +45,5 @@ def before_shutdown(farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
     running: Any = reactor  # a module that turns into an object
     if running.running:
+        _farewells.add(farewell)
         running.addSystemEventTrigger("before", "shutdown", begin)

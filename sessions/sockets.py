@@ -33,6 +33,15 @@ LONGEST_REF = 64
 Handler = Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]
 
 
+_open: set[PageSocket] = set()
+"""The sockets of this process whose pages are there."""
+
+
+async def _send_all_elsewhere() -> None:
+    """Daphne cancels what serves a socket, but stumbles over a request that has just turned into one."""
+    await asyncio.gather(*(socket.send_elsewhere() for socket in list(_open)))
+
+
 class PageSocket(AsyncWebsocketConsumer):
     """One socket of one page."""
 
@@ -50,8 +59,7 @@ class PageSocket(AsyncWebsocketConsumer):
             logger.exception("a tab could not be let in")
             await _explain(*args)
         except asyncio.CancelledError:
-            if self.is_open:  # the server ends: the page is to go to another one
-                await self.close(code=TRY_LATER)
+            await self.send_elsewhere()
             raise
         finally:
             await self.leave()  # where Redis breaks, nobody calls `disconnect`
@@ -66,10 +74,19 @@ class PageSocket(AsyncWebsocketConsumer):
     async def let_in(self) -> None:
         await self.accept()
         self.is_open = True
+        detached.before_shutdown(_send_all_elsewhere)
+        _open.add(self)
 
     async def leave(self) -> None:
         """This page is gone. Safe to repeat."""
         self.is_open = False
+        _open.discard(self)
+
+    async def send_elsewhere(self) -> None:
+        """The server ends: the page is to go to another one. Safe to repeat."""
+        if self.is_open:
+            self.is_open = False
+            await self.close(code=TRY_LATER)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
