@@ -12,12 +12,13 @@ from local.paths import ROOT, VENV, VENV_PYTHON
 TYPED = ("heygen_portal", "avatars", "sessions", "local", "tests", "bench", "bin/_start.py")
 # Whole files, in their order: the browser's, which wait longest, come early and leave nobody waiting at the end.
 SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-QUICK = ["-m", "not browser and not media"]
+QUICK = ["-m", "not browser and not media and not proof"]
+USUAL = ["-m", "not proof"]
 
 
 def everything() -> NoReturn:
-    """`bin/test`: all checks, then all tests. With arguments, only pytest with these."""
-    _run([])
+    """`bin/test`: all checks, then all tests but the proofs. With arguments, only pytest with these."""
+    _run([] if sys.argv[1:] else USUAL)
 
 
 def before_commit() -> NoReturn:
