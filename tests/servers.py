@@ -12,10 +12,11 @@ import secrets
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,10 +24,11 @@ import psycopg
 
 from local import ports, processes, servers, setup
 from local import postgres as postgres_programs
-from local.paths import ROOT, VENV_PYTHON
 from local.processes import Child, StartFailed
 from local.servers import LiveKitKeys
+from tests.console import Console, console
 
+_MIGRATED: list[bytes] = []
 TRIES = 4  # a port may be lost between picking it and binding it
 
 
@@ -208,6 +210,7 @@ class Portal:
     web: Child
     worker: Child
     beat: Child
+    console: Console = field(repr=False)
 
     @property
     def url(self) -> str:
@@ -218,7 +221,7 @@ class Portal:
 
     def manage(self, *args: str) -> str:
         """Run a management command as this portal would; return what it printed."""
-        return _manage(self.environment, *args)
+        return self.console.run(*args)
 
     def use_rooms(self, whose: str) -> None:
         """Hold the sessions from here on in rooms of `provider`, or in our `own`."""
@@ -251,8 +254,12 @@ def portal(
             **(emulator.env() if emulator else {}),
             **(env or {}),
         }
-        _manage(environment, "migrate")
-        _manage(environment, "first_run")
+        commands = stack.enter_context(console(environment, here / "console.log"))
+        if database_url:
+            commands.run("migrate")
+        else:
+            _migrate_file(commands, here / "db.sqlite3")
+        commands.run("first_run")
         port = 0
 
         def make_web() -> tuple[Child, Callable[[], bool]]:
@@ -272,11 +279,17 @@ def portal(
             return beat, lambda: beat.is_running
 
         web, worker, beat = (stack.enter_context(running(make)) for make in (make_web, make_worker, make_beat))
-        yield Portal(port, environment, web, worker, beat)
+        yield Portal(port, environment, web, worker, beat, commands)
 
 
-def _manage(environment: Mapping[str, str], *args: str) -> str:
-    return _run([str(VENV_PYTHON), "manage.py", *args], cwd=ROOT, env={**os.environ, **environment})
+def _migrate_file(commands: Console, path: Path) -> None:
+    """Migrate an SQLite file, or write again what came of it the first time."""
+    if _MIGRATED:
+        path.write_bytes(_MIGRATED[0])
+        return
+    commands.run("migrate")
+    with closing(sqlite3.connect(path)) as database:
+        _MIGRATED.append(database.serialize())
 
 
 def _run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> str:

@@ -53,6 +53,7 @@ def orders(emulator: Emulator) -> list[object]:
     return list(answer.json()["data"]["videos"])
 
 
+@pytest.mark.proof
 def test_an_order_whose_answer_died_with_the_worker_is_paid_for_once(portal: Portal, emulator: Emulator) -> None:
     silence = {"kind": "silence", "on": "video/generate", "when": "after"}
     httpx.post(f"{emulator.url}/_emulator/faults", json=silence, trust_env=False).raise_for_status()

@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from PIL import Image
-from playwright.async_api import ConsoleMessage, Page
+from playwright.async_api import Browser, ConsoleMessage, Page
 
 from tests import servers
 from tests.browser.audited import GOOD, SEED, TROUBLED
 from tests.browser.looks import WIDE, Looks
-from tests.browsing import browser, sign_in
+from tests.browsing import sign_in
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
 
 PAGES = (
     "/admin/",
@@ -35,11 +36,10 @@ def portal(redis_url: str) -> Iterator[servers.Portal]:
         yield portal
 
 
-@pytest.fixture(params=["es", "en"])
-async def page(request: pytest.FixtureRequest, portal: servers.Portal) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(params=["es", "en"], loop_scope="package")
+async def page(request: pytest.FixtureRequest, portal: servers.Portal, chromium: Browser) -> AsyncIterator[Page]:
     """A page in one language, signed in as the administrator."""
-    async with browser() as chromium:
-        context = await chromium.new_context(locale=request.param)
+    async with await chromium.new_context(locale=request.param) as context:
         page = await context.new_page()
         await sign_in(page, portal, "admin", "/admin/")
         yield page

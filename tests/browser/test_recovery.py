@@ -213,14 +213,15 @@ VERDICTS = {
     "black": "black",
     "not_spread": "slow_room",
 }
+FROZEN = {"frozen": Cause(frozen)}
 AFTER = {
-    "frozen": Cause(frozen),
     "leaves": Cause(leaves),
     "room_deleted": Cause(room_deleted),
     "hidden": Cause(hidden, init=HIDDEN),
 }
 
 
+@pytest.mark.proof
 async def test_causes_before_the_first_picture(chromium: Browser, stage: Stage) -> None:
     records = await all_go_wrong(chromium, stage, BEFORE)
     assert {name: sessions[-1]["status"] for name, sessions in records.items()} == dict.fromkeys(BEFORE, "live")
@@ -231,15 +232,22 @@ async def test_causes_before_the_first_picture(chromium: Browser, stage: Stage) 
     assert ["without_picture", "text"] in records["silent"][-1]["events"]
 
 
+async def test_a_picture_that_freezes_comes_back_and_the_conversation_goes_on(chromium: Browser, stage: Stage) -> None:
+    sessions = (await all_go_wrong(chromium, stage, FROZEN))["frozen"]
+    assert (sessions[0]["status"], sessions[-1]["status"]) == ("ended", "live")
+    kinds = [kind for kind, _ in sessions[0]["events"]]
+    assert kinds.index("first_frame") < kinds.index("frozen") < kinds.index("ladder") < len(kinds)
+    assert [text for one in sessions for text in one["tasks"]] == ["Hola", "Sigo aquí."]
+
+
+@pytest.mark.proof
 async def test_causes_after_the_first_picture(chromium: Browser, stage: Stage) -> None:
     records = await all_go_wrong(chromium, stage, AFTER)
     for name, sessions in records.items():
         assert (sessions[0]["status"], sessions[-1]["status"]) == ("ended", "live"), name
-    kinds = [kind for kind, _ in records["frozen"][0]["events"]]
-    assert kinds.index("first_frame") < kinds.index("frozen") < kinds.index("ladder") < len(kinds)
-    assert [text for one in records["frozen"] for text in one["tasks"]] == ["Hola", "Sigo aquí."]
 
 
+@pytest.mark.proof
 async def test_ten_lines_while_the_network_is_away_arrive_once_and_in_order(
     chromium: Browser, stage: Stage, livekit: servers.LiveKit
 ) -> None:

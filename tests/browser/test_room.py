@@ -217,6 +217,7 @@ async def test_the_transcript_can_be_taken_along(room: RoomPage, tmp_path: Path)
     assert "] Lucía: Hola ¿cómo estás?\n" in text
 
 
+@pytest.mark.proof
 async def test_the_picture_for_the_readme(room: RoomPage, pictures: Path) -> None:
     await room.start()
     await expect(room.lines("avatar").first).to_contain_text("ayudarte?")

@@ -101,6 +101,7 @@ async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Brow
     assert said[:3] == ["microphone", "microphone", "user_end_message"]
 
 
+@pytest.mark.proof
 async def test_the_check_lets_one_choose_which_microphone_is_heard(with_microphone: Browser, stage: Stage) -> None:
     """Demand 59, complaint 8: a silent microphone may be the wrong one; the room takes the one chosen here."""
     async with RoomPage.opened(with_microphone, stage, locale="en", permissions=["microphone"]) as room:

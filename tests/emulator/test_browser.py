@@ -30,7 +30,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest.mark.parametrize(
     ("quality", "encoding", "size"),
-    [("low", "H264", [640, 360]), ("high", "VP8", [1280, 720])],
+    [("low", "H264", [640, 360]), pytest.param("high", "VP8", [1280, 720], marks=pytest.mark.proof)],
 )
 async def test_a_browser_shows_a_face_whose_mouth_moves_while_it_is_heard_and_only_then(
     livekit: servers.LiveKit, chromium: Browser, quality: str, encoding: str, size: list[int]

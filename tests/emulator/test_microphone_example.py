@@ -18,7 +18,7 @@ from tests import servers
 from tests.browsing import ALLOW_SOUND, browser
 from tests.emulator.sdk_page import microphone_switches, record
 
-pytestmark = [pytest.mark.browser, pytest.mark.media]
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.proof]
 
 
 @pytest.fixture

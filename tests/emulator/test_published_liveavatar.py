@@ -16,7 +16,7 @@ from tests.emulator.live_wire import LiveWire
 from tests.emulator.sdk_page import application, call, microphone_switches, record
 from tests.emulator.wire import PATIENCE_S
 
-pytestmark = [pytest.mark.browser, pytest.mark.media]
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.proof]
 
 LOW = {"video_settings": {"quality": "low"}}
 

@@ -15,7 +15,7 @@ from tests.emulator import sdk_page
 from tests.emulator.sdk_page import call, microphone_switches, record
 from tests.emulator.wire import AVATAR, Wire
 
-pytestmark = [pytest.mark.browser, pytest.mark.media]
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.proof]
 
 REQUEST = {"avatarName": AVATAR, "quality": "low", "knowledgeBase": "We open at nine in the morning."}
 

@@ -18,6 +18,8 @@ from local.processes import Child
 from local.servers import command as program
 from tests import servers
 
+pytestmark = pytest.mark.proof
+
 COOKIE = """
 from django.contrib.auth.models import User
 from django.test import Client

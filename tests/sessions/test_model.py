@@ -401,20 +401,26 @@ class Portal(RuleBasedStateMachine):
 @pytest.mark.django_db(transaction=True)
 def test_nothing_is_left_open_whatever_happens_in_whatever_order() -> None:
     """Complaints 2 to 7."""
-    run()
+    run(max_examples=20)
 
 
 @pytest.mark.usefixtures("postgres")
 def test_nothing_is_left_open_on_postgresql_either() -> None:
     """Complaints 2 to 7."""
-    run()
+    run(max_examples=10)
 
 
-def run() -> None:
+@pytest.mark.proof
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_left_open_in_many_more_orders() -> None:
+    run(max_examples=400)
+
+
+def run(max_examples: int) -> None:
     run_state_machine_as_test(
         Portal,
         settings=settings(
-            max_examples=40,
+            max_examples=max_examples,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
