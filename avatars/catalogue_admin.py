@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import action, display
 
 from avatars import knowledge, publishing
-from avatars.forms import KnowledgeBaseForm
+from avatars.knowledge_forms import KnowledgeBaseForm
 from avatars.models import Avatar, KnowledgeBase, Offered, Voice
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
 

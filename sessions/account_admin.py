@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from avatars.admin import ProviderAccountAdmin
+from avatars.account_admin import ProviderAccountAdmin
 from avatars.models import ProviderAccount
 from sessions import queue, quotas
 from sessions.models import QueuePlace, StreamingSession

@@ -27,8 +27,8 @@ def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(account: ProviderAccount) -> None:
         raise NotSent("nowhere")
 
-    monkeypatch.setattr("avatars.forms.check_key", away)
-    monkeypatch.setattr("avatars.admin.refresh", away)
+    monkeypatch.setattr("avatars.account_forms.check_key", away)
+    monkeypatch.setattr("avatars.persona_admin.refresh", away)
 
 
 @pytest.fixture

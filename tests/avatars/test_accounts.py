@@ -108,7 +108,7 @@ def test_a_key_of_another_provider_is_found_when_it_is_saved(
     async def refused(account: ProviderAccount) -> None:
         raise CredentialRefused("users/credits: Unauthorized", status=401)
 
-    monkeypatch.setattr("avatars.forms.check_key", refused)
+    monkeypatch.setattr("avatars.account_forms.check_key", refused)
     wrong = form(kind="liveavatar", base_url="https://api.liveavatar.com", api_key="sk-of-heygen")
     response = admin_client.post("/admin/avatars/provideraccount/add/", wrong, headers={"accept-language": "en"})
     assert "LiveAvatar does not accept this key" in str(response.context["adminform"].form.errors["api_key"])

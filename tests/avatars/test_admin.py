@@ -100,7 +100,7 @@ def test_publishing_asks_the_provider_what_is_still_there(
     admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A knowledge base that was deleted at the provider is found, and named, before anybody meets the persona."""
-    monkeypatch.setattr("avatars.admin.refresh", sync.refresh)
+    monkeypatch.setattr("avatars.persona_admin.refresh", sync.refresh)
     voice = VoiceFactory.create(provider_voice_id="V1")
     persona = PersonaFactory.create(
         avatar=AvatarFactory.create(account=voice.account, provider_avatar_id="A1"),

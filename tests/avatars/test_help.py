@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from django.test import Client
 
-from avatars.models import catalogue
+from avatars.models import accounts
 from heygen_portal.providers import capabilities_of
 from tests.factories import EndUserFactory, PersonaFactory, ProviderAccountFactory
 
@@ -42,7 +42,7 @@ def test_the_help_page_says_what_the_provider_takes(
 ) -> None:
     """Demands 72, 78 and 79."""
     can = replace(capabilities_of("heygen"), takes_text=text, takes_voice=voice)
-    monkeypatch.setattr(catalogue, "capabilities_of", lambda kind: can)
+    monkeypatch.setattr(accounts, "capabilities_of", lambda kind: can)
     PersonaFactory.create(slug="lucia", published=True)
     expected = {"text": YES if text else NO, "voice": YES if voice else NO}
     page = page_of(visitor, "/help/")
@@ -59,7 +59,7 @@ def test_where_only_some_personas_take_voice_the_page_says_so(visitor: Client, m
     """Demand 79: audio if enabled."""
     can = capabilities_of("heygen")
     kinds = {"heygen": replace(can, takes_voice=False), "other": replace(can, takes_voice=True)}
-    monkeypatch.setattr(catalogue, "capabilities_of", kinds.__getitem__)
+    monkeypatch.setattr(accounts, "capabilities_of", kinds.__getitem__)
     PersonaFactory.create(slug="lucia", published=True)
     PersonaFactory.create(slug="daniel", published=True, avatar__account=ProviderAccountFactory.create(kind="other"))
     assert takes(page_of(visitor, "/help/"), 'data-kind="live"') == {"text": YES, "voice": "With some"}
