@@ -411,7 +411,7 @@ def test_nothing_is_left_open_on_postgresql_either() -> None:
 
 
 @pytest.mark.proof
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("postgres")
 def test_nothing_is_left_open_in_many_more_orders() -> None:
     run(max_examples=400)
 
