@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import random
 import statistics
@@ -50,6 +51,7 @@ async def main(options: argparse.Namespace) -> None:
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
+        logging.getLogger("livekit").setLevel(logging.CRITICAL)  # that its server is gone is what happens here
         import _ledger  # noqa: PLC0415 - needs Django
 
         cookies = await asyncio.to_thread(_ledger.sign_in, options.sessions, PLACES)

@@ -179,11 +179,14 @@ class RoomPage:
         return int(await self.page.evaluate(FRAMES))
 
     async def all_over(self) -> None:
-        """Wait until the provider has nothing open."""
+        """Wait until nothing is open, neither at the provider nor in the portal's books."""
         await until(self._nothing_open)
 
     async def _nothing_open(self) -> bool:
-        return not await self._seen_there("sessions")
+        return not await self._seen_there("sessions") and not self._is_open()
+
+    def _is_open(self) -> bool:
+        return self.stage.portal.manage("shell", "-v0", "-c", OPEN).strip() != "0"
 
     async def _seen_there(self, what: str) -> list[dict[str, Any]]:
         async with (
@@ -211,6 +214,14 @@ class RoomPage:
 
             await until(is_empty)
 
+    async def has_kept(self, *kinds: str) -> None:
+        """Wait until the portal has kept events of these kinds of the newest session."""
+
+        async def are_kept() -> bool:
+            return set(kinds) <= set(self.last_session()["events"])
+
+        await until(are_kept)
+
     def last_session(self) -> dict[str, Any]:
         """Return how the newest session is kept: its status, its reason, its texts as stored."""
         said = self.stage.portal.manage("shell", "-v0", "-c", RECORD)
@@ -218,6 +229,10 @@ class RoomPage:
         return record
 
 
+OPEN = """
+from sessions.models import StreamingSession
+print(StreamingSession.objects.exclude(status="ended").count())
+"""
 RECORD = """
 import json
 import re

@@ -70,13 +70,7 @@ async def test_the_room_is_entered_before_the_click_watched_by_its_server_and_go
             return await people() == []
 
         await until(is_gone)
-
-    async def is_told() -> bool:
-        return "room_finished" in room.last_session()["events"]
-
-    await until(is_told)
-    told = room.last_session()["events"]
-    assert {"room_made", "participant_joined", "track_published", "observed"} <= set(told)
+    await room.has_kept("room_made", "participant_joined", "track_published", "observed", "room_finished")
     assert room.complaints == []
     assert portal.is_healthy()
 
