@@ -52,7 +52,16 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
         (_("Record"), {"fields": ("monitors_chat",)}),
         (
             _("Limits"),
-            {"fields": ("longest_session", "idle_timeout", "monthly_cap", "credits_per_minute", "speech_days")},
+            {
+                "fields": (
+                    "longest_session",
+                    "idle_timeout",
+                    "monthly_cap",
+                    "alarm_share",
+                    "credits_per_minute",
+                    "speech_days",
+                )
+            },
         ),
     )
     actions = ("sync",)

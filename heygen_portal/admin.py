@@ -122,6 +122,8 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):
 
     @admin.display(description=_("what"))
     def what(self, entry: AuditEntry) -> str:
+        if entry.kind == AuditEntry.Kind.SESSIONS_STOPPED:
+            return str(entry.data["reason"])
         return "; ".join(f"{name}: {_plain(was)} → {_plain(now)}" for name, (was, now) in entry.data.items()) or "–"
 
 

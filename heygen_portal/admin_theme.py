@@ -10,14 +10,14 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 
-def _entry(title: Any, icon: str, app_label: str, model: str) -> dict[str, Any]:
+def _entry(title: Any, icon: str, app_label: str, model: str, page: str = "changelist") -> dict[str, Any]:
     def may_view(request: HttpRequest) -> bool:
         return request.user.has_perm(f"{app_label}.view_{model}")
 
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(f"admin:{app_label}_{model}_changelist"),
+        "link": reverse_lazy(f"admin:{app_label}_{model}_{page}"),
         "permission": may_view,
     }
 
@@ -29,6 +29,7 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("portal/favicon.svg")},
     ],
+    "DASHBOARD_CALLBACK": "sessions.dashboard.context",
     "SHOW_HISTORY": True,
     "SHOW_LANGUAGES": True,
     "SHOW_BACK_BUTTON": True,
@@ -53,7 +54,9 @@ UNFOLD = {
             {
                 "title": _("Conversations"),
                 "items": [
+                    _entry(_("Live"), "sensors", "avatar_sessions", "streamingsession", "live"),
                     _entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession"),
+                    _entry(_("Costs"), "payments", "avatar_sessions", "sessiontotal", "costs"),
                     _entry(_("Waiting"), "hourglass_top", "avatar_sessions", "queueplace"),
                     _entry(_("Exports"), "download", "avatar_sessions", "export"),
                     _entry(_("Erasures"), "ink_eraser", "avatar_sessions", "erasure"),

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
@@ -13,10 +14,14 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from sessions.board_consumer import BoardConsumer  # noqa: E402
 from sessions.consumers import SessionConsumer  # noqa: E402
 
-route = path("ws/personas/<slug:persona>/", SessionConsumer.as_asgi())  # type: ignore[arg-type] # Channels' own form
-websocket = URLRouter([route])  # type: ignore[list-item] # as above
+routes: list[Any] = [  # Channels' own form, which Django's stubs do not know
+    path("ws/personas/<slug:persona>/", SessionConsumer.as_asgi()),  # type: ignore[arg-type]
+    path("ws/board/", BoardConsumer.as_asgi()),  # type: ignore[arg-type]
+]
+websocket = URLRouter(routes)
 
 application = ProtocolTypeRouter(
     {

@@ -21,10 +21,13 @@ TRIES = 10
 def note(request: HttpRequest | None, kind: AuditEntry.Kind, about: object, **data: Any) -> AuditEntry:
     """Append an entry; without a request it was a command on the server."""
     by = request.user if request and isinstance(request.user, User) else None
+    return note_by(by, addresses.of(request) if request else None, kind, about, **data)
+
+
+def note_by(by: User | None, address: str | None, kind: AuditEntry.Kind, about: object, **data: Any) -> AuditEntry:
+    """Do what `note` does, for what came by a socket."""
     for last_try in (*[False] * (TRIES - 1), True):
-        entry = AuditEntry(
-            kind=kind, by=by, address=addresses.of(request) if request else None, about=str(about)[:200], data=data
-        )
+        entry = AuditEntry(kind=kind, by=by, address=address, about=str(about)[:200], data=data)
         try:
             with transaction.atomic():
                 return _append(entry)

@@ -16,6 +16,9 @@ app.conf.beat_schedule = {
     "read-records": {"task": "sessions.tasks.read_records", "schedule": 10.0},
     "erase-old-speech": {"task": "sessions.tasks.erase_old_speech", "schedule": crontab(hour="2", minute="40")},
     "verify-history": {"task": "sessions.tasks.verify_history", "schedule": crontab(hour="3", minute="10")},
+    "keep-books": {"task": "sessions.tasks.keep_books", "schedule": 5.0},
+    "look-at-spending": {"task": "sessions.tasks.look_at_spending", "schedule": 60.0},
+    "read-bills": {"task": "sessions.tasks.read_bills", "schedule": crontab(minute="20")},
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
     "look-after-exports": {"task": "sessions.tasks.look_after_exports", "schedule": 60.0},
 }

@@ -15,6 +15,7 @@ class AuditEntry(models.Model):
         ACCESS_CHANGED = "access_changed", _("access changed")
         PASSWORD_SET = "password_set", _("password set")
         KEY_SET = "key_set", _("provider's key set")
+        SESSIONS_STOPPED = "sessions_stopped", _("sessions stopped")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("at"), default=timezone.now)

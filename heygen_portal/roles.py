@@ -37,6 +37,7 @@ MAKE_PERSONAS = (
 )
 KEEP_KNOWLEDGE = ("avatars.add_knowledgebase", "avatars.change_knowledgebase")
 SEE_SESSIONS = ("avatar_sessions.view_streamingsession", "avatar_sessions.view_sessionevent")
+SEE_COSTS = ("avatar_sessions.view_sessiontotal",)
 SEE_LINE = ("avatar_sessions.view_queueplace",)
 STOP_SESSIONS = ("avatar_sessions.stop_streamingsession",)
 OBSERVE = "avatar_sessions.observe_streamingsession"
@@ -65,13 +66,16 @@ KEEP_ALLOWANCES = (
 END_USER = Role(gettext_noop("End users"), False, TALK)
 EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONAS + KEEP_KNOWLEDGE + MAKE_VIDEOS)
 OPERATOR = Role(
-    gettext_noop("Operators"), True, TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_LINE + STOP_SESSIONS + OBSERVE_SESSIONS
+    gettext_noop("Operators"),
+    True,
+    TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_COSTS + SEE_LINE + STOP_SESSIONS + OBSERVE_SESSIONS,
 )
 AUDITOR = Role(
     gettext_noop("Auditors"),
     True,
     SEE_CATALOGUE
     + SEE_SESSIONS
+    + SEE_COSTS
     + SEE_CHECKS
     + SEE_KEEPING
     + KEEP_SPEECH
@@ -88,6 +92,7 @@ ADMINISTRATOR = Role(
     + KEEP_KNOWLEDGE
     + MAKE_VIDEOS
     + SEE_SESSIONS
+    + SEE_COSTS
     + SEE_LINE
     + STOP_SESSIONS
     + OBSERVE_SESSIONS

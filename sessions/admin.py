@@ -6,9 +6,12 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
+from django.contrib.admin.filters import DateFieldListFilter
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
+from django.urls import path
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -18,11 +21,13 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownF
 from unfold.decorators import action, display
 
 from heygen_portal import addresses, roles
+from heygen_portal.admin_lists import NeverCounted
 from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
 from heygen_portal.providers.base import ProviderError
 from sessions import (
     account_admin,  # noqa: F401 - registers its own page
     audit_page,
+    cost_admin,  # noqa: F401 - registers its own page
     errors,
     export_admin,
     inquiry,
@@ -98,9 +103,10 @@ class UtteranceInline(History):
 
 
 @admin.register(StreamingSession)
-class StreamingSessionAdmin(ReadOnly, ModelAdmin):
+class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     list_display = ("created_at", "user", "persona", "state", "end_reason", "lasted", "account")
     list_filter = (
+        ("created_at", DateFieldListFilter),  # a hierarchy of dates would walk through the whole history
         ("status", ChoicesDropdownFilter),
         ("end_reason", ChoicesDropdownFilter),
         ("persona", RelatedDropdownFilter),
@@ -110,7 +116,6 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
     list_select_related = ("user", "persona", "account")
     search_fields = ("=user__username", "=provider_session_id", "persona__name")
     search_help_text = _("A user's name, a persona, or the provider's ID of a session.")
-    date_hierarchy = "created_at"
     list_before_template = "admin/sessions_export_link.html"
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
     actions = ("stop",)
@@ -134,10 +139,10 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
     ) -> tuple[QuerySet[StreamingSession], bool]:
         """Who may read what was said finds a session by it."""
-        if search_term and request.user.has_perm(audit_page.READ):
-            return selection.searched(queryset, search_term), False
-        found: tuple[QuerySet[StreamingSession], bool] = super().get_search_results(request, queryset, search_term)
-        return found
+        if not search_term:
+            return queryset, False
+        may_read = request.user.has_perm(audit_page.READ)
+        return (selection.searched if may_read else selection.named)(queryset, search_term), False
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
     def state(self, session: StreamingSession) -> str:
@@ -185,6 +190,16 @@ class StreamingSessionAdmin(ReadOnly, ModelAdmin):
         rows = StreamingSession.objects.filter(pk=object_id, status__in=(Status.CONNECTING, Status.LIVE))
         offered: list[Any] = super().get_actions_detail(request, object_id)
         return offered if rows.exclude(room="").exists() else [step for step in offered if step.path != "look"]
+
+    def get_urls(self) -> list[Any]:
+        live = path("live/", self.admin_site.admin_view(self.live), name="avatar_sessions_streamingsession_live")
+        return [live, *super().get_urls()]
+
+    def live(self, request: HttpRequest) -> HttpResponse:
+        """All that is open now; the page's socket brings it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return render(request, "sessions/board.html", {"may_stop": self.has_stop_permission(request)})
 
     def has_look_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(roles.OBSERVE)

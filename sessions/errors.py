@@ -123,6 +123,11 @@ class RejoinRefused(SessionError):
     words = _("The way into this room cannot be opened again.")
 
 
+class ReasonNeeded(SessionError):
+    code = "reason_needed"
+    words = _("Say why, in a few words.")
+
+
 class Unwell(SessionError):
     code = "unwell"
     words = _("The portal cannot serve you right now. This page keeps trying.")

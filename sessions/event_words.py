@@ -35,6 +35,7 @@ TITLES: dict[str, Words] = {
     "room_reconnected": _("The page is in the room again"),
     "room_disconnected": _("The page is out of the room"),
     "connection_state": _("Connection"),
+    "connection_quality": _("Quality of the connection"),
     "participant_joined": _("Came into the room"),
     "participant_left": _("Left the room"),
     "room_finished": _("The room was closed"),
@@ -107,7 +108,8 @@ ODDITIES: dict[str, Words] = {
 MINOR = {
     "monitor_opened", "avatar_talking_message", "user_talking_message",
     "provider_authenticated", "connection_state", "track_published", "check", "microphone", "task", "room_made",
-    "avatar_end_message", "avatar_stop_talking", "user_start", "user_stop", "track_unsubscribed", "participant_joined",
+    "connection_quality", "avatar_end_message", "avatar_stop_talking", "user_start", "user_stop", "track_unsubscribed",
+    "participant_joined",
 }  # fmt: skip
 """Shown only to who wants to see everything."""
 KEY = {"first_frame"}
@@ -123,6 +125,7 @@ DETAILS: dict[str, Words] = {
     "credits": _("credits"), "seconds": _("seconds"), "added": _("lines added"), "lines": _("lines of theirs"),
     "end_reason": _("their reason"), "failure": _("failure"), "sign": _("sign"), "reason": _("reason"),
     "from": _("from where"), "mode": _("mode"), "width": _("width"), "height": _("height"), "persona": _("persona"),
+    "quality": _("quality"),
 }  # fmt: skip
 
 

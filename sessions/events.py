@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -147,6 +147,15 @@ class ProviderStatus(Event):
     is_other_room: bool
 
 
+BOARD = "board"
+"""The channel-layer group of the pages on which staff watch all sessions."""
+ON_BOARD = frozenset({
+    "ladder", "connection_quality", "room_reconnecting", "room_reconnected", "frozen", "first_frame",
+    "last_tab_left", "tab_returned", "person_left_room",
+})  # fmt: skip
+"""What those pages are told of at once, beside every change of status and of the line."""
+
+
 def group_name(session_id: UUID) -> str:
     """Return the name of the channel-layer group that all tabs of a session are in."""
     return f"session.{session_id.hex}"
@@ -157,9 +166,28 @@ def publish(session_id: UUID, event: Event) -> None:
 
     async def send() -> None:
         await _layer().group_send(group_name(session_id), event.envelope())
+        if isinstance(event, StatusChanged):
+            await _layer().group_send(BOARD, MOVED)
 
+    _on_commit(send)
+
+
+MOVED = {"type": "board.moved"}
+
+
+def _on_commit(send: Callable[[], Awaitable[None]]) -> None:
     # Robust: a browser that hears nothing reads the state when it joins again; the change stands.
     transaction.on_commit(lambda: afterwards(send) or async_to_sync(send)(), robust=True)
+
+
+def _tell_board(entries: Iterable[Entry]) -> None:
+    """Have the pages of staff look again once this is committed, if it is something that they show."""
+
+    async def send() -> None:
+        await _layer().group_send(BOARD, MOVED)
+
+    if any(entry.kind in ON_BOARD for entry in entries):
+        _on_commit(send)
 
 
 def publish_all(told: Mapping[UUID, Event]) -> None:
@@ -169,6 +197,7 @@ def publish_all(told: Mapping[UUID, Event]) -> None:
     async def send() -> None:
         for session_id, event in told.items():
             await layer.group_send(group_name(session_id), event.envelope())
+        await layer.group_send(BOARD, MOVED)
 
     # In a loop of its own: in the caller's, which asks a provider for as many answers, each would wait its turn.
     if told:
@@ -183,6 +212,7 @@ def wake(channels: Iterable[str]) -> None:
         for channel in channels:
             with suppress(ChannelFull):
                 await layer.send(channel, {"type": "queue.moved"})
+        await layer.group_send(BOARD, MOVED)
 
     transaction.on_commit(async_to_sync(send), robust=True)
 
@@ -224,7 +254,10 @@ def _append_alone(session_id: UUID, entry: Entry) -> bool:
     It does not for the first event, after the end, or when somebody else has appended between the two.
     """
     last = statements.last_event(session_id)
-    return last is not None and statements.insert_next(_following(session_id, *last, entry))
+    if last is None or not statements.insert_next(_following(session_id, *last, entry)):
+        return False
+    _tell_board((entry,))
+    return True
 
 
 def append(session_id: UUID, *entries: Entry, is_over: bool = False) -> None:
@@ -239,6 +272,7 @@ def append(session_id: UUID, *entries: Entry, is_over: bool = False) -> None:
         rows.append(_following(session_id, number, last_hash, entry))
         number, last_hash = rows[-1].number, rows[-1].hash
     SessionEvent.objects.bulk_create(rows)
+    _tell_board(entries)
     if is_over:
         _seal(rows[-1:])
 

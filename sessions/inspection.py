@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 
-from sessions import events, timeline
+from sessions import events, ledger, timeline
 from sessions.events import Entry
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 from sessions.reports import PAGE_AT
@@ -64,9 +64,7 @@ def _moments(session: StreamingSession) -> Iterator[Moment]:
         page_at = _as_moment(event.data.get(PAGE_AT))
         yield Moment(event.at, event.source, event.kind, event.data, page_at, event.number)
     for task in SessionTask.objects.filter(session=session).defer("sealed"):
-        said = {"kind": task.kind, "status": task.status, "failure": task.failure, "task_id": task.provider_task_id}
-        is_greeting = task.sent_by_id is None
-        yield Moment(task.created_at, timeline.PORTAL, timeline.TASK, said | {"is_greeting": is_greeting})
+        yield ledger.moment_of(task)
     for line in Utterance.objects.filter(session=session, source=SessionEvent.Source.PROVIDER).defer("sealed"):
         yield Moment(line.at, timeline.PROVIDER, ADDED, {"who": line.who})
 
@@ -110,6 +108,7 @@ def note_opening(session_id: UUID, user_id: int, address: str | None, reason: st
     events.record(session_id, Entry(OPENED, {"by": user_id, "from": address, "reason": reason}))
 
 
-def note_stop(session_id: UUID, user_id: int, address: str | None) -> None:
+def note_stop(session_id: UUID, user_id: int, address: str | None, reason: str = "") -> None:
     """Somebody of the team asked for the end of somebody else's session."""
-    events.record(session_id, Entry(STOP_ASKED, {"by": user_id, "from": address}))
+    why = {"reason": reason} if reason else {}
+    events.record(session_id, Entry(STOP_ASKED, {"by": user_id, "from": address} | why))

@@ -6,6 +6,7 @@ death of a worker, of beat or of Redis keeps anybody waiting.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
@@ -228,18 +229,33 @@ def expected_wait(standing: Standing, now: datetime) -> timedelta | None:
     A session ends when most do, and at the latest at its limit; each end is one person's turn. Where too few have ended
     to know how long one lasts, only the limits tell, and those only of the sessions that run.
     """
-    rows = StreamingSession.objects.filter(account=standing.account_id)
+    return _wait(standing.place, *_course(standing.account_id, now))
+
+
+def waits(account_id: int, line: Sequence[QueuePlace], now: datetime) -> list[timedelta | None]:
+    """Return how long each of an account's line has to wait still. Two queries, however long it is."""
+    ends, lasts = _course(account_id, now)
+    return [_wait(place, ends, lasts) for place in range(1, len(line) + 1)]
+
+
+def _course(account_id: int, now: datetime) -> tuple[list[timedelta], timedelta | None]:
+    """Return in how long the account's open sessions are likely to end, the first first, and how long one lasts."""
+    rows = StreamingSession.objects.filter(account=account_id)
     lasts = _lasts(rows)
     ends = []
     for began, limit in rows.open().values_list("created_at", "ends_at"):
         is_usual = lasts is not None and began + lasts > now
         ends.append(max(now, min(limit, began + lasts)) if lasts and is_usual else max(now, limit))
+    return [end - now for end in sorted(ends)], lasts
+
+
+def _wait(place: int, ends: Sequence[timedelta], lasts: timedelta | None) -> timedelta | None:
     if not ends:
         return None
-    rounds, n = divmod(standing.place - 1, len(ends))
+    rounds, n = divmod(place - 1, len(ends))
     if rounds and lasts is None:
         return None
-    return sorted(ends)[n] - now + rounds * (lasts or timedelta(0))
+    return ends[n] + rounds * (lasts or timedelta(0))
 
 
 def _lasts(rows: QuerySet[StreamingSession]) -> timedelta | None:

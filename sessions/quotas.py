@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.auth.models import Group
 from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Sum, Value
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
 from sessions import errors
 from sessions.lifecycle import Terms
-from sessions.models import Allowance, LimitBy, Status, StreamingSession
+from sessions.models import Allowance, DayTotal, LimitBy, Status, StreamingSession
 
 SHORTEST = timedelta(seconds=30)
 """Where less than that is left, a session is not worth its beginning."""
@@ -33,6 +35,11 @@ class Spending:
 def month_of(moment: datetime) -> datetime:
     """Return when the calendar month of this moment began, where the portal is."""
     return timezone.localtime(moment).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def day_of(moment: datetime) -> datetime:
+    """Return when the day of this moment began, where the portal is."""
+    return timezone.localtime(moment).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def terms(persona: Persona, user_id: int, now: datetime) -> Terms:
@@ -63,10 +70,11 @@ def within_cap(bound: Terms, account: ProviderAccount, now: datetime) -> Terms:
     Only while the account's row is locked: sessions that run count as if they ran to their limit, so that all of them
     together never pass the cap.
     """
-    if account.monthly_cap is None:
+    rate = credits_per_minute(account)
+    if account.monthly_cap is None or not rate:
         return bound
-    paid_for = timedelta(minutes=float(account.monthly_cap / account.credits_per_minute))
-    left = paid_for - _time(account, now, F("ends_at"))
+    spent = spending(account, now)
+    left = timedelta(minutes=float((account.monthly_cap - spent.spent - spent.promised) / rate))
     if left < SHORTEST:
         raise errors.SpendCap
     return replace(bound, duration=left, limit_by=LimitBy.SPEND_CAP) if left < bound.duration else bound
@@ -79,23 +87,50 @@ def used_by(user_id: int, now: datetime) -> timedelta:
     return spent or timedelta(0)
 
 
+def credits_per_minute(account: ProviderAccount) -> Decimal:
+    """Return what a minute costs; in a provider's sandbox nothing does."""
+    return Decimal(0) if account.is_sandbox else account.credits_per_minute
+
+
+def credits_for(account: ProviderAccount, time: timedelta) -> Decimal:
+    """Return what so much time of a session costs, as we reckon."""
+    return Decimal(time.total_seconds()) / 60 * credits_per_minute(account)
+
+
 def spending(account: ProviderAccount, now: datetime) -> Spending:
     """Return what an account has cost this month, and what is promised of it."""
-    until_now, in_all = (_credits(account, _time(account, now, end)) for end in (Value(now), F("ends_at")))
-    left = None if account.monthly_cap is None else max(account.monthly_cap - in_all, Decimal(0))
-    return Spending(until_now, max(in_all - until_now, Decimal(0)), left)
+    return spendings([account], now)[account.pk]
 
 
-def _credits(account: ProviderAccount, time: timedelta) -> Decimal:
-    return Decimal(time.total_seconds()) / 60 * account.credits_per_minute
+def spendings(accounts: Iterable[ProviderAccount], now: datetime, since: datetime | None = None) -> dict[int, Spending]:
+    """Do what `spending` does for many, in two queries: what is in the totals, and what is not there yet.
+
+    `since` is the beginning of another day than the month's first.
+    """
+    since = since or month_of(now)
+    booked = DayTotal.objects.filter(day__gte=since.date()).values("account").annotate(credits=Sum("estimated"))
+    totals = dict(booked.values_list("account", "credits"))
+    times = {row["account"]: row for row in _not_booked(since, now)}
+    return {account.pk: _spending(account, totals.get(account.pk), times.get(account.pk)) for account in accounts}
 
 
-def _time(account: ProviderAccount, now: datetime, end_of_running: Value | F) -> timedelta:
-    """Return the time of this month's sessions; of those that run, until this."""
-    rows = StreamingSession.objects.filter(account=account, created_at__gte=month_of(now))
+def _not_booked(since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:
+    """Return by account the time of sessions that the totals lack, so far and until their limits."""
+    rows = StreamingSession.objects.filter(booked_at=None, created_at__gte=since)
     rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never opened those
-    spans = Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - F("created_at")
-    return rows.aggregate(time=Sum(spans))["time"] or timedelta(0)
+    return rows.order_by().values("account").annotate(so_far=Sum(_span(Value(now))), in_all=Sum(_span(F("ends_at"))))
+
+
+def _span(end_of_running: Value | F) -> Combinable:
+    return Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - F("created_at")
+
+
+def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[str, Any] | None) -> Spending:
+    so_far, in_all = ((times or {}).get(name) or timedelta(0) for name in ("so_far", "in_all"))
+    spent = (booked or Decimal(0)) + credits_for(account, so_far)
+    promised = max(credits_for(account, in_all - so_far), Decimal(0))
+    left = None if account.monthly_cap is None else max(account.monthly_cap - spent - promised, Decimal(0))
+    return Spending(spent, promised, left)
 
 
 def _allowances(user_id: int) -> list[Allowance]:

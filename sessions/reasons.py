@@ -24,6 +24,7 @@ Evidence = Mapping[str, str | int | float | None]
 WORDS: dict[str, str | Promise] = {
     "person": _("%(user)s asked for the end."),
     "staff": _("%(user)s of the team stopped it."),
+    "staff_because": _("%(user)s of the team stopped it: %(why)s"),
     "taken_over": _("%(user)s went on in another tab or on another device."),
     "continued": _("%(user)s began it anew."),
     "tab_left": _("The last tab left at %(left_at)s; nobody came back within %(grace_s)s s."),
@@ -49,7 +50,10 @@ def person(user_id: int) -> Evidence:
     return {"code": "person", "user": user_id}
 
 
-def staff(user_id: int | None) -> Evidence:
+def staff(user_id: int | None, why: str = "") -> Evidence:
+    """`why` is what they have said of it."""
+    if why:
+        return {"code": "staff_because", "user": user_id, "why": why}
     return {"code": "staff", "user": user_id}
 
 

@@ -11,13 +11,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
 from heygen_portal import providers
 from heygen_portal.providers.base import ProviderError, ProviderRejected, SessionRecord, SpokenLine
 from heygen_portal.threads import in_thread
-from sessions import events
+from sessions import events, ledger
 from sessions.events import Entry
 from sessions.models import SpeechKey, Status, StreamingSession, Utterance
 from sessions.stopping import in_one_line
@@ -86,7 +87,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
                 at=moment,
             )
             added.append(row.fingerprint)
-        noted = {
+        noted: dict[str, Any] = {
             "end_reason": record.end_reason,
             "seconds": record.duration.total_seconds() if record.duration else None,
             "credits": str(record.credits) if record.credits is not None else None,
@@ -95,6 +96,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
             "speech": added,
         }
         events.record(session.pk, Entry("provider_record", noted, events.Source.PROVIDER))
+        ledger.note_provider(session.pk, noted["seconds"], record.credits)
         StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)
 
 

@@ -155,6 +155,7 @@ EFFECTS: dict[str, Effect] = {
     "room_reconnected": _keep,
     "room_disconnected": _room_left,
     "connection_state": _keep,
+    "connection_quality": _keep,
     "track_published": _keep,
     "track_subscribed": _keep,
     "track_unsubscribed": _keep,

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -30,6 +30,8 @@ MOST_WAITING = 64
 """Messages of one tab that may be under way at once."""
 LONGEST_REF = 64
 
+A = TypeVar("A")
+T = TypeVar("T")
 Handler = Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]
 
 
@@ -125,7 +127,7 @@ class PageSocket(AsyncWebsocketConsumer):
             message["ref"] = content["ref"][:LONGEST_REF]
         await self.tell(message)
 
-    def words(self, say: Callable[[Any], str], thing: Any) -> str:
+    def words(self, say: Callable[[A], T], thing: A) -> T:
         """Say something in this page's language."""
         with translation.override(_language(self.scope)):
             return say(thing)

@@ -75,6 +75,14 @@ async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) ->
         await stop(session, reason, evidence)
 
 
+async def finish_stops(sessions: Iterable[StreamingSession]) -> None:
+    """Do what `finish_stop` does for many, side by side. Those that have not reached the provider yet are left out.
+
+    What a process that dies meanwhile leaves undone, the worker does.
+    """
+    await _finish_all(session for session in sessions if session.provider_session_id)
+
+
 async def finish_stop(session: StreamingSession, provider: Provider) -> None:
     """Have the provider end what we are stopping, and note the end once it confirms."""
     if await _is_confirmed(session, provider):

@@ -18,7 +18,7 @@ from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers import closing_providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import erasure, exports, nightwatch, records, rooms, stopping
+from sessions import alarms, bills, erasure, exports, ledger, nightwatch, records, rooms, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,24 @@ def read_records() -> None:
     async_to_sync(_with_providers)(records.read_due(timezone.now()))
 
 
+@shared_task(expires=5)
+def keep_books() -> None:
+    """Add sessions that are over to the totals; beat sends this every five seconds."""
+    ledger.book_all()
+
+
+@shared_task(expires=60)
+def look_at_spending() -> None:
+    """Tell staff of accounts that near their cap; beat sends this once a minute."""
+    alarms.look(timezone.now())
+
+
+@shared_task(expires=600)
+def read_bills() -> None:
+    """Read what providers say that sessions have cost; beat sends this once an hour."""
+    async_to_sync(_with_providers)(_read_all_bills())
+
+
 @shared_task
 def write_export(export_id: str) -> None:
     """Write on with a large export; in turns, as the limits are kept by the same worker."""
@@ -90,6 +108,14 @@ def verify_history() -> None:
 def erase_old_speech() -> None:
     """Erase what was said longer ago than its persona or account allows; beat sends this once a night."""
     erasure.erase_old(timezone.now())
+
+
+async def _read_all_bills() -> None:
+    for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():
+        try:
+            await bills.read(account, timezone.now())
+        except ProviderError as exc:
+            logger.warning("account %s: its bill could not be read: %s", account.pk, stopping.in_one_line(exc))
 
 
 async def _reconcile_all() -> None:

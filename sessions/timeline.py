@@ -117,10 +117,19 @@ class Timeline:
 
 def build(recorded: Iterable[Moment], began_at: datetime) -> Timeline:
     """Make the timeline of one session that was asked for at `began_at`."""
-    line = tuple(sorted(recorded, key=lambda moment: (moment.at, moment.number, moment.source, moment.kind)))
+    line = _in_order(recorded)
     turns, outages = tuple(_turns(line)), tuple(_outages(line))
     oddities = sorted((*_doubts(line), *_silences(line, turns)), key=lambda oddity: (oddity.at, oddity.code))
     return Timeline(began_at, line, tuple(_stages(line, began_at)), turns, outages, tuple(oddities))
+
+
+def turns_of(recorded: Iterable[Moment]) -> tuple[Turn, ...]:
+    """Return the turns alone."""
+    return tuple(_turns(_in_order(recorded)))
+
+
+def _in_order(recorded: Iterable[Moment]) -> tuple[Moment, ...]:
+    return tuple(sorted(recorded, key=lambda moment: (moment.at, moment.number, moment.source, moment.kind)))
 
 
 def _first(line: Sequence[Moment], kind: str, /, **data: Any) -> Moment | None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -83,6 +83,12 @@ class ProviderAccount(ForgetsSpeech):
     )
     monthly_cap = models.DecimalField(
         _("monthly cap"), max_digits=10, decimal_places=2, null=True, blank=True, help_text=_("Credits; empty: no cap.")
+    )
+    alarm_share = models.PositiveSmallIntegerField(
+        _("alarm at"),
+        default=80,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text=_("Percent of the monthly cap; when so much is spent, staff are told. At the cap they are told too."),
     )
     credits_per_minute = models.DecimalField(
         _("credits a minute"),

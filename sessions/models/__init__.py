@@ -16,11 +16,13 @@ from sessions.models.keeping import Erasure, LegalHold
 from sessions.models.record import HistoryCheck, SessionSeal
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord
 from sessions.models.tabs import ChatWatch, QueuePlace, ServerProcess, Tab
+from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 
 __all__ = [
     "RUNNING",
     "Allowance",
     "ChatWatch",
+    "DayTotal",
     "EndReason",
     "Erasure",
     "Export",
@@ -32,8 +34,10 @@ __all__ = [
     "SessionEvent",
     "SessionSeal",
     "SessionTask",
+    "SessionTotal",
     "SpeechErased",
     "SpeechKey",
+    "SpendAlarm",
     "SpokenWord",
     "Status",
     "StreamingSession",

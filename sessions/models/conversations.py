@@ -117,6 +117,8 @@ class StreamingSession(models.Model):
     # Set while the provider may know something of an ended session that we have not read yet.
     record_due_at = models.DateTimeField(_("record to be read"), null=True, blank=True, editable=False)
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
+    # When it was added to the totals, which is soon after its end.
+    booked_at = models.DateTimeField(_("booked"), null=True, blank=True, editable=False)
 
     objects = StreamingSessionQuerySet.as_manager()
 
@@ -139,8 +141,12 @@ class StreamingSession(models.Model):
             ),
             models.Index(fields=("user", "-created_at"), name="session_of_user"),
             models.Index(fields=("-created_at",), name="session_newest"),
-            # For what an account has cost this month.
             models.Index(fields=("account", "-created_at"), name="session_of_account"),
+            # For what the totals do not have yet.
+            models.Index(fields=("account", "created_at"), name="session_unbooked", condition=Q(booked_at=None)),
+            # For staff's list: a rare reason must not be looked for through the whole history.
+            models.Index(fields=("end_reason", "-created_at"), name="session_of_reason"),
+            models.Index(fields=("provider_session_id",), name="session_at_provider"),
         )
         constraints = (
             models.CheckConstraint(

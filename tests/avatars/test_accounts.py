@@ -44,6 +44,7 @@ def form(**changes: str) -> dict[str, str]:
         "concurrency_limit": "3",
         "staff_places": "0",
         "monthly_cap": "",
+        "alarm_share": "80",
         "credits_per_minute": "0.2",
     }
     return {**values, **changes}

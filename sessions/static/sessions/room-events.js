@@ -37,7 +37,9 @@ const EVENTS = {
     else elsewhere(it, code);
   },
   quality: (it, { quality }) => {
-    it.quality = quality === "excellent" ? "good" : quality === "unknown" ? "" : quality;
+    const known = quality === "excellent" ? "good" : quality === "unknown" ? "" : quality;
+    if (known && known !== it.quality) it.report("connection_quality", { quality: known });
+    it.quality = known;
   },
   track_subscribed: (it, { kind, identity }) => it.report("track_subscribed", { kind, identity }),
   first_frame: (it, event) => {

@@ -1,0 +1,164 @@
+"""What a month has cost, seen by day, persona, group and account; and how that compares with what providers say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.functions import Abs
+from django.utils import timezone
+
+from avatars.models import ProviderAccount
+from sessions.models import DayTotal, SessionTotal, StreamingSession
+
+FURTHEST_APART = 50
+"""Sessions that a reconciliation lists."""
+NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Month:
+    """A calendar month, where the portal is."""
+
+    first: date
+
+    @classmethod
+    def named(cls, name: str, now: datetime) -> Month:
+        """Return the month of this name, such as 2026-01; what is none is the present one."""
+        try:
+            first = date.fromisoformat(f"{name}-01")
+        except ValueError:
+            first = timezone.localdate(now).replace(day=1)
+        return cls(first)
+
+    @property
+    def name(self) -> str:
+        return f"{self.first:%Y-%m}"
+
+    @property
+    def following(self) -> Month:
+        return Month((self.first + timedelta(days=31)).replace(day=1))
+
+    @property
+    def before(self) -> Month:
+        return Month((self.first - timedelta(days=1)).replace(day=1))
+
+    @property
+    def days(self) -> list[date]:
+        return [self.first + timedelta(days=n) for n in range((self.following.first - self.first).days)]
+
+    @property
+    def span(self) -> Q:
+        return Q(day__gte=self.first, day__lt=self.following.first)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What some sessions came to together."""
+
+    name: str
+    sessions: int = 0
+    time: timedelta = timedelta(0)
+    wasted: timedelta = timedelta(0)
+    credits: Decimal = NOTHING
+
+    @property
+    def wasted_credits(self) -> Decimal:
+        """What of it was spent with nobody there."""
+        return self.credits * Decimal(self.wasted / self.time) if self.time else NOTHING
+
+
+@dataclass(frozen=True)
+class Report:
+    """One month. `not_booked` sessions of it are over, and not in these sums yet."""
+
+    total: Sums
+    days: list[Sums]
+    personas: list[Sums]
+    accounts: list[Sums]
+    groups: list[Sums]
+    not_booked: int
+
+
+def report(month: Month) -> Report:
+    """Return what a month has cost. Six queries; those by group read the month's ledger, the others its days."""
+    rows = DayTotal.objects.filter(month.span)
+    by_day = {sums.name: sums for sums in _sums(rows, "day")}
+    ledger = SessionTotal.objects.filter(month.span).annotate(group=F("session__user__groups__name"))
+    waiting = StreamingSession.objects.exclude(ended_at=None).filter(booked_at=None, created_at__date__gte=month.first)
+    return Report(
+        total=next(iter(_sums(rows, None)), Sums("")),
+        days=[by_day.get(str(day), Sums(str(day))) for day in month.days],
+        personas=_sums(rows, "persona__name"),
+        accounts=_sums(rows, "account__name"),
+        groups=_sums(ledger, "group", Count("pk")),
+        not_booked=waiting.count(),
+    )
+
+
+def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
+    """Add up, the dearest first; without `by`, all of it."""
+    wanted = {
+        "n": count or Sum("sessions"),
+        "open_for": Sum("time"),
+        "nobody": Sum("wasted"),
+        "cost": Sum("estimated"),
+    }
+    if by is None:
+        found: Sequence[Mapping[str, Any]] = [rows.aggregate(**wanted)]
+    else:
+        found = list(rows.order_by().values(by).annotate(**wanted))
+    sums = [
+        Sums(str(row.get(by or "") or ""), row["n"], row["open_for"], row["nobody"], row["cost"])
+        for row in found
+        if row["n"]
+    ]
+    return sorted(sums, key=lambda one: one.credits, reverse=True)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One account's month: what we reckoned for the sessions of which the provider has told, and what it says."""
+
+    account: ProviderAccount
+    sessions: int
+    told: int
+    estimated: Decimal
+    theirs: Decimal
+
+    @property
+    def difference(self) -> Decimal:
+        return self.theirs - self.estimated
+
+    @property
+    def missing(self) -> int:
+        """Sessions of which the provider has told nothing."""
+        return self.sessions - self.told
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    accounts: list[Compared]
+    furthest: list[SessionTotal]
+    """The sessions on which the two differ most."""
+
+
+def reconciliation(month: Month) -> Reconciliation:
+    """Compare our figures of a month with the providers'. Three queries."""
+    rows = SessionTotal.objects.filter(month.span).order_by()
+    was_told = Q(provider_credits__isnull=False)
+    sums = rows.values_list("account").annotate(
+        Count("pk"), Count("pk", was_told), Sum("estimated", filter=was_told), Sum("provider_credits")
+    )
+    accounts = ProviderAccount.objects.in_bulk()
+    compared = [
+        Compared(accounts[pk], count, told, ours or NOTHING, theirs or NOTHING)
+        for pk, count, told, ours, theirs in sums
+    ]
+    apart = rows.filter(was_told).annotate(apart=Abs(F("provider_credits") - F("estimated"))).filter(apart__gt=0)
+    furthest = apart.select_related("session__user", "account", "persona").order_by("-apart")[:FURTHEST_APART]
+    return Reconciliation(sorted(compared, key=lambda row: row.account.name), list(furthest))

@@ -1,0 +1,21 @@
+"""What the admin's first page shows: how it goes today, to each as much as they may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+
+from heygen_portal import roles
+from sessions import alarms, figures
+
+
+def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the figures; the theme calls this with the page's own."""
+    now = timezone.now()
+    if request.user.has_perms(roles.SEE_SESSIONS):
+        context["today"] = figures.today(now)
+    if request.user.has_perms(roles.SEE_COSTS):
+        context["capped"] = alarms.capped(now)
+    return context

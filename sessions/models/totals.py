@@ -1,0 +1,83 @@
+"""What sessions came to: one line a session, and their sums by day, so that no page has to add up a long history."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import ClassVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from avatars.models import Persona, ProviderAccount
+from sessions.models.conversations import StreamingSession
+
+
+class SessionTotal(models.Model):
+    """What one session came to. Written once when it is over; the provider's own figures are added when it tells."""
+
+    session = models.OneToOneField(
+        StreamingSession, models.PROTECT, primary_key=True, related_name="total", verbose_name=_("session")
+    )
+    account = models.ForeignKey(ProviderAccount, models.PROTECT, related_name="+", verbose_name=_("account"))
+    persona = models.ForeignKey(Persona, models.PROTECT, related_name="+", verbose_name=_("persona"))
+    day = models.DateField(_("day"))  # of its beginning, where the portal is
+    time = models.DurationField(_("open"), help_text=_("How long it was open at the provider."))
+    estimated = models.DecimalField(_("estimated"), max_digits=12, decimal_places=4)
+    provider_time = models.DurationField(_("open, says the provider"), null=True, blank=True)
+    provider_credits = models.DecimalField(
+        _("provider's"), max_digits=12, decimal_places=4, null=True, blank=True, help_text=_("Credits.")
+    )
+    wasted = models.DurationField(_("nobody there"), default=timedelta)
+    # From the end of what a person said or wrote to the avatar's first sound, turn by turn.
+    answers_ms = models.JSONField(_("answers, in ms"), default=list, blank=True)
+
+    class Meta:
+        verbose_name = _("cost of a session")
+        verbose_name_plural = _("costs of sessions")
+        ordering = ("-day", "-session_id")
+        indexes = (models.Index(fields=("-day", "-session"), name="total_newest"),)
+
+    def __str__(self) -> str:
+        return str(self.session_id)
+
+    @property
+    def difference(self) -> Decimal | None:
+        """What the provider counted more than we did; None where it told nothing."""
+        return None if self.provider_credits is None else self.provider_credits - self.estimated
+
+
+class DayTotal(models.Model):
+    """The sums of one day's sessions with one persona on one account."""
+
+    day = models.DateField()
+    account = models.ForeignKey(ProviderAccount, models.PROTECT, related_name="+")
+    persona = models.ForeignKey(Persona, models.PROTECT, related_name="+")
+    sessions = models.PositiveIntegerField(default=0)
+    time = models.DurationField(default=timedelta)
+    wasted = models.DurationField(default=timedelta)
+    estimated = models.DecimalField(max_digits=14, decimal_places=4, default=Decimal(0))
+
+    SUMS: ClassVar = ("sessions", "time", "wasted", "estimated")
+
+    class Meta:
+        constraints = (models.UniqueConstraint("day", "account", "persona", name="total_once_per_day"),)
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.account_id} {self.persona_id}"
+
+
+class SpendAlarm(models.Model):
+    """Staff were told, or are to be told, that an account has spent this share of its monthly cap."""
+
+    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="alarms", verbose_name=_("account"))
+    month = models.DateField(_("month"))
+    share = models.PositiveSmallIntegerField(_("share"))  # percent of the cap
+    at = models.DateTimeField(_("at"))
+    mailed_at = models.DateTimeField(_("mailed"), null=True, blank=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint("account", "month", "share", name="alarm_once_a_month"),)
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.month:%Y-%m} {self.share} %"

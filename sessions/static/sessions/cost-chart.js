@@ -1,0 +1,60 @@
+/** Draws a month's credits, day by day. The table below the chart has the same figures. */
+
+/**
+ * @typedef {object} Plot
+ * @property {string[]} days
+ * @property {number[]} credits
+ * @property {number[]} wasted  credits spent with nobody there
+ * @property {{ credits: string, wasted: string }} words
+ */
+
+/** @param {HTMLCanvasElement} canvas */
+function draw(canvas) {
+  /** @type {Plot} */
+  const { days, credits, wasted, words } = JSON.parse(document.getElementById(canvas.dataset.days ?? "")?.textContent ?? "");
+  const style = getComputedStyle(canvas);
+  const [ink, line, accent, bad] = ["--ink-2", "--line", "--accent", "--bad"].map((name) => colour(canvas, style.getPropertyValue(name)));
+  const axis = { grid: { color: line }, ticks: { color: ink }, stacked: true };
+  const bars = [
+    { label: words.credits, data: credits, backgroundColor: accent },
+    { label: words.wasted, data: wasted, backgroundColor: bad },
+  ];
+  // @ts-ignore -- the theme's Chart.js, loaded beside this module
+  return new Chart(canvas, {
+    type: "bar",
+    data: { labels: days, datasets: bars },
+    options: {
+      animation: false,
+      maintainAspectRatio: false,
+      scales: { x: axis, y: { ...axis, beginAtZero: true } },
+      plugins: { legend: { labels: { color: ink } } },
+    },
+  });
+}
+
+/**
+ * What a token comes to in the theme that is on; a canvas knows no `light-dark()`.
+ *
+ * @param {Element} beside
+ * @param {string} token
+ */
+function colour(beside, token) {
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  probe.style.color = token;
+  beside.parentElement?.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+for (const canvas of document.querySelectorAll("canvas[data-days]")) {
+  if (!(canvas instanceof HTMLCanvasElement)) continue;
+  let chart = draw(canvas);
+  const again = () => {
+    chart.destroy();
+    chart = draw(canvas);
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  new MutationObserver(again).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+}

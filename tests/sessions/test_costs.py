@@ -1,0 +1,164 @@
+"""The books: what each session came to, by day, against the provider's own figures and the month's cap."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group, User
+from django.core import mail
+from django.utils import timezone
+
+from heygen_portal import roles
+from heygen_portal.providers.kept import PastSession, PastSessions
+from sessions import alarms, bills, events, ledger, quotas, records
+from sessions.events import Entry, Source
+from sessions.models import DayTotal, SessionTotal, Status, StreamingSession
+from tests.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
+from tests.sessions.test_records import RECORD
+
+pytestmark = pytest.mark.django_db
+
+NOW = timezone.now()
+MINUTE = timedelta(minutes=1)
+
+
+def over(minutes: float, **fields: Any) -> StreamingSession:
+    """A session of today that lasted so long."""
+    began = timezone.localtime(NOW).replace(hour=0, minute=0, second=0, microsecond=0)
+    moments = {"created_at": began, "ended_at": began + minutes * MINUTE}
+    session: StreamingSession = StreamingSessionFactory.create(status=Status.ENDED, **moments, **fields)
+    return session
+
+
+def happened(session: StreamingSession, *told: tuple[float, str, dict[str, Any]]) -> None:
+    """Record what happened so many seconds after the beginning."""
+    moments = ((session.created_at + timedelta(seconds=after), kind, data) for after, kind, data in told)
+    events.record(session.pk, *(Entry(kind, data, Source.BROWSER, at) for at, kind, data in moments))
+
+
+def test_a_session_that_is_over_is_booked_once_and_its_day_adds_up() -> None:
+    persona = PersonaFactory.create(published=True)
+    sessions = [over(minutes, persona=persona) for minutes in (5, 10)]
+    StreamingSessionFactory.create(persona=persona)  # runs
+    assert (ledger.book_all(), ledger.book_all()) == (2, 0)
+    totals = SessionTotal.objects.filter(session__in=sessions).order_by("time")
+    assert [total.estimated for total in totals] == [Decimal("1.0000"), Decimal("2.0000")]  # 0.2 a minute
+    day = DayTotal.objects.get()
+    assert (day.sessions, day.time, day.estimated) == (2, 15 * MINUTE, Decimal(3))
+
+
+def test_what_the_provider_never_opened_or_a_sandbox_gave_has_cost_nothing() -> None:
+    sandbox = PersonaFactory.create(published=True, avatar__account__is_sandbox=True)
+    over(5, provider_session_id=None)
+    over(5, persona=sandbox)
+    ledger.book_all()
+    assert [total.estimated for total in SessionTotal.objects.all()] == [0, 0]
+
+
+def test_time_with_nobody_there_is_counted_with_its_gaps() -> None:
+    session = over(2)
+    happened(
+        session,
+        (10, "room_connected", {}),
+        (30, "last_tab_left", {}),
+        (36, "tab_returned", {}),
+        (60, "person_left_room", {}),
+        (61, "last_tab_left", {}),
+        (64, "room_connected", {}),
+        (115, "last_tab_left", {}),
+    )
+    ledger.book_all()
+    assert SessionTotal.objects.get().wasted == timedelta(seconds=6 + 4 + 5)
+
+
+def test_how_long_each_answer_took_is_kept_with_the_session() -> None:
+    """Demand 53."""
+    session = over(2)
+    happened(
+        session,
+        (20, "user_start", {}),
+        (22, "user_stop", {}),
+        (23.2, "avatar_start_talking", {"task_id": "a"}),
+        (40, "user_start", {}),
+        (41, "user_stop", {}),
+        (41.8, "avatar_start_talking", {"task_id": "b"}),
+    )
+    ledger.book_all()
+    assert SessionTotal.objects.get().answers_ms == [1200, 800]
+
+
+@pytest.mark.parametrize("is_booked_first", [True, False])
+def test_the_providers_own_figure_stands_beside_ours_whichever_comes_first(is_booked_first: bool) -> None:
+    session = over(10)
+    if is_booked_first:
+        ledger.book_all()
+    records.store(session, RECORD)
+    if not is_booked_first:
+        ledger.book_all()
+    total = SessionTotal.objects.get()
+    assert (total.provider_time, total.provider_credits) == (RECORD.duration, Decimal("2.03"))
+    assert total.difference == Decimal("0.03")
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_provider_that_keeps_no_record_is_asked_for_its_history(provider: Mock) -> None:
+    session = await sync_to_async(over)(10, provider_session_id="theirs")
+    await sync_to_async(ledger.book_all)()
+    others = PastSession("not-ours", NOW, 3 * MINUTE)
+    pages = [PastSessions((others,), has_more=True), PastSessions((PastSession("theirs", NOW, 12 * MINUTE),))]
+    provider.past_sessions = AsyncMock(side_effect=pages)
+    account = await sync_to_async(lambda: session.account)()
+    assert [await bills.read(account, NOW) for _ in range(2)] == [1, 0]
+    total = await SessionTotal.objects.aget()
+    assert (total.provider_time, total.provider_credits) == (12 * MINUTE, Decimal("2.4000"))
+
+
+def test_what_is_spent_is_the_same_before_and_after_it_is_booked() -> None:
+    persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=10)
+    over(10, persona=persona)
+    StreamingSessionFactory.create(persona=persona, created_at=NOW - 5 * MINUTE, ends_at=NOW + 5 * MINUTE)
+    before = quotas.spending(persona.avatar.account, NOW)
+    assert ledger.book_all() == 1
+    after = quotas.spending(persona.avatar.account, NOW)
+    assert (before.left, before.promised) == (after.left, after.promised)
+    assert round(after.spent, 4) == round(before.spent, 4)
+
+
+def keeper(email: str) -> User:
+    roles.sync()
+    user: User = UserFactory.create(is_staff=True, email=email)
+    user.groups.add(Group.objects.get(name=roles.ADMINISTRATOR.group))
+    return user
+
+
+def test_staff_are_told_once_at_their_share_of_the_cap_and_once_at_the_cap() -> None:
+    keeper("keeper@example.org")
+    account = ProviderAccountFactory.create(name="Main", monthly_cap=2, alarm_share=75)
+    persona = PersonaFactory.create(published=True, avatar__account=account)
+    subjects = []
+    for minutes in (5, 3, 2):  # 1.0, then 1.6, then 2.0 of 2 credits
+        over(minutes, persona=persona)
+        ledger.book_all()
+        alarms.look(NOW)
+        alarms.look(NOW)
+        subjects.append([message.subject for message in mail.outbox])
+    assert [len(sent) for sent in subjects] == [0, 1, 2]
+    assert "80 %" in subjects[1][0]
+    assert mail.outbox[0].to == ["keeper@example.org"]
+    assert account.alarms.filter(mailed_at=None).count() == 0
+
+
+def test_a_mail_that_cannot_be_sent_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper("keeper@example.org")
+    persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=1)
+    over(10, persona=persona)
+    with monkeypatch.context() as broken:
+        broken.setattr(alarms, "send_mail", Mock(side_effect=ConnectionRefusedError))
+        alarms.look(NOW)
+    alarms.look(NOW)
+    assert len(mail.outbox) == 2  # its share, and the cap itself
