@@ -9,6 +9,7 @@ class Room {
   canPlaybackAudio = true;
   remoteParticipants = new Map();
   canPlaybackVideo = true;
+  engine = { negotiate: async () => calls.push("offer") };
   on(event, listener) {
     listeners[event] = listener;
     calls.push("on");
@@ -93,6 +94,15 @@ test("tracks that were there before us are told as well (demand 69)", async () =
   room.room.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video" }]]) });
   await room.join("ws://room", "t");
   assert.deepEqual(heard, ["room_joined", "track_published"]);
+});
+
+test("a track that is not sent to us yet is asked for, one that is there is not", async () => {
+  answers = [true];
+  room.room.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video", isSubscribed: true }]]) });
+  await room.join("ws://room", "t");
+  assert.equal(calls.includes("offer"), false);
+  listeners.TrackPublished({ kind: "audio" });
+  assert.equal(calls.at(-1), "offer");
 });
 
 test("whoever leaves while joining is not brought in later", async () => {

@@ -2,7 +2,7 @@
 
 import { backoff } from "./clock.js";
 import { refusalOf } from "./doctor.js";
-import { publishedIn } from "./room-facts.js";
+import { lacksTracks, offerNow, publishedIn } from "./room-facts.js";
 
 /** @typedef {import("./room.js").AvatarRoom} AvatarRoom */
 
@@ -33,6 +33,7 @@ export async function enter(room, url, token) {
       await room.room.connect(url, token);
       if (visit !== room.visit) return;
       room.isIn = true;
+      if (lacksTracks(room.room)) offerNow(room.room);
       room.onEvent({ type: "room_joined" });
       for (const kind of publishedIn(room.room)) room.onEvent({ type: "track_published", kind }); // LiveKit tells of later ones
       return;

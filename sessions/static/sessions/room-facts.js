@@ -1,4 +1,4 @@
-/** Who is in a LiveKit room besides us, and what of theirs has arrived here. */
+/** Who is in a LiveKit room besides us, and what of theirs has arrived here, or shall arrive. */
 
 /**
  * @param {import("livekit-client").Room} room
@@ -38,4 +38,22 @@ export function subscribeAnew(room) {
     track.setSubscribed(false);
     track.setSubscribed(true);
   }
+}
+
+/**
+ * Have what is published sent to us without delay.
+ *
+ * LiveKit's server answers an offer at once, but asks for one by itself not sooner than 150 ms after we came in: whoever
+ * came just before the avatar would wait that long for nothing. This is not in LiveKit's public interface, and nothing
+ * depends on it: without it, or where it fails, the server asks.
+ *
+ * @param {import("livekit-client").Room} room
+ */
+export function offerNow(room) {
+  room.engine?.negotiate().catch(() => {}); // LiveKit connects anew by itself
+}
+
+/** @param {import("livekit-client").Room} room */
+export function lacksTracks(room) {
+  return tracksOf(room).some(({ isSubscribed }) => !isSubscribed);
 }

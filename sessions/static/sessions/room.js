@@ -5,7 +5,7 @@
 
 import { AvatarEvents } from "./avatar-events.js";
 import { enter, thrownOut } from "./entrance.js";
-import { subscribeAnew, whoIsIn } from "./room-facts.js";
+import { offerNow, subscribeAnew, whoIsIn } from "./room-facts.js";
 
 export class AvatarRoom {
   /**
@@ -121,7 +121,10 @@ export class AvatarRoom {
         for (const event of this.events.read(payload, topic)) this.onEvent(event);
       })
       .on(RoomEvent.TrackUnsubscribed, (track) => this.onEvent({ type: "track_unsubscribed", kind: track.kind }))
-      .on(RoomEvent.TrackPublished, ({ kind }) => this.onEvent({ type: "track_published", kind }))
+      .on(RoomEvent.TrackPublished, ({ kind }) => {
+        offerNow(this.room);
+        this.onEvent({ type: "track_published", kind });
+      })
       .on(RoomEvent.ConnectionStateChanged, (state) => this.onEvent({ type: "connection_state", state }))
       .on(RoomEvent.Reconnecting, () => {
         this.isReconnecting = true;
