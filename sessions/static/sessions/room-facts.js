@@ -57,3 +57,14 @@ export function offerNow(room) {
 export function lacksTracks(room) {
   return tracksOf(room).some(({ isSubscribed }) => !isSubscribed);
 }
+
+/** A page's first connection sets up the browser's codecs, certificates and threads, so let that be none that waits. */
+export function warmUp() {
+  if (typeof RTCPeerConnection === "undefined") return; // the doctor says so
+  const nobody = new RTCPeerConnection();
+  for (const kind of ["video", "audio"]) nobody.addTransceiver(kind, { direction: "recvonly" });
+  void nobody
+    .setLocalDescription() // it knows no server, so nothing is asked of anybody
+    .catch(() => {})
+    .then(() => nobody.close());
+}

@@ -5,7 +5,7 @@
 
 import { AvatarEvents } from "./avatar-events.js";
 import { enter, thrownOut } from "./entrance.js";
-import { offerNow, subscribeAnew, whoIsIn } from "./room-facts.js";
+import { offerNow, subscribeAnew, warmUp, whoIsIn } from "./room-facts.js";
 
 export class AvatarRoom {
   /**
@@ -50,6 +50,7 @@ export class AvatarRoom {
    */
   prepare(url) {
     if (url) void this.room.prepareConnection(url);
+    warmUp();
   }
 
   /**
