@@ -1,8 +1,8 @@
 """What does a chained record cost: appending to it, checking it, taking it along?
 
 PostgreSQL. Events are appended one at a time, each in a transaction of its own, as the portal does; the plain INSERT
-stores rows that are ready, hashes included, without asking what stood before. Turns are taken, so that both meet the
-same machine. Then the table is filled, all of it is verified, and a process of its own exports it.
+stores rows that are ready, hashes included, and notes nowhere where the record ends. Turns are taken, so that both meet
+the same machine. Then the table is filled, all of it is verified, and a process of its own exports it.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def appending(count: int) -> dict[str, float]:
     entry = events.Entry(KIND, DATA, events.Source.BROWSER)
     targets = [session_id for session_id in sessions_for(count) for _ in range(EACH)][:count]
     ready = list(chains(sessions_for(count), count))
+    note_ends(ready)
     size = count // TURNS
     took: dict[str, list[float]] = {"append": [], "insert": []}
     for turn in range(TURNS):
@@ -100,6 +101,14 @@ def appending(count: int) -> dict[str, float]:
     }
 
 
+def note_ends(rows: list[Any]) -> None:
+    """Give the records of these events, in their order, their heads."""
+    from sessions.models import SessionHead  # noqa: PLC0415 - needs Django
+
+    last = {row.session_id: row for row in rows}
+    SessionHead.objects.bulk_create((SessionHead.of(row) for row in last.values()), batch_size=2000)
+
+
 def timed(work: Callable[[Any], Any], items: list[Any]) -> float:
     began = time.perf_counter()
     for item in items:
@@ -114,6 +123,7 @@ def fill(count: int) -> None:
     from sessions.models import SessionEvent  # noqa: PLC0415
 
     targets = sessions_for(count)  # first: nothing else may be asked while rows are copied
+    last: dict[UUID, Any] = {}
     columns = [field.attname for field in SessionEvent._meta.concrete_fields if not field.primary_key]
     names = ", ".join(columns)
     with (
@@ -123,6 +133,8 @@ def fill(count: int) -> None:
         data = json.dumps(DATA)
         for row in chains(targets, count):
             copy.write_row([data if name == "data" else getattr(row, name) for name in columns])
+            last[row.session_id] = row
+    note_ends(list(last.values()))
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 

@@ -109,7 +109,7 @@ class GroupAdmin(ReadOnly, ModelAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly, ModelAdmin):
-    """Who changed whose access, and which keys: read, and never changed."""
+    """Who changed whose access, which keys, and who took what out: read, and never changed."""
 
     list_display = ("at", "kind", "about", "by", "address", "what")
     list_filter = (("kind", ChoicesDropdownFilter),)
@@ -124,7 +124,16 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):
     def what(self, entry: AuditEntry) -> str:
         if entry.kind == AuditEntry.Kind.SESSIONS_STOPPED:
             return str(entry.data["reason"])
-        return "; ".join(f"{name}: {_plain(was)} → {_plain(now)}" for name, (was, now) in entry.data.items()) or "–"
+        return "; ".join(f"{name}: {_change(value)}" for name, value in entry.data.items() if value) or "–"
+
+
+def _change(value: Any) -> str:
+    """A pair is what it was and what it is; anything else says itself."""
+    if isinstance(value, list):
+        return " → ".join(map(_plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={part}" for name, part in value.items())
+    return str(value)
 
 
 def _plain(value: Any) -> str:

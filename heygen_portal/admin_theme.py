@@ -82,7 +82,7 @@ UNFOLD = {
                     _entry(_("Users"), "group", "auth", "user"),
                     _entry(_("Roles"), "badge", "auth", "group"),
                     _entry(_("Allowances"), "speed", "avatar_sessions", "allowance"),
-                    _entry(_("Changes of access"), "policy", "heygen_portal", "auditentry"),
+                    _entry(_("Audit entries"), "policy", "heygen_portal", "auditentry"),
                 ],
             },
         ],

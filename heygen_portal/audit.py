@@ -1,74 +1,86 @@
-"""Who changed a role, a password or a key: written down by whom and from where, each entry chained to the last."""
+"""Who changed a role, a password or a key, or took something out: by whom, from where; entries chained to the last."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
+from django.db.models import Max
 from django.http import HttpRequest
 
-from heygen_portal import addresses
-from heygen_portal.models import AuditEntry
+from heygen_portal import addresses, chains, signing
+from heygen_portal.models import AuditEntry, AuditHead
 
-TRIES = 10
-"""Two who write at once take the same number; one of them takes the next."""
-
-
-def note(request: HttpRequest | None, kind: AuditEntry.Kind, about: object, **data: Any) -> AuditEntry:
-    """Append an entry; without a request it was a command on the server."""
-    by = request.user if request and isinstance(request.user, User) else None
-    return note_by(by, addresses.of(request) if request else None, kind, about, **data)
+ONLY = 1
+"""The one head's key."""
+AT_ONCE = 2_000
 
 
-def note_by(by: User | None, address: str | None, kind: AuditEntry.Kind, about: object, **data: Any) -> AuditEntry:
-    """Do what `note` does, for what came by a socket."""
-    for last_try in (*[False] * (TRIES - 1), True):
-        entry = AuditEntry(kind=kind, by=by, address=address, about=str(about)[:200], data=data)
-        try:
-            with transaction.atomic():
-                return _append(entry)
-        except IntegrityError:
-            if last_try:
-                raise
-    raise AssertionError
+def note(
+    request: HttpRequest | None, kind: AuditEntry.Kind, about: object, *, by: User | None = None, **data: Any
+) -> AuditEntry:
+    """Append an entry; without a request it was a command on the server. `by`: who is about to be signed in."""
+    if by is None and request and isinstance(request.user, User):
+        by = request.user
+    return note_by(by.pk if by else None, addresses.of(request) if request else None, kind, about, **data)
 
 
-def _append(entry: AuditEntry) -> AuditEntry:
-    last = AuditEntry.objects.order_by("-number").only("number", "hash").first()
-    entry.number, entry.previous_hash = (last.number + 1, last.hash) if last else (1, "")
-    entry.hash = digest(entry)
-    entry.save(force_insert=True)
+def note_by(by_id: int | None, address: str | None, kind: AuditEntry.Kind, about: object, **data: Any) -> AuditEntry:
+    """Do what `note` does, for a caller that has no request."""
+    entry = AuditEntry(kind=kind, by_id=by_id, address=address, about=str(about)[:200], data=data)
+    with transaction.atomic():
+        end = head()
+        # The head counts: entries that were cut off behind our back leave a gap, and are not written over.
+        stored = AuditEntry.objects.aggregate(last=Max("number"))["last"] or 0
+        entry.number, entry.previous_hash = max(end.number, stored) + 1, end.hash
+        entry.hash = entry.digest()
+        entry.save(force_insert=True)
+        signature = signing.sign("audit", entry.number, entry.hash)
+        AuditHead.objects.filter(pk=ONLY).update(number=entry.number, hash=entry.hash, signature=signature)
     return entry
 
 
-def digest(entry: AuditEntry) -> str:
-    """Return the SHA-256 over everything the entry says, the one before it included (hexadecimal)."""
-    said = [
-        entry.previous_hash,
-        entry.number,
-        str(entry.kind),
-        entry.by_id,
-        entry.address,
-        entry.about,
-        entry.data,
-        entry.at.isoformat(),
-    ]
-    canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+def head() -> AuditHead:
+    """Return what tells how long the list is, held until the caller's transaction ends. The first caller makes it."""
+    nothing = {"signature": signing.sign("audit", 0, "")}
+    with transaction.atomic(savepoint=False):
+        return AuditHead.objects.select_for_update().get_or_create(pk=ONLY, defaults=nothing)[0]
 
 
-def first_broken(entries: Iterable[AuditEntry]) -> AuditEntry | None:
-    """Return the first entry, of all in their order, that is not what was written or does not follow the last."""
-    number, last = 0, ""
-    for entry in entries:
-        if (entry.number, entry.previous_hash, entry.hash) != (number + 1, last, digest(entry)):
-            return entry
-        number, last = entry.number, entry.hash
-    return None
+Wrong = tuple[chains.Harm | Literal["headless", "head_forged"], int]
+
+
+def check() -> tuple[int, Wrong | None]:
+    """Return how many entries there are, and what was done to the first that is not as it was written, if any is."""
+    with transaction.atomic():
+        end = AuditHead.objects.select_for_update().filter(pk=ONLY).first()  # nobody appends meanwhile
+        number, last_hash = 0, ""
+        entries = AuditEntry.objects.order_by("number")
+        for entry in entries.iterator(chunk_size=AT_ONCE):
+            if not chains.follows(entry, number + 1, last_hash):
+                known = {end.number: end.hash} if end and _is_own(end) else {}
+                return entries.count(), chains.misfit(list(entries), known)
+            number, last_hash = entry.number, entry.hash
+    return number, _wrong_end(end, number, last_hash)
+
+
+def _wrong_end(end: AuditHead | None, number: int, last_hash: str) -> Wrong | None:
+    """Compare where the list ends with where its head says that it does."""
+    if end is None:
+        return "headless", number
+    if not _is_own(end):
+        return "head_forged", end.number
+    if end.number > number:
+        return "truncated", number + 1
+    if end.number < number:
+        return "inserted", end.number + 1
+    return ("forged", number) if end.hash != last_hash else None
+
+
+def _is_own(end: AuditHead) -> bool:
+    """Whether the portal itself signed it."""
+    return end.signature == signing.sign("audit", end.number, end.hash)
 
 
 def access_of(user: User) -> dict[str, Any]:
@@ -84,6 +96,8 @@ def access_of(user: User) -> dict[str, Any]:
 def note_access(request: HttpRequest, user: User, before: dict[str, Any]) -> None:
     """Write down what has changed of a person's access, if anything has."""
     after = access_of(user)
-    changed = {name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]}
+    changed: dict[str, Any] = {
+        name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]
+    }
     if changed:
         note(request, AuditEntry.Kind.ACCESS_CHANGED, user, **changed)

@@ -1,7 +1,8 @@
 """Anchors: what the seals were, in a file that whoever can change the database should not be able to change.
 
-One line of JSON for each batch: moment, first and last seal, how many, sessions in the portal, and a SHA-256 over the
-line before and the batch's seals. A seal, or a whole session, that is missing or different later shows in its batch.
+One line of JSON for each batch: moment, first and last seal, how many, sessions in the portal, the newest audit entry,
+and a SHA-256 over the line before, the batch's seals and that entry. A seal, a whole session, or an entry that is
+missing or different later shows in its batch.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Max
 
+from heygen_portal.models import AuditEntry
 from sessions.models import SessionSeal, StreamingSession
 
 SETTLED = timedelta(minutes=5)
@@ -23,22 +26,27 @@ SETTLED = timedelta(minutes=5)
 
 
 def write(now: datetime) -> bool:
-    """Append a line for the seals that came since the last; return whether there was anything to say."""
+    """Append a line for the seals and audit entries that came since the last; return whether there were any."""
     path = _path()
     if path is None:
         return False
     lines = list(_read(path))
-    after, previous = (lines[-1]["to"], lines[-1]["hash"]) if lines else (0, "")
-    newest = SessionSeal.objects.filter(pk__gt=after, at__lte=now - SETTLED).order_by("-pk").first()
-    if newest is None:
+    last = lines[-1] if lines else {}
+    after = last.get("to", 0)
+    newest = (
+        SessionSeal.objects.filter(pk__gt=after, at__lte=now - SETTLED).order_by("-pk").values_list("pk", flat=True)
+    )
+    to, entry = newest.first() or after, AuditEntry.objects.aggregate(last=Max("number"))["last"] or 0
+    if (to, entry) == (after, last.get("entry", 0)):
         return False
-    seals, digest = _digest(previous, after, newest.pk)
+    seals, digest = _digest(last.get("hash", ""), after, to, entry)
     line = {
         "at": now.isoformat(),
         "after": after,
-        "to": newest.pk,
+        "to": to,
         "seals": seals,
         "sessions": StreamingSession.objects.count(),
+        "entry": entry,
         "hash": digest,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,12 +58,13 @@ def write(now: datetime) -> bool:
 
 
 def check() -> tuple[int, int | None]:
-    """Return how many anchors there are, and the number of the first that the seals no longer fit."""
+    """Return how many anchors there are, and the number of the first that the record no longer fits."""
     path = _path()
     count, previous, after = 0, "", 0
     for count, line in enumerate(_read(path) if path else (), start=1):
         try:
-            fits = line["after"] == after and (line["seals"], line["hash"]) == _digest(previous, after, line["to"])
+            found = _digest(previous, after, line["to"], line.get("entry", 0))
+            fits = line["after"] == after and (line["seals"], line["hash"]) == found
             previous, after = line["hash"], line["to"]
         except (KeyError, TypeError):
             fits = False
@@ -64,12 +73,16 @@ def check() -> tuple[int, int | None]:
     return count, None
 
 
-def _digest(previous: str, after: int, to: int) -> tuple[int, str]:
+def _digest(previous: str, after: int, to: int, entry: int) -> tuple[int, str]:
+    """Return how many seals there are in this batch, and the hash of the anchor."""
     rows = SessionSeal.objects.filter(pk__gt=after, pk__lte=to).order_by("pk")
     digest, count = hashlib.sha256(previous.encode()), 0
     for seal in rows.values_list("session_id", "number", "hash", "signature").iterator(chunk_size=10_000):
         digest.update("|".join(map(str, seal)).encode() + b"\n")
         count += 1
+    if entry:
+        its_hash = AuditEntry.objects.filter(number=entry).values_list("hash", flat=True).first()
+        digest.update(f"{entry}|{its_hash}\n".encode())
     return count, digest.hexdigest()
 
 

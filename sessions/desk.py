@@ -38,7 +38,7 @@ def _begin(by: User, address: str | None, session_ids: Collection[UUID] | None, 
     if begun:
         about = ", ".join(sorted(session.user.get_username() for session in begun))
         stopped = [str(session.pk) for session in begun]
-        audit.note_by(by, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped)
+        audit.note_by(by.pk, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped)
     return begun
 
 

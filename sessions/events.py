@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from heygen_portal.threads import afterwards
 from sessions import statements
-from sessions.models import SessionEvent, SessionSeal, SessionTask, Status, StreamingSession, Utterance
+from sessions.models import SessionEvent, SessionHead, SessionSeal, SessionTask, Status, StreamingSession, Utterance
 
 Source = SessionEvent.Source
 
@@ -248,52 +248,82 @@ def record(session_id: UUID, *entries: Entry) -> None:
         append(session_id, *entries, is_over=session.status == Status.ENDED)
 
 
+_appended_last: dict[UUID, tuple[int, str]] = {}
+"""Number and hash of what this process has appended last to sessions: mostly nobody has appended since.
+
+A guess, which the database refuses when it is wrong.
+"""
+MOST_GUESSES = 10_000
+
+
 def _append_alone(session_id: UUID, entry: Entry) -> bool:
-    """Append one event in two statements, the second of which is the whole change; return whether it worked.
+    """Append one event in one statement, which is the whole change, or two; return whether it worked.
 
     It does not for the first event, after the end, or when somebody else has appended between the two.
     """
-    last = statements.last_event(session_id)
-    if last is None or not statements.insert_next(_following(session_id, *last, entry)):
+    guess = _appended_last.pop(session_id, None)
+    if guess and _insert_next(session_id, *guess, entry):
+        return True
+    return _insert_next(session_id, *statements.newest(session_id), entry)
+
+
+def _insert_next(session_id: UUID, number: int, last_hash: str, entry: Entry) -> bool:
+    row = _following(session_id, number, last_hash, entry)
+    if not statements.insert_next(row, SessionHead.sign(session_id, row.number, row.hash)):
         return False
+    if len(_appended_last) >= MOST_GUESSES:
+        _appended_last.clear()
+    _appended_last[session_id] = row.number, row.hash
     _tell_board((entry,))
     return True
 
 
+def begin(session_id: UUID, *entries: Entry) -> None:
+    """Record the first events of a session, for the caller that has just made its row."""
+    rows = _chained(session_id, 0, "", entries)
+    _store(rows, rows[-1:], are_over=False)
+    _tell_board(entries)
+
+
 def append(session_id: UUID, *entries: Entry, is_over: bool = False) -> None:
-    """Do what `record` does, for a caller that holds the session's row locked or has just made it.
+    """Do what `record` does, for a caller that holds the session's row locked.
 
     The record of a session that is over, or that these entries end, is sealed anew.
     """
-    last = SessionEvent.objects.filter(session_id=session_id).order_by("-number").only("number", "hash").first()
-    number, last_hash = (last.number, last.hash) if last else (0, "")
+    rows = _chained(session_id, *statements.newest(session_id), entries)
+    _store(rows, rows[-1:], are_over=is_over)
+    _tell_board(entries)
+
+
+def _chained(session_id: UUID, number: int, last_hash: str, entries: Iterable[Entry]) -> list[SessionEvent]:
     rows = []
     for entry in entries:
         rows.append(_following(session_id, number, last_hash, entry))
         number, last_hash = rows[-1].number, rows[-1].hash
-    SessionEvent.objects.bulk_create(rows)
-    _tell_board(entries)
-    if is_over:
-        _seal(rows[-1:])
+    return rows
 
 
 def append_each(entries: Mapping[UUID, Entry], *, are_over: bool = False) -> None:
     """Do what `append` does, for one entry of each of many sessions, in a few statements."""
-    newest = SessionEvent.objects.filter(session=OuterRef("pk")).order_by("-number")
-    last = {"number": Subquery(newest.values("number")[:1]), "hash": Subquery(newest.values("hash")[:1])}
-    found = StreamingSession.objects.filter(pk__in=entries).order_by().values_list("pk", *last.values())
-    rows = [_following(pk, number or 0, last_hash or "", entries[pk]) for pk, number, last_hash in found]
+    stored = SessionEvent.objects.filter(session=OuterRef("pk")).order_by("-number")
+    last = ("head__number", "head__hash", Subquery(stored.values("number")[:1]))
+    found = StreamingSession.objects.filter(pk__in=entries).order_by().values_list("pk", *last)
+    rows = [
+        _following(pk, max(number or 0, stored or 0), last_hash or "", entries[pk])
+        for pk, number, last_hash, stored in found
+    ]
+    _store(rows, rows, are_over=are_over)
+
+
+def _store(rows: Sequence[SessionEvent], last: Sequence[SessionEvent], *, are_over: bool) -> None:
+    """Store events of sessions that are locked, and of each session's last one where its record ends now."""
     SessionEvent.objects.bulk_create(rows)
+    heads = [SessionHead.of(row) for row in last]
+    SessionHead.objects.bulk_create(
+        heads, update_conflicts=True, unique_fields=["session"], update_fields=["number", "hash", "signature"]
+    )
     if are_over:
-        _seal(rows)
-
-
-def _seal(last: Iterable[SessionEvent]) -> None:
-    """Note, signed, that these are the last events of their sessions."""
-    seals = [SessionSeal(session_id=row.session_id, number=row.number, hash=row.hash) for row in last]
-    for seal in seals:
-        seal.signature = seal.expected_signature
-    SessionSeal.objects.bulk_create(seals)
+        SessionSeal.objects.bulk_create([SessionSeal.of(row) for row in last])
 
 
 def _following(session_id: UUID, number: int, last_hash: str, entry: Entry) -> SessionEvent:

@@ -16,6 +16,8 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from heygen_portal import audit
+from heygen_portal.models import AuditEntry
 from sessions import events, formats, selection
 from sessions.events import Entry
 from sessions.formats import Row
@@ -53,7 +55,7 @@ def ask(
 ) -> Export:
     """Record that somebody takes this out. What is small is `sent`; what is large waits for the worker.
 
-    A session taken by itself says so in its own record. Raises UnknownFilter.
+    A session taken by itself says so in its own record, a list in the audit's. Raises UnknownFilter.
     """
     export = Export(
         asked_by_id=user_id,
@@ -69,7 +71,10 @@ def ask(
         export.state = State.WAITING
     with transaction.atomic():
         export.save(force_insert=True)
-        if session is not None:
+        if session is None:
+            taken = {"what": what, "format": format, "filters": export.filters, "reason": reason}
+            audit.note_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **taken)
+        else:
             said = {"export": str(export.pk), "by": user_id, "from": address, "format": format, "reason": reason}
             events.record(session.pk, Entry("exported", said))
     return export

@@ -144,7 +144,7 @@ def request(
         )
         asked = Entry("requested", {"persona": persona.slug, "version": persona.version} | _origin(session))
         moved = Entry("status", {"from": Status.REQUESTED, "to": Status.CREATING})
-        events.append(session.pk, asked, moved)
+        events.begin(session.pk, asked, moved)
     return session
 
 

@@ -9,8 +9,9 @@ from datetime import datetime
 from django.utils import timezone
 
 from sessions import anchors
+from sessions.faults import Fault
 from sessions.models import HistoryCheck
-from sessions.verification import Count, Fault, faults
+from sessions.verification import Count, faults
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ def look(started_at: datetime, tell: Callable[[Fault], None] = lambda fault: Non
     found.anchors, misfit = anchors.check()
     if misfit is not None:
         note(Fault("anchor", number=misfit))
-    found.sessions, found.events, found.ended_at = count.sessions, count.events, timezone.now()
+    found.sessions, found.events, found.entries = count.sessions, count.events, count.entries
+    found.ended_at = timezone.now()
     found.save()
     if found.fault_count:
         logger.error("the record does not fit in %d places: see the check of %s", found.fault_count, started_at)

@@ -17,16 +17,16 @@ from unfold.decorators import display
 
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, readable
 from sessions import erasure
+from sessions.faults import Fault
 from sessions.models import Erasure, HistoryCheck, LegalHold, StreamingSession
-from sessions.verification import Fault
 
 
 @admin.register(HistoryCheck)
 class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     """What each night's look through the record came to."""
 
-    list_display = ("started_at", "state", "sessions", "events", "anchors", "took")
-    fields = ("started_at", "state", "sessions", "events", "anchors", "took", "misfits")
+    list_display = ("started_at", "state", "sessions", "events", "entries", "anchors", "took")
+    fields = ("started_at", "state", "sessions", "events", "entries", "anchors", "took", "misfits")
     readonly_fields = ("state", "took", "misfits")
 
     @display(description=_("result"), label={_("whole"): "success", _("does not fit"): "danger"})

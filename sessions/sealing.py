@@ -1,6 +1,6 @@
 """How speech is kept: each session's under a key of its own, the keys under the portal's.
 
-Also the marks by which words are found without being readable, and the signature under a seal. Knows no models.
+Also the marks by which words are found without being readable. Knows no models.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+
+from heygen_portal import signing
 
 NONCE = 12
 """Bytes; what AES-GCM is made for."""
@@ -28,7 +28,7 @@ SHORTEST_BEGINNING = 3
 
 def new_key(session_id: UUID) -> bytes:
     """Return a fresh key for a session's speech, wrapped: as it is stored."""
-    return _lock(_portal_key("wrap", settings.SALT_KEY), AESGCM.generate_key(256), session_id)
+    return _lock(signing.key("wrap", settings.SALT_KEY), AESGCM.generate_key(256), session_id)
 
 
 def seal(wrapped: bytes, session_id: UUID, text: str) -> bytes:
@@ -50,12 +50,6 @@ def fingerprint(sealed: bytes) -> str:
     return hashlib.sha256(sealed).hexdigest()
 
 
-def sign(*said: object) -> str:
-    """Return a signature that only this portal can make (hexadecimal)."""
-    message = "\n".join(map(str, said)).encode()
-    return hmac.new(_portal_key("sign", settings.SALT_KEY), message, hashlib.sha256).hexdigest()
-
-
 def words(text: str) -> list[str]:
     """Return the words of a text as they are searched for: in lower case, without accents."""
     plain = unicodedata.normalize("NFKD", text.casefold())
@@ -69,7 +63,7 @@ def beginnings(said: Iterable[str]) -> set[str]:
 
 def marks(said: Iterable[str]) -> set[int]:
     """Return the marks of these words: keyed hashes that fit into a column of 64 bits."""
-    key = _portal_key("words", settings.SALT_KEY)
+    key = signing.key("words", settings.SALT_KEY)
     hashes = (hmac.digest(key, word.encode("utf-8", "surrogatepass"), "sha256") for word in said)
     return {int.from_bytes(mark[:8], "big", signed=True) for mark in hashes}
 
@@ -86,9 +80,4 @@ def _unlock(key: bytes, locked: bytes, session_id: UUID) -> bytes:
 # Keyed by what is stored: a key that was destroyed in the database is not asked for again.
 @lru_cache(maxsize=256)
 def _unwrapped(wrapped: bytes, session_id: UUID, secret: str) -> bytes:
-    return _unlock(_portal_key("wrap", secret), wrapped, session_id)
-
-
-@cache
-def _portal_key(purpose: str, secret: str) -> bytes:
-    return HKDF(SHA256(), 32, salt=None, info=f"heygen_portal.{purpose}".encode()).derive(secret.encode())
+    return _unlock(signing.key("wrap", secret), wrapped, session_id)

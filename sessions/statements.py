@@ -1,4 +1,4 @@
-"""The two statements by which most events are stored: written by hand, because every event pays for them."""
+"""The statements by which most events are stored: written by hand, because every event pays for them."""
 
 from __future__ import annotations
 
@@ -6,30 +6,86 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
-from sessions.models import SessionEvent, Status, StreamingSession
+from sessions.models import SessionEvent, SessionHead, Status, StreamingSession
+
+EVENTS, HEADS, SESSIONS = (model._meta.db_table for model in (SessionEvent, SessionHead, StreamingSession))
 
 
-def last_event(session_id: UUID) -> tuple[int, str] | None:
-    """Return the number and hash of a session's last event."""
+def newest(session_id: UUID) -> tuple[int, str]:
+    """Return the number and hash that a session's next event follows; zero and nothing for its first.
+
+    They are its head's: events that were cut off behind our back leave a gap, and are not written over.
+    """
     key = StreamingSession._meta.pk.get_db_prep_value(session_id, connection)
     with connection.cursor() as cursor:
-        cursor.execute(_last(), [key])
-        found: tuple[int, str] | None = cursor.fetchone()
-    return found
+        cursor.execute(_NEWEST, [key, key])
+        number, last_hash, stored = cursor.fetchone()
+    return max(number, stored), last_hash
 
 
-def insert_next(event: SessionEvent) -> bool:
-    """Store an event if its number is free and its session is not over; return whether it was stored.
+def insert_next(event: SessionEvent, signature: str) -> bool:
+    """Store an event and move its session's head, which `signature` is for; return whether that was done.
 
-    The session's row is locked first, so whoever else holds it appends undisturbed: if they did, the number is taken.
+    It is not for the first event, when the session is over, or when the event does not follow the newest one: somebody
+    else has appended, or the database was tampered with. The session's row is locked first, so whoever else holds it
+    appends undisturbed.
     """
     values = [field.get_db_prep_save(getattr(event, field.attname), connection) for field in _fields()]
-    key = StreamingSession._meta.pk.get_db_prep_value(event.session_id, connection)
-    with connection.cursor() as cursor:
-        cursor.execute(_insert(connection.vendor), [*values, key, Status.ENDED])
-        return bool(cursor.rowcount)
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(_appended(), [*values, signature])
+            return bool(cursor.fetchone()[0])
+    # SQLite has one writer at a time.
+    key = values[0]
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        head = [event.number, event.hash, signature, key, event.number - 1, event.previous_hash]
+        cursor.execute(_MOVE_HEAD, [*head, key, Status.ENDED, key, event.number])
+        if cursor.rowcount:
+            cursor.execute(_insert(), values)
+            return True
+    return False
+
+
+# One row, whatever is there.
+_NEWEST = f"""
+    SELECT coalesce(head.number, 0), coalesce(head.hash, ''),
+        coalesce((SELECT max(number) FROM {EVENTS} WHERE session_id = %s), 0)
+    FROM (SELECT 1 AS one) AS single LEFT JOIN {HEADS} AS head ON head.session_id = %s
+"""  # noqa: S608 - names of our own tables
+
+_MOVE_HEAD = f"""
+    UPDATE {HEADS} SET number = %s, hash = %s, signature = %s WHERE session_id = %s AND number = %s AND hash = %s
+    AND EXISTS (SELECT 1 FROM {SESSIONS} WHERE id = %s AND status <> %s)
+    AND NOT EXISTS (SELECT 1 FROM {EVENTS} WHERE session_id = %s AND number >= %s)
+"""  # noqa: S608
+
+APPEND_FUNCTION = f"""
+CREATE OR REPLACE FUNCTION avatar_sessions_append(
+    of_session uuid, its_number integer, its_source varchar, its_kind varchar, its_data jsonb, its_at timestamptz,
+    before varchar, its_hash varchar, head_signature varchar
+) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM 1 FROM {SESSIONS} WHERE id = of_session AND status <> '{Status.ENDED}' FOR NO KEY UPDATE;
+    IF NOT FOUND OR EXISTS (SELECT FROM {EVENTS} WHERE session_id = of_session AND number >= its_number) THEN
+        RETURN false;
+    END IF;
+    UPDATE {HEADS} SET number = its_number, hash = its_hash, signature = head_signature
+        WHERE session_id = of_session AND number = its_number - 1 AND hash = before;
+    IF NOT FOUND THEN RETURN false; END IF;
+    INSERT INTO {EVENTS} (session_id, number, source, kind, data, at, previous_hash, hash)
+        VALUES (of_session, its_number, its_source, its_kind, its_data, its_at, before, its_hash);
+    RETURN true;
+END $$
+"""  # noqa: S608
+"""For PostgreSQL, made by a migration: it plans its statements once a connection, not once an event."""
+
+
+@cache
+def _appended() -> str:
+    casts = {"session_id": "uuid", "number": "integer", "data": "jsonb", "at": "timestamptz"}
+    values = ", ".join(f"%s::{casts.get(field.column, 'varchar')}" for field in _fields())
+    return f"SELECT avatar_sessions_append({values}, %s::varchar)"
 
 
 @cache
@@ -38,18 +94,6 @@ def _fields() -> tuple[Any, ...]:
 
 
 @cache
-def _last() -> str:
-    events = SessionEvent._meta.db_table
-    return f"SELECT number, hash FROM {events} WHERE session_id = %s ORDER BY number DESC LIMIT 1"  # noqa: S608 - a name
-
-
-@cache
-def _insert(vendor: str) -> str:
-    events, sessions = SessionEvent._meta.db_table, StreamingSession._meta.db_table
-    names = ", ".join(field.column for field in _fields())
-    values = ", ".join("%s" for _ in _fields())
-    lock = "FOR NO KEY UPDATE" if vendor == "postgresql" else ""  # SQLite has one writer at a time
-    return f"""
-        INSERT INTO {events} ({names}) SELECT {values} FROM {sessions} WHERE id = %s AND status <> %s {lock}
-        ON CONFLICT (session_id, number) DO NOTHING
-    """  # noqa: S608 - names of our own tables
+def _insert() -> str:
+    names, values = ", ".join(field.column for field in _fields()), ", ".join("%s" for _ in _fields())
+    return f"INSERT INTO {EVENTS} ({names}) VALUES ({values})"  # noqa: S608

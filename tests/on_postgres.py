@@ -9,6 +9,8 @@ import dj_database_url
 from django.core.management import call_command
 from django.db import connections
 
+from heygen_portal import audit
+
 
 @contextmanager
 def swapped(url: str) -> Iterator[None]:
@@ -36,3 +38,4 @@ def migrate(url: str) -> None:
 def empty(url: str) -> None:
     with swapped(url):
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
+        audit.head()

@@ -8,7 +8,9 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-from sessions import guards, sealing
+from heygen_portal import guards, signing
+
+GUARDED = ("avatar_sessions_sessionevent", "avatar_sessions_sessionseal")
 
 
 def seal_what_is_over(apps: Any, schema_editor: Any) -> None:
@@ -17,18 +19,18 @@ def seal_what_is_over(apps: Any, schema_editor: Any) -> None:
     last = None
     for session_id, number, last_hash in over.values_list("session", "number", "hash").iterator():
         if session_id != last:
-            signature = sealing.sign(session_id, number, last_hash)
+            signature = signing.sign(session_id, number, last_hash)
             seals.create(session_id=session_id, number=number, hash=last_hash, signature=signature)
             last = session_id
     schema_editor.connection.check_constraints()  # PostgreSQL makes no trigger on a table with checks outstanding
 
 
 def put_up(apps: Any, schema_editor: Any) -> None:
-    guards.put_up(schema_editor.connection)
+    guards.put_up(schema_editor.connection, GUARDED)
 
 
 def take_down(apps: Any, schema_editor: Any) -> None:
-    guards.take_down(schema_editor.connection)
+    guards.take_down(schema_editor.connection, GUARDED)
 
 
 class Migration(migrations.Migration):

@@ -13,7 +13,7 @@ from sessions.models.conversations import (
 )
 from sessions.models.exports import Export
 from sessions.models.keeping import Erasure, LegalHold
-from sessions.models.record import HistoryCheck, SessionSeal
+from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord
 from sessions.models.tabs import ChatWatch, QueuePlace, ServerProcess, Tab
 from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
@@ -32,6 +32,7 @@ __all__ = [
     "QueuePlace",
     "ServerProcess",
     "SessionEvent",
+    "SessionHead",
     "SessionSeal",
     "SessionTask",
     "SessionTotal",

@@ -1,13 +1,47 @@
-"""What makes the record provable: seals at the end of a session, and what came of looking for changes."""
+"""What makes the record provable: how long it is, seals at its end, and what came of looking for changes."""
 
 from __future__ import annotations
+
+from typing import Self
+from uuid import UUID
 
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from sessions import sealing
-from sessions.models.conversations import StreamingSession
+from heygen_portal import signing
+from sessions.models.conversations import SessionEvent, StreamingSession
+
+
+class SessionHead(models.Model):
+    """The number and hash of a session's newest event, signed: what is cut off shows while the session still runs.
+
+    Goes forward only.
+    """
+
+    session = models.OneToOneField(
+        StreamingSession, models.PROTECT, primary_key=True, related_name="head", verbose_name=_("session")
+    )
+    number = models.PositiveIntegerField(_("events"))
+    hash = models.CharField(max_length=64)
+    signature = models.CharField(max_length=64)
+
+    class Meta:
+        verbose_name = _("head of a record")
+        verbose_name_plural = _("heads of records")
+
+    def __str__(self) -> str:
+        return f"{self.session_id} {self.number}"
+
+    @classmethod
+    def of(cls, event: SessionEvent) -> Self:
+        signature = cls.sign(event.session_id, event.number, event.hash)
+        return cls(session_id=event.session_id, number=event.number, hash=event.hash, signature=signature)
+
+    @staticmethod
+    def sign(session_id: UUID | str, number: int, last_hash: str) -> str:
+        """What only this portal can have written below it. A seal's would not do."""
+        return signing.sign("head", session_id, number, last_hash)
 
 
 class SessionSeal(models.Model):
@@ -31,10 +65,15 @@ class SessionSeal(models.Model):
     def __str__(self) -> str:
         return f"{self.session_id} {self.number}"
 
-    @property
-    def expected_signature(self) -> str:
+    @classmethod
+    def of(cls, event: SessionEvent) -> Self:
+        signature = cls.sign(event.session_id, event.number, event.hash)
+        return cls(session_id=event.session_id, number=event.number, hash=event.hash, signature=signature)
+
+    @staticmethod
+    def sign(session_id: UUID | str, number: int, last_hash: str) -> str:
         """What only this portal can have written below it."""
-        return sealing.sign(self.session_id, self.number, self.hash)
+        return signing.sign(session_id, number, last_hash)
 
 
 class HistoryCheck(models.Model):
@@ -44,8 +83,9 @@ class HistoryCheck(models.Model):
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     sessions = models.PositiveIntegerField(_("sessions"), default=0)
     events = models.PositiveBigIntegerField(_("events"), default=0)
+    entries = models.PositiveIntegerField(_("audit entries"), default=0)
     anchors = models.PositiveIntegerField(_("anchors"), default=0)
-    # Faults as `verification.Fault` has them; the first hundred.
+    # As `faults.Fault` has them; the first hundred.
     faults = models.JSONField(_("what does not fit"), default=list, blank=True)
     fault_count = models.PositiveIntegerField(_("faults"), default=0)
 

@@ -5,11 +5,13 @@ import re
 from itertools import pairwise
 from pathlib import Path
 from threading import Barrier, Thread
+from unittest.mock import Mock
 
 import pytest
 from django.db import connection
 
-from sessions import errors, events, guards, reports, statements
+from heygen_portal import guards
+from sessions import errors, events, reports, statements
 from sessions.consumers import SessionConsumer
 from sessions.events import Entry
 from sessions.models import SessionEvent, Status
@@ -93,9 +95,10 @@ def either(request: pytest.FixtureRequest) -> None:
 def test_an_event_whose_place_was_taken_meanwhile_takes_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     session = StreamingSessionFactory.create()
     events.record(session.pk, Entry("first"))
-    stale = statements.last_event(session.pk)
+    stale = statements.newest(session.pk)
     events.record(session.pk, Entry("second"))
-    monkeypatch.setattr(statements, "last_event", lambda session_id: stale)
+    monkeypatch.setattr(statements, "newest", Mock(side_effect=[stale, statements.newest(session.pk)]))
+    monkeypatch.setitem(events._appended_last, session.pk, stale)  # another process appended the second
     events.record(session.pk, Entry("third"))
     rows = list(session.events.order_by("number"))
     assert [row.kind for row in rows] == ["first", "second", "third"]
@@ -107,5 +110,5 @@ def test_an_event_whose_place_was_taken_meanwhile_takes_the_next(monkeypatch: py
 def test_nothing_is_stored_the_short_way_once_the_session_is_over() -> None:
     session = StreamingSessionFactory.create(status=Status.ENDED)
     row = SessionEvent(session=session, number=1, source="portal", kind="late", previous_hash="", hash="")
-    assert not statements.insert_next(row)
+    assert not statements.insert_next(row, "")
     assert not session.events.exists()

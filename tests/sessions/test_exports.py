@@ -16,7 +16,8 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
-from heygen_portal import roles
+from heygen_portal import audit, roles
+from heygen_portal.models import AuditEntry
 from sessions import erasure, events, exports, selection, tasks
 from sessions.events import Entry
 from sessions.exports import Format, State, What
@@ -131,6 +132,20 @@ def test_an_export_says_in_the_sessions_record_who_took_it_and_why(client: Clien
         WHY,
     )
     assert Export.objects.get().rows_done == event.number
+
+
+def test_an_export_of_a_list_is_an_entry_of_the_audit_by_whom_from_where_and_why(client: Client, auditor: User) -> None:
+    talked()
+    asked = {"what": "lines", "format": "csv", "reason": WHY}
+    body(client.post(f"{NEW}?status__exact=ended", asked, REMOTE_ADDR="192.0.2.18"))
+    entry = AuditEntry.objects.get()
+    assert (entry.kind, entry.by, entry.address) == ("exported", auditor, "192.0.2.18")
+    assert entry.about == str(Export.objects.get().pk)
+    assert entry.data == asked | {"filters": {"status__exact": "ended"}}
+    assert audit.check() == (1, None)
+    listed = client.get("/admin/heygen_portal/auditentry/").content.decode()
+    assert WHY in listed
+    assert "status__exact=ended" in listed
 
 
 @pytest.mark.parametrize("what", ["sessions", "events", "lines"])

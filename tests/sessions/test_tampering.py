@@ -11,18 +11,26 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 from django.test import Client
 from django.utils import timezone
 
-from heygen_portal import roles
-from sessions import anchors, events, guards, lifecycle, nightwatch, verification
+from heygen_portal import audit, guards, roles
+from heygen_portal.models import AuditEntry, AuditHead
+from sessions import anchors, erasure, events, nightwatch, verification
 from sessions.events import Entry
-from sessions.models import EndReason, HistoryCheck, SessionEvent, SessionSeal, StreamingSession
-from sessions.verification import Fault
-from tests.factories import WHY, StreamingSessionFactory
-
-EVENTS = "avatar_sessions_sessionevent"
+from sessions.faults import Fault
+from sessions.models import (
+    Erasure,
+    HistoryCheck,
+    SessionEvent,
+    SessionHead,
+    SessionSeal,
+    SpeechKey,
+    StreamingSession,
+)
+from tests.factories import StreamingSessionFactory
+from tests.sessions.tampering import EVENTS, ended, on, row, sql, write
 
 
 @pytest.fixture(autouse=True, params=["sqlite", "postgres"])
@@ -34,39 +42,6 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
 @pytest.fixture(autouse=True)
 def nobody_listens(announced: object) -> None:
     """No browser hears of it."""
-
-
-def ended() -> StreamingSession:
-    """A session that is over, with eight events, the last two of them its end."""
-    session = StreamingSessionFactory.create()
-    for number in range(6):
-        events.record(session.pk, Entry("thing", {"n": number, "word": "¿qué?", "share": 0.25}))
-    lifecycle.begin_stop(session, EndReason.USER_STOPPED, WHY)
-    lifecycle.end(session)
-    return session
-
-
-def sql(statement: str, *values: Any) -> None:
-    """Do what the triggers refuse, as the database's owner can."""
-    with transaction.atomic():
-        guards.take_down(connection)
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
-        guards.put_up(connection)
-
-
-def on(session: StreamingSession, number: int) -> dict[str, Any]:
-    return {"session": session, "number": number}
-
-
-def row(session: StreamingSession, number: int) -> SessionEvent:
-    return SessionEvent.objects.get(**on(session, number))
-
-
-def write(event: SessionEvent, number: int, **fields: Any) -> None:
-    """Write an event's row anew, under this number."""
-    with guards.lifted(connection):
-        SessionEvent.objects.filter(pk=event.pk).update(number=number, **fields)
 
 
 def change(session: StreamingSession) -> int:
@@ -205,7 +180,12 @@ def test_whatever_is_done_to_a_record_is_found_and_the_row_named(
 
 def test_the_database_itself_refuses_to_change_or_delete_what_was_recorded() -> None:
     session = ended()
-    for rows in (session.events.all(), SessionSeal.objects.all()):
+    audit.note(None, AuditEntry.Kind.KEY_SET, "Ours")
+    session.speech_key = SpeechKey.objects.create(session=session, wrapped=b"a key")
+    assert erasure.erase(session.pk, Erasure.Cause.STAFF)
+    kept = (session.events.all(), *(model._default_manager.all() for model in (SessionSeal, Erasure, AuditEntry)))
+    heads = (SessionHead.objects.all(), AuditHead.objects.all())
+    for rows in (*kept, *heads):
         with pytest.raises(DatabaseError, match="append-only"):
             rows.update(hash="0" * 64)
         with pytest.raises(DatabaseError, match="append-only"):
@@ -221,14 +201,16 @@ def test_lifted_triggers_are_found_while_they_are_gone() -> None:
 
 
 def test_a_seal_that_was_made_elsewhere_or_taken_away_is_found() -> None:
-    one, other = ended(), ended()
-    forge_the_rest(one)
+    one, other, third = ended(), ended(), ended()
+    forge_the_rest(third)
     with guards.lifted(connection):
-        SessionSeal.objects.filter(session=one).update(hash=row(one, 8).hash)
+        SessionSeal.objects.filter(session=one).update(hash="f" * 64)
         SessionSeal.objects.filter(session=other).delete()
+        SessionSeal.objects.filter(session=third).update(hash=row(third, 8).hash)
     assert {fault.session: fault.how for fault in verification.faults()} == {
         str(one.pk): "seal_forged",
         str(other.pk): "unsealed",
+        str(third.pk): "forged",
     }
 
 
@@ -267,6 +249,7 @@ def test_anchors_find_a_session_that_vanished_with_its_whole_record(tmp_path: Pa
     assert anchors.check() == (2, None)
     with guards.lifted(connection):
         SessionSeal.objects.filter(session=gone).delete()
+        SessionHead.objects.filter(session=gone).delete()
         gone.events.all().delete()
         gone.delete()
     assert list(verification.faults()) == []
@@ -295,7 +278,7 @@ def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: An
     assert (check.sessions, check.events, check.fault_count) == (1, 8, 1)
     client.force_login(admin_user)
     page = client.get(f"/admin/avatar_sessions/historycheck/{check.pk}/change/", headers={"accept-language": "en"})
-    assert f"Session {session.pk}, event 4: What the event says was changed." in page.content.decode()
+    assert f"Session {session.pk}, event 4: What it says was changed." in page.content.decode()
     listed = client.get("/admin/avatar_sessions/historycheck/", headers={"accept-language": "es"}).content.decode()
     assert "no encaja" in listed
     assert roles.AUDITOR.permissions.count("avatar_sessions.view_historycheck") == 1
@@ -305,7 +288,7 @@ def test_a_record_that_is_whole_is_said_to_be() -> None:
     ended()
     told = StringIO()
     call_command("verify_history", stdout=told)
-    assert "1 sessions, 8 events, 0 anchors" in told.getvalue()
+    assert "1 sessions, 8 events, 0 audit entries, 0 anchors" in told.getvalue()
     assert told.getvalue().endswith("Everything fits.\n")
 
 

@@ -14,7 +14,8 @@ from sessions.models import StreamingSession
 
 class Command(BaseCommand):
     help = (
-        "Look through the record of all sessions, or of one, and name what does not fit. Exit code 1 if there is any."
+        "Look through the record of all sessions and the audit's list, or one session, and name what does not fit."
+        " Exit code 1 if there is any."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         took = perf_counter() - began
         speed = found.events / took
         self.stdout.write(
-            f"{found.sessions} sessions, {found.events} events, {found.anchors} anchors"
+            f"{found.sessions} sessions, {found.events} events, {found.entries} audit entries, {found.anchors} anchors"
             f" in {took:.1f} s ({speed:,.0f} events a second)"
         )
         if found.fault_count:

@@ -7,13 +7,21 @@ migration ends with `put_up`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
-TABLES = ("avatar_sessions_sessionevent", "avatar_sessions_sessionseal")
+APPEND_ONLY = (
+    "avatar_sessions_sessionevent",
+    "avatar_sessions_sessionseal",
+    "avatar_sessions_erasure",
+    "heygen_portal_auditentry",
+)
+FORWARD_ONLY = ("avatar_sessions_sessionhead", "heygen_portal_audithead")
+"""A row of these is changed, to a higher number."""
+TABLES = (*APPEND_ONLY, *FORWARD_ONLY)
 
 REFUSE = """
 CREATE OR REPLACE FUNCTION avatar_sessions_append_only() RETURNS trigger LANGUAGE plpgsql AS
@@ -21,30 +29,42 @@ $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'inte
 """
 
 
-def _triggers() -> list[tuple[str, str, str]]:
-    return [(f"{table}_no_{verb.lower()}", table, verb) for table in TABLES for verb in ("UPDATE", "DELETE")]
+class _Trigger(NamedTuple):
+    name: str
+    table: str
+    verb: str
+    condition: str
 
 
-def put_up(connection: Any) -> None:
+def _triggers(tables: Iterable[str]) -> list[_Trigger]:
+    found = []
+    for table in tables:
+        backwards = "WHEN (NEW.number <= OLD.number)" if table in FORWARD_ONLY else ""
+        found.append(_Trigger(f"{table}_no_update", table, "UPDATE", backwards))
+        found.append(_Trigger(f"{table}_no_delete", table, "DELETE", ""))
+    return found
+
+
+def put_up(connection: Any, tables: Iterable[str] = TABLES) -> None:
     """Let the database refuse from now on. Safe to repeat."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(REFUSE)
-        for name, table, verb in _triggers():
+        for name, table, verb, condition in _triggers(tables):
             if connection.vendor == "postgresql":
-                does = "FOR EACH ROW EXECUTE FUNCTION avatar_sessions_append_only()"
+                does = f"FOR EACH ROW {condition} EXECUTE FUNCTION avatar_sessions_append_only()"
                 cursor.execute(f"CREATE OR REPLACE TRIGGER {name} BEFORE {verb} ON {table} {does}")
             else:
-                does = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+                does = f"{condition} BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
                 cursor.execute(f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE {verb} ON {table} {does}")
 
 
-def take_down(connection: Any) -> None:
+def take_down(connection: Any, tables: Iterable[str] = TABLES) -> None:
     """Let rows be changed and deleted: for tests, and for migrating backwards."""
     with connection.cursor() as cursor:
-        for name, table, _verb in _triggers():
-            on_table = f" ON {table}" if connection.vendor == "postgresql" else ""
-            cursor.execute(f"DROP TRIGGER IF EXISTS {name}{on_table}")
+        for trigger in _triggers(tables):
+            on_table = f" ON {trigger.table}" if connection.vendor == "postgresql" else ""
+            cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name}{on_table}")
 
 
 @contextmanager
@@ -65,4 +85,4 @@ def missing(connection: Any) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(catalogue[connection.vendor])
         there = {name for (name,) in cursor.fetchall()}
-    return [name for name, _table, _verb in _triggers() if name not in there]
+    return [trigger.name for trigger in _triggers(TABLES) if trigger.name not in there]

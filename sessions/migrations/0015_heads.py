@@ -1,0 +1,77 @@
+"""Each record has a head, which tells how long it is while it still grows; receipts of erasures stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django.db.models.deletion
+from django.db import migrations, models
+
+from heygen_portal import guards, signing
+from sessions import statements
+
+GUARDED = ("avatar_sessions_sessionhead", "avatar_sessions_erasure")
+BATCH = 5_000
+
+
+def note_the_ends(apps: Any, schema_editor: Any) -> None:
+    events, heads = (apps.get_model("avatar_sessions", name).objects for name in ("SessionEvent", "SessionHead"))
+    last = events.filter(session=models.OuterRef("pk")).order_by("-number")
+    sessions = apps.get_model("avatar_sessions", "StreamingSession").objects.order_by()
+    found = sessions.values_list(
+        "pk", models.Subquery(last.values("number")[:1]), models.Subquery(last.values("hash")[:1])
+    )
+    rows = []
+    for session_id, number, last_hash in found.iterator(chunk_size=BATCH):
+        if number:
+            signature = signing.sign("head", session_id, number, last_hash)
+            rows.append(heads.model(session_id=session_id, number=number, hash=last_hash, signature=signature))
+    heads.bulk_create(rows, batch_size=BATCH)
+    schema_editor.connection.check_constraints()  # PostgreSQL makes no trigger on a table with checks outstanding
+
+
+def put_up(apps: Any, schema_editor: Any) -> None:
+    guards.put_up(schema_editor.connection, GUARDED)
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute(statements.APPEND_FUNCTION, params=None)
+
+
+def take_down(apps: Any, schema_editor: Any) -> None:
+    guards.take_down(schema_editor.connection, GUARDED)
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("DROP FUNCTION avatar_sessions_append", params=None)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("avatar_sessions", "0014_totals")]
+
+    operations = [
+        migrations.CreateModel(
+            name="SessionHead",
+            fields=[
+                (
+                    "session",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="head",
+                        serialize=False,
+                        to="avatar_sessions.streamingsession",
+                        verbose_name="session",
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(verbose_name="events")),
+                ("hash", models.CharField(max_length=64)),
+                ("signature", models.CharField(max_length=64)),
+            ],
+            options={
+                "verbose_name": "head of a record",
+                "verbose_name_plural": "heads of records",
+            },
+        ),
+        migrations.AddField(
+            "historycheck", "entries", models.PositiveIntegerField(default=0, verbose_name="audit entries")
+        ),
+        migrations.RunPython(note_the_ends, migrations.RunPython.noop),
+        migrations.RunPython(put_up, take_down),
+    ]
