@@ -5,7 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from django.contrib import admin
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.forms import ModelForm, ModelMultipleChoiceField
@@ -14,16 +17,19 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from heygen_portal import audit
-from heygen_portal.admin_parts import NeverDeleted, ReadOnly
+from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
 from heygen_portal.models import AuditEntry
+from heygen_portal.people import invitation_admin  # noqa: F401 - registers its own page
 from heygen_portal.roles import STAFF_GROUPS
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
+# What allauth keeps is changed by its pages; its single sign-on is set up by the environment.
+for theirs in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
+    admin.site.unregister(theirs)
 
 ABOVE_ROLES = ("is_superuser", "user_permissions")
 
@@ -45,10 +51,12 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
     list_display = ("username", "first_name", "last_name", "roles", "is_active", "last_login")
     list_filter = ("groups", "is_active")
     filter_horizontal = ()
-    readonly_fields = ("is_staff", "last_login", "date_joined")
+    readonly_fields = ("is_staff", "second_factor", "last_login", "date_joined")
+    actions_detail = ("remove_second_factor",)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Signing in"), {"fields": ("second_factor",)}),
         (_("Roles"), {"fields": ("is_active", "groups", "is_staff", *ABOVE_ROLES)}),
         (_("Important dates"), {"fields": ("last_login", "date_joined")}),
     )
@@ -56,6 +64,23 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
     @admin.display(description=_("roles"))
     def roles(self, user: User) -> str:
         return ", ".join(gettext(group.name) for group in user.groups.all()) or "–"
+
+    @admin.display(description=_("second factor"), boolean=True)
+    def second_factor(self, user: User) -> bool:
+        return Authenticator.objects.filter(user=user.pk).exists()
+
+    @action(
+        description=_("Remove second factor"),
+        permissions=["let_in"],
+        dialog=ask_first(_("Their phone and their recovery codes are lost, and you are sure who asks?"), _("Remove")),
+    )
+    def remove_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        user: User = chosen(self, request, object_id)
+        removed, _rows = Authenticator.objects.filter(user=user).delete()
+        if removed:
+            audit.note(request, AuditEntry.Kind.SECOND_FACTOR_OFF, user)
+            self.message_user(request, gettext("The password alone opens this account now."), messages.WARNING)
+        return to_change_page(User, object_id)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
@@ -70,6 +95,10 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
         if obj and obj.is_superuser and not _is_above_roles(request):
             return False
         return super().has_change_permission(request, obj)
+
+    def has_let_in_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        user = self.get_object(request, object_id) if object_id else None
+        return self.has_change_permission(request, user)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return self.readonly_fields if _is_above_roles(request) else (*self.readonly_fields, *ABOVE_ROLES)
@@ -139,6 +168,8 @@ def _change(value: Any) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(gettext, value)) or "–"
+    if isinstance(value, str):
+        return value
     return {True: gettext("yes"), False: gettext("no"), None: "–"}[value]
 
 

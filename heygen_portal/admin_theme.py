@@ -80,6 +80,7 @@ UNFOLD = {
                 "title": _("People"),
                 "items": [
                     _entry(_("Users"), "group", "auth", "user"),
+                    _entry(_("Invitations"), "mail", "heygen_portal", "invitation"),
                     _entry(_("Roles"), "badge", "auth", "group"),
                     _entry(_("Allowances"), "speed", "avatar_sessions", "allowance"),
                     _entry(_("Audit entries"), "policy", "heygen_portal", "auditentry"),

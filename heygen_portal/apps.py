@@ -1,4 +1,5 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
 
 
 class HeygenPortalConfig(AppConfig):
@@ -6,4 +7,7 @@ class HeygenPortalConfig(AppConfig):
 
     def ready(self) -> None:
         # Jobs are sent from the web process too, and must find the broker.
-        from heygen_portal import celery, checks  # noqa: F401, PLC0415 - only once Django is set up
+        from heygen_portal import celery, checks, roles  # noqa: F401, PLC0415 - only once Django is set up
+
+        # The last of our apps: by then each permission of the table is there. Migrations themselves run before.
+        post_migrate.connect(roles.sync_after_migrating, sender=apps.get_app_config("avatar_sessions"))

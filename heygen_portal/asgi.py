@@ -14,6 +14,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from heygen_portal.people.second_factor import SecondFactorForSockets  # noqa: E402
 from sessions.board_consumer import BoardConsumer  # noqa: E402
 from sessions.consumers import SessionConsumer  # noqa: E402
 
@@ -27,7 +28,7 @@ application = ProtocolTypeRouter(
     {
         "http": http,
         # A page of another origin may not open a socket with this person's cookies.
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(websocket)),
+        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(SecondFactorForSockets(websocket))),
     }
 )
 

@@ -1,6 +1,7 @@
 """Settings that cannot work, said before they fail, with the cure."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -35,6 +36,15 @@ def one_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
                 id="heygen_portal.E003",
             )
         ]
+    return []
+
+
+@register(Tags.security)
+def a_directory_one_can_believe(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Who signs in is what the directory says: nobody on the way may say it in its place."""
+    is_near = urlsplit(settings.OIDC_ISSUER).hostname in ("localhost", "127.0.0.1", "::1")
+    if settings.OIDC_ISSUER and not settings.OIDC_ISSUER.startswith("https://") and not is_near:
+        return [Error("OIDC_ISSUER is not https.", hint="Use its https:// address.", id="heygen_portal.E004")]
     return []
 
 

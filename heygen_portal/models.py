@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
+from uuid import uuid4
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +28,11 @@ class AuditEntry(models.Model):
         KEY_SET = "key_set", _("provider's key set")
         SESSIONS_STOPPED = "sessions_stopped", _("sessions stopped")
         EXPORTED = "exported", _("exported")
+        INVITED = "invited", _("invited")
+        INVITATION_REVOKED = "invitation_revoked", _("invitation revoked")
+        JOINED = "joined", _("joined")
+        SECOND_FACTOR_ON = "second_factor_on", _("second factor set up")
+        SECOND_FACTOR_OFF = "second_factor_off", _("second factor removed")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("at"), default=timezone.now)
@@ -77,3 +87,52 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def open(self) -> InvitationQuerySet:
+        """Invitations whose link still lets somebody in."""
+        return self.filter(used_at=None, revoked_at=None, expires_at__gt=Now())
+
+
+class Invitation(models.Model):
+    """Somebody may become a user with one role, once, until a moment. The link is signed; it is stored nowhere."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    email = models.EmailField(_("e-mail address"), max_length=150, help_text=_("Also the name to sign in with."))
+    group = models.ForeignKey(Group, models.PROTECT, verbose_name=_("role"))
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False, verbose_name=_("by whom")
+    )
+    created_at = models.DateTimeField(_("invited"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("good until"), editable=False)
+    used_at = models.DateTimeField(_("accepted"), null=True, blank=True, editable=False)
+    used_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        editable=False,
+        verbose_name=_("user"),
+    )
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        ordering = ("-created_at",)
+        constraints = (
+            # Two links for one address would let two people in.
+            models.UniqueConstraint(
+                fields=("email",), condition=Q(used_at=None, revoked_at=None), name="one_invitation_at_a_time"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.email
+
+    def is_open(self, now: datetime) -> bool:
+        return self.used_at is None and self.revoked_at is None and self.expires_at > now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
@@ -55,7 +56,15 @@ KEEP_ACCOUNTS = (
     "avatars.add_provideraccount",
     "avatars.change_provideraccount",
 )
-KEEP_USERS = ("auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group")
+KEEP_USERS = (
+    "auth.view_user",
+    "auth.add_user",
+    "auth.change_user",
+    "auth.view_group",
+    "heygen_portal.view_invitation",
+    "heygen_portal.add_invitation",
+    "heygen_portal.change_invitation",
+)
 KEEP_ALLOWANCES = (
     "avatar_sessions.view_allowance",
     "avatar_sessions.add_allowance",
@@ -114,12 +123,16 @@ STAFF_GROUPS = frozenset(role.group for role in ROLES if role.is_staff)
 
 def sync() -> None:
     """Make the groups what the table says; safe to repeat. Groups that are not in the table are left alone."""
+    there = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in Permission.objects.select_related("content_type")
+    }
     with transaction.atomic():
         for role in ROLES:
             group, _ = Group.objects.get_or_create(name=role.group)
-            group.permissions.set([_permission(name) for name in role.permissions])
+            # A database that is migrated no further than to some older point lacks the newer ones.
+            group.permissions.set([there[name] for name in role.permissions if name in there])
 
 
-def _permission(name: str) -> Permission:
-    app_label, codename = name.split(".")
-    return Permission.objects.get(content_type__app_label=app_label, codename=codename)
+def sync_after_migrating(**kwargs: Any) -> None:
+    sync()

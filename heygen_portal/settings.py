@@ -31,6 +31,10 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "axes",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
     "heygen_portal",
     "avatars",
     "sessions",
@@ -49,6 +53,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "heygen_portal.people.second_factor.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -134,9 +140,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-LOGIN_URL = "login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
-LOGOUT_REDIRECT_URL = "login"
+LOGOUT_REDIRECT_URL = "account_login"
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -146,6 +152,55 @@ AXES_VERBOSE = False
 # daphne: the address is the socket's; behind a proxy it is the header that the proxy sets.
 PROXY_COUNT = env.int("PROXY_COUNT", 0)
 AXES_CLIENT_IP_CALLABLE = "heygen_portal.addresses.of"
+
+# allauth: the pages of signing in, single sign-on and the second factor. docs/decisions/signing-in.md
+ACCOUNT_ADAPTER = "heygen_portal.people.adapters.AccountAdapter"
+ACCOUNT_FORMS = {"login": "heygen_portal.people.forms.SignInForm"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_EMAIL_VERIFICATION = "none"  # addresses come with an invitation, from an administrator or from the directory
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no letters to strangers
+ACCOUNT_SESSION_REMEMBER = True
+# axes counts one name at one address; these, one address that tries many names, and one name tried from many.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": "30/m/ip,50/h/key"}
+MFA_ADAPTER = "heygen_portal.people.adapters.SecondFactorAdapter"
+MFA_TOTP_TOLERANCE = 1  # clocks of telephones
+STAFF_NEEDS_SECOND_FACTOR = env.bool("STAFF_NEEDS_SECOND_FACTOR", False)
+
+# Single sign-on, where an OpenID Connect directory is named: only for who is expected here, and never with a role.
+OIDC_ISSUER = env.str("OIDC_ISSUER", "").rstrip("/")
+OIDC_DOMAINS: list[str] = env.list("OIDC_DOMAINS", [])
+SOCIALACCOUNT_ADAPTER = "heygen_portal.people.adapters.SingleSignOnAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "APPS": [
+            {
+                "provider_id": "sso",
+                "name": env.str("OIDC_NAME", "") or _("your organisation"),
+                "client_id": env.str("OIDC_CLIENT_ID", ""),
+                "secret": secret("OIDC_CLIENT_SECRET"),
+                "settings": {
+                    "server_url": OIDC_ISSUER,
+                    "oauth_pkce_enabled": True,
+                    "verified_email": env.bool("OIDC_VOUCHES_FOR_ADDRESSES", False),
+                },
+            }
+        ]
+        if OIDC_ISSUER
+        else []
+    }
+}
+
+# Letters: invitations and forgotten passwords. Without a server, links are shown to whoever invites.
+
+EMAIL_HOST = env.str("EMAIL_HOST", "")
+EMAIL_PORT = env.int("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = secret("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", "") or "HeyGen Portal <portal@localhost>"
 
 # Languages
 
@@ -169,6 +224,8 @@ STORAGES = {
 _LIVEKIT_SOURCES = [LIVEKIT_PUBLIC_URL, LIVEKIT_PUBLIC_URL.replace("ws", "http", 1)] if LIVEKIT_PUBLIC_URL else []
 # Where HeyGen keeps its rooms; a picture must not depend on a setting that nobody knows of.
 _HEYGEN_ROOMS = ["https://*.livekit.cloud", "wss://*.livekit.cloud"]
+# A form of ours begins the way to the directory, and browsers ask about where forms lead.
+_DIRECTORY = ["/".join(OIDC_ISSUER.split("/")[:3])] if OIDC_ISSUER else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
@@ -177,7 +234,7 @@ CONTENT_SECURITY_POLICY = {
         "media-src": ["'self'", "blob:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *_DIRECTORY],
         "frame-ancestors": ["'none'"],
     },
 }

@@ -50,7 +50,7 @@ def password(portal: Portal, username: str) -> str:
 async def sign_in(page: Page, portal: Portal, username: str = "demo", path: str = "/") -> None:
     """Sign in on the portal's own page, and go on to a path."""
     await page.goto(f"{portal.url}/accounts/login/?next={path}")
-    await page.fill("input[name=username]", username)
+    await page.fill("input[name=login]", username)
     await page.fill("input[name=password]", password(portal, username))
     await page.press("input[name=password]", "Enter")
     await page.wait_for_url(f"{portal.url}{path}")

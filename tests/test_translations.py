@@ -36,7 +36,8 @@ def all_phrases() -> set[str]:
         for path in (settings.BASE_DIR / folder).rglob("*.py"):
             if "emulator" not in path.parts:
                 found.update(phrases_of(path.read_text()))
-    for path in (settings.BASE_DIR / "templates").rglob("*.html"):
+    templates = settings.BASE_DIR / "templates"
+    for path in (*templates.rglob("*.html"), *templates.rglob("*.txt")):
         found.update(phrases_of_template(path.read_text()))
     return found
 

@@ -55,7 +55,7 @@ def test_both_people_can_sign_in_with_what_was_printed(capsys: pytest.CaptureFix
     printed = passwords(run(capsys))
     assert set(printed) == {"admin", "demo"}
     for username, password in printed.items():
-        response = Client().post("/accounts/login/", {"username": username, "password": password})
+        response = Client().post("/accounts/login/", {"login": username, "password": password})
         assert response.status_code == 302
     assert User.objects.get(username="admin").has_perm("avatars.change_provideraccount")
     assert User.objects.get(username="demo").has_perm("avatar_sessions.start_streamingsession")

@@ -51,7 +51,7 @@ class Person:
 
     async def sign_in(self, page: Page, portal: servers.Portal) -> None:
         await page.goto(f"{portal.url}/accounts/login/")
-        await page.fill("input[name=username]", self.username)
+        await page.fill("input[name=login]", self.username)
         await page.fill("input[name=password]", self.password)
         await page.press("input[name=password]", "Enter")
         await page.wait_for_url(f"{portal.url}/")

@@ -16,6 +16,7 @@ from tests import servers
 from tests.browser.audited import GOOD, SEED, TROUBLED
 from tests.browser.looks import WIDE, Looks
 from tests.browsing import sign_in
+from tests.people.phone import code
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
 
@@ -96,3 +97,40 @@ async def test_everybody_can_use_the_auditors_page(
     await page.wait_for_selector(".line__text")
     await looks.check(f"audit-{state}, open")
     assert (looks.wrong, complaints) == ([], [])
+
+
+async def test_somebody_is_invited_comes_in_and_sets_up_a_second_step(
+    page: Page, portal: servers.Portal, tmp_path: Path
+) -> None:
+    """Each page on the way can be used by everybody, in both themes and at 360 px."""
+    language, name = await page.evaluate("document.documentElement.lang"), "wj3-longer-than-most"
+    await page.emulate_media(reduced_motion="reduce")
+    await page.goto(f"{portal.url}/admin/heygen_portal/invitation/add/")
+    await page.fill("input[name=email]", f"ana-{language}@example.org")
+    await page.select_option("select[name=group]", index=1)
+    await page.locator("button[name=_save]").first.click()
+    link = await page.locator("code", has_text="/accounts/invitation/").inner_text()
+    await page.locator("form[action*=logout] button").first.evaluate("button => button.form.submit()")
+    looks = Looks(page, language, Path(os.environ.get("PICTURES") or tmp_path))
+    await page.set_viewport_size(WIDE)
+    await page.goto(link)
+    await looks.check("invitation", picture="light")
+    for field, value in {"first_name": "Ana", "last_name": "Ruiz", "password1": name, "password2": name}.items():
+        await page.fill(f"input[name={field}]", value)
+    await page.press("input[name=password2]", "Enter")
+    await page.wait_for_url(f"{portal.url}/")
+    await page.goto(f"{portal.url}/accounts/second-factor/")
+    await looks.check("second-factor")
+    await page.goto(f"{portal.url}/accounts/second-factor/set-up/")
+    await looks.check("second-factor, is it you")
+    await page.fill("input[name=password]", name)
+    await page.press("input[name=password]", "Enter")
+    await looks.check("second-factor-set-up", picture="narrow")
+    secret = await page.input_value("#secret")
+    await page.fill("input[name=code]", code(secret))
+    await page.press("input[name=code]", "Enter")
+    await page.locator(".codes").wait_for()
+    await looks.check("second-factor, codes")
+    await page.goto(f"{portal.url}/accounts/second-factor/remove/")
+    await looks.check("second-factor, remove")
+    assert looks.wrong == []

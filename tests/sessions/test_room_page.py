@@ -77,7 +77,7 @@ def test_staff_find_the_administration_in_the_menu_and_others_do_not(client: Cli
 @pytest.mark.parametrize("language", ["es", "en"])
 def test_a_post_without_its_token_is_explained(language: str) -> None:
     careful = Client(enforce_csrf_checks=True, headers={"accept-language": language})
-    answer = careful.post("/accounts/login/", {"username": "a", "password": "b"})
+    answer = careful.post("/accounts/login/", {"login": "a", "password": "b"})
     assert answer.status_code == 403
     words = {"es": "demasiado tiempo abierta", "en": "open for too long"}
     assert words[language] in answer.content.decode()

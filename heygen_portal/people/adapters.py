@@ -1,0 +1,102 @@
+"""What allauth asks of the portal: nobody signs up by themselves, secrets are sealed, what changes access is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from encrypted_fields.fields import EncryptedTextField
+
+from heygen_portal import addresses, audit
+from heygen_portal.models import AuditEntry
+from heygen_portal.people import joining
+
+SEAL = EncryptedTextField()
+"""The same keys that seal the providers' keys."""
+
+SECOND_FACTOR_NEWS = {
+    "mfa/email/totp_activated": AuditEntry.Kind.SECOND_FACTOR_ON,
+    "mfa/email/totp_deactivated": AuditEntry.Kind.SECOND_FACTOR_OFF,
+}
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "username_password_mismatch": _("User name and password do not belong together. Capital letters count."),
+        "too_many_login_attempts": _("Too many failed attempts. Try again in a while."),
+        "incorrect_password": _("That is not your password."),
+    }
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        if address := addresses.of(request):
+            return address
+        raise PermissionDenied
+
+    def add_message(self, *args: Any, **kwargs: Any) -> None:
+        """Our pages say by themselves what has happened."""
+
+    def format_email_subject(self, subject: str) -> str:
+        return f"HeyGen Portal · {subject}"
+
+    def set_password(self, user: User, password: str) -> None:
+        super().set_password(user, password)
+        audit.note_by(user.pk, addresses.of(self.request), AuditEntry.Kind.PASSWORD_SET, user)
+
+    def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **kwargs: Any) -> None:
+        """Here allauth tells what has changed: it is kept, with everything else that changes access."""
+        if kind := SECOND_FACTOR_NEWS.get(template_prefix):
+            audit.note(self.request, kind, user)
+
+
+class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # as above
+    """The organisation's own directory vouches for an address; who is behind it is let in only if expected here."""
+
+    def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
+        """Somebody the portal knows already; not where two people have one address."""
+        email = _vouched_for(sociallogin)
+        people = list(User.objects.filter(email__iexact=email)[:2]) if email else []
+        return (people[0], email) if len(people) == 1 else None
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return joining.is_expected(_vouched_for(sociallogin))
+
+    def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
+        user: User = super().populate_user(request, sociallogin, data)
+        user.username = user.email = user.email.lower()
+        return user
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
+        user: User = super().save_user(request, sociallogin, form)
+        joining.arrived(request, user)
+        return user
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # as above
+    error_messages = {**DefaultMFAAdapter.error_messages, "incorrect_code": _("That code is not right, or too old.")}
+
+    def get_totp_issuer(self) -> str:
+        return "HeyGen Portal"
+
+    def encrypt(self, text: str) -> str:
+        sealed: bytes = SEAL.f.encrypt(text.encode())
+        return sealed.decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        opened: bytes = SEAL.f.decrypt(encrypted_text.encode())
+        return opened.decode()
+
+
+def _vouched_for(sociallogin: SocialLogin) -> str:
+    """Return the address that the directory says it has verified, or nothing."""
+    return next((found.email.lower() for found in sociallogin.email_addresses if found.verified), "")

@@ -1,0 +1,51 @@
+"""How somebody is invited, and how that is taken back."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from heygen_portal import audit
+from heygen_portal.models import AuditEntry, Invitation
+from heygen_portal.people import joining, mail
+
+
+def invite(request: HttpRequest, invitation: Invitation) -> None:
+    """Store an invitation; an earlier one of the same address is over with it."""
+    assert isinstance(request.user, User)  # the admin lets nobody else in
+    now = timezone.now()
+    invitation.invited_by, invitation.created_at, invitation.expires_at = request.user, now, now + joining.LIFE
+    with transaction.atomic():
+        earlier = Invitation.objects.filter(email=invitation.email, used_at=None, revoked_at=None)
+        earlier.update(revoked_at=now)
+        invitation.save(force_insert=True)
+        audit.note(request, AuditEntry.Kind.INVITED, invitation, roles=[[], [invitation.group.name]])
+
+
+def revoke(request: HttpRequest, invitation: Invitation) -> bool:
+    """Let the link open nothing; False where it did not any more."""
+    with transaction.atomic():
+        if not Invitation.objects.open().filter(pk=invitation.pk).update(revoked_at=timezone.now()):
+            return False
+        audit.note(request, AuditEntry.Kind.INVITATION_REVOKED, invitation)
+    return True
+
+
+def link(request: HttpRequest, invitation: Invitation) -> str:
+    """Return what lets the invited person in."""
+    return request.build_absolute_uri(reverse("invitation", args=[joining.token_of(invitation)]))
+
+
+def write(request: HttpRequest, invitation: Invitation) -> bool:
+    """Send the link; False where there is no mail, or the server did not take the letter."""
+    if not mail.is_set_up():
+        return False
+    by = invitation.invited_by.get_full_name() or invitation.invited_by.get_username()
+    said = {"invitation": invitation, "link": link(request, invitation), "by": by}
+    letter = render_to_string("people/invitation_letter.txt", said).strip()
+    return mail.send(invitation.email, _("You are invited to HeyGen Portal"), letter)

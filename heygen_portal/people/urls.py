@@ -1,0 +1,40 @@
+"""Of allauth's many pages, those that the portal has; what is not here cannot be reached."""
+
+from allauth.account import views as account
+from allauth.mfa.base import views as mfa
+from allauth.mfa.recovery_codes import views as codes
+from allauth.mfa.totp import views as totp
+from allauth.socialaccount import views as social
+from allauth.socialaccount.providers.openid_connect import views as openid
+from django.contrib.auth.views import LogoutView
+from django.urls import path, re_path
+
+from heygen_portal.people import views
+
+urlpatterns = [
+    path("login/", account.login, name="account_login"),
+    path("logout/", LogoutView.as_view(), name="account_logout"),
+    path("inactive/", account.account_inactive, name="account_inactive"),
+    path("reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
+    path("password/", views.PasswordChange.as_view(), name="account_change_password"),
+    path("password/reset/", views.with_mail(account.password_reset), name="account_reset_password"),
+    path("password/reset/done/", account.password_reset_done, name="account_reset_password_done"),
+    path("password/reset/key/done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
+    re_path(
+        r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+        account.password_reset_from_key,
+        name="account_reset_password_from_key",
+    ),
+    path("invitation/<str:token>/", views.invitation, name="invitation"),
+    path("sso/cancelled/", social.login_cancelled, name="socialaccount_login_cancelled"),
+    path("sso/<slug:provider_id>/", views.single_sign_on, name="openid_connect_login"),
+    path("sso/<slug:provider_id>/callback/", openid.callback, name="openid_connect_callback"),
+    path("second-factor/", mfa.index, name="mfa_index"),
+    path("second-factor/ask/", mfa.authenticate, name="mfa_authenticate"),
+    path("second-factor/again/", mfa.reauthenticate, name="mfa_reauthenticate"),
+    path("second-factor/set-up/", totp.activate_totp, name="mfa_activate_totp"),
+    path("second-factor/remove/", totp.deactivate_totp, name="mfa_deactivate_totp"),
+    path("second-factor/codes/", codes.view_recovery_codes, name="mfa_view_recovery_codes"),
+    path("second-factor/codes/new/", codes.generate_recovery_codes, name="mfa_generate_recovery_codes"),
+    path("second-factor/codes/file/", codes.download_recovery_codes, name="mfa_download_recovery_codes"),
+]

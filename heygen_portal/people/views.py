@@ -1,0 +1,80 @@
+"""The pages of joining and signing in that allauth does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from allauth.account.utils import perform_login
+from allauth.socialaccount.providers.openid_connect import views as openid
+from django.contrib.auth import views as auth
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from heygen_portal import audit
+from heygen_portal.models import AuditEntry
+from heygen_portal.people import joining, mail
+from heygen_portal.people.forms import AcceptForm
+
+PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a class's name
+
+
+def with_mail(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A page that promises a letter is there only where letters can be sent."""
+
+    @login_not_required
+    def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not mail.is_set_up():
+            raise Http404
+        return view(request, *args, **kwargs)
+
+    return page
+
+
+@login_not_required
+@require_POST
+def single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponseBase:
+    """Begin the way to the directory. To tie somebody else's directory account to one's own is not offered."""
+    if "process" in request.GET or "process" in request.POST:
+        raise Http404
+    response: HttpResponseBase = openid.login(request, provider_id)
+    return response
+
+
+@login_not_required
+@never_cache
+@sensitive_post_parameters("password1", "password2")
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
+    """Let an invited person say how they are called, choose a password, and be in. A link that is over says so."""
+    if request.user.is_authenticated:
+        return render(request, "people/already_in.html")
+    found = joining.find(token)
+    if not found:
+        return render(request, "people/invitation_over.html", status=410)
+    user = User(username=found.email, email=found.email)
+    form = AcceptForm(request.POST if request.method == "POST" else None, instance=user)
+    if form.is_valid():
+        if not joining.accept(request, found, user):
+            return render(request, "people/invitation_over.html", status=410)
+        user.backend = PASSWORD_BACKEND
+        response: HttpResponseBase = perform_login(request, user, email_verification="none")
+        return response
+    return render(request, "people/invitation.html", {"form": form, "invitation": found})
+
+
+class PasswordChange(auth.PasswordChangeView):
+    template_name = "account/password_change.html"
+    success_url = reverse_lazy("mfa_index")
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        response = super().form_valid(form)
+        audit.note(self.request, AuditEntry.Kind.PASSWORD_SET, self.request.user)
+        return response

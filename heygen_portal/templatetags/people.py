@@ -1,0 +1,27 @@
+"""What the page of signing in offers beside a password."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.urls import reverse
+
+from heygen_portal.people import mail
+
+register = template.Library()
+
+
+@register.simple_tag
+def single_sign_on() -> dict[str, Any] | None:
+    """Where the way to the organisation's directory begins, if one is set up."""
+    if not settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]:
+        return None
+    (app,) = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
+    return {"url": reverse("openid_connect_login", args=[app["provider_id"]]), "name": app["name"]}
+
+
+@register.simple_tag
+def has_mail() -> bool:
+    return mail.is_set_up()

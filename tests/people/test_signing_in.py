@@ -1,0 +1,91 @@
+"""Signing in with a password: tries are counted, forgotten ones are replaced by mail, own ones are changed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.auth.models import User
+from django.core import mail
+from django.test import Client, override_settings
+
+from heygen_portal.models import AuditEntry
+
+pytestmark = pytest.mark.django_db
+
+LOGIN = "/accounts/login/"
+OLD, NEW = "wj3-longer-than-most", "kq7-longer-than-that"
+
+
+@pytest.fixture
+def ana() -> User:
+    return User.objects.create_user("ana", "ana@example.org", OLD)
+
+
+def is_in(client: Client) -> bool:
+    return "_auth_user_id" in client.session
+
+
+def test_ten_wrong_passwords_shut_the_door_to_the_right_one_too(client: Client, ana: User) -> None:
+    for _ in range(9):
+        assert client.post(LOGIN, {"login": "ana", "password": "wrong"}).status_code == 200
+    assert client.post(LOGIN, {"login": "ana", "password": "wrong"}).status_code == 429
+    assert client.post(LOGIN, {"login": "ana", "password": OLD}).status_code == 429
+    assert not is_in(client)
+    assert AccessAttempt.objects.get().username == "ana"
+
+
+def test_somebody_elsewhere_is_not_shut_out_by_that(client: Client, ana: User) -> None:
+    for _ in range(10):
+        client.post(LOGIN, {"login": "ana", "password": "wrong"})
+    elsewhere = Client(REMOTE_ADDR="192.0.2.77")
+    elsewhere.post(LOGIN, {"login": "ana", "password": OLD})
+    assert is_in(elsewhere)
+
+
+def test_a_forgotten_password_is_replaced_by_a_link_that_is_good_once(client: Client, ana: User) -> None:
+    with override_settings(EMAIL_HOST="mail.test"):
+        assert client.post("/accounts/password/reset/", {"email": "Ana@example.org"}).status_code == 302
+        (letter,) = mail.outbox
+        found = re.search(r"http://testserver(\S+)", str(letter.body))
+        assert found
+        form = client.get(found.group(1), follow=True).redirect_chain[-1][0]
+        assert client.post(form, {"password1": NEW, "password2": NEW}).status_code == 302
+        again = Client().get(found.group(1))
+        assert b"password1" not in again.content
+    ana.refresh_from_db()
+    assert ana.check_password(NEW)
+    entry = AuditEntry.objects.get()
+    assert (entry.kind, entry.by, entry.about) == (AuditEntry.Kind.PASSWORD_SET, ana, "ana")
+    assert not is_in(client)  # a second factor is asked for at the next sign-in, not passed by
+
+
+def test_a_stranger_learns_nothing_of_who_is_here_and_gets_no_letter(client: Client, ana: User) -> None:
+    with override_settings(EMAIL_HOST="mail.test"):
+        known = client.post("/accounts/password/reset/", {"email": "ana@example.org"})
+        unknown = client.post("/accounts/password/reset/", {"email": "nobody@example.org"})
+    assert (known.status_code, known["Location"]) == (unknown.status_code, unknown["Location"])
+    assert len(mail.outbox) == 1
+
+
+def test_without_mail_nobody_is_promised_a_letter(client: Client) -> None:
+    assert client.get("/accounts/password/reset/").status_code == 404
+    assert "/accounts/password/reset/" not in client.get(LOGIN).content.decode()
+
+
+def test_ones_own_password_is_changed_by_who_knows_it_and_that_is_written_down(client: Client, ana: User) -> None:
+    client.force_login(ana)
+    wrong = {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW}
+    assert client.post("/accounts/password/", wrong).status_code == 200
+    assert client.post("/accounts/password/", {**wrong, "old_password": OLD}).status_code == 302
+    ana.refresh_from_db()
+    assert ana.check_password(NEW)
+    assert AuditEntry.objects.get().kind == AuditEntry.Kind.PASSWORD_SET
+
+
+def test_nobody_signs_up_by_themselves(client: Client) -> None:
+    for path in ("/accounts/signup/", "/accounts/email/", "/accounts/social/signup/"):
+        assert client.get(path).status_code in (302, 404)
+        assert client.post(path, {"username": "eve", "password1": NEW, "password2": NEW}).status_code in (302, 404)
+    assert not User.objects.exists()
