@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -120,7 +121,7 @@ def _matches(
     return found
 
 
-def usable(model: type[Row], account: ProviderAccount) -> Iterable[Row]:
+def usable(model: type[Row], account: ProviderAccount) -> QuerySet[Row]:
     """What an account offers for choice."""
     rows = model._default_manager.filter(account=account, gone_at=None)
     return rows.filter(is_active=True) if model is Avatar else rows

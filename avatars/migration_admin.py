@@ -5,16 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django import forms
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.translation import gettext as _
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from avatars import migration
 from avatars.models import Avatar, KnowledgeBase, ProviderAccount, Voice
 from heygen_portal.providers.base import ProviderError
 
 MODELS: dict[str, type[Any]] = {"avatar": Avatar, "voice": Voice, "base": KnowledgeBase}
+
+
+class Where(forms.Form):
+    def __init__(self, targets: QuerySet[ProviderAccount], **options: Any) -> None:
+        super().__init__(**options)
+        self.fields["target"] = forms.ModelChoiceField(
+            targets, label=_("To which account?"), empty_label=None, widget=UnfoldAdminSelectWidget
+        )
 
 
 def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]) -> HttpResponse:
@@ -27,10 +38,9 @@ def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]
         return _apply(request, wanted)
     shown = {
         "title": _("Move the personas of %(account)s") % {"account": account},
-        "account": account,
-        "targets": targets,
+        "where": Where(targets, initial={"target": target}),
         "target": target,
-        "rows": [_row(match, target) for match in wanted.matches] if wanted and target else [],
+        "matches": _matches(wanted, target) if wanted and target else None,
         "moves": wanted.moves if wanted else [],
     }
     return render(request, "admin/avatars/migrate.html", context | shown)
@@ -45,9 +55,19 @@ def _choices(request: HttpRequest) -> dict[tuple[str, int], int]:
     return found
 
 
-def _row(match: migration.Match, target: ProviderAccount) -> dict[str, Any]:
-    offered = migration.usable(MODELS[match.kind], target)
-    return {"match": match, "name": f"{match.kind}-{match.old.pk}", "offered": offered}
+def _matches(wanted: migration.Plan, target: ProviderAccount) -> forms.Form:
+    """A field for each thing of the old account: what corresponds to it, to be chosen from the new one's."""
+    form = forms.Form()
+    for match in wanted.matches:
+        form.fields[f"{match.kind}-{match.old.pk}"] = forms.ModelChoiceField(
+            migration.usable(MODELS[match.kind], target),
+            label=str(match.old),
+            initial=match.new,
+            empty_label=_("to be copied") if match.is_to_be_copied else _("nothing corresponds"),
+            required=False,
+            widget=UnfoldAdminSelectWidget,
+        )
+    return form
 
 
 def _apply(request: HttpRequest, wanted: migration.Plan) -> HttpResponse:
