@@ -49,7 +49,7 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
             },
         ),
         (_("Places"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "open_there")}),
-        (_("Record"), {"fields": ("monitors_chat",)}),
+        (_("Record"), {"fields": ("monitors_chat", "nightly_check")}),
         (
             _("Limits"),
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -33,11 +34,15 @@ class OfferedAdmin(ModelAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """For a field that is being filled in, offer only what can be used."""
         if request.path.endswith("/autocomplete/"):
-            queryset = self.usable(queryset)
+            queryset = self.fitting(self.usable(queryset), request.GET.get("avatar", ""), request.GET)
         return super().get_search_results(request, queryset, search_term)
 
     def usable(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(gone_at=None)
+
+    def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
+        """What goes with an avatar, once one was chosen; `beside` is what else the form says."""
+        return queryset
 
     @display(description=_("offered"), boolean=True, ordering="gone_at")
     def is_offered(self, offered: Offered) -> bool:
@@ -83,8 +88,15 @@ class AvatarAdmin(ReadOnly, OfferedAdmin):
         return str(publishing.default_voice(avatar) or avatar.default_provider_voice_id or "–")
 
 
+class BesideAvatar(OfferedAdmin):
+    """What is chosen to go with an avatar."""
+
+    def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
+        return queryset.filter(account__avatar=int(avatar)) if avatar.isdecimal() else queryset
+
+
 @admin.register(Voice)
-class VoiceAdmin(ReadOnly, OfferedAdmin):
+class VoiceAdmin(ReadOnly, BesideAvatar):
     list_display = ("name", "language", "gender", "has_emotions", "account", "is_offered")
     list_filter = (*OfferedAdmin.list_filter, "language", "gender", "has_emotions")
     fields = (
@@ -99,9 +111,14 @@ class VoiceAdmin(ReadOnly, OfferedAdmin):
         "gone_at",
     )
 
+    def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
+        fitting = super().fitting(queryset, avatar, beside)
+        language = beside.get("language")
+        return fitting.filter(language__in=("", language)) if language else fitting
+
 
 @admin.register(KnowledgeBase)
-class KnowledgeBaseAdmin(NeverDeleted, OfferedAdmin):
+class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
     """Written here and kept at the provider, which is asked first; what it refuses is not stored here either."""
 
     form = KnowledgeBaseForm

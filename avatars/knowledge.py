@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,7 +19,7 @@ def store(base: KnowledgeBase) -> None:
 
     Whoever is published with it must still be fit to be met.
     """
-    for persona in Persona.objects.published().filter(knowledge_base=base.pk) if base.pk else ():
+    for persona in _users(base) if base.pk else ():
         persona.knowledge_base = base
         if found := publishing.problems(persona):
             raise ValidationError([f"{persona}: {words}" for told in found.values() for words in told])
@@ -31,7 +32,7 @@ def store(base: KnowledgeBase) -> None:
 
 def remove(base: KnowledgeBase) -> None:
     """Delete it at the provider, and mark it gone here. Raises ValidationError while a published persona uses it."""
-    if users := list(Persona.objects.published().filter(knowledge_base=base)):
+    if users := list(_users(base)):
         words = _("It is in use: give %(personas)s another one first, or take them out of the gallery.")
         raise ValidationError(words % {"personas": ", ".join(map(str, users))})
     try:
@@ -40,6 +41,11 @@ def remove(base: KnowledgeBase) -> None:
         raise _refusal(base, exc) from exc
     base.gone_at = timezone.now()
     base.save(update_fields=["gone_at"])
+
+
+def _users(base: KnowledgeBase) -> QuerySet[Persona]:
+    """Who is published with it, hidden or not."""
+    return Persona.objects.filter(status=Persona.Status.PUBLISHED, knowledge_base=base.pk)
 
 
 def _refusal(base: KnowledgeBase, exc: ProviderError) -> ValidationError:

@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from avatars import publishing
+from avatars import publishing, versions
 from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
 from heygen_portal import providers
 from heygen_portal.threads import in_thread
@@ -221,9 +221,10 @@ def _move_all(wanted: Plan, chosen: Choices) -> list[str]:
             with transaction.atomic():
                 for name, value in move.changes.items():
                     setattr(persona, name, value)
-                persona.save()
+                version = versions.keep(persona)
                 if persona.status == Persona.Status.PUBLISHED:
-                    publishing.publish(persona)
+                    publishing.publish(persona, version)
+                persona.version = version.number
         except ValidationError as exc:
             said.append(_("%(persona)s stays: %(why)s") % {"persona": persona, "why": " ".join(exc.messages)})
         else:

@@ -6,32 +6,37 @@ from collections import defaultdict
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from avatars.models import Avatar, Offered, Persona, Voice
+from avatars import versions
+from avatars.models import Avatar, Offered, Persona, PersonaVersion, Voice
 from heygen_portal.providers.base import Capabilities
 
 Problems = dict[str, list[str]]
+IPHONES_SHOW = "H264"
 
 
-def publish(persona: Persona) -> None:
-    """Let end users meet the persona as it is now, under a new version number.
+def publish(persona: Persona, version: PersonaVersion | None = None) -> None:
+    """Let end users meet the persona as it was saved last or, to roll back, as another version has it.
 
-    Raises ValidationError with the problems of each field.
+    Safe to repeat. Raises ValidationError with the problems of each field.
     """
     with transaction.atomic():
-        current = Persona.objects.select_for_update().get(pk=persona.pk)
-        if found := problems(current) | account_problems(current):
+        stored = Persona.objects.select_for_update().get(pk=persona.pk)
+        version = version or versions.newest(stored) or versions.keep(stored)
+        shown = versions.applied(stored, version)
+        if found := problems(shown) | account_problems(shown):
             raise ValidationError(dict(found))
-        persona.status = current.status = Persona.Status.PUBLISHED
-        persona.version = current.version = current.version + 1
-        current.save(update_fields=["status", "version"])
+        is_public = {"status": Persona.Status.PUBLISHED, "published_at": timezone.now(), "hidden_at": None}
+        versions.hold(persona, version, **is_public)
 
 
 def unpublish(persona: Persona) -> None:
-    """Take the persona out of the gallery; sessions that run go on."""
-    persona.status = Persona.Status.DRAFT
-    persona.save(update_fields=["status"])
+    """Take the persona out of the gallery; sessions that run go on, and what was saved last is the draft."""
+    with transaction.atomic():
+        stored = Persona.objects.select_for_update().get(pk=persona.pk)
+        versions.hold(persona, versions.newest(stored) or versions.keep(stored), status=Persona.Status.DRAFT)
 
 
 def problems(persona: Persona) -> Problems:
@@ -91,6 +96,9 @@ def _check_avatar(persona: Persona, found: Problems) -> None:
     elif not persona.avatar.is_active:
         found["avatar"].append(_("The avatar is not active at the provider. Activate it there, or choose another one."))
     account = persona.avatar.account
+    if IPHONES_SHOW not in account.capabilities.encodings:
+        words = _("Its picture comes in %(encodings)s only, and recent iPhones show none. Choose another avatar.")
+        found["avatar"].append(words % {"encodings": ", ".join(account.capabilities.encodings)})
     only = account.capabilities.sandbox_avatar if account.is_sandbox else ""
     if only and persona.avatar.provider_avatar_id != only:
         its_own = Avatar.objects.filter(account=account, provider_avatar_id=only).first()
@@ -101,6 +109,8 @@ def _check_avatar(persona: Persona, found: Problems) -> None:
 def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) -> None:
     if persona.voice:
         _check_offered(persona, persona.voice, "voice", found)
+    if not persona.voice and not persona.avatar.default_provider_voice_id:
+        found["voice"].append(_("This avatar has no voice of its own. Choose one."))
     voice = persona.voice or default_voice(persona.avatar)
     if voice and voice.language and voice.language != persona.language:
         found["voice"].append(
@@ -114,6 +124,16 @@ def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) 
         found["voice_emotion"].append(_("The provider does not know this emotion. Choose none, or another one."))
     elif persona.voice_emotion and voice and not voice.has_emotions:
         found["voice_emotion"].append(_("This voice does not take emotions."))
+    dials = {dial.name: dial for dial in capabilities.voice_settings}
+    for name, value in persona.voice_settings.items():
+        if name not in dials:
+            found["voice_settings"].append(
+                _("The provider's voices have no setting %(name)s: empty it.") % {"name": name}
+            )
+        elif not dials[name].least <= value <= dials[name].most:
+            words = _("%(name)s must be between %(least)s and %(most)s.")
+            limits = {"name": name, "least": dials[name].least, "most": dials[name].most}
+            found["voice_settings"].append(words % limits)
 
 
 def _check_knowledge(persona: Persona, found: Problems) -> None:

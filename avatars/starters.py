@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from avatars import versions
 from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Voice
 from avatars.publishing import publish
 
@@ -40,7 +41,8 @@ def publish_starter(account: ProviderAccount, starter: dict[str, Any]) -> Person
     voice = _voice(account, avatar, starter["language"]) if avatar else None
     if not (avatar and base and voice):
         return None
-    persona = Persona.objects.create(**starter, avatar=avatar, voice=voice, knowledge_base=base)
+    persona = Persona(**starter, avatar=avatar, voice=voice, knowledge_base=base)
+    versions.keep(persona)
     publish(persona)
     return persona
 

@@ -49,7 +49,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
 
 def _published(user: Any) -> QuerySet[Persona]:
     """Return whom a person may talk with; nobody for those who may not."""
-    published = Persona.objects.published().select_related("avatar__account")
+    published = Persona.objects.open_to(user.pk).select_related("avatar__account")
     return published if user.has_perm(roles.START) else published.none()
 
 

@@ -17,9 +17,12 @@ from django.urls import path  # noqa: E402
 from heygen_portal.people.second_factor import SecondFactorForSockets  # noqa: E402
 from sessions.board_consumer import BoardConsumer  # noqa: E402
 from sessions.consumers import SessionConsumer  # noqa: E402
+from sessions.models import Purpose  # noqa: E402
 
+trial = SessionConsumer.as_asgi(purpose=Purpose.TRIAL)
 routes: list[Any] = [  # Channels' own form, which Django's stubs do not know
     path("ws/personas/<slug:persona>/", SessionConsumer.as_asgi()),  # type: ignore[arg-type]
+    path("ws/personas/<slug:persona>/trial/", trial),  # type: ignore[arg-type]
     path("ws/board/", BoardConsumer.as_asgi()),  # type: ignore[arg-type]
 ]
 websocket = URLRouter(routes)

@@ -30,9 +30,10 @@ SEE_CATALOGUE = (
     SEE_VIDEOS,
 )
 MAKE_VIDEOS = ("avatars.add_video",)
+TRY = "avatars.change_persona"
 MAKE_PERSONAS = (
     "avatars.add_persona",
-    "avatars.change_persona",
+    TRY,
     "avatars.delete_persona",
     "avatars.publish_persona",
 )

@@ -104,11 +104,12 @@ class UtteranceInline(History):
 
 @admin.register(StreamingSession)
 class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
-    list_display = ("created_at", "user", "persona", "state", "end_reason", "lasted", "account")
+    list_display = ("created_at", "user", "persona", "purpose", "state", "end_reason", "lasted", "account")
     list_filter = (
         ("created_at", DateFieldListFilter),  # a hierarchy of dates would walk through the whole history
         ("status", ChoicesDropdownFilter),
         ("end_reason", ChoicesDropdownFilter),
+        ("purpose", ChoicesDropdownFilter),
         ("persona", RelatedDropdownFilter),
         ("account", RelatedDropdownFilter),
     )
@@ -121,7 +122,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     actions = ("stop",)
     actions_detail = ("audit", "ask_provider", "look", "export")
     fieldsets = (
-        (None, {"fields": ("id", "user", "persona", "persona_version", "state", "end_reason", "evidence")}),
+        (None, {"fields": ("id", "user", "persona", "persona_version", "purpose", "state", "end_reason", "evidence")}),
         (
             _("Times"),
             {"fields": ("created_at", "live_at", "lasted", "active_at", "ends_at", "ended_at", "deadline_at")},

@@ -169,7 +169,7 @@ class Admission:
         return False
 
     def _prepare(self) -> tuple[Persona, list[StreamingSession]]:
-        persona = places.find_persona(self.persona_slug)
+        persona = places.find_persona(self.persona_slug, self.user_id, self.wish.purpose)
         return persona, places.to_release(self.user_id, persona, self.wish)
 
     def _waiting(self) -> dict[str, Any]:

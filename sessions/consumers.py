@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -29,7 +30,7 @@ from sessions import (
 )
 from sessions.admission import Admission
 from sessions.clocks import PageClock
-from sessions.models import EndReason, StreamingSession
+from sessions.models import EndReason, Purpose, StreamingSession
 from sessions.places import Wish
 from sessions.queue import TabAddress
 from sessions.sockets import LONGEST_REF, Handler, PageSocket
@@ -41,6 +42,8 @@ SIGNED_OUT, NOT_HERE = 4401, 4404
 
 class SessionConsumer(PageSocket):
     """One browser tab on one persona's page."""
+
+    purpose = Purpose.TALK
 
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None
@@ -57,7 +60,7 @@ class SessionConsumer(PageSocket):
         if not self.user.is_authenticated:
             await self.close(code=SIGNED_OUT)
             return
-        persona = await in_thread(history.find_persona)(self.user, self.persona_slug)
+        persona = await in_thread(history.find_persona)(self.user, self.persona_slug, self.purpose)
         if not persona:
             await self.close(code=NOT_HERE)
             return
@@ -91,7 +94,7 @@ class SessionConsumer(PageSocket):
     # What the page says
 
     async def on_start(self, content: dict[str, Any]) -> None:
-        wish = messages.wish(content)
+        wish = replace(messages.wish(content), purpose=self.purpose)
         if self.admission:
             raise errors.AlreadyStarted
         tab = TabAddress(lease.PROCESS_ID, self.channel_name)

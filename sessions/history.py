@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal import roles
-from sessions import speech
-from sessions.models import RUNNING, Status, StreamingSession, Utterance
+from sessions import errors, places, speech
+from sessions.models import RUNNING, Purpose, Status, StreamingSession, Utterance
 
 LONGEST_CHAIN = 20
 """Sessions of one conversation whose lines a page is told."""
@@ -25,10 +25,14 @@ def find_own(user_id: int, session_id: UUID) -> StreamingSession | None:
     return rows.filter(pk=session_id, user_id=user_id).first()
 
 
-def find_persona(user: Any, slug: str) -> Persona | None:
-    """Return the persona, if it is published and this person may talk with it."""
-    persona = Persona.objects.published().select_related("avatar__account").filter(slug=slug).first()
-    return persona if user.has_perm(roles.START) else None
+def find_persona(user: Any, slug: str, purpose: Purpose = Purpose.TALK) -> Persona | None:
+    """Return the persona, if this person may talk with it, or try it as it was saved last."""
+    if not user.has_perm(roles.TRY if purpose == Purpose.TRIAL else roles.START):
+        return None
+    try:
+        return places.find_persona(slug, user.pk, purpose)
+    except errors.NotFound:
+        return None
 
 
 def find_running(session_id: UUID) -> StreamingSession | None:

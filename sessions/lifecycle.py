@@ -19,7 +19,7 @@ from avatars.models import Persona
 from heygen_portal.providers.base import ProviderSession
 from sessions import events
 from sessions.events import Entry
-from sessions.models import RUNNING, EndReason, LimitBy, Status, StreamingSession
+from sessions.models import RUNNING, EndReason, LimitBy, Purpose, Status, StreamingSession
 from sessions.reasons import Evidence
 
 TRANSITIONS: dict[str, frozenset[str]] = {
@@ -111,6 +111,7 @@ def request(
     terms: Terms | None = None,
     *,
     quality: str = "",
+    purpose: Purpose = Purpose.TALK,
     continues: StreamingSession | None = None,
 ) -> StreamingSession:
     """Store a session before anybody outside is called, and move it to creating: it holds its place from here on.
@@ -131,6 +132,8 @@ def request(
             account=persona.avatar.account,
             persona=persona,
             persona_version=persona.version,
+            version_id=persona.current_id,
+            purpose=purpose,
             persona_settings=persona.snapshot() | wished | greeted | limits,
             continues=continues,
             # Requested and creating in one step: nobody can have seen, or heard of, the row between the two.
@@ -151,6 +154,7 @@ def request(
 def _origin(session: StreamingSession) -> dict[str, str]:
     """Return what an auditor asks of a session's beginning: whose limits bind, and what it goes on from."""
     bound = {"limit_by": str(session.limit_by), "idle_limit_by": str(session.idle_limit_by)}
+    bound |= {} if session.purpose == Purpose.TALK else {"purpose": str(session.purpose)}
     return bound | ({"continues": str(session.continues_id)} if session.continues_id else {})
 
 

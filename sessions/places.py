@@ -13,9 +13,10 @@ from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from avatars import versions
 from avatars.models import Persona, ProviderAccount
 from sessions import errors, lifecycle, presence, queue, quotas, reasons
-from sessions.models import RUNNING, EndReason, QueuePlace, StreamingSession
+from sessions.models import RUNNING, EndReason, Purpose, QueuePlace, StreamingSession
 from sessions.queue import TabAddress
 
 CONTINUED_BECAUSE = (
@@ -35,6 +36,7 @@ class Wish:
     is_taking_over: bool = False
     continues: UUID | None = None
     because: EndReason = EndReason.NO_PICTURE
+    purpose: Purpose = Purpose.TALK
 
     @property
     def is_plain(self) -> bool:
@@ -51,12 +53,20 @@ class NoPlace(errors.ProviderLimit):
         self.has_line = has_line
 
 
-def find_persona(slug: str) -> Persona:
-    """Raises NotFound for a persona that is not published."""
-    personas = Persona.objects.published().select_related("avatar__account", "voice", "knowledge_base")
-    if persona := personas.filter(slug=slug).first():
-        return persona
-    raise errors.NotFound
+def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Persona:
+    """Return the persona as it is published or, for a trial, as it was saved last.
+
+    Raises NotFound for one that this person may not talk with. Who may try one is the caller's question.
+    """
+    personas = {
+        Purpose.TALK: Persona.objects.open_to(user_id),
+        Purpose.TRIAL: Persona.objects.all(),
+        Purpose.CHECK: Persona.objects.filter(status=Persona.Status.PUBLISHED),
+    }[purpose].select_related("avatar__account", "voice", "knowledge_base", "current")
+    persona = personas.filter(slug=slug).first()
+    if persona is None:
+        raise errors.NotFound
+    return versions.drafted(persona) if purpose == Purpose.TRIAL else persona
 
 
 def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> StreamingSession:
@@ -65,7 +75,7 @@ def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> Stream
     Raises NotFound for a persona that is not published or a conversation to continue that is not theirs, SessionRunning
     when the person has one already, QuotaUsed, SpendCap, and NoPlace when none is free or others wait for it.
     """
-    persona = find_persona(persona_slug)
+    persona = find_persona(persona_slug, user_id, wish.purpose)
     if wish.quality and wish.quality not in persona.avatar.account.capabilities.qualities:
         raise errors.BadMessage
     continues = find_continued(user_id, persona, wish)
@@ -84,7 +94,9 @@ def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> Stream
                 raise NoPlace(persona, has_line=False)
             if facts.is_waiting:
                 _step_out(user_id)
-            return lifecycle.request(persona, user_id, bound, quality=wish.quality, continues=continues)
+            return lifecycle.request(
+                persona, user_id, bound, quality=wish.quality, purpose=wish.purpose, continues=continues
+            )
     except IntegrityError as exc:
         raise errors.SessionRunning(_running(user_id)) from exc
 

@@ -13,9 +13,9 @@ from avatars.models import Persona
 from sessions import speech
 from sessions.models import StreamingSession, Utterance
 
-FIELDS = frozenset({"status__exact", "end_reason__exact", "persona__id__exact", "account__id__exact"}) | {
-    f"created_at__{part}" for part in ("year", "month", "day", "gte", "lt")
-}
+FIELDS = frozenset(
+    {"status__exact", "end_reason__exact", "purpose__exact", "persona__id__exact", "account__id__exact"}
+) | {f"created_at__{part}" for part in ("year", "month", "day", "gte", "lt")}
 WORDLESS = frozenset({"o", "p", "all", "e"})
 """Parameters of the list that order its rows or turn its pages."""
 

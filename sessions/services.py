@@ -113,6 +113,7 @@ def _request(session: StreamingSession) -> SessionRequest:
         voice_id=asked["voice_id"],
         voice_rate=asked["voice_rate"],
         voice_emotion=asked["voice_emotion"],
+        voice_settings=asked.get("voice_settings", {}),
         knowledge_base_id=asked["knowledge_base_id"],
         language=asked["language"],
         quality=Quality(asked["quality"]) if asked["quality"] else None,

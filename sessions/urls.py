@@ -5,6 +5,7 @@ from sessions import checkup, conversations, views, webhooks
 app_name = "sessions"
 urlpatterns = [
     path("personas/<slug:slug>/", views.room, name="room"),
+    path("personas/<slug:slug>/trial/", views.trial, name="trial"),
     path("sessions/<uuid:session_id>/leave", views.leave, name="leave"),
     path("webhooks/livekit/", webhooks.from_livekit, name="livekit_webhook"),
     path("check/", checkup.check, name="check"),

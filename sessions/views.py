@@ -5,21 +5,22 @@ from math import ceil
 from typing import Any
 from uuid import UUID
 
+from csp.decorators import csp_replace
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_POST, require_safe
 
 from avatars.models import Persona
-from heygen_portal import roles
 from heygen_portal.providers.base import Quality
 from heygen_portal.threads import in_thread
 from sessions import history, presence, stopping, verdicts
-from sessions.models import StreamingSession
+from sessions.models import Purpose, StreamingSession
 
 QUALITIES = {
     Quality.LOW: gettext_lazy("Small"),
@@ -33,13 +34,28 @@ QUALITIES = {
 @gzip_page
 def room(request: HttpRequest, slug: str) -> HttpResponse:
     """The page of one persona; everything that happens on it goes over its socket."""
-    if not request.user.has_perm(roles.START):
+    return _room(request, slug, Purpose.TALK)
+
+
+@require_safe
+@never_cache
+@gzip_page
+@xframe_options_sameorigin
+@csp_replace({"frame-ancestors": ["'self'"]})  # type: ignore[arg-type]  # its own types know no arguments of a view
+def trial(request: HttpRequest, slug: str) -> HttpResponse:
+    """The same page for staff, in a frame of the admin: with the persona as it was saved last."""
+    return _room(request, slug, Purpose.TRIAL)
+
+
+def _room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpResponse:
+    persona = history.find_persona(request.user, slug, purpose)
+    if persona is None:
         raise Http404  # whoever may not talk has no room
-    persona = get_object_or_404(Persona.objects.published().select_related("avatar__account"), slug=slug)
     account = persona.avatar.account
     is_debug = "debug" in request.GET and getattr(request.user, "is_staff", False)
     context = {
         "persona": persona,
+        "is_trial": purpose == Purpose.TRIAL,
         "minutes": ceil(persona.duration_limit.total_seconds() / 60),
         "is_debug": is_debug,
         "emulator_url": settings.EMULATOR_URL if account.base_url == settings.EMULATOR_URL else "",

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
-from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Video, Voice
+from avatars.models import Avatar, Composed, KnowledgeBase, Persona, PersonaVersion, ProviderAccount, Video, Voice
 from heygen_portal import roles
 from sessions.models import RUNNING, EndReason, Status, StreamingSession
 
@@ -81,6 +81,7 @@ class KnowledgeBaseFactory(DjangoModelFactory[KnowledgeBase]):
 class PersonaFactory(DjangoModelFactory[Persona]):
     class Meta:
         model = Persona
+        skip_postgeneration_save = True
 
     class Params:
         published = factory.Trait(status=Persona.Status.PUBLISHED, version=1)
@@ -91,6 +92,15 @@ class PersonaFactory(DjangoModelFactory[Persona]):
     avatar = factory.SubFactory(AvatarFactory)
     voice = factory.SubFactory(VoiceFactory, account=factory.SelfAttribute("..avatar.account"))
     knowledge_base = factory.SubFactory(KnowledgeBaseFactory, account=factory.SelfAttribute("..avatar.account"))
+
+    @factory.post_generation
+    def kept(self: Persona, create: bool, extracted: object) -> None:
+        """Whoever can be met has a version."""
+        if create and self.version:
+            composed = {name: getattr(self, name) for name in Composed.parts()}
+            version = PersonaVersion.objects.create(persona=self, number=self.version, **composed)
+            self.current, self.published_at = version, version.saved_at
+            self.save(update_fields=["current", "published_at"])
 
 
 class VideoFactory(DjangoModelFactory[Video]):

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -55,6 +56,11 @@ class ProviderAccount(ForgetsSpeech):
     class Rooms(models.TextChoices):
         PROVIDER = "provider", _("the provider's rooms")
         OWN = "own", _("our own LiveKit")
+
+    class NightlyCheck(models.TextChoices):
+        FREE = "free", _("where sessions cost nothing")
+        ALWAYS = "always", _("always, also where it costs")
+        NEVER = "never", _("never")
 
     class KeyHeader(models.TextChoices):
         X_API_KEY = "x-api-key", "X-API-KEY"
@@ -115,6 +121,13 @@ class ProviderAccount(ForgetsSpeech):
             "For trying out: sessions cost nothing, end after a minute, and may show the provider's own avatar."
         ),
     )
+    nightly_check = models.CharField(
+        _("check with a session each night"),
+        max_length=10,
+        choices=NightlyCheck,
+        default=NightlyCheck.FREE,
+        help_text=_("Each published persona is tried with the shortest session there is; what fails is hidden."),
+    )
     monitors_chat = models.BooleanField(
         _("provider tells in the record"),
         default=False,
@@ -174,6 +187,14 @@ class ProviderAccount(ForgetsSpeech):
     def capabilities(self) -> Capabilities:
         """What this kind of provider can do."""
         return capabilities_of(self.kind)
+
+    @property
+    def is_tried_nightly(self) -> bool:
+        """Whether its personas are tried with a session each night."""
+        is_free = self.is_sandbox or bool(settings.EMULATOR_URL and self.base_url == settings.EMULATOR_URL)
+        return self.nightly_check == self.NightlyCheck.ALWAYS or (
+            self.nightly_check == self.NightlyCheck.FREE and is_free
+        )
 
     @property
     def duration_limit(self) -> timedelta | None:

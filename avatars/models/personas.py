@@ -1,4 +1,8 @@
-"""The personas that staff make of the catalogue."""
+"""The personas that staff make of the catalogue, and each of their versions as it was saved.
+
+A persona's own columns are what people meet or, while it is no more than a draft, what was saved last. Whatever was
+saved is a version of its own and stays.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth.models import Group
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ForgetsSpeech
@@ -20,18 +27,8 @@ from heygen_portal.providers.base import Interactivity as ProviderInteractivity
 from heygen_portal.providers.base import Quality as ProviderQuality
 
 
-class PersonaQuerySet(models.QuerySet["Persona"]):
-    def published(self) -> PersonaQuerySet:
-        """Personas that end users may talk with."""
-        return self.filter(status=Persona.Status.PUBLISHED)
-
-
-class Persona(ForgetsSpeech):
-    """What staff publish: an avatar with its voice, knowledge base, language and limits."""
-
-    class Status(models.TextChoices):
-        DRAFT = "draft", _("draft")
-        PUBLISHED = "published", _("published")
+class Composed(ForgetsSpeech):
+    """What staff compose: an avatar with its voice, knowledge base, language and limits."""
 
     class Language(models.TextChoices):
         SPANISH = "es", "Español"
@@ -46,7 +43,6 @@ class Persona(ForgetsSpeech):
         HANDS_FREE = ProviderInteractivity.HANDS_FREE.value, _("all the time")
         PUSH_TO_TALK = ProviderInteractivity.PUSH_TO_TALK.value, _("while the button is held")
 
-    slug = models.SlugField(_("address"), unique=True)
     name = models.CharField(_("name"), max_length=80)
     role = models.CharField(_("role"), max_length=80, blank=True)
     summary = models.CharField(_("summary"), max_length=300, blank=True)
@@ -64,6 +60,8 @@ class Persona(ForgetsSpeech):
         validators=[MinValueValidator(Decimal("0.5")), MaxValueValidator(Decimal("1.5"))],
     )
     voice_emotion = models.CharField(_("voice emotion"), max_length=20, blank=True)
+    # The provider's own, such as stability: the name, and a value between its limits.
+    voice_settings = models.JSONField(_("more of the voice"), default=dict, blank=True)
     knowledge_base = models.ForeignKey(
         KnowledgeBase, models.PROTECT, null=True, blank=True, verbose_name=_("knowledge base")
     )
@@ -88,31 +86,17 @@ class Persona(ForgetsSpeech):
     greeting = models.TextField(_("greeting"), max_length=500, blank=True, help_text=_("Said when the picture stands."))
     duration_limit = models.DurationField(_("longest session"), default=timedelta(minutes=20))
     idle_timeout = models.DurationField(_("ends when idle for"), default=timedelta(minutes=3))
-    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.DRAFT, editable=False)
-    version = models.PositiveIntegerField(_("version"), default=0, editable=False)
-
-    objects = PersonaQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("persona")
-        verbose_name_plural = _("personas")
-        ordering = ("name",)
-        permissions = (("publish_persona", "Can publish a persona"),)
-        constraints = (
-            models.CheckConstraint(
-                condition=Q(duration_limit__gt=timedelta(0)) & Q(idle_timeout__gt=timedelta(0)),
-                name="persona_limits_above_zero",
-            ),
-            models.CheckConstraint(
-                condition=Q(status="draft") | Q(version__gt=0), name="published_persona_has_version"
-            ),
-        )
+        abstract = True
 
     def __str__(self) -> str:
         return self.name
 
-    def get_absolute_url(self) -> str:
-        return reverse("sessions:room", args=[self.slug])
+    @classmethod
+    def parts(cls) -> tuple[str, ...]:
+        """The names of all that is composed, in the order of the fields."""
+        return tuple(field.name for field in Composed._meta.get_fields())
 
     @property
     def capabilities(self) -> Capabilities:
@@ -144,6 +128,7 @@ class Persona(ForgetsSpeech):
             "voice_id": self.voice.provider_voice_id if self.voice else "",
             "voice_rate": float(self.voice_rate),
             "voice_emotion": self.voice_emotion,
+            "voice_settings": self.voice_settings,
             "knowledge_base_id": self.knowledge_base.provider_knowledge_base_id if self.knowledge_base else "",
             "language": self.language,
             "interactivity": self.interactivity,
@@ -154,3 +139,113 @@ class Persona(ForgetsSpeech):
             "duration_limit_s": int(self.duration_limit.total_seconds()),
             "idle_timeout_s": int(self.idle_timeout.total_seconds()),
         }
+
+
+class PersonaQuerySet(models.QuerySet["Persona"]):
+    def published(self) -> PersonaQuerySet:
+        """Personas that were published, and that nothing hides."""
+        return self.filter(status=Persona.Status.PUBLISHED, hidden_at=None)
+
+    def open_to(self, user_id: int | None) -> PersonaQuerySet:
+        """Published personas that are for everybody, or for a group of this person's."""
+        limits = Persona.groups.through.objects.filter(persona=models.OuterRef("pk"))
+        return self.published().filter(~models.Exists(limits) | models.Exists(limits.filter(group__user=user_id)))
+
+
+class Persona(Composed):
+    """What staff publish. `avatars.versions` and `avatars.publishing` alone change what it is composed of."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", _("draft")
+        PUBLISHED = "published", _("published")
+
+    slug = models.SlugField(_("address"), unique=True)
+    # Not composed: who may meet it holds at once, for every version.
+    groups = models.ManyToManyField(
+        Group,
+        blank=True,
+        verbose_name=_("only for"),
+        help_text=_("None: everybody who may talk. Takes effect when you save, also for what is published."),
+    )
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.DRAFT, editable=False)
+    # Which version the columns are of, and its number: the one that is published or, of a draft, the newest.
+    current = models.ForeignKey("PersonaVersion", models.RESTRICT, null=True, editable=False, related_name="+")
+    version = models.PositiveIntegerField(_("version"), default=0, editable=False)
+    published_at = models.DateTimeField(_("last published"), null=True, editable=False)
+    # Set when a check finds that it no longer works, cleared when one finds that it does, or by publishing.
+    hidden_at = models.DateTimeField(_("hidden since"), null=True, editable=False)
+
+    objects = PersonaQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("persona")
+        verbose_name_plural = _("personas")
+        ordering = ("name",)
+        permissions = (("publish_persona", "Can publish a persona"),)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(duration_limit__gt=timedelta(0)) & Q(idle_timeout__gt=timedelta(0)),
+                name="persona_limits_above_zero",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="draft") | Q(version__gt=0), name="published_persona_has_version"
+            ),
+        )
+
+    def get_absolute_url(self) -> str:
+        return reverse("sessions:room", args=[self.slug])
+
+
+class PersonaVersion(Composed):
+    """A persona as somebody saved it: written once, and never changed."""
+
+    persona = models.ForeignKey(Persona, models.CASCADE, related_name="versions", verbose_name=_("persona"))
+    number = models.PositiveIntegerField(_("version"))
+    saved_at = models.DateTimeField(_("saved"), default=timezone.now)
+    # Empty: the portal itself, such as at its first start.
+    saved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("saved by")
+    )
+
+    class Meta:
+        verbose_name = _("version of a persona")
+        verbose_name_plural = _("versions of personas")
+        ordering = ("persona", "-number")
+        constraints = (models.UniqueConstraint(fields=("persona", "number"), name="persona_version_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store a new one. Raises TypeError for one that is stored: sessions refer to it."""
+        if not self._state.adding:
+            raise TypeError("a version of a persona is never changed")
+        super().save(*args, **kwargs)
+
+
+class PersonaCheck(models.Model):
+    """What a nightly look at a published persona came to."""
+
+    class Outcome(models.TextChoices):
+        PASSED = "passed", _("works")
+        FITS = "fits", _("fits together; not tried with a session")
+        UNFIT = "unfit", _("no longer fits together")
+        REFUSED = "refused", _("refused by the provider")
+        AWAY = "away", _("provider not reached")
+        SKIPPED = "skipped", _("no place or no credits for a session")
+
+    persona = models.ForeignKey(Persona, models.CASCADE, related_name="checks", verbose_name=_("persona"))
+    version = models.PositiveIntegerField(_("version"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    outcome = models.CharField(_("result"), max_length=10, choices=Outcome)
+    # What the provider answered, in its own words.
+    detail = models.CharField(_("in the provider's words"), max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("check of a persona")
+        verbose_name_plural = _("checks of personas")
+        ordering = ("-at", "-pk")
+        indexes = (models.Index(fields=("persona", "-at"), name="check_of_persona"),)
+
+    def __str__(self) -> str:
+        return f"{self.persona} {self.at:%Y-%m-%d}"

@@ -6,13 +6,21 @@ Nothing here knows Django or the database, and who asks a provider needs no othe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import BinaryIO, ClassVar, Protocol, Self
 
-from heygen_portal.providers.capabilities import Capabilities, Interactivity, PushToTalk, Quality, StopReason, TaskKind
+from heygen_portal.providers.capabilities import (
+    Capabilities,
+    Interactivity,
+    PushToTalk,
+    Quality,
+    StopReason,
+    TaskKind,
+    VoiceSetting,
+)
 from heygen_portal.providers.errors import (
     CredentialRefused,
     LimitReached,
@@ -62,6 +70,7 @@ __all__ = [
     "StopReason",
     "TaskKind",
     "VoiceOffer",
+    "VoiceSetting",
 ]
 
 
@@ -92,6 +101,8 @@ class SessionRequest:
     voice_id: str = ""
     voice_rate: float | None = None
     voice_emotion: str = ""
+    voice_settings: Mapping[str, float] = field(default_factory=dict)
+    """The provider's own, each within the limits that its capabilities name."""
     knowledge_base_id: str = ""
     language: str = ""
     quality: Quality | None = None

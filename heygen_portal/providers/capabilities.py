@@ -49,6 +49,18 @@ class PushToTalk:
 
 
 @dataclass(frozen=True)
+class VoiceSetting:
+    """A dial that the provider's own voices have beside rate and emotion; untouched it stands where they have it."""
+
+    name: str
+    least: float = 0.0
+    most: float = 1.0
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a provider can do; pages and admin follow it and never ask for the provider's name.
 
@@ -93,3 +105,6 @@ class Capabilities:
     """It makes recorded videos from texts."""
     longest_video_text: int = 0
     key_headers: tuple[str, ...] = ("x-api-key",)
+    voice_settings: tuple[VoiceSetting, ...] = ()
+    encodings: tuple[str, ...] = ("H264", "VP8")
+    """How it can send the picture. Recent iPhones show nothing but H264."""

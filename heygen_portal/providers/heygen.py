@@ -33,6 +33,7 @@ from heygen_portal.providers.base import (
     StopReason,
     TaskKind,
     VoiceOffer,
+    VoiceSetting,
 )
 from heygen_portal.providers.calls import ANSWER_S, SLOW_ANSWER_S, Calls
 from heygen_portal.providers.offers import ProviderEvent
@@ -69,6 +70,7 @@ class HeyGen(Provider):
         makes_videos=True,
         longest_video_text=heygen_videos.LONGEST_TEXT,
         key_headers=("x-api-key", "bearer"),
+        voice_settings=tuple(map(VoiceSetting, ("stability", "similarity_boost", "style"))),
     )
 
     def __init__(

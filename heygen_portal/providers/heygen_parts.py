@@ -118,7 +118,12 @@ def of(provider_session_id: str) -> dict[str, Any]:
 
 def new_body(request: SessionRequest) -> dict[str, Any]:
     """The documented names, and only what was chosen."""
-    voice = {"voice_id": request.voice_id, "rate": request.voice_rate, "emotion": request.voice_emotion.lower()}
+    voice = {
+        "voice_id": request.voice_id,
+        "rate": request.voice_rate,
+        "emotion": request.voice_emotion.lower(),
+        "elevenlabs_settings": dict(request.voice_settings),
+    }
     room = request.room
     idle = request.idle_timeout and min(max(request.idle_timeout, SHORTEST_IDLE), LONGEST_IDLE)
     body = {

@@ -36,6 +36,7 @@ from heygen_portal.providers.base import (
     StopReason,
     TaskKind,
     VoiceOffer,
+    VoiceSetting,
 )
 from heygen_portal.providers.calls import SLOW_ANSWER_S, Calls
 from heygen_portal.providers.transcripts import moments
@@ -76,6 +77,7 @@ class LiveAvatar(Provider):
         sandbox_limit=timedelta(seconds=60),
         sandbox_avatar="dd73ea75-1218-4ef3-92ce-606d5f7fbc0a",
         minimum_credits=Decimal(2),
+        voice_settings=tuple(map(VoiceSetting, ("stability", "similarity_boost", "style"))),
     )
 
     def __init__(

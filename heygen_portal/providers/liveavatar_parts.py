@@ -107,13 +107,14 @@ def order(request: SessionRequest, sandbox_limit: timedelta | None) -> dict[str,
 
     With a limit of the sandbox, a session there is ordered.
     """
-    voice = {"provider": "elevenLabs", "speed": request.voice_rate}
+    voice = {"provider": "elevenLabs", "speed": request.voice_rate, **request.voice_settings}
+    is_set = request.voice_settings or request.voice_rate not in (None, 1)
     persona = {
         "voice_id": request.voice_id,
         "context_id": request.knowledge_base_id,
         "language": request.language,
         # One is the default, and naming it would bind the voice to a maker that may not be its own.
-        "voice_settings": voice if request.voice_rate not in (None, 1) else {},
+        "voice_settings": answers.chosen(voice) if is_set else {},
     }
     video = {"quality": request.quality and str(request.quality), "encoding": request.video_encoding}
     longest = min(filter(None, (request.duration_limit, sandbox_limit)), default=None)

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from avatars.models import Persona, ProviderAccount
+from avatars.models import Persona, PersonaVersion, ProviderAccount
 from sessions.models.speech import Spoken, SpokenManager, SpokenWord, words_of
 
 
@@ -49,6 +49,14 @@ class EndReason(models.TextChoices):
     ORPHAN_FOUND = "orphan_found", _("It was left open and we closed it")
 
 
+class Purpose(models.TextChoices):
+    """What a session is for; all of them cost the same."""
+
+    TALK = "talk", _("conversation")
+    TRIAL = "trial", _("trial")
+    CHECK = "check", _("nightly check")
+
+
 class LimitBy(models.TextChoices):
     """Whose limit is the lowest, and so the one that binds."""
 
@@ -82,6 +90,9 @@ class StreamingSession(models.Model):
     account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
     persona = models.ForeignKey(Persona, models.PROTECT, verbose_name=_("persona"))
     persona_version = models.PositiveIntegerField(_("persona version"))
+    # Exactly what staff had saved; sessions from before versions were kept have none.
+    version = models.ForeignKey(PersonaVersion, models.PROTECT, null=True, related_name="sessions", editable=False)
+    purpose = models.CharField(_("purpose"), max_length=10, choices=Purpose, default=Purpose.TALK)
     # What was asked for, as it was then: a persona changes, a record does not.
     persona_settings = models.JSONField(_("settings as they were"))
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.REQUESTED)

@@ -41,6 +41,7 @@ def form(**changes: str) -> dict[str, str]:
         "api_key": "",
         "key_header": "x-api-key",
         "rooms": "provider",
+        "nightly_check": "free",
         "concurrency_limit": "3",
         "staff_places": "0",
         "monthly_cap": "",

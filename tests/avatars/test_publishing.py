@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone, translation
 
+from avatars import versions
 from avatars.models import Persona
 from avatars.publishing import problems, publish, unpublish
 from heygen_portal.providers import capabilities_of
@@ -27,9 +28,11 @@ def test_a_fit_persona_is_published_under_the_next_version() -> None:
     publish(persona)
     assert list(Persona.objects.published()) == [persona]
     assert persona.version == 1
+    persona.role = "Recepción"
+    versions.keep(persona)
     publish(persona)
     persona.refresh_from_db()
-    assert persona.version == 2
+    assert (persona.version, persona.role) == (2, "Recepción")
 
 
 def test_an_unpublished_persona_is_a_draft_that_keeps_its_version() -> None:
@@ -112,7 +115,7 @@ def test_each_provider_has_limits_of_its_own_and_each_refusal_names_the_way_out(
         {"voice__language": ""},  # a voice of several languages
         {"voice_emotion": "friendly", "voice__has_emotions": True},
         {"knowledge_base": None, "is_improvising": True},
-        {"voice": None},
+        {"voice": None, "avatar__default_provider_voice_id": "own"},
         {"quality": ""},
     ],
 )

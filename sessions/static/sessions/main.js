@@ -26,12 +26,12 @@ import { setUpVoice } from "./voice-setup.js";
 import { readCapabilities, readWords } from "./words.js";
 
 const page = document.body;
-const { persona = "", name = "", livekitUrl = "", signIn = "/", continues = "" } = page.dataset;
+const { persona = "", name = "", socket: socketPath = "", livekitUrl = "", signIn = "/", continues = "" } = page.dataset;
 const language = document.documentElement.lang;
 const words = readWords();
 
 const conversation = new Conversation({
-  memory: new Memory(sessionStorage, persona),
+  memory: new Memory(sessionStorage, socketPath),
   newRef: () => Date.now().toString(36) + Math.random().toString(36).slice(2),
   onChange: draw,
 });
@@ -143,7 +143,7 @@ function prepareRoom() {
 }
 
 function socketAddress() {
-  const address = new URL(`/ws/personas/${persona}/?lang=${language}`, location.href);
+  const address = new URL(`${socketPath}?lang=${language}`, location.href);
   address.protocol = address.protocol.replace("http", "ws");
   return address.href;
 }
