@@ -68,7 +68,8 @@ UNFOLD = {
             {
                 "title": _("Catalogue"),
                 "items": [
-                    _entry(_("Personas"), "person_play", "avatars", "persona"),
+                    _entry(_("Personas"), "person_play", "avatars", "persona")
+                    | {"badge": "avatars.persona_admin.badge", "badge_variant": "danger"},
                     _entry(_("Recorded videos"), "movie", "avatars", "video"),
                     _entry(_("Avatars"), "face", "avatars", "avatar"),
                     _entry(_("Voices"), "record_voice_over", "avatars", "voice"),

@@ -25,6 +25,7 @@ WORDS: dict[str, str | Promise] = {
     "person": _("%(user)s asked for the end."),
     "staff": _("%(user)s of the team stopped it."),
     "staff_because": _("%(user)s of the team stopped it: %(why)s"),
+    "checked": _("The nightly check ended its own session as soon as it stood."),
     "taken_over": _("%(user)s went on in another tab or on another device."),
     "continued": _("%(user)s began it anew."),
     "tab_left": _("The last tab left at %(left_at)s; nobody came back within %(grace_s)s s."),
@@ -55,6 +56,10 @@ def staff(user_id: int | None, why: str = "") -> Evidence:
     if why:
         return {"code": "staff_because", "user": user_id, "why": why}
     return {"code": "staff", "user": user_id}
+
+
+def checked() -> Evidence:
+    return {"code": "checked"}
 
 
 def taken_over(user_id: int) -> Evidence:

@@ -18,7 +18,7 @@ from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers import closing_providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import alarms, bills, erasure, exports, ledger, nightwatch, records, rooms, stopping
+from sessions import alarms, bills, erasure, exports, ledger, nightwatch, records, rehearsals, rooms, stopping
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
@@ -102,6 +102,12 @@ def reconcile() -> None:
 def verify_history() -> None:
     """Look through the whole record and anchor what is new; beat sends this once a night."""
     nightwatch.look(timezone.now())
+
+
+@shared_task(expires=3600)
+def rehearse() -> None:
+    """Look whether every published persona still works; beat sends this once a night."""
+    async_to_sync(_with_providers)(rehearsals.rehearse())
 
 
 @shared_task(expires=3600)
