@@ -151,13 +151,18 @@ def reconciliation(month: Month) -> Reconciliation:
     """Compare our figures of a month with the providers'. Three queries."""
     rows = SessionTotal.objects.filter(month.span).order_by()
     was_told = Q(provider_credits__isnull=False)
-    sums = rows.values_list("account").annotate(
-        Count("pk"), Count("pk", was_told), Sum("estimated", filter=was_told), Sum("provider_credits")
+    sums = rows.values("account").annotate(
+        count=Count("pk"),
+        told_of=Count("pk", was_told),
+        ours=Sum("estimated", filter=was_told),
+        theirs=Sum("provider_credits"),
     )
     accounts = ProviderAccount.objects.in_bulk()
     compared = [
-        Compared(accounts[pk], count, told, ours or NOTHING, theirs or NOTHING)
-        for pk, count, told, ours, theirs in sums
+        Compared(
+            accounts[row["account"]], row["count"], row["told_of"], row["ours"] or NOTHING, row["theirs"] or NOTHING
+        )
+        for row in sums
     ]
     apart = rows.filter(was_told).annotate(apart=Abs(F("provider_credits") - F("estimated"))).filter(apart__gt=0)
     furthest = apart.select_related("session__user", "account", "persona").order_by("-apart")[:FURTHEST_APART]

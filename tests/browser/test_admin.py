@@ -13,8 +13,9 @@ from PIL import Image
 from playwright.async_api import Browser, ConsoleMessage, Page
 
 from tests import servers
+from tests.browser import busy
 from tests.browser.audited import GOOD, SEED, TROUBLED
-from tests.browser.looks import WIDE, Looks
+from tests.browser.looks import WIDE, Looks, axe_source
 from tests.browsing import sign_in
 from tests.people.phone import code
 
@@ -134,3 +135,44 @@ async def test_somebody_is_invited_comes_in_and_sets_up_a_second_step(
     await page.goto(f"{portal.url}/accounts/second-factor/remove/")
     await looks.check("second-factor, remove")
     assert looks.wrong == []
+
+
+async def test_the_live_board_holds_fifty_sessions(page: Page, portal: servers.Portal, pictures: Path) -> None:
+    """Also: the costs and the first page. axe finds nothing, nothing scrolls sideways, no policy is broken."""
+    portal.manage("shell", "-v0", "-c", busy.SEED)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    await page.set_viewport_size(WIDE)
+    await page.emulate_media(reduced_motion="reduce")
+    await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/live/")
+    looks = Looks(page, await page.evaluate("document.documentElement.lang"), pictures)
+    await page.wait_for_selector("#rows tr:nth-child(50)")
+    assert await page.locator("#rows tr").count() == 50
+    assert await page.locator("#line tr").count() == 3
+    assert await page.locator("#rows tr:first-child.is-alert").count() == 1
+    await looks.check("staff-live", picture="light")
+    await page.fill("#q", "person-00")
+    row = page.locator("#rows tr:visible")
+    assert await row.count() == 1
+    await row.locator("[data-stop]").click()
+    await page.fill("#reason", "A check")
+    await looks.check("staff-live, asking why")
+    await page.locator("#ask [type=submit]").click()
+    await page.wait_for_selector("#rows tr:nth-child(50)", state="detached")
+    for name, path in DESK.items():
+        await page.goto(f"{portal.url}/admin/{path}", wait_until="networkidle")
+        await looks.check(name, picture="light")
+    await page.goto(f"{portal.url}/admin/", wait_until="networkidle")
+    await page.screenshot(path=pictures / f"staff-first-{looks.language}.jpg", type="jpeg", quality=55)
+    await page.evaluate(axe_source())
+    looks.wrong += await page.evaluate(
+        "async () => (await axe.run('#desk')).violations.map(({ id }) => `first: ${id}`)"
+    )
+    assert await page.locator("#desk .share").count() == 1
+    assert (looks.wrong, complaints) == ([], [])
+
+
+DESK = {
+    "staff-costs": "avatar_sessions/sessiontotal/costs/",
+    "staff-bills": "avatar_sessions/sessiontotal/reconciliation/",
+}
