@@ -24,7 +24,7 @@ class Event(NamedTuple):
     source: str
     kind: str
     data: Any
-    at: Any
+    at: str
     previous_hash: str
     hash: str
 

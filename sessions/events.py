@@ -346,11 +346,11 @@ _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 
 def digest(event: SessionEvent) -> str:
     """Return the SHA-256 over everything the row says, the row before it included (hexadecimal)."""
-    said = (str(event.source), event.kind, event.data, event.at)
+    said = (str(event.source), event.kind, event.data, event.at.isoformat())
     return digest_of(event.previous_hash, str(event.session_id), event.number, *said)
 
 
-def digest_of(previous_hash: str, session_id: str, number: int, source: str, kind: str, data: Any, at: datetime) -> str:
+def digest_of(previous_hash: str, session_id: str, number: int, source: str, kind: str, data: Any, at: str) -> str:
     """Do what `digest` does, for values without a row: verifying reads millions."""
-    said = [previous_hash, session_id, number, source, kind, data, at.isoformat()]
+    said = [previous_hash, session_id, number, source, kind, data, at]
     return hashlib.sha256(_canonical(said).encode()).hexdigest()

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Func, QuerySet, TextField
 
 from heygen_portal import audit, guards
 from sessions import sealing
@@ -34,7 +34,23 @@ from sessions.models import (
 
 BATCH = 10_000
 """Rows in memory at once."""
-EVENT = ("number", "source", "kind", "data", "at", "previous_hash", "hash")
+
+
+class Written(Func):
+    """A moment as `isoformat` writes it, by the database: making one of each row costs more than its hash."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="replace(%(expressions)s, ' ', 'T') || '+00:00'")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        form = """'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'"""
+        utc = f"to_char(%(expressions)s AT TIME ZONE 'UTC', {form})"
+        return self.as_sql(compiler, connection, template=f"replace({utc}, '.000000', '')")
+
+
+EVENT = ("number", "source", "kind", "data", Written("at"), "previous_hash", "hash")
 NOTED = ("number", "hash", "signature")
 HEAD = tuple(f"head__{name}" for name in NOTED)
 RECEIPT = ("cause", "by_id", "lines", "hash")
@@ -81,7 +97,7 @@ def look_at(session_id: UUID) -> Fault | None:
         rows = StreamingSession.objects.select_for_update(of=("self",)).filter(pk=session_id)
         session = rows.values_list("status", *HEAD).first()
 
-        def all_of(rows: QuerySet[Any], *columns: str) -> list[Any]:
+        def all_of(rows: QuerySet[Any], *columns: str | Func) -> list[Any]:
             return list(rows.filter(session_id=session_id).values_list("session_id", *columns))
 
         chain = all_of(SessionEvent.objects.order_by("number", "pk"), *EVENT)
@@ -124,7 +140,7 @@ def _kept(
 class _Groups:
     """Rows of a query in the order of their sessions, handed out session by session."""
 
-    def __init__(self, rows: QuerySet[Any], *columns: str) -> None:
+    def __init__(self, rows: QuerySet[Any], *columns: str | Func) -> None:
         found = rows.values_list("session_id", *columns).iterator(chunk_size=BATCH)
         self._groups = groupby(found, key=itemgetter(0))
         self._next = next(self._groups, None)

@@ -284,6 +284,16 @@ def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: An
     assert roles.AUDITOR.permissions.count("avatar_sessions.view_historycheck") == 1
 
 
+@pytest.mark.parametrize("microsecond", [0, 1, 120_000, 999_999])
+def test_moments_are_proved_to_the_microsecond(microsecond: int) -> None:
+    session = ended()
+    at = timezone.now().replace(microsecond=microsecond)
+    events.record(session.pk, Entry("thing", at=at))
+    assert list(verification.faults()) == []
+    write(row(session, 9), 9, at=at.replace(microsecond=2))
+    assert [fault.how for fault in verification.faults()] == ["changed"]
+
+
 def test_a_record_that_is_whole_is_said_to_be() -> None:
     ended()
     told = StringIO()
