@@ -15,6 +15,7 @@ app.conf.beat_schedule = {
     "look-after-videos": {"task": "avatars.tasks.look_after_videos", "schedule": 3.0},
     "read-records": {"task": "sessions.tasks.read_records", "schedule": 10.0},
     "erase-old-speech": {"task": "sessions.tasks.erase_old_speech", "schedule": crontab(hour="2", minute="40")},
+    "forget-at-providers": {"task": "sessions.tasks.forget_at_providers", "schedule": 30.0},
     "verify-history": {"task": "sessions.tasks.verify_history", "schedule": crontab(hour="3", minute="10")},
     "keep-books": {"task": "sessions.tasks.keep_books", "schedule": 5.0},
     "look-at-spending": {"task": "sessions.tasks.look_at_spending", "schedule": 60.0},

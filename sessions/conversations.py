@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from avatars.models import Persona
-from heygen_portal import roles
+from heygen_portal import addresses, roles
 from sessions import erasure, history
 from sessions.models import StreamingSession, Utterance
 
@@ -84,7 +84,7 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponse:
 def erase(request: HttpRequest) -> HttpResponse:
     """Everything one has said, gone for good: asked first, with a receipt afterwards."""
     user_id = _talker(request)
-    receipts = erasure.erase_own(user_id) if request.method == "POST" else []
+    receipts = erasure.erase_own(user_id, addresses.of(request)) if request.method == "POST" else []
     left = StreamingSession.objects.filter(user_id=user_id, speech_key__erased_at=None, speech_key__isnull=False)
     context = {
         "count": erasure.erasable().filter(user_id=user_id).count(),

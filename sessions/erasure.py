@@ -16,7 +16,17 @@ from django.utils import timezone
 
 from sessions import events, exports
 from sessions.events import Entry
-from sessions.models import Erasure, LegalHold, SessionTask, SpeechKey, SpokenWord, Status, StreamingSession, Utterance
+from sessions.models import (
+    Erasure,
+    LegalHold,
+    ProviderErasure,
+    SessionTask,
+    SpeechKey,
+    SpokenWord,
+    Status,
+    StreamingSession,
+    Utterance,
+)
 
 NEVER = 1_000_000
 """Days; stands for no limit where the database compares."""
@@ -29,8 +39,13 @@ def erasable() -> QuerySet[StreamingSession]:
     return rows.filter(speech_key__isnull=False).exclude(Exists(held))
 
 
-def erase(session_id: UUID, cause: Erasure.Cause, by_id: int | None = None) -> Erasure | None:
-    """Erase what was said in a session; return the receipt, or None when it runs, is held or has nothing to erase."""
+def erase(
+    session_id: UUID, cause: Erasure.Cause, by_id: int | None = None, address: str | None = None
+) -> Erasure | None:
+    """Erase what was said in a session; return the receipt, or None when it runs, is held or has nothing to erase.
+
+    Where the provider can delete it too, the worker has it do so.
+    """
     with transaction.atomic():
         # Held first: two who erase at once, or a hold that is being set, wait for each other here.
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
@@ -50,18 +65,20 @@ def erase(session_id: UUID, cause: Erasure.Cause, by_id: int | None = None) -> E
             hash=hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts)).hexdigest(),
             at_provider=_at_provider(session),
         )
+        if receipt.at_provider == Erasure.AtProvider.ASKED:
+            ProviderErasure.objects.create(erasure=receipt)
         SpeechKey.objects.filter(pk=session_id).update(wrapped=b"", erased_at=now)
         SpokenWord.objects.filter(utterance__session_id=session_id).delete()
-        told = {"cause": cause, "user": by_id, "lines": receipt.lines, "hash": receipt.hash}
+        told = {"cause": cause, "user": by_id, "from": address, "lines": receipt.lines, "hash": receipt.hash}
         events.record(session_id, Entry("speech_erased", told))
         transaction.on_commit(exports.delete_speech)  # a file that was written before may hold it
     return receipt
 
 
-def erase_own(user_id: int) -> list[Erasure]:
+def erase_own(user_id: int, address: str | None = None) -> list[Erasure]:
     """Erase what a person said in all conversations that are over; those under a legal hold stay."""
     own = list(erasable().filter(user_id=user_id).values_list("pk", flat=True))
-    receipts = [erase(pk, Erasure.Cause.PERSON, user_id) for pk in own]
+    receipts = [erase(pk, Erasure.Cause.PERSON, user_id, address) for pk in own]
     return [receipt for receipt in receipts if receipt]
 
 
@@ -77,23 +94,28 @@ def erase_old(now: datetime) -> int:
     return count
 
 
-def hold(session_id: UUID, reason: str, by_id: int) -> LegalHold:
+def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) -> LegalHold:
     """Keep what was said, whoever asks for its erasure. Raises IntegrityError when it is held already."""
     with transaction.atomic():
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
         held = LegalHold.objects.create(session_id=session_id, reason=reason, by_id=by_id)
-        events.record(session_id, Entry("held", {"user": by_id, "hold": held.pk}))
+        told = {"user": by_id, "from": address, "reason": reason, "hold": held.pk}
+        events.record(session_id, Entry("held", told))
     return held
 
 
-def release(held: LegalHold, by_id: int) -> None:
+def release(held: LegalHold, by_id: int, address: str | None = None) -> None:
     """End a hold; safe to repeat."""
     with transaction.atomic():
         rows = LegalHold.objects.filter(pk=held.pk, released_at=None)
         if rows.update(released_at=timezone.now(), released_by=by_id):
-            events.record(held.session_id, Entry("hold_released", {"user": by_id, "hold": held.pk}))
+            events.record(held.session_id, Entry("hold_released", {"user": by_id, "from": address, "hold": held.pk}))
 
 
 def _at_provider(session: StreamingSession) -> Erasure.AtProvider:
-    keeps = session.account.capabilities.keeps_record
-    return Erasure.AtProvider.KEPT if keeps else Erasure.AtProvider.NOTHING_KEPT
+    if not session.provider_session_id:
+        return Erasure.AtProvider.NEVER_THERE
+    offers = session.account.capabilities
+    if offers.forgets:
+        return Erasure.AtProvider.ASKED
+    return Erasure.AtProvider.KEPT if offers.keeps_record else Erasure.AtProvider.NOTHING_KEPT

@@ -71,6 +71,8 @@ TITLES: dict[str, Words] = {
     "monitor_lost": _("The provider's own socket was lost"),
     "monitor_gave_up": _("The provider's own socket cannot be opened"),
     "speech_erased": _("What was said was erased"),
+    "provider_erased": _("The provider deleted what was said"),
+    "provider_erasure_failed": _("The provider did not delete what was said; it is asked again"),
     "observed": _("Somebody of the team looked in"),
     "transcript_opened": _("The transcript was opened"),
     "exported": _("It was exported"),
@@ -115,7 +117,7 @@ MINOR = {
 KEY = {"first_frame"}
 TROUBLE = {
     "frozen", "ladder", "verdict", "room_disconnected", "room_reconnecting", "playback_blocked", "without_picture",
-    "provider_answered_late", "session_stopped",
+    "provider_answered_late", "session_stopped", "provider_erasure_failed",
 }  # fmt: skip
 
 DETAILS: dict[str, Words] = {

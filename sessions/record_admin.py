@@ -9,16 +9,18 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import formats, timezone
 from django.utils.html import format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from heygen_portal import addresses
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, readable
 from sessions import erasure
 from sessions.faults import Fault
-from sessions.models import Erasure, HistoryCheck, LegalHold, StreamingSession
+from sessions.models import Erasure, HistoryCheck, LegalHold, ProviderErasure, StreamingSession
 
 
 @admin.register(HistoryCheck)
@@ -61,13 +63,13 @@ class LegalHoldAdmin(NeverDeleted, ModelAdmin):
         return request.user.has_perm("avatar_sessions.change_legalhold")
 
     def save_model(self, request: HttpRequest, obj: LegalHold, form: Any, change: bool) -> None:
-        held = erasure.hold(obj.session_id, obj.reason, request.user.pk or 0)
+        held = erasure.hold(obj.session_id, obj.reason, request.user.pk or 0, addresses.of(request))
         obj.pk, obj.by_id = held.pk, held.by_id
 
     @admin.action(description=_("Release"), permissions=["release"])
     def release(self, request: HttpRequest, queryset: QuerySet[LegalHold]) -> None:
         for held in queryset:
-            erasure.release(held, request.user.pk or 0)
+            erasure.release(held, request.user.pk or 0, addresses.of(request))
         self.message_user(request, gettext("Released."))
 
 
@@ -87,11 +89,30 @@ class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
 class ErasureAdmin(NeverDeleted, ModelAdmin):
     """Receipts. Adding one erases what was said in a session, for good."""
 
-    list_display = ("at", "session", "cause", "by", "lines", "at_provider")
-    list_select_related = ("session", "by")
+    list_display = ("at", "session", "cause", "by", "lines", "there")
+    list_select_related = ("session", "by", "carried")
     form = ErasureForm
-    fields = ("session", "at", "cause", "by", "lines", "hash", "at_provider")
+    fields = ("session", "at", "cause", "by", "lines", "hash", "there")
+    readonly_fields = ("there",)
     raw_id_fields = ("session",)
+
+    @display(description=_("at the provider"))
+    def there(self, receipt: Erasure) -> str:
+        carried: ProviderErasure | None = getattr(receipt, "carried", None)
+        if carried is None:
+            return receipt.get_at_provider_display()
+        named = {
+            "at": formats.date_format(timezone.localtime(carried.done_at), "DATETIME_FORMAT")
+            if carried.done_at
+            else "",
+            "count": carried.attempts,
+            "failure": carried.failure,
+        }
+        if carried.done_at:
+            return gettext("deleted there too: %(at)s") % named
+        if carried.failure:
+            return gettext("still there; tries so far: %(count)s; the last one: %(failure)s") % named
+        return receipt.get_at_provider_display()
 
     def has_change_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
         return False
@@ -100,7 +121,7 @@ class ErasureAdmin(NeverDeleted, ModelAdmin):
         return self.fields if obj else ("session",)
 
     def save_model(self, request: HttpRequest, obj: Erasure, form: Any, change: bool) -> None:
-        receipt = erasure.erase(obj.session_id, Erasure.Cause.STAFF, request.user.pk)
+        receipt = erasure.erase(obj.session_id, Erasure.Cause.STAFF, request.user.pk, addresses.of(request))
         if receipt is None:
             raise PermissionDenied  # a hold came between the form and its answer
         vars(obj).update(vars(receipt))

@@ -18,7 +18,19 @@ from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers import closing_providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import alarms, bills, erasure, exports, ledger, nightwatch, records, rehearsals, rooms, stopping
+from sessions import (
+    alarms,
+    bills,
+    erasure,
+    exports,
+    forgetting,
+    ledger,
+    nightwatch,
+    records,
+    rehearsals,
+    rooms,
+    stopping,
+)
 from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
@@ -122,6 +134,12 @@ async def _read_all_bills() -> None:
             await bills.read(account, timezone.now())
         except ProviderError as exc:
             logger.warning("account %s: its bill could not be read: %s", account.pk, stopping.in_one_line(exc))
+
+
+@shared_task(expires=30)
+def forget_at_providers() -> None:
+    """Have providers delete what was erased here; beat sends this twice a minute."""
+    async_to_sync(_with_providers)(forgetting.carry_due(timezone.now()))
 
 
 async def _reconcile_all() -> None:

@@ -214,6 +214,13 @@ class Provider(ABC):
         """Return what it keeps of a session that is over; nothing without the capability `keeps_record`."""
         return SessionRecord()
 
+    async def forget(self, provider_session_id: str) -> None:
+        """Delete for good what was said in a session that is over; only with the capability `forgets`.
+
+        Safe to repeat. Raises SessionGone when it does not know the session.
+        """
+        raise NotImplementedError
+
     async def past_sessions(self, page: int = 1) -> PastSessions:
         """Return a page of the sessions that are over; nothing where the provider keeps no such list."""
         return PastSessions()

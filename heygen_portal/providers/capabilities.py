@@ -93,6 +93,8 @@ class Capabilities:
     """It can be asked to speak up when nobody says anything."""
     keeps_record: bool = False
     """What was said, why a session ended and what it cost can be asked for afterwards."""
+    forgets: bool = False
+    """What was said in a session can be deleted there afterwards."""
     sandbox_limit: timedelta | None = None
     """It has sessions for trying out, free of charge, of at most this long."""
     sandbox_avatar: str = ""

@@ -74,6 +74,7 @@ class LiveAvatar(Provider):
         longest_idle=timedelta(minutes=4),
         opens_by_itself=True,
         keeps_record=True,
+        forgets=True,
         sandbox_limit=timedelta(seconds=60),
         sandbox_avatar="dd73ea75-1218-4ef3-92ce-606d5f7fbc0a",
         minimum_credits=Decimal(2),
@@ -162,6 +163,14 @@ class LiveAvatar(Provider):
                 for row, at in zip(spoken, moments(told, started_at), strict=True)
             ),
         )
+
+    async def forget(self, provider_session_id: str) -> None:
+        try:
+            await self._calls.delete(f"/v1/sessions/{answers.in_path(parts.known(provider_session_id))}/events")
+        except ProviderRejected as exc:
+            if exc.status not in (404, 410):
+                raise
+            raise SessionGone(str(exc), code=exc.code, status=exc.status) from exc
 
     async def credits(self) -> Decimal | None:
         left = answers.mapping(await self._calls.get("/v1/users/credits")).get("credits_left")

@@ -13,7 +13,7 @@ from sessions.models.conversations import (
     Utterance,
 )
 from sessions.models.exports import Export
-from sessions.models.keeping import Erasure, LegalHold
+from sessions.models.keeping import Erasure, LegalHold, ProviderErasure
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
 from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord
 from sessions.models.tabs import ChatWatch, QueuePlace, ServerProcess, Tab
@@ -30,6 +30,7 @@ __all__ = [
     "HistoryCheck",
     "LegalHold",
     "LimitBy",
+    "ProviderErasure",
     "Purpose",
     "QueuePlace",
     "ServerProcess",

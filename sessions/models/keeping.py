@@ -49,6 +49,8 @@ class Erasure(models.Model):
     class AtProvider(models.TextChoices):
         NOTHING_KEPT = "nothing_kept", _("the provider offers no deletion")
         KEPT = "kept", _("the provider keeps a record of its own: delete it there")
+        ASKED = "asked", _("the provider is asked to delete it too")
+        NEVER_THERE = "never_there", _("it never was at the provider")
 
     session = models.OneToOneField(StreamingSession, models.PROTECT, related_name="erasure", verbose_name=_("session"))
     at = models.DateTimeField(_("at"), default=timezone.now)
@@ -70,3 +72,27 @@ class Erasure(models.Model):
 
     def __str__(self) -> str:
         return f"{self.session_id}"
+
+
+class ProviderErasure(models.Model):
+    """What was erased here is to be deleted at the provider too. Once it has confirmed that, this is the receipt."""
+
+    erasure = models.OneToOneField(
+        Erasure, models.PROTECT, primary_key=True, related_name="carried", verbose_name=_("erasure")
+    )
+    # The next moment to ask; none once it is done.
+    due_at = models.DateTimeField(_("next try"), null=True, blank=True, default=timezone.now)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    failure = models.CharField(_("failure"), max_length=200, blank=True)
+    done_at = models.DateTimeField(_("deleted at the provider"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("erasure at the provider")
+        verbose_name_plural = _("erasures at the provider")
+        indexes = (models.Index("due_at", name="provider_erasure_due", condition=Q(done_at=None)),)
+        constraints = (
+            models.CheckConstraint(condition=Q(done_at=None) ^ Q(due_at=None), name="provider_erasure_due_or_done"),
+        )
+
+    def __str__(self) -> str:
+        return str(self.erasure_id)

@@ -246,12 +246,22 @@ async def test_sessions_that_were_are_listed_page_by_page_the_newest_first(
     assert not (await provider.past_sessions(1000)).rows
 
 
-async def test_what_is_kept_of_a_session_can_be_read_where_it_is_kept(provider: Provider) -> None:
+async def test_what_is_kept_of_a_session_can_be_read_where_it_is_kept_and_what_was_said_deleted(
+    provider: Provider,
+) -> None:
     async with opened(provider) as session:
         await provider.start_session(session)
         await provider.stop_session(session.provider_session_id)
         record = await provider.read_record(session.provider_session_id)
         assert bool(record.end_reason) == provider.capabilities.keeps_record
+        if not provider.capabilities.forgets:
+            return
+        for _ in range(2):  # safe to repeat
+            await provider.forget(session.provider_session_id)
+        kept = await provider.read_record(session.provider_session_id)
+        assert (kept.lines, kept.end_reason) == ((), record.end_reason)
+        with pytest.raises(SessionGone):
+            await provider.forget(NOBODY)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
