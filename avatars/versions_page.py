@@ -23,7 +23,7 @@ def page(request: HttpRequest, persona: Persona, context: dict[str, Any]) -> Htt
     asked = Paginator(rows, ON_A_PAGE).get_page(request.GET.get("page"))
     found = list(asked)
     before = rows.filter(number__lt=found[-1].number).first() if found else None
-    pairs = zip(found, [*found[1:], before], strict=True)
+    pairs = zip(found, [*found, before][1:], strict=True)
     shown = {
         "title": _("Versions of %(name)s") % {"name": persona},
         "persona": persona,

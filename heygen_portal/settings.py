@@ -155,7 +155,12 @@ AXES_CLIENT_IP_CALLABLE = "heygen_portal.addresses.of"
 
 # allauth: the pages of signing in, single sign-on and the second factor. docs/decisions/signing-in.md
 ACCOUNT_ADAPTER = "heygen_portal.people.adapters.AccountAdapter"
-ACCOUNT_FORMS = {"login": "heygen_portal.people.forms.SignInForm"}
+ACCOUNT_FORMS = {
+    "login": "heygen_portal.people.forms.SignInForm",
+    "reauthenticate": "heygen_portal.people.forms.ReauthenticateForm",
+    "reset_password": "heygen_portal.people.forms.ResetForm",
+    "reset_password_from_key": "heygen_portal.people.forms.NewPasswordForm",
+}
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_EMAIL_VERIFICATION = "none"  # addresses come with an invitation, from an administrator or from the directory
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no letters to strangers
@@ -163,6 +168,11 @@ ACCOUNT_SESSION_REMEMBER = True
 # axes counts one name at one address; these, one address that tries many names, and one name tried from many.
 ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": "30/m/ip,50/h/key"}
 MFA_ADAPTER = "heygen_portal.people.adapters.SecondFactorAdapter"
+MFA_FORMS = {
+    "authenticate": "heygen_portal.people.forms.CodeForm",
+    "reauthenticate": "heygen_portal.people.forms.CodeAgainForm",
+    "activate_totp": "heygen_portal.people.forms.SetUpForm",
+}
 MFA_TOTP_TOLERANCE = 1  # clocks of telephones
 STAFF_NEEDS_SECOND_FACTOR = env.bool("STAFF_NEEDS_SECOND_FACTOR", False)
 

@@ -43,7 +43,9 @@ SIGNED_OUT, NOT_HERE = 4401, 4404
 class SessionConsumer(PageSocket):
     """One browser tab on one persona's page."""
 
-    purpose = Purpose.TALK
+    def __init__(self, purpose: Purpose = Purpose.TALK) -> None:
+        super().__init__()
+        self.purpose = purpose
 
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None

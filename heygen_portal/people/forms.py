@@ -2,32 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from allauth.account.forms import LoginForm
+from allauth.account import forms as account
+from allauth.mfa.base import forms as mfa
+from allauth.mfa.totp.forms import ActivateTOTPForm
 from django import forms
-from django.contrib.auth.forms import SetPasswordMixin
+from django.contrib.auth.forms import PasswordChangeForm, SetPasswordMixin
 from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
 
 
-class SignInForm(LoginForm):  # type: ignore[misc]  # allauth has no types
-    """Labels stand above the fields; nothing is said in the fields themselves."""
+class Plain:
+    """Labels of ours stand above the fields; nothing is said in the fields themselves."""
+
+    LABELS: ClassVar = {
+        "login": _("User name"),
+        "code": _("Code"),
+        "email": _("E-mail address"),
+        "password": _("Password"),
+        "password1": _("New password"),
+        "password2": _("New password, once more"),
+        "old_password": _("Password until now"),
+        "new_password1": _("New password"),
+        "new_password2": _("New password, once more"),
+    }
+    RULES: ClassVar = {
+        name: _("At least 8 characters; not like your name, and none that everybody uses.")
+        for name in ("password1", "new_password1")
+    }
+
+    fields: dict[str, forms.Field]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["login"].label = _("User name")
-        for field in self.fields.values():
+        for name, field in self.fields.items():
+            field.label = self.LABELS.get(name, field.label)
+            field.help_text = self.RULES.get(name, "")
             field.widget.attrs.pop("placeholder", None)
-            field.help_text = ""
 
 
-class AcceptForm(SetPasswordMixin, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+class SignInForm(Plain, account.LoginForm):  # type: ignore[misc]  # allauth has no types
+    pass
+
+
+class ReauthenticateForm(Plain, account.ReauthenticateForm):  # type: ignore[misc]  # as above
+    pass
+
+
+class ResetForm(Plain, account.ResetPasswordForm):  # type: ignore[misc]  # as above
+    pass
+
+
+class NewPasswordForm(Plain, account.ResetPasswordKeyForm):  # type: ignore[misc]  # as above
+    pass
+
+
+class ChangeForm(Plain, PasswordChangeForm):
+    pass
+
+
+class CodeForm(Plain, mfa.AuthenticateForm):  # type: ignore[misc]  # as above
+    pass
+
+
+class CodeAgainForm(Plain, mfa.ReauthenticateForm):  # type: ignore[misc]  # as above
+    pass
+
+
+class SetUpForm(Plain, ActivateTOTPForm):  # type: ignore[misc]  # as above
+    pass
+
+
+class AcceptForm(Plain, SetPasswordMixin, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """How an invited person is called, and with what they will sign in."""
 
-    password1, password2 = SetPasswordMixin.create_password_fields(
-        label1=_("Password"), label2=_("Password, once more")
-    )
+    LABELS: ClassVar = {"password1": _("Password"), "password2": _("Password, once more")}
+    password1, password2 = SetPasswordMixin.create_password_fields()
 
     class Meta:
         model = User

@@ -5,7 +5,6 @@ from allauth.mfa.base import views as mfa
 from allauth.mfa.recovery_codes import views as codes
 from allauth.mfa.totp import views as totp
 from allauth.socialaccount import views as social
-from allauth.socialaccount.providers.openid_connect import views as openid
 from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
@@ -28,7 +27,7 @@ urlpatterns = [
     path("invitation/<str:token>/", views.invitation, name="invitation"),
     path("sso/cancelled/", social.login_cancelled, name="socialaccount_login_cancelled"),
     path("sso/<slug:provider_id>/", views.single_sign_on, name="openid_connect_login"),
-    path("sso/<slug:provider_id>/callback/", openid.callback, name="openid_connect_callback"),
+    path("sso/<slug:provider_id>/callback/", views.single_sign_on_done, name="openid_connect_callback"),
     path("second-factor/", mfa.index, name="mfa_index"),
     path("second-factor/ask/", mfa.authenticate, name="mfa_authenticate"),
     path("second-factor/again/", mfa.reauthenticate, name="mfa_reauthenticate"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +18,14 @@ from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
+from requests import RequestException
 
 from heygen_portal import audit
 from heygen_portal.models import AuditEntry
 from heygen_portal.people import joining, mail
-from heygen_portal.people.forms import AcceptForm
+from heygen_portal.people.forms import AcceptForm, ChangeForm
+
+logger = logging.getLogger(__name__)
 
 PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a class's name
 
@@ -44,8 +48,24 @@ def single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     """Begin the way to the directory. To tie somebody else's directory account to one's own is not offered."""
     if "process" in request.GET or "process" in request.POST:
         raise Http404
-    response: HttpResponseBase = openid.login(request, provider_id)
-    return response
+    return _with_the_directory(openid.login, request, provider_id)
+
+
+@login_not_required
+def single_sign_on_done(request: HttpRequest, provider_id: str) -> HttpResponseBase:
+    """The way back from the directory."""
+    return _with_the_directory(openid.callback, request, provider_id)
+
+
+def _with_the_directory(
+    view: Callable[..., HttpResponseBase], request: HttpRequest, provider_id: str
+) -> HttpResponseBase:
+    """A directory that does not answer is a page that says so."""
+    try:
+        return view(request, provider_id)
+    except RequestException as exc:
+        logger.warning("the directory of single sign-on could not be asked: %s", type(exc).__name__)
+        return render(request, "socialaccount/authentication_error.html", status=502)
 
 
 @login_not_required
@@ -71,6 +91,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
 
 
 class PasswordChange(auth.PasswordChangeView):
+    form_class = ChangeForm
     template_name = "account/password_change.html"
     success_url = reverse_lazy("mfa_index")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import httpx
@@ -158,6 +159,12 @@ def test_the_button_stands_only_where_a_directory_is_set_up(client: Client, thei
     with override_settings(SOCIALACCOUNT_PROVIDERS={"openid_connect": {"APPS": []}}):
         assert "/accounts/sso/" not in client.get("/accounts/login/").content.decode()
         assert client.post("/accounts/sso/sso/").status_code == 404
+
+
+def test_a_directory_that_does_not_answer_is_a_page_that_says_so(client: Client, theirs: Directory) -> None:
+    (app,) = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
+    with patch.dict(app["settings"], {"server_url": "http://127.0.0.1:1"}):
+        assert client.post("/accounts/sso/sso/").status_code == 502
 
 
 def test_nobody_ties_a_directorys_account_to_who_is_signed_in(client: Client, theirs: Directory) -> None:

@@ -1,0 +1,193 @@
+"""Who may do what: every address, socket message and action of the admin, and which roles it is open to.
+
+One letter a role:  s stranger (signed out) · u end user · e editor · o operator · a auditor · m administrator.
+A new address, message or action stands here or fails test_matrix.py: add its line where its neighbours are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+NOBODY = ""
+ALL = "sueoam"  # without signing in
+PEOPLE = "ueoam"  # everybody who is signed in
+STAFF = "eoam"
+TALKERS = "ueom"
+
+
+@dataclass(frozen=True)
+class Page:
+    """`args` stand in place of those that rows.py gives; `data` is posted."""
+
+    who: str
+    method: Literal["get", "post"] = "get"
+    args: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def post(who: str, **data: Any) -> Page:
+    return Page(who, "post", data=data)
+
+
+# By the address's name; " · " and a word tell several lines of one address apart.
+PAGES: dict[str, str | Page] = {
+    "health": ALL,
+    "set_language": post(ALL, language="en"),
+    # Signing in. The pages of one's own are open to everybody who is signed in.
+    "account_login": ALL,
+    "account_logout": post(PEOPLE),
+    "account_inactive": ALL,
+    "account_reset_password": ALL,
+    "account_reset_password_done": ALL,
+    "account_reset_password_from_key": ALL,
+    "account_reset_password_from_key_done": ALL,
+    "invitation": ALL,
+    "openid_connect_login": post(ALL),
+    "openid_connect_callback": NOBODY,  # none of the roles brings the directory's answer
+    "socialaccount_login_cancelled": ALL,
+    "mfa_authenticate": ALL,  # leads to the sign-in page, unless a password has just been typed
+    "account_reauthenticate": PEOPLE,
+    "account_change_password": PEOPLE,
+    "mfa_index": PEOPLE,
+    "mfa_activate_totp": PEOPLE,
+    "mfa_deactivate_totp": NOBODY,  # nobody in the test has set it up
+    "mfa_reauthenticate": PEOPLE,
+    "mfa_view_recovery_codes": NOBODY,  # as above
+    "mfa_generate_recovery_codes": PEOPLE,
+    "mfa_download_recovery_codes": NOBODY,  # as above
+    # Talking, and one's own history.
+    "avatars:gallery": PEOPLE,
+    "avatars:help": PEOPLE,
+    "avatars:preview": PEOPLE,
+    "sessions:room": TALKERS,
+    "sessions:trial": "em",
+    "sessions:check": PEOPLE,
+    "sessions:check_room": post(PEOPLE),
+    "sessions:leave": post(PEOPLE),  # one's own
+    "sessions:conversations": TALKERS,
+    "sessions:conversation": TALKERS,
+    "sessions:conversation · somebody else's": Page(NOBODY, args={"session_id": "another"}),
+    "sessions:transcript": TALKERS,
+    "sessions:transcript · somebody else's": Page(NOBODY, args={"session_id": "another"}),
+    "sessions:erase": TALKERS,
+    "sessions:livekit_webhook": post(NOBODY),  # none of the roles has the server's signature
+    # Recorded videos.
+    "avatars:video": STAFF,
+    "avatars:video_file": STAFF,
+    "avatars:fetch_video": post(STAFF),
+    # The admin.
+    "admin:index": STAFF,
+    "admin:login": NOBODY,  # to the portal's own page, or nowhere
+    "admin:logout": post(PEOPLE),
+    "admin:password_change": STAFF,
+    "admin:password_change_done": STAFF,
+    "admin:autocomplete": Page(STAFF, data={"app_label": "avatars", "model_name": "persona", "field_name": "avatar"}),
+    "admin:jsi18n": STAFF,
+    "admin:search": STAFF,
+    "admin:app_list": STAFF,
+    "admin:view_on_site": NOBODY,  # no model has a page outside
+    "admin:auth_user_password_change": "m",
+    "admin:avatars_persona_offers": STAFF,
+    "admin:avatar_sessions_streamingsession_live": "oam",
+    "admin:avatar_sessions_sessiontotal_costs": "oam",
+    "admin:avatar_sessions_sessiontotal_reconciliation": "oam",
+    "admin:avatar_sessions_export_new": "am",
+    "admin:avatar_sessions_export_change · post": post("am"),  # a page of its own, where nothing is changed
+    "admin:avatar_sessions_export_file": NOBODY,  # whoever asked for it; tests/sessions/test_exports.py
+}
+
+# What the admin shows of each model: see, add, change, delete.
+MODELS: dict[str, tuple[str, str, str, str]] = {
+    "auth.user": ("m", "m", "m", NOBODY),
+    "auth.group": ("m", NOBODY, NOBODY, NOBODY),
+    "heygen_portal.invitation": ("m", "m", "m", NOBODY),
+    "heygen_portal.auditentry": ("am", NOBODY, NOBODY, NOBODY),
+    "avatars.provideraccount": ("m", "m", "m", NOBODY),
+    "avatars.avatar": (STAFF, NOBODY, NOBODY, NOBODY),
+    "avatars.voice": (STAFF, NOBODY, NOBODY, NOBODY),
+    "avatars.knowledgebase": (STAFF, "em", "em", NOBODY),
+    "avatars.persona": (STAFF, "em", "em", "em"),
+    "avatars.video": (STAFF, "em", NOBODY, NOBODY),
+    "avatar_sessions.streamingsession": ("oam", NOBODY, NOBODY, NOBODY),
+    "avatar_sessions.sessiontotal": ("oam", NOBODY, NOBODY, NOBODY),
+    "avatar_sessions.queueplace": ("om", NOBODY, NOBODY, NOBODY),
+    "avatar_sessions.export": ("am", NOBODY, NOBODY, NOBODY),
+    "avatar_sessions.historycheck": ("am", NOBODY, NOBODY, NOBODY),
+    "avatar_sessions.legalhold": ("am", "am", NOBODY, NOBODY),
+    "avatar_sessions.erasure": ("am", "m", NOBODY, NOBODY),
+    "avatar_sessions.allowance": ("m", "m", "m", "m"),
+}
+
+# What is done to the rows that were chosen in a list.
+ACTIONS: dict[str, str] = {
+    "heygen_portal.invitation.revoke": "m",
+    "avatars.provideraccount.sync": "m",
+    "avatars.persona.publish": "em",
+    "avatars.persona.unpublish": "em",
+    "avatar_sessions.streamingsession.stop": "om",
+    "avatar_sessions.queueplace.remove": "om",
+    "avatar_sessions.legalhold.release": "am",
+    "avatar_sessions.allowance.delete_selected": "m",
+}
+
+# The buttons on one row's page; each is an address of its own.
+BUTTONS: dict[str, str] = {
+    "auth.user.remove_second_factor": "m",
+    "heygen_portal.invitation.revoke_one": "m",
+    "avatars.provideraccount.sync_one": "m",
+    "avatars.provideraccount.migrate": "m",
+    "avatars.provideraccount.past": "m",
+    "avatars.knowledgebase.remove": "em",
+    "avatars.persona.publish_one": "em",
+    "avatars.persona.unpublish_one": "em",
+    "avatars.persona.try_it": "em",
+    "avatars.persona.versions": STAFF,
+    "avatars.video.order_again": "em",
+    "avatars.video.look_again": "em",
+    "avatar_sessions.streamingsession.audit": "oam",
+    "avatar_sessions.streamingsession.ask_provider": "oam",
+    "avatar_sessions.streamingsession.look": "om",
+    "avatar_sessions.streamingsession.export": "am",
+}
+
+
+@dataclass(frozen=True)
+class Message:
+    """`content` brings an answer from whoever the message is open to: mostly the refusal of nonsense."""
+
+    who: str
+    content: dict[str, Any] = field(default_factory=dict)
+
+
+def talking(who: str) -> tuple[str, dict[str, Message]]:
+    """The messages of a room's page."""
+    content: dict[str, dict[str, Any]] = {
+        "session.start": {"quality": 5},
+        "session.stay": {},
+        "session.stop": {},
+        "queue.leave": {},
+        "room.prepare": {},
+        "room.rejoin": {},
+        "task.send": {"text": 5},
+        "task.interrupt": {},
+        "event.report": {},
+        "session.join": {"session_id": "own"},  # last: from then on the tab has a session
+    }
+    return who, {kind: Message(who, sent) for kind, sent in content.items()}
+
+
+# By the socket's route: who is let in, and who may say what.
+SOCKETS: dict[str, tuple[str, dict[str, Message]]] = {
+    "ws/personas/<slug:persona>/": talking(TALKERS),
+    "ws/personas/<slug:persona>/trial/": talking("em"),
+    "ws/board/": (
+        "oam",
+        {
+            "board.stop": Message("om", {"sessions": "all", "reason": "To try it"}),
+            "board.remove": Message("om", {"place": 1}),
+        },
+    ),
+}
+SILENT = {"room.prepare", "board.remove"}
+"""Messages that are not answered where they are not refused."""

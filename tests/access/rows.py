@@ -1,0 +1,130 @@
+"""One row of everything, so that no address is "not found" for want of something to find."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.core.files.base import ContentFile
+from django.db.models import Model
+from django.utils import timezone
+
+from heygen_portal import audit, roles
+from heygen_portal.models import AuditEntry, Invitation
+from heygen_portal.people import joining
+from sessions.models import (
+    Allowance,
+    Erasure,
+    Export,
+    HistoryCheck,
+    LegalHold,
+    QueuePlace,
+    ServerProcess,
+    SessionTotal,
+    Status,
+)
+from tests.factories import (
+    PersonaFactory,
+    StreamingSessionFactory,
+    UserFactory,
+    VideoFactory,
+)
+
+ROLES = {
+    "u": roles.END_USER,
+    "e": roles.EDITOR,
+    "o": roles.OPERATOR,
+    "a": roles.AUDITOR,
+    "m": roles.ADMINISTRATOR,
+}
+
+
+def member(letter: str) -> User:
+    """Somebody with one role."""
+    role = ROLES[letter]
+    user = User.objects.create_user(f"role-{letter}", password="a-long-passphrase", is_staff=role.is_staff)
+    user.groups.add(Group.objects.get(name=role.group))
+    return user
+
+
+@dataclass
+class Rows:
+    """What addresses name. `own` belongs to whoever asks; everything else to somebody else."""
+
+    asker: User | None
+    models: dict[str, Model] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        somebody = UserFactory.create()
+        published = PersonaFactory.create(published=True, slug="lucia")
+        published.avatar.preview.save("a.webp", ContentFile(b"RIFF"))
+        self.another = StreamingSessionFactory.create(persona=published, status=Status.ENDED)
+        owner = self.asker or somebody
+        self.own = StreamingSessionFactory.create(persona=published, user=owner, status=Status.ENDED)
+        video = VideoFactory.create(avatar=published.avatar)
+        video.file.save("a.mp4", ContentFile(b"film"))
+        process = ServerProcess.objects.create(lease_ends_at=timezone.now())
+        by = {"session": self.another, "by": somebody}
+        group = Group.objects.get(name=roles.END_USER.group)
+        known: list[Any] = [
+            somebody,
+            group,
+            Invitation.objects.create(
+                email="ana@example.org", group=group, invited_by=somebody, expires_at=timezone.now() + joining.LIFE
+            ),
+            audit.note(None, AuditEntry.Kind.KEY_SET, "somebody"),
+            published.avatar.account,
+            published.avatar,
+            published.voice,
+            published.knowledge_base,
+            PersonaFactory.create(avatar=published.avatar),  # a draft: it may be deleted
+            video,
+            StreamingSessionFactory.create(persona=published, created_at=timezone.now() - timedelta(minutes=1)),
+            QueuePlace.objects.create(
+                user=somebody, account=published.avatar.account, persona=published, process=process, channel="a-tab"
+            ),
+            Export.objects.create(asked_by=somebody, what="sessions", format="csv", state="sent"),
+            HistoryCheck.objects.create(),
+            LegalHold.objects.create(reason="A court asks", **by),
+            Erasure.objects.create(cause="asked", lines=0, hash="0", at_provider="nothing", **by),
+            Allowance.objects.create(user=somebody),
+            SessionTotal.objects.create(
+                session=self.another,
+                account=published.avatar.account,
+                persona=published,
+                day=timezone.localdate(),
+                time=timedelta(minutes=1),
+                estimated=1,
+            ),
+        ]
+        self.models = {row._meta.label_lower: row for row in known}
+
+    def of(self, model: str) -> Any:
+        """Return the key of the row of this model: app label and name."""
+        return self.models[model].pk
+
+    def args(self, names: set[str], model: str = "") -> dict[str, Any]:
+        """Return what stands in an address for these names."""
+        invitation = self.models["heygen_portal.invitation"]
+        assert isinstance(invitation, Invitation)
+        known: dict[str, Any] = {
+            "session_id": self.own.pk,
+            "avatar_id": self.of("avatars.avatar"),
+            "video_id": self.of("avatars.video"),
+            "export_id": self.of("avatar_sessions.export"),
+            "slug": "lucia",
+            "token": joining.token_of(invitation),
+            "provider_id": "sso",
+            "uidb36": "1",
+            "key": "no-key",
+            "app_label": "avatars",
+            "content_type_id": 1,
+            "id": self.of("auth.user"),
+        }
+        if model:
+            known["object_id"] = self.of(model)
+        else:
+            known["object_id"] = 1
+        return {name: known[name] for name in names}

@@ -1,0 +1,227 @@
+"""The matrix of roles, tried: each address, socket message and action of the admin as each role."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+from unittest.mock import AsyncMock, Mock, PropertyMock
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import transaction
+from django.http import HttpResponse
+from django.template.response import SimpleTemplateResponse
+from django.test import Client, RequestFactory, override_settings
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from heygen_portal import asgi, providers
+from heygen_portal.providers.base import NotSent, Provider
+from tests.access.matrix import ACTIONS, BUTTONS, MODELS, NOBODY, PAGES, SILENT, SOCKETS, STAFF, Page
+from tests.access.rows import Rows, member
+
+LETTERS = "sueoam"
+PARTS = ("changelist", "add", "history", "delete", "change")
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a page is open is known before it is drawn, and before anybody outside is asked."""
+    monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", PropertyMock(return_value=""))
+    away = Mock(spec=Provider)
+    for name in ("list_sessions", "list_avatars", "list_voices", "list_knowledge_bases", "credits", "past_sessions"):
+        setattr(away, name, AsyncMock(side_effect=NotSent("nowhere")))
+    monkeypatch.setattr(providers, "for_account", lambda account: away)
+    monkeypatch.setattr("avatars.video_views.in_thread", sync_to_async)  # another thread does not see the test's rows
+    monkeypatch.setattr(providers, "opened", lambda account: nullcontext(away))
+
+
+@pytest.fixture(autouse=True)
+def settled() -> Iterator[None]:
+    """With mail and single sign-on, so that their pages are there."""
+    app = {"provider_id": "sso", "client_id": "x", "secret": "x", "settings": {"server_url": "http://127.0.0.1:1"}}
+    directory = {"openid_connect": {"APPS": [app]}}
+    with override_settings(EMAIL_HOST="mail.test", SOCIALACCOUNT_PROVIDERS=directory):
+        yield
+
+
+# What there is
+
+
+def addresses() -> dict[str, set[str]]:
+    """Return every address: its name, or its route where it has none; and what its arguments are called."""
+    found: dict[str, set[str]] = {}
+
+    def walk(resolver: URLResolver, route: str, spaces: str, names: set[str]) -> None:
+        for pattern in resolver.url_patterns:
+            here = names | set(pattern.pattern.regex.groupindex)
+            path = route + str(pattern.pattern)
+            if isinstance(pattern, URLResolver):
+                space = f"{spaces}{pattern.namespace}:" if pattern.namespace else spaces
+                walk(pattern, path, space, here)
+            elif isinstance(pattern, URLPattern):
+                found[f"{spaces}{pattern.name}" if pattern.name else path] = here
+
+    walk(get_resolver(), "", "", set())
+    return found
+
+
+def expected() -> dict[str, tuple[str, Page]]:
+    """Return what the tables say: for each line, the address's name and who may."""
+    told: dict[str, tuple[str, Page]] = {}
+    for model, (see, add, change, delete) in MODELS.items():
+        stem = f"admin:{model.replace('.', '_')}"
+        parts = zip(PARTS, (see, add, see, delete, see), strict=True)
+        told |= {f"{stem}_{part}": (f"{stem}_{part}", Page(who)) for part, who in parts}
+        told[f"{stem}_change · post"] = (f"{stem}_change", Page(change, "post"))
+        old = f"admin/{model.replace('.', '/')}/<path:object_id>/"
+        told[old] = (old, Page(STAFF))  # an address of old: it leads to the row's own
+    for button, who in BUTTONS.items():
+        name = f"admin:{button.replace('.', '_')}"
+        told[name] = (name, Page(who))
+    for line, page in PAGES.items():  # last: what stands there by itself counts
+        told[line] = (line.partition(" · ")[0], page if isinstance(page, Page) else Page(page))
+    told["admin/(?P<url>.*)$"] = ("admin/(?P<url>.*)$", Page(NOBODY))
+    return told
+
+
+def test_every_address_stands_in_the_matrix_and_nothing_else_does() -> None:
+    told, there = {name for name, _ in expected().values()}, set(addresses())
+    assert sorted(there - told) == []  # add a line for each to matrix.py
+    assert sorted(told - there) == []
+
+
+def test_every_model_action_and_button_of_the_admin_stands_in_the_matrix() -> None:
+    models, actions = set(), set()
+    registered: Any = admin.site._registry
+    for model, model_admin in registered.items():
+        name = f"{model._meta.app_label}.{model._meta.model_name}"
+        models.add(name)
+        found = {each[1] for each in model_admin._get_base_actions()} - {"delete_selected"}
+        actions |= {f"{name}.{action}" for action in found}
+    assert models == set(MODELS)
+    assert actions == {line for line in ACTIONS if not line.endswith("delete_selected")}
+
+
+# Addresses
+
+
+def is_open(response: HttpResponse) -> bool:
+    """Refused is: not found, forbidden, unauthorized, sent to sign in."""
+    if response.status_code in (302, 303):
+        doors = (f"{reverse('account_login')}?", reverse("admin:login"))
+        return not response["Location"].startswith(doors)
+    return response.status_code not in (401, 403, 404)
+
+
+def ask(client: Client, name: str, page: Page, rows: Rows) -> bool:
+    names = addresses()[name]
+    button = re.match(r"admin:(?:[a-z_]+?)_", name)
+    model = next((each for each in rows.models if button and name.startswith(f"admin:{each.replace('.', '_')}_")), "")
+    if "<path:object_id>" in name:
+        model = ".".join(name.split("/")[1:3])
+        path = f"/{name.replace('<path:object_id>', str(rows.of(model)))}"
+    elif name.startswith("admin/(?P"):
+        path = "/admin/no-such-page/"
+    else:
+        args = rows.args(names, model) | page.args
+        path = reverse(
+            name, kwargs={key: rows.another.pk if value == "another" else value for key, value in args.items()}
+        )
+    with transaction.atomic():
+        response: Any = client.post(path, page.data) if page.method == "post" else client.get(path, page.data)
+        transaction.set_rollback(True)
+    for close in response._resource_closers:  # not response.close(), which closes the database too
+        close()
+    assert response.status_code != 500, path
+    return is_open(response)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("letter", LETTERS)
+def test_each_role_opens_what_the_matrix_says_and_nothing_else(letter: str) -> None:
+    user = None if letter == "s" else member(letter)
+    rows, client, wrong = Rows(user), Client(), []
+    for line, (name, page) in expected().items():
+        client.cookies.clear()
+        if user:
+            client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[-1])
+        if ask(client, name, page, rows) != (letter in page.who):
+            wrong.append(f"{line}: {'shut' if letter in page.who else 'open'}")
+    assert wrong == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("letter", LETTERS)
+def test_each_role_is_offered_the_actions_that_the_matrix_says(letter: str) -> None:
+    """What a list does not offer it does not do: Django looks a posted action up among those."""
+    request = RequestFactory().get("/admin/")
+    request.user = AnonymousUser() if letter == "s" else member(letter)
+    offered = {
+        f"{model._meta.app_label}.{model._meta.model_name}.{action}"
+        for model, model_admin in admin.site._registry.items()
+        if model_admin.has_view_or_change_permission(request)
+        for action in model_admin.get_actions(request)
+    }
+    assert offered == {action for action, who in ACTIONS.items() if letter in who}
+
+
+# Sockets
+
+
+def sockets() -> dict[str, Any]:
+    routes: Any = asgi.websocket.routes
+    return {str(route.pattern): route.callback.consumer_class for route in routes}
+
+
+def test_every_socket_and_each_of_its_messages_stands_in_the_matrix() -> None:
+    there = {route: set(consumer.HANDLERS) for route, consumer in sockets().items()}
+    assert there == {route: set(messages) for route, (_, messages) in SOCKETS.items()}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("letter", LETTERS)
+async def test_each_role_says_what_the_matrix_says_and_nothing_else(letter: str) -> None:
+    headers, own = await sync_to_async(_door)(letter)
+    wrong = []
+    for route, (who, messages) in SOCKETS.items():
+        tab = WebsocketCommunicator(asgi.application, "/" + route.replace("<slug:persona>", "lucia"), headers=headers)
+        is_let_in, _ = await tab.connect()
+        if is_let_in != (letter in who):
+            wrong.append(f"{route}: {'open' if is_let_in else 'shut'}")
+        for kind, message in messages.items() if is_let_in else ():
+            if kind in SILENT and letter in message.who:
+                continue
+            content = {key: own if value == "own" else value for key, value in message.content.items()}
+            await tab.send_json_to({"type": kind, **content})
+            if (await _answer(tab, kind) != "not_found") != (letter in message.who):
+                wrong.append(f"{route} {kind}")
+        await tab.disconnect()
+    assert wrong == []
+
+
+def _door(letter: str) -> tuple[list[tuple[bytes, bytes]], str]:
+    user: User | None = None if letter == "s" else member(letter)
+    rows = Rows(user)
+    headers = [(b"origin", b"http://localhost"), (b"host", b"localhost")]
+    if user:
+        client = Client()
+        client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[-1])
+        headers.append((b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()))
+    return headers, str(rows.own.pk)
+
+
+async def _answer(tab: WebsocketCommunicator, kind: str) -> str:
+    """Return the code of the error that answers, or the type of what is told; news that nobody asked for is not."""
+    while True:
+        try:
+            told: dict[str, Any] = await tab.receive_json_from(timeout=10)
+        except TimeoutError:
+            pytest.fail(f"{kind} was not answered")
+        if told["type"] != "board.changed":
+            return str(told.get("code", told["type"]))
