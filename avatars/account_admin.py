@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -17,14 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from avatars import migration_admin, past_admin
+from avatars import migration_admin, past_admin, sync_admin
 from avatars.account_forms import ProviderAccountForm
 from avatars.models import ProviderAccount
-from avatars.sync import SyncResult, sync_catalogue
 from heygen_portal import audit
-from heygen_portal.admin_parts import NeverDeleted, ask_first, chosen, to_change_page
+from heygen_portal.admin_parts import NeverDeleted, chosen
 from heygen_portal.models import AuditEntry
-from heygen_portal.providers.base import CredentialRefused, ProviderError
 
 
 @admin.register(ProviderAccount)
@@ -65,7 +61,7 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
         ),
     )
     actions = ("sync",)
-    actions_detail = ("sync_one", "past", "migrate")
+    actions_detail = ("catalogue", "past", "migrate")
 
     @display(description=_("open there, not ours"))
     def open_there(self, account: ProviderAccount) -> str:
@@ -74,17 +70,14 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
 
     @admin.action(description=_("Check connection and sync catalogue"), permissions=["change"])
     def sync(self, request: HttpRequest, queryset: QuerySet[ProviderAccount]) -> None:
-        for account in queryset:
-            self._sync(request, account)
+        sync_admin.ask(request, queryset)
 
-    @action(
-        description=_("Check connection and sync catalogue"),
-        permissions=["change"],
-        dialog=ask_first(_("Ask the provider what it offers now?"), _("Check and sync")),
-    )
-    def sync_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self._sync(request, chosen(self, request, object_id))
-        return to_change_page(ProviderAccount, object_id)
+    @action(description=_("Catalogue"), url_path="catalogue", permissions=["view"])
+    def catalogue(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        account: ProviderAccount = chosen(self, request, object_id)
+        context = self.admin_site.each_context(request) | {"opts": self.opts}
+        may_sync = self.has_change_permission(request, account)
+        return sync_admin.page(request, account, context, may_sync=may_sync)
 
     @action(description=_("Move personas to another account"), permissions=["change"])
     def migrate(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -104,27 +97,6 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
             words = gettext("%(account)s: the provider did not answer, so the key could not be checked.")
             self.message_user(request, words % {"account": obj}, messages.WARNING)
 
-    def _sync(self, request: HttpRequest, account: ProviderAccount) -> None:
-        try:
-            result = async_to_sync(sync_catalogue)(account)
-        except CredentialRefused as exc:
-            words = gettext("%(account)s: the provider does not accept the key (%(detail)s).")
-            self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
-        except ProviderError as exc:
-            words = gettext("%(account)s: the provider did not give its catalogue (%(detail)s).")
-            self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
-        else:
-            self.message_user(request, _summary(account, result), messages.SUCCESS)
-
 
 def _local(moment: str) -> str:
     return formats.date_format(timezone.localtime(datetime.fromisoformat(moment)), "DATETIME_FORMAT")
-
-
-def _summary(account: ProviderAccount, result: SyncResult) -> str:
-    words = gettext("%(account)s: connected. %(avatars)d avatars, %(voices)d voices, %(bases)d knowledge bases.")
-    counts = {"avatars": result.avatars, "voices": result.voices, "bases": result.knowledge_bases}
-    said = words % {"account": account, **counts}
-    if result.previews_missing:
-        said += " " + gettext("%(count)d previews could not be fetched.") % {"count": result.previews_missing}
-    return said

@@ -9,23 +9,42 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 
 from avatars import knowledge, publishing
 from avatars.knowledge_forms import KnowledgeBaseForm
-from avatars.models import Avatar, KnowledgeBase, Offered, Voice
+from avatars.models import Avatar, KnowledgeBase, News, Offered, Voice, having
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
+
+NEWS_COLOURS = {News.NEW.label: "success", News.CHANGED.label: "info", News.GONE.label: "danger"}
+
+
+class NewsFilter(admin.SimpleListFilter):
+    """What became of it since the sync before."""
+
+    title = _("news")
+    parameter_name = "news"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return News.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(having(value, timezone.now())) if value else queryset
 
 
 class OfferedAdmin(ModelAdmin):
     """What the provider offers."""
 
-    list_filter: tuple[Any, ...] = (("account", RelatedDropdownFilter), ("gone_at", admin.EmptyFieldListFilter))
+    list_filter: tuple[Any, ...] = (("account", RelatedDropdownFilter), NewsFilter)
+    list_filter_submit = True
+    show_full_result_count = False
     search_fields = ("name",)
     list_select_related = ("account",)
 
@@ -44,9 +63,9 @@ class OfferedAdmin(ModelAdmin):
         """What goes with an avatar, once one was chosen; `beside` is what else the form says."""
         return queryset
 
-    @display(description=_("offered"), boolean=True, ordering="gone_at")
-    def is_offered(self, offered: Offered) -> bool:
-        return offered.gone_at is None
+    @display(description=_("news"), ordering="gone_at", label=NEWS_COLOURS)
+    def news(self, offered: Offered) -> str:
+        return str(offered.news.label) if offered.news else ""
 
 
 def picture_of(avatar: Avatar, width: int) -> str:
@@ -56,18 +75,30 @@ def picture_of(avatar: Avatar, width: int) -> str:
     return format_html('<img src="{}" alt="" width="{}" loading="lazy">', avatar.preview_url, width)
 
 
+def sound_of(voice: Voice) -> str:
+    """How it sounds, to be played here; a dash where the provider gives no sample."""
+    if not voice.sample_url:
+        return "–"
+    label = gettext("Sample of %(voice)s") % {"voice": voice.name}
+    return format_html('<audio controls preload="none" src="{}" aria-label="{}"></audio>', voice.sample_url, label)
+
+
 @admin.register(Avatar)
 class AvatarAdmin(ReadOnly, OfferedAdmin):
-    list_display = ("thumbnail", "name", "account", "is_active", "is_offered", "last_seen_at")
+    list_display = ("thumbnail", "name", "account", "is_own", "is_image", "is_active", "news")
     list_display_links = ("thumbnail", "name")
-    list_filter = (*OfferedAdmin.list_filter, "is_active")
+    list_filter = (*OfferedAdmin.list_filter, "is_own", "is_image", "is_active")
     fields = (
         "picture",
         "name",
         "account",
         "provider_avatar_id",
         "default_voice",
+        "is_own",
+        "is_image",
         "is_active",
+        "appeared_at",
+        "changed_at",
         "last_seen_at",
         "gone_at",
     )
@@ -97,8 +128,14 @@ class BesideAvatar(OfferedAdmin):
 
 @admin.register(Voice)
 class VoiceAdmin(ReadOnly, BesideAvatar):
-    list_display = ("name", "language", "gender", "has_emotions", "account", "is_offered")
-    list_filter = (*OfferedAdmin.list_filter, "language", "gender", "has_emotions")
+    list_display = ("name", "listen", "language", "gender", "has_emotions", "is_own", "account", "news")
+    list_filter = (
+        *OfferedAdmin.list_filter,
+        ("language", AllValuesCheckboxFilter),
+        ("gender", AllValuesCheckboxFilter),
+        "has_emotions",
+        "is_own",
+    )
     fields = (
         "name",
         "account",
@@ -106,10 +143,17 @@ class VoiceAdmin(ReadOnly, BesideAvatar):
         "language",
         "gender",
         "has_emotions",
-        "preview_url",
+        "is_own",
+        "listen",
+        "appeared_at",
+        "changed_at",
         "last_seen_at",
         "gone_at",
     )
+
+    @display(description=_("sample"))
+    def listen(self, voice: Voice) -> str:
+        return sound_of(voice)
 
     def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
         fitting = super().fitting(queryset, avatar, beside)
@@ -122,7 +166,7 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
     """Written here and kept at the provider, which is asked first; what it refuses is not stored here either."""
 
     form = KnowledgeBaseForm
-    list_display = ("name", "account", "is_offered", "last_seen_at")
+    list_display = ("name", "account", "news", "last_seen_at")
     fields = ("name", "account", "provider_knowledge_base_id", "opening", "prompt", "last_seen_at", "gone_at")
     readonly_fields = ("provider_knowledge_base_id", "last_seen_at", "gone_at")
     actions_detail = ("remove",)

@@ -29,6 +29,7 @@ def offers(avatar: Avatar, voice: Voice | None) -> dict[str, Any]:
             "voice_emotion": ["", *emotions],
         },
         "off": [*(name for name, off in is_off.items() if off), *(name for name in DIALS if name not in dials)],
+        "sample": heard.sample_url if heard else "",
         "limits": {"voice_rate": list(can.voice_rate), **dials},
         "words": dict(_words(avatar, emotions)),
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -28,32 +28,47 @@ from heygen_portal.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
+Progress = Callable[[int, int], Awaitable[None]]
+
 DOWNLOADS_AT_ONCE = 4
 LONGEST_ID = LONGEST_NAME = 200
 LONGEST_URL = 500
 
 
 @dataclass(frozen=True)
+class Changes:
+    """How many of one kind there are now, and how many of them are new, changed or gone since the sync before."""
+
+    listed: int = 0
+    new: int = 0
+    changed: int = 0
+    gone: int = 0
+
+
+@dataclass(frozen=True)
 class SyncResult:
     """What the provider offers now, and how many of its previews could not be fetched."""
 
-    avatars: int
-    voices: int
-    knowledge_bases: int
-    previews_missing: int
+    avatars: Changes
+    voices: Changes
+    knowledge_bases: Changes
+    previews_missing: int = 0
 
 
-async def sync_catalogue(account: ProviderAccount) -> SyncResult:
+async def _to_nobody(done: int, total: int) -> None: ...
+
+
+async def sync_catalogue(account: ProviderAccount, tell: Progress = _to_nobody) -> SyncResult:
     """Store what the account's provider offers; mark gone what it no longer lists.
 
     Safe to repeat. Raises ProviderError when a list does not come, and then changes nothing;
-    a preview that does not come is only counted.
+    a preview that does not come is only counted. `tell` hears how many previews are fetched, of how many.
     """
     async with providers.opened(account) as provider:
-        avatars, voices, bases = await _refresh(account, provider)
+        avatars, result = await _refresh(account, provider)
         urls = {offer.provider_avatar_id: offer.preview_url for offer in avatars if offer.preview_url}
-        missing = await _fetch_previews(account, provider, urls)
-    return SyncResult(len(avatars), len(voices), len(bases), missing)
+        missing = await _fetch_previews(account, provider, urls, tell)
+    return replace(result, previews_missing=missing)
 
 
 async def refresh(account: ProviderAccount) -> None:
@@ -62,15 +77,12 @@ async def refresh(account: ProviderAccount) -> None:
         await _refresh(account, provider)
 
 
-async def _refresh(
-    account: ProviderAccount, provider: Provider
-) -> tuple[list[AvatarOffer], list[VoiceOffer], list[KnowledgeBaseOffer]]:
+async def _refresh(account: ProviderAccount, provider: Provider) -> tuple[list[AvatarOffer], SyncResult]:
     avatars, voices, bases, credits_left = await asyncio.gather(
         provider.list_avatars(), provider.list_voices(), provider.list_knowledge_bases(), _credits(provider)
     )
     account.credits_left = credits_left
-    await in_thread(_store)(account, avatars, voices, bases)
-    return avatars, voices, bases
+    return avatars, await in_thread(_store)(account, avatars, voices, bases)
 
 
 async def _credits(provider: Provider) -> Decimal | None:
@@ -91,29 +103,50 @@ def _store(
     avatars: Sequence[AvatarOffer],
     voices: Sequence[VoiceOffer],
     bases: Sequence[KnowledgeBaseOffer],
-) -> None:
-    _store_kind(account, Avatar, "provider_avatar_id", [_avatar(offer) for offer in avatars])
-    _store_kind(account, Voice, "provider_voice_id", [_voice(offer) for offer in voices])
-    _store_kind(account, KnowledgeBase, "provider_knowledge_base_id", [_base(offer) for offer in bases])
+) -> SyncResult:
+    result = SyncResult(
+        _store_kind(account, Avatar, "provider_avatar_id", [_avatar(offer) for offer in avatars]),
+        _store_kind(account, Voice, "provider_voice_id", [_voice(offer) for offer in voices]),
+        _store_kind(account, KnowledgeBase, "provider_knowledge_base_id", [_base(offer) for offer in bases]),
+    )
     account.synced_at = timezone.now()
     account.save(update_fields=["synced_at", "credits_left"])
+    return result
 
 
-def _store_kind(account: ProviderAccount, model: type[Offered], key: str, offers: list[dict[str, Any]]) -> None:
+def _store_kind(account: ProviderAccount, model: type[Offered], key: str, offers: list[dict[str, Any]]) -> Changes:
+    """Bring one kind up to date in a number of queries that does not depend on how many there are."""
     now = timezone.now()
-    seen = {"account": account, "last_seen_at": now, "gone_at": None}
-    rows = {offer[key]: model(**offer, **seen) for offer in offers if _is_id(offer[key])}
+    mine = model._default_manager.filter(account=account)
+    known = {row[key]: row for row in mine.values(key, "gone_at", "appeared_at", "changed_at", *_told(offers, key))}
+    rows, new, changed = {}, 0, 0
+    for offer in offers:
+        if not _is_id(offer[key]) or offer[key] in rows:
+            continue
+        before = known.get(offer[key])
+        is_new = before is None or before["gone_at"] is not None
+        is_changed = before is not None and any(before[name] != value for name, value in offer.items())
+        marks = {
+            "appeared_at": now if is_new and account.synced_at else before and before["appeared_at"],
+            "changed_at": now if is_changed else before and before["changed_at"],
+        }
+        rows[offer[key]] = model(**offer, **marks, account=account, last_seen_at=now)
+        new, changed = new + is_new, changed + (is_changed and not is_new)
     if rows:
-        changing = [*(name for name in offers[0] if name != key), "last_seen_at", "gone_at"]
         model._default_manager.bulk_create(
             rows.values(),
             update_conflicts=True,
             unique_fields=["account", key],
-            update_fields=changing,
+            update_fields=[*_told(offers, key), "appeared_at", "changed_at", "last_seen_at", "gone_at"],
             batch_size=500,
         )
-    listed = model._default_manager.filter(account=account)
-    listed.filter(gone_at=None, last_seen_at__lt=now).update(gone_at=now)
+    gone = mine.filter(gone_at=None, last_seen_at__lt=now).update(gone_at=now)
+    return Changes(len(rows), new, changed, gone)
+
+
+def _told(offers: list[dict[str, Any]], key: str) -> list[str]:
+    """The columns that the provider's list fills."""
+    return [name for name in offers[0] if name != key] if offers else []
 
 
 def _avatar(offer: AvatarOffer) -> dict[str, Any]:
@@ -122,6 +155,8 @@ def _avatar(offer: AvatarOffer) -> dict[str, Any]:
         "name": _storable(offer.name)[:LONGEST_NAME],
         "default_provider_voice_id": _storable(offer.default_voice_id)[:LONGEST_ID],
         "is_active": offer.is_active,
+        "is_own": offer.is_own,
+        "is_image": offer.is_image,
     }
 
 
@@ -132,6 +167,7 @@ def _voice(offer: VoiceOffer) -> dict[str, Any]:
         "language": _storable(offer.language)[:20],
         "gender": _storable(offer.gender)[:20],
         "has_emotions": offer.has_emotions,
+        "is_own": offer.is_own,
         "preview_url": _storable(offer.preview_url) if len(offer.preview_url) <= LONGEST_URL else "",
     }
 
@@ -154,10 +190,12 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
-async def _fetch_previews(account: ProviderAccount, provider: Provider, urls: dict[str, str]) -> int:
+async def _fetch_previews(account: ProviderAccount, provider: Provider, urls: dict[str, str], tell: Progress) -> int:
     """Fetch the previews that are not stored yet; return how many could not be."""
     stored = await in_thread(_preview_sources)(account)
     places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+    wanted = [(key, url) for key, url in urls.items() if stored.get(key) != _source(url)]
+    done = 0
 
     async def fetch(provider_avatar_id: str, url: str) -> bool:
         try:
@@ -168,8 +206,15 @@ async def _fetch_previews(account: ProviderAccount, provider: Provider, urls: di
             return False
         return await in_thread(_store_preview)(account, provider_avatar_id, _source(url), content)
 
-    wanted = [(key, url) for key, url in urls.items() if stored.get(key) != _source(url)]
-    return (await asyncio.gather(*(fetch(key, url) for key, url in wanted))).count(False)
+    async def fetch_and_tell(provider_avatar_id: str, url: str) -> bool:
+        nonlocal done
+        is_there = await fetch(provider_avatar_id, url)
+        done += 1
+        await tell(done, len(wanted))
+        return is_there
+
+    await tell(0, len(wanted))
+    return (await asyncio.gather(*(fetch_and_tell(key, url) for key, url in wanted))).count(False)
 
 
 def _source(url: str) -> str:

@@ -11,8 +11,8 @@ from celery import shared_task
 from django.core.cache import cache
 from django.utils import timezone
 
-from avatars import videos
-from avatars.models import Video
+from avatars import syncing, videos
+from avatars.models import ProviderAccount, Video
 from heygen_portal.providers import closing_providers
 
 LOCK, LOCK_S = "videos-are-looked-after", 20
@@ -33,6 +33,21 @@ def look_after_videos() -> None:
         finally:
             if cache.get(LOCK) == mine:
                 cache.delete(LOCK)
+
+
+@shared_task
+def sync_account(sync_id: int) -> None:
+    """Bring one catalogue up to date, as its row asks."""
+    async_to_sync(syncing.carry_out)(sync_id)
+
+
+@shared_task(expires=3600)
+def sync_all() -> None:
+    """Bring every catalogue up to date; beat sends this once a night."""
+    for account in ProviderAccount.objects.all():
+        sync, is_new = syncing.begin(account)
+        if is_new:
+            sync_account.delay(sync.pk)
 
 
 async def _look_after() -> None:

@@ -8,7 +8,8 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from avatars.models import Avatar, Persona
+from avatars import samples
+from avatars.models import Avatar, Persona, Voice
 from heygen_portal import roles
 
 
@@ -51,6 +52,19 @@ def _published(user: Any) -> QuerySet[Persona]:
     """Return whom a person may talk with; nobody for those who may not."""
     published = Persona.objects.open_to(user.pk).select_related("avatar__account")
     return published if user.has_perm(roles.START) else published.none()
+
+
+@require_safe
+@cache_control(private=True, max_age=86400)
+def sample(request: HttpRequest, voice_id: int) -> HttpResponse:
+    """How a voice sounds, for those who choose among them: fetched when somebody first listens, then kept for a day."""
+    if not request.user.has_perm("avatars.view_voice"):
+        raise Http404
+    voice = get_object_or_404(Voice.objects.select_related("account"), pk=voice_id)
+    found = samples.find(voice) if voice.sample_url else None
+    if found is None:
+        raise Http404
+    return HttpResponse(found.content, content_type=found.kind)
 
 
 @require_safe

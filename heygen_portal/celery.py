@@ -13,6 +13,7 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 0.5},
     "look-after-videos": {"task": "avatars.tasks.look_after_videos", "schedule": 3.0},
+    "sync-catalogues": {"task": "avatars.tasks.sync_all", "schedule": crontab(hour="1", minute="30")},
     "read-records": {"task": "sessions.tasks.read_records", "schedule": 10.0},
     "erase-old-speech": {"task": "sessions.tasks.erase_old_speech", "schedule": crontab(hour="2", minute="40")},
     "forget-at-providers": {"task": "sessions.tasks.forget_at_providers", "schedule": 30.0},

@@ -1,14 +1,17 @@
 """The catalogue, the personas that staff make of it, and the videos that they have made."""
 
 from avatars.models.accounts import ProviderAccount, provider_kinds, validate_web_address
-from avatars.models.catalogue import Avatar, KnowledgeBase, Offered, Voice
+from avatars.models.catalogue import Avatar, KnowledgeBase, News, Offered, Voice, having
 from avatars.models.personas import Composed, Persona, PersonaCheck, PersonaQuerySet, PersonaVersion
+from avatars.models.syncs import CatalogueSync
 from avatars.models.videos import Video
 
 __all__ = [
     "Avatar",
+    "CatalogueSync",
     "Composed",
     "KnowledgeBase",
+    "News",
     "Offered",
     "Persona",
     "PersonaCheck",
@@ -17,6 +20,7 @@ __all__ = [
     "ProviderAccount",
     "Video",
     "Voice",
+    "having",
     "provider_kinds",
     "validate_web_address",
 ]

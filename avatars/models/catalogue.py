@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.db import models
+from django.db.models import Q
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ProviderAccount
+
+NEWS_FOR = timedelta(days=7)
+"""For so long staff see that something is new or changed."""
+
+
+class News(models.TextChoices):
+    """What became of something since it was synced before."""
+
+    NEW = "new", _("new")
+    CHANGED = "changed", _("changed")
+    GONE = "gone", _("gone")
+
+
+def having(news: str, now: datetime) -> Q:
+    """What picks the rows of which this is to be told; they say the same of themselves by `news`."""
+    is_new, is_changed = Q(appeared_at__gte=now - NEWS_FOR), Q(changed_at__gte=now - NEWS_FOR)
+    if news == News.GONE:
+        return Q(gone_at__isnull=False)
+    return Q(gone_at=None) & (is_new if news == News.NEW else is_changed & ~is_new)
 
 
 class Offered(models.Model):
@@ -14,6 +37,9 @@ class Offered(models.Model):
 
     account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
     name = models.CharField(_("name"), max_length=200)
+    # Empty: it was there when the account was first synced.
+    appeared_at = models.DateTimeField(_("new since"), null=True, blank=True, editable=False)
+    changed_at = models.DateTimeField(_("changed"), null=True, blank=True, editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), editable=False)
     gone_at = models.DateTimeField(_("gone since"), null=True, blank=True, editable=False)
 
@@ -24,11 +50,23 @@ class Offered(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def news(self) -> News | None:
+        """What is to be told of it for some days."""
+        since = timezone.now() - NEWS_FOR
+        if self.gone_at:
+            return News.GONE
+        if self.appeared_at and self.appeared_at >= since:
+            return News.NEW
+        return News.CHANGED if self.changed_at and self.changed_at >= since else None
+
 
 class Avatar(Offered):
     provider_avatar_id = models.CharField(_("provider's ID"), max_length=200)
     default_provider_voice_id = models.CharField(_("provider's default voice"), max_length=200, blank=True)
     is_active = models.BooleanField(_("active at the provider"), default=True)
+    is_own = models.BooleanField(_("the account's own"), default=False)
+    is_image = models.BooleanField(_("made of a photograph"), default=False)
     preview = models.FileField(_("preview"), upload_to="previews/", blank=True, editable=False)
     # Where the preview came from, without the query, which is often a signature of its own for each listing.
     preview_source = models.CharField(max_length=500, blank=True, editable=False)
@@ -51,6 +89,7 @@ class Voice(Offered):
     language = models.CharField(_("language"), max_length=20, blank=True, help_text=_("Empty: several."))
     gender = models.CharField(_("gender"), max_length=20, blank=True)
     has_emotions = models.BooleanField(_("takes emotions"), default=False)
+    is_own = models.BooleanField(_("the account's own"), default=False)
     preview_url = models.URLField(_("sample"), max_length=500, blank=True)
 
     class Meta(Offered.Meta):
@@ -60,6 +99,12 @@ class Voice(Offered):
 
     def __str__(self) -> str:
         return " · ".join(filter(None, (self.name, self.language, self.gender)))
+
+    @property
+    def sample_url(self) -> str:
+        """The portal's own address of how it sounds, or an empty string where the provider gives nothing."""
+        has_sample = self.preview_url or self.account.capabilities.tells_samples
+        return reverse("avatars:sample", args=[self.pk]) if has_sample else ""
 
 
 class KnowledgeBase(Offered):

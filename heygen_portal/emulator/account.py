@@ -60,7 +60,7 @@ async def voices(request: web.Request) -> web.Response:
             "language": voice.language,
             "gender": voice.gender,
             "name": voice.name,
-            "preview_audio": "",
+            "preview_audio": f"{request.scheme}://{request.host}/_static/voices/{voice.voice_id}.wav",
             "support_pause": False,
             "emotion_support": True,
             "support_locale": False,

@@ -283,6 +283,10 @@ class Provider(ABC):
     async def download(self, url: str) -> bytes:
         """Return a preview image that the catalogue names, at most 5 MB."""
 
+    async def voice_sample(self, provider_voice_id: str, url: str) -> bytes:
+        """Return how a voice sounds, at most 5 MB; `url` is what the catalogue names, if it does."""
+        return await self.download(url)
+
     @abstractmethod
     async def aclose(self) -> None:
         """Close the connections."""

@@ -108,5 +108,7 @@ class Capabilities:
     longest_video_text: int = 0
     key_headers: tuple[str, ...] = ("x-api-key",)
     voice_settings: tuple[VoiceSetting, ...] = ()
+    tells_samples: bool = False
+    """A sample of any voice can be asked for; else only where the catalogue names an address."""
     encodings: tuple[str, ...] = ("H264", "VP8")
     """How it can send the picture. Recent iPhones show nothing but H264."""

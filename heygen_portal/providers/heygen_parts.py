@@ -69,6 +69,7 @@ def avatar(row: dict[str, Any]) -> AvatarOffer:
         preview_url=answers.text(row.get("normal_preview")),
         default_voice_id=answers.text(row.get("default_voice")),
         is_active=(answers.text(row.get("status")) or "ACTIVE").upper() == "ACTIVE",
+        is_own=row.get("is_public") is False,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -78,6 +79,7 @@ class LiveAvatar(Provider):
         sandbox_limit=timedelta(seconds=60),
         sandbox_avatar="dd73ea75-1218-4ef3-92ce-606d5f7fbc0a",
         minimum_credits=Decimal(2),
+        tells_samples=True,
         voice_settings=tuple(map(VoiceSetting, ("stability", "similarity_boost", "style"))),
     )
 
@@ -178,13 +180,13 @@ class LiveAvatar(Provider):
 
     async def list_avatars(self) -> list[AvatarOffer]:
         public, own = await asyncio.gather(self._pages("/v1/avatars/public"), self._pages("/v1/avatars"))
-        return [parts.avatar(row) for row in {answers.text(row["id"]): row for row in (*public, *own)}.values()]
+        return [parts.avatar(row, is_own=is_own) for row, is_own in _once(public, own)]
 
     async def list_voices(self) -> list[VoiceOffer]:
         public, own = await asyncio.gather(
             self._pages("/v1/voices", voice_type="public"), self._pages("/v1/voices", voice_type="private")
         )
-        return [parts.voice(row) for row in {answers.text(row["id"]): row for row in (*public, *own)}.values()]
+        return [parts.voice(row, is_own=is_own) for row, is_own in _once(public, own)]
 
     async def list_knowledge_bases(self) -> list[KnowledgeBaseOffer]:
         listed = await self._pages("/v1/contexts")
@@ -212,6 +214,13 @@ class LiveAvatar(Provider):
 
     async def download(self, url: str) -> bytes:
         return await self._calls.download(url)
+
+    async def voice_sample(self, provider_voice_id: str, url: str) -> bytes:
+        answer = answers.mapping(await self._calls.get(f"/v1/voices/{answers.in_path(provider_voice_id)}/preview"))
+        try:
+            return b64decode(answers.text(answer.get("audio_base64")), validate=True)
+        except ValueError as exc:
+            raise ProviderUnreachable("voices/preview: no usable sound") from exc
 
     async def aclose(self) -> None:
         await self._calls.aclose()
@@ -269,3 +278,10 @@ class LiveAvatar(Provider):
             except LimitReached:
                 await asyncio.sleep(RATE_WINDOW_S)
         return await self._calls.get(path, params)
+
+
+def _once(public: Iterable[dict[str, Any]], own: Iterable[dict[str, Any]]) -> Iterable[tuple[dict[str, Any], bool]]:
+    """Each row once, and whether it is the account's own: that list counts where both have it."""
+    return {
+        answers.text(row["id"]): (row, is_own) for is_own, rows in ((False, public), (True, own)) for row in rows
+    }.values()

@@ -58,7 +58,7 @@ REFUSALS = answers.Refusals(
 SPEAKERS = {"user": Speaker.USER, "avatar": Speaker.AVATAR}
 
 
-def avatar(row: dict[str, Any]) -> AvatarOffer:
+def avatar(row: dict[str, Any], *, is_own: bool) -> AvatarOffer:
     """An avatar of the catalogue."""
     return AvatarOffer(
         provider_avatar_id=answers.text(row["id"]),
@@ -66,10 +66,12 @@ def avatar(row: dict[str, Any]) -> AvatarOffer:
         preview_url=answers.text(row.get("preview_url")),
         default_voice_id=answers.text(answers.mapping(row.get("default_voice")).get("id")),
         is_active=row.get("status", "ACTIVE") == "ACTIVE" and row.get("is_expired") is not True,
+        is_own=is_own,
+        is_image=row.get("type") == "IMAGE",
     )
 
 
-def voice(row: dict[str, Any]) -> VoiceOffer:
+def voice(row: dict[str, Any], *, is_own: bool) -> VoiceOffer:
     """A voice of the catalogue."""
     return VoiceOffer(
         provider_voice_id=answers.text(row["id"]),
@@ -78,6 +80,7 @@ def voice(row: dict[str, Any]) -> VoiceOffer:
         gender=answers.text(row.get("gender")).lower(),
         preview_url="",  # a sample comes as sound in JSON, with the key, one voice at a time
         has_emotions=False,
+        is_own=is_own,
     )
 
 

@@ -14,6 +14,10 @@ class AvatarOffer:
     preview_url: str
     default_voice_id: str
     is_active: bool
+    is_own: bool = False
+    """Made for this account; the others are for everybody."""
+    is_image: bool = False
+    """Made of a photograph: it has no voice of its own."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class VoiceOffer:
     gender: str
     preview_url: str
     has_emotions: bool
+    is_own: bool = False
 
 
 @dataclass(frozen=True)

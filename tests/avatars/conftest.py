@@ -42,5 +42,6 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
     stand_in.list_knowledge_bases = AsyncMock(return_value=[KnowledgeBaseOffer("K1", "Recepción", "Hola", "Somos…")])
     stand_in.credits = AsyncMock(return_value=Decimal(100))
     stand_in.download = AsyncMock(return_value=picture())
+    stand_in.voice_sample = AsyncMock(return_value=b"RIFF\x24\0\0\0WAVEfmt ")
     monkeypatch.setattr(providers, "opened", lambda account: nullcontext(stand_in))
     return stand_in

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from avatars import sync
+from avatars import sync, tasks
 from avatars.models import Avatar, Persona
 from heygen_portal.providers.base import CredentialRefused, ProviderUnreachable
 from tests.factories import AvatarFactory, KnowledgeBaseFactory, PersonaFactory, ProviderAccountFactory, VoiceFactory
@@ -151,12 +151,20 @@ def test_the_catalogue_is_the_providers_and_not_edited_here(admin_client: Client
     assert admin_client.get(f"/admin/avatars/{model}/add/").status_code == 403
 
 
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is there at once."""
+    monkeypatch.setattr(tasks.sync_account, "delay", tasks.sync_account)
+
+
 @pytest.mark.django_db(transaction=True)
-def test_the_connection_check_says_what_came(admin_client: Client, provider: Mock) -> None:
+def test_the_connection_check_says_what_came(admin_client: Client, provider: Mock, worker: None) -> None:
     account = ProviderAccountFactory.create(name="HeyGen")
     choice = {"action": "sync", "_selected_action": [account.pk]}
-    assert "1" in messages(admin_client.post("/admin/avatars/provideraccount/", choice, follow=True))
+    admin_client.post("/admin/avatars/provideraccount/", choice)
     assert Avatar.objects.get().account == account
+    page = admin_client.get(f"/admin/avatars/provideraccount/{account.pk}/catalogue/")
+    assert [(row["listed"], row["news"][0][0]) for row in page.context["kinds"]] == [(1, 1)] * 3
 
 
 @pytest.mark.django_db(transaction=True)
@@ -168,13 +176,12 @@ def test_the_connection_check_says_what_came(admin_client: Client, provider: Moc
     ],
 )
 def test_a_connection_that_fails_says_which_call_and_why(  # demand 43
-    admin_client: Client, provider: Mock, error: Exception, words: str
+    admin_client: Client, provider: Mock, worker: None, error: Exception, words: str
 ) -> None:
     provider.list_avatars.side_effect = error
     account = ProviderAccountFactory.create(name="HeyGen")
     english = {"accept-language": "en"}
-    path = f"/admin/avatars/provideraccount/{account.pk}/sync_one/"
-    response = admin_client.post(path, {"_form_submitted": "on"}, headers=english)
-    page = admin_client.get(response.headers["HX-Redirect"], headers=english).content.decode()
+    path = f"/admin/avatars/provideraccount/{account.pk}/catalogue/"
+    page = admin_client.post(path, headers=english, follow=True).content.decode()
     assert words in page
     assert "avatar.list" in page

@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync
 from PIL import Image
 
 from avatars.models import Avatar, KnowledgeBase, ProviderAccount, Voice
-from avatars.sync import SyncResult, sync_catalogue
+from avatars.sync import Changes, SyncResult, sync_catalogue
 from heygen_portal.providers.base import AvatarOffer, ProviderUnreachable
 from tests.avatars.conftest import picture
 from tests.factories import AvatarFactory, ProviderAccountFactory
@@ -35,7 +35,8 @@ def preview() -> Iterator[Image.Image]:
 
 
 def test_what_is_offered_is_stored(account: ProviderAccount, provider: Mock) -> None:
-    assert sync(account) == SyncResult(avatars=1, voices=1, knowledge_bases=1, previews_missing=0)
+    one = Changes(listed=1, new=1)
+    assert sync(account) == SyncResult(avatars=one, voices=one, knowledge_bases=one)
     avatar, voice, base = Avatar.objects.get(), Voice.objects.get(), KnowledgeBase.objects.get()
     assert (avatar.name, avatar.provider_avatar_id, avatar.default_provider_voice_id) == ("Lucía", "A1", "V1")
     assert (voice.language, voice.gender, voice.has_emotions) == ("es", "female", True)

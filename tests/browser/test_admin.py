@@ -64,12 +64,11 @@ async def test_no_page_of_the_admin_complains(page: Page, portal: servers.Portal
 
 
 async def test_the_catalogue_is_synced_from_the_accounts_page(page: Page, portal: servers.Portal) -> None:
-    await page.goto(f"{portal.url}/admin/avatars/provideraccount/1/change/")
-    await page.locator("[href*=sync_one], [hx-get*=sync_one]").first.click()
-    await page.locator("#dialog button[type=submit]").click()
-    told = page.get_by_text("Emulator: con")  # connected, conectado
-    await told.wait_for()
-    assert "6" in await told.inner_text()
+    await page.goto(f"{portal.url}/admin/avatars/provideraccount/1/catalogue/")
+    await page.locator("main form button[type=submit], #content form button[type=submit]").first.click()
+    avatars = page.locator("table a[href*='/avatars/avatar/']").first
+    await avatars.wait_for()  # the page has asked the worker's progress until it was over
+    assert await page.locator("tbody tr").first.locator("td").first.inner_text() == "6"
 
 
 @pytest.mark.parametrize(("state", "session"), [("good", GOOD), ("troubled", TROUBLED)])

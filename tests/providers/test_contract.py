@@ -107,6 +107,12 @@ async def test_the_catalogue_has_what_a_persona_is_made_of(provider: Provider) -
     assert await provider.download(next(avatar.preview_url for avatar in avatars if avatar.preview_url))
 
 
+async def test_a_voice_can_be_heard_before_it_is_chosen(provider: Provider) -> None:
+    voice = (await provider.list_voices())[0]
+    assert voice.preview_url or provider.capabilities.tells_samples
+    assert len(await provider.voice_sample(voice.provider_voice_id, voice.preview_url)) > 1000
+
+
 async def test_a_session_is_opened_started_listed_and_stopped(provider: Provider) -> None:
     """Demands 9, 12, 22, 24, 28, 31: wherever the room and the limit are told, both are known after the start."""
     async with opened(provider) as session:

@@ -298,10 +298,10 @@ async def test_the_catalogue_is_the_public_one_and_the_accounts_own(provider: Li
     }  # fmt: skip
     assert await provider.list_avatars() == [
         AvatarOffer("A1", "Lucía", "/a", "V1", is_active=True),
-        AvatarOffer("A2", "A2", "", "", is_active=False),
-        AvatarOffer("A3", "A3", "", "", is_active=False),
+        AvatarOffer("A2", "A2", "", "", is_active=False, is_own=True),
+        AvatarOffer("A3", "A3", "", "", is_active=False, is_own=True),
     ]
-    assert await provider.list_voices() == [VoiceOffer("V1", "Lucía", "es", "female", "", has_emotions=False)]
+    assert await provider.list_voices() == [VoiceOffer("V1", "Lucía", "es", "female", "", False, is_own=True)]
     assert await provider.list_knowledge_bases() == [KnowledgeBaseOffer("C1", "Recepción", "Hola", "Somos…")]
 
 

@@ -57,7 +57,8 @@ class Command(BaseCommand):
                 "Is it running, and does it know the key in EMULATOR_API_KEY?"
             ) from exc
         self.stdout.write(
-            f"{account}: {result.avatars} avatars, {result.voices} voices, {result.knowledge_bases} knowledge bases"
+            f"{account}: {result.avatars.listed} avatars, {result.voices.listed} voices, "
+            f"{result.knowledge_bases.listed} knowledge bases"
         )
         if not Persona.objects.exists():
             for persona in starters.publish_starters(account):

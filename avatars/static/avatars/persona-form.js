@@ -5,7 +5,7 @@ const address = /** @type {HTMLElement} */ (document.getElementById("offers")).d
 /** Chosen by a list that asks the portal, so they offer only what fits the avatar and the language. */
 const ASKING = ["voice", "knowledge_base"];
 
-/** @typedef {{ choices: Record<string, string[]>, off: string[], limits: Record<string, number[]>, words: Record<string, string> }} Offers */
+/** @typedef {{ choices: Record<string, string[]>, off: string[], sample: string, limits: Record<string, number[]>, words: Record<string, string> }} Offers */
 
 /** @param {string} name */
 const value = (name) => /** @type {HTMLSelectElement | null} */ (form.elements.namedItem(name))?.value ?? "";
@@ -17,7 +17,7 @@ async function follow() {
 }
 
 /** @param {Partial<Offers>} offers */
-function draw({ choices = {}, off = [], limits = {}, words = {} }) {
+function draw({ choices = {}, off = [], sample = "", limits = {}, words = {} }) {
   for (const [name, fitting] of Object.entries(choices)) {
     const select = form.elements.namedItem(name);
     if (!(select instanceof HTMLSelectElement)) continue;
@@ -32,6 +32,15 @@ function draw({ choices = {}, off = [], limits = {}, words = {} }) {
   }
   for (const old of form.querySelectorAll("[data-why]")) old.remove();
   for (const [name, why] of Object.entries(words)) explain(name, why);
+  letHear(sample);
+}
+
+/** How the voice sounds that the persona has now. @param {string} url */
+function letHear(url) {
+  const player = /** @type {HTMLAudioElement} */ (document.getElementById("sample"));
+  player.hidden = url === "";
+  if (url && player.getAttribute("src") !== url) player.src = url;
+  document.getElementById("id_voice")?.closest(".field-line")?.append(player);
 }
 
 /**

@@ -1,5 +1,7 @@
 """LiveAvatar's catalogue routes: avatars, voices, contexts, languages, credits."""
 
+import asyncio
+from base64 import b64encode
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -12,6 +14,7 @@ from heygen_portal.emulator.keys import LIVE
 from heygen_portal.emulator.liveavatar.answers import is_uuid, ok, page, when
 from heygen_portal.emulator.liveavatar.catalogue import Avatar, Context
 from heygen_portal.emulator.liveavatar.tables import LANGUAGES
+from heygen_portal.emulator.pictures import wav
 from heygen_portal.emulator.tables import Refusal
 
 routes = web.RouteTableDef()
@@ -68,6 +71,13 @@ async def voices(request: web.Request) -> web.Response:
 @routes.get("/v1/voices/{id}")
 async def voice(request: web.Request) -> web.Response:
     return ok(_voice(_find(request, request.app[LIVE].catalogue.voices)))
+
+
+@routes.get("/v1/voices/{id}/preview")
+async def voice_preview(request: web.Request) -> web.Response:
+    voice = _find(request, request.app[LIVE].catalogue.voices)
+    sound = await asyncio.to_thread(wav, voice.sounds)
+    return ok({"audio_base64": b64encode(sound).decode()})
 
 
 @routes.get("/v1/languages")

@@ -1,4 +1,4 @@
-/** How far a large export is, until there is something to download. */
+/** How far a job of the worker is, until it is over: the page asks itself, with ?progress. */
 
 import { one } from "./dom.js";
 
