@@ -11,8 +11,7 @@ from local.paths import ROOT, VENV, VENV_PYTHON
 
 TYPED = ("heygen_portal", "avatars", "sessions", "local", "tests", "bench", "bin/_start.py")
 # Whole files, in their order: the browser's, which wait longest, come early and leave nobody waiting at the end.
-# One process more than the two cores that the least machine has: much of the time is spent waiting.
-SIDE_BY_SIDE = ["--numprocesses", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 QUICK = ["-m", "not browser and not media and not proof"]
 USUAL = ["-m", "not proof"]
 

@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.db.backends.sqlite3.operations import DatabaseOperations
 from django.test import override_settings
+from django.utils import translation
 from xdist.workermanage import NodeManager
 
 from heygen_portal import audit, guards
@@ -78,6 +79,12 @@ def redis_for_all(redis_url: str) -> Iterator[None]:
     caches = {"default": {**settings.CACHES["default"], "LOCATION": redis_url}}
     with override_settings(REDIS_URL=redis_url, CHANNEL_LAYERS=layers, CACHES=caches, CELERY_BROKER_URL=redis_url):
         yield
+
+
+@pytest.fixture(autouse=True)
+def the_portals_own_language() -> None:
+    """Forget the language of whoever asked last: a request leaves its own behind in this thread."""
+    translation.activate(settings.LANGUAGE_CODE)
 
 
 @pytest.fixture(scope="session", autouse=True)

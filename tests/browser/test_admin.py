@@ -106,16 +106,16 @@ async def test_somebody_is_invited_comes_in_and_sets_up_a_second_step(
     language, name = await page.evaluate("document.documentElement.lang"), "wj3-longer-than-most"
     await page.emulate_media(reduced_motion="reduce")
     await page.goto(f"{portal.url}/admin/heygen_portal/invitation/add/")
-    await page.fill("input[name=email]", f"ana-{language}@example.org")
+    await page.fill("input[name=email]", f"nora-{language}@example.org")
     await page.select_option("select[name=group]", index=1)
     await page.locator("button[name=_save]").first.click()
     link = await page.locator("code", has_text="/accounts/invitation/").inner_text()
-    await page.locator("form[action*=logout] button").first.evaluate("button => button.form.submit()")
+    await page.context.clear_cookies()  # somebody else, on another day
     looks = Looks(page, language, Path(os.environ.get("PICTURES") or tmp_path))
     await page.set_viewport_size(WIDE)
     await page.goto(link)
     await looks.check("invitation", picture="light")
-    for field, value in {"first_name": "Ana", "last_name": "Ruiz", "password1": name, "password2": name}.items():
+    for field, value in {"first_name": "Nora", "last_name": "Nora", "password1": name, "password2": name}.items():
         await page.fill(f"input[name={field}]", value)
     await page.press("input[name=password2]", "Enter")
     await page.wait_for_url(f"{portal.url}/")
