@@ -31,6 +31,8 @@ for slug, changes in copies.items():
         setattr(persona, name, value)
     persona.save()
 """
+# A small picture is as good, and a large one takes a processor for itself.
+SMALL = "from avatars.models import Persona; Persona.objects.update(quality='low')"
 # The second starter's work, done by two other people on the other wire, where the knowledge base says its opening
 # itself: one hears all the time, one by the button.
 OTHER_WIRE = """
@@ -75,6 +77,8 @@ async def stage(
     with servers.portal(redis_url, emulator, livekit) as portal:
         portal.manage("shell", "-v0", "-c", PERSONAS)
         portal.manage("shell", "-v0", "-c", OTHER_WIRE)
+        if not os.environ.get("PICTURES"):
+            portal.manage("shell", "-v0", "-c", SMALL)
         portal.use_rooms(os.environ.get("ROOMS", "provider"))  # ROOMS=own: the whole suite in rooms of our own LiveKit
         # Once for all: each new password would sign out whoever has the cookies.
         demo = Person("demo", password(portal, "demo"))

@@ -35,7 +35,7 @@ async def test_it_is_seen_heard_written_to_interrupted_spoken_to_and_ended(
         await room.hears()  # the opening of its knowledge base
         first = await room.frames()
         await room.sees(f"({FRAMES})() > {first + 25}")
-        assert await room.page.evaluate("[video.videoWidth, video.videoHeight]") == [1280, 720]
+        assert await room.page.evaluate("[video.videoWidth, video.videoHeight]") == [640, 360]
         await room.page.click("#interrupt")
         await room.hears_nothing()
         await room.write(text, "repeat")

@@ -30,7 +30,7 @@ async def test_one_press_brings_a_picture_that_moves_and_a_voice_that_sounds(roo
     first = await room.frames()
     await room.sees(f"({FRAMES})() > {first + 25}")
     size = await room.page.evaluate("[video.videoWidth, video.videoHeight]")
-    assert size == [1280, 720]
+    assert size == [640, 360]
     await expect(room.lines("avatar").first).to_contain_text("¿En qué puedo ayudarte?")
     await room.write(LONG, "repeat")  # the greeting may be over
     await expect(room.page.locator(".chip:visible")).to_contain_text("Habla Lucía")
