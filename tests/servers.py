@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -278,8 +279,12 @@ def portal(
             beat = Child("beat", servers.command("beat", environment), here / "beat.log", env=environment)
             return beat, lambda: beat.is_running
 
-        web, worker, beat = (stack.enter_context(running(make)) for make in (make_web, make_worker, make_beat))
+        side_by_side = stack.enter_context(ThreadPoolExecutor())
+        web, worker, beat = side_by_side.map(
+            lambda make: stack.enter_context(running(make)), (make_web, make_worker, make_beat)
+        )
         yield Portal(port, environment, web, worker, beat, commands)
+        list(side_by_side.map(Child.stop, (web, worker, beat)))
 
 
 def _migrate_file(commands: Console, path: Path) -> None:

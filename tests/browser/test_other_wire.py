@@ -14,6 +14,7 @@ from tests.browser.test_room import LONG
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.media,
+    pytest.mark.proof,
     pytest.mark.asyncio(loop_scope="package"),
     pytest.mark.skipif(os.environ.get("ROOMS") == "own", reason="this provider has rooms of its own only"),
 ]
@@ -66,7 +67,6 @@ async def test_it_is_seen_heard_written_to_interrupted_spoken_to_and_ended(
         assert (record["status"], record["reason"]) == ("ended", "user_stopped")
 
 
-@pytest.mark.proof
 async def test_by_the_button_it_is_heard_and_a_press_that_was_not_taken_is_told(
     with_microphone: Browser, stage: Stage
 ) -> None:

@@ -16,7 +16,7 @@ from local.paths import ROOT
 from tests import browsing, servers
 from tests.emulator.viewer import token
 
-pytestmark = [pytest.mark.browser, pytest.mark.media]
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.proof]
 
 CLIENT = ROOT / "node_modules" / "livekit-client" / "dist" / "livekit-client.umd.js"
 TEXT = "Hola ¿cómo estás? Bienvenida a la clínica. Mañana abrimos a las ocho."
@@ -30,7 +30,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest.mark.parametrize(
     ("quality", "encoding", "size"),
-    [("low", "H264", [640, 360]), pytest.param("high", "VP8", [1280, 720], marks=pytest.mark.proof)],
+    [("low", "H264", [640, 360]), ("high", "VP8", [1280, 720])],
 )
 async def test_a_browser_shows_a_face_whose_mouth_moves_while_it_is_heard_and_only_then(
     livekit: servers.LiveKit, chromium: Browser, quality: str, encoding: str, size: list[int]

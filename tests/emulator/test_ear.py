@@ -188,6 +188,7 @@ class TestInARoom:
             assert kinds[:5] == [*HEARD, "avatar_start_talking"]
             await microphone.close()
 
+    @pytest.mark.proof
     async def test_the_newest_microphone_of_a_person_is_heard(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, {**self.PART, "listens": True}) as stage:
             first = await Microphone.opened(stage.viewer.room)
@@ -198,6 +199,7 @@ class TestInARoom:
             await first.close()
             await second.close()
 
+    @pytest.mark.proof
     async def test_nobody_listens_in_a_session_that_did_not_ask_for_it(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, self.PART) as stage:
             microphone = await Microphone.opened(stage.viewer.room)
