@@ -28,6 +28,7 @@ class AuditEntry(models.Model):
         KEY_SET = "key_set", _("provider's key set")
         SESSIONS_STOPPED = "sessions_stopped", _("sessions stopped")
         EXPORTED = "exported", _("exported")
+        SEARCHED = "searched", _("what was said was searched")
         INVITED = "invited", _("invited")
         INVITATION_REVOKED = "invitation_revoked", _("invitation revoked")
         JOINED = "joined", _("joined")

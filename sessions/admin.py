@@ -37,6 +37,7 @@ from sessions import (
     reasons,
     record_admin,  # noqa: F401 - registers its own page
     rooms,
+    search_admin,
     selection,
     tasks,
 )
@@ -112,6 +113,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         ("purpose", ChoicesDropdownFilter),
         ("persona", RelatedDropdownFilter),
         ("account", RelatedDropdownFilter),
+        search_admin.SaidFilter,
     )
     list_filter_submit = True
     list_select_related = ("user", "persona", "account")
@@ -139,11 +141,8 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
     ) -> tuple[QuerySet[StreamingSession], bool]:
-        """Who may read what was said finds a session by it."""
-        if not search_term:
-            return queryset, False
-        may_read = request.user.has_perm(audit_page.READ)
-        return (selection.searched if may_read else selection.named)(queryset, search_term), False
+        """By names. What was said is searched for a reason, on a page of its own."""
+        return selection.named(queryset, search_term) if search_term else queryset, False
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
     def state(self, session: StreamingSession) -> str:
@@ -194,7 +193,8 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
 
     def get_urls(self) -> list[Any]:
         live = path("live/", self.admin_site.admin_view(self.live), name="avatar_sessions_streamingsession_live")
-        return [live, *super().get_urls()]
+        said = path("said/", self.admin_site.admin_view(search_admin.page), name="avatar_sessions_said")
+        return [live, said, *super().get_urls()]
 
     def live(self, request: HttpRequest) -> HttpResponse:
         """All that is open now; the page's socket brings it."""

@@ -14,12 +14,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
-from heygen_portal import addresses
+from heygen_portal import addresses, roles
 from sessions import event_words, inspection, reasons, remedies, timeline, verification
-from sessions.models import StreamingSession
+from sessions.models import SessionTotal, StreamingSession
 from sessions.timeline import Timeline, Turn
 
-READ = "avatar_sessions.view_utterance"
+READ, COSTS = "avatar_sessions.view_utterance", "avatar_sessions.view_sessiontotal"
 SHORTEST_REASON, LONGEST_REASON = 5, 500
 TICKS = 4
 MOST_TURNS = 30
@@ -70,6 +70,9 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "oddities": [(oddity.at - line.began_at, event_words.oddity(oddity)) for oddity in line.oddities],
         "outages": line.outages,
         "recovered": sum(outage.ends_at is not None for outage in line.outages),
+        "total": SessionTotal.objects.filter(session=session).first(),
+        "may_cost": request.user.has_perm(COSTS),
+        "may_export": request.user.has_perm(roles.EXPORT),
         "may_read": may_read,
         "is_open": is_open,
         "wrong": wrong,

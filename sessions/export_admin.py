@@ -135,7 +135,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         if not request.user.has_perm(roles.EXPORT):
             raise PermissionDenied
         try:
-            filters = selection.of_address(request.GET.dict())
+            filters = selection.of_address(request.GET.dict(), request.user.pk or 0)
         except selection.UnknownFilter as exc:
             words = gettext("The list is filtered in a way that exports do not know (%(name)s).") % {"name": exc}
             self.message_user(request, words, messages.ERROR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -10,6 +11,8 @@ from django.db.models import Q, QuerySet
 from django.utils.text import smart_split, unescape_string_literal
 
 from avatars.models import Persona
+from heygen_portal import audit
+from heygen_portal.models import AuditEntry
 from sessions import speech
 from sessions.models import StreamingSession, Utterance
 
@@ -18,15 +21,22 @@ FIELDS = frozenset(
 ) | {f"created_at__{part}" for part in ("year", "month", "day", "gte", "lt")}
 WORDLESS = frozenset({"o", "p", "all", "e"})
 """Parameters of the list that order its rows or turn its pages."""
+SAID = "said"
+"""The parameter that names a search for what was said, by the number of its audit entry."""
 
 
 class UnknownFilter(Exception):
     """The list can be narrowed down in a way that this does not know: more would be selected than was seen."""
 
 
-def of_address(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return the filters that stand in the list's address. Raises UnknownFilter."""
+def of_address(parameters: Mapping[str, str], user_id: int) -> dict[str, str]:
+    """Return the filters that stand in the list's address. Raises UnknownFilter.
+
+    A search for what was said is good for who has given a reason for it, and for nobody else.
+    """
     filters = {name: value for name, value in parameters.items() if value and name not in WORDLESS}
+    if SAID in filters and own_search(filters[SAID], user_id) is None:
+        raise UnknownFilter(SAID)
     select(filters)
     return filters
 
@@ -36,26 +46,42 @@ def select(filters: Mapping[str, str]) -> QuerySet[StreamingSession]:
     rows: QuerySet[StreamingSession] = StreamingSession.objects.all()
     for name, value in filters.items():
         try:
-            rows = searched(rows, value) if name == "q" else rows.filter(_condition(name, value))
+            rows = named(rows, value) if name == "q" else rows.filter(_condition(name, value))
         except (ValueError, ValidationError) as exc:  # "persona__id__exact=Lucía"
             raise UnknownFilter(name) from exc
     return rows
 
 
 def _condition(name: str, value: str) -> Q:
+    if name == SAID:
+        search = _searches().get(number=value)
+        return Q(pk__in=holding(words_of(search)))
     if name not in FIELDS:
         raise UnknownFilter(name)
     return Q((name, value))
 
 
-def searched(rows: QuerySet[StreamingSession], query: str) -> QuerySet[StreamingSession]:
-    """Return the sessions that a search finds: by person, persona or provider's ID, or by what was said in one line.
+def note_search(user_id: int, address: str | None, words: str, reason: str) -> AuditEntry:
+    """Put on record that somebody looks for sessions by what was said in them: that is reading a part of it."""
+    return audit.note_by(user_id, address, AuditEntry.Kind.SEARCHED, "", words=words, reason=reason)
 
-    For who may read what was said, as it tells that it was.
-    """
-    said = speech.holding(Utterance.objects.all(), query).order_by().values("session")
-    # One set of both: "this or that one's lines" would have each session of a long history looked at.
-    return rows.filter(pk__in=named(StreamingSession.objects.order_by(), query).values("pk").union(said))
+
+def own_search(number: str, user_id: int) -> AuditEntry | None:
+    """Return this person's own search, if it is one."""
+    return _searches().filter(number=number, by=user_id).first() if number.isdecimal() else None
+
+
+def words_of(search: AuditEntry) -> str:
+    return str(search.data["words"])
+
+
+def holding(words: str) -> QuerySet[Utterance, Any]:
+    """Return the keys of the sessions in which the words were said, in one line."""
+    return speech.holding(Utterance.objects.all(), words).order_by().values("session")
+
+
+def _searches() -> QuerySet[AuditEntry]:
+    return AuditEntry.objects.filter(kind=AuditEntry.Kind.SEARCHED)
 
 
 def named(rows: QuerySet[StreamingSession], query: str) -> QuerySet[StreamingSession]:

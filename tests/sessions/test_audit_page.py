@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from heygen_portal import roles
-from sessions import event_words, events, inspection, reports, room_events
+from heygen_portal.providers.base import SessionRecord
+from sessions import event_words, events, inspection, ledger, records, reports, room_events
 from sessions.events import Entry
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import StreamingSessionFactory
@@ -115,6 +118,20 @@ def test_the_page_says_why_it_ended_what_failed_what_to_do_and_whose_clock_said_
     assert " style=" not in shown
 
 
+def test_the_page_tells_the_cost_and_leads_to_the_export_who_may_have_them(session: StreamingSession) -> None:
+    session.account.credits_per_minute = 1
+    session.account.save()
+    records.store(session, SessionRecord(duration=timedelta(seconds=61), credits=Decimal("2.03")))
+    ledger.book_all()
+    operator, auditor = signed_in(roles.OPERATOR)[0], signed_in(roles.AUDITOR)[0]
+    shown = auditor.get(page_of(session), headers=ENGLISH).content.decode()
+    assert "0.00 credits" in shown
+    assert "provider: 2.03" in shown
+    assert auditor.get(urljoin(page_of(session), "../export/"), follow=True).status_code == 200
+    assert 'href="../export/"' in shown
+    assert 'href="../export/"' not in operator.get(page_of(session), headers=ENGLISH).content.decode()
+
+
 def test_an_erased_line_is_said_to_be_erased(session: StreamingSession) -> None:
     key = session.speech_key
     key.wrapped, key.erased_at = b"", session.created_at
@@ -141,5 +158,5 @@ def test_everything_that_is_recorded_has_a_name_for_people() -> None:
 def test_a_long_session_costs_no_more_questions(session: StreamingSession, django_assert_max_num_queries: Any) -> None:
     events.record(session.pk, *(Entry("frozen", {}, events.Source.BROWSER) for _ in range(300)))
     client, _ = signed_in(roles.AUDITOR)
-    with django_assert_max_num_queries(21):
+    with django_assert_max_num_queries(22):
         assert client.get(page_of(session)).status_code == 200

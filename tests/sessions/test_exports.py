@@ -184,7 +184,7 @@ def test_an_export_selects_what_the_list_shows(admin_client: Client) -> None:
         {"created_at__year": str(now.year), "created_at__month": str(now.month), "created_at__day": str(now.day)},
     ):
         shown = admin_client.get(SESSIONS, narrowed).context["cl"].queryset
-        assert set(selection.select(selection.of_address(narrowed))) == set(shown), narrowed
+        assert set(selection.select(selection.of_address(narrowed, 0))) == set(shown), narrowed
 
 
 @pytest.mark.parametrize("address", ["?colour__exact=red", "?persona__id__exact=red", "?user__password__startswith=a"])
@@ -279,27 +279,14 @@ def test_files_are_deleted_when_their_time_has_come_and_when_speech_is_erased(au
     assert set(Export.objects.values_list("state", flat=True)) == {State.EXPIRED}
 
 
-@pytest.mark.parametrize("role", [roles.AUDITOR, roles.ADMINISTRATOR, roles.OPERATOR], ids=lambda role: role.group)
-def test_who_may_read_what_was_said_finds_sessions_by_it(client: Client, role: roles.Role) -> None:
-    """Complaint 17."""
-    roles.sync()
-    user = User.objects.create_user("somebody", is_staff=True)
-    user.groups.add(Group.objects.get(name=role.group))
-    client.force_login(user)
-    wanted = talked()
-    talked()
-    wanted.utterances.create(who="avatar", by="voice", text="Su Número de póliza", source="provider")
-    for query, is_found in (("numero", True), ("POLI num", True), ("poliza calc", False), ("invoice", False)):
-        shown = set(client.get(SESSIONS, {"q": query}).context["cl"].queryset)
-        assert shown == ({wanted} if is_found and role is not roles.OPERATOR else set()), query
-
-
 @pytest.mark.usefixtures("postgres")
 def test_on_postgres_too_words_are_found_and_exports_go_on_where_they_were(large: None) -> None:
     sessions = [talked() for _ in range(3)]
-    assert set(selection.select({"q": "cal"})) == set(sessions)
+    search = selection.note_search(UserFactory.create().pk, None, "cal", WHY)
+    said = {"said": str(search.number)}
+    assert set(selection.select(said)) == set(sessions)
     for what in (What.SESSIONS, What.EVENTS, What.LINES):
-        export = exports.ask(UserFactory.create().pk, None, what, Format.JSONL, reason=WHY, filters={"q": "calc"})
+        export = exports.ask(UserFactory.create().pk, None, what, Format.JSONL, reason=WHY, filters=said)
         while exports.write_on(export.pk, 0):
             pass
         rows = [json.loads(line) for line in export.path.read_text(encoding="utf-8").splitlines()]
