@@ -1,26 +1,24 @@
-"""What providers offer, in the admin: avatars and voices to look at, knowledge bases to write."""
+"""What providers offer, in the admin: avatars to look at, voices to hear."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RelatedDropdownFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 
-from avatars import knowledge, publishing
-from avatars.knowledge_forms import KnowledgeBaseForm
-from avatars.models import Avatar, KnowledgeBase, News, Offered, Voice, having
-from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
+from avatars import publishing
+from avatars.models import Avatar, News, Offered, Voice, having
+from heygen_portal.admin_parts import ReadOnly
 
 NEWS_COLOURS = {News.NEW.label: "success", News.CHANGED.label: "info", News.GONE.label: "danger"}
 
@@ -159,40 +157,3 @@ class VoiceAdmin(ReadOnly, BesideAvatar):
         fitting = super().fitting(queryset, avatar, beside)
         language = beside.get("language")
         return fitting.filter(language__in=("", language)) if language else fitting
-
-
-@admin.register(KnowledgeBase)
-class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
-    """Written here and kept at the provider, which is asked first; what it refuses is not stored here either."""
-
-    form = KnowledgeBaseForm
-    list_display = ("name", "account", "news", "last_seen_at")
-    fields = ("name", "account", "provider_knowledge_base_id", "opening", "prompt", "last_seen_at", "gone_at")
-    readonly_fields = ("provider_knowledge_base_id", "last_seen_at", "gone_at")
-    actions_detail = ("remove",)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: KnowledgeBase | None = None) -> tuple[str, ...]:
-        return (*self.readonly_fields, "account") if obj else self.readonly_fields
-
-    def has_change_permission(self, request: HttpRequest, obj: KnowledgeBase | None = None) -> bool:
-        return (obj is None or obj.gone_at is None) and super().has_change_permission(request, obj)
-
-    def has_remove_permission(self, request: HttpRequest, object_id: str) -> bool:
-        return super().has_change_permission(request)
-
-    @action(
-        description=_("Delete at the provider"),
-        permissions=["remove"],
-        dialog=ask_first(_("Delete it at the provider for good? What was said with it stays here."), _("Delete there")),
-    )
-    def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        base: KnowledgeBase = chosen(self, request, object_id)
-        try:
-            knowledge.remove(base)
-        except ValidationError as exc:
-            self.message_user(request, " ".join(exc.messages), messages.ERROR)
-        else:
-            words = gettext("%(base)s was deleted at the provider.") % {"base": base}
-            self.message_user(request, words, messages.SUCCESS)
-            self.log_change(request, base, words)
-        return to_change_page(KnowledgeBase, object_id)

@@ -1,17 +1,79 @@
-"""Knowledge bases are the provider's: it is asked first, and ours follow."""
+"""Knowledge bases are written here and kept at the provider, which is asked first; each text that it took is a version.
+
+Somebody may change it there as well: then the two have drifted apart, and staff say which one counts.
+"""
 
 from __future__ import annotations
 
+import copy
+import difflib
+from dataclasses import dataclass
+
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from avatars import publishing
-from avatars.models import KnowledgeBase, Persona, ProviderAccount
+from avatars.knowledge_files import Texts
+from avatars.models import KnowledgeBase, KnowledgeVersion, Persona, ProviderAccount
+from avatars.models.knowledge import TEXTS
 from heygen_portal import providers
 from heygen_portal.providers.base import KnowledgeBaseOffer, ProviderError, ProviderRejected, ProviderUnreachable
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One text that the provider has otherwise than it was written here, line by line."""
+
+    name: str
+    label: str
+    lines: list[tuple[str, str]]
+    """What stands before a line (`+`: the provider's alone, `-`: ours alone, or nothing), and the line."""
+
+
+def written(base: KnowledgeBase) -> KnowledgeVersion | None:
+    """What was written here last; None of one that nobody has written here."""
+    return base.versions.select_related("saved_by").first() if base.pk else None
+
+
+def as_written(base: KnowledgeBase) -> KnowledgeBase:
+    """Return the base with the texts that were written here last: to be edited, not to be stored."""
+    version, shown = written(base), copy.copy(base)
+    for name in TEXTS if version else ():
+        setattr(shown, name, getattr(version, name))
+    return shown
+
+
+def drifting(bases: QuerySet[KnowledgeBase]) -> QuerySet[KnowledgeBase]:
+    """Say of each base, as `has_drifted`, whether the provider's texts differ from what was written here."""
+    last = KnowledgeVersion.objects.filter(base=OuterRef("pk"), number=OuterRef("version"))
+    same = {name: OuterRef(name) for name in TEXTS}
+    return bases.annotate(has_drifted=Exists(last.exclude(**same)))
+
+
+def drift(base: KnowledgeBase) -> list[Drift]:
+    """What the provider has otherwise than it was written here."""
+    version = written(base)
+    return differences(version, base) if version else []
+
+
+def differences(before: KnowledgeBase | KnowledgeVersion, after: KnowledgeBase | KnowledgeVersion) -> list[Drift]:
+    """What the second says otherwise than the first."""
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in TEXTS]
+    return [
+        Drift(name, capfirst(str(KnowledgeBase._meta.get_field(name).verbose_name)), _compared(was, now))  # type: ignore[union-attr]  # a relation to it has no name of its own
+        for name, was, now in pairs
+        if was != now
+    ]
+
+
+def _compared(was: str, now: str) -> list[tuple[str, str]]:
+    lines = difflib.ndiff(was.splitlines(), now.splitlines())
+    return [(line[0].strip(), line[2:]) for line in lines if not line.startswith("?")]
 
 
 def store(base: KnowledgeBase) -> None:
@@ -19,6 +81,7 @@ def store(base: KnowledgeBase) -> None:
 
     Whoever is published with it must still be fit to be met.
     """
+    base.opening, base.prompt = (text.replace("\r\n", "\n").strip() for text in (base.opening, base.prompt))
     for persona in _users(base) if base.pk else ():
         persona.knowledge_base = base
         if found := publishing.problems(persona):
@@ -28,6 +91,56 @@ def store(base: KnowledgeBase) -> None:
     except ProviderError as exc:
         raise _refusal(base, exc) from exc
     base.last_seen_at = timezone.now()
+
+
+@transaction.atomic
+def keep(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
+    """Save what the provider has taken as the newest version; what it had before, unless written here, is the first."""
+    found = KnowledgeBase.objects.select_for_update().filter(pk=base.pk).first()
+    if found and not found.version and found.prompt:
+        _add(found, found, None)
+    base.version = found.version if found else 0
+    base.save()
+    return _add(base, base, saved_by)
+
+
+def push(base: KnowledgeBase, version: KnowledgeVersion, saved_by: int | None) -> KnowledgeVersion:
+    """Store this version at the provider again, whatever it has now. Raises ValidationError."""
+    for name in TEXTS:
+        setattr(base, name, getattr(version, name))
+    store(base)
+    if version.number == base.version:
+        base.save()
+        return version
+    return keep(base, saved_by)
+
+
+def accept(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
+    """Take what the provider has as the newest version."""
+    return keep(base, saved_by)
+
+
+def bring_in(account: ProviderAccount, texts: Texts, saved_by: int | None) -> bool:
+    """Store what a file says: as a new base, or as the next version of the one with its name.
+
+    Return whether anything changed. Raises ValidationError.
+    """
+    base = KnowledgeBase.objects.filter(account=account, name=texts.name, gone_at=None).first()
+    base = base or KnowledgeBase(account=account, name=texts.name)
+    has_said = (base.opening, base.prompt) == (texts.opening, texts.prompt)
+    if base.pk and has_said:
+        return False
+    base.opening, base.prompt = texts.opening, texts.prompt
+    store(base)
+    keep(base, saved_by)
+    return True
+
+
+def _add(base: KnowledgeBase, said: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
+    base.version += 1
+    KnowledgeBase.objects.filter(pk=base.pk).update(version=base.version)
+    texts = {name: getattr(said, name) for name in TEXTS}
+    return KnowledgeVersion.objects.create(base=base, number=base.version, saved_by_id=saved_by, **texts)
 
 
 def remove(base: KnowledgeBase) -> None:

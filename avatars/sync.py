@@ -124,6 +124,7 @@ def _store_kind(account: ProviderAccount, model: type[Offered], key: str, offers
         if not _is_id(offer[key]) or offer[key] in rows:
             continue
         before = known.get(offer[key])
+        offer |= {name: before[name] if before else "" for name, value in offer.items() if value is None}
         is_new = before is None or before["gone_at"] is not None
         is_changed = before is not None and any(before[name] != value for name, value in offer.items())
         marks = {
@@ -176,8 +177,8 @@ def _base(offer: KnowledgeBaseOffer) -> dict[str, Any]:
     return {
         "provider_knowledge_base_id": offer.provider_knowledge_base_id,
         "name": _storable(offer.name)[:LONGEST_NAME],
-        "opening": _storable(offer.opening),
-        "prompt": _storable(offer.prompt),
+        "opening": _storable(offer.opening) if offer.tells_texts else None,
+        "prompt": _storable(offer.prompt) if offer.tells_texts else None,
     }
 
 

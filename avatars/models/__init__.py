@@ -2,6 +2,7 @@
 
 from avatars.models.accounts import ProviderAccount, provider_kinds, validate_web_address
 from avatars.models.catalogue import Avatar, KnowledgeBase, News, Offered, Voice, having
+from avatars.models.knowledge import KnowledgeVersion
 from avatars.models.personas import Composed, Persona, PersonaCheck, PersonaQuerySet, PersonaVersion
 from avatars.models.syncs import CatalogueSync
 from avatars.models.videos import Video
@@ -11,6 +12,7 @@ __all__ = [
     "CatalogueSync",
     "Composed",
     "KnowledgeBase",
+    "KnowledgeVersion",
     "News",
     "Offered",
     "Persona",

@@ -109,8 +109,11 @@ class Voice(Offered):
 
 class KnowledgeBase(Offered):
     provider_knowledge_base_id = models.CharField(_("provider's ID"), max_length=200)
+    # As the provider has them; what was written here stands in the versions.
     opening = models.TextField(_("opening"), blank=True)
     prompt = models.TextField(_("prompt"), blank=True)
+    # The newest version; none of one that nobody has written here.
+    version = models.PositiveIntegerField(_("version"), default=0, editable=False)
 
     class Meta(Offered.Meta):
         verbose_name = _("knowledge base")

@@ -92,6 +92,7 @@ def knowledge_base(row: dict[str, Any]) -> KnowledgeBaseOffer:
         name=answers.text(row.get("name")) or answers.text(row["id"]),
         opening=answers.text(row.get("opening")),
         prompt=answers.text(row.get("prompt")),
+        tells_texts="prompt" in row,
     )
 
 

@@ -41,6 +41,8 @@ class KnowledgeBaseOffer:
     name: str
     opening: str
     prompt: str
+    tells_texts: bool = True
+    """Some lists have names only."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ async def test_knowledge_bases_come_with_their_texts_where_there_are_any() -> No
     heygen = offering({"/v1/streaming/knowledge_base/list": {"code": 100, "data": {"list": rows}}})
     assert await heygen.list_knowledge_bases() == [
         KnowledgeBaseOffer("K1", "Recepción", "Hola", "Somos…"),
-        KnowledgeBaseOffer("K2", "K2", "", ""),
+        KnowledgeBaseOffer("K2", "K2", "", "", tells_texts=False),
     ]
 
 

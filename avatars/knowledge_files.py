@@ -1,0 +1,124 @@
+"""Knowledge bases as Markdown files: what they are called and how they begin stands in front, the prompt below.
+
+---
+name: "Recepción"
+opening: "Hola, ¿en qué puedo ayudarte?"
+---
+Somos la Clínica Aurora…
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from django.core.exceptions import ValidationError
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+LARGEST_FILE = 256 * 1024
+MOST_FILES = 200
+FRONT = re.compile(r"\A---\n(.*?)\n---\n+", re.DOTALL)
+ENDINGS = (".md", ".markdown", ".txt")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What one file says."""
+
+    name: str
+    opening: str
+    prompt: str
+
+
+def as_markdown(texts: Texts) -> str:
+    """One knowledge base as a file; `read` gives the same texts back."""
+    front = "\n".join(f"{name}: {json.dumps(getattr(texts, name), ensure_ascii=False)}" for name in ("name", "opening"))
+    return f"---\n{front}\n---\n{texts.prompt}\n"
+
+
+def read(content: bytes, file_name: str) -> Texts:
+    """What a file says; a file with nothing in front is called as it is called. Raises ValidationError."""
+    try:
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ValidationError(_("%(file)s is no text in UTF-8.") % {"file": file_name})
+    front, prompt = {}, text
+    if found := FRONT.match(text):
+        front = {name.strip(): _value(value) for name, _colon, value in _lines(found[1])}
+        prompt = text[found.end() :]
+    name = front.get("name") or PurePosixPath(file_name).stem
+    if not prompt.strip():
+        raise ValidationError(_("%(file)s says nothing below its name.") % {"file": file_name})
+    return Texts(name[:200], front.get("opening", ""), prompt.strip())
+
+
+def zipped(all_texts: Iterable[Texts]) -> bytes:
+    """Many as one archive, each under a name of its own."""
+    packed, taken = io.BytesIO(), set[str]()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for texts in all_texts:
+            name = file_name(texts)
+            while name in taken:
+                name = f"_{name}"
+            taken.add(name)
+            archive.writestr(name, as_markdown(texts))
+    return packed.getvalue()
+
+
+def file_name(texts: Texts) -> str:
+    return f"{slugify(texts.name) or 'knowledge'}.md"
+
+
+def unpacked(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
+    """The files that were handed in: one, or those of an archive. Raises ValidationError for none, or too much."""
+    if name.lower().endswith(".zip"):
+        yield from _of_archive(file, name)
+    elif name.lower().endswith(ENDINGS):
+        yield name, _within(file.read(LARGEST_FILE + 1), name)
+    else:
+        raise ValidationError(_("%(file)s is neither Markdown nor a zip archive.") % {"file": name})
+
+
+def _of_archive(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(ENDINGS)]
+            if len(entries) > MOST_FILES:
+                raise ValidationError(
+                    _("%(file)s holds more than %(most)d files.") % {"file": name, "most": MOST_FILES}
+                )
+            for entry in entries:
+                with archive.open(entry) as packed:  # never more of it than a file may have, whatever it claims
+                    yield entry.filename, _within(packed.read(LARGEST_FILE + 1), entry.filename)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as exc:
+        raise ValidationError(_("%(file)s cannot be unpacked.") % {"file": name}) from exc
+
+
+def _within(content: bytes, name: str) -> bytes:
+    if len(content) > LARGEST_FILE:
+        raise ValidationError(_("%(file)s is too large for a text.") % {"file": name})
+    return content
+
+
+def _lines(front: str) -> Iterator[tuple[str, str, str]]:
+    return (line.partition(":") for line in front.splitlines())
+
+
+def _value(text: str) -> str:
+    """A quoted value as JSON and YAML have it, or the bare words."""
+    text = text.strip()
+    if text.startswith('"'):
+        try:
+            return str(json.loads(text))
+        except ValueError:
+            pass
+    return text

@@ -1,0 +1,44 @@
+"""Each text of a knowledge base as somebody saved it here. The base's own columns are what the provider has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from avatars.models.catalogue import KnowledgeBase
+
+TEXTS = ("name", "opening", "prompt")
+
+
+class KnowledgeVersion(models.Model):
+    """What somebody wrote: stored once the provider has taken it, and never changed."""
+
+    base = models.ForeignKey(KnowledgeBase, models.PROTECT, related_name="versions", verbose_name=_("knowledge base"))
+    number = models.PositiveIntegerField(_("version"))
+    name = models.CharField(_("name"), max_length=200)
+    opening = models.TextField(_("opening"), blank=True)
+    prompt = models.TextField(_("prompt"), blank=True)
+    saved_at = models.DateTimeField(_("saved"), default=timezone.now)
+    # Empty: it was written at the provider, and found there.
+    saved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("saved by")
+    )
+
+    class Meta:
+        verbose_name = _("version of a knowledge base")
+        verbose_name_plural = _("versions of knowledge bases")
+        ordering = ("base", "-number")
+        constraints = (models.UniqueConstraint(fields=("base", "number"), name="knowledge_version_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store a new one. Raises TypeError for one that is stored."""
+        if not self._state.adding:
+            raise TypeError("a version of a knowledge base is never changed")
+        super().save(*args, **kwargs)

@@ -1,0 +1,77 @@
+"""A form for what is kept in versions. Of two people who write at once nobody overwrites the other unseen.
+
+The form remembers the version that the work began with. If another one was saved meanwhile, what only the other changed
+is taken over, what both changed stays as it was typed with theirs below it, and nothing is saved until one has looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from django import forms
+from django.db.models import Model
+from django.http import QueryDict
+from django.utils.translation import gettext
+
+
+class OfTwoWriters(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    base = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    """The version that this work began with."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["base"] = self.instance.version or None
+
+    def parts(self) -> Iterable[str]:
+        """The names of the fields whose values are kept in versions."""
+        raise NotImplementedError
+
+    def kept(self, version: Any, name: str) -> Any:
+        """What a version has in one of these fields, as the field's initial value."""
+        return version.serializable_value(name)
+
+    def in_words(self, version: Any, name: str) -> str:
+        return str(self.kept(version, name) or "–")
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        if self.instance.pk:
+            stored = self._meta.model._default_manager.select_for_update().get(pk=self.instance.pk)
+            self.look_at_stored(stored, cleaned)  # others wait until this is saved
+            self._look_for_others(stored, cleaned.get("base"))
+        return cleaned
+
+    def look_at_stored(self, stored: Model, cleaned: dict[str, Any]) -> None:
+        """More that depends on what is stored by now."""
+
+    def _look_for_others(self, stored: Any, base: int | None) -> None:
+        last = stored.versions.select_related("saved_by").first()
+        if last is None or base is None or base == last.number:
+            return
+        data = cast(QueryDict, self.data).copy()
+        self.data = data
+        data[self.add_prefix("base")] = str(last.number)
+        words = gettext(
+            "%(who)s saved version %(number)d meanwhile. Where you had changed nothing, theirs stands in the form now; "
+            "where both of you wrote, yours does, with theirs below. Look, and save again."
+        )
+        self.add_error(None, words % {"who": last.saved_by or "HeyGen Portal", "number": last.number})
+        before = stored.versions.filter(number=base).first() or last
+        for name in self.parts():
+            self._bring_together(name, before, last, data)
+
+    def _bring_together(self, name: str, before: Any, last: Any, data: QueryDict) -> None:
+        field, html_name = self.fields.get(name), self.add_prefix(name)
+        was, now = self.kept(before, name), self.kept(last, name)
+        if field is None or was == now:
+            return
+        typed = field.widget.value_from_datadict(self.data, self.files, html_name)
+        if field.has_changed(was, typed):
+            if field.has_changed(now, typed):
+                self.add_error(name, gettext("Theirs: %(after)s") % {"after": self.in_words(last, name)})
+        elif isinstance(field, forms.BooleanField):
+            data.pop(html_name, None)
+            data.update({html_name: "on"} if now else {})
+        else:
+            data[html_name] = "" if now is None else str(field.prepare_value(now))
