@@ -67,6 +67,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "usual": line.latency(0.5),
         "slow": line.latency(0.95),
         "rows": [_row(moment, line, session.persona.name) for moment in line.moments],
+        "rating": event_words.rating(line.rating),
         "oddities": [(oddity.at - line.began_at, event_words.oddity(oddity)) for oddity in line.oddities],
         "outages": line.outages,
         "recovered": sum(outage.ends_at is not None for outage in line.outages),

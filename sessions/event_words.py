@@ -43,6 +43,8 @@ TITLES: dict[str, Words] = {
     "track_subscribed": _("A track arrives"),
     "track_unsubscribed": _("A track is gone"),
     "first_frame": _("First picture seen"),
+    "picture": _("How the picture ran"),
+    "rated": _("The person says how it looked and sounded"),
     "playback_blocked": _("The browser blocks sound and picture"),
     "playback_started": _("Sound and picture play"),
     "frozen": _("The picture stands still"),
@@ -127,8 +129,11 @@ DETAILS: dict[str, Words] = {
     "credits": _("credits"), "seconds": _("seconds"), "added": _("lines added"), "lines": _("lines of theirs"),
     "end_reason": _("their reason"), "failure": _("failure"), "sign": _("sign"), "reason": _("reason"),
     "from": _("from where"), "mode": _("mode"), "width": _("width"), "height": _("height"), "persona": _("persona"),
-    "quality": _("quality"),
+    "quality": _("quality"), "fps": _("pictures a second"), "rating": _("rating"),
 }  # fmt: skip
+
+
+RATINGS: dict[str, Words] = {"good": _("Well"), "fair": _("So-so"), "poor": _("Badly")}
 
 
 def title(moment: Moment) -> str:
@@ -156,10 +161,17 @@ def details(moment: Moment, name: str) -> str:
     if moment.kind == "verdict":
         code = str(moment.data.get("code", ""))
         return verdicts.causes(name).get(code, code)
+    if moment.kind == "rated":
+        return rating(str(moment.data.get("rating", "")))
     known = {key: value for key, value in moment.data.items() if key in DETAILS and value not in ("", None)}
     if moment.kind == "ladder":
         known.pop("from", None)  # a step, no place; the row before has it
     return ", ".join(f"{DETAILS[key]}: {_plain(value)}" for key, value in known.items())
+
+
+def rating(code: str) -> str:
+    """How the person found it; nothing where nobody said so."""
+    return str(RATINGS.get(code, ""))
 
 
 def oddity(found: Oddity) -> str:

@@ -28,6 +28,7 @@ ENDED_BY_SERVER = (4, 5)
 """LiveKit's reasons for leaving a room that the other side closed: participant removed, room deleted."""
 WITHOUT_PICTURE = ("sound", "text")
 """Steps of the page's recovery ladder on which a conversation goes on."""
+RATINGS = ("good", "fair", "poor")
 PAGE_AT = "page_at"
 """Where an event keeps the moment as the page's own clock had it."""
 
@@ -147,6 +148,13 @@ async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str,
         return  # another tab heard the same line, or it comes after all that was said has been erased
 
 
+async def _rated(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    """How the person found it, in one of three words."""
+    if data.get("rating") not in RATINGS:
+        raise errors.BadMessage
+    await _keep(session_id, kind, data, at)
+
+
 Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[RoomCommand | None]]
 
 EFFECTS: dict[str, Effect] = {
@@ -160,6 +168,8 @@ EFFECTS: dict[str, Effect] = {
     "track_subscribed": _keep,
     "track_unsubscribed": _keep,
     "first_frame": _first_frame,
+    "picture": _keep,
+    "rated": _rated,
     "playback_blocked": _keep,
     "playback_started": _keep,
     "frozen": _keep,

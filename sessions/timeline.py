@@ -109,6 +109,17 @@ class Timeline:
             return ""
         return next(stage.code for stage in self.stages if stage.took is None)
 
+    @property
+    def frames_per_second(self) -> float | None:
+        """How the picture ran, as the page last told; it tells at the end."""
+        told = _last(self.moments, "picture", "fps")
+        return told if isinstance(told, float | int) else None
+
+    @property
+    def rating(self) -> str:
+        """How the person found it, the last time they said so."""
+        return str(_last(self.moments, "rated", "rating") or "")
+
     def latency(self, share: float) -> timedelta | None:
         """The latency that this share of the turns does not exceed."""
         known = sorted(turn.latency for turn in self.turns if turn.latency is not None)
@@ -130,6 +141,10 @@ def turns_of(recorded: Iterable[Moment]) -> tuple[Turn, ...]:
 
 def _in_order(recorded: Iterable[Moment]) -> tuple[Moment, ...]:
     return tuple(sorted(recorded, key=lambda moment: (moment.at, moment.number, moment.source, moment.kind)))
+
+
+def _last(line: Sequence[Moment], kind: str, key: str) -> Any:
+    return next((moment.data.get(key) for moment in reversed(line) if moment.kind == kind), None)
 
 
 def _first(line: Sequence[Moment], kind: str, /, **data: Any) -> Moment | None:

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { AvatarEvents } from "../../sessions/static/sessions/avatar-events.js";
 import { backoff, countdown, offsetOf, secondsUntil, span } from "../../sessions/static/sessions/clock.js";
 import { Memory } from "../../sessions/static/sessions/memory.js";
+import { FrameRate } from "../../sessions/static/sessions/picture-watch.js";
 
 const bytes = (text) => new TextEncoder().encode(text);
 const read = (text) => new AvatarEvents().read(bytes(text));
@@ -61,4 +62,12 @@ test("a place is remembered for its own page only, and a forbidden storage is no
   forbidden.keep(place);
   forbidden.forget();
   assert.equal(forbidden.recall(), null);
+});
+
+test("how the picture ran counts only what could be seen, and begins anew with each conversation", () => {
+  const rate = new FrameRate();
+  const looks = [[0, 0, true], [25, 1_000, true], [40, 2_000, false], [90, 3_000, true], [140, 5_000, true], [900, 60_000, true]];
+  for (const [total, at, isSeen] of looks) rate.add(Number(total), Number(at), isSeen === true);
+  assert.deepEqual(rate.take(), { fps: 25, seconds: 3 });
+  assert.equal(rate.take(), null);
 });

@@ -1,5 +1,6 @@
 /** The room's page: finds the parts, wires them together, draws what changed. */
 
+import { setUpAftermath } from "./aftermath.js";
 import { BarView } from "./bar-view.js";
 import { CaptionView } from "./caption-view.js";
 import { ChatView } from "./chat-view.js";
@@ -50,6 +51,7 @@ const chat = new ChatView({
     if (conversation.state.warning?.why === "idle") conversation.stay();
   },
 });
+const tellAftermath = setUpAftermath(conversation, watch.rate);
 const room = new AvatarRoom({
   LiveKit,
   video: stage.video,
@@ -93,6 +95,7 @@ function draw() {
   page.dataset.state = now;
   showOnly("data-when", now);
   moveFocus(before, now);
+  tellAftermath(now);
 }
 
 /**

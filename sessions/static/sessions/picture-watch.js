@@ -3,9 +3,43 @@
 const [WIDTH, HEIGHT] = [16, 9];
 const DARK = 24; // of 255: a face in the dark is still brighter somewhere
 
+const TOGETHER_MS = 5_000; // looks that are further apart tell nothing of how it ran between them
+
+/** How the picture ran, from all looks of one conversation while it was to be seen. */
+export class FrameRate {
+  constructor() {
+    this.frames = 0;
+    this.ms = 0;
+    /** @type {{ total: number, at: number } | null} */
+    this.last = null;
+  }
+
+  /**
+   * @param {number} total  frames so far
+   * @param {number} at
+   * @param {boolean} isSeen
+   */
+  add(total, at, isSeen) {
+    const { last } = this;
+    if (isSeen && last && total > last.total && at - last.at < TOGETHER_MS) {
+      this.frames += total - last.total;
+      this.ms += at - last.at;
+    }
+    this.last = isSeen ? { total, at } : null;
+  }
+
+  /** @returns {{ fps: number, seconds: number } | null} and begin anew; null when there was no picture */
+  take() {
+    const { frames, ms } = this;
+    Object.assign(this, new FrameRate());
+    return ms ? { fps: Math.round((frames * 10_000) / ms) / 10, seconds: Math.round(ms / 1_000) } : null;
+  }
+}
+
 export class PictureWatch {
   /** @param {HTMLVideoElement} video */
   constructor(video) {
+    this.rate = new FrameRate();
     this.video = video;
     this.frames = -1;
     this.isDark = false;
@@ -19,7 +53,9 @@ export class PictureWatch {
     const isNew = this.frames >= 0 && totalVideoFrames !== this.frames && this.video.videoWidth > 0;
     this.frames = totalVideoFrames;
     if (isNew) this.isDark = this.looksDark();
-    return { hasMoved: isNew && !this.isDark, isHidden: document.hidden || !this.video.checkVisibility() };
+    const isHidden = document.hidden || !this.video.checkVisibility();
+    this.rate.add(totalVideoFrames, performance.now(), !isHidden && this.video.videoWidth > 0);
+    return { hasMoved: isNew && !this.isDark, isHidden };
   }
 
   /** Whether the frame that stands now is black. */
