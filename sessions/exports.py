@@ -23,7 +23,7 @@ from sessions.events import Entry
 from sessions.formats import Row
 from sessions.models import Export, SessionEvent, StreamingSession, Utterance
 
-AT_ONCE = 1000
+AT_ONCE = 500
 """Rows of one page."""
 SENT_AT_ONCE = 5000
 """Up to so many rows are the answer itself; more are written to a file by the worker."""
