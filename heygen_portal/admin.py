@@ -152,7 +152,7 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):
     @admin.display(description=_("what"))
     def what(self, entry: AuditEntry) -> str:
         if entry.kind == AuditEntry.Kind.SESSIONS_STOPPED:
-            return str(entry.data["reason"])
+            return str(entry.data["reason"] or "–")
         return "; ".join(f"{name}: {_change(value)}" for name, value in entry.data.items() if value) or "–"
 
 

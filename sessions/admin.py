@@ -20,9 +20,10 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 
-from heygen_portal import addresses, roles
+from heygen_portal import addresses, audit, roles
 from heygen_portal.admin_lists import NeverCounted
 from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
+from heygen_portal.models import AuditEntry
 from heygen_portal.providers.base import ProviderError
 from sessions import (
     account_admin,  # noqa: F401 - registers its own page
@@ -230,7 +231,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
 
     @admin.action(description=_("Stop selected sessions"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[StreamingSession]) -> None:
-        running = list(queryset.filter(end_reason="").values_list("pk", flat=True))
+        running = dict(queryset.filter(end_reason="").values_list("pk", "user__username"))
         if not running:
             self.message_user(request, gettext("None of the selected sessions is running."), messages.WARNING)
             return
@@ -242,6 +243,8 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         except OperationalError:
             self.message_user(request, gettext("The worker cannot be reached. Try again."), messages.ERROR)
             return
+        about, stopped = ", ".join(sorted(running.values())), [str(pk) for pk in running]
+        audit.note(request, AuditEntry.Kind.SESSIONS_STOPPED, about, reason="", sessions=stopped)
         words = ngettext("%(count)d session is being stopped.", "%(count)d sessions are being stopped.", len(running))
         self.message_user(request, words % {"count": len(running)})
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
@@ -41,7 +40,7 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
     )
     list_filter = (("account", RelatedDropdownFilter), ("persona", RelatedDropdownFilter))
     list_filter_submit = True
-    list_select_related = ("account", "persona")
+    list_select_related = ("session", "account", "persona")
     fields = (
         "session",
         "day",
@@ -54,10 +53,6 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
         "more",
     )
     readonly_fields = ("open_for", "theirs_open", "more")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[SessionTotal]:
-        rows: QuerySet[SessionTotal] = super().get_queryset(request)
-        return rows.select_related("session")
 
     @display(description=_("open"), ordering="time")
     def open_for(self, total: SessionTotal) -> str:

@@ -221,6 +221,18 @@ def test_what_is_open_at_a_provider_and_not_ours_is_seen() -> None:
 
 
 @pytest.mark.django_db
+def test_who_may_look_in_finds_the_way_where_the_room_is_ours() -> None:
+    """Demand 41."""
+    ours, theirs = (StreamingSessionFactory.create(room=room) for room in ("portal-room", ""))
+    operator, auditor = (board.look(member(role).pk) for role in (roles.OPERATOR, roles.AUDITOR))
+    assert operator
+    assert auditor
+    look = f"/admin/avatar_sessions/streamingsession/{ours.pk}/look/"
+    assert [operator.sessions[str(session.pk)].look for session in (ours, theirs)] == [look, ""]
+    assert auditor.sessions[str(ours.pk)].look == ""
+
+
+@pytest.mark.django_db
 def test_what_it_costs_is_told_to_who_may_know() -> None:
     session = StreamingSessionFactory.create(persona__avatar__account__monthly_cap=10)
     operator = board.look(member(roles.OPERATOR).pk)

@@ -11,11 +11,12 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group, User
 from django.core import mail
+from django.test import Client
 from django.utils import timezone
 
 from heygen_portal import roles
 from heygen_portal.providers.kept import PastSession, PastSessions
-from sessions import alarms, bills, events, ledger, quotas, records
+from sessions import alarms, bills, costs, events, ledger, quotas, records
 from sessions.events import Entry, Source
 from sessions.models import DayTotal, SessionTotal, Status, StreamingSession
 from tests.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
@@ -162,3 +163,54 @@ def test_a_mail_that_cannot_be_sent_is_tried_again(monkeypatch: pytest.MonkeyPat
         alarms.look(NOW)
     alarms.look(NOW)
     assert len(mail.outbox) == 2  # its share, and the cap itself
+
+
+PAGES = ("/admin/avatar_sessions/sessiontotal/costs/", "/admin/avatar_sessions/sessiontotal/reconciliation/")
+
+
+def test_a_month_is_seen_by_day_persona_group_and_account_beside_what_providers_say(admin_client: Client) -> None:
+    persona = PersonaFactory.create(published=True)
+    person = UserFactory.create()
+    person.groups.add(Group.objects.create(name="Customers"))
+    sessions = [over(10, persona=persona, user=person), over(5, persona=persona, user=person)]
+    ledger.book_all()
+    ledger.note_provider(sessions[0].pk, 660, None)
+    month: Any = admin_client.get(PAGES[0]).context["report"]
+    today = next(day for day in month.days if day.sessions)
+    for sums in (month.total, today, month.personas[0], month.accounts[0], month.groups[0]):
+        assert (sums.sessions, sums.credits) == (2, 3)
+    assert month.groups[0].name == "Customers"
+    compared: Any = admin_client.get(PAGES[1]).context["report"]
+    account = compared.accounts[0]
+    assert (account.sessions, account.told, account.difference) == (2, 1, Decimal("0.2"))
+    assert [total.session_id for total in compared.furthest] == [sessions[0].pk]
+    assert admin_client.get(PAGES[0], {"month": "2001-02"}).context["report"].total.sessions == 0
+    assert admin_client.get(PAGES[0], {"month": "nonsense"}).context["month"] == costs.Month.named("", NOW)
+
+
+@pytest.mark.parametrize(
+    ("role", "sees", "pays"),
+    [(roles.EDITOR, False, False), (roles.OPERATOR, True, True), (roles.AUDITOR, True, True)],
+    ids=lambda value: getattr(value, "group", ""),
+)
+def test_the_first_page_shows_each_role_what_it_may_see(
+    client: Client, role: roles.Role, sees: bool, pays: bool
+) -> None:
+    """Demand 53."""
+    roles.sync()
+    user = UserFactory.create(is_staff=True)
+    user.groups.add(Group.objects.get(name=role.group))
+    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=2)
+    ended = over(9, persona=persona, end_reason="no_picture")
+    happened(ended, (20, "user_start", {}), (22, "user_stop", {}), (23.2, "avatar_start_talking", {"task_id": "a"}))
+    StreamingSession.objects.update(live_at=ended.created_at + timedelta(seconds=1.5))
+    ledger.book_all()
+    shown: Any = client.get("/admin/").context
+    assert ("today" in shown, "capped" in shown) == (sees, pays)
+    if sees:
+        today = shown["today"]
+        assert (today.sessions, today.open, today.failures) == (1, 0, [("La imagen no llegó", 1)])
+        assert (today.first_frame.usual, today.answers.slow) == (timedelta(seconds=1.5), timedelta(seconds=1.2))
+    if pays:
+        assert [(row.percent, row.is_alarming) for row in shown["capped"]] == [(90, True)]

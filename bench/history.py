@@ -1,0 +1,119 @@
+"""Does a long history make staff wait? The same pages over 1,000 sessions and over 1,000,000 with 10,000,000 events.
+
+PostgreSQL, one server with two databases, both with a thousand sessions a day: the longer history is more days. Django
+answers in this process, as an administrator; the two take turns, so that both meet the same machine. Every page has as
+many rows here as there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import django  # noqa: E402
+import psycopg  # noqa: E402
+
+from tests import servers  # noqa: E402
+
+FEW = 1000
+TURNS = 15
+SETTINGS = ("shared_buffers=512MB", "maintenance_work_mem=256MB", "max_wal_size=8GB", "random_page_cost=1.1")
+LIST = "/admin/avatar_sessions/streamingsession/"
+PAGES = {
+    "list": LIST,
+    "search": f"{LIST}?q=person-7",
+    "reason": f"{LIST}?end_reason__exact=no_picture",
+    "session_page": LIST + "{session}/change/",
+    "dashboard": "/admin/",
+}
+
+
+def main(many: int) -> None:
+    with servers.postgres(*SETTINGS) as database_url, servers.redis() as redis_url, servers.folder() as here:
+        urls = {count: _database(database_url, f"past_{count}") for count in (FEW, many)}
+        os.environ |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "VAR_DIR": str(here)}
+        os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
+        django.setup()
+        for count, url in urls.items():
+            fill(url, count)
+        took: dict[str, dict[int, list[float]]] = {name: {count: [] for count in urls} for name in PAGES}
+        for turn in range(TURNS + 1):
+            for count, url in urls.items():
+                for name, seconds in look(url).items():
+                    if turn:  # the first look finds nothing in memory, neither the code nor the rows
+                        took[name][count].append(seconds)
+    report(took, many)
+
+
+def _database(server_url: str, name: str) -> str:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return urlsplit(server_url)._replace(path=f"/{name}").geturl()
+
+
+def fill(url: str, count: int) -> None:
+    from tests import on_postgres  # noqa: PLC0415 - needs Django
+
+    on_postgres.migrate(url)
+    began = time.perf_counter()
+    with on_postgres.swapped(url):
+        import _past  # noqa: PLC0415 - needs Django
+        from django.contrib.auth.models import User  # noqa: PLC0415
+
+        User.objects.create_superuser("root")
+        _past.make(count)
+    print(
+        f"{count} sessions with {_past.EVENTS * count} events made in {time.perf_counter() - began:.0f} s", flush=True
+    )
+
+
+def look(url: str) -> dict[str, float]:
+    """Open each page once; return how long each took."""
+    from django.contrib.auth.models import User  # noqa: PLC0415 - needs Django
+    from django.test import Client  # noqa: PLC0415
+
+    from sessions.models import StreamingSession  # noqa: PLC0415
+    from tests import on_postgres  # noqa: PLC0415
+
+    took = {}
+    with on_postgres.swapped(url):
+        client = Client(headers={"host": "localhost", "accept-language": "en"})
+        client.force_login(User.objects.get(username="root"), "django.contrib.auth.backends.ModelBackend")
+        newest = StreamingSession.objects.order_by("-created_at").values_list("pk", flat=True)
+        session = random.choice(newest[100:FEW])  # noqa: S311 - chooses, guards nothing
+        client.get("/admin/avatars/persona/")  # a connection that is new has its plans to make
+        for name, page in PAGES.items():
+            began = time.perf_counter()
+            answer: Any = client.get(page.format(session=session))
+            took[name] = time.perf_counter() - began
+            if answer.status_code != 200:
+                sys.exit(f"{page}: {answer.status_code}")
+    return took
+
+
+def report(took: dict[str, dict[int, list[float]]], many: int) -> None:
+    print(f"{'median, in ms':<14}{FEW:>12,}{many:>12,}   ratio")
+    ratios = {}
+    for name, by_count in took.items():
+        few, lots = (1000 * statistics.median(by_count[count]) for count in (FEW, many))
+        ratios[name] = lots / few
+        print(f"{name.replace('_', ' '):<14}{few:>12.1f}{lots:>12.1f}   {lots / few:.2f}")
+    wanted = ("list", "search", "reason", "session_page", "dashboard")
+    print(json.dumps({"bench": "history", **{f"{name}_1m_over_1k": round(ratios[name], 2) for name in wanted}}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--sessions", type=int, default=1_000_000, help="of the longer history; fewer to try it out")
+    main(parser.parse_args().sessions)
