@@ -13,9 +13,19 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.base import OpenSession
-from sessions import errors, events, lifecycle, reasons
+from sessions import errors, events, lifecycle, reasons, texts
 from sessions.events import Entry
-from sessions.models import RUNNING, EndReason, LimitBy, SessionEvent, SessionTask, Status, StreamingSession, Utterance
+from sessions.models import (
+    RUNNING,
+    EndReason,
+    LimitBy,
+    SessionEvent,
+    SessionTask,
+    SpeechKey,
+    Status,
+    StreamingSession,
+    Utterance,
+)
 
 LONGEST_TEXT = 2000
 """Characters in one task."""
@@ -43,8 +53,10 @@ def accept_task(
     try:
         with transaction.atomic():
             session = _touch(session_id)
-            task = SessionTask.objects.create(session=session, kind=kind, text=text, sent_by_id=user_id, ref=ref)
-            Utterance.objects.create(
+            task = SessionTask(session=session, kind=kind, sent_by_id=user_id, ref=ref)
+            task.seal(text, session.wrapped_key or SpeechKey.wrapped_for(session_id))
+            texts.insert_task(task)
+            line = Utterance(
                 session=session,
                 who=Utterance.Who.USER,
                 by=Utterance.By.TEXT,
@@ -53,6 +65,8 @@ def accept_task(
                 source=events.Source.PORTAL,
                 at=task.created_at,
             )
+            line.wrapped_key = task.wrapped_key
+            texts.insert_line(line)
     except (IntegrityError, errors.NotLive):
         # Asked only now: nearly every text is new, and the constraint knows which is not.
         if known := _known_task(session_id, ref):
@@ -97,14 +111,12 @@ def touch(session_id: UUID) -> StreamingSession:
 
 
 def _touch(session_id: UUID) -> StreamingSession:
-    rows = StreamingSession.objects.select_for_update(of=("self",)).select_related("account")
-    try:
-        session = rows.get(pk=session_id, status=Status.LIVE)
-    except StreamingSession.DoesNotExist as exc:
-        raise errors.NotLive from exc
+    session = texts.hold_live(session_id)
+    if session is None:
+        raise errors.NotLive
     session.active_at = timezone.now()
     session.deadline_at = lifecycle.next_look(session, is_live=True)
-    session.save(update_fields=["active_at", "deadline_at"])
+    texts.update_activity(session)
     return session
 
 

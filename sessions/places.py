@@ -105,7 +105,7 @@ def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, wish: Wish) ->
     """Do what `open_session` does, for a tab that is on the session from its beginning."""
     with transaction.atomic():
         session = open_session(user_id, persona_slug, wish)
-        presence.enter(session.pk, tab.process_id, tab.channel)
+        presence.note(session, tab.process_id, tab.channel)
     return session
 
 
@@ -153,13 +153,14 @@ def _facts(account_id: int, user_id: int) -> Any:
     """Return, in one query, all that decides. After the lock, lest it tells of the time before."""
     open_here = StreamingSession.objects.open().filter(account=OuterRef("pk"))
     own = StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING)
-    return ProviderAccount.objects.annotate(
-        open_sessions=Coalesce(_count(open_here), 0),
-        has_line=Exists(QueuePlace.objects.filter(account=OuterRef("pk"))),
-        is_waiting=Exists(QueuePlace.objects.filter(user=user_id)),
-        is_running=Exists(own),
-        is_staff=Exists(User.objects.filter(pk=user_id, is_staff=True)),
-    ).get(pk=account_id)
+    asked = {
+        "open_sessions": Coalesce(_count(open_here), 0),
+        "has_line": Exists(QueuePlace.objects.filter(account=OuterRef("pk"))),
+        "is_waiting": Exists(QueuePlace.objects.filter(user=user_id)),
+        "is_running": Exists(own),
+        "is_staff": Exists(User.objects.filter(pk=user_id, is_staff=True)),
+    }
+    return ProviderAccount.objects.annotate(**asked).values_list(*asked, named=True).get(pk=account_id)
 
 
 def _count(rows: QuerySet[StreamingSession]) -> Subquery:

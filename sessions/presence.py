@@ -41,11 +41,16 @@ def enter(session_id: UUID, process_id: UUID, channel: str) -> None:
     """A tab is on the session. Safe to repeat."""
     with transaction.atomic(savepoint=False):
         session = StreamingSession.objects.select_for_update().get(pk=session_id)
-        tab = Tab(session=session, process_id=process_id, channel=channel)
-        moved = ["session", "process"]
-        Tab.objects.bulk_create([tab], update_conflicts=True, unique_fields=["channel"], update_fields=moved)
+        note(session, process_id, channel)
         if _take_back(session):
             events.append(session.pk, Entry("tab_returned"))
+
+
+def note(session: StreamingSession, process_id: UUID, channel: str) -> None:
+    """Do what `enter` does, for a session that the caller has just made."""
+    tab = Tab(session=session, process_id=process_id, channel=channel)
+    moved = ["session", "process"]
+    Tab.objects.bulk_create([tab], update_conflicts=True, unique_fields=["channel"], update_fields=moved)
 
 
 def _take_back(session: StreamingSession) -> bool:

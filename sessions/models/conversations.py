@@ -131,6 +131,9 @@ class StreamingSession(models.Model):
     # When it was added to the totals, which is soon after its end.
     booked_at = models.DateTimeField(_("booked"), null=True, blank=True, editable=False)
 
+    wrapped_key: bytes | None
+    """The key of its speech, on rows that were read together with it."""
+
     objects = StreamingSessionQuerySet.as_manager()
 
     class Meta:

@@ -74,8 +74,7 @@ class _Sealed:
         return sealing.unseal(wrapped, row.session_id, bytes(row.sealed)) if wrapped and row.sealed else ""
 
     def __set__(self, row: Spoken, text: str) -> None:
-        row.wrapped_key = SpeechKey.wrapped_for(row.session_id)
-        row.sealed = sealing.seal(row.wrapped_key, row.session_id, text) if text else b""
+        row.seal(text, SpeechKey.wrapped_for(row.session_id))
 
 
 class SpokenText(models.TextField):  # type: ignore[type-arg]  # it takes no arguments at run time
@@ -103,6 +102,11 @@ class Spoken(models.Model):
 
     class Meta:
         abstract = True
+
+    def seal(self, text: str, wrapped_key: bytes) -> None:
+        """Set the text, for who has the session's wrapped key at hand."""
+        self.wrapped_key = wrapped_key
+        self.sealed = sealing.seal(wrapped_key, self.session_id, text) if text else b""
 
     def find_key(self) -> bytes | None:
         """Return the wrapped key, of this row's query or asked for now; nothing once it has been destroyed."""

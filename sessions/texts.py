@@ -1,0 +1,91 @@
+"""How a text is stored: by statements written by hand, because every text pays for them.
+
+Django takes ten times as long to put one together as the database to carry it out. They do what the models' own would.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Model
+
+from avatars.models import ProviderAccount
+from sessions.models import SessionTask, SpeechKey, SpokenWord, Status, StreamingSession, Utterance
+from sessions.models.speech import words_of
+
+ACCOUNTS, KEYS, SESSIONS = (model._meta.db_table for model in (ProviderAccount, SpeechKey, StreamingSession))
+
+
+def hold_live(session_id: UUID) -> StreamingSession | None:
+    """Return a session that is live, with its account and the key of its speech; nobody else changes it before the
+    transaction ends.
+    """
+    key = StreamingSession._meta.pk.get_db_prep_value(session_id, connection)
+    for session in StreamingSession.objects.raw(_live(connection.vendor), [key, Status.LIVE]):
+        [session.account] = ProviderAccount.objects.raw(_ACCOUNT, [session.account_id])
+        return session
+    return None
+
+
+def update_activity(session: StreamingSession) -> None:
+    """Store when somebody was last active, and the next look."""
+    fields = [StreamingSession._meta.get_field(name) for name in ("active_at", "deadline_at", "id")]
+    with connection.cursor() as cursor:
+        cursor.execute(_ACTIVITY, [_value(session, field) for field in fields])
+
+
+def insert_task(task: SessionTask) -> None:
+    """Store a new task; its key is known then."""
+    _insert(task)
+
+
+def insert_line(line: Utterance) -> None:
+    """Store a new line of the transcript, and the words by which it is found; its key is known then."""
+    _insert(line)
+    words = [_values(word) for word in words_of(line)]
+    if words:
+        with connection.cursor() as cursor:
+            cursor.executemany(_inserting(SpokenWord), words)
+
+
+_ACTIVITY = f"UPDATE {SESSIONS} SET active_at = %s, deadline_at = %s WHERE id = %s"  # noqa: S608 - a name of our own
+_ACCOUNT = f"SELECT * FROM {ACCOUNTS} WHERE id = %s"  # noqa: S608 - as above
+
+
+@cache
+def _live(vendor: str) -> str:
+    lock = "FOR UPDATE OF held" if vendor == "postgresql" else ""  # SQLite has one writer at a time
+    return f"""
+        SELECT held.*, speech.wrapped AS wrapped_key FROM {SESSIONS} held
+        LEFT JOIN {KEYS} speech ON speech.session_id = held.id WHERE held.id = %s AND held.status = %s {lock}
+    """  # noqa: S608 - as above
+
+
+def _insert(row: Model) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_inserting(type(row))} RETURNING id", _values(row))
+        row.pk = cursor.fetchone()[0]
+    row._state.adding, row._state.db = False, connection.alias
+
+
+@cache
+def _inserting(model: type[Model]) -> str:
+    names = [field.column for field in _fields(model)]
+    places = ", ".join("%s" for _ in names)
+    return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - as above
+
+
+def _values(row: Model) -> list[Any]:
+    return [_value(row, field) for field in _fields(type(row))]
+
+
+def _value(row: Model, field: Any) -> Any:
+    return field.get_db_prep_save(getattr(row, field.attname), connection)
+
+
+@cache
+def _fields(model: type[Model]) -> tuple[Any, ...]:
+    return tuple(field for field in model._meta.concrete_fields if not field.primary_key)
