@@ -18,3 +18,11 @@ class PortalAdminSite(UnfoldAdminSite):
         if request.user.is_authenticated:
             raise Http404
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
+
+    def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The theme draws an empty badge where there is nothing to tell."""
+        groups: list[dict[str, Any]] = super().get_sidebar_list(request)
+        for entry in (entry for group in groups for entry in group["items"] if "badge_callback" in entry):
+            if not str(entry["badge_callback"]):
+                del entry["badge"]
+        return groups

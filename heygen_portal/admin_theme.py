@@ -54,7 +54,8 @@ UNFOLD = {
             {
                 "title": _("Conversations"),
                 "items": [
-                    _entry(_("Live"), "sensors", "avatar_sessions", "streamingsession", "live"),
+                    _entry(_("Live"), "sensors", "avatar_sessions", "streamingsession", "live")
+                    | {"badge": "sessions.dashboard.open_now", "badge_variant": "primary"},
                     _entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession"),
                     _entry(_("Costs"), "payments", "avatar_sessions", "sessiontotal", "costs"),
                     _entry(_("Waiting"), "hourglass_top", "avatar_sessions", "queueplace"),

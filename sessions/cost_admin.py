@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -28,8 +28,8 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
     """One line for each session that is over."""
 
     list_display = (
-        "session",
         "day",
+        "who",
         "account",
         "persona",
         "open_for",
@@ -40,7 +40,7 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
     )
     list_filter = (("account", RelatedDropdownFilter), ("persona", RelatedDropdownFilter))
     list_filter_submit = True
-    list_select_related = ("session", "account", "persona")
+    list_select_related = ("session__user", "account", "persona")
     fields = (
         "session",
         "day",
@@ -54,6 +54,10 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
     )
     readonly_fields = ("open_for", "theirs_open", "more")
 
+    @display(description=_("user"))
+    def who(self, total: SessionTotal) -> str:
+        return total.session.user.get_username()
+
     @display(description=_("open"), ordering="time")
     def open_for(self, total: SessionTotal) -> str:
         return readable(total.time)
@@ -64,7 +68,7 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
 
     @display(description=_("difference"))
     def more(self, total: SessionTotal) -> str:
-        return "–" if total.difference is None else f"{total.difference:+.4f}"
+        return "–" if total.difference is None else formats.number_format(total.difference, 4)
 
     @display(description=_("nobody there"), ordering="wasted")
     def waste(self, total: SessionTotal) -> str:

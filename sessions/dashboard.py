@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from heygen_portal import roles
 from sessions import alarms, figures
+from sessions.models import StreamingSession
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -19,3 +20,8 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if request.user.has_perms(roles.SEE_COSTS):
         context["capped"] = alarms.capped(now)
     return context
+
+
+def open_now(request: HttpRequest) -> str:
+    """How many sessions are open, for the menu; nothing for none."""
+    return str(StreamingSession.objects.open().count() or "")
