@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from avatars import migration_admin, past_admin, sync_admin
+from avatars import connection_page, migration_admin, past_admin, sync_admin
 from avatars.account_forms import ProviderAccountForm
 from avatars.models import ProviderAccount
 from heygen_portal import audit
@@ -61,7 +61,7 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
         ),
     )
     actions = ("sync",)
-    actions_detail = ("catalogue", "past", "migrate")
+    actions_detail = ("try_connection", "catalogue", "past", "migrate")
 
     @display(description=_("open there, not ours"))
     def open_there(self, account: ProviderAccount) -> str:
@@ -79,6 +79,11 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
         may_sync = self.has_change_permission(request, account)
         return sync_admin.page(request, account, context, may_sync=may_sync)
 
+    @action(description=_("Check connection"), url_path="connection", permissions=["change"])
+    def try_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        account: ProviderAccount = chosen(self, request, object_id)
+        return connection_page.page(request, account)
+
     @action(description=_("Move personas to another account"), permissions=["change"])
     def migrate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         account: ProviderAccount = chosen(self, request, object_id)
@@ -92,7 +97,7 @@ class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: ProviderAccount, form: ProviderAccountForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if "api_key" in form.changed_data:
-            audit.note(request, AuditEntry.Kind.KEY_SET, obj)
+            audit.note(request, AuditEntry.Kind.KEY_SET, obj, accepted=[None, not form.is_unchecked])
         if form.is_unchecked:
             words = gettext("%(account)s: the provider did not answer, so the key could not be checked.")
             self.message_user(request, words % {"account": obj}, messages.WARNING)

@@ -79,7 +79,7 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
             self._settle(request, base)
             return redirect(request.path)
         rows: list[KnowledgeVersion] = list(base.versions.select_related("saved_by")[: VERSIONS_SHOWN + 1])
-        pairs = zip(rows, [*rows[1:], None], strict=True)
+        pairs = zip(rows, [*rows, None][1:], strict=True)
         context = {
             "title": gettext("Versions of %(name)s") % {"name": base},
             "base": base,

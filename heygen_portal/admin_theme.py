@@ -76,6 +76,7 @@ UNFOLD = {
                     _entry(_("Voices"), "record_voice_over", "avatars", "voice"),
                     _entry(_("Knowledge bases"), "menu_book", "avatars", "knowledgebase"),
                     _entry(_("Provider accounts"), "key", "avatars", "provideraccount"),
+                    _entry(_("First hour"), "checklist", "avatars", "provideraccount", "first_hour"),
                 ],
             },
             {

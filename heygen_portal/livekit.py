@@ -142,6 +142,17 @@ async def our_rooms() -> list[OwnRoom]:
     ]
 
 
+async def trouble() -> str:
+    """Ask our server for something that its key opens; return what is wrong, or nothing. Connections of its own."""
+    keys = settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET
+    try:
+        async with api.LiveKitAPI(settings.LIVEKIT_URL, *keys, timeout=PATIENCE) as client:
+            await _asked("list the rooms", client.room.list_rooms(api.ListRoomsRequest()))
+    except LiveKitAway as exc:
+        return str(exc)
+    return ""
+
+
 async def _asked(what: str, call: Awaitable[T], *, missing_is_fine: bool = False) -> T | None:
     try:
         return await call

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
-from django.urls import reverse
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -17,7 +18,7 @@ from unfold.decorators import display
 
 from avatars.account_admin import ProviderAccountAdmin
 from avatars.models import ProviderAccount
-from sessions import queue, quotas
+from sessions import first_hour_page, queue, quotas
 from sessions.models import QueuePlace, StreamingSession
 
 NEW_LINE = mark_safe("<br>")
@@ -40,6 +41,15 @@ class AccountAdmin(ProviderAccountAdmin):
         told += ["places"] if request.user.has_perm("avatar_sessions.view_streamingsession") else []
         told += ["line"] if request.user.has_perm("avatar_sessions.view_queueplace") else []
         return [(_("Now"), {"fields": told}), *usual]
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.first_hour)
+        return [path("first-hour/", view, name="avatars_provideraccount_first_hour"), *super().get_urls()]
+
+    def first_hour(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        return first_hour_page.page(request)
 
     @display(description=_("this month"))
     def spending(self, account: ProviderAccount) -> str:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from heygen_portal import livekit
 from heygen_portal.threads import in_thread
-from sessions import room_events
+from sessions import first_hour, room_events
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ async def from_livekit(request: HttpRequest) -> HttpResponse:
     mark = f"livekit-webhook:{told.id}"
     if not await in_thread(cache.add)(mark, 1, timeout=2 * livekit.WEBHOOK_LIFE.total_seconds()):
         return HttpResponse(status=409)
+    await in_thread(first_hour.note_webhook)()
     try:
         await room_events.take(told)
     except BaseException:

@@ -58,11 +58,13 @@ class Rows:
 
     def __post_init__(self) -> None:
         somebody = UserFactory.create()
-        published = PersonaFactory.create(published=True, slug="lucia")
+        published: Any = PersonaFactory.create(published=True, slug="lucia")
         published.avatar.preview.save("a.webp", ContentFile(b"RIFF"))
         self.another = StreamingSessionFactory.create(persona=published, status=Status.ENDED)
         owner = self.asker or somebody
         self.own = StreamingSessionFactory.create(persona=published, user=owner, status=Status.ENDED)
+        published.voice.preview_url = "https://provider.test/sample.mp3"
+        published.voice.save()
         video = VideoFactory.create(avatar=published.avatar)
         video.file.save("a.mp4", ContentFile(b"film"))
         process = ServerProcess.objects.create(lease_ends_at=timezone.now())
@@ -112,6 +114,7 @@ class Rows:
         known: dict[str, Any] = {
             "session_id": self.own.pk,
             "avatar_id": self.of("avatars.avatar"),
+            "voice_id": self.of("avatars.voice"),
             "video_id": self.of("avatars.video"),
             "export_id": self.of("avatar_sessions.export"),
             "slug": "lucia",
