@@ -15,9 +15,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from heygen_portal import addresses, roles
-from sessions import event_words, inspection, reasons, remedies, timeline, verification
+from sessions import event_words, inspection, reasons, remedies, verification
 from sessions.models import SessionTotal, StreamingSession
-from sessions.timeline import Timeline, Turn
+from sessions.moments import PROVIDER, Moment
+from sessions.timeline import Timeline
+from sessions.turns import Turn
 
 READ, COSTS = "avatar_sessions.view_utterance", "avatar_sessions.view_sessiontotal"
 SHORTEST_REASON, LONGEST_REASON = 5, 500
@@ -78,7 +80,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "is_open": is_open,
         "wrong": wrong,
         "lines": lines,
-        "added": sum(one.source == timeline.PROVIDER for one in lines),
+        "added": sum(one.source == PROVIDER for one in lines),
         "looks": [(look, event_words.looked(look.kind)) for look in inspection.looks_at(session)],
     }
     return render(request, "sessions/audit.html", context)
@@ -120,7 +122,7 @@ def _percent(span: timedelta, scale: timedelta) -> str:
     return f"{100 * span / scale:.2f}%"
 
 
-def _row(moment: timeline.Moment, line: Timeline, name: str) -> dict[str, Any]:
+def _row(moment: Moment, line: Timeline, name: str) -> dict[str, Any]:
     return {
         "since": moment.at - line.began_at,
         "source": moment.source,

@@ -11,8 +11,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sessions import verdicts
+from sessions.contradictions import Oddity
 from sessions.models import EndReason, Status
-from sessions.timeline import Moment, Oddity
+from sessions.moments import Moment
 
 Words = str | Promise
 
@@ -133,6 +134,14 @@ DETAILS: dict[str, Words] = {
 }  # fmt: skip
 
 
+# Of the record's own words those that stand in the details; any other is shown as it is.
+VALUES: dict[str, Words] = {
+    "talk": _("answers"), "repeat": _("reads aloud"), "sent": _("sent"), "failed": _("failed"), "video": _("picture"),
+    "audio": _("sound"), "rejoin": _("enter the room again"), "reconnect": _("wait for the room"),
+    "resubscribe": _("ask for the picture again"), "renew": _("new session at the provider"),
+    "sound": _("sound only"), "text": _("text only"), "picture": _("picture"), "frozen": _("it stands still"),
+    "connected": _("connected"), "missing": _("not in its list"), "good": _("good"), "poor": _("poor"),
+}  # fmt: skip
 RATINGS: dict[str, Words] = {"good": _("Well"), "fair": _("So-so"), "poor": _("Badly")}
 
 
@@ -192,7 +201,11 @@ def _status(status: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    return {True: gettext("yes"), False: gettext("no")}[value] if isinstance(value, bool) else str(value)
+    return (
+        {True: gettext("yes"), False: gettext("no")}[value]
+        if isinstance(value, bool)
+        else str(VALUES.get(value, value))
+    )
 
 
 def looked(kind: str) -> str:

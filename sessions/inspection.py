@@ -13,8 +13,9 @@ from django.contrib.auth import get_user_model
 from sessions import events, ledger, timeline
 from sessions.events import Entry
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
+from sessions.moments import PROVIDER, Moment
 from sessions.reports import PAGE_AT
-from sessions.timeline import Moment, Timeline
+from sessions.timeline import Timeline
 
 MOST_EVENTS = 5000
 """Events that one page shows; an export has all."""
@@ -66,7 +67,7 @@ def _moments(session: StreamingSession) -> Iterator[Moment]:
     for task in SessionTask.objects.filter(session=session).defer("sealed"):
         yield ledger.moment_of(task)
     for line in Utterance.objects.filter(session=session, source=SessionEvent.Source.PROVIDER).defer("sealed"):
-        yield Moment(line.at, timeline.PROVIDER, ADDED, {"who": line.who})
+        yield Moment(line.at, PROVIDER, ADDED, {"who": line.who})
 
 
 def _as_moment(told: Any) -> datetime | None:

@@ -16,9 +16,10 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from sessions import quotas, timeline
+from sessions import quotas
 from sessions.models import DayTotal, SessionEvent, SessionTask, SessionTotal, Status, StreamingSession
-from sessions.timeline import Moment
+from sessions.moments import PORTAL, TASK, Moment, in_order
+from sessions.turns import SPEECH, turns_of
 
 BATCH = 100
 BOOKS_FOR_S = 2
@@ -27,7 +28,7 @@ LEFT = ("last_tab_left", "person_left_room")
 BACK = ("tab_returned", "room_connected", "room_reconnected", "participant_joined")
 """Signs that somebody is there again."""
 RECORD = "provider_record"
-TOLD = (*LEFT, *BACK, *timeline.SPEECH, "ladder", "interrupted", RECORD)
+TOLD = (*LEFT, *BACK, *SPEECH, "ladder", "interrupted", RECORD)
 
 
 def book_all() -> int:
@@ -75,7 +76,7 @@ def _told(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Moment]]:
 def moment_of(task: SessionTask) -> Moment:
     """Return a text's place on the session's timeline."""
     said = {"kind": task.kind, "status": task.status, "failure": task.failure, "task_id": task.provider_task_id}
-    return Moment(task.created_at, timeline.PORTAL, timeline.TASK, said | {"is_greeting": task.sent_by_id is None})
+    return Moment(task.created_at, PORTAL, TASK, said | {"is_greeting": task.sent_by_id is None})
 
 
 def _total(session: StreamingSession, told: list[Moment]) -> SessionTotal:
@@ -89,7 +90,7 @@ def _total(session: StreamingSession, told: list[Moment]) -> SessionTotal:
         time=was_open,
         estimated=_rounded(quotas.credits_for(session.account, was_open)),
         wasted=nobody_there(told, session.ended_at) if was_open else timedelta(0),
-        answers_ms=[round(turn.latency / _MS) for turn in timeline.turns_of(told) if turn.latency],
+        answers_ms=[round(turn.latency / _MS) for turn in turns_of(in_order(told)) if turn.latency],
     )
     if record := next((moment.data for moment in told if moment.kind == RECORD), None):
         credits_told = record.get("credits")

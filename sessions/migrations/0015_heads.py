@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import django.db.models.deletion
@@ -21,12 +22,14 @@ def note_the_ends(apps: Any, schema_editor: Any) -> None:
     found = sessions.values_list(
         "pk", models.Subquery(last.values("number")[:1]), models.Subquery(last.values("hash")[:1])
     )
-    rows = []
-    for session_id, number, last_hash in found.iterator(chunk_size=BATCH):
-        if number:
-            signature = signing.sign("head", session_id, number, last_hash)
-            rows.append(heads.model(session_id=session_id, number=number, hash=last_hash, signature=signature))
-    heads.bulk_create(rows, batch_size=BATCH)
+    known = ((pk, number, last_hash) for pk, number, last_hash in found.iterator(chunk_size=BATCH) if number)
+    while batch := list(islice(known, BATCH)):
+        heads.bulk_create(
+            heads.model(
+                session_id=pk, number=number, hash=last_hash, signature=signing.sign("head", pk, number, last_hash)
+            )
+            for pk, number, last_hash in batch
+        )
     schema_editor.connection.check_constraints()  # PostgreSQL makes no trigger on a table with checks outstanding
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, UTC
 from uuid import UUID
 from django.contrib.auth.models import Group, User
 from avatars.models import Persona
-from sessions import events, inspection
+from sessions import events, inspection, ledger
 from sessions.events import Entry, Source
 from sessions.models import StreamingSession
 
@@ -64,6 +64,7 @@ make("5c210800-0000-4000-8000-000000000001", "lucia", datetime(2026, 1, 20, 9, 2
     (61.2, "browser", "avatar_stop_talking", {"task_id": "t1", "duration_ms": 3500}),
     status(372.01, "live", "stopping", reason="user_stopped"),
     status(372.39, "stopping", "ended", reason="user_stopped"),
+    (372.6, "browser", "picture", {"fps": 24.9, "seconds": 365}), (376.2, "browser", "rated", {"rating": "good"}),
 ], [
     (3, "avatar", "voice", "Hola. Soy Lucía, de recepción. ¿En qué te ayudo?", False),
     (7, "user", "voice", "Quiero cambiar mi cita del jueves.", False),
@@ -83,12 +84,14 @@ is_new = make("b4d50900-0000-4000-8000-000000000002", "daniel", datetime(2026, 1
     (95.1, "browser", "room_disconnected", {"reason": 5}),
     status(95.8, "live", "stopping", reason="provider_ended"),
     status(96.2, "stopping", "ended", reason="provider_ended"),
-    (99.4, "browser", "avatar_start_talking", {"task_id": "t3"}),
+    (96.4, "browser", "picture", {"fps": 17.2, "seconds": 88}),
+    (99.4, "browser", "avatar_start_talking", {"task_id": "t3"}), (101.0, "browser", "rated", {"rating": "poor"}),
 ], [
     (22, "user", "text", "Something is off with my invoice.", False),
     (35, "avatar", "voice", "Let’s look at it together. Which month, and what does not", True),
 ], [(22, "Something is off with my invoice.", "t2")])
 if is_new:
+    ledger.book_all()
     troubled = UUID("b4d50900-0000-4000-8000-000000000002")
     inspection.note_opening(troubled, auditor.pk, "192.0.2.18", "Reclamación 2026-118")
 """

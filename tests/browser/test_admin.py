@@ -86,16 +86,64 @@ async def test_everybody_can_use_the_auditors_page(
     looks = Looks(page, language, tmp_path)
     await looks.check(f"audit-{state}")
     await page.evaluate("document.documentElement.dataset.theme = 'light'")
-    if pictures := os.environ.get("PICTURES"):
-        shot = Image.open(io.BytesIO(await page.screenshot(full_page=True))).convert("RGB")
-        shot.thumbnail((720, shot.height))
-        few = shot.quantize(32, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        few.save(Path(pictures) / f"audit-{state}-{language}.png", optimize=True)
+    await draw(page, f"audit-{state}-{language}")
     await page.locator("label:has(#all)").click()
     await page.fill("#why", "A check")
     await page.locator("form:has(#why) button").click()
     await page.wait_for_selector(".line__text")
     await looks.check(f"audit-{state}, open")
+    assert (looks.wrong, complaints) == ([], [])
+
+
+async def draw(page: Page, name: str) -> None:
+    """Keep a picture of the whole page, in few colours, where somebody wants pictures."""
+    if pictures := os.environ.get("PICTURES"):
+        shot = Image.open(io.BytesIO(await page.screenshot(full_page=True))).convert("RGB")
+        shot.thumbnail((720, shot.height))
+        few = shot.quantize(64, dither=Image.Dither.NONE)
+        few.save(Path(pictures) / f"{name}.png", optimize=True)
+
+
+async def test_everybody_can_search_what_was_said_and_take_a_record_along(
+    page: Page, portal: servers.Portal, tmp_path: Path
+) -> None:
+    """From the auditor's page to a page to print; from the list to a search and an export of what it found."""
+    portal.manage("shell", "-v0", "-c", SEED)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    await page.set_viewport_size(WIDE)
+    await page.emulate_media(reduced_motion="reduce")
+    language = await page.evaluate("document.documentElement.lang")
+    looks = Looks(page, language, tmp_path)
+
+    async def look(name: str) -> None:
+        """The form is ours, the frame around it the theme's."""
+        await page.evaluate(axe_source())
+        found = await page.evaluate(
+            "async () => (await axe.run('form:has(#id_reason)')).violations.map(({ id }) => id)"
+        )
+        looks.wrong += [f"{name}: {violation}" for violation in found]
+        await draw(page, f"{name}-{language}")
+
+    await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/{TROUBLED}/audit/")
+    await page.click("a[href='../export/']")
+    await look("audit-export")
+    await page.check("input[name=format][value=html]")
+    await page.fill("#id_reason", "Reclamación 2026-118")
+    await page.locator("form:has(#id_reason) [type=submit]").click()
+    await page.get_by_text("Something is off with my invoice.").first.wait_for()
+    await looks.check("record")
+    await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/")
+    await page.click("a[href$='/said/']")
+    await look("audit-search")
+    await page.fill("#id_words", "INVÓICE some")
+    await page.fill("#id_reason", "Reclamación 2026-118")
+    await page.locator("form:has(#id_reason) [type=submit]").click()
+    await page.wait_for_url("**/?said=*")
+    found = page.locator(f"a[href*='{TROUBLED}']")
+    assert await found.count()
+    await page.click("a[href*='/export/new/']")
+    await look("audit-export-list")
     assert (looks.wrong, complaints) == ([], [])
 
 

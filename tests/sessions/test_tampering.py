@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
@@ -145,6 +146,8 @@ def forge_the_rest(session: StreamingSession) -> int:
     return 8
 
 
+SIGN = re.compile(r"bg-red-100[^>]*>\s*!\s*</span>")
+"""What the menu's entry has while the last check found something."""
 TAMPERINGS: list[tuple[str, Callable[[StreamingSession], int]]] = [
     ("changed", change),
     ("changed", change_the_last),
@@ -272,11 +275,15 @@ def test_an_anchor_file_that_was_edited_fits_no_more(tmp_path: Path, settings: A
 
 def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: Any) -> None:
     session = ended()
+    client.force_login(admin_user)
+    nightwatch.look(timezone.now())
+    assert not SIGN.search(client.get("/admin/").content.decode())
+    HistoryCheck.objects.all().delete()
     change(session)
     nightwatch.look(timezone.now())
+    assert SIGN.search(client.get("/admin/").content.decode())
     check = HistoryCheck.objects.get()
     assert (check.sessions, check.events, check.fault_count) == (1, 8, 1)
-    client.force_login(admin_user)
     page = client.get(f"/admin/avatar_sessions/historycheck/{check.pk}/change/", headers={"accept-language": "en"})
     assert f"Session {session.pk}, event 4: What it says was changed." in page.content.decode()
     listed = client.get("/admin/avatar_sessions/historycheck/", headers={"accept-language": "es"}).content.decode()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sessions import timeline
 from sessions.clocks import TRUST, PageClock
-from sessions.timeline import BROWSER, LIVEKIT, PORTAL, PROVIDER, Moment, Timeline
+from sessions.moments import BROWSER, LIVEKIT, PORTAL, PROVIDER, Moment
+from sessions.timeline import Timeline
 
 BEGAN = datetime(2026, 1, 20, 14, 2, tzinfo=UTC)
 
