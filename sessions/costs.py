@@ -89,7 +89,8 @@ def report(month: Month) -> Report:
     rows = DayTotal.objects.filter(month.span)
     by_day = {sums.name: sums for sums in _sums(rows, "day")}
     ledger = SessionTotal.objects.filter(month.span).annotate(group=F("session__user__groups__name"))
-    waiting = StreamingSession.objects.exclude(ended_at=None).filter(booked_at=None, created_at__date__gte=month.first)
+    span = {"created_at__date__gte": month.first, "created_at__date__lt": month.following.first}
+    waiting = StreamingSession.objects.exclude(ended_at=None).filter(booked_at=None, **span)
     return Report(
         total=next(iter(_sums(rows, None)), Sums("")),
         days=[by_day.get(str(day), Sums(str(day))) for day in month.days],
