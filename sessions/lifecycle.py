@@ -111,6 +111,7 @@ def request(
     terms: Terms | None = None,
     *,
     quality: str = "",
+    encoding: str = "",
     purpose: Purpose = Purpose.TALK,
     continues: StreamingSession | None = None,
 ) -> StreamingSession:
@@ -120,7 +121,7 @@ def request(
     """
     now = timezone.now()
     terms = terms or Terms.of(persona)
-    wished = {"quality": quality} if quality else {}
+    wished = {name: value for name, value in {"quality": quality, "encoding": encoding}.items() if value}
     greeted = {"greeting": ""} if continues and continues.live_at else {}
     limits = {
         "duration_limit_s": int(terms.duration.total_seconds()),

@@ -6,7 +6,7 @@ import json
 from typing import Any, NoReturn
 from uuid import UUID
 
-from heygen_portal.providers.base import Quality
+from heygen_portal.providers.base import ENCODINGS, Quality
 from sessions import errors
 from sessions.models import EndReason
 from sessions.places import CONTINUED_BECAUSE, Wish
@@ -42,10 +42,12 @@ def wish(content: dict[str, Any]) -> Wish:
     quality, because = content.get("quality", ""), content.get("because", EndReason.NO_PICTURE.value)
     if not isinstance(is_taking_over, bool) or because not in CONTINUED_BECAUSE:
         raise errors.BadMessage
-    if quality not in ("", *Quality):
+    encoding = content.get("encoding", "")
+    if quality not in ("", *Quality) or encoding not in ("", *ENCODINGS):
         raise errors.BadMessage
     return Wish(
         quality=str(quality),
+        encoding=str(encoding),
         is_taking_over=is_taking_over,
         continues=None if continues is None else uuid(continues),
         because=EndReason(because),

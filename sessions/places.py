@@ -33,6 +33,7 @@ class Wish:
     """What somebody asks for beside a session."""
 
     quality: str = ""
+    encoding: str = ""
     is_taking_over: bool = False
     continues: UUID | None = None
     because: EndReason = EndReason.NO_PICTURE
@@ -95,7 +96,13 @@ def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> Stream
             if facts.is_waiting:
                 _step_out(user_id)
             return lifecycle.request(
-                persona, user_id, bound, quality=wish.quality, purpose=wish.purpose, continues=continues
+                persona,
+                user_id,
+                bound,
+                quality=wish.quality,
+                encoding=wish.encoding,
+                purpose=wish.purpose,
+                continues=continues,
             )
     except IntegrityError as exc:
         raise errors.SessionRunning(_running(user_id)) from exc

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from heygen_portal import livekit, providers
 from heygen_portal.providers.base import (
+    ENCODINGS,
     BroughtRoom,
     Interactivity,
     LimitReached,
@@ -117,6 +118,7 @@ def _request(session: StreamingSession) -> SessionRequest:
         knowledge_base_id=asked["knowledge_base_id"],
         language=asked["language"],
         quality=Quality(asked["quality"]) if asked["quality"] else None,
+        video_encoding=asked.get("encoding", ENCODINGS[0]),
         takes_voice=asked.get("takes_voice", False),  # sessions from before there was a microphone lack it
         interactivity=Interactivity(asked.get("interactivity", Interactivity.HANDS_FREE)),
         breaks_silence=asked.get("breaks_silence", False),

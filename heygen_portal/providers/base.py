@@ -74,6 +74,10 @@ __all__ = [
 ]
 
 
+ENCODINGS = ("H264", "VP8")
+"""Of the picture, the usual one first: with VP8 some iPhones stay black."""
+
+
 class Account(Protocol):
     """What a provider needs to know of an account."""
 
@@ -106,7 +110,7 @@ class SessionRequest:
     knowledge_base_id: str = ""
     language: str = ""
     quality: Quality | None = None
-    video_encoding: str = "H264"
+    video_encoding: str = ENCODINGS[0]
     takes_voice: bool = False
     idle_timeout: timedelta | None = None
     duration_limit: timedelta | None = None

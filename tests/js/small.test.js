@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { AvatarEvents } from "../../sessions/static/sessions/avatar-events.js";
 import { backoff, countdown, offsetOf, secondsUntil, span } from "../../sessions/static/sessions/clock.js";
 import { Memory } from "../../sessions/static/sessions/memory.js";
+import { encodingWish } from "../../sessions/static/sessions/quality-choice.js";
 import { FrameRate } from "../../sessions/static/sessions/picture-watch.js";
 
 const bytes = (text) => new TextEncoder().encode(text);
@@ -70,4 +71,10 @@ test("how the picture ran counts only what could be seen, and begins anew with e
   for (const [total, at, isSeen] of looks) rate.add(Number(total), Number(at), isSeen === true);
   assert.deepEqual(rate.take(), { fps: 25, seconds: 3 });
   assert.equal(rate.take(), null);
+});
+
+test("a browser without H.264 asks for what it plays, every other asks for nothing (complaint 23)", () => {
+  const playing = (...names) => ({ getCapabilities: () => ({ codecs: names.map((name) => ({ mimeType: `video/${name}` })) }) });
+  assert.deepEqual(encodingWish(playing("VP8", "VP9")), { encoding: "VP8" });
+  for (const receiver of [playing("VP8", "H264"), playing("AV1"), undefined]) assert.deepEqual(encodingWish(receiver), {});
 });

@@ -251,7 +251,7 @@ async def test_a_session_that_goes_on_from_another_one_says_so_and_does_not_gree
     user, persona = await a_person(), await a_persona(greeting="Hola", **FULL)
     async with browser(user, persona.slug) as tab:
         first = await tab.go_live()
-        await tab.say("session.start", continues=first, quality="low")
+        await tab.say("session.start", continues=first, quality="low", encoding="VP8")
         await tab.hear("session.status", waits_for="release", continues=first)
         await tab.hear("session.room")
         await tab.say("event.report", kind="first_frame", data={"ms": 300})
@@ -259,6 +259,7 @@ async def test_a_session_that_goes_on_from_another_one_says_so_and_does_not_gree
     old, new = [session async for session in StreamingSession.objects.order_by("created_at")]
     assert (old.end_reason, old.status) == (EndReason.NO_PICTURE, "ended")
     assert (new.persona_settings["greeting"], new.persona_settings["quality"]) == ("", "low")
+    assert [call.args[0].video_encoding for call in provider.new_session.call_args_list] == ["H264", "VP8"]
 
 
 async def test_nobody_continues_a_stranger_s_conversation() -> None:
@@ -270,7 +271,9 @@ async def test_nobody_continues_a_stranger_s_conversation() -> None:
     assert await StreamingSession.objects.acount() == 1
 
 
-@pytest.mark.parametrize("wish", [{"take_over": 1}, {"quality": "huge"}, {"because": "idle"}, {"quality": ["low"]}])
+@pytest.mark.parametrize(
+    "wish", [{"take_over": 1}, {"quality": "huge"}, {"because": "idle"}, {"quality": ["low"]}, {"encoding": "AV1"}]
+)
 async def test_a_wish_that_nobody_can_have_is_not_understood(wish: dict[str, object]) -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:

@@ -14,7 +14,7 @@ import { Memory } from "./memory.js";
 import { PictureWatch } from "./picture-watch.js";
 import { LOOK_MS } from "./recovery.js";
 import { AvatarRoom } from "./room.js";
-import { QualityChoice } from "./quality-choice.js";
+import { encodingWish, QualityChoice } from "./quality-choice.js";
 import { QueueView } from "./queue-view.js";
 import { PortalSocket } from "./socket.js";
 import { StageView } from "./stage-view.js";
@@ -126,7 +126,7 @@ function focusFirst(selector) {
  */
 function start(event, more = {}) {
   performance.mark("start", { startTime: event.timeStamp });
-  conversation.start(event.timeStamp, { ...quality.wish(), ...more });
+  conversation.start(event.timeStamp, { ...quality.wish(), ...encodingWish(), ...more });
 }
 
 /** The conversation on the other device goes on here, if it is with the same persona. */

@@ -20,6 +20,17 @@ export class QualityChoice {
   }
 }
 
+/**
+ * What goes with session.start in a browser that plays no H.264, which is what avatars are sent in: a Firefox, say, that
+ * has not fetched its decoder yet.
+ *
+ * @param {Pick<typeof RTCRtpReceiver, "getCapabilities"> | undefined} receiver
+ */
+export function encodingWish(receiver = globalThis.RTCRtpReceiver) {
+  const codecs = (receiver?.getCapabilities("video")?.codecs ?? []).map(({ mimeType }) => mimeType.toLowerCase());
+  return codecs.includes("video/vp8") && !codecs.includes("video/h264") ? { encoding: "VP8" } : {};
+}
+
 /** @param {Pick<Storage, "getItem">} storage */
 function recall(storage) {
   try {
