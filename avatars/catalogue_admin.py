@@ -78,7 +78,9 @@ def sound_of(voice: Voice) -> str:
     if not voice.sample_url:
         return "–"
     label = gettext("Sample of %(voice)s") % {"voice": voice.name}
-    return format_html('<audio controls preload="none" src="{}" aria-label="{}"></audio>', voice.sample_url, label)
+    return format_html(
+        '<audio class="w-56" controls preload="none" src="{}" aria-label="{}"></audio>', voice.sample_url, label
+    )
 
 
 @admin.register(Avatar)

@@ -110,6 +110,18 @@ def test_a_version_is_never_changed(met: Persona) -> None:
         version.save()
 
 
+def test_a_draft_that_nobody_met_goes_with_its_versions(admin_client: Client) -> None:
+    draft = saved(PersonaFactory.create(), role="Recepción")
+    assert admin_client.post(f"{PERSONAS}{draft.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not Persona.objects.exists()
+
+
+def test_what_was_published_once_stays_also_as_a_draft(met: Persona, admin_client: Client) -> None:
+    publishing.publish(met)
+    publishing.unpublish(met)
+    assert admin_client.post(f"{PERSONAS}{met.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
 def test_a_session_keeps_the_version_it_ran_with(met: Persona) -> None:
     session = places.open_session(EndUserFactory.create().pk, "lucia")
     publishing.publish(saved(met, greeting="Buenas"))

@@ -26,13 +26,17 @@ copies = {"brief": {"duration_limit": timedelta(seconds=22)}, "quiet": {"idle_ti
           "unhearing": {"is_voice_enabled": False}, "small": {"quality": "low"}}
 for slug, changes in copies.items():
     persona = Persona.objects.get(slug="daniel")
-    persona.pk, persona.slug, persona.greeting = None, slug, ""
+    persona.pk, persona.current, persona.slug, persona.greeting = None, None, slug, ""
     for name, value in changes.items():
         setattr(persona, name, value)
     persona.save()
 """
 # A small picture is as good, and a large one takes a processor for itself.
-SMALL = "from avatars.models import Persona; Persona.objects.update(quality='low')"
+SMALL = """
+from avatars.models import Persona, PersonaVersion
+for personas in (Persona, PersonaVersion):
+    personas.objects.update(quality="low")
+"""
 # The second starter's work, done by two other people on the other wire, where the knowledge base says its opening
 # itself: one hears all the time, one by the button.
 OTHER_WIRE = """

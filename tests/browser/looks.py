@@ -16,11 +16,15 @@ from local.paths import ROOT
 
 WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=360, height=740)
 SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-THEME = "theme => { document.documentElement.dataset.theme = theme; }"
+# The portal's own pages know it by the attribute, the admin's theme by the class.
+THEME = """theme => {
+  document.documentElement.dataset.theme = theme;
+  document.documentElement.classList.toggle("dark", theme === "dark");
+}"""
 # In the second theme only colours differ.
-AXE = """async (rules) => {
+AXE = """async ([rules, part]) => {
   const only = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
-  const { violations } = await axe.run(document, { resultTypes: ["violations"], ...only });
+  const { violations } = await axe.run(part || document, { resultTypes: ["violations"], ...only });
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
 }"""
 
@@ -40,14 +44,17 @@ class Looks:
     wrong: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
-    async def check(self, state: str, *, picture: str = "") -> None:
-        """No violation in either theme, and nothing scrolls sideways at 360 px; `picture` is a theme to keep one of."""
+    async def check(self, state: str, *, picture: str = "", part: str = "") -> None:
+        """No violation in either theme, and nothing scrolls sideways at 360 px; `picture` is a theme to keep one of.
+
+        `part` is all that is looked at, where the rest of the page is not ours.
+        """
         self.seen.add(state)
         if not await self.page.evaluate("'axe' in globalThis"):
             await self.page.evaluate(axe_source())
         for theme, rules in (("light", []), ("dark", ["color-contrast"])):
             await self.page.evaluate(THEME, theme)
-            found = await self.page.evaluate(AXE, rules)
+            found = await self.page.evaluate(AXE, [rules, part])
             self.wrong += [f"{self.language} {state}, {theme}: {violation}" for violation in found]
             if picture == theme:
                 where = self.pictures / f"{state}-{self.language}-{theme}.jpg"
