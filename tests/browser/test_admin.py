@@ -100,7 +100,7 @@ async def draw(page: Page, name: str) -> None:
     if pictures := os.environ.get("PICTURES"):
         shot = Image.open(io.BytesIO(await page.screenshot(full_page=True))).convert("RGB")
         shot.thumbnail((720, shot.height))
-        few = shot.quantize(64, dither=Image.Dither.NONE)
+        few = shot.quantize(256, kmeans=2, dither=Image.Dither.NONE)
         few.save(Path(pictures) / f"{name}.png", optimize=True)
 
 
