@@ -45,16 +45,27 @@ export class PictureWatch {
     this.isDark = false;
     const canvas = Object.assign(document.createElement("canvas"), { width: WIDTH, height: HEIGHT });
     this.small = canvas.getContext("2d", { willReadFrequently: true });
+    this.shown = 0;
+    const count = () => {
+      this.shown += 1;
+      video.requestVideoFrameCallback(count);
+    };
+    video.requestVideoFrameCallback(count);
+  }
+
+  /** Frames so far; of a picture from a room, Firefox counts none by itself. */
+  total() {
+    return Math.max(this.shown, this.video.getVideoPlaybackQuality().totalVideoFrames);
   }
 
   /** @returns {{ hasMoved: boolean, isHidden: boolean }} since the last look */
   look() {
-    const { totalVideoFrames } = this.video.getVideoPlaybackQuality();
-    const isNew = this.frames >= 0 && totalVideoFrames !== this.frames && this.video.videoWidth > 0;
-    this.frames = totalVideoFrames;
+    const total = this.total();
+    const isNew = this.frames >= 0 && total !== this.frames && this.video.videoWidth > 0;
+    this.frames = total;
     if (isNew) this.isDark = this.looksDark();
     const isHidden = document.hidden || !this.video.checkVisibility();
-    this.rate.add(totalVideoFrames, performance.now(), !isHidden && this.video.videoWidth > 0);
+    this.rate.add(total, performance.now(), !isHidden && this.video.videoWidth > 0);
     return { hasMoved: isNew && !this.isDark, isHidden };
   }
 
