@@ -10,8 +10,8 @@ from local.node import node
 from local.paths import ROOT, VENV, VENV_PYTHON
 
 TYPED = ("heygen_portal", "avatars", "sessions", "local", "tests", "bench", "bin/_start.py")
-# Whole files, in their order: the browser's, which wait longest, come early and leave nobody waiting at the end.
-SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+# In groups, in their order; tests/conftest.py makes both.
+SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
 QUICK = ["-m", "not browser and not media and not proof"]
 USUAL = ["-m", "not proof"]
 

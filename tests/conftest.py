@@ -33,6 +33,15 @@ def pytest_configure() -> None:
     NodeManager.EXIT_TIMEOUT = 60  # seconds: a worker that is killed earlier would, too
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process whole files; whatever plays on the room's stage goes to one, first of all: it costs most."""
+    on_stage = {item for item in items if "stage" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("stage" if item in on_stage else item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: item not in on_stage)
+
+
 def pytest_unconfigure() -> None:
     # LiveKit's native threads log until the very end, into what pytest has closed: its summary is to be the last word.
     logging.raiseExceptions = False

@@ -22,7 +22,7 @@ SAID = "What is the weather today?"  # in a synthetic voice, which the emulator'
 PERSONAS = """
 from datetime import timedelta
 from avatars.models import Persona
-copies = {"brief": {"duration_limit": timedelta(seconds=22)}, "quiet": {"idle_timeout": timedelta(seconds=18)},
+copies = {"brief": {"duration_limit": timedelta(seconds=18)}, "quiet": {"idle_timeout": timedelta(seconds=18)},
           "unhearing": {"is_voice_enabled": False}, "small": {"quality": "low"}}
 for slug, changes in copies.items():
     persona = Persona.objects.get(slug="daniel")

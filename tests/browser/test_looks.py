@@ -103,7 +103,7 @@ async def test_everybody_can_use_every_page(chromium: Browser, stage: Stage, lan
     await context.close()
 
 
-@pytest.mark.parametrize("language", ["es", "en"])
+@pytest.mark.parametrize("language", ["es", pytest.param("en", marks=pytest.mark.proof)])
 async def test_everybody_can_use_the_room_in_every_state(
     chromium: Browser, stage: Stage, language: str, pictures: Path
 ) -> None:
