@@ -10,9 +10,8 @@ from local.node import node
 from local.paths import ROOT, VENV, VENV_PYTHON
 
 TYPED = ("heygen_portal", "avatars", "sessions", "local", "tests", "bench", "bin/_start.py")
-# In groups, in their order; tests/conftest.py makes both. One process more than the least machine has cores: half of
-# a conversation is waiting for what is said.
-SIDE_BY_SIDE = ["--numprocesses", "3", "--dist", "loadgroup", "--no-loadscope-reorder"]
+# In groups, in their order; tests/conftest.py makes both.
+SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
 QUICK = ["-m", "not browser and not media and not proof"]
 USUAL = ["-m", "not proof"]
 

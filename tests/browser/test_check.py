@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_s
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 
+@pytest.mark.proof
 async def test_what_the_check_finds_is_shown_taken_along_and_kept_with_the_next_conversation(
     chromium: Browser, stage: Stage, tmp_path: Path
 ) -> None:

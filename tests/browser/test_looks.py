@@ -68,7 +68,7 @@ if not StreamingSession.objects.filter(end_reason="idle").exists():
 """
 
 
-@pytest.mark.parametrize("language", ["es", "en"])
+@pytest.mark.parametrize("language", ["es", pytest.param("en", marks=pytest.mark.proof)])
 async def test_everybody_can_use_every_page(chromium: Browser, stage: Stage, language: str, pictures: Path) -> None:
     """axe finds nothing, and nothing scrolls sideways at 360 px."""
     portal = stage.portal
@@ -157,6 +157,7 @@ async def test_everybody_can_use_the_room_in_every_state(
         assert room.complaints == []
 
 
+@pytest.mark.proof
 async def test_staff_see_on_one_clock_what_happens(chromium: Browser, stage: Stage, pictures: Path) -> None:
     """Demands 64 and 69."""
     stage.portal.manage("shell", "-v0", "-c", STAFF)

@@ -39,6 +39,7 @@ async def own_room(chromium: Browser, stage: Stage) -> AsyncIterator[RoomPage]:
 ROOMS = "from avatars.models import ProviderAccount; print(ProviderAccount.objects.first().rooms)"
 
 
+@pytest.mark.proof
 async def test_the_room_is_entered_before_the_click_watched_by_its_server_and_gone_at_the_end(
     own_room: RoomPage, livekit: servers.LiveKit, chromium: Browser
 ) -> None:

@@ -55,6 +55,7 @@ async def test_a_question_is_answered_from_what_the_persona_knows(room: RoomPage
     assert await room.lines("avatar").last.text_content() != "¿Cuál es el horario?"
 
 
+@pytest.mark.proof
 async def test_lines_written_while_connecting_are_sent_once_and_in_order(room: RoomPage) -> None:
     lines = ["Uno.", "Dos.", "Tres."]
     await room.page.click("#start")
@@ -204,6 +205,7 @@ async def test_no_key_reaches_the_browser(room: RoomPage) -> None:
     assert room.stage.emulator.api_key not in everything
 
 
+@pytest.mark.proof
 async def test_the_transcript_can_be_taken_along(room: RoomPage, tmp_path: Path) -> None:
     await room.start()
     await room.write("Hola ¿cómo estás?", "repeat")

@@ -47,7 +47,7 @@ async def press(page: Page, button: str) -> None:
         await page.locator(button).last.click()
 
 
-@pytest.mark.parametrize("language", ["es", "en"])
+@pytest.mark.parametrize("language", ["es", pytest.param("en", marks=pytest.mark.proof)])
 async def test_an_editor_changes_tries_publishes_and_rolls_back(
     chromium: Browser, stage: Stage, pictures: Path, language: str
 ) -> None:

@@ -139,6 +139,7 @@ async def test_where_the_persona_does_not_hear_the_control_says_why(chromium: Br
         await expect(room.page.get_by_text("switched speaking off for this persona")).to_be_visible()
 
 
+@pytest.mark.proof
 async def test_ten_messages_while_the_line_drops_arrive_once_each_and_in_order(chromium: Browser, stage: Stage) -> None:
     """Demand 75: some were taken but never confirmed, some were written without a line, some after it."""
     async with RoomPage.opened(chromium, stage, slug="daniel", locale="en") as room:

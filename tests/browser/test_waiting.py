@@ -30,6 +30,7 @@ def one_place(stage: Stage) -> Iterator[None]:
     stage.portal.manage("shell", "-v0", "-c", PLACES.format(3))
 
 
+@pytest.mark.proof
 async def test_a_conversation_is_brought_over_from_another_device_with_its_lines(room: RoomPage) -> None:
     """Complaint 20."""
     await room.start()

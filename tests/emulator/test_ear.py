@@ -177,6 +177,7 @@ async def test_an_engine_that_dies_costs_one_utterance() -> None:
 class TestInARoom:
     PART = {"quality": "low", "voice": Voice("en"), "knowledge": "The weather is fine today."}
 
+    @pytest.mark.proof
     async def test_a_microphone_is_heard_and_answered_if_the_session_asked_for_it(
         self, livekit: servers.LiveKit
     ) -> None:
@@ -209,6 +210,7 @@ class TestInARoom:
             assert not [packet for packet in stage.viewer.packets if packet["type"].startswith("user_")]
             await microphone.close()
 
+    @pytest.mark.proof
     async def test_sound_that_a_socket_brings_is_told_to_the_socket_alone(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, self.PART) as stage:
             stage.performer.hear(SECOND + spoken(WEATHER) + SECOND)
