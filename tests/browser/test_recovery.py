@@ -230,6 +230,7 @@ async def test_causes_before_the_first_picture(chromium: Browser, stage: Stage) 
     assert ["without_picture", "text"] in records["silent"][-1]["events"]
 
 
+@pytest.mark.proof
 async def test_a_picture_that_freezes_comes_back_and_the_conversation_goes_on(chromium: Browser, stage: Stage) -> None:
     sessions = (await all_go_wrong(chromium, stage, FROZEN))["frozen"]
     assert (sessions[0]["status"], sessions[-1]["status"]) == ("ended", "live")

@@ -37,6 +37,7 @@ def test_livekit_and_the_emulator_listen_on_loopback_only(livekit: servers.LiveK
         assert addresses_of(emulator.process.pid) == LOOPBACK
 
 
+@pytest.mark.proof
 def test_the_portal_listens_on_loopback_only_and_comes_back_after_a_kill(redis_url: str) -> None:
     with servers.portal(redis_url) as portal:
         assert addresses_of(portal.web.pid) == LOOPBACK
