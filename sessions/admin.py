@@ -33,6 +33,7 @@ from sessions import (
     export_admin,
     inquiry,
     inspection,
+    people_admin,  # noqa: F401 - as above
     queue,
     quotas,
     reasons,

@@ -97,6 +97,11 @@ def credits_for(account: ProviderAccount, time: timedelta) -> Decimal:
     return Decimal(time.total_seconds()) / 60 * credits_per_minute(account)
 
 
+def given_to(user_id: int) -> timedelta | None:
+    """Return the time with a picture that a person may have each month; None where nothing limits it."""
+    return _quota(_allowances(user_id))
+
+
 def spending(account: ProviderAccount, now: datetime) -> Spending:
     """Return what an account has cost this month, and what is promised of it."""
     return spendings([account], now)[account.pk]

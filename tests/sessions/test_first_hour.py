@@ -29,7 +29,7 @@ def ticked(trouble: str | None = None) -> set[str]:
 
 
 def test_nothing_is_ticked_in_an_empty_portal_and_there_are_eleven_boxes() -> None:
-    """Demands 43 to 52 have a box each; without a LiveKit of our own two are not needed."""
+    """One for each step of the demands from 43 to 51; without a LiveKit of our own two are not needed."""
     with override_settings(**dict.fromkeys(OWN, "")):
         boxes = first_hour.boxes(None)
     assert [box.code for box in boxes] == ORDER
@@ -38,7 +38,7 @@ def test_nothing_is_ticked_in_an_empty_portal_and_there_are_eleven_boxes() -> No
 
 
 def test_each_box_is_ticked_by_what_it_names() -> None:
-    """Demands 44 to 49 and 51: a session's own record ticks them, one after the other."""
+    """Demands 44, 45, 46, 47, 48, 49 and 51: a session's own record ticks them, one after the other."""
     account = ProviderAccountFactory.create(synced_at=timezone.now())
     avatar = AvatarFactory.create(account=account)
     assert ticked() == {"key", "catalogue"}

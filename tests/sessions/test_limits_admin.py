@@ -94,3 +94,17 @@ def test_who_may_see_no_sessions_sees_none_on_the_account_s_page(client: Client)
     page = client.get(f"/admin/avatars/provideraccount/{session.account_id}/change/")
     assert page.status_code == 200
     assert session.user.username not in page.content.decode()
+
+
+def test_a_persons_page_tells_what_they_have_used_and_leads_to_what_they_may_use(admin_client: Client) -> None:
+    now, persona = timezone.now(), PersonaFactory.create(published=True)
+    person = UserFactory.create()
+    StreamingSessionFactory.create(user=person, persona=persona, created_at=now, live_at=now)
+    address = f"/admin/auth/user/{person.pk}/change/"
+    page = admin_client.get(address).content.decode()
+    assert "sin cuota" in page
+    assert f"/admin/avatar_sessions/allowance/add/?user={person.pk}" in page
+    allowance = Allowance.objects.create(user=person, minutes_per_month=30)
+    page = admin_client.get(address).content.decode()
+    assert "de 30 min 00 s" in page
+    assert f"/admin/avatar_sessions/allowance/{allowance.pk}/change/" in page
