@@ -17,7 +17,7 @@ from tests.browser.looks import WIDE, Looks
 from tests.browser.room_page import PATIENCE_S, Person, RoomPage, Stage, until
 from tests.browsing import password
 
-pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package"), pytest.mark.proof]
 
 BOXES = ["key", "catalogue", "persona", "made", "started", "joined", "frame", "answer", "stopped", "livekit", "webhook"]
 
