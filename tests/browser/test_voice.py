@@ -53,6 +53,7 @@ class Line:
         await self._page.close(code=1012)
 
 
+@pytest.mark.proof
 async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Browser, stage: Stage) -> None:
     """Demands 2, 8, 59, 73 and 76, complaint 8: refused first, then allowed; hands-free, then with the button held."""
     async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en") as room:

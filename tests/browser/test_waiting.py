@@ -52,6 +52,7 @@ async def test_a_conversation_is_brought_over_from_another_device_with_its_lines
 
 
 @pytest.mark.usefixtures("one_place")
+@pytest.mark.proof
 async def test_whoever_waits_in_line_gets_in_without_another_press(chromium: Browser, room: RoomPage) -> None:
     """Complaint 4."""
     await room.start()
