@@ -74,7 +74,7 @@ class Rows:
             somebody,
             group,
             Invitation.objects.create(
-                email="ana@example.org", group=group, invited_by=somebody, expires_at=timezone.now() + joining.LIFE
+                email="ines@example.org", group=group, invited_by=somebody, expires_at=timezone.now() + joining.LIFE
             ),
             audit.note(None, AuditEntry.Kind.KEY_SET, "somebody"),
             published.avatar.account,

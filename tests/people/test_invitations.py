@@ -17,9 +17,9 @@ from tests.factories import UserFactory
 
 pytestmark = pytest.mark.django_db
 
-ANA = {
-    "first_name": "Ana",
-    "last_name": "Ruiz",
+INES = {
+    "first_name": "Inés",
+    "last_name": "Example",
     "password1": "wj3-longer-than-most",
     "password2": "wj3-longer-than-most",
 }
@@ -41,40 +41,40 @@ def test_an_invitation_leads_from_the_admin_to_a_person_with_the_role_each_step_
     admin_client: Client, client: Client
 ) -> None:
     operators = Group.objects.get(name="Operators")
-    page = admin_client.post(ADD, {"email": "Ana@Example.org", "group": operators.pk}, follow=True)
+    page = admin_client.post(ADD, {"email": "Ines@Example.org", "group": operators.pk}, follow=True)
     link = address(Invitation.objects.get())
     assert f"http://testserver{link}" in page.content.decode()
     assert len(mail.outbox) == 0
-    assert "ana@example.org" in client.get(link).content.decode()
-    assert client.post(link, ANA)["Location"] == "/"
-    ana = User.objects.get(username="ana@example.org")
-    assert (ana.email, ana.first_name, ana.is_staff) == ("ana@example.org", "Ana", True)
-    assert client.session["_auth_user_id"] == str(ana.pk)
+    assert "ines@example.org" in client.get(link).content.decode()
+    assert client.post(link, INES)["Location"] == "/"
+    ines = User.objects.get(username="ines@example.org")
+    assert (ines.email, ines.first_name, ines.is_staff) == ("ines@example.org", "Inés", True)
+    assert client.session["_auth_user_id"] == str(ines.pk)
     assert client.get("/admin/").status_code == 200
     kinds = [(entry.kind, entry.by, entry.data) for entry in AuditEntry.objects.order_by("number")]
     given = {"roles": [[], ["Operators"]]}
-    assert kinds == [("invited", User.objects.get(username="admin"), given), ("joined", ana, given)]
+    assert kinds == [("invited", User.objects.get(username="admin"), given), ("joined", ines, given)]
 
 
 def test_where_there_is_mail_the_link_is_sent(admin_client: Client) -> None:
     with override_settings(EMAIL_HOST="mail.test"):
-        admin_client.post(ADD, {"email": "ana@example.org", "group": Group.objects.get(name="End users").pk})
+        admin_client.post(ADD, {"email": "ines@example.org", "group": Group.objects.get(name="End users").pk})
     (letter,) = mail.outbox
-    assert letter.to == ["ana@example.org"]
+    assert letter.to == ["ines@example.org"]
     assert address(Invitation.objects.get()) in str(letter.body)
 
 
 def test_a_link_is_good_once(client: Client) -> None:
-    link = address(invited("ana@example.org"))
-    assert client.post(link, ANA).status_code == 302
+    link = address(invited("ines@example.org"))
+    assert client.post(link, INES).status_code == 302
     assert Client().get(link).status_code == 410
-    assert Client().post(link, ANA).status_code == 410
-    assert User.objects.filter(email="ana@example.org").count() == 1
+    assert Client().post(link, INES).status_code == 410
+    assert User.objects.filter(email="ines@example.org").count() == 1
 
 
 @pytest.mark.parametrize("over", ["expired", "withdrawn", "replaced", "forged", "of another portal"])
 def test_a_link_that_is_over_lets_nobody_in(admin_client: Client, client: Client, over: str) -> None:
-    invitation = invited("ana@example.org")
+    invitation = invited("ines@example.org")
     link = address(invitation)
     if over == "expired":
         Invitation.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -83,32 +83,32 @@ def test_a_link_that_is_over_lets_nobody_in(admin_client: Client, client: Client
         admin_client.post("/admin/heygen_portal/invitation/", action)
         assert AuditEntry.objects.get().kind == AuditEntry.Kind.INVITATION_REVOKED
     elif over == "replaced":
-        admin_client.post(ADD, {"email": "ana@example.org", "group": Group.objects.get(name="Editors").pk})
+        admin_client.post(ADD, {"email": "ines@example.org", "group": Group.objects.get(name="Editors").pk})
     elif over == "forged":
         link = f"{link[:-5]}{'x' if link[-5] != 'x' else 'y'}{link[-4:]}"
     with override_settings(SECRET_KEY="that-of-somebody-elses-portal" if over == "of another portal" else "mine"):
-        assert client.post(link, ANA).status_code == 410
-    assert not User.objects.filter(username="ana@example.org").exists()
+        assert client.post(link, INES).status_code == 410
+    assert not User.objects.filter(username="ines@example.org").exists()
 
 
 def test_nobody_is_invited_who_is_here(admin_client: Client) -> None:
-    UserFactory.create(username="ana", email="Ana@example.org")
-    form = {"email": "ana@example.org", "group": Group.objects.get(name="Editors").pk}
+    UserFactory.create(username="ines", email="Ines@example.org")
+    form = {"email": "ines@example.org", "group": Group.objects.get(name="Editors").pk}
     assert admin_client.post(ADD, form).status_code == 200
     assert not Invitation.objects.exists()
 
 
 def test_a_weak_or_mistyped_password_is_told_and_nothing_is_used_up(client: Client) -> None:
-    link = address(invited("ana@example.org"))
+    link = address(invited("ines@example.org"))
     for wrong in ({"password1": "12345678", "password2": "12345678"}, {"password2": "something-else-entirely"}):
-        assert client.post(link, {**ANA, **wrong}).status_code == 200
+        assert client.post(link, {**INES, **wrong}).status_code == 200
     assert Invitation.objects.open().exists()
-    assert not User.objects.filter(username="ana@example.org").exists()
+    assert not User.objects.filter(username="ines@example.org").exists()
 
 
 def test_who_is_signed_in_is_not_turned_into_somebody_else(admin_client: Client) -> None:
-    link = address(invited("ana@example.org"))
-    assert admin_client.post(link, ANA).status_code == 200
+    link = address(invited("ines@example.org"))
+    assert admin_client.post(link, INES).status_code == 200
     assert Invitation.objects.open().exists()
 
 

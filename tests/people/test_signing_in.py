@@ -19,34 +19,34 @@ OLD, NEW = "wj3-longer-than-most", "kq7-longer-than-that"
 
 
 @pytest.fixture
-def ana() -> User:
-    return User.objects.create_user("ana", "ana@example.org", OLD)
+def ines() -> User:
+    return User.objects.create_user("ines", "ines@example.org", OLD)
 
 
 def is_in(client: Client) -> bool:
     return "_auth_user_id" in client.session
 
 
-def test_ten_wrong_passwords_shut_the_door_to_the_right_one_too(client: Client, ana: User) -> None:
+def test_ten_wrong_passwords_shut_the_door_to_the_right_one_too(client: Client, ines: User) -> None:
     for _ in range(9):
-        assert client.post(LOGIN, {"login": "ana", "password": "wrong"}).status_code == 200
-    assert client.post(LOGIN, {"login": "ana", "password": "wrong"}).status_code == 429
-    assert client.post(LOGIN, {"login": "ana", "password": OLD}).status_code == 429
+        assert client.post(LOGIN, {"login": "ines", "password": "wrong"}).status_code == 200
+    assert client.post(LOGIN, {"login": "ines", "password": "wrong"}).status_code == 429
+    assert client.post(LOGIN, {"login": "ines", "password": OLD}).status_code == 429
     assert not is_in(client)
-    assert AccessAttempt.objects.get().username == "ana"
+    assert AccessAttempt.objects.get().username == "ines"
 
 
-def test_somebody_elsewhere_is_not_shut_out_by_that(client: Client, ana: User) -> None:
+def test_somebody_elsewhere_is_not_shut_out_by_that(client: Client, ines: User) -> None:
     for _ in range(10):
-        client.post(LOGIN, {"login": "ana", "password": "wrong"})
+        client.post(LOGIN, {"login": "ines", "password": "wrong"})
     elsewhere = Client(REMOTE_ADDR="192.0.2.77")
-    elsewhere.post(LOGIN, {"login": "ana", "password": OLD})
+    elsewhere.post(LOGIN, {"login": "ines", "password": OLD})
     assert is_in(elsewhere)
 
 
-def test_a_forgotten_password_is_replaced_by_a_link_that_is_good_once(client: Client, ana: User) -> None:
+def test_a_forgotten_password_is_replaced_by_a_link_that_is_good_once(client: Client, ines: User) -> None:
     with override_settings(EMAIL_HOST="mail.test"):
-        assert client.post("/accounts/password/reset/", {"email": "Ana@example.org"}).status_code == 302
+        assert client.post("/accounts/password/reset/", {"email": "Ines@example.org"}).status_code == 302
         (letter,) = mail.outbox
         found = re.search(r"http://testserver(\S+)", str(letter.body))
         assert found
@@ -54,16 +54,16 @@ def test_a_forgotten_password_is_replaced_by_a_link_that_is_good_once(client: Cl
         assert client.post(form, {"password1": NEW, "password2": NEW}).status_code == 302
         again = Client().get(found.group(1))
         assert b"password1" not in again.content
-    ana.refresh_from_db()
-    assert ana.check_password(NEW)
+    ines.refresh_from_db()
+    assert ines.check_password(NEW)
     entry = AuditEntry.objects.get()
-    assert (entry.kind, entry.by, entry.about) == (AuditEntry.Kind.PASSWORD_SET, ana, "ana")
+    assert (entry.kind, entry.by, entry.about) == (AuditEntry.Kind.PASSWORD_SET, ines, "ines")
     assert not is_in(client)  # a second factor is asked for at the next sign-in, not passed by
 
 
-def test_a_stranger_learns_nothing_of_who_is_here_and_gets_no_letter(client: Client, ana: User) -> None:
+def test_a_stranger_learns_nothing_of_who_is_here_and_gets_no_letter(client: Client, ines: User) -> None:
     with override_settings(EMAIL_HOST="mail.test"):
-        known = client.post("/accounts/password/reset/", {"email": "ana@example.org"})
+        known = client.post("/accounts/password/reset/", {"email": "ines@example.org"})
         unknown = client.post("/accounts/password/reset/", {"email": "nobody@example.org"})
     assert (known.status_code, known["Location"]) == (unknown.status_code, unknown["Location"])
     assert len(mail.outbox) == 1
@@ -74,13 +74,13 @@ def test_without_mail_nobody_is_promised_a_letter(client: Client) -> None:
     assert "/accounts/password/reset/" not in client.get(LOGIN).content.decode()
 
 
-def test_ones_own_password_is_changed_by_who_knows_it_and_that_is_written_down(client: Client, ana: User) -> None:
-    client.force_login(ana)
+def test_ones_own_password_is_changed_by_who_knows_it_and_that_is_written_down(client: Client, ines: User) -> None:
+    client.force_login(ines)
     wrong = {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW}
     assert client.post("/accounts/password/", wrong).status_code == 200
     assert client.post("/accounts/password/", {**wrong, "old_password": OLD}).status_code == 302
-    ana.refresh_from_db()
-    assert ana.check_password(NEW)
+    ines.refresh_from_db()
+    assert ines.check_password(NEW)
     assert AuditEntry.objects.get().kind == AuditEntry.Kind.PASSWORD_SET
 
 

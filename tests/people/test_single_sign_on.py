@@ -22,7 +22,13 @@ from tests.people.test_invitations import invited
 
 pytestmark = pytest.mark.django_db
 
-ANA = {"sub": "4711", "email": "ana@example.org", "email_verified": True, "given_name": "Ana", "family_name": "Ruiz"}
+INES = {
+    "sub": "4711",
+    "email": "ines@example.org",
+    "email_verified": True,
+    "given_name": "Inés",
+    "family_name": "Example",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +39,7 @@ def served() -> Iterator[Directory]:
 
 @pytest.fixture
 def theirs(served: Directory) -> Iterator[Directory]:
-    served.person, served.token_claims, served.is_refusing = dict(ANA), {}, False
+    served.person, served.token_claims, served.is_refusing = dict(INES), {}, False
     apps: list[dict[str, Any]] = [
         {
             "provider_id": "sso",
@@ -71,34 +77,34 @@ def test_somebody_of_an_allowed_domain_comes_in_without_any_role(client: Client,
     with override_settings(OIDC_DOMAINS=["example.org"]):
         answer = sign_in(client)
     assert answer["Location"] == "/help/"
-    ana = User.objects.get()
-    assert (ana.username, ana.first_name, ana.last_name) == ("ana@example.org", "Ana", "Ruiz")
-    assert not ana.groups.exists()
-    assert not ana.get_all_permissions()
-    assert not ana.has_usable_password()
+    ines = User.objects.get()
+    assert (ines.username, ines.first_name, ines.last_name) == ("ines@example.org", "Inés", "Example")
+    assert not ines.groups.exists()
+    assert not ines.get_all_permissions()
+    assert not ines.has_usable_password()
     assert AuditEntry.objects.get().kind == AuditEntry.Kind.JOINED
 
 
 def test_an_invited_person_comes_in_with_the_role_of_the_invitation_which_is_used_up(
     client: Client, theirs: Directory
 ) -> None:
-    invitation = invited("ana@example.org", roles.OPERATOR)
+    invitation = invited("ines@example.org", roles.OPERATOR)
     sign_in(client)
-    ana = User.objects.get(username="ana@example.org")
-    assert [group.name for group in ana.groups.all()] == ["Operators"]
-    assert ana.is_staff
+    ines = User.objects.get(username="ines@example.org")
+    assert [group.name for group in ines.groups.all()] == ["Operators"]
+    assert ines.is_staff
     invitation.refresh_from_db()
-    assert invitation.used_by == ana
+    assert invitation.used_by == ines
     assert not Invitation.objects.open().exists()
 
 
 def test_who_is_here_already_is_known_by_the_address_and_keeps_the_roles(client: Client, theirs: Directory) -> None:
-    ana = User.objects.create_user("ana", "Ana@example.org", "a-long-passphrase")
-    ana.groups.add(Group.objects.get(name="Editors"))
+    ines = User.objects.create_user("ines", "Ines@example.org", "a-long-passphrase")
+    ines.groups.add(Group.objects.get(name="Editors"))
     sign_in(client)
-    assert client.session["_auth_user_id"] == str(ana.pk)
+    assert client.session["_auth_user_id"] == str(ines.pk)
     assert User.objects.count() == 1
-    assert ana.groups.get().name == "Editors"
+    assert ines.groups.get().name == "Editors"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_who_is_here_already_is_known_by_the_address_and_keeps_the_roles(client:
 def test_an_address_that_the_directory_does_not_vouch_for_opens_nothing(
     client: Client, theirs: Directory, wrong: dict[str, Any]
 ) -> None:
-    User.objects.create_user("ana", "ana@example.org", "a-long-passphrase")
+    User.objects.create_user("ines", "ines@example.org", "a-long-passphrase")
     theirs.person |= wrong
     with override_settings(OIDC_DOMAINS=["example.org"]):
         sign_in(client)
@@ -148,7 +154,7 @@ def test_a_way_that_was_given_up_or_begun_by_somebody_else_ends_signed_out(clien
 
 
 def test_somebody_who_was_switched_off_stays_out(client: Client, theirs: Directory) -> None:
-    User.objects.create_user("ana", "ana@example.org", is_active=False)
+    User.objects.create_user("ines", "ines@example.org", is_active=False)
     assert sign_in(client)["Location"] == "/accounts/inactive/"
     assert not is_in(client)
 
