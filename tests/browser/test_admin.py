@@ -193,6 +193,7 @@ async def test_somebody_is_invited_comes_in_and_sets_up_a_second_step(
     assert looks.wrong == []
 
 
+@pytest.mark.proof
 async def test_the_live_board_holds_fifty_sessions(page: Page, portal: servers.Portal, pictures: Path) -> None:
     """Also: the costs and the first page. axe finds nothing, nothing scrolls sideways, no policy is broken."""
     portal.manage("shell", "-v0", "-c", busy.SEED)
