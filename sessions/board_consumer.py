@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from heygen_portal import addresses, detached
 from heygen_portal.threads import in_thread
-from sessions import board, desk, errors, events, messages
+from sessions import board, broadcast, desk, errors, messages
 from sessions.consumers import NOT_HERE, SIGNED_OUT
 from sessions.sockets import Handler, PageSocket
 
@@ -44,13 +44,13 @@ class BoardConsumer(PageSocket):
             await self.close(code=NOT_HERE)
             return
         self.user_id = user.pk
-        await self.channel_layer.group_add(events.BOARD, self.channel_name)
+        await self.channel_layer.group_add(broadcast.BOARD, self.channel_name)
         await self.let_in()
         self.telling = detached.keep(self.tell_on())
 
     async def disconnect(self, code: int) -> None:
         await self.leave()
-        await self.channel_layer.group_discard(events.BOARD, self.channel_name)
+        await self.channel_layer.group_discard(broadcast.BOARD, self.channel_name)
 
     async def leave(self) -> None:
         await super().leave()

@@ -15,9 +15,9 @@ from heygen_portal import detached, providers
 from heygen_portal.providers.base import LimitReached, RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
 from sessions import (
+    broadcast,
     delivery,
     errors,
-    events,
     history,
     lease,
     messages,
@@ -74,7 +74,7 @@ class SessionConsumer(PageSocket):
     async def disconnect(self, code: int) -> None:
         await self.leave()  # first: the channel layer may be away
         if self.session_id:
-            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
+            await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
 
     async def leave(self) -> None:
         """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
@@ -128,7 +128,7 @@ class SessionConsumer(PageSocket):
         if self.session_id and wish.is_plain and await in_thread(history.is_running)(self.session_id):
             raise errors.AlreadyStarted
         if self.session_id and self.session_id == wish.continues:  # what becomes of it is no news to this tab
-            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
+            await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
         return await admission.run()
 
     async def stand_back(
@@ -178,12 +178,12 @@ class SessionConsumer(PageSocket):
     async def tell_lines(self, session_id: UUID) -> None:
         """What was said until now, to a page that may not have heard it."""
         for line in await in_thread(history.said_so_far)(session_id):
-            await self.relay(events.Said.of(line))
+            await self.relay(broadcast.Said.of(line))
 
     async def unfollow(self) -> None:
         """Hear no more of this tab's session."""
         if self.session_id:
-            await self.channel_layer.group_discard(events.group_name(self.session_id), self.channel_name)
+            await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
             lease.tabs.pop(self.channel_name, None)
             self.session_id = None
 
@@ -194,9 +194,9 @@ class SessionConsumer(PageSocket):
         self.session_id = session_id
         lease.tabs[self.channel_name] = session_id
         try:
-            await self.channel_layer.group_add(events.group_name(session_id), self.channel_name)
+            await self.channel_layer.group_add(broadcast.group_name(session_id), self.channel_name)
             if session := await in_thread(history.find_own)(self.user.pk, session_id):
-                await self.relay(events.StatusChanged.of(session))
+                await self.relay(broadcast.StatusChanged.of(session))
         except RuntimeError:
             if self.is_open:
                 raise
@@ -274,13 +274,13 @@ class SessionConsumer(PageSocket):
     async def session_event(self, message: dict[str, Any]) -> None:
         """Relay what the session's group hears, with words in this tab's language."""
         event = message["event"]
-        if event["type"] == events.StatusChanged.type:
+        if event["type"] == broadcast.StatusChanged.type:
             event |= {
                 "now": timezone.now().isoformat(),
                 "tab": presence.key_of(self.channel_name),
                 "words": self.words(reasons.label, event["reason"]),
             }
-        elif event["type"] == events.TaskSent.type and event["code"]:
+        elif event["type"] == broadcast.TaskSent.type and event["code"]:
             event |= {"words": self.words(errors.failure_words, event["code"])}
         await self.tell(event)
 
@@ -289,7 +289,7 @@ class SessionConsumer(PageSocket):
         if self.admission:
             self.admission.wake()
 
-    async def relay(self, event: events.Event) -> None:
+    async def relay(self, event: broadcast.Event) -> None:
         await self.session_event(event.envelope())
 
     async def give_room(self, room: RoomAccess, *, is_waiting: bool = False) -> None:

@@ -24,7 +24,7 @@ from heygen_portal.providers.base import (
     TaskKind,
 )
 from heygen_portal.threads import in_thread
-from sessions import errors, events, limits, reasons
+from sessions import broadcast, errors, events, limits, reasons
 from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.stopping import stop
 
@@ -53,7 +53,7 @@ async def send_task(
     user_id: int,
     ref: str = "",
     give_command: GiveCommand | None = None,
-) -> events.TaskSent | None:
+) -> broadcast.TaskSent | None:
     """Have the avatar answer a text or read it aloud; every tab hears what became of it.
 
     A `ref` that the session knows is a repetition: it never goes out again, and what became of the first is
@@ -66,7 +66,7 @@ async def send_task(
     if is_new:
         await deliver(task.session, task, give_command)
         return None
-    return events.TaskSent.of(await _outcome(task))
+    return broadcast.TaskSent.of(await _outcome(task))
 
 
 async def _outcome(task: SessionTask) -> SessionTask:
@@ -125,4 +125,4 @@ def _note_outcome(task: SessionTask) -> None:
         events.record(task.session_id, events.task_entry(task))
         if task.sent_by_id is None:
             return  # the greeting: nobody waits for its outcome
-        events.publish(task.session_id, events.TaskSent.of(task))
+        broadcast.publish(task.session_id, broadcast.TaskSent.of(task))

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.providers.base import ProviderSession
-from sessions import events
+from sessions import broadcast, events
 from sessions.events import Entry
 from sessions.models import RUNNING, EndReason, LimitBy, Purpose, Status, StreamingSession
 from sessions.reasons import Evidence
@@ -79,7 +79,7 @@ def transition(session: StreamingSession, to: Status, *noted: Entry, **changes: 
             return False
         # The UPDATE holds the row.
         events.append(session.pk, *noted, _moved(session, to, changes), is_over=to == Status.ENDED)
-        events.publish(session.pk, events.StatusChanged.of(session))
+        broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
     return True
 
 
@@ -91,7 +91,7 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
     StreamingSession.objects.filter(pk__in=[session.pk for session in sessions]).update(status=to, **changes)
     moved = {session.pk: _moved(session, to, changes) for session in sessions}
     events.append_each(moved, are_over=to == Status.ENDED)
-    events.publish_all({session.pk: events.StatusChanged.of(session) for session in sessions})
+    broadcast.publish_all({session.pk: broadcast.StatusChanged.of(session) for session in sessions})
 
 
 def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) -> Entry:
@@ -204,7 +204,7 @@ def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
                 session.ends_at, session.limit_by = session.created_at + limit, LimitBy.PROVIDER
             session.deadline_at = next_look(session, is_live=session.status == Status.LIVE)
             session.save(update_fields=["provider_duration_limit", "ends_at", "limit_by", "deadline_at"])
-            events.publish(session.pk, events.StatusChanged.of(session))
+            broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
         events.append(session.pk, Entry("provider_started"), is_over=session.status == Status.ENDED)
     return goes_on
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.base import OpenSession
-from sessions import errors, events, lifecycle, reasons, texts
+from sessions import broadcast, errors, events, lifecycle, reasons, texts
 from sessions.events import Entry
 from sessions.models import (
     RUNNING,
@@ -94,7 +94,7 @@ def stay(session_id: UUID) -> StreamingSession:
     with transaction.atomic():
         session = _touch(session_id)
         events.append(session_id, Entry("stayed"))
-        events.publish(session_id, events.Staying())
+        broadcast.publish(session_id, broadcast.Staying())
     return session
 
 
@@ -180,7 +180,7 @@ def _evidence(session: StreamingSession, reason: EndReason, seen: set[str]) -> r
 def _look_again(sessions: list[StreamingSession], now: datetime) -> None:
     """Warn those whose limit is near, and set the next look of all."""
     warnings = {session.pk: warning for session in sessions if (warning := _warning(session, now))}
-    events.publish_all(warnings)
+    broadcast.publish_all(warnings)
     for session in sessions:
         session.deadline_at = lifecycle.next_look(session, is_live=session.status == Status.LIVE)
     StreamingSession.objects.bulk_update(sessions, ["deadline_at"])
@@ -205,7 +205,7 @@ def time_is_up(session: StreamingSession) -> EndReason:
     return TIME_IS_UP.get(LimitBy(session.limit_by), EndReason.DURATION_LIMIT)
 
 
-def _warning(session: StreamingSession, now: datetime) -> events.Ending | None:
+def _warning(session: StreamingSession, now: datetime) -> broadcast.Ending | None:
     """Return what the tabs are told of the nearer limit, if it is near."""
     if session.status != Status.LIVE:
         return None
@@ -213,7 +213,7 @@ def _warning(session: StreamingSession, now: datetime) -> events.Ending | None:
     at, why = min(limits)
     if at - now > max(lifecycle.WARNINGS):
         return None
-    return events.Ending(why=why.value, at=at.isoformat(), seconds=round((at - now).total_seconds()))
+    return broadcast.Ending(why=why.value, at=at.isoformat(), seconds=round((at - now).total_seconds()))
 
 
 def hand_back(session_ids: list[UUID]) -> None:

@@ -18,7 +18,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
-from sessions import errors, events
+from sessions import broadcast, errors
 from sessions.models import QueuePlace, Status, StreamingSession
 
 LONGEST_LINE = 50
@@ -92,7 +92,7 @@ def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
         own = next((place for place in line if place.user_id == user_id), None)
         if own is None and len(line) >= LONGEST_LINE:
             raise errors.QueueFull
-        events.wake([place.channel for place in line])
+        broadcast.wake([place.channel for place in line])
         return _stand(user_id, persona, tab, own)
 
 
@@ -106,7 +106,7 @@ def join_again(user_id: int, persona: Persona, tab: TabAddress, since: datetime)
     place = _stand(user_id, persona, tab, own)
     QueuePlace.objects.filter(pk=place.pk).update(created_at=since)
     place.created_at = since
-    events.wake(_channels(account_id))
+    broadcast.wake(_channels(account_id))
     return place
 
 
@@ -120,7 +120,7 @@ def take_back(lost: QueuePlace) -> None:
         if not QueuePlace.objects.filter(user=lost.user_id).exists():
             lost.pk = None
             lost.save(force_insert=True)
-            events.wake(_channels(lost.account_id))
+            broadcast.wake(_channels(lost.account_id))
 
 
 def keep(user_id: int, persona: Persona, tab: TabAddress, until: datetime) -> QueuePlace:
@@ -140,7 +140,7 @@ def _stand(
         for name, value in where.items():
             setattr(own, name, value)
         own.save()
-        events.wake({lost} - {tab.channel})
+        broadcast.wake({lost} - {tab.channel})
         return own
     QueuePlace.objects.filter(user=user_id).delete()  # in another account's line
     is_staff = User.objects.filter(pk=user_id, is_staff=True).exists()
@@ -161,7 +161,7 @@ def remove(place: QueuePlace) -> None:
     """Take somebody out of the line; the others move up. Safe to repeat."""
     with transaction.atomic():
         QueuePlace.objects.filter(pk=place.pk).delete()
-        events.wake([place.channel, *_channels(place.account_id)])
+        broadcast.wake([place.channel, *_channels(place.account_id)])
 
 
 def give_back(channel: str) -> None:
@@ -201,7 +201,7 @@ def give_turns(account_id: int) -> None:
         kept = QueuePlace.objects.filter(pk__in=[place.pk for place in called])
         kept.update(kept_until=timezone.now() + TURN)
         if lapsed or called:
-            events.wake([*(place.channel for place in lapsed), *_channels(account_id)])
+            broadcast.wake([*(place.channel for place in lapsed), *_channels(account_id)])
 
 
 def _moves(account: ProviderAccount) -> tuple[list[QueuePlace], list[QueuePlace]]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from heygen_portal import providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import events, history, services
+from sessions import broadcast, events, history, services
 from sessions.events import Entry
 from sessions.models import SessionEvent, StreamingSession
 from sessions.stopping import in_one_line
@@ -34,7 +34,7 @@ async def ask_provider(session_id: UUID, room_name: str = "") -> None:
         return
     status = await _status_there(session)
     is_other_room = _is_uuid(room_name) and room_name != session.provider_session_id
-    answer = events.ProviderStatus(status, is_other_room)
+    answer = broadcast.ProviderStatus(status, is_other_room)
     await in_thread(_note)(session_id, answer)
 
 
@@ -53,10 +53,10 @@ def _was_just_asked(session_id: UUID) -> bool:
     return SessionEvent.objects.filter(session_id=session_id, kind=ASKED, at__gte=since).exists()
 
 
-def _note(session_id: UUID, answer: events.ProviderStatus) -> None:
+def _note(session_id: UUID, answer: broadcast.ProviderStatus) -> None:
     data = {"status": answer.status, "is_other_room": answer.is_other_room}
     events.record(session_id, Entry(ASKED, data))
-    events.publish(session_id, answer)
+    broadcast.publish(session_id, answer)
 
 
 def _is_uuid(name: str) -> bool:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
-from sessions import errors, events, limits, presence, reasons, recovery, services, stopping, verdicts
+from sessions import broadcast, errors, events, limits, presence, reasons, recovery, services, stopping, verdicts
 from sessions.clocks import PageClock
 from sessions.events import Entry
 from sessions.models import EndReason, SpeechErased, StreamingSession, Utterance
@@ -140,7 +140,7 @@ async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str,
             said |= {"utterance": line.pk, "speech": line.fingerprint}
             said |= {name: data[name] for name in (PAGE_AT,) if name in data}
             events.record(session_id, Entry(kind, said, events.Source.BROWSER, at))
-            events.publish(session_id, events.Said.of(line))
+            broadcast.publish(session_id, broadcast.Said.of(line))
 
     try:
         await in_thread(store)()

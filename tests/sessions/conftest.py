@@ -12,7 +12,7 @@ from pytest_django import DjangoDbBlocker
 
 from heygen_portal import providers
 from heygen_portal.providers.base import Delivered, Provider, ProviderSession, RoomAccess
-from sessions import events
+from sessions import broadcast
 from tests import on_postgres, servers
 
 
@@ -42,11 +42,11 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     """Collect what browsers would be told, without waiting for a commit."""
     told: list[dict[str, object]] = []
 
-    def note(events_told: Mapping[UUID, events.Event]) -> None:
+    def note(events_told: Mapping[UUID, broadcast.Event]) -> None:
         told.extend(event.envelope()["event"] for event in events_told.values())
 
-    monkeypatch.setattr(events, "publish_all", note)
-    monkeypatch.setattr(events, "publish", lambda session_id, event: note({session_id: event}))
+    monkeypatch.setattr(broadcast, "publish_all", note)
+    monkeypatch.setattr(broadcast, "publish", lambda session_id, event: note({session_id: event}))
     return told
 
 

@@ -20,7 +20,7 @@ from heygen_portal.asgi import application
 from heygen_portal.models import AuditEntry
 from heygen_portal.providers.base import StopReason
 from heygen_portal.threads import in_thread
-from sessions import board, board_consumer, events, lifecycle
+from sessions import board, board_consumer, broadcast, events, lifecycle
 from sessions.events import Entry, Source
 from sessions.models import EndReason, QueuePlace, ServerProcess, Status, StreamingSession
 from tests.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
@@ -178,7 +178,7 @@ async def test_a_role_that_is_taken_away_closes_the_board() -> None:
     async with opened(roles.OPERATOR) as page:
         await page.hear()
         await User.objects.filter(username=roles.OPERATOR.group).aupdate(is_staff=False)
-        await in_thread(lambda: events.wake([]))()
+        await in_thread(lambda: broadcast.wake([]))()
         while (output := await page.receive_output(timeout=10))["type"] != "websocket.close":
             pass
         assert output["code"] == 4404

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from heygen_portal import guards
-from sessions import errors, events, reports, statements
+from sessions import broadcast, errors, events, reports, statements
 from sessions.consumers import SessionConsumer
 from sessions.events import Entry
 from sessions.models import SessionEvent, Status
@@ -74,14 +74,14 @@ def documented(title: str) -> set[str]:
 def test_the_protocol_page_names_every_message_and_error_code() -> None:
     assert documented("## Up") == set(SessionConsumer.HANDLERS)
     assert documented("What a page may report") == set(reports.EFFECTS)
-    told = {event.type for event in events.Event.__subclasses__()}
+    told = {event.type for event in broadcast.Event.__subclasses__()}
     assert documented("## Down") == told | {"session.room", "room.publish", "queue.place", "queue.left", "error"}
     codes = {error.code for error in errors.SessionError.__subclasses__()}
     assert documented("## Error codes") == codes
 
 
 def test_what_browsers_hear_is_plain_json() -> None:
-    event = events.Ending(why="idle", at="2026-01-01T00:00:00+00:00", seconds=60)
+    event = broadcast.Ending(why="idle", at="2026-01-01T00:00:00+00:00", seconds=60)
     assert json.loads(json.dumps(event.envelope()))["event"]["type"] == "session.ending"
 
 

@@ -24,7 +24,19 @@ from hypothesis.stateful import (
 
 from heygen_portal import providers
 from heygen_portal.providers.base import LimitReached, ProviderError, RoomAccess, TaskKind
-from sessions import admission, delivery, errors, events, lifecycle, places, presence, reasons, services, stopping
+from sessions import (
+    admission,
+    broadcast,
+    delivery,
+    errors,
+    events,
+    lifecycle,
+    places,
+    presence,
+    reasons,
+    services,
+    stopping,
+)
 from sessions.admission import Admission
 from sessions.models import Allowance, EndReason, QueuePlace, SessionEvent, StreamingSession
 from sessions.places import Wish
@@ -83,8 +95,8 @@ class Portal(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(providers, "for_account", lambda account: self.provider)
         for name in ("publish", "publish_all"):
-            self.patch.setattr(events, name, lambda *told: None)
-        self.patch.setattr(events, "wake", self._wake)
+            self.patch.setattr(broadcast, name, lambda *told: None)
+        self.patch.setattr(broadcast, "wake", self._wake)
         self.patch.setattr(places, "open_in_tab", self._noting(places.open_in_tab))
         for name in ("LOOK", "RELEASE_LOOK"):  # as time passes here, not as it does outside
             self.patch.setattr(admission, name, timedelta(days=1))

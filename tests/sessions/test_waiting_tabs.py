@@ -118,7 +118,7 @@ async def test_a_full_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_turn_comes_though_nobody_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither worker nor Redis has to be there: who waits looks."""
-    monkeypatch.setattr("sessions.events.wake", lambda channels: None)
+    monkeypatch.setattr("sessions.broadcast.wake", lambda channels: None)
     first, second = await a_person(), await a_person()
     persona = await a_persona(**FULL)
     async with browser(first, persona.slug) as talks, browser(second, persona.slug) as waits:
