@@ -117,12 +117,14 @@ def request(
 ) -> StreamingSession:
     """Store a session before anybody outside is called, and move it to creating: it holds its place from here on.
 
-    A conversation that goes on is not greeted again. Raises IntegrityError when the person has an open session.
+    A conversation that goes on is not greeted again, but for one in another language.
+    Raises IntegrityError when the person has an open session.
     """
     now = timezone.now()
     terms = terms or Terms.of(persona)
     wished = {name: value for name, value in {"quality": quality, "encoding": encoding}.items() if value}
-    greeted = {"greeting": ""} if continues and continues.live_at else {}
+    is_greeted = continues is not None and continues.live_at and continues.persona_id == persona.pk
+    greeted = {"greeting": ""} if is_greeted else {}
     limits = {
         "duration_limit_s": int(terms.duration.total_seconds()),
         "idle_timeout_s": int(terms.idle_timeout.total_seconds()),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -133,10 +133,14 @@ def stand_back(
 
 
 def find_continued(user_id: int, persona: Persona, wish: Wish) -> StreamingSession | None:
-    """Return the conversation that is to go on, if any. Raises NotFound for one that is not theirs, or with another."""
+    """Return the conversation that is to go on, if any; in another language it may have been until now.
+
+    Raises NotFound for one that is not theirs, or with somebody else.
+    """
     if wish.continues is None:
         return None
-    rows = StreamingSession.objects.select_related("account").filter(user_id=user_id, persona=persona)
+    same = Q(persona=persona) | Q(persona__in=Persona.objects.speaking_another_language(persona))
+    rows = StreamingSession.objects.select_related("account").filter(same, user_id=user_id)
     if session := rows.filter(pk=wish.continues).first():
         return session
     raise errors.NotFound

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from avatars.models import Persona
 from heygen_portal.providers.base import Quality
 from heygen_portal.threads import in_thread
-from sessions import history, presence, stopping, verdicts
+from sessions import errors, history, places, presence, stopping, verdicts
 from sessions.models import Purpose, StreamingSession
 
 QUALITIES = {
@@ -64,19 +64,24 @@ def _room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpResponse:
         "capabilities": page_capabilities(persona),
         "qualities": [(value, label) for value, label in QUALITIES.items() if value in persona.capabilities.qualities],
         "continues": _continued(request, persona),
+        "others": _in_other_languages(request, persona) if purpose == Purpose.TALK else [],
     }
     return render(request, "sessions/room.html", context)
 
 
 def _continued(request: HttpRequest, persona: Persona) -> StreamingSession | None:
-    """Return the conversation that this one goes on with, if it is the person's own and with the same persona."""
+    """Return the conversation that this one goes on with, if it is one's own, with the same person, and over."""
     try:
-        session_id = UUID(request.GET.get("continues", ""))
-    except ValueError:
+        wish = places.Wish(continues=UUID(request.GET.get("continues", "")))
+        session = places.find_continued(request.user.pk or 0, persona, wish)
+    except (ValueError, errors.NotFound):
         return None
-    session = history.find_own(request.user.pk or 0, session_id)
-    is_fitting = session and session.persona_id == persona.pk and session.ended_at
-    return session if is_fitting else None
+    return session if session and session.ended_at else None
+
+
+def _in_other_languages(request: HttpRequest, persona: Persona) -> list[Persona]:
+    """Return the same person as one may meet them in other languages."""
+    return list(Persona.objects.open_to(request.user.pk).speaking_another_language(persona).order_by("language"))
 
 
 def page_capabilities(persona: Persona) -> dict[str, Any]:

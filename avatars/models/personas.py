@@ -151,6 +151,10 @@ class PersonaQuerySet(models.QuerySet["Persona"]):
         limits = Persona.groups.through.objects.filter(persona=models.OuterRef("pk"))
         return self.published().filter(~models.Exists(limits) | models.Exists(limits.filter(group__user=user_id)))
 
+    def speaking_another_language(self, persona: Persona) -> PersonaQuerySet:
+        """Whom people take for the same person: the same name and face, in another language."""
+        return self.filter(name=persona.name, avatar=persona.avatar_id).exclude(language=persona.language)
+
 
 class Persona(Composed):
     """What staff publish. `avatars.versions` and `avatars.publishing` alone change what it is composed of."""

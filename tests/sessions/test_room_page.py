@@ -121,6 +121,19 @@ def test_a_conversation_is_gone_on_with_if_it_is_ones_own_and_with_the_same_pers
     assert "data-continues" not in client.get("/personas/lucia/?continues=nonsense").content.decode()
 
 
+@pytest.mark.parametrize(("language", "words"), [("es", "En inglés"), ("en", "In English")])
+def test_the_page_leads_to_the_same_person_in_another_language(visitor: Client, language: str, words: str) -> None:
+    """Complaint 15: the same name and face; neither a draft nor a colleague."""
+    lucia = PersonaFactory.create(slug="lucia", **PUBLISHED)
+    PersonaFactory.create(slug="lucia-en", avatar=lucia.avatar, language="en", **PUBLISHED)
+    PersonaFactory.create(slug="draft-en", avatar=lucia.avatar, language="en")
+    PersonaFactory.create(slug="hugo", name="Hugo", avatar=lucia.avatar, language="en", **PUBLISHED)
+    page = visitor.get("/personas/lucia/", headers={"accept-language": language}).content.decode()
+    assert re.findall(r'href="([^"]+)" hreflang="en"', page) == ["/personas/lucia-en/"] * 2
+    assert re.findall(r'data-language="lucia-en"[^>]*>([^<]+)<', page) == [words]
+    assert "hreflang" not in visitor.get("/personas/hugo/").content.decode()
+
+
 def test_the_debug_panel_comes_with_the_page_for_staff_who_ask_for_it_only(client: Client) -> None:
     """Demand 69. Who is staff, the portal decides."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)

@@ -14,7 +14,7 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from heygen_portal.providers.base import LimitReached
-from sessions import admission, lease, presence, queue
+from sessions import admission, history, lease, presence, queue
 from sessions.models import EndReason, QueuePlace, ServerProcess, StreamingSession, Utterance
 from sessions.queue import TabAddress
 from tests.sessions.tabs import a_person, a_persona, browser
@@ -262,12 +262,38 @@ async def test_a_session_that_goes_on_from_another_one_says_so_and_does_not_gree
     assert [call.args[0].video_encoding for call in provider.new_session.call_args_list] == ["H264", "VP8"]
 
 
-async def test_nobody_continues_a_stranger_s_conversation() -> None:
+async def test_the_same_person_goes_on_in_another_language_with_what_was_said(provider: Mock) -> None:
+    """Complaint 15: begun anew in the other language's voice, greeted in it, and no line is lost."""
+    user, spanish = await a_person(), await a_persona(greeting="Hola", **FULL)
+    english = await a_persona(avatar=spanish.avatar, language="en", voice__language="en", greeting="Hello")
+    async with browser(user, spanish.slug) as tab:
+        first = await tab.go_live()
+        await tab.say("event.report", kind="avatar_end_message", data={"task_id": "t1", "message": "Hola"})
+        await tab.hear("utterance", text="Hola")
+        async with browser(user, english.slug) as other_page:
+            await other_page.say("session.start", continues=first, because="user_stopped")
+            await other_page.see()
+    old, new = [session async for session in StreamingSession.objects.order_by("created_at")]
+    assert (old.end_reason, new.continues_id, new.persona_id) == (EndReason.USER_STOPPED, old.pk, english.pk)
+    assert [line.text for line in await sync_to_async(history.said_so_far)(new.pk)] == ["Hola"]
+    spoken = [(asked.language, asked.voice_id) for (asked,), _ in provider.new_session.call_args_list]
+    voices = [persona.voice.provider_voice_id for persona in (spanish, english) if persona.voice]
+    assert spoken == list(zip(("es", "en"), voices, strict=True))
+    assert [call.kwargs["text"] for call in provider.send_task.call_args_list] == ["Hola", "Hello"]
+
+
+@pytest.mark.parametrize("whose", ["a stranger's", "somebody else's of the same face"])
+async def test_nobody_continues_a_conversation_that_is_not_theirs_to_go_on_with(whose: str) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona()
-    async with browser(user, persona.slug) as tab, browser(other, persona.slug) as stranger:
+    colleague = await a_persona(avatar=persona.avatar, name="Hugo", language="en")
+    is_stranger = whose == "a stranger's"
+    async with (
+        browser(user, persona.slug) as tab,
+        browser(other if is_stranger else user, (persona if is_stranger else colleague).slug) as another,
+    ):
         session_id = await tab.go_live()
-        await stranger.say("session.start", continues=session_id)
-        await stranger.hear("error", code="not_found")
+        await another.say("session.start", continues=session_id)
+        await another.hear("error", code="not_found")
     assert await StreamingSession.objects.acount() == 1
 
 

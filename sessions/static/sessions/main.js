@@ -8,6 +8,7 @@ import { Conversation } from "./conversation.js";
 import { on, one, showOnly } from "./dom.js";
 import { sayGoodbye } from "./goodbye.js";
 import { LadderView } from "./ladder-view.js";
+import { setUpLanguages, takeOver } from "./languages.js";
 import { recallCheck } from "./last-check.js";
 import { LiveKit } from "./livekit.js";
 import { Memory } from "./memory.js";
@@ -27,7 +28,9 @@ import { setUpVoice } from "./voice-setup.js";
 import { readCapabilities, readWords } from "./words.js";
 
 const page = document.body;
-const { persona = "", name = "", socket: socketPath = "", livekitUrl = "", signIn = "/", continues = "" } = page.dataset;
+const { persona = "", name = "", socket: socketPath = "", livekitUrl = "", signIn = "/" } = page.dataset;
+const handedOver = takeOver(sessionStorage, persona); // from the page of another language
+const continues = handedOver || page.dataset.continues || "";
 const language = document.documentElement.lang;
 const words = readWords();
 
@@ -167,6 +170,7 @@ on("#tap, #tap-picture", "click", () => void room.unblock());
 // A reload comes back within the grace, a page out of the browser's memory joins again.
 addEventListener("pagehide", () => sayGoodbye(conversation, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value));
 addEventListener("pageshow", ({ persisted }) => persisted && conversation.onShownAgain());
+setUpLanguages(sessionStorage, () => conversation.state.session?.id ?? "");
 setUpTakingAlong({
   text: () => plainText(conversation.transcript.lines, name, words.transcript, language),
   fileName: () => `${persona}-${new Date(conversation.now()).toISOString().slice(0, 16).replaceAll(":", "")}.txt`,
@@ -182,3 +186,4 @@ one("#insecure", HTMLElement).hidden = isSecureContext;
 
 conversation.open(socket, room);
 room.prepare(livekitUrl);
+if (handedOver) start(new Event("goes-on"), { continues, because: "user_stopped" });

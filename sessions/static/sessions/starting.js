@@ -1,7 +1,7 @@
 /**
  * The way to a session and out of it: Start with its wishes, the line, Cancel, End.
  *
- * @typedef {{ quality?: string, encoding?: string, continues?: string, take_over?: boolean }} Wishes
+ * @typedef {{ quality?: string, encoding?: string, continues?: string, because?: string, take_over?: boolean }} Wishes
  */
 
 import { isOpen, isOver } from "./state.js";

@@ -1,0 +1,47 @@
+"""One person in two languages: begun in one, gone on with in the other, rated at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.looks import Looks
+from tests.browser.room_page import RoomPage, Stage
+
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
+
+BOTH = """
+from avatars import starters
+from avatars.models import ProviderAccount
+account = ProviderAccount.objects.get(kind="heygen")
+for slug, works in zip(("ines", "ines-en"), starters.STARTERS):
+    starters.publish_starter(account, works | {"slug": slug, "name": "Inés"})
+"""
+
+
+@pytest.mark.proof
+async def test_a_conversation_goes_on_in_another_language_and_is_rated(
+    chromium: Browser, stage: Stage, pictures: Path
+) -> None:
+    """Complaint 15; demand 53: how the person found it."""
+    stage.portal.manage("shell", "-v0", "-c", BOTH)
+    async with RoomPage.opened(chromium, stage, slug="ines", reduced_motion="reduce") as room:
+        page, looks = room.page, Looks(room.page, "es", pictures)
+        await looks.check("languages-ready", picture="light")
+        await room.start()
+        await room.write("Hola ¿cómo estás?", "repeat")
+        await room.has_said("Hola ¿cómo estás?")
+        await looks.check("languages-live", picture="narrow")
+        await page.click("[data-language]")
+        await page.wait_for_url("**/personas/ines-en/")
+        await room.state("live")
+        await room.has_said("Hello, I am Daniel. What can I do for you?")
+        assert await room.lines("user").all_text_contents() == ["Hola ¿cómo estás?"]
+        await page.click("#end")
+        await room.state("ended")
+        await expect(page.locator("#closed")).to_be_visible()
+        await page.get_by_role("radio", name="Bien").check()
+        await room.has_kept("picture", "rated")
+        assert (looks.wrong, room.complaints) == ([], [])
