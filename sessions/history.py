@@ -8,15 +8,18 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
-from avatars.models import Persona
+from avatars.models import KnowledgeBase, Persona
 from heygen_portal import roles
 from sessions import errors, places, speech
 from sessions.models import RUNNING, Purpose, Status, StreamingSession, Utterance
 
 LONGEST_CHAIN = 20
 """Sessions of one conversation whose lines a page is told."""
+MOST_REMEMBERED = 40
+"""The last lines that the avatar is told of when a conversation goes on: its prompt has an end."""
 
 
 def find_own(user_id: int, session_id: UUID) -> StreamingSession | None:
@@ -58,6 +61,21 @@ def said_so_far(session_id: UUID) -> list[Utterance]:
         sessions.append(before)
         before = _before(before)
     return list(Utterance.objects.filter(session__in=sessions))
+
+
+def memory_of(session: StreamingSession) -> tuple[str, str]:
+    """Return what an avatar must know to go on with a conversation: its knowledge base's text, and what was said.
+
+    The second is empty where nothing was, or where it was erased.
+    """
+    asked = session.persona_settings
+    bases = KnowledgeBase.objects.filter(account=session.account_id)
+    base = bases.filter(provider_knowledge_base_id=asked["knowledge_base_id"]).first()
+    lines = [line for line in said_so_far(session.pk) if line.text][-MOST_REMEMBERED:]
+    with translation.override(asked["language"]):
+        who = {Utterance.Who.USER: _("The person"), Utterance.Who.AVATAR: _("You")}
+        said = "".join(f"\n{who[Utterance.Who(line.who)]}: {line.text}" for line in lines)
+        return base.prompt if base else "", said and _("You have talked with this person before:") + said
 
 
 def _before(session_id: UUID) -> UUID | None:

@@ -88,6 +88,9 @@ async def bring_up(session: StreamingSession, give_room: GiveRoom, prepared: str
 async def _new(session: StreamingSession, provider: Provider, own_room: BroughtRoom | None) -> ProviderSession:
     """Ask for a session. Where the provider says that no place is free, close what nobody uses and ask once more."""
     request = replace(_request(session), room=own_room)
+    if session.continues_id and session.account.capabilities.remembers:
+        knowledge, said_before = await in_thread(history.memory_of)(session)
+        request = replace(request, knowledge=knowledge, said_before=said_before)
     try:
         return await provider.new_session(request)
     except LimitReached as exc:

@@ -108,6 +108,10 @@ class SessionRequest:
     voice_settings: Mapping[str, float] = field(default_factory=dict)
     """The provider's own, each within the limits that its capabilities name."""
     knowledge_base_id: str = ""
+    knowledge: str = ""
+    """The base's own text, where it goes along with `said_before`."""
+    said_before: str = ""
+    """What was said in the conversation that goes on; only with the capability `remembers`."""
     language: str = ""
     quality: Quality | None = None
     video_encoding: str = ENCODINGS[0]

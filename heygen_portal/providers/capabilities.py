@@ -93,6 +93,8 @@ class Capabilities:
     """It can be asked to speak up when nobody says anything."""
     keeps_record: bool = False
     """What was said, why a session ended and what it cost can be asked for afterwards."""
+    remembers: bool = False
+    """A session that goes on from another one can be told what was said there."""
     forgets: bool = False
     """What was said in a session can be deleted there afterwards."""
     sandbox_limit: timedelta | None = None

@@ -66,6 +66,7 @@ class HeyGen(Provider):
         longest_text=1000,
         longest_idle=parts.LONGEST_IDLE,
         breaks_silence=True,
+        remembers=True,
         tells_events=True,
         makes_videos=True,
         longest_video_text=heygen_videos.LONGEST_TEXT,

@@ -118,6 +118,13 @@ def of(provider_session_id: str) -> dict[str, Any]:
     return {"session_id": provider_session_id}
 
 
+def _knowledge(request: SessionRequest) -> dict[str, str]:
+    """The base or, where a conversation goes on, its text and what was said: which of both would count is not known."""
+    if request.said_before and (request.knowledge or not request.knowledge_base_id):
+        return {"knowledge_base": f"{request.knowledge}\n\n{request.said_before}".strip()}
+    return {"knowledge_base_id": request.knowledge_base_id}
+
+
 def new_body(request: SessionRequest) -> dict[str, Any]:
     """The documented names, and only what was chosen."""
     voice = {
@@ -133,7 +140,7 @@ def new_body(request: SessionRequest) -> dict[str, Any]:
         "quality": request.quality and str(request.quality),
         "video_encoding": request.video_encoding,
         "voice": answers.chosen(voice),
-        "knowledge_base_id": request.knowledge_base_id,
+        **_knowledge(request),
         "language": request.language,
         "activity_idle_timeout": idle and int(idle.total_seconds()),
         # The service listens in the room only if it is asked to.

@@ -25,7 +25,7 @@ for slug, works in zip(("ines", "ines-en"), starters.STARTERS):
 async def test_a_conversation_goes_on_in_another_language_and_is_rated(
     chromium: Browser, stage: Stage, pictures: Path
 ) -> None:
-    """Complaint 15; demand 53: how the person found it."""
+    """Complaints 7 and 15: nothing is lost, and nothing is forgotten. Demand 53: how the person found it."""
     stage.portal.manage("shell", "-v0", "-c", BOTH)
     async with RoomPage.opened(chromium, stage, slug="ines", reduced_motion="reduce") as room:
         page, looks = room.page, Looks(room.page, "es", pictures)
@@ -33,12 +33,15 @@ async def test_a_conversation_goes_on_in_another_language_and_is_rated(
         await room.start()
         await room.write("Hola ¿cómo estás?", "repeat")
         await room.has_said("Hola ¿cómo estás?")
+        await room.write("Mi pedido tiene el número 4711.")
         await looks.check("languages-live", picture="narrow")
         await page.click("[data-language]")
         await page.wait_for_url("**/personas/ines-en/")
         await room.state("live")
         await room.has_said("Hello, I am Daniel. What can I do for you?")
-        assert await room.lines("user").all_text_contents() == ["Hola ¿cómo estás?"]
+        assert await room.lines("user").all_text_contents() == ["Hola ¿cómo estás?", "Mi pedido tiene el número 4711."]
+        await room.write("4711?")  # the emulator answers with what its prompt has
+        await room.has_said("The person: Mi pedido tiene el número 4711.")
         await page.click("#end")
         await room.state("ended")
         await expect(page.locator("#closed")).to_be_visible()

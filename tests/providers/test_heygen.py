@@ -109,6 +109,22 @@ FULL = SessionRequest(
 )
 
 
+async def test_a_conversation_that_goes_on_is_told_what_was_said_in_the_place_of_its_knowledge_base(
+    heygen: HeyGen, wire: Wire
+) -> None:
+    """Complaint 7. A base whose text nobody knows is worth more than a memory."""
+    going_on = replace(FULL, said_before="You: Hello")
+    known, without = replace(going_on, knowledge="We open at eight."), replace(going_on, knowledge_base_id="")
+    for request in (known, without, going_on):
+        await heygen.new_session(request)
+    bodies = [json.loads(asked.content) for asked in wire.requests if asked.url.path.endswith(".new")]
+    assert [(body.get("knowledge_base_id"), body.get("knowledge_base")) for body in bodies] == [
+        (None, "We open at eight.\n\nYou: Hello"),
+        (None, "You: Hello"),
+        ("K1", None),
+    ]
+
+
 async def test_create_token_has_the_key_and_an_empty_body(heygen: HeyGen, wire: Wire) -> None:  # demand 9
     await heygen.new_session(FULL)
     request = wire.request("create_token")

@@ -263,9 +263,11 @@ async def test_a_session_that_goes_on_from_another_one_says_so_and_does_not_gree
 
 
 async def test_the_same_person_goes_on_in_another_language_with_what_was_said(provider: Mock) -> None:
-    """Complaint 15: begun anew in the other language's voice, greeted in it, and no line is lost."""
-    user, spanish = await a_person(), await a_persona(greeting="Hola", **FULL)
-    english = await a_persona(avatar=spanish.avatar, language="en", voice__language="en", greeting="Hello")
+    """Complaints 7 and 15: begun anew in the other language's voice and greeted in it; no line is lost or forgotten."""
+    of_spanish = {"greeting": "Hola", "knowledge_base__prompt": "Abrimos a las ocho."}
+    user, spanish = await a_person(), await a_persona(**of_spanish, **FULL)
+    of_english = {"voice__language": "en", "knowledge_base__prompt": "We open at eight."}
+    english = await a_persona(avatar=spanish.avatar, language="en", greeting="Hello", **of_english)
     async with browser(user, spanish.slug) as tab:
         first = await tab.go_live()
         await tab.say("event.report", kind="avatar_end_message", data={"task_id": "t1", "message": "Hola"})
@@ -276,7 +278,12 @@ async def test_the_same_person_goes_on_in_another_language_with_what_was_said(pr
     old, new = [session async for session in StreamingSession.objects.order_by("created_at")]
     assert (old.end_reason, new.continues_id, new.persona_id) == (EndReason.USER_STOPPED, old.pk, english.pk)
     assert [line.text for line in await sync_to_async(history.said_so_far)(new.pk)] == ["Hola"]
-    spoken = [(asked.language, asked.voice_id) for (asked,), _ in provider.new_session.call_args_list]
+    orders = [asked for (asked,), _ in provider.new_session.call_args_list]
+    assert [(asked.knowledge, asked.said_before) for asked in orders] == [
+        ("", ""),
+        ("We open at eight.", "You have talked with this person before:\nYou: Hola"),
+    ]
+    spoken = [(asked.language, asked.voice_id) for asked in orders]
     voices = [persona.voice.provider_voice_id for persona in (spanish, english) if persona.voice]
     assert spoken == list(zip(("es", "en"), voices, strict=True))
     assert [call.kwargs["text"] for call in provider.send_task.call_args_list] == ["Hola", "Hello"]
