@@ -1,12 +1,11 @@
-"""What the client sends to HeyGen and makes of its answers. The demands named are those of the project."""
+"""What the client asks of HeyGen for a session. The demands named are those of the project."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,13 +13,7 @@ import pytest
 
 from heygen_portal.providers.base import (
     BroughtRoom,
-    CredentialRefused,
     Delivered,
-    LimitReached,
-    NotReady,
-    OpenSession,
-    OutOfCredits,
-    ProviderError,
     ProviderRejected,
     ProviderSession,
     ProviderUnreachable,
@@ -31,82 +24,7 @@ from heygen_portal.providers.base import (
     TaskKind,
 )
 from heygen_portal.providers.heygen import HeyGen
-from heygen_portal.providers.videos import VideoRequest, VideoState
-
-KEY = "sk-the-account-key"
-OPENED = {
-    "session_id": "0b7f",
-    "url": "wss://lk.example",
-    "access_token": "jwt-user",
-    "session_duration_limit": 600,
-    "is_paid": True,
-    "sdp": None,
-}
-ANSWERS: dict[str, Any] = {
-    "/v1/streaming.create_token": {"error": None, "data": {"token": "session-token"}},
-    "/v1/streaming.new": {"code": 100, "message": "success", "data": OPENED},
-    "/v1/streaming.start": {"code": 100, "message": "success", "data": None},
-    "/v1/streaming.task": {"code": 100, "data": {"duration_ms": 1840.0, "task_id": "t-1"}},
-    "/v1/streaming.stop": {"code": 100, "data": {"status": "success"}},
-    "/v1/streaming.interrupt": {"code": 100, "data": None},
-    "/v1/streaming.keep_alive": {"code": 100, "message": "success"},
-}
-Answer = httpx.Response | Exception
-
-
-class Wire:
-    """HeyGen's end: answers what a healthy service would, or what a test puts in its place; keeps what was asked."""
-
-    def __init__(self) -> None:
-        self.requests: list[httpx.Request] = []
-        self.instead: dict[str, Answer | Callable[[httpx.Request], Answer]] = {}
-
-    async def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        path = request.url.path
-        answer = self.instead.get(path) or httpx.Response(200, json=ANSWERS[path])
-        if not isinstance(answer, httpx.Response | Exception):
-            answer = answer(request)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    @property
-    def paths(self) -> list[str]:
-        return [request.url.path.removeprefix("/v1/streaming.") for request in self.requests]
-
-    def request(self, name: str) -> httpx.Request:
-        return next(request for request in self.requests if request.url.path == f"/v1/streaming.{name}")
-
-    def body(self, name: str) -> Any:
-        return json.loads(self.request(name).content)
-
-
-@pytest.fixture
-def wire() -> Wire:
-    return Wire()
-
-
-@pytest.fixture
-def heygen(wire: Wire) -> HeyGen:
-    return HeyGen("https://api.test", KEY, transport=httpx.MockTransport(wire))
-
-
-@pytest.fixture
-def bearer(wire: Wire) -> HeyGen:
-    return HeyGen("https://api.test", KEY, is_bearer=True, transport=httpx.MockTransport(wire))
-
-
-FULL = SessionRequest(
-    avatar_id="A1",
-    voice_id="V1",
-    voice_rate=1.25,
-    voice_emotion="FRIENDLY",
-    knowledge_base_id="K1",
-    language="es",
-    quality=Quality.HIGH,
-    idle_timeout=timedelta(seconds=180),
-)
+from tests.providers.heygen_wire import FULL, KEY, OPENED, Wire
 
 
 async def test_a_conversation_that_goes_on_is_told_what_was_said_in_the_place_of_its_knowledge_base(
@@ -375,192 +293,3 @@ async def test_the_next_start_has_an_id_of_its_own(heygen: HeyGen, wire: Wire) -
     await heygen.stop_session(first.provider_session_id)
     wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"data": {**OPENED, "session_id": "1c80"}})
     assert (await heygen.new_session(FULL)).provider_session_id == "1c80"
-
-
-REFUSALS = [
-    (400, {"code": 10001, "message": "session state wrong: new"}, NotReady),
-    (400, {"code": 10002, "message": "session state wrong: connecting"}, NotReady),
-    (400, {"code": 400006, "message": "session is not in correct state"}, NotReady),
-    (400, {"code": 400006, "message": "session state wrong: closed"}, SessionGone),
-    (400, {"code": 10004, "message": "session state wrong: closing"}, SessionGone),
-    (400, {"code": 10005, "message": "session state wrong: closed"}, SessionGone),
-    (404, {"code": 10006, "message": "session not found"}, SessionGone),
-    (404, {"message": "Session not found"}, SessionGone),
-    (429, {"code": 10007, "message": "concurrent limit reached"}, LimitReached),
-    (429, {"code": 10014, "message": "session full, try later"}, LimitReached),
-    (429, {"code": 10015, "message": "trial API limit reached"}, OutOfCredits),
-    (400, {"code": 400123, "message": "rate limit"}, LimitReached),
-    (401, {"code": 400112, "message": "unauthorized"}, CredentialRefused),
-    (401, {"code": 40102, "message": "not supported"}, CredentialRefused),
-    (403, {"code": 400562, "message": "forbidden"}, CredentialRefused),
-    (403, {"code": 10013, "message": "avatar not allowed"}, ProviderRejected),
-    (404, {"code": 10012, "message": "avatar not found"}, ProviderRejected),
-    (400, {"code": 400631, "message": "account blocked"}, CredentialRefused),
-    (400, {"code": 40001, "message": "invalid parameter"}, ProviderRejected),
-    (400, {"error": {"code": "invalid_parameter", "message": "quality", "param": "quality"}}, ProviderRejected),
-    (400, {"error": {"code": "400006", "message": "session is not in correct state"}, "data": None}, NotReady),
-    (200, {"code": 10005, "message": "session state wrong: closed"}, SessionGone),
-    (200, {"code": 400112, "message": "unauthorized", "data": None}, CredentialRefused),
-    (200, {"success": False, "message": "no"}, ProviderRejected),
-    (200, {"error": "concurrent limit reached", "data": None}, LimitReached),
-    (401, "<html>401</html>", CredentialRefused),
-    (429, "", LimitReached),
-]
-
-
-@pytest.mark.parametrize(("status", "answer", "refusal"), REFUSALS)
-async def test_a_refusal_is_read_by_status_then_code_then_words(
-    heygen: HeyGen, wire: Wire, status: int, answer: Any, refusal: type[ProviderRejected]
-) -> None:
-    body = answer if isinstance(answer, str) else json.dumps(answer)
-    wire.instead["/v1/streaming.keep_alive"] = httpx.Response(status, text=body)
-    with pytest.raises(ProviderRejected) as caught:
-        await heygen.keep_alive("0b7f")
-    assert type(caught.value) is refusal
-    assert caught.value.status == status
-
-
-UNUSABLE: list[Answer] = [
-    httpx.Response(200, html="<html>It works!</html>"),
-    httpx.Response(200, content=b""),
-    httpx.Response(200, json=[1, 2]),
-    httpx.Response(200, content=b"[" * 100_000),
-    httpx.Response(200, content=b'{"code": 100, "data": "\xff"}'),
-    httpx.Response(404, html="<html>nginx</html>"),
-    httpx.Response(302, headers={"location": "https://elsewhere.test/"}),
-    httpx.Response(500, json={"code": 500, "message": "internal"}),
-    httpx.Response(502, html="<html>Bad gateway</html>"),
-    httpx.Response(200, content=b"{" + b" " * (17 * 1024 * 1024) + b"}"),
-    httpx.ConnectError("refused"),
-    httpx.ReadTimeout("slow"),
-    httpx.RemoteProtocolError("cut"),
-]
-
-
-@pytest.mark.parametrize("answer", UNUSABLE, ids=repr)
-async def test_no_usable_answer_is_unknown_not_refused(heygen: HeyGen, wire: Wire, answer: Answer) -> None:
-    wire.instead["/v1/streaming.stop"] = answer
-    with pytest.raises(ProviderUnreachable):
-        await heygen.stop_session("0b7f")
-
-
-async def test_every_wait_has_an_end(heygen: HeyGen, wire: Wire) -> None:
-    await heygen.start_session(await heygen.new_session(FULL))
-    waits = {name: wire.request(name).extensions["timeout"] for name in ("create_token", "new", "start")}
-    assert waits["new"]["read"] == waits["start"]["read"] == 30
-    assert waits["create_token"] == {"connect": 5, "read": 10, "write": 10, "pool": 10}
-
-
-async def test_an_error_never_repeats_what_people_said(heygen: HeyGen, wire: Wire) -> None:
-    def echo(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(400, json={"code": 40039, "message": f"invalid text: {json.loads(request.content)}"})
-
-    wire.instead["/v1/streaming.task"] = echo
-    with pytest.raises(ProviderRejected) as refusal:
-        await heygen.send_task("0b7f", text="mi secreto", kind=TaskKind.TALK)
-    assert "secreto" not in f"{refusal.value} {refusal.value!r}"
-    assert refusal.value.code == "40039"
-
-
-async def test_an_error_never_repeats_a_key_or_a_token(heygen: HeyGen, wire: Wire) -> None:
-    def echo(request: httpx.Request) -> httpx.Response:
-        sent = request.headers.get("x-api-key") or request.headers["authorization"]
-        return httpx.Response(401, json={"code": 400112, "message": f"bad credential {sent}"})
-
-    wire.instead = {"/v1/streaming.stop": echo, "/v1/streaming.start": echo}
-    with pytest.raises(CredentialRefused) as of_key:
-        await heygen.stop_session("0b7f")
-    with pytest.raises(CredentialRefused) as of_token:
-        await heygen.start_session(ProviderSession("0b7f", room=None, credential="session-token"))
-    assert (KEY in str(of_key.value), "session-token" in str(of_token.value)) == (False, False)
-
-
-@pytest.mark.parametrize("key", ["line\nbreak", "clavé"])
-async def test_a_key_that_no_header_can_carry_is_refused_without_being_quoted(key: str) -> None:
-    with pytest.raises(ProviderError) as refusal:
-        await HeyGen("https://api.test", key).stop_session("0b7f")
-    assert key not in repr(refusal.value)
-
-
-@pytest.mark.parametrize("host", ["a..b", "x" * 70, "nobody.invalid"])
-async def test_a_host_that_is_no_name_is_out_of_reach(host: str) -> None:
-    heygen = HeyGen(f"http://{host}", KEY)
-    with pytest.raises(ProviderUnreachable):
-        await heygen.stop_session("0b7f")
-    await heygen.aclose()
-
-
-def test_secrets_are_not_in_what_a_log_would_show() -> None:
-    session = ProviderSession("0b7f", room=RoomAccess("wss://lk", "jwt-user"), credential="session-token")
-    assert "jwt-user" not in repr(session)
-    assert "session-token" not in repr(session)
-
-
-async def test_open_sessions_are_listed_with_their_age(heygen: HeyGen, wire: Wire) -> None:
-    rows = [
-        {"session_id": "0b7f", "status": "connected", "created_at": 1_767_225_600, "api_key_type": "paid"},
-        {"session_id": "1c80", "status": "new", "created_at": "yesterday"},
-        {"status": "new"},
-        "noise",
-    ]
-    wire.instead["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": {"sessions": rows}})
-    assert await heygen.list_sessions() == [
-        OpenSession("0b7f", "connected", datetime(2026, 1, 1, tzinfo=UTC)),
-        OpenSession("1c80", "new", None),
-    ]
-
-
-@pytest.mark.parametrize("data", [{"sessions": None}, {"sessions": []}, {}])
-async def test_no_open_sessions_is_an_empty_list(heygen: HeyGen, wire: Wire, data: Any) -> None:
-    wire.instead["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": data})
-    assert await heygen.list_sessions() == []
-
-
-@pytest.mark.parametrize("data", [None, "none", 7, {"sessions": "none"}])
-async def test_what_is_no_list_does_not_say_that_nothing_is_open(heygen: HeyGen, wire: Wire, data: Any) -> None:
-    wire.instead["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": data})
-    with pytest.raises(ProviderUnreachable):
-        await heygen.list_sessions()
-
-
-VIDEO = VideoRequest("A1", "V1", "Lo que dice", "Bienvenida", "ref-1")
-
-
-async def test_a_video_is_ordered_from_text_under_our_reference(heygen: HeyGen, wire: Wire) -> None:
-    """Demand 74."""
-    wire.instead["/v2/video/generate"] = httpx.Response(200, json={"error": None, "data": {"video_id": "v-1"}})
-    assert await heygen.make_video(VIDEO) == "v-1"
-    sent = json.loads(wire.requests[-1].content)
-    assert (sent["callback_id"], sent["title"]) == ("ref-1", "Bienvenida [ref-1]")
-    assert sent["video_inputs"][0]["voice"] == {"type": "text", "voice_id": "V1", "input_text": "Lo que dice"}
-
-
-async def test_an_order_is_found_on_a_later_page_by_either_mark(heygen: HeyGen, wire: Wire) -> None:
-    rows = [{"video_id": "v-1", "video_title": "Bienvenida [ref-1]"}, {"video_id": "v-2", "callback_id": "ref-2"}]
-
-    def page(request: httpx.Request) -> httpx.Response:
-        second = request.url.params.get("token") == "more"
-        data = {"videos": rows, "token": None} if second else {"videos": [{"video_id": "v-0"}], "token": "more"}
-        return httpx.Response(200, json={"code": 100, "data": data})
-
-    wire.instead["/v1/video.list"] = page
-    assert [await heygen.find_video(reference) for reference in ("ref-1", "ref-2", "ref-3")] == ["v-1", "v-2", ""]
-
-
-@pytest.mark.parametrize(
-    ("told", "state"),
-    [
-        ({"status": "completed", "video_url": "https://cdn.test/1.mp4", "duration": 2.5}, VideoState.READY),
-        ({"status": "completed", "video_url": "javascript:alert(1)"}, VideoState.MAKING),
-        ({"status": ["completed"]}, VideoState.MAKING),
-        ({"status": "waiting"}, VideoState.MAKING),
-        ({"status": "failed", "error": {"code": 40119, "detail": "too long"}}, VideoState.FAILED),
-    ],
-)
-async def test_what_a_status_says_of_a_video_is_doubted(
-    heygen: HeyGen, wire: Wire, told: dict[str, Any], state: VideoState
-) -> None:
-    wire.instead["/v1/video_status.get"] = httpx.Response(200, json={"code": 100, "data": told})
-    status = await heygen.video_status("v-1")
-    assert status.state is state
-    assert status.detail == ("too long 40119" if state is VideoState.FAILED else "")
