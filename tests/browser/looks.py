@@ -75,12 +75,15 @@ async def keep_picture(page: Page, name: str, theme: str = "light") -> None:
         await page.screenshot(path=Path(folder) / f"{name}-es-{theme}.jpg", type="jpeg", quality=55)
 
 
+BEGINNINGS = {"session.start", "session.stop", "queue.leave"}
+
+
 class Prompter:
     """Stands between the page and the portal: lets everything through, and can speak in the portal's place."""
 
     def __init__(self) -> None:
         self.keeps_start = False
-        """Start does not reach the portal."""
+        """What begins or gives up a start does not reach the portal."""
         self.line: WebSocketRoute | None = None
 
     def door(self, line: WebSocketRoute) -> None:
@@ -91,7 +94,7 @@ class Prompter:
 
     def _unless_kept(self, send: Callable[[str | bytes], None]) -> Callable[[str | bytes], None]:
         def hear(message: str | bytes) -> None:
-            if not (self.keeps_start and "session.start" in str(message)):
+            if not (self.keeps_start and json.loads(message)["type"] in BEGINNINGS):
                 send(message)
 
         return hear

@@ -31,7 +31,7 @@ PICTURES = {
     ("en", "sign-in"): "narrow", ("en", "debug"): "light",
 }  # fmt: skip
 # The personas that only the tests have.
-ONLY_STARTERS = """for (const slug of ["brief", "quiet", "small"])
+ONLY_STARTERS = """for (const slug of ["brief", "quiet", "unhearing", "small", "nora", "amara"])
   for (const one of document.querySelectorAll(`.person:has([href*="/${slug}/"]), [data-persona=${slug}]`)) one.remove();
 """
 SAID = """
