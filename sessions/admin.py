@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.filters import DateFieldListFilter
 from django.core.exceptions import PermissionDenied
@@ -19,6 +20,8 @@ from kombu.exceptions import OperationalError
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
+from unfold.forms import ActionForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from heygen_portal import addresses, audit, roles
 from heygen_portal.admin_lists import NeverCounted
@@ -29,13 +32,13 @@ from sessions import (
     account_admin,  # noqa: F401 - registers its own page
     audit_page,
     cost_admin,  # noqa: F401 - registers its own page
+    desk,
     errors,
     export_admin,
     inquiry,
     inspection,
+    limits_admin,  # noqa: F401 - registers its own pages
     people_admin,  # noqa: F401 - as above
-    queue,
-    quotas,
     reasons,
     record_admin,  # noqa: F401 - registers its own page
     rooms,
@@ -44,9 +47,7 @@ from sessions import (
     tasks,
 )
 from sessions.models import (
-    Allowance,
     EndReason,
-    QueuePlace,
     SessionEvent,
     SessionTask,
     Status,
@@ -105,6 +106,17 @@ class UtteranceInline(History):
     readonly_fields = ("moment", "letters")
 
 
+class StopForm(ActionForm):
+    """Nothing of anybody's is stopped without a reason, which stays on record."""
+
+    reason = forms.CharField(
+        label="",
+        required=False,  # where it is missing, the action says so
+        max_length=desk.LONGEST_REASON,
+        widget=UnfoldAdminTextInputWidget({"placeholder": _("Why?"), "aria-label": _("Why?")}),
+    )
+
+
 @admin.register(StreamingSession)
 class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     list_display = ("created_at", "user", "persona", "purpose", "state", "end_reason", "lasted", "account")
@@ -123,6 +135,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     search_help_text = _("A user's name, a persona, or the provider's ID of a session.")
     list_before_template = "admin/sessions_export_link.html"
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
+    action_form = StopForm
     actions = ("stop",)
     actions_detail = ("audit", "ask_provider", "look", "export")
     fieldsets = (
@@ -236,71 +249,20 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         if not running:
             self.message_user(request, gettext("None of the selected sessions is running."), messages.WARNING)
             return
-        why = dict(reasons.staff(request.user.pk))
+        try:
+            reason = desk.checked_reason(request.POST.get("reason"))
+        except errors.ReasonNeeded as exc:
+            self.message_user(request, str(exc), messages.ERROR)
+            return
+        why = dict(reasons.staff(request.user.pk, reason))
         try:
             for pk in running:
-                inspection.note_stop(pk, request.user.pk or 0, addresses.of(request))
+                inspection.note_stop(pk, request.user.pk or 0, addresses.of(request), reason)
                 tasks.stop_session.delay(str(pk), EndReason.STAFF_STOPPED, why)
         except OperationalError:
             self.message_user(request, gettext("The worker cannot be reached. Try again."), messages.ERROR)
             return
         about, stopped = ", ".join(sorted(running.values())), [str(pk) for pk in running]
-        audit.note(request, AuditEntry.Kind.SESSIONS_STOPPED, about, reason="", sessions=stopped)
+        audit.note(request, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped)
         words = ngettext("%(count)d session is being stopped.", "%(count)d sessions are being stopped.", len(running))
         self.message_user(request, words % {"count": len(running)})
-
-
-@admin.register(QueuePlace)
-class QueuePlaceAdmin(ReadOnly, ModelAdmin):
-    """Who waits for a place. The line moves by itself; staff may take somebody out of it."""
-
-    list_display = ("created_at", "user", "persona", "account", "is_staff", "state")
-    list_filter = (("account", RelatedDropdownFilter),)
-    list_filter_submit = True
-    list_select_related = ("user", "persona", "account")
-    search_fields = ("=user__username",)
-    fields = ("user", "persona", "account", "created_at", "is_staff", "kept_until")
-    actions = ("remove",)
-
-    @display(description=_("status"), label={_("place kept"): "success", _("waiting"): "info"})
-    def state(self, place: QueuePlace) -> str:
-        return gettext("place kept") if place.kept_until else gettext("waiting")
-
-    def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("avatar_sessions.stop_streamingsession")
-
-    @admin.action(description=_("Remove from the line"), permissions=["stop"])
-    def remove(self, request: HttpRequest, queryset: QuerySet[QueuePlace]) -> None:
-        places = list(queryset)
-        for place in places:
-            queue.remove(place)
-        words = ngettext("%(count)d person no longer waits.", "%(count)d people no longer wait.", len(places))
-        self.message_user(request, words % {"count": len(places)})
-
-
-@admin.register(Allowance)
-class AllowanceAdmin(ModelAdmin):
-    """What a person, or each member of a group, may use. Of all limits the lowest binds."""
-
-    list_display = ("__str__", "is_group", "longest", "quiet", "minutes_per_month")
-    list_select_related = ("user", "group")
-    search_fields = ("user__username", "group__name")
-    autocomplete_fields = ("user",)
-    fields = ("user", "group", "duration_limit", "idle_timeout", "minutes_per_month", "used")
-    readonly_fields = ("used",)
-
-    @display(description=_("group"), boolean=True)
-    def is_group(self, allowance: Allowance) -> bool:
-        return allowance.group_id is not None
-
-    @display(description=_("longest session"), ordering="duration_limit")
-    def longest(self, allowance: Allowance) -> str:
-        return readable(allowance.duration_limit)
-
-    @display(description=_("ends when idle for"), ordering="idle_timeout")
-    def quiet(self, allowance: Allowance) -> str:
-        return readable(allowance.idle_timeout)
-
-    @display(description=_("used this month"))
-    def used(self, allowance: Allowance) -> str:
-        return readable(quotas.used_by(allowance.user_id, timezone.now()) if allowance.user_id else None)

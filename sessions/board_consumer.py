@@ -23,7 +23,6 @@ CALM_S = 0.5
 """What comes together is told together."""
 LOOK_S = 10.0
 """A look without news: figures move on, a message may have been lost, a role may have been taken away."""
-SHORTEST_REASON, LONGEST_REASON = 3, 500
 
 
 class BoardConsumer(PageSocket):
@@ -84,14 +83,12 @@ class BoardConsumer(PageSocket):
     # What the page says
 
     async def on_stop(self, content: dict[str, Any]) -> None:
-        wanted, reason = content.get("sessions"), content.get("reason")
-        if not isinstance(reason, str) or not SHORTEST_REASON <= len(reason.strip()) <= LONGEST_REASON:
-            raise errors.ReasonNeeded
+        wanted, reason = content.get("sessions"), desk.checked_reason(content.get("reason"))
         if wanted != "all" and not isinstance(wanted, list):
             raise errors.BadMessage
         ids = None if wanted == "all" else [messages.uuid(one) for one in wanted]
         user = await self.allowed()
-        count = await desk.stop(user, addresses.of_socket(self.scope), ids, reason.strip())
+        count = await desk.stop(user, addresses.of_socket(self.scope), ids, reason)
         await self.tell({"type": "board.stopping", "count": count})
 
     async def on_remove(self, content: dict[str, Any]) -> None:

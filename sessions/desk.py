@@ -1,4 +1,4 @@
-"""What staff do from the live board: stop sessions, for a reason that stays on record, and shorten the line."""
+"""What staff do about what runs: stop sessions, for a reason that stays on record, and shorten the line."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ from django.db import transaction
 from heygen_portal import audit, detached
 from heygen_portal.models import AuditEntry
 from heygen_portal.threads import in_thread
-from sessions import inspection, lifecycle, queue, reasons, stopping
+from sessions import errors, inspection, lifecycle, queue, reasons, stopping
 from sessions.models import EndReason, QueuePlace, StreamingSession
+
+SHORTEST_REASON, LONGEST_REASON = 3, 500
+"""In characters."""
+
+
+def checked_reason(said: object) -> str:
+    """Return why somebody's session is to be stopped, as it is kept.
+
+    Raises:
+        errors.ReasonNeeded: nobody could make anything of it afterwards.
+    """
+    if not isinstance(said, str) or not SHORTEST_REASON <= len(said.strip()) <= LONGEST_REASON:
+        raise errors.ReasonNeeded
+    return said.strip()
 
 
 async def stop(by: User, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> int:

@@ -109,7 +109,6 @@ def note_opening(session_id: UUID, user_id: int, address: str | None, reason: st
     events.record(session_id, Entry(OPENED, {"by": user_id, "from": address, "reason": reason}))
 
 
-def note_stop(session_id: UUID, user_id: int, address: str | None, reason: str = "") -> None:
+def note_stop(session_id: UUID, user_id: int, address: str | None, reason: str) -> None:
     """Somebody of the team asked for the end of somebody else's session."""
-    why = {"reason": reason} if reason else {}
-    events.record(session_id, Entry(STOP_ASKED, {"by": user_id, "from": address} | why))
+    events.record(session_id, Entry(STOP_ASKED, {"by": user_id, "from": address, "reason": reason}))

@@ -23,7 +23,7 @@ Evidence = Mapping[str, str | int | float | None]
 
 WORDS: dict[str, str | Promise] = {
     "person": _("%(user)s asked for the end."),
-    "staff": _("%(user)s of the team stopped it."),
+    "staff": _("%(user)s of the team stopped it."),  # from when no reason was asked for
     "staff_because": _("%(user)s of the team stopped it: %(why)s"),
     "checked": _("The nightly check ended its own session as soon as it stood."),
     "taken_over": _("%(user)s went on in another tab or on another device."),
@@ -51,11 +51,9 @@ def person(user_id: int) -> Evidence:
     return {"code": "person", "user": user_id}
 
 
-def staff(user_id: int | None, why: str = "") -> Evidence:
+def staff(user_id: int | None, why: str) -> Evidence:
     """`why` is what they have said of it."""
-    if why:
-        return {"code": "staff_because", "user": user_id, "why": why}
-    return {"code": "staff", "user": user_id}
+    return {"code": "staff_because", "user": user_id, "why": why}
 
 
 def checked() -> Evidence:

@@ -60,14 +60,28 @@ def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, jobs: Moc
     live = StreamingSessionFactory.create()
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
     chosen = [str(session.pk) for session in (live, ended, stopping)]
-    admin_client.post(SESSIONS, {"action": "stop", "_selected_action": chosen})
+    admin_client.post(SESSIONS, {"action": "stop", "reason": " It rang twice ", "_selected_action": chosen})
     staff = User.objects.get(username="admin")
-    jobs.assert_called_once_with(str(live.pk), "staff_stopped", {"code": "staff", "user": staff.pk})
+    why = {"code": "staff_because", "user": staff.pk, "why": "It rang twice"}
+    jobs.assert_called_once_with(str(live.pk), "staff_stopped", why)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "no"])
+def test_nothing_is_stopped_without_a_reason(admin_client: Client, jobs: Mock, reason: str) -> None:
+    chosen = [str(StreamingSessionFactory.create().pk)]
+    choice = {"action": "stop", "reason": reason, "_selected_action": chosen}
+    page: Any = admin_client.post(SESSIONS, choice, follow=True)
+    assert [str(message) for message in page.context["messages"]] == ["Di por qué, en pocas palabras."]
+    jobs.assert_not_called()
 
 
 def test_a_worker_out_of_reach_is_said(admin_client: Client, jobs: Mock) -> None:
     jobs.side_effect = OperationalError("no broker")
-    choice = {"action": "stop", "_selected_action": [str(StreamingSessionFactory.create().pk)]}
+    choice = {
+        "action": "stop",
+        "reason": "It rang twice",
+        "_selected_action": [str(StreamingSessionFactory.create().pk)],
+    }
     page: Any = admin_client.post(SESSIONS, choice, follow=True)
     assert [message.level_tag for message in page.context["messages"]] == ["error"]
 
@@ -77,7 +91,7 @@ def test_who_may_look_may_not_therefore_stop(client: Client, jobs: Mock) -> None
     auditor.user_permissions.add(Permission.objects.get(codename="view_streamingsession"))
     client.force_login(auditor)
     session = StreamingSessionFactory.create()
-    client.post(SESSIONS, {"action": "stop", "_selected_action": [str(session.pk)]})
+    client.post(SESSIONS, {"action": "stop", "reason": "It rang", "_selected_action": [str(session.pk)]})
     jobs.assert_not_called()
     assert StreamingSession.objects.get().status == Status.LIVE
 
