@@ -83,6 +83,16 @@ def sound_of(voice: Voice) -> str:
     )
 
 
+def uses_of(avatar: Avatar) -> str:
+    """What one gives it and what one gets, live and recorded, as its provider's capabilities tell."""
+    can = avatar.account.capabilities
+    live = gettext("Live, from text and voice") if can.takes_voice else gettext("Live, from text")
+    if not can.takes_text:
+        live = gettext("Live, from voice")
+    recorded = gettext("as a recorded video, from text; sound is not taken") if can.makes_videos else ""
+    return "; ".join(filter(None, (live, recorded)))
+
+
 @admin.register(Avatar)
 class AvatarAdmin(ReadOnly, OfferedAdmin):
     list_display = ("thumbnail", "name", "account", "is_own", "is_image", "is_active", "news")
@@ -92,6 +102,7 @@ class AvatarAdmin(ReadOnly, OfferedAdmin):
         "picture",
         "name",
         "account",
+        "uses",
         "provider_avatar_id",
         "default_voice",
         "is_own",
@@ -113,6 +124,10 @@ class AvatarAdmin(ReadOnly, OfferedAdmin):
     @display(description=_("preview"))
     def picture(self, avatar: Avatar) -> str:
         return picture_of(avatar, 320)
+
+    @display(description=_("how it can be used"))
+    def uses(self, avatar: Avatar) -> str:
+        return uses_of(avatar)
 
     @display(description=_("provider's default voice"))
     def default_voice(self, avatar: Avatar) -> str:

@@ -26,7 +26,8 @@ def gallery(request: HttpRequest) -> HttpResponse:
         found = found.filter(language=language)
     context = {
         "personas": found,
-        "has_anybody": published.exists(),
+        "has_anybody": bool(published),
+        "takes_voice": any(persona.takes_voice for persona in published),
         "query": query,
         "language": language,
         "languages": Persona.Language.choices,

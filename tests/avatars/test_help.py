@@ -10,7 +10,7 @@ from django.test import Client
 
 from avatars.models import accounts
 from heygen_portal.providers import capabilities_of
-from tests.factories import EndUserFactory, PersonaFactory, ProviderAccountFactory
+from tests.factories import AvatarFactory, EndUserFactory, PersonaFactory, ProviderAccountFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +53,27 @@ def test_the_help_page_says_what_the_provider_takes(
         badges = re.search(r'class="badges".*?</p>', page_of(visitor, address), re.DOTALL)
         assert badges
         assert ("Text</span>" in badges.group(), "Voice</span>" in badges.group()) == (text, voice)
+
+
+@pytest.mark.parametrize(("voice", "videos"), [(True, True), (False, False)])
+def test_an_avatars_page_says_live_or_recorded_and_what_follows(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, voice: bool, videos: bool
+) -> None:
+    """Demands 72 and 78, for staff."""
+    can = replace(capabilities_of("heygen"), takes_voice=voice, makes_videos=videos)
+    monkeypatch.setattr(accounts, "capabilities_of", lambda kind: can)
+    page = page_of(admin_client, f"/admin/avatars/avatar/{AvatarFactory.create().pk}/change/")
+    assert ("Live, from text and voice" if voice else "Live, from text") in page
+    assert ("recorded video, from text; sound is not taken" in page) is videos
+
+
+@pytest.mark.parametrize("voice", [True, False])
+def test_the_gallery_promises_a_closed_microphone_only_where_nobody_hears(
+    visitor: Client, monkeypatch: pytest.MonkeyPatch, voice: bool
+) -> None:
+    monkeypatch.setattr(accounts, "capabilities_of", lambda kind: replace(capabilities_of("heygen"), takes_voice=voice))
+    PersonaFactory.create(published=True)
+    assert ("Neither your camera nor your microphone" in page_of(visitor, "/")) is not voice
 
 
 def test_where_only_some_personas_take_voice_the_page_says_so(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
