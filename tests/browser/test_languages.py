@@ -22,7 +22,7 @@ for slug, works in zip(("ines", "ines-en"), starters.STARTERS):
 
 
 @pytest.mark.proof
-async def test_a_conversation_goes_on_in_another_language_and_is_rated(
+async def test_a_conversation_goes_on_in_another_language_and_in_another_size_and_is_rated(
     chromium: Browser, stage: Stage, pictures: Path
 ) -> None:
     """Complaints 7 and 15: nothing is lost, and nothing is forgotten. Demand 53: how the person found it."""
@@ -42,6 +42,13 @@ async def test_a_conversation_goes_on_in_another_language_and_is_rated(
         assert await room.lines("user").all_text_contents() == ["Hola ¿cómo estás?", "Mi pedido tiene el número 4711."]
         await room.write("4711?")  # the emulator answers with what its prompt has
         await room.has_said("The person: Mi pedido tiene el número 4711.")
+        await page.click("[popovertarget=quality-panel]")
+        await looks.check("size", picture="narrow")
+        await page.click("[data-quality=low]")
+        await expect(page.locator("#releasing")).to_be_visible()
+        await room.state("live")
+        await room.sees("document.querySelector('#video').videoWidth === 640")
+        await expect(room.lines("user")).to_have_count(3)
         await page.click("#end")
         await room.state("ended")
         await expect(page.locator("#closed")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -184,12 +185,18 @@ async def test_a_browser_that_blocks_sound_asks_for_a_tap(stage: Stage) -> None:
         await room.hears()
 
 
-async def test_a_provider_that_refuses_is_told_in_words(room: RoomPage) -> None:
+async def test_a_provider_that_refuses_is_told_in_words(room: RoomPage, tmp_path: Path) -> None:
     fault = {"kind": "answer", "on": "streaming.new", "error": "avatar_not_found"}
     await room.page.request.post(f"{room.stage.emulator.url}/_emulator/faults", data=fault)
     await room.page.click("#start")
     await room.state("failed")
     await expect(room.page.locator("#cause")).to_have_text("El servicio de avatares no la aceptó")
+    async with room.page.expect_download() as download:
+        await room.page.click("#failure")
+    await (await download.value).save_as(tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    number = await room.page.text_content("#report code")
+    assert (report["cause"], report["session_id"]) == ("provider_refused", number)
     await room.write("Hola", "repeat")  # kept, and sent when there is somebody to hear it
     await room.page.click("#retry")
     await room.has_said("Hola")

@@ -3,6 +3,7 @@ import { beforeEach, test } from "node:test";
 
 import { Conversation } from "../../sessions/static/sessions/conversation.js";
 import { describeTurn } from "../../sessions/static/sessions/queue-view.js";
+import { goOn } from "../../sessions/static/sessions/starting.js";
 import { OUTSIDE } from "../../sessions/static/sessions/surroundings.js";
 import { face } from "../../sessions/static/sessions/state.js";
 
@@ -139,4 +140,34 @@ test("a place in line is told in words, with what the wait may be", () => {
   const phrases = { next: "next", place: "number {n}", soon: "soon", minutes: "about {n} minutes", elsewhere: "" };
   const turn = (place, expectedS) => describeTurn({ place, waiting: 9, expectedS }, phrases);
   assert.deepEqual([turn(1, null), turn(1, 59), turn(3, 190)], ["next", "next, soon", "number 3, about 4 minutes"]);
+});
+
+test("what a running session cannot change is had from a new one, which goes on at once and keeps the lines", () => {
+  conversation.start(0);
+  status("live", { session_id: "s1" });
+  tell("utterance", { utterance_id: "u1", who: "avatar", by: "voice", text: "Hola", at: "2026-01-01T00:00:00Z", provider_task_id: "t1" });
+  goOn(conversation, 0, { quality: "low" });
+  assert.deepEqual(sent.at(-1), { type: "session.start", quality: "low", continues: "s1", because: "user_stopped" });
+  status("requested", { session_id: null, waits_for: "release", continues: "s1" });
+  assert.deepEqual([now(), conversation.state.isReleasing], ["connecting", true]);
+  status("ended", { session_id: "s1", reason: "user_stopped" }); // late news of the one before
+  status("live", { session_id: "s2" });
+  assert.deepEqual([conversation.sessionId, conversation.transcript.lines.length], ["s2", 1]);
+});
+
+test("where no session runs there is nothing to go on with", () => {
+  goOn(conversation, 0, { quality: "low" });
+  assert.deepEqual([sent, now()], [[], "ready"]);
+});
+
+test("demand 63: the way into one session's room is never tried for another", () => {
+  for (const [session, url] of [["s1", "ws://one"], ["s2", "ws://two"]]) {
+    conversation.start(0);
+    status("creating", { session_id: session });
+    assert.equal(conversation.place, null);
+    tell("session.room", { url, token: `token of ${session}` });
+    assert.equal(conversation.place.token, `token of ${session}`);
+    status("ended", { session_id: session, reason: "user_stopped" });
+  }
+  assert.deepEqual(joined, ["ws://one", "ws://two"]);
 });

@@ -27,6 +27,12 @@ test("a browser that plays nothing asks for a tap, and goes on after it", () => 
   assert.equal(face(next(blocked, { type: "playback_started" })), "live");
 });
 
+test("complaint 9: a picture that a phone in low power mode holds back is told from blocked sound", () => {
+  const sound = after(...LIVE, { type: "playback_blocked", isPictureHeld: false });
+  assert.equal(sound.isPictureHeld, false);
+  assert.equal(next(sound, { type: "playback_blocked", isPictureHeld: true }).isPictureHeld, true);
+});
+
 test("a warning stands until somebody stays, and writing answers the idle one only", () => {
   const warned = (why) => after(...LIVE, { type: "session.ending", why, at: "2026-01-01T00:00:00Z", seconds: 60 });
   assert.equal(face(warned("idle")), "ending");

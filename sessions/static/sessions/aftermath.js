@@ -1,17 +1,22 @@
-/** What is told once a conversation is over: how the picture ran, and how the person found it. */
+/** What is told once a conversation is over: how the picture ran, how the person found it, and what went wrong. */
 
-import { on } from "./dom.js";
+import { on, save } from "./dom.js";
+import { failureReport } from "./failure.js";
 
 const OVER = ["ended", "failed", "taken-over"];
 
 /**
- * @param {Pick<import("./conversation.js").Conversation, "report">} conversation
+ * @param {import("./conversation.js").Conversation} conversation
  * @param {import("./picture-watch.js").FrameRate} rate
  * @returns {(now: string) => void}  to be told of each new state of the page
  */
 export function setUpAftermath(conversation, rate) {
   on("[name=rate]", "change", ({ target }) => {
     if (target instanceof HTMLInputElement) conversation.report("rated", { rating: target.value });
+  });
+  on("#failure", "click", () => {
+    const here = { persona: document.body.dataset.persona ?? "", browserName: navigator.userAgent, now: conversation.clock() };
+    save("report.json", JSON.stringify(failureReport(conversation, here), null, 2), "application/json");
   });
   return (now) => {
     if (!OVER.includes(now)) return;

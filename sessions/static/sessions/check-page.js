@@ -1,7 +1,7 @@
 /** The page that checks the device before a conversation: runs the probes one by one, shows and keeps what they find. */
 
 import { asReport, CHECKS, judgeBrowser, judgeMicrophone, judgeOrigin, judgeSpeakers, judgeWay, summary } from "./checkup.js";
-import { all, on, one, say, showOnly } from "./dom.js";
+import { all, on, one, save, say, showOnly } from "./dom.js";
 import { keepCheck } from "./last-check.js";
 import { LiveKit } from "./livekit.js";
 import { playTone, probeBrowser, probeMicrophone, probeWay } from "./probes.js";
@@ -117,12 +117,7 @@ function finish() {
 }
 
 function download() {
-  const link = document.createElement("a");
-  const text = JSON.stringify({ ...report, browser_name: navigator.userAgent }, null, 2);
-  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-  link.download = "check.json";
-  link.click();
-  URL.revokeObjectURL(link.href);
+  save("check.json", JSON.stringify({ ...report, browser_name: navigator.userAgent }, null, 2), "application/json");
 }
 
 on("#begin", "click", () => void run());

@@ -47,6 +47,21 @@ export function showOnly(attribute, wanted, within = document) {
 }
 
 /**
+ * Have the browser save a file that is made here.
+ *
+ * @param {string} name
+ * @param {string} text
+ * @param {string} type
+ */
+export function save(name, text, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+/**
  * @param {string} selector
  * @param {string} event
  * @param {(event: Event) => void} listener

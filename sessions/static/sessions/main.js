@@ -19,7 +19,7 @@ import { encodingWish, QualityChoice } from "./quality-choice.js";
 import { QueueView } from "./queue-view.js";
 import { PortalSocket } from "./socket.js";
 import { StageView } from "./stage-view.js";
-import { prepare } from "./starting.js";
+import { goOn, prepare } from "./starting.js";
 import { face } from "./state.js";
 import { plainText, setUpTakingAlong } from "./take-along.js";
 import { lookAround } from "./surroundings.js";
@@ -44,7 +44,7 @@ const captions = new CaptionView(conversation, stage.audio);
 const bar = new BarView(words);
 const verdicts = new VerdictView(words);
 const queue = new QueueView(words.queue);
-const quality = new QualityChoice(localStorage);
+const quality = new QualityChoice(localStorage, ({ timeStamp }) => goOn(conversation, timeStamp, { ...quality.wish(), ...encodingWish() }));
 const ladder = new LadderView(words);
 const watch = new PictureWatch(stage.video);
 const chat = new ChatView({

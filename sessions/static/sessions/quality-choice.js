@@ -1,19 +1,43 @@
 /** The picture's quality that the person wants. Kept in this browser: it is the network here that asks for less. */
 
-import { all } from "./dom.js";
+import { all, one } from "./dom.js";
 
 const KEY = "quality";
 
 export class QualityChoice {
-  /** @param {Pick<Storage, "getItem" | "setItem">} storage */
-  constructor(storage) {
+  /**
+   * @param {Pick<Storage, "getItem" | "setItem">} storage
+   * @param {(event: Event) => void} onSwitch  another size is wanted for a picture that stands
+   */
+  constructor(storage, onSwitch) {
     this.radios = all("input[name=quality]").filter((one) => one instanceof HTMLInputElement);
+    this.buttons = all("[data-quality]");
     const kept = this.radios.find((radio) => radio.value === recall(storage));
     if (kept) kept.checked = true;
-    for (const radio of this.radios) radio.addEventListener("change", () => keep(storage, radio.value));
+    for (const radio of this.radios) {
+      radio.addEventListener("change", () => {
+        keep(storage, radio.value);
+        this.mark();
+      });
+    }
+    for (const button of this.buttons) {
+      button.addEventListener("click", (event) => {
+        one("#quality-panel", HTMLElement).hidePopover();
+        const radio = this.radios.find(({ value }) => value === button.dataset.quality);
+        if (!radio || radio.checked) return;
+        radio.click();
+        onSwitch(event);
+      });
+    }
+    this.mark();
   }
 
-  /** What goes with session.start: nothing where there is no choice. */
+  mark() {
+    const { quality = "" } = this.wish();
+    for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset.quality === quality));
+  }
+
+  /** @returns {{ quality?: string }} what goes with session.start: nothing where there is no choice */
   wish() {
     const chosen = this.radios.find((radio) => radio.checked);
     return chosen ? { quality: chosen.value } : {};

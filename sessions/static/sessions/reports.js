@@ -4,6 +4,7 @@
  */
 
 const HOLD_MS = 2_000;
+const MOST_KEPT = 200;
 
 /** @typedef {{ type: string, [key: string]: unknown }} Message */
 
@@ -17,6 +18,8 @@ export class Reports {
     this.clock = clock;
     /** @type {Message[]} */
     this.held = [];
+    /** @type {{ kind: string, data: Record<string, unknown>, at: number }[]} */
+    this.told = []; // in this conversation, the newest of it
   }
 
   /**
@@ -26,6 +29,7 @@ export class Reports {
    * @param {boolean} mayWait
    */
   add(kind, data, at, mayWait) {
+    this.told = [...this.told, { kind, data, at }].slice(-MOST_KEPT);
     this.held.push({ type: "event.report", kind, data, at });
     if (!mayWait) this.flush();
     else if (this.held.length === 1) setTimeout(() => this.flush(), HOLD_MS);

@@ -49,9 +49,8 @@ const EVENTS = {
     it.flush();
   },
   playback_blocked: (it, event) => {
-    if (it.state.isBlocked) return;
-    it.report("playback_blocked");
-    it.dispatch(event);
+    if (!it.state.isBlocked) it.report("playback_blocked");
+    it.dispatch(event); // sound and picture are told of one after the other
   },
   playback_started: (it, event) => {
     if (it.state.isBlocked) it.report("playback_started");

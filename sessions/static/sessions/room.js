@@ -184,6 +184,7 @@ export class AvatarRoom {
 
   tellPlayback() {
     const isPlaying = this.room.canPlaybackAudio && this.room.canPlaybackVideo;
-    this.onEvent({ type: isPlaying ? "playback_started" : "playback_blocked" });
+    const isPictureHeld = !this.room.canPlaybackVideo;
+    this.onEvent(isPlaying ? { type: "playback_started" } : { type: "playback_blocked", isPictureHeld });
   }
 }

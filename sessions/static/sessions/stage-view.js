@@ -22,6 +22,7 @@ export class StageView {
     const { state } = it;
     document.body.toggleAttribute("data-picture", state.hasPicture);
     if (face === "connecting") this.drawSteps(state);
+    one("#power", HTMLElement).hidden = !state.isPictureHeld;
     if (face === "ending" && state.warning) this.drawWarning(state.warning, it);
     showOnly("data-talk", it.hearing.isOn ? "you" : state.isTalking ? "yes" : "no");
   }

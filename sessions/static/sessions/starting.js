@@ -26,12 +26,37 @@ export function begin(it, pressedAt, wishes) {
   it.startedAt = pressedAt;
   it.wishes = wishes;
   it.formerId = it.state.session?.id ?? "";
-  it.leavingId = it.state.session && !isOver(it.state) && it.state.phase !== "taken-over" ? it.state.session.id : "";
+  it.leavingId = it.state.session && mustBeOver(it.state, wishes) ? it.state.session.id : "";
   // Before anything is drawn: the portal works meanwhile.
   if (!it.leavingId) ask(it);
   if (!it.formerId || wishes.continues !== it.formerId) it.transcript.clear();
   it.quality = it.trouble = "";
+  it.reports.told = [];
   it.dispatch({ type: "start" });
+}
+
+/**
+ * Whether the session has to be over before another is asked for; one that is continued the portal ends by itself.
+ *
+ * @param {import("./state.js").RoomState} state
+ * @param {Wishes} wishes
+ */
+function mustBeOver(state, { continues }) {
+  return !isOver(state) && state.phase !== "taken-over" && continues !== state.session?.id;
+}
+
+/**
+ * The same conversation in a new session, for what a running one cannot change.
+ *
+ * @param {Conversation} it
+ * @param {number} pressedAt
+ * @param {Wishes} wishes
+ */
+export function goOn(it, pressedAt, wishes) {
+  const { sessionId } = it;
+  if (!sessionId) return;
+  it.leave();
+  begin(it, pressedAt, { ...wishes, continues: sessionId, because: "user_stopped" });
 }
 
 /**

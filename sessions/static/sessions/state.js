@@ -24,6 +24,7 @@ import { WELL, WITHOUT } from "./without-picture.js";
  * @property {number} step  while connecting: 0 session, 1 room, 2 picture
  * @property {boolean} isCancelled
  * @property {boolean} isBlocked  the browser wants a tap before it plays
+ * @property {boolean} isPictureHeld  not the sound alone: a phone that saves power holds muted pictures back as well
  * @property {boolean} hasPicture
  * @property {boolean} isTalking
  * @property {Warning | null} warning
@@ -46,6 +47,7 @@ export const READY = Object.freeze({
   step: 0,
   isCancelled: false,
   isBlocked: false,
+  isPictureHeld: false,
   hasPicture: false,
   isTalking: false,
   warning: null,
@@ -70,7 +72,7 @@ const REDUCERS = {
   room_joined: (state) => ({ ...state, isAway: false, step: state.phase === "connecting" ? 2 : state.step }),
   ...WITHOUT,
   first_frame: (state) => (isOpen(state) ? { ...state, phase: "live", hasPicture: true } : state),
-  playback_blocked: (state) => ({ ...state, isBlocked: true }),
+  playback_blocked: (state, { isPictureHeld = false }) => ({ ...state, isBlocked: true, isPictureHeld }),
   playback_started: (state) => ({ ...state, isBlocked: false }),
   talking: (state, { isTalking }) => ({ ...state, isTalking }),
   "session.ending": (state, { why, at }) => (isOpen(state) ? { ...state, warning: { why, at } } : state),

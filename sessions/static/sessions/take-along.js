@@ -1,7 +1,7 @@
 /** The transcript as plain text, in the page's language: to the clipboard, or into a file. */
 
 import { timeOfDay } from "./clock.js";
-import { on, one, say } from "./dom.js";
+import { on, one, save, say } from "./dom.js";
 
 /** @typedef {import("./transcript.js").Line} Line */
 /** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string }} TranscriptWords */
@@ -34,13 +34,7 @@ export function plainText(lines, avatar, words, language) {
  * @param {TranscriptWords} parts.words
  */
 export function setUpTakingAlong({ text, fileName, words }) {
-  on("[data-download]", "click", () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text()], { type: "text/plain;charset=utf-8" }));
-    link.download = fileName();
-    link.click();
-    URL.revokeObjectURL(link.href);
-  });
+  on("[data-download]", "click", () => save(fileName(), text(), "text/plain;charset=utf-8"));
   one("#copy", HTMLButtonElement).hidden = !navigator.clipboard; // browsers give it to secure pages only
   on("#copy", "click", async () => {
     const told = one("#copied", HTMLElement);
