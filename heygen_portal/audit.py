@@ -93,8 +93,8 @@ def access_of(user: User) -> dict[str, Any]:
     }
 
 
-def note_access(request: HttpRequest, user: User, before: dict[str, Any]) -> None:
-    """Write down what has changed of a person's access, if anything has."""
+def note_access(request: HttpRequest | None, user: User, before: dict[str, Any]) -> None:
+    """Write down what has changed of a person's access, if anything has. Nothing `before`: they are new."""
     after = access_of(user)
     changed: dict[str, Any] = {
         name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 
 from avatars.models import Avatar, Persona, ProviderAccount
+from heygen_portal.models import AuditEntry
 from tests import servers
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -90,6 +91,18 @@ def test_an_emulator_that_moved_is_followed(capsys: pytest.CaptureFixture[str], 
 def test_an_emulator_that_does_not_answer_is_named(setting: str, value: str) -> None:
     with override_settings(**{setting: value}), pytest.raises(CommandError, match="emulator at http"):
         call_command("first_run")
+
+
+def test_whom_and_which_keys_it_let_in_is_on_record_once(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys)
+    first = [
+        ("access_changed", "admin"), ("password_set", "admin"), ("access_changed", "demo"), ("password_set", "demo"),
+        ("key_set", "Emulator"), ("key_set", "Emulator (LiveAvatar)"),
+    ]  # fmt: skip
+    run(capsys)
+    assert list(AuditEntry.objects.order_by("number").values_list("kind", "about")) == first
+    run(capsys, "--reset-passwords")
+    assert AuditEntry.objects.count() == len(first) + 2
 
 
 def test_without_an_emulator_there_are_people_and_no_account(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from sessions.models import EndReason, Status, StreamingSession
+from sessions.models import EndReason, Purpose, Status, StreamingSession
 from tests.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -112,3 +112,10 @@ def test_pages_cost_the_same_however_much_was_said(
     pages = [len(found(visitor, f"page={number}")) for number in (1, 2, 3)]
     assert pages == [20, 20, 5]
     assert "?q=palabra&amp;page=3" in page_of(visitor, "/conversations/?q=palabra&page=2")
+
+
+def test_what_was_a_trial_says_so(visitor: Client, person: User) -> None:
+    tried = talked(person, "Does it hear me?", purpose=Purpose.TRIAL)
+    talked(person, "My invoice")
+    assert page_of(visitor, "/conversations/").count(">Trial<") == 1
+    assert ">Prueba<" in page_of(visitor, f"/conversations/{tried.pk}/", "es")

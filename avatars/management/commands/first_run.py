@@ -14,7 +14,8 @@ from django.db.models import Model
 from avatars import starters
 from avatars.models import Persona, ProviderAccount
 from avatars.sync import sync_catalogue
-from heygen_portal import roles
+from heygen_portal import audit, roles
+from heygen_portal.models import AuditEntry
 from heygen_portal.providers.base import ProviderError
 
 ACCOUNTS = {"heygen": "Emulator", "liveavatar": "Emulator (LiveAvatar)"}
@@ -42,10 +43,12 @@ class Command(BaseCommand):
         )
         if is_new:
             person.groups.add(Group.objects.get(name=role.group))
+            audit.note_access(None, person, {})
         if is_new or reset:
             password = secrets.token_urlsafe(12)
             person.set_password(password)
             person.save(update_fields=["password"])
+            audit.note(None, AuditEntry.Kind.PASSWORD_SET, person)
             self.stdout.write(f"Sign in as {username} with the password {password}")
 
     def _catalogue(self, account: ProviderAccount) -> None:
@@ -71,8 +74,11 @@ def _emulator_account(kind: str, name: str) -> ProviderAccount:
     account, is_new = ProviderAccount.objects.get_or_create(
         name=name, defaults={**wanted, "kind": kind, "is_exclusive": True, "concurrency_limit": 100}
     )
+    has_new_key = is_new or account.api_key != settings.EMULATOR_API_KEY
     if not is_new and any(getattr(account, name) != value for name, value in wanted.items()):
         _change(account, wanted)
+    if has_new_key:
+        audit.note(None, AuditEntry.Kind.KEY_SET, account)
     return account
 
 
