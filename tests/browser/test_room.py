@@ -214,7 +214,9 @@ async def test_no_key_reaches_the_browser(room: RoomPage) -> None:
 
 
 @pytest.mark.proof
-async def test_the_transcript_can_be_taken_along(room: RoomPage, tmp_path: Path) -> None:
+async def test_the_transcript_can_be_taken_along_and_the_picture_put_where_one_wants_it(
+    room: RoomPage, tmp_path: Path
+) -> None:
     await room.start()
     await room.write("Hola ¿cómo estás?", "repeat")
     await room.has_said("Hola ¿cómo estás?")
@@ -224,6 +226,31 @@ async def test_the_transcript_can_be_taken_along(room: RoomPage, tmp_path: Path)
     text = (tmp_path / "transcript.txt").read_text(encoding="utf-8")
     assert "] Tú (para leer en voz alta): Hola ¿cómo estás?\n" in text
     assert "] Lucía: Hola ¿cómo estás?\n" in text
+    await room.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await room.page.click("#copy")
+    await expect(room.page.locator("#copied")).to_have_text("Copiada")
+    assert await room.page.evaluate("navigator.clipboard.readText()") == text
+    await room.page.click("#full-screen")
+    await room.sees("document.fullscreenElement?.id === 'picture'")
+    await room.page.click("#full-screen")
+    await room.sees("document.fullscreenElement === null")
+    await room.page.click("#pip")
+    await room.sees("document.pictureInPictureElement?.id === 'video'")
+
+
+@pytest.mark.proof
+async def test_a_line_that_failed_is_tried_again_as_often_as_it_takes(room: RoomPage) -> None:
+    await room.start()
+    await expect(room.lines("avatar").first).to_contain_text("ayudarte?")  # the greeting is not what fails
+    fault = {"kind": "answer", "on": "streaming.task", "error": "bad_request", "times": 2}
+    answer = await room.page.request.post(f"{room.stage.emulator.url}/_emulator/faults", data=fault)
+    assert answer.ok
+    await room.write("Hola", "repeat")
+    for _ in range(2):
+        await expect(room.page.locator("[data-mark=why]:visible")).to_have_count(1)
+        await room.page.click(".line__meta button:visible")
+    await room.has_said("Hola")
+    assert await room.lines("user").all_text_contents() == ["Hola"]
 
 
 @pytest.mark.proof

@@ -73,7 +73,7 @@ test("nothing is opened before the person asks, and then with echo cancelled", a
   assert.deepEqual(asked, []);
   await voice.toggle();
   assert.equal(asked.length, 1);
-  assert.ok(asked[0].echoCancellation && asked[0].noiseSuppression);
+  assert.ok(asked[0].echoCancellation && asked[0].noiseSuppression && asked[0].voiceIsolation);
   assert.deepEqual(voice.choices, [{ id: "d1", name: "Headset" }]);
 });
 

@@ -59,13 +59,14 @@ def test_the_page_can_warm_the_way_to_the_room_and_is_never_kept(visitor: Client
 
 @pytest.mark.parametrize("is_voice_enabled", [True, False])
 def test_the_page_is_told_whether_the_persona_hears(visitor: Client, is_voice_enabled: bool) -> None:
-    """Demands 72 and 77."""
+    """Demands 72 and 77. Complaint 11: where all that is heard is taken for speech, headphones are advised."""
     PersonaFactory.create(slug="lucia", is_voice_enabled=is_voice_enabled, **PUBLISHED)
-    page = visitor.get("/personas/lucia/").content.decode()
+    page = visitor.get("/personas/lucia/", headers={"accept-language": "en"}).content.decode()
     found = re.search(r'<script id="capabilities" type="application/json">(.*?)</script>', page)
     assert found
     told = json.loads(found[1])
     assert (told["takes_text"], told["takes_voice"]) == (True, is_voice_enabled)
+    assert (told["hands_free"], "never hears itself" in page) == (True, True)
 
 
 def test_staff_find_the_administration_in_the_menu_and_others_do_not(client: Client) -> None:

@@ -102,10 +102,12 @@ export class ChatView {
    * @param {Line} line
    * @returns {HTMLElement}
    */
-  newLine({ who, ref }) {
+  newLine({ who, key }) {
     const copy = document.importNode(one(`#line-${who}`, HTMLTemplateElement).content, true);
     const element = one("li", HTMLElement, copy);
-    for (const button of all("button", element)) button.addEventListener("click", () => this.hooks.onRetry(ref));
+    // Each try has a mark of its own: the line's newest counts.
+    const retry = () => this.hooks.onRetry(this.drawn.get(key)?.line.ref ?? "");
+    for (const button of all("button", element)) button.addEventListener("click", retry);
     return element;
   }
 }

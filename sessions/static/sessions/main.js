@@ -114,7 +114,10 @@ function moveFocus(before, now) {
   else if (now === "take-over" || now === "taken-over") focusFirst(`[data-when="${now}"] .btn--primary`);
   else if (now === "ending" && !isWriting) focusFirst("#warning button");
   else if (now === "tap" && !isWriting) focusFirst("#tap");
-  else if (now === "connecting" || (now === "live" && before !== "ending" && !isWriting)) chat.text.focus({ preventScroll: true });
+  else if (now === "connecting" || (now === "live" && before !== "ending" && !isWriting)) {
+    // Where one types on the screen, its keyboard would cover half the page unasked.
+    (matchMedia("(pointer: fine)").matches ? chat.text : one("[role=log]", HTMLElement)).focus({ preventScroll: true });
+  }
 }
 
 /** @param {string} selector */

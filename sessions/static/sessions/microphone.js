@@ -12,8 +12,11 @@ const TROUBLES = {
   NotFoundError: "absent",
   OverconstrainedError: "absent",
 };
-/** Without these an avatar hears its own voice from the loudspeakers, and answers itself. */
-const CLEAN = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+/**
+ * Without these an avatar hears its own voice from the loudspeakers, and answers itself, or takes a clap for a word.
+ * What a browser does not know of it ignores.
+ */
+const CLEAN = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, voiceIsolation: true };
 
 export class Microphone {
   /**

@@ -64,7 +64,8 @@ export class PictureWatch {
     const isNew = this.frames >= 0 && total !== this.frames && this.video.videoWidth > 0;
     this.frames = total;
     if (isNew) this.isDark = this.looksDark();
-    const isHidden = document.hidden || !this.video.checkVisibility();
+    // Older browsers cannot tell, and an element that is hidden there counts as seen.
+    const isHidden = document.hidden || this.video.checkVisibility?.() === false;
     this.rate.add(total, performance.now(), !isHidden && this.video.videoWidth > 0);
     return { hasMoved: isNew && !this.isDark, isHidden };
   }

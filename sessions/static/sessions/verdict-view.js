@@ -32,6 +32,7 @@ export class VerdictView {
     say(one("#closed-at", HTMLElement), isOver ? timeOfDay(session.endedAt, document.documentElement.lang) : "");
     say(one("#duration", HTMLElement), isOver ? span((until - Date.parse(session.createdAt)) / 1000) : "…");
     say(one("#messages", HTMLElement), String(transcript.saidCount));
+    one("#continue", HTMLElement).hidden = transcript.saidCount === 0;
   }
 
   /** @param {Conversation} it */
