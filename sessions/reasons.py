@@ -134,7 +134,8 @@ def in_words(evidence: Evidence) -> str:
 
 def _readable(name: str, value: Any) -> Any:
     if name.endswith("_at"):
-        return formats.date_format(timezone.localtime(datetime.fromisoformat(value)), "DATETIME_FORMAT")
+        at = timezone.localtime(datetime.fromisoformat(value))
+        return f"{formats.date_format(at)}, {at:%H:%M:%S}"  # evidence is exact; languages drop the seconds
     if name == "limit_by":
         return str(LimitBy(value).label)
     if name == "user":

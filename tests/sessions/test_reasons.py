@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
+from zoneinfo import ZoneInfo
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -186,3 +187,12 @@ async def test_the_duration_that_was_cut_says_whose_limit_it_was(provider: Mock)
     for session, by in ((theirs, "provider"), (ours, "persona")):
         await session.arefresh_from_db()
         assert (session.end_evidence["limit_by"], session.end_evidence["limit_s"]) == (by, 600)
+
+
+def test_evidence_tells_moments_to_the_second_in_the_portals_time() -> None:
+    evidence = reasons.inactive(datetime(2026, 1, 2, 13, 4, 5, tzinfo=UTC), timedelta(minutes=3))
+    with timezone.override(ZoneInfo("Europe/Madrid")):
+        assert said("en", lambda: reasons.in_words(evidence)) == (
+            "The last activity was at Jan. 2, 2026, 14:04:05; the limit is 180 s."
+        )
+        assert "2 de enero de 2026, 14:04:05" in said("es", lambda: reasons.in_words(evidence))
