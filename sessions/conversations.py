@@ -61,6 +61,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "lines": lines,
         "is_over": session.ended_at is not None,
         "can_talk": session.persona.status == Persona.Status.PUBLISHED,
+        "goes_on": history.of_person(session.user_id).filter(continues=session).order_by("created_at").first(),
         "ways": {line.by for line in lines if line.who == Utterance.Who.USER},
     }
     return render(request, "sessions/conversation.html", context)

@@ -86,6 +86,15 @@ def test_a_conversation_is_read_with_times_cuts_and_the_reason_of_its_end(visito
     assert f"/personas/{session.persona.slug}/?continues={session.pk}" in page
 
 
+def test_a_conversation_in_several_sessions_is_read_from_one_to_the_next(visitor: Client, person: User) -> None:
+    """Complaints 7 and 15."""
+    first = talked(person, "Hola")
+    second = talked(person, "Hello", continues=first)
+    before, after = f'href="/conversations/{first.pk}/"', f'href="/conversations/{second.pk}/"'
+    pages = [page_of(visitor, f"/conversations/{session.pk}/") for session in (first, second)]
+    assert [(before in page, after in page) for page in pages] == [(False, True), (True, False)]
+
+
 def test_a_transcript_is_taken_along_as_text(visitor: Client, person: User) -> None:
     session = talked(person, "Hola ¿cómo estás?", "Bien", created_at=datetime(2026, 1, 10, 12, tzinfo=UTC))
     answer = visitor.get(f"/conversations/{session.pk}/transcript.txt", headers={"accept-language": "es"})
@@ -107,7 +116,7 @@ def test_pages_cost_the_same_however_much_was_said(
         session = talked(person, *("palabra",) * 4, persona=persona)
     with django_assert_max_num_queries(8):
         visitor.get("/conversations/?q=palabra&page=2")
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         visitor.get(f"/conversations/{session.pk}/")
     pages = [len(found(visitor, f"page={number}")) for number in (1, 2, 3)]
     assert pages == [20, 20, 5]
