@@ -84,8 +84,10 @@ def with_livekit(plan: Plan) -> None:
 
 def _configure_livekit(plan: Plan, web_port: int | None = None) -> None:
     own, config = keys.livekit_keys(plan.var / "keys"), plan.var / "livekit.json"
-    port, udp_port = int(plan.env["LIVEKIT_PORT"]), ports.free_port(socket.SOCK_DGRAM)
-    servers.write_livekit_config(config, port, udp_port, own, log_level="warn", web_port=web_port)
+    udp_port, turn_port = ports.free_ports(2, socket.SOCK_DGRAM)
+    servers.write_livekit_config(
+        config, int(plan.env["LIVEKIT_PORT"]), udp_port, own, log_level="warn", web_port=web_port, turn_port=turn_port
+    )
     plan.env |= {
         "LIVEKIT_CONFIG_FILE": str(config),
         "LIVEKIT_URL": plan.address("LIVEKIT_PORT", scheme="ws"),

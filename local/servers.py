@@ -84,11 +84,18 @@ WEBHOOK = "/webhooks/livekit/"
 
 
 def write_livekit_config(
-    path: Path, port: int, udp_port: int, keys: LiveKitKeys, *, log_level: str = "info", web_port: int | None = None
+    path: Path,
+    port: int,
+    udp_port: int,
+    keys: LiveKitKeys,
+    *,
+    log_level: str = "info",
+    web_port: int | None = None,
+    turn_port: int | None = None,
 ) -> None:
     """Write a LiveKit server's configuration: everything on loopback, media included.
 
-    It reports to the portal on `web_port`.
+    It reports to the portal on `web_port`, and relays on `turn_port`.
     """
     settings: dict[str, object] = {
         "port": port,
@@ -105,6 +112,13 @@ def write_livekit_config(
         "keys": {keys.key: keys.secret},
         "logging": {"level": log_level, "json": False},
     }
+    if turn_port:
+        settings["turn"] = {
+            "enabled": True,
+            "udp_port": turn_port,
+            "bind_addresses": [LOOPBACK],
+            "allow_restricted_peer_cidrs": [f"{LOOPBACK}/32"],  # else it relays to public addresses only
+        }
     if web_port:
         settings["webhook"] = {"api_key": keys.key, "urls": [f"http://{LOOPBACK}:{web_port}{WEBHOOK}"]}
     write_private(path, json.dumps(settings, indent=1))  # JSON is YAML

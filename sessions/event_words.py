@@ -44,6 +44,7 @@ TITLES: dict[str, Words] = {
     "track_subscribed": _("A track arrives"),
     "track_unsubscribed": _("A track is gone"),
     "first_frame": _("First picture seen"),
+    "way": _("The way that picture and sound take"),
     "picture": _("How the picture ran"),
     "rated": _("The person says how it looked and sounded"),
     "playback_blocked": _("The browser blocks sound and picture"),
@@ -114,7 +115,7 @@ MINOR = {
     "monitor_opened", "avatar_talking_message", "user_talking_message",
     "provider_authenticated", "connection_state", "track_published", "check", "microphone", "task", "room_made",
     "connection_quality", "avatar_end_message", "avatar_stop_talking", "user_start", "user_stop", "track_unsubscribed",
-    "participant_joined",
+    "participant_joined", "way",
 }  # fmt: skip
 """Shown only to who wants to see everything."""
 KEY = {"first_frame"}
@@ -131,6 +132,8 @@ DETAILS: dict[str, Words] = {
     "end_reason": _("their reason"), "failure": _("failure"), "sign": _("sign"), "reason": _("reason"),
     "from": _("from where"), "mode": _("mode"), "width": _("width"), "height": _("height"), "persona": _("persona"),
     "quality": _("quality"), "fps": _("pictures a second"), "rating": _("rating"),
+    "local": _("the person's end"), "remote": _("the room's end"), "protocol": _("protocol"),
+    "round_trip_ms": _("milliseconds there and back"),
 }  # fmt: skip
 
 
@@ -140,6 +143,8 @@ VALUES: dict[str, Words] = {
     "audio": _("sound"), "rejoin": _("enter the room again"), "reconnect": _("wait for the room"),
     "resubscribe": _("ask for the picture again"), "renew": _("new session at the provider"),
     "sound": _("sound only"), "text": _("text only"), "picture": _("picture"), "frozen": _("it stands still"),
+    "host": _("direct"), "srflx": _("direct, behind a router"), "prflx": _("direct, behind a router"),
+    "relay": _("by a relay"), "udp": "UDP", "tcp": "TCP", "tls": "TLS",
     "connected": _("connected"), "missing": _("not in its list"), "good": _("good"), "poor": _("poor"),
 }  # fmt: skip
 RATINGS: dict[str, Words] = {"good": _("Well"), "fair": _("So-so"), "poor": _("Badly")}

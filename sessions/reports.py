@@ -168,6 +168,7 @@ EFFECTS: dict[str, Effect] = {
     "track_subscribed": _keep,
     "track_unsubscribed": _keep,
     "first_frame": _first_frame,
+    "way": _keep,
     "picture": _keep,
     "rated": _rated,
     "playback_blocked": _keep,

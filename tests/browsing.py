@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, Page, async_playwright
@@ -24,10 +24,10 @@ ALLOW_SOUND = "--autoplay-policy=no-user-gesture-required"
 
 
 @asynccontextmanager
-async def browser(*args: str) -> AsyncIterator[Browser]:
-    """Run a headless Chromium; `args` are switches of its own."""
+async def browser(*args: str, within: Callable[[str], str] = str) -> AsyncIterator[Browser]:
+    """Run a headless Chromium; `args` are switches of its own, `within` puts the program somewhere else."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=_chromium(), args=[*QUIET, *args])
+        browser = await playwright.chromium.launch(executable_path=within(_chromium()), args=[*QUIET, *args])
         try:
             yield browser
         finally:

@@ -7,6 +7,7 @@ with servers.redis() as redis_url, servers.livekit() as livekit:
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -20,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -41,6 +43,8 @@ class LiveKit:
     process: Child
     web_port: int
     """Where it reports to: the portal that is started with it listens there."""
+    config: Path
+    """Changed, it counts from the next start."""
 
     def env(self) -> dict[str, str]:
         return {"LIVEKIT_URL": self.url, "LIVEKIT_API_KEY": self.api_key, "LIVEKIT_API_SECRET": self.api_secret}
@@ -163,8 +167,8 @@ def _answers_sql(url: str) -> bool:
 
 
 @contextmanager
-def livekit() -> Iterator[LiveKit]:
-    """Run a LiveKit server with keys of its own."""
+def livekit(change: Callable[[dict[str, Any]], None] = lambda _: None) -> Iterator[LiveKit]:
+    """Run a LiveKit server with keys of its own; `change` may alter its configuration."""
     keys, url, web_port = LiveKitKeys.new(), "", ports.free_port()
     with folder() as here:
 
@@ -172,13 +176,16 @@ def livekit() -> Iterator[LiveKit]:
             nonlocal url
             port, udp_port = ports.free_port(), ports.free_port(socket.SOCK_DGRAM)
             url = f"ws://{ports.LOOPBACK}:{port}"
-            servers.write_livekit_config(here / "livekit.json", port, udp_port, keys, web_port=web_port)
-            command = servers.command("livekit", {"LIVEKIT_CONFIG_FILE": str(here / "livekit.json")})
+            config = here / "livekit.json"
+            servers.write_livekit_config(config, port, udp_port, keys, web_port=web_port)
+            change(settings := json.loads(config.read_text()))
+            config.write_text(json.dumps(settings))
+            command = servers.command("livekit", {"LIVEKIT_CONFIG_FILE": str(config)})
             health = f"http://{ports.LOOPBACK}:{port}/"
             return Child("livekit", command, here / "log"), lambda: processes.answers_http(health)
 
         with running(make) as child:
-            yield LiveKit(url, keys.key, keys.secret, child, web_port)
+            yield LiveKit(url, keys.key, keys.secret, child, web_port, here / "livekit.json")
 
 
 @contextmanager

@@ -1,19 +1,32 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asReport, judgeBrowser, judgeMicrophone, judgeOrigin, judgeSpeakers, judgeWay, summary } from "../../sessions/static/sessions/checkup.js";
+import { asReport, judgeBrowser, judgeMicrophone, judgeOrigin, judgeSpeakers, judgeWay, summary, wayInShort } from "../../sessions/static/sessions/checkup.js";
 
-const WAY = { isThere: true, refusal: "", protocol: "udp", roundTripMs: 40, hasTcp: true, offersTurn: true, hasTurn: true };
-const codes = (found) => Object.fromEntries(Object.entries(judgeWay({ ...WAY, ...found })).map(([name, { mark, code }]) => [name, `${mark} ${code}`]));
+const DIRECT = { local: "host", remote: "host", protocol: "udp", roundTripMs: 40, bytes: 0 };
+const FOUND = { isThere: true, refusal: "", way: DIRECT, hasTcp: true, offersTurn: true, turn: "tls", turnAnswers: true, server: "1.13.5" };
+const codes = (found) => Object.fromEntries(Object.entries(judgeWay({ ...FOUND, ...found })).map(([name, { mark, code }]) => [name, `${mark} ${code}`]));
+const shut = { way: null, hasTcp: false, turn: "", turnAnswers: false };
 
 test("demand 70: the ways to the room are told apart: direct, by TCP, by the relay", () => {
   assert.deepEqual(codes({}), { udp: "ok fine", tcp: "ok fine", turn: "ok fine" });
-  assert.deepEqual(codes({ protocol: "tcp", hasTcp: false }), { udp: "warn blocked", tcp: "ok fine", turn: "ok fine" });
-  assert.deepEqual(codes({ roundTripMs: 900 }).udp, "warn slow");
-  assert.deepEqual(codes({ offersTurn: false, hasTurn: false }).turn, "skipped none");
-  assert.deepEqual(codes({ hasTurn: false }).turn, "warn blocked");
-  assert.deepEqual(codes({ refusal: "network" }), { udp: "bad unreachable", tcp: "skipped later", turn: "skipped later" });
-  assert.deepEqual(codes({ isThere: false }), { udp: "skipped later", tcp: "skipped later", turn: "skipped later" });
+  assert.deepEqual(codes({ way: { ...DIRECT, protocol: "tcp" } }), { udp: "warn blocked", tcp: "ok fine", turn: "ok fine" });
+  assert.equal(codes({ way: { ...DIRECT, roundTripMs: 900 } }).udp, "warn slow");
+  assert.deepEqual(codes({ refusal: "network", ...shut }), { udp: "bad unreachable", tcp: "skipped later", turn: "skipped later" });
+  assert.deepEqual(codes({ isThere: false, ...shut }), { udp: "skipped later", tcp: "skipped later", turn: "skipped later" });
+});
+
+test("complaint 23: where the relay is the only way, UDP is not taken for open, nor the relay for missing", () => {
+  const relayed = { way: { ...DIRECT, local: "relay" }, hasTcp: false, turn: "udp" };
+  assert.deepEqual(codes(relayed), { udp: "warn blocked", tcp: "warn blocked", turn: "ok by_udp" });
+  assert.deepEqual(codes({ ...shut, offersTurn: false }), { udp: "bad closed", tcp: "bad closed", turn: "bad missing" });
+  assert.deepEqual(codes(shut), { udp: "bad closed", tcp: "bad closed", turn: "bad closed" });
+  assert.equal(codes({ ...shut, turnAnswers: true }).turn, "bad astray");
+  assert.equal(codes({ turn: "", turnAnswers: true }).turn, "warn astray");
+  assert.equal(codes({ turn: "", turnAnswers: false }).turn, "warn blocked");
+  assert.equal(codes({ offersTurn: false, turn: "", turnAnswers: false }).turn, "skipped none");
+  assert.equal(wayInShort({ ...FOUND, ...relayed, server: "1.13.5 Frankfurt" }), "relay → host · UDP · 40 ms · LiveKit 1.13.5 Frankfurt");
+  assert.equal(wayInShort({ ...FOUND, ...shut }), "");
 });
 
 test("demand 59 and complaint 8: a microphone that is refused, absent, silent or soft is told apart, and none is needed to write", () => {
@@ -32,11 +45,11 @@ test("demand 58 and complaint 9: HTTP, a browser without WebRTC and one without 
 });
 
 test("the summary says whether a conversation will work, and the report is small and flat", () => {
-  const fine = { secure: judgeOrigin(true), speakers: judgeSpeakers(true), ...judgeWay(WAY) };
+  const fine = { secure: judgeOrigin(true), speakers: judgeSpeakers(true), ...judgeWay(FOUND) };
   assert.equal(summary(fine).verdict, "fine");
   assert.equal(summary({ ...fine, speakers: judgeSpeakers(false) }).verdict, "look");
-  assert.equal(summary({ ...fine, ...judgeWay({ ...WAY, refusal: "network" }) }).verdict, "no");
-  const report = asReport(fine, 0);
-  assert.deepEqual([report.udp, report.round_trip_ms, report.checked_at], ["ok fine", 40, "1970-01-01T00:00:00.000Z"]);
+  assert.equal(summary({ ...fine, ...judgeWay({ ...FOUND, refusal: "network" }) }).verdict, "no");
+  const report = asReport(fine, "host → host", 0);
+  assert.deepEqual([report.udp, report.round_trip_ms, report.way, report.checked_at], ["ok fine", 40, "host → host", "1970-01-01T00:00:00.000Z"]);
   assert.ok(Object.values(report).every((value) => typeof value !== "object"));
 });

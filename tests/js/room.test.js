@@ -105,6 +105,21 @@ test("a track that is not sent to us yet is asked for, one that is there is not"
   assert.equal(calls.at(-1), "offer");
 });
 
+test("one more try is no answer: a network that lets nothing through is not taken for a slow room each time", async () => {
+  let now = 1_000;
+  const clock = mock.method(performance, "now", () => now);
+  room.room.connect = () => new Promise(() => {});
+  for (const at of [1_000, 6_000]) {
+    now = at;
+    void room.join("ws://room", "t");
+    await pass(0.25);
+  }
+  assert.equal(room.facts().joiningFor, 5_000);
+  room.leave();
+  assert.equal(room.facts().joiningFor, 0);
+  clock.mock.restore();
+});
+
 test("whoever leaves while joining is not brought in later", async () => {
   answers = [false, true];
   void room.join("ws://room", "t");

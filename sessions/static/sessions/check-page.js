@@ -1,10 +1,11 @@
 /** The page that checks the device before a conversation: runs the probes one by one, shows and keeps what they find. */
 
-import { asReport, CHECKS, judgeBrowser, judgeMicrophone, judgeOrigin, judgeSpeakers, judgeWay, summary } from "./checkup.js";
+import { asReport, CHECKS, judgeBrowser, judgeMicrophone, judgeOrigin, judgeSpeakers, judgeWay, summary, wayInShort } from "./checkup.js";
 import { all, on, one, save, say, showOnly } from "./dom.js";
 import { keepCheck } from "./last-check.js";
 import { LiveKit } from "./livekit.js";
-import { playTone, probeBrowser, probeMicrophone, probeWay } from "./probes.js";
+import { playTone, probeBrowser, probeMicrophone } from "./probes.js";
+import { probeWay } from "./way-probe.js";
 import { wishesIn } from "./wishes.js";
 
 /** @typedef {import("./checkup.js").Check} Check */
@@ -17,22 +18,23 @@ const wishes = wishesIn(localStorage);
 /** @type {Partial<Record<Check, Finding>>} */
 let findings = {};
 let report = {};
+let way = "";
 
 async function run() {
   findings = {};
   one("#begin", HTMLButtonElement).disabled = device.disabled = true;
-  one("#after", HTMLElement).hidden = true;
+  one("#after", HTMLElement).hidden = one("#taken", HTMLElement).hidden = true;
   say(one("#summary", HTMLElement), one("#summary", HTMLElement).dataset.running ?? "");
   for (const check of CHECKS) show(check, "waiting");
   note("secure", judgeOrigin(isSecureContext));
   note("browser", judgeBrowser(probeBrowser()));
-  const way = followWay();
+  const followed = followWay();
   await hear();
   show("speakers", "running");
   await playTone();
   const heard = await answer();
   note("speakers", judgeSpeakers(heard));
-  await way;
+  await followed;
   finish();
 }
 
@@ -54,8 +56,12 @@ async function hearAnother() {
 
 async function followWay() {
   for (const check of /** @type {const} */ (["udp", "tcp", "turn"])) show(check, "running");
-  const found = judgeWay(await probeWay(LiveKit, await access()));
-  for (const check of /** @type {const} */ (["udp", "tcp", "turn"])) note(check, found[check]);
+  const found = await probeWay(LiveKit, await access());
+  const judged = judgeWay(found);
+  for (const check of /** @type {const} */ (["udp", "tcp", "turn"])) note(check, judged[check]);
+  way = wayInShort(found);
+  say(one("#way", HTMLElement), way);
+  one("#taken", HTMLElement).hidden = !way;
 }
 
 /** A room to try the way with, where the portal has a LiveKit of its own. */
@@ -104,7 +110,7 @@ function show(check, mark, code = "", value) {
 
 function finish() {
   const { verdict, counts } = summary(findings);
-  report = asReport(findings, Date.now());
+  report = asReport(findings, way, Date.now());
   keepCheck(report);
   const told = one("#summary", HTMLElement);
   say(told, told.dataset[verdict] ?? "");

@@ -35,28 +35,53 @@ export function judgeSpeakers(wasHeard) {
 }
 
 /**
- * @typedef {object} Way  how far one got into a room of the portal's LiveKit
+ * @typedef {object} Found  how far one got into a room of the portal's LiveKit
  * @property {boolean} isThere  there is a LiveKit server that can be tried beforehand
- * @property {string} refusal  empty when the room was entered
- * @property {string} protocol  of the connection that came about: udp or tcp
- * @property {number} roundTripMs
+ * @property {string} refusal  empty when the server answered
+ * @property {import("./way.js").Way | null} way  the one that came about by itself, if any did
  * @property {boolean} hasTcp  it held by TCP alone
  * @property {boolean} offersTurn
- * @property {boolean} hasTurn  it came about by the relay alone
+ * @property {"" | "udp" | "tls"} turn  how the relay alone led into the room
+ * @property {boolean} turnAnswers  it is there, wherever it leads
+ * @property {string} server  its version and region
  */
 
-/** @param {Way} way @returns {Record<"udp" | "tcp" | "turn", Finding>} */
-export function judgeWay({ isThere, refusal, protocol, roundTripMs, hasTcp, offersTurn, hasTurn }) {
+/** @param {Found} found @returns {Record<"udp" | "tcp" | "turn", Finding>} */
+export function judgeWay(found) {
   /** @type {Finding} */
   const skipped = { mark: "skipped", code: "later" };
-  if (!isThere) return { udp: skipped, tcp: skipped, turn: skipped };
-  if (refusal) return { udp: { mark: "bad", code: "unreachable" }, tcp: skipped, turn: skipped };
-  const code = roundTripMs > SLOW_MS ? "slow" : "fine";
+  if (!found.isThere) return { udp: skipped, tcp: skipped, turn: skipped };
+  if (found.refusal) return { udp: { mark: "bad", code: "unreachable" }, tcp: skipped, turn: skipped };
+  /** @type {Finding} */
+  const blocked = found.way ? { mark: "warn", code: "blocked" } : { mark: "bad", code: "closed" };
   return {
-    udp: protocol === "udp" ? { mark: code === "fine" ? "ok" : "warn", code, value: roundTripMs } : { mark: "warn", code: "blocked" },
-    tcp: hasTcp || protocol === "tcp" ? { mark: "ok", code: "fine" } : { mark: "warn", code: "blocked" },
-    turn: !offersTurn ? { mark: "skipped", code: "none" } : hasTurn ? { mark: "ok", code: "fine" } : { mark: "warn", code: "blocked" },
+    udp: found.way?.protocol === "udp" && found.way.local !== "relay" ? judgeDelay(found.way.roundTripMs) : blocked,
+    tcp: found.hasTcp ? { mark: "ok", code: "fine" } : blocked,
+    turn: judgeRelay(found, blocked),
   };
+}
+
+/** @param {number} value @returns {Finding} */
+function judgeDelay(value) {
+  return value > SLOW_MS ? { mark: "warn", code: "slow", value } : { mark: "ok", code: "fine", value };
+}
+
+/** @param {Found} found @param {Finding} blocked @returns {Finding} */
+function judgeRelay({ way, offersTurn, turn, turnAnswers }, blocked) {
+  if (!offersTurn) return way ? { mark: "skipped", code: "none" } : { mark: "bad", code: "missing" };
+  if (turn) return { mark: "ok", code: turn === "tls" ? "fine" : "by_udp" };
+  return turnAnswers ? { mark: blocked.mark, code: "astray" } : blocked;
+}
+
+/**
+ * In one line, for whoever compares two networks: kinds of candidates, protocol, there and back, server and its region.
+ *
+ * @param {Found} found
+ */
+export function wayInShort({ way, server }) {
+  if (!way) return "";
+  const taken = [`${way.local} → ${way.remote}`, way.protocol.toUpperCase(), `${way.roundTripMs} ms`];
+  return [...taken, server && `LiveKit ${server}`].filter(Boolean).join(" · ");
 }
 
 /**
@@ -74,9 +99,10 @@ export function summary(findings) {
  * As it is reported with the next conversation: flat and small.
  *
  * @param {Partial<Record<Check, Finding>>} findings
+ * @param {string} way  in short
  * @param {number} at
  */
-export function asReport(findings, at) {
+export function asReport(findings, way, at) {
   const flat = Object.entries(findings).map(([check, { mark, code }]) => [check, `${mark} ${code}`]);
-  return { ...Object.fromEntries(flat), round_trip_ms: findings.udp?.value ?? null, checked_at: new Date(at).toISOString() };
+  return { ...Object.fromEntries(flat), round_trip_ms: findings.udp?.value ?? null, way, checked_at: new Date(at).toISOString() };
 }

@@ -1,5 +1,7 @@
 /** What the browser's own counters say of the picture, the sound and the way they come. */
 
+import { wayIn } from "./way.js";
+
 /** @typedef {Record<string, string | number>} Facts */
 
 /**
@@ -23,22 +25,8 @@ export function factsOf(rows) {
       facts.audio_lost = row.packetsLost ?? 0;
       facts.audio_jitter_ms = Math.round((row.jitter ?? 0) * 1000);
     }
-    if (row.type === "candidate-pair" && row.nominated && row.state === "succeeded") Object.assign(facts, wayOf(row, byId));
   }
-  return facts;
-}
-
-/**
- * @param {Record<string, any>} pair
- * @param {Map<string, Record<string, any>>} byId
- * @returns {Facts}
- */
-function wayOf(pair, byId) {
-  const [local, remote] = [byId.get(pair.localCandidateId), byId.get(pair.remoteCandidateId)];
-  return {
-    way: `${local?.candidateType ?? "?"} → ${remote?.candidateType ?? "?"}`,
-    protocol: local?.relayProtocol ?? local?.protocol ?? "",
-    round_trip_ms: Math.round((pair.currentRoundTripTime ?? 0) * 1000),
-    received_bytes: pair.bytesReceived ?? 0,
-  };
+  const way = wayIn(byId.values());
+  if (!way) return facts;
+  return { ...facts, way: `${way.local} → ${way.remote}`, protocol: way.protocol, round_trip_ms: way.roundTripMs, received_bytes: way.bytes };
 }

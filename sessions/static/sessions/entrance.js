@@ -24,7 +24,8 @@ export async function enter(room, url, token) {
   const isAgain = room.place !== undefined;
   room.place = { url, token };
   room.isIn = room.isReconnecting = false;
-  room.joiningSince = performance.now();
+  const isUnanswered = room.joiningSince > 0 && ["", "network"].includes(room.refusal);
+  if (!isUnanswered) room.joiningSince = performance.now(); // one more try is no answer
   room.refusal = "";
   if (isAgain) await room.room.disconnect(); // LiveKit would take the old connection for the new one
   if (visit !== room.visit) return;
@@ -33,6 +34,7 @@ export async function enter(room, url, token) {
       await room.room.connect(url, token);
       if (visit !== room.visit) return;
       room.isIn = true;
+      room.joiningSince = 0;
       if (lacksTracks(room.room)) offerNow(room.room);
       room.onEvent({ type: "room_joined" });
       for (const kind of publishedIn(room.room)) room.onEvent({ type: "track_published", kind }); // LiveKit tells of later ones

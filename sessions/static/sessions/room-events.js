@@ -48,6 +48,7 @@ const EVENTS = {
     it.dispatch(event);
     it.flush();
   },
+  way: (it, { local, remote, protocol, roundTripMs }) => it.report("way", { local, remote, protocol, round_trip_ms: roundTripMs }),
   playback_blocked: (it, event) => {
     if (!it.state.isBlocked) it.report("playback_blocked");
     it.dispatch(event); // sound and picture are told of one after the other

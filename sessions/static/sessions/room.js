@@ -6,6 +6,7 @@
 import { AvatarEvents } from "./avatar-events.js";
 import { enter, thrownOut } from "./entrance.js";
 import { offerNow, subscribeAnew, warmUp, whoIsIn } from "./room-facts.js";
+import { wayInto } from "./way.js";
 
 export class AvatarRoom {
   /**
@@ -32,7 +33,7 @@ export class AvatarRoom {
     // Not adaptive: the one picture is always wanted, and measuring the element first would delay it.
     this.room = new LiveKit.Room({ adaptiveStream: false });
     this.isIn = this.isHushed = this.isReconnecting = false;
-    this.joiningSince = 0;
+    this.joiningSince = 0; // without an answer; 0 while in, and before the first try
     /** @type {{ url: string, token: string } | undefined} */
     this.place = undefined;
     this.quality = "";
@@ -83,6 +84,7 @@ export class AvatarRoom {
   leave() {
     this.visit += 1;
     this.isIn = this.isReconnecting = false;
+    this.joiningSince = 0;
     this.held = null;
     void this.room.disconnect();
   }
@@ -165,9 +167,16 @@ export class AvatarRoom {
   awaitPicture(visit) {
     this.video.requestVideoFrameCallback((shownAt, { width, height }) => {
       if (visit !== this.visit) return;
-      if (this.isDark()) this.awaitPicture(visit);
-      else this.onEvent({ type: "first_frame", shownAt, width, height });
+      if (this.isDark()) return this.awaitPicture(visit);
+      this.onEvent({ type: "first_frame", shownAt, width, height });
+      void this.tellWay(visit);
     });
+  }
+
+  /** @param {number} visit */
+  async tellWay(visit) {
+    const way = await wayInto(this.room);
+    if (way && visit === this.visit) this.onEvent({ type: "way", ...way });
   }
 
   /** Ask the room for the picture anew, on the connection that stands. */
@@ -178,7 +187,7 @@ export class AvatarRoom {
   /** What can be seen of the room from here. */
   facts() {
     const { isIn, isReconnecting, refusal, quality } = this;
-    const joiningFor = isIn ? 0 : performance.now() - this.joiningSince;
+    const joiningFor = this.joiningSince && performance.now() - this.joiningSince;
     return { isIn, isReconnecting, refusal, quality, joiningFor, ...whoIsIn(this.room, isIn) };
   }
 

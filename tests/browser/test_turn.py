@@ -1,0 +1,261 @@
+"""Networks that let little through: what the check of the device finds there, and whether one can talk.
+
+LiveKit runs as docs/examples tells operators to run it; the browser stands in a network of its own, in which nothing is
+but the doors that the test opens.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+import trustme
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from playwright.async_api import Browser, Page, expect
+
+from local import ports, processes
+from local.paths import ROOT
+from local.ports import LOOPBACK
+from tests import servers
+from tests.browser.conftest import PERSONAS
+from tests.browser.going_wrong import reported
+from tests.browser.room_page import PATIENCE_S, Person, RoomPage, Stage
+from tests.browsing import ALLOW_SOUND, browser, password
+from tests.narrow import Door, can_be_made, network
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.media,
+    pytest.mark.proof,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(
+        not can_be_made(), reason="networks of one's own need Linux, unshare and nsenter, and leave to use them"
+    ),
+]
+EXAMPLES = ROOT / "docs" / "examples"
+NAME = "turn.localhost"
+"""Every browser looks for names below localhost on this machine."""
+HTTPS = 443
+KEPT = """
+import json
+from sessions.models import StreamingSession
+session = StreamingSession.objects.order_by("-created_at").first()
+ways = [one.data for one in session.events.filter(kind="way")]
+print(json.dumps({"reason": [session.end_reason, session.end_evidence], "way": ways[-1] if ways else None}))
+"""
+WORDS = {
+    "es": {"ok": "Bien", "warn": "Aviso", "bad": "Fallo"},
+    "en": {"ok": "Fine", "warn": "Look at it", "bad": "Failed"},
+}
+
+
+@dataclass(frozen=True)
+class Office:
+    """A portal with a LiveKit as in the example, to be looked at through doors."""
+
+    stage: Stage
+    livekit: servers.LiveKit
+    folder: Path
+    key_hash: str
+    """By which the browser knows the relay's certificate, which no authority has signed."""
+
+    def settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = json.loads(self.livekit.config.read_text())
+        return settings
+
+    def change(self, settings: dict[str, Any]) -> None:
+        """Let LiveKit go on with other settings."""
+        self.livekit.config.write_text(json.dumps(settings))
+        self.livekit.process.stop()
+        self.livekit.process.start()
+        health = self.livekit.url.replace("ws:", "http:")
+        self.livekit.process.wait_until(lambda: processes.answers_http(health))
+
+    @asynccontextmanager
+    async def behind(self, *ways: str) -> AsyncIterator[Browser]:
+        """Give a browser that reaches the portal, LiveKit's signalling, and by these ways its media."""
+        settings = self.settings()
+        turn = settings.get("turn", {})
+        doors = {
+            "tcp": Door("tcp", settings["rtc"]["tcp_port"], settings["rtc"]["tcp_port"]),
+            "turn": Door("udp", turn.get("udp_port", 0), turn.get("udp_port", 0)),
+            "turns": Door("tcp", HTTPS, turn.get("tls_port", 0)),
+        }
+        always = [Door("tcp", port, port) for port in (self.stage.portal.port, urlsplit(self.livekit.url).port or 0)]
+        trusted = f"--ignore-certificate-errors-spki-list={self.key_hash}"
+        async with (
+            network(self.folder, *always, *(doors[way] for way in ways)) as within,
+            browser(ALLOW_SOUND, trusted, within=within) as chromium,
+        ):
+            yield chromium
+
+
+def as_in_the_example(folder: Path, settings: dict[str, Any]) -> None:
+    """Let LiveKit's settings be the example's, with this machine's address, ports, keys and certificate."""
+    example = yaml.safe_load((EXAMPLES / "livekit.yaml").read_text())
+    certificate = trustme.CA().issue_cert(NAME)
+    certificate.private_key_pem.write_to_path(str(folder / "turn.key"))
+    certificate.cert_chain_pems[0].write_to_path(str(folder / "turn.crt"))
+    here: dict[str, Any] = {"domain": NAME, "cert_file": str(folder / "turn.crt"), "key_file": str(folder / "turn.key")}
+    here |= {"udp_port": ports.free_port(socket.SOCK_DGRAM), "tls_port": ports.free_port()}
+    here |= {"bind_addresses": [LOOPBACK], "allow_restricted_peer_cidrs": [f"{LOOPBACK}/32"]}
+    rtc = example["rtc"] | settings["rtc"] | {"tcp_port": ports.free_port()}
+    settings.update({**example, **settings, "rtc": rtc, "turn": example["turn"] | here})
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with servers.folder() as folder:
+        yield folder
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def office(redis_url: str, folder: Path) -> AsyncIterator[Office]:
+    with (
+        servers.livekit(lambda settings: as_in_the_example(folder, settings)) as livekit,
+        servers.emulator(livekit, args=["--control"]) as emulator,
+        servers.portal(redis_url, emulator, livekit) as portal,
+    ):
+        portal.manage("shell", "-v0", "-c", PERSONAS)
+        portal.use_rooms("own")
+        admin = Person("admin", password(portal, "admin"))
+        async with browser() as chromium:
+            page = await chromium.new_page()
+            await admin.sign_in(page, portal)
+            stage = Stage(portal, emulator, admin, await page.context.storage_state())
+        yield Office(stage, livekit, folder, key_hash(folder / "turn.crt"))
+
+
+def key_hash(certificate: Path) -> str:
+    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    of = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return base64.b64encode(of.digest()).decode()
+
+
+async def checked(chromium: Browser, stage: Stage, language: str) -> tuple[Page, dict[str, str]]:
+    """Let the device be checked; return the page, and what the report says."""
+    context = await chromium.new_context(
+        locale=language, storage_state=stage.cookies, viewport={"width": 1280, "height": 1600}
+    )
+    context.set_default_timeout(2 * PATIENCE_S * 1000)
+    page = await context.new_page()
+    await page.goto(f"{stage.portal.url}/check/")
+    await page.click("#begin")
+    await page.click("#yes")
+    await page.wait_for_selector("body[data-checked]")
+    report: dict[str, str] = json.loads(await page.evaluate("localStorage.check"))
+    for check in ("udp", "tcp", "turn"):
+        mark = report[check].split()[0]
+        if mark in WORDS[language]:
+            await expect(page.locator(f"[data-check={check}] .badge:visible")).to_have_text(WORDS[language][mark])
+    return page, report
+
+
+def kept(stage: Stage) -> dict[str, Any]:
+    """How the newest session ended, and which way it took."""
+    told: dict[str, Any] = json.loads(stage.portal.manage("shell", "-v0", "-c", KEPT))
+    return told
+
+
+def ways(report: dict[str, str]) -> tuple[str, str, str]:
+    return report["udp"], report["tcp"], report["turn"]
+
+
+async def test_by_the_relay_alone_the_check_is_green_and_a_whole_conversation_runs(
+    office: Office, pictures: Path
+) -> None:
+    """Demand 70; complaint 23: by UDP, then by TLS on 443, where only pages get through."""
+    for way, protocol, found in (("turn", "udp", "ok by_udp"), ("turns", "tls", "ok fine")):
+        async with office.behind(way) as chromium:
+            page, report = await checked(chromium, office.stage, "es")
+            assert ways(report) == ("warn blocked", "warn blocked", found)
+            assert report["way"].startswith(f"relay → host · {protocol.upper()} · ")
+            await expect(page.locator("[data-check=udp] .remedy:visible")).to_contain_text("7882")
+            assert await page.get_attribute("body", "data-checked") == "look"
+            await page.screenshot(path=pictures / f"check-{way}-es.png", full_page=True)
+            async with RoomPage.opened(chromium, office.stage, "small") as room:
+                await room.page.goto(f"{office.stage.portal.url}/personas/small/?debug")
+                await room.start()
+                await room.write("Te veo por el relevo.", "repeat")
+                await room.has_said("Te veo por el relevo.")
+                await room.hears()
+                before = await room.frames()
+                await room.sees(
+                    f"document.querySelector('#video').getVideoPlaybackQuality().totalVideoFrames > {before + 25}"
+                )
+                await expect(room.page.locator("#debug-facts")).to_contain_text("relay → host")
+                await expect(room.page.locator("#debug-facts")).to_contain_text(f"protocol{protocol}")
+                await room.has_kept("way")
+                assert reported(room, "way", "local") == ["relay"]
+                assert reported(room, "ladder", "step") == []
+                assert room.complaints == []
+            told = kept(office.stage)["way"]
+            assert (told["local"], told["remote"], told["protocol"]) == ("relay", "host", protocol)
+
+
+async def test_by_tcp_alone_the_check_says_what_is_blocked_and_what_is_not(office: Office) -> None:
+    async with office.behind("tcp") as chromium:
+        _, report = await checked(chromium, office.stage, "en")
+    assert ways(report) == ("warn blocked", "ok fine", "warn blocked")
+    assert "TCP" in report["way"]
+
+
+async def test_where_nothing_gets_through_the_check_is_red_and_the_room_ends_with_the_network_blamed(
+    office: Office, pictures: Path
+) -> None:
+    """Complaint 23: the remedy is written, for the person and for whoever runs the portal."""
+    async with office.behind() as chromium:
+        page, report = await checked(chromium, office.stage, "en")
+        assert ways(report) == ("bad closed", "bad closed", "bad closed")
+        await expect(page.locator("[data-check=turn] .remedy:visible")).to_contain_text("TCP 443 and UDP 3478")
+        async with RoomPage.opened(chromium, office.stage, "small") as room:
+            await is_given_up(room)
+            await room.page.screenshot(path=pictures / "room-network-es.png")
+    settings = office.settings()
+    office.change({name: section for name, section in settings.items() if name != "turn"})
+    try:
+        async with office.behind() as chromium:
+            for language, remedy in (("es", "encender el relevo"), ("en", "turn LiveKit's relay on")):
+                page, report = await checked(chromium, office.stage, language)
+                assert ways(report) == ("bad closed", "bad closed", "bad missing")
+                await expect(page.locator("[data-check=turn] .remedy:visible")).to_contain_text(remedy)
+                await page.screenshot(path=pictures / f"check-blocked-{language}.png", full_page=True)
+    finally:
+        office.change(settings)
+
+
+async def is_given_up(room: RoomPage) -> None:
+    """The page climbs its ladder to the end, blames the network all the while, and says what helps."""
+    await room.page.click("#start")
+    await room.page.wait_for_selector("body[data-state=failed]", timeout=2 * PATIENCE_S * 1000)
+    await expect(room.page.locator("#cause")).to_have_text("Tu red no deja pasar el vídeo en directo.")
+    await expect(room.page.locator("#remedy")).to_contain_text("los datos del móvil")
+    assert set(reported(room, "verdict", "code")) == {"network"}
+    assert reported(room, "ladder", "step") == ["rejoin", "renew", "out"]
+    await room.all_over()
+    assert kept(room.stage)["reason"] == ["no_picture", {"code": "gave_up", "verdict": "network"}]
+
+
+async def test_a_relay_that_may_not_reach_livekit_is_told_from_one_that_is_not_there(office: Office) -> None:
+    settings = office.settings()
+    turn = {name: value for name, value in settings["turn"].items() if name != "allow_restricted_peer_cidrs"}
+    office.change(settings | {"turn": turn})
+    try:
+        async with office.behind("turn", "turns") as chromium:
+            page, report = await checked(chromium, office.stage, "en")
+            assert ways(report) == ("bad closed", "bad closed", "bad astray")
+            await expect(page.locator("[data-check=turn] .remedy:visible")).to_contain_text("restricted_peer_cidrs")
+    finally:
+        office.change(settings)

@@ -1,0 +1,22 @@
+"""The examples for operators say the same as each other, and as what was tried."""
+
+from __future__ import annotations
+
+import shlex
+
+import yaml
+
+from local.livekit import VERSION
+from local.paths import ROOT
+
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+def test_compose_runs_the_livekit_that_was_tried_with_the_settings_beside_it() -> None:
+    """Complaint 23."""
+    service = yaml.safe_load((EXAMPLES / "compose.yaml").read_text())["services"]["livekit"]
+    inside = dict(mount.removesuffix(":ro").split(":") for mount in service["volumes"])
+    turn = yaml.safe_load((EXAMPLES / "livekit.yaml").read_text())["turn"]
+    assert service["image"] == f"livekit/livekit-server:v{VERSION}"
+    assert shlex.split(service["command"]) == ["--config", inside["./livekit.yaml"]]
+    assert {turn["cert_file"], turn["key_file"]} == {inside["./turn.crt"], inside["./turn.key"]}
