@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sessions import verdicts
+from sessions import findings, verdicts
 from sessions.contradictions import Oddity
 from sessions.models import EndReason, Status
 from sessions.moments import Moment
@@ -165,6 +165,8 @@ def weight(moment: Moment) -> str:
         return "key"
     if moment.kind in TROUBLE and moment.data.get("step") != "picture":
         return "warn"
+    if moment.kind == "check" and findings.troubles(moment.data):
+        return ""
     return "minor" if moment.kind in MINOR or to in (Status.CREATING, Status.CONNECTING) else ""
 
 
@@ -175,6 +177,8 @@ def details(moment: Moment, name: str) -> str:
     if moment.kind == "verdict":
         code = str(moment.data.get("code", ""))
         return verdicts.causes(name).get(code, code)
+    if moment.kind == "check":
+        return findings.in_words(moment.data)
     if moment.kind == "rated":
         return rating(str(moment.data.get("rating", "")))
     known = {key: value for key, value in moment.data.items() if key in DETAILS and value not in ("", None)}

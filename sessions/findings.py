@@ -1,0 +1,53 @@
+"""What the check of a device found, in words for staff; checks and codes are those of static/sessions/checkup.js."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+CHECKS = {
+    "secure": gettext_lazy("secure page"),
+    "browser": gettext_lazy("browser"),
+    "microphone": gettext_lazy("microphone"),
+    "speakers": gettext_lazy("loudspeaker"),
+    "udp": "UDP",
+    "tcp": "TCP",
+    "turn": "TURN",
+}
+FINE = ("fine", "none", "later")
+CODES = {
+    "insecure": gettext_lazy("not secure"),
+    "no_webrtc": gettext_lazy("shows no live video"),
+    "no_h264": gettext_lazy("shows no H.264"),
+    "refused": gettext_lazy("refused"),
+    "absent": gettext_lazy("not there"),
+    "busy": gettext_lazy("in another program's hands"),
+    "silent": gettext_lazy("hears nothing"),
+    "quiet": gettext_lazy("hears little"),
+    "unheard": gettext_lazy("not heard"),
+    "slow": gettext_lazy("slow"),
+    "blocked": gettext_lazy("blocked"),
+    "unreachable": gettext_lazy("the room is not reached"),
+    "closed": gettext_lazy("blocked, as is every other way"),
+    "missing": gettext_lazy("not offered, and the only way there would be"),
+    "astray": gettext_lazy("does not lead to the room"),
+}
+
+
+def troubles(report: Mapping[str, Any]) -> list[str]:
+    """Return what was not as it should be, each in a few words. The report is a browser's: what is in it is doubted."""
+    found = []
+    for check, name in CHECKS.items():
+        mark, _space, code = str(report.get(check, "")).partition(" ")
+        if mark in ("warn", "bad"):
+            found.append(f"{name}: {CODES.get(code, code)}")
+    return found
+
+
+def in_words(report: Mapping[str, Any]) -> str:
+    """Say all of it in one line."""
+    way = report.get("way")
+    return ", ".join([*(troubles(report) or [_("everything fine")]), *([way] if way and isinstance(way, str) else [])])
