@@ -142,7 +142,7 @@ async def test_where_the_persona_does_not_hear_the_control_says_why(chromium: Br
 
 @pytest.mark.proof
 async def test_ten_messages_while_the_line_drops_arrive_once_each_and_in_order(chromium: Browser, stage: Stage) -> None:
-    """Demand 75: some were taken but never confirmed, some were written without a line, some after it."""
+    """Demand 75: some were taken but never confirmed, some were written without a line, some after a reload."""
     async with RoomPage.opened(chromium, stage, slug="daniel", locale="en") as room:
         line = Line()
         await room.page.route_web_socket(re.compile("/ws/personas/"), line.open)
@@ -158,6 +158,8 @@ async def test_ten_messages_while_the_line_drops_arrive_once_each_and_in_order(c
         for text in texts[5:8]:
             await room.write(text, "repeat")
         line.is_up = True
+        await room.page.reload()  # as people do when nothing moves
+        await room.state("live")
         for text in texts[8:]:
             await room.write(text, "repeat")
         await expect(room.page.locator(".line--wait")).to_have_count(0)

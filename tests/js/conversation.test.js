@@ -171,7 +171,7 @@ test("a line that is being said when the session ends is not lost", () => {
 });
 
 test("a reload comes back to its session without waiting for the socket", () => {
-  kept = { sessionId: "s1", url: "ws://room", token: "secret", name: "" };
+  kept = { sessionId: "s1", url: "ws://room", token: "secret", name: "", unsent: [] };
   conversation = make();
   assert.deepEqual(joined, [["ws://room", "secret", ""]]);
   conversation.onSocketOpen();
@@ -181,6 +181,27 @@ test("a reload comes back to its session without waiting for the socket", () => 
   assert.equal(face(conversation.state), "live");
 });
 
+test("a reload loses no line: what waited leaves once, what was on its way goes again under its mark (demand 75)", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.say("talk", "dos");
+  conversation.onMessage({ type: "task.sent", ref: "r1", status: "sent", at: "" });
+  conversation.onRoomEvent({ type: "room_reconnecting" });
+  conversation.say("repeat", "tres");
+  kept = JSON.parse(JSON.stringify(kept));
+  sent = [];
+  conversation = make();
+  assert.deepEqual(conversation.transcript.lines.map(({ text, stage }) => [text, stage]), [["dos", "sending"], ["tres", "waiting"]]);
+  conversation.onSocketOpen();
+  conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 1, height: 1 });
+  status("live");
+  const tasks = sent.filter(({ type }) => type === "task.send");
+  assert.deepEqual(tasks.map(({ ref, text }) => [ref, text]), [["r2", "dos"], ["r3", "tres"]]);
+  conversation.onMessage({ type: "task.sent", ref: "r2", status: "sent", at: "" });
+  conversation.onMessage({ type: "task.sent", ref: "r3", status: "sent", at: "" });
+  assert.deepEqual(kept.unsent, []);
+});
+
 test("a page that the browser shows again as it was joins its session anew", () => {
   goLive();
   conversation.onShownAgain();
@@ -188,7 +209,7 @@ test("a page that the browser shows again as it was joins its session anew", () 
 });
 
 test("coming back to a session that is not there any more leads to the beginning", () => {
-  kept = { sessionId: "s1", url: "ws://room", token: "secret" };
+  kept = { sessionId: "s1", url: "ws://room", token: "secret", unsent: [] };
   conversation = make();
   conversation.onMessage({ type: "error", code: "not_found", words: "No" });
   assert.equal(face(conversation.state), "ready");
@@ -208,7 +229,7 @@ test("a room that waits for Start is entered and told nothing of; Start goes on 
 });
 
 test("into a room of the portal's own the page asks its way back after a reload", () => {
-  kept = { sessionId: "s1", url: "ws://ours", token: "", name: "n" };
+  kept = { sessionId: "s1", url: "ws://ours", token: "", name: "n", unsent: [] };
   conversation = make();
   conversation.onSocketOpen();
   assert.deepEqual(sent, [{ type: "session.join", session_id: "s1", room: true }]);
@@ -222,7 +243,7 @@ test("into a room of the portal's own the page asks its way back after a reload"
 
 test("after the end nothing is kept, and the room is left", () => {
   goLive();
-  assert.deepEqual(kept, { sessionId: "s1", url: "ws://room", token: "secret", name: "" });
+  assert.deepEqual(kept, { sessionId: "s1", url: "ws://room", token: "secret", name: "", unsent: [] });
   status("stopping", { reason: "idle" });
   status("ended", { reason: "idle" });
   assert.equal(kept, null);

@@ -3,27 +3,30 @@ import { test } from "node:test";
 
 import { handOver, takeOver } from "../../sessions/static/sessions/languages.js";
 
+const NOTHING = { sessionId: "", unsent: [] };
+
 function storage(kept = {}) {
   return { kept, getItem: (key) => kept[key] ?? null, setItem: (key, value) => (kept[key] = value), removeItem: (key) => delete kept[key] };
 }
 
 test("complaint 15: a conversation is handed over to the page of another language, once", () => {
   const tab = storage();
-  handOver(tab, "lucia-en", "s1");
-  assert.equal(takeOver(tab, "lucia-en"), "s1");
-  assert.equal(takeOver(tab, "lucia-en"), "");
+  const going = { sessionId: "s1", unsent: [{ kind: "talk", text: "¿Y mañana?" }] };
+  handOver(tab, "lucia-en", going);
+  assert.deepEqual(takeOver(tab, "lucia-en"), going);
+  assert.deepEqual(takeOver(tab, "lucia-en"), NOTHING);
 });
 
 test("another persona's page goes on with nothing, and what was meant for one is not kept for later", () => {
   const tab = storage();
-  handOver(tab, "lucia-en", "s1");
-  assert.equal(takeOver(tab, "daniel"), "");
-  assert.equal(takeOver(tab, "lucia-en"), "");
+  handOver(tab, "lucia-en", { sessionId: "s1", unsent: [] });
+  assert.deepEqual(takeOver(tab, "daniel"), NOTHING);
+  assert.deepEqual(takeOver(tab, "lucia-en"), NOTHING);
 });
 
 test("a storage that is forbidden or holds nonsense begins anew", () => {
   const forbidden = { getItem: () => assert.fail("forbidden"), setItem: () => assert.fail("forbidden"), removeItem: () => {} };
-  handOver(forbidden, "lucia-en", "s1");
-  assert.equal(takeOver(forbidden, "lucia-en"), "");
-  for (const nonsense of ["{", "3", '{"persona":"lucia-en","sessionId":7}']) assert.equal(takeOver(storage({ "goes-on": nonsense }), "lucia-en"), "");
+  handOver(forbidden, "lucia-en", { sessionId: "s1", unsent: [] });
+  assert.deepEqual(takeOver(forbidden, "lucia-en"), NOTHING);
+  for (const nonsense of ["{", "3", '{"persona":"lucia-en"}']) assert.deepEqual(takeOver(storage({ "goes-on": nonsense }), "lucia-en"), NOTHING);
 });

@@ -47,7 +47,7 @@ test("each wait may be twice as long as the last, up to a bound, and never none"
 test("a place is remembered for its own page only, and a forbidden storage is no fault", () => {
   const kept = new Map();
   const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
-  const place = { sessionId: "s1", url: "ws://room", token: "t", name: "" };
+  const place = { sessionId: "s1", url: "ws://room", token: "t", name: "", unsent: [] };
   const memory = new Memory(storage, "lucia");
   memory.keep(place);
   assert.deepEqual(memory.recall(), place);

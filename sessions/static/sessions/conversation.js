@@ -33,8 +33,7 @@ export class Conversation {
     this.state = READY;
     this.outbox = new Outbox(newRef);
     this.transcript = new Transcript();
-    this.offset = 0;
-    this.startedAt = 0;
+    this.offset = this.startedAt = 0;
     this.captions = new Captions();
     this.hush = new Hush((isSilent) => this.room?.hush(isSilent));
     this.quality = this.trouble = "";
@@ -178,11 +177,12 @@ export class Conversation {
         this.transcript.written(item, this.now());
       }
     }
+    this.remember();
     this.onChange();
   }
 
   remember() {
-    if (this.sessionId && this.place) this.memory.keep({ sessionId: this.sessionId, ...this.place });
+    if (this.sessionId && this.place) this.memory.keep({ sessionId: this.sessionId, ...this.place, unsent: this.outbox.items });
   }
 
   /** Out of the room, and no way back into this session. */

@@ -7,15 +7,17 @@ import { all } from "./dom.js";
 
 const KEY = "goes-on";
 
+/** @typedef {{ sessionId: string, unsent: { kind: "talk" | "repeat", text: string }[] }} Going  what goes along */
+
 /**
  * @param {Pick<Storage, "setItem">} storage
- * @param {() => string} current  the conversation's ID; empty where there is none
+ * @param {() => Going} current  without an ID where there is no conversation
  */
 export function setUpLanguages(storage, current) {
   for (const link of all("[data-language]")) {
     link.addEventListener("click", (event) => {
       const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // it stays on here
-      if (!isElsewhere && current()) handOver(storage, link.dataset.language ?? "", current());
+      if (!isElsewhere && current().sessionId) handOver(storage, link.dataset.language ?? "", current());
     });
   }
 }
@@ -23,11 +25,11 @@ export function setUpLanguages(storage, current) {
 /**
  * @param {Pick<Storage, "setItem">} storage
  * @param {string} persona
- * @param {string} sessionId
+ * @param {Going} going
  */
-export function handOver(storage, persona, sessionId) {
+export function handOver(storage, persona, going) {
   try {
-    storage.setItem(KEY, JSON.stringify({ persona, sessionId }));
+    storage.setItem(KEY, JSON.stringify({ persona, ...going }));
   } catch {
     // Without storage the other page begins anew.
   }
@@ -38,14 +40,15 @@ export function handOver(storage, persona, sessionId) {
  *
  * @param {Pick<Storage, "getItem" | "removeItem">} storage
  * @param {string} persona  whose page this is
- * @returns {string} the conversation's ID; empty where there is none
+ * @returns {Going} without an ID where there is nothing
  */
 export function takeOver(storage, persona) {
   try {
     const kept = JSON.parse(storage.getItem(KEY) ?? "null");
     storage.removeItem(KEY);
-    return kept?.persona === persona && typeof kept.sessionId === "string" ? kept.sessionId : "";
+    if (kept?.persona === persona && kept.sessionId) return { sessionId: kept.sessionId, unsent: kept.unsent ?? [] };
   } catch {
-    return "";
+    // forbidden or broken: nothing goes along
   }
+  return { sessionId: "", unsent: [] };
 }

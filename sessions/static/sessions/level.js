@@ -1,6 +1,6 @@
 /** How loud a sound is, in the five steps of a meter, and whether a microphone that should be heard brings nothing. */
 
-export const LOUDEST = 5;
+const LOUDEST = 5;
 /** A quiet room lies at about -60 dB, a voice near the microphone at -30 to -15. */
 const FAINTEST_DB = -58;
 const STEP_DB = 8;

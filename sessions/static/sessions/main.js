@@ -30,7 +30,7 @@ import { readCapabilities, readWords } from "./words.js";
 const page = document.body;
 const { persona = "", name = "", socket: socketPath = "", livekitUrl = "", signIn = "/" } = page.dataset;
 const handedOver = takeOver(sessionStorage, persona); // from the page of another language
-const continues = handedOver || page.dataset.continues || "";
+const continues = handedOver.sessionId || page.dataset.continues || "";
 const language = document.documentElement.lang;
 const words = readWords();
 
@@ -173,7 +173,7 @@ on("#tap, #tap-picture", "click", () => void room.unblock());
 // A reload comes back within the grace, a page out of the browser's memory joins again.
 addEventListener("pagehide", () => sayGoodbye(conversation, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value));
 addEventListener("pageshow", ({ persisted }) => persisted && conversation.onShownAgain());
-setUpLanguages(sessionStorage, () => conversation.state.session?.id ?? "");
+setUpLanguages(sessionStorage, () => ({ sessionId: conversation.state.session?.id ?? "", unsent: conversation.outbox.waiting }));
 setUpTakingAlong({
   text: () => plainText(conversation.transcript.lines, name, words.transcript, language),
   fileName: () => `${persona}-${new Date(conversation.now()).toISOString().slice(0, 16).replaceAll(":", "")}.txt`,
@@ -189,4 +189,5 @@ one("#insecure", HTMLElement).hidden = isSecureContext;
 
 conversation.open(socket, room);
 room.prepare(livekitUrl);
-if (handedOver) start(new Event("goes-on"), { continues, because: "user_stopped" });
+if (handedOver.sessionId) start(new Event("goes-on"), { continues, because: "user_stopped" });
+for (const { kind, text } of handedOver.unsent) conversation.say(kind, text);

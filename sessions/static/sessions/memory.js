@@ -2,7 +2,12 @@
  * What this tab needs to come back to its session after a reload. It lives as long as the tab,
  * and is forgotten when the session is over.
  *
- * @typedef {{ sessionId: string, url: string, token: string, name: string }} Place  `name`: a room of the portal's own
+ * @typedef {object} Place
+ * @property {string} sessionId
+ * @property {string} url
+ * @property {string} token
+ * @property {string} name  of a room of the portal's own
+ * @property {import("./outbox.js").Item[]} unsent  what was written and not confirmed
  */
 
 const KEY = "session";
@@ -20,8 +25,8 @@ export class Memory {
   /** @returns {Place | null} */
   recall() {
     try {
-      const { sessionId, url, token, name = "" } = JSON.parse(this.storage.getItem(this.key) ?? "null") ?? {};
-      return sessionId && url && (token || name) ? { sessionId, url, token, name } : null;
+      const { sessionId, url, token, name = "", unsent = [] } = JSON.parse(this.storage.getItem(this.key) ?? "null") ?? {};
+      return sessionId && url && (token || name) ? { sessionId, url, token, name, unsent } : null;
     } catch {
       return null; // forbidden or broken: there is nothing to come back to
     }

@@ -31,6 +31,10 @@ export class Outbox {
     return item;
   }
 
+  get waiting() {
+    return this.items.filter(({ delivery }) => delivery === "waiting");
+  }
+
   /** Take what has to leave now, in order; it counts as on its way from now on. */
   take() {
     const again = this.isCutOff ? "sending" : "waiting";
@@ -76,6 +80,16 @@ export class Outbox {
     Object.assign(item, { ref: this.newRef(), delivery: "waiting", why: "" });
     this.items = [...this.items.filter((other) => other !== item), item];
     return item;
+  }
+
+  /**
+   * After a reload: what was on its way may have arrived, which the portal knows by its mark.
+   *
+   * @param {Item[]} items
+   */
+  restore(items) {
+    this.items = items;
+    this.cutOff();
   }
 
   /** The socket broke: what has no answer leaves once more. The portal knows by its mark what it has already. */

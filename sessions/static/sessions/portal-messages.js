@@ -22,7 +22,6 @@ const MESSAGES = {
     it.dispatch(message);
     if (isFirst && it.state.isCancelled) it.stop();
     if (message.status === "ended" || !isOpen(it.state)) it.leave();
-    it.remember();
     it.flush();
   },
   "session.room": (it, { url, token, name = "", waits = false }) => {
@@ -48,6 +47,7 @@ const MESSAGES = {
     if (message.status === "failed") return refused(it, message);
     it.dispatch(message);
     it.outbox.sent(message.ref);
+    it.remember();
     it.transcript.sent({ ref: message.ref, taskId: message.provider_task_id ?? "", at: Date.parse(message.at) });
   },
   utterance: (it, message) => {
@@ -93,6 +93,7 @@ export function handleMessage(it, message) {
 function refused(it, { ref, words = "" }) {
   const item = it.outbox.failed(ref, words);
   if (item) it.transcript.written(item, it.now());
+  it.remember();
 }
 
 /**

@@ -65,8 +65,10 @@ export function goOn(it, pressedAt, wishes) {
  * @param {Conversation} it
  * @param {import("./memory.js").Place} place
  */
-export function comeBack(it, { sessionId, url, token, name }) {
+export function comeBack(it, { sessionId, url, token, name, unsent }) {
   it.sessionId = sessionId;
+  it.outbox.restore(unsent);
+  for (const item of unsent) it.transcript.written(item, it.now());
   it.place = { url, token, name };
   it.dispatch({ type: "rejoin" });
   if (token) it.enter(it.place);
