@@ -44,6 +44,10 @@ class PersonaForm(OfTwoWriters):
 
     class Meta:
         help_texts = {
+            "language": _(
+                "Who speaks several is a persona for each, of the same name and avatar: "
+                "people go on from one to the other within a conversation."
+            ),
             "duration_limit": _("Hours:minutes:seconds."),
             "idle_timeout": _("Hours:minutes:seconds."),
         }
