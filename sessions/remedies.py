@@ -43,8 +43,17 @@ BY_EVIDENCE: dict[str, str | Promise] = {
     "rooms_away": _("Start the LiveKit server of the portal, or correct its address and keys."),
 }
 
+BY_VERDICT: dict[str, str | Promise] = {
+    "network": _(
+        "Their network lets nothing through: have them press Check my device there, which names what is blocked. Where "
+        "only the relay would get out, turn it on: docs/operations.md, The relay (TURN)."
+    ),
+}
+"""Sharper still, where the page gave up and said why."""
+
 
 def remedy(reason: str, evidence: Mapping[str, Any]) -> str:
     """Say what to do, in the active language; nothing while it runs."""
-    words = BY_EVIDENCE.get(str(evidence.get("code", "")), BY_REASON.get(reason, ""))
+    code, verdict = str(evidence.get("code", "")), str(evidence.get("verdict", ""))
+    words = BY_VERDICT.get(verdict) or BY_EVIDENCE.get(code) or BY_REASON.get(reason, "")
     return str(words)

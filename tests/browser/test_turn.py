@@ -31,6 +31,7 @@ from local.ports import LOOPBACK
 from tests import servers
 from tests.browser.conftest import PERSONAS
 from tests.browser.going_wrong import reported
+from tests.browser.looks import keep_picture
 from tests.browser.room_page import PATIENCE_S, Person, RoomPage, Stage
 from tests.browsing import ALLOW_SOUND, browser, password
 from tests.narrow import Door, can_be_made, network
@@ -173,9 +174,7 @@ def ways(report: dict[str, str]) -> tuple[str, str, str]:
     return report["udp"], report["tcp"], report["turn"]
 
 
-async def test_by_the_relay_alone_the_check_is_green_and_a_whole_conversation_runs(
-    office: Office, pictures: Path
-) -> None:
+async def test_by_the_relay_alone_the_check_is_green_and_a_whole_conversation_runs(office: Office) -> None:
     """Demand 70; complaint 23: by UDP, then by TLS on 443, where only pages get through."""
     for way, protocol, found in (("turn", "udp", "ok by_udp"), ("turns", "tls", "ok fine")):
         async with office.behind(way) as chromium:
@@ -184,7 +183,8 @@ async def test_by_the_relay_alone_the_check_is_green_and_a_whole_conversation_ru
             assert report["way"].startswith(f"relay → host · {protocol.upper()} · ")
             await expect(page.locator("[data-check=udp] .remedy:visible")).to_contain_text("7882")
             assert await page.get_attribute("body", "data-checked") == "look"
-            await page.screenshot(path=pictures / f"check-{way}-es.png", full_page=True)
+            if protocol == "tls":
+                await keep_picture(page, "check-relay")
             async with RoomPage.opened(chromium, office.stage, "small") as room:
                 await room.page.goto(f"{office.stage.portal.url}/personas/small/?debug")
                 await room.start()
@@ -213,16 +213,13 @@ async def test_by_tcp_alone_the_check_says_what_is_blocked_and_what_is_not(offic
 
 
 async def test_where_nothing_gets_through_the_check_is_red_and_the_room_ends_with_the_network_blamed(
-    office: Office, pictures: Path
+    office: Office,
 ) -> None:
     """Complaint 23: the remedy is written, for the person and for whoever runs the portal."""
     async with office.behind() as chromium:
         page, report = await checked(chromium, office.stage, "en")
         assert ways(report) == ("bad closed", "bad closed", "bad closed")
         await expect(page.locator("[data-check=turn] .remedy:visible")).to_contain_text("TCP 443 and UDP 3478")
-        async with RoomPage.opened(chromium, office.stage, "small") as room:
-            await is_given_up(room)
-            await room.page.screenshot(path=pictures / "room-network-es.png")
     settings = office.settings()
     office.change({name: section for name, section in settings.items() if name != "turn"})
     try:
@@ -231,7 +228,8 @@ async def test_where_nothing_gets_through_the_check_is_red_and_the_room_ends_wit
                 page, report = await checked(chromium, office.stage, language)
                 assert ways(report) == ("bad closed", "bad closed", "bad missing")
                 await expect(page.locator("[data-check=turn] .remedy:visible")).to_contain_text(remedy)
-                await page.screenshot(path=pictures / f"check-blocked-{language}.png", full_page=True)
+            async with RoomPage.opened(chromium, office.stage, "small") as room:
+                await is_given_up(room)
     finally:
         office.change(settings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sessions import reasons, remedies
+from sessions import reasons, remedies, verdicts
 from sessions.models import EndReason
 
 
@@ -17,3 +17,5 @@ def test_the_evidence_sharpens_the_remedy_and_names_whose_fault_it_is() -> None:
     """Demand 65: no track at all is the provider's session's fault."""
     assert set(remedies.BY_EVIDENCE) <= set(reasons.WORDS)
     assert "sesión del proveedor" in remedies.remedy(EndReason.NO_PICTURE, {"code": "no_picture_track"})
+    assert "relevo" in remedies.remedy(EndReason.NO_PICTURE, reasons.gave_up("network"))
+    assert set(remedies.BY_VERDICT) <= set(verdicts.causes(""))
