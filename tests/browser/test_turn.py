@@ -205,11 +205,17 @@ async def test_by_the_relay_alone_the_check_is_green_and_a_whole_conversation_ru
             assert (told["local"], told["remote"], told["protocol"]) == ("relay", "host", protocol)
 
 
-async def test_by_tcp_alone_the_check_says_what_is_blocked_and_what_is_not(office: Office) -> None:
+async def test_by_tcp_alone_the_check_says_what_is_blocked_and_what_is_not_and_the_picture_comes(
+    office: Office,
+) -> None:
     async with office.behind("tcp") as chromium:
         _, report = await checked(chromium, office.stage, "en")
-    assert ways(report) == ("warn blocked", "ok fine", "warn blocked")
-    assert "TCP" in report["way"]
+        assert ways(report) == ("warn blocked", "ok fine", "warn blocked")
+        assert "TCP" in report["way"]
+        async with RoomPage.opened(chromium, office.stage, "small") as room:
+            await room.start()
+            await room.has_kept("way")
+            assert kept(office.stage)["way"]["protocol"] == "tcp"
 
 
 async def test_where_nothing_gets_through_the_check_is_red_and_the_room_ends_with_the_network_blamed(
