@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
 import { beforeEach, mock, test } from "node:test";
 
 import { AvatarRoom } from "../../sessions/static/sessions/room.js";
@@ -33,7 +34,8 @@ class ConnectionError extends Error {
   }
 }
 
-const EVENTS = ["TrackSubscribed", "TrackUnsubscribed", "TrackPublished", "ConnectionStateChanged", "DataReceived", "Reconnecting", "Reconnected", "Disconnected", "ConnectionQualityChanged", "AudioPlaybackStatusChanged", "VideoPlaybackStatusChanged"];
+const EVENTS = ["TrackSubscribed", "TrackUnsubscribed", "TrackPublished", "ConnectionStateChanged", "DataReceived", "Reconnecting", "Reconnected", "Disconnected", "ConnectionQualityChanged"];
+const OUTCOMES = ["AudioPlaybackFailed", "AudioPlaybackStarted", "VideoPlaybackFailed", "VideoPlaybackStarted"];
 const REASONS = { UNKNOWN_REASON: 0, CLIENT_INITIATED: 1, DUPLICATE_IDENTITY: 2, ROOM_DELETED: 5, JOIN_FAILURE: 7 };
 const LiveKit = {
   Room,
@@ -42,7 +44,15 @@ const LiveKit = {
   ConnectionError,
   ConnectionErrorReason: { NotAllowed: 0 },
   Track: { Kind: { Video: "video", Audio: "audio" } },
+  TrackEvent: Object.fromEntries(OUTCOMES.map((name) => [name, name])),
 };
+
+/** @returns {EventEmitter} a track that was subscribed to */
+function arrive(kind) {
+  const track = Object.assign(new EventEmitter(), { kind, attach: () => {} });
+  listeners.TrackSubscribed(track, {}, { identity: "heygen" });
+  return track;
+}
 
 beforeEach(() => {
   mock.timers.reset();
@@ -151,7 +161,7 @@ test("a page that is being left does not come back to the room", async () => {
 test("the picture counts when it is shown, not when its track arrives", async () => {
   answers = [true];
   await room.join("ws://room", "t");
-  listeners.TrackSubscribed({ kind: "video", attach: () => {} }, {}, { identity: "heygen" });
+  arrive("video");
   assert.deepEqual(heard, ["room_joined", "track_subscribed"]);
   room.video.show();
   assert.equal(heard.at(-1), "first_frame");
@@ -191,10 +201,24 @@ test("whoever waits in one room and is called to another leaves the first", asyn
   assert.deepEqual(heard, ["room_joined"]);
 });
 
+test("sound that is slow to begin asks for no tap, sound that is refused does", async () => {
+  answers = [true];
+  await room.join("ws://room", "t");
+  room.room.canPlaybackAudio = false; // LiveKit's own view until the first track plays
+  const [video, audio] = [arrive("video"), arrive("audio")];
+  video.emit("VideoPlaybackStarted");
+  assert.ok(!heard.some((type) => type.startsWith("playback")));
+  audio.emit("AudioPlaybackFailed");
+  assert.equal(heard.at(-1), "playback_blocked");
+  room.room.canPlaybackAudio = true;
+  audio.emit("AudioPlaybackStarted");
+  assert.equal(heard.at(-1), "playback_started");
+});
+
 test("a frame of a room that was left is nobody's first frame", async () => {
   answers = [true];
   await room.join("ws://room", "t");
-  listeners.TrackSubscribed({ kind: "video", attach: () => {} }, {}, { identity: "heygen" });
+  arrive("video");
   room.leave();
   room.video.show();
   assert.ok(!heard.includes("first_frame"));

@@ -5,6 +5,7 @@
 
 import { AvatarEvents } from "./avatar-events.js";
 import { enter, thrownOut } from "./entrance.js";
+import { hearOfPlayback, tellPlayback } from "./playback.js";
 import { offerNow, subscribeAnew, warmUp, whoIsIn } from "./room-facts.js";
 import { wayInto } from "./way.js";
 
@@ -113,7 +114,7 @@ export class AvatarRoom {
   /** Play what the browser held back; only a person's tap may call this. */
   async unblock() {
     await Promise.allSettled([this.room.startAudio(), this.room.startVideo()]);
-    this.tellPlayback();
+    tellPlayback(this);
   }
 
   listen() {
@@ -142,9 +143,7 @@ export class AvatarRoom {
         if (!participant.isLocal) return;
         this.quality = quality;
         this.onEvent({ type: "quality", quality });
-      })
-      .on(RoomEvent.AudioPlaybackStatusChanged, () => this.tellPlayback())
-      .on(RoomEvent.VideoPlaybackStatusChanged, () => this.tellPlayback());
+      });
   }
 
   /**
@@ -154,6 +153,7 @@ export class AvatarRoom {
   attach(track, identity) {
     const isVideo = track.kind === this.LiveKit.Track.Kind.Video;
     if (isVideo) this.awaitPicture(this.visit);
+    hearOfPlayback(this, track);
     track.attach(isVideo ? this.video : this.audio);
     this.hush(this.isHushed);
     this.onEvent({ type: "track_subscribed", kind: track.kind, identity });
@@ -189,11 +189,5 @@ export class AvatarRoom {
     const { isIn, isReconnecting, refusal, quality } = this;
     const joiningFor = this.joiningSince && performance.now() - this.joiningSince;
     return { isIn, isReconnecting, refusal, quality, joiningFor, ...whoIsIn(this.room, isIn) };
-  }
-
-  tellPlayback() {
-    const isPlaying = this.room.canPlaybackAudio && this.room.canPlaybackVideo;
-    const isPictureHeld = !this.room.canPlaybackVideo;
-    this.onEvent(isPlaying ? { type: "playback_started" } : { type: "playback_blocked", isPictureHeld });
   }
 }
