@@ -86,7 +86,14 @@ def _configure_livekit(plan: Plan, web_port: int | None = None) -> None:
     own, config = keys.livekit_keys(plan.var / "keys"), plan.var / "livekit.json"
     udp_port, turn_port = ports.free_ports(2, socket.SOCK_DGRAM)
     servers.write_livekit_config(
-        config, int(plan.env["LIVEKIT_PORT"]), udp_port, own, log_level="warn", web_port=web_port, turn_port=turn_port
+        config,
+        int(plan.env["LIVEKIT_PORT"]),
+        udp_port,
+        own,
+        own_address=ports.own_address(),  # Firefox looks for nobody on loopback
+        log_level="warn",
+        web_port=web_port,
+        turn_port=turn_port,
     )
     plan.env |= {
         "LIVEKIT_CONFIG_FILE": str(config),

@@ -1,4 +1,4 @@
-"""Ports on this machine's loopback address."""
+"""This machine's addresses, and the ports on its loopback address."""
 
 import os
 import socket
@@ -10,6 +10,16 @@ LOOPBACK = "127.0.0.1"
 
 class PortTaken(Exception):
     """A port that somebody chose by hand cannot be had; the message says which and what to do."""
+
+
+def own_address() -> str:
+    """Return this machine's address in its network; empty where it is in none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("198.51.100.1", 9))  # sends nothing: the system only says from where it would
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
 
 
 def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:

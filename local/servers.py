@@ -89,25 +89,28 @@ def write_livekit_config(
     udp_port: int,
     keys: LiveKitKeys,
     *,
+    own_address: str = "",
     log_level: str = "info",
     web_port: int | None = None,
     turn_port: int | None = None,
 ) -> None:
-    """Write a LiveKit server's configuration: everything on loopback, media included.
+    """Write a LiveKit server's configuration: everything on loopback, and what is seen and heard at `own_address`, too.
 
     It reports to the portal on `web_port`, and relays on `turn_port`.
     """
+    addresses = [address for address in (LOOPBACK, own_address) if address]
+    networks = [f"{address}/32" for address in addresses]
     settings: dict[str, object] = {
         "port": port,
         "bind_addresses": [LOOPBACK],
         "rtc": {
             "udp_port": udp_port,
             "tcp_port": 0,  # it would listen on every address, and loopback loses no UDP
-            "node_ip": LOOPBACK,
             "use_external_ip": False,
             "enable_loopback_candidate": True,
-            "interfaces": {"includes": ["lo", "lo0"]},
-            "ips": {"includes": [f"{LOOPBACK}/32"]},
+            "ips": {"includes": networks},
+            # Either of the two keeps it from asking a STUN server elsewhere; node_ip can name one address alone.
+            **({"use_ice_lite": True} if own_address else {"node_ip": LOOPBACK}),
         },
         "keys": {keys.key: keys.secret},
         "logging": {"level": log_level, "json": False},
@@ -116,8 +119,8 @@ def write_livekit_config(
         settings["turn"] = {
             "enabled": True,
             "udp_port": turn_port,
-            "bind_addresses": [LOOPBACK],
-            "allow_restricted_peer_cidrs": [f"{LOOPBACK}/32"],  # else it relays to public addresses only
+            "bind_addresses": addresses[-1:],  # the one by which LiveKit calls it
+            "allow_restricted_peer_cidrs": networks,  # else it relays to public addresses only
         }
     if web_port:
         settings["webhook"] = {"api_key": keys.key, "urls": [f"http://{LOOPBACK}:{web_port}{WEBHOOK}"]}

@@ -167,8 +167,11 @@ def _answers_sql(url: str) -> bool:
 
 
 @contextmanager
-def livekit(change: Callable[[dict[str, Any]], None] = lambda _: None) -> Iterator[LiveKit]:
-    """Run a LiveKit server with keys of its own; `change` may alter its configuration."""
+def livekit(change: Callable[[dict[str, Any]], None] = lambda _: None, *, own_address: str = "") -> Iterator[LiveKit]:
+    """Run a LiveKit server with keys of its own, on loopback alone unless another address is named.
+
+    `change` may alter its configuration.
+    """
     keys, url, web_port = LiveKitKeys.new(), "", ports.free_port()
     with folder() as here:
 
@@ -177,7 +180,7 @@ def livekit(change: Callable[[dict[str, Any]], None] = lambda _: None) -> Iterat
             port, udp_port = ports.free_port(), ports.free_port(socket.SOCK_DGRAM)
             url = f"ws://{ports.LOOPBACK}:{port}"
             config = here / "livekit.json"
-            servers.write_livekit_config(config, port, udp_port, keys, web_port=web_port)
+            servers.write_livekit_config(config, port, udp_port, keys, own_address=own_address, web_port=web_port)
             change(settings := json.loads(config.read_text()))
             config.write_text(json.dumps(settings))
             command = servers.command("livekit", {"LIVEKIT_CONFIG_FILE": str(config)})

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from local import ports
 from tests import servers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
-def addresses_of(pid: int) -> set[str]:
-    """Return the addresses on which a process listens, TCP and UDP, as the kernel writes them."""
-    links = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
-    inodes = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
+def addresses_of(pid: int, *protocols: str) -> set[str]:
+    """Return the addresses on which a process listens, by TCP and UDP or one of them, as the kernel writes them."""
+    inodes = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if match := re.fullmatch(r"socket:\[(\d+)\]", str(file.readlink())):
+                inodes.add(match[1])
     found = set()
-    for table in ("tcp", "tcp6", "udp", "udp6"):
+    for table in (f"{protocol}{version}" for protocol in protocols or ("tcp", "udp") for version in ("", "6")):
         for row in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             local, remote, inode = (row.split()[column] for column in (1, 2, 9))
             if inode in inodes and remote.endswith(":0000"):
@@ -35,6 +41,18 @@ def test_livekit_and_the_emulator_listen_on_loopback_only(livekit: servers.LiveK
     # One without sessions: an avatar in a room has WebRTC's own sockets, one on each interface.
     with servers.emulator(livekit) as emulator:
         assert addresses_of(emulator.process.pid) == LOOPBACK
+
+
+@pytest.mark.proof
+def test_livekits_media_alone_may_be_had_at_the_machines_own_address() -> None:
+    """Complaint 23: Firefox finds it nowhere else."""
+    own_address = ports.own_address()
+    if not own_address:
+        pytest.skip("this machine is in no network")
+    with servers.livekit(own_address=own_address) as livekit:
+        assert addresses_of(livekit.process.pid, "tcp") == LOOPBACK
+        own = socket.inet_aton(own_address)[::-1].hex().upper()
+        assert addresses_of(livekit.process.pid, "udp") == LOOPBACK | {own}
 
 
 @pytest.mark.proof
