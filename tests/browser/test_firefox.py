@@ -1,0 +1,215 @@
+"""The portal in a Firefox as people have it: it plays no H.264 here, and looks for nobody on loopback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from local import ports
+from tests import servers
+from tests.browser.going_wrong import spoil
+from tests.browser.room_page import PATIENCE_S, Person, RoomPage, Stage, until
+from tests.browsing import password
+from tests.firefox import firefox, lacking
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.media,
+    pytest.mark.proof,
+    pytest.mark.asyncio(loop_scope="package"),
+    pytest.mark.skipif(bool(lacking()), reason=f"not on this machine (on Debian: apt-get install {lacking()})"),
+    pytest.mark.skipif(
+        not ports.own_address(), reason="this machine is in no network, so Firefox finds no LiveKit here"
+    ),
+]
+expect.set_options(timeout=PATIENCE_S * 1000)
+
+STAFF = """
+from django.contrib.auth.models import Group, User
+pathfinder = User.objects.create_user("pathfinder", password="a-word-for-tests", is_staff=True)
+pathfinder.groups.add(Group.objects.get(name="End users"))
+"""
+LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen."
+# Firefox tells its own console of these, and nobody else.
+FORBIDDEN = """addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) =>
+  console.error(`${effectiveDirective} forbids ${blockedURI}`))"""
+# Five seconds of pictures: after three without one, the page would have given the picture up.
+MOVES = """new Promise((resolve) => {
+  let frames = 0;
+  const video = document.querySelector("#video");
+  const count = () => ((frames += 1) > 125 ? resolve() : video.requestVideoFrameCallback(count));
+  video.requestVideoFrameCallback(count);
+})"""
+LEVEL = "Number(document.querySelector('#mic .level').dataset.level)"
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def fox(downloads: Path) -> AsyncIterator[Browser]:
+    async with firefox(downloads) as fox:
+        yield fox
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def stage(redis_url: str, fox: Browser) -> AsyncIterator[Stage]:
+    """Give a stage with LiveKit where `bin/serve` has it."""
+    with (
+        servers.livekit(own_address=ports.own_address()) as livekit,
+        servers.emulator(livekit, args=["--control"]) as emulator,
+        servers.portal(redis_url, emulator, livekit) as portal,
+    ):
+        portal.manage("shell", "-v0", "-c", STAFF)
+        demo = Person("demo", password(portal, "demo"))
+        page = await fox.new_page()
+        await demo.sign_in(page, portal)
+        yield Stage(portal, emulator, demo, await page.context.storage_state())
+
+
+async def pasted(page: Page) -> str:
+    """Return what the clipboard has, as a person would see it: by pasting it into the form."""
+    await page.fill("#text", "")
+    await page.press("#text", "ControlOrMeta+v")
+    text = await page.input_value("#text")
+    await page.fill("#text", "")
+    return text
+
+
+async def arrived(downloads: Path, name: str) -> str:
+    """Wait for what was downloaded, and return it: Playwright overlooks downloads that have no address."""
+
+    async def is_there() -> bool:
+        return bool(contents(downloads, name))
+
+    await until(is_there)
+    return contents(downloads, name)
+
+
+def contents(downloads: Path, name: str) -> str:
+    return "".join(file.read_text(encoding="utf-8") for file in downloads.glob(name))
+
+
+async def test_a_conversation_from_the_gallery_to_its_end(fox: Browser, stage: Stage) -> None:
+    """Demands 54, 59 and 66; complaints 7, 12 and 23."""
+    async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
+        page, asked = room.page, set[str]()
+        page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or ""))
+        await page.goto(stage.portal.url)
+        await page.click(".person a[href$='/daniel/']")
+        await room.state("ready")
+        await room.start()
+        await page.evaluate(MOVES)
+        await expect(room.lines("avatar")).to_have_count(1)
+        await room.write("When do you open?")
+        await room.hears()
+        await expect(room.lines("user")).to_have_text(["When do you open?"])
+        await expect(room.lines("avatar")).to_have_count(2)
+
+        await spoil(room, "frozen", session=room.last_session()["provider_id"])
+        await room.state("recovering")
+        await room.write("I am still here.", "repeat")
+        await room.state("live")
+        await room.has_said("I am still here.")
+        assert await room.lines("user").all_text_contents() == ["When do you open?", "I am still here."]
+
+        await page.click("#mic")
+        await expect(page.locator("#hold")).to_be_visible()
+        await expect(page.locator("#hold")).to_be_focused()
+        await page.keyboard.down("Space")
+        await expect(page.locator("#hold")).to_have_attribute("aria-pressed", "true")
+        await room.sees(f"{LEVEL} > 0")
+        await room.has_kept("microphone", "user_start")
+        await page.keyboard.up("Space")
+        await expect(page.locator("#hold")).to_have_attribute("aria-pressed", "false")
+        await page.click("#mic")
+
+        await room.write(LONG, "repeat")
+        await expect(room.lines("avatar").last).to_contain_text("four")
+        await page.click("#interrupt")
+        await room.hears_nothing()
+        await expect(page.locator(".line:not(.line--you)").last.locator(".line__cut")).to_be_visible()
+        assert "seventeen" not in (await room.lines("avatar").last.text_content() or "")
+        await page.click("#end")
+        await room.state("ended")
+        await expect(page.locator("#over")).to_have_text("You ended the conversation")
+        await expect(page.locator("#over")).to_be_focused()
+        assert room.complaints == []
+        assert asked == {"127.0.0.1"}
+    assert room.last_session()["reason"] == "user_stopped"
+
+
+async def test_what_the_check_of_the_device_finds(fox: Browser, stage: Stage, downloads: Path) -> None:
+    """Demands 58, 59 and 70: it says what is otherwise here, and that nothing is missing for it."""
+    async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
+        page = room.page
+        await page.goto(f"{stage.portal.url}/check/")
+        await page.click("#begin")
+        await page.click("#yes")
+        await page.wait_for_selector("body[data-checked=look]")
+        row = {check: page.locator(f"[data-check={check}]") for check in ("browser", "microphone", "udp", "tcp")}
+        await expect(row["browser"]).to_contain_text("the avatars are sent as VP8 instead")
+        await expect(row["microphone"]).to_contain_text("You can be heard")
+        await expect(row["udp"]).to_contain_text("There and back:")
+        await expect(row["tcp"]).to_contain_text("As long as another way does, nothing is missing")
+        await page.click("#download")
+        report = json.loads(await arrived(downloads, "check.json"))
+        assert (report["browser"], report["microphone"], report["udp"]) == ("warn no_h264", "ok fine", "ok fine")
+        # Firefox itself says so of the way by TCP, which LiveKit here does not have.
+        assert [words for words in room.complaints if not words.startswith("ICE failed")] == []
+
+
+async def test_what_surrounds_a_conversation(fox: Browser, stage: Stage, downloads: Path) -> None:
+    """Demand 69: the panel's facts come from counters that each browser names and leaves out as it likes."""
+    async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN, storage_state=None) as room:
+        page = room.page
+        await Person("pathfinder", "a-word-for-tests").sign_in(page, stage.portal)
+        await page.goto(f"{stage.portal.url}/personas/daniel/?debug")
+        await room.start()
+        await room.write(LONG, "repeat")
+        await expect(page.locator("#caption .said")).to_contain_text("four")
+        await page.click("#captions-switch")
+        await expect(page.locator("#caption")).to_be_hidden()
+        await room.has_said(LONG)
+
+        await page.click("#full-screen")
+        await room.sees("document.fullscreenElement?.id === 'picture'")
+        await page.click("#full-screen")
+        await room.sees("document.fullscreenElement === null")
+        if await page.evaluate("document.pictureInPictureEnabled === true"):  # newer ones have it
+            await page.click("#pip")
+            await room.sees("document.pictureInPictureElement?.id === 'video'")
+            await page.click("#pip")
+            await room.sees("document.pictureInPictureElement === null")
+        else:
+            await expect(page.locator("#pip")).to_be_hidden()
+
+        await page.click("#copy")
+        await expect(page.locator("#copied")).to_have_text("Copied")
+        copied = await pasted(page)
+        assert f"] You (to be read aloud): {LONG}\n" in copied
+        assert f"] Daniel: {LONG}\n" in copied
+        await page.click(".side [data-download]")
+        assert await arrived(downloads, "daniel-*.txt") == copied
+
+        facts = await page.locator("#debug-facts div").all_inner_texts()
+        said = dict(fact.split("\n", 1) for fact in facts)
+        assert said["room"] == "connected"
+        assert (said["video codec"], said["protocol"]) == ("video/VP8", "udp")
+        assert all(int(said[count]) > 0 for count in ("frames", "frames per second", "received bytes"))
+        for name in ("TrackSubscribed", "first_frame", "session.room"):
+            await expect(page.locator("#debug-events")).to_contain_text(name)
+        await page.click("#debug-copy")
+        await expect(page.locator("#debug-copied")).not_to_be_empty()
+        assert '"browser": "Mozilla/5.0' in await pasted(page)
+        await page.click("#end")
+        await room.state("ended")
+        assert room.complaints == []
