@@ -1,4 +1,4 @@
-"""One person in two languages: begun in one, gone on with in the other, rated at the end."""
+"""One person in two languages: begun in one, gone on with in the other, brought from one device to another, rated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.looks import Looks
-from tests.browser.room_page import RoomPage, Stage
+from tests.browser.room_page import FRAMES, RoomPage, Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
@@ -22,7 +22,7 @@ for slug, works in zip(("ines", "ines-en"), starters.STARTERS):
 
 
 @pytest.mark.proof
-async def test_a_conversation_goes_on_in_another_language_and_in_another_size_and_is_rated(
+async def test_a_conversation_goes_on_in_another_language_size_and_place_and_is_rated(
     chromium: Browser, stage: Stage, pictures: Path
 ) -> None:
     """Complaints 7 and 15: nothing is lost, and nothing is forgotten. Demand 53: how the person found it."""
@@ -49,9 +49,19 @@ async def test_a_conversation_goes_on_in_another_language_and_in_another_size_an
         await room.state("live")
         await room.sees("document.querySelector('#video').videoWidth === 640")
         await expect(room.lines("user")).to_have_count(3)
-        await page.click("#end")
-        await room.state("ended")
-        await expect(page.locator("#closed")).to_be_visible()
-        await page.get_by_role("radio", name="Bien").check()
-        await room.has_kept("picture", "rated")
+        async with RoomPage.opened(chromium, stage, slug="ines") as phone:  # in the first language again, over there
+            await phone.page.click("#start")
+            await phone.page.click("#bring")
+            await phone.state("live")
+            await room.state("taken-over")
+            await expect(phone.lines("user")).to_have_count(3)
+            await page.click("#fetch")
+            await room.state("live")
+            await phone.state("taken-over")
+            await room.sees(f"({FRAMES})() > {await room.frames() + 25}")  # so that there is something to tell of
+            await page.click("#end")
+            await room.state("ended")
+            await expect(page.locator("#closed")).to_be_visible()
+            await page.get_by_role("radio", name="Bien").check()
+            await room.has_kept("picture", "rated")
         assert (looks.wrong, room.complaints) == ([], [])

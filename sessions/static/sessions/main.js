@@ -5,7 +5,7 @@ import { BarView } from "./bar-view.js";
 import { CaptionView } from "./caption-view.js";
 import { ChatView } from "./chat-view.js";
 import { Conversation } from "./conversation.js";
-import { on, one, showOnly } from "./dom.js";
+import { all, on, one, showOnly } from "./dom.js";
 import { sayGoodbye } from "./goodbye.js";
 import { LadderView } from "./ladder-view.js";
 import { setUpLanguages, takeOver } from "./languages.js";
@@ -135,10 +135,11 @@ function start(event, more = {}) {
   conversation.start(event.timeStamp, { ...quality.wish(), ...encodingWish(), ...more });
 }
 
-/** The conversation on the other device goes on here, if it is with the same persona. */
+/** The conversation on the other device goes on here, if it is with the same person, in whatever language. */
 function there() {
   const { other } = conversation.state;
-  return other?.id && other.slug === persona ? { continues: other.id } : {};
+  const slugs = [persona, ...all("[data-language]").map(({ dataset }) => dataset.language)];
+  return other?.id && slugs.includes(other.slug) ? { continues: other.id } : {};
 }
 
 /** The conversation that the next one goes on with. */
