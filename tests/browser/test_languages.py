@@ -29,12 +29,12 @@ async def test_a_conversation_goes_on_in_another_language_size_and_place_and_is_
     stage.portal.manage("shell", "-v0", "-c", BOTH)
     async with RoomPage.opened(chromium, stage, slug="ines", reduced_motion="reduce") as room:
         page, looks = room.page, Looks(room.page, "es", pictures)
-        await looks.check("languages-ready", picture="light")
+        await looks.check("languages-ready")
         await room.start()
         await room.write("Hola ¿cómo estás?", "repeat")
         await room.has_said("Hola ¿cómo estás?")
         await room.write("Mi pedido tiene el número 4711.")
-        await looks.check("languages-live", picture="narrow")
+        await looks.check("languages-live")
         await page.click("[data-language]")
         await page.wait_for_url("**/personas/ines-en/")
         await room.state("live")
@@ -43,7 +43,7 @@ async def test_a_conversation_goes_on_in_another_language_size_and_place_and_is_
         await room.write("4711?")  # the emulator answers with what its prompt has
         await room.has_said("The person: Mi pedido tiene el número 4711.")
         await page.click("[popovertarget=quality-panel]")
-        await looks.check("size", picture="narrow")
+        await looks.check("size")
         await page.click("[data-quality=low]")
         await expect(page.locator("#releasing")).to_be_visible()
         await room.state("live")
