@@ -27,6 +27,7 @@ CODES = {
     "busy": gettext_lazy("in another program's hands"),
     "silent": gettext_lazy("hears nothing"),
     "quiet": gettext_lazy("hears little"),
+    "unmeasured": gettext_lazy("not measured"),
     "unheard": gettext_lazy("not heard"),
     "slow": gettext_lazy("slow"),
     "blocked": gettext_lazy("blocked"),

@@ -33,8 +33,8 @@ test("demand 59 and complaint 8: a microphone that is refused, absent, silent or
   const marks = ["refused", "absent", "busy", "insecure"].map((trouble) => judgeMicrophone({ trouble, loudest: 0 }));
   assert.deepEqual(marks.map(({ code }) => code), ["refused", "absent", "busy", "insecure"]);
   assert.ok(marks.every(({ mark }) => mark === "warn"));
-  const levels = [0, 1, 5].map((loudest) => judgeMicrophone({ trouble: "", loudest }).code);
-  assert.deepEqual(levels, ["silent", "quiet", "fine"]);
+  const levels = [null, 0, 1, 5].map((loudest) => judgeMicrophone({ trouble: "", loudest }).code);
+  assert.deepEqual(levels, ["unmeasured", "silent", "quiet", "fine"]);
 });
 
 test("demand 58 and complaint 9: HTTP, a browser without WebRTC and one without H.264 are named", () => {

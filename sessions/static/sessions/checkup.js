@@ -22,9 +22,10 @@ export function judgeBrowser({ hasWebRTC, codecs }) {
   return codecs.includes("video/h264") ? { mark: "ok", code: "fine" } : { mark: "warn", code: "no_h264" };
 }
 
-/** @param {{ trouble: string, loudest: number }} found @returns {Finding} */
+/** @param {{ trouble: string, loudest: number | null }} found @returns {Finding} */
 export function judgeMicrophone({ trouble, loudest }) {
   if (trouble) return { mark: "warn", code: trouble }; // one can write
+  if (loudest === null) return { mark: "warn", code: "unmeasured" };
   if (loudest === 0) return { mark: "warn", code: "silent" };
   return loudest <= QUIET ? { mark: "warn", code: "quiet" } : { mark: "ok", code: "fine" };
 }

@@ -22,9 +22,10 @@ export async function probeMicrophone(wanted, onLevel) {
   const microphone = new Microphone(navigator.mediaDevices, () => {});
   const opened = await microphone.open(wanted);
   if (opened !== "open" || !microphone.stream) return { trouble: opened, loudest: 0, choices: [], deviceId: "" };
-  let loudest = 0;
+  /** @type {number | null} */
+  let loudest = null; // a Firefox without a loudspeaker measures nothing
   const meter = new SoundMeter((level) => {
-    loudest = Math.max(loudest, level);
+    loudest = Math.max(loudest ?? 0, level);
     onLevel(level);
   });
   meter.listen(microphone.stream);
