@@ -26,7 +26,7 @@ LONGEST_LINE = 50
 TURN = timedelta(seconds=10)
 """How long a place is kept for the one whose turn it is; then it is the next one's."""
 BELIEVED = timedelta(seconds=60)
-"""How long it counts that the provider had no place for one more. Then somebody tries again."""
+"""How long it counts that the provider had no place for one more. Then those who wait try again."""
 HISTORY = 50
 """Past sessions that tell how long one lasts."""
 ENOUGH = 5
