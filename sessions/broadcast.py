@@ -111,12 +111,13 @@ class Said(Event):
 
 @dataclass(frozen=True)
 class Ending(Event):
-    """A limit is near."""
+    """A limit is near. `goes_on`: it is the provider's alone, and the conversation may go on in a new session."""
 
     type: ClassVar[str] = "session.ending"
     why: str
     at: str
     seconds: int
+    goes_on: bool
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,11 @@ class NotFound(SessionError):
     words = _("There is no such conversation.")
 
 
+class TimeIsUp(SessionError):
+    code = "time_is_up"
+    words = _("Time is up")
+
+
 class NotLive(SessionError):
     code = "not_live"
     words = _("The avatar is not in the room.")

@@ -34,6 +34,8 @@ BATCH = 500
 CLAIM = timedelta(seconds=60)
 """How long a stop that one worker has taken is left alone by the others."""
 LONGEST_RETRY = timedelta(seconds=60)
+WORTH_A_SESSION = timedelta(seconds=60)
+"""Left of our own limits when the provider's is reached: for less, nothing new is opened."""
 TIME_IS_UP = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
 """Why a session has ended at its limit, where it is not simply the longest that it may last."""
 
@@ -213,7 +215,17 @@ def _warning(session: StreamingSession, now: datetime) -> broadcast.Ending | Non
     at, why = min(limits)
     if at - now > max(lifecycle.WARNINGS):
         return None
-    return broadcast.Ending(why=why.value, at=at.isoformat(), seconds=round((at - now).total_seconds()))
+    goes_on = why == EndReason.DURATION_LIMIT and _may_go_on(session)
+    return broadcast.Ending(
+        why=why.value, at=at.isoformat(), seconds=round((at - now).total_seconds()), goes_on=goes_on
+    )
+
+
+def _may_go_on(session: StreamingSession) -> bool:
+    """Whether a new session is worth its price: ours leave time, and somebody has done something in this one."""
+    is_used = session.live_at is not None and session.active_at > session.live_at
+    is_theirs = session.limit_by == LimitBy.PROVIDER
+    return is_theirs and is_used and session.own_limit_at - session.ends_at >= WORTH_A_SESSION
 
 
 def hand_back(session_ids: list[UUID]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from django.utils import timezone
 from avatars import versions
 from avatars.models import Persona, ProviderAccount
 from sessions import errors, lifecycle, presence, queue, quotas, reasons
+from sessions.lifecycle import Terms
 from sessions.models import RUNNING, EndReason, Purpose, QueuePlace, StreamingSession
 from sessions.queue import TabAddress
 
@@ -74,14 +75,14 @@ def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> Stream
     """Take a place and store the session, before anybody outside is called.
 
     Raises NotFound for a persona that is not published or a conversation to continue that is not theirs, SessionRunning
-    when the person has one already, QuotaUsed, SpendCap, and NoPlace when none is free or others wait for it.
+    when the person has one already, TimeIsUp, QuotaUsed, SpendCap, and NoPlace when none is free or others wait for it.
     """
     persona = find_persona(persona_slug, user_id, wish.purpose)
     if wish.quality and wish.quality not in persona.avatar.account.capabilities.qualities:
         raise errors.BadMessage
     continues = find_continued(user_id, persona, wish)
     now = timezone.now()
-    bound = quotas.terms(persona, user_id, now)
+    bound = _within_conversation(quotas.terms(persona, user_id, now), continues, wish, now)
     try:
         with transaction.atomic():
             account = queue.lock(persona.avatar.account_id)  # one place, one taker
@@ -106,6 +107,16 @@ def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> Stream
             )
     except IntegrityError as exc:
         raise errors.SessionRunning(_running(user_id)) from exc
+
+
+def _within_conversation(terms: Terms, continues: StreamingSession | None, wish: Wish, now: datetime) -> Terms:
+    """Where only the provider's limit was reached, ours goes on counting from the session before. Raises TimeIsUp."""
+    if continues is None or wish.because != EndReason.DURATION_LIMIT:
+        return terms
+    left = continues.own_limit_at - now
+    if left <= timedelta(0):
+        raise errors.TimeIsUp
+    return replace(terms, duration=min(terms.duration, left))
 
 
 def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, wish: Wish) -> StreamingSession:

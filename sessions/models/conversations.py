@@ -193,6 +193,11 @@ class StreamingSession(models.Model):
         return timedelta(seconds=self.persona_settings["idle_timeout_s"])
 
     @property
+    def own_limit_at(self) -> datetime:
+        """When it would end if the provider's limit did not end it sooner."""
+        return self.created_at + timedelta(seconds=self.persona_settings["duration_limit_s"])
+
+    @property
     def duration(self) -> timedelta | None:
         """How long the picture stood, or None while it has not ended or never stood."""
         return self.ended_at - self.live_at if self.ended_at and self.live_at else None

@@ -149,10 +149,13 @@ async def all_go_wrong(chromium: Browser, stage: Stage, causes: Mapping[str, Cau
         async with asyncio.TaskGroup() as group:
             for name, cause in causes.items():
                 group.create_task(_explained(name, rooms[name], cause))
-        records: dict[str, Any] = json.loads(
-            stage.portal.manage("shell", "-v0", "-c", RECORDS.format(names=list(causes)))
-        )
-        return records
+        return await records_of(stage, list(causes))
+
+
+async def records_of(stage: Stage, names: list[str]) -> dict[str, Any]:
+    """What is kept of these people's sessions."""
+    records: dict[str, Any] = json.loads(stage.portal.manage("shell", "-v0", "-c", RECORDS.format(names=names)))
+    return records
 
 
 async def _explained(name: str, room: RoomPage, cause: Cause) -> None:

@@ -22,6 +22,7 @@ from tests.browser.going_wrong import (
     in_room,
     now_ms,
     people,
+    records_of,
     reported,
     spoil,
 )
@@ -244,6 +245,33 @@ async def test_causes_after_the_first_picture(chromium: Browser, stage: Stage) -
     records = await all_go_wrong(chromium, stage, AFTER)
     for name, sessions in records.items():
         assert (sessions[0]["status"], sessions[-1]["status"]) == ("ended", "live"), name
+
+
+@pytest.mark.proof
+async def test_the_providers_limit_ends_a_session_and_not_the_conversation(chromium: Browser, stage: Stage) -> None:
+    """Complaint 7: the avatar leaves after some minutes, and another session is there before it does."""
+    limit = f"{stage.emulator.url}/_emulator/rules"
+    async with people(chromium, stage, {"short": ""}) as rooms:
+        room = rooms["short"]
+        assert (await room.page.request.post(limit, data={"duration_s": 30})).ok
+        try:
+            await room.start()
+        finally:
+            await room.page.request.post(limit, data={"duration_s": 600})
+        await room.write("Hola", "repeat")
+        await room.has_said("Hola")
+        await room.state("recovering")
+        await expect(room.page.locator("#recovering")).to_contain_text("La conversación sigue")
+        await keep_picture(room.page, "going-on")
+        await room.state("live")
+        await room.write("Sigo aquí.", "repeat")
+        await room.has_said("Sigo aquí.")
+        assert await room.lines("user").all_text_contents() == ["Hola", "Sigo aquí."]
+        assert reported(room, "ladder", "step") == ["renew", "picture"]
+        assert reported(room, "verdict", "code") == []
+        sessions = await records_of(stage, ["short"])
+    first, second = sessions["short"]
+    assert (first["reason"], second["status"]) == ("duration_limit", "live")
 
 
 @pytest.mark.proof

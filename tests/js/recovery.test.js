@@ -83,6 +83,53 @@ test("complaints 6 and 7: a session that the provider ended goes on in a new one
   assert.deepEqual(conversation.transcript.lines.map(({ text }) => text), ["Hola."]);
 });
 
+const starts = () => sent.filter(({ type }) => type === "session.start").slice(1);
+const endsIn = (ms) => hear("session.ending", { why: "duration_limit", at: new Date(ms).toISOString(), goes_on: true });
+
+test("complaint 7: before the provider's limit a new session takes over, with all that was said", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
+  endsIn(60_000);
+  pass(LOOK_MS);
+  assert.deepEqual([face(conversation.state), starts()], ["live", []]);
+  endsIn(14_000);
+  conversation.dispatch({ type: "talking", isTalking: true });
+  pass(LOOK_MS);
+  assert.deepEqual(starts(), []); // it may finish
+  conversation.dispatch({ type: "talking", isTalking: false });
+  pass(LOOK_MS);
+  assert.deepEqual(starts(), [{ type: "session.start", continues: "s1", because: "duration_limit" }]);
+  assert.deepEqual(reported("ladder"), [{ step: "renew", from: "picture", because: "duration_limit" }]);
+  assert.deepEqual([reported("verdict"), reported("frozen")], [[], []]);
+  hear("session.status", { session_id: "s1", status: "ended", reason: "duration_limit" });
+  hear("session.status", { session_id: "s2", status: "connecting" });
+  hear("session.room", { url: "ws://room", token: "two" });
+  seen = { ...FINE, hasMoved: true };
+  pass(LOOK_MS);
+  assert.equal(conversation.recovery.ladder.renewals, 0);
+  assert.equal(face(conversation.state), "live");
+  assert.deepEqual(conversation.transcript.lines.map(({ text }) => text), ["Hola."]);
+  assert.equal(starts().length, 1);
+});
+
+test("an avatar that goes on talking is not waited for until it is cut off", () => {
+  goLive();
+  conversation.dispatch({ type: "talking", isTalking: true });
+  endsIn(4_000);
+  pass(LOOK_MS);
+  assert.equal(starts().length, 1);
+});
+
+test("an end that was quicker goes on all the same, but is not tried twice", () => {
+  goLive();
+  endsIn(60_000);
+  hear("session.status", { session_id: "s1", status: "ended", reason: "duration_limit" });
+  assert.deepEqual(starts(), [{ type: "session.start", continues: "s1", because: "duration_limit" }]);
+  hear("error", { code: "time_is_up", words: "Time is up" });
+  hear("session.status", { session_id: "s1", status: "ended", reason: "duration_limit" });
+  assert.equal(face(conversation.state), "ended");
+});
+
 test("when nothing is left, the cause is shown and the session is ended for it", () => {
   room.now = OUTSIDE;
   conversation.onRoomEvent({ type: "room_lost", code: "room_refused", reason: 7 });

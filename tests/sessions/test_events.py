@@ -81,7 +81,7 @@ def test_the_protocol_page_names_every_message_and_error_code() -> None:
 
 
 def test_what_browsers_hear_is_plain_json() -> None:
-    event = broadcast.Ending(why="idle", at="2026-01-01T00:00:00+00:00", seconds=60)
+    event = broadcast.Ending(why="idle", at="2026-01-01T00:00:00+00:00", seconds=60, goes_on=False)
     assert json.loads(json.dumps(event.envelope()))["event"]["type"] == "session.ending"
 
 

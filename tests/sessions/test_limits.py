@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from sessions import errors, lifecycle, limits, places
-from sessions.models import EndReason, SessionTask, Status, StreamingSession
+from sessions.models import EndReason, LimitBy, SessionTask, Status, StreamingSession
 from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -140,3 +140,45 @@ def test_a_stop_that_was_not_confirmed_is_tried_again_a_little_later_each_time()
         waits.append(round((session.deadline_at - timezone.now()).total_seconds()))
     assert waits == sorted(waits)
     assert waits[-1] == limits.LONGEST_RETRY.total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("limit_by", "quiet_s", "own_minutes", "goes_on"),
+    [
+        (LimitBy.PROVIDER, 1, 20, True),
+        (LimitBy.PERSONA, 1, 20, False),
+        (LimitBy.PROVIDER, 540, 20, False),  # nobody has done anything in it
+        (LimitBy.PROVIDER, 1, 10, False),  # hardly anything is left
+    ],
+)
+def test_a_conversation_may_go_on_where_only_the_providers_limit_is_near(
+    announced: list[dict[str, object]], limit_by: LimitBy, quiet_s: int, own_minutes: int, goes_on: bool
+) -> None:
+    """Complaint 7: at a service that ends each session after some minutes."""
+    now = timezone.now()
+    began, quiet_since = now - timedelta(minutes=9, seconds=30), now - timedelta(seconds=quiet_s)
+    persona = PersonaFactory.create(
+        published=True, duration_limit=timedelta(minutes=own_minutes), idle_timeout=timedelta(minutes=15)
+    )
+    settings = persona.snapshot() | {"duration_limit_s": own_minutes * 60}
+    live(
+        persona=persona, persona_settings=settings, created_at=began, live_at=now - timedelta(seconds=540),
+        active_at=quiet_since, ends_at=began + timedelta(minutes=10), limit_by=limit_by, deadline_at=now,
+    )  # fmt: skip
+    limits.take_due(now)
+    assert [(event["why"], event["goes_on"]) for event in announced] == [("duration_limit", goes_on)]
+
+
+def test_what_goes_on_at_the_providers_limit_has_what_is_left_of_our_own() -> None:
+    now = timezone.now()
+    persona = PersonaFactory.create(published=True, duration_limit=timedelta(minutes=20))
+    before = live(persona=persona, status=Status.ENDED, created_at=now - timedelta(minutes=12))
+    wish = places.Wish(continues=before.pk, because=EndReason.DURATION_LIMIT)
+    after = places.open_session(before.user_id, persona.slug, wish)
+    assert abs(after.ends_at - before.own_limit_at) < SECOND
+    assert abs(after.own_limit_at - before.own_limit_at) < 2 * SECOND
+    lifecycle.begin_stop(after, EndReason.USER_STOPPED, WHY)
+    lifecycle.end(after)
+    StreamingSession.objects.filter(pk=before.pk).update(created_at=now - timedelta(minutes=21))
+    with pytest.raises(errors.TimeIsUp):
+        places.open_session(before.user_id, persona.slug, wish)

@@ -13,13 +13,14 @@ export class LadderView {
   }
 
   /** @param {Conversation} it */
-  draw({ state, room }) {
+  draw({ state, room, recovery }) {
     if (state.rung === "off" || state.rung === "picture") return;
     const why = this.words.causes[state.verdict] ?? "";
     say(one("#recovering-why", HTMLElement), why);
     for (const place of all(".why")) say(place, why);
     showOnly("data-rung", state.rung, one("#recovering", HTMLElement));
     this.drawTries(state.rung);
+    for (const part of all("[data-planned]")) part.hidden = (part.dataset.planned === "yes") !== recovery.expiry.isBegun;
     const { provider } = this.words;
     const says = one("#provider-says", HTMLElement);
     says.hidden = !state.provider;

@@ -25,7 +25,7 @@
  * @property {boolean} [hasAvatar]
  * @property {boolean} [hasSound]
  * @property {import("./doctor.js").Facts["refusal"]} [refusal]
- * @typedef {{ type: "begin" | "end" | "frame" | "tick" | "refused" | "settle" | "again", at: number } & Noticed} Happening
+ * @typedef {{ type: "begin" | "end" | "frame" | "tick" | "refused" | "expired" | "settle" | "again", at: number } & Noticed} Happening
  */
 
 /** Milliseconds. */
@@ -82,6 +82,8 @@ const REACTIONS = {
     if (isOver(ladder)) return ladder;
     return ladder.step === "renew" ? settle(ladder, it) : renew(ladder, it);
   },
+  // The provider's own limit: no fault, and no try that counts.
+  expired: (ladder, { at }) => (isOver(ladder) ? ladder : { ...ladder, step: "renew", since: at, hasRoom: false }),
   settle: (ladder, it) => (isOver(ladder) ? ladder : { ...settle(ladder, it), isSettled: true }),
   // Asked for by the person: tried even where the bounds are used up.
   again: (ladder, { at }) => {

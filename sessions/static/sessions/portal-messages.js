@@ -39,7 +39,10 @@ const MESSAGES = {
     turnedAway(it);
     if (isWaiting(it.state)) it.dispatch({ type: "forget" });
   },
-  "session.ending": (it, message) => it.dispatch(message),
+  "session.ending": (it, message) => {
+    if (message.goes_on) it.recovery.expiry.at = Date.parse(message.at);
+    else it.dispatch(message);
+  },
   "session.staying": (it, message) => it.dispatch(message),
   "provider.status": (it, message) => it.recovery.providerSays(message),
   "room.publish": (it, { topic, payload }) => it.room?.publish(topic, payload),

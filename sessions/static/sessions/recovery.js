@@ -4,6 +4,7 @@
  */
 
 import { diagnose } from "./doctor.js";
+import { Expiry } from "./expiry.js";
 import { climb, isRecovering, mayRenew, OFF } from "./ladder.js";
 import { isOpen } from "./state.js";
 import { FINE, OUTSIDE } from "./surroundings.js";
@@ -30,12 +31,13 @@ export class Recovery {
     this.isOtherRoom = false;
     /** @type {string} */
     this.verdict = "";
+    this.expiry = new Expiry();
   }
 
   /** A room has been named, or is come back to. */
   begin() {
     const isNew = this.it.sessionId !== this.begunId;
-    if (isNew) Object.assign(this, { hadPicture: false, provider: "", isOtherRoom: false, verdict: "" });
+    if (isNew) Object.assign(this, { hadPicture: false, provider: "", isOtherRoom: false, verdict: "", expiry: new Expiry() });
     this.begunId = this.it.sessionId;
     this.happen("begin");
   }
@@ -48,6 +50,7 @@ export class Recovery {
   /** To be called every LOOK_MS while the page is open. */
   tick() {
     if (this.ladder.step === "off") return;
+    if (this.expiry.isDue(this.it.now(), this.it.state.isTalking)) return this.happen("expired");
     const seen = this.look();
     if (seen.hasMoved) {
       this.hadPicture = true;
@@ -86,6 +89,7 @@ export class Recovery {
     const { step } = this.ladder;
     if (step === before) return;
     if (step === "off" || before === "off") return this.it.dispatch({ type: "ladder", step });
+    if (type === "expired") return this.expiry.begin(this, before);
     if (isRecovering(step) && before === "picture" && this.hadPicture && facts.hasVideo) this.it.report("frozen");
     this.judge(facts);
     this.it.report("ladder", { step, from: before, because: this.verdict });
@@ -136,6 +140,7 @@ export class Recovery {
    */
   answers({ session_id: sessionId, status, reason }) {
     if (this.former.has(sessionId)) return true;
+    if (this.expiry.answers(this, status, reason)) return true;
     if (reason !== "provider_ended" || this.it.state.phase !== "live" || !mayRenew(this.ladder)) return false;
     if (status === "ended") this.refused();
     return status === "ended";
@@ -168,10 +173,11 @@ export class Recovery {
     if (place?.token && isOpen(this.it.state)) void this.it.room?.join(place.url, place.token);
   }
 
-  renew() {
+  /** @param {"no_picture" | "duration_limit"} [because] */
+  renew(because = "no_picture") {
     this.former.add(this.it.sessionId);
     const { take_over: _, ...wishes } = this.it.wishes;
-    this.it.socket?.send({ type: "session.start", ...wishes, continues: this.it.sessionId, because: "no_picture" });
+    this.it.socket?.send({ type: "session.start", ...wishes, continues: this.it.sessionId, because });
   }
 
   /** Nothing is left to try. */
