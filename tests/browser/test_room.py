@@ -147,6 +147,7 @@ async def test_a_reload_comes_back_to_the_same_conversation(room: RoomPage) -> N
     assert '/leave" 204' in room.stage.portal.web.output()  # the page that went away had said so
 
 
+@pytest.mark.proof
 async def test_time_that_is_up_is_announced_and_ends_the_session(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage, slug="brief", locale="en") as room:
         await room.start()
