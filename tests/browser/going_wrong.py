@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from playwright.async_api import Browser
@@ -85,6 +86,37 @@ async def spoil(room: RoomPage, kind: str, **fault: Any) -> None:
     wish = {"kind": kind, **fault}
     answer = await room.page.request.post(f"{room.stage.emulator.url}/_emulator/faults", data=wish)
     assert answer.ok, await answer.text()
+
+
+@asynccontextmanager
+async def spoiling(room: RoomPage, *kinds: str) -> AsyncIterator[None]:
+    """Spoil each room that the page is handed meanwhile.
+
+    On a busy machine its picture may be quicker than the fault, and is lost again a moment later.
+    """
+
+    async def spoil_each() -> None:
+        for number in count(1):
+            session = await in_room(room, number)
+            await asyncio.gather(*(spoil(room, kind, session=session) for kind in kinds))
+
+    task = asyncio.create_task(spoil_each())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def came_to(room: RoomPage, step: str) -> None:
+    """Wait until the page has tried all there is to try, and settled for this."""
+
+    async def has_settled() -> bool:
+        return reported(room, "ladder", "step")[-1:] == [step]
+
+    await until(has_settled)
+    steps = reported(room, "ladder", "step")
+    assert steps.index("rejoin") < steps.index("renew")
 
 
 async def climbed(room: RoomPage, *steps: str) -> None:

@@ -5,7 +5,6 @@ When each step is due is tested with node, on a clock of its own; here the steps
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 
@@ -17,6 +16,7 @@ from tests.browser.going_wrong import (
     Cause,
     all_go_wrong,
     blamed,
+    came_to,
     climbed,
     heard,
     in_room,
@@ -25,6 +25,7 @@ from tests.browser.going_wrong import (
     records_of,
     reported,
     spoil,
+    spoiling,
 )
 from tests.browser.looks import keep_picture
 from tests.browser.room_page import PATIENCE_S, RoomPage, Stage
@@ -64,12 +65,11 @@ WHY = "#recovering-why"
 async def no_video(room: RoomPage) -> None:
     """Demands 55, 65 and 66; complaint 1: down to the voice, chat included."""
     await room.page.click("#start")
-    for number in (1, 2):
-        await spoil(room, "no_video", session=await in_room(room, number))
-    await expect(room.page.locator(WHY)).to_contain_text("el fallo está en su sesión")
-    await blamed(room, "no_track")
-    await room.state("sound")
-    await climbed(room, "rejoin", "renew", "sound")
+    async with spoiling(room, "no_video"):
+        await expect(room.page.locator(WHY)).to_contain_text("el fallo está en su sesión")
+        await blamed(room, "no_track")
+        await room.state("sound")
+    await came_to(room, "sound")
     await room.write("Hola", "repeat")
     await room.has_said("Hola")
     await keep_picture(room.page, "sound", "dark")
@@ -78,11 +78,9 @@ async def no_video(room: RoomPage) -> None:
 async def silent(room: RoomPage) -> None:
     """The last step: in writing, by the room's data channel."""
     await room.page.click("#start")
-    for number in (1, 2):
-        session = await in_room(room, number)
-        await asyncio.gather(spoil(room, "no_video", session=session), spoil(room, "no_audio", session=session))
-    await room.state("text")
-    await climbed(room, "rejoin", "renew", "text")
+    async with spoiling(room, "no_video", "no_audio"):
+        await room.state("text")
+    await came_to(room, "text")
     await room.write("Hola", "repeat")
     await room.has_said("Hola")
     await keep_picture(room.page, "text")
