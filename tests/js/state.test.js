@@ -54,6 +54,12 @@ test("a session that ends while it connects, without having been cancelled, show
   assert.equal(face(after({ type: "start" }, status("creating"), ended)), "ended");
 });
 
+test("a picture that comes after cancelling changes nothing: it leads back to the beginning (complaint 21)", () => {
+  const late = after(...LIVE.slice(0, 4), { type: "cancel" }, { type: "first_frame" }, status("stopping"));
+  assert.equal(face(late), "connecting");
+  assert.equal(face(next(late, status("ended", { reason: "user_stopped" }))), "ready");
+});
+
 test("cancelling leads back to the beginning once the portal has let go", () => {
   const cancelled = after({ type: "start" }, status("creating"), { type: "cancel" }, status("stopping"));
   assert.equal(face(cancelled), "connecting");

@@ -71,7 +71,7 @@ const REDUCERS = {
   turned_away: (state) => ({ ...state, session: null }),
   room_joined: (state) => ({ ...state, isAway: false, step: state.phase === "connecting" ? 2 : state.step }),
   ...WITHOUT,
-  first_frame: (state) => (isOpen(state) ? { ...state, phase: "live", hasPicture: true } : state),
+  first_frame: (state) => (isOpen(state) && !state.isCancelled ? { ...state, phase: "live", hasPicture: true } : state),
   playback_blocked: (state, { isPictureHeld = false }) => ({ ...state, isBlocked: true, isPictureHeld }),
   playback_started: (state) => ({ ...state, isBlocked: false }),
   talking: (state, { isTalking }) => ({ ...state, isTalking }),
