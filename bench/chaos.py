@@ -42,12 +42,11 @@ PLACES = 100_000
 async def main(options: argparse.Namespace) -> None:
     chance = random.Random(options.seed)  # noqa: S311 - chance, not secrets
     with ExitStack() as stack:
-        redis = stack.enter_context(servers.redis_process())
         livekit = stack.enter_context(servers.livekit()) if options.media else None
         database_url = stack.enter_context(servers.postgres("max_connections=400"))
         settings = ["--control", "--concurrency", str(PLACES)]
         emulator = stack.enter_context(servers.emulator(livekit, media=options.media, args=settings))
-        portal = stack.enter_context(servers.portal(redis.url, emulator, livekit, database_url=database_url))
+        portal = stack.enter_context(servers.portal(emulator, livekit, database_url=database_url))
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
@@ -56,7 +55,7 @@ async def main(options: argparse.Namespace) -> None:
 
         cookies = await asyncio.to_thread(_ledger.sign_in, options.sessions, PLACES)
         await lose_answers(emulator.url)
-        victims = [portal.web, portal.worker, portal.beat, redis.process, emulator.process]
+        victims = [portal.web, portal.worker, portal.beat, portal.redis, emulator.process]
         victims += [livekit.process] if livekit else []
         people, kills = await live_dangerously(portal, emulator, cookies, victims, chance, options)
         open_there, lasted = await known_at(emulator.url)

@@ -87,10 +87,9 @@ window.firstFrame = async (recipe, key, avatar) => {
 async def main(runs: int, rooms: str, provider: str) -> None:
     recipes = {"seed": "seed", "bare": "bare"} if provider == "heygen" else {"bare": "live"}
     with (
-        servers.redis() as redis_url,
         servers.livekit() as livekit,
         servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
-        servers.portal(redis_url, emulator, livekit) as portal,
+        servers.portal(emulator, livekit) as portal,
     ):
         portal.manage("shell", "-v0", "-c", OTHER_WIRE)
         portal.use_rooms(rooms)

@@ -46,10 +46,9 @@ MEASURE = """() => new Promise((resolve) => {
 
 async def main(runs: int) -> None:
     with (
-        servers.redis() as redis_url,
         servers.livekit() as livekit,
         servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
-        servers.portal(redis_url, emulator, livekit) as portal,
+        servers.portal(emulator, livekit) as portal,
     ):
         async with browsing.browser(browsing.ALLOW_SOUND) as browser:
             page = await browser.new_page()

@@ -35,10 +35,9 @@ RULES = ("--concurrency", "1000000", "--rule", "no_user_s=86400", "--idle", "864
 
 def main(live: int, due: int, idle_s: float) -> None:
     with (
-        servers.redis() as redis_url,
         servers.postgres("max_connections=200") as database_url,
         servers.emulator(media=False, args=["--latency", str(ANSWER_MS), *RULES]) as emulator,
-        servers.portal(redis_url, emulator, database_url=database_url) as portal,
+        servers.portal(emulator, database_url=database_url) as portal,
     ):
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"

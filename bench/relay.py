@@ -73,9 +73,8 @@ class Talker:
 
 async def main(seconds: float, turns: int) -> None:
     with ExitStack() as stack:
-        redis_url = stack.enter_context(servers.redis())
         emulator = stack.enter_context(servers.emulator(media=False, args=RULES))
-        portal = stack.enter_context(servers.portal(redis_url, emulator))
+        portal = stack.enter_context(servers.portal(emulator))
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()

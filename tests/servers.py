@@ -1,8 +1,7 @@
 """Real servers on free loopback ports, for tests and benchmarks. Each ends with its `with` block.
 
-with servers.redis() as redis_url, servers.livekit() as livekit:
-    with servers.emulator(livekit=livekit) as emulator, servers.portal(redis_url, emulator, livekit) as portal:
-        ...
+with servers.livekit() as livekit, servers.emulator(livekit) as emulator, servers.portal(emulator, livekit) as portal:
+    ...
 """
 
 from __future__ import annotations
@@ -214,10 +213,11 @@ def emulator(livekit: LiveKit | None = None, *, media: bool = True, args: Sequen
 
 @dataclass(frozen=True)
 class Portal:
-    """Web, worker and beat, each to be stopped, killed and started again by itself."""
+    """Redis, web, worker and beat, each to be stopped, killed and started again by itself."""
 
     port: int
     environment: Mapping[str, str] = field(repr=False)
+    redis: Child
     web: Child
     worker: Child
     beat: Child
@@ -242,7 +242,6 @@ class Portal:
 
 @contextmanager
 def portal(
-    redis_url: str,
     emulator: Emulator | None = None,
     livekit: LiveKit | None = None,
     *,
@@ -251,15 +250,17 @@ def portal(
 ) -> Iterator[Portal]:
     """Run the portal: migrated, with the catalogue filled when there is an emulator.
 
+    Its Redis is its own: the worker of a second portal there would take the jobs of the first.
     Without `database_url` it has an SQLite file of its own.
     """
     setup.ensure(tests=True)  # what was edited since the last set-up is to be served, too
     with folder() as here, ExitStack() as stack:
+        redis = stack.enter_context(redis_process())
         environment = {
             "VAR_DIR": str(here),
             "DJANGO_SECRET_KEY": secrets.token_urlsafe(48),
             "FIELD_ENCRYPTION_KEY": secrets.token_urlsafe(48),
-            "REDIS_URL": redis_url,
+            "REDIS_URL": redis.url,
             "DATABASE_URL": database_url or f"sqlite:///{here}/db.sqlite3",
             **(livekit.env() if livekit else {}),
             **(emulator.env() if emulator else {}),
@@ -293,7 +294,7 @@ def portal(
         web, worker, beat = side_by_side.map(
             lambda make: stack.enter_context(running(make)), (make_web, make_worker, make_beat)
         )
-        yield Portal(port, environment, web, worker, beat, commands)
+        yield Portal(port, environment, redis.process, web, worker, beat, commands)
         list(side_by_side.map(Child.stop, (web, worker, beat)))
 
 

@@ -29,8 +29,8 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def portal(redis_url: str, emulator: Emulator) -> Iterator[Portal]:
-    with servers.portal(redis_url, emulator) as portal:
+def portal(emulator: Emulator) -> Iterator[Portal]:
+    with servers.portal(emulator) as portal:
         yield portal
 
 

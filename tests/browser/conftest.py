@@ -75,10 +75,8 @@ def record(text: str, path: Path) -> None:
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def stage(
-    redis_url: str, livekit: servers.LiveKit, emulator: servers.Emulator, chromium: Browser
-) -> AsyncIterator[Stage]:
-    with servers.portal(redis_url, emulator, livekit) as portal:
+async def stage(livekit: servers.LiveKit, emulator: servers.Emulator, chromium: Browser) -> AsyncIterator[Stage]:
+    with servers.portal(emulator, livekit) as portal:
         portal.manage("shell", "-v0", "-c", PERSONAS)
         portal.manage("shell", "-v0", "-c", OTHER_WIRE)
         if not os.environ.get("PICTURES"):

@@ -33,8 +33,8 @@ PAGES = (
 
 
 @pytest.fixture(scope="module")
-def portal(redis_url: str) -> Iterator[servers.Portal]:
-    with servers.emulator(media=False) as emulator, servers.portal(redis_url, emulator) as portal:
+def portal() -> Iterator[servers.Portal]:
+    with servers.emulator(media=False) as emulator, servers.portal(emulator) as portal:
         yield portal
 
 

@@ -32,8 +32,8 @@ PLAY = """(film) => new Promise((resolve, reject) => {
 
 
 @pytest.fixture(scope="module")
-def portal(redis_url: str) -> Iterator[servers.Portal]:
-    with servers.emulator(media=False) as emulator, servers.portal(redis_url, emulator) as portal:
+def portal() -> Iterator[servers.Portal]:
+    with servers.emulator(media=False) as emulator, servers.portal(emulator) as portal:
         yield portal
 
 

@@ -61,12 +61,12 @@ async def fox(downloads: Path) -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def stage(redis_url: str, fox: Browser) -> AsyncIterator[Stage]:
+async def stage(fox: Browser) -> AsyncIterator[Stage]:
     """Give a stage with LiveKit where `bin/serve` has it."""
     with (
         servers.livekit(own_address=ports.own_address()) as livekit,
         servers.emulator(livekit, args=["--control"]) as emulator,
-        servers.portal(redis_url, emulator, livekit) as portal,
+        servers.portal(emulator, livekit) as portal,
     ):
         portal.manage("shell", "-v0", "-c", STAFF)
         demo = Person("demo", password(portal, "demo"))

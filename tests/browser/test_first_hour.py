@@ -67,10 +67,9 @@ class Desk:
 def served() -> Iterator[tuple[servers.Portal, servers.Emulator]]:
     """A portal that knows of no provider; a LiveKit server that reports to it; and an emulator elsewhere."""
     with (
-        servers.redis() as redis_url,
         servers.livekit() as livekit,
         servers.emulator(livekit, args=["--control"]) as emulator,
-        servers.portal(redis_url, livekit=livekit) as portal,
+        servers.portal(livekit=livekit) as portal,
     ):
         yield portal, emulator
 

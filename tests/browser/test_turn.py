@@ -123,11 +123,11 @@ def folder() -> Iterator[Path]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def office(redis_url: str, folder: Path) -> AsyncIterator[Office]:
+async def office(folder: Path) -> AsyncIterator[Office]:
     with (
         servers.livekit(lambda settings: as_in_the_example(folder, settings)) as livekit,
         servers.emulator(livekit, args=["--control"]) as emulator,
-        servers.portal(redis_url, emulator, livekit) as portal,
+        servers.portal(emulator, livekit) as portal,
     ):
         portal.manage("shell", "-v0", "-c", PERSONAS)
         portal.use_rooms("own")

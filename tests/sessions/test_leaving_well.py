@@ -36,8 +36,8 @@ SECONDS = 40
 class House:
     """A portal with a worker and a beat, the emulator behind it, and one person."""
 
-    def __init__(self, redis: servers.Redis, emulator: servers.Emulator, portal: servers.Portal) -> None:
-        self.redis, self.emulator, self.portal = redis, emulator, portal
+    def __init__(self, emulator: servers.Emulator, portal: servers.Portal) -> None:
+        self.emulator, self.portal = emulator, portal
         self.cookie = portal.manage("shell", "-v0", "-c", COOKIE).strip()
 
     def sql(self, statement: str) -> list[Any]:
@@ -91,11 +91,10 @@ async def until(is_so: Callable[[], bool]) -> None:
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
     with (
-        servers.redis_process() as redis,
         servers.emulator(media=False, args=["--control"]) as emulator,
-        servers.portal(redis.url, emulator) as portal,
+        servers.portal(emulator) as portal,
     ):
-        yield House(redis, emulator, portal)
+        yield House(emulator, portal)
 
 
 @pytest.fixture(autouse=True)
@@ -157,8 +156,8 @@ async def test_a_worker_that_ends_gives_back_what_nobody_confirms(house: House) 
 
 async def test_a_redis_that_starts_anew_loses_no_session_and_no_limit(house: House) -> None:
     async with house.conversation():
-        house.redis.process.kill()
-        house.redis.process.start()
+        house.portal.redis.kill()
+        house.portal.redis.start()
         assert house.session("status") == ("live",)
         house.sql(DUE)
         await until(lambda: house.session("status, end_reason") == ("ended", "duration_limit"))

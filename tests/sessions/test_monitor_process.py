@@ -60,9 +60,9 @@ print(json.dumps(list(rows.order_by("number").values_list("source", "kind"))))
 
 
 def test_a_monitor_that_is_killed_is_followed_by_another_and_events_come_again(
-    redis_url: str, quiet_emulator: servers.Emulator, tmp_path: Path
+    quiet_emulator: servers.Emulator, tmp_path: Path
 ) -> None:
-    with servers.portal(redis_url, quiet_emulator) as portal:
+    with servers.portal(quiet_emulator) as portal:
         monitors = [_monitor(number, portal, tmp_path) for number in range(2)]
         try:
             portal.manage("shell", "-v0", "-c", OPEN)

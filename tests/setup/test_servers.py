@@ -56,8 +56,8 @@ def test_livekits_media_alone_may_be_had_at_the_machines_own_address() -> None:
 
 
 @pytest.mark.proof
-def test_the_portal_listens_on_loopback_only_and_comes_back_after_a_kill(redis_url: str) -> None:
-    with servers.portal(redis_url) as portal:
+def test_the_portal_listens_on_loopback_only_and_comes_back_after_a_kill() -> None:
+    with servers.portal() as portal:
         assert addresses_of(portal.web.pid) == LOOPBACK
         portal.web.kill()
         assert not portal.is_healthy()
