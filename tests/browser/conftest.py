@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,9 +10,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from heygen_portal.emulator.part import Voice
-from heygen_portal.emulator.voice import SAMPLE_RATE, speak
 from tests import servers
+from tests.browser import noise
 from tests.browser.room_page import Person, RoomPage, Stage
 from tests.browsing import ALLOW_SOUND, browser, password
 
@@ -59,19 +57,9 @@ async def chromium() -> AsyncIterator[Browser]:
 async def with_microphone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
     """Give a browser whose microphone plays a recording over and over, to pages that were allowed it."""
     recording = tmp_path_factory.mktemp("microphone") / "said.wav"
-    record(SAID, recording)
-    switches = ("--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={recording}")
-    async with browser(ALLOW_SOUND, *switches) as chromium:
+    noise.record(noise.said(SAID), recording)
+    async with browser(ALLOW_SOUND, *noise.microphone(recording)) as chromium:
         yield chromium
-
-
-def record(text: str, path: Path) -> None:
-    pause = bytes(2 * SAMPLE_RATE * 2)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(pause + speak(text, Voice(language="en")).pcm + pause)
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")

@@ -147,6 +147,20 @@ async def test_a_conversation_from_the_gallery_to_its_end(fox: Browser, stage: S
     assert room.last_session()["reason"] == "user_stopped"
 
 
+async def test_hands_free_the_gate_opens_for_a_pitch(fox: Browser, stage: Stage) -> None:
+    """Complaint 11: what only speech goes through works in this browser's own handling of sound, too."""
+    async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
+        await room.start()
+        await room.page.click("#mic-more")
+        await room.page.check("input[name=voice-mode][value=hands_free]")
+        await room.page.keyboard.press("Escape")
+        await room.page.click("#mic")
+        await room.sees(f"{LEVEL} > 0 && !document.querySelector('#mic .is-kept')")
+        await room.has_kept("microphone", "user_start")
+        await expect(room.page.locator("#gate-failed")).to_be_hidden()
+        assert room.complaints == []
+
+
 async def test_what_the_check_of_the_device_finds(fox: Browser, stage: Stage, downloads: Path) -> None:
     """Demands 58, 59 and 70: it says what is otherwise here, and that nothing is missing for it."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:

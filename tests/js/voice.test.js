@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { levelOf, Stillness } from "../../sessions/static/sessions/level.js";
+import { Outgoing } from "../../sessions/static/sessions/outgoing.js";
 import { Microphone } from "../../sessions/static/sessions/microphone.js";
 import { Voice } from "../../sessions/static/sessions/voice.js";
 
@@ -24,13 +25,29 @@ class Track {
   }
 }
 
-let asked, tracks, refusal, wishes, published, withdrawn, marks, reports, pressed, voice, isTaking;
+/** What lets only speech through, as far as the page sees it. */
+class Gate {
+  copies = [];
+  isClosed = false;
+  constructor(onChange, onLost) {
+    Object.assign(this, { onChange, onLost });
+  }
+  copy() {
+    this.copies.push(new Track());
+    return this.copies.at(-1);
+  }
+  close() {
+    this.isClosed = true;
+  }
+}
+
+let gates, gateTrouble, asked, tracks, refusal, wishes, published, withdrawn, marks, reports, pressed, voice, isTaking;
 
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
   [asked, tracks, refusal, published, withdrawn, marks, reports, pressed, isTaking] = [[], [], null, [], [], [], [], [], true];
-  wishes = {};
+  [gates, gateTrouble, wishes] = [[], null, {}];
   voice = speakingWith({ hands_free: true, push_to_talk: MARKS });
 });
 
@@ -38,15 +55,23 @@ function speakingWith(can, devices = DEVICES) {
   const microphone = new Microphone(devices, () => made.lost());
   const made = new Voice({
     microphone,
-    line: {
-      isTaking: () => isTaking,
-      publish: async (track) => published.push(track),
-      withdraw: (track) => withdrawn.push(track),
-      mark: (_topic, payload) => marks.push(payload),
-    },
+    outgoing: new Outgoing({
+      line: {
+        isTaking: () => isTaking,
+        publish: async (track) => published.push(track),
+        withdraw: (track) => withdrawn.push(track),
+      },
+      gateFor: async (stream, onChange, onLost) => {
+        if (gateTrouble) throw gateTrouble;
+        gates.push(new Gate(onChange, onLost));
+        return gates.at(-1);
+      },
+      onChange: () => {},
+    }),
+    tell: (_topic, payload) => marks.push(payload),
     can,
     wishes: { recall: (name) => wishes[name] ?? "", keep: (name, value) => (wishes[name] = value) },
-    report: ({ state, mode }) => reports.push(`${state} ${mode}`),
+    report: ({ state, mode, gate }) => reports.push(`${state} ${mode}${gate === "off" ? "" : ` ${gate}`}`),
     onPress: (isPressed) => pressed.push(isPressed),
     onChange: () => {},
   });
@@ -67,6 +92,7 @@ const DEVICES = {
   ],
 };
 const sends = () => published.at(-1).enabled;
+const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 test("nothing is opened before the person asks, and then with echo cancelled", async () => {
   // Complaint 11.
@@ -103,6 +129,55 @@ test("hands-free sends all the time, without marks", async () => {
   await voice.toggle();
   voice.press();
   assert.deepEqual([sends(), marks, pressed], [true, [], []]);
+});
+
+test("hands-free, only speech goes out; and all of it again by the person's wish", async () => {
+  // Complaint 11.
+  voice.choose("hands_free");
+  await voice.toggle();
+  assert.deepEqual([published, reports.at(-1)], [[gates[0].copies[0]], "on hands_free on"]);
+  assert.deepEqual([sends(), voice.outgoing.isThrough], [true, false]);
+  gates[0].onChange(true);
+  assert.equal(voice.outgoing.isThrough, true);
+  voice.filter(false);
+  await settled();
+  assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [tracks[0].copies[0], true, "on hands_free"]);
+  assert.deepEqual([withdrawn, gates[0].isClosed, gates[0].copies[0].isRunning], [[gates[0].copies[0]], true, false]);
+});
+
+test("the button is a gate itself: while it is held all sound goes out, at once", async () => {
+  voice = speakingWith({ hands_free: true, push_to_talk: null });
+  voice.choose("hands_free");
+  await voice.toggle();
+  voice.choose("hold");
+  await settled();
+  assert.deepEqual([published.at(-1), sends()], [tracks[0].copies[0], false]);
+  voice.press();
+  assert.equal(sends(), true);
+});
+
+test("where no gate can be had everything goes out, and the page and the record know", async () => {
+  gateTrouble = new Error("no worklets");
+  voice.choose("hands_free");
+  await voice.toggle();
+  assert.deepEqual([voice.gate, sends(), published, reports], ["failed", true, [tracks[0].copies[0]], ["on hands_free failed"]]);
+});
+
+test("a gate whose sound the browser takes away is given up for the whole sound", async () => {
+  voice.choose("hands_free");
+  await voice.toggle();
+  gates[0].onLost();
+  await settled();
+  assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [tracks[0].copies[0], true, "on hands_free failed"]);
+});
+
+test("a gate that is ready only when the microphone was turned off again is let go", async () => {
+  voice.choose("hands_free");
+  const opening = voice.toggle();
+  while (!gates.length) await Promise.resolve();
+  voice.close();
+  await opening;
+  assert.deepEqual([gates[0].isClosed, voice.state, published], [true, "off", []]);
 });
 
 test("a session that has taken marks keeps to them; the next one is hands-free", async () => {
@@ -210,7 +285,7 @@ test("a microphone that was opened while the room was away is published when it 
   await voice.toggle();
   assert.equal(published.length, 0);
   isTaking = true;
-  await voice.publish();
+  await voice.outgoing.publish();
   assert.deepEqual(published, [tracks[0].copies[0]]);
 });
 
@@ -219,7 +294,7 @@ test("a copy that ended with the room it was in is made anew for the next one, a
   voice.choose("hands_free");
   await voice.toggle();
   published[0].stop();
-  await voice.publish();
+  await voice.outgoing.publish();
   assert.equal(published.length, 2);
   assert.deepEqual([published[1].readyState, published[1].enabled], ["live", true]);
 });

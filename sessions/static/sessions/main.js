@@ -61,7 +61,7 @@ const room = new AvatarRoom({
   audio: stage.audio,
   onEvent: (event) => {
     conversation.onRoomEvent(event);
-    if (event.type === "room_joined") void voice.publish();
+    if (event.type === "room_joined") void voice.outgoing.publish();
     if (event.type === "push_to_talk_failed" && voice.isOpen) voice.become("unheard");
   },
   isDark: () => watch.looksDark(),

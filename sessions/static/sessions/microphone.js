@@ -1,6 +1,5 @@
 /**
  * The person's microphone: opened when they ask for it, never before, and let go of entirely when it is closed.
- * What leaves this computer is a copy of the track, so that the level can be shown while nothing is sent.
  *
  * @typedef {"refused" | "absent" | "busy" | "insecure"} Trouble
  */
@@ -13,7 +12,7 @@ const TROUBLES = {
   OverconstrainedError: "absent",
 };
 /**
- * Without these an avatar hears its own voice from the loudspeakers, and answers itself, or takes a clap for a word.
+ * Without these an avatar hears its own voice from the loudspeakers, and answers itself.
  * What a browser does not know of it ignores.
  */
 const CLEAN = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, voiceIsolation: true };
@@ -28,8 +27,6 @@ export class Microphone {
     this.onLost = onLost;
     /** @type {MediaStream | null} */
     this.stream = null;
-    /** @type {MediaStreamTrack | null} */
-    this.outgoing = null;
     this.opening = 0;
   }
 
@@ -60,34 +57,12 @@ export class Microphone {
     this.let();
     track.onended = () => this.onLost();
     this.stream = stream;
-    this.outgoing = track.clone();
-    this.outgoing.enabled = false;
     return "open";
   }
 
   close() {
     this.opening += 1;
     this.let();
-  }
-
-  /** @returns {MediaStreamTrack | null} what may be published: LiveKit ends a track with the room that it was in */
-  renewed() {
-    const [track] = this.stream?.getAudioTracks() ?? [];
-    if (track && this.outgoing?.readyState === "ended") {
-      const { enabled } = this.outgoing;
-      this.outgoing = track.clone();
-      this.outgoing.enabled = enabled;
-    }
-    return this.outgoing;
-  }
-
-  /**
-   * Whether what is said goes out.
-   *
-   * @param {boolean} isSent
-   */
-  send(isSent) {
-    if (this.outgoing) this.outgoing.enabled = isSent;
   }
 
   /** @returns {Promise<{ id: string, name: string }[]>} names only once a microphone was allowed */
@@ -124,7 +99,6 @@ export class Microphone {
       track.onended = null;
       track.stop();
     }
-    this.outgoing?.stop();
-    this.stream = this.outgoing = null;
+    this.stream = null;
   }
 }

@@ -1,7 +1,10 @@
 /** Puts together what speaking needs: the microphone, its meter, the room that takes the sound, and the dock. */
 
+import { one } from "./dom.js";
 import { Microphone } from "./microphone.js";
+import { Outgoing } from "./outgoing.js";
 import { SoundMeter } from "./sound-meter.js";
+import { SpeechOnly } from "./speech-only.js";
 import { Voice } from "./voice.js";
 import { VoiceView } from "./voice-view.js";
 import { wishesIn } from "./wishes.js";
@@ -16,10 +19,17 @@ import { wishesIn } from "./wishes.js";
 export function setUpVoice({ conversation, room, can, storage }) {
   const devices = /** @type {MediaDevices | undefined} */ (navigator.mediaDevices);
   const microphone = new Microphone(devices, () => voice.lost());
+  const worklet = one("#voice-dock", HTMLElement).dataset.gate ?? "";
+  const outgoing = new Outgoing({
+    line: lineOf(room),
+    gateFor: (stream, onChange, onLost) => SpeechOnly.of(stream, worklet, onChange, onLost),
+    onChange: () => view.draw(),
+  });
   const meter = new SoundMeter((level, now) => voice.heard(level, now));
   const voice = new Voice({
     microphone,
-    line: lineOf(room),
+    outgoing,
+    tell: room.publish.bind(room),
     can,
     wishes: wishesIn(storage),
     report: (data) => conversation.sessionId && conversation.report("microphone", data),
@@ -48,6 +58,5 @@ function lineOf(room) {
     publish: (track) => room.room.localParticipant.publishTrack(track, { source: room.LiveKit.Track.Source.Microphone }),
     /** @param {MediaStreamTrack} track */
     withdraw: (track) => void room.room.localParticipant.unpublishTrack(track).catch(() => {}), // the room may be gone
-    mark: room.publish.bind(room),
   };
 }

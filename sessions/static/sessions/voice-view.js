@@ -22,6 +22,7 @@ export class VoiceView {
     this.hold = one("#hold", HTMLButtonElement);
     this.panel = one("#mic-panel", HTMLElement);
     this.devices = one("#mic-device", HTMLSelectElement);
+    this.gate = one("#speech-only", HTMLInputElement);
     this.levels = all(".level", this.dock);
     this.state = "";
     this.offered = "";
@@ -42,6 +43,7 @@ export class VoiceView {
         this.voice.choose(value === "hands_free" ? "hands_free" : "hold");
       });
     }
+    this.gate.addEventListener("change", () => this.voice.filter(this.gate.checked));
     this.panel.addEventListener("toggle", () => this.leadToHolding());
     this.setUpHolding();
   }
@@ -65,7 +67,7 @@ export class VoiceView {
     hold.addEventListener("click", ({ detail }) => {
       if (detail !== 0) return;
       if (!voice.isOpen) void voice.toggle();
-      else if (voice.isPressed) voice.release();
+      else if (voice.holding.isPressed) voice.release();
       else voice.press();
     });
     document.addEventListener("keydown", (event) => {
@@ -74,7 +76,7 @@ export class VoiceView {
       if (!event.repeat) voice.press();
     });
     document.addEventListener("keyup", (event) => {
-      if (event.code !== "Space" || !voice.isPressed) return;
+      if (event.code !== "Space" || !voice.holding.isPressed) return;
       event.preventDefault(); // a button would take it for a click
       voice.release();
     });
@@ -97,16 +99,22 @@ export class VoiceView {
     showOnly("data-mic", this.isEnabled ? this.voice.state : "disabled", this.dock);
     if (!this.isEnabled) return;
     const { voice, hold } = this;
-    for (const level of this.levels) level.dataset.level = String(voice.isOpen ? voice.level : 0);
+    for (const level of this.levels) {
+      level.dataset.level = String(voice.isOpen ? voice.level : 0);
+      level.classList.toggle("is-kept", voice.isOpen && !voice.outgoing.isThrough);
+    }
     this.mic.setAttribute("aria-pressed", String(voice.isOpen));
     hold.hidden = voice.mode !== "hold";
-    hold.setAttribute("aria-pressed", String(voice.isPressed));
-    showOnly("data-held", voice.isPressed ? "yes" : "no", hold);
+    hold.setAttribute("aria-pressed", String(voice.holding.isPressed));
+    showOnly("data-held", voice.holding.isPressed ? "yes" : "no", hold);
     for (const radio of all("input[name=voice-mode]", this.panel)) {
       const choice = /** @type {HTMLInputElement} */ (radio);
       choice.checked = choice.value === voice.wish;
     }
     one("#mode-later", HTMLElement).hidden = voice.wish === voice.mode;
+    this.gate.checked = voice.isSpeechOnly;
+    one("#gate", HTMLElement).hidden = voice.mode !== "hands_free";
+    one("#gate-failed", HTMLElement).hidden = voice.gate !== "failed";
     this.drawDevices();
     if (voice.state === this.state) return;
     this.state = voice.state;

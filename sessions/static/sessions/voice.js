@@ -1,36 +1,35 @@
 /**
  * Speaking to the avatar: when the microphone is open, and when what it hears is sent. Owns no element.
  *
- * hold        only while the button or the space bar is held; each press is one utterance, and is marked as such
- *             for providers that take marks
- * hands_free  always; the provider finds out when somebody speaks
+ * hold        only while the button or the space bar is held
+ * hands_free  always, or whenever somebody speaks; the provider finds out when a sentence is over
  *
  * @typedef {import("./microphone.js").Trouble | "off" | "asking" | "on" | "silent" | "unheard"} MicrophoneState
  * @typedef {"hold" | "hands_free"} Mode
- * @typedef {{ topic: string, start: string, stop: string }} Marks
+ * @typedef {import("./outgoing.js").GateState} GateState
  */
 
+import { Holding } from "./holding.js";
 import { Stillness } from "./level.js";
 
-/** People let go with the last syllable, and sound is on its way for longer than a mark. */
-const TAIL_MS = 350;
 const STILL_MS = { hold: 2_500, hands_free: 20_000 };
 
 export class Voice {
   /**
    * @param {object} parts
    * @param {import("./microphone.js").Microphone} parts.microphone
-   * @param {{ isTaking: () => boolean, publish: (track: MediaStreamTrack) => Promise<unknown>,
-   *   withdraw: (track: MediaStreamTrack) => void, mark: (topic: string, payload: string) => void }} parts.line
-   * @param {{ hands_free: boolean, push_to_talk: Marks | null }} parts.can
+   * @param {import("./outgoing.js").Outgoing} parts.outgoing
+   * @param {(topic: string, payload: string) => void} parts.tell  publishes in the room
+   * @param {{ hands_free: boolean, push_to_talk: import("./holding.js").Marks | null }} parts.can
    * @param {{ recall: (name: string) => string, keep: (name: string, value: string) => void }} parts.wishes
-   * @param {(data: { state: MicrophoneState, mode: Mode }) => unknown} parts.report
+   * @param {(data: { state: MicrophoneState, mode: Mode, gate: GateState }) => unknown} parts.report
    * @param {(isPressed: boolean) => void} parts.onPress
    * @param {() => void} parts.onChange
    */
-  constructor({ microphone, line, can, wishes, report, onPress, onChange }) {
+  constructor({ microphone, outgoing, tell, can, wishes, report, onPress, onChange }) {
     this.microphone = microphone;
-    this.line = line;
+    this.outgoing = outgoing;
+    this.holding = new Holding({ marks: can.push_to_talk, tell, onEnd: () => this.obey() });
     this.can = can;
     this.wishes = wishes;
     this.report = report;
@@ -38,24 +37,28 @@ export class Voice {
     this.onChange = onChange;
     /** @type {MicrophoneState} */
     this.state = "off";
-    this.isPressed = false;
-    this.isMarked = false; // in this session the provider hears what is between marks, and nothing else
+    /** @type {GateState} */
+    this.gate = "off";
     this.level = 0;
     /** @type {{ id: string, name: string }[]} */
     this.choices = [];
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.tail = undefined;
     this.stillness = new Stillness(STILL_MS[this.mode]);
+    outgoing.onLost = () => this.note("failed");
   }
 
   /** @returns {Mode} */
   get mode() {
-    return this.isMarked ? "hold" : this.wish;
+    return this.holding.isMarked ? "hold" : this.wish;
   }
 
   /** @returns {Mode} what the person would have; a session that takes marks keeps to them */
   get wish() {
     return this.can.hands_free && this.wishes.recall("mode") === "hands_free" ? "hands_free" : "hold";
+  }
+
+  /** Hands-free, whether only speech goes out: a clap or the keyboard would interrupt, and be answered. */
+  get isSpeechOnly() {
+    return this.wishes.recall("gate") !== "off";
   }
 
   get isOpen() {
@@ -74,10 +77,20 @@ export class Voice {
     if (outcome === "overtaken") return;
     if (outcome !== "open") return this.become(outcome);
     this.stillness = new Stillness(STILL_MS[this.mode]);
-    this.become("on");
     this.obey();
-    await this.publish();
+    if (!(await this.pass())) return;
+    this.become("on");
     await this.look();
+  }
+
+  /** What goes out goes out the way that was chosen; false if it was closed meanwhile. */
+  async pass() {
+    const { stream } = this.microphone;
+    if (!stream) return false;
+    const gate = await this.outgoing.take(stream, this.mode === "hands_free" && this.isSpeechOnly);
+    if (gate === "overtaken") return false;
+    this.gate = gate;
+    return true;
   }
 
   /** Which microphones there are now. */
@@ -89,17 +102,18 @@ export class Voice {
   /** Nothing is heard any more, and the browser shows so: by the person's wish, or as the session is over. */
   close() {
     this.release();
-    this.endTail();
-    if (this.microphone.outgoing) this.line.withdraw(this.microphone.outgoing);
+    this.holding.end();
+    this.outgoing.end();
     this.microphone.close();
     this.level = 0;
+    this.gate = "off";
     if (this.state !== "off") this.become("off");
   }
 
   /** Another session begins, with an ear that knows nothing of marks. */
   forget() {
     this.close();
-    this.isMarked = false;
+    this.holding.isMarked = false;
   }
 
   lost() {
@@ -107,53 +121,49 @@ export class Voice {
     this.become("absent");
   }
 
-  /** The room was entered, perhaps again: what was published there before is gone. */
-  async publish() {
-    if (!this.line.isTaking()) return;
-    const outgoing = this.microphone.renewed();
-    if (!outgoing) return;
-    // A room that is just being left does not take it; the next one is offered it again.
-    await this.line.publish(outgoing).catch(() => {});
-  }
-
   press() {
-    if (this.mode !== "hold" || this.isPressed || !this.isOpen) return;
+    if (this.mode !== "hold" || this.holding.isPressed || !this.isOpen) return;
     if (this.state === "unheard") this.become("on");
-    this.isPressed = true;
     this.stillness.begin();
-    if (this.tail) clearTimeout(this.tail);
-    else this.mark("start");
-    this.tail = undefined;
+    this.holding.press();
     this.obey();
     this.onPress(true);
     this.onChange();
   }
 
   release() {
-    if (!this.isPressed) return;
-    this.isPressed = false;
-    this.tail = setTimeout(() => this.endTail(), TAIL_MS);
+    if (!this.holding.isPressed) return;
+    this.holding.release();
     this.onPress(false);
     this.onChange();
-  }
-
-  endTail() {
-    if (this.tail === undefined) return;
-    clearTimeout(this.tail);
-    this.tail = undefined;
-    this.mark("stop");
-    this.obey();
   }
 
   /** @param {Mode} mode */
   choose(mode) {
     this.release();
-    this.endTail();
+    this.holding.end();
     this.wishes.keep("mode", mode);
     this.stillness = new Stillness(STILL_MS[this.mode]);
+    void this.change();
+  }
+
+  /** @param {boolean} isSpeechOnly */
+  filter(isSpeechOnly) {
+    this.wishes.keep("gate", isSpeechOnly ? "on" : "off");
+    void this.change();
+  }
+
+  /** Another way of being heard was chosen. */
+  async change() {
     this.obey();
-    if (this.isOpen) this.report({ state: this.state, mode: this.mode });
     this.onChange();
+    if (await this.pass()) this.note(this.gate);
+  }
+
+  /** @param {GateState} gate */
+  note(gate) {
+    this.gate = gate;
+    this.become(this.state);
   }
 
   /** @param {string} deviceId */
@@ -171,28 +181,20 @@ export class Voice {
   heard(level, now) {
     if (!this.isOpen) return;
     this.level = level;
-    const isStill = this.stillness.isTooLong(level, this.isPressed || this.mode === "hands_free", now);
+    const isStill = this.stillness.isTooLong(level, this.holding.isPressed || this.mode === "hands_free", now);
     if (isStill && this.state === "on") this.become("silent");
     else if (level > 0 && this.state === "silent") this.become("on");
     else this.onChange();
   }
 
   obey() {
-    this.microphone.send(this.mode === "hands_free" || this.isPressed || this.tail !== undefined);
-  }
-
-  /** @param {"start" | "stop"} which */
-  mark(which) {
-    const marks = this.can.push_to_talk;
-    if (!marks) return;
-    this.isMarked = true;
-    this.line.mark(marks.topic, marks[which]);
+    this.outgoing.send(this.mode === "hands_free" || this.holding.isHeard);
   }
 
   /** @param {MicrophoneState} state */
   become(state) {
     this.state = state;
-    if (state !== "asking") this.report({ state, mode: this.mode });
+    if (state !== "asking") this.report({ state, mode: this.mode, gate: this.gate });
     this.onChange();
   }
 }

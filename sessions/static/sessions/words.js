@@ -22,7 +22,7 @@ export function readWords() {
  * @property {boolean} takes_text
  * @property {boolean} takes_voice
  * @property {boolean} hands_free
- * @property {import("./voice.js").Marks | null} push_to_talk
+ * @property {import("./holding.js").Marks | null} push_to_talk
  */
 
 /** @returns {Capabilities} */

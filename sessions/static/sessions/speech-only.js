@@ -1,0 +1,61 @@
+/** A microphone's sound with nothing in it but speech, as tracks that can be sent. */
+
+/** Milliseconds in which a browser has the gate ready, or never will. */
+const PATIENCE_MS = 3_000;
+
+export class SpeechOnly {
+  /**
+   * @param {AudioContext} context
+   * @param {MediaStream} stream
+   */
+  constructor(context, stream) {
+    this.context = context;
+    this.gate = new AudioWorkletNode(context, "speech-gate", { channelCount: 1, channelCountMode: "explicit", outputChannelCount: [1] });
+    context.createMediaStreamSource(stream).connect(this.gate);
+  }
+
+  /**
+   * @param {MediaStream} stream
+   * @param {string} worklet  the address of speech-gate-worklet.js
+   * @param {(isOpen: boolean) => void} onChange  whether somebody is speaking
+   * @param {() => void} onLost  the browser took the sound away, as for a telephone call: nothing goes out any more
+   * @throws {Error} where the browser has no worklets, or does not let the page handle sound in time
+   */
+  static async of(stream, worklet, onChange, onLost) {
+    const context = new AudioContext({ latencyHint: "interactive" });
+    try {
+      await inTime(Promise.all([context.audioWorklet.addModule(worklet), context.resume()]));
+      const made = new SpeechOnly(context, stream);
+      made.gate.port.onmessage = ({ data }) => onChange(data);
+      context.onstatechange = onLost;
+      return made;
+    } catch (error) {
+      void context.close();
+      throw error;
+    }
+  }
+
+  /** @returns {MediaStreamTrack} one more, which can be stopped by itself */
+  copy() {
+    const end = this.context.createMediaStreamDestination();
+    this.gate.connect(end);
+    return /** @type {MediaStreamTrack} */ (end.stream.getAudioTracks()[0]);
+  }
+
+  close() {
+    this.context.onstatechange = this.gate.port.onmessage = null;
+    void this.context.close();
+  }
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>}
+ */
+function inTime(promise) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new DOMException("the gate is not ready in time", "TimeoutError")), PATIENCE_MS);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

@@ -1,0 +1,56 @@
+"""Hands-free in a room with noises: only what is said reaches the avatar, whose ear takes a clap for words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.async_api import expect
+
+from tests.browser import noise
+from tests.browser.conftest import SAID
+from tests.browser.room_page import PATIENCE_S, RoomPage, Stage, until
+from tests.browsing import ALLOW_SOUND, browser
+
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
+expect.set_options(timeout=PATIENCE_S * 1000)
+
+
+@pytest.mark.proof
+async def test_a_clap_and_the_keyboard_are_not_taken_for_words(stage: Stage, tmp_path: Path) -> None:
+    """Complaint 11. The same sounds without the gate show that there is something to be kept out."""
+    recording = tmp_path / "noises.wav"
+    noise.record(np.concatenate([noise.clatter(), noise.said(SAID)]), recording)
+    async with (
+        browser(ALLOW_SOUND, *noise.microphone(recording)) as chromium,
+        RoomPage.opened(chromium, stage, slug="daniel", locale="en", permissions=["microphone"]) as room,
+    ):
+        page = room.page
+        spoken = page.locator(".line--you")
+        await room.start()
+        await page.click("#mic-more")
+        await expect(page.locator("#gate")).to_be_hidden()
+        await page.check("input[name=voice-mode][value=hands_free]")
+        await expect(page.locator("#speech-only")).to_be_checked()
+        await page.keyboard.press("Escape")
+        await page.click("#mic")
+        await expect(page.locator("#mic .level.is-kept")).to_be_visible()
+        await expect(spoken).to_have_count(3)
+        await expect(page.locator("#mic .level.is-kept")).to_be_visible()
+        for line in await spoken.all():
+            await expect(line).to_contain_text(re.compile("weather"))
+
+        await page.click("#mic-more")
+        await page.uncheck("#speech-only")
+        await expect(page.locator("#mic .level.is-kept")).to_have_count(0)
+
+        async def heard_more_than_was_said() -> bool:
+            events = room.last_session()["events"]
+            return bool(events.count("user_start") > events.count("user_end_message") + 1)
+
+        begun = room.last_session()["events"]
+        assert begun.count("user_start") - begun.count("user_end_message") in (0, 1)  # one may be being said
+        await until(heard_more_than_was_said)
+        assert room.complaints == []
