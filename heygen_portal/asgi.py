@@ -1,5 +1,6 @@
 """HTTP and WebSocket, one door each. `daphne heygen_portal.asgi:application`."""
 
+import asyncio
 import gc
 import os
 from typing import Any
@@ -7,17 +8,28 @@ from typing import Any
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
-http = get_asgi_application()  # sets Django up; models can be imported from here on
+pages = get_asgi_application()  # sets Django up; models can be imported from here on
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.urls import path  # noqa: E402
 
+from heygen_portal import detached  # noqa: E402
 from heygen_portal.people.second_factor import SecondFactorForSockets  # noqa: E402
 from sessions.board_consumer import BoardConsumer  # noqa: E402
 from sessions.consumers import SessionConsumer  # noqa: E402
 from sessions.models import Purpose  # noqa: E402
+
+
+async def http(scope: Any, receive: Any, send: Any) -> None:
+    """Let the server, which ends, hear out a request that is under way.
+
+    Its thread may be waiting for this event loop: given up, it would wait for ever, and the process with it.
+    """
+    detached.before_shutdown(detached.finish)
+    await asyncio.shield(detached.keep(pages(scope, receive, send)))
+
 
 trial = SessionConsumer.as_asgi(purpose=Purpose.TRIAL)
 routes: list[Any] = [  # Channels' own form, which Django's stubs do not know

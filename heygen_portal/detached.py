@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+PATIENCE = timedelta(seconds=8)
+"""A supervisor that asks for the end kills after ten seconds."""
 _kept: set[asyncio.Future[Any]] = set()
 _farewells: set[Callable[[], Coroutine[Any, Any, None]]] = set()
 
@@ -25,10 +28,12 @@ def later(wait: timedelta, begin: Callable[[], Coroutine[Any, Any, None]]) -> No
     asyncio.get_running_loop().call_later(wait.total_seconds(), lambda: keep(begin()))
 
 
-async def finish(within: timedelta) -> None:
-    """Wait for what is under way, but not for ever."""
-    if others := _kept - {asyncio.current_task()}:
-        await asyncio.wait(others, timeout=within.total_seconds())
+async def finish() -> None:
+    """Wait for what is under way, and for what begins meanwhile, but no longer than a server that ends may."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            while others := _kept - {asyncio.current_task()}:
+                await asyncio.wait(others)
 
 
 def before_shutdown(farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:

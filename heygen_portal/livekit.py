@@ -24,6 +24,7 @@ from django.utils.crypto import salted_hmac
 from google.protobuf.json_format import Parse, ParseError
 from livekit import api
 
+from heygen_portal import detached
 from heygen_portal.providers.base import BroughtRoom, NotSent, RoomAccess
 
 AVATAR: Final = "heygen"
@@ -176,7 +177,14 @@ def _client() -> api.LiveKitAPI:
         _clients[loop] = api.LiveKitAPI(
             settings.LIVEKIT_URL, settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET, timeout=PATIENCE
         )
+        detached.before_shutdown(_close_last)
     return _clients[loop]
+
+
+async def _close_last() -> None:
+    """The server ends; what is still under way may need the connections."""
+    await detached.finish()
+    await close()
 
 
 async def close() -> None:

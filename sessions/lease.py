@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from datetime import timedelta
 
 from django.db import DatabaseError, transaction
 
@@ -16,8 +15,6 @@ from sessions.models import QueuePlace
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = timedelta(seconds=8)
-"""A supervisor that asks for the end kills after ten seconds."""
 PROCESS_ID = uuid.uuid4()
 tabs: dict[str, uuid.UUID] = {}
 """The tabs that this process holds: their channels, and the sessions they are on."""
@@ -44,7 +41,7 @@ async def give_back() -> None:
     if _renewing:
         _renewing.cancel()
     await in_thread(presence.release)(PROCESS_ID)
-    await detached.finish(PATIENCE)
+    await detached.finish()
 
 
 async def _renew_for_ever() -> None:

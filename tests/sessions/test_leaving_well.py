@@ -28,6 +28,7 @@ client.force_login(User.objects.get(username="demo"), backend="django.contrib.au
 print(client.cookies["sessionid"].value)
 """
 DUE = "UPDATE avatar_sessions_streamingsession SET ends_at = created_at, deadline_at = created_at WHERE status = 'live'"
+OPEN = "SELECT id FROM avatar_sessions_streamingsession WHERE status <> 'ended'"
 NEWEST = " FROM avatar_sessions_streamingsession ORDER BY created_at DESC LIMIT 1"
 SECONDS = 40
 """For machines that are busy with much else."""
@@ -102,7 +103,7 @@ async def nothing_open(house: House) -> AsyncIterator[None]:
     yield
     await house.control("reset", {})
     house.sql(DUE.replace("= 'live'", "<> 'ended'"))
-    await until(lambda: house.session("status")[0] == "ended")
+    await until(lambda: not house.sql(OPEN))
 
 
 async def ask_to_end(child: Child) -> None:
@@ -130,6 +131,23 @@ async def test_a_web_process_that_ends_hands_its_tabs_over_and_hears_the_answer_
         await tab.send_json({"type": "session.join", "session_id": session_id})
         assert (await hear(tab, "session.status"))["status"] == "connecting"
         assert house.session("abandoned_at") == (None,)
+
+
+async def test_a_web_process_that_ends_closes_its_connections_to_our_livekit() -> None:
+    """Else each new release would leave errors in the log."""
+    with (
+        servers.livekit() as livekit,
+        servers.emulator(livekit, media=False) as emulator,
+        servers.portal(emulator, livekit) as portal,
+    ):
+        portal.use_rooms("own")
+        async with House(emulator, portal).tab() as tab:
+            await tab.send_json({"type": "session.start"})
+            await hear(tab, "session.room")
+            await tab.send_json({"type": "session.stop"})
+            await hear(tab, "session.status", status="ended")
+            await ask_to_end(portal.web)
+        assert "Unclosed" not in portal.web.output()
 
 
 async def test_a_worker_that_ends_finishes_what_it_has_begun(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -12,7 +13,7 @@ from unittest.mock import AsyncMock, Mock
 from uuid import uuid4
 
 import pytest
-from django.test import Client, override_settings
+from django.test import AsyncClient, Client, override_settings
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,8 +60,15 @@ def signed(body: bytes, secret: str = SECRET, life: timedelta = timedelta(minute
 
 def post(body: bytes, authorization: str | None = None) -> int:
     headers = {"authorization": signed(body) if authorization is None else authorization}
-    answer = Client().post("/webhooks/livekit/", body, content_type="application/webhook+json", headers=headers)
-    return answer.status_code
+
+    async def ask() -> int:
+        try:
+            answer = await AsyncClient().post("/webhooks/livekit/", body, "application/webhook+json", headers=headers)
+        finally:
+            await livekit.close()  # a server's event loop outlives its requests; this one does not
+        return answer.status_code
+
+    return asyncio.run(ask())
 
 
 def kinds(session: StreamingSession) -> list[str]:
