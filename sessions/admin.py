@@ -14,19 +14,17 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import render
 from django.urls import path
 from django.utils import timezone
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from kombu.exceptions import OperationalError
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from heygen_portal import addresses, audit, roles
+from heygen_portal import addresses, roles
 from heygen_portal.admin_lists import NeverCounted
 from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
-from heygen_portal.models import AuditEntry
 from heygen_portal.providers.base import ProviderError
 from sessions import (
     account_admin,  # noqa: F401 - registers its own page
@@ -36,7 +34,6 @@ from sessions import (
     errors,
     export_admin,
     inquiry,
-    inspection,
     limits_admin,  # noqa: F401 - registers its own pages
     people_admin,  # noqa: F401 - as above
     reasons,
@@ -44,10 +41,8 @@ from sessions import (
     rooms,
     search_admin,
     selection,
-    tasks,
 )
 from sessions.models import (
-    EndReason,
     SessionEvent,
     SessionTask,
     Status,
@@ -147,11 +142,11 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         (_("Limits"), {"fields": ("limit_by", "idle_limit_by", "continues")}),
         (
             _("At the provider"),
-            {"fields": ("account", "provider_session_id", "provider_limit", "is_paid", "stop_attempts")},
+            {"fields": ("account", "provider_session_id", "provider_limit", "is_paid", "stop_attempts", "unconfirmed")},
         ),
         (_("Settings as they were"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
     )
-    readonly_fields = ("state", "evidence", "lasted", "provider_limit")
+    readonly_fields = ("state", "evidence", "lasted", "provider_limit", "unconfirmed")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
@@ -174,6 +169,10 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     @display(description=_("provider's limit"))
     def provider_limit(self, session: StreamingSession) -> str:
         return readable(session.provider_duration_limit)
+
+    @display(description=_("not confirmed because"))
+    def unconfirmed(self, session: StreamingSession) -> str:
+        return reasons.in_words(session.stop_trouble)
 
     def has_audit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("avatar_sessions.view_sessionevent")
@@ -245,24 +244,13 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
 
     @admin.action(description=_("Stop selected sessions"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[StreamingSession]) -> None:
-        running = dict(queryset.filter(end_reason="").values_list("pk", "user__username"))
-        if not running:
-            self.message_user(request, gettext("None of the selected sessions is running."), messages.WARNING)
-            return
         try:
             reason = desk.checked_reason(request.POST.get("reason"))
         except errors.ReasonNeeded as exc:
             self.message_user(request, str(exc), messages.ERROR)
             return
-        why = dict(reasons.staff(request.user.pk, reason))
-        try:
-            for pk in running:
-                inspection.note_stop(pk, request.user.pk or 0, addresses.of(request), reason)
-                tasks.stop_session.delay(str(pk), EndReason.STAFF_STOPPED, why)
-        except OperationalError:
-            self.message_user(request, gettext("The worker cannot be reached. Try again."), messages.ERROR)
-            return
-        about, stopped = ", ".join(sorted(running.values())), [str(pk) for pk in running]
-        audit.note(request, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped)
-        words = ngettext("%(count)d session is being stopped.", "%(count)d sessions are being stopped.", len(running))
-        self.message_user(request, words % {"count": len(running)})
+        running = list(queryset.filter(end_reason="").values_list("pk", flat=True))
+        stop_and_wait = async_to_sync(desk.stop_and_wait)
+        outcome = stop_and_wait(request.user.pk or 0, addresses.of(request), running, reason)
+        level = messages.ERROR if outcome.troubles else messages.SUCCESS if outcome.is_all_over else messages.WARNING
+        self.message_user(request, desk.in_words(outcome), level)

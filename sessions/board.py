@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from avatars.models import Persona, ProviderAccount
 from heygen_portal import roles
@@ -65,6 +65,7 @@ class Row:
     tone: str
     stage: str
     why: str
+    trouble: str
     note: str
     is_alert: bool
     is_stopping: bool
@@ -172,6 +173,7 @@ def _row(session: StreamingSession, told: Mapping[str, Any], viewer: User) -> Ro
         tone=tone,
         stage=str(stage),
         why=reasons.label(session.end_reason),
+        trouble=_trouble(session),
         note=_("Nobody there") if session.abandoned_at else "",
         is_alert=is_stopping or session.abandoned_at is not None,
         is_stopping=is_stopping,
@@ -184,6 +186,14 @@ def _row(session: StreamingSession, told: Mapping[str, Any], viewer: User) -> Ro
         page=reverse(f"{admin}_change", args=[session.pk]),
         look=reverse(f"{admin}_look", args=[session.pk]) if can_look else "",
     )
+
+
+def _trouble(session: StreamingSession) -> str:
+    """Why it is not over yet, where its provider has said so."""
+    if session.status != Status.STOPPING or not session.stop_trouble:
+        return ""
+    tried = ngettext("Not confirmed in %(count)d try.", "Not confirmed in %(count)d tries.", session.stop_attempts)
+    return f"{tried % {'count': session.stop_attempts}} {reasons.in_words(session.stop_trouble)}"
 
 
 def _quality(session: StreamingSession) -> str:

@@ -88,8 +88,11 @@ class BoardConsumer(PageSocket):
             raise errors.BadMessage
         ids = None if wanted == "all" else [messages.uuid(one) for one in wanted]
         user = await self.allowed()
-        count = await desk.stop(user, addresses.of_socket(self.scope), ids, reason)
-        await self.tell({"type": "board.stopping", "count": count})
+        stops = await desk.stop(user.pk, addresses.of_socket(self.scope), ids, reason)
+        await self.tell({"type": "board.stopping", "count": len(stops.session_ids)})
+        outcome = await desk.outcome(stops)
+        self.moved.set()  # a provider's refusal moves no status
+        await self.tell({"type": "board.stopped", "words": self.words(desk.in_words, outcome)})
 
     async def on_remove(self, content: dict[str, Any]) -> None:
         place = content.get("place")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass
 from uuid import UUID
 
-from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils.translation import gettext, ngettext
 
 from heygen_portal import audit, detached
 from heygen_portal.models import AuditEntry
@@ -16,6 +19,8 @@ from sessions.models import EndReason, QueuePlace, StreamingSession
 
 SHORTEST_REASON, LONGEST_REASON = 3, 500
 """In characters."""
+PATIENCE_S = 5.0
+"""How long whoever has stopped sessions waits for their providers, however many those are."""
 
 
 def checked_reason(said: object) -> str:
@@ -29,31 +34,98 @@ def checked_reason(said: object) -> str:
     return said.strip()
 
 
-async def stop(by: User, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> int:
-    """Ask for the end of these sessions, or of all that run; return how many those are.
+@dataclass(frozen=True)
+class Stops:
+    """Sessions that are being stopped here, while their providers are asked."""
 
-    Here they are being stopped when this returns; the providers are asked meanwhile, and again by the worker until
-    they confirm.
+    session_ids: list[UUID]
+    asking: asyncio.Future[None]
+
+
+async def stop(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> Stops:
+    """Ask for the end of these sessions, or of all that run, with no help of the worker's.
+
+    Here they are being stopped when this returns. The providers are asked until they confirm: by this process or,
+    should it end, by the worker.
     """
-    begun = await in_thread(_begin)(by, address, session_ids, reason)
-    detached.keep(stopping.finish_stops(begun))
-    return len(begun)
+    begun = await in_thread(begin)(by_id, address, session_ids, reason)
+    return Stops([session.pk for session in begun], detached.keep(stopping.see_through(begun)))
 
 
-def _begin(by: User, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> list[StreamingSession]:
-    rows = StreamingSession.objects.select_related("account", "user").filter(end_reason="")
-    running = list(rows.order_by("pk") if session_ids is None else rows.filter(pk__in=session_ids).order_by("pk"))
-    begun = []
-    for session in running:
-        with transaction.atomic():
-            inspection.note_stop(session.pk, by.pk, address, reason)
-            if lifecycle.begin_stop(session, EndReason.STAFF_STOPPED, reasons.staff(by.pk, reason)):
-                begun.append(session)
-    if begun:
-        about = ", ".join(sorted(session.user.get_username() for session in begun))
-        stopped = [str(session.pk) for session in begun]
-        audit.note_by(by.pk, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped)
-    return begun
+def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> list[StreamingSession]:
+    """Note whose end is asked for by whom and why, and return those sessions: of two who ask at once, one has each.
+
+    All of it stands, or nothing: no session is stopped without an entry, and none has two.
+    """
+    rows = StreamingSession.objects.select_related("account", "user").filter(end_reason="").order_by("pk")
+    with transaction.atomic():
+        held = rows.select_for_update(of=("self",))
+        running = list(held if session_ids is None else held.filter(pk__in=session_ids))
+        if running:
+            inspection.note_stops([session.pk for session in running], by_id, address, reason)
+            for session in running:
+                session.end_evidence = dict(reasons.staff(by_id, reason))
+            lifecycle.begin_stop_all(running, EndReason.STAFF_STOPPED)
+            about = ", ".join(sorted(session.user.get_username() for session in running))
+            stopped = [str(session.pk) for session in running]
+            audit.note_by(by_id, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped)
+    return running
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has become of sessions that staff have stopped."""
+
+    over: int
+    pending: int
+    """Their providers have not answered yet."""
+    troubles: list[reasons.Evidence]
+    """Of each that its provider did not confirm: why."""
+
+    @property
+    def is_all_over(self) -> bool:
+        return bool(self.over) and not self.pending and not self.troubles
+
+
+async def outcome(stops: Stops) -> Outcome:
+    """Wait for the providers, but not for long, and return how it stands."""
+    await asyncio.wait([stops.asking], timeout=PATIENCE_S)
+    return await in_thread(_outcome)(stops.session_ids)
+
+
+async def stop_and_wait(by_id: int, address: str | None, session_ids: Collection[UUID], reason: str) -> Outcome:
+    """Do what `stop` does, for a page that is shown but once."""
+    return await outcome(await stop(by_id, address, session_ids, reason))
+
+
+def _outcome(session_ids: Collection[UUID]) -> Outcome:
+    rows = StreamingSession.objects.filter(pk__in=session_ids).order_by("pk")
+    open_still = list(rows.open().values_list("stop_trouble", flat=True))
+    troubles = [trouble for trouble in open_still if trouble]
+    return Outcome(len(session_ids) - len(open_still), len(open_still) - len(troubles), troubles)
+
+
+def in_words(outcome: Outcome) -> str:
+    """Say it in the active language."""
+    said = []
+    if outcome.over:
+        over = ngettext("%(count)d session is over.", "%(count)d sessions are over.", outcome.over)
+        said.append(over % {"count": outcome.over})
+    if outcome.pending:
+        pending = ngettext(
+            "%(count)d session is being stopped: its provider has not answered yet.",
+            "%(count)d sessions are being stopped: their providers have not answered yet.",
+            outcome.pending,
+        )
+        said.append(pending % {"count": outcome.pending})
+    for why, count in Counter(reasons.in_words(trouble) for trouble in outcome.troubles).items():
+        held_up = ngettext(
+            "%(count)d session could not be stopped yet, and is tried again until its provider confirms. %(why)s",
+            "%(count)d sessions could not be stopped yet, and are tried again until their provider confirms. %(why)s",
+            count,
+        )
+        said.append(held_up % {"count": count, "why": why})
+    return " ".join(said) or gettext("None of the selected sessions is running.")
 
 
 def remove(place_id: int) -> bool:

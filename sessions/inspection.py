@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -109,6 +109,7 @@ def note_opening(session_id: UUID, user_id: int, address: str | None, reason: st
     events.record(session_id, Entry(OPENED, {"by": user_id, "from": address, "reason": reason}))
 
 
-def note_stop(session_id: UUID, user_id: int, address: str | None, reason: str) -> None:
-    """Somebody of the team asked for the end of somebody else's session."""
-    events.record(session_id, Entry(STOP_ASKED, {"by": user_id, "from": address, "reason": reason}))
+def note_stops(session_ids: Iterable[UUID], user_id: int, address: str | None, reason: str) -> None:
+    """Somebody of the team asked for the end of other people's sessions. The caller holds their rows locked."""
+    asked = Entry(STOP_ASKED, {"by": user_id, "from": address, "reason": reason})
+    events.append_each(dict.fromkeys(session_ids, asked))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Min
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
@@ -122,8 +123,8 @@ def _touch(session_id: UUID) -> StreamingSession:
     return session
 
 
-def take_due(now: datetime, only: UUID | None = None) -> list[StreamingSession]:
-    """Take the sessions that must be stopped now, give the others their warning and their next look.
+def take_due(now: datetime, only: Collection[UUID] | None = None) -> list[StreamingSession]:
+    """Take the sessions that must be stopped now, give the others their warning and their next look; or `only` these.
 
     Two workers never take the same row: each is claimed until `CLAIM` has passed. Few statements, however many rows.
     """
@@ -131,7 +132,7 @@ def take_due(now: datetime, only: UUID | None = None) -> list[StreamingSession]:
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").select_for_update(skip_locked=True, of=("self",))
         due = rows.due(now)
-        for session in (due.filter(pk=only) if only else due)[:BATCH]:
+        for session in (due if only is None else due.filter(pk__in=only))[:BATCH]:
             if session.status == Status.STOPPING:
                 again.append(session)
             elif reason := due_reason(session, now):
@@ -235,12 +236,22 @@ def hand_back(session_ids: list[UUID]) -> None:
         rows.update(deadline_at=timezone.now())
 
 
-def retry_stop(session: StreamingSession, jitter: float) -> None:
-    """The provider did not confirm: look again later, each time a little later. `jitter` is between 0 and 1."""
+def next_try(session_ids: Collection[UUID]) -> datetime | None:
+    """Return when the first of these is to be asked for again; None when none of them is being stopped."""
+    rows = StreamingSession.objects.filter(pk__in=session_ids, status=Status.STOPPING)
+    at: datetime | None = rows.aggregate(at=Min("deadline_at"))["at"]
+    return at
+
+
+def retry_stop(session: StreamingSession, jitter: float, trouble: reasons.Evidence | None = None) -> None:
+    """The provider did not confirm: look again later, each time a little later. `jitter` is between 0 and 1.
+
+    `trouble` is what it answered, if it was asked.
+    """
     attempts = session.stop_attempts + 1
     wait = min(timedelta(seconds=2**attempts), LONGEST_RETRY) * (0.5 + jitter / 2)
     rows = StreamingSession.objects.filter(pk=session.pk, status=Status.STOPPING)
-    rows.update(stop_attempts=attempts, deadline_at=timezone.now() + wait)
+    rows.update(stop_attempts=attempts, stop_trouble=dict(trouble or {}), deadline_at=timezone.now() + wait)
 
 
 def to_close(account: ProviderAccount, listed: set[str], refused: UUID | None = None) -> tuple[set[str], bool]:

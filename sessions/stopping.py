@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from django.utils import timezone
@@ -36,7 +37,7 @@ PATIENCE_S = 5
 """How long a worker that ends waits for confirmations; its supervisor kills after ten seconds."""
 LOOK_UP_S = 0.5
 HEAD_START = timedelta(seconds=2)
-"""What the worker has before a web process looks after a session that its tab has left."""
+"""What the worker has before a web process does its work: that is for the time when there is none."""
 WHY: dict[str, StopReason] = {
     EndReason.TAB_CLOSED: StopReason.LEFT,
     EndReason.ORPHAN_FOUND: StopReason.LEFT,
@@ -75,12 +76,13 @@ async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) ->
         await stop(session, reason, evidence)
 
 
-async def finish_stops(sessions: Iterable[StreamingSession]) -> None:
-    """Do what `finish_stop` does for many, side by side. Those that have not reached the provider yet are left out.
+async def see_through(sessions: Collection[StreamingSession]) -> None:
+    """Do what `finish_stop` does for many, side by side; return when each provider has been asked once.
 
-    What a process that dies meanwhile leaves undone, the worker does.
+    What is not confirmed then is asked for again, by the worker or by this process, whichever lives.
     """
     await _finish_all(session for session in sessions if session.provider_session_id)
+    await _look_later([session.pk for session in sessions])
 
 
 async def finish_stop(session: StreamingSession, provider: Provider) -> None:
@@ -119,14 +121,14 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
         pass  # nothing left to end: that is what we wanted
     except ProviderError as exc:
         logger.warning("session %s: stop failed, will be tried again: %s", session.pk, in_one_line(exc))
-        await _retry_later(session)
+        await _retry_later(session, reasons.answered(exc))
         return False
     return True
 
 
-async def _retry_later(session: StreamingSession) -> None:
+async def _retry_later(session: StreamingSession, trouble: Evidence | None = None) -> None:
     jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
-    await in_thread(limits.retry_stop)(session, jitter)
+    await in_thread(limits.retry_stop)(session, jitter, trouble)
 
 
 async def enforce_due(now: datetime) -> None:
@@ -138,15 +140,20 @@ async def enforce_due(now: datetime) -> None:
 
 
 def look_after(session_id: UUID) -> None:
-    """End a session that a tab has left when its grace is over and nobody came back.
+    """End a session that a tab has left when its grace is over and nobody came back, as the worker would."""
+    detached.later(lifecycle.TAB_GRACE + HEAD_START, partial(_look, [session_id]))
 
-    The worker does so as well, and sooner; this is for the time when there is none.
-    """
 
-    async def look() -> None:
-        await _finish_all(await in_thread(limits.take_due)(timezone.now(), session_id))
+async def _look(session_ids: Collection[UUID]) -> None:
+    """Do what the worker's tick does, for these."""
+    await _finish_all(await in_thread(limits.take_due)(timezone.now(), session_ids))
+    await _look_later(session_ids)
 
-    detached.later(lifecycle.TAB_GRACE + HEAD_START, look)
+
+async def _look_later(session_ids: Collection[UUID]) -> None:
+    """Look at what is not confirmed when it is to be asked for again, for as long as this process lives."""
+    if at := await in_thread(limits.next_try)(session_ids):
+        detached.later(max(at - timezone.now(), timedelta(0)) + HEAD_START, partial(_look, session_ids))
 
 
 async def _finish_all(sessions: Iterable[StreamingSession]) -> None:

@@ -31,7 +31,6 @@ from sessions import (
     rooms,
     stopping,
 )
-from sessions.models import EndReason
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +56,6 @@ async def _with_providers(work: Coroutine[Any, Any, None]) -> None:
 def enforce_limits() -> None:
     """Stop or warn every session whose moment has come; beat sends this twice a second."""
     async_to_sync(_with_providers)(stopping.enforce_due(timezone.now()))
-
-
-@shared_task
-def stop_session(session_id: str, reason: str, evidence: dict[str, Any]) -> None:
-    """End one session, for a caller that does not wait."""
-    async_to_sync(_with_providers)(stopping.stop_by_id(UUID(session_id), EndReason(reason), evidence))
 
 
 @shared_task(expires=10)

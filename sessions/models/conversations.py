@@ -128,6 +128,8 @@ class StreamingSession(models.Model):
     # Set while the provider may know something of an ended session that we have not read yet.
     record_due_at = models.DateTimeField(_("record to be read"), null=True, blank=True, editable=False)
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
+    # Why the last of them was not confirmed, as `end_evidence` says why it ends.
+    stop_trouble = models.JSONField(_("not confirmed because"), default=dict, blank=True, editable=False)
     # When it was added to the totals, which is soon after its end.
     booked_at = models.DateTimeField(_("booked"), null=True, blank=True, editable=False)
 

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from typing import Any
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import AsyncMock, Mock, call
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
-from kombu.exceptions import OperationalError
 
 from heygen_portal import providers
-from heygen_portal.providers.base import OpenSession, Provider, ProviderUnreachable
-from sessions import tasks
-from sessions.models import Status, StreamingSession
+from heygen_portal.models import AuditEntry
+from heygen_portal.providers.base import (
+    OpenSession,
+    Provider,
+    ProviderError,
+    ProviderRejected,
+    ProviderUnreachable,
+    StopReason,
+)
+from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
 
+ACROSS_THREADS = pytest.mark.django_db(transaction=True)
 SESSIONS = "/admin/avatar_sessions/streamingsession/"
-
-
-@pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> Mock:
-    """The way to the worker, which has tests of its own."""
-    delay = Mock()
-    monkeypatch.setattr(tasks.stop_session, "delay", delay)
-    return delay
 
 
 @pytest.mark.parametrize("status", list(Status))
@@ -56,43 +55,72 @@ def test_search_finds_by_person_persona_and_the_providers_id(admin_client: Clien
     assert list(found) == ([session] if query in ("ana", "their-id", "Lucía") else [])
 
 
-def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, jobs: Mock) -> None:
-    live = StreamingSessionFactory.create()
+def press_stop(client: Client, *sessions: StreamingSession, reason: str = "It rang twice") -> list[tuple[str, str]]:
+    """Choose these in the list, and stop them; return what the page says then."""
+    choice = {"action": "stop", "reason": reason, "_selected_action": [str(session.pk) for session in sessions]}
+    page: Any = client.post(SESSIONS, choice, follow=True, headers={"accept-language": "en"})
+    return [(message.level_tag, str(message)) for message in page.context["messages"]]
+
+
+@ACROSS_THREADS
+def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, provider: Mock) -> None:
+    """Demand 49. Pressed twice, it stands once."""
+    live = StreamingSessionFactory.create(provider_session_id="theirs", user__username="ana")
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
-    chosen = [str(session.pk) for session in (live, ended, stopping)]
-    admin_client.post(SESSIONS, {"action": "stop", "reason": " It rang twice ", "_selected_action": chosen})
+    said = press_stop(admin_client, live, ended, stopping, reason=" It rang twice ")
+    assert said == [("success", "1 session is over.")]
+    assert press_stop(admin_client, live) == [("warning", "None of the selected sessions is running.")]
+    assert provider.stop_session.call_args_list == [call("theirs", StopReason.CLOSED)]
     staff = User.objects.get(username="admin")
-    why = {"code": "staff_because", "user": staff.pk, "why": "It rang twice"}
-    jobs.assert_called_once_with(str(live.pk), "staff_stopped", why)
+    live.refresh_from_db()
+    assert (live.status, live.end_reason) == (Status.ENDED, EndReason.STAFF_STOPPED)
+    assert live.end_evidence == {"code": "staff_because", "user": staff.pk, "why": "It rang twice"}
+    asked = live.events.get(kind="stop_asked")
+    assert asked.data == {"by": staff.pk, "from": "127.0.0.1", "reason": "It rang twice"}
+    entry = AuditEntry.objects.get(kind=AuditEntry.Kind.SESSIONS_STOPPED)
+    assert (entry.by, entry.about, entry.address) == (staff, "ana", "127.0.0.1")
+    assert entry.data == {"reason": "It rang twice", "sessions": [str(live.pk)]}
+
+
+@ACROSS_THREADS
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (ProviderUnreachable("ConnectError"), "No usable answer: ProviderUnreachable, ConnectError."),
+        (ProviderRejected("no", code="10002", status=500), "HTTP 500, code 10002."),
+    ],
+)
+def test_what_could_not_be_stopped_is_said_with_the_reason(
+    admin_client: Client, provider: Mock, trouble: ProviderError, why: str
+) -> None:
+    over, held_up = StreamingSessionFactory.create_batch(2)
+
+    async def answer(provider_session_id: str, why: StopReason) -> None:
+        if provider_session_id == held_up.provider_session_id:
+            raise trouble
+
+    provider.stop_session.side_effect = answer
+    ((level, words),) = press_stop(admin_client, over, held_up)
+    assert level == "error"
+    assert words.startswith("1 session is over. 1 session could not be stopped yet, and is tried again")
+    assert words.endswith(why)
+    assert (
+        why in admin_client.get(f"{SESSIONS}{held_up.pk}/change/", headers={"accept-language": "en"}).content.decode()
+    )
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "no"])
-def test_nothing_is_stopped_without_a_reason(admin_client: Client, jobs: Mock, reason: str) -> None:
-    chosen = [str(StreamingSessionFactory.create().pk)]
-    choice = {"action": "stop", "reason": reason, "_selected_action": chosen}
-    page: Any = admin_client.post(SESSIONS, choice, follow=True)
-    assert [str(message) for message in page.context["messages"]] == ["Di por qué, en pocas palabras."]
-    jobs.assert_not_called()
+def test_nothing_is_stopped_without_a_reason(admin_client: Client, provider: Mock, reason: str) -> None:
+    session = StreamingSessionFactory.create()
+    assert press_stop(admin_client, session, reason=reason) == [("error", "Say why, in a few words.")]
+    assert StreamingSession.objects.get().status == Status.LIVE
 
 
-def test_a_worker_out_of_reach_is_said(admin_client: Client, jobs: Mock) -> None:
-    jobs.side_effect = OperationalError("no broker")
-    choice = {
-        "action": "stop",
-        "reason": "It rang twice",
-        "_selected_action": [str(StreamingSessionFactory.create().pk)],
-    }
-    page: Any = admin_client.post(SESSIONS, choice, follow=True)
-    assert [message.level_tag for message in page.context["messages"]] == ["error"]
-
-
-def test_who_may_look_may_not_therefore_stop(client: Client, jobs: Mock) -> None:
+def test_who_may_look_may_not_therefore_stop(client: Client, provider: Mock) -> None:
     auditor = User.objects.create_user("auditor", is_staff=True)
     auditor.user_permissions.add(Permission.objects.get(codename="view_streamingsession"))
     client.force_login(auditor)
-    session = StreamingSessionFactory.create()
-    client.post(SESSIONS, {"action": "stop", "reason": "It rang", "_selected_action": [str(session.pk)]})
-    jobs.assert_not_called()
+    press_stop(client, StreamingSessionFactory.create())
     assert StreamingSession.objects.get().status == Status.LIVE
 
 

@@ -15,7 +15,8 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from sessions import errors, events, lifecycle, limits, places, presence, queue
+from heygen_portal.models import AuditEntry
+from sessions import desk, errors, events, lifecycle, limits, places, presence, queue
 from sessions.events import Entry
 from sessions.models import EndReason, QueuePlace, ServerProcess, SessionEvent, Status, StreamingSession
 from sessions.queue import TabAddress
@@ -110,6 +111,16 @@ def test_of_all_who_end_a_session_at_once_one_does_and_one_reason_stays() -> Non
     assert won.count(True) == 1
     assert session.end_reason == reasons[won.index(True)]
     assert [event.data["reason"] for event in session.events.all()] == [session.end_reason]
+
+
+def test_of_staff_who_stop_the_same_sessions_at_once_each_stop_is_on_record_once() -> None:
+    sessions = StreamingSessionFactory.create_batch(5)
+    people = [person.pk for person in UserFactory.create_batch(4)]
+    begun = side_by_side(*[partial(desk.begin, by, None, None, "It rang") for by in people])
+    assert Counter(one.pk for won in begun for one in won) == Counter(session.pk for session in sessions)
+    named = [pk for entry in AuditEntry.objects.all() for pk in entry.data["sessions"]]
+    assert sorted(named) == sorted(str(session.pk) for session in sessions)
+    assert SessionEvent.objects.filter(kind="stop_asked").count() == len(sessions)
 
 
 def test_events_written_at_once_are_numbered_without_gaps_and_each_follows_the_one_before() -> None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
 
 import aiohttp
+import httpx
 import pytest
 
 from local.processes import Child
 from local.servers import command as program
+from local.servers import redis_answers
 from tests import servers
 
 pytestmark = pytest.mark.proof
@@ -24,7 +29,7 @@ COOKIE = """
 from django.contrib.auth.models import User
 from django.test import Client
 client = Client()
-client.force_login(User.objects.get(username="demo"), backend="django.contrib.auth.backends.ModelBackend")
+client.force_login(User.objects.get(username="{username}"), backend="django.contrib.auth.backends.ModelBackend")
 print(client.cookies["sessionid"].value)
 """
 DUE = "UPDATE avatar_sessions_streamingsession SET ends_at = created_at, deadline_at = created_at WHERE status = 'live'"
@@ -39,7 +44,11 @@ class House:
 
     def __init__(self, emulator: servers.Emulator, portal: servers.Portal) -> None:
         self.emulator, self.portal = emulator, portal
-        self.cookie = portal.manage("shell", "-v0", "-c", COOKIE).strip()
+        self.cookie = self.signed_in("demo")
+
+    def signed_in(self, username: str) -> str:
+        """Return the cookie of one of the first run's people."""
+        return self.portal.manage("shell", "-v0", "-c", COOKIE.format(username=username)).strip()
 
     def sql(self, statement: str) -> list[Any]:
         with closing(sqlite3.connect(Path(self.portal.environment["VAR_DIR"]) / "db.sqlite3", timeout=20)) as database:
@@ -180,6 +189,53 @@ async def test_a_redis_that_starts_anew_loses_no_session_and_no_limit(house: Hou
         house.sql(DUE)
         await until(lambda: house.session("status, end_reason") == ("ended", "duration_limit"))
     assert (await house.control("sessions"))["sessions"] == []
+
+
+async def stop_from_the_list(house: House) -> str:
+    """Do as staff do who choose the newest session there; return the page that answers."""
+    path, cookies = "/admin/avatar_sessions/streamingsession/", {"sessionid": house.signed_in("admin")}
+    session_id = str(UUID(house.session("id")[0]))
+    async with httpx.AsyncClient(base_url=house.portal.url, cookies=cookies, headers={"accept-language": "en"}) as http:
+        token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', (await http.get(path)).text)[0]
+        form = {"action": "stop", "reason": "It rang", "_selected_action": session_id, "csrfmiddlewaretoken": token}
+        return (await http.post(path, data=form, follow_redirects=True, timeout=SECONDS)).text
+
+
+async def stop_from_the_board(house: House) -> str:
+    """Do as staff do who stop all there; return what the page is told."""
+    headers = {"Cookie": f"sessionid={house.signed_in('admin')}", "Origin": house.portal.url}
+    address = f"{house.portal.url}/ws/board/?lang=en"
+    async with aiohttp.ClientSession(headers=headers) as http, http.ws_connect(address) as board:
+        await board.send_json({"type": "board.stop", "sessions": "all", "reason": "It rang"})
+        return str((await hear(board, "board.stopped"))["words"])
+
+
+@pytest.mark.parametrize("press", [stop_from_the_list, stop_from_the_board])
+async def test_staff_stop_a_session_while_no_worker_runs(
+    house: House, press: Callable[[House], Awaitable[str]]
+) -> None:
+    """The provider refuses at first. Complaint 2."""
+    portal, entries = house.portal, "SELECT count(*) FROM heygen_portal_auditentry WHERE kind = 'sessions_stopped'"
+    ((before,),) = house.sql(entries)
+    async with house.conversation() as tab:
+        portal.worker.kill()
+        portal.beat.kill()
+        await house.control("faults", {"on": "streaming.stop", "kind": "answer", "status": 500, "times": 1})
+        assert "1 session could not be stopped yet" in await press(house)
+        await hear(tab, "session.status", status="ended", reason="staff_stopped")
+    assert (await house.control("sessions"))["sessions"] == []
+    assert house.sql(entries) == [(before + 1,)]
+    portal.worker.start()
+    portal.beat.start()
+
+
+async def test_staff_stop_a_session_from_the_list_while_redis_is_away(house: House) -> None:
+    async with house.conversation():
+        house.portal.redis.kill()
+        assert "1 session is over." in await stop_from_the_list(house)
+        assert (await house.control("sessions"))["sessions"] == []
+    house.portal.redis.start()
+    house.portal.redis.wait_until(lambda: redis_answers(urlsplit(house.portal.environment["REDIS_URL"]).port or 0))
 
 
 async def test_two_beats_at_once_do_no_harm(house: House, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone, translation
 
 from heygen_portal.providers.base import ProviderRejected, ProviderUnreachable
-from sessions import reasons, services, stopping, tasks
+from sessions import reasons, services, stopping
 from sessions.models import EndReason, LimitBy, Status, StreamingSession
 from tests.factories import StreamingSessionFactory, UserFactory
 from tests.sessions.tabs import a_person, a_persona, browser
@@ -73,9 +73,7 @@ async def staff_stop(provider: Mock) -> StreamingSession:
         choice = {"action": "stop", "reason": "It rang twice", "_selected_action": [str(session.pk)]}
         client.post("/admin/avatar_sessions/streamingsession/", choice)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.stop_session, "delay", lambda *args: tasks.stop_session.apply(args))
-        await sync_to_async(press)()
+    await sync_to_async(press)()
     return session
 
 

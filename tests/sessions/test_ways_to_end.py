@@ -118,7 +118,7 @@ async def test_a_reload_keeps_the_session(provider: Mock) -> None:
         await new.hear("session.status", status="live")
         row = await StreamingSession.objects.aget(pk=session_id)
         assert row.abandoned_at is None
-        assert await sync_to_async(limits.take_due)(timezone.now() + lifecycle.TAB_GRACE, row.pk) == []
+        assert await sync_to_async(limits.take_due)(timezone.now() + lifecycle.TAB_GRACE, [row.pk]) == []
 
 
 async def test_a_page_shown_again_as_it_was_joins_by_the_socket_it_has(provider: Mock) -> None:

@@ -17,7 +17,7 @@ const socket = new PortalSocket(address, {
   onMessage(message) {
     if (message.type === "board.changed") view.change(message);
     else if (message.type === "board.stopping") say(said, (said.dataset.stopping ?? "").replace("{n}", message.count));
-    else if (message.type === "error") say(said, message.words);
+    else if (message.type === "board.stopped" || message.type === "error") say(said, message.words);
   },
   onOpen(isAgain) {
     if (isAgain) view.forget(); // the portal tells everything anew
