@@ -103,6 +103,31 @@ async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Brow
 
 
 @pytest.mark.proof
+async def test_whoever_talks_hands_free_goes_on_talking_at_another_size(with_microphone: Browser, stage: Stage) -> None:
+    """Complaint 10: the conversation goes on in another session, and nothing has to be turned on again."""
+    async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en", permissions=["microphone"]) as room:
+        page = room.page
+        await room.start()
+        await page.click("#mic-more")
+        await page.check("input[name=voice-mode][value=hands_free]")
+        await page.keyboard.press("Escape")
+        await page.click("#mic")
+        spoken = page.locator(".line--you", has_text=re.compile("weather"))
+        await expect(spoken.first).to_be_visible()
+        first = room.last_session()
+        await page.click("[popovertarget=quality-panel]")
+        await page.click("[data-quality=medium]")
+        await expect(page.locator("#releasing")).to_be_visible()
+        await room.state("live")
+        await expect(page.locator("#mic")).to_have_attribute("aria-pressed", "true")
+        before = await spoken.count()
+        await expect(spoken).not_to_have_count(before)
+        await room.has_kept("microphone", "user_end_message")
+        assert room.last_session()["provider_id"] != first["provider_id"]
+        assert room.complaints == []
+
+
+@pytest.mark.proof
 async def test_the_check_lets_one_choose_which_microphone_is_heard(with_microphone: Browser, stage: Stage) -> None:
     """Demand 59, complaint 8: a silent microphone may be the wrong one; the room takes the one chosen here."""
     async with RoomPage.opened(with_microphone, stage, locale="en", permissions=["microphone"]) as room:

@@ -186,8 +186,20 @@ test("a session that has taken marks keeps to them; the next one is hands-free",
   voice.release();
   voice.choose("hands_free");
   assert.deepEqual([voice.mode, voice.wish], ["hold", "hands_free"]);
-  voice.forget();
+  voice.leave(false);
   assert.equal(voice.mode, "hands_free");
+});
+
+test("whoever spoke goes on speaking where the conversation goes on in another session, whose ear knows no marks", async () => {
+  await voice.toggle();
+  voice.press();
+  voice.choose("hands_free");
+  voice.leave(true);
+  assert.deepEqual([voice.isOpen, voice.mode, marks], [true, "hands_free", ["start", "stop"]]);
+  await voice.change();
+  assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [gates[0].copies[0], true, "on hands_free on"]);
+  voice.leave(false);
+  assert.equal(voice.isOpen, false);
 });
 
 test("a provider that takes no marks is spoken to by sending only while the button is held, and may be hands-free at any time", async () => {

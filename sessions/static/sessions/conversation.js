@@ -39,7 +39,7 @@ export class Conversation {
     this.quality = this.trouble = "";
     this.drops = 0; // of the socket, since it last stood
     this.hearing = new Hearing();
-    this.onLeave = () => {}; // the session is over for this tab
+    this.onLeave = (/** @type {boolean} */ _goesOn) => {}; // the session is over for this tab
     this.isBack = true; // on the session, since the socket last stood
     this.reports = new Reports((message) => this.socket?.send(message), this.clock);
     /** @type {import("./starting.js").Wishes} */
@@ -185,11 +185,11 @@ export class Conversation {
     if (this.sessionId && this.place) this.memory.keep({ sessionId: this.sessionId, ...this.place, unsent: this.outbox.items });
   }
 
-  /** Out of the room, and no way back into this session. */
-  leave() {
+  /** Out of the room, and no way back into this session. @param {boolean} [goesOn] in another one */
+  leave(goesOn = false) {
     this.recovery.end();
     cutOff(this);
-    this.onLeave();
+    this.onLeave(goesOn);
     this.reports.flush();
     this.room?.leave();
     this.memory.forget();

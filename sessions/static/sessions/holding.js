@@ -51,6 +51,12 @@ export class Holding {
     this.onEnd();
   }
 
+  /** Another session begins, with an ear that knows nothing of marks. */
+  forget() {
+    this.end();
+    this.isMarked = false;
+  }
+
   /** @param {"start" | "stop"} which */
   mark(which) {
     if (!this.marks) return;

@@ -61,8 +61,7 @@ const room = new AvatarRoom({
   audio: stage.audio,
   onEvent: (event) => {
     conversation.onRoomEvent(event);
-    if (event.type === "room_joined") void voice.outgoing.publish();
-    if (event.type === "push_to_talk_failed" && voice.isOpen) voice.become("unheard");
+    voice.onRoomEvent(event);
   },
   isDark: () => watch.looksDark(),
 });
@@ -98,6 +97,7 @@ function draw() {
   page.dataset.state = now;
   showOnly("data-when", now);
   moveFocus(before, now);
+  voice.onFace();
   tellAftermath(now);
 }
 

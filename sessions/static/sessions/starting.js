@@ -55,7 +55,7 @@ function mustBeOver(state, { continues }) {
 export function goOn(it, pressedAt, wishes) {
   const { sessionId } = it;
   if (!sessionId) return;
-  it.leave();
+  it.leave(true);
   begin(it, pressedAt, { ...wishes, continues: sessionId, because: "user_stopped" });
 }
 

@@ -5,6 +5,7 @@ import { Microphone } from "./microphone.js";
 import { Outgoing } from "./outgoing.js";
 import { SoundMeter } from "./sound-meter.js";
 import { SpeechOnly } from "./speech-only.js";
+import { isOpen } from "./state.js";
 import { Voice } from "./voice.js";
 import { VoiceView } from "./voice-view.js";
 import { wishesIn } from "./wishes.js";
@@ -18,6 +19,7 @@ import { wishesIn } from "./wishes.js";
  */
 export function setUpVoice({ conversation, room, can, storage }) {
   const devices = /** @type {MediaDevices | undefined} */ (navigator.mediaDevices);
+  let told = ""; // the session that knows of the microphone
   const microphone = new Microphone(devices, () => voice.lost());
   const worklet = one("#voice-dock", HTMLElement).dataset.gate ?? "";
   const outgoing = new Outgoing({
@@ -32,7 +34,11 @@ export function setUpVoice({ conversation, room, can, storage }) {
     tell: room.publish.bind(room),
     can,
     wishes: wishesIn(storage),
-    report: (data) => conversation.sessionId && conversation.report("microphone", data),
+    report: (data) => {
+      if (!conversation.sessionId) return;
+      told = conversation.sessionId;
+      conversation.report("microphone", data);
+    },
     onPress: (isPressed) => {
       conversation.hearing.isOn = isPressed;
       // Whoever speaks up wants to be heard, not to hear.
@@ -46,8 +52,21 @@ export function setUpVoice({ conversation, room, can, storage }) {
   });
   const view = new VoiceView(voice, can.takes_voice);
   devices?.addEventListener?.("devicechange", () => void voice.look());
-  conversation.onLeave = () => voice.forget();
-  return voice;
+  conversation.onLeave = (goesOn) => voice.leave(goesOn);
+  return {
+    /** @param {{ type: string }} event  of the room */
+    onRoomEvent({ type }) {
+      if (type === "push_to_talk_failed" && voice.isOpen) voice.become("unheard");
+      if (type !== "room_joined") return;
+      // What was published in another room is gone; and each session's record says that there is a microphone.
+      if (voice.isOpen && told !== conversation.sessionId) void voice.change();
+      else void outgoing.publish();
+    },
+    /** Where the session that was to go on did not come about, nobody is there to be spoken to. */
+    onFace() {
+      if (voice.isOpen && !isOpen(conversation.state)) voice.close();
+    },
+  };
 }
 
 /** @param {import("./room.js").AvatarRoom} room */

@@ -88,9 +88,8 @@ export class Voice {
     const { stream } = this.microphone;
     if (!stream) return false;
     const gate = await this.outgoing.take(stream, this.mode === "hands_free" && this.isSpeechOnly);
-    if (gate === "overtaken") return false;
-    this.gate = gate;
-    return true;
+    if (gate !== "overtaken") this.gate = gate;
+    return gate !== "overtaken";
   }
 
   /** Which microphones there are now. */
@@ -110,10 +109,11 @@ export class Voice {
     if (this.state !== "off") this.become("off");
   }
 
-  /** Another session begins, with an ear that knows nothing of marks. */
-  forget() {
-    this.close();
-    this.holding.isMarked = false;
+  /** The session is over. @param {boolean} goesOn in another one, and so does whoever spoke */
+  leave(goesOn) {
+    if (goesOn) this.release();
+    else this.close();
+    this.holding.forget();
   }
 
   lost() {
