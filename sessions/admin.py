@@ -249,8 +249,8 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         except errors.ReasonNeeded as exc:
             self.message_user(request, str(exc), messages.ERROR)
             return
-        running = list(queryset.filter(end_reason="").values_list("pk", flat=True))
+        not_over = list(queryset.exclude(status=Status.ENDED).values_list("pk", flat=True))
         stop_and_wait = async_to_sync(desk.stop_and_wait)
-        outcome = stop_and_wait(request.user.pk or 0, addresses.of(request), running, reason)
+        outcome = stop_and_wait(request.user.pk or 0, addresses.of(request), not_over, reason)
         level = messages.ERROR if outcome.troubles else messages.SUCCESS if outcome.is_all_over else messages.WARNING
         self.message_user(request, desk.in_words(outcome), level)

@@ -89,7 +89,7 @@ class BoardConsumer(PageSocket):
         ids = None if wanted == "all" else [messages.uuid(one) for one in wanted]
         user = await self.allowed()
         stops = await desk.stop(user.pk, addresses.of_socket(self.scope), ids, reason)
-        await self.tell({"type": "board.stopping", "count": len(stops.session_ids)})
+        await self.tell({"type": "board.stopping", "count": stops.begun})
         outcome = await desk.outcome(stops)
         self.moved.set()  # a provider's refusal moves no status
         await self.tell({"type": "board.stopped", "words": self.words(desk.in_words, outcome)})

@@ -15,7 +15,7 @@ from heygen_portal import audit, detached
 from heygen_portal.models import AuditEntry
 from heygen_portal.threads import in_thread
 from sessions import errors, inspection, lifecycle, queue, reasons, stopping
-from sessions.models import EndReason, QueuePlace, StreamingSession
+from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 
 SHORTEST_REASON, LONGEST_REASON = 3, 500
 """In characters."""
@@ -36,9 +36,10 @@ def checked_reason(said: object) -> str:
 
 @dataclass(frozen=True)
 class Stops:
-    """Sessions that are being stopped here, while their providers are asked."""
+    """What somebody has asked for: `begun` of these sessions are being stopped by it, and their providers are asked."""
 
-    session_ids: list[UUID]
+    session_ids: Collection[UUID]
+    begun: int
     asking: asyncio.Future[None]
 
 
@@ -49,7 +50,8 @@ async def stop(by_id: int, address: str | None, session_ids: Collection[UUID] | 
     should it end, by the worker.
     """
     begun = await in_thread(begin)(by_id, address, session_ids, reason)
-    return Stops([session.pk for session in begun], detached.keep(stopping.see_through(begun)))
+    asked = [session.pk for session in begun] if session_ids is None else session_ids
+    return Stops(asked, len(begun), detached.keep(stopping.see_through(begun)))
 
 
 def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> list[StreamingSession]:
@@ -74,7 +76,7 @@ def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None,
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has become of sessions that staff have stopped."""
+    """What has become of sessions whose end staff have asked for, now or before."""
 
     over: int
     pending: int
@@ -99,10 +101,11 @@ async def stop_and_wait(by_id: int, address: str | None, session_ids: Collection
 
 
 def _outcome(session_ids: Collection[UUID]) -> Outcome:
-    rows = StreamingSession.objects.filter(pk__in=session_ids).order_by("pk")
-    open_still = list(rows.open().values_list("stop_trouble", flat=True))
+    rows = StreamingSession.objects.filter(pk__in=session_ids)
+    known = list(rows.order_by("pk").values_list("status", "stop_trouble"))
+    open_still = [trouble for status, trouble in known if status != Status.ENDED]
     troubles = [trouble for trouble in open_still if trouble]
-    return Outcome(len(session_ids) - len(open_still), len(open_still) - len(troubles), troubles)
+    return Outcome(len(known) - len(open_still), len(open_still) - len(troubles), troubles)
 
 
 def in_words(outcome: Outcome) -> str:
@@ -125,7 +128,7 @@ def in_words(outcome: Outcome) -> str:
             count,
         )
         said.append(held_up % {"count": count, "why": why})
-    return " ".join(said) or gettext("None of the selected sessions is running.")
+    return " ".join(said) or gettext("All of the selected sessions were over already.")
 
 
 def remove(place_id: int) -> bool:

@@ -68,8 +68,10 @@ def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, provider:
     live = StreamingSessionFactory.create(provider_session_id="theirs", user__username="ana")
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
     said = press_stop(admin_client, live, ended, stopping, reason=" It rang twice ")
-    assert said == [("success", "1 session is over.")]
-    assert press_stop(admin_client, live) == [("warning", "None of the selected sessions is running.")]
+    before = "1 session is being stopped: its provider has not answered yet."
+    assert said == [("warning", f"1 session is over. {before}")]
+    assert press_stop(admin_client, live) == [("warning", "All of the selected sessions were over already.")]
+    assert press_stop(admin_client, live, stopping) == [("warning", before)]
     assert provider.stop_session.call_args_list == [call("theirs", StopReason.CLOSED)]
     staff = User.objects.get(username="admin")
     live.refresh_from_db()
