@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import NoReturn
 
 from local import setup
@@ -10,8 +12,8 @@ from local.node import node
 from local.paths import ROOT, VENV, VENV_PYTHON
 
 TYPED = ("heygen_portal", "avatars", "sessions", "local", "tests", "bench", "bin/_start.py")
-# In groups, in their order; tests/conftest.py makes both.
-SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+# In units, in their order: tests/sharing_out.py.
+SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 QUICK = ["-m", "not browser and not media and not proof"]
 USUAL = ["-m", "not proof"]
 
@@ -29,8 +31,10 @@ def before_commit() -> NoReturn:
 def _run(selection: list[str]) -> NoReturn:
     setup.ensure(tests=True)
     os.chdir(ROOT)
+    # Dozens of processes load the portal, and each would compile it anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     given = sys.argv[1:]
-    if not given and (failed := [title for title, command in checks() if not _passes(title, command)]):
+    if not given and (failed := _failed(checks())):
         sys.exit(f"\nFailed: {', '.join(failed)}. The tests were not run.")
     print("▸ pytest", flush=True)
     # Replaced by pytest: its exit code is ours, and its summary the last that is said.
@@ -50,11 +54,29 @@ def checks() -> list[tuple[str, list[str]]]:
     assert call is not None, "set-up provides Node"
     # Node's own search takes folders in some versions and patterns in others; files in all.
     if scripts := sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/js/**/*.test.js")):
-        found.append(("JavaScript", [*call, "--test", *scripts]))
+        found.append(("JavaScript", [*call, "--test", "--test-reporter", "spec", *scripts]))
     found.append(("JavaScript types", [*call, "node_modules/typescript/bin/tsc", "--noEmit"]))
     return found
 
 
-def _passes(title: str, command: list[str]) -> bool:
-    print(f"▸ {title}", flush=True)
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+def _failed(checks: list[tuple[str, list[str]]]) -> list[str]:
+    """Make the checks beside each other, print in their order what they say, and return the titles that failed."""
+    failed = []
+    with ExitStack() as stack:
+        begun = [(title, stack.enter_context(_begun(command))) for title, command in checks]
+        for title, process in begun:
+            print(f"▸ {title}", flush=True)
+            said, _ = process.communicate()
+            print(said, end="", flush=True)
+            if process.returncode:
+                failed.append(title)
+    return failed
+
+
+@contextmanager
+def _begun(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # where we are interrupted; nothing else has it running still

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
 from django.conf import settings
-from django.db.backends.sqlite3.operations import DatabaseOperations
-from django.test import override_settings
+from django.db import connection
+from django.test import TransactionTestCase, override_settings
 from django.utils import translation
+from pytest_django import DjangoDbBlocker
+from xdist.remote import Producer
+from xdist.scheduler import Scheduling
 from xdist.workermanage import NodeManager
 
-from heygen_portal import audit, guards
 from local.processes import end_as_on_ctrl_c
-from tests import servers
+from tests import migrated, servers, sharing_out
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,15 +36,14 @@ def pytest_configure() -> None:
     NodeManager.EXIT_TIMEOUT = 60  # seconds: a worker that is killed earlier would, too
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process whole files; what plays on the room's stage comes first, as it takes longest, on two stages."""
-    on_stage = {item for item in items if "stage" in getattr(item, "fixturenames", ())}
-    for item in items:
-        name = item.nodeid.partition("::")[0]
-        stage = "stage of the room" if name.endswith("test_room.py") else "stage of the rest"
-        item.add_marker(pytest.mark.xdist_group(stage if item in on_stage else name))
-    items.sort(key=lambda item: item not in on_stage)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return sharing_out.WholeUnits(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    yield  # pytest-django has put those that leave the database alone last
+    items.sort(key=lambda item: sharing_out.place(item.nodeid))
 
 
 def pytest_unconfigure() -> None:
@@ -50,31 +52,49 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Let Django take the file that is there already: `tests.migrated` made it."""
+    return is_sqlite()
+
+
+@pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give each run a database file of its own, so that two runs in one checkout do not meet."""
-    database = settings.DATABASES["default"]
-    if database["ENGINE"] == "django.db.backends.sqlite3":
-        database["TEST"]["NAME"] = tmp_path_factory.mktemp("database") / "test.sqlite3"
+    """Give each process a database file of its own, so that no two runs in one checkout meet."""
+    if is_sqlite():
+        path = tmp_path_factory.mktemp("database") / "test.sqlite3"
+        migrated.copy_to(path)
+        settings.DATABASES["default"]["TEST"]["NAME"] = path
 
 
-@pytest.fixture(scope="session", autouse=True)
-def history_that_tests_may_empty() -> Iterator[None]:
-    """Between two tests Django deletes all rows, also those that the database lets nobody delete.
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Leave after each test that commits what was there before the first, rows that nobody may delete included.
 
-    The list of the audit begins anew with its head, as a migration left it.
+    Django would empty every table, and then make permissions, groups and all that migrations leave anew.
     """
-    flush = DatabaseOperations.execute_sql_flush
-
-    def flush_all(operations: DatabaseOperations, sql_list: Any) -> None:
-        if "avatar_sessions_sessionevent" not in operations.connection.introspection.table_names():
-            flush(operations, sql_list)
-            return
-        with guards.lifted(operations.connection):
-            flush(operations, sql_list)
-            audit.head()
-
-    with patch.object(DatabaseOperations, "execute_sql_flush", flush_all):
+    if not is_sqlite():
         yield
+        return
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as clean:
+        with django_db_blocker.unblock():
+            connection.ensure_connection()
+            connection.connection.backup(clean)
+
+        def write_back(test: TransactionTestCase) -> None:
+            connection.ensure_connection()
+            clean.backup(connection.connection, progress=refuse_to_wait)
+
+        with patch.object(TransactionTestCase, "_fixture_teardown", write_back):
+            yield
+
+
+def refuse_to_wait(status: int, remaining: int, total: int) -> None:
+    if status == sqlite3.SQLITE_BUSY:
+        raise sqlite3.OperationalError("A transaction of the test goes on after its end.")
+
+
+def is_sqlite() -> bool:
+    return str(settings.DATABASES["default"]["ENGINE"]).endswith("sqlite3")
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +123,13 @@ def plain_names() -> Iterator[None]:
     """Name static files as they are called in the checkout: their hashes belong to what set-up has gathered."""
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     with override_settings(STORAGES={**settings.STORAGES, "staticfiles": plain}):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def files_when_asked_for() -> Iterator[None]:
+    """Look for a static file when somebody asks for it: each test's client would first read a list of them all."""
+    with override_settings(WHITENOISE_AUTOREFRESH=True):
         yield
 
 

@@ -33,7 +33,8 @@ class EndUserFactory(UserFactory):
 
     @factory.post_generation
     def role(self: User, create: bool, extracted: object) -> None:
-        roles.sync()
+        if not Group.objects.filter(name=roles.END_USER.group).exists():  # PostgreSQL's tables are left empty
+            roles.sync()
         self.groups.add(Group.objects.get(name=roles.END_USER.group))
 
 

@@ -12,12 +12,11 @@ import secrets
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,9 @@ from local import ports, processes, servers, setup
 from local import postgres as postgres_programs
 from local.processes import Child, StartFailed
 from local.servers import LiveKitKeys
+from tests import migrated
 from tests.console import Console, console
 
-_MIGRATED: list[bytes] = []
 TRIES = 4  # a port may be lost between picking it and binding it
 
 
@@ -270,7 +269,7 @@ def portal(
         if database_url:
             commands.run("migrate")
         else:
-            _migrate_file(commands, here / "db.sqlite3")
+            migrated.copy_to(here / "db.sqlite3")
         commands.run("first_run")
         port = 0
 
@@ -296,16 +295,6 @@ def portal(
         )
         yield Portal(port, environment, redis.process, web, worker, beat, commands)
         list(side_by_side.map(Child.stop, (web, worker, beat)))
-
-
-def _migrate_file(commands: Console, path: Path) -> None:
-    """Migrate an SQLite file, or write again what came of it the first time."""
-    if _MIGRATED:
-        path.write_bytes(_MIGRATED[0])
-        return
-    commands.run("migrate")
-    with closing(sqlite3.connect(path)) as database:
-        _MIGRATED.append(database.serialize())
 
 
 def _run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> str:

@@ -11,6 +11,7 @@ import httpx
 from tests.emulator.providers_doc import Case
 
 PATIENCE_S = 30
+TLS = httpx.create_ssl_context()  # one for all clients: reading the certificates takes longer than most tests
 AVATAR = "Nora_public_20260101"
 
 
@@ -20,7 +21,7 @@ class Wire:
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url
         self.api_key = api_key
-        self.http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=30, trust_env=False, verify=TLS)
 
     def __enter__(self) -> Self:
         return self

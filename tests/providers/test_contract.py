@@ -32,6 +32,7 @@ from heygen_portal.providers.base import (
 )
 from heygen_portal.providers.videos import VideoRequest, VideoState
 from tests import servers
+from tests.emulator.wire import TLS
 from tests.servers import Emulator
 
 NOBODY = "5f3c0f9e-0000-41ef-8000-000000000000"
@@ -276,7 +277,7 @@ async def test_the_service_recovers_from_a_moment_of_trouble(kind: str) -> None:
     with servers.emulator(media=False, args=["--control"]) as emulator:
         account = Account(kind, emulator.url, emulator.api_key)
         fault = {"kind": "cut", "on": "start", "when": "after"}
-        async with connected(account) as provider, httpx.AsyncClient(base_url=emulator.url) as control:
+        async with connected(account) as provider, httpx.AsyncClient(base_url=emulator.url, verify=TLS) as control:
             await control.post("/_emulator/faults", json=fault)
             async with opened(provider) as session:
                 with pytest.raises(Exception, match=r"start"):
@@ -292,7 +293,7 @@ async def test_sessions_end_at_the_providers_own_limits(kind: str) -> None:
         account = Account(kind, emulator.url, emulator.api_key)
         async with (
             connected(account) as provider,
-            httpx.AsyncClient(base_url=emulator.url) as control,
+            httpx.AsyncClient(base_url=emulator.url, verify=TLS) as control,
             opened(provider) as session,
         ):
             await provider.start_session(session)
@@ -355,7 +356,7 @@ async def test_every_quality_rate_and_language_is_taken_as_it_was_chosen(
 
 async def last_order(account: Account) -> dict[str, Any]:
     """The newest request that opened a session, as the emulator's log has it."""
-    async with httpx.AsyncClient(base_url=account.base_url) as control:
+    async with httpx.AsyncClient(base_url=account.base_url, verify=TLS) as control:
         log = (await control.get("/_emulator/requests")).json()["requests"]
     body: dict[str, Any] = next(
         entry["body"] for entry in reversed(log) if entry["path"].endswith(("streaming.new", "sessions/token"))

@@ -18,6 +18,7 @@ from heygen_portal import providers
 from sessions import history, queue, stopping
 from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 from tests import on_postgres, servers
+from tests.emulator.wire import TLS
 from tests.factories import PersonaFactory, StreamingSessionFactory
 from tests.sessions.tabs import a_person, a_persona, browser
 
@@ -41,7 +42,7 @@ def provider() -> Iterator[servers.Emulator]:
 
 @pytest.fixture
 async def control(provider: servers.Emulator) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"{provider.url}/_emulator/") as control:
+    async with httpx.AsyncClient(base_url=f"{provider.url}/_emulator/", verify=TLS) as control:
         (await control.post("reset", json={})).raise_for_status()
         yield control
 
