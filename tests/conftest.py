@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
 
+import httpx
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -21,6 +22,7 @@ from xdist.workermanage import NodeManager
 
 from local.processes import end_as_on_ctrl_c
 from tests import migrated, servers, sharing_out
+from tests.emulator.wire import TLS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -165,3 +167,10 @@ def quiet_emulator() -> Iterator[servers.Emulator]:
     """Give an emulator whose rooms nobody enters: the wire is all there is."""
     with servers.emulator(media=False, args=["--control"]) as emulator:
         yield emulator
+
+
+@pytest.fixture
+def fresh_emulator(quiet_emulator: servers.Emulator) -> servers.Emulator:
+    """Give that one as if it had just been started."""
+    httpx.post(f"{quiet_emulator.url}/_emulator/reset", json={}, trust_env=False, verify=TLS).raise_for_status()
+    return quiet_emulator

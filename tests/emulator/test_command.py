@@ -30,8 +30,8 @@ def test_nothing_of_the_portal_or_its_frameworks_is_imported() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_taken_port_is_said_in_one_line(bare_emulator: servers.Emulator) -> None:
-    port = httpx.URL(bare_emulator.url).port
+def test_a_taken_port_is_said_in_one_line(quiet_emulator: servers.Emulator) -> None:
+    port = httpx.URL(quiet_emulator.url).port
     done = run("--no-media", "--port", str(port))
     assert done.returncode == 1
     assert "address already in use" in done.stderr

@@ -12,7 +12,7 @@ from tests.emulator.wire import AVATAR, Wire
 pytestmark = pytest.mark.browser
 
 
-async def test_a_person_sees_sessions_and_breaks_one(bare_emulator: servers.Emulator, wire: Wire) -> None:
+async def test_a_person_sees_sessions_and_breaks_one(quiet_emulator: servers.Emulator, wire: Wire) -> None:
     session_id = wire.session("connected")
     async with browser() as chromium:
         page = await chromium.new_page()
@@ -23,7 +23,7 @@ async def test_a_person_sees_sessions_and_breaks_one(bare_emulator: servers.Emul
                 complaints.append(message.text)
 
         page.on("console", note)
-        await page.goto(f"{bare_emulator.url}/_emulator/")
+        await page.goto(f"{quiet_emulator.url}/_emulator/")
         row = page.locator("#sessions tr", has_text=session_id[:8])
         assert AVATAR in await row.inner_text()
 

@@ -5,7 +5,7 @@ Client, emulator and faults are the real ones; only avatars without picture and 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -34,16 +34,14 @@ WORDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[servers.Emulator]:
-    with servers.emulator(media=False, args=["--control"]) as emulator:
-        yield emulator
+@pytest.fixture
+def provider(fresh_emulator: servers.Emulator) -> servers.Emulator:
+    return fresh_emulator
 
 
 @pytest.fixture
 async def control(provider: servers.Emulator) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=f"{provider.url}/_emulator/", verify=TLS) as control:
-        (await control.post("reset", json={})).raise_for_status()
         yield control
 
 

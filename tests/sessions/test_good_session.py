@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -24,10 +23,9 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 ASKED, ANSWERED = "¿Qué tal está Inés?", "Muy bien, ¿y tú?"
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[servers.Emulator]:
-    with servers.emulator(media=False, args=["--control"]) as emulator:
-        yield emulator
+@pytest.fixture
+def emulator(fresh_emulator: servers.Emulator) -> servers.Emulator:
+    return fresh_emulator
 
 
 async def reported(tab: Tab, kind: str, /, **data: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from itertools import groupby
 from typing import Any
 
@@ -26,10 +26,9 @@ ENDED_BY_SERVER = 5
 TOLD_BY_THE_EMULATOR = ["create_token", "new", "start", "list", "task", "interrupt", "list", "stop"]
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[servers.Emulator]:
-    with servers.emulator(media=False, args=["--control"]) as emulator:
-        yield emulator
+@pytest.fixture
+def emulator(fresh_emulator: servers.Emulator) -> servers.Emulator:
+    return fresh_emulator
 
 
 async def reported(tab: Tab, kind: str, /, **data: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 from unittest.mock import AsyncMock, Mock
@@ -192,10 +192,9 @@ def test_no_word_of_what_was_said_passes_on() -> None:
         assert heygen_chat.read(strange) is None
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[servers.Emulator]:
-    with servers.emulator(media=False, args=["--control"]) as emulator:
-        yield emulator
+@pytest.fixture
+def emulator(fresh_emulator: servers.Emulator) -> servers.Emulator:
+    return fresh_emulator
 
 
 async def test_with_the_emulators_own_socket(emulator: servers.Emulator, monitor: Monitor) -> None:
