@@ -175,8 +175,11 @@ class Admission:
     def _waiting(self) -> dict[str, Any]:
         continues = str(self.wish.continues) if self.wish.continues else None
         status = {"session_id": None, "status": Status.REQUESTED.value, "reason": "", "words": ""}
-        moments = {"created_at": None, "ends_at": None, "ended_at": None, "now": timezone.now().isoformat()}
-        return {"type": "session.status", **status, **moments, "continues": continues, "waits_for": "release"}
+        moments = dict.fromkeys(("created_at", "ends_at", "conversation_ends_at", "ended_at"))
+        return {
+            "type": "session.status", **status, **moments, "now": timezone.now().isoformat(),
+            "continues": continues, "waits_for": "release",
+        }  # fmt: skip
 
     async def _pause(self, longest: timedelta) -> None:
         with suppress(asyncio.TimeoutError):

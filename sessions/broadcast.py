@@ -39,6 +39,7 @@ class StatusChanged(Event):
     reason: str
     created_at: str
     ends_at: str
+    conversation_ends_at: str
     ended_at: str | None
     continues: str | None
 
@@ -50,6 +51,7 @@ class StatusChanged(Event):
             reason=session.end_reason,
             created_at=session.created_at.isoformat(),
             ends_at=session.ends_at.isoformat(),
+            conversation_ends_at=session.conversation_ends_at.isoformat(),
             ended_at=session.ended_at.isoformat() if session.ended_at else None,
             continues=str(session.continues_id) if session.continues_id else None,
         )

@@ -35,8 +35,6 @@ BATCH = 500
 CLAIM = timedelta(seconds=60)
 """How long a stop that one worker has taken is left alone by the others."""
 LONGEST_RETRY = timedelta(seconds=60)
-WORTH_A_SESSION = timedelta(seconds=60)
-"""Left of our own limits when the provider's is reached: for less, nothing new is opened."""
 TIME_IS_UP = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
 """Why a session has ended at its limit, where it is not simply the longest that it may last."""
 
@@ -225,8 +223,7 @@ def _warning(session: StreamingSession, now: datetime) -> broadcast.Ending | Non
 def _may_go_on(session: StreamingSession) -> bool:
     """Whether a new session is worth its price: ours leave time, and somebody has done something in this one."""
     is_used = session.live_at is not None and session.active_at > session.live_at
-    is_theirs = session.limit_by == LimitBy.PROVIDER
-    return is_theirs and is_used and session.own_limit_at - session.ends_at >= WORTH_A_SESSION
+    return is_used and session.conversation_ends_at > session.ends_at
 
 
 def hand_back(session_ids: list[UUID]) -> None:

@@ -15,6 +15,9 @@ from django.utils.translation import gettext_lazy as _
 from avatars.models import Persona, PersonaVersion, ProviderAccount
 from sessions.models.speech import Spoken, SpokenManager, SpokenWord, words_of
 
+WORTH_A_SESSION = timedelta(seconds=60)
+"""Left of our own limits when the provider's is reached: for less, nothing new is opened."""
+
 
 class Status(models.TextChoices):
     """Where a session is in its life; `lifecycle` alone changes it."""
@@ -198,6 +201,14 @@ class StreamingSession(models.Model):
     def own_limit_at(self) -> datetime:
         """When it would end if the provider's limit did not end it sooner."""
         return self.created_at + timedelta(seconds=self.persona_settings["duration_limit_s"])
+
+    @property
+    def conversation_ends_at(self) -> datetime:
+        """When time is up for whoever talks: at the provider's limit alone they go on in a new session, if ours leaves
+        enough for one.
+        """
+        is_worth_it = self.own_limit_at - self.ends_at >= WORTH_A_SESSION
+        return self.own_limit_at if self.limit_by == LimitBy.PROVIDER and is_worth_it else self.ends_at
 
     @property
     def duration(self) -> timedelta | None:

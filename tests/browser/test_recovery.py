@@ -6,6 +6,7 @@ When each step is due is tested with node, on a clock of its own; here the steps
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
@@ -256,6 +257,7 @@ async def test_the_providers_limit_ends_a_session_and_not_the_conversation(chrom
             await room.start()
         finally:
             await room.page.request.post(limit, data={"duration_s": 600})
+        await expect(room.page.locator("#time-left")).to_have_text(re.compile(r"^9:"))  # the portal's ten minutes
         await room.write("Hola", "repeat")
         await room.has_said("Hola")
         await room.state("recovering")

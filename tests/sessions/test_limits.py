@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from sessions import errors, lifecycle, limits, places
+from sessions import broadcast, errors, lifecycle, limits, places
 from sessions.models import EndReason, LimitBy, SessionTask, Status, StreamingSession
 from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
 
@@ -161,10 +161,14 @@ def test_a_conversation_may_go_on_where_only_the_providers_limit_is_near(
         published=True, duration_limit=timedelta(minutes=own_minutes), idle_timeout=timedelta(minutes=15)
     )
     settings = persona.snapshot() | {"duration_limit_s": own_minutes * 60}
-    live(
+    session = live(
         persona=persona, persona_settings=settings, created_at=began, live_at=now - timedelta(seconds=540),
         active_at=quiet_since, ends_at=began + timedelta(minutes=10), limit_by=limit_by, deadline_at=now,
     )  # fmt: skip
+    # What the page's clock counts to: it does not begin anew with the next session.
+    talks_on = limit_by == LimitBy.PROVIDER and own_minutes == 20
+    told = broadcast.StatusChanged.of(session)
+    assert told.conversation_ends_at == (session.own_limit_at if talks_on else session.ends_at).isoformat()
     limits.take_due(now)
     assert [(event["why"], event["goes_on"]) for event in announced] == [("duration_limit", goes_on)]
 

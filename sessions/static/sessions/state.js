@@ -194,7 +194,7 @@ function sessionOf(message) {
     reason: message.reason ?? "",
     words: message.words ?? "",
     createdAt: message.created_at ?? "",
-    endsAt: message.ends_at ?? "",
+    endsAt: message.conversation_ends_at ?? "",
     endedAt: message.ended_at ?? "",
   };
 }
