@@ -205,7 +205,7 @@ def wake(channels: Iterable[str]) -> None:
                 await layer.send(channel, {"type": "queue.moved"})
         await layer.group_send(BOARD, MOVED)
 
-    transaction.on_commit(async_to_sync(send), robust=True)
+    _on_commit(send)
 
 
 def _layer() -> BaseChannelLayer:

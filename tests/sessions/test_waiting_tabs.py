@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from unittest.mock import Mock
@@ -11,10 +12,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import transaction
 from django.utils import timezone
 
 from heygen_portal.providers.base import LimitReached
-from sessions import admission, history, lease, presence, queue
+from heygen_portal.threads import in_thread
+from sessions import admission, broadcast, history, lease, presence, queue
 from sessions.models import EndReason, QueuePlace, ServerProcess, StreamingSession, Utterance
 from sessions.queue import TabAddress
 from tests.sessions.tabs import a_person, a_persona, browser
@@ -323,3 +326,18 @@ async def test_start_that_is_called_off_at_once_asks_the_provider_for_nothing_th
         while (await tab.receive_json_from(timeout=10)).get("status", "ended") != "ended":
             pass
     assert not await StreamingSession.objects.exclude(status="ended").aexists()
+
+
+async def test_giving_a_turn_never_waits_for_an_event_loop_that_is_busy_or_gone() -> None:
+    """Else the thread holds the database as long as the loop does, and for ever at the process's end."""
+    has_returned = threading.Event()
+
+    def give() -> None:
+        with transaction.atomic():
+            broadcast.wake(["somebody's tab"])
+        has_returned.set()
+
+    giving = asyncio.ensure_future(in_thread(give)())
+    await asyncio.sleep(0)  # the thread has it
+    assert has_returned.wait(10)  # and this is all that the loop does
+    await giving
