@@ -1,0 +1,1 @@
+"""Attacks that once worked, each with variations of its kind."""
