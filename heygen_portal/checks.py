@@ -19,7 +19,7 @@ def own_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         )
         for number, name, value in (
             (1, "DJANGO_SECRET_KEY", settings.SECRET_KEY),
-            (2, "FIELD_ENCRYPTION_KEY", settings.SALT_KEY),
+            (2, "FIELD_ENCRYPTION_KEY", settings.FIELD_ENCRYPTION_KEY),
         )
         if value.startswith("not-secret")
     ]

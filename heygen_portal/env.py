@@ -20,3 +20,13 @@ def secret(name: str, default: str = "") -> str:
     if path and not env.str(name, ""):
         return Path(path).read_text(encoding="utf-8").strip()
     return env.str(name, default)
+
+
+def secrets(name: str) -> list[str]:
+    """Return a list of secrets: `NAME` separated by commas, else the lines of the file named by `NAME_FILE`."""
+    path = env.str(f"{name}_FILE", "")
+    if path and not env.str(name, ""):
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    else:
+        lines = env.list(name, [])
+    return [line.strip() for line in lines if line.strip()]

@@ -4,7 +4,7 @@ import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal import admin_theme
-from heygen_portal.env import BASE_DIR, env, secret
+from heygen_portal.env import BASE_DIR, env, secret, secrets
 
 VAR = env.path("VAR_DIR", BASE_DIR / "var")
 VAR.mkdir(parents=True, exist_ok=True)  # a database cannot make its own folder
@@ -12,8 +12,11 @@ VAR.mkdir(parents=True, exist_ok=True)  # a database cannot make its own folder
 DEBUG = env.bool("DEBUG", False)
 # Without a key of its own a checkout may be looked at, but not served to others: see checks.py.
 SECRET_KEY = secret("DJANGO_SECRET_KEY", "not-secret-for-looking-around-only")
-SALT_KEY = secret("FIELD_ENCRYPTION_KEY", "not-secret-either")
-SECRET_KEY_FALLBACKS: list[str] = env.list("DJANGO_SECRET_KEY_FALLBACKS", [])
+SECRET_KEY_FALLBACKS = secrets("DJANGO_SECRET_KEY_FALLBACKS")
+FIELD_ENCRYPTION_KEY = secret("FIELD_ENCRYPTION_KEY", "not-secret-either")
+# Retired keys verify and unwrap what they once signed and wrapped: docs/operations.md, "Changing keys".
+FIELD_ENCRYPTION_KEY_FALLBACKS = secrets("FIELD_ENCRYPTION_KEY_FALLBACKS")
+SALT_KEY = [FIELD_ENCRYPTION_KEY, *FIELD_ENCRYPTION_KEY_FALLBACKS]  # of the encrypted fields; the first one encrypts
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
 

@@ -123,9 +123,9 @@ def _of_texts(kept: Kept) -> Iterator[tuple[How, int | None]]:
 
 def _own_seals(kept: Kept) -> list[Noted]:
     """The seals that this portal made."""
-    return [seal for seal in kept.seals if seal.signature == SessionSeal.sign(kept.session, seal.number, seal.hash)]
+    return [seal for seal in kept.seals if SessionSeal.is_signed(seal.signature, kept.session, seal.number, seal.hash)]
 
 
 def _is_own_head(kept: Kept) -> bool:
     head = kept.head
-    return head is not None and head.signature == SessionHead.sign(kept.session, head.number, head.hash)
+    return head is not None and SessionHead.is_signed(head.signature, kept.session, head.number, head.hash)

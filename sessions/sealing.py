@@ -11,16 +11,20 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from django.conf import settings
 
 from heygen_portal import signing
 
 NONCE = 12
 """Bytes; what AES-GCM is made for."""
+
+OLD_WRAP = 60
+"""Bytes of a wrapped key from before wraps began with the ID of their key: nonce, 32 bytes of key, tag."""
 
 SHORTEST_BEGINNING = 3
 """Letters. Shorter ones would find nearly everything."""
@@ -28,21 +32,17 @@ SHORTEST_BEGINNING = 3
 
 def new_key(session_id: UUID) -> bytes:
     """Return a fresh key for a session's speech, wrapped: as it is stored."""
-    return _lock(signing.key("wrap", settings.SALT_KEY), AESGCM.generate_key(256), session_id)
+    return _wrap(AESGCM.generate_key(256), session_id)
 
 
 def seal(wrapped: bytes, session_id: UUID, text: str) -> bytes:
     """Return the text as it is stored. The same text twice looks different twice."""
-    return _lock(
-        _unwrapped(bytes(wrapped), session_id, settings.SALT_KEY), text.encode("utf-8", "surrogatepass"), session_id
-    )
+    return _lock(_unwrapped(bytes(wrapped), session_id, _ring()), text.encode("utf-8", "surrogatepass"), session_id)
 
 
 def unseal(wrapped: bytes, session_id: UUID, sealed: bytes) -> str:
     """Return the text again. Raises InvalidTag when key, session and stored text do not belong together."""
-    return _unlock(_unwrapped(bytes(wrapped), session_id, settings.SALT_KEY), sealed, session_id).decode(
-        "utf-8", "surrogatepass"
-    )
+    return _unlock(_unwrapped(bytes(wrapped), session_id, _ring()), sealed, session_id).decode("utf-8", "surrogatepass")
 
 
 def fingerprint(sealed: bytes) -> str:
@@ -63,7 +63,7 @@ def beginnings(said: Iterable[str]) -> set[str]:
 
 def marks(said: Iterable[str]) -> set[int]:
     """Return the marks of these words: keyed hashes that fit into a column of 64 bits."""
-    key = signing.key("words", settings.SALT_KEY)
+    key = signing.key("words")
     hashes = (hmac.digest(key, word.encode("utf-8", "surrogatepass"), "sha256") for word in said)
     return {int.from_bytes(mark[:8], "big", signed=True) for mark in hashes}
 
@@ -77,7 +77,35 @@ def _unlock(key: bytes, locked: bytes, session_id: UUID) -> bytes:
     return AESGCM(key).decrypt(locked[:NONCE], locked[NONCE:], session_id.bytes)
 
 
+def key_id_of(wrapped: bytes) -> str:
+    """Return the ID of the portal's key that wrapped a session's key; empty for a wrap from before keys had IDs."""
+    return wrapped[: signing.KEY_ID_BYTES].hex() if len(wrapped) > OLD_WRAP else ""
+
+
+def rewrapped(wrapped: bytes, session_id: UUID) -> bytes:
+    """Return a session's key wrapped with the portal's current key. Raises InvalidTag when no key of ours opens it."""
+    return _wrap(_unwrapped(wrapped, session_id, _ring()), session_id)
+
+
+def _wrap(session_key: bytes, session_id: UUID) -> bytes:
+    return bytes.fromhex(signing.key_id()) + _lock(signing.key("wrap"), session_key, session_id)
+
+
+Ring = tuple[tuple[str, bytes], ...]
+
+
+def _ring() -> Ring:
+    """Return the portal's wrapping keys by ID, the current one first."""
+    return tuple(signing.keys("wrap").items())
+
+
 # Keyed by what is stored: a key that was destroyed in the database is not asked for again.
 @lru_cache(maxsize=256)
-def _unwrapped(wrapped: bytes, session_id: UUID, secret: str) -> bytes:
-    return _unlock(signing.key("wrap", secret), wrapped, session_id)
+def _unwrapped(wrapped: bytes, session_id: UUID, ring: Ring) -> bytes:
+    name = key_id_of(wrapped)
+    locked = wrapped[signing.KEY_ID_BYTES :] if name else wrapped
+    for each_name, wrapping_key in ring:
+        if name in ("", each_name):
+            with suppress(InvalidTag):
+                return _unlock(wrapping_key, locked, session_id)
+    raise InvalidTag

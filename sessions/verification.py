@@ -200,13 +200,13 @@ def _is_noted(kept: Kept) -> bool:
         return False
     if kept.status == Status.ENDED and kept.seals[-1].number != length:
         return False
-    return _holds(kept, kept.head, SessionHead.sign) and all(
-        _holds(kept, seal, SessionSeal.sign) for seal in kept.seals
+    return _holds(kept, kept.head, SessionHead.is_signed) and all(
+        _holds(kept, seal, SessionSeal.is_signed) for seal in kept.seals
     )
 
 
-def _holds(kept: Kept, noted: Noted, sign: Callable[[str, int, str], str]) -> bool:
-    if noted.signature != sign(kept.session, noted.number, noted.hash):
+def _holds(kept: Kept, noted: Noted, is_signed: Callable[[str, str, int, str], bool]) -> bool:
+    if not is_signed(noted.signature, kept.session, noted.number, noted.hash):
         return False
     return 0 < noted.number <= len(kept.chain) and kept.chain[noted.number - 1].hash == noted.hash
 

@@ -43,6 +43,11 @@ class SessionHead(models.Model):
         """What only this portal can have written below it. A seal's would not do."""
         return signing.sign("head", session_id, number, last_hash)
 
+    @staticmethod
+    def is_signed(signature: str, session_id: UUID | str, number: int, last_hash: str) -> bool:
+        """Whether `sign` made this signature, with the current key or a retired one."""
+        return signing.is_signed(signature, "head", session_id, number, last_hash)
+
 
 class SessionSeal(models.Model):
     """How long a session's record was when it ended, and its last hash, signed. Append-only.
@@ -74,6 +79,11 @@ class SessionSeal(models.Model):
     def sign(session_id: UUID | str, number: int, last_hash: str) -> str:
         """What only this portal can have written below it."""
         return signing.sign(session_id, number, last_hash)
+
+    @staticmethod
+    def is_signed(signature: str, session_id: UUID | str, number: int, last_hash: str) -> bool:
+        """Whether `sign` made this signature, with the current key or a retired one."""
+        return signing.is_signed(signature, session_id, number, last_hash)
 
 
 class HistoryCheck(models.Model):

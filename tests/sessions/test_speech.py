@@ -105,5 +105,5 @@ def test_every_text_comes_back_and_only_to_its_own_session(text: str) -> None:
     assert sealing.unseal(key, mine.pk, sealed) == text
     with pytest.raises(InvalidTag):
         sealing.unseal(key, other.pk, sealed)
-    with override_settings(SALT_KEY="another"), pytest.raises(InvalidTag):
+    with override_settings(FIELD_ENCRYPTION_KEY="another"), pytest.raises(InvalidTag):
         sealing.unseal(key, mine.pk, sealed)
