@@ -16,6 +16,7 @@ app.conf.beat_schedule = {
     "sync-catalogues": {"task": "avatars.tasks.sync_all", "schedule": crontab(hour="1", minute="30")},
     "read-records": {"task": "sessions.tasks.read_records", "schedule": 10.0},
     "erase-old-speech": {"task": "sessions.tasks.erase_old_speech", "schedule": crontab(hour="2", minute="40")},
+    "forget-sign-ins": {"task": "heygen_portal.tasks.forget_sign_ins", "schedule": crontab(hour="2", minute="30")},
     "forget-at-providers": {"task": "sessions.tasks.forget_at_providers", "schedule": 30.0},
     "verify-history": {"task": "sessions.tasks.verify_history", "schedule": crontab(hour="3", minute="10")},
     "keep-books": {"task": "sessions.tasks.keep_books", "schedule": 5.0},

@@ -54,3 +54,16 @@ def not_in_debug(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.DEBUG:
         return [CheckWarning("DEBUG is on.", hint="Unset DEBUG.", id="heygen_portal.W001")]
     return []
+
+
+@register(Tags.security)
+def rules_on_privacy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A log must be kept long enough to slow attackers down, and a link must lead to a page."""
+    found: list[CheckMessage] = []
+    if settings.SIGN_IN_LOG_DAYS < 1:
+        hint = "Set it to at least 1: failed attempts are counted in the same log."
+        found.append(Error("SIGN_IN_LOG_DAYS is below one day.", hint=hint, id="heygen_portal.E020"))
+    if settings.PRIVACY_NOTICE_URL and not settings.PRIVACY_NOTICE_URL.startswith(("https://", "http://")):
+        hint = "Give the page's whole address, with https://."
+        found.append(Error("PRIVACY_NOTICE_URL is no web address.", hint=hint, id="heygen_portal.E021"))
+    return found

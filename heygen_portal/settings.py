@@ -155,6 +155,10 @@ AXES_VERBOSE = False
 # daphne: the address is the socket's; behind a proxy it is the header that the proxy sets.
 PROXY_COUNT = env.int("PROXY_COUNT", 0)
 AXES_CLIENT_IP_CALLABLE = "heygen_portal.addresses.of"
+# The log of sign-ins has names, network addresses and browsers: each night what is older is deleted.
+SIGN_IN_LOG_DAYS = env.int("SIGN_IN_LOG_DAYS", 90)
+# The organisation's own words on privacy, linked where people read them before they start.
+PRIVACY_NOTICE_URL = env.str("PRIVACY_NOTICE_URL", "")
 
 # allauth: the pages of signing in, single sign-on and the second factor. docs/decisions/signing-in.md
 ACCOUNT_ADAPTER = "heygen_portal.people.adapters.AccountAdapter"

@@ -57,6 +57,8 @@ def _room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpResponse:
         "persona": persona,
         "is_trial": purpose == Purpose.TRIAL,
         "minutes": ceil(persona.duration_limit.total_seconds() / 60),
+        "can_be_observed": account.has_own_rooms,
+        "privacy_notice": settings.PRIVACY_NOTICE_URL,
         "is_debug": is_debug,
         "emulator_url": settings.EMULATOR_URL if account.base_url == settings.EMULATOR_URL else "",
         "livekit_url": settings.LIVEKIT_PUBLIC_URL,

@@ -199,6 +199,12 @@ class Persona(Composed):
     def get_absolute_url(self) -> str:
         return reverse("sessions:room", args=[self.slug])
 
+    @property
+    def speech_kept_days(self) -> int | None:
+        """Days until what is said is erased, by the shorter of two limits; None where there is none."""
+        limits = (self.speech_days, self.avatar.account.speech_days)
+        return min((days for days in limits if days is not None), default=None)
+
 
 class PersonaVersion(Composed):
     """A persona as somebody saved it: written once, and never changed."""

@@ -1,0 +1,14 @@
+"""Celery jobs about people, not about sessions."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from heygen_portal.people import retention
+
+
+@shared_task(expires=3600)
+def forget_sign_ins() -> None:
+    """Delete old sign-in attempts and expired login sessions; beat sends this once a night."""
+    retention.delete_old(timezone.now())
