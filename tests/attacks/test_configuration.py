@@ -43,7 +43,7 @@ def test_a_pickle_in_redis_runs_no_code(redis_url: str, tmp_path: Path, protocol
 @pytest.mark.parametrize("content_type", ["application/x-python-serialize", "pickle", "application/x-yaml"])
 def test_workers_refuse_jobs_that_are_not_json(tmp_path: Path, content_type: str) -> None:
     ran = tmp_path / "ran"
-    body = pickle.dumps(Touch(ran))
+    body: Any = pickle.dumps(Touch(ran))
     job = Message(body, content_type=content_type, content_encoding="binary", accept=app.conf.accept_content)
     with pytest.raises(ContentDisallowed):
         job.decode()

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
+from allauth.mfa.utils import decrypt, encrypt
 from cryptography.exceptions import InvalidTag
+from cryptography.fernet import InvalidToken
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from django.test import override_settings
+from django.utils import timezone
 
-from heygen_portal import signing
-from sessions import sealing
+from avatars.models import ProviderAccount
+from heygen_portal import audit, rotation, signing
+from heygen_portal.models import AuditEntry, AuditHead
+from heygen_portal.people.adapters import SEAL
+from sessions import events, sealing, verification
+from sessions.events import Entry
+from sessions.models import SessionHead, SpeechKey, Utterance
+from sessions.speech_keys import SpeechKeyStore
+from tests.factories import ProviderAccountFactory, StreamingSessionFactory, UserFactory
 
 NOW_CURRENT = {"FIELD_ENCRYPTION_KEY": "new", "FIELD_ENCRYPTION_KEY_FALLBACKS": ["old", "older"]}
 
@@ -63,3 +83,149 @@ def test_speech_keys_wrapped_with_retired_keys_still_open(made_with: str, has_id
         assert sealing.unseal(again, session, sealed) == "buenos días"
     with override_settings(FIELD_ENCRYPTION_KEY="another"), pytest.raises(InvalidTag):
         sealing.unseal(stored, session, sealed)
+
+
+@contextmanager
+def keys_are(current: str, *retired: str) -> Iterator[None]:
+    """Run a block as a process that was started with these keys."""
+    fields = (ProviderAccount._meta.get_field("api_key"), SEAL)
+    here = {"FIELD_ENCRYPTION_KEY": current, "FIELD_ENCRYPTION_KEY_FALLBACKS": list(retired)}
+    with override_settings(**here, SALT_KEY=[current, *retired]):
+        for field in fields:
+            vars(field).pop("keys", None), vars(field).pop("f", None)
+        yield
+    for field in fields:
+        vars(field).pop("keys", None), vars(field).pop("f", None)
+
+
+@dataclass(frozen=True)
+class Stored:
+    account: ProviderAccount
+    user: User
+    codes: list[str]
+    line: Utterance
+
+    def is_readable(self) -> bool:
+        """Whether this process can read it all."""
+        factors = {factor.type: factor.wrap() for factor in Authenticator.objects.filter(user=self.user)}
+        try:
+            line = Utterance.objects.get(pk=self.line.pk).text
+            secret = decrypt(factors["totp"].instance.data["secret"])
+            codes = factors["recovery_codes"].get_unused_codes()
+        except (InvalidTag, InvalidToken):
+            return False
+        key = ProviderAccount.objects.get(pk=self.account.pk).api_key
+        return (key, secret, codes, line) == ("provider-key", SECRET, self.codes, "buenos días")
+
+
+SECRET = "JBSWY3DPEHPK3PXP"
+
+
+@pytest.fixture
+def stored(db: None) -> Stored:
+    """Store one of everything that is encrypted, under a key that is about to be retired."""
+    with keys_are("old"):
+        account = ProviderAccountFactory.create(api_key="provider-key")
+        session = StreamingSessionFactory.create()
+        line = Utterance.objects.create(session=session, who="user", by="text", source="portal", text="buenos días")
+        user = UserFactory.create()
+        TOTP.activate(user, SECRET)
+        stored = Stored(account, user, RecoveryCodes.activate(user).get_unused_codes(), line)
+        assert stored.is_readable()
+    return stored
+
+
+def rotate(*args: str) -> str:
+    out = StringIO()
+    call_command("rotate_keys", *args, stdout=out)
+    return out.getvalue()
+
+
+def test_everything_that_is_encrypted_moves_to_the_new_key(stored: Stored) -> None:
+    with keys_are("new"):
+        assert not stored.is_readable()
+    with keys_are("new", "old"):
+        assert stored.is_readable()
+        with pytest.raises(CommandError, match="left to re-encrypt"):
+            rotate("--check")
+        assert stored.is_readable()
+        assert "Nothing is left." in rotate()
+        assert "Nothing is left." in rotate("--check")
+    with keys_are("new"):
+        assert stored.is_readable()
+    with keys_are("old"):
+        assert not stored.is_readable()
+
+
+def test_a_rotation_that_was_interrupted_goes_on_where_it_stopped(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [StreamingSessionFactory.create() for _ in range(4)]
+    with keys_are("old"):
+        for session in others:
+            SpeechKey.wrapped_for(session.pk)
+    monkeypatch.setattr(rotation, "BATCH_ROWS", 2)
+    batches = 0
+
+    def die(progress: rotation.Progress) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 2:
+            raise KeyboardInterrupt
+
+    with keys_are("new", "old"):
+        with pytest.raises(KeyboardInterrupt):
+            rotation.rotate(SpeechKeyStore(), tell=die)
+        assert stored.is_readable()
+        assert rotation.rotate(SpeechKeyStore()) == rotation.Progress(current=2, rotated=3)
+        assert stored.is_readable()
+
+
+@pytest.mark.parametrize("lost", ["provider's key", "second factor", "speech"])
+def test_a_value_under_a_lost_key_is_named_and_left_as_it_is(stored: Stored, lost: str) -> None:
+    with keys_are("lost"):
+        match lost:
+            case "provider's key":
+                ProviderAccount.objects.filter(pk=stored.account.pk).update(api_key="lost")
+            case "second factor":
+                Authenticator.objects.filter(type="totp").update(data={"secret": encrypt(SECRET)})
+            case _:
+                SpeechKey.objects.update(wrapped=sealing.new_key(stored.line.session_id))
+    with keys_are("new", "old"), pytest.raises(CommandError, match="1 cannot be read"):
+        rotate()
+    with keys_are("new", "old", "lost"):
+        assert "Nothing is left." in rotate()
+
+
+def test_speech_that_is_erased_meanwhile_stays_erased(stored: Stored) -> None:
+    store = SpeechKeyStore()
+    row = store.rows().get()
+    SpeechKey.objects.update(wrapped=b"", erased_at=timezone.now())
+    with keys_are("new", "old"):
+        renewed = store.renewed(row)
+        assert renewed
+        store.store(row, renewed)
+    assert bytes(SpeechKey.objects.get().wrapped) == b""
+
+
+def test_rotation_leaves_seals_and_heads_as_they_were_signed(stored: Stored) -> None:
+    def said() -> tuple[Any, Any]:
+        return verification.look_at(session.pk), audit.check()[1]
+
+    with keys_are("old"):
+        session = StreamingSessionFactory.create()
+        events.record(session.pk, Entry("room_made"))
+        audit.note(None, AuditEntry.Kind.SEARCHED, "somebody")
+        signed = SessionHead.objects.get().signature, AuditHead.objects.get().signature
+    with keys_are("new", "old"):
+        rotate()
+        assert (SessionHead.objects.get().signature, AuditHead.objects.get().signature) == signed
+        assert said() == (None, None)
+        events.record(session.pk, Entry("room_made"))
+        audit.note(None, AuditEntry.Kind.SEARCHED, "somebody")
+        assert said() == (None, None)
+    with keys_are("new"):
+        assert said() == (None, None)  # what was signed last is under the new key
+    with keys_are("stranger's"):
+        fault, wrong = said()
+        assert (fault.how, wrong[0]) == ("head_forged", "head_forged")

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, no_translations
+
+from heygen_portal import rotation, signing
+from heygen_portal.rotation import Progress, Store
+from sessions.speech_keys import SpeechKeyStore
+
+
+class Command(BaseCommand):
+    help = (
+        "Re-encrypt provider keys, second factors and the keys of speech with the current FIELD_ENCRYPTION_KEY and"
+        " DJANGO_SECRET_KEY. Safe to interrupt and to repeat. Seals and signatures are left as they are: retired"
+        " keys go on verifying them. Exit code 1 while anything is left or cannot be read."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--check", action="store_true", help="only say what is left to do")
+
+    @no_translations
+    def handle(self, *args: Any, check: bool = False, **options: Any) -> None:
+        self.stdout.write(f"Current key: {signing.key_id()}")
+        for name in [*signing.keys("sign")][1:]:
+            self.stdout.write(f"Retired key: {name}. Keep it: what it signed is verified with it.")
+        found = [self._rotate(store, is_dry=check) for store in [*rotation.stores(), SpeechKeyStore()]]
+        if unreadable := sum(each.unreadable for each in found):
+            raise CommandError(
+                f"{unreadable} cannot be read with any key. Add the key that they were encrypted with to"
+                " FIELD_ENCRYPTION_KEY_FALLBACKS or DJANGO_SECRET_KEY_FALLBACKS."
+            )
+        if left := sum(each.left for each in found):
+            raise CommandError(f"{left} are left to re-encrypt: run rotate_keys.")
+        self.stdout.write("Nothing is left.")
+
+    def _rotate(self, store: Store, *, is_dry: bool) -> Progress:
+        def tell(progress: Progress) -> None:
+            if self.stdout.isatty():
+                self.stdout.write(f"{store.name}: {progress.rotated} re-encrypted", ending="\r")
+
+        found = rotation.rotate(store, is_dry=is_dry, tell=tell)
+        self.stdout.write(
+            f"{store.name}: {found.rotated} re-encrypted, {found.current} were current, {found.left} left,"
+            f" {found.unreadable} unreadable"
+        )
+        return found
