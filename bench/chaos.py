@@ -46,7 +46,9 @@ async def main(options: argparse.Namespace) -> None:
         database_url = stack.enter_context(servers.postgres("max_connections=400"))
         settings = ["--control", "--concurrency", str(PLACES)]
         emulator = stack.enter_context(servers.emulator(livekit, media=options.media, args=settings))
-        portal = stack.enter_context(servers.portal(emulator, livekit, database_url=database_url))
+        portal = stack.enter_context(
+            servers.portal(emulator, livekit, database_url=database_url, env={"BUDGET_FACTOR": "1000"})
+        )
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()

@@ -89,7 +89,7 @@ async def main(runs: int, rooms: str, provider: str) -> None:
     with (
         servers.livekit() as livekit,
         servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
-        servers.portal(emulator, livekit) as portal,
+        servers.portal(emulator, livekit, env={"BUDGET_FACTOR": "1000"}) as portal,
     ):
         portal.manage("shell", "-v0", "-c", OTHER_WIRE)
         portal.use_rooms(rooms)

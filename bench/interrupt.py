@@ -48,7 +48,7 @@ async def main(runs: int) -> None:
     with (
         servers.livekit() as livekit,
         servers.emulator(livekit, args=["--latency", str(ANSWER_MS)]) as emulator,
-        servers.portal(emulator, livekit) as portal,
+        servers.portal(emulator, livekit, env={"BUDGET_FACTOR": "1000"}) as portal,
     ):
         async with browsing.browser(browsing.ALLOW_SOUND) as browser:
             page = await browser.new_page()

@@ -74,7 +74,7 @@ class Talker:
 async def main(seconds: float, turns: int) -> None:
     with ExitStack() as stack:
         emulator = stack.enter_context(servers.emulator(media=False, args=RULES))
-        portal = stack.enter_context(servers.portal(emulator))
+        portal = stack.enter_context(servers.portal(emulator, env={"BUDGET_FACTOR": "1000"}))
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()

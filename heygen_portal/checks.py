@@ -7,6 +7,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
+from heygen_portal import budgets
+
 
 @register(Tags.security, deploy=True)
 def own_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
@@ -46,6 +48,19 @@ def a_directory_one_can_believe(app_configs: Any, **kwargs: Any) -> list[CheckMe
     if settings.OIDC_ISSUER and not settings.OIDC_ISSUER.startswith("https://") and not is_near:
         return [Error("OIDC_ISSUER is not https.", hint="Use its https:// address.", id="heygen_portal.E004")]
     return []
+
+
+@register(Tags.compatibility)
+def readable_budgets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A budget that cannot be read would refuse at the first request."""
+    return [
+        Error(
+            f"BUDGETS: {name} is no budget, or its rate cannot be read.",
+            hint='Write BUDGETS="task.session=300/minute"; heygen_portal/budgets.py lists the names.',
+            id="heygen_portal.E010",
+        )
+        for name in budgets.unreadable()
+    ]
 
 
 @register(Tags.security, deploy=True)

@@ -59,6 +59,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "heygen_portal.people.second_factor.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
+    "heygen_portal.refusals.TooManyRequestsMiddleware",
 ]
 
 ROOT_URLCONF = "heygen_portal.urls"
@@ -129,6 +130,10 @@ CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]  # a pickle from the broker would run code
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
+
+# How often one person, address or session may ask. The defaults are in budgets.py; docs/operations.md has examples.
+BUDGETS: dict[str, str] = env.dict("BUDGETS", {})
+BUDGET_FACTOR = env.float("BUDGET_FACTOR", 1.0)  # multiplies each budget
 
 # Our own LiveKit, for the accounts that use it; the public address is the one for browsers and avatars.
 

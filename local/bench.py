@@ -8,7 +8,9 @@ from local.paths import ROOT, VENV_PYTHON
 
 
 def main() -> None:
-    known = {path.stem.replace("_", "-"): path for path in sorted(ROOT.glob("bench/*.py")) if path.stem[0] != "_"}
+    # A trailing underscore is not part of the name: `limits_.py` must not hide the library `limits`.
+    files = [path for path in sorted(ROOT.glob("bench/*.py")) if path.stem[0] != "_"]
+    known = {path.stem.rstrip("_").replace("_", "-"): path for path in files}
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name not in known:
         sys.exit(f"Usage: bin/bench NAME [options]\nBenchmarks: {', '.join(known)}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from heygen_portal import livekit
+from heygen_portal import budgets, livekit, roles
 
 
 @require_safe
@@ -26,6 +26,10 @@ async def room(request: HttpRequest) -> HttpResponse:
 
     The room is one of those that nobody uses, and is cleaned up like them.
     """
+    user = await request.auser()
+    if not await user.ahas_perm(roles.START):
+        raise Http404
+    await budgets.spend("check_room", person=user.pk)
     if not livekit.is_set_up():
         return HttpResponse(status=204)
     name = livekit.new_name()

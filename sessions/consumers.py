@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from heygen_portal import detached, providers
+from heygen_portal import addresses, budgets, detached, providers
 from heygen_portal.providers.base import LimitReached, RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
 from sessions import (
@@ -125,6 +125,7 @@ class SessionConsumer(PageSocket):
         return session
 
     async def admit(self, admission: Admission, wish: Wish) -> StreamingSession | None:
+        await budgets.spend("start", person=self.user.pk, address=addresses.of_socket(self.scope))
         if self.session_id and wish.is_plain and await in_thread(history.is_running)(self.session_id):
             raise errors.AlreadyStarted
         if self.session_id and self.session_id == wish.continues:  # what becomes of it is no news to this tab
@@ -157,12 +158,14 @@ class SessionConsumer(PageSocket):
         """Make the room before anybody presses Start, where rooms are ours."""
         if not self.has_own_rooms or (self.session_id and await in_thread(history.is_running)(self.session_id)):
             return
+        await budgets.spend("prepare", person=self.user.pk)
         if room := await self.waiting_room.open():
             await self.give_room(room, is_waiting=True)
         if not self.is_open:
             self.waiting_room.drop()
 
     async def on_rejoin(self, content: dict[str, Any]) -> None:
+        await budgets.spend("prepare", person=self.user.pk)
         await self.give_room(await in_thread(rooms.access_again)(self.current()))
 
     async def on_join(self, content: dict[str, Any]) -> None:
@@ -213,6 +216,7 @@ class SessionConsumer(PageSocket):
             raise errors.BadMessage
         session_id = self.current()
         async with delivery.turn(session_id):
+            await budgets.spend("task", session=session_id, person=self.user.pk)  # in turn: texts keep their order
             known = await delivery.send_task(
                 session_id,
                 text=text,

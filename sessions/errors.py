@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal import refusals
+
 
 class SessionError(Exception):
     """A refusal. Nothing changed."""
@@ -106,6 +108,18 @@ class TextTooLong(SessionError):
 class TooManyTasks(SessionError):
     code = "too_many_tasks"
     words = _("Too many messages at once. Wait for the avatar to take them.")
+
+
+class TooManyRequests(SessionError):
+    code = "too_many_requests"
+    words = _("Too many requests")
+
+    def __init__(self, wait_seconds: int) -> None:
+        super().__init__({"wait_seconds": wait_seconds})
+        self.wait_seconds = wait_seconds
+
+    def __str__(self) -> str:
+        return refusals.in_words(self.wait_seconds)
 
 
 class ProviderLimit(SessionError):

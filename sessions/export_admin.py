@@ -21,7 +21,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
-from heygen_portal import addresses, roles
+from heygen_portal import addresses, budgets, roles
 from heygen_portal.admin_parts import ReadOnly
 from heygen_portal.threads import in_pieces
 from sessions import dossier, exports, selection, tasks
@@ -78,6 +78,7 @@ def one_session(request: HttpRequest, session: StreamingSession) -> HttpResponse
     if not form.is_valid():
         return _ask(request, form, {"taken": session})
     asked = form.cleaned_data
+    budgets.spend_sync("export", person=request.user.pk)
     export = exports.ask(
         request.user.pk or 0,
         addresses.of(request),
@@ -144,6 +145,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         if not form.is_valid():
             return _ask(request, form, {"filters": filters})
         asked, address = form.cleaned_data, addresses.of(request)
+        budgets.spend_sync("export", person=request.user.pk)
         export = exports.ask(
             request.user.pk or 0, address, asked["what"], asked["format"], reason=asked["reason"], filters=filters
         )

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from heygen_portal import addresses
+from heygen_portal import addresses, budgets
 from sessions import selection
 from sessions.audit_page import LONGEST_REASON, READ, SHORTEST_REASON
 from sessions.models import StreamingSession
@@ -43,6 +43,7 @@ def page(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     form = SearchForm(request.POST or None)
     if form.is_valid():
+        budgets.spend_sync("search", person=request.user.pk)
         words, reason = form.cleaned_data["words"], form.cleaned_data["reason"]
         search = selection.note_search(request.user.pk or 0, addresses.of(request), words, reason)
         listed = reverse("admin:avatar_sessions_streamingsession_changelist")

@@ -18,6 +18,7 @@ from django.utils import translation
 from redis.exceptions import RedisError
 
 from heygen_portal import detached
+from heygen_portal.budgets import TooManyRequests
 from sessions import errors, messages
 
 logger = logging.getLogger(__name__)
@@ -114,6 +115,8 @@ class PageSocket(AsyncWebsocketConsumer):
             await work
         except errors.SessionError as exc:
             await self.send_error(exc, content)
+        except TooManyRequests as exc:
+            await self.send_error(errors.TooManyRequests(exc.wait_seconds), content)
         except Exception:
             # Whatever it was, the session has a deadline on its row and the worker looks after it.
             logger.exception("%s failed", content["type"])

@@ -137,6 +137,7 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "spend_cap": _("The team can see it. Try again later."),
             "queue_full": _("Try again in a few minutes, when fewer people wait."),
             "queue_lost": _("Press Start to wait again."),
+            "too_many_requests": _("Wait a moment, then try again."),
             "provider_limit": _("Try again in a minute, when somebody else has finished."),
             "provider_unreachable": _("Try again in a minute; the team can see it."),
             "provider_refused": _("Try again in a minute; the team can see it."),

@@ -20,6 +20,7 @@ from xdist.remote import Producer
 from xdist.scheduler import Scheduling
 from xdist.workermanage import NodeManager
 
+from heygen_portal import budgets
 from local.processes import end_as_on_ctrl_c
 from tests import migrated, servers, sharing_out
 from tests.emulator.wire import TLS
@@ -112,6 +113,12 @@ def redis_for_all(redis_url: str) -> Iterator[None]:
     caches = {"default": {**settings.CACHES["default"], "LOCATION": redis_url}}
     with override_settings(REDIS_URL=redis_url, CHANNEL_LAYERS=layers, CACHES=caches, CELERY_BROKER_URL=redis_url):
         yield
+
+
+@pytest.fixture(autouse=True)
+def full_budgets(redis_for_all: None) -> None:
+    """Give everybody the whole budget again: the people of one test have the IDs of the last one's."""
+    budgets.forget_all()
 
 
 @pytest.fixture(autouse=True)

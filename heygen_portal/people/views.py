@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 from requests import RequestException
 
-from heygen_portal import audit
+from heygen_portal import addresses, audit, budgets
 from heygen_portal.models import AuditEntry
 from heygen_portal.people import joining, mail
 from heygen_portal.people.forms import AcceptForm, ChangeForm
@@ -80,6 +80,8 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     if not found:
         return render(request, "people/invitation_over.html", status=410)
     user = User(username=found.email, email=found.email)
+    if request.method == "POST":
+        budgets.spend_sync("accept_invitation", address=addresses.of(request))
     form = AcceptForm(request.POST if request.method == "POST" else None, instance=user)
     if form.is_valid():
         if not joining.accept(request, found, user):

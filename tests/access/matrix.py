@@ -64,7 +64,7 @@ PAGES: dict[str, str | Page] = {
     "sessions:room": TALKERS,
     "sessions:trial": "em",
     "sessions:check": PEOPLE,
-    "sessions:check_room": post(PEOPLE),
+    "sessions:check_room": post(TALKERS),
     "sessions:leave": post(PEOPLE),  # one's own
     "sessions:conversations": TALKERS,
     "sessions:conversation": TALKERS,

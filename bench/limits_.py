@@ -37,7 +37,7 @@ def main(live: int, due: int, idle_s: float) -> None:
     with (
         servers.postgres("max_connections=200") as database_url,
         servers.emulator(media=False, args=["--latency", str(ANSWER_MS), *RULES]) as emulator,
-        servers.portal(emulator, database_url=database_url) as portal,
+        servers.portal(emulator, database_url=database_url, env={"BUDGET_FACTOR": "1000"}) as portal,
     ):
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"

@@ -1,0 +1,45 @@
+"""A budget that is used up, as a page or as JSON: 429, with the time to wait."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.translation import ngettext
+
+from heygen_portal.budgets import TooManyRequests
+
+
+def in_words(wait_seconds: int) -> str:
+    """Say in the active language when to try again."""
+    if wait_seconds < 90:
+        words = ngettext(
+            "Too many requests. Try again in %(n)s second.",
+            "Too many requests. Try again in %(n)s seconds.",
+            wait_seconds,
+        )
+        return words % {"n": wait_seconds}
+    minutes = -(-wait_seconds // 60)
+    words = ngettext(
+        "Too many requests. Try again in %(n)s minute.", "Too many requests. Try again in %(n)s minutes.", minutes
+    )
+    return words % {"n": minutes}
+
+
+class TooManyRequestsMiddleware(MiddlewareMixin):
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return refuse(request, exception) if isinstance(exception, TooManyRequests) else None
+
+
+def refuse(request: HttpRequest, refusal: TooManyRequests) -> HttpResponse:
+    """Return a page, or JSON for a script that does not take HTML."""
+    words = in_words(refusal.wait_seconds)
+    response: HttpResponse
+    if request.accepts("text/html") and "text/html" in request.headers.get("Accept", "text/html"):
+        response = render(request, "429.html", {"words": words}, status=429)
+    else:
+        told = {"code": "too_many_requests", "words": words, "wait_seconds": refusal.wait_seconds}
+        response = JsonResponse(told, status=429)
+    response["Retry-After"] = str(refusal.wait_seconds)
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,26 @@
+"""Attacks meet the same stand-in provider as the sessions under test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from tests.sessions.conftest import announced, postgres, postgres_url, provider
+
+__all__ = ("announced", "postgres", "postgres_url", "provider", "provider_of_many")
+
+
+@pytest.fixture
+def provider_of_many(provider: Mock) -> Mock:
+    """Give each session an ID of its own, as a real provider does."""
+    answer, numbers = provider.new_session.return_value, count()
+
+    async def new_session(request: Any) -> Any:
+        return replace(answer, provider_session_id=f"their-session-{next(numbers)}")
+
+    provider.new_session.side_effect = new_session
+    return provider
