@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextlib import suppress
+from datetime import timedelta
 
-from asgiref.sync import async_to_sync
 from celery import shared_task
 from django.core.cache import cache
 from django.utils import timezone
 
 from avatars import syncing, videos
 from avatars.models import ProviderAccount, Video
-from heygen_portal.providers import closing_providers
+from heygen_portal import job_loop
 
 LOCK, LOCK_S = "videos-are-looked-after", 20
+VIDEOS_TIMEOUT = timedelta(hours=1)
+SYNC_TIMEOUT = timedelta(hours=1)
 
 
 @shared_task(expires=3)
@@ -29,7 +31,7 @@ def look_after_videos() -> None:
     mine = uuid.uuid4().hex
     if cache.add(LOCK, mine, LOCK_S):
         try:
-            async_to_sync(_look_after)()
+            job_loop.run(_look_after(), VIDEOS_TIMEOUT)
         finally:
             if cache.get(LOCK) == mine:
                 cache.delete(LOCK)
@@ -38,7 +40,7 @@ def look_after_videos() -> None:
 @shared_task
 def sync_account(sync_id: int) -> None:
     """Bring one catalogue up to date, as its row asks."""
-    async_to_sync(syncing.carry_out)(sync_id)
+    job_loop.run(syncing.carry_out(sync_id), SYNC_TIMEOUT)
 
 
 @shared_task(expires=3600)
@@ -53,8 +55,7 @@ def sync_all() -> None:
 async def _look_after() -> None:
     keeping = asyncio.create_task(_keep_lock())
     try:
-        async with closing_providers():
-            await videos.look_after(timezone.now())
+        await videos.look_after(timezone.now())
     finally:
         keeping.cancel()
         with suppress(asyncio.CancelledError):

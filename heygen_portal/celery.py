@@ -1,9 +1,13 @@
 """The worker and its clock. `celery -A heygen_portal worker`, `celery -A heygen_portal beat`."""
 
 import os
+from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import worker_process_shutdown
+
+from heygen_portal import job_loop
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 
@@ -26,3 +30,11 @@ app.conf.beat_schedule = {
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
     "look-after-exports": {"task": "sessions.tasks.look_after_exports", "schedule": 60.0},
 }
+
+
+@worker_process_shutdown.connect
+def _close_connections(**about: Any) -> None:
+    """Close what the jobs of this process kept open."""
+    from heygen_portal import livekit, providers  # noqa: PLC0415 - they need Django
+
+    job_loop.close(providers.close, livekit.close)

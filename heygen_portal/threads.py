@@ -11,7 +11,7 @@ from itertools import islice
 from typing import ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,10 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
     The default of `database_sync_to_async`, thread_sensitive=True, runs every socket of a process in one
     thread with everything else that is synchronous: one slow page would hold up everybody's chat.
     """
-    executor = _one_thread if connection.vendor == "sqlite" else None
+    # Read from the settings: `connection` is a thread-critical local of asgiref's, and asking it inside an event loop
+    # makes a storage, and in it a connection, that nobody uses.
+    is_sqlite = str(connections.settings[DEFAULT_DB_ALIAS]["ENGINE"]).endswith("sqlite3")
+    executor = _one_thread if is_sqlite else None
 
     @wraps(function)
     async def called(*args: P.args, **kwargs: P.kwargs) -> T:

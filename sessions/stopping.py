@@ -171,16 +171,18 @@ async def _finish_all(sessions: Iterable[StreamingSession]) -> None:
     waiting = set(asked)
     over: list[StreamingSession] = []
     give_up_at: float | None = None
-    while waiting and not (give_up_at and time.monotonic() > give_up_at):
-        done, waiting = await asyncio.wait(waiting, timeout=LOOK_UP_S, return_when=asyncio.FIRST_COMPLETED)
-        if ended := [session for task in done if not task.exception() and (session := task.result())]:
-            await in_thread(_end_all)([session.pk for session in ended])
-            over += ended
-        if is_ending.is_set() and give_up_at is None:
-            give_up_at = time.monotonic() + PATIENCE_S
-    for task in waiting:
-        task.cancel()
-    await in_thread(limits.hand_back)([asked[task].pk for task in waiting])
+    try:
+        while waiting and not (give_up_at and time.monotonic() > give_up_at):
+            done, waiting = await asyncio.wait(waiting, timeout=LOOK_UP_S, return_when=asyncio.FIRST_COMPLETED)
+            if ended := [session for task in done if not task.exception() and (session := task.result())]:
+                await in_thread(_end_all)([session.pk for session in ended])
+                over += ended
+            if is_ending.is_set() and give_up_at is None:
+                give_up_at = time.monotonic() + PATIENCE_S
+    finally:  # also where this is cancelled: the event loop goes on, and so would they
+        for task in waiting:
+            task.cancel()
+        await in_thread(limits.hand_back)([asked[task].pk for task in waiting])
     await _side_by_side(rooms.drop(session.room) for session in over if session.room)
     for task in asked.keys() - waiting:
         task.result()  # raises what went wrong, once the others are done

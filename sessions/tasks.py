@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import async_to_sync
 from celery import shared_task
 from celery.signals import worker_shutting_down
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
-from heygen_portal import livekit
+from heygen_portal import job_loop, livekit
 from heygen_portal.livekit import LiveKitAway
-from heygen_portal.providers import closing_providers
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
 from sessions import (
@@ -34,6 +32,10 @@ from sessions import (
 
 logger = logging.getLogger(__name__)
 
+TICK_TIMEOUT = timedelta(minutes=1)
+"""As long as a tick's claim on the sessions that it stops: later, another one takes them."""
+ROUND_TIMEOUT = timedelta(minutes=10)
+NIGHT_TIMEOUT = timedelta(hours=2)
 WRITES_FOR_S = 3
 """After so long an export lets the limits have the worker, and takes its turn again."""
 
@@ -44,24 +46,16 @@ def _give_back_soon(**about: Any) -> None:
     stopping.is_ending.set()
 
 
-async def _with_providers(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        async with closing_providers():
-            await work
-    finally:
-        await livekit.close()
-
-
 @shared_task(expires=1)  # a late tick is a useless tick
 def enforce_limits() -> None:
     """Stop or warn every session whose moment has come; beat sends this twice a second."""
-    async_to_sync(_with_providers)(stopping.enforce_due(timezone.now()))
+    job_loop.run(stopping.enforce_due(timezone.now()), TICK_TIMEOUT)
 
 
 @shared_task(expires=10)
 def read_records() -> None:
     """Read what providers keep of sessions that are over; beat sends this every ten seconds."""
-    async_to_sync(_with_providers)(records.read_due(timezone.now()))
+    job_loop.run(records.read_due(timezone.now()), ROUND_TIMEOUT)
 
 
 @shared_task(expires=5)
@@ -79,7 +73,7 @@ def look_at_spending() -> None:
 @shared_task(expires=600)
 def read_bills() -> None:
     """Read what providers say that sessions have cost; beat sends this once an hour."""
-    async_to_sync(_with_providers)(_read_all_bills())
+    job_loop.run(_read_all_bills(), ROUND_TIMEOUT)
 
 
 @shared_task
@@ -100,7 +94,7 @@ def look_after_exports() -> None:
 @shared_task(expires=60)
 def reconcile() -> None:
     """Compare every account's own list of open sessions with ours; beat sends this once a minute."""
-    async_to_sync(_with_providers)(_reconcile_all())
+    job_loop.run(_reconcile_all(), ROUND_TIMEOUT)
 
 
 @shared_task(expires=3600)
@@ -112,7 +106,7 @@ def verify_history() -> None:
 @shared_task(expires=3600)
 def rehearse() -> None:
     """Look whether every published persona still works; beat sends this once a night."""
-    async_to_sync(_with_providers)(rehearsals.rehearse())
+    job_loop.run(rehearsals.rehearse(), NIGHT_TIMEOUT)
 
 
 @shared_task(expires=3600)
@@ -132,7 +126,7 @@ async def _read_all_bills() -> None:
 @shared_task(expires=30)
 def forget_at_providers() -> None:
     """Have providers delete what was erased here; beat sends this twice a minute."""
-    async_to_sync(_with_providers)(forgetting.carry_due(timezone.now()))
+    job_loop.run(forgetting.carry_due(timezone.now()), ROUND_TIMEOUT)
 
 
 async def _reconcile_all() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from heygen_portal import detached
 from heygen_portal.providers.base import Account, Capabilities, Provider
 from heygen_portal.providers.heygen import HeyGen
 from heygen_portal.providers.liveavatar import LiveAvatar
@@ -17,7 +19,15 @@ KINDS: dict[str, type[Provider]] = {"heygen": HeyGen, "liveavatar": LiveAvatar}
 # Connections belong to the event loop that opened them; keyed by all that they depend on,
 # so an account whose key has changed gets new ones.
 Key = tuple[str, str, str, str, bool]
-_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, Provider]] = WeakKeyDictionary()
+_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, _Kept]] = WeakKeyDictionary()
+UNUSED_AFTER_S = 86_400
+"""Longer than any call takes and any socket of the provider stays open."""
+
+
+@dataclass
+class _Kept:
+    provider: Provider
+    used_at: float
 
 
 def capabilities_of(kind: str) -> Capabilities:
@@ -28,10 +38,19 @@ def capabilities_of(kind: str) -> Capabilities:
 def for_account(account: Account) -> Provider:
     """Return the account's provider with its connections kept warm. Only inside a running event loop."""
     key = (account.kind, account.base_url, account.api_key, account.key_header, account.is_sandbox)
-    providers = _open.setdefault(asyncio.get_running_loop(), {})
-    if key not in providers:
-        providers[key] = KINDS[account.kind].connect(account)
-    return providers[key]
+    loop = asyncio.get_running_loop()
+    kept = _open.setdefault(loop, {})
+    if key not in kept:
+        _close_unused(kept, loop.time())
+        kept[key] = _Kept(KINDS[account.kind].connect(account), loop.time())
+    kept[key].used_at = loop.time()
+    return kept[key].provider
+
+
+def _close_unused(kept: dict[Key, _Kept], now: float) -> None:
+    """Close the connections of accounts that have another key by now, or are gone."""
+    for key in [key for key, one in kept.items() if now - one.used_at > UNUSED_AFTER_S]:
+        detached.keep(kept.pop(key).provider.aclose())
 
 
 @asynccontextmanager
@@ -48,11 +67,16 @@ async def opened(account: Account) -> AsyncIterator[Provider]:
         await provider.aclose()
 
 
+async def close() -> None:
+    """Close what `for_account` opened in this event loop, before the loop ends."""
+    kept = _open.pop(asyncio.get_running_loop(), {})
+    await asyncio.gather(*(one.provider.aclose() for one in kept.values()))
+
+
 @asynccontextmanager
 async def closing_providers() -> AsyncIterator[None]:
-    """Close what `for_account` opened in this event loop, for a loop that ends with its job."""
+    """Close what `for_account` opened in this event loop, for a loop that ends with the block."""
     try:
         yield
     finally:
-        providers = _open.pop(asyncio.get_running_loop(), {})
-        await asyncio.gather(*(provider.aclose() for provider in providers.values()))
+        await close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from unittest.mock import Mock, call
 
@@ -110,3 +111,30 @@ async def test_an_answer_that_comes_while_the_list_is_read_is_not_taken_for_a_st
     provider.list_sessions.return_value = [Mock(provider_session_id="their-session")]
     await stopping.reconcile(creating.account)
     assert not provider.stop_session.called
+
+
+async def test_a_tick_that_is_cancelled_hands_back_what_is_not_confirmed(provider: Mock) -> None:
+    """The worker's event loop goes on; without this, so would the calls, and the row would be claimed for a minute."""
+    session = await a_session(Status.STOPPING)
+    begun = asyncio.Event()
+    cancelled = asyncio.Event()
+
+    async def never(*args: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    provider.stop_session.side_effect = never
+    tick = asyncio.create_task(stopping.enforce_due(timezone.now() + timedelta(hours=1)))
+    await begun.wait()
+    tick.cancel()
+    await asyncio.wait([tick])
+    assert cancelled.is_set()
+    assert session.pk in {row.pk for row in await due()}
+
+
+@sync_to_async
+def due() -> list[StreamingSession]:
+    return list(StreamingSession.objects.due(timezone.now()))

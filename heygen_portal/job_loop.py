@@ -1,0 +1,140 @@
+"""The event loop in which a worker process runs its asynchronous jobs, for as long as the process lives.
+
+A loop for each job would open and close the connections to providers each time. It would also leave a context
+variable behind with each job: asgiref keeps the storage of its thread-critical locals per thread, and
+`async_to_sync` copies it back into the caller's context. The loop has a thread of its own, so connections are looked
+after between jobs, and a job whose loop hangs still ends at its timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextvars import Context
+from datetime import timedelta
+from typing import Any, TypeVar
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Farewell = Callable[[], Coroutine[Any, Any, None]]
+
+ANSWER_TIMEOUT_S = 2
+FAREWELL_TIMEOUT_S = 3
+CLOSE_TIMEOUT_S = 5
+"""The supervisor of a worker that ends kills it after ten seconds."""
+
+
+class JobTimeout(Exception):
+    """A job took longer than it may and was cancelled."""
+
+
+class _LoopThread:
+    """One event loop in one daemon thread."""
+
+    def __init__(self) -> None:
+        self._farewells: tuple[Farewell, ...] = ()
+        started: Future[asyncio.AbstractEventLoop] = Future()
+        self._thread = threading.Thread(target=self._serve, args=(started,), name="jobs", daemon=True)
+        self._thread.start()
+        self.loop = started.result()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _serve(self, started: Future[asyncio.AbstractEventLoop]) -> None:
+        with asyncio.Runner() as runner:  # cancels what is left, and closes the channel layer's connections
+            try:
+                loop = runner.get_loop()
+                self._ended = asyncio.Event()
+            except BaseException as exc:
+                started.set_exception(exc)
+                raise
+            started.set_result(loop)
+            runner.run(self._live())
+
+    async def _live(self) -> None:
+        await self._ended.wait()
+        for farewell in self._farewells:
+            try:
+                async with asyncio.timeout(FAREWELL_TIMEOUT_S):
+                    await farewell()
+            except Exception:
+                logger.exception("connections of the worker could not be closed")
+
+    def end(self) -> None:
+        """Ask the loop to end, once it is free to."""
+        self.loop.call_soon_threadsafe(self._ended.set)
+
+    def close(self, farewells: tuple[Farewell, ...]) -> None:
+        self._farewells = farewells
+        self.end()
+        self._thread.join(CLOSE_TIMEOUT_S)
+
+
+_current: _LoopThread | None = None
+_starting = threading.Lock()
+
+
+def run(work: Coroutine[Any, Any, T], timeout: timedelta) -> T:
+    """Run a coroutine in this process's loop and return its result. Not from inside an event loop.
+
+    Raises JobTimeout after `timeout`. Whatever interrupts the wait cancels the coroutine.
+    """
+    # Context(): what a job sets is gone with it, and what its caller has set does not reach it.
+    here = _here()
+    running = Context().run(asyncio.run_coroutine_threadsafe, work, here.loop)
+    try:
+        return running.result(timeout.total_seconds())
+    except TimeoutError:
+        if running.done():
+            raise  # the job's own
+        name = getattr(work, "__qualname__", "a job")
+        raise JobTimeout(f"{name} was cancelled after {timeout}") from None
+    finally:
+        if running.cancel():
+            _replace_if_stuck(here)
+
+
+def close(*farewells: Farewell) -> None:
+    """Await `farewells` in the loop, then end it. Safe where no loop was started; a later `run` starts another."""
+    global _current
+    with _starting:
+        ended, _current = _current, None
+    if ended:
+        ended.close(farewells)
+
+
+def _here() -> _LoopThread:
+    global _current  # noqa: PLW0603 - as above
+    with _starting:
+        if _current is None or not _current.is_alive:
+            _current = _LoopThread()
+        return _current
+
+
+def _replace_if_stuck(here: _LoopThread) -> None:
+    """Give up a loop that something holds up: the next job gets a new one."""
+    global _current  # noqa: PLW0603 - as above
+    answered = threading.Event()
+    here.loop.call_soon_threadsafe(answered.set)
+    if not answered.wait(ANSWER_TIMEOUT_S):
+        logger.error("the event loop of the jobs is stuck; the next job gets a new one")
+        with _starting:
+            if _current is here:
+                _current = None
+        here.end()
+
+
+def _forget() -> None:
+    """A fork copies no threads: the child starts its own when it needs one."""
+    global _current, _starting
+    _current, _starting = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
