@@ -137,7 +137,19 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         (None, {"fields": ("id", "user", "persona", "persona_version", "purpose", "state", "end_reason", "evidence")}),
         (
             _("Times"),
-            {"fields": ("created_at", "live_at", "lasted", "active_at", "ends_at", "ended_at", "deadline_at")},
+            {
+                "fields": (
+                    "created_at",
+                    "opened_at",
+                    "live_at",
+                    "lasted",
+                    "active_at",
+                    "ends_at",
+                    "stop_requested_at",
+                    "ended_at",
+                    "deadline_at",
+                )
+            },
         ),
         (_("Limits"), {"fields": ("limit_by", "idle_limit_by", "continues")}),
         (

@@ -81,7 +81,7 @@ def moment_of(task: SessionTask) -> Moment:
 
 def _total(session: StreamingSession, told: list[Moment]) -> SessionTotal:
     assert session.ended_at  # held by a constraint
-    was_open = session.ended_at - session.created_at if session.provider_session_id else timedelta(0)
+    was_open = session.duration or timedelta(0)
     total = SessionTotal(
         session=session,
         account=session.account,

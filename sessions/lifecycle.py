@@ -39,6 +39,8 @@ STOP_PATIENCE = timedelta(seconds=40)
 """How long whoever asked for the end has, before the worker tries in their place."""
 TAB_GRACE = timedelta(seconds=10)
 """From the last tab's leaving to the end: enough for a reload."""
+MOMENTS = frozenset({"opened_at", "live_at", "stop_requested_at", "ended_at"})
+"""Columns whose value the record's event of the move has."""
 WARNINGS = (timedelta(seconds=60), timedelta(seconds=15))
 """How long before a limit the person is told."""
 
@@ -99,6 +101,8 @@ def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) ->
     data: dict[str, Any] = {"from": session.status, "to": to}
     for name, value in {"status": to, **changes}.items():
         setattr(session, name, value)
+        if name in MOMENTS:
+            data[name] = value.isoformat()
     if session.end_reason:
         data["reason"] = session.end_reason
         data["evidence"] = dict(session.end_evidence)
@@ -167,14 +171,16 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
     False: it was stopped while the provider was thinking. The provider's ID is stored either way, so that
     whoever stops it can.
     """
+    opened_at = timezone.now()
     known: dict[str, Any] = {
         "provider_session_id": answer.provider_session_id,
+        "opened_at": opened_at,
         "provider_duration_limit": answer.duration_limit,
         "is_paid": answer.is_paid,
         "record_due_at": timezone.now() if session.account.capabilities.keeps_record else None,
     }
     steps = [Entry("provider_authenticated")] if answer.credential else []
-    steps.append(Entry("provider_created", {"is_paid": answer.is_paid}))
+    steps.append(Entry("provider_created", {"is_paid": answer.is_paid, "opened_at": opened_at.isoformat()}))
     with transaction.atomic(savepoint=False):
         _read_again(session, lock=True)
         if session.status == Status.CREATING:
@@ -185,7 +191,7 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
             known["deadline_at"] = next_look(session, is_live=False)
             return transition(session, Status.CONNECTING, *steps, **known)
         StreamingSession.objects.filter(pk=session.pk).update(**known)
-        session.provider_session_id = answer.provider_session_id
+        session.provider_session_id, session.opened_at = answer.provider_session_id, opened_at
         is_over = session.status == Status.ENDED
         events.append(session.pk, *steps, Entry("provider_answered_late"), is_over=is_over)
         return False
@@ -225,9 +231,9 @@ def go_live(session: StreamingSession) -> bool:
 def begin_stop(session: StreamingSession, reason: EndReason, evidence: Evidence) -> bool:
     """Ask for the end; return whether this caller is the one who carries it out. Safe to call at any time."""
     while session.status not in (Status.STOPPING, Status.ENDED):
-        deadline = timezone.now() + STOP_PATIENCE
-        why = {"end_reason": reason, "end_evidence": dict(evidence)}
-        if transition(session, Status.STOPPING, **why, deadline_at=deadline):
+        now = timezone.now()
+        why = {"end_reason": reason, "end_evidence": dict(evidence), "stop_requested_at": now}
+        if transition(session, Status.STOPPING, **why, deadline_at=now + STOP_PATIENCE):
             return True
     return False
 
@@ -239,14 +245,15 @@ def end(session: StreamingSession) -> bool:
     return transition(session, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
 
 
-def begin_stop_all(sessions: Sequence[StreamingSession], reason: EndReason) -> None:
+def begin_stop_all(sessions: Sequence[StreamingSession], reason: EndReason, now: datetime | None = None) -> None:
     """Do what `begin_stop` does, to running sessions whose rows the caller holds locked.
 
     The evidence stands in each session's `end_evidence` already.
     """
-    deadline = timezone.now() + STOP_PATIENCE
+    now = now or timezone.now()
     StreamingSession.objects.bulk_update(sessions, ["end_evidence"])
-    transition_all(sessions, Status.STOPPING, end_reason=reason, deadline_at=deadline)
+    deadline = now + STOP_PATIENCE
+    transition_all(sessions, Status.STOPPING, end_reason=reason, stop_requested_at=now, deadline_at=deadline)
 
 
 def end_all(session_ids: Collection[UUID]) -> None:

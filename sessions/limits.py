@@ -140,7 +140,7 @@ def take_due(now: datetime, only: Collection[UUID] | None = None) -> list[Stream
         StreamingSession.objects.filter(pk__in=[session.pk for session in again]).update(deadline_at=now + CLAIM)
         _prove(ending)
         for reason, sessions in ending.items():
-            lifecycle.begin_stop_all(sessions, reason)
+            lifecycle.begin_stop_all(sessions, reason, now)
         _look_again(going_on, now)
     return again + [session for sessions in ending.values() for session in sessions]
 

@@ -259,7 +259,7 @@ def _wait(place: int, ends: Sequence[timedelta], lasts: timedelta | None) -> tim
 
 
 def _lasts(rows: QuerySet[StreamingSession]) -> timedelta | None:
-    """Return how long a session with a picture lasts, as a rule."""
-    past = rows.filter(status=Status.ENDED, live_at__isnull=False).order_by("-created_at")
+    """Return how long a session that the provider opened lasts, as a rule."""
+    past = rows.filter(status=Status.ENDED, provider_session_id__isnull=False).order_by("-created_at")
     times = past.annotate(time=F("ended_at") - F("created_at")).values_list("time", flat=True)[:HISTORY]
     return median(times) if len(times) >= ENOUGH else None

@@ -19,6 +19,8 @@ from sessions import errors
 from sessions.lifecycle import Terms
 from sessions.models import Allowance, DayTotal, LimitBy, Status, StreamingSession
 
+_OPENED = Coalesce("opened_at", "created_at", output_field=DateTimeField())
+"""When a session's time and cost begin to count: `StreamingSession.billed_from`."""
 SHORTEST = timedelta(seconds=30)
 """Where less than that is left, a session is not worth its beginning."""
 
@@ -81,9 +83,12 @@ def within_cap(bound: Terms, account: ProviderAccount, now: datetime) -> Terms:
 
 
 def used_by(user_id: int, now: datetime) -> timedelta:
-    """Return how long a person has had a picture, in sessions that began this month."""
-    rows = StreamingSession.objects.filter(user_id=user_id, created_at__gte=month_of(now), live_at__isnull=False)
-    spent = rows.aggregate(time=Sum(Coalesce("ended_at", Value(now)) - F("live_at")))["time"]
+    """Return how long the sessions that a person began this month were open, each until its end was requested."""
+    rows = StreamingSession.objects.filter(user_id=user_id, created_at__gte=month_of(now))
+    # Whoever stops while the provider is still creating the session has used nothing, and earns nothing.
+    rows = rows.exclude(provider_session_id=None).exclude(stop_requested_at__lt=F("opened_at"))
+    until = Coalesce("stop_requested_at", "ended_at", Value(now), output_field=DateTimeField())
+    spent: timedelta | None = rows.aggregate(time=Sum(until - _OPENED))["time"]
     return spent or timedelta(0)
 
 
@@ -98,7 +103,7 @@ def credits_for(account: ProviderAccount, time: timedelta) -> Decimal:
 
 
 def given_to(user_id: int) -> timedelta | None:
-    """Return the time with a picture that a person may have each month; None where nothing limits it."""
+    """Return the time that a person may have each month; None where nothing limits it."""
     return _quota(_allowances(user_id))
 
 
@@ -123,11 +128,12 @@ def _not_booked(since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:
     """Return by account the time of sessions that the totals lack, so far and until their limits."""
     rows = StreamingSession.objects.filter(booked_at=None, created_at__gte=since)
     rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never opened those
+    rows = rows.exclude(ended_at__lt=F("opened_at"))  # its answer came after the end
     return rows.order_by().values("account").annotate(so_far=Sum(_span(Value(now))), in_all=Sum(_span(F("ends_at"))))
 
 
 def _span(end_of_running: Value | F) -> Combinable:
-    return Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - F("created_at")
+    return Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - _OPENED
 
 
 def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[str, Any] | None) -> Spending:

@@ -75,7 +75,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
         is_erased = SpeechKey.objects.filter(session=session).exclude(erased_at=None).exists()
         missing = [] if is_erased else missing_lines([(line.who, line.text) for line in ours], record.lines)
         added: list[str] = []
-        moment = session.live_at or session.created_at
+        moment = session.billed_from
         for line in missing:
             moment = line.at or moment
             row = Utterance.objects.create(

@@ -49,7 +49,7 @@ class Allowance(models.Model):
         _("minutes a month"),
         null=True,
         blank=True,
-        help_text=_("Time with a picture, by calendar month. A user's own number stands in place of the groups'."),
+        help_text=_("Time at the provider, by calendar month. A user's own number replaces the groups'."),
     )
 
     class Meta:

@@ -114,12 +114,17 @@ class StreamingSession(models.Model):
     )
 
     created_at = models.DateTimeField(_("created"), default=timezone.now)
+    # When the provider created it, as far as the portal knows. Time and cost count from here, whatever browsers report.
+    # Empty before that, and in rows from before this was kept: those count from `created_at`.
+    opened_at = models.DateTimeField(_("created at the provider"), null=True, blank=True)
     live_at = models.DateTimeField(_("first picture"), null=True, blank=True)
     ends_at = models.DateTimeField(_("limit"), help_text=_("When the duration limit is reached."))
     limit_by = models.CharField(_("limit that binds"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
     idle_limit_by = models.CharField(
         _("idle limit that binds"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA
     )
+    # When the end was requested: a person's quota counts until then, the cost until the provider confirms.
+    stop_requested_at = models.DateTimeField(_("stop requested"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     # The last thing that counts as somebody being there; written when it happens, never by waiting.
     active_at = models.DateTimeField(_("last activity"), default=timezone.now)
@@ -211,9 +216,16 @@ class StreamingSession(models.Model):
         return self.own_limit_at if self.limit_by == LimitBy.PROVIDER and is_worth_it else self.ends_at
 
     @property
+    def billed_from(self) -> datetime:
+        """When time and cost begin to count."""
+        return self.opened_at or self.created_at
+
+    @property
     def duration(self) -> timedelta | None:
-        """How long the picture stood, or None while it has not ended or never stood."""
-        return self.ended_at - self.live_at if self.ended_at and self.live_at else None
+        """How long it was open at the provider; None while it has not ended, or where it was never opened."""
+        if not self.ended_at or not self.provider_session_id:
+            return None
+        return max(self.ended_at - self.billed_from, timedelta(0))  # an answer may come after the end
 
 
 class SessionTask(Spoken):

@@ -34,7 +34,7 @@ def lasts(session: StreamingSession) -> timedelta:
 def talked(user: User, minutes: int, **fields: object) -> StreamingSession:
     """A session of this month that is over."""
     now = max(quotas.month_of(timezone.now()), timezone.now() - minutes * MINUTE)
-    moments = {"created_at": now, "live_at": now, "ended_at": now + minutes * MINUTE}
+    moments = {"created_at": now, "ended_at": now + minutes * MINUTE}
     over: StreamingSession = StreamingSessionFactory.create(user=user, status="ended", **{**moments, **fields})
     return over
 
@@ -90,7 +90,7 @@ def test_what_is_left_of_the_month_cuts_the_session_and_then_refuses_the_next() 
     talked(person, 25)
     session = places.open_session(person.pk, persona.slug)
     assert (lasts(session), session.limit_by) == (5 * MINUTE, LimitBy.QUOTA)
-    StreamingSession.objects.filter(pk=session.pk).update(live_at=session.created_at)
+    lifecycle.connect(session, ProviderSession("theirs", None))
     (due,) = limits.take_due(session.ends_at)
     assert due.end_reason == "quota"
     StreamingSession.objects.filter(pk=session.pk).update(status="ended", ended_at=session.ends_at, deadline_at=None)
@@ -98,10 +98,10 @@ def test_what_is_left_of_the_month_cuts_the_session_and_then_refuses_the_next() 
         places.open_session(person.pk, persona.slug)
 
 
-def test_last_month_s_time_and_sessions_without_a_picture_count_for_nothing() -> None:
+def test_last_month_s_time_and_sessions_that_the_provider_never_opened_count_for_nothing() -> None:
     person = UserFactory.create()
     talked(person, 10, created_at=quotas.month_of(timezone.now()) - timedelta(days=1))
-    talked(person, 10, live_at=None)
+    talked(person, 10, provider_session_id=None)
     assert quotas.used_by(person.pk, timezone.now()) == timedelta(0)
 
 
