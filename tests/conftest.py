@@ -181,3 +181,24 @@ def fresh_emulator(quiet_emulator: servers.Emulator) -> servers.Emulator:
     """Give that one as if it had just been started."""
     httpx.post(f"{quiet_emulator.url}/_emulator/reset", json={}, trust_env=False, verify=TLS).raise_for_status()
     return quiet_emulator
+
+
+@pytest.fixture(scope="session")
+def postgres_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Give a PostgreSQL server with the portal's tables."""
+    from tests import on_postgres  # it imports models, which must wait for Django
+
+    with servers.postgres() as url, django_db_blocker.unblock():
+        on_postgres.migrate(url)
+        yield url
+
+
+@pytest.fixture
+def postgres(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Let the test run on PostgreSQL, with empty tables."""
+    from tests import on_postgres
+
+    with django_db_blocker.unblock(), on_postgres.swapped(postgres_url):
+        yield
+    with django_db_blocker.unblock():
+        on_postgres.empty(postgres_url)

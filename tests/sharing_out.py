@@ -11,9 +11,23 @@ TOGETHER = {
     "the admin's portal": ("tests/browser/test_admin.py",),
     "the room's stage": ("tests/browser/*",),
     "LiveKit": ("tests/emulator/test_*room*.py", "tests/sessions/test_own_rooms.py", "tests/setup/test_servers.py"),
-    "PostgreSQL": tuple(
-        f"tests/sessions/test_{name}.py"
-        for name in ("concurrency", "events", "exports", "failing_provider", "long_list", "model", "tamper*", "texts")
+    "PostgreSQL": (
+        *(
+            f"tests/sessions/test_{name}.py"
+            for name in (
+                "concurrency",
+                "events",
+                "exports",
+                "failing_provider",
+                "long_list",
+                "model",
+                "tamper*",
+                "texts",
+            )
+        ),
+        "tests/upgrades/*",
+        "tests/attacks/test_record.py",
+        "tests/attacks/test_odd_values.py",
     ),
     "the matrix": ("tests/access/*",),
     "bin/serve": ("tests/setup/test_serve.py",),

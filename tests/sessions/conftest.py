@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from unittest.mock import AsyncMock, Mock
 from uuid import UUID
 
 import pytest
-from pytest_django import DjangoDbBlocker
 
 from heygen_portal import providers
 from heygen_portal.providers.base import Delivered, Provider, ProviderSession, RoomAccess
 from sessions import broadcast
-from tests import on_postgres, servers
 
 
 @pytest.fixture
@@ -48,20 +46,3 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     monkeypatch.setattr(broadcast, "publish_all", note)
     monkeypatch.setattr(broadcast, "publish", lambda session_id, event: note({session_id: event}))
     return told
-
-
-@pytest.fixture(scope="session")
-def postgres_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """Give a PostgreSQL server with the portal's tables."""
-    with servers.postgres() as url, django_db_blocker.unblock():
-        on_postgres.migrate(url)
-        yield url
-
-
-@pytest.fixture
-def postgres(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let the test run on PostgreSQL, with empty tables."""
-    with django_db_blocker.unblock(), on_postgres.swapped(postgres_url):
-        yield
-    with django_db_blocker.unblock():
-        on_postgres.empty(postgres_url)

@@ -1,0 +1,5 @@
+"""Nobody listens to what an upgrade announces."""
+
+from tests.sessions.conftest import announced
+
+__all__ = ["announced"]

@@ -1,0 +1,111 @@
+"""Databases written by an earlier version: upgraded, read and verified with the code of today."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from pytest_django import DjangoDbBlocker
+
+from heygen_portal.models import AuditEntry
+from sessions import verification
+from sessions.models import (
+    DayTotal,
+    Erasure,
+    Export,
+    LegalHold,
+    SessionEvent,
+    SessionSeal,
+    SessionTask,
+    StreamingSession,
+    Utterance,
+)
+from tests import on_postgres
+
+HERE = Path(__file__).parent
+LINES = [
+    ("user", "text", "portal", "¿Cuánto cuesta la entrada?"),
+    ("avatar", "voice", "browser", "Son 20 € 🙂"),
+    ("user", "voice", "browser", "Gracias, adiós."),
+    ("user", "text", "portal", "Esto no llega."),
+]
+
+
+def dump(name: str) -> str:
+    return gzip.decompress((HERE / name).read_bytes()).decode()
+
+
+def sqlite_url(tmp_path: Path) -> str:
+    path = tmp_path / "yesterday.sqlite3"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(dump("sqlite.sql.gz"))
+    return f"sqlite:///{path}"
+
+
+def postgres_url(server_url: str) -> str:
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute("DROP DATABASE IF EXISTS yesterday")
+        server.execute("CREATE DATABASE yesterday")
+    url = f"{server_url.rpartition('/')[0]}/yesterday"
+    with psycopg.connect(url) as database:
+        database.execute(dump("postgres.sql.gz"))
+    return url
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def yesterday(
+    request: pytest.FixtureRequest, tmp_path: Path, settings: Any, announced: object, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Give a database as the earlier version left it, migrated to the newest."""
+    settings.FIELD_ENCRYPTION_KEY = "a-key-for-the-dumps-and-for-nothing-else"
+    server_url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+    url = postgres_url(server_url) if server_url else sqlite_url(tmp_path)
+    with django_db_blocker.unblock(), on_postgres.swapped(url):
+        call_command("migrate", verbosity=0)
+        yield
+
+
+def session_with(**found: Any) -> StreamingSession:
+    return StreamingSession.objects.get(**found)
+
+
+def test_the_record_of_an_earlier_version_is_whole() -> None:
+    before = (SessionEvent.objects.count(), SessionSeal.objects.count())
+    count = verification.Count()
+    assert list(verification.faults(count)) == []
+    assert (count.sessions, count.events, count.entries) == (7, 93, 3)
+    assert before == (93, 13)
+
+
+def test_texts_of_an_earlier_version_are_read_and_what_was_erased_stays_erased() -> None:
+    erased = session_with(erasure__isnull=False)
+    for session in StreamingSession.objects.filter(user__username__in=("person-0", "person-6")):
+        lines = Utterance.objects.filter(session=session).order_by("pk")
+        assert [(line.who, line.by, line.source, line.text) for line in lines] == LINES
+        assert [task.status for task in SessionTask.objects.filter(session=session)] == ["sent", "failed"]
+    theirs = Utterance.objects.filter(source="provider").get()
+    assert theirs.text == "Una línea más."
+    assert {line.text for line in Utterance.objects.filter(session=erased)} == {""}
+
+
+def test_the_receipt_of_an_earlier_erasure_still_fits_the_texts_that_it_is_about() -> None:
+    receipt = Erasure.objects.get()
+    said = Utterance._base_manager.filter(session=receipt.session_id).order_by("pk")
+    sent = SessionTask._base_manager.filter(session=receipt.session_id).order_by("pk")
+    prints = [hashlib.sha256(bytes(row.sealed)).digest() for row in (*said, *sent)]
+    assert receipt.hash == hashlib.sha256(b"".join(prints)).hexdigest()
+
+
+def test_exports_holds_and_totals_of_an_earlier_version_are_kept() -> None:
+    assert set(Export.objects.values_list("what", "state")) == {("record", "sent"), ("sessions", "sent")}
+    assert AuditEntry.objects.filter(kind="exported").count() == 1
+    assert sorted(hold.released_at is None for hold in LegalHold.objects.all()) == [False, True]
+    assert sum(day.sessions for day in DayTotal.objects.all()) == 6
