@@ -9,9 +9,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.sessions.conftest import announced, postgres, postgres_url, provider
+from tests.sessions.conftest import announced, provider
 
-__all__ = ("announced", "postgres", "postgres_url", "provider", "provider_of_many")
+__all__ = ("announced", "provider", "provider_of_many")
 
 
 @pytest.fixture
