@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 
+# What proxies write into X-Forwarded-For: 203.0.113.7, 203.0.113.7:51234, 2001:db8::1, [2001:db8::1], [2001:db8::1]:443
+_WRITTEN = re.compile(r'"?(?:\[(?P<bracketed>[^\]]*)\](?::\d*)?|(?P<v4>[^:]*):\d*|(?P<plain>.*?))"?')
+
 
 def of(request: HttpRequest) -> str | None:
-    """Return the address of whoever asks, past as many proxies as PROXY_COUNT says.
+    """Return the client's address, past as many proxies as PROXY_COUNT says; None for a Unix socket without proxy.
 
-    Each proxy adds who spoke to it at the end of X-Forwarded-For; what stands before those anybody may write.
+    Each proxy appends the address of its peer to X-Forwarded-For; anybody may write what precedes those entries.
     """
     return _past_proxies(request.META.get("HTTP_X_FORWARDED_FOR", ""), request.META.get("REMOTE_ADDR", ""))
 
 
 def of_socket(scope: Mapping[str, Any]) -> str | None:
-    """Do what `of` does, for a WebSocket."""
-    forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
-    return _past_proxies(forwarded, (scope.get("client") or ("",))[0])
+    """Return the client's address of a WebSocket, as `of` does."""
+    lines = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"x-forwarded-for"]
+    return _past_proxies(",".join(lines), (scope.get("client") or ("",))[0])
 
 
 def _past_proxies(forwarded: str, peer: str) -> str | None:
-    passed = [part.strip() for part in forwarded.split(",")]
+    """Return the entry that our outermost proxy wrote.
+
+    Where the header is missing, is shorter than the proxies are many, or holds no address there, the peer is all
+    that is known for certain.
+    """
+    passed = forwarded.split(",")
     proxies: int = settings.PROXY_COUNT
-    found = passed[-proxies] if 0 < proxies <= len(passed) else peer
+    found = _read(passed[-proxies]) if 0 < proxies <= len(passed) else None
+    return found or _read(peer)
+
+
+def _read(written: str) -> str | None:
+    match = _WRITTEN.fullmatch(written.strip())
+    assert match is not None  # its last branch takes everything
+    host = next(part for part in match.groups() if part is not None)
     try:
-        return str(ip_address(found))
+        address = ip_address(host.split("%")[0])  # a zone belongs to the proxy's machine
     except ValueError:
         return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)

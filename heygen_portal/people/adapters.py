@@ -9,7 +9,6 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedTextField
@@ -20,6 +19,8 @@ from heygen_portal.people import joining
 
 SEAL = EncryptedTextField()
 """The same keys that seal the providers' keys."""
+
+UNKNOWN_ADDRESS = "unknown"
 
 SECOND_FACTOR_NEWS = {
     "mfa/email/totp_activated": AuditEntry.Kind.SECOND_FACTOR_ON,
@@ -39,9 +40,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        if address := addresses.of(request):
-            return address
-        raise PermissionDenied
+        """Name whom attempts are counted by. Behind a Unix socket without a proxy's header, all share one count."""
+        return addresses.of(request) or UNKNOWN_ADDRESS
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
         """Our pages say by themselves what has happened."""
