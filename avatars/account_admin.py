@@ -21,10 +21,11 @@ from avatars.models import ProviderAccount
 from heygen_portal import audit
 from heygen_portal.admin_parts import NeverDeleted, chosen
 from heygen_portal.models import AuditEntry
+from heygen_portal.people import sudo
 
 
 @admin.register(ProviderAccount)
-class ProviderAccountAdmin(NeverDeleted, ModelAdmin):
+class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     form = ProviderAccountForm
     list_display = ("name", "kind", "base_url", "concurrency_limit", "synced_at")
     readonly_fields = ("synced_at", "credits_left", "open_there")

@@ -24,7 +24,10 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from heygen_portal import audit
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
 from heygen_portal.models import AuditEntry
-from heygen_portal.people import invitation_admin  # noqa: F401 - registers its own page
+from heygen_portal.people import (
+    invitation_admin,  # noqa: F401 - registers its own page
+    sudo,
+)
 from heygen_portal.roles import STAFF_GROUPS
 
 # What allauth keeps is changed by its pages; its single sign-on is set up by the environment.
@@ -44,7 +47,7 @@ class RolesField(ModelMultipleChoiceField):  # type: ignore[type-arg]  # generic
 
 
 @admin.register(User)
-class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -74,6 +77,7 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
         permissions=["let_in"],
         dialog=ask_first(_("Their phone and their recovery codes are lost, and you are sure who asks?"), _("Remove")),
     )
+    @sudo.required
     def remove_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         user: User = chosen(self, request, object_id)
         removed, _rows = Authenticator.objects.filter(user=user).delete()
@@ -116,6 +120,7 @@ class UserAdmin(NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type
         user.save(update_fields=["is_staff"])
         audit.note_access(request, user, request.access_before)  # type: ignore[attr-defined]  # from above
 
+    @sudo.required
     def user_change_password(self, request: HttpRequest, *args: str, **named: str) -> HttpResponse:
         response: HttpResponse = super().user_change_password(request, *args, **named)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:

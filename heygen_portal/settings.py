@@ -187,6 +187,8 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_EMAIL_VERIFICATION = "none"  # addresses come with an invitation, from an administrator or from the directory
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no letters to strangers
 ACCOUNT_SESSION_REMEMBER = True
+# Seconds for which a sign-in, or a password typed again, opens exports, roles, keys and personal data.
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 # axes counts one name at one address; these, one address that tries many names, and one name tried from many.
 ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": "30/m/ip,50/h/key"}
 MFA_ADAPTER = "heygen_portal.people.adapters.SecondFactorAdapter"

@@ -25,6 +25,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from heygen_portal import addresses, roles
 from heygen_portal.admin_lists import NeverCounted
 from heygen_portal.admin_parts import ReadOnly, ask_first, chosen, readable, to_change_page
+from heygen_portal.people import sudo
 from heygen_portal.providers.base import ProviderError
 from sessions import (
     account_admin,  # noqa: F401 - registers its own page
@@ -248,6 +249,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         return request.user.has_perm(roles.EXPORT)
 
     @action(description=_("Export"), url_path="export", permissions=["export"])
+    @sudo.required
     def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         return export_admin.one_session(request, chosen(self, request, object_id))
 

@@ -11,7 +11,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWid
 
 from heygen_portal import addresses, budgets, roles
 from heygen_portal.admin_parts import ReadOnly
+from heygen_portal.people import sudo
 from heygen_portal.threads import in_pieces
 from sessions import dossier, exports, selection, tasks
 from sessions.models import Export, StreamingSession
@@ -131,6 +132,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         ]
         return own + super().get_urls()
 
+    @sudo.required
     def new(self, request: HttpRequest) -> HttpResponseBase:
         """Ask what of the sessions that the list shows is wanted; the list's filters stand in the address."""
         if not request.user.has_perm(roles.EXPORT):
@@ -177,6 +179,8 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         export = self._found(request, export_id)
         if export.asked_by_id != request.user.pk or export.state != State.READY or not export.path.is_file():
             raise Http404  # another's file is as good as none
+        if not sudo.is_confirmed(request):
+            return sudo.ask(request, back=reverse("admin:avatar_sessions_export_change", args=[export.pk]))
         response = _sent(export, _chunks(export))
         response["Content-Length"] = str(export.path.stat().st_size)
         return response

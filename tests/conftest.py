@@ -11,8 +11,13 @@ from unittest.mock import patch
 
 import httpx
 import pytest
+from allauth.account.internal.flows.login import record_authentication
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in
 from django.db import connection
+from django.dispatch import receiver
+from django.http import HttpRequest
 from django.test import TransactionTestCase, override_settings
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
@@ -32,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Ask the real service too; HEYGEN_API_KEY, LIVEAVATAR_API_KEY have the keys. It costs credits.",
     )
+
+
+@receiver(user_logged_in)
+def _signed_in_just_now(request: HttpRequest, user: AbstractBaseUser, **kwargs: object) -> None:
+    """Note what allauth notes when people sign in on its pages, as `force_login` goes past them."""
+    record_authentication(request, user, method="test")
 
 
 def pytest_configure() -> None:

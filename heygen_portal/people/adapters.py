@@ -7,15 +7,18 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from allauth.socialaccount.providers.base import AuthProcess
 from django.contrib.auth.models import User
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedTextField
 
 from heygen_portal import addresses, audit
 from heygen_portal.models import AuditEntry
-from heygen_portal.people import joining
+from heygen_portal.people import directory, joining, sudo
 
 SEAL = EncryptedTextField()
 """The same keys that seal the providers' keys."""
@@ -49,6 +52,15 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
     def format_email_subject(self, subject: str) -> str:
         return f"HeyGen Portal · {subject}"
 
+    def get_reauthentication_methods(self, user: User) -> list[dict[str, str]]:
+        """Add the directory, for people whom it signs in."""
+        methods: list[dict[str, str]] = super().get_reauthentication_methods(user)
+        app = directory.app()
+        if app and user.is_authenticated and SocialAccount.objects.filter(user=user).exists():
+            words = gettext("Sign in with %(name)s") % {"name": app["name"]}
+            methods.append({"id": "directory", "description": words, "url": reverse("account_confirm_by_directory")})
+        return methods
+
     def set_password(self, user: User, password: str) -> None:
         super().set_password(user, password)
         audit.note_by(user.pk, addresses.of(self.request), AuditEntry.Kind.PASSWORD_SET, user)
@@ -67,6 +79,11 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  #
         email = _vouched_for(sociallogin)
         people = list(User.objects.filter(email__iexact=email)[:2]) if email else []
         return (people[0], email) if len(people) == 1 else None
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Only `views.confirm_by_directory` begins a process that signs nobody in."""
+        if sociallogin.state.get("process") == AuthProcess.REDIRECT:
+            sudo.confirm_by_directory(request, sociallogin)
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         return joining.is_expected(_vouched_for(sociallogin))

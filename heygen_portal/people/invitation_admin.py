@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from heygen_portal.admin_parts import NeverDeleted, ask_first, chosen, to_change_page
 from heygen_portal.models import Invitation
-from heygen_portal.people import inviting
+from heygen_portal.people import inviting, sudo
 from heygen_portal.roles import ROLES
 
 
@@ -47,7 +47,7 @@ class InvitationForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
 
 
 @admin.register(Invitation)
-class InvitationAdmin(NeverDeleted, ModelAdmin):
+class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     """Made here, and changed by nobody: it is accepted, withdrawn, or too old."""
 
     form = InvitationForm

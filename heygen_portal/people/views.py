@@ -6,15 +6,21 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from allauth.account.utils import perform_login
+from allauth.account.adapter import get_adapter
+from allauth.account.internal.flows.reauthentication import resume_request
+from allauth.account.utils import get_next_redirect_url, perform_login
+from allauth.socialaccount.adapter import get_adapter as get_directories
+from allauth.socialaccount.providers.base import AuthProcess
 from allauth.socialaccount.providers.openid_connect import views as openid
+from django.conf import settings
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
-from django.urls import reverse_lazy
+from django.shortcuts import redirect, render
+from django.urls import reverse, reverse_lazy
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
@@ -22,7 +28,7 @@ from requests import RequestException
 
 from heygen_portal import addresses, audit, budgets
 from heygen_portal.models import AuditEntry
-from heygen_portal.people import joining, mail
+from heygen_portal.people import directory, joining, mail
 from heygen_portal.people.forms import AcceptForm, ChangeForm
 
 logger = logging.getLogger(__name__)
@@ -64,8 +70,44 @@ def _with_the_directory(
     try:
         return view(request, provider_id)
     except RequestException as exc:
-        logger.warning("the directory of single sign-on could not be asked: %s", type(exc).__name__)
-        return render(request, "socialaccount/authentication_error.html", status=502)
+        return _directory_is_away(request, exc)
+
+
+def _directory_is_away(request: HttpRequest, exc: RequestException) -> HttpResponse:
+    logger.warning("the directory of single sign-on could not be asked: %s", type(exc).__name__)
+    return render(request, "socialaccount/authentication_error.html", status=502)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def confirm_by_directory(request: HttpRequest) -> HttpResponseBase:
+    """Let a person prove who they are by signing in at the directory again, without losing their login session."""
+    methods = get_adapter(request).get_reauthentication_methods(request.user)
+    app = directory.app()
+    if app is None or all(method["id"] != "directory" for method in methods):
+        raise Http404
+    onward = get_next_redirect_url(request) or ""
+    if request.method != "POST":
+        others = [method for method in methods if method["id"] != "directory"]
+        return render(
+            request, "people/confirm_by_directory.html", {"name": app["name"], "next": onward, "others": others}
+        )
+    back = f"{reverse('account_confirmed')}?{urlencode({'next': onward})}"
+    ask_again = {"prompt": "login", "max_age": "0"}
+    provider = get_directories().get_provider(request, app["provider_id"])
+    try:
+        answer: HttpResponseBase = provider.redirect(
+            request, AuthProcess.REDIRECT, next_url=back, auth_params=ask_again
+        )
+    except RequestException as exc:
+        return _directory_is_away(request, exc)
+    return answer
+
+
+@never_cache
+def confirmed(request: HttpRequest) -> HttpResponseBase:
+    """Go on where the person was asked to prove who they are."""
+    return resume_request(request) or redirect(settings.LOGIN_REDIRECT_URL)
 
 
 @login_not_required

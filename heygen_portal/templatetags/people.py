@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
-from django.conf import settings
 from django.urls import reverse
 
-from heygen_portal.people import mail
+from heygen_portal.people import directory, mail
 
 register = template.Library()
 
@@ -16,10 +15,8 @@ register = template.Library()
 @register.simple_tag
 def single_sign_on() -> dict[str, Any] | None:
     """Where the way to the organisation's directory begins, if one is set up."""
-    if not settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]:
-        return None
-    (app,) = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
-    return {"url": reverse("openid_connect_login", args=[app["provider_id"]]), "name": app["name"]}
+    app = directory.app()
+    return app and {"url": reverse("openid_connect_login", args=[app["provider_id"]]), "name": app["name"]}
 
 
 @register.simple_tag

@@ -48,6 +48,8 @@ PAGES: dict[str, str | Page] = {
     "socialaccount_login_cancelled": ALL,
     "mfa_authenticate": ALL,  # leads to the sign-in page, unless a password has just been typed
     "account_reauthenticate": PEOPLE,
+    "account_confirm_by_directory": NOBODY,  # only for people whom the directory signs in
+    "account_confirmed": PEOPLE,
     "account_change_password": PEOPLE,
     "mfa_index": PEOPLE,
     "mfa_activate_totp": PEOPLE,

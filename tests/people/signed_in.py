@@ -1,0 +1,14 @@
+"""When a test's client signed in."""
+
+from __future__ import annotations
+
+from django.test import Client
+
+
+def some_time_ago(client: Client, seconds: float = 601) -> None:
+    """Let everything by which the client's person proved who they are be older than that."""
+    session = client.session
+    session["account_authentication_methods"] = [
+        record | {"at": record["at"] - seconds} for record in session["account_authentication_methods"]
+    ]
+    session.save()

@@ -1,0 +1,255 @@
+"""Exports, roles, keys and second factors need a recent proof of who is asking; no form is lost over it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from django.contrib.auth.models import Group, User
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from django.test import Client
+
+from avatars.models import ProviderAccount
+from heygen_portal import roles
+from heygen_portal.models import AuditEntry, Invitation
+from heygen_portal.people import sudo
+from sessions.models import Export
+from tests.avatars.test_accounts import KEY, form
+from tests.factories import EndUserFactory, ProviderAccountFactory, StreamingSessionFactory
+from tests.people.directory import Directory
+from tests.people.signed_in import some_time_ago
+from tests.people.test_single_sign_on import served, theirs  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "wj3-longer-than-most"
+AGAIN, AT_THE_DIRECTORY = "/accounts/reauthenticate/", "/accounts/reauthenticate/directory/"
+NEW_EXPORT = "/admin/avatar_sessions/export/new/"
+
+
+@pytest.fixture(autouse=True)
+def few_tries_so_far() -> None:
+    """allauth counts tries by the person's number, which the next test's person has again."""
+    cache.clear()
+
+
+@pytest.fixture
+def boss() -> User:
+    return User.objects.create_superuser("boss", "boss@example.org", PASSWORD)
+
+
+@pytest.fixture
+def admin(client: Client, boss: User) -> Client:
+    client.force_login(boss)
+    some_time_ago(client)
+    return client
+
+
+def prove(client: Client, asked: Any, **posted: str) -> Any:
+    """Type the password on the page that one was sent to."""
+    where = asked["HX-Redirect"] if "HX-Redirect" in asked else asked["Location"]
+    assert where.startswith(AGAIN), where
+    onward = parse_qs(urlsplit(where).query)["next"][0]
+    return client.post(AGAIN, {"password": PASSWORD, "next": onward, **posted})
+
+
+def roles_form(user: User, role: roles.Role) -> dict[str, Any]:
+    group = Group.objects.get(name=role.group)
+    return {"username": user.username, "is_active": "on", "groups": [group.pk], "first_name": "Inés", "_save": "1"}
+
+
+def test_a_role_is_given_only_after_a_proof_and_the_form_is_not_lost(admin: Client) -> None:
+    ines = EndUserFactory.create(username="ines")
+    asked = admin.post(f"/admin/auth/user/{ines.pk}/change/", roles_form(ines, roles.ADMINISTRATOR))
+    ines.refresh_from_db()
+    assert [group.name for group in ines.groups.all()] == ["End users"]
+    assert prove(admin, asked, password="wrong").status_code == 200
+    assert [group.name for group in ines.groups.all()] == ["End users"]
+    done = prove(admin, asked)
+    assert (done.status_code, done["Location"]) == (302, "/admin/auth/user/")
+    ines.refresh_from_db()
+    assert ([group.name for group in ines.groups.all()], ines.first_name) == (["Administrators"], "Inés")
+    assert AuditEntry.objects.get().kind == AuditEntry.Kind.ACCESS_CHANGED
+
+
+def test_a_key_that_was_typed_is_stored_after_the_proof_and_meanwhile_nowhere_to_be_read(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avatars.account_forms.check_key", _takes_any_key)
+    account = ProviderAccountFactory.create(api_key="the-old-one")
+    asked = admin.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form(api_key=KEY))
+    assert "sk-" not in json.dumps([row.get_decoded() for row in Session.objects.all()])
+    assert ProviderAccount.objects.get().api_key == "the-old-one"
+    prove(admin, asked)
+    assert ProviderAccount.objects.get().api_key == KEY
+    assert "post" not in json.dumps([row.get_decoded() for row in Session.objects.all()])
+
+
+async def _takes_any_key(account: ProviderAccount) -> None:
+    pass
+
+
+def test_an_invitation_goes_out_only_after_a_proof(admin: Client) -> None:
+    group = Group.objects.get(name="Administrators")
+    asked = admin.post("/admin/heygen_portal/invitation/add/", {"email": "ines@example.org", "group": group.pk})
+    assert not Invitation.objects.exists()
+    prove(admin, asked)
+    assert Invitation.objects.get().email == "ines@example.org"
+
+
+def test_somebody_elses_password_is_set_only_after_a_proof(admin: Client) -> None:
+    ines = EndUserFactory.create(username="ines")
+    new = {"password1": "another-long-passphrase", "password2": "another-long-passphrase", "usable_password": "true"}
+    asked = admin.post(f"/admin/auth/user/{ines.pk}/password/", new)
+    ines.refresh_from_db()
+    assert not ines.check_password("another-long-passphrase")
+    prove(admin, asked)
+    ines.refresh_from_db()
+    assert ines.check_password("another-long-passphrase")
+
+
+def test_somebody_elses_second_factor_is_removed_only_after_a_proof(admin: Client) -> None:
+    """The theme's dialogs are sent by a script, which must not end on an empty page."""
+    ines = EndUserFactory.create(username="ines")
+    Authenticator.objects.create(user=ines, type="totp", data={})
+    path = f"/admin/auth/user/{ines.pk}/remove_second_factor/"
+    asked = admin.post(path, {"_form_submitted": "on"}, headers={"hx-request": "true"})
+    assert Authenticator.objects.exists()
+    assert prove(admin, asked)["Location"] == f"/admin/auth/user/{ines.pk}/change/"
+    assert not Authenticator.objects.exists()
+
+
+@pytest.mark.parametrize("of_one", [True, False], ids=["one session", "a list"])
+def test_nothing_is_exported_before_a_proof(admin: Client, of_one: bool) -> None:
+    session = StreamingSessionFactory.create()
+    path = f"/admin/avatar_sessions/streamingsession/{session.pk}/export/" if of_one else NEW_EXPORT
+    posted = {"format": "json"} if of_one else {"what": "sessions", "format": "csv"}
+    assert admin.get(path)["Location"].startswith(AGAIN)
+    asked = admin.post(path, posted)
+    assert not Export.objects.exists()
+    assert prove(admin, asked)["Content-Disposition"].startswith("attachment")
+    assert Export.objects.count() == 1
+
+
+def test_a_file_that_is_ready_is_sent_only_after_a_proof(admin: Client, boss: User) -> None:
+    export = Export.objects.create(asked_by=boss, what="sessions", format="csv", state="ready")
+    export.path.parent.mkdir(parents=True, exist_ok=True)
+    export.path.write_bytes(b"x")
+    try:
+        asked = admin.get(f"/admin/avatar_sessions/export/{export.pk}/file/")
+        assert prove(admin, asked)["Location"] == f"/admin/avatar_sessions/export/{export.pk}/change/"
+        assert admin.get(f"/admin/avatar_sessions/export/{export.pk}/file/").status_code == 200
+    finally:
+        export.path.unlink()
+
+
+def test_a_proof_is_good_for_ten_minutes(client: Client, boss: User) -> None:
+    client.force_login(boss)
+    some_time_ago(client, seconds=590)
+    assert client.get(NEW_EXPORT).status_code == 200
+    some_time_ago(client, seconds=11)
+    assert client.get(NEW_EXPORT).status_code == 302
+
+
+def test_a_clock_that_was_set_back_is_no_proof(client: Client, boss: User) -> None:
+    client.force_login(boss)
+    some_time_ago(client, seconds=-3600)
+    assert client.get(NEW_EXPORT).status_code == 302
+
+
+def test_a_form_that_was_left_lying_is_not_sent_by_a_later_proof(admin: Client) -> None:
+    ines = EndUserFactory.create(username="ines")
+    admin.post(f"/admin/auth/user/{ines.pk}/change/", roles_form(ines, roles.ADMINISTRATOR))
+    answer = admin.post(AGAIN, {"password": PASSWORD, "next": "/accounts/second-factor/"})
+    assert answer["Location"] == "/accounts/second-factor/"
+    assert [group.name for group in ines.groups.all()] == ["End users"]
+
+
+def test_a_form_too_large_to_be_kept_leads_back_to_its_page(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sudo, "LONGEST_KEPT", 10)
+    asked = admin.post(NEW_EXPORT, {"what": "sessions", "format": "csv"})
+    assert prove(admin, asked)["Location"] == NEW_EXPORT
+    assert not Export.objects.exists()
+
+
+# People whom only the directory signs in
+
+
+@pytest.fixture
+def ines() -> User:
+    ines = User.objects.create_superuser("ines@example.org", "ines@example.org")
+    SocialAccount.objects.create(user=ines, provider="sso", uid="4711")
+    return ines
+
+
+@pytest.fixture
+def from_the_directory(client: Client, ines: User, theirs: Directory) -> Client:  # noqa: F811 - the fixture
+    client.force_login(ines)
+    some_time_ago(client)
+    return client
+
+
+def sign_in_again(client: Client, asked: Any) -> Any:
+    """Press the button, sign in at the directory, come back, and go where one is sent."""
+    assert asked["Location"].startswith(AT_THE_DIRECTORY)
+    onward = parse_qs(urlsplit(asked["Location"]).query)["next"][0]
+    assert onward in client.get(asked["Location"]).content.decode()
+    away = client.post(AT_THE_DIRECTORY, {"next": onward})["Location"]
+    assert {"prompt": ["login"], "max_age": ["0"]}.items() <= parse_qs(urlsplit(away).query).items()
+    back = urlsplit(httpx.get(away).headers["Location"])
+    return client.get(f"{back.path}?{back.query}", follow=True)
+
+
+def test_who_has_no_password_signs_in_at_the_directory_again_and_loses_nothing(
+    from_the_directory: Client,
+    ines: User,
+    theirs: Directory,  # noqa: F811
+) -> None:
+    theirs.token_claims = {"auth_time": int(time.time())}
+    nora = EndUserFactory.create(username="nora")
+    before = from_the_directory.cookies["sessionid"].value
+    asked = from_the_directory.post(f"/admin/auth/user/{nora.pk}/change/", roles_form(nora, roles.EDITOR))
+    assert sign_in_again(from_the_directory, asked).status_code == 200
+    assert [group.name for group in nora.groups.all()] == ["Editors"]
+    assert from_the_directory.cookies["sessionid"].value == before  # still the same login session
+    assert from_the_directory.get(NEW_EXPORT).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("person", "auth_time"),
+    [
+        ({"sub": "4712", "email": "eve@example.org"}, 0),
+        ({"sub": "4712", "email": "boss@example.org"}, 0),
+        ({}, -3600),
+        ({}, 3600),
+    ],
+    ids=["a stranger", "another person of the portal", "an old sign-in", "one of the future"],
+)
+def test_what_the_directory_says_of_somebody_else_or_of_earlier_is_no_proof(
+    from_the_directory: Client,
+    boss: User,
+    theirs: Directory,  # noqa: F811
+    person: dict[str, str],
+    auth_time: int,
+) -> None:
+    theirs.person |= person
+    theirs.token_claims = {"auth_time": int(time.time()) + auth_time}
+    asked = from_the_directory.get(NEW_EXPORT)
+    assert sign_in_again(from_the_directory, asked).status_code == 403
+    assert from_the_directory.get(NEW_EXPORT).status_code == 302
+    assert User.objects.count() == 2
+
+
+def test_who_has_no_way_to_prove_it_is_told_to_sign_in_again(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("locked"))
+    some_time_ago(client)
+    answer = client.get(NEW_EXPORT, headers={"accept-language": "en"})
+    assert answer.status_code == 403
+    assert "sign in again" in answer.content.decode()
