@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from heygen_portal import addresses, detached
+from heygen_portal.people.access import Loss
 from heygen_portal.threads import in_thread
 from sessions import board, broadcast, desk, errors, messages
 from sessions.consumers import NOT_HERE, SIGNED_OUT
@@ -27,6 +28,9 @@ LOOK_S = 10.0
 
 class BoardConsumer(PageSocket):
     """One page of the board. What it may do is asked again each time: roles change while it is open."""
+
+    permission = board.SEE
+    is_for_staff = True
 
     async def __call__(self, *args: Any) -> None:
         self.shown: board.Board | None = None
@@ -71,7 +75,7 @@ class BoardConsumer(PageSocket):
     async def tell_changes(self) -> None:
         found = await in_thread(self.words)(board.look, self.user_id)
         if found is None:
-            await self.close(code=NOT_HERE)
+            await self.access_lost(Loss.ROLE)
         elif told := found.changes(self.shown):
             await self.tell({"type": "board.changed", "now": timezone.now().isoformat(), **told})
         self.shown = found
@@ -104,6 +108,7 @@ class BoardConsumer(PageSocket):
 
     async def allowed(self) -> Any:
         """Return the person, if they may stop sessions. Raises NotFound: to others there is nothing to stop."""
+        await self.check_access()
         user = await in_thread(board.may_see)(self.user_id)
         if user is None or not await in_thread(user.has_perm)(board.STOP):
             raise errors.NotFound

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from heygen_portal import addresses, budgets, detached, providers
+from heygen_portal import addresses, budgets, detached, providers, roles
+from heygen_portal.people.access import Loss
 from heygen_portal.providers.base import LimitReached, RoomAccess, RoomCommand, TaskKind
 from heygen_portal.threads import in_thread
 from sessions import (
@@ -46,6 +47,7 @@ class SessionConsumer(PageSocket):
     def __init__(self, purpose: Purpose = Purpose.TALK) -> None:
         super().__init__()
         self.purpose = purpose
+        self.permission = roles.TRY if purpose == Purpose.TRIAL else roles.START
 
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None
@@ -75,6 +77,13 @@ class SessionConsumer(PageSocket):
         await self.leave()  # first: the channel layer may be away
         if self.session_id:
             await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
+
+    async def access_lost(self, loss: Loss) -> None:
+        """End what still runs where the account or the role is gone; who was signed out may come back in the grace."""
+        session_id = self.session_id
+        await super().access_lost(loss)
+        if session_id and loss in (Loss.DEACTIVATED, Loss.ROLE):
+            await stopping.stop_by_id(session_id, EndReason.STAFF_STOPPED, reasons.access_lost(self.user.pk, loss))
 
     async def leave(self) -> None:
         """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
@@ -125,6 +134,7 @@ class SessionConsumer(PageSocket):
         return session
 
     async def admit(self, admission: Admission, wish: Wish) -> StreamingSession | None:
+        await self.check_access()
         await budgets.spend("start", person=self.user.pk, address=addresses.of_socket(self.scope))
         if self.session_id and wish.is_plain and await in_thread(history.is_running)(self.session_id):
             raise errors.AlreadyStarted
@@ -158,6 +168,7 @@ class SessionConsumer(PageSocket):
         """Make the room before anybody presses Start, where rooms are ours."""
         if not self.has_own_rooms or (self.session_id and await in_thread(history.is_running)(self.session_id)):
             return
+        await self.check_access()
         await budgets.spend("prepare", person=self.user.pk)
         if room := await self.waiting_room.open():
             await self.give_room(room, is_waiting=True)
@@ -165,10 +176,12 @@ class SessionConsumer(PageSocket):
             self.waiting_room.drop()
 
     async def on_rejoin(self, content: dict[str, Any]) -> None:
+        await self.check_access()
         await budgets.spend("prepare", person=self.user.pk)
         await self.give_room(await in_thread(rooms.access_again)(self.current()))
 
     async def on_join(self, content: dict[str, Any]) -> None:
+        await self.check_access()
         session = await in_thread(history.find_own)(self.user.pk, messages.uuid(content.get("session_id")))
         if not session:
             raise errors.NotFound
@@ -216,6 +229,7 @@ class SessionConsumer(PageSocket):
             raise errors.BadMessage
         session_id = self.current()
         async with delivery.turn(session_id):
+            await self.check_access()
             await budgets.spend("task", session=session_id, person=self.user.pk)  # in turn: texts keep their order
             known = await delivery.send_task(
                 session_id,

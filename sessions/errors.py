@@ -30,6 +30,27 @@ class SessionError(Exception):
         return str(self.words)
 
 
+class AccessLost(SessionError):
+    """The person may no longer use this socket, which is closed with `close_code`."""
+
+    close_code: ClassVar[int]
+
+
+class SignedOut(AccessLost):
+    code, close_code = "signed_out", 4401
+    words = _("You were signed out. Sign in again to continue.")
+
+
+class AccessEnded(AccessLost):
+    code, close_code = "access_ended", 4403
+    words = _("Your account may no longer use this. Ask the team if you think this is a mistake.")
+
+
+class SecondFactorNeeded(AccessLost):
+    code, close_code = "second_factor_needed", 4428
+    words = _("Set up a second factor to continue.")
+
+
 class BadMessage(SessionError):
     code = "bad_message"
     words = _("This message was not understood.")

@@ -25,6 +25,7 @@ WORDS: dict[str, str | Promise] = {
     "person": _("%(user)s asked for the end."),
     "staff": _("%(user)s of the team stopped it."),  # from when no reason was asked for
     "staff_because": _("%(user)s of the team stopped it: %(why)s"),
+    "access_lost": _("%(user)s no longer had access: %(loss)s."),
     "checked": _("The nightly check ended its own session as soon as it stood."),
     "taken_over": _("%(user)s went on in another tab or on another device."),
     "continued": _("%(user)s began it anew."),
@@ -54,6 +55,11 @@ def person(user_id: int) -> Evidence:
 def staff(user_id: int | None, why: str) -> Evidence:
     """`why` is what they have said of it."""
     return {"code": "staff_because", "user": user_id, "why": why}
+
+
+def access_lost(user_id: int, loss: str) -> Evidence:
+    """`loss`: deactivated or role."""
+    return {"code": "access_lost", "user": user_id, "loss": loss}
 
 
 def checked() -> Evidence:
@@ -138,6 +144,8 @@ def _readable(name: str, value: Any) -> Any:
         return f"{formats.date_format(at)}, {at:%H:%M:%S}"  # evidence is exact; languages drop the seconds
     if name == "limit_by":
         return str(LimitBy(value).label)
+    if name == "loss":
+        return gettext("the account was deactivated") if value == "deactivated" else gettext("the role was taken away")
     if name == "user":
         who = get_user_model().objects.filter(pk=value).first() if value else None
         return str(who) if who else gettext("somebody")

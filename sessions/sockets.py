@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from itertools import count
 from typing import Any, ClassVar, TypeVar
 
 from channels.consumer import get_handler_name
@@ -19,6 +20,9 @@ from redis.exceptions import RedisError
 
 from heygen_portal import detached
 from heygen_portal.budgets import TooManyRequests
+from heygen_portal.people import access
+from heygen_portal.people.access import Claim, Loss
+from heygen_portal.threads import in_thread
 from sessions import errors, messages
 
 logger = logging.getLogger(__name__)
@@ -30,6 +34,16 @@ TOO_LARGE, TRY_LATER = 4413, 4503
 MOST_WAITING = 64
 """Messages of one tab that may be under way at once."""
 LONGEST_REF = 64
+ACCESS_CHECK_S = 20.0
+"""How often each open socket's access is checked. A session whose tab was closed for it has 10 s more."""
+ACCESS_CHECK_PARTS = 10
+"""Checks are spread: each part of the sockets has its turn."""
+LOSSES: Mapping[Loss, type[errors.AccessLost]] = {
+    Loss.DEACTIVATED: errors.AccessEnded,
+    Loss.ROLE: errors.AccessEnded,
+    Loss.SIGNED_OUT: errors.SignedOut,
+    Loss.SECOND_FACTOR: errors.SecondFactorNeeded,
+}
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -45,8 +59,47 @@ async def _send_all_elsewhere() -> None:
     await asyncio.gather(*(socket.send_elsewhere() for socket in list(_open)))
 
 
+_numbers = count()
+_checking: asyncio.Task[None] | None = None
+
+
+async def check_access(sockets: Collection[PageSocket]) -> None:
+    """Close those of these sockets whose people may no longer have them."""
+    claims = {socket: socket.claim for socket in sockets if socket.claim}
+    lost = await in_thread(access.losses)(set(claims.values()))
+    closing = (socket.access_lost(lost[claim]) for socket, claim in claims.items() if claim in lost)
+    for outcome in await asyncio.gather(*closing, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            logger.error("a socket without access could not be closed", exc_info=outcome)
+
+
+async def _check_for_ever() -> None:
+    loop = asyncio.get_running_loop()
+    turn_at = loop.time()
+    for turn in count():
+        turn_at = max(turn_at + ACCESS_CHECK_S / ACCESS_CHECK_PARTS, loop.time())
+        await asyncio.sleep(turn_at - loop.time())
+        due = [socket for socket in _open if socket.number % ACCESS_CHECK_PARTS == turn % ACCESS_CHECK_PARTS]
+        try:
+            if due:
+                await check_access(due)
+        except Exception:
+            logger.exception("access could not be checked")  # the next turn may succeed
+
+
+def _keep_checking() -> None:
+    global _checking  # noqa: PLW0603 - one a process, for all its sockets
+    loop = asyncio.get_running_loop()
+    if _checking is None or _checking.done() or _checking.get_loop() is not loop:
+        _checking = loop.create_task(_check_for_ever(), name="access")
+
+
 class PageSocket(AsyncWebsocketConsumer):
     """One socket of one page."""
+
+    permission: str
+    """What its person needs to have it."""
+    is_for_staff = False
 
     # A closed table rather than getattr(): a browser cannot name a method of ours.
     HANDLERS: ClassVar[Mapping[str, Handler]]
@@ -54,6 +107,8 @@ class PageSocket(AsyncWebsocketConsumer):
     async def __call__(self, *args: Any) -> None:
         self.is_open = False
         self.waiting = 0
+        self.claim: Claim | None = None
+        self.number = next(_numbers)
         try:
             await super().__call__(*args)
         except RedisError:
@@ -75,8 +130,12 @@ class PageSocket(AsyncWebsocketConsumer):
         await getattr(self, get_handler_name(message))(message)
 
     async def let_in(self) -> None:
+        user: Any = self.scope["user"]
+        login: Any = self.scope["session"]
+        self.claim = Claim(login.session_key or "", user.pk, self.permission, self.is_for_staff)
         await self.accept()
         self.is_open = True
+        _keep_checking()
         detached.before_shutdown(_send_all_elsewhere)
         _open.add(self)
 
@@ -90,6 +149,22 @@ class PageSocket(AsyncWebsocketConsumer):
         if self.is_open:
             self.is_open = False
             await self.close(code=TRY_LATER)
+
+    async def check_access(self) -> None:
+        """Raises AccessLost, which closes the socket, when its person may no longer have it."""
+        assert self.claim  # nothing is received before the page is let in
+        if loss := (await in_thread(access.losses)([self.claim])).get(self.claim):
+            raise LOSSES[loss]({"loss": loss})
+
+    async def access_lost(self, loss: Loss) -> None:
+        """Say so, and close. Safe to repeat."""
+        if not self.is_open:
+            return
+        error = LOSSES[loss]()
+        await self.send_error(error)
+        self.is_open = False
+        await self.close(code=error.close_code)
+        await self.leave()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
@@ -113,6 +188,8 @@ class PageSocket(AsyncWebsocketConsumer):
         """Do one message's work; every refusal leaves by this door."""
         try:
             await work
+        except errors.AccessLost as exc:
+            await self.access_lost(exc.details["loss"])
         except errors.SessionError as exc:
             await self.send_error(exc, content)
         except TooManyRequests as exc:

@@ -181,7 +181,7 @@ async def test_a_role_that_is_taken_away_closes_the_board() -> None:
         await in_thread(lambda: broadcast.wake([]))()
         while (output := await page.receive_output(timeout=10))["type"] != "websocket.close":
             pass
-        assert output["code"] == 4404
+        assert output["code"] == 4403
 
 
 @sync_to_async

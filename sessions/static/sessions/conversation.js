@@ -12,11 +12,14 @@ import { Recovery } from "./recovery.js";
 import { Reports } from "./reports.js";
 import { cutOff, handleRoomEvent } from "./room-events.js";
 import { ask, begin, cancelOrStop, comeBack } from "./starting.js";
-import { next, READY, takesTasks } from "./state.js";
+import { isOpen, next, READY, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
 
 /** Told at once; the rest may wait for the first picture. */
 const URGENT = ["first_frame", "ladder", "verdict"];
+
+/** Close codes of the socket, and the causes that they show as. @type {Record<number, string>} */
+const ACCESS_LOST = { 4401: "signed_out", 4403: "access_ended", 4428: "second_factor_needed" };
 
 export class Conversation {
   /**
@@ -130,6 +133,19 @@ export class Conversation {
     if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId, ...(room && { room }) });
     if (this.state.phase === "queue") ask(this); // the place in line went with the old socket
     this.onChange();
+  }
+
+  /**
+   * The portal closed the socket for good. Returns whether the page has something to say of it.
+   *
+   * @param {number} code
+   */
+  onAccessLost(code) {
+    if (isOpen(this.state)) {
+      this.dispatch({ type: "room_lost", code: ACCESS_LOST[code] ?? "access_ended" });
+      this.leave();
+    }
+    return Object.values(ACCESS_LOST).includes(this.state.cause?.code ?? "");
   }
 
   /** The page is shown again as it was: it may have said goodbye meanwhile. */

@@ -74,10 +74,15 @@ const socket = new PortalSocket(socketAddress(), {
   },
   onDrop: () => conversation.onSocketDrop(),
   onRefused: (code) => {
-    // Signed out: come back here afterwards. Unpublished: reloading says "not here".
-    location.assign(code === 4401 ? `${signIn}?next=${encodeURIComponent(location.pathname)}` : location.href);
+    if (!conversation.onAccessLost(code)) leavePage(code); // else the page says why, and Try again leads on
   },
 });
+
+/** @param {number} code */
+function leavePage(code) {
+  // Signed out: come back here afterwards. Unpublished, or a factor is missing: reloading says so.
+  location.assign(code === 4401 ? `${signIn}?next=${encodeURIComponent(location.pathname)}` : location.href);
+}
 
 /** @type {import("./state.js").Face} */
 let shown = "ready";
@@ -131,6 +136,7 @@ function focusFirst(selector) {
  * @param {import("./starting.js").Wishes} [more]
  */
 function start(event, more = {}) {
+  if (socket.refusedWith) return leavePage(socket.refusedWith);
   performance.mark("start", { startTime: event.timeStamp });
   conversation.start(event.timeStamp, { ...quality.wish(), ...encodingWish(), ...more });
 }

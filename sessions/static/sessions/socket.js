@@ -5,8 +5,8 @@
 
 import { backoff } from "./clock.js";
 
-/** Closed for good: signed out, or not this person's. */
-const FINAL = new Set([4401, 4403, 4404]);
+/** Closed for good: signed out, access ended, not this person's, or a second factor is missing. */
+const FINAL = new Set([4401, 4403, 4404, 4428]);
 const RETRY = { first: 500, most: 10_000 };
 const MOST_KEPT = 200;
 
@@ -26,6 +26,7 @@ export class PortalSocket {
     this.connect = connect;
     this.attempt = 0;
     this.wasOpen = false;
+    this.refusedWith = 0; // the close code, once it is closed for good
     /** @type {string[]} */
     this.kept = [];
     /** @type {WebSocket | null} */
@@ -44,7 +45,10 @@ export class PortalSocket {
     line.onmessage = ({ data }) => this.receive(data);
     line.onclose = ({ code }) => {
       this.line = null;
-      if (FINAL.has(code)) return this.hooks.onRefused(code);
+      if (FINAL.has(code)) {
+        this.refusedWith = code;
+        return this.hooks.onRefused(code);
+      }
       this.hooks.onDrop();
       setTimeout(() => this.open(), backoff(this.attempt, RETRY));
       this.attempt += 1;

@@ -1,0 +1,184 @@
+"""A socket that was opened with access does not outlive it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import Group, User
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from heygen_portal.asgi import application
+from heygen_portal.people import access
+from heygen_portal.people.access import Claim
+from heygen_portal.roles import ROLES, START
+from sessions import sockets
+from sessions.models import EndReason, Status, StreamingSession
+from tests.factories import EndUserFactory, StreamingSessionFactory, UserFactory
+from tests.sessions.tabs import ORIGIN, Tab, a_person, a_persona, browser
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
+
+
+def deactivate(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def lose_the_role(user: User) -> None:
+    user.groups.clear()
+
+
+def change_the_password(user: User) -> None:
+    user.set_password("another-than-before")
+    user.save()
+
+
+def delete_the_login(user: User) -> None:
+    Session.objects.all().delete()
+
+
+def expire_the_login(user: User) -> None:
+    Session.objects.update(expire_date=timezone.now())
+
+
+def need_a_second_factor(user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+
+
+WAYS: list[tuple[Callable[[User], None], str, int]] = [
+    (deactivate, "access_ended", 4403),
+    (lose_the_role, "access_ended", 4403),
+    (change_the_password, "signed_out", 4401),
+    (delete_the_login, "signed_out", 4401),
+    (expire_the_login, "signed_out", 4401),
+    (need_a_second_factor, "second_factor_needed", 4428),
+]
+ways = pytest.mark.parametrize(("lose", "code", "close_code"), WAYS, ids=[way[0].__name__ for way in WAYS])
+
+
+async def is_closed_with(tab: WebsocketCommunicator, code: str, close_code: int) -> dict[str, Any]:
+    """Read what the page is told until the socket is closed; return the error."""
+    error: dict[str, Any] = {}
+    while True:
+        message = await tab.receive_output(timeout=10)
+        if message["type"] == "websocket.close":
+            assert message["code"] == close_code
+            assert error["code"] == code
+            return error
+        if f'"{code}"' in message["text"]:
+            error = tab_json(message["text"])
+
+
+def tab_json(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+USES = ("session.start", "session.join", "task.send", "room.prepare")
+
+
+@pytest.mark.parametrize(
+    ("use", "lose", "code", "close_code"),
+    [(USES[number % len(USES)], *way) for number, way in enumerate([*WAYS, *WAYS[:2]])],
+)
+@override_settings(STAFF_NEEDS_SECOND_FACTOR=True)
+async def test_access_that_was_lost_is_noticed_at_the_next_use(
+    provider: Mock, lose: Callable[[User], None], code: str, close_code: int, use: str
+) -> None:
+    user, persona = await a_person(), await a_persona(avatar__account__rooms="own")
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    assert (await tab.connect(timeout=10))[0]
+    session_id = ""
+    if use in ("session.join", "task.send"):
+        session = await sync_to_async(running_of)(user, persona)
+        session_id = str(session.pk)
+        await tab.say("session.join", session_id=session_id)
+        await tab.hear("session.status")
+    await sync_to_async(lose)(user)
+    await tab.say(use, session_id=session_id, text="hola", kind="talk", ref="1")
+    await is_closed_with(tab, code, close_code)
+    assert not provider.new_session.called
+    assert not provider.send_task.called
+
+
+def running_of(user: User, persona: Any) -> StreamingSession:
+    session: StreamingSession = StreamingSessionFactory.create(user=user, persona=persona)
+    return session
+
+
+@ways
+@override_settings(STAFF_NEEDS_SECOND_FACTOR=True)
+async def test_an_open_socket_is_closed_by_the_next_check_without_being_used(
+    lose: Callable[[User], None], code: str, close_code: int
+) -> None:
+    user, other, persona = await a_person(), await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug, lang="es")
+    assert (await tab.connect(timeout=10))[0]
+    async with browser(other, persona.slug):
+        bystander = {socket for socket in sockets._open if socket.claim and socket.claim.user_id == other.pk}
+        await sync_to_async(lose)(user)
+        await sockets.check_access([socket for socket in sockets._open if socket not in bystander])
+        error = await is_closed_with(tab, code, close_code)
+        assert error["words"]
+        assert all(socket.is_open for socket in bystander)
+
+
+@pytest.mark.parametrize("lose", [deactivate, lose_the_role])
+async def test_a_running_session_of_somebody_without_access_ends(lose: Callable[[User], None]) -> None:
+    user, persona = await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    assert (await tab.connect(timeout=10))[0]
+    session_id = await tab.go_live()
+    await sync_to_async(lose)(user)
+    await sockets.check_access(list(sockets._open))
+    session = await StreamingSession.objects.aget(pk=session_id)
+    assert (session.status, session.end_reason) == (Status.ENDED, EndReason.STAFF_STOPPED)
+    assert session.end_evidence["code"] == "access_lost"
+
+
+@pytest.mark.parametrize("path", ["/ws/board/", "/ws/personas/{slug}/trial/"])
+@pytest.mark.parametrize("lose", [deactivate, lose_the_role, delete_the_login])
+async def test_board_and_trial_sockets_are_closed_as_well(path: str, lose: Callable[[User], None]) -> None:
+    def administrator() -> tuple[User, str]:
+        user: User = UserFactory.create(is_staff=True)
+        user.groups.add(Group.objects.get(name=ROLES[-1].group))
+        client = Client()
+        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        return user, client.cookies["sessionid"].value
+
+    persona = await a_persona()
+    user, cookie = await sync_to_async(administrator)()
+    headers = [ORIGIN, (b"host", b"localhost"), (b"cookie", f"sessionid={cookie}".encode())]
+    page = WebsocketCommunicator(application, path.format(slug=persona.slug) + "?lang=en", headers=headers)
+    assert (await page.connect(timeout=10))[0]
+    await sync_to_async(lose)(user)
+    await sockets.check_access(list(sockets._open))
+    code, close_code = ("signed_out", 4401) if lose is delete_the_login else ("access_ended", 4403)
+    await is_closed_with(page, code, close_code)
+
+
+def test_two_thousand_sockets_are_checked_with_two_queries() -> None:
+    person = EndUserFactory.create()
+    client = Client()
+    client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+    key = client.cookies["sessionid"].value
+    claims = [Claim(key, person.pk, START)] + [Claim(f"gone-{n}", person.pk + 1 + n, START) for n in range(1999)]
+    with CaptureQueriesContext(
+        connection,
+    ) as asked:
+        lost = access.losses(claims)
+    assert len(lost) == 1999
+    assert len(asked) == 2
+
+
+def test_every_socket_is_checked_within_half_a_minute() -> None:
+    assert sockets.ACCESS_CHECK_S + sockets.ACCESS_CHECK_S / sockets.ACCESS_CHECK_PARTS <= 30
