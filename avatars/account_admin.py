@@ -18,8 +18,9 @@ from unfold.decorators import action, display
 from avatars import connection_page, migration_admin, past_admin, sync_admin
 from avatars.account_forms import ProviderAccountForm
 from avatars.models import ProviderAccount
-from heygen_portal import audit
+from heygen_portal import audit, changes
 from heygen_portal.admin_parts import NeverDeleted, chosen
+from heygen_portal.changes import Actor
 from heygen_portal.models import AuditEntry
 from heygen_portal.people import sudo
 
@@ -96,7 +97,10 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
         return past_admin.page(request, account, self.admin_site.each_context(request))
 
     def save_model(self, request: HttpRequest, obj: ProviderAccount, form: ProviderAccountForm, change: bool) -> None:
+        stored = ProviderAccount.objects.select_for_update().filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
+        told = changes.between(stored, obj, changes.editable(ProviderAccount, but=["api_key"]))
+        changes.note(Actor.of(request), AuditEntry.Kind.ACCOUNT_CHANGED, obj, told)
         if "api_key" in form.changed_data:
             audit.note(request, AuditEntry.Kind.KEY_SET, obj, accepted=[None, not form.is_unchecked])
         if form.is_unchecked:

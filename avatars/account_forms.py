@@ -15,6 +15,8 @@ from avatars.sync import check_key
 from heygen_portal.providers import KINDS
 from heygen_portal.providers.base import CredentialRefused, ProviderError
 
+WHERE_THE_KEY_GOES = {"kind", "base_url", "key_header"}
+
 
 class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """The key goes in and never comes out again."""
@@ -24,7 +26,12 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
 
     class Meta:
         widgets = {"api_key": UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"})}
-        help_texts = {"api_key": _("Never shown again. Empty: the key stays as it is.")}
+        help_texts = {
+            "api_key": _(
+                "Never shown again. Empty: the key stays as it is. "
+                "Enter it again when you change the provider, the address or how the key is sent."
+            )
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,16 +40,19 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
             self.fields["api_key"].required = not self.instance.pk
 
     def clean_api_key(self) -> str:
+        """Keep the stored key only for where it goes already: another server must not get it by a changed address."""
+        if self.instance.pk and not self.cleaned_data["api_key"] and WHERE_THE_KEY_GOES & set(self.changed_data):
+            raise ValidationError(_("The key would go somewhere else than before: enter it again."))
         key: str = self.cleaned_data["api_key"] or self.instance.api_key
         if not (key.isascii() and key.isprintable()) or " " in key:
             raise ValidationError(_("A key has only letters, digits and signs: no spaces, no accents."))
         return key
 
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean()
-        if not self.errors and {"kind", "base_url", "api_key", "key_header"} & set(self.changed_data):
+    def full_clean(self) -> None:
+        """Ask the provider last: the key goes to no address that the model refuses."""
+        super().full_clean()
+        if self.is_bound and not self.errors and {"api_key", *WHERE_THE_KEY_GOES} & set(self.changed_data):
             self._check_key()
-        return cleaned
 
     def _check_key(self) -> None:
         """A key of another provider is found here; a provider that does not answer now is no reason to refuse it."""

@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 from avatars import publishing, versions
 from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
 from heygen_portal import providers
+from heygen_portal.changes import SERVER, Actor
 from heygen_portal.threads import in_thread
 
 Row = TypeVar("Row", bound=Offered)
@@ -83,7 +84,7 @@ def plan(source: ProviderAccount, target: ProviderAccount, choices: Choices | No
     return found
 
 
-async def carry_out(wanted: Plan) -> list[str]:
+async def carry_out(wanted: Plan, actor: Actor = SERVER) -> list[str]:
     """Copy the knowledge bases, then move the personas; return what was done and what was not, in words.
 
     Raises ProviderError when a knowledge base cannot be stored; then no persona has been moved, and the next
@@ -99,7 +100,7 @@ async def carry_out(wanted: Plan) -> list[str]:
                 base = await in_thread(_store_copy)(wanted.target, match.old, made)
                 chosen["base", match.old.pk] = base.pk
                 done.append(_("Knowledge base copied: %(name)s") % {"name": match.old.name})
-    return done + await in_thread(_move_all)(wanted, chosen)
+    return done + await in_thread(_move_all)(wanted, chosen, actor)
 
 
 def _matches(
@@ -211,7 +212,7 @@ def _store_copy(target: ProviderAccount, old: KnowledgeBase, made: str) -> Knowl
     )
 
 
-def _move_all(wanted: Plan, chosen: Choices) -> list[str]:
+def _move_all(wanted: Plan, chosen: Choices, actor: Actor) -> list[str]:
     said = []
     for move in plan(wanted.source, wanted.target, chosen).moves:
         persona, changes = move.persona, "; ".join(move.described)
@@ -221,9 +222,9 @@ def _move_all(wanted: Plan, chosen: Choices) -> list[str]:
             with transaction.atomic():
                 for name, value in move.changes.items():
                     setattr(persona, name, value)
-                version = versions.keep(persona)
+                version = versions.keep(persona, actor.user_id)
                 if persona.status == Persona.Status.PUBLISHED:
-                    publishing.publish(persona, version)
+                    publishing.publish(persona, version, actor=actor)
                 persona.version = version.number
         except ValidationError as exc:
             said.append(_("%(persona)s stays: %(why)s") % {"persona": persona, "why": " ".join(exc.messages)})

@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from avatars import migration
 from avatars.models import Avatar, KnowledgeBase, ProviderAccount, Voice
+from heygen_portal.changes import Actor
 from heygen_portal.providers.base import ProviderError
 
 MODELS: dict[str, type[Any]] = {"avatar": Avatar, "voice": Voice, "base": KnowledgeBase}
@@ -72,7 +73,7 @@ def _matches(wanted: migration.Plan, target: ProviderAccount) -> forms.Form:
 
 def _apply(request: HttpRequest, wanted: migration.Plan) -> HttpResponse:
     try:
-        for line in async_to_sync(migration.carry_out)(wanted):
+        for line in async_to_sync(migration.carry_out)(wanted, Actor.of(request)):
             messages.info(request, line)
     except ProviderError as exc:
         words = _("%(account)s did not take a knowledge base (%(detail)s). No persona was moved.")

@@ -23,8 +23,10 @@ from avatars.catalogue_admin import picture_of
 from avatars.models import Avatar, Persona, PersonaVersion, Voice
 from avatars.persona_forms import AT_ONCE, PersonaForm
 from avatars.sync import refresh
-from heygen_portal import roles
+from heygen_portal import changes, roles
 from heygen_portal.admin_parts import ask_first, chosen, to_change_page
+from heygen_portal.changes import Actor
+from heygen_portal.models import AuditEntry
 from heygen_portal.providers.base import CredentialRefused, ProviderError
 
 SOUND = ("voice", "voice_rate", "voice_emotion", "voice_stability", "voice_similarity_boost", "voice_style")
@@ -111,6 +113,8 @@ class PersonaAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Persona, form: PersonaForm, change: bool) -> None:
         if change:
+            before = Persona.objects.select_for_update().get(pk=obj.pk)
+            request.persona_before = before.slug, _groups(before)  # type: ignore[attr-defined]  # for below
             Persona.objects.filter(pk=obj.pk).update(slug=obj.slug)
         last = versions.newest(obj) if change else None
         if last is None or versions.differences(last, obj):
@@ -118,6 +122,14 @@ class PersonaAdmin(ModelAdmin):
             if obj.status == Persona.Status.PUBLISHED:
                 words = gettext("Saved as version %(number)d. People meet it once it is published.")
                 self.message_user(request, words % {"number": version.number}, messages.WARNING)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if change:
+            persona = form.instance
+            pairs = zip(request.persona_before, (persona.slug, _groups(persona)), strict=True)  # type: ignore[attr-defined]  # from above
+            told = {name: [*pair] for name, pair in zip(("slug", "groups"), pairs, strict=True) if pair[0] != pair[1]}
+            changes.note(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, told)
 
     @display(description=_("preview"))
     def thumbnail(self, persona: Persona) -> str:
@@ -227,7 +239,7 @@ class PersonaAdmin(ModelAdmin):
             words = gettext("%(account)s could not be asked (%(detail)s): published by what was known before.")
             self.message_user(request, words % {"account": account, "detail": exc}, messages.WARNING)
         try:
-            publishing.publish(persona, version)
+            publishing.publish(persona, version, actor=Actor.of(request))
         except ValidationError as exc:
             self.message_user(request, f"{persona}: {' '.join(exc.messages)}", messages.ERROR)
         else:
@@ -236,10 +248,14 @@ class PersonaAdmin(ModelAdmin):
             self.log_change(request, persona, words % {"persona": persona, "version": persona.version})
 
     def _unpublish(self, request: HttpRequest, persona: Persona) -> None:
-        publishing.unpublish(persona)
+        publishing.unpublish(persona, actor=Actor.of(request))
         words = gettext("%(persona)s is no longer published.") % {"persona": persona}
         self.message_user(request, words, messages.SUCCESS)
         self.log_change(request, persona, words)
+
+
+def _groups(persona: Persona) -> list[str]:
+    return sorted(persona.groups.values_list("name", flat=True))
 
 
 def _asked(request: HttpRequest, model: type[Any]) -> Any:

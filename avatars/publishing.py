@@ -10,17 +10,22 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from avatars import versions
-from avatars.models import Avatar, Offered, Persona, PersonaVersion, Voice
+from avatars.models import Avatar, Composed, Offered, Persona, PersonaVersion, Voice
+from heygen_portal import changes
+from heygen_portal.changes import SERVER, Actor
+from heygen_portal.models import AuditEntry
 from heygen_portal.providers.base import Capabilities
 
 Problems = dict[str, list[str]]
 IPHONES_SHOW = "H264"
+TOLD = ("version", *Composed.parts())
+"""What the audit log tells of a persona when it is published."""
 
 
-def publish(persona: Persona, version: PersonaVersion | None = None) -> None:
+def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: Actor = SERVER) -> None:
     """Let end users meet the persona as it was saved last or, to roll back, as another version has it.
 
-    Safe to repeat. Raises ValidationError with the problems of each field.
+    Safe to repeat. Each change is in the audit log. Raises ValidationError with the problems of each field.
     """
     with transaction.atomic():
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
@@ -30,12 +35,21 @@ def publish(persona: Persona, version: PersonaVersion | None = None) -> None:
             raise ValidationError(dict(found))
         is_public = {"status": Persona.Status.PUBLISHED, "published_at": timezone.now(), "hidden_at": None}
         versions.hold(persona, version, **is_public)
+        was_public = stored.status == Persona.Status.PUBLISHED
+        is_older = was_public and version.number < stored.version
+        kind = AuditEntry.Kind.ROLLED_BACK if is_older else AuditEntry.Kind.PUBLISHED
+        told = changes.between(stored if was_public else None, persona, TOLD)
+        if was_public and stored.hidden_at:
+            told["is_hidden"] = [True, False]
+        changes.note(actor, kind, persona, told)
 
 
-def unpublish(persona: Persona) -> None:
+def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
     """Take the persona out of the gallery; sessions that run go on, and what was saved last is the draft."""
     with transaction.atomic():
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
+        if stored.status == Persona.Status.PUBLISHED:
+            changes.note(actor, AuditEntry.Kind.UNPUBLISHED, persona, {"version": [stored.version, None]})
         versions.hold(persona, versions.newest(stored) or versions.keep(stored), status=Persona.Status.DRAFT)
 
 

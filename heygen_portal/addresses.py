@@ -50,3 +50,11 @@ def _read(written: str) -> str | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host of a URL is this machine. Names are not looked up: `localhost` alone is one."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False

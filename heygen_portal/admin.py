@@ -21,7 +21,7 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from heygen_portal import audit
+from heygen_portal import audit, audit_words
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
 from heygen_portal.models import AuditEntry
 from heygen_portal.people import (
@@ -151,31 +151,12 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):
     list_select_related = ("by",)
     search_fields = ("about", "=by__username")
     date_hierarchy = "at"
-    fields = ("number", "at", "kind", "about", "by", "address", "data", "previous_hash", "hash")
-    readonly_fields = ("previous_hash", "hash")
+    fields = ("number", "at", "kind", "about", "by", "address", "what", "data", "previous_hash", "hash")
+    readonly_fields = ("what", "previous_hash", "hash")
 
     @admin.display(description=_("what"))
     def what(self, entry: AuditEntry) -> str:
-        if entry.kind == AuditEntry.Kind.SESSIONS_STOPPED:
-            return str(entry.data["reason"] or "–")
-        return "; ".join(f"{name}: {_change(value)}" for name, value in entry.data.items() if value) or "–"
-
-
-def _change(value: Any) -> str:
-    """A pair is what it was and what it is; anything else says itself."""
-    if isinstance(value, list):
-        return " → ".join(map(_plain, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={part}" for name, part in value.items())
-    return str(value)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(gettext, value)) or "–"
-    if isinstance(value, str):
-        return value
-    return {True: gettext("yes"), False: gettext("no"), None: "–"}[value]
+        return audit_words.of(entry)
 
 
 def _is_above_roles(request: HttpRequest) -> bool:

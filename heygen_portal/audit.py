@@ -26,7 +26,7 @@ def note(
     return note_by(by.pk if by else None, addresses.of(request) if request else None, kind, about, **data)
 
 
-def note_by(by_id: int | None, address: str | None, kind: AuditEntry.Kind, about: object, **data: Any) -> AuditEntry:
+def note_by(by_id: int | None, address: str | None, kind: AuditEntry.Kind, about: object, /, **data: Any) -> AuditEntry:
     """Do what `note` does, for a caller that has no request."""
     entry = AuditEntry(kind=kind, by_id=by_id, address=address, about=str(about)[:200], data=data)
     with transaction.atomic():

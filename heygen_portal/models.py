@@ -34,6 +34,12 @@ class AuditEntry(models.Model):
         JOINED = "joined", _("joined")
         SECOND_FACTOR_ON = "second_factor_on", _("second factor set up")
         SECOND_FACTOR_OFF = "second_factor_off", _("second factor removed")
+        ACCOUNT_CHANGED = "account_changed", _("provider account changed")
+        PUBLISHED = "published", _("persona published")
+        ROLLED_BACK = "rolled_back", _("persona rolled back")
+        UNPUBLISHED = "unpublished", _("persona unpublished")
+        PERSONA_CHANGED = "persona_changed", _("persona's address or groups changed")
+        ALLOWANCE_CHANGED = "allowance_changed", _("quota changed")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("at"), default=timezone.now)

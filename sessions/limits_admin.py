@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -14,7 +15,10 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
+from heygen_portal import changes
 from heygen_portal.admin_parts import ReadOnly, readable
+from heygen_portal.changes import Actor
+from heygen_portal.models import AuditEntry
 from sessions import queue, quotas
 from sessions.models import Allowance, QueuePlace
 
@@ -57,6 +61,25 @@ class AllowanceAdmin(ModelAdmin):
     autocomplete_fields = ("user",)
     fields = ("user", "group", "duration_limit", "idle_timeout", "minutes_per_month", "used")
     readonly_fields = ("used",)
+
+    def save_model(self, request: HttpRequest, obj: Allowance, form: Any, change: bool) -> None:
+        stored = Allowance.objects.select_for_update().filter(pk=obj.pk).first() if change else None
+        super().save_model(request, obj, form, change)
+        self._note(request, stored, obj)
+
+    def delete_model(self, request: HttpRequest, obj: Allowance) -> None:
+        with transaction.atomic():
+            self._note(request, obj, None)
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Allowance]) -> None:
+        with transaction.atomic():
+            for allowance in queryset.select_for_update(of=("self",)):
+                self.delete_model(request, allowance)
+
+    def _note(self, request: HttpRequest, before: Allowance | None, after: Allowance | None) -> None:
+        told = changes.between(before, after, changes.editable(Allowance))
+        changes.note(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, after or before, told)
 
     @display(description=_("group"), boolean=True)
     def is_group(self, allowance: Allowance) -> bool:

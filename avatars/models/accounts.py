@@ -16,18 +16,25 @@ from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedCharField
 
 from heygen_portal import livekit
+from heygen_portal.addresses import is_loopback
 from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.base import Capabilities
 
 
 def validate_web_address(address: str) -> None:
-    """Refuse what no call can be sent to: another scheme, a path, a password, a port that is none."""
+    """Refuse what no call can be sent to (a path, a password, a port that is none) and what others can read.
+
+    Keys and speech go over https. Plain http is for this machine, and for the emulator that the settings name.
+    """
     try:
-        is_usable = bool(re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", address)) and urlsplit(address).port != 0
+        parts = urlsplit(address)
+        is_usable = bool(re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", address)) and parts.port != 0
     except ValueError:
         is_usable = False
     if not is_usable:
         raise ValidationError(_("An address like https://api.example.com, without a path."))
+    if parts.scheme != "https" and not is_loopback(parts.hostname) and address != settings.EMULATOR_URL:
+        raise ValidationError(_("Use https: over http, others on the way could read the key."))
 
 
 def provider_kinds() -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.fernet import InvalidToken
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.test import override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
@@ -83,6 +83,82 @@ def test_speech_keys_wrapped_with_retired_keys_still_open(made_with: str, has_id
         assert sealing.unseal(again, session, sealed) == "buenos días"
     with override_settings(FIELD_ENCRYPTION_KEY="another"), pytest.raises(InvalidTag):
         sealing.unseal(stored, session, sealed)
+
+
+ACCOUNT = {"kind": "heygen", "base_url": "https://api.heygen.com", "key_header": "x-api-key"}
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[ProviderAccount]:
+    """Collect the accounts for which a provider would have been asked, with the key that it would have got."""
+    asked: list[ProviderAccount] = []
+
+    async def check(account: ProviderAccount) -> None:
+        asked.append(account)
+
+    monkeypatch.setattr("avatars.account_forms.check_key", check)
+    return asked
+
+
+def save_account(client: Client, account: ProviderAccount, **changed: str) -> Any:
+    form = {**ACCOUNT, "name": "Ours", "api_key": "", "rooms": "provider", "nightly_check": "free"}
+    form |= {"concurrency_limit": "3", "staff_places": "0", "alarm_share": "80", "credits_per_minute": "0.2", **changed}
+    return client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form)
+
+
+ELSEWHERE = [
+    {"base_url": "https://evil.test"},
+    {"base_url": "https://api.heygen.com:8443"},
+    {"base_url": "http://127.0.0.1:8000"},
+    {"base_url": "https://api.heygen.com.evil.test", "name": "Renamed"},
+    {"key_header": "bearer"},
+    {"kind": "liveavatar", "base_url": "https://api.liveavatar.com"},
+]
+
+
+@pytest.mark.parametrize("changed", ELSEWHERE)
+@pytest.mark.parametrize("blank", ["", "   "])
+def test_the_stored_key_never_goes_to_another_server(
+    admin_client: Client, checked: list[ProviderAccount], changed: dict[str, str], blank: str
+) -> None:
+    account = ProviderAccountFactory.create(name="Ours", api_key="stored-key", concurrency_limit=3, **ACCOUNT)
+    response = save_account(admin_client, account, **changed, api_key=blank)
+    assert "api_key" in response.context["adminform"].form.errors
+    assert checked == []
+    account.refresh_from_db()
+    assert (account.kind, account.base_url, account.key_header) == tuple(ACCOUNT.values())
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("changed", ELSEWHERE)
+def test_with_its_own_key_an_account_can_be_moved_and_both_are_in_the_audit_log(
+    admin_client: Client, checked: list[ProviderAccount], changed: dict[str, str]
+) -> None:
+    account = ProviderAccountFactory.create(name="Ours", api_key="stored-key", concurrency_limit=3, **ACCOUNT)
+    assert save_account(admin_client, account, **changed, api_key="new-key").status_code == 302
+    assert [asked.api_key for asked in checked] == ["new-key"]
+    moved, key_set = AuditEntry.objects.order_by("number")
+    assert (moved.kind, key_set.kind) == (AuditEntry.Kind.ACCOUNT_CHANGED, AuditEntry.Kind.KEY_SET)
+    assert {name: pair[1] for name, pair in moved.data.items()} == changed
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://api.heygen.com",
+        "http://10.0.0.5",
+        "http://emulator:8010",
+        "http://localhost.evil.test",
+        "http://[2001:db8::1]",
+    ],
+)
+def test_keys_are_never_sent_in_clear_to_another_machine(
+    admin_client: Client, checked: list[ProviderAccount], address: str
+) -> None:
+    account = ProviderAccountFactory.create(name="Ours", **ACCOUNT)
+    response = save_account(admin_client, account, base_url=address, api_key="new-key")
+    assert "base_url" in response.context["adminform"].form.errors
+    assert checked == []
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.base import CredentialRefused
@@ -53,7 +53,8 @@ def form(**changes: str) -> dict[str, str]:
 
 def test_an_empty_key_keeps_the_old_one(admin_client: Client) -> None:
     account = ProviderAccountFactory.create(api_key=KEY)
-    admin_client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form(name="Renamed"))
+    same = form(name="Renamed", base_url=account.base_url)
+    admin_client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", same)
     account.refresh_from_db()
     assert account.name == "Renamed"
     assert account.api_key == KEY
@@ -78,6 +79,12 @@ def test_a_new_key_takes_the_old_ones_place(admin_client: Client) -> None:
         ("base_url", "https://api.heygen.com:99999"),
         ("base_url", "https://[::::]"),
         ("base_url", "https://"),
+        ("base_url", "http://api.heygen.com"),
+        ("base_url", "http://emulator"),
+        ("base_url", "http://10.0.0.5:8010"),
+        ("base_url", "http://localhost.example.com"),
+        ("base_url", "http://127.0.0.1.example.com"),
+        ("base_url", "HTTP://api.heygen.com"),
         ("concurrency_limit", "0"),
     ],
 )
@@ -88,11 +95,19 @@ def test_an_account_that_cannot_work_is_not_stored(admin_client: Client, field: 
 
 
 @pytest.mark.parametrize(
-    "url", ["https://api.heygen.com", "http://127.0.0.1:8900", "http://[::1]:80", "http://emulator"]
+    "url",
+    ["https://api.heygen.com", "http://127.0.0.1:8900", "http://[::1]:80", "http://localhost", "https://emulator"],
 )
 def test_an_address_may_be_a_name_of_one_word_or_a_number(admin_client: Client, url: str) -> None:
     admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", base_url=url))
     assert ProviderAccount.objects.get().base_url == url
+
+
+def test_the_emulator_of_the_settings_may_be_in_another_container(admin_client: Client) -> None:
+    with override_settings(EMULATOR_URL="http://emulator:8010"):
+        for url in ("http://emulator:8010", "http://emulator:8011"):
+            admin_client.post("/admin/avatars/provideraccount/add/", form(name=url, api_key="sk-1", base_url=url))
+    assert [account.base_url for account in ProviderAccount.objects.all()] == ["http://emulator:8010"]
 
 
 @pytest.mark.parametrize("change", [{"staff_places": "3"}, {"longest_session": "0"}, {"idle_timeout": "0"}])

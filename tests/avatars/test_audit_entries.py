@@ -55,7 +55,7 @@ def test_a_new_password_is_written_down_without_it() -> None:
 
 def test_a_new_key_is_written_down_without_it_and_another_name_is_not() -> None:
     client, _ = signed_in(roles.ADMINISTRATOR)
-    account = ProviderAccountFactory.create(name="Ours")
+    account = ProviderAccountFactory.create(name="Ours", base_url="https://api.heygen.com", concurrency_limit=3)
     for form in (filled_in(name="Ours"), filled_in(name="Ours", api_key="sk-the-next")):
         client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form)
     entry = AuditEntry.objects.get()

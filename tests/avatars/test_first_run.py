@@ -97,7 +97,8 @@ def test_whom_and_which_keys_it_let_in_is_on_record_once(capsys: pytest.CaptureF
     run(capsys)
     first = [
         ("access_changed", "admin"), ("password_set", "admin"), ("access_changed", "demo"), ("password_set", "demo"),
-        ("key_set", "Emulator"), ("key_set", "Emulator (LiveAvatar)"),
+        ("account_changed", "Emulator"), ("key_set", "Emulator"), ("published", "Lucía"), ("published", "Daniel"),
+        ("account_changed", "Emulator (LiveAvatar)"), ("key_set", "Emulator (LiveAvatar)"),
     ]  # fmt: skip
     run(capsys)
     assert list(AuditEntry.objects.order_by("number").values_list("kind", "about")) == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 from typing import Any
 
@@ -9,12 +10,14 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 from django.db.models import Model
 
 from avatars import starters
 from avatars.models import Persona, ProviderAccount
 from avatars.sync import sync_catalogue
-from heygen_portal import audit, roles
+from heygen_portal import audit, changes, roles
+from heygen_portal.changes import SERVER
 from heygen_portal.models import AuditEntry
 from heygen_portal.providers.base import ProviderError
 
@@ -71,14 +74,18 @@ class Command(BaseCommand):
 def _emulator_account(kind: str, name: str) -> ProviderAccount:
     """Return the emulator's account for one wire, with the address and key of this start."""
     wanted = {"base_url": settings.EMULATOR_URL, "api_key": settings.EMULATOR_API_KEY}
-    account, is_new = ProviderAccount.objects.get_or_create(
-        name=name, defaults={**wanted, "kind": kind, "is_exclusive": True, "concurrency_limit": 100}
-    )
-    has_new_key = is_new or account.api_key != settings.EMULATOR_API_KEY
-    if not is_new and any(getattr(account, name) != value for name, value in wanted.items()):
-        _change(account, wanted)
-    if has_new_key:
-        audit.note(None, AuditEntry.Kind.KEY_SET, account)
+    with transaction.atomic():
+        account, is_new = ProviderAccount.objects.get_or_create(
+            name=name, defaults={**wanted, "kind": kind, "is_exclusive": True, "concurrency_limit": 100}
+        )
+        before = None if is_new else copy.copy(account)
+        has_new_key = is_new or account.api_key != settings.EMULATOR_API_KEY
+        if not is_new and any(getattr(account, name) != value for name, value in wanted.items()):
+            _change(account, wanted)
+        told = changes.between(before, account, changes.editable(ProviderAccount, but=["api_key"]))
+        changes.note(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, told)
+        if has_new_key:
+            audit.note(None, AuditEntry.Kind.KEY_SET, account)
     return account
 
 
