@@ -1,9 +1,10 @@
 """The gallery of personas, and the previews of their avatars."""
 
+import mimetypes
 from typing import Any
 
 from django.db.models import Q, QuerySet
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
@@ -70,9 +71,11 @@ def sample(request: HttpRequest, voice_id: int) -> HttpResponse:
 
 @require_safe
 @cache_control(private=True, max_age=3600)
-def preview(request: HttpRequest, avatar_id: int) -> FileResponse:
+def preview(request: HttpRequest, avatar_id: int) -> HttpResponse:
     """The picture of an avatar that stands until its first frame is seen."""
     avatar = get_object_or_404(Avatar, pk=avatar_id)
     if not avatar.preview:
         raise Http404
-    return FileResponse(avatar.preview.open("rb"))
+    kind = mimetypes.guess_type(str(avatar.preview.name))[0] or "application/octet-stream"
+    with avatar.preview.open("rb") as picture:  # small: `previews` made it
+        return HttpResponse(picture.read(), content_type=kind)

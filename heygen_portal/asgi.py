@@ -1,4 +1,4 @@
-"""HTTP and WebSocket, one door each. `daphne heygen_portal.asgi:application`."""
+"""HTTP and WebSocket, one door each. `python -m heygen_portal.server` serves it."""
 
 import asyncio
 import gc

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
-from heygen_portal import budgets
+from heygen_portal import budgets, sending
 
 
 @register(Tags.security, deploy=True)
@@ -82,3 +82,17 @@ def rules_on_privacy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         hint = "Give the page's whole address, with https://."
         found.append(Error("PRIVACY_NOTICE_URL is no web address.", hint=hint, id="heygen_portal.E021"))
     return found
+
+
+@register(Tags.compatibility)
+def known_way_to_send_files(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """With a header that no proxy understands, browsers would get empty files."""
+    if settings.SEND_FILES_WITH not in sending.WAYS:
+        return [
+            Error(
+                f"SEND_FILES_WITH is {settings.SEND_FILES_WITH!r}.",
+                hint=f"Set it to {sending.ACCEL} or {sending.SENDFILE}, or leave it unset.",
+                id="heygen_portal.E030",
+            )
+        ]
+    return []

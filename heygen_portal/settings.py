@@ -45,7 +45,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "heygen_portal.static_files.StaticFilesMiddleware",
     "heygen_portal.csp.PortalCSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -101,6 +101,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"] = {"NAME": VAR / "test.sqlite3"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MEDIA_ROOT = VAR / "media"
+# "X-Accel-Redirect" (nginx) or "X-Sendfile" (Apache, lighttpd): a proxy that shares MEDIA_ROOT sends files itself.
+SEND_FILES_WITH = env.str("SEND_FILES_WITH", "")
+SEND_FILES_PREFIX = env.str("SEND_FILES_PREFIX", "/protected-media/")
+# The server in front bounds each request (heygen_portal/server/limits.py); in memory there is no more than this of it.
+FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # Where the nightly check of the record writes what the seals were; best where the database's owner cannot write.
 HISTORY_ANCHOR_FILE = env.str("HISTORY_ANCHOR_FILE", "")

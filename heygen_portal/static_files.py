@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.staticfiles import finders
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+from heygen_portal import sending
 
 # Only what stands at the beginning of a line: types in comments import, too, and in circles.
 IMPORT = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\./[^"]+)";)"""
@@ -29,6 +34,26 @@ class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
     def compress_files(self, paths: Iterable[str]) -> Any:
         """Compress what pages name, once: what a name with a hash stands for never changes."""
         return super().compress_files([path for path in paths if HASHED.search(path) and not self.exists(f"{path}.gz")])
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
+    """Sends static files piece by piece: Django would gather each in memory first, for every client that waits."""
+
+    @staticmethod
+    def serve(static_file: Any, request: HttpRequest) -> HttpResponseBase:
+        if not isinstance(request, ASGIRequest):
+            response: HttpResponseBase = WhiteNoiseMiddleware.serve(static_file, request)
+            return response
+        found = static_file.get_response(request.method, request.META)
+        headers, status = dict(found.headers), int(found.status)
+        sent: HttpResponseBase
+        if found.file:
+            sent = StreamingHttpResponse(sending.from_file(found.file), status=status, headers=headers)
+        else:
+            sent = HttpResponse(status=status, headers=headers)
+        if "Content-Type" not in headers:
+            del sent["Content-Type"]
+        return sent
 
 
 @cache

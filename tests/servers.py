@@ -211,6 +211,47 @@ def emulator(livekit: LiveKit | None = None, *, media: bool = True, args: Sequen
 
 
 @dataclass(frozen=True)
+class Web:
+    """A web process by itself."""
+
+    port: int
+    folder: Path
+    process: Child
+    console: Console = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        return f"http://{ports.LOOPBACK}:{self.port}"
+
+
+@contextmanager
+def web(redis_url: str, *, env: Mapping[str, str] | None = None) -> Iterator[Web]:
+    """Run a web process with an SQLite file of its own, without worker and providers."""
+    with folder() as here, ExitStack() as stack:
+        environment = {
+            "VAR_DIR": str(here),
+            "DJANGO_SECRET_KEY": secrets.token_urlsafe(48),
+            "FIELD_ENCRYPTION_KEY": secrets.token_urlsafe(48),
+            "REDIS_URL": redis_url,
+            "DATABASE_URL": f"sqlite:///{here}/db.sqlite3",
+            **(env or {}),
+        }
+        migrated.copy_to(here / "db.sqlite3")
+        commands = stack.enter_context(console(environment, here / "console.log"))
+        port = 0
+
+        def make() -> tuple[Child, Callable[[], bool]]:
+            nonlocal port
+            port = ports.free_port()
+            health = f"http://{ports.LOOPBACK}:{port}/health"
+            process = Child("web", servers.command("web", {"PORT": str(port)}), here / "web.log", env=environment)
+            return process, lambda: processes.answers_http(health)
+
+        process = stack.enter_context(running(make))
+        yield Web(port, here, process, commands)
+
+
+@dataclass(frozen=True)
 class Portal:
     """Redis, web, worker and beat, each to be stopped, killed and started again by itself."""
 

@@ -29,6 +29,7 @@ TOGETHER = {
         "tests/attacks/test_record.py",
         "tests/attacks/test_odd_values.py",
     ),
+    "the server in front": ("tests/attacks/test_bodies.py", "tests/attacks/test_slow_readers.py"),
     "the matrix": ("tests/access/*",),
     "bin/serve": ("tests/setup/test_serve.py",),
 }

@@ -9,9 +9,10 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.attacks.served import staff, web
 from tests.sessions.conftest import announced, provider
 
-__all__ = ("announced", "provider", "provider_of_many")
+__all__ = ("announced", "provider", "provider_of_many", "staff", "web")
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_a_preview_comes_from_the_portal_itself(visitor: Client) -> None:
     avatar = AvatarFactory.create()
     avatar.preview.save("lucia.jpg", ContentFile(b"a picture"))
     answer = visitor.get(avatar.preview_url)
-    assert b"".join(answer) == b"a picture"
+    assert answer.content == b"a picture"
     assert answer["Content-Type"] == "image/jpeg"
 
 

@@ -1,0 +1,95 @@
+"""Files sent to browsers: whole or the range that a player asks for, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+PIECE_BYTES = 64 * 1024
+ACCEL, SENDFILE = "X-Accel-Redirect", "X-Sendfile"
+WAYS = ("", ACCEL, SENDFILE)
+
+
+async def file(
+    request: HttpRequest, path: Path, content_type: str, *, max_age_seconds: int, name: str = ""
+) -> HttpResponseBase:
+    """Send a file below MEDIA_ROOT that this person may see.
+
+    Where a proxy offers it (`SEND_FILES_WITH`), the proxy sends the file. Raises FileNotFoundError.
+    """
+    stat = await asyncio.to_thread(path.stat)
+    headers = {"Cache-Control": f"private, max-age={max_age_seconds}"}
+    if name:
+        headers["Content-Disposition"] = f'inline; filename="{name}"'
+    if settings.SEND_FILES_WITH:
+        headers[settings.SEND_FILES_WITH] = _for_proxy(path)
+        return HttpResponse(content_type=content_type, headers=headers)
+    etag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
+    headers |= {"Accept-Ranges": "bytes", "ETag": etag}
+    if request.headers.get("If-None-Match") == etag:
+        return HttpResponse(status=304, headers=headers)
+    wanted = request.headers.get("Range", "")
+    if request.headers.get("If-Range", etag) != etag:
+        wanted = ""  # the part belongs to a file that has changed since
+    part = _part(wanted, stat.st_size)
+    if part is None:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{stat.st_size}"})
+    first, last = part
+    headers["Content-Length"] = str(last - first + 1)
+    is_whole = (first, last) == (0, stat.st_size - 1)
+    if not is_whole:
+        headers["Content-Range"] = f"bytes {first}-{last}/{stat.st_size}"
+    status = 200 if is_whole else 206
+    if request.method == "HEAD":
+        return HttpResponse(status=status, content_type=content_type, headers=headers)
+    body = pieces(path, first, last - first + 1)
+    return StreamingHttpResponse(body, status=status, content_type=content_type, headers=headers)
+
+
+async def pieces(path: Path, first: int, length: int) -> AsyncIterator[bytes]:
+    """Read a part of a file in a thread, piece by piece; the server asks for the next when the client has read one."""
+    body = await asyncio.to_thread(open, path, "rb")
+    await asyncio.to_thread(body.seek, first)
+    async for piece in from_file(body, length):
+        yield piece
+
+
+async def from_file(body: BinaryIO, length: int | None = None) -> AsyncIterator[bytes]:
+    """Read an open file from where it is, so many bytes or to its end, and close it."""
+    left = length if length is not None else sys.maxsize
+    try:
+        while left > 0 and (piece := await asyncio.to_thread(body.read, min(PIECE_BYTES, left))):
+            left -= len(piece)
+            yield piece
+    finally:
+        body.close()
+
+
+def _for_proxy(path: Path) -> str:
+    """Return what names this file to the proxy: an internal address, or the path itself."""
+    if settings.SEND_FILES_WITH == SENDFILE:
+        return str(path)
+    inside = os.path.relpath(path, settings.MEDIA_ROOT)
+    return f"{settings.SEND_FILES_PREFIX.rstrip('/')}/{quote(inside)}"
+
+
+def _part(wanted: str, size: int) -> tuple[int, int] | None:
+    """Return the first and last byte of one range, else of the whole file; None for a part that is not there."""
+    match = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", wanted)
+    if match is None or not any(match.groups()):
+        return 0, size - 1
+    start, end = match.groups()
+    if not start:  # so many bytes at the end
+        first, last = max(0, size - int(end)), size - 1
+    else:
+        first, last = int(start), min(int(end), size - 1) if end else size - 1
+    return (first, last) if first <= last else None

@@ -1,0 +1,32 @@
+"""Serve the portal: `python -m heygen_portal.server -b 127.0.0.1 -p 8000`. Takes Daphne's options."""
+
+from __future__ import annotations
+
+import sys
+
+from heygen_portal.server.asgi import Server  # first: it chooses Twisted's event loop
+
+from daphne.cli import CommandLineInterface  # isort: skip
+
+from heygen_portal.server import limits  # isort: skip
+
+APPLICATION = "heygen_portal.asgi:application"
+
+
+class Launcher(CommandLineInterface):
+    """Daphne's command line, with our server, application and limits."""
+
+    server_class = Server
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parser.prog = "python -m heygen_portal.server"
+        self.parser.set_defaults(
+            websocket_max_message_size=limits.SOCKET_MESSAGE_BYTES,
+            websocket_max_frame_size=limits.SOCKET_MESSAGE_BYTES,
+            server_name="",
+        )
+
+
+if __name__ == "__main__":
+    Launcher().run([*sys.argv[1:], APPLICATION])

@@ -1,0 +1,50 @@
+"""Sizes and times that the server accepts. docs/operations.md has the settings for a proxy in front."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from heygen_portal.env import env
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# The first pattern that matches a path decides. What strangers may send is smallest.
+BODY_BYTES: tuple[tuple[re.Pattern[bytes], int], ...] = (
+    (re.compile(rb"/webhooks/"), 64 * KIB),
+    (re.compile(rb"/accounts/|/language/|/admin/login/"), 64 * KIB),
+    (re.compile(rb"/admin/avatars/knowledgebase/import/"), 16 * MIB),
+)
+DEFAULT_BODY_BYTES = MIB
+
+HEADER_BYTES = 16 * KIB
+HEADER_LINES = 100
+
+# How long a client may take before its speed counts: to send its headers, its body, or to read an answer.
+CLIENT_TIMEOUT = timedelta(seconds=env.float("CLIENT_TIMEOUT", 20))
+IDLE_TIMEOUT = timedelta(seconds=60)
+SLOWEST_BYTES_PER_SECOND = 16 * KIB
+# How long, and how much of what still comes, a client may take to notice that it was refused.
+REFUSAL_TIMEOUT = timedelta(seconds=5)
+REFUSED_BYTES_READ = 32 * MIB
+
+# What is read from a file, or written to a client, at once.
+PIECE_BYTES = 64 * KIB
+
+# Above the 64 KiB that a consumer refuses in words, so that the page learns why its socket closes.
+SOCKET_MESSAGE_BYTES = 256 * KIB
+SOCKET_MESSAGES_QUEUED = 64
+SOCKET_UNREAD_BYTES = 4 * MIB
+# Bytes that a client may send before its handshake is answered.
+SOCKET_EARLY_BYTES = 64 * KIB
+
+
+def body_bytes(path: bytes) -> int:
+    """Return the largest request body for a path, in bytes."""
+    return next((size for pattern, size in BODY_BYTES if pattern.match(path)), DEFAULT_BODY_BYTES)
+
+
+def seconds(size: int) -> float:
+    """Return how long a client may take to send or read so many bytes."""
+    return CLIENT_TIMEOUT.total_seconds() + size / SLOWEST_BYTES_PER_SECOND

@@ -1,0 +1,59 @@
+"""Answers that the server gives by itself, before Django sees the request."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.html import escape
+from django.utils.translation import gettext as _
+from django.utils.translation.trans_real import parse_accept_lang_header
+
+from heygen_portal.server.limits import KIB, MIB
+
+PAGE = """<!doctype html>
+<html lang="{language}"><meta charset="utf-8"><title>{title}</title>
+<h1>{title}</h1><p>{words}</p></html>
+"""
+
+
+def too_large(limit: int, accept_language: str) -> bytes:
+    """Return the whole HTTP answer for a body of more than `limit` bytes."""
+    with translation.override(_language(accept_language)):
+        size = f"{limit // MIB} MB" if limit >= MIB else f"{limit // KIB} KB"
+        words = _("What you sent is larger than this address accepts (%(size)s). Send less at once.") % {"size": size}
+        return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _("Too large"), words)
+
+
+def headers_too_large() -> bytes:
+    """Return the answer for a request line or headers beyond the limits; their language was not read."""
+    with translation.override(settings.LANGUAGE_CODE):
+        words = _("The address or the cookies of this request are too long. Delete this site's cookies and try again.")
+        return _answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _("Too large"), words)
+
+
+def too_slow(accept_language: str) -> bytes:
+    """Return the answer for a request that did not arrive in time."""
+    with translation.override(_language(accept_language)):
+        words = _("The request did not arrive in time. Check your connection and try again.")
+        return _answer(HTTPStatus.REQUEST_TIMEOUT, _("Too slow"), words)
+
+
+def _answer(status: HTTPStatus, title: str, words: str) -> bytes:
+    language = translation.get_language() or settings.LANGUAGE_CODE
+    body = PAGE.format(language=language, title=escape(title), words=escape(words)).encode()
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/html; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _language(accepted: str) -> str:
+    for language, _weight in parse_accept_lang_header(accepted):
+        try:
+            return translation.get_supported_language_variant(language)
+        except LookupError:
+            continue
+    return str(settings.LANGUAGE_CODE)

@@ -1,0 +1,73 @@
+"""WebSockets: nothing is read before the handshake is answered, and neither direction piles up in memory."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+
+from heygen_portal.server import limits
+
+logger = logging.getLogger(__name__)
+
+
+class Socket(WebSocketProtocol):
+    """One WebSocket."""
+
+    _has_asked = False
+    _early = b""
+    _unread_bytes: int | None = None
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name, as the others below
+        # The HTTP channel was the producer; it no longer hears of anything.
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(self, True)
+        super().connectionMade()
+
+    def onConnect(self, request: Any) -> Any:  # noqa: N802
+        self._has_asked = True
+        return super().onConnect(request)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        # Autobahn would add what comes before its answer to the handshake, and parse that again.
+        if self._has_asked and self.state == self.STATE_CONNECTING:
+            self._early += data
+            if len(self._early) > limits.SOCKET_EARLY_BYTES:
+                self.transport.abortConnection()
+            return
+        super().dataReceived(data)
+
+    def onOpen(self) -> None:  # noqa: N802
+        super().onOpen()
+        early, self._early = self._early, b""
+        if early:
+            super().dataReceived(early)
+
+    def serverSend(self, content: Any, binary: bool = False) -> None:  # noqa: N802
+        super().serverSend(content, binary)
+        if self._unread_bytes is not None:
+            self._unread_bytes += len(content)
+            if self._unread_bytes > limits.SOCKET_UNREAD_BYTES:
+                logger.warning("a page that does not read its socket was cut off")
+                self.transport.abortConnection()
+
+    def _closeConnection(self, abort: bool = False) -> None:  # noqa: N802
+        # With a producer that is paused, Twisted never closes.
+        self.transport.unregisterProducer()
+        super()._closeConnection(abort)
+
+    # As the producer of its connection, it is told when the client does not read.
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        self._unread_bytes = 0
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self._unread_bytes = None
+
+    def stopProducing(self) -> None:  # noqa: N802
+        pass
+
+
+class Factory(WebSocketFactory):
+    protocol = Socket

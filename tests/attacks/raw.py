@@ -1,0 +1,49 @@
+"""HTTP as attackers speak it: by hand, on a socket of their own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from tests.servers import Web
+
+PATIENCE_S = 30
+
+
+def connected(web: Web, *, receive_buffer: int = 0) -> socket.socket:
+    connection = socket.socket()
+    connection.settimeout(PATIENCE_S)
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.connect(("127.0.0.1", web.port))
+    return connection
+
+
+def exchange(web: Web, *parts: bytes) -> str:
+    """Send these parts, as far as the server takes them, and return all that it answers until it closes."""
+    with connected(web) as connection:
+        with suppress(ConnectionError):
+            for part in parts:
+                connection.sendall(part)
+        return answer(connection)
+
+
+def answer(connection: socket.socket) -> str:
+    received = bytearray()
+    with suppress(ConnectionError):
+        while piece := connection.recv(65536):
+            received += piece
+    return received.decode("utf-8", "replace")
+
+
+def head(method: str, path: str, headers: Iterable[str]) -> bytes:
+    lines = (f"{method} {path} HTTP/1.1", "Host: localhost", "Accept-Language: en", "Connection: close", *headers)
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+
+
+def memory_mb(process_id: int) -> float:
+    """Return how much memory a process holds."""
+    [line] = [line for line in Path(f"/proc/{process_id}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
