@@ -20,7 +20,7 @@ VIDEOS_TIMEOUT = timedelta(hours=1)
 SYNC_TIMEOUT = timedelta(hours=1)
 
 
-@shared_task(expires=3)
+@shared_task
 def look_after_videos() -> None:
     """Take the next step with each video that is due; beat sends this every three seconds.
 
@@ -43,7 +43,7 @@ def sync_account(sync_id: int) -> None:
     job_loop.run(syncing.carry_out(sync_id), SYNC_TIMEOUT)
 
 
-@shared_task(expires=3600)
+@shared_task
 def sync_all() -> None:
     """Bring every catalogue up to date; beat sends this once a night."""
     for account in ProviderAccount.objects.all():

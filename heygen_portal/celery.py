@@ -11,9 +11,10 @@ from heygen_portal import job_loop
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 
-app = Celery("heygen_portal")
+app = Celery("heygen_portal", task_cls="heygen_portal.beat:PortalTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.conf.beat_scheduler = "heygen_portal.beat:SteadyScheduler"
 app.conf.beat_schedule = {
     "enforce-limits": {"task": "sessions.tasks.enforce_limits", "schedule": 0.5},
     "look-after-videos": {"task": "avatars.tasks.look_after_videos", "schedule": 3.0},

@@ -8,7 +8,7 @@ from django.utils import timezone
 from heygen_portal.people import retention
 
 
-@shared_task(expires=3600)
+@shared_task
 def forget_sign_ins() -> None:
     """Delete old sign-in attempts and expired login sessions; beat sends this once a night."""
     retention.delete_old(timezone.now())

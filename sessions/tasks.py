@@ -1,4 +1,7 @@
-"""Celery jobs. The database is the retry queue: a job that is lost is made up for by the next tick."""
+"""Celery jobs. The database is the retry queue: a job that is lost is made up for by the next tick.
+
+None has `expires`: it would compare the clocks of two machines. `heygen_portal.beat` leaves out what has piled up.
+"""
 
 from __future__ import annotations
 
@@ -46,31 +49,31 @@ def _give_back_soon(**about: Any) -> None:
     stopping.is_ending.set()
 
 
-@shared_task(expires=1)  # a late tick is a useless tick
+@shared_task
 def enforce_limits() -> None:
     """Stop or warn every session whose moment has come; beat sends this twice a second."""
     job_loop.run(stopping.enforce_due(timezone.now()), TICK_TIMEOUT)
 
 
-@shared_task(expires=10)
+@shared_task
 def read_records() -> None:
     """Read what providers keep of sessions that are over; beat sends this every ten seconds."""
     job_loop.run(records.read_due(timezone.now()), ROUND_TIMEOUT)
 
 
-@shared_task(expires=5)
+@shared_task
 def keep_books() -> None:
     """Add sessions that are over to the totals; beat sends this every five seconds."""
     ledger.book_all()
 
 
-@shared_task(expires=60)
+@shared_task
 def look_at_spending() -> None:
     """Tell staff of accounts that near their cap; beat sends this once a minute."""
     alarms.look(timezone.now())
 
 
-@shared_task(expires=600)
+@shared_task
 def read_bills() -> None:
     """Read what providers say that sessions have cost; beat sends this once an hour."""
     job_loop.run(_read_all_bills(), ROUND_TIMEOUT)
@@ -83,7 +86,7 @@ def write_export(export_id: str) -> None:
         write_export.delay(export_id)
 
 
-@shared_task(expires=60)
+@shared_task
 def look_after_exports() -> None:
     """Write on where the job was lost, and delete files that were kept long enough; beat sends this once a minute."""
     exports.delete_expired(timezone.now())
@@ -91,25 +94,25 @@ def look_after_exports() -> None:
         write_export.delay(str(export_id))
 
 
-@shared_task(expires=60)
+@shared_task
 def reconcile() -> None:
     """Compare every account's own list of open sessions with ours; beat sends this once a minute."""
     job_loop.run(_reconcile_all(), ROUND_TIMEOUT)
 
 
-@shared_task(expires=3600)
+@shared_task
 def verify_history() -> None:
     """Look through the whole record and anchor what is new; beat sends this once a night."""
     nightwatch.look(timezone.now())
 
 
-@shared_task(expires=3600)
+@shared_task
 def rehearse() -> None:
     """Look whether every published persona still works; beat sends this once a night."""
     job_loop.run(rehearsals.rehearse(), NIGHT_TIMEOUT)
 
 
-@shared_task(expires=3600)
+@shared_task
 def erase_old_speech() -> None:
     """Erase what was said longer ago than its persona or account allows; beat sends this once a night."""
     erasure.erase_old(timezone.now())
@@ -123,7 +126,7 @@ async def _read_all_bills() -> None:
             logger.warning("account %s: its bill could not be read: %s", account.pk, stopping.in_one_line(exc))
 
 
-@shared_task(expires=30)
+@shared_task
 def forget_at_providers() -> None:
     """Have providers delete what was erased here; beat sends this twice a minute."""
     job_loop.run(forgetting.carry_due(timezone.now()), ROUND_TIMEOUT)

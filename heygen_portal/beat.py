@@ -1,0 +1,189 @@
+"""When jobs are sent, and which of those that waited are still worth doing. No two clocks are compared.
+
+celery's own scheduler compares the system clock with the moments in its file: after a step back of the clock it sends
+nothing until the clock has caught up, and `expires` compares the clock of the worker with the one of beat.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+from celery import Task
+from celery.beat import Scheduler
+from celery.exceptions import Ignore
+from celery.schedules import crontab
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+Entry = Any  # the stubs of ScheduleEntry take every attribute for missing
+
+LONGEST_SLEEP_S = 5
+"""Between two looks at the clock, which may have been set."""
+RETRY_S = 5.0
+PAUSE = "portal_pause_s"
+"""The header of beat's messages that says how soon the same job is not begun again."""
+CRONTAB_PAUSE_S = 1800.0
+MOST_WAITING = 1000
+"""Messages in the queue beyond which beat adds none: no worker takes them."""
+LARGEST_FILE = 64 * 1024
+REDIS_TIMEOUT_S = 1.0
+
+
+class SteadyScheduler(Scheduler):
+    """Send intervals by the monotonic clock, and crontabs by the system clock, wherever it is set to.
+
+    The schedule file keeps when each crontab was last sent, so that a night's job is made up for after a restart.
+    It is not trusted: a moment in the future counts as now.
+    """
+
+    max_interval = LONGEST_SLEEP_S
+
+    def __init__(
+        self, app: Any, *, schedule_filename: str = "", clock: Callable[[], float] = time.monotonic, **how: Any
+    ):
+        self._file = Path(schedule_filename) if schedule_filename else None
+        self._clock = clock
+        self._next_at: dict[str, float] = {}
+        self._is_full = False
+        super().__init__(app, **how)
+
+    def setup_schedule(self) -> None:
+        super().setup_schedule()
+        sent = self._read()
+        for entry in self._entries():
+            entry.last_run_at = min(sent.get(entry.name, entry.last_run_at), self.app.now())
+            entry.options = {**entry.options, "headers": {PAUSE: _pause_s(entry)}}
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due; return the seconds until the next look."""
+        entries = self._entries()
+        for entry in entries:
+            if self._wait(entry) <= 0:
+                self._send(entry)
+        return float(min([self.max_interval, *map(self._wait, entries)]))
+
+    def _entries(self) -> list[Entry]:
+        return list(self.schedule.values())
+
+    def _wait(self, entry: Entry) -> float:
+        """Return the seconds until an entry is due."""
+        pause = self._next_at.get(entry.name, 0) - self._clock()
+        if pause > 0 or not isinstance(entry.schedule, crontab):
+            return pause
+        entry.last_run_at = min(entry.last_run_at, self.app.now())
+        is_due, wait = entry.is_due()
+        return 0 if is_due else float(wait)
+
+    def _send(self, entry: Entry) -> None:
+        now = self._clock()
+        is_crontab = isinstance(entry.schedule, crontab)
+        try:
+            is_sent = self._has_room() and bool(self.apply_async(entry, producer=self.producer, advance=False))
+        except Exception:
+            logger.exception("%s could not be sent", entry.name)
+            is_sent = False
+        if not is_crontab:
+            # From the moment it was due, but never a burst to make up for what was missed.
+            every = entry.schedule.run_every.total_seconds()
+            self._next_at[entry.name] = max(self._next_at.get(entry.name, now) + every, now)
+        elif is_sent:
+            entry.last_run_at = self.app.now()
+            self._write()
+        else:
+            self._next_at[entry.name] = now + RETRY_S
+
+    def _has_room(self) -> bool:
+        """Whether somebody takes what is sent; the queue is in Redis' memory."""
+        queue, producer = self.app.conf.task_default_queue, cast(Any, self.producer)
+        try:
+            waiting = producer.channel.queue_declare(queue=queue, passive=True).message_count
+        except producer.connection.channel_errors:  # there is none yet
+            waiting = 0
+        was_full, self._is_full = self._is_full, waiting >= MOST_WAITING
+        if self._is_full and not was_full:
+            logger.error("%s messages wait and no worker takes them; nothing more is sent meanwhile", waiting)
+        return not self._is_full
+
+    def _read(self) -> dict[str, datetime]:
+        """Return when each crontab was sent, as far as the file tells it."""
+        if not self._file or not self._file.exists():
+            return {}
+        sent = {}
+        try:
+            with self._file.open("rb") as file:
+                told = json.loads(file.read(LARGEST_FILE))
+            for name, at in told.items():
+                with suppress(ValueError, TypeError):
+                    moment = datetime.fromisoformat(at)
+                    sent[str(name)] = moment if moment.tzinfo else moment.replace(tzinfo=self.app.now().tzinfo)
+        except (OSError, ValueError, AttributeError, RecursionError) as exc:
+            logger.warning("%s cannot be read and is written again: %s", self._file, type(exc).__name__)
+        return sent
+
+    def _write(self) -> None:
+        if not self._file:
+            return
+        sent = {
+            entry.name: entry.last_run_at.isoformat()
+            for entry in self._entries()
+            if isinstance(entry.schedule, crontab)
+        }
+        beside = self._file.with_name(f"{self._file.name}.new")
+        try:
+            beside.write_text(json.dumps(sent, indent=1))
+            os.replace(beside, self._file)
+        except OSError as exc:
+            logger.warning("%s cannot be written: %s", self._file, exc)
+
+
+def _pause_s(entry: Entry) -> float:
+    """Return how long after its beginning a job is not begun again."""
+    if isinstance(entry.schedule, crontab):
+        return CRONTAB_PAUSE_S
+    return float(entry.schedule.run_every.total_seconds()) / 2
+
+
+class PortalTask(Task[Any, Any]):
+    """A job. What beat sent is left out where the same job has just begun, on whatever machine.
+
+    So what piled up while no worker was there, or all were busy, is done once.
+    """
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        pause_s = self.request.get(PAUSE)
+        if pause_s and _has_just_begun(self.name, pause_s):
+            raise Ignore
+
+
+def _has_just_begun(name: str, pause_s: float) -> bool:
+    """Note that a job begins, unless one has begun less than `pause_s` ago. Where Redis cannot tell, none has."""
+    key, pause_ms = f"portal-job-begun:{name}", round(pause_s * 1000)
+    try:
+        if _redis().set(key, 1, nx=True, px=pause_ms):
+            return False
+        if _redis().pttl(key) <= pause_ms:
+            return True
+        _redis().set(key, 1, px=pause_ms)  # the server's clock was set back: the mark would stay for as long
+    except RedisError:
+        logger.warning("Redis cannot say whether %s has just begun", name)
+    return False
+
+
+@cache
+def _redis() -> redis.Redis:
+    times = {"socket_timeout": REDIS_TIMEOUT_S, "socket_connect_timeout": REDIS_TIMEOUT_S}
+    return redis.Redis.from_url(settings.REDIS_URL, retry=Retry(NoBackoff(), 0), **times)
