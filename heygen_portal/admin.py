@@ -55,7 +55,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
     list_filter = ("groups", "is_active")
     filter_horizontal = ()
     readonly_fields = ("is_staff", "second_factor", "last_login", "date_joined")
-    actions_detail = ("remove_second_factor",)
+    actions_detail: tuple[str, ...] = ("remove_second_factor",)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),

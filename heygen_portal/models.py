@@ -40,6 +40,7 @@ class AuditEntry(models.Model):
         UNPUBLISHED = "unpublished", _("persona unpublished")
         PERSONA_CHANGED = "persona_changed", _("persona's address or groups changed")
         ALLOWANCE_CHANGED = "allowance_changed", _("quota changed")
+        PERSONAL_DATA = "personal_data", _("personal data taken out")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("at"), default=timezone.now)

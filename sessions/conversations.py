@@ -17,8 +17,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from avatars.models import Persona
 from heygen_portal import addresses, roles
+from heygen_portal.people import sudo
 from sessions import erasure, history
-from sessions.models import StreamingSession, Utterance
+from sessions.models import LegalHold, StreamingSession, Utterance
 
 PAGE = 20
 """Conversations on one page of the list."""
@@ -28,7 +29,7 @@ PAGE = 20
 @never_cache
 def conversations(request: HttpRequest) -> HttpResponse:
     """Everything one has talked about; `q`, `persona`, `from` and `to` narrow it down."""
-    user_id = _talker(request)
+    user_id = _asker(request)
     asked = request.GET
     query, persona = asked.get("q", "").strip()[:100], asked.get("persona", "")
     since, until = _day(asked.get("from", "")), _day(asked.get("to", ""))
@@ -60,7 +61,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "session": session,
         "lines": lines,
         "is_over": session.ended_at is not None,
-        "can_talk": session.persona.status == Persona.Status.PUBLISHED,
+        "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START),
         "goes_on": history.of_person(session.user_id).filter(continues=session).order_by("created_at").first(),
         "ways": {line.by for line in lines if line.who == Utterance.Who.USER},
     }
@@ -84,12 +85,15 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @never_cache
 def erase(request: HttpRequest) -> HttpResponse:
     """Everything one has said, gone for good: asked first, with a receipt afterwards."""
-    user_id = _talker(request)
+    user_id = _asker(request)
+    if request.method == "POST" and not sudo.is_confirmed(request):
+        return sudo.ask(request)
     receipts = erasure.erase_own(user_id, addresses.of(request)) if request.method == "POST" else []
-    left = StreamingSession.objects.filter(user_id=user_id, speech_key__erased_at=None, speech_key__isnull=False)
+    held = LegalHold.objects.filter(session__user_id=user_id, released_at=None)
     context = {
+        "held": held.count(),
         "count": erasure.erasable().filter(user_id=user_id).count(),
-        "kept": left.count(),
+        "running": StreamingSession.objects.open().filter(user_id=user_id).exists(),
         "is_done": request.method == "POST",
         "receipts": receipts,
     }
@@ -101,15 +105,14 @@ def _line(line: Utterance, names: dict[Any, str]) -> str:
     return f"[{timezone.localtime(line.at):%H:%M:%S}] {names[line.who]}: {line.text}{cut}\n"
 
 
-def _talker(request: HttpRequest) -> int:
-    """Return who asks; whoever may not talk has no conversations. Raises Http404."""
-    if not request.user.has_perm(roles.START) or request.user.pk is None:
-        raise Http404
+def _asker(request: HttpRequest) -> int:
+    """Return who asks. What somebody said stays theirs to read and erase after they lost the role to talk."""
+    assert request.user.pk is not None  # others are sent to sign in
     return request.user.pk
 
 
 def _own(request: HttpRequest, session_id: UUID) -> StreamingSession:
-    rows = history.of_person(_talker(request))
+    rows = history.of_person(_asker(request))
     session = rows.filter(pk=session_id).first()
     if session is None:
         raise Http404  # there is none, or it is somebody else's: the answer is the same

@@ -6,17 +6,18 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
+from unfold.decorators import action, display
 
+from heygen_portal import roles
 from heygen_portal.admin import UserAdmin
-from heygen_portal.admin_parts import readable
-from sessions import quotas
+from heygen_portal.admin_parts import chosen, readable
+from sessions import personal_data_pages, quotas
 from sessions.models import Allowance
 
 admin.site.unregister(User)
@@ -24,6 +25,16 @@ admin.site.unregister(User)
 
 @admin.register(User)
 class PersonAdmin(UserAdmin):
+    actions_detail: tuple[str, ...] = (*UserAdmin.actions_detail, "personal_data")
+
+    def has_personal_data_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """What somebody said is in it, and so is what the export of everything would tell."""
+        return request.user.has_perms((roles.EXPORT, *roles.READ_TRANSCRIPTS, "auth.change_user"))
+
+    @action(description=_("Personal data"), url_path="personal-data", permissions=["view", "personal_data"])
+    def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return personal_data_pages.on_behalf(request, chosen(self, request, object_id))
+
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return (*super().get_readonly_fields(request, obj), "used", "allowance_row")
 

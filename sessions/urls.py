@@ -1,6 +1,6 @@
 from django.urls import path
 
-from sessions import checkup, conversations, views, webhooks
+from sessions import checkup, conversations, personal_data_pages, views, webhooks
 
 app_name = "sessions"
 urlpatterns = [
@@ -10,6 +10,8 @@ urlpatterns = [
     path("webhooks/livekit/", webhooks.from_livekit, name="livekit_webhook"),
     path("check/", checkup.check, name="check"),
     path("check/room", checkup.room, name="check_room"),
+    path("data/", personal_data_pages.overview, name="personal_data"),
+    path("data/<str:extension>", personal_data_pages.download, name="personal_data_download"),
     path("conversations/", conversations.conversations, name="conversations"),
     path("conversations/erase/", conversations.erase, name="erase"),
     path("conversations/<uuid:session_id>/", conversations.conversation, name="conversation"),

@@ -34,11 +34,6 @@ def sign_ins_of(user: User) -> list[QuerySet[Any]]:
     return [log._default_manager.filter(names).order_by("attempt_time", "pk") for log in SIGN_IN_LOGS]
 
 
-def delete_sign_ins_of(user: User) -> int:
-    """Delete the logs of a person's sign-ins; return how many rows."""
-    return sum(_delete(rows) for rows in sign_ins_of(user))
-
-
 def _delete(rows: QuerySet[Any]) -> int:
     deleted = 0
     while keys := list(rows.order_by("pk").values_list("pk", flat=True)[:ROWS_PER_DELETE]):

@@ -68,12 +68,14 @@ PAGES: dict[str, str | Page] = {
     "sessions:check": PEOPLE,
     "sessions:check_room": post(TALKERS),
     "sessions:leave": post(PEOPLE),  # one's own
-    "sessions:conversations": TALKERS,
-    "sessions:conversation": TALKERS,
+    "sessions:personal_data": PEOPLE,
+    "sessions:personal_data_download": post(PEOPLE),
+    "sessions:conversations": PEOPLE,
+    "sessions:conversation": PEOPLE,
     "sessions:conversation · somebody else's": Page(NOBODY, args={"session_id": "another"}),
-    "sessions:transcript": TALKERS,
+    "sessions:transcript": PEOPLE,
     "sessions:transcript · somebody else's": Page(NOBODY, args={"session_id": "another"}),
-    "sessions:erase": TALKERS,
+    "sessions:erase": PEOPLE,
     "sessions:livekit_webhook": post(NOBODY),  # none of the roles has the server's signature
     # Recorded videos.
     "avatars:video": STAFF,
@@ -140,6 +142,7 @@ ACTIONS: dict[str, str] = {
 # The buttons on one row's page; each is an address of its own.
 BUTTONS: dict[str, str] = {
     "auth.user.remove_second_factor": "m",
+    "auth.user.personal_data": "m",
     "heygen_portal.invitation.revoke_one": "m",
     "avatars.provideraccount.try_connection": "m",
     "avatars.provideraccount.catalogue": "m",

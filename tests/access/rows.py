@@ -122,6 +122,7 @@ class Rows:
             "provider_id": "sso",
             "uidb36": "1",
             "key": "no-key",
+            "extension": "json",
             "app_label": "avatars",
             "content_type_id": 1,
             "id": self.of("auth.user"),

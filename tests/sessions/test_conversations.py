@@ -69,10 +69,19 @@ def test_nobody_sees_anothers_conversation_and_nobody_learns_that_there_is_one(v
         assert visitor.get(f"{address}transcript.txt").status_code == 404
 
 
-def test_whoever_may_not_talk_has_no_conversations(client: Client) -> None:
+def test_whoever_never_could_talk_has_an_empty_list_that_the_menu_does_not_offer(client: Client) -> None:
     client.force_login(UserFactory.create())
-    assert client.get("/conversations/").status_code == 404
+    assert client.get("/conversations/").context["page"].object_list == []
     assert "/conversations/" not in client.get("/").content.decode()
+
+
+def test_whoever_lost_the_role_reads_but_is_not_offered_to_talk_again(client: Client) -> None:
+    former = UserFactory.create()
+    session = talked(former, "Hola", persona__published=True)
+    client.force_login(former)
+    page = page_of(client, f"/conversations/{session.pk}/")
+    assert "Hola" in page
+    assert session.persona.get_absolute_url() not in page
 
 
 def test_a_conversation_is_read_with_times_cuts_and_the_reason_of_its_end(visitor: Client, person: User) -> None:
