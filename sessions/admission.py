@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
@@ -17,7 +19,8 @@ from django.utils import timezone
 from avatars.models import Persona
 from heygen_portal import detached
 from heygen_portal.threads import in_thread
-from sessions import errors, lease, places, presence, queue, reasons, stopping
+from sessions import claims, errors, lease, places, presence, queue, reasons, stopping
+from sessions.claims import Claim
 from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 from sessions.places import NoPlace, Wish
 from sessions.queue import Standing, TabAddress
@@ -86,7 +89,7 @@ class Admission:
             await stopping.clean(persona.avatar.account)
             with suppress(NoPlace):
                 return await self._open()
-        await self._stand_in_line(in_thread(queue.join)(self.user_id, persona, self.tab))
+        await self._stand_in_line(in_thread(places.join_queue)(self.user_id, persona, self.tab, self.wish))
         return await self._wait_in_line()
 
     async def give_up(self) -> None:
@@ -149,16 +152,21 @@ class Admission:
         persona, in_the_way = await in_thread(self._prepare)()
         if not in_the_way:
             return True
+        claim = Claim(self.user_id, self.wish.because)
+        if not self.wish.is_taking_over:
+            claim = await claims.examine(in_the_way[0], claim)
         if any(session.account_id == persona.avatar.account_id for session in in_the_way):
+            steps_back = not await in_thread(self._keeps_slot)(in_the_way, claim)
             kept_until = give_up_at + queue.TURN
-            await self._stand_in_line(in_thread(queue.keep)(self.user_id, persona, self.tab, kept_until))
+            keep = partial(queue.keep, steps_back=steps_back)
+            await self._stand_in_line(in_thread(keep)(self.user_id, persona, self.tab, kept_until))
         await self.tell(self._waiting())
-        if self.wish.is_taking_over:
-            reason, evidence = EndReason.TAKEN_OVER, reasons.taken_over(self.user_id)
-        else:
-            reason, evidence = self.wish.because, reasons.continued(self.user_id)
         for session in in_the_way:
-            detached.keep(stopping.stop(session, reason, evidence))  # not awaited: it can be given up meanwhile
+            if self.wish.is_taking_over:
+                ending = stopping.stop(session, EndReason.TAKEN_OVER, reasons.taken_over(self.user_id))
+            else:
+                ending = stopping.stop_as_claimed(session, claim)
+            detached.keep(ending)  # not awaited: it can be given up meanwhile
         while not self.is_given_up:
             self._woken.clear()
             if await in_thread(places.are_over)(in_the_way):
@@ -169,8 +177,19 @@ class Admission:
         return False
 
     def _prepare(self) -> tuple[Persona, list[StreamingSession]]:
+        """Return the persona and what must be over first. Raises TimeIsUp, QuotaUsed: then that goes on as it is."""
         persona = places.find_persona(self.persona_slug, self.user_id, self.wish.purpose)
-        return persona, places.to_release(self.user_id, persona, self.wish)
+        in_the_way = places.to_release(self.user_id, persona, self.wish)
+        if self.wish.is_taking_over:
+            self.wish = replace(self.wish, took_over=places.taken_over_from(self.user_id, persona, in_the_way))
+        places.terms_of(self.user_id, persona, self.wish)
+        return persona, in_the_way
+
+    def _keeps_slot(self, in_the_way: list[StreamingSession], claim: Claim) -> bool:
+        """Whether nobody who waits is served first: it moves to another device, or the portal saw why it ends."""
+        if self.wish.is_taking_over:
+            return bool(self.wish.took_over)
+        return all(claims.keeps_slot(session, claim, timezone.now()) for session in in_the_way)
 
     def _waiting(self) -> dict[str, Any]:
         continues = str(self.wish.continues) if self.wish.continues else None

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from avatars.models import Persona
 from heygen_portal import addresses, roles
 from heygen_portal.people import sudo
-from sessions import erasure, history
+from sessions import erasure, history, places
 from sessions.models import LegalHold, StreamingSession, Utterance
 
 PAGE = 20
@@ -61,6 +61,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "session": session,
         "lines": lines,
         "is_over": session.ended_at is not None,
+        "may_continue": bool(lines) and places.may_continue(session),
         "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START),
         "goes_on": history.of_person(session.user_id).filter(continues=session).order_by("created_at").first(),
         "ways": {line.by for line in lines if line.who == Utterance.Who.USER},

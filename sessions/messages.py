@@ -8,8 +8,9 @@ from uuid import UUID
 
 from heygen_portal.providers.base import ENCODINGS, Quality
 from sessions import errors
+from sessions.claims import RENEWABLE
 from sessions.models import EndReason
-from sessions.places import CONTINUED_BECAUSE, Wish
+from sessions.places import Wish
 
 
 def parse(text: str | None) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def wish(content: dict[str, Any]) -> Wish:
     """Return what a page asks for with `session.start`. Raises BadMessage, NotFound."""
     continues, is_taking_over = content.get("continues"), content.get("take_over", False)
     quality, because = content.get("quality", ""), content.get("because", EndReason.NO_PICTURE.value)
-    if not isinstance(is_taking_over, bool) or because not in CONTINUED_BECAUSE:
+    if not isinstance(is_taking_over, bool) or because not in RENEWABLE:
         raise errors.BadMessage
     encoding = content.get("encoding", "")
     if quality not in ("", *Quality) or encoding not in ("", *ENCODINGS):

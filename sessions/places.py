@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,18 +15,10 @@ from django.utils import timezone
 
 from avatars import versions
 from avatars.models import Persona, ProviderAccount
-from sessions import errors, lifecycle, presence, queue, quotas, reasons
+from sessions import claims, errors, lifecycle, presence, queue, quotas, reasons
 from sessions.lifecycle import Terms
 from sessions.models import RUNNING, EndReason, Purpose, QueuePlace, StreamingSession
 from sessions.queue import TabAddress
-
-CONTINUED_BECAUSE = (
-    EndReason.NO_PICTURE,
-    EndReason.USER_STOPPED,
-    EndReason.DURATION_LIMIT,
-    EndReason.PROVIDER_ENDED,
-)
-"""Why a page may begin its own session anew."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +30,9 @@ class Wish:
     is_taking_over: bool = False
     continues: UUID | None = None
     because: EndReason = EndReason.NO_PICTURE
+    """Why, as the page says."""
+    took_over: frozenset[UUID] = frozenset()
+    """Sessions of the same conversation that were ended for it: their time counts."""
     purpose: Purpose = Purpose.TALK
 
     @property
@@ -82,7 +77,7 @@ def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> Stream
         raise errors.BadMessage
     continues = find_continued(user_id, persona, wish)
     now = timezone.now()
-    bound = _within_conversation(quotas.terms(persona, user_id, now), continues, wish, now)
+    bound = terms_of(user_id, persona, wish)
     try:
         with transaction.atomic():
             account = queue.lock(persona.avatar.account_id)  # one place, one taker
@@ -109,14 +104,24 @@ def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> Stream
         raise errors.SessionRunning(_running(user_id)) from exc
 
 
-def _within_conversation(terms: Terms, continues: StreamingSession | None, wish: Wish, now: datetime) -> Terms:
-    """Where only the provider's limit was reached, ours goes on counting from the session before. Raises TimeIsUp."""
-    if continues is None or wish.because != EndReason.DURATION_LIMIT:
-        return terms
-    left = continues.own_limit_at - now
-    if left <= timedelta(0):
-        raise errors.TimeIsUp
-    return replace(terms, duration=min(terms.duration, left))
+def terms_of(user_id: int, persona: Persona, wish: Wish) -> Terms:
+    """Return what binds the session: of the time that a conversation may last, what is left of it.
+
+    Raises TimeIsUp, QuotaUsed.
+    """
+    now, before = timezone.now(), wish.took_over | ({wish.continues} if wish.continues else set())
+    return quotas.terms(persona, user_id, now, claims.time_used(before, now) if before else timedelta(0))
+
+
+def may_continue(session: StreamingSession) -> bool:
+    """Whether time is left for a conversation to go on."""
+    try:
+        terms_of(session.user_id, session.persona, Wish(continues=session.pk))
+    except errors.TimeIsUp:
+        return False
+    except errors.QuotaUsed:
+        pass  # which says so, and may be another month's
+    return True
 
 
 def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, wish: Wish) -> StreamingSession:
@@ -150,11 +155,21 @@ def find_continued(user_id: int, persona: Persona, wish: Wish) -> StreamingSessi
     """
     if wish.continues is None:
         return None
-    same = Q(persona=persona) | Q(persona__in=Persona.objects.speaking_another_language(persona))
-    rows = StreamingSession.objects.select_related("account").filter(same, user_id=user_id)
-    if session := rows.filter(pk=wish.continues).first():
+    if session := _same_conversations(user_id, persona).filter(pk=wish.continues).first():
         return session
     raise errors.NotFound
+
+
+def _same_conversations(user_id: int, persona: Persona) -> QuerySet[StreamingSession]:
+    """Return a person's sessions with this persona, in whatever language: those that may go on with it."""
+    same = Q(persona=persona) | Q(persona__in=Persona.objects.speaking_another_language(persona))
+    return StreamingSession.objects.select_related("account").filter(same, user_id=user_id)
+
+
+def taken_over_from(user_id: int, persona: Persona, sessions: list[StreamingSession]) -> frozenset[UUID]:
+    """Return which of these sessions are the same conversation on another device."""
+    same = _same_conversations(user_id, persona).filter(pk__in=[session.pk for session in sessions])
+    return frozenset(same.values_list("pk", flat=True))
 
 
 def to_release(user_id: int, persona: Persona, wish: Wish) -> list[StreamingSession]:
@@ -164,6 +179,20 @@ def to_release(user_id: int, persona: Persona, wish: Wish) -> list[StreamingSess
         return list(rows.open().filter(user_id=user_id))
     continued = find_continued(user_id, persona, wish)
     return [continued] if continued and continued.ended_at is None else []
+
+
+def join_queue(user_id: int, persona: Persona, tab: TabAddress, wish: Wish) -> QueuePlace:
+    """Join the queue: at the end or, for a renewal whose cause the portal saw, before people who came later.
+
+    Raises QueueFull, NotFound.
+    """
+    with transaction.atomic():
+        queue.lock(persona.avatar.account_id)
+        continued = find_continued(user_id, persona, wish)
+        claim = claims.Claim(user_id, wish.because)
+        if continued and continued.ended_at and claims.keeps_slot(continued, claim, timezone.now()):
+            return queue.join_again(user_id, persona, tab, continued.created_at)
+        return queue.join(user_id, persona, tab)
 
 
 def are_over(sessions: list[StreamingSession]) -> bool:

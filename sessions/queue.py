@@ -123,11 +123,17 @@ def take_back(lost: QueuePlace) -> None:
             broadcast.wake(_channels(lost.account_id))
 
 
-def keep(user_id: int, persona: Persona, tab: TabAddress, until: datetime) -> QueuePlace:
-    """Keep a place for somebody whose session is about to end, lest the line takes it before the next one opens."""
+def keep(user_id: int, persona: Persona, tab: TabAddress, until: datetime, *, steps_back: bool = False) -> QueuePlace:
+    """Keep a slot for somebody whose session is about to end, so that the queue does not take it before the next opens.
+
+    `steps_back`: where others wait, it is theirs, and this person joins the end of the queue. Raises QueueFull then.
+    """
     with transaction.atomic():
         lock(persona.avatar.account_id)
-        own = QueuePlace.objects.filter(user=user_id, account=persona.avatar.account_id).first()
+        line = line_of(persona.avatar.account_id)
+        if steps_back and any(place.user_id != user_id for place in line):
+            return join(user_id, persona, tab)
+        own = next((place for place in line if place.user_id == user_id), None)
         return _stand(user_id, persona, tab, own, kept_until=until)
 
 

@@ -44,10 +44,11 @@ def day_of(moment: datetime) -> datetime:
     return timezone.localtime(moment).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def terms(persona: Persona, user_id: int, now: datetime) -> Terms:
-    """Return what binds this person's session with this persona. Raises QuotaUsed.
+def terms(persona: Persona, user_id: int, now: datetime, used: timedelta = timedelta(0)) -> Terms:
+    """Return what binds this person's session with this persona. Raises TimeIsUp, QuotaUsed.
 
-    One query for the allowances, and one more for a person who has a quota.
+    `used` is how long the conversation that goes on has lasted. One query for the allowances, and one more for a
+    person who has a quota.
     """
     account = persona.avatar.account
     allowances = _allowances(user_id)
@@ -55,13 +56,16 @@ def terms(persona: Persona, user_id: int, now: datetime) -> Terms:
     idle = [(persona.idle_timeout, LimitBy.PERSONA), *_of(allowances, "idle_timeout")]
     lengths += [(account.duration_limit, LimitBy.ACCOUNT)] if account.duration_limit else []
     idle += [(account.idle_timeout, LimitBy.ACCOUNT)] if account.idle_timeout else []
+    duration, limit_by = _lowest(lengths)
+    duration -= used
+    if used and duration < SHORTEST:
+        raise errors.TimeIsUp
     quota = _quota(allowances)
     if quota is not None:
         left = quota - used_by(user_id, now)
         if left < SHORTEST:
             raise errors.QuotaUsed
-        lengths.append((left, LimitBy.QUOTA))
-    duration, limit_by = _lowest(lengths)
+        duration, limit_by = min((duration, limit_by), (left, LimitBy.QUOTA), key=lambda limit: limit[0])
     idle_timeout, idle_limit_by = _lowest(idle)
     return Terms(duration, limit_by, idle_timeout, idle_limit_by)
 

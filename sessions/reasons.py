@@ -17,7 +17,16 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.base import ProviderError, ProviderRejected
+from sessions import verdicts
 from sessions.models import EndReason, LimitBy, StreamingSession
+
+CLAIMS: dict[str, str | Promise] = {
+    "verdict": _("Only the page says why: %(verdict)s."),
+    "claim": _("Only the page says why: “%(claim)s”."),
+    "listed_at": _("The provider's list had it at %(listed_at)s, as: %(listed_as)s."),
+    "unlisted_at": _("The provider's list could not be had at %(unlisted_at)s."),
+}
+"""Added to the words of an end about which a page has said something, or the provider was asked."""
 
 Evidence = Mapping[str, str | int | float | None]
 
@@ -35,10 +44,14 @@ WORDS: dict[str, str | Promise] = {
     "time_up": _("It began at %(began_at)s; the limit is %(limit_s)s s, set by: %(limit_by)s."),
     "used_up": _("It began at %(began_at)s, when %(limit_s)s s of the month's time were left."),
     "spent": _("It began at %(began_at)s, when the account's monthly cap left time for %(limit_s)s s."),
-    "no_picture_room": _("The page did not enter the room within %(limit_s)s s."),
-    "no_picture_track": _("The page was in the room, but no picture was sent to it within %(limit_s)s s."),
-    "no_picture_frame": _("A picture was sent, but the page showed none of it within %(limit_s)s s."),
-    "gave_up": _("The page tried every way to a picture and gave up; its verdict: %(verdict)s."),
+    "no_picture_room": _("No first frame was reported within %(limit_s)s s, nor that the page entered the room."),
+    "no_picture_track": _(
+        "No first frame was reported within %(limit_s)s s: the page says that it was in the room and no picture came."
+    ),
+    "no_picture_frame": _(
+        "No first frame was reported within %(limit_s)s s: the page says that a picture came and was not shown."
+    ),
+    "gave_up": _("The page ended it: it says that it tried every way to a picture."),
     "refused": _("The answer was a refusal: %(error)s, HTTP %(http)s, code %(answer)s."),
     "silent": _("No usable answer: %(error)s, %(what)s."),
     "rooms_away": _("Our own LiveKit could not be used: %(what)s. The provider was not asked."),
@@ -70,8 +83,16 @@ def taken_over(user_id: int) -> Evidence:
     return {"code": "taken_over", "user": user_id}
 
 
-def continued(user_id: int) -> Evidence:
-    return {"code": "continued", "user": user_id}
+def continued(user_id: int, claim: str = "", listed_as: str = "") -> Evidence:
+    """`claim`: the reason that the page gave, which nothing confirms. `listed_as`: what the provider's list said."""
+    evidence: dict[str, str | int | float | None] = {"code": "continued", "user": user_id}
+    if claim:
+        evidence["claim"] = claim
+    if listed_as == "unknown":
+        evidence["unlisted_at"] = timezone.now().isoformat()
+    elif listed_as:
+        evidence |= {"listed_at": timezone.now().isoformat(), "listed_as": listed_as}
+    return evidence
 
 
 def tab_left(left_at: datetime, grace: timedelta, *, is_room: bool = False) -> Evidence:
@@ -105,8 +126,8 @@ def no_picture(seen: set[str], limit: timedelta) -> Evidence:
     return {"code": f"no_picture_{stage}", "limit_s": _seconds(limit)}
 
 
-def gave_up(verdict: str) -> Evidence:
-    return {"code": "gave_up", "verdict": verdict}
+def gave_up(verdict: str, user_id: int | None = None) -> Evidence:
+    return {"code": "gave_up", "verdict": verdict, "user": user_id}
 
 
 def answered(exc: ProviderError) -> Evidence:
@@ -135,13 +156,21 @@ def label(code: str) -> str:
 def in_words(evidence: Evidence) -> str:
     """Say it in the active language; nothing for rows that have none yet."""
     template = WORDS.get(str(evidence.get("code", "")))
-    return str(template) % {name: _readable(name, value) for name, value in evidence.items()} if template else ""
+    if not template:
+        return ""
+    told = {name: _readable(name, value) for name, value in evidence.items()}
+    said = [template, *(words for name, words in CLAIMS.items() if name in evidence)]
+    return " ".join(str(words) % told for words in said)
 
 
 def _readable(name: str, value: Any) -> Any:
     if name.endswith("_at"):
         at = timezone.localtime(datetime.fromisoformat(value))
         return f"{formats.date_format(at)}, {at:%H:%M:%S}"  # evidence is exact; languages drop the seconds
+    if name == "claim":
+        return label(value)
+    if name == "verdict":
+        return verdicts.causes(gettext("the avatar")).get(value, value).rstrip(".")
     if name == "limit_by":
         return str(LimitBy(value).label)
     if name == "loss":

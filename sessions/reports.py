@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
-from sessions import broadcast, errors, events, limits, presence, reasons, recovery, services, stopping, verdicts
+from sessions import broadcast, errors, events, history, limits, presence, recovery, services, stopping, verdicts
+from sessions.claims import Claim
 from sessions.clocks import PageClock
 from sessions.events import Entry
 from sessions.models import EndReason, SpeechErased, StreamingSession, Utterance
@@ -94,7 +95,8 @@ async def _judged(session_id: UUID, kind: str, data: dict[str, Any], at: datetim
     if data.get("is_final") is True:
         verdict = data.get("code")
         known = verdict if isinstance(verdict, str) and verdict in verdicts.causes("") else "-"
-        await stopping.stop_by_id(session_id, EndReason.NO_PICTURE, reasons.gave_up(known))
+        if session := await in_thread(history.find_running)(session_id):
+            await stopping.stop_as_claimed(session, Claim(session.user_id, EndReason.NO_PICTURE, known))
         return
     room = data.get("room")
     await recovery.ask_provider(session_id, room if isinstance(room, str) else "")

@@ -22,7 +22,8 @@ from avatars.models import ProviderAccount
 from heygen_portal import detached, providers
 from heygen_portal.providers.base import Provider, ProviderError, ProviderRejected, SessionGone, StopReason
 from heygen_portal.threads import in_thread
-from sessions import lifecycle, limits, presence, queue, reasons, rooms
+from sessions import claims, lifecycle, limits, presence, queue, reasons, rooms
+from sessions.claims import Claim
 from sessions.models import EndReason, StreamingSession
 from sessions.reasons import Evidence
 
@@ -74,6 +75,12 @@ async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) ->
     find = in_thread(StreamingSession.objects.select_related("account").filter(pk=session_id).first)
     if session := await find():
         await stop(session, reason, evidence)
+
+
+async def stop_as_claimed(session: StreamingSession, claim: Claim) -> None:
+    """End a session that a page asks to be ended, for the reason that the portal can vouch for."""
+    if await in_thread(claims.begin_stop)(session, claim) and session.provider_session_id:
+        await finish_stop(session, providers.for_account(session.account))
 
 
 async def see_through(sessions: Collection[StreamingSession]) -> None:

@@ -78,7 +78,7 @@ def _continued(request: HttpRequest, persona: Persona) -> StreamingSession | Non
         session = places.find_continued(request.user.pk or 0, persona, wish)
     except (ValueError, errors.NotFound):
         return None
-    return session if session and session.ended_at else None
+    return session if session and session.ended_at and places.may_continue(session) else None
 
 
 def _in_other_languages(request: HttpRequest, persona: Persona) -> list[Persona]:
@@ -148,6 +148,7 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "provider_unreachable": _("Try again in a minute; the team can see it."),
             "provider_refused": _("Try again in a minute; the team can see it."),
             "not_found": _("Choose somebody else."),
+            "time_is_up": _("Start a new conversation."),
         },
         "queue": {
             "next": _("You are next in line"),

@@ -249,7 +249,7 @@ async def is_given_up(room: RoomPage) -> None:
     assert set(reported(room, "verdict", "code")) == {"network"}
     assert reported(room, "ladder", "step") == ["rejoin", "renew", "out"]
     await room.all_over()
-    assert kept(room.stage)["reason"] == ["no_picture", {"code": "gave_up", "verdict": "network"}]
+    assert kept(room.stage)["reason"] == ["no_picture", {"code": "no_picture_room", "limit_s": 8, "verdict": "network"}]
 
 
 async def test_a_relay_that_may_not_reach_livekit_is_told_from_one_that_is_not_there(office: Office) -> None:

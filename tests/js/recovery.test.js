@@ -156,3 +156,22 @@ test("cancelling while the picture is fetched back ends the tries", () => {
   assert.deepEqual(reported("ladder").map(({ step }) => step), ["rejoin"]);
   assert.deepEqual(sent.at(-1), { type: "session.stop" });
 });
+
+test("a renewal that has to wait in the queue shows the queue, and goes on from there with what was said", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
+  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended" });
+  assert.equal(face(conversation.state), "recovering");
+  hear("queue.place", { place: 2, waiting: 3, expected_wait_s: 60 });
+  assert.deepEqual([face(conversation.state), conversation.state.turn.place], ["queue", 2]);
+  assert.equal(conversation.wishes.continues, "s1");
+  pass(60_000); // no step of the ladder is due meanwhile
+  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended" });
+  assert.equal(face(conversation.state), "queue");
+  hear("session.status", { session_id: "s2", status: "connecting" });
+  hear("session.room", { url: "ws://room", token: "two" });
+  assert.equal(face(conversation.state), "connecting");
+  assert.deepEqual(did.at(-1), "join two");
+  assert.deepEqual(conversation.transcript.lines.map(({ text }) => text), ["Hola."]);
+  assert.equal(sent.filter(({ type }) => type === "session.start").length, 2);
+});

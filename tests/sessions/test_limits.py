@@ -176,13 +176,14 @@ def test_a_conversation_may_go_on_where_only_the_providers_limit_is_near(
 def test_what_goes_on_at_the_providers_limit_has_what_is_left_of_our_own() -> None:
     now = timezone.now()
     persona = PersonaFactory.create(published=True, duration_limit=timedelta(minutes=20))
-    before = live(persona=persona, status=Status.ENDED, created_at=now - timedelta(minutes=12))
+    began = now - timedelta(minutes=12)
+    before = live(persona=persona, status=Status.ENDED, created_at=began, ended_at=now)
     wish = places.Wish(continues=before.pk, because=EndReason.DURATION_LIMIT)
     after = places.open_session(before.user_id, persona.slug, wish)
     assert abs(after.ends_at - before.own_limit_at) < SECOND
     assert abs(after.own_limit_at - before.own_limit_at) < 2 * SECOND
     lifecycle.begin_stop(after, EndReason.USER_STOPPED, WHY)
     lifecycle.end(after)
-    StreamingSession.objects.filter(pk=before.pk).update(created_at=now - timedelta(minutes=21))
+    StreamingSession.objects.filter(pk=before.pk).update(created_at=now - timedelta(minutes=20))
     with pytest.raises(errors.TimeIsUp):
         places.open_session(before.user_id, persona.slug, wish)

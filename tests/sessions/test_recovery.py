@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from django.utils import timezone
 
 from heygen_portal.providers.base import OpenSession, ProviderUnreachable
 from sessions import verdicts
-from sessions.models import EndReason, SessionEvent, StreamingSession
+from sessions.models import SessionEvent, StreamingSession
 from tests.sessions.tabs import a_person, a_persona, browser
 
 DOCTOR = Path(__file__).parents[2] / "sessions" / "static" / "sessions" / "doctor.js"
@@ -75,12 +77,15 @@ async def test_a_conversation_that_goes_on_without_a_picture_is_live_and_says_so
 async def test_when_nothing_is_left_to_try_the_session_ends_for_want_of_a_picture() -> None:
     """Demand 66: bounded tries, then a clear end."""
     async with browser(await a_person(), (await a_persona()).slug) as tab:
-        session_id = await tab.go_live()
+        await tab.say("session.start")
+        session_id = (await tab.hear("session.status", status="connecting"))["session_id"]
+        long_ago = timezone.now() - timedelta(seconds=9)
+        await StreamingSession.objects.filter(pk=session_id).aupdate(opened_at=long_ago)
         await tab.say("event.report", kind="verdict", data={"code": "network", "stage": "out", "is_final": True})
         ended = await tab.hear("session.status", status="ended")
         assert (ended["reason"], ended["words"]) == ("no_picture", "The picture did not arrive")
     row = await StreamingSession.objects.aget(pk=session_id)
-    assert row.end_reason == EndReason.NO_PICTURE
+    assert row.end_evidence == {"code": "no_picture_room", "limit_s": 8, "verdict": "network"}
 
 
 def test_every_verdict_has_its_cause_and_its_remedy_in_words() -> None:

@@ -260,7 +260,8 @@ async def test_a_session_that_goes_on_from_another_one_says_so_and_does_not_gree
         await tab.say("event.report", kind="first_frame", data={"ms": 300})
         await tab.hear("session.status", status="live", continues=first)
     old, new = [session async for session in StreamingSession.objects.order_by("created_at")]
-    assert (old.end_reason, old.status) == (EndReason.NO_PICTURE, "ended")
+    assert (old.end_reason, old.status) == (EndReason.USER_STOPPED, "ended")
+    assert old.end_evidence["claim"] == "no_picture"  # the page's word alone: a picture was seen
     assert (new.persona_settings["greeting"], new.persona_settings["quality"]) == ("", "low")
     assert [call.args[0].video_encoding for call in provider.new_session.call_args_list] == ["H264", "VP8"]
 

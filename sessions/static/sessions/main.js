@@ -150,7 +150,9 @@ function there() {
 
 /** The conversation that the next one goes on with. */
 function before() {
-  const id = conversation.state.session?.id ?? continues;
+  const { session } = conversation.state;
+  if (session?.reason === "duration_limit") return {}; // its time is up: the next one is another conversation
+  const id = session?.id ?? continues;
   return id ? { continues: id } : {};
 }
 

@@ -32,6 +32,7 @@ const MESSAGES = {
   },
   "queue.place": (it, message) => {
     turnedAway(it);
+    waitsToRenew(it);
     if (it.state.isCancelled) leaveQueue(it);
     else it.dispatch(message);
   },
@@ -110,6 +111,20 @@ function turnedAway(it) {
   it.sessionId = "";
   it.memory.forget();
   it.dispatch({ type: "turned_away" });
+}
+
+/**
+ * Others wait, and are served before a renewal whose cause the portal did not see: the session is over, the person waits.
+ *
+ * @param {Conversation} it
+ */
+function waitsToRenew(it) {
+  const { step, hasRoom } = it.recovery.ladder;
+  if (step !== "renew" || hasRoom || !it.sessionId) return;
+  it.formerId = it.sessionId;
+  it.wishes = { ...it.wishes, continues: it.sessionId };
+  it.leave(true);
+  it.dispatch({ type: "start" });
 }
 
 /**
