@@ -34,6 +34,7 @@ from sessions.clocks import PageClock
 from sessions.models import EndReason, Purpose, StreamingSession
 from sessions.places import Wish
 from sessions.queue import TabAddress
+from sessions.report_gate import URGENT, ReportGate
 from sessions.sockets import LONGEST_REF, Handler, PageSocket
 from sessions.waiting import WaitingRoom
 
@@ -55,6 +56,7 @@ class SessionConsumer(PageSocket):
         self.waiting_room = WaitingRoom()
         self.report_turn = asyncio.Lock()  # one report after the other, in the order the page sent them
         self.clock = PageClock()
+        self.report_gate = ReportGate()
         await super().__call__(*args)
 
     async def connect(self) -> None:
@@ -94,8 +96,13 @@ class SessionConsumer(PageSocket):
             leaving = asyncio.ensure_future(self._leave())
             detached.keep(leaving)
             await asyncio.shield(leaving)  # a server in a hurry cancels us
+            detached.keep(self._count_dropped())
             if self.session_id:
                 stopping.look_after(self.session_id)
+
+    async def _count_dropped(self) -> None:
+        async with self.report_turn:  # after the reports that are under way
+            await self.report_gate.close()
 
     async def _leave(self) -> None:
         if self.admission:
@@ -265,6 +272,8 @@ class SessionConsumer(PageSocket):
         # The first picture brings the greeting, and a text that waited for the picture is to come after it.
         task_turn = delivery.turn(session_id) if content.get("kind") == "first_frame" else nullcontext()
         async with task_turn, self.report_turn:
+            if not await self.report_gate.admit(session_id, self.user.pk, content):
+                return
             if command := await reports.take(session_id, content, self.clock):
                 await self.give_command(command)
 
@@ -280,6 +289,18 @@ class SessionConsumer(PageSocket):
         "task.interrupt": on_interrupt,
         "event.report": on_report,
     }
+
+    def lane(self, content: dict[str, Any]) -> str:
+        """What ends a session, and what makes it live, never waits behind a flood of reports."""
+        if content["type"] in ("session.stop", "queue.leave"):
+            return "urgent"
+        if content["type"] == "event.report":
+            return "urgent" if str(content.get("kind")) in URGENT else "report"
+        return ""
+
+    def overflowed(self, lane: str) -> None:
+        if lane == "report":
+            self.report_gate.overflowed()
 
     def current(self) -> UUID:
         """Return this tab's session. Raises NoSession."""

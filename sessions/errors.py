@@ -135,8 +135,9 @@ class TooManyRequests(SessionError):
     code = "too_many_requests"
     words = _("Too many requests")
 
-    def __init__(self, wait_seconds: int) -> None:
-        super().__init__({"wait_seconds": wait_seconds})
+    def __init__(self, wait_seconds: int, about: str) -> None:
+        """`about` is the type of the message that was refused."""
+        super().__init__({"wait_seconds": wait_seconds, "about": about})
         self.wait_seconds = wait_seconds
 
     def __str__(self) -> str:

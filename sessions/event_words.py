@@ -77,6 +77,7 @@ TITLES: dict[str, Words] = {
     "speech_erased": _("What was said was erased"),
     "provider_erased": _("The provider deleted what was said"),
     "provider_erasure_failed": _("The provider did not delete what was said; it is asked again"),
+    "reports_dropped": _("The page reported too much; further reports were dropped"),
     "observed": _("Somebody of the team looked in"),
     "transcript_opened": _("The transcript was opened"),
     "exported": _("It was exported"),
@@ -121,7 +122,7 @@ MINOR = {
 KEY = {"first_frame"}
 TROUBLE = {
     "frozen", "ladder", "verdict", "room_disconnected", "room_reconnecting", "playback_blocked", "without_picture",
-    "provider_answered_late", "session_stopped", "provider_erasure_failed",
+    "provider_answered_late", "session_stopped", "provider_erasure_failed", "reports_dropped",
 }  # fmt: skip
 
 DETAILS: dict[str, Words] = {
@@ -132,7 +133,7 @@ DETAILS: dict[str, Words] = {
     "end_reason": _("their reason"), "failure": _("failure"), "sign": _("sign"), "reason": _("reason"),
     "from": _("from where"), "mode": _("mode"), "width": _("width"), "height": _("height"), "persona": _("persona"),
     "quality": _("quality"), "fps": _("pictures a second"), "rating": _("rating"),
-    "local": _("the person's end"), "remote": _("the room's end"), "protocol": _("protocol"),
+    "count": _("how many"), "local": _("the person's end"), "remote": _("the room's end"), "protocol": _("protocol"),
     "round_trip_ms": _("milliseconds there and back"),
 }  # fmt: skip
 
@@ -145,6 +146,7 @@ VALUES: dict[str, Words] = {
     "sound": _("sound only"), "text": _("text only"), "picture": _("picture"), "frozen": _("it stands still"),
     "host": _("direct"), "srflx": _("direct, behind a router"), "prflx": _("direct, behind a router"),
     "relay": _("by a relay"), "udp": "UDP", "tcp": "TCP", "tls": "TLS",
+    "rate": _("too many at once"), "maximum": _("the session's maximum"),
     "connected": _("connected"), "missing": _("not in its list"), "good": _("good"), "poor": _("poor"),
 }  # fmt: skip
 RATINGS: dict[str, Words] = {"good": _("Well"), "fair": _("So-so"), "poor": _("Badly")}

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from heygen_portal import providers
+from heygen_portal.budgets import TooManyRequests
 from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
-from sessions import broadcast, events, history, services
+from sessions import broadcast, events, history, lookups, services
 from sessions.events import Entry
 from sessions.models import SessionEvent, StreamingSession
 from sessions.stopping import in_one_line
@@ -32,7 +32,10 @@ async def ask_provider(session_id: UUID, room_name: str = "") -> None:
     session = await in_thread(history.find_running)(session_id)
     if session is None or not session.provider_session_id or await in_thread(_was_just_asked)(session_id):
         return
-    status = await _status_there(session)
+    try:
+        status = await _status_there(session)
+    except TooManyRequests:
+        return  # the comparison with the provider's list finds what has ended
     is_other_room = _is_uuid(room_name) and room_name != session.provider_session_id
     answer = broadcast.ProviderStatus(status, is_other_room)
     await in_thread(_note)(session_id, answer)
@@ -40,7 +43,7 @@ async def ask_provider(session_id: UUID, room_name: str = "") -> None:
 
 async def _status_there(session: StreamingSession) -> str:
     try:
-        listed = await providers.for_account(session.account).list_sessions()
+        listed = await lookups.listed(session)
     except ProviderError as exc:
         logger.warning("session %s: the provider cannot be asked: %s", session.pk, in_one_line(exc))
         return UNKNOWN

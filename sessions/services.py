@@ -16,6 +16,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from heygen_portal import livekit, providers
+from heygen_portal.budgets import TooManyRequests
 from heygen_portal.providers.base import (
     ENCODINGS,
     BroughtRoom,
@@ -35,7 +36,7 @@ from heygen_portal.providers.base import (
     SessionRequest,
 )
 from heygen_portal.threads import in_thread
-from sessions import delivery, errors, events, history, lifecycle, limits, reasons, rooms
+from sessions import delivery, errors, events, history, lifecycle, limits, lookups, reasons, rooms
 from sessions.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.stopping import call_off, clean, finish_stop, in_one_line, stop
@@ -203,7 +204,9 @@ async def room_closed(session_id: UUID) -> None:
     if session is None or not session.provider_session_id:
         return
     try:
-        listed = await providers.for_account(session.account).list_sessions()
+        listed = await lookups.listed(session)
+    except TooManyRequests:
+        return  # as below
     except ProviderError as exc:
         logger.warning(
             "session %s: its room was closed, and the provider cannot be asked: %s", session_id, in_one_line(exc)

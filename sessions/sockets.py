@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from itertools import count
 from typing import Any, ClassVar, TypeVar
@@ -29,10 +30,12 @@ logger = logging.getLogger(__name__)
 
 LARGEST_MESSAGE = 64 * 1024
 """Bytes."""
-TOO_LARGE, TRY_LATER = 4413, 4503
+TOO_LARGE, TOO_MANY, TRY_LATER = 4413, 4429, 4503
 """Close codes: HTTP's numbers, in the range that applications may use."""
 MOST_WAITING = 64
-"""Messages of one tab that may be under way at once."""
+"""Messages of one tab that may be under way at once, in each lane."""
+MOST_REFUSED = 1_000
+"""Messages beyond that which are answered before the socket is closed."""
 LONGEST_REF = 64
 ACCESS_CHECK_S = 20.0
 """How often each open socket's access is checked. A session whose tab was closed for it has 10 s more."""
@@ -106,7 +109,8 @@ class PageSocket(AsyncWebsocketConsumer):
 
     async def __call__(self, *args: Any) -> None:
         self.is_open = False
-        self.waiting = 0
+        self.waiting: Counter[str] = Counter()
+        self.refused = 0
         self.claim: Claim | None = None
         self.number = next(_numbers)
         try:
@@ -177,14 +181,26 @@ class PageSocket(AsyncWebsocketConsumer):
         except (errors.BadMessage, KeyError, TypeError):
             await self.send_error(errors.BadMessage())
             return
-        if self.waiting >= MOST_WAITING:
+        lane = self.lane(content)
+        if self.waiting[lane] >= MOST_WAITING:
+            self.refused += 1
+            self.overflowed(lane)
             await self.send_error(errors.TooManyTasks(), content)
+            if self.refused >= MOST_REFUSED:
+                await self.close(code=TOO_MANY)
             return
-        self.waiting += 1
+        self.waiting[lane] += 1
         # Not awaited: while a provider thinks, this tab is still told what happens.
-        detached.keep(self.handle(handler(self, content), content))
+        detached.keep(self.handle(handler(self, content), content, lane))
 
-    async def handle(self, work: Coroutine[Any, Any, None], content: dict[str, Any]) -> None:
+    def lane(self, content: dict[str, Any]) -> str:
+        """Return the lane that a message waits in: messages of another lane do not hold it up."""
+        return ""
+
+    def overflowed(self, lane: str) -> None:
+        """A message was refused because its lane is full."""
+
+    async def handle(self, work: Coroutine[Any, Any, None], content: dict[str, Any], lane: str) -> None:
         """Do one message's work; every refusal leaves by this door."""
         try:
             await work
@@ -193,13 +209,13 @@ class PageSocket(AsyncWebsocketConsumer):
         except errors.SessionError as exc:
             await self.send_error(exc, content)
         except TooManyRequests as exc:
-            await self.send_error(errors.TooManyRequests(exc.wait_seconds), content)
+            await self.send_error(errors.TooManyRequests(exc.wait_seconds, str(content["type"])), content)
         except Exception:
             # Whatever it was, the session has a deadline on its row and the worker looks after it.
             logger.exception("%s failed", content["type"])
             await self.send_error(errors.Internal(), content)
         finally:
-            self.waiting -= 1
+            self.waiting[lane] -= 1
 
     async def send_error(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
         message = {"type": "error", "code": error.code, "words": self.words(str, error), **error.details}

@@ -68,6 +68,7 @@ const MESSAGES = {
   },
   error: (it, message) => {
     if (message.ref) return refused(it, message);
+    if (message.about === "event.report") return; // the record lacks it and says so; the person need not know
     it.hush.end(); // it may have been the interruption that was refused
     if (it.recovery.isAnsweredBy(message)) return;
     const isGone = it.sessionId !== "" && !it.state.session;

@@ -1,0 +1,211 @@
+"""A page that reports without end fills neither the record nor the provider's rate limit, and starves nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from unittest.mock import AsyncMock, Mock
+from uuid import UUID
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.test import override_settings
+
+from heygen_portal import detached
+from heygen_portal.budgets import TooManyRequests
+from heygen_portal.providers.base import OpenSession
+from heygen_portal.threads import in_thread
+from sessions import events, lookups, report_gate, services
+from sessions.events import Entry
+from sessions.models import SessionEvent, StreamingSession
+from tests.factories import PersonaFactory, StreamingSessionFactory
+from tests.sessions.tabs import Tab, a_person, a_persona, browser
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
+
+MOST_EVENTS, MOST_LINES = 5_000, 10_000
+SMALL = {"report.session": "20/minute"}
+
+
+async def reported(session_id: str) -> int:
+    return await SessionEvent.objects.filter(session=UUID(session_id), source="browser").acount()
+
+
+async def dropped(session_id: str) -> list[dict[str, object]]:
+    rows = SessionEvent.objects.filter(session=UUID(session_id), kind="reports_dropped").order_by("number")
+    return [row.data async for row in rows]
+
+
+async def flood(tab: Tab, count: int, kind: str = "connection_quality", **data: object) -> None:
+    for _ in range(count):
+        await tab.say("event.report", kind=kind, data=data or {"quality": "good"})
+
+
+@override_settings(BUDGETS=SMALL)
+@pytest.mark.parametrize(
+    ("kind", "data", "kept"),
+    [
+        ("connection_quality", {"quality": "good"}, 20),
+        ("user_start", {}, 20),
+        ("frozen", {"noise": "x" * 3_900}, 5),  # four units each
+    ],
+)
+async def test_a_flood_of_reports_is_dropped_and_counted(kind: str, data: dict[str, object], kept: int) -> None:
+    user, persona = await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    await tab.connect(timeout=10)
+    session_id = await tab.go_live()
+    await flood(tab, 50, kind, **data)
+    refused = await tab.hear("error", about="event.report")
+    assert 1 <= refused["wait_seconds"] <= 120
+    await tab.say("task.send", ref="1", kind="talk", text="hola")
+    await tab.hear("task.sent", ref="1")
+    await tab.disconnect(timeout=10)
+    await detached.finish()
+    assert await reported(session_id) == kept + 1  # the first frame
+    first, last = await dropped(session_id)
+    assert first == {"because": "rate"}
+    assert last == {"because": "rate", "count": 50 - kept}
+
+
+@override_settings(BUDGETS=SMALL)
+async def test_noise_starves_neither_the_first_frame_nor_the_end() -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.say("session.start")
+        await tab.hear("session.room")
+        await flood(tab, 200)
+        await tab.say("event.report", kind="first_frame", data={"ms": 300})
+        await tab.hear("session.status", status="live")
+        await flood(tab, 200)
+        await tab.say("session.stop")
+        await tab.hear("session.status", status="ended", reason="user_stopped")
+
+
+async def test_a_socket_that_is_flooded_beyond_all_answers_is_closed(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    await tab.connect(timeout=10)
+    await tab.go_live()
+    answer = asyncio.Event()
+
+    async def keep_alive(session_id: str) -> None:
+        await answer.wait()
+
+    provider.keep_alive = AsyncMock(side_effect=keep_alive)  # all that are taken stay under way
+    for _ in range(64 + 1_000):
+        await tab.say("session.stay")
+    while (message := await tab.receive_output(timeout=10))["type"] != "websocket.close":
+        pass
+    answer.set()
+    assert message["code"] == 4429
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind", "is_kept"),
+    [
+        (MOST_EVENTS - 1, "frozen", True),
+        (MOST_EVENTS, "frozen", False),
+        (MOST_EVENTS, "user_end_message", True),
+        (MOST_LINES, "user_end_message", False),
+        (MOST_LINES, "first_frame", True),
+    ],
+)
+async def test_a_session_keeps_so_many_events_of_its_pages(stored: int, kind: str, is_kept: bool) -> None:
+    session = await sync_to_async(StreamingSessionFactory.create)()
+    noise = SessionEvent(session=session, source="browser", kind="frozen", previous_hash="", hash="")
+
+    def fill() -> None:
+        rows = [SessionEvent(**{**fields, "number": number}) for number in range(1, stored + 1)]
+        SessionEvent.objects.bulk_create(rows)
+
+    fields = {
+        "session": session,
+        "source": "browser",
+        "kind": "frozen",
+        "previous_hash": "",
+        "hash": "",
+        "at": noise.at,
+    }
+    await in_thread(fill)()
+    gate = report_gate.ReportGate()
+    assert await gate.admit(session.pk, session.user_id, {"kind": kind, "data": {}}) is is_kept
+    await gate.close()
+    assert [row["because"] for row in await dropped(str(session.pk))] == ([] if is_kept else ["maximum"] * 2)
+
+
+# Look-ups at the provider
+
+
+def running_of_one_account(count: int) -> list[StreamingSession]:
+    persona = PersonaFactory.create(published=True)
+    return StreamingSessionFactory.create_batch(count, persona=persona)
+
+
+async def test_all_who_ask_at_once_share_two_calls(provider: Mock) -> None:
+    (session,) = await sync_to_async(running_of_one_account)(1)
+    calls = {lookups._shared(session.account) for _ in range(64)}
+    await asyncio.wait(calls)
+    assert provider.list_sessions.call_count == len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("session_stopped", {"reason": "unknown"}),
+        ("room_disconnected", {"reason": 4}),
+        ("room_disconnected", {"reason": 5}),
+    ],
+)
+async def test_64_reports_of_one_page_do_not_make_64_look_ups(
+    provider: Mock, kind: str, data: dict[str, object]
+) -> None:
+    provider.list_sessions = AsyncMock(return_value=[OpenSession("their-session-0", "connected", None)])
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        session_id = await tab.go_live()
+        await flood(tab, 63, kind, **data)
+        await tab.say("event.report", kind="user_end_message", data={"message": "hola"})
+        await tab.hear("utterance")  # reports are taken one after the other
+    assert await reported(session_id) == 65
+    assert 1 <= provider.list_sessions.call_count <= 12
+
+
+@override_settings(BUDGETS={"provider_lookup.account": "3/minute"})
+async def test_sessions_of_one_account_share_its_budget_of_look_ups(provider: Mock) -> None:
+    for session in await sync_to_async(running_of_one_account)(5):
+        await services.room_closed(session.pk)
+    assert provider.list_sessions.call_count == 3
+
+
+async def test_somebody_who_asks_while_a_call_is_under_way_gets_a_newer_answer(provider: Mock) -> None:
+    one, other = await sync_to_async(running_of_one_account)(2)
+    answers = [[OpenSession("early", "connected", None)], [OpenSession("late", "connected", None)]]
+    called, let_go = asyncio.Event(), asyncio.Event()
+
+    async def list_sessions() -> list[OpenSession]:
+        answer = answers.pop(0)
+        called.set()
+        await let_go.wait()
+        return answer
+
+    provider.list_sessions = AsyncMock(side_effect=list_sessions)
+    first = asyncio.create_task(lookups.listed(one))
+    await called.wait()
+    later = [lookups._shared(other.account) for _ in range(3)]
+    let_go.set()
+    assert [row.provider_session_id for row in await first] == ["early"]
+    assert {(await call)[0].provider_session_id for call in later} == {"late"}
+
+
+async def test_what_was_dropped_is_part_of_the_chain() -> None:
+    session = await sync_to_async(StreamingSessionFactory.create)()
+    await in_thread(events.record)(session.pk, Entry("requested"))
+    gate = report_gate.ReportGate()
+    with override_settings(BUDGETS={"report.session": "1/minute"}):
+        assert await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+        with pytest.raises(TooManyRequests):
+            await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+        assert not await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+    await gate.close()
+    await gate.close()
+    assert await dropped(str(session.pk)) == [{"because": "rate"}, {"because": "rate", "count": 2}]
