@@ -26,6 +26,7 @@ from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen,
 from heygen_portal.models import AuditEntry
 from heygen_portal.people import (
     invitation_admin,  # noqa: F401 - registers its own page
+    security_mail,
     sudo,
 )
 from heygen_portal.roles import STAFF_GROUPS
@@ -83,6 +84,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
         removed, _rows = Authenticator.objects.filter(user=user).delete()
         if removed:
             audit.note(request, AuditEntry.Kind.SECOND_FACTOR_OFF, user)
+            security_mail.tell(request, user, "factor_off")
             self.message_user(request, gettext("The password alone opens this account now."), messages.WARNING)
         return to_change_page(User, object_id)
 
@@ -124,7 +126,9 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
     def user_change_password(self, request: HttpRequest, *args: str, **named: str) -> HttpResponse:
         response: HttpResponse = super().user_change_password(request, *args, **named)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
-            audit.note(request, AuditEntry.Kind.PASSWORD_SET, self.get_object(request, (*args, *named.values())[0]))
+            user: User = chosen(self, request, (*args, *named.values())[0])
+            audit.note(request, AuditEntry.Kind.PASSWORD_SET, user)
+            security_mail.tell(request, user, "password")
         return response
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
 
@@ -26,3 +27,7 @@ class PortalAdminSite(UnfoldAdminSite):
             if not str(entry["badge_callback"]):
                 del entry["badge"]
         return groups
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """There is one page for one's own password: it records the change and writes to the person."""
+        return redirect("account_change_password")

@@ -97,6 +97,22 @@ class AuditHead(models.Model):
         return str(self.number)
 
 
+class PreferredLanguage(models.Model):
+    """The language in which a person last signed in or that they chose: letters to them are in it."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+", verbose_name=_("user")
+    )
+    code = models.CharField(_("language"), max_length=10)
+
+    class Meta:
+        verbose_name = _("preferred language")
+        verbose_name_plural = _("preferred languages")
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.code}"
+
+
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
         """Invitations whose link still lets somebody in."""

@@ -17,7 +17,6 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.db.models import BinaryField, Model, Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.functional import Promise
@@ -27,7 +26,7 @@ from django.utils.translation import gettext_lazy as _
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
 from heygen_portal import audit
 from heygen_portal.models import AuditEntry, Invitation
-from heygen_portal.people import retention
+from heygen_portal.people import languages, logins, retention
 from sessions import quotas
 from sessions.formats import plain, to_json
 from sessions.models import (
@@ -149,7 +148,7 @@ def _dls(rows: Iterator[Row]) -> Iterator[bytes]:
 
 
 def _account(user: User) -> Iterator[Row]:
-    yield _fields(user, user) | audit.access_of(user)
+    yield _fields(user, user) | audit.access_of(user) | {"language": languages.of(user)}
 
 
 def _of(
@@ -200,9 +199,8 @@ def _sign_ins(user: User) -> Iterator[Row]:
 
 
 def _login_sessions(user: User) -> Iterator[Row]:
-    for session in by_key(Session.objects.filter(expire_date__gt=timezone.now())):
-        if session.get_decoded().get("_auth_user_id") == str(user.pk):
-            yield {"expires_at": plain(session.expire_date)}
+    for session in logins.of(user.pk):
+        yield {"expires_at": plain(session.expire_date)}
 
 
 def _invitations(user: User) -> Iterator[Row]:

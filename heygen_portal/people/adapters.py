@@ -10,15 +10,16 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.providers.base import AuthProcess
 from django.contrib.auth.models import User
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedTextField
 
 from heygen_portal import addresses, audit
 from heygen_portal.models import AuditEntry
-from heygen_portal.people import directory, joining, sudo
+from heygen_portal.people import directory, joining, languages, security_mail, sudo
 
 SEAL = EncryptedTextField()
 """The same keys that seal the providers' keys."""
@@ -28,6 +29,11 @@ UNKNOWN_ADDRESS = "unknown"
 SECOND_FACTOR_NEWS = {
     "mfa/email/totp_activated": AuditEntry.Kind.SECOND_FACTOR_ON,
     "mfa/email/totp_deactivated": AuditEntry.Kind.SECOND_FACTOR_OFF,
+}
+LETTERS: dict[str, security_mail.Change] = {
+    "mfa/email/totp_activated": "factor_on",
+    "mfa/email/totp_deactivated": "factor_off",
+    "mfa/email/recovery_codes_generated": "codes",
 }
 
 
@@ -64,11 +70,19 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
     def set_password(self, user: User, password: str) -> None:
         super().set_password(user, password)
         audit.note_by(user.pk, addresses.of(self.request), AuditEntry.Kind.PASSWORD_SET, user)
+        security_mail.tell(self.request, user, "password")
+
+    def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
+        languages.remember(user.pk, translation.get_language())
+        response: HttpResponse = super().post_login(request, user, **about)
+        return response
 
     def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **kwargs: Any) -> None:
         """Here allauth tells what has changed: it is kept, with everything else that changes access."""
         if kind := SECOND_FACTOR_NEWS.get(template_prefix):
             audit.note(self.request, kind, user)
+        if change := LETTERS.get(template_prefix):
+            security_mail.tell(self.request, user, change)
 
 
 class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # as above

@@ -24,6 +24,7 @@ OPEN = frozenset(
         "account_confirmed",
         "openid_connect_callback",
         "account_logout",
+        "account_sign_out_everywhere",
         "set_language",
         "health",
         "sessions:livekit_webhook",

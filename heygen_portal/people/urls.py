@@ -13,6 +13,7 @@ from heygen_portal.people import views
 urlpatterns = [
     path("login/", account.login, name="account_login"),
     path("logout/", LogoutView.as_view(), name="account_logout"),
+    path("logout/everywhere/", views.sign_out_everywhere, name="account_sign_out_everywhere"),
     path("inactive/", account.account_inactive, name="account_inactive"),
     path("reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
     path("reauthenticate/directory/", views.confirm_by_directory, name="account_confirm_by_directory"),

@@ -13,6 +13,7 @@ from allauth.socialaccount.adapter import get_adapter as get_directories
 from allauth.socialaccount.providers.base import AuthProcess
 from allauth.socialaccount.providers.openid_connect import views as openid
 from django.conf import settings
+from django.contrib.auth import logout
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import PasswordChangeForm
@@ -21,6 +22,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse, reverse_lazy
 from django.utils.http import urlencode
+from django.views import i18n
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
@@ -28,7 +30,7 @@ from requests import RequestException
 
 from heygen_portal import addresses, audit, budgets
 from heygen_portal.models import AuditEntry
-from heygen_portal.people import directory, joining, mail
+from heygen_portal.people import directory, joining, languages, logins, mail, security_mail
 from heygen_portal.people.forms import AcceptForm, ChangeForm
 
 logger = logging.getLogger(__name__)
@@ -141,5 +143,27 @@ class PasswordChange(auth.PasswordChangeView):
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         response = super().form_valid(form)
+        assert isinstance(self.request.user, User)  # others are sent to sign in
         audit.note(self.request, AuditEntry.Kind.PASSWORD_SET, self.request.user)
+        security_mail.tell(self.request, self.request.user, "password")
         return response
+
+
+@require_POST
+def sign_out_everywhere(request: HttpRequest) -> HttpResponseBase:
+    """End all of a person's login sessions, this one as well where they want that."""
+    is_here_too = "here" in request.POST
+    ended = logins.end(request.user.pk or 0, but=request.session.session_key)
+    if is_here_too:
+        logout(request)
+        return redirect(settings.LOGOUT_REDIRECT_URL)
+    return render(request, "people/signed_out.html", {"ended": ended})
+
+
+@login_not_required
+def set_language(request: HttpRequest) -> HttpResponse:
+    """Do what Django's view does, and remember the choice of who is signed in."""
+    response = i18n.set_language(request)
+    if request.method == "POST" and request.user.pk:
+        languages.remember(request.user.pk, request.POST.get("language"))
+    return response

@@ -37,6 +37,7 @@ PAGES: dict[str, str | Page] = {
     # Signing in. The pages of one's own are open to everybody who is signed in.
     "account_login": ALL,
     "account_logout": post(PEOPLE),
+    "account_sign_out_everywhere": post(PEOPLE),
     "account_inactive": ALL,
     "account_reset_password": ALL,
     "account_reset_password_done": ALL,
