@@ -91,7 +91,7 @@ def of_person(
     Each carries `said_id`: the first line with the words in it, else the person's first; see `quoted`.
     """
     lines = Utterance.objects.filter(session=OuterRef("pk")).order_by("at", "pk")
-    found = speech.holding(lines, query) if query else lines.filter(who=Utterance.Who.USER)
+    found = speech.holding(lines, query, people=[user_id]) if query else lines.filter(who=Utterance.Who.USER)
     rows = StreamingSession.objects.filter(user_id=user_id).select_related("persona__avatar")
     rows = rows.exclude(status=Status.ENDED, provider_session_id=None)
     rows = rows.annotate(said_id=Subquery(found.values("pk")[:1]))

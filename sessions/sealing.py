@@ -1,16 +1,9 @@
-"""How speech is kept: each session's under a key of its own, the keys under the portal's.
-
-Also the marks by which words are found without being readable. Knows no models.
-"""
+"""How speech is kept: each session's under a key of its own, the keys under the portal's. Knows no models."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
-import re
-import unicodedata
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from uuid import UUID
@@ -25,9 +18,6 @@ NONCE = 12
 
 OLD_WRAP = 60
 """Bytes of a wrapped key from before wraps began with the ID of their key: nonce, 32 bytes of key, tag."""
-
-SHORTEST_BEGINNING = 3
-"""Letters. Shorter ones would find nearly everything."""
 
 
 def new_key(session_id: UUID) -> bytes:
@@ -48,24 +38,6 @@ def unseal(wrapped: bytes, session_id: UUID, sealed: bytes) -> str:
 def fingerprint(sealed: bytes) -> str:
     """Return the SHA-256 of a stored text: it proves the text while the key lives, and tells nothing afterwards."""
     return hashlib.sha256(sealed).hexdigest()
-
-
-def words(text: str) -> list[str]:
-    """Return the words of a text as they are searched for: in lower case, without accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return re.findall(r"\w+", "".join(sign for sign in plain if not unicodedata.combining(sign)))
-
-
-def beginnings(said: Iterable[str]) -> set[str]:
-    """Return what a text with these words is found by: each of them, and its first letters from three on."""
-    return {word[:length] for word in said for length in (*range(SHORTEST_BEGINNING, len(word)), len(word))}
-
-
-def marks(said: Iterable[str]) -> set[int]:
-    """Return the marks of these words: keyed hashes that fit into a column of 64 bits."""
-    key = signing.key("words")
-    hashes = (hmac.digest(key, word.encode("utf-8", "surrogatepass"), "sha256") for word in said)
-    return {int.from_bytes(mark[:8], "big", signed=True) for mark in hashes}
 
 
 def _lock(key: bytes, content: bytes, session_id: UUID) -> bytes:

@@ -26,6 +26,7 @@ TOGETHER = {
             )
         ),
         "tests/upgrades/*",
+        "tests/attacks/test_word_index.py",
         "tests/attacks/test_record.py",
         "tests/attacks/test_odd_values.py",
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import django.db.models.deletion
 from django.db import migrations, models
 
-from sessions import sealing
+from sessions import sealing, word_index
 
 
 def seal(apps: Any, schema_editor: Any) -> None:
@@ -22,7 +22,7 @@ def seal(apps: Any, schema_editor: Any) -> None:
             sealed = sealing.seal(keys[row.session_id].wrapped, row.session_id, row.text)
             rows.filter(pk=row.pk).update(sealed=sealed)
             if name == "Utterance":
-                marks = sealing.marks(sealing.beginnings(sealing.words(row.text)))
+                marks = word_index.shared_of_line(row.text)
                 words.objects.bulk_create([words(utterance_id=row.pk, mark=mark) for mark in marks])
     schema_editor.connection.check_constraints()  # PostgreSQL changes no table with checks outstanding
 

@@ -15,7 +15,7 @@ from sessions.models.conversations import (
 from sessions.models.exports import Export
 from sessions.models.keeping import Erasure, LegalHold, ProviderErasure
 from sessions.models.record import HistoryCheck, SessionHead, SessionSeal
-from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord
+from sessions.models.speech import SpeechErased, SpeechKey, SpokenWord, WordIndexRebuild
 from sessions.models.tabs import ChatWatch, QueuePlace, ServerProcess, Tab
 from sessions.models.totals import DayTotal, SessionTotal, SpendAlarm
 
@@ -47,4 +47,5 @@ __all__ = [
     "StreamingSession",
     "Tab",
     "Utterance",
+    "WordIndexRebuild",
 ]

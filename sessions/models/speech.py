@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.core.exceptions import FieldError
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Lookup, Q
 from django.utils.translation import gettext_lazy as _
 
-from sessions import sealing
+from sessions import sealing, word_index
 
 
 class SpeechErased(Exception):
@@ -122,7 +123,7 @@ class Spoken(models.Model):
 
 
 class SpokenWord(models.Model):
-    """One word of a line, or its first letters, as a mark that only this portal can make. Goes with the line's text."""
+    """One word of a line, or its first letters, as a mark that only this portal can make. Deleted with the text."""
 
     utterance = models.ForeignKey("Utterance", models.CASCADE, related_name="words")
     mark = models.BigIntegerField()
@@ -134,7 +135,38 @@ class SpokenWord(models.Model):
         return str(self.pk)
 
 
+class WordIndexRebuild(models.Model):
+    """How far the word index has been made again with a key: each of `rebuild_word_index`'s batches moves it on."""
+
+    key_id = models.CharField(max_length=8, primary_key=True)
+    last_line = models.BigIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("rebuild of the word index")
+        verbose_name_plural = _("rebuilds of the word index")
+
+    def __str__(self) -> str:
+        return self.key_id
+
+
 def words_of(line: Any) -> list[SpokenWord]:
     """Return the rows by which an utterance is found."""
-    marks = sealing.marks(sealing.beginnings(sealing.words(line.text)))
-    return [SpokenWord(utterance=line, mark=mark) for mark in sorted(marks)]
+    marks = word_index.of_line(line.session.user_id, line.text)
+    return [SpokenWord(utterance=line, mark=mark) for mark in marks]
+
+
+@models.BigIntegerField.register_lookup
+class AnyOf(Lookup):
+    """`mark__any_of`: one parameter for a list of thousands, each of which `in` would put into the statement."""
+
+    lookup_name = "any_of"
+    prepare_rhs = False
+
+    def as_sqlite(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        lhs, params = self.process_lhs(compiler, connection)
+        return f"{lhs} IN (SELECT value FROM json_each(%s))", (*params, json.dumps(self.rhs))  # noqa: S608 - a column
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        lhs, params = self.process_lhs(compiler, connection)
+        return f"{lhs} = ANY(%s)", (*params, list(self.rhs))

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, no_translations
+
+from sessions import speech
+
+
+class Command(BaseCommand):
+    help = (
+        "Index again what people said, with the current FIELD_ENCRYPTION_KEY and a key of each person. Safe to"
+        " interrupt and to repeat: it goes on where it was. Everything can be found meanwhile. Exit code 1 with"
+        " --check while anything is left."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--check", action="store_true", help="only say how many lines are left")
+
+    @no_translations
+    def handle(self, *args: Any, check: bool = False, **options: Any) -> None:
+        left = speech.left_to_rebuild()
+        if check and left:
+            raise CommandError(f"{left} lines are left to index: run rebuild_word_index.")
+        done = 0
+        while not check and (count := speech.rebuild_some()):
+            done += count
+            if self.stdout.isatty():
+                self.stdout.write(f"{done} of {left} lines indexed", ending="\r")
+        self.stdout.write(f"{done} lines indexed. Nothing is left.")
