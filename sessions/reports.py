@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +13,23 @@ from django.utils import timezone
 
 from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
-from sessions import broadcast, errors, events, history, limits, presence, recovery, services, stopping, verdicts
+from sessions import (
+    broadcast,
+    errors,
+    events,
+    history,
+    lifecycle,
+    limits,
+    presence,
+    recovery,
+    services,
+    stopping,
+    verdicts,
+)
 from sessions.claims import Claim
 from sessions.clocks import PageClock
 from sessions.events import Entry
-from sessions.models import EndReason, SpeechErased, StreamingSession, Utterance
+from sessions.models import EndReason, SpeechErased, Status, StreamingSession, Utterance
 
 LONGEST_DATA = 4096
 """Bytes of one report's `data`, as JSON."""
@@ -30,6 +42,12 @@ ENDED_BY_SERVER = (4, 5)
 WITHOUT_PICTURE = ("sound", "text")
 """Steps of the page's recovery ladder on which a conversation goes on."""
 RATINGS = ("good", "fair", "poor")
+LINES = frozenset({"avatar_end_message", "user_end_message"})
+"""Kinds that add a line to the transcript."""
+LATE_REPORTS = timedelta(seconds=10)
+"""From a session's end: what was on its way is still taken."""
+RATING_WINDOW = timedelta(hours=24)
+"""From a session's end: how long it may be rated, which is all that is taken then."""
 PAGE_AT = "page_at"
 """Where an event keeps the moment as the page's own clock had it."""
 
@@ -37,7 +55,8 @@ PAGE_AT = "page_at"
 async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> RoomCommand | None:
     """Record one report and do what follows from it; return what only this page can publish. Raises BadMessage.
 
-    `clock` is the tab's, and is measured with each report.
+    `clock` is the tab's, and is measured with each report. What comes too late is left out without a word: its page
+    may have gone on to another session.
     """
     kind, data = message.get("kind"), message.get("data", {})
     if kind not in EFFECTS or not isinstance(data, dict):
@@ -45,11 +64,27 @@ async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -
     if len(json.dumps(data, ensure_ascii=False)) > LONGEST_DATA + LONGEST_LINE:
         raise errors.BadMessage
     at, page_at = clock.read(message.get("at"), message.get("sent"), timezone.now())
-    data = data | ({PAGE_AT: page_at.isoformat()} if page_at else {})
+    data = {name: value for name, value in data.items() if name != PAGE_AT}
+    data |= {PAGE_AT: page_at.isoformat()} if page_at else {}
+    if not await in_thread(is_in_time)(session_id, kind, timezone.now()):
+        return None
     command = await EFFECTS[kind](session_id, kind, data, at)
     if kind in WAY_TO_THE_ROOM:
         await in_thread(presence.still_here)(session_id)
     return command
+
+
+def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
+    """Whether a session takes this kind of report now: a line while it is open at the provider, and a little later."""
+    rows = StreamingSession.objects.filter(pk=session_id)
+    status, stop_requested_at, ended_at = rows.values_list("status", "stop_requested_at", "ended_at").get()
+    if ended_at:
+        return now - ended_at <= (RATING_WINDOW if kind == "rated" else LATE_REPORTS)
+    if kind not in LINES:
+        return True
+    if status == Status.STOPPING:  # the provider may need long to confirm what is over for whoever talked
+        return stop_requested_at is None or now - stop_requested_at <= lifecycle.STOP_PATIENCE
+    return status in (Status.CONNECTING, Status.LIVE)
 
 
 async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
