@@ -31,6 +31,7 @@ from sessions.models import Export, StreamingSession
 What, Format, State = Export.What, Export.Format, Export.State
 CONTENT_TYPES = {
     Format.CSV: "text/csv; charset=utf-8",
+    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     Format.JSONL: "application/jsonl; charset=utf-8",
     Format.JSON: "application/json",
     Format.VTT: "text/vtt; charset=utf-8",
@@ -64,7 +65,7 @@ class _Asked(forms.Form):
 
 class ListForm(_Asked):
     what = _choice(_("Contents"), What.SESSIONS, What.EVENTS, What.LINES)
-    format = _choice(_("Format"), Format.CSV, Format.JSONL)
+    format = _choice(_("Format"), Format.CSV, Format.XLSX, Format.JSONL)
     field_order = ("what", "format", "reason")
 
 
@@ -148,9 +149,14 @@ class ExportAdmin(ReadOnly, ModelAdmin):
             return _ask(request, form, {"filters": filters})
         asked, address = form.cleaned_data, addresses.of(request)
         budgets.spend_sync("export", person=request.user.pk)
-        export = exports.ask(
-            request.user.pk or 0, address, asked["what"], asked["format"], reason=asked["reason"], filters=filters
-        )
+        try:
+            export = exports.ask(
+                request.user.pk or 0, address, asked["what"], asked["format"], reason=asked["reason"], filters=filters
+            )
+        except exports.TooLong:
+            words = gettext("An Excel file has at most %(count)d rows: choose another format, or narrow the list.")
+            form.add_error("format", words % {"count": exports.XLSX_ROWS})
+            return _ask(request, form, {"filters": filters})
         if export.state == State.SENT:
             return _sent(export, exports.pieces(export))
         try:

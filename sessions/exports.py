@@ -6,14 +6,21 @@ and a job that died goes on where its file ends.
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any, cast
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Any, cast
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
 from heygen_portal import audit
@@ -21,7 +28,7 @@ from heygen_portal.models import AuditEntry
 from sessions import events, formats, selection
 from sessions.events import Entry
 from sessions.formats import Row
-from sessions.models import Export, SessionEvent, StreamingSession, Utterance
+from sessions.models import Erasure, Export, SessionEvent, StreamingSession, Utterance
 
 AT_ONCE = 500
 """Rows of one page."""
@@ -32,8 +39,21 @@ KEPT_FOR = timedelta(days=1)
 STALE = timedelta(minutes=1)
 """A file that nobody has written to for so long is taken over."""
 
+XLSX_ROWS = 50_000
+"""A workbook is written at one go; so many rows take some seconds. Longer lists are for CSV."""
+CHUNK_BYTES = 64 * 1024
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+
+logger = logging.getLogger(__name__)
+
+
+class TooLong(Exception):
+    """A list with more rows than its format takes."""
+
+
 What, Format, State = Export.What, Export.Format, Export.State
 TO_WRITE = (State.WAITING, State.WRITING)
+WITH_FILE = (*TO_WRITE, State.READY)
 SESSION = (
     "id", "user__username", "persona__name", "persona_version", "account__name", "provider_session_id", "status",
     "end_reason", "end_evidence", "limit_by", "created_at", "opened_at", "live_at", "stop_requested_at", "ended_at",
@@ -56,7 +76,7 @@ def ask(
 ) -> Export:
     """Record that somebody takes this out. What is small is `sent`; what is large waits for the worker.
 
-    A session taken by itself says so in its own record, a list in the audit's. Raises UnknownFilter.
+    A session taken by itself says so in its own record, a list in the audit's. Raises UnknownFilter and TooLong.
     """
     export = Export(
         asked_by_id=user_id,
@@ -70,6 +90,8 @@ def ask(
     )
     if session is None and _rows(export)[: SENT_AT_ONCE + 1].count() > SENT_AT_ONCE:
         export.state = State.WAITING
+        if format == Format.XLSX and _rows(export)[: XLSX_ROWS + 1].count() > XLSX_ROWS:
+            raise TooLong
     with transaction.atomic():
         export.save(force_insert=True)
         if session is None:
@@ -83,36 +105,95 @@ def ask(
 
 def pieces(export: Export) -> Iterator[bytes]:
     """Return a filtered export as it is sent, and note in the end how many rows it had."""
-    yield _head(export)
     done = 0
-    for rows, _ in _pages(export):
-        done += len(rows)
-        yield _body(export, rows)
+
+    def counted() -> Iterator[list[Row]]:
+        nonlocal done
+        for rows, _ in _pages(export):
+            done += len(rows)
+            yield rows
+
+    if export.format == Format.XLSX:
+        yield from _workbook(export, counted())
+    else:
+        yield _head(export)
+        for rows in counted():
+            yield _body(export, rows)
     Export.objects.filter(pk=export.pk).update(rows_done=done)
+
+
+def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
+    """Return a small workbook. Its file has no name, and is gone with the answer."""
+    with TemporaryDirectory(dir=_folder(), prefix="answer-") as scratch, TemporaryFile(dir=scratch) as file:
+        formats.write_workbook(file, Path(scratch), _columns(export), pages)
+        file.seek(0)
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
 
 
 def write_on(export_id: UUID, seconds: float) -> bool:
     """Write on with an export's file for a while; return whether there is more to do.
 
     Safe to call from several places: one of them writes. What is in the file and not in the row is written again.
+    A file that cannot be finished is deleted, whatever the reason; only a database that is away is waited for.
     """
     export = _claim(export_id)
     if export is None:
         return False
-    give_way_at = time.monotonic() + seconds
     try:
-        with _opened(export) as file:
-            for rows, key in _pages(export):
-                file.write(_body(export, rows))
-                file.flush()
-                if not _note(export, written=file.tell(), rows_done=F("rows_done") + len(rows), last_key=key):
-                    return False  # somebody has taken it over
-                if time.monotonic() > give_way_at:
-                    return True
-    except OSError:
-        _note(export, state=State.FAILED)
+        if export.format == Format.XLSX:
+            is_mine, has_more = _write_workbook(export), False
+        else:
+            is_mine, has_more = _write_rows(export, time.monotonic() + seconds)
+        if is_mine and not has_more:
+            is_mine = _note(export, state=State.READY, expires_at=timezone.now() + KEPT_FOR)
+    except Exception as exc:
+        if not isinstance(exc, OperationalError | InterfaceError) or _is_disk_full(exc):
+            _remove(export)  # first: where the disk is full, the row may not be stored either
+            with suppress(DatabaseError):
+                _note(export, state=State.FAILED)
         raise
-    _note(export, state=State.READY, expires_at=timezone.now() + KEPT_FOR)
+    if not is_mine and not Export.objects.filter(pk=export.pk, state__in=WITH_FILE).exists():
+        _remove(export)  # it was given up while we wrote
+    return is_mine and has_more
+
+
+def _is_disk_full(exc: Exception) -> bool:
+    return any(words in str(exc) for words in ("disk is full", "No space left"))  # SQLite's words, PostgreSQL's
+
+
+def _write_rows(export: Export, give_way_at: float) -> tuple[bool, bool]:
+    """Append rows until it is time to give way; return whether the export is still ours, and has more rows."""
+    with _opened(export) as file:
+        for rows, key in _pages(export):
+            file.write(_body(export, rows))
+            file.flush()
+            if not _note(export, written=file.tell(), rows_done=F("rows_done") + len(rows), last_key=key):
+                return False, False
+            if time.monotonic() > give_way_at:
+                return True, True
+    return True, False
+
+
+class _GivenUp(Exception):
+    """Somebody else writes the export, or nobody does any more."""
+
+
+def _write_workbook(export: Export) -> bool:
+    """Write a workbook at one go, from the beginning; return whether the export is still ours."""
+
+    def pages() -> Iterator[list[Row]]:
+        done = 0
+        for rows, _ in _pages(export):
+            done += len(rows)
+            if not _note(export, rows_done=done):
+                raise _GivenUp
+            yield rows
+
+    export.written = 0
+    with suppress(_GivenUp), _new_scratch(export) as scratch, _opened(export) as file:
+        formats.write_workbook(file, scratch, _columns(export), pages())
+        return _note(export, written=file.seek(0, os.SEEK_END))
     return False
 
 
@@ -126,16 +207,53 @@ def _claim(export_id: UUID) -> Export | None:
     return export if is_mine else None
 
 
-def _opened(export: Export) -> Any:
-    """Open the file where the row says that it ends."""
-    export.path.parent.mkdir(parents=True, exist_ok=True)
-    file = export.path.open("r+b" if export.written else "wb")
-    if export.written:
+def _folder() -> Path:
+    """Return the folder of all exports. Only the portal's own user can enter it."""
+    folder = Path(settings.MEDIA_ROOT) / "exports"
+    folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    if folder.stat().st_mode & 0o077:  # made by an earlier version
+        folder.chmod(FOLDER_MODE)
+    return folder
+
+
+@contextmanager
+def _new_scratch(export: Export) -> Iterator[Path]:
+    _folder()
+    shutil.rmtree(export.scratch, ignore_errors=True)  # of a worker that was killed
+    export.scratch.mkdir(mode=FOLDER_MODE)
+    try:
+        yield export.scratch
+    finally:
+        shutil.rmtree(export.scratch, ignore_errors=True)
+
+
+def _opened(export: Export) -> IO[bytes]:
+    """Open the file where the row says that it ends. Only the portal's own user can read it."""
+    _folder()
+    if not export.written:
+        export.path.unlink(missing_ok=True)
+        flags = os.O_CREAT | os.O_EXCL
+    else:
+        flags = 0
+    file = os.fdopen(os.open(export.path, os.O_RDWR | os.O_NOFOLLOW | flags, FILE_MODE), "r+b")
+    try:
         file.truncate(export.written)
         file.seek(export.written)
-    else:
-        file.write(_head(export))
+        if not export.written:
+            file.write(_head(export))
+    except BaseException:
+        file.close()
+        raise
     return file
+
+
+def _remove(export: Export) -> None:
+    """Delete whatever there is of an export's file."""
+    shutil.rmtree(export.scratch, ignore_errors=True)
+    try:
+        export.path.unlink(missing_ok=True)
+    except OSError:
+        logger.exception("the file of export %s could not be deleted, will be tried again", export.pk)
 
 
 def _note(export: Export, **changes: Any) -> bool:
@@ -155,14 +273,38 @@ def left_behind(now: datetime) -> list[UUID]:
 
 def delete_files(exports: QuerySet[Export]) -> None:
     """Delete the files of these exports; their rows stay. One that is being written is given up."""
-    for export in exports.filter(state__in=(*TO_WRITE, State.READY)):
+    for export in exports.filter(state__in=WITH_FILE):
         Export.objects.filter(pk=export.pk).update(state=State.EXPIRED, touched_at=timezone.now())
-        export.path.unlink(missing_ok=True)
+        _remove(export)
 
 
 def delete_expired(now: datetime) -> None:
-    """Delete files that were kept long enough."""
+    """Delete files that were kept long enough, hold what has been erased since, or belong to no export."""
     delete_files(Export.objects.filter(state=State.READY, expires_at__lte=now))
+    delete_files(Export.objects.filter(state__in=TO_WRITE, asked_at__lte=now - KEPT_FOR))  # never got done
+    erased_at = Erasure.objects.aggregate(last=Max("at"))["last"]
+    if erased_at:  # the process may have ended between an erasure and its `delete_speech`
+        delete_files(Export.objects.filter(what=What.LINES, asked_at__lt=erased_at))
+    _sweep(now)
+
+
+def _sweep(now: datetime) -> None:
+    """Delete what is in the folder and no export keeps: its deletion failed, or its process was killed."""
+    folder = Path(settings.MEDIA_ROOT) / "exports"
+    for path in folder.iterdir() if folder.exists() else ():
+        try:
+            kept = TO_WRITE if path.suffix == ".tmp" else WITH_FILE
+            is_kept = Export.objects.filter(pk=UUID(path.stem), state__in=kept).exists()
+        except ValueError:  # the scratch of an answer
+            is_kept = now.timestamp() - path.lstat().st_mtime < STALE.total_seconds()
+        except FileNotFoundError:
+            continue
+        if is_kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def delete_speech() -> None:
@@ -170,9 +312,12 @@ def delete_speech() -> None:
     delete_files(Export.objects.filter(what=What.LINES))
 
 
+def _columns(export: Export) -> list[str]:
+    return [_name(column) for column in COLUMNS[export.what]]
+
+
 def _head(export: Export) -> bytes:
-    names = [_name(column) for column in COLUMNS[export.what]]
-    return formats.csv_head(names) if export.format == Format.CSV else b""
+    return formats.csv_head(_columns(export)) if export.format == Format.CSV else b""
 
 
 def _body(export: Export, rows: Iterable[Row]) -> bytes:

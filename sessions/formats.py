@@ -1,4 +1,4 @@
-"""Rows and captions as other programs read them: CSV, JSON Lines, WebVTT. Knows nothing of the database."""
+"""Rows and captions as other programs read them: CSV, Excel, JSON Lines, WebVTT. Knows nothing of the database."""
 
 from __future__ import annotations
 
@@ -6,14 +6,30 @@ import csv
 import html
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
 from uuid import UUID
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+from xlsxwriter import Workbook
+from xlsxwriter.format import Format
+from xlsxwriter.worksheet import Worksheet
+
+_JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+_SIGNS = "-=+@＝＋－＠"
 """What a spreadsheet takes for the beginning of a formula; the wide ones are the same to some of them."""
+_SEPARATORS = ",;:|\\t\\n\\r\\v\\f\\x1c-\\x1f\\x85\\u2028\\u2029"
+"""Where a cell begins for a program that expects this separator, or pays no heed to quotes."""
+_IGNORED = "\"' \\xa0\\u1680\\u2000-\\u200f\\u202f\\u205f\\u2060\\u3000\\ufeff\\x00-\\x08\\x0e-\\x1b"
+"""What programs drop before a formula: quotes, spaces, marks that cannot be seen."""
+_FORMULA = re.compile(f"(^|[{_SEPARATORS}])(?=[{_IGNORED}]*[{_SIGNS}])")
+_ESCAPED_IN_JSON = re.compile(f"(?<![^\\W_])[{_SIGNS}]")
+LONGEST_CELL = 32_767
+"""Characters that a cell of a workbook holds; what is longer ends with an ellipsis."""
 CAPTION_SPEED = 15
 """Characters a second that people read."""
 SHORTEST_CAPTION, LONGEST_CAPTION = timedelta(seconds=1.5), timedelta(seconds=12)
@@ -27,33 +43,79 @@ def csv_head(columns: Sequence[str]) -> bytes:
 
 
 def csv_rows(rows: Iterable[Row]) -> bytes:
-    """Return a line for each row. Texts that a spreadsheet would calculate are defused."""
+    """Return a line for each row, in which no program finds a formula, whatever separator it expects."""
     return _csv([_cell(value) for value in row.values()] for row in rows)
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
         return defused(value)
-    return to_json(value) if isinstance(value, dict | list) else value
+    return _json_cell(value) if isinstance(value, dict | list) else value
 
 
 def defused(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: an apostrophe before it says that it is text.
+    """Return a text with an apostrophe before each place where a cell could begin with a formula.
 
-    Spaces ahead do not hide one, as some programs drop them.
+    A program that expects another separator than the comma begins a cell inside the text.
     """
-    return f"'{text}" if text.startswith(FORMULA) or text.lstrip().startswith(FORMULA) else text
+    found = _FORMULA.sub(r"\1'", text)
+    return f"'{found}" if text.startswith(("\t", "\r", "\n")) else found
+
+
+def _json_cell(value: Any) -> str:
+    """Return JSON that is no formula either: read as JSON, it is exactly the value."""
+
+    def escaped(text: re.Match[str]) -> str:
+        return _ESCAPED_IN_JSON.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text[0])
+
+    return _JSON_TEXT.sub(escaped, to_json(value))
+
+
+def write_workbook(file: IO[bytes], scratch: Path, columns: Sequence[str], pages: Iterable[Iterable[Row]]) -> None:
+    """Write an Excel workbook with one sheet, in bounded memory; texts are texts, whatever they begin with.
+
+    `scratch` is an empty folder for the caller to remove: what has been written so far is there in clear.
+    """
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    book = Workbook(file, {"constant_memory": True, "tmpdir": str(scratch), **options})
+    sheet = book.add_worksheet()
+    try:
+        _fill(sheet, columns, pages, book.add_format({"bold": True}))
+        book.close()
+    finally:
+        if not sheet.row_data_fh.closed:  # it is left open when something goes wrong
+            sheet.row_data_fh.close()
+
+
+def _fill(sheet: Worksheet, columns: Sequence[str], pages: Iterable[Iterable[Row]], head: Format) -> None:
+    sheet.freeze_panes(1, 0)
+    for column, name in enumerate(columns):
+        sheet.write_string(0, column, name, head)
+    for number, row in enumerate(chain.from_iterable(pages), start=1):
+        for column, value in enumerate(row.values()):
+            if isinstance(value, bool):
+                sheet.write_boolean(number, column, value)
+            elif isinstance(value, int | float):
+                sheet.write_number(number, column, value)
+            elif value is not None:
+                sheet.write_string(number, column, _workbook_text(value))
+
+
+def _workbook_text(value: Any) -> str:
+    text = value if isinstance(value, str) else to_json(value)
+    whole = text.encode(errors="backslashreplace").decode()
+    return whole if len(whole) <= LONGEST_CELL else f"{whole[: LONGEST_CELL - 1]}…"
 
 
 def json_lines(rows: Iterable[Row]) -> bytes:
     """Return a line of JSON for each row."""
-    return b"".join(to_json(row).encode() + b"\n" for row in rows)
+    return b"".join(to_json(row).encode(errors="backslashreplace") + b"\n" for row in rows)
 
 
 def to_json(value: Any) -> str:

@@ -25,6 +25,7 @@ class Export(models.Model):
 
     class Format(models.TextChoices):
         CSV = "csv", "CSV"
+        XLSX = "xlsx", "Excel"
         JSONL = "jsonl", "JSON Lines"
         JSON = "json", "JSON"
         PAGE = "html", _("page to print")
@@ -78,6 +79,11 @@ class Export(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for what its writer stores on the way; removed with the file."""
+        return self.path.with_suffix(".tmp")
 
     @property
     def path(self) -> Path:
