@@ -19,6 +19,7 @@ from math import ceil
 from typing import Any
 
 from django.conf import settings
+from django.utils.functional import Promise
 from limits import RateLimitItem, parse_many
 from limits.storage import RedisStorage
 from redis.backoff import NoBackoff
@@ -41,8 +42,11 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "check_room": {"person": "10/minute; 60/hour"},
     "search": {"person": "30/minute"},
     "export": {"person": "30/minute; 300/hour"},
-    # Attempts at a password; what slows guessing at one name is in people/throttle.py.
+    # Attempts at a password: people/throttle.py says which of these counts.
     "sign_in": {"address": "60/minute; 600/hour"},
+    "sign_in_device": {"device": "10/15 minutes"},
+    "sign_in_place": {"place": "10/15 minutes"},
+    "sign_in_elsewhere": {"login": "100/hour"},
     "password_mail": {"address": "30/hour", "recipient": "5/hour"},
     "invite": {"person": "60/minute; 300/hour"},
     "accept_invitation": {"address": "60/minute"},
@@ -60,6 +64,9 @@ KEY_PREFIX = "portal-budget"
 
 class TooManyRequests(Exception):
     """The budget is used up. `wait_seconds`: when to try again, at least 1."""
+
+    hint: str | Promise = ""
+    """What else the person can do."""
 
     def __init__(self, budget: str, wait_seconds: float) -> None:
         super().__init__(budget)

@@ -36,7 +36,7 @@ def refuse(request: HttpRequest, refusal: TooManyRequests) -> HttpResponse:
     words = in_words(refusal.wait_seconds)
     response: HttpResponse
     if request.accepts("text/html") and "text/html" in request.headers.get("Accept", "text/html"):
-        response = render(request, "429.html", {"words": words}, status=429)
+        response = render(request, "429.html", {"words": words, "hint": refusal.hint}, status=429)
     else:
         told = {"code": "too_many_requests", "words": words, "wait_seconds": refusal.wait_seconds}
         response = JsonResponse(told, status=429)

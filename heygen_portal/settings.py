@@ -167,11 +167,10 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "account_login"
-AXES_FAILURE_LIMIT = 10
-AXES_COOLOFF_TIME = 0.25  # hours
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+# axes keeps the log of sign-ins and locks nobody out: people/throttle.py bounds attempts.
+AXES_LOCK_OUT_AT_FAILURE = False
 AXES_ENABLE_ACCESS_FAILURE_LOG = False
-AXES_ENABLE_ADMIN = False  # `manage.py axes_reset` lets somebody in again
+AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 # daphne: the address is the socket's; behind a proxy it is the header that the proxy sets.
 PROXY_COUNT = env.int("PROXY_COUNT", 0)
@@ -195,8 +194,8 @@ ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no letters to strangers
 ACCOUNT_SESSION_REMEMBER = True
 # Seconds for which a sign-in, or a password typed again, opens exports, roles, keys and personal data.
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
-# axes counts one name at one address; these, one address that tries many names, and one name tried from many.
-ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": "30/m/ip,50/h/key"}
+# Codes of the second factor; passwords are counted in people/throttle.py.
+ACCOUNT_RATE_LIMITS = {"login": None, "reset_password": None, "login_failed": "30/m/ip,50/h/key"}
 MFA_ADAPTER = "heygen_portal.people.adapters.SecondFactorAdapter"
 MFA_FORMS = {
     "authenticate": "heygen_portal.people.forms.CodeForm",

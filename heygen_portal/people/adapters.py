@@ -19,7 +19,7 @@ from encrypted_fields.fields import EncryptedTextField
 
 from heygen_portal import addresses, audit
 from heygen_portal.models import AuditEntry
-from heygen_portal.people import directory, joining, languages, security_mail, sudo
+from heygen_portal.people import directory, joining, languages, security_mail, sudo, throttle
 
 SEAL = EncryptedTextField()
 """The same keys that seal the providers' keys."""
@@ -67,14 +67,28 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             methods.append({"id": "directory", "description": words, "url": reverse("account_confirm_by_directory")})
         return methods
 
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count the attempt; allauth's own count would let strangers lock a name. Raises TooManyRequests."""
+        throttle.admit(request, credentials.get("username", ""))
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        user: User | None = super().authenticate(request, **credentials)
+        if user:
+            throttle.succeeded(request, user)
+        return user
+
     def set_password(self, user: User, password: str) -> None:
+        """Store a new password that a link by mail let somebody choose."""
         super().set_password(user, password)
+        throttle.forgive(user)
+        self.request.password_was_set_for = user
         audit.note_by(user.pk, addresses.of(self.request), AuditEntry.Kind.PASSWORD_SET, user)
         security_mail.tell(self.request, user, "password")
 
     def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
         languages.remember(user.pk, translation.get_language())
         response: HttpResponse = super().post_login(request, user, **about)
+        throttle.remember(request, response, user)
         return response
 
     def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **kwargs: Any) -> None:

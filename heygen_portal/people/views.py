@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from allauth.account import views as account
 from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.reauthentication import resume_request
 from allauth.account.utils import get_next_redirect_url, perform_login
@@ -30,7 +31,7 @@ from requests import RequestException
 
 from heygen_portal import addresses, audit, budgets
 from heygen_portal.models import AuditEntry
-from heygen_portal.people import directory, joining, languages, logins, mail, security_mail
+from heygen_portal.people import directory, joining, languages, logins, mail, security_mail, throttle
 from heygen_portal.people.forms import AcceptForm, ChangeForm
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,24 @@ def with_mail(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespon
         return view(request, *args, **kwargs)
 
     return page
+
+
+@with_mail
+def password_reset(request: HttpRequest) -> HttpResponseBase:
+    """Send the link to choose a new password, so many times an hour."""
+    if request.method == "POST":
+        throttle.admit_mail(request, request.POST.get("email", ""))
+    response: HttpResponseBase = account.password_reset(request)
+    return response
+
+
+@login_not_required
+def password_reset_from_key(request: HttpRequest, uidb36: str, key: str) -> HttpResponseBase:
+    """Let a person choose a new password; the device they do it with is known from then on."""
+    response: HttpResponseBase = account.password_reset_from_key(request, uidb36=uidb36, key=key)
+    if user := getattr(request, "password_was_set_for", None):
+        throttle.remember(request, response, user)
+    return response
 
 
 @login_not_required
@@ -141,11 +160,16 @@ class PasswordChange(auth.PasswordChangeView):
     template_name = "account/password_change.html"
     success_url = reverse_lazy("mfa_index")
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        throttle.admit(request, request.user.get_username())  # it asks for the old password
+        return super().post(request, *args, **kwargs)
+
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         response = super().form_valid(form)
         assert isinstance(self.request.user, User)  # others are sent to sign in
         audit.note(self.request, AuditEntry.Kind.PASSWORD_SET, self.request.user)
         security_mail.tell(self.request, self.request.user, "password")
+        throttle.remember(self.request, response, form.user)
         return response
 
 

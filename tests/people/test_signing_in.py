@@ -27,21 +27,9 @@ def is_in(client: Client) -> bool:
     return "_auth_user_id" in client.session
 
 
-def test_ten_wrong_passwords_shut_the_door_to_the_right_one_too(client: Client, ines: User) -> None:
-    for _ in range(9):
-        assert client.post(LOGIN, {"login": "ines", "password": "wrong"}).status_code == 200
-    assert client.post(LOGIN, {"login": "ines", "password": "wrong"}).status_code == 429
-    assert client.post(LOGIN, {"login": "ines", "password": OLD}).status_code == 429
-    assert not is_in(client)
+def test_failed_attempts_are_logged(client: Client, ines: User) -> None:
+    assert client.post(LOGIN, {"login": "ines", "password": "wrong"}).status_code == 200
     assert AccessAttempt.objects.get().username == "ines"
-
-
-def test_somebody_elsewhere_is_not_shut_out_by_that(client: Client, ines: User) -> None:
-    for _ in range(10):
-        client.post(LOGIN, {"login": "ines", "password": "wrong"})
-    elsewhere = Client(REMOTE_ADDR="192.0.2.77")
-    elsewhere.post(LOGIN, {"login": "ines", "password": OLD})
-    assert is_in(elsewhere)
 
 
 def test_a_forgotten_password_is_replaced_by_a_link_that_is_good_once(client: Client, ines: User) -> None:

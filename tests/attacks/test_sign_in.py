@@ -1,0 +1,175 @@
+"""Strangers who try passwords are slowed down, and cannot keep anybody out."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import mail
+from django.test import Client, override_settings
+
+pytestmark = pytest.mark.django_db
+
+LOGIN = "/accounts/login/"
+RIGHT, NEW = "wj3-longer-than-most", "kq7-longer-than-that"
+FROM_KNOWN = 10
+FEWER = override_settings(BUDGETS={"sign_in_elsewhere.login": "20/hour", "sign_in.address": "15/minute"})
+"""The same rules, reached with fewer requests."""
+FROM_ELSEWHERE_AN_HOUR = 20
+
+
+@pytest.fixture
+def ines() -> User:
+    return User.objects.create_user("ines", "ines@example.org", RIGHT)
+
+
+def tries(client: Client, password: str, name: str = "ines") -> int:
+    return client.post(LOGIN, {"login": name, "password": password}).status_code
+
+
+def is_in(client: Client) -> bool:
+    return "_auth_user_id" in client.session
+
+
+def device_of(ines: User, address: str = "192.0.2.10") -> Client:
+    """Return a browser that has signed in before, and out again."""
+    device = Client(REMOTE_ADDR=address)
+    assert tries(device, RIGHT) == 302
+    device.post("/accounts/logout/")
+    assert not is_in(device)
+    return device
+
+
+def strangers_try(count: int, name: str = "ines", *, addresses: int = 60) -> list[int]:
+    return [tries(Client(REMOTE_ADDR=f"198.51.100.{n % addresses + 1}"), "wrong", name) for n in range(count)]
+
+
+@pytest.mark.parametrize("is_administrator", [False, True])
+def test_50_wrong_passwords_from_60_addresses_keep_nobody_out(ines: User, is_administrator: bool) -> None:
+    User.objects.filter(pk=ines.pk).update(is_staff=is_administrator, is_superuser=is_administrator)
+    device = device_of(ines)
+    strangers_try(50)
+    tries(device, RIGHT)
+    assert is_in(device)
+    elsewhere = Client(REMOTE_ADDR="203.0.113.9")
+    tries(elsewhere, RIGHT)
+    assert is_in(elsewhere)
+
+
+@FEWER
+def test_strangers_who_go_on_do_not_keep_a_person_out_of_a_known_device(ines: User) -> None:
+    device = device_of(ines)
+    strangers_try(30)
+    tries(device, RIGHT)
+    assert is_in(device)
+
+
+@FEWER
+@pytest.mark.parametrize("name", ["ines", "INES", "ｉｎｅｓ"])
+def test_strangers_have_so_many_attempts_at_a_name_and_then_wait(ines: User, name: str) -> None:
+    strangers_try(FROM_ELSEWHERE_AN_HOUR - 5)
+    statuses = strangers_try(10, name)
+    assert statuses == [200] * 5 + [429] * 5
+    refused = Client(REMOTE_ADDR="203.0.113.9").post(LOGIN, {"login": "ines", "password": RIGHT})
+    assert refused.status_code == 429
+    assert 1 <= int(refused["Retry-After"]) <= 3600
+
+
+@FEWER
+def test_a_name_that_nobody_has_is_answered_the_same(ines: User) -> None:
+    assert strangers_try(25) == strangers_try(25, "nobody")
+
+
+@FEWER
+def test_a_known_address_has_attempts_of_its_own_without_a_known_device(ines: User) -> None:
+    device_of(ines, "192.0.2.10")
+    strangers_try(30)
+    same_office = Client(REMOTE_ADDR="192.0.2.10")
+    tries(same_office, RIGHT)
+    assert is_in(same_office)
+
+
+@FEWER
+def test_a_colleague_behind_the_same_address_does_not_keep_a_known_device_out(ines: User) -> None:
+    device = device_of(ines, "192.0.2.10")
+    for _ in range(40):
+        tries(Client(REMOTE_ADDR="192.0.2.10"), "wrong")
+    tries(device, RIGHT)
+    assert is_in(device)
+
+
+@FEWER
+def test_a_known_device_cannot_guess_faster_than_its_own_count_and_that_of_strangers(ines: User) -> None:
+    device = device_of(ines)
+    strangers_try(FROM_ELSEWHERE_AN_HOUR)
+    statuses = [tries(device, "wrong") for _ in range(30)]
+    # Its own ten, and ten of its address.
+    assert statuses == [200] * 2 * FROM_KNOWN + [429] * 10
+
+
+@FEWER
+@pytest.mark.parametrize("spoil", ["forged", "another person's", "old password's"])
+def test_a_device_is_known_only_by_a_cookie_of_ours_for_this_person_and_password(ines: User, spoil: str) -> None:
+    eve = User.objects.create_user("eve", "eve@example.org", RIGHT)
+    device = device_of(ines)
+    if spoil == "forged":
+        device.cookies["known_device"] = device.cookies["known_device"].value[:-4] + "AAAA"
+    elif spoil == "another person's":
+        device = Client(REMOTE_ADDR="192.0.2.10")
+        assert tries(device, RIGHT, eve.username) == 302
+        device.post("/accounts/logout/")
+    else:
+        ines.set_password(NEW)
+        ines.save()
+    strangers_try(FROM_ELSEWHERE_AN_HOUR)
+    moved = Client(REMOTE_ADDR="203.0.113.9")
+    moved.cookies = device.cookies
+    assert tries(moved, NEW if spoil == "old password's" else RIGHT) == 429
+
+
+def test_the_cookie_is_of_no_use_to_scripts(ines: User) -> None:
+    cookie = device_of(ines).cookies["known_device"]
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/accounts/")
+
+
+@FEWER
+def test_a_new_password_by_mail_lets_a_person_in_whatever_strangers_do(ines: User) -> None:
+    strangers_try(30)
+    elsewhere = Client(REMOTE_ADDR="203.0.113.9")
+    with override_settings(EMAIL_HOST="mail.test"):
+        assert elsewhere.post("/accounts/password/reset/", {"email": ines.email}).status_code == 302
+        found = re.search(r"http://testserver(\S+)", str(mail.outbox[0].body))
+        assert found
+        form = elsewhere.get(found.group(1), follow=True).redirect_chain[-1][0]
+        assert elsewhere.post(form, {"password1": NEW, "password2": NEW}).status_code == 302
+    strangers_try(30)
+    tries(elsewhere, NEW)
+    assert is_in(elsewhere)
+
+
+def test_letters_are_bounded_by_address_and_recipient_alike_for_everybody(ines: User) -> None:
+    with override_settings(EMAIL_HOST="mail.test"):
+        for email in (ines.email, "nobody@example.org"):
+            statuses = [
+                Client(REMOTE_ADDR=f"198.51.100.{n}").post("/accounts/password/reset/", {"email": email}).status_code
+                for n in range(7)
+            ]
+            assert statuses == [302] * 5 + [429] * 2
+    assert len(mail.outbox) == 5
+
+
+@FEWER
+def test_one_address_that_tries_many_names_is_refused() -> None:
+    client = Client(REMOTE_ADDR="198.51.100.7")
+    assert [tries(client, "wrong", f"name-{n}") for n in range(17)] == [200] * 15 + [429] * 2
+
+
+@FEWER
+def test_guessing_the_old_password_with_a_stolen_login_is_bounded(ines: User) -> None:
+    thief = Client(REMOTE_ADDR="198.51.100.7")
+    thief.force_login(ines, backend="django.contrib.auth.backends.ModelBackend")
+    wrong = {"old_password": "wrong", "new_password1": NEW, "new_password2": NEW}
+    statuses = [thief.post("/accounts/password/", wrong).status_code for _ in range(30)]
+    assert statuses[-1] == 429
+    assert statuses.count(200) <= 25
