@@ -1,0 +1,305 @@
+"""Does the portal cost after hours what it cost at its start?
+
+Real web process, Redis and emulator, and one real worker child. Each phase is cut into tenths; what the last tenth
+took of the processor is compared with the second, after warm-up, and so is the memory. Ticks run back to back;
+messages go through the sockets of one web process; sockets are opened and closed; sessions begin and end, half of
+them by their person and half by the worker at their limit; and Redis cuts off all its clients again and again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import aiohttp  # noqa: E402
+import django  # noqa: E402
+import redis  # noqa: E402
+
+from local.processes import Child  # noqa: E402
+from local.servers import command  # noqa: E402
+from tests import servers  # noqa: E402
+
+TENTHS = 10
+TALKERS = 40
+SIDE_BY_SIDE = 10
+IN_QUEUE = 500
+PATIENCE_S = 60
+RULES = ("--concurrency", "100000", "--rule", "no_user_s=86400", "--idle", "86400", "--duration", "86400")
+NO_BUDGETS = {"BUDGET_FACTOR": "1000000"}
+JIFFY_S = 1 / os.sysconf("SC_CLK_TCK")
+MB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Process:
+    name: str
+    pid: int
+
+    def cpu_s(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * JIFFY_S
+
+    def rss(self) -> int:
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def files(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+@dataclass
+class Meter:
+    """What each tenth of each phase took, and what memory it left."""
+
+    processes: list[Process]
+    cost: dict[str, list[float]] = field(default_factory=dict)
+    memory: dict[str, list[dict[str, int]]] = field(default_factory=dict)
+    files: dict[str, list[dict[str, int]]] = field(default_factory=dict)
+
+    async def phase(self, name: str, times: int, one_tenth: Callable[[int], Awaitable[None]]) -> None:
+        self.cost[name], self.memory[name], self.files[name] = [], [], []
+        for _ in range(TENTHS):
+            before, began = self._cpu_s(), time.monotonic()
+            await one_tenth(times // TENTHS)
+            ms = (self._cpu_s() - before) * 1000 / (times // TENTHS)
+            self.cost[name].append(ms)
+            self.memory[name].append({one.name: one.rss() for one in self.processes})
+            self.files[name].append({one.name: one.files() for one in self.processes})
+            rss = "  ".join(f"{one} {size / MB:6.1f} MB" for one, size in self.memory[name][-1].items())
+            open_files = " ".join(str(many) for many in self.files[name][-1].values())
+            took = time.monotonic() - began
+            print(f"{name:10} {ms:7.2f} ms of processor each   {rss}   files {open_files}   {took:5.1f} s", flush=True)
+
+    def _cpu_s(self) -> float:
+        return sum(one.cpu_s() for one in self.processes)
+
+    def ratio(self, name: str) -> float:
+        return round(self.cost[name][-1] / self.cost[name][1], 3)
+
+    def growth(self, kept: dict[str, list[dict[str, int]]]) -> int:
+        """Return by how much the process that grew most grew, over all phases."""
+        grown = {
+            one.name: sum(tenths[-1][one.name] - tenths[1][one.name] for tenths in kept.values())
+            for one in self.processes
+        }
+        return max(grown.values())
+
+
+@dataclass
+class Talker:
+    """One person's socket on a live session."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    heard: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
+    numbers: Any = field(default_factory=count)
+    session_id: str = ""
+
+    async def listen(self) -> None:
+        async for message in self.socket:
+            await self.heard.put(json.loads(message.data))
+
+    async def until(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Return the next message of this kind with these fields."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                told = await self.heard.get()
+                if told["type"] == "error":
+                    raise RuntimeError(f"the portal refused: {told}")
+                if told["type"] == kind and all(told.get(name) == value for name, value in fields.items()):
+                    return told
+
+    async def start(self) -> None:
+        await self.socket.send_json({"type": "session.start"})
+        await self.until("session.room")
+        seen = {"width": 1280, "height": 720, "ms": 300}
+        await self.socket.send_json({"type": "event.report", "kind": "first_frame", "data": seen})
+        self.session_id = (await self.until("session.status", status="live"))["session_id"]
+
+    async def say_something(self) -> int:
+        """Send what a page sends, and wait until it is done; return how many messages that were."""
+        number = next(self.numbers)
+        await self.socket.send_json({"type": "event.report", "kind": "connection_quality", "data": {"quality": "good"}})
+        text = {"kind": "repeat", "text": "Hola, ¿cómo estás?", "ref": str(number)}
+        await self.socket.send_json({"type": "task.send", **text})
+        await self.until("task.sent", ref=str(number))
+        await self.stay()
+        return 3
+
+    async def stay(self) -> None:
+        await self.socket.send_json({"type": "session.stay"})
+        await self.until("session.staying")
+
+    async def stop(self) -> None:
+        await self.socket.send_json({"type": "session.stop"})
+        await self.until("session.status", status="ended")
+
+
+async def main(options: argparse.Namespace) -> None:
+    with ExitStack() as stack:
+        emulator = stack.enter_context(servers.emulator(media=False, args=RULES))
+        portal = stack.enter_context(servers.portal(emulator, env=NO_BUDGETS))
+        os.environ.update(portal.environment)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
+        django.setup()
+        import _ledger  # noqa: PLC0415 - needs Django
+
+        portal.beat.stop()
+        portal.worker.stop()
+        worker = one_child(portal)
+        stack.enter_context(servers.running(lambda: (worker, lambda: " ready." in worker.output())))
+        meter = Meter([Process("web", portal.web.pid), Process("worker", child_of(worker.pid))])
+        people = TALKERS + SIDE_BY_SIDE
+        cookies = await asyncio.to_thread(_ledger.sign_in, people, 10 * people)
+        async with AsyncExitStack() as open_things:
+            house = House(portal, await open_things.enter_async_context(aiohttp.ClientSession()), open_things)
+            await meter.phase("tick", options.ticks, house.ticks)
+            house.talkers = [await house.talker(cookie) for cookie in cookies[:TALKERS]]
+            await asyncio.gather(*(talker.start() for talker in house.talkers))
+            await meter.phase("message", options.messages, house.messages)
+            house.cookies = cookies[TALKERS:]
+            await meter.phase("socket", options.sockets, house.sockets)
+            await meter.phase("session", options.sessions, house.sessions)
+            await meter.phase("reconnect", options.reconnects, house.reconnects)
+    result = {"bench": "soak"} | {
+        f"{name}_cost_last_over_first": meter.ratio(name) for name in ("tick", "message", "session", "socket")
+    }
+    result["rss_growth_mb"] = round(meter.growth(meter.memory) / MB, 1)
+    result["open_files_growth"] = meter.growth(meter.files)
+    print(json.dumps(result))
+
+
+def one_child(portal: servers.Portal) -> Child:
+    """Return a worker as in the Procfile, with one process that does everything."""
+    log = Path(portal.environment["VAR_DIR"]) / "one-worker.log"
+    return Child("worker", [*command("worker", {}), "--concurrency", "1"], log, env=portal.environment)
+
+
+def child_of(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert len(children) == 1, children
+    return int(children[0])
+
+
+class House:
+    """A portal and what is done to it."""
+
+    def __init__(self, portal: servers.Portal, http: aiohttp.ClientSession, open_things: AsyncExitStack) -> None:
+        self._portal = portal
+        self._http = http
+        self._open_things = open_things
+        self._redis: Any = redis.Redis.from_url(portal.environment["REDIS_URL"])
+        self.talkers: list[Talker] = []
+        self.cookies: list[str] = []
+
+    async def talker(self, cookie: str, stack: AsyncExitStack | None = None) -> Talker:
+        stack = stack or self._open_things
+        headers = {"Cookie": f"sessionid={cookie}", "Origin": self._portal.url}
+        url = f"{self._portal.url}/ws/personas/lucia/?lang=en"
+        talker = Talker(await stack.enter_async_context(self._http.ws_connect(url, headers=headers)))
+        stack.callback(asyncio.create_task(talker.listen()).cancel)
+        return talker
+
+    async def ticks(self, times: int) -> None:
+        """Have the worker's one process do so many ticks back to back."""
+        from heygen_portal.celery import app  # noqa: PLC0415 - needs Django
+
+        def send(many: int) -> None:
+            for _ in range(many):
+                app.send_task("sessions.tasks.enforce_limits")
+
+        for sent in range(0, times, IN_QUEUE):
+            await asyncio.to_thread(send, min(IN_QUEUE, times - sent))
+            await self._until(lambda: self._waiting() < IN_QUEUE // 2)
+        await self._until(lambda: self._waiting() == 0)
+
+    def _waiting(self) -> int:
+        """Return how many messages no process has begun."""
+        return int(self._redis.llen("celery") + self._redis.hlen("unacked"))
+
+    async def _until(self, is_so: Callable[[], bool], patience_s: float = 10 * PATIENCE_S) -> None:
+        async with asyncio.timeout(patience_s):
+            while not is_so():  # noqa: ASYNC110 - another process decides
+                await asyncio.sleep(0.02)
+
+    async def messages(self, times: int) -> None:
+        left = times
+
+        async def talk(talker: Talker) -> None:
+            nonlocal left
+            while left > 0:
+                left -= 3
+                await talker.say_something()
+
+        await asyncio.gather(*(talk(talker) for talker in self.talkers))
+
+    async def sockets(self, times: int) -> None:
+        async def open_and_close(cookie: str) -> None:
+            for _ in range(times // len(self.cookies)):
+                async with AsyncExitStack() as stack:
+                    await (await self.talker(cookie, stack)).socket.ping()
+
+        await asyncio.gather(*(open_and_close(cookie) for cookie in self.cookies))
+
+    async def sessions(self, times: int) -> None:
+        """Begin and end sessions: in turns, everybody stops their own, and the worker stops everybody's."""
+        for turn in range(times // len(self.cookies)):
+            async with AsyncExitStack() as stack:
+                talkers = [await self.talker(cookie, stack) for cookie in self.cookies]
+                await asyncio.gather(*(talker.start() for talker in talkers))
+                if turn % 2:
+                    await asyncio.gather(*(talker.stop() for talker in talkers))
+                else:
+                    await asyncio.to_thread(reach_their_limit, [talker.session_id for talker in talkers])
+                    await self.ticks(1)
+                    await asyncio.gather(*(talker.until("session.status", status="ended") for talker in talkers))
+
+    async def reconnects(self, times: int) -> None:
+        """Have Redis cut off everybody; wait each time until web process and worker are at work again."""
+        for _ in range(times):
+            for kind in ("normal", "pubsub"):
+                self._redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            await self._heard_again(self.talkers[0])
+            await self.ticks(1)
+
+    async def _heard_again(self, talker: Talker) -> None:
+        """Return once a message passes through Redis to the socket: what was published meanwhile is lost."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                await talker.socket.send_json({"type": "session.stay"})
+                try:
+                    async with asyncio.timeout(0.5):
+                        await talker.until("session.staying")
+                except TimeoutError:
+                    continue
+                return
+
+
+def reach_their_limit(session_ids: list[str]) -> None:
+    from django.utils import timezone  # noqa: PLC0415 - needs Django
+
+    from sessions.models import StreamingSession  # noqa: PLC0415
+
+    now = timezone.now()
+    StreamingSession.objects.filter(pk__in=session_ids).update(ends_at=now, deadline_at=now)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--ticks", type=int, default=20_000)
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--sockets", type=int, default=2_000)
+    parser.add_argument("--sessions", type=int, default=2_000)
+    parser.add_argument("--reconnects", type=int, default=200)
+    asyncio.run(main(parser.parse_args()))
