@@ -197,6 +197,21 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
         return False
 
 
+def note_after_failure(session: StreamingSession, answer: ProviderSession, evidence: Evidence) -> bool:
+    """Store the provider's ID after opening a session has failed on our side; return whether the session goes on.
+
+    It does where the ID had been stored before the failure. Else its end is begun. Safe to repeat.
+    """
+    _read_again(session)
+    is_stored = session.provider_session_id == answer.provider_session_id
+    if is_stored and session.status in RUNNING:
+        return True
+    begin_stop(session, EndReason.ORPHAN_FOUND, evidence)  # by itself: the row may refuse this ID for ever
+    if not is_stored:
+        connect(session, answer)
+    return False
+
+
 def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
     """The provider has sent the avatar; a limit that it names only now holds as well.
 

@@ -57,6 +57,7 @@ WORDS: dict[str, str | Promise] = {
     "rooms_away": _("Our own LiveKit could not be used: %(what)s. The provider was not asked."),
     "not_listed": _("It was missing from the provider's list at %(asked_at)s."),
     "room_closed": _("Its room was closed, and it was missing from the provider's list at %(asked_at)s."),
+    "opening_failed": _("Opening it failed in the portal: %(error)s."),
     "opener_died": _("Whoever was opening it stopped working; no answer was noted within %(limit_s)s s."),
 }
 
@@ -142,6 +143,11 @@ def answered(exc: ProviderError) -> Evidence:
 def not_listed(*, is_room_closed: bool = False) -> Evidence:
     code = "room_closed" if is_room_closed else "not_listed"
     return {"code": code, "asked_at": timezone.now().isoformat()}
+
+
+def opening_failed(error: str) -> Evidence:
+    """`error` is the exception's name."""
+    return {"code": "opening_failed", "error": error}
 
 
 def opener_died(limit: timedelta) -> Evidence:

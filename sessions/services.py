@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from typing import TypeVar
 from uuid import UUID
 
-from heygen_portal import livekit, providers
+from heygen_portal import detached, livekit, providers
 from heygen_portal.budgets import TooManyRequests
 from heygen_portal.providers.base import (
     ENCODINGS,
@@ -43,6 +44,11 @@ from sessions.stopping import call_off, clean, finish_stop, in_one_line, stop
 
 logger = logging.getLogger(__name__)
 
+NOTE_TIMEOUT_S = 5
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 30
+TRIES_ONCE_CLOSED = 40
+"""About 15 minutes: the worker has long ended the row by then."""
+
 T = TypeVar("T")
 GiveRoom = Callable[[RoomAccess], Awaitable[None]]
 
@@ -66,6 +72,22 @@ async def bring_up(session: StreamingSession, give_room: GiveRoom, prepared: str
         return
     # On its way before the browser is handed the room, and not waited for: both run side by side.
     starting = asyncio.create_task(provider.start_session(answer))
+    try:
+        await _go_on(session, provider, answer, starting, own_room, give_room)
+    except BaseException as exc:  # whatever it is, the session is open at the provider by now
+        detached.keep(_secure(session, provider, answer, starting, type(exc).__name__))
+        raise
+
+
+async def _go_on(
+    session: StreamingSession,
+    provider: Provider,
+    answer: ProviderSession,
+    starting: asyncio.Task[ProviderSession],
+    own_room: BroughtRoom | None,
+    give_room: GiveRoom,
+) -> None:
+    """Note what the provider answered, hand its room over, and wait for the start."""
     if not await in_thread(lifecycle.connect)(session, answer):
         await asyncio.wait([starting])  # stopped meanwhile: let the call land, then undo it
         starting.exception()
@@ -84,6 +106,50 @@ async def bring_up(session: StreamingSession, give_room: GiveRoom, prepared: str
     if not await in_thread(lifecycle.note_started)(session, started):
         with suppress(ProviderError):  # it was stopped while it started; what is still open, the worker finds
             await provider.stop_session(answer.provider_session_id)
+
+
+async def _secure(
+    session: StreamingSession,
+    provider: Provider,
+    answer: ProviderSession,
+    starting: asyncio.Task[ProviderSession],
+    error: str,
+) -> None:
+    """Bring a known session of the provider onto its row, or end it there: on a shared account nobody else would.
+
+    For as long as this process lives, and both the database and the provider fail.
+    """
+    await asyncio.wait([starting])  # let the call land, then undo it
+    starting.exception()
+    is_closed = False
+    for attempt in count():
+        try:
+            async with asyncio.timeout(NOTE_TIMEOUT_S):
+                goes_on = await in_thread(lifecycle.note_after_failure)(session, answer, reasons.opening_failed(error))
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is tried again
+            what = (session.pk, answer.provider_session_id, type(exc).__name__)
+            logger.warning("session %s: the provider's ID %s could not be stored: %s", *what)
+        else:
+            if not goes_on:
+                await finish_stop(session, provider)
+            return
+        if not is_closed and (is_closed := await _is_closed(session, provider, answer.provider_session_id)):
+            await rooms.drop(session.room)
+        if is_closed and attempt >= TRIES_ONCE_CLOSED:
+            logger.error("session %s: the provider's ID %s is not on its row", session.pk, answer.provider_session_id)
+            return
+        await asyncio.sleep(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S))
+
+
+async def _is_closed(session: StreamingSession, provider: Provider, provider_session_id: str) -> bool:
+    try:
+        await provider.stop_session(provider_session_id)
+    except SessionGone:
+        pass
+    except ProviderError as exc:
+        logger.warning("session %s: %s was not stopped: %s", session.pk, provider_session_id, in_one_line(exc))
+        return False
+    return True
 
 
 async def _new(session: StreamingSession, provider: Provider, own_room: BroughtRoom | None) -> ProviderSession:
