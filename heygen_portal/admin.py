@@ -26,6 +26,7 @@ from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen,
 from heygen_portal.models import AuditEntry
 from heygen_portal.people import (
     invitation_admin,  # noqa: F401 - registers its own page
+    inviting,
     security_mail,
     sudo,
 )
@@ -121,6 +122,9 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
         user.save(update_fields=["is_staff"])
         audit.note_access(request, user, request.access_before)  # type: ignore[attr-defined]  # from above
+        if change and (ended := inviting.end_of(request, user)):
+            words = gettext("Their open invitations are withdrawn: %(emails)s.")
+            self.message_user(request, words % {"emails": ", ".join(map(str, ended))}, messages.WARNING)
 
     @sudo.required
     def user_change_password(self, request: HttpRequest, *args: str, **named: str) -> HttpResponse:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -113,14 +113,31 @@ class PreferredLanguage(models.Model):
         return f"{self.user_id} {self.code}"
 
 
+MAY_INVITE = "heygen_portal.add_invitation"
+
+
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
-        """Invitations whose link still lets somebody in."""
+        """Invitations whose link still lets somebody in: whoever made one may still make invitations."""
+        return self.unused().filter(invited_by__in=self._who_may_invite())
+
+    def orphaned(self) -> InvitationQuerySet:
+        """Invitations that would be open if their maker could still invite."""
+        return self.unused().exclude(invited_by__in=self._who_may_invite())
+
+    def unused(self) -> InvitationQuerySet:
         return self.filter(used_at=None, revoked_at=None, expires_at__gt=Now())
+
+    @staticmethod
+    def _who_may_invite() -> models.QuerySet[User, Any]:
+        return User.objects.with_perm(MAY_INVITE, backend="django.contrib.auth.backends.ModelBackend").values("pk")
 
 
 class Invitation(models.Model):
-    """Somebody may become a user with one role, once, until a moment. The link is signed; it is stored nowhere."""
+    """Somebody may become a user with one role, once, until a moment. The link is signed; it is stored nowhere.
+
+    It ends with its maker's right to invite.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     email = models.EmailField(_("e-mail address"), max_length=150, help_text=_("Also the name to sign in with."))
@@ -157,6 +174,3 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return self.email
-
-    def is_open(self, now: datetime) -> bool:
-        return self.used_at is None and self.revoked_at is None and self.expires_at > now

@@ -37,6 +37,16 @@ def revoke(request: HttpRequest, invitation: Invitation) -> bool:
     return True
 
 
+def end_of(request: HttpRequest, maker: User) -> list[Invitation]:
+    """End the invitations of somebody who may no longer invite, for good; return them."""
+    with transaction.atomic():
+        ended = list(Invitation.objects.orphaned().filter(invited_by=maker).select_for_update(of=("self",)))
+        for invitation in ended:
+            Invitation.objects.filter(pk=invitation.pk).update(revoked_at=timezone.now())
+            audit.note(request, AuditEntry.Kind.INVITATION_REVOKED, invitation)
+    return ended
+
+
 def link(request: HttpRequest, invitation: Invitation) -> str:
     """Return what lets the invited person in."""
     return request.build_absolute_uri(reverse("invitation", args=[joining.token_of(invitation)]))

@@ -27,7 +27,7 @@ ADD = "/admin/heygen_portal/invitation/add/"
 
 
 def invited(email: str, role: roles.Role = roles.END_USER) -> Invitation:
-    by = User.objects.filter(is_superuser=True).first() or UserFactory.create()
+    by = User.objects.filter(is_superuser=True).first() or UserFactory.create(is_superuser=True)
     group = Group.objects.get(name=role.group)
     until = timezone.now() + joining.LIFE
     return Invitation.objects.create(email=email, group=group, invited_by=by, expires_at=until)
