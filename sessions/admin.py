@@ -65,6 +65,7 @@ class History(ReadOnly, TabularInline):
     """Rows below a session. Django shows each kind only to those who may view it."""
 
     extra = 0
+    per_page = 50  # a session may have thousands
     tab = True
     hide_title = True
     readonly_fields: tuple[str, ...] = ("moment",)

@@ -56,19 +56,24 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
             wrong = _("Say why, in a few words.")
     line = inspection.timeline_of(session)
     lines = inspection.lines_of(session, is_open=is_open)
+    asked = request.GET.get("events", "")
+    newest, last_hash = session.events.order_by("-number").values_list("number", "hash").first() or (0, "")
+    events = inspection.events_page(session, line, newest, int(asked) if asked.isdecimal() and len(asked) < 7 else 1)
     context = {
         "session": session,
         "line": line,
         "evidence": reasons.in_words(session.end_evidence),
         "fault": verification.look_at(session.pk),
-        "last_hash": session.events.order_by("-number").values_list("hash", flat=True).first() or "",
+        "last_hash": last_hash,
         "remedy": remedies.remedy(session.end_reason, session.end_evidence),
         "stages": _waterfall(line),
         "failing": _failing(line) if session.ended_at else "",
         "turns": _turns(line.turns),
         "usual": line.latency(0.5),
         "slow": line.latency(0.95),
-        "rows": [_row(moment, line, session.persona.name) for moment in line.moments],
+        "rows": [_row(moment, line, session.persona.name) for moment in events.moments],
+        "events": events,
+        "analysed": inspection.MOST_EVENTS,
         "rating": event_words.rating(line.rating),
         "oddities": [(oddity.at - line.began_at, event_words.oddity(oddity)) for oddity in line.oddities],
         "outages": line.outages,

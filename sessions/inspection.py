@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,8 @@ from sessions.reports import PAGE_AT
 from sessions.timeline import Timeline
 
 MOST_EVENTS = 5000
-"""Events that one page shows; an export has all."""
+"""Events that the timeline, its measures and its gaps are computed from: the first of the record."""
+EVENTS_A_PAGE = 500
 LAST_WORDS = 3
 """Words that are shown of where a line was cut off."""
 OPENED, STOP_ASKED = "transcript_opened", "stop_asked"
@@ -55,15 +57,50 @@ class Look:
     reason: str
 
 
+@dataclass(frozen=True)
+class EventsPage:
+    """A part of what happened. Events beyond MOST_EVENTS follow the timeline, in the order of the record."""
+
+    moments: Sequence[Moment]
+    number: int
+    pages: int
+    total: int
+    """Events of the whole record."""
+
+    @property
+    def has_more_than_analysed(self) -> bool:
+        return self.total > MOST_EVENTS
+
+
+def events_page(session: StreamingSession, line: Timeline, total: int, number: int) -> EventsPage:
+    """Return one page of what happened; a number that there is none of gives the nearest.
+
+    `total` is the number of the record's last event.
+    """
+    on_line = max(1, ceil(len(line.moments) / EVENTS_A_PAGE))
+    pages = on_line + ceil(max(0, total - MOST_EVENTS) / EVENTS_A_PAGE)
+    number = min(max(number, 1), pages)
+    if number <= on_line:
+        start = (number - 1) * EVENTS_A_PAGE
+        return EventsPage(line.moments[start : start + EVENTS_A_PAGE], number, pages, total)
+    start = MOST_EVENTS + (number - on_line - 1) * EVENTS_A_PAGE
+    rest = SessionEvent.objects.filter(session=session).order_by("number")[start : start + EVENTS_A_PAGE]
+    return EventsPage([_moment(event) for event in rest], number, pages, total)
+
+
 def timeline_of(session: StreamingSession) -> Timeline:
-    """Return all that is known of a session on one clock; no speech."""
+    """Return what is known of a session on one clock, up to MOST_EVENTS events; no speech."""
     return timeline.build(_moments(session), session.created_at)
+
+
+def _moment(event: SessionEvent) -> Moment:
+    page_at = _as_moment(event.data.get(PAGE_AT))
+    return Moment(event.at, event.source, event.kind, event.data, page_at, event.number)
 
 
 def _moments(session: StreamingSession) -> Iterator[Moment]:
     for event in SessionEvent.objects.filter(session=session).order_by("number")[:MOST_EVENTS]:
-        page_at = _as_moment(event.data.get(PAGE_AT))
-        yield Moment(event.at, event.source, event.kind, event.data, page_at, event.number)
+        yield _moment(event)
     for task in SessionTask.objects.filter(session=session).defer("sealed"):
         yield ledger.moment_of(task)
     for line in Utterance.objects.filter(session=session, source=SessionEvent.Source.PROVIDER).defer("sealed"):

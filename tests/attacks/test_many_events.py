@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from unittest.mock import AsyncMock, Mock
 from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.test import override_settings
+from django.contrib.auth.models import User
+from django.test import Client, override_settings
 
 from heygen_portal import detached
 from heygen_portal.budgets import TooManyRequests
 from heygen_portal.providers.base import OpenSession
 from heygen_portal.threads import in_thread
-from sessions import events, lookups, report_gate, services
+from sessions import events, inspection, lookups, report_gate, services
 from sessions.events import Entry
 from sessions.models import SessionEvent, StreamingSession
 from tests.factories import PersonaFactory, StreamingSessionFactory
@@ -209,3 +211,63 @@ async def test_what_was_dropped_is_part_of_the_chain() -> None:
     await gate.close()
     await gate.close()
     assert await dropped(str(session.pk)) == [{"because": "rate"}, {"because": "rate", "count": 2}]
+
+
+# The pages that staff read of such a session
+
+
+def with_events(count: int) -> StreamingSession:
+    """Return a session whose record is whole and as long as this."""
+    session: StreamingSession = StreamingSessionFactory.create()
+    entries = [Entry("frozen", {"n": n}, events.Source.BROWSER) for n in range(count - 1)]
+    events.begin(session.pk, Entry("requested"), *entries)
+    return session
+
+
+@pytest.fixture
+def administrator(client: Client) -> Client:
+    client.force_login(
+        User.objects.create_superuser("staff", "staff@example.org"), backend="django.contrib.auth.backends.ModelBackend"
+    )
+    return client
+
+
+def test_the_admin_page_of_a_long_session_shows_a_page_of_it(administrator: Client) -> None:
+    session = with_events(5_050)
+    page = administrator.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/")
+    assert page.status_code == 200
+    assert len(page.content) < 1_000_000
+    assert page.content.count(b"field-data") <= 120
+    later = administrator.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/?events-page=101")
+    assert "5048" in later.content.decode()
+
+
+def audit(client: Client, session: StreamingSession, page: int = 1) -> Any:
+    address = f"/admin/avatar_sessions/streamingsession/{session.pk}/audit?events={page}"
+    return client.get(address, follow=True, headers={"accept-language": "en"})
+
+
+@pytest.mark.parametrize("count", [50, 51, 57])
+def test_the_auditors_page_lists_every_event(
+    administrator: Client, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspection, "MOST_EVENTS", 50)
+    monkeypatch.setattr(inspection, "EVENTS_A_PAGE", 10)
+    session = with_events(count)
+    pages = audit(administrator, session).context["events"].pages
+    shown = [audit(administrator, session, page).context["events"].moments for page in range(1, pages + 1)]
+    assert sorted(moment.number for moments in shown for moment in moments) == list(range(1, count + 1))
+
+
+@pytest.mark.parametrize("count", [5_000, 5_050])
+def test_the_auditors_page_says_when_its_measures_leave_something_out(administrator: Client, count: int) -> None:
+    page = audit(administrator, with_events(count))
+    assert (b"are computed from the first 5" in page.content) is (count > MOST_EVENTS)
+    assert len(page.content) < 1_000_000
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "x", "99999999999999999999", "²"])
+def test_a_page_that_is_not_there_is_the_nearest(administrator: Client, asked: str) -> None:
+    session = with_events(3)
+    page = administrator.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/audit?events={asked}", follow=True)
+    assert page.context["events"].number == 1
