@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from heygen_portal import addresses, roles
-from sessions import event_words, inspection, reasons, remedies, verification
+from sessions import event_words, inspection, reasons, remedies, verification, vouching
 from sessions.models import SessionTotal, StreamingSession
-from sessions.moments import PROVIDER, Moment
+from sessions.moments import Moment
 from sessions.timeline import Timeline
 from sessions.turns import Turn
 
@@ -85,7 +85,8 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "is_open": is_open,
         "wrong": wrong,
         "lines": lines,
-        "added": sum(one.source == PROVIDER for one in lines),
+        "added": sum(one.is_unreported for one in lines),
+        "contradicted": sum(one.standing == vouching.Standing.CONTRADICTED for one in lines),
         "looks": [(look, event_words.looked(look.kind)) for look in inspection.looks_at(session)],
     }
     return render(request, "sessions/audit.html", context)

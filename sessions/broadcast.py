@@ -15,7 +15,7 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 
 from heygen_portal.threads import afterwards
-from sessions.models import SessionTask, StreamingSession, Utterance
+from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,13 @@ class Said(Event):
     at: str
     is_interrupted: bool
     provider_task_id: str
+    is_reported: bool
+    """Only a browser says so."""
 
     @classmethod
     def of(cls, line: Utterance) -> Said:
+        """`line` may have been marked by `vouching`."""
+        is_reported = line.source == SessionEvent.Source.BROWSER and vars(line).get("standing") != "confirmed"
         return cls(
             utterance_id=line.pk,
             who=line.who,
@@ -108,6 +112,7 @@ class Said(Event):
             at=line.at.isoformat(),
             is_interrupted=line.is_interrupted,
             provider_task_id=line.provider_task_id,
+            is_reported=is_reported,
         )
 
 

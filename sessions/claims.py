@@ -13,9 +13,9 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from heygen_portal import budgets, providers
+from heygen_portal.budgets import TooManyRequests
 from heygen_portal.providers.base import ProviderError
-from sessions import lifecycle, reasons
+from sessions import lifecycle, lookups, reasons
 from sessions.models import RUNNING, EndReason, LimitBy, SessionEvent, Status, StreamingSession
 
 logger = logging.getLogger(__name__)
@@ -62,10 +62,9 @@ async def examine(session: StreamingSession, claim: Claim) -> Claim:
 
 async def _status_at_provider(session: StreamingSession) -> str:
     try:
-        await budgets.spend("provider_lookup", session=session.pk, account=session.account_id)
         async with asyncio.timeout(LOOK_PATIENCE_S):
-            rows = await providers.for_account(session.account).list_sessions()
-    except (ProviderError, TimeoutError, budgets.TooManyRequests) as exc:
+            rows = await lookups.listed(session)
+    except (ProviderError, TimeoutError, TooManyRequests) as exc:
         logger.warning("session %s: the provider's list is not to be had: %s", session.pk, type(exc).__name__)
         return UNKNOWN
     known = {row.provider_session_id: row.status for row in rows}

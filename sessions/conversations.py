@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from avatars.models import Persona
 from heygen_portal import addresses, roles
 from heygen_portal.people import sudo
-from sessions import erasure, history, places
+from sessions import erasure, history, places, vouching
 from sessions.models import LegalHold, StreamingSession, Utterance
 
 PAGE = 20
@@ -102,8 +102,11 @@ def erase(request: HttpRequest) -> HttpResponse:
 
 
 def _line(line: Utterance, names: dict[Any, str]) -> str:
-    cut = f" [{_('interrupted')}]" if line.is_interrupted else ""
-    return f"[{timezone.localtime(line.at):%H:%M:%S}] {names[line.who]}: {line.text}{cut}\n"
+    notes = [_("interrupted")] if line.is_interrupted else []
+    if line.standing in vouching.UNCONFIRMED:
+        notes.append(str(vouching.Standing(line.standing).label))
+    said = "".join(f" [{note}]" for note in notes)
+    return f"[{timezone.localtime(line.at):%H:%M:%S}] {names[line.who]}: {line.text}{said}\n"
 
 
 def _asker(request: HttpRequest) -> int:

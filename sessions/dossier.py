@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from sessions import formats, history, reasons
+from sessions import formats, history, reasons, vouching
 from sessions.formats import Caption, plain, to_json
 from sessions.models import Export, SessionEvent, SessionTask, StreamingSession, Utterance
 
@@ -26,7 +26,7 @@ SESSION = (
 )  # fmt: skip
 EVENT = ("number", "source", "kind", "data", "at", "previous_hash", "hash")
 TASK = ("kind", "status", "failure", "provider_task_id", "created_at", "latency")
-LINE = ("who", "by", "kind", "is_interrupted", "source", "provider_task_id", "at")
+LINE = ("who", "by", "kind", "is_interrupted", "source", "standing", "provider_task_id", "at")
 
 
 def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
@@ -37,7 +37,7 @@ def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
         "export": _exported(export),
         "session": _session(session),
         "tasks": [_task(task, has_words) for task in session.tasks.select_related("sent_by")],
-        "lines": [_line(line, has_words) for line in history.transcript(session.pk)],
+        "lines": [_line(line, has_words) for line in vouching.mark(list(Utterance.objects.filter(session=session)))],
     }
     yield f'{to_json(about)[:-1]},"events":['.encode()
     for page in _events(session):
@@ -57,9 +57,16 @@ def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
 def as_captions(session: StreamingSession) -> str:
     """Return what was said as WebVTT, timed from the first picture."""
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
-    said = [Caption(line.at, names[Utterance.Who(line.who)], line.text) for line in history.transcript(session.pk)]
+    said = [
+        Caption(line.at, names[Utterance.Who(line.who)], line.text, _note(line))
+        for line in history.transcript(session.pk)
+    ]
     began_at = session.live_at or session.created_at
     return formats.captions(said, began_at, f"{session.persona.name}, {began_at.isoformat()}")
+
+
+def _note(line: Utterance) -> str:
+    return str(vouching.Standing(line.standing).label) if line.standing in vouching.UNCONFIRMED else ""
 
 
 def for_page(export: Export, session: StreamingSession) -> dict[str, Any]:

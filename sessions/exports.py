@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from heygen_portal import audit
 from heygen_portal.models import AuditEntry
-from sessions import events, formats, selection
+from sessions import events, formats, selection, vouching
 from sessions.events import Entry
 from sessions.formats import Row
 from sessions.models import Erasure, Export, SessionEvent, StreamingSession, Utterance
@@ -60,7 +60,7 @@ SESSION = (
     "is_paid", "continues_id",
 )  # fmt: skip
 EVENT = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
-LINE = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "text")
+LINE = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "standing", "text")
 COLUMNS: Mapping[str, tuple[str, ...]] = {What.SESSIONS: SESSION, What.EVENTS: EVENT, What.LINES: LINE}
 
 
@@ -337,7 +337,7 @@ def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
 
 def _read(export: Export, rows: QuerySet[Any], columns: tuple[str, ...]) -> list[dict[str, Any]]:
     if export.what == What.LINES:  # the words are the row's to tell, not the database's
-        return [{name: getattr(row, name) for name in ("pk", *columns)} for row in rows]
+        return [{name: getattr(row, name) for name in ("pk", *columns)} for row in vouching.mark(list(rows))]
     return list(rows.values("pk", *columns))
 
 

@@ -129,6 +129,8 @@ class Caption:
     at: datetime
     who: str
     text: str
+    note: str = ""
+    """What a reader must know of it, shown in brackets after the text."""
 
 
 def captions(lines: Sequence[Caption], began_at: datetime, title: str) -> str:
@@ -143,8 +145,12 @@ def captions(lines: Sequence[Caption], began_at: datetime, title: str) -> str:
         until_next = starts[place + 1] - start if place + 1 < len(lines) else LONGEST_CAPTION
         end = start + max(min(read, until_next, LONGEST_CAPTION), SHORTEST_CAPTION)
         times = f"{_clock(start)} --> {_clock(end)}"
-        blocks.append(f"{place + 1}\n{times}\n<v {_on_one_line(line.who)}>{_on_one_line(line.text)}")
+        blocks.append(f"{place + 1}\n{times}\n<v {_on_one_line(line.who)}>{_on_one_line(_with_note(line))}")
     return "\n\n".join(blocks) + "\n"
+
+
+def _with_note(line: Caption) -> str:
+    return f"{line.text} [{line.note}]" if line.note else line.text
 
 
 def _clock(span: timedelta) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from avatars.models import KnowledgeBase, Persona
 from heygen_portal import roles
-from sessions import errors, events, places, speech, text_matching
+from sessions import errors, events, places, speech, text_matching, vouching
 from sessions.models import RUNNING, Purpose, SessionTask, Status, StreamingSession, Utterance
 
 LONGEST_CHAIN = 20
@@ -53,13 +53,13 @@ def is_running(session_id: UUID) -> bool:
 
 
 def transcript(session_id: UUID) -> list[Utterance]:
-    """Return what was said in one session, in order."""
-    return list(Utterance.objects.filter(session_id=session_id))
+    """Return what was said in one session, in order, each line with who vouches for it."""
+    return vouching.for_reading(list(Utterance.objects.filter(session_id=session_id)))
 
 
 def said_so_far(session_id: UUID) -> list[Utterance]:
     """Return what was said, in order, in a session and in those that it goes on from."""
-    return list(Utterance.objects.filter(session__in=_chain(session_id)))
+    return vouching.for_pages(list(Utterance.objects.filter(session__in=_chain(session_id))))
 
 
 def _chain(session_id: UUID) -> list[UUID]:
@@ -161,12 +161,14 @@ def of_person(
 
 
 def quoted(rows: Iterable[StreamingSession]) -> list[StreamingSession]:
-    """Return these rows of `of_person`, each with `said`: the words of its line."""
+    """Return these rows of `of_person`, each with `said`: the words of its line, and `standing`: who vouches for it."""
     sessions = list(rows)
     lines = Utterance.objects.in_bulk([vars(session)["said_id"] for session in sessions if vars(session)["said_id"]])
+    vouching.mark(lines.values())
     for session in sessions:
         line = lines.get(vars(session)["said_id"])
         vars(session)["said"] = line.text if line else ""
+        vars(session)["standing"] = line.standing if line else ""
     return sessions
 
 

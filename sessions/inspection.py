@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 
-from sessions import events, ledger, timeline
+from sessions import events, ledger, timeline, vouching
 from sessions.events import Entry
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 from sessions.moments import PROVIDER, Moment
@@ -41,6 +41,10 @@ class Line:
     at: datetime
     is_interrupted: bool
     characters: int
+    standing: str
+    """Who vouches for it: `vouching.Standing`."""
+    is_unreported: bool
+    """Only the provider's transcript has it."""
     text: str = ""
     cut_at: str = ""
     """The last words that were heard of a line that was interrupted."""
@@ -113,14 +117,18 @@ def _as_moment(told: Any) -> datetime | None:
 
 def lines_of(session: StreamingSession, *, is_open: bool) -> list[Line]:
     """Return the transcript, with its words only where it is open; what was erased has none."""
-    return [_line(row, is_open) for row in Utterance.objects.filter(session=session)]
+    rows = vouching.for_reading(list(Utterance.objects.filter(session=session)))
+    return [_line(row, is_open) for row in rows]
 
 
 def _line(row: Utterance, is_open: bool) -> Line:
     said = row.text
-    shown = said if is_open else ""
-    cut_at = " ".join(shown.split()[-LAST_WORDS:]) if row.is_interrupted else ""
-    return Line(row.who, row.by, row.kind, row.source, row.at, row.is_interrupted, len(said), shown, cut_at)
+    heard = vars(row).get("heard", said)
+    cut_at = " ".join(heard.split()[-LAST_WORDS:]) if row.is_interrupted and is_open else ""
+    return Line(
+        row.who, row.by, row.kind, row.source, row.at, row.is_interrupted, len(said), row.standing, row.is_unreported,
+        said if is_open else "", cut_at,
+    )  # fmt: skip
 
 
 def looks_at(session: StreamingSession) -> list[Look]:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +16,7 @@ from django.db import transaction
 from heygen_portal import providers
 from heygen_portal.providers.base import ProviderError, ProviderRejected, SessionRecord, SpokenLine
 from heygen_portal.threads import in_thread
-from sessions import events, ledger
+from sessions import events, ledger, text_matching
 from sessions.events import Entry
 from sessions.models import SpeechKey, Status, StreamingSession, Utterance
 from sessions.stopping import in_one_line
@@ -73,8 +71,9 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
         StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
         ours = list(Utterance.objects.filter(session=session))
         is_erased = SpeechKey.objects.filter(session=session).exclude(erased_at=None).exists()
-        missing = [] if is_erased else missing_lines([(line.who, line.text) for line in ours], record.lines)
-        added: list[str] = []
+        facts = [line for line in ours if line.source != events.Source.BROWSER]
+        missing = [] if is_erased else missing_lines([(line.who, line.text) for line in facts], record.lines)
+        added: list[Utterance] = []
         moment = session.billed_from
         for line in missing:
             moment = line.at or moment
@@ -86,53 +85,33 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
                 source=events.Source.PROVIDER,
                 at=moment,
             )
-            added.append(row.fingerprint)
+            added.append(row)
         noted: dict[str, Any] = {
             "end_reason": record.end_reason,
             "seconds": record.duration.total_seconds() if record.duration else None,
             "credits": str(record.credits) if record.credits is not None else None,
             "lines": len(record.lines),
             "added": len(missing),
-            "speech": added,
+            "confirmed": _confirmed(ours, [line for line in facts if line.source == events.Source.PROVIDER] + added),
+            "speech": [row.fingerprint for row in added],
         }
         events.record(session.pk, Entry("provider_record", noted, events.Source.PROVIDER))
         ledger.note_provider(session.pk, noted["seconds"], record.credits)
         StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)
 
 
-def missing_lines(ours: Iterable[tuple[str, str]], theirs: Sequence[SpokenLine]) -> list[SpokenLine]:
-    """Return which of the provider's lines we do not have.
+def missing_lines(known: Sequence[tuple[str, str]], theirs: Sequence[SpokenLine]) -> list[SpokenLine]:
+    """Return which of the provider's lines are not among those that the portal knows for a fact.
 
-    The same words count once for each time they were said. A line may be cut differently on the two sides: one that
-    is part of ours is known, and so is one of which ours, cut off by an interruption, is the beginning.
+    What a browser reported does not count: nothing that it says can keep a line of the provider's out of the record.
     """
-    left = [(who, _words(text)) for who, text in ours]
-    unknown = []
-    for line in theirs:
-        said = (line.who.value, _words(line.text))
-        if said in left:
-            left.remove(said)
-        elif said[1]:
-            unknown.append(line)
-    missing = []
-    for line in unknown:
-        who, words = line.who.value, _words(line.text)
-        for place, (whose, known) in enumerate(left):
-            if whose == who and known and (_holds(known, words) or words.startswith(f"{known} ")):
-                left[place] = (
-                    whose,
-                    f" {known} ".replace(f" {words} ", " | ", 1).strip() if _holds(known, words) else "",
-                )
-                break
-        else:
-            missing.append(line)
-    return missing
+    return [theirs[place] for place in text_matching.missing(known, [(line.who.value, line.text) for line in theirs])]
 
 
-def _holds(text: str, part: str) -> bool:
-    return f" {part} " in f" {text} "
-
-
-def _words(text: str) -> str:
-    """The words alone: providers disagree on capitals, spaces and signs."""
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+def _confirmed(ours: Sequence[Utterance], theirs: Sequence[Utterance]) -> dict[str, list[int]]:
+    """Return the IDs of reported lines that the provider has as well, each with those of the lines that confirm it."""
+    claimed = [line for line in ours if line.source == events.Source.BROWSER and line.text]
+    found = text_matching.confirmations(
+        [(line.who, line.text) for line in claimed], [(line.who, line.text) for line in theirs]
+    )
+    return {str(claimed[place].pk): [theirs[at].pk for at in by] for place, by in found.items()}

@@ -169,6 +169,7 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "voice": _("by voice"),
             "read": _("to be read aloud"),
             "interrupted": _("interrupted"),
+            "reported": _("Reported by the browser only"),
             "copied": _("Copied"),
         },
     }

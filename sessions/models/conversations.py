@@ -319,6 +319,13 @@ class Utterance(Spoken):
     provider_task_id = models.CharField(_("provider's task"), max_length=200, blank=True)
     at = models.DateTimeField(_("at"), default=timezone.now)
 
+    standing: str
+    """Who vouches for it, on rows that `vouching` has marked."""
+    is_unreported: bool
+    """Only the provider's transcript has it; likewise."""
+    heard: str
+    """How much of it a browser heard before it was interrupted, where the provider has all of it; likewise."""
+
     objects: ClassVar[SpokenManager[Self]] = SpokenManager()
 
     class Meta:

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import time_machine
 from asgiref.sync import async_to_sync
-from django.utils import timezone
+from django.contrib.auth.models import Group
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
+from django.utils import timezone, translation
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sessions import history, limits, reports
+from heygen_portal import roles
+from heygen_portal.providers.base import SessionRecord, Speaker, SpokenLine
+from sessions import (
+    broadcast,
+    conversations,
+    dossier,
+    exports,
+    history,
+    limits,
+    records,
+    reports,
+    text_matching,
+    vouching,
+)
 from sessions.clocks import PageClock
-from sessions.models import SessionEvent, SessionTask, Status, StreamingSession, Utterance
-from tests.factories import StreamingSessionFactory
+from sessions.models import Export, SessionEvent, SessionTask, Status, StreamingSession, Utterance
+from tests.factories import StreamingSessionFactory, UserFactory
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -167,3 +188,166 @@ def test_a_page_s_moment_is_what_its_clock_said_and_nothing_else(told: Any) -> N
     message = {"kind": "frozen", "data": {"page_at": told}}
     async_to_sync(reports.take)(session.pk, message, PageClock())
     assert SessionEvent.objects.get(session=session).data == {}
+
+
+# Who vouches for a line, wherever it is shown
+
+
+@pytest.fixture
+def over() -> StreamingSession:
+    """A session in which the portal sent a line, and a browser reported three: one true, one made up, one cut off."""
+    session: StreamingSession = StreamingSessionFactory.create(status=Status.ENDED, user__username="ana")
+    said(session, "¿Cuál es el horario?", "portal")
+    said(session, "De lunes a", "browser", "avatar")
+    Utterance.objects.filter(session=session, who="avatar").update(is_interrupted=True)
+    said(session, "Le devolvemos el doble.", "browser", "avatar")
+    return session
+
+
+def line(who: Speaker, text: str) -> SpokenLine:
+    return SpokenLine(who, text, NOON)
+
+
+THEIRS = SessionRecord(
+    lines=(
+        line(Speaker.USER, "¿cuál es el horario?"),
+        line(Speaker.AVATAR, "De lunes a viernes."),
+        line(Speaker.AVATAR, "¿Algo más?"),
+    )
+)
+REPORTED, MADE_UP = "Reported by the browser only", "Reported by the browser, not in the provider’s transcript"
+
+
+def standings(session: StreamingSession) -> dict[str, str]:
+    lines = vouching.mark(list(Utterance.objects.filter(session=session)))
+    return {line.text: line.standing for line in lines}
+
+
+@pytest.mark.django_db
+def test_the_provider_s_transcript_confirms_what_was_said_and_names_what_was_not(over: StreamingSession) -> None:
+    assert standings(over) == {
+        "¿Cuál es el horario?": "sent",
+        "De lunes a": "browser",
+        "Le devolvemos el doble.": "browser",
+    }
+    records.store(over, THEIRS)
+    records.store(over, THEIRS)
+    assert standings(over) == {
+        "¿Cuál es el horario?": "sent",
+        "De lunes a": "confirmed",
+        "Le devolvemos el doble.": "contradicted",
+        "De lunes a viernes.": "provider",
+        "¿Algo más?": "provider",
+    }
+    read = history.transcript(over.pk)
+    assert {line.text for line in read} == set(standings(over)) - {"De lunes a"}
+    assert {line.text for line in read if line.is_unreported} == {"¿Algo más?"}
+    (cut,) = [line for line in read if line.is_interrupted]
+    assert (cut.text, cut.heard) == ("De lunes a viernes.", "De lunes a")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        ["De lunes a viernes. Le damos un descuento. ¿Algo más?"],  # two true lines around one that is not
+        ["¿cuál es el horario?", "De lunes a viernes.", "¿Algo más?"],
+        ["De lunes a viernes. ¿Algo más?"],
+        ["viernes", "de lunes a"],
+        ["x" * 10_000],
+    ],
+)
+def test_nothing_that_a_browser_claims_keeps_a_line_of_the_provider_out(claimed: list[str]) -> None:
+    session = StreamingSessionFactory.create(status=Status.ENDED)
+    for text in claimed:
+        said(session, text, "browser", "avatar")
+    records.store(session, THEIRS)
+    theirs = [line.text for line in Utterance.objects.filter(session=session, source="provider").order_by("pk")]
+    assert theirs == [line.text for line in THEIRS.lines]
+    reported = vouching.mark(list(Utterance.objects.filter(session=session, source="browser").order_by("pk")))
+    made_up = [line.text for line in reported if line.standing == "contradicted"]
+    assert made_up == [text for text in claimed if "descuento" in text or "x" * 9 in text or "cuál" in text]
+
+
+def auditor() -> Client:
+    roles.sync()
+    person = UserFactory.create(is_staff=True)
+    person.groups.add(Group.objects.get(name=roles.AUDITOR.group))
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(person)
+    return client
+
+
+def shown(over: StreamingSession, where: str) -> str:
+    """Return what stands at a place where the transcript is shown, printed or exported, in English."""
+    export = Export(asked_by=over.user, what="lines", format="csv", reason="A check", asked_at=NOON)
+    with translation.override("en"):
+        if where == "page":
+            request = RequestFactory().get("/")
+            request.user = over.user
+            with patch.object(conversations, "_own", lambda request, session_id: over):
+                return conversations.conversation(request, over.pk).content.decode()
+        if where == "text":
+            with patch.object(conversations, "_own", lambda request, session_id: over):
+                return conversations.transcript(RequestFactory().get("/"), over.pk).content.decode()
+        if where == "captions":
+            return dossier.as_captions(over)
+        if where == "printed":
+            return render_to_string("sessions/record.html", dossier.for_page(export, over))
+        assert where == "audit"
+        address = f"/admin/avatar_sessions/streamingsession/{over.pk}/audit/"
+        return auditor().post(address, {"reason": "A check"}).content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("where", ["page", "text", "captions", "printed", "audit"])
+def test_a_line_that_only_a_browser_reported_is_marked_wherever_it_is_read(over: StreamingSession, where: str) -> None:
+    assert shown(over, where).count(REPORTED) == 2
+    records.store(over, THEIRS)
+    text = shown(over, where)
+    assert (text.count(REPORTED), text.count(MADE_UP)) == (0, 1)
+    if where == "audit":
+        assert "1 line that the browser reported is not in the provider’s transcript." in text
+        assert "1 line of the provider’s transcript was not reported by the browser." in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_an_export_says_who_vouches_for_each_line(over: StreamingSession, format: str) -> None:  # noqa: A002
+    records.store(over, THEIRS)
+    export = exports.ask(over.user_id, None, Export.What.LINES, format, reason="A check")
+    told = b"".join(exports.pieces(export)).decode()
+    for standing in ("sent", "confirmed", "contradicted", "provider"):
+        assert standing in told
+    export = exports.ask(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
+    lines = json.loads(b"".join(dossier.as_json(export, over)))["lines"]
+    assert sorted(line["standing"] for line in lines) == [
+        "confirmed", "contradicted", "provider", "provider", "sent",
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_a_room_s_page_is_told_which_lines_only_a_browser_reported(over: StreamingSession) -> None:
+    told = {line.text: broadcast.Said.of(line).is_reported for line in history.said_so_far(over.pk)}
+    assert told == {"¿Cuál es el horario?": False, "De lunes a": True, "Le devolvemos el doble.": True}
+    records.store(over, THEIRS)
+    told = {line.text: broadcast.Said.of(line).is_reported for line in history.said_so_far(over.pk)}
+    assert told == {
+        "¿Cuál es el horario?": False, "De lunes a": False, "Le devolvemos el doble.": True, "¿Algo más?": False,
+    }  # fmt: skip
+
+
+WORDS = st.lists(st.sampled_from(["a", "b", "a b", "b a", "a b a", "…", "A."]), max_size=6)
+
+
+@given(claimed=WORDS, theirs=WORDS)
+def test_only_words_of_theirs_confirm_a_claim_and_each_only_one(claimed: list[str], theirs: list[str]) -> None:
+    found = text_matching.confirmations([("avatar", text) for text in claimed], [("avatar", text) for text in theirs])
+    told = Counter(word for text in theirs for word in text_matching.words(text).split())
+    said = Counter(word for place in found for word in text_matching.words(claimed[place]).split())
+    assert said <= told
+    assert (
+        text_matching.confirmations([("user", text) for text in claimed], [("avatar", text) for text in theirs]) == {}
+    )
+    same = text_matching.confirmations([("avatar", text) for text in theirs], [("avatar", text) for text in theirs])
+    assert set(same) == {place for place, text in enumerate(theirs) if text_matching.words(text)}

@@ -66,7 +66,9 @@ async def test_what_no_browser_heard_is_added_once(provider: Mock) -> None:
     assert provider.read_record.call_count == 1
     await sync_to_async(records.store)(session, RECORD)  # and read twice, it adds nothing
     added = [line async for line in Utterance.objects.filter(source="provider").order_by("pk")]
-    assert [(line.who, line.text) for line in added] == [("avatar", "Hola."), ("user", "Gracias.")]
+    lines = [("avatar", "Hola."), ("avatar", "De lunes a viernes."), ("user", "Gracias.")]
+    assert [(line.who, line.text) for line in added] == lines  # what the portal sent stands as sent
+    reported = await Utterance.objects.aget(source="browser")
     noted = await SessionEvent.objects.filter(kind="provider_record").afirst()
     assert noted
     assert noted.source == "provider"
@@ -77,7 +79,8 @@ async def test_what_no_browser_heard_is_added_once(provider: Mock) -> None:
         "seconds": 61.0,
         "credits": "2.03",
         "lines": 4,
-        "added": 2,
+        "added": 3,
+        "confirmed": {str(reported.pk): [added[1].pk]},
     }
     assert noted.data == expected
 

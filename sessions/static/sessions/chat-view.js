@@ -131,8 +131,9 @@ function lengthOf(text) {
  * @returns {string[]}
  */
 function marksOf(line) {
-  if (line.who === "avatar") return line.isInterrupted ? ["interrupted"] : line.stage === "talking" ? ["talking"] : [];
+  const reported = line.isReported && line.stage === "said" ? ["reported"] : [];
+  if (line.who === "avatar") return line.isInterrupted ? ["interrupted", ...reported] : line.stage === "talking" ? ["talking"] : reported;
   if (line.stage === "waiting") return ["waiting"];
   if (line.stage === "failed") return ["failed", ...(line.why ? ["why"] : [])];
-  return [line.isRead ? "read" : line.by];
+  return [line.isRead ? "read" : line.by, ...reported];
 }

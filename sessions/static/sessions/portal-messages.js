@@ -63,6 +63,7 @@ const MESSAGES = {
       text: message.text,
       at: Date.parse(message.at),
       isInterrupted: message.is_interrupted,
+      isReported: message.is_reported === true,
       taskId: message.provider_task_id ?? "",
     });
   },

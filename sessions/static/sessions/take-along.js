@@ -4,7 +4,7 @@ import { timeOfDay } from "./clock.js";
 import { on, one, save, say } from "./dom.js";
 
 /** @typedef {import("./transcript.js").Line} Line */
-/** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string }} TranscriptWords */
+/** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string, reported: string }} TranscriptWords */
 
 /**
  * @param {Line[]} lines
@@ -21,6 +21,7 @@ export function plainText(lines, avatar, words, language) {
     if (line.who === "user" && line.by === "voice") notes.push(words.voice);
     if (line.who === "user" && line.isRead) notes.push(words.read);
     if (line.isInterrupted) notes.push(words.interrupted);
+    if (line.isReported) notes.push(words.reported);
     const who = (line.who === "user" ? words.you : avatar) + (notes.length ? ` (${notes.join(", ")})` : "");
     return `[${timeOfDay(new Date(line.at).toISOString(), language)}] ${who}: ${line.text}\n`;
   });

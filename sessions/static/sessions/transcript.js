@@ -12,6 +12,7 @@
  * @property {"said" | "talking" | import("./outbox.js").Delivery} stage
  * @property {boolean} isRead  to be read aloud, word for word
  * @property {boolean} isInterrupted
+ * @property {boolean} isReported  only a browser says so
  * @property {string} taskId
  * @property {string} utteranceId
  * @property {string} ref
@@ -35,7 +36,7 @@ export class Transcript {
     const change = { stage: item.delivery, why: item.why, at };
     const line = this.lines.find((other) => other.ref === item.ref);
     if (line) this.change(line, change);
-    else this.append({ who: "user", by: "text", text: item.text, isRead: item.kind === "repeat", ref: item.ref, ...change });
+    else this.append({ who: "user", by: "text", text: item.text, isRead: item.kind === "repeat", isReported: false, ref: item.ref, ...change });
   }
 
   /**
@@ -105,7 +106,7 @@ export class Transcript {
    * A line as the portal stored it; the last word on what was said.
    *
    * @param {{ utteranceId: string, who: "avatar" | "user", by: "voice" | "text", text: string, at: number,
-   *   isRead: boolean, isInterrupted: boolean, taskId: string }} said
+   *   isRead: boolean, isInterrupted: boolean, isReported: boolean, taskId: string }} said
    */
   stored(said) {
     const line = this.lines.find((other) => isSame(other, said));
@@ -169,6 +170,7 @@ const BLANK = {
   stage: "said",
   isRead: false,
   isInterrupted: false,
+  isReported: true,
   taskId: "",
   utteranceId: "",
   ref: "",

@@ -1,0 +1,83 @@
+"""Who vouches for a line of the transcript: the portal, the provider, or nobody but the browser that reported it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from sessions.models import SessionEvent, Utterance
+
+Source = SessionEvent.Source
+RECORD = "provider_record"
+"""The event that tells what the provider's own record had; `confirmed` names the reported lines that it has too."""
+
+
+class Standing(models.TextChoices):
+    """Where a line comes from, and what the provider's transcript says of it."""
+
+    SENT = "sent", _("Sent by the portal")
+    PROVIDER = "provider", _("Provider’s transcript")
+    CONFIRMED = "confirmed", _("Reported by the browser, confirmed by the provider")
+    BROWSER = "browser", _("Reported by the browser only")
+    CONTRADICTED = "contradicted", _("Reported by the browser, not in the provider’s transcript")
+
+
+UNCONFIRMED = (Standing.BROWSER, Standing.CONTRADICTED)
+Rows = TypeVar("Rows", bound=Iterable[Utterance])
+
+
+def mark(rows: Rows) -> Rows:
+    """Set the standing of each line; return the lines. At most one query."""
+    _mark(rows)
+    return rows
+
+
+def for_reading(rows: Sequence[Utterance]) -> list[Utterance]:
+    """Return marked lines as people read them: what the provider confirmed stands once, in the provider's words.
+
+    Where it was interrupted the browser knows.
+    """
+    by_id = {row.pk: row for row in rows}
+    for claimed_id, confirming in _mark(rows).items():
+        claimed, line = by_id.get(claimed_id), by_id.get(confirming[-1])
+        if claimed and line and claimed.is_interrupted:
+            line.is_interrupted, line.heard = True, claimed.text
+    return [row for row in rows if row.standing != Standing.CONFIRMED]
+
+
+def for_pages(rows: Sequence[Utterance]) -> list[Utterance]:
+    """Return marked lines as a room's page knows them: its own, those that the provider confirmed among them."""
+    doubled = {pk for confirming in _mark(rows).values() for pk in confirming}
+    return [row for row in rows if row.pk not in doubled]
+
+
+def _mark(rows: Iterable[Utterance]) -> dict[int, list[int]]:
+    """Set the standing of each line; return by which of the provider's lines each confirmed one is confirmed."""
+    records = _records({row.session_id for row in rows if row.source != Source.PORTAL})
+    confirmed = {int(pk): by for record in records.values() for pk, by in record["confirmed"].items()}
+    reported = {pk for by in confirmed.values() for pk in by}
+    for row in rows:
+        if row.source == Source.PORTAL:
+            row.standing = Standing.SENT
+        elif row.source != Source.BROWSER:
+            row.standing = Standing.PROVIDER
+        elif row.pk in confirmed:
+            row.standing = Standing.CONFIRMED
+        else:
+            is_compared = records.get(row.session_id, {}).get("lines")
+            row.standing = Standing.CONTRADICTED if is_compared else Standing.BROWSER
+        row.is_unreported = row.source == Source.PROVIDER and row.pk not in reported
+    return confirmed
+
+
+def _records(session_ids: set[UUID]) -> dict[UUID, Mapping[str, Any]]:
+    """Return what the last reading of each session's record said; those from before lines were compared say nothing."""
+    if not session_ids:
+        return {}
+    rows = SessionEvent.objects.filter(session__in=session_ids, kind=RECORD, source=Source.PROVIDER)
+    told = rows.order_by("session", "number").values_list("session", "data")
+    return {session_id: data for session_id, data in told if isinstance(data.get("confirmed"), dict)}
