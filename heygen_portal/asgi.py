@@ -7,8 +7,11 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 
+from heygen_portal import production
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 pages = get_asgi_application()  # sets Django up; models can be imported from here on
+production.refuse_default_secrets()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402

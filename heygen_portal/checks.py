@@ -7,24 +7,78 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
-from heygen_portal import budgets, sending
+from heygen_portal import budgets, production, sending
+
+NUMBERS = {"DJANGO_SECRET_KEY": 1, "FIELD_ENCRYPTION_KEY": 2}
 
 
 @register(Tags.security, deploy=True)
 def own_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """A portal that serves others must not use the keys that stand in its source."""
-    return [
+    """A portal that serves others must not use the keys that stand in its source, nor any that can be guessed."""
+    found: list[CheckMessage] = [
         Error(
             f"{name} is the one from the source, which everybody knows.",
             hint=f"Set {name} or {name}_FILE to a random value of at least 50 characters.",
-            id=f"heygen_portal.E00{number}",
+            id=f"heygen_portal.E00{NUMBERS[name]}",
         )
-        for number, name, value in (
-            (1, "DJANGO_SECRET_KEY", settings.SECRET_KEY),
-            (2, "FIELD_ENCRYPTION_KEY", settings.FIELD_ENCRYPTION_KEY),
-        )
-        if value.startswith("not-secret")
+        for name in production.default_secrets()
     ]
+    found += [_weak(name) for name in production.weak_secrets()]
+    if settings.SECRET_KEY == settings.FIELD_ENCRYPTION_KEY:
+        hint = 'Give each a value of its own: docs/operations.md, "Changing keys".'
+        same = "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY are the same."
+        found.append(CheckWarning(same, hint=hint, id="heygen_portal.W031"))
+    return found
+
+
+def _weak(name: str) -> CheckMessage:
+    if name.endswith("_FALLBACKS"):
+        hint = "Keep it, as it verifies what it signed; anchors show what is forged with it: docs/record.md."
+        return CheckWarning(f"{name} has a key that can be guessed.", hint=hint, id="heygen_portal.W030")
+    hint = 'Use a random value of at least 50 characters: docs/operations.md, "Changing keys".'
+    if name == "LIVEKIT_API_SECRET":
+        hint = "Use a random value of at least 32 characters, here and in LiveKit's configuration."
+    return Error(f"{name} can be guessed.", hint=hint, id="heygen_portal.E030")
+
+
+@register(Tags.security, deploy=True)
+def hosts_of_our_own(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Links in letters, and which page may open a socket, follow from the host that a browser names."""
+    return [
+        Error(
+            f"ALLOWED_HOSTS has {host}: anybody's domain is taken for the portal's.",
+            hint="Name the portal's own hosts, such as ALLOWED_HOSTS=portal.example.org.",
+            id="heygen_portal.E031",
+        )
+        for host in production.wildcard_hosts()
+    ]
+
+
+@register(Tags.security, deploy=True)
+def addresses_behind_a_proxy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """With HTTPS=1 a proxy ends TLS; without PROXY_COUNT every address in logs and limits is the proxy's."""
+    if settings.HTTPS and not settings.PROXY_COUNT:
+        hint = "Set PROXY_COUNT to the number of proxies that add to X-Forwarded-For."
+        return [CheckWarning("HTTPS is on and PROXY_COUNT is 0.", hint=hint, id="heygen_portal.W032")]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def an_anchors_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Without anchors, whoever has the database and the key can forge the record unseen."""
+    if not settings.HISTORY_ANCHOR_FILE:
+        hint = "Name a file that the database's owner cannot write: docs/record.md."
+        return [CheckWarning("HISTORY_ANCHOR_FILE is not set.", hint=hint, id="heygen_portal.W033")]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def a_redis_with_a_password(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Whoever reaches Redis reads room messages, and sends jobs to the worker."""
+    if production.redis_is_open():
+        hint = "Set requirepass or an ACL, and REDIS_URL=redis://:password@host:6379/0."
+        return [Error("Redis is on another machine and has no password.", hint=hint, id="heygen_portal.E034")]
+    return []
 
 
 @register(Tags.compatibility)

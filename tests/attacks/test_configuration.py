@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import secrets
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.core.checks import Tags, run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
 from kombu.exceptions import ContentDisallowed
 from kombu.message import Message
 from redis import Redis
 
+from heygen_portal import production
 from heygen_portal.celery import app
 
 
@@ -68,3 +76,102 @@ def test_counters_in_the_cache_still_count() -> None:
 def test_what_cannot_be_json_is_refused_when_it_is_stored() -> None:
     with pytest.raises(TypeError):
         cache.set("kept", object())
+
+
+STRONG = {"SECRET_KEY": secrets.token_urlsafe(48), "FIELD_ENCRYPTION_KEY": secrets.token_urlsafe(48)}
+SAFE = {
+    **STRONG,
+    "DEBUG": False,
+    "SECRET_KEY_FALLBACKS": [],
+    "FIELD_ENCRYPTION_KEY_FALLBACKS": [],
+    "ALLOWED_HOSTS": ["portal.example.org"],
+    "HTTPS": True,
+    "PROXY_COUNT": 1,
+    "HISTORY_ANCHOR_FILE": "/mnt/anchors/portal",
+    "REDIS_URL": "redis://:password@redis:6379/0",
+    "LIVEKIT_API_SECRET": secrets.token_urlsafe(36),
+}
+
+
+def complaints(**changed: Any) -> list[str]:
+    """Return what `check --deploy` says of the portal's own settings."""
+    with override_settings(**{**SAFE, **changed}):
+        found = run_checks(tags=[Tags.security], include_deployment_checks=True)
+    return [str(message.id).partition(".")[2] for message in found if str(message.id).startswith("heygen_portal.")]
+
+
+def test_a_careful_set_up_gives_nothing_to_complain_of() -> None:
+    assert complaints() == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"FIELD_ENCRYPTION_KEY": "x"}, "E030"),
+        ({"FIELD_ENCRYPTION_KEY": "not-secret-either"}, "E002"),
+        ({"SECRET_KEY": "not-secret-for-looking-around-only"}, "E001"),
+        ({"SECRET_KEY": "a" * 80}, "E030"),
+        ({"SECRET_KEY": "changeme" * 9}, "E030"),
+        ({"SECRET_KEY": f"django-insecure-{secrets.token_urlsafe(48)}"}, "E030"),
+        ({"FIELD_ENCRYPTION_KEY_FALLBACKS": ["not-secret-either"]}, "W030"),
+        ({"SECRET_KEY_FALLBACKS": [secrets.token_urlsafe(48), "old"]}, "W030"),
+        ({"LIVEKIT_API_SECRET": "secret"}, "E030"),
+        ({"SECRET_KEY": STRONG["FIELD_ENCRYPTION_KEY"]}, "W031"),
+        ({"ALLOWED_HOSTS": ["*"]}, "E031"),
+        ({"ALLOWED_HOSTS": ["portal.example.org", ".org"]}, "E031"),
+        ({"ALLOWED_HOSTS": ["portal.example.org", "*"]}, "E031"),
+        ({"PROXY_COUNT": 0}, "W032"),
+        ({"HISTORY_ANCHOR_FILE": ""}, "W033"),
+        ({"REDIS_URL": "redis://redis:6379/0"}, "E034"),
+        ({"REDIS_URL": "rediss://portal@redis.example.org/0"}, "E034"),
+        ({"REDIS_URL": "redis://:@10.0.0.5:6379/0"}, "E034"),
+        ({"DEBUG": True}, "W001"),
+    ],
+)
+def test_a_careless_setting_is_named(changed: dict[str, Any], complaint: str) -> None:
+    assert complaints(**changed) == [complaint]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"ALLOWED_HOSTS": [".example.org"]},
+        {"REDIS_URL": "redis://127.0.0.1:6379/0"},
+        {"REDIS_URL": "unix:///run/redis.sock"},
+        {"HTTPS": False, "PROXY_COUNT": 0},
+    ],
+)
+def test_settings_that_are_no_danger_are_not_complained_of(changed: dict[str, Any]) -> None:
+    assert complaints(**changed) == []
+
+
+DEFAULTS = {"SECRET_KEY": "not-secret-for-looking-around-only", "FIELD_ENCRYPTION_KEY": "not-secret-either"}
+LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
+
+
+@pytest.mark.parametrize(
+    "hosts", [["*"], ["portal.example.org"], [*LOOPBACK, "10.0.0.5"], [*LOOPBACK, ".local"], ["[2001:db8::1]"]]
+)
+@pytest.mark.parametrize("left", [["SECRET_KEY"], ["FIELD_ENCRYPTION_KEY"], ["SECRET_KEY", "FIELD_ENCRYPTION_KEY"]])
+def test_others_are_never_served_with_keys_from_the_repository(hosts: list[str], left: list[str]) -> None:
+    keys = {**STRONG, **{name: DEFAULTS[name] for name in left}}
+    with override_settings(DEBUG=False, ALLOWED_HOSTS=hosts, **keys), pytest.raises(ImproperlyConfigured) as refusal:
+        production.refuse_default_secrets()
+    assert all(name in str(refusal.value) for name in left)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"ALLOWED_HOSTS": LOOPBACK}, {"ALLOWED_HOSTS": ["*"], "DEBUG": True}, {"ALLOWED_HOSTS": ["*"], **STRONG}],
+)
+def test_a_fresh_checkout_just_runs(settings: dict[str, Any]) -> None:
+    with override_settings(**{"DEBUG": False, **DEFAULTS, **settings}):
+        production.refuse_default_secrets()
+
+
+def test_the_web_process_refuses_to_start_with_keys_from_the_repository(tmp_path: Path) -> None:
+    careless = {"ALLOWED_HOSTS": "portal.example.org", "VAR_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "heygen_portal.server", "-b", "127.0.0.1", "-p", "0"]
+    ended = subprocess.run(command, env=careless, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY would be the value from the repository" in ended.stderr

@@ -1,0 +1,67 @@
+"""Whether this portal serves others, and what of its settings would then let an attacker in."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from heygen_portal.addresses import is_loopback
+
+SHORTEST_SECRET = 50
+"""Characters, as Django asks of its own."""
+FEWEST_DIFFERENT = 10
+"""Different characters: fewer are no random value of that length."""
+SHORTEST_LIVEKIT_SECRET = 32
+
+
+def serves_others() -> bool:
+    """Whether this is production: DEBUG is off, and a host beyond this machine is allowed."""
+    return not settings.DEBUG and any(not is_loopback(host.strip("[]")) for host in settings.ALLOWED_HOSTS)
+
+
+def default_secrets() -> list[str]:
+    """Return the names of the secrets that are still those from the repository."""
+    return [name for name, value in _secrets().items() if value.startswith("not-secret")]
+
+
+def weak_secrets() -> list[str]:
+    """Return the names of the secrets that can be guessed, in order; default ones are not among them."""
+    weak = [name for name, value in _secrets().items() if _is_weak(value) and not value.startswith("not-secret")]
+    lists = {
+        "DJANGO_SECRET_KEY_FALLBACKS": settings.SECRET_KEY_FALLBACKS,
+        "FIELD_ENCRYPTION_KEY_FALLBACKS": settings.FIELD_ENCRYPTION_KEY_FALLBACKS,
+    }
+    weak += [name for name, values in lists.items() if any(map(_is_weak, values))]
+    if settings.LIVEKIT_API_SECRET and _is_weak(settings.LIVEKIT_API_SECRET, SHORTEST_LIVEKIT_SECRET):
+        weak.append("LIVEKIT_API_SECRET")
+    return weak
+
+
+def wildcard_hosts() -> list[str]:
+    """Return the allowed hosts that let anybody's domain through: `*`, and whole top-level domains."""
+    return [host for host in settings.ALLOWED_HOSTS if host == "*" or (host.startswith(".") and "." not in host[1:])]
+
+
+def redis_is_open() -> bool:
+    """Whether Redis is on another machine and asks for no password."""
+    parts = urlsplit(settings.REDIS_URL)
+    return parts.scheme != "unix" and not unquote(parts.password or "") and not is_loopback(parts.hostname)
+
+
+def refuse_default_secrets() -> None:
+    """Raise ImproperlyConfigured where others would be served with the secrets from the repository."""
+    if serves_others() and (names := default_secrets()):
+        raise ImproperlyConfigured(
+            f"{' and '.join(names)} would be the value from the repository, which everybody knows, while ALLOWED_HOSTS"
+            " lets others in. Set it, or its _FILE, to a random value of at least 50 characters."
+        )
+
+
+def _secrets() -> dict[str, str]:
+    return {"DJANGO_SECRET_KEY": settings.SECRET_KEY, "FIELD_ENCRYPTION_KEY": settings.FIELD_ENCRYPTION_KEY}
+
+
+def _is_weak(value: str, shortest: int = SHORTEST_SECRET) -> bool:
+    return len(value) < shortest or len(set(value)) < FEWEST_DIFFERENT or value.startswith("django-insecure-")
