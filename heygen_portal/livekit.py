@@ -98,13 +98,12 @@ def for_person(room: str) -> RoomAccess:
     return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(PERSON, grants, PERSON_TOKEN), room)
 
 
-def for_observer(room: str) -> RoomAccess:
-    """Let somebody see and hear whom nobody in the room sees or hears."""
+def for_observer(room: str, seat: str) -> RoomAccess:
+    """Let somebody see and hear whom nobody in the room sees or hears; webhooks name the seat."""
     grants = api.VideoGrants(
         room_join=True, room=room, can_subscribe=True, can_publish=False, can_publish_data=False, hidden=True
     )
-    identity = f"{OBSERVER}-{secrets.token_hex(8)}"
-    return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(identity, grants, PERSON_TOKEN), room)
+    return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(f"{OBSERVER}-{seat}", grants, PERSON_TOKEN), room)
 
 
 def _token(identity: str, grants: api.VideoGrants, life: timedelta) -> str:

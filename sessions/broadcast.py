@@ -135,6 +135,15 @@ class Staying(Event):
 
 
 @dataclass(frozen=True)
+class Observed(Event):
+    """Whether one of the team watches. `until` (ISO 8601): they have not come in yet, and cannot after that."""
+
+    type: ClassVar[str] = "session.observed"
+    is_observed: bool
+    until: str = ""
+
+
+@dataclass(frozen=True)
 class ProviderStatus(Event):
     """The provider was asked whether the session lives there."""
 

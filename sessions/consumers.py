@@ -22,6 +22,7 @@ from sessions import (
     history,
     lease,
     messages,
+    observers,
     presence,
     reasons,
     reports,
@@ -197,6 +198,8 @@ class SessionConsumer(PageSocket):
         if session.room and content.get("room") is True:  # first: the page waits for it
             await self.on_rejoin(content)
         await self.tell_lines(session.pk)
+        if session.room:
+            await self.relay(await in_thread(observers.state)(session.pk, timezone.now()))
 
     async def tell_lines(self, session_id: UUID) -> None:
         """What was said until now, to a page that may not have heard it."""

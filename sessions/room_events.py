@@ -13,7 +13,7 @@ from django.db import transaction
 from heygen_portal import livekit
 from heygen_portal.livekit import Told
 from heygen_portal.threads import in_thread
-from sessions import events, presence, services
+from sessions import events, observers, presence, services
 from sessions.events import Entry, Source
 from sessions.models import SessionEvent, Status, StreamingSession
 
@@ -38,10 +38,13 @@ def _keep(told: Told) -> UUID | None:
         if session is None:
             return None  # a room that waits for its session, or another program's
         who = _who(told.identity)
-        data = {"who": who, "sid": told.sid, "kind": told.track}
+        seat = told.identity.removeprefix(f"{livekit.OBSERVER}-") if who == livekit.OBSERVER else ""
+        data = {"who": who, "sid": told.sid, "kind": told.track, "seat": seat}
         known = {name: value for name, value in data.items() if value}
         is_over = session.status == Status.ENDED
         events.append(session.pk, Entry(told.kind, known, Source.LIVEKIT), is_over=is_over)
+        if who == livekit.OBSERVER and not is_over:
+            observers.tell(session.pk)
         if told.kind == FINISHED or (told.kind in (JOINED, LEFT) and who == livekit.PERSON):
             if _is_somebody_in(session):
                 presence.still_here(session.pk)

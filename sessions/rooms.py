@@ -15,7 +15,7 @@ from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.base import BroughtRoom, RoomAccess
 from heygen_portal.threads import in_thread
-from sessions import errors, events, presence
+from sessions import errors, events, observers, presence
 from sessions.events import Entry
 from sessions.models import Status, StreamingSession
 
@@ -62,7 +62,7 @@ def access_again(session_id: UUID) -> RoomAccess:
 
 
 def let_observe(session_id: UUID, user_id: int | None, address: str | None = None) -> RoomAccess:
-    """Let one of the team see and hear a running session, unseen; who looked, and when, is recorded first.
+    """Let one of the team see and hear a running session; who looked, and when, is recorded and the person told first.
 
     Raises NotLive where nothing runs in a room of ours.
     """
@@ -70,8 +70,7 @@ def let_observe(session_id: UUID, user_id: int | None, address: str | None = Non
     session = rows.exclude(room="").only("room").first()
     if session is None:
         raise errors.NotLive
-    events.record(session.pk, Entry("observed", {"by": user_id, "from": address}))
-    return livekit.for_observer(session.room)
+    return livekit.for_observer(session.room, observers.hand_out(session.pk, user_id, address))
 
 
 async def drop(room: str) -> None:

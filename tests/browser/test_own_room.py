@@ -77,13 +77,15 @@ async def test_the_room_is_entered_before_the_click_watched_by_its_server_and_go
 
 
 async def looked_into(room: RoomPage, chromium: Browser) -> None:
-    """An operator sees the picture in the admin, and the person's page learns nothing of it."""
+    """An operator sees the picture in the admin, and the person's page says so for as long as they do."""
     portal = room.stage.portal
     portal.manage("shell", "-v0", "-c", WATCHER)
     session_id = portal.manage("shell", "-v0", "-c", NEWEST).strip()
     context = await chromium.new_context(locale="es")
     page, complaints = await context.new_page(), list[str]()
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    notice = room.page.locator("#observed")
+    await expect(notice).to_be_hidden()
     await Person("watcher", "a-word-for-tests").sign_in(page, portal)
     await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/{session_id}/change/")
     await page.locator("a[href$='/look/']").first.click()
@@ -95,5 +97,7 @@ async def looked_into(room: RoomPage, chromium: Browser) -> None:
 
     await until(moves)
     assert await room.page.evaluate("document.querySelectorAll('audio, video').length") == 2
+    await expect(notice).to_be_visible()
     assert complaints == []
     await context.close()
+    await expect(notice).to_be_hidden(timeout=20_000)

@@ -85,3 +85,11 @@ test("what nobody knows changes nothing, however it is called", () => {
   assert.equal(next(live, { type: "something.new" }), live);
   assert.equal(next(live, { type: "toString" }), live);
 });
+
+test("who watches is said until they leave, and not of the session after", () => {
+  const watched = after(...LIVE, { type: "session.observed", is_observed: true, until: "" });
+  assert.deepEqual(watched.observed, { until: "" });
+  assert.equal(next(watched, { type: "session.observed", is_observed: false, until: "" }).observed, null);
+  assert.deepEqual(next(watched, status("live")).observed, { until: "" });
+  assert.equal(next(watched, { ...status("creating"), session_id: "s2" }).observed, null);
+});

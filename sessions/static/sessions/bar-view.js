@@ -2,6 +2,7 @@
 
 import { countdown, secondsUntil } from "./clock.js";
 import { one, say } from "./dom.js";
+import { isOpen } from "./state.js";
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 
@@ -21,6 +22,7 @@ export class BarView {
     this.connection = one("#connection", HTMLElement);
     this.icon = one("use", SVGUseElement, this.connection);
     this.trouble = one("#trouble", HTMLElement);
+    this.observed = one("#observed", HTMLElement);
   }
 
   /** @param {Conversation} it */
@@ -35,6 +37,9 @@ export class BarView {
     const trouble = it.trouble || (it.drops > 1 ? this.words.causes.portal_away : "") || "";
     say(this.trouble, trouble);
     this.trouble.hidden = !trouble;
+    const { observed } = it.state;
+    const isOver = !observed || (observed.until !== "" && secondsUntil(observed.until, it.clock(), it.offset) <= 0);
+    this.observed.hidden = isOver || !isOpen(it.state);
   }
 
   /** @param {string} quality */

@@ -45,6 +45,7 @@ const MESSAGES = {
     else it.dispatch(message);
   },
   "session.staying": (it, message) => it.dispatch(message),
+  "session.observed": (it, message) => it.dispatch(message),
   "provider.status": (it, message) => it.recovery.providerSays(message),
   "room.publish": (it, { topic, payload }) => it.room?.publish(topic, payload),
   "task.sent": (it, message) => {

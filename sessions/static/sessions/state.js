@@ -37,6 +37,7 @@ import { WELL, WITHOUT } from "./without-picture.js";
  * @property {string} verdict  why there is no picture, as a code
  * @property {string} provider  what the avatar service says of the session
  * @property {boolean} isAway  LiveKit is reconnecting
+ * @property {{ until: string } | null} observed  one of the team watches; `until` is empty, or when that ends by itself
  *
  * @typedef {{ type: string, [key: string]: any }} Happening
  */
@@ -56,6 +57,7 @@ export const READY = Object.freeze({
   turn: null,
   other: null,
   isReleasing: false,
+  observed: null,
   ...WELL,
 });
 
@@ -76,6 +78,7 @@ const REDUCERS = {
   playback_started: (state) => ({ ...state, isBlocked: false }),
   talking: (state, { isTalking }) => ({ ...state, isTalking }),
   "session.ending": (state, { why, at }) => (isOpen(state) ? { ...state, warning: { why, at } } : state),
+  "session.observed": (state, { is_observed: isObserved, until = "" }) => ({ ...state, observed: isObserved ? { until } : null }),
   "session.staying": (state) => ({ ...state, warning: null }),
   // Whoever writes is there.
   "task.sent": (state) => (state.warning?.why === "idle" ? { ...state, warning: null } : state),
@@ -161,7 +164,9 @@ export function isOver(state) {
 function withSession(state, session) {
   // From the line it goes on as if Start had been pressed now.
   if (state.phase === "queue") state = { ...READY, phase: "connecting" };
-  const changed = { ...state, session, isReleasing: false };
+  // Who watched the session before this one has not been let into this one's room.
+  const observed = state.session && state.session.id !== session.id ? null : state.observed;
+  const changed = { ...state, session, observed, isReleasing: false };
   if (!isOpen(state)) return changed;
   const isFault = session.status === "ended" && FAULTS.has(session.reason);
   if (isFault) return failed(changed, { code: session.reason, words: session.words });
