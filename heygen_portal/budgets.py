@@ -32,6 +32,11 @@ logger = logging.getLogger(__name__)
 BUDGETS: Mapping[str, Mapping[str, str]] = {
     # A page asks again when its socket comes back while it waits in the queue.
     "start": {"person": "30/minute; 300/hour", "address": "1200/minute"},
+    # A page whose network comes and goes opens its socket again, and joins its session.
+    "connect": {"person": "120/minute"},
+    "join": {"person": "120/minute"},
+    # Interrupting and staying: each is a call to the provider.
+    "act": {"session": "60/minute"},
     "prepare": {"person": "60/minute"},
     "task": {"session": "120/minute", "person": "240/minute"},
     # One unit for each started kilobyte. A lively conversation reports about 100 events a minute.

@@ -43,6 +43,8 @@ class BoardConsumer(PageSocket):
         if not user.is_authenticated:
             await self.close(code=SIGNED_OUT)
             return
+        if not await self.may_connect():
+            return
         if not await in_thread(board.may_see)(user.pk):
             await self.close(code=NOT_HERE)
             return

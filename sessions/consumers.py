@@ -67,6 +67,8 @@ class SessionConsumer(PageSocket):
         if not self.user.is_authenticated:
             await self.close(code=SIGNED_OUT)
             return
+        if not await self.may_connect():
+            return
         persona = await in_thread(history.find_persona)(self.user, self.persona_slug, self.purpose)
         if not persona:
             await self.close(code=NOT_HERE)
@@ -190,6 +192,7 @@ class SessionConsumer(PageSocket):
 
     async def on_join(self, content: dict[str, Any]) -> None:
         await self.check_access()
+        await budgets.spend("join", person=self.user.pk)
         session = await in_thread(history.find_own)(self.user.pk, messages.uuid(content.get("session_id")))
         if not session:
             raise errors.NotFound
@@ -253,10 +256,12 @@ class SessionConsumer(PageSocket):
             await self.relay(known)
 
     async def on_interrupt(self, content: dict[str, Any]) -> None:
+        await budgets.spend("act", session=self.current())
         if command := await services.interrupt(self.current()):
             await self.give_command(command)
 
     async def on_stay(self, content: dict[str, Any]) -> None:
+        await budgets.spend("act", session=self.current())
         await services.stay(self.current())
 
     async def on_stop(self, content: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from avatars.models import Persona
-from heygen_portal import addresses, roles
+from heygen_portal import addresses, budgets, roles
 from heygen_portal.people import sudo
 from sessions import erasure, history, places, vouching
 from sessions.models import LegalHold, StreamingSession, Utterance
@@ -32,6 +32,8 @@ def conversations(request: HttpRequest) -> HttpResponse:
     user_id = _asker(request)
     asked = request.GET
     query, persona = asked.get("q", "").strip()[:100], asked.get("persona", "")
+    if query:
+        budgets.spend_sync("search", person=user_id)
     since, until = _day(asked.get("from", "")), _day(asked.get("to", ""))
     found = history.of_person(user_id, query=query, persona=persona, since=since, until=until)
     page = Paginator(found, PAGE).get_page(asked.get("page"))

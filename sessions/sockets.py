@@ -19,7 +19,7 @@ from django.conf import settings
 from django.utils import translation
 from redis.exceptions import RedisError
 
-from heygen_portal import detached
+from heygen_portal import budgets, detached
 from heygen_portal.budgets import TooManyRequests
 from heygen_portal.people import access
 from heygen_portal.people.access import Claim, Loss
@@ -132,6 +132,16 @@ class PageSocket(AsyncWebsocketConsumer):
         Here the database is touched through `in_thread` alone, which looks after them.
         """
         await getattr(self, get_handler_name(message))(message)
+
+    async def may_connect(self) -> bool:
+        """Count the socket against its person's budget; close it when there are too many."""
+        user: Any = self.scope["user"]
+        try:
+            await budgets.spend("connect", person=user.pk)
+        except TooManyRequests:
+            await self.close(code=TOO_MANY)  # the page tries again, each time a little later
+            return False
+        return True
 
     async def let_in(self) -> None:
         user: Any = self.scope["user"]

@@ -6,8 +6,10 @@ import os
 import signal
 import time
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
@@ -16,7 +18,7 @@ from heygen_portal.checks import readable_budgets
 from sessions.models import StreamingSession
 from tests import servers
 from tests.factories import EndUserFactory, UserFactory
-from tests.sessions.tabs import a_person, a_persona, browser
+from tests.sessions.tabs import Tab, a_person, a_persona, browser
 
 TASKS_A_MINUTE = 120
 STARTS_A_MINUTE = 30
@@ -137,6 +139,38 @@ class TestOnTheSocket:
             await other.say("session.start")
             await other.hear("error", code="too_many_requests")
 
+    @pytest.mark.parametrize(("message", "called"), [("task.interrupt", "interrupt"), ("session.stay", "keep_alive")])
+    @override_settings(BUDGETS={"act.session": "3/minute"})
+    async def test_calls_to_the_provider_by_one_page_are_bounded(
+        self, provider: Mock, message: str, called: str
+    ) -> None:
+        user, persona = await a_person(), await a_persona()
+        async with browser(user, persona.slug) as tab:
+            await tab.go_live()
+            for _ in range(5):
+                await tab.say(message)
+            for _ in range(2):
+                await tab.hear("error", code="too_many_requests", about=message)
+            await tab.say("session.stop")
+            await tab.hear("session.status", status="ended")
+        assert getattr(provider, called).call_count == 3
+
+    @override_settings(BUDGETS={"join.person": "2/minute"})
+    async def test_joining_again_and_again_is_refused(self) -> None:
+        user, persona = await a_person(), await a_persona()
+        async with browser(user, persona.slug) as tab:
+            session_id = await tab.go_live()
+            for _ in range(3):
+                await tab.say("session.join", session_id=session_id)
+            await tab.hear("error", code="too_many_requests", about="session.join")
+
+    @override_settings(BUDGETS={"connect.person": "2/minute"})
+    async def test_sockets_beyond_the_budget_are_not_let_in(self) -> None:
+        user, persona = await a_person(), await a_persona()
+        async with browser(user, persona.slug), browser(user, persona.slug):
+            third = await sync_to_async(Tab)(user, persona.slug)
+            assert await third.connect(timeout=10) == (False, 4429)
+
 
 # On pages
 
@@ -166,3 +200,10 @@ class TestOnPages:
         if kind == "application/json":
             told: dict[str, Any] = refused.json()
             assert (told["code"], str(told["wait_seconds"])) == ("too_many_requests", refused["Retry-After"])
+
+    def test_searching_ones_own_conversations_is_bounded(self, client: Client, person: User) -> None:
+        client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        with override_settings(BUDGETS={"search.person": "2/minute"}):
+            statuses = [client.get("/conversations/?q=hola").status_code for _ in range(3)]
+            assert client.get("/conversations/").status_code == 200
+        assert statuses == [200, 200, 429]

@@ -288,3 +288,37 @@ test("a conversation that went on in another tab is not stopped here", () => {
   assert.equal(face(conversation.state), "failed");
   assert.ok(!types().includes("session.stop"));
 });
+
+for (const [code, cause] of [
+  [4401, "signed_out"],
+  [4403, "access_ended"],
+  [4428, "second_factor_needed"],
+]) {
+  test(`a conversation whose socket is closed with ${code} says why, and leaves the room`, () => {
+    goLive();
+    assert.ok(conversation.onAccessLost(code));
+    assert.equal(face(conversation.state), "failed");
+    assert.equal(conversation.state.cause.code, cause);
+    assert.equal(left, 1);
+  });
+}
+
+test("a page on which nothing runs has nothing to say of lost access", () => {
+  assert.ok(!conversation.onAccessLost(4401));
+  assert.equal(face(conversation.state), "ready");
+});
+
+test("whoever waits reads why access was lost", () => {
+  conversation.start(0);
+  conversation.onMessage({ type: "error", code: "access_ended", words: "No longer yours" });
+  assert.ok(conversation.onAccessLost(4403));
+  assert.equal(conversation.state.cause.words, "No longer yours");
+});
+
+test("reports that were refused do not trouble the person, texts do", () => {
+  goLive();
+  conversation.onMessage({ type: "error", code: "too_many_requests", about: "event.report", words: "Wait" });
+  assert.equal(conversation.trouble, "");
+  conversation.onMessage({ type: "error", code: "too_many_requests", about: "task.interrupt", words: "Wait" });
+  assert.equal(conversation.trouble, "Wait");
+});
