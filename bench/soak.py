@@ -4,6 +4,9 @@ Real web process, Redis and emulator, and one real worker child. Each phase is c
 took of the processor is compared with the second, after warm-up, and so is the memory. Ticks run back to back;
 messages go through the sockets of one web process; sockets are opened and closed; sessions begin and end, half of
 them by their person and half by the worker at their limit; and Redis cuts off all its clients again and again.
+
+The same work takes more of a processor whose other half is busy. So a fixed piece of work is done again and again
+beside each tenth, and the ratios are of what a tenth took measured by that.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import argparse
 import asyncio
 import json
 import os
+import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -36,6 +40,7 @@ TENTHS = 10
 TALKERS = 40
 SIDE_BY_SIDE = 10
 IN_QUEUE = 500
+YARDSTICK_EVERY_S = 0.2
 PATIENCE_S = 60
 RULES = ("--concurrency", "100000", "--rule", "no_user_s=86400", "--idle", "86400", "--duration", "86400")
 NO_BUDGETS = {"BUDGET_FACTOR": "1000000"}
@@ -59,33 +64,65 @@ class Process:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
+class Yardstick:
+    """How much processor time a fixed piece of work takes, just now."""
+
+    def __init__(self) -> None:
+        self._taken: list[float] = []
+
+    async def measure(self) -> None:
+        while True:
+            began = time.thread_time()
+            for _ in range(30):
+                json.loads(json.dumps({str(number): [number] * 3 for number in range(50)}))
+            self._taken.append(time.thread_time() - began)
+            await asyncio.sleep(YARDSTICK_EVERY_S)
+
+    def read(self) -> float:
+        """Return the median in seconds since the last look."""
+        taken, self._taken = self._taken, []
+        return statistics.median(taken) if taken else 0.001
+
+
 @dataclass
 class Meter:
     """What each tenth of each phase took, and what memory it left."""
 
     processes: list[Process]
+    yardstick: Yardstick = field(default_factory=Yardstick)
     cost: dict[str, list[float]] = field(default_factory=dict)
+    length: dict[str, list[float]] = field(default_factory=dict)
     memory: dict[str, list[dict[str, int]]] = field(default_factory=dict)
     files: dict[str, list[dict[str, int]]] = field(default_factory=dict)
 
     async def phase(self, name: str, times: int, one_tenth: Callable[[int], Awaitable[None]]) -> None:
-        self.cost[name], self.memory[name], self.files[name] = [], [], []
+        self.cost[name], self.length[name], self.memory[name], self.files[name] = [], [], [], []
+        self.yardstick.read()
         for _ in range(TENTHS):
             before, began = self._cpu_s(), time.monotonic()
             await one_tenth(times // TENTHS)
             ms = (self._cpu_s() - before) * 1000 / (times // TENTHS)
             self.cost[name].append(ms)
+            self.length[name].append(self.yardstick.read() * 1000)
             self.memory[name].append({one.name: one.rss() for one in self.processes})
             self.files[name].append({one.name: one.files() for one in self.processes})
             rss = "  ".join(f"{one} {size / MB:6.1f} MB" for one, size in self.memory[name][-1].items())
             open_files = " ".join(str(many) for many in self.files[name][-1].values())
             took = time.monotonic() - began
-            print(f"{name:10} {ms:7.2f} ms of processor each   {rss}   files {open_files}   {took:5.1f} s", flush=True)
+            print(
+                f"{name:10} {ms:7.2f} ms of processor each (yardstick {self.length[name][-1]:5.2f} ms)   {rss}   "
+                f"files {open_files}   {took:5.1f} s",
+                flush=True,
+            )
 
     def _cpu_s(self) -> float:
         return sum(one.cpu_s() for one in self.processes)
 
     def ratio(self, name: str) -> float:
+        first, last = (self.cost[name][tenth] / self.length[name][tenth] for tenth in (1, -1))
+        return round(last / first, 3)
+
+    def plain_ratio(self, name: str) -> float:
         return round(self.cost[name][-1] / self.cost[name][1], 3)
 
     def growth(self, kept: dict[str, list[dict[str, int]]]) -> int:
@@ -163,6 +200,8 @@ async def main(options: argparse.Namespace) -> None:
         people = TALKERS + SIDE_BY_SIDE
         cookies = await asyncio.to_thread(_ledger.sign_in, people, 10 * people)
         async with AsyncExitStack() as open_things:
+            measuring = asyncio.create_task(meter.yardstick.measure())
+            open_things.callback(measuring.cancel)
             house = House(portal, await open_things.enter_async_context(aiohttp.ClientSession()), open_things)
             await meter.phase("tick", options.ticks, house.ticks)
             house.talkers = [await house.talker(cookie) for cookie in cookies[:TALKERS]]
@@ -172,9 +211,10 @@ async def main(options: argparse.Namespace) -> None:
             await meter.phase("socket", options.sockets, house.sockets)
             await meter.phase("session", options.sessions, house.sessions)
             await meter.phase("reconnect", options.reconnects, house.reconnects)
-    result = {"bench": "soak"} | {
+    result: dict[str, Any] = {"bench": "soak"} | {
         f"{name}_cost_last_over_first": meter.ratio(name) for name in ("tick", "message", "session", "socket")
     }
+    result["plain_ratios"] = {name: meter.plain_ratio(name) for name in meter.cost}
     result["rss_growth_mb"] = round(meter.growth(meter.memory) / MB, 1)
     result["open_files_growth"] = meter.growth(meter.files)
     print(json.dumps(result))
@@ -302,4 +342,8 @@ if __name__ == "__main__":
     parser.add_argument("--sockets", type=int, default=2_000)
     parser.add_argument("--sessions", type=int, default=2_000)
     parser.add_argument("--reconnects", type=int, default=200)
-    asyncio.run(main(parser.parse_args()))
+    chosen = parser.parse_args()
+    least = TENTHS * SIDE_BY_SIDE
+    if min(chosen.ticks, chosen.messages, chosen.sockets, chosen.sessions) < least or chosen.reconnects < TENTHS:
+        parser.error(f"at least {least} of each, and {TENTHS} reconnects")
+    asyncio.run(main(chosen))
