@@ -117,7 +117,7 @@ REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:8379/0")
 CHANNEL_LAYERS = {
     "default": {
         # Messages to a tab are worth nothing to a tab that is not there: publish/subscribe, nothing stored.
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "BACKEND": "heygen_portal.channel_layer.PortalChannelLayer",
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 3}]},
     }
 }

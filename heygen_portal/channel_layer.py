@@ -1,0 +1,91 @@
+"""channels-redis' publish/subscribe, keeping nothing of tabs that came or left while Redis was away.
+
+By itself it keeps a queue of each tab that could not be let in, and at each reconnection subscribes again to what
+tabs that left meanwhile had heard. While Redis is away pages try again every few seconds, so both would grow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+from typing import Any
+
+from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer, RedisSingleShardConnection
+from channels_redis.utils import _wrap_close, decode_hosts
+from redis.exceptions import RedisError
+
+
+class PortalChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # channels-redis has no types
+    def _get_layer(self) -> PortalLoopLayer:
+        loop = asyncio.get_running_loop()
+        if loop not in self._layers:
+            self._layers[loop] = PortalLoopLayer(*self._args, **self._kwargs, channel_layer=self)
+            _wrap_close(self, loop)
+        layer: PortalLoopLayer = self._layers[loop]
+        return layer
+
+
+class PortalLoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]  # as above
+    def __init__(self, hosts: Any = None, **how: Any) -> None:
+        super().__init__(hosts=hosts, **how)
+        self._shards = [PortalShard(host, self) for host in decode_hosts(hosts)]
+        self._groups_of: defaultdict[str, set[str]] = defaultdict(set)
+
+    async def receive(self, channel: str) -> Any:
+        try:
+            return await super().receive(channel)
+        except asyncio.CancelledError:  # the tab is gone, whether or not it was told to leave its groups
+            for group in self._groups_of.pop(channel, set()).copy():
+                with suppress(RedisError):
+                    await super().group_discard(group, channel)
+            raise
+
+    async def _subscribe_to_channel(self, channel: str) -> None:
+        try:
+            await super()._subscribe_to_channel(channel)
+        except BaseException:
+            self.channels.pop(channel, None)
+            raise
+
+    async def group_add(self, group: str, channel: str) -> None:
+        try:
+            await super().group_add(group, channel)
+            self._groups_of[channel].add(group)
+        except BaseException:
+            members = self.groups.get(name := self._get_group_channel_name(group), set())
+            members.discard(channel)
+            if not members:
+                self.groups.pop(name, None)
+            raise
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        if channel in self._groups_of:
+            self._groups_of[channel].discard(group)
+            if not self._groups_of[channel]:
+                del self._groups_of[channel]
+        await super().group_discard(group, channel)
+
+
+class PortalShard(RedisSingleShardConnection):  # type: ignore[misc]  # as above
+    async def subscribe(self, channel: str) -> None:
+        try:
+            await super().subscribe(channel)
+        except BaseException:
+            self._forget(channel)
+            raise
+
+    async def unsubscribe(self, channel: str) -> None:
+        try:
+            await super().unsubscribe(channel)
+        except BaseException:
+            self._forget(channel)
+            raise
+
+    def _forget(self, channel: str) -> None:
+        """Do not subscribe to it again when Redis is back."""
+        self._subscribed_to.discard(channel)
+        if self._pubsub is not None:
+            for name in (channel, channel.encode()):
+                self._pubsub.channels.pop(name, None)
+                self._pubsub.pending_unsubscribe_channels.discard(name)
