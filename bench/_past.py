@@ -9,6 +9,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Model
 
+from heygen_portal import signing
+from sessions import word_index
 from sessions.models import DayTotal, SessionEvent, SessionTotal, SpokenWord, StreamingSession, Utterance
 from tests.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
 
@@ -19,6 +21,8 @@ EACH = 100
 EVENTS = 10
 """Of each session, and what they are: made by what happens in an ordinary one."""
 KINDS = "requested status provider_created status room_connected first_frame status avatar_start_talking status status"
+SAID = "aurora"
+"""A word that was said in as many sessions, whatever there is beside them."""
 WORDS = 20_000
 """Different words that are said; each session has one line of three."""
 LASTS = timedelta(minutes=4)
@@ -54,8 +58,19 @@ def make(sessions: int) -> None:
         )
         for sql in BELONGS:
             cursor.execute(sql)
+        _say()
         cursor.execute("SET session_replication_role = DEFAULT")
         cursor.execute("VACUUM ANALYZE")
+
+
+def _say() -> None:
+    """Have a word said in the newest sessions, and indexed both with each person's key and with one for all."""
+    newest = StreamingSession.objects.order_by("-created_at")[:EACH]
+    lines = Utterance.objects.filter(session__in=[session.pk for session in newest]).select_related("session")
+    marks = {line.pk: word_index.of_query(SAID, [line.session.user_id], [signing.key_id()]) for line in lines}
+    SpokenWord.objects.bulk_create(
+        SpokenWord(utterance_id=pk, mark=mark) for pk, both in marks.items() for mark in both
+    )
 
 
 def _copies(cursor: Any, pattern: Model, source: str, **columns: str) -> None:
@@ -80,8 +95,10 @@ BELONGS = (
         FROM (SELECT id, created_at FROM {SESSION} ORDER BY id) s, generate_series(1, {EVENTS}) n""",
     f"""INSERT INTO {LINE} (session_id, who, by, kind, is_interrupted, source, provider_task_id, at, sealed)
         SELECT id, 'user', 'voice', '', false, 'browser', '', created_at, '\\x01' FROM {SESSION}""",
+    # As real marks are: one word has another mark for each person, spread over all 64 bits.
     f"""INSERT INTO {WORD} (utterance_id, mark)
-        SELECT id, mod(id * 7 + n * 131, {WORDS}) FROM {LINE}, generate_series(1, 3) n""",
+        SELECT l.id, hashint8extended(s.user_id * {WORDS} + mod(l.id * 7 + n * 131, {WORDS}), 1)
+        FROM {LINE} l JOIN {SESSION} s ON s.id = l.session_id, generate_series(1, 3) n""",
     f"""INSERT INTO {TOTAL} (session_id, account_id, persona_id, day, time, estimated, wasted, answers_ms)
         SELECT id, account_id, persona_id, created_at::date, ended_at - created_at, 0.8, '0', '[900, 1200]'
         FROM {SESSION}""",

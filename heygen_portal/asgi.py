@@ -24,12 +24,25 @@ from sessions.board_consumer import BoardConsumer  # noqa: E402
 from sessions.consumers import SessionConsumer  # noqa: E402
 from sessions.models import Purpose  # noqa: E402
 
+HEALTH_PATH = "/health"
+HEALTH_BODY = b'{"status": "ok"}'
+HEALTH_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"content-length", str(len(HEALTH_BODY)).encode()),
+    (b"cache-control", b"no-store"),
+]
+
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     """Let the server, which ends, hear out a request that is under way.
 
     Its thread may be waiting for this event loop: given up, it would wait for ever, and the process with it.
     """
+    if scope["path"] == HEALTH_PATH and scope["method"] in ("GET", "HEAD"):
+        # Not by Django: its threads may be busy with what others ask for.
+        await send({"type": "http.response.start", "status": 200, "headers": HEALTH_HEADERS})
+        await send({"type": "http.response.body", "body": HEALTH_BODY})
+        return
     detached.before_shutdown(detached.finish)
     await asyncio.shield(detached.keep(pages(scope, receive, send)))
 

@@ -16,6 +16,9 @@ from sessions import word_index
 from sessions.models import SpeechKey, SpokenWord, Utterance, WordIndexRebuild
 from sessions.models.speech import words_of
 
+MOST_RESOLVED = 20_000
+"""Lines with a word that are looked up first. From thousands of marks the database cannot tell how few these are, and
+would read all sessions; where there are more, reading the newest sessions finds enough of them soon."""
 REBUILT_AT_ONCE = 200
 """Lines of one transaction."""
 
@@ -30,12 +33,17 @@ def holding(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | N
     if not wanted:
         return lines.none()
     persons = list(people if people is not None else User.objects.values_list("pk", flat=True))
-    key_ids = _keys_in_use()
+    key_ids, known = _keys_in_use(), None
     for word in wanted:
-        marks = word_index.of_query(word, persons, key_ids)
-        # From the words to the lines: there are few of either, and many lines.
-        lines = lines.filter(pk__in=SpokenWord.objects.filter(mark__any_of=marks).values("utterance"))
-    return lines
+        rows = SpokenWord.objects.filter(mark__any_of=word_index.of_query(word, persons, key_ids))
+        if known is not None:
+            rows = rows.filter(utterance__in=Utterance.objects.filter(pk__any_of=known).values("pk"))
+        found = list(rows.values_list("utterance", flat=True)[: MOST_RESOLVED + 1])
+        if len(found) <= MOST_RESOLVED:
+            known = list(dict.fromkeys(found))
+        else:
+            lines = lines.filter(pk__in=rows.values("utterance"))
+    return lines if known is None else lines.filter(pk__any_of=known)
 
 
 def index(lines: Iterable[Utterance]) -> None:

@@ -123,7 +123,7 @@ def test_pages_cost_the_same_however_much_was_said(
     persona = PersonaFactory.create(published=True)
     for _ in range(45):
         session = talked(person, *("palabra",) * 4, persona=persona)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         visitor.get("/conversations/?q=palabra&page=2")
     with django_assert_max_num_queries(11):
         visitor.get(f"/conversations/{session.pk}/")

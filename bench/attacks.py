@@ -1,0 +1,597 @@
+"""Do costly inputs stay cheap? Each attack against a real server, with its memory and /health watched meanwhile.
+
+Redis, PostgreSQL (or SQLite) and the emulator without media. A row is held when the attack got what it should get, the
+web process grew by at most 50 MB, and /health, asked 20 times a second by a process of its own, never took more than
+500 ms. Everything stays on loopback, and each attack is bounded in count and time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import os
+import re
+import secrets
+import struct
+import sys
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import django  # noqa: E402
+
+from tests import servers  # noqa: E402
+
+MIB = 1024 * 1024
+MOST_GROWTH_MB, SLOWEST_HEALTH_MS = 50, 500
+LOOK_S = 0.05
+ATTACK_PATIENCE_S = 60
+SETTLE_S = 0.5
+VIDEO_BYTES = 300 * MIB
+FORM = "Content-Type: multipart/form-data; boundary=x"
+PART = b'--x\r\nContent-Disposition: form-data; name="login"\r\n\r\n'
+UPGRADE = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==")
+
+
+@dataclass
+class Target:
+    """What attackers can reach, and what they have there."""
+
+    port: int
+    staff: str = field(repr=False)
+    """A cookie of an administrator, as the others are of end users."""
+    person: str = field(repr=False)
+    reporter: str = field(repr=False)
+    video: str = ""
+    name: str = ""
+    """Of a person with a password."""
+
+    async def connect(self, *, receive_buffer: int = 0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        import socket  # noqa: PLC0415 - asyncio alone cannot set it before connecting
+
+        raw = socket.socket()
+        raw.setblocking(False)
+        if receive_buffer:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self.port))
+        return await asyncio.open_connection(sock=raw, limit=receive_buffer or 65536)
+
+    def head(self, method: str, path: str, *headers: str) -> bytes:
+        lines = (f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", *headers, "", "")
+        return "\r\n".join(lines).encode()
+
+    async def answer(self, *parts: bytes) -> str:
+        """Send all of it, as far as it is taken; return what comes back until the server closes."""
+        reader, writer = await self.connect()
+        received = b""
+        try:
+            with suppress(ConnectionError):
+                for part in parts:
+                    writer.write(part)
+                    await writer.drain()
+            with suppress(ConnectionError):
+                while len(received) < MIB and (piece := await reader.read(65536)):
+                    received += piece
+        finally:
+            writer.transport.abort()
+        return received.decode("utf-8", "replace")
+
+    async def post(self, path: str, cookie: str, fields: dict[str, str]) -> str:
+        body = urlencode(fields).encode()
+        length = f"Content-Length: {len(body)}"
+        kind = "Content-Type: application/x-www-form-urlencoded"
+        origin = f"Origin: http://127.0.0.1:{self.port}"
+        return await self.answer(self.head("POST", path, f"Cookie: {cookie}", kind, length, origin, CLOSE) + body)
+
+
+CLOSE = "Connection: close"
+Attack = Callable[[Target], Awaitable[bool]]
+ATTACKS: dict[str, Attack] = {}
+
+
+def attack(name: str) -> Callable[[Attack], Attack]:
+    def add(function: Attack) -> Attack:
+        ATTACKS[name] = function
+        return function
+
+    return add
+
+
+async def all_of(count: int, one: Callable[[int], Awaitable[bool]]) -> bool:
+    return all(await asyncio.gather(*(one(number) for number in range(count))))
+
+
+# Bodies
+
+
+@attack("forms of 150 MB to the sign-in page")
+async def large_forms(target: Target) -> bool:
+    body = b"a" * (150 * MIB)
+
+    async def one(number: int) -> bool:
+        head = target.head("POST", "/accounts/login/", FORM, f"Content-Length: {len(PART) + len(body)}")
+        return " 413 " in await target.answer(head, PART, body)
+
+    return await all_of(3, one)
+
+
+@attack("bodies in chunks without an end")
+async def endless_chunks(target: Target) -> bool:
+    chunk = b"%x\r\n%s\r\n" % (65536, b"a" * 65536)
+
+    async def one(number: int) -> bool:
+        head = target.head("POST", "/accounts/login/", FORM, "Transfer-Encoding: chunked")
+        return " 413 " in await target.answer(head, *[chunk] * 500)
+
+    return await all_of(8, one)
+
+
+@attack("bodies in chunks of one byte")
+async def small_chunks(target: Target) -> bool:
+    async def one(number: int) -> bool:
+        head = target.head("POST", "/language/", FORM, "Transfer-Encoding: chunked")
+        return " 413 " in await target.answer(head, *[b"1\r\na\r\n" * 5000] * 40)
+
+    return await all_of(8, one)
+
+
+@attack("100 forms of nearly 1 MB at once")
+async def forms_within_the_limit(target: Target) -> bool:
+    body = PART + b"a" * (1000 * 1024) + b"\r\n--x--\r\n"
+
+    async def one(number: int) -> bool:
+        head = target.head("POST", "/check/room", FORM, f"Content-Length: {len(body)}", CLOSE)
+        return " 403 " in await target.answer(head + body)
+
+    return await all_of(100, one)
+
+
+@attack("8 files of 15 MB for the knowledge, by strangers")
+async def large_imports(target: Target) -> bool:
+    body = PART + b"a" * (15 * MIB) + b"\r\n--x--\r\n"
+
+    async def one(number: int) -> bool:
+        path = "/admin/avatars/knowledgebase/import/"
+        return " 403 " in await target.answer(
+            target.head("POST", path, FORM, f"Content-Length: {len(body)}", CLOSE), body
+        )
+
+    return await all_of(8, one)
+
+
+@attack("webhooks of 5 MB without a signature")
+async def large_webhooks(target: Target) -> bool:
+    async def one(number: int) -> bool:
+        head = target.head("POST", "/webhooks/livekit/", "Content-Type: text/plain", f"Content-Length: {5 * MIB}")
+        return " 413 " in await target.answer(head, b"a" * (5 * MIB))
+
+    return await all_of(20, one)
+
+
+@attack("headers without an end, and 400 connections that drip")
+async def slow_headers(target: Target) -> bool:
+    async def one(number: int) -> bool:
+        reader, writer = await target.connect()
+        try:
+            writer.write(target.head("GET", "/health").removesuffix(b"\r\n"))
+            while not reader.at_eof():
+                writer.write(b"X: a\r\n" if number % 2 else b"X" * 500)
+                await writer.drain()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(reader.read(100), 0.5)
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+        return True  # it was closed: the attack ends by itself
+
+    return await all_of(400, one)
+
+
+# Slow readers
+
+
+async def read_nothing(target: Target, count: int, ask: bytes) -> bool:
+    """Ask for something and read none of it; return whether each was cut off."""
+
+    async def one(number: int) -> bool:
+        _reader, writer = await target.connect(receive_buffer=4096)
+        try:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]  # of a transport that reads
+            writer.write(ask)
+            poll = writer.get_extra_info("socket")
+            while True:  # cut off: the other end is gone, which a socket tells without being read
+                state = struct.unpack_from("B", poll.getsockopt(6, 11, 8))[0]
+                if state != ESTABLISHED:
+                    return True
+                await asyncio.sleep(LOOK_S)
+        finally:
+            writer.transport.abort()
+
+    return await all_of(count, one)
+
+
+ESTABLISHED = 1
+"""In Linux's TCP_INFO."""
+
+
+@attack("30 clients that read nothing of a film of 300 MB")
+async def films(target: Target) -> bool:
+    return await read_nothing(target, 30, target.head("GET", target.video, f"Cookie: sessionid={target.staff}", CLOSE))
+
+
+@attack("300 strangers that read nothing of static files")
+async def static_files(target: Target) -> bool:
+    page = await target.answer(target.head("GET", "/accounts/login/", CLOSE))
+    largest = max(re.findall(r'(?:href|src)="(/static/[^"]+)"', page), key=len)
+    ask = target.head("GET", largest) * 20
+    return await read_nothing(target, 300, ask)
+
+
+@attack("10 exports of 5,000 lines that nobody reads")
+async def exports(target: Target) -> bool:
+    path = "/admin/avatar_sessions/export/new/"
+    token = secrets.token_hex(16)
+    fields = urlencode({"what": "events", "format": "jsonl", "reason": "", "csrfmiddlewaretoken": token}).encode()
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    cookies = f"Cookie: sessionid={target.staff}; csrftoken={token}"
+    origin = f"Origin: http://127.0.0.1:{target.port}"
+    head = target.head("POST", path, cookies, kind, origin, f"Content-Length: {len(fields)}", CLOSE)
+    return await read_nothing(target, 10, head + fields)
+
+
+# Sockets
+
+
+def frame(text: bytes) -> bytes:
+    """Return a masked text frame, whose mask changes nothing."""
+    size = len(text)
+    length = (
+        bytes([0x80 | size])
+        if size < 126
+        else struct.pack(">BH" if size < 65536 else ">BQ", 0xFE | (size >= 65536), size)
+    )
+    return b"\x81" + length + b"\0\0\0\0" + text
+
+
+async def open_socket(target: Target, cookie: str, path: str, **options: int) -> tuple[Any, Any]:
+    reader, writer = await target.connect(**options)
+    cookies, origin = f"Cookie: sessionid={cookie}", f"Origin: http://127.0.0.1:{target.port}"
+    writer.write(target.head("GET", path, cookies, origin, "Connection: Upgrade", *UPGRADE))
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b" 101 " in head, head
+    return reader, writer
+
+
+@attack("junk before 50 handshakes are answered")
+async def early_junk(target: Target) -> bool:
+    async def one(number: int) -> bool:
+        head = target.head("GET", "/ws/board/", f"Cookie: sessionid={target.staff}", "Connection: Upgrade", *UPGRADE)
+        answered = await target.answer(head, *[b"\r\n\r\n" * 4096] * 100)
+        return answered.count("HTTP/1.1") <= 1
+
+    return await all_of(50, one)
+
+
+@attack("frames of 50 MB")
+async def large_frames(target: Target) -> bool:
+    async def one(number: int) -> bool:
+        reader, writer = await open_socket(target, target.staff, "/ws/board/")
+        try:
+            with suppress(ConnectionError):
+                writer.write(frame(b"a" * (50 * MIB)))
+                await writer.drain()
+                while await reader.read(65536):
+                    pass
+        finally:
+            writer.transport.abort()
+        return True
+
+    return await all_of(5, one)
+
+
+@attack("400,000 messages by a page that reads nothing")
+async def unread_errors(target: Target) -> bool:
+    async def one(number: int) -> bool:
+        _reader, writer = await open_socket(target, target.staff, "/ws/board/", receive_buffer=4096)
+        writer.transport.pause_reading()
+        piece = frame(b'{"type": "x", "ref": "%s"}' % (b"r" * 60)) * 1000
+        try:
+            with suppress(ConnectionError, TimeoutError):
+                for _ in range(100):
+                    writer.write(piece)
+                    await asyncio.wait_for(writer.drain(), 10)
+        finally:
+            writer.transport.abort()
+        return True
+
+    return await all_of(4, one)
+
+
+# What a session's page sends
+
+
+async def live(target: Target, cookie: str) -> tuple[Any, Any]:
+    """Open a page, start a session and wait until it connects; its messages are read and dropped from then on."""
+    reader, writer = await open_socket(target, cookie, "/ws/personas/lucia/?lang=en")
+    writer.write(frame(json.dumps({"type": "session.start", "take_over": True}).encode()))
+    seen = b""
+    while b"session.room" not in seen:
+        seen = seen[-100:] + await asyncio.wait_for(reader.read(65536), 20)
+    first = {"type": "event.report", "kind": "first_frame", "data": {"width": 1280, "height": 720, "ms": 300}}
+    writer.write(frame(json.dumps(first).encode()))
+    return reader, writer
+
+
+async def tell(target: Target, cookie: str, messages: list[dict[str, Any]]) -> None:
+    """Send messages as fast as they are taken, reading what comes back, until all have been answered or dropped."""
+    reader, writer = await live(target, cookie)
+
+    async def listen() -> None:
+        with suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+
+    listening = asyncio.create_task(listen())
+    try:
+        for message in messages:
+            writer.write(frame(json.dumps(message).encode()))
+            await writer.drain()
+        writer.write(frame(b'{"type": "session.stop"}'))
+        await asyncio.wait([listening], timeout=3)
+    finally:
+        listening.cancel()
+        writer.transport.abort()
+
+
+def reports(count: int, text: Callable[[int], str], kind: str = "avatar_end_message") -> list[dict[str, Any]]:
+    return [
+        {"type": "event.report", "kind": kind, "data": {"message": text(n), "task_id": f"t{n}"}} for n in range(count)
+    ]
+
+
+@attack("40 reports of letters that become six, and of 10,000 letters")
+async def blown_up_words(target: Target) -> bool:
+    texts = ("\u3316" * 3000, "\ufdfa" * 3000, "x" * 10_000, " ".join(f"{n:015x}" for n in range(600)))
+    before = words()
+    await tell(target, target.reporter, reports(40, lambda n: f"{n} {texts[n % 4]}"))
+    return words() - before <= 40 * 1500
+
+
+@attack("tasks of letters that become six")
+async def blown_up_tasks(target: Target) -> bool:
+    before = words()
+    tasks = [
+        {"type": "task.send", "kind": "repeat", "ref": f"r{n}", "text": "\u3316" * 1990 + str(n)} for n in range(60)
+    ]
+    await tell(target, target.reporter, tasks)
+    return words() - before <= 60 * 1500
+
+
+@attack("5,000 reports of 3.9 KB from one tab")
+async def flood_of_reports(target: Target) -> bool:
+    before = events()
+    data = {"state": "x" * 3800}
+    await tell(target, target.reporter, [{"type": "event.report", "kind": "connection_state", "data": data}] * 5000)
+    return events() - before <= 2500
+
+
+@attack("odd values in 300 reports")
+async def odd_values(target: Target) -> bool:
+    odd: list[Any] = [-0.0, 1e308, "\ud800", None, [], {}, "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"]
+    messages = [
+        {"type": "event.report", "kind": kind, "at": value, "sent": value, "data": {"x": value, "page_at": value}}
+        for kind in ("connection_state", "avatar_start_talking", "verdict", "rated")
+        for value in odd
+    ]
+    await tell(target, target.reporter, messages * 9)
+    return True
+
+
+@attack("60 sessions opened and closed by one person")
+async def many_sessions(target: Target) -> bool:
+    before = sessions()
+    for _ in range(60):
+        _reader, writer = await open_socket(target, target.person, "/ws/personas/lucia/?lang=en")
+        writer.write(frame(b'{"type": "session.start", "take_over": true}'))
+        await writer.drain()
+        await asyncio.sleep(LOOK_S)
+        writer.transport.abort()
+    return sessions() - before <= 32
+
+
+@attack("400 rooms for the check, and 64 looks at the provider's list")
+async def rooms_and_looks(target: Target) -> bool:
+    token = secrets.token_hex(16)
+    cookies = f"sessionid={target.person}; csrftoken={token}"
+
+    async def one(number: int) -> bool:
+        return " 200 " not in (await target.post("/check/room", "", {}))[:20]
+
+    async def own(number: int) -> int:
+        answered = (await target.post("/check/room", cookies, {"csrfmiddlewaretoken": token}))[:20]
+        return " 429 " in answered
+
+    by_strangers = await all_of(200, one)
+    refused = sum(await asyncio.gather(*(own(number) for number in range(200))))
+    looks = [{"type": "event.report", "kind": "verdict", "data": {"code": "x", "final": False}}] * 64
+    await tell(target, target.reporter, looks)
+    return by_strangers and refused >= 150
+
+
+# Signing in
+
+
+@attack("300 wrong passwords for one name")
+async def wrong_passwords(target: Target) -> bool:
+    token = secrets.token_hex(16)
+
+    async def one(number: int) -> bool:
+        fields = {"login": target.name, "password": f"wrong-{number}", "csrfmiddlewaretoken": token}
+        return " 302 " not in (await target.post("/accounts/login/", f"csrftoken={token}", fields))[:20]
+
+    return await all_of(300, one)
+
+
+@attack("300 wrong passwords for as many names")
+async def many_names(target: Target) -> bool:
+    token = secrets.token_hex(16)
+
+    async def one(number: int) -> bool:
+        fields = {"login": f"name-{number}", "password": "wrong", "csrfmiddlewaretoken": token}
+        return " 302 " not in (await target.post("/accounts/login/", f"csrftoken={token}", fields))[:20]
+
+    return await all_of(300, one)
+
+
+# What is watched
+
+
+def probe(port: int, process_id: int, slowest_ms: Synchronized[float], most_mb: Synchronized[float]) -> None:
+    """Ask /health and look at the web process's memory, over and over, until ended."""
+    while True:
+        began = time.perf_counter()
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10).read()
+        except OSError:
+            slowest_ms.value = max(slowest_ms.value, 10_000)
+        slowest_ms.value = max(slowest_ms.value, 1000 * (time.perf_counter() - began))
+        most_mb.value = max(most_mb.value, memory_mb(process_id))
+        time.sleep(LOOK_S)
+
+
+def memory_mb(process_id: int) -> float:
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@contextmanager
+def watched(port: int, process_id: int) -> Iterator[tuple[Synchronized[float], Synchronized[float]]]:
+    context = multiprocessing.get_context("spawn")
+    slowest_ms, most_mb = context.Value("d", 0.0), context.Value("d", 0.0)
+    watcher = context.Process(target=probe, args=(port, process_id, slowest_ms, most_mb), daemon=True)
+    watcher.start()
+    try:
+        yield slowest_ms, most_mb
+    finally:
+        watcher.terminate()
+
+
+def main(options: argparse.Namespace) -> None:
+    database = nullcontext(None) if options.sqlite else servers.postgres("max_connections=300")
+    with (
+        database as database_url,
+        servers.emulator(media=False, args=["--concurrency", "100"]) as emulator,
+        servers.portal(emulator, database_url=database_url, env={"CLIENT_TIMEOUT": "3"}) as portal,
+    ):
+        os.environ.update(portal.environment)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # one script, which counts rows between attacks
+        django.setup()
+        target = prepare(portal)
+        chosen = {name: one for name, one in ATTACKS.items() if options.only in name}
+        rows = [row for name, one in chosen.items() if (row := run(portal, target, name, one))]
+    result = {
+        "bench": "attacks",
+        "rows": len(rows),
+        "held": sum(row["held"] for row in rows),
+        "rss_growth_mb_max": max(row["growth_mb"] for row in rows),
+        "slowest_health_ms": max(row["health_ms"] for row in rows),
+    }
+    print(json.dumps(result))
+
+
+def run(portal: servers.Portal, target: Target, name: str, one: Attack) -> dict[str, Any]:
+    with watched(portal.port, portal.web.pid) as (slowest_ms, most_mb):
+        time.sleep(SETTLE_S)
+        before = memory_mb(portal.web.pid)
+        slowest_ms.value, most_mb.value = 0.0, before
+        began, why = time.perf_counter(), ""
+        try:
+            got = asyncio.run(asyncio.wait_for(one(target), ATTACK_PATIENCE_S))
+        except Exception as exc:  # noqa: BLE001 - a row of the table says so
+            got, why = False, f"{type(exc).__name__}: {exc}"
+        took = time.perf_counter() - began
+        time.sleep(SETTLE_S)
+        row = {"growth_mb": round(most_mb.value - before, 1), "health_ms": round(slowest_ms.value)}
+    row["held"] = got and row["growth_mb"] <= MOST_GROWTH_MB and row["health_ms"] <= SLOWEST_HEALTH_MS
+    print(
+        f"{'held' if row['held'] else 'NOT HELD':<9}{name:<62}{row['growth_mb']:>7.1f} MB"
+        f"{row['health_ms']:>6} ms{took:>6.1f} s  {why or ('' if got else 'it got what it should not get')}",
+        flush=True,
+    )
+    return row
+
+
+def prepare(portal: servers.Portal) -> Target:
+    """Make the people that attackers are, a long film, and a past to export."""
+    import _ledger  # noqa: PLC0415 - needs Django
+    from django.contrib.auth.models import User  # noqa: PLC0415
+    from django.test import Client  # noqa: PLC0415
+
+    from sessions.models import SessionEvent, StreamingSession  # noqa: PLC0415
+    from tests.factories import StreamingSessionFactory, VideoFactory  # noqa: PLC0415
+
+    person, reporter = _ledger.sign_in(2, 50)
+    staff = User.objects.create_superuser("attacked", password="right")
+    client = Client()
+    client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+    login = client.session
+    login["account_authentication_methods"] = [{"method": "password", "at": time.time(), "username": "attacked"}]
+    login.save()
+    video = VideoFactory.create(status="ready", due_at=None, provider_video_id="v1", file="videos/long.mp4")
+    file = Path(portal.environment["VAR_DIR"]) / "media" / "videos" / "long.mp4"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as body:
+        body.truncate(VIDEO_BYTES)
+    past = StreamingSessionFactory.create(status="ended")
+    first = past.events.count() + 1
+    SessionEvent.objects.bulk_create(
+        SessionEvent(session=past, number=n, source="browser", kind="note", data={"x": "y" * 2000}, hash="0" * 64)
+        for n in range(first, first + 4900)
+    )
+    assert StreamingSession.objects.count()
+    return Target(
+        port=portal.port,
+        staff=client.cookies["sessionid"].value,
+        person=person,
+        reporter=reporter,
+        video=f"/videos/{video.pk}/file",
+        name="attacked",
+    )
+
+
+def words() -> int:
+    from sessions.models import SpokenWord  # noqa: PLC0415 - needs Django
+
+    return SpokenWord.objects.count()
+
+
+def events() -> int:
+    from sessions.models import SessionEvent  # noqa: PLC0415 - needs Django
+
+    return SessionEvent.objects.count()
+
+
+def sessions() -> int:
+    from sessions.models import StreamingSession  # noqa: PLC0415 - needs Django
+
+    return StreamingSession.objects.count()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--sqlite", action="store_true", help="an SQLite file instead of PostgreSQL")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only attacks whose name has these words in it")
+    main(parser.parse_args())
