@@ -36,7 +36,7 @@ from tests import servers  # noqa: E402
 MIB = 1024 * 1024
 MOST_GROWTH_MB, SLOWEST_HEALTH_MS = 50, 500
 LOOK_S = 0.05
-ATTACK_PATIENCE_S = 60
+ATTACK_PATIENCE_S = 30
 SETTLE_S = 0.5
 VIDEO_BYTES = 300 * MIB
 FORM = "Content-Type: multipart/form-data; boundary=x"
@@ -74,18 +74,16 @@ class Target:
     async def answer(self, *parts: bytes) -> str:
         """Send all of it, as far as it is taken; return what comes back until the server closes."""
         reader, writer = await self.connect()
-        received = b""
+        reading = asyncio.create_task(everything(reader))  # as browsers do, which hear a refusal while they send
         try:
             with suppress(ConnectionError):
                 for part in parts:
                     writer.write(part)
                     await writer.drain()
-            with suppress(ConnectionError):
-                while len(received) < MIB and (piece := await reader.read(65536)):
-                    received += piece
+            return await reading
         finally:
+            reading.cancel()
             writer.transport.abort()
-        return received.decode("utf-8", "replace")
 
     async def post(self, path: str, cookie: str, fields: dict[str, str]) -> str:
         body = urlencode(fields).encode()
@@ -93,6 +91,14 @@ class Target:
         kind = "Content-Type: application/x-www-form-urlencoded"
         origin = f"Origin: http://127.0.0.1:{self.port}"
         return await self.answer(self.head("POST", path, f"Cookie: {cookie}", kind, length, origin, CLOSE) + body)
+
+
+async def everything(reader: asyncio.StreamReader) -> str:
+    received = b""
+    with suppress(ConnectionError):
+        while len(received) < MIB and (piece := await reader.read(65536)):
+            received += piece
+    return received.decode("utf-8", "replace")
 
 
 CLOSE = "Connection: close"
@@ -117,11 +123,11 @@ async def all_of(count: int, one: Callable[[int], Awaitable[bool]]) -> bool:
 
 @attack("forms of 150 MB to the sign-in page")
 async def large_forms(target: Target) -> bool:
-    body = b"a" * (150 * MIB)
+    piece = b"a" * MIB
 
     async def one(number: int) -> bool:
-        head = target.head("POST", "/accounts/login/", FORM, f"Content-Length: {len(PART) + len(body)}")
-        return " 413 " in await target.answer(head, PART, body)
+        head = target.head("POST", "/accounts/login/", FORM, f"Content-Length: {len(PART) + 150 * MIB}")
+        return " 413 " in await target.answer(head, PART, *[piece] * 150)
 
     return await all_of(3, one)
 
@@ -202,8 +208,8 @@ async def slow_headers(target: Target) -> bool:
 # Slow readers
 
 
-async def read_nothing(target: Target, count: int, ask: bytes) -> bool:
-    """Ask for something and read none of it; return whether each was cut off."""
+async def read_nothing(target: Target, count: int, ask: bytes, *, for_s: float = ATTACK_PATIENCE_S) -> bool:
+    """Ask for something and read none of it, for so long or until each has been cut off."""
 
     async def one(number: int) -> bool:
         _reader, writer = await target.connect(receive_buffer=4096)
@@ -211,11 +217,13 @@ async def read_nothing(target: Target, count: int, ask: bytes) -> bool:
             writer.transport.pause_reading()  # type: ignore[attr-defined]  # of a transport that reads
             writer.write(ask)
             poll = writer.get_extra_info("socket")
-            while True:  # cut off: the other end is gone, which a socket tells without being read
+            give_up_at = time.monotonic() + for_s
+            while time.monotonic() < give_up_at:  # a socket tells without being read whether the other end is gone
                 state = struct.unpack_from("B", poll.getsockopt(6, 11, 8))[0]
                 if state != ESTABLISHED:
                     return True
                 await asyncio.sleep(LOOK_S)
+            return for_s < ATTACK_PATIENCE_S
         finally:
             writer.transport.abort()
 
@@ -236,7 +244,7 @@ async def static_files(target: Target) -> bool:
     page = await target.answer(target.head("GET", "/accounts/login/", CLOSE))
     largest = max(re.findall(r'(?:href|src)="(/static/[^"]+)"', page), key=len)
     ask = target.head("GET", largest) * 20
-    return await read_nothing(target, 300, ask)
+    return await read_nothing(target, 300, ask, for_s=8)  # much of it fits into the system's buffers
 
 
 @attack("10 exports of 5,000 lines that nobody reads")

@@ -19,11 +19,14 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.urls import path  # noqa: E402
 
 from heygen_portal import detached  # noqa: E402
+from heygen_portal.env import env  # noqa: E402
 from heygen_portal.people.second_factor import SecondFactorForSockets  # noqa: E402
+from heygen_portal.server.turns import Turns  # noqa: E402
 from sessions.board_consumer import BoardConsumer  # noqa: E402
 from sessions.consumers import SessionConsumer  # noqa: E402
 from sessions.models import Purpose  # noqa: E402
 
+turns = Turns(env.int("REQUESTS_AT_ONCE", 20))
 HEALTH_PATH = "/health"
 HEALTH_BODY = b'{"status": "ok"}'
 HEALTH_HEADERS = [
@@ -44,7 +47,7 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": HEALTH_BODY})
         return
     detached.before_shutdown(detached.finish)
-    await asyncio.shield(detached.keep(pages(scope, receive, send)))
+    await asyncio.shield(detached.keep(turns.take(pages, scope, receive, send)))
 
 
 trial = SessionConsumer.as_asgi(purpose=Purpose.TRIAL)
