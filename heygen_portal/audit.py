@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from django.contrib.auth.models import User
@@ -28,13 +29,13 @@ def note(
 
 def note_by(by_id: int | None, address: str | None, kind: AuditEntry.Kind, about: object, /, **data: Any) -> AuditEntry:
     """Do what `note` does, for a caller that has no request."""
-    entry = AuditEntry(kind=kind, by_id=by_id, address=address, about=str(about)[:200], data=data)
+    entry = AuditEntry(kind=kind, by_id=by_id, address=address, about=str(about)[:200], data=chains.storable(data))
     with transaction.atomic():
         end = head()
         # The head counts: entries that were cut off behind our back leave a gap, and are not written over.
         stored = AuditEntry.objects.aggregate(last=Max("number"))["last"] or 0
         entry.number, entry.previous_hash = max(end.number, stored) + 1, end.hash
-        entry.hash = entry.digest()
+        entry.close()
         entry.save(force_insert=True)
         signature = signing.sign("audit", entry.number, entry.hash)
         AuditHead.objects.filter(pk=ONLY).update(number=entry.number, hash=entry.hash, signature=signature)
@@ -48,34 +49,56 @@ def head() -> AuditHead:
         return AuditHead.objects.select_for_update().get_or_create(pk=ONLY, defaults=nothing)[0]
 
 
-Wrong = tuple[chains.Harm | Literal["headless", "head_forged"], int]
+Wrong = tuple[chains.Harm | Literal["headless", "head_forged"], int, str]
+"""What was done, to which entry, and to which column, where that is known."""
 
 
-def check() -> tuple[int, Wrong | None]:
-    """Return how many entries there are, and what was done to the first that is not as it was written, if any is."""
+def check(tell: Callable[[AuditEntry], None] = lambda entry: None) -> tuple[int, Wrong | None]:
+    """Return how many entries there are, and what was done to the first that is not as it was written, if any is.
+
+    `tell` is given each entry that fits, in their order.
+    """
     with transaction.atomic():
         end = AuditHead.objects.select_for_update().filter(pk=ONLY).first()  # nobody appends meanwhile
         number, last_hash = 0, ""
         entries = AuditEntry.objects.order_by("number")
         for entry in entries.iterator(chunk_size=AT_ONCE):
             if not chains.follows(entry, number + 1, last_hash):
-                known = {end.number: end.hash} if end and _is_own(end) else {}
-                return entries.count(), chains.misfit(list(entries), known)
+                return _diagnosis(end)
             number, last_hash = entry.number, entry.hash
+            tell(entry)
     return number, _wrong_end(end, number, last_hash)
+
+
+def _diagnosis(end: AuditHead | None) -> tuple[int, Wrong | None]:
+    known = {end.number: end.hash} if end and _is_own(end) else {}
+    entries = AuditEntry.objects.order_by("number")
+    count = entries.count()
+    wrong = chains.misfit(
+        entries.iterator(chunk_size=AT_ONCE),
+        lambda number: known.get(number, ""),
+        lambda number: entries.filter(number=number).first(),
+        count,
+    )
+    if wrong and wrong[0] == "deleted":
+        before = entries.filter(number=wrong[1] - 1).values_list("hash", flat=True).first() or ""
+        if entries.filter(previous_hash=before).exists():
+            return count, (wrong[0], wrong[1], "number")  # the entry is there, under another number
+    return count, wrong
 
 
 def _wrong_end(end: AuditHead | None, number: int, last_hash: str) -> Wrong | None:
     """Compare where the list ends with where its head says that it does."""
     if end is None:
-        return "headless", number
+        return "headless", number, ""
     if not _is_own(end):
-        return "head_forged", end.number
+        column = "hash" if end.hash != last_hash else "number" if end.number != number else "signature"
+        return "head_forged", end.number, column
     if end.number > number:
-        return "truncated", number + 1
+        return "truncated", number + 1, ""
     if end.number < number:
-        return "inserted", end.number + 1
-    return ("forged", number) if end.hash != last_hash else None
+        return "inserted", end.number + 1, ""
+    return ("forged", number, "") if end.hash != last_hash else None
 
 
 def _is_own(end: AuditHead) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +13,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from heygen_portal import chains
 
 
 class AuditEntry(models.Model):
@@ -52,6 +53,8 @@ class AuditEntry(models.Model):
     address = models.GenericIPAddressField(_("from where"), null=True, blank=True)
     about = models.CharField(_("about"), max_length=200)
     data = models.JSONField(_("data"), default=dict)
+    # Checksums of kind, by, address, about, data and at: they tell which was changed.
+    prints = models.CharField(max_length=60, default="", db_default="", editable=False)
     previous_hash = models.CharField(max_length=64, editable=False)
     hash = models.CharField(max_length=64, editable=False)
 
@@ -63,10 +66,22 @@ class AuditEntry(models.Model):
     def __str__(self) -> str:
         return f"{self.number} {self.kind}"
 
-    def digest(self, number: int | None = None) -> str:
+    SAID = ("kind", "by", "address", "about", "data", "at")
+    """What the checksums are of, in their order."""
+
+    def said(self) -> list[str]:
+        values = (str(self.kind), self.by_id, self.address, self.about, self.data, self.at.isoformat())
+        return [chains.canonical(value) for value in values]
+
+    def close(self) -> None:
+        """Compute checksums and hash of an entry whose number and predecessor are known."""
+        self.prints = chains.prints(*self.said())
+        self.hash = self.digest()
+
+    def digest(self, number: int | None = None, previous_hash: str | None = None) -> str:
         """Return the SHA-256 over everything the entry says, the one before it included, were it this number."""
         said = [
-            self.previous_hash,
+            self.previous_hash if previous_hash is None else previous_hash,
             number or self.number,
             str(self.kind),
             self.by_id,
@@ -74,9 +89,20 @@ class AuditEntry(models.Model):
             self.about,
             self.data,
             self.at.isoformat(),
+            *([self.prints] if self.prints else []),
         ]
-        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return hashlib.sha256(chains.canonical(said).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def fits(self, number: int | None = None, previous_hash: str | None = None) -> bool:
+        return self.hash == self.digest(number, previous_hash)
+
+    def is_hashed(self, as_what: str) -> bool:
+        return self.digest() == as_what
+
+    def changed(self) -> str:
+        known, self.prints = self.prints, chains.prints(*self.said())
+        is_prints, self.prints = self.fits(), known
+        return "prints" if is_prints else chains.blamed(known, self.SAID, self.said())
 
 
 class AuditHead(models.Model):

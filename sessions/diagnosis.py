@@ -1,36 +1,73 @@
-"""Which of a session's rows does not fit, and what was done to it."""
+"""The rows of a session's record as they are read, and what was done to the one that does not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from heygen_portal import chains
+from sessions import coverage
 from sessions.events import digest_of
 from sessions.faults import How
-from sessions.models import SessionHead, SessionSeal, Status
+from sessions.models import SessionHead, SessionSeal
 
 ERASED = "speech_erased"
 TELLING = {"task", "avatar_end_message", "user_end_message", "provider_record"}
 """Kinds of event that prove a text."""
+SAID = ("source", "kind", "data", "at")
+"""What an event's checksums are of, in their order."""
+UNREADABLE = object()
+"""In place of data that is no JSON."""
+
+
+def data_of(text: Any) -> Any:
+    """Return an event's data."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return UNREADABLE
 
 
 class Event(NamedTuple):
     """One row of the chain."""
 
-    session: Any
+    session: str
     number: int
     source: str
     kind: str
     data: Any
     at: str
+    prints: str
     previous_hash: str
     hash: str
 
-    def digest(self, number: int | None = None) -> str:
-        said = (self.source, self.kind, self.data, self.at)
-        return digest_of(self.previous_hash, str(self.session), number or self.number, *said)
+    def digest(self, number: int | None = None, previous_hash: str | None = None, data: Any = None) -> str:
+        """Return the hash of what it says; empty where that cannot be read."""
+        said = (self.source, self.kind, self.data if data is None else data, self.at, self.prints)
+        before = self.previous_hash if previous_hash is None else previous_hash
+        try:
+            return digest_of(before, self.session, number or self.number, *said)
+        except (TypeError, ValueError, RecursionError):
+            return ""
+
+    def fits(self, number: int | None = None, previous_hash: str | None = None) -> bool:
+        if self.hash == self.digest(number, previous_hash):
+            return True
+        return any(self.hash == self.digest(number, previous_hash, data) for data in chains.zeros(self.data))
+
+    def is_hashed(self, as_what: str) -> bool:
+        return self.digest() == as_what
+
+    def changed(self) -> str:
+        try:
+            said = (str(self.source), str(self.kind), chains.canonical(self.data), str(self.at))
+        except (TypeError, ValueError, RecursionError):
+            return "data"
+        if self._replace(prints=chains.prints(*said)).fits():
+            return "prints"
+        return chains.blamed(str(self.prints), SAID, said)
 
 
 class Noted(NamedTuple):
@@ -39,93 +76,108 @@ class Noted(NamedTuple):
     number: int
     hash: str
     signature: str
+    at: str = ""
 
 
-@dataclass
-class Texts:
-    """The fingerprints of a session's stored texts, and of those whose event may not be written yet."""
+def proofs(kind: str, data: Any) -> Collection[str] | None:
+    """Return which texts an event proves, or None for one that is older than such proofs."""
+    if kind not in TELLING or not isinstance(data, dict):
+        return ()
+    if "speech" not in data:
+        return None
+    speech = data["speech"]
+    return speech if isinstance(speech, list) else [speech]
 
-    stored: set[str] = field(default_factory=set)
-    unsettled: set[str] = field(default_factory=set)
+
+def is_sealed(data: Any) -> bool:
+    """Whether an event states that it is sealed."""
+    stated = data.get(coverage.ROWS) if isinstance(data, dict) else None
+    return isinstance(stated, dict) and coverage.SEAL in stated
 
 
 Receipt = tuple[str, int | None, int, str]
 """Of an erasure: cause, by whom, how many lines, their hash."""
 
 
+def receipt_of(data: Any) -> Receipt:
+    """Return what the receipt of an erasure has to say, after the event that tells of it."""
+    return data.get("cause", ""), data.get("user"), data.get("lines", 0), data.get("hash", "")
+
+
 @dataclass(frozen=True)
-class Kept:
-    """All that is stored of a session and proves something."""
+class Chain:
+    """A session's events, and the notes of where they end, to be gone through as often as is needed."""
 
     session: str
-    status: str
-    chain: Sequence[Event]
+    events: Callable[[], Iterable[Event]]
+    find: Callable[[int], Event | None]
+    seals: Callable[[], Iterable[Noted]]
     head: Noted | None
-    seals: Sequence[Noted]
-    texts: Texts
-    receipts: Sequence[Receipt]
+    is_over: bool
+    length: int
 
 
-def proofs(event: Event) -> Collection[str] | None:
-    """Return which texts an event proves, or None for one that is older than such proofs."""
-    if event.kind not in TELLING:
-        return ()
-    if "speech" not in event.data:
-        return None
-    speech = event.data["speech"]
-    return speech if isinstance(speech, list) else [speech]
+Wrong = tuple[How, int | None, str, str]
+"""What was done, at which event, in which table and column."""
 
 
-def receipt_of(event: Event) -> Receipt:
-    """Return what the receipt of an erasure has to say, after the event that tells of it."""
-    said = event.data
-    return said.get("cause", ""), said.get("user"), said.get("lines", 0), said.get("hash", "")
+def wrongs(chain: Chain) -> Iterator[Wrong]:
+    """Yield what is wrong with a chain and with the notes of its end."""
+    head = chain.head
+    is_own_head = head is not None and is_own(SessionHead, chain.session, head)
+    own = {seal.number: seal.hash for seal in chain.seals() if is_own(SessionSeal, chain.session, seal)}
+    known = own | ({head.number: head.hash} if head and is_own_head else {})
+    if harm := chains.misfit(chain.events(), lambda number: known.get(number, ""), chain.find, chain.length):
+        how, number, column = harm
+        yield how, number, "event", column
+    last = max(known, default=0)
+    if last > chain.length:
+        yield "truncated", chain.length + 1, "event", ""
+    if not chain.length:
+        yield "truncated", 1, "event", ""
+    yield from _of_notes(chain, own, is_own_head=is_own_head)
 
 
-def diagnose(kept: Kept) -> tuple[How, int | None]:
-    """Say what is wrong with a session of which something is, and name the event."""
-    return next((wrong for wrongs in (_of_chain, _of_notes, _of_texts) for wrong in wrongs(kept)), ("changed", None))
+def _of_notes(chain: Chain, own: dict[int, str], *, is_own_head: bool) -> Iterator[Wrong]:
+    for seal in chain.seals():
+        if not is_own(SessionSeal, chain.session, seal):
+            yield "seal_forged", seal.number, "seal", _column_of(SessionSeal, chain, seal)
+    stated = (event.number for event in chain.events() if is_sealed(event.data))
+    yield from (("unsealed", number, "seal", "") for number in stated if number not in own)
+    newest = max(own, default=0)
+    if chain.is_over and not own:
+        yield "unsealed", chain.length, "seal", ""
+    if chain.is_over and 0 < newest < chain.length:
+        is_unsealed = is_own_head and chain.head and chain.head.number == chain.length
+        yield ("unsealed", chain.length, "seal", "") if is_unsealed else ("inserted", newest + 1, "event", "")
+    if chain.head is None:
+        yield "headless", chain.length, "head", ""
+    elif not is_own_head:
+        yield "head_forged", chain.head.number, "head", _column_of(SessionHead, chain, chain.head)
+    elif chain.head.number < chain.length:
+        if chain.is_over:
+            yield "head_forged", chain.head.number, "head", "number"
+        else:
+            yield "inserted", chain.head.number + 1, "event", ""
 
 
-def _of_chain(kept: Kept) -> Iterator[tuple[How, int | None]]:
-    known = {note.number: note.hash for note in (*_own_seals(kept), *([kept.head] if _is_own_head(kept) else ()))}
-    if harm := chains.misfit(kept.chain, known):
-        yield harm
-    if not kept.chain:
-        yield "truncated", 1
+def is_own(model: type[SessionHead] | type[SessionSeal], session: str, noted: Noted) -> bool:
+    """Whether this portal signed it."""
+    signature = str(noted.signature)
+    if issubclass(model, SessionSeal):
+        return model.is_signed(signature, session, noted.number, noted.hash, noted.at)
+    return model.is_signed(signature, session, noted.number, noted.hash)
 
 
-def _of_notes(kept: Kept) -> Iterator[tuple[How, int | None]]:
-    own, is_over, length = _own_seals(kept), kept.status == Status.ENDED, len(kept.chain)
-    yield from (("seal_forged", seal.number) for seal in kept.seals if seal not in own)
-    if is_over and not own:
-        yield "unsealed", length
-    if is_over and own[-1].number < length:
-        yield "inserted", own[-1].number + 1
-    if kept.head is None:
-        yield "headless", length
-    elif not _is_own_head(kept):
-        yield "head_forged", kept.head.number
-    elif kept.head.number < length:
-        yield ("head_forged", kept.head.number) if is_over else ("inserted", kept.head.number + 1)
-
-
-def _of_texts(kept: Kept) -> Iterator[tuple[How, int | None]]:
-    erasures = [event for event in kept.chain if event.kind == ERASED]
-    for event in kept.chain:
-        if not set(proofs(event) or ()) <= kept.texts.stored:
-            yield "text_changed", event.number
-    yield from (("receipt", event.number) for event in erasures if receipt_of(event) not in kept.receipts)
-    if len(kept.receipts) > len(erasures):
-        yield "receipt", None
-    yield "text_inserted", None
-
-
-def _own_seals(kept: Kept) -> list[Noted]:
-    """The seals that this portal made."""
-    return [seal for seal in kept.seals if SessionSeal.is_signed(seal.signature, kept.session, seal.number, seal.hash)]
-
-
-def _is_own_head(kept: Kept) -> bool:
-    head = kept.head
-    return head is not None and SessionHead.is_signed(head.signature, kept.session, head.number, head.hash)
+def _column_of(model: Any, chain: Chain, noted: Noted) -> str:
+    """Return which column of a note was changed, from what the chain says."""
+    try:
+        event = chain.find(int(noted.number))
+    except (TypeError, ValueError):
+        return "number"
+    if event and event.hash == noted.hash:
+        return "at" if SessionSeal.has_moment(str(noted.signature)) and model is SessionSeal else "signature"
+    for other in chain.events():
+        if other.hash == noted.hash:
+            return "number"
+    return "hash"

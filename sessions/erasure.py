@@ -14,7 +14,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
-from sessions import events, exports
+from sessions import coverage, events, exports
 from sessions.events import Entry
 from sessions.models import (
     Erasure,
@@ -65,12 +65,15 @@ def erase(
             hash=hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts)).hexdigest(),
             at_provider=_at_provider(session),
         )
-        if receipt.at_provider == Erasure.AtProvider.ASKED:
-            ProviderErasure.objects.create(erasure=receipt)
+        is_asked = receipt.at_provider == Erasure.AtProvider.ASKED
+        carried = ProviderErasure.objects.create(erasure=receipt) if is_asked else None
         SpeechKey.objects.filter(pk=session_id).update(wrapped=b"", erased_at=now)
         SpokenWord.objects.filter(utterance__session_id=session_id).delete()
         told = {"cause": cause, "user": by_id, "from": address, "lines": receipt.lines, "hash": receipt.hash}
-        events.record(session_id, Entry("speech_erased", told))
+        stated = coverage.state(coverage.ERASURE, receipt)
+        if carried:
+            stated = coverage.together(stated, coverage.state(coverage.CARRIED, carried))
+        events.record(session_id, Entry("speech_erased", told | stated))
         transaction.on_commit(exports.delete_speech)  # a file that was written before may hold it
     return receipt
 
@@ -100,7 +103,7 @@ def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) 
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
         held = LegalHold.objects.create(session_id=session_id, reason=reason, by_id=by_id)
         told = {"user": by_id, "from": address, "reason": reason, "hold": held.pk}
-        events.record(session_id, Entry("held", told))
+        events.record(session_id, Entry("held", told | coverage.state(coverage.HOLD, held)))
     return held
 
 
@@ -108,8 +111,11 @@ def release(held: LegalHold, by_id: int, address: str | None = None) -> None:
     """End a hold; safe to repeat."""
     with transaction.atomic():
         rows = LegalHold.objects.filter(pk=held.pk, released_at=None)
-        if rows.update(released_at=timezone.now(), released_by=by_id):
-            events.record(held.session_id, Entry("hold_released", {"user": by_id, "from": address, "hold": held.pk}))
+        held.released_at, held.released_by_id = timezone.now(), by_id
+        if rows.update(released_at=held.released_at, released_by=by_id):
+            told = {"user": by_id, "from": address, "hold": held.pk}
+            stated = coverage.state(coverage.HOLD, held, "released_at", "released_by")
+            events.record(held.session_id, Entry("hold_released", told | stated))
 
 
 def _at_provider(session: StreamingSession) -> Erasure.AtProvider:

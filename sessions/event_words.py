@@ -82,6 +82,9 @@ TITLES: dict[str, Words] = {
     "transcript_opened": _("The transcript was opened"),
     "exported": _("It was exported"),
     "stop_asked": _("The team asked for the end"),
+    "booked": _("It was added to the totals"),
+    "cost_told": _("The provider said what it cost"),
+    "record_upgraded": _("The record states what earlier versions showed"),
 }
 
 MOVES: dict[str, Words] = {
@@ -116,7 +119,7 @@ MINOR = {
     "monitor_opened", "avatar_talking_message", "user_talking_message",
     "provider_authenticated", "connection_state", "track_published", "check", "microphone", "task", "room_made",
     "connection_quality", "avatar_end_message", "avatar_stop_talking", "user_start", "user_stop", "track_unsubscribed",
-    "participant_joined", "way",
+    "participant_joined", "way", "booked", "cost_told", "record_upgraded",
 }  # fmt: skip
 """Shown only to who wants to see everything."""
 KEY = {"first_frame"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,8 +14,17 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
-from sessions import broadcast, statements
-from sessions.models import SessionEvent, SessionHead, SessionSeal, SessionTask, Status, StreamingSession
+from heygen_portal import chains
+from sessions import broadcast, coverage, statements
+from sessions.models import (
+    SessionEvent,
+    SessionHead,
+    SessionSeal,
+    SessionTask,
+    Status,
+    StreamingSession,
+    Utterance,
+)
 
 Source = SessionEvent.Source
 
@@ -32,7 +41,18 @@ class Entry:
 
 def task_entry(task: SessionTask) -> Entry:
     """Return what is recorded of a text once it is known what became of it: not its words, but what proves them."""
-    return Entry("task", {"task": task.pk, "kind": task.kind, "status": task.status, "speech": task.fingerprint})
+    said = {"task": task.pk, "kind": task.kind, "status": task.status, "speech": task.fingerprint}
+    line = vars(task).get("line") or line_of(task)
+    stated = coverage.state(coverage.TASK, task), *([coverage.state(coverage.LINE, line)] if line else [])
+    return Entry("task", said | coverage.together(*stated))
+
+
+def line_of(task: SessionTask) -> Utterance | None:
+    """Return the line of the transcript that was stored together with a person's text."""
+    if task.sent_by_id is None:
+        return None  # the greeting has none
+    lines = Utterance.objects.filter(session_id=task.session_id, at=task.created_at, source=Source.PORTAL)
+    return lines.filter(by=Utterance.By.TEXT, kind=task.kind).order_by("pk").first()
 
 
 def record(session_id: UUID, *entries: Entry) -> None:
@@ -87,15 +107,18 @@ def append(session_id: UUID, *entries: Entry, is_over: bool = False) -> None:
 
     The record of a session that is over, or that these entries end, is sealed anew.
     """
-    rows = _chained(session_id, *statements.newest(session_id), entries)
+    rows = _chained(session_id, *statements.newest(session_id), entries, is_sealed=is_over)
     _store(rows, rows[-1:], are_over=is_over)
     broadcast.tell_board(entry.kind for entry in entries)
 
 
-def _chained(session_id: UUID, number: int, last_hash: str, entries: Iterable[Entry]) -> list[SessionEvent]:
-    rows = []
+def _chained(
+    session_id: UUID, number: int, last_hash: str, entries: Sequence[Entry], *, is_sealed: bool = False
+) -> list[SessionEvent]:
+    rows: list[SessionEvent] = []
     for entry in entries:
-        rows.append(_following(session_id, number, last_hash, entry))
+        is_last = len(rows) == len(entries) - 1
+        rows.append(_following(session_id, number, last_hash, entry, is_sealed=is_sealed and is_last))
         number, last_hash = rows[-1].number, rows[-1].hash
     return rows
 
@@ -106,7 +129,7 @@ def append_each(entries: Mapping[UUID, Entry], *, are_over: bool = False) -> Non
     last = ("head__number", "head__hash", Subquery(stored.values("number")[:1]))
     found = StreamingSession.objects.filter(pk__in=entries).order_by().values_list("pk", *last)
     rows = [
-        _following(pk, max(number or 0, stored or 0), last_hash or "", entries[pk])
+        _following(pk, max(number or 0, stored or 0), last_hash or "", entries[pk], is_sealed=are_over)
         for pk, number, last_hash, stored in found
     ]
     _store(rows, rows, are_over=are_over)
@@ -123,31 +146,51 @@ def _store(rows: Sequence[SessionEvent], last: Sequence[SessionEvent], *, are_ov
         SessionSeal.objects.bulk_create([SessionSeal.of(row) for row in last])
 
 
-def _following(session_id: UUID, number: int, last_hash: str, entry: Entry) -> SessionEvent:
-    """Return the event that follows the one of this number and hash."""
+def _following(session_id: UUID, number: int, last_hash: str, entry: Entry, *, is_sealed: bool = False) -> SessionEvent:
+    """Return the event that follows the one of this number and hash. One that is sealed says so."""
+    data = dict(entry.data)
+    if is_sealed:
+        data[coverage.ROWS] = {**data.get(coverage.ROWS, {}), coverage.SEAL: {str(number + 1): {}}}
     row = SessionEvent(
         session_id=session_id,
         number=number + 1,
         source=entry.source,
         kind=entry.kind,
-        data=dict(entry.data),
+        data=chains.storable(data),
         at=entry.at or timezone.now(),
         previous_hash=last_hash,
     )
-    row.hash = digest(row)
+    at, text = row.at.isoformat(), chains.canonical(row.data)
+    row.prints = chains.prints(str(row.source), row.kind, text, at)
+    row.hash = _digest(last_hash, str(session_id), row.number, str(row.source), row.kind, text, at, row.prints)
     return row
-
-
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def digest(event: SessionEvent) -> str:
     """Return the SHA-256 over everything the row says, the row before it included (hexadecimal)."""
-    said = (str(event.source), event.kind, event.data, event.at.isoformat())
+    said = (str(event.source), event.kind, event.data, event.at.isoformat(), event.prints)
     return digest_of(event.previous_hash, str(event.session_id), event.number, *said)
 
 
-def digest_of(previous_hash: str, session_id: str, number: int, source: str, kind: str, data: Any, at: str) -> str:
+def digest_of(
+    previous_hash: str, session_id: str, number: int, source: str, kind: str, data: Any, at: str, prints: str = ""
+) -> str:
     """Do what `digest` does, for values without a row: verifying reads millions."""
-    said = [previous_hash, session_id, number, source, kind, data, at]
-    return hashlib.sha256(_canonical(said).encode()).hexdigest()
+    return _digest(previous_hash, session_id, number, source, kind, chains.canonical(data), at, prints)
+
+
+def _digest(
+    previous_hash: str, session_id: str, number: int, source: str, kind: str, data: str, at: str, prints: str
+) -> str:
+    """The canonical JSON of a list of all of it, put together by hand: every event pays for it.
+
+    Events from before checksums were kept have none in the list.
+    """
+    said = (
+        f"[{_quoted(previous_hash)},{_quoted(session_id)},{number},{_quoted(source)},{_quoted(kind)},{data},"
+        f"{_quoted(at)}{',' + _quoted(prints) if prints else ''}]"
+    )
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+_quoted = json.encoder.encode_basestring

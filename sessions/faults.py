@@ -21,8 +21,15 @@ How = (
         "text_inserted",
         "receipt",
         "session_deleted",
+        "row_changed",
+        "row_deleted",
+        "row_added",
+        "unstated",
+        "key_destroyed",
+        "key_kept",
         "unguarded",
         "anchor",
+        "anchors_lost",
     ]
 )
 
@@ -41,24 +48,54 @@ WORDS = {
     "text_inserted": _("A text was added that no event proves."),
     "receipt": _("The receipt of the erasure is not what the record says that it was."),
     "session_deleted": _("The session was deleted, but not all of its record."),
+    "row_changed": _("It is not as the record states it."),
+    "row_deleted": _("It was deleted; the record states it."),
+    "row_added": _("It was added; the record does not state it."),
+    "unstated": _("The record does not state what the session was."),
+    "key_destroyed": _("The key of what was said was destroyed or changed without a receipt of an erasure."),
+    "key_kept": _("What was said was erased, but there is a key again."),
+    "anchors_lost": _("The anchors' file is not what the audit entries say that it was."),
     "unguarded": _("The database lets events be changed: the triggers are missing."),
     "anchor": _("The seals are not what the anchor says that they were."),
 }
 
 
+TABLES = {
+    "session": _("session"),
+    "event": _("event"),
+    "head": _("head"),
+    "seal": _("seal"),
+    "task": _("text sent"),
+    "line": _("line"),
+    "total": _("cost"),
+    "day_total": _("costs of a day"),
+    "hold": _("legal hold"),
+    "erasure": _("erasure"),
+    "provider_erasure": _("erasure at the provider"),
+    "speech_key": _("key of speech"),
+    "export": _("export"),
+    "check": _("check of the record"),
+    "audit_entry": _("audit entry"),
+    "audit_head": _("end of the audit entries"),
+}
+
+
 @dataclass(frozen=True)
 class Fault:
-    """The first thing of one session that does not fit; `number` is the event's.
+    """One thing that does not fit. `number` is the event's, without a session the audit entry's or the anchor's.
 
-    Without a session it is one of the whole: of an anchor, or of the audit entry with that number.
+    `table`, `row` and `column` name the row, and the column where that is known.
     """
 
     how: How
     session: str = ""
     number: int | None = None
+    table: str = ""
+    row: str = ""
+    column: str = ""
 
     def in_words(self) -> str:
-        place = self._place()
+        place = ", ".join(str(part) for part in (self._place(), self._row()) if part)
         return f"{place}: {WORDS[self.how]}" if place else str(WORDS[self.how])
 
     def _place(self) -> str:
@@ -69,6 +106,14 @@ class Fault:
         if self.number is None:
             return ""
         return (gettext("Anchor %(number)s") if self.how == "anchor" else gettext("Audit entry %(number)s")) % named
+
+    def _row(self) -> str:
+        """Name the row and column, where the place does not say it."""
+        named = {"table": TABLES.get(self.table, self.table), "row": self.row, "column": self.column}
+        is_named = self.table in ("", "session", "event", "audit_entry", "audit_head", "head", "seal")
+        row = "" if is_named else gettext("%(table)s %(row)s") % named
+        column = gettext("column %(column)s") % named if self.column else ""
+        return ", ".join(part for part in (row, column) if part)
 
     def as_data(self) -> dict[str, Any]:
         return asdict(self)

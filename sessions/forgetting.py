@@ -6,13 +6,14 @@ import asyncio
 import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
 from heygen_portal import providers
 from heygen_portal.providers.base import ProviderError, ProviderRejected, SessionGone
 from heygen_portal.threads import in_thread
-from sessions import events
+from sessions import coverage, events
 from sessions.events import Entry
 from sessions.models import ProviderErasure, StreamingSession
 from sessions.stopping import in_one_line
@@ -31,7 +32,10 @@ async def carry_due(now: datetime) -> None:
 
 
 def _take(now: datetime) -> list[ProviderErasure]:
-    """Two workers never take the same row: each is claimed until its next try."""
+    """Two workers never take the same row: each is claimed until its next try.
+
+    The try is counted in memory: what came of it is stored together with the event that states it.
+    """
     with transaction.atomic():
         rows = ProviderErasure.objects.select_related("erasure__session__account")
         rows = rows.select_for_update(skip_locked=True, of=("self",))
@@ -39,7 +43,7 @@ def _take(now: datetime) -> list[ProviderErasure]:
         for row in due:
             row.attempts += 1
             row.due_at = now + min(SOONEST * 2 ** min(row.attempts - 1, 20), LATEST)
-        ProviderErasure.objects.bulk_update(due, ["attempts", "due_at"])
+        ProviderErasure.objects.bulk_update(due, ["due_at"])
     return due
 
 
@@ -57,17 +61,21 @@ async def _carry(row: ProviderErasure, now: datetime) -> None:
 
 
 def _note_failure(row: ProviderErasure, exc: ProviderError) -> None:
-    """The record says so once; the row says what it was the last time."""
-    with transaction.atomic():
-        ProviderErasure.objects.filter(pk=row.pk).update(failure=in_one_line(exc)[:200])
-        if not row.failure:
-            http = exc.status if isinstance(exc, ProviderRejected) else None
-            told = {"erasure": row.pk, "failure": type(exc).__name__, "http": http}
-            events.record(row.erasure.session_id, Entry("provider_erasure_failed", told, events.Source.PROVIDER))
+    """Store and record a failed try; each waits twice as long for the next."""
+    row.failure = in_one_line(exc)[:200]
+    http = exc.status if isinstance(exc, ProviderRejected) else None
+    told = {"erasure": row.pk, "failure": type(exc).__name__, "http": http}
+    _note(row, "provider_erasure_failed", told, failure=row.failure)
 
 
 def _note_receipt(row: ProviderErasure, now: datetime) -> None:
+    row.done_at, row.due_at, row.failure = now, None, ""
+    told = {"erasure": row.pk, "attempts": row.attempts}
+    _note(row, "provider_erased", told, done_at=now, due_at=None, failure="")
+
+
+def _note(row: ProviderErasure, kind: str, told: dict[str, Any], **changes: Any) -> None:
     with transaction.atomic():
-        ProviderErasure.objects.filter(pk=row.pk).update(done_at=now, due_at=None, failure="")
-        told = {"erasure": row.pk, "attempts": row.attempts}
-        events.record(row.erasure.session_id, Entry("provider_erased", told, events.Source.PROVIDER))
+        ProviderErasure.objects.filter(pk=row.pk).update(attempts=row.attempts, **changes)
+        stated = coverage.state(coverage.CARRIED, row)
+        events.record(row.erasure.session_id, Entry(kind, told | stated, events.Source.PROVIDER))

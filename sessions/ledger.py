@@ -16,7 +16,8 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from sessions import quotas
+from sessions import coverage, events, quotas
+from sessions.events import Entry
 from sessions.models import DayTotal, SessionEvent, SessionTask, SessionTotal, Status, StreamingSession
 from sessions.moments import PORTAL, TASK, Moment, in_order
 from sessions.turns import SPEECH, turns_of
@@ -51,16 +52,25 @@ def book() -> int:
         totals = [_total(session, told[session.pk]) for session in over]
         SessionTotal.objects.bulk_create(totals)
         _add_up(totals)
+        booked = {total.session_id: Entry("booked", coverage.state(coverage.TOTAL, total)) for total in totals}
+        events.append_each(booked, are_over=True)
         StreamingSession.objects.filter(pk__in=[session.pk for session in over]).update(booked_at=timezone.now())
     return len(over)
 
 
 def note_provider(session_id: UUID, seconds: float | None, told: Decimal | None) -> None:
     """Add what the provider tells of a session. One that is not booked yet takes it from the record."""
-    total = SessionTotal.objects.select_related("account").filter(pk=session_id).first()
-    if total:
+    with transaction.atomic():
+        total = SessionTotal.objects.select_related("account").filter(pk=session_id).first()
+        if total is None:
+            return
+        was = (total.provider_time, total.provider_credits)
         _add_provider(total, seconds, told)
-        total.save(update_fields=["provider_time", "provider_credits"])
+        if (total.provider_time, total.provider_credits) == was:
+            return
+        names = ("provider_time", "provider_credits")
+        total.save(update_fields=names)
+        events.record(session_id, Entry("cost_told", coverage.state(coverage.TOTAL, total, *names)))
 
 
 def _told(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Moment]]:

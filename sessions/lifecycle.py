@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from heygen_portal.providers.base import ProviderSession
-from sessions import broadcast, events
+from sessions import broadcast, coverage, events
 from sessions.events import Entry
 from sessions.models import RUNNING, EndReason, LimitBy, Purpose, Status, StreamingSession
 from sessions.reasons import Evidence
@@ -80,6 +80,8 @@ def transition(session: StreamingSession, to: Status, *noted: Entry, **changes: 
             _read_again(session)
             return False
         # The UPDATE holds the row.
+        if to == Status.ENDED:
+            _read_late([session])
         events.append(session.pk, *noted, _moved(session, to, changes), is_over=to == Status.ENDED)
         broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
     return True
@@ -91,9 +93,19 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
         if to not in TRANSITIONS[session.status]:
             raise IllegalTransition(f"{session.status} to {to}")
     StreamingSession.objects.filter(pk__in=[session.pk for session in sessions]).update(status=to, **changes)
+    if to == Status.ENDED:
+        _read_late(sessions)
     moved = {session.pk: _moved(session, to, changes) for session in sessions}
     events.append_each(moved, are_over=to == Status.ENDED)
     broadcast.publish_all({session.pk: broadcast.StatusChanged.of(session) for session in sessions})
+
+
+def _read_late(sessions: Sequence[StreamingSession]) -> None:
+    """Bring these up to date with what changes at any sign of life: their end states it."""
+    late = StreamingSession.objects.only(*coverage.SESSION.late).in_bulk([session.pk for session in sessions])
+    for session in sessions:
+        for name in coverage.SESSION.late:
+            setattr(session, name, getattr(late[session.pk], name))
 
 
 def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) -> Entry:
@@ -103,10 +115,14 @@ def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) ->
         setattr(session, name, value)
         if name in MOMENTS:
             data[name] = value.isoformat()
+    stated = {"status", *changes}
     if session.end_reason:
         data["reason"] = session.end_reason
         data["evidence"] = dict(session.end_evidence)
-    return Entry("status", data)
+        stated |= {"end_reason", "end_evidence"}
+    if to == Status.ENDED:
+        stated |= coverage.SESSION.late
+    return Entry("status", data | coverage.state(coverage.SESSION, session, *sorted(stated)))
 
 
 def request(
@@ -151,8 +167,10 @@ def request(
             limit_by=terms.limit_by,
             idle_limit_by=terms.idle_limit_by,
             deadline_at=now + CREATION_LIMIT,
+            record_format=coverage.FORMAT,
         )
-        asked = Entry("requested", {"persona": persona.slug, "version": persona.version} | _origin(session))
+        said = {"persona": persona.slug, "version": persona.version} | _origin(session)
+        asked = Entry("requested", said | coverage.state(coverage.SESSION, session))
         moved = Entry("status", {"from": Status.REQUESTED, "to": Status.CREATING})
         events.begin(session.pk, asked, moved)
     return session
@@ -193,7 +211,10 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
         StreamingSession.objects.filter(pk=session.pk).update(**known)
         session.provider_session_id, session.opened_at = answer.provider_session_id, opened_at
         is_over = session.status == Status.ENDED
-        events.append(session.pk, *steps, Entry("provider_answered_late"), is_over=is_over)
+        for name, value in known.items():
+            setattr(session, name, value)
+        late = Entry("provider_answered_late", coverage.state(coverage.SESSION, session, *known))
+        events.append(session.pk, *steps, late, is_over=is_over)
         return False
 
 
@@ -219,16 +240,18 @@ def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
     """
     with transaction.atomic(savepoint=False):
         _read_again(session, lock=True)
-        goes_on = session.status in RUNNING
+        goes_on, stated = session.status in RUNNING, {}
         limit = answer.duration_limit
         if goes_on and limit and limit != session.provider_duration_limit:
             session.provider_duration_limit = limit
             if session.created_at + limit < session.ends_at:
                 session.ends_at, session.limit_by = session.created_at + limit, LimitBy.PROVIDER
             session.deadline_at = next_look(session, is_live=session.status == Status.LIVE)
-            session.save(update_fields=["provider_duration_limit", "ends_at", "limit_by", "deadline_at"])
+            bound = ("provider_duration_limit", "ends_at", "limit_by")
+            session.save(update_fields=[*bound, "deadline_at"])
+            stated = coverage.state(coverage.SESSION, session, *bound)
             broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
-        events.append(session.pk, Entry("provider_started"), is_over=session.status == Status.ENDED)
+        events.append(session.pk, Entry("provider_started", stated), is_over=session.status == Status.ENDED)
     return goes_on
 
 

@@ -53,21 +53,23 @@ def accept_task(
         raise errors.TextTooLong
     try:
         with transaction.atomic():
-            session = _touch(session_id)
-            task = SessionTask(session=session, kind=kind, sent_by_id=user_id, ref=ref)
-            task.seal(text, session.wrapped_key or SpeechKey.wrapped_for(session_id))
+            session = _touch(session_id, for_text=True)
+            keys, wrapped = vars(session), session.wrapped_key or SpeechKey.wrapped_for(session_id)
+            task = SessionTask(pk=keys["task_key"], session=session, kind=kind, sent_by_id=user_id, ref=ref)
+            task.seal(text, wrapped)
             texts.insert_task(task)
             line = Utterance(
+                pk=keys["line_key"],
                 session=session,
                 who=Utterance.Who.USER,
                 by=Utterance.By.TEXT,
                 kind=kind,
-                sealed=task.sealed,  # the same text once more
                 source=events.Source.PORTAL,
                 at=task.created_at,
             )
-            line.wrapped_key = task.wrapped_key
+            line.seal(text, wrapped)  # the same text once more, bound to this row
             texts.insert_line(line)
+            task.line = line
     except (IntegrityError, errors.NotLive):
         # Asked only now: nearly every text is new, and the constraint knows which is not.
         if known := _known_task(session_id, ref):
@@ -111,8 +113,8 @@ def touch(session_id: UUID) -> StreamingSession:
         return _touch(session_id)
 
 
-def _touch(session_id: UUID) -> StreamingSession:
-    session = texts.hold_live(session_id)
+def _touch(session_id: UUID, *, for_text: bool = False) -> StreamingSession:
+    session = texts.hold_live(session_id, for_text=for_text)
     if session is None:
         raise errors.NotLive
     session.active_at = timezone.now()

@@ -35,6 +35,7 @@ def look(started_at: datetime, tell: Callable[[Fault], None] = lambda fault: Non
     if misfit is not None:
         note(Fault("anchor", number=misfit))
     found.sessions, found.events, found.entries = count.sessions, count.events, count.entries
+    found.rows, found.covered = count.all_rows, count.covered()
     found.ended_at = timezone.now()
     found.save()
     if found.fault_count:

@@ -16,7 +16,7 @@ from django.db import transaction
 from heygen_portal import providers
 from heygen_portal.providers.base import ProviderError, ProviderRejected, SessionRecord, SpokenLine
 from heygen_portal.threads import in_thread
-from sessions import events, ledger, text_matching
+from sessions import coverage, events, ledger, text_matching
 from sessions.events import Entry
 from sessions.models import SpeechKey, Status, StreamingSession, Utterance
 from sessions.stopping import in_one_line
@@ -95,6 +95,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
             "confirmed": _confirmed(ours, [line for line in facts if line.source == events.Source.PROVIDER] + added),
             "speech": [row.fingerprint for row in added],
         }
+        noted |= coverage.together(*(coverage.state(coverage.LINE, row) for row in added))
         events.record(session.pk, Entry("provider_record", noted, events.Source.PROVIDER))
         ledger.note_provider(session.pk, noted["seconds"], record.credits)
         StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)

@@ -15,6 +15,7 @@ from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
 from sessions import (
     broadcast,
+    coverage,
     errors,
     events,
     history,
@@ -174,7 +175,7 @@ async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str,
                 at=at,
             )
             said = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted}
-            said |= {"utterance": line.pk, "speech": line.fingerprint}
+            said |= {"utterance": line.pk, "speech": line.fingerprint} | coverage.state(coverage.LINE, line)
             said |= {name: data[name] for name in (PAGE_AT,) if name in data}
             events.record(session_id, Entry(kind, said, events.Source.BROWSER, at))
             broadcast.publish(session_id, broadcast.Said.of(line))

@@ -15,7 +15,7 @@ from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.base import BroughtRoom, RoomAccess
 from heygen_portal.threads import in_thread
-from sessions import errors, events, observers, presence
+from sessions import coverage, errors, events, observers, presence
 from sessions.events import Entry
 from sessions.models import Status, StreamingSession
 
@@ -47,7 +47,8 @@ async def take(session: StreamingSession, prepared: str) -> BroughtRoom:
 
 def _note_room(session: StreamingSession, *, is_prepared: bool) -> None:
     StreamingSession.objects.filter(pk=session.pk).update(room=session.room)
-    events.record(session.pk, Entry("room_made", {"prepared": is_prepared}))
+    stated = coverage.state(coverage.SESSION, session, "room")
+    events.record(session.pk, Entry("room_made", {"prepared": is_prepared} | stated))
 
 
 def access_again(session_id: UUID) -> RoomAccess:

@@ -25,14 +25,28 @@ def new_key(session_id: UUID) -> bytes:
     return _wrap(AESGCM.generate_key(256), session_id)
 
 
-def seal(wrapped: bytes, session_id: UUID, text: str) -> bytes:
-    """Return the text as it is stored. The same text twice looks different twice."""
-    return _lock(_unwrapped(bytes(wrapped), session_id, _ring()), text.encode("utf-8", "surrogatepass"), session_id)
+def seal(wrapped: bytes, session_id: UUID, text: str, bound_to: str = "") -> bytes:
+    """Return the text as it is stored, bound to its session and to what it is of there.
+
+    The same text twice looks different twice.
+    """
+    key = _unwrapped(bytes(wrapped), session_id, _ring())
+    return _lock(key, text.encode("utf-8", "surrogatepass"), session_id, bound_to)
 
 
-def unseal(wrapped: bytes, session_id: UUID, sealed: bytes) -> str:
-    """Return the text again. Raises InvalidTag when key, session and stored text do not belong together."""
-    return _unlock(_unwrapped(bytes(wrapped), session_id, _ring()), sealed, session_id).decode("utf-8", "surrogatepass")
+def unseal(wrapped: bytes, session_id: UUID, sealed: bytes, bound_to: str = "") -> str:
+    """Return the text again. Raises InvalidTag when key, session, place and stored text do not belong together."""
+    key = _unwrapped(bytes(wrapped), session_id, _ring())
+    return _unlock(key, sealed, session_id, bound_to).decode("utf-8", "surrogatepass")
+
+
+def opens(wrapped: bytes, session_id: UUID) -> bool:
+    """Whether a session's wrapped key is one that this portal wrapped for this session."""
+    try:
+        _unwrapped(bytes(wrapped), session_id, _ring())
+    except InvalidTag:
+        return False
+    return True
 
 
 def fingerprint(sealed: bytes) -> str:
@@ -40,13 +54,13 @@ def fingerprint(sealed: bytes) -> str:
     return hashlib.sha256(sealed).hexdigest()
 
 
-def _lock(key: bytes, content: bytes, session_id: UUID) -> bytes:
+def _lock(key: bytes, content: bytes, session_id: UUID, bound_to: str = "") -> bytes:
     nonce = os.urandom(NONCE)
-    return nonce + AESGCM(key).encrypt(nonce, content, session_id.bytes)
+    return nonce + AESGCM(key).encrypt(nonce, content, session_id.bytes + bound_to.encode())
 
 
-def _unlock(key: bytes, locked: bytes, session_id: UUID) -> bytes:
-    return AESGCM(key).decrypt(locked[:NONCE], locked[NONCE:], session_id.bytes)
+def _unlock(key: bytes, locked: bytes, session_id: UUID, bound_to: str = "") -> bytes:
+    return AESGCM(key).decrypt(locked[:NONCE], locked[NONCE:], session_id.bytes + bound_to.encode())
 
 
 def key_id_of(wrapped: bytes) -> str:

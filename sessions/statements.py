@@ -64,7 +64,7 @@ _MOVE_HEAD = f"""
 APPEND_FUNCTION = f"""
 CREATE OR REPLACE FUNCTION avatar_sessions_append(
     of_session uuid, its_number integer, its_source varchar, its_kind varchar, its_data jsonb, its_at timestamptz,
-    before varchar, its_hash varchar, head_signature varchar
+    its_prints varchar, before varchar, its_hash varchar, head_signature varchar
 ) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
     PERFORM 1 FROM {SESSIONS} WHERE id = of_session AND status <> '{Status.ENDED}' FOR NO KEY UPDATE;
     IF NOT FOUND OR EXISTS (SELECT FROM {EVENTS} WHERE session_id = of_session AND number >= its_number) THEN
@@ -73,8 +73,8 @@ CREATE OR REPLACE FUNCTION avatar_sessions_append(
     UPDATE {HEADS} SET number = its_number, hash = its_hash, signature = head_signature
         WHERE session_id = of_session AND number = its_number - 1 AND hash = before;
     IF NOT FOUND THEN RETURN false; END IF;
-    INSERT INTO {EVENTS} (session_id, number, source, kind, data, at, previous_hash, hash)
-        VALUES (of_session, its_number, its_source, its_kind, its_data, its_at, before, its_hash);
+    INSERT INTO {EVENTS} (session_id, number, source, kind, data, at, prints, previous_hash, hash)
+        VALUES (of_session, its_number, its_source, its_kind, its_data, its_at, its_prints, before, its_hash);
     RETURN true;
 END $$
 """  # noqa: S608

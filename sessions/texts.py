@@ -14,17 +14,22 @@ from django.db.models import Model
 
 from avatars.models import ProviderAccount
 from sessions.models import SessionTask, SpeechKey, SpokenWord, Status, StreamingSession, Utterance
-from sessions.models.speech import words_of
+from sessions.models.speech import Spoken, next_key, words_of
 
 ACCOUNTS, KEYS, SESSIONS = (model._meta.db_table for model in (ProviderAccount, SpeechKey, StreamingSession))
 
 
-def hold_live(session_id: UUID) -> StreamingSession | None:
+def hold_live(session_id: UUID, *, for_text: bool = False) -> StreamingSession | None:
     """Return a session that is live, with its account and the key of its speech; nobody else changes it before the
     transaction ends.
+
+    `for_text`: with `task_key` and `line_key`, which a text's two rows are to have.
     """
     key = StreamingSession._meta.pk.get_db_prep_value(session_id, connection)
-    for session in StreamingSession.objects.raw(_live(connection.vendor), [key, Status.LIVE]):
+    takes_keys = for_text and connection.vendor == "postgresql"
+    for session in StreamingSession.objects.raw(_live(connection.vendor, takes_keys), [key, Status.LIVE]):
+        if for_text and not takes_keys:
+            vars(session).update(task_key=next_key(SessionTask), line_key=next_key(Utterance))
         [session.account] = ProviderAccount.objects.raw(_ACCOUNT, [session.account_id])
         return session
     return None
@@ -56,10 +61,15 @@ _ACCOUNT = f"SELECT * FROM {ACCOUNTS} WHERE id = %s"  # noqa: S608 - as above
 
 
 @cache
-def _live(vendor: str) -> str:
+def _live(vendor: str, takes_keys: bool) -> str:
     lock = "FOR UPDATE OF held" if vendor == "postgresql" else ""  # SQLite has one writer at a time
+    keys = "".join(
+        f", nextval(pg_get_serial_sequence('{model._meta.db_table}', 'id')) AS {name}"
+        for name, model in (("task_key", SessionTask), ("line_key", Utterance))
+        if takes_keys
+    )
     return f"""
-        SELECT held.*, speech.wrapped AS wrapped_key FROM {SESSIONS} held
+        SELECT held.*, speech.wrapped AS wrapped_key{keys} FROM {SESSIONS} held
         LEFT JOIN {KEYS} speech ON speech.session_id = held.id WHERE held.id = %s AND held.status = %s {lock}
     """  # noqa: S608 - as above
 
@@ -88,4 +98,5 @@ def _value(row: Model, field: Any) -> Any:
 
 @cache
 def _fields(model: type[Model]) -> tuple[Any, ...]:
-    return tuple(field for field in model._meta.concrete_fields if not field.primary_key)
+    has_key = issubclass(model, Spoken)  # taken before, as the sealed text is bound to it
+    return tuple(field for field in model._meta.concrete_fields if has_key or not field.primary_key)

@@ -1,228 +1,573 @@
-"""Is the record as it was written? Every event's hash, every head and seal, every text that an event proves.
+"""Is the record as it was written? Every event, head and seal, and every row that is shown against what events state.
 
-All of it is read once, in order, in batches and without making rows of it. A session that does not fit is looked at
-again, locked: what changed while we read is no fault, and what is one gets its name.
+All of it is read once, in the order of the sessions, as a stream: memory does not grow with a session's length. A
+session that seems not to fit is looked at again with its row locked: what changed while it was read is no fault, and
+what is one gets its row's and column's name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count as counting
+from itertools import islice
 from typing import Any
 from uuid import UUID
+from zlib import crc32
 
 from django.db import connection, transaction
-from django.db.models import Func, QuerySet, TextField
+from django.db.models import Count as Counted
+from django.db.models import Exists, F, OuterRef, QuerySet, Sum
+from django.utils import timezone
 
 from heygen_portal import audit, guards
-from sessions import sealing
-from sessions.diagnosis import ERASED, TELLING, Event, Kept, Noted, Texts, diagnose, proofs, receipt_of
+from sessions import coverage, diagnosis, sealing
+from sessions.coverage import (
+    BELOW,
+    CARRIED,
+    ERASURE,
+    LINE,
+    ROWS,
+    SESSION,
+    TABLES,
+    TASK,
+    AsText,
+    Microseconds,
+    Places,
+    Table,
+    Written,
+)
+from sessions.diagnosis import ERASED, TELLING, Chain, Event, Noted, data_of, proofs
 from sessions.events import digest_of
-from sessions.faults import Fault
+from sessions.faults import Fault, How
 from sessions.models import (
+    DayTotal,
     Erasure,
     SessionEvent,
     SessionHead,
     SessionSeal,
     SessionTask,
+    SessionTotal,
+    SpeechKey,
     Status,
     StreamingSession,
-    Utterance,
 )
 
-BATCH = 10_000
-"""Rows in memory at once."""
+BATCH = 5_000
+"""Rows that the database hands over at once."""
+MOST_STATED = 20_000
+"""Rows of one session whose statements are in memory at once; more are looked through in several passes."""
+MOST_FAULTS = 20
+"""Of one session that are named."""
+SETTLED = timedelta(minutes=2)
+"""After so long a text that is being sent must have its event."""
+UNNAMED: diagnosis.Wrong = ("changed", None, "event", "")
+UPGRADED = "record_upgraded"
+"""The event that states what rows of an earlier format show."""
 
-
-class Written(Func):
-    """A moment as `isoformat` writes it, by the database: making one of each row costs more than its hash."""
-
-    output_field = TextField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="replace(%(expressions)s, ' ', 'T') || '+00:00'")
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        form = """'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'"""
-        utc = f"to_char(%(expressions)s AT TIME ZONE 'UTC', {form})"
-        return self.as_sql(compiler, connection, template=f"replace({utc}, '.000000', '')")
-
-
-EVENT = ("number", "source", "kind", "data", Written("at"), "previous_hash", "hash")
+EVENT = ("number", "source", "kind", AsText("data"), Written("at"), "prints", "previous_hash", "hash")
 NOTED = ("number", "hash", "signature")
 HEAD = tuple(f"head__{name}" for name in NOTED)
-RECEIPT = ("cause", "by_id", "lines", "hash")
+SEAL = (*NOTED, Written("at"))
 
 
 @dataclass
 class Count:
-    """How far a look has come."""
+    """How far a look has come, and what it covered."""
 
     sessions: int = 0
     events: int = 0
     entries: int = 0
+    rows: Counter[str] = field(default_factory=Counter)
+    """Rows read, by table."""
+    older: int = 0
+    """Sessions of which not all that is shown is stated."""
+    upgraded: dict[str, str] = field(default_factory=dict)
+    """By column, when the last row from before was stated: from then on its value is covered."""
+    unstated: Counter[str] = field(default_factory=Counter)
+    """By column, the rows that no event states."""
+
+    @property
+    def all_rows(self) -> int:
+        return self.rows.total()
+
+    def covered(self) -> dict[str, Any]:
+        """Return what the look covered, as `HistoryCheck` stores it."""
+        return {
+            "rows": dict(self.rows),
+            "older_sessions": self.older,
+            "since": dict(sorted(self.upgraded.items())),
+            "unstated": dict(sorted(self.unstated.items())),
+        }
 
 
 def faults(count: Count | None = None) -> Iterator[Fault]:
-    """Look through everything; yield the first fault of the audit's list, and of each session that has one."""
+    """Look through everything; yield the first faults of the audit's list, and of each session that has any."""
     count = count or Count()
     if guards.missing(connection):
         yield Fault("unguarded")
+    yield from _audit_faults(count)
+    yield from _session_faults(count)
+    yield from _day_faults(count)
+
+
+def _audit_faults(count: Count) -> Iterator[Fault]:
     count.entries, harm = audit.check()
+    count.rows["audit_entry"] += count.entries
     if harm:
-        yield Fault(harm[0], number=harm[1])
-    events = _Groups(SessionEvent.objects.order_by("session_id", "number", "pk"), *EVENT)
-    seals = _Groups(SessionSeal.objects.order_by("session_id", "number"), *NOTED)
-    said = _Groups(Utterance._base_manager.order_by("session_id"), "sealed")
-    sent = _Groups(SessionTask._base_manager.order_by("session_id"), "sealed", "status")
-    receipts = _Groups(Erasure.objects.order_by("session_id"), *RECEIPT)
-    sessions = StreamingSession.objects.order_by("pk")
-    for pk, status, *head in sessions.values_list("pk", "status", *HEAD).iterator(chunk_size=BATCH):
-        for orphan in events.before(pk):
-            yield from _as_list(look_at(orphan))
-        kept = _kept(pk, status, events.of(pk), head, seals.of(pk), said.of(pk), sent.of(pk), receipts.of(pk))
+        how, number, column = harm
+        table = "audit_head" if how in ("headless", "head_forged") else "audit_entry"
+        yield Fault(how, number=number, table=table, row=str(number), column=column)
+
+
+def _session_faults(count: Count) -> Iterator[Fault]:
+    streams = _Streams()
+    for row in _sessions(StreamingSession.objects.all()).iterator(chunk_size=BATCH):
+        for orphan in streams.before(row[0]):
+            yield from faults_of(orphan)
         count.sessions += 1
-        count.events += len(kept.chain)
-        if not _is_whole(kept):
-            yield from _as_list(look_at(pk))
-    for orphan in events.rest():
-        yield from _as_list(look_at(orphan))
+        found = Found(row)
+        if not found.is_whole(streams, count):
+            yield from faults_of(found.session)
+    for orphan in streams.before(None):
+        yield from faults_of(orphan)
 
 
-def look_at(session_id: UUID) -> Fault | None:
+def look_at(session_id: UUID | str) -> Fault | None:
     """Look at one session as it is now, while nobody can add to it; return the first thing that does not fit."""
+    return next(iter(faults_of(session_id)), None)
+
+
+def faults_of(session_id: UUID | str) -> list[Fault]:
+    """Look at one session as it is now, while nobody can add to it; return what does not fit, up to `MOST_FAULTS`."""
+    session: Any = str(session_id)
     with transaction.atomic():
-        rows = StreamingSession.objects.select_for_update(of=("self",)).filter(pk=session_id)
-        session = rows.values_list("status", *HEAD).first()
-
-        def all_of(rows: QuerySet[Any], *columns: str | Func) -> list[Any]:
-            return list(rows.filter(session_id=session_id).values_list("session_id", *columns))
-
-        chain = all_of(SessionEvent.objects.order_by("number", "pk"), *EVENT)
-        seals = all_of(SessionSeal.objects.order_by("number"), *NOTED)
-        said = all_of(Utterance._base_manager.all(), "sealed")
-        sent = all_of(SessionTask._base_manager.all(), "sealed", "status")
-        receipts = all_of(Erasure.objects.all(), *RECEIPT)
-    if session is None:
-        return Fault("session_deleted", str(session_id), 1) if chain else None
-    status, *head = session
-    kept = _kept(session_id, status, chain, head, seals, said, sent, receipts)
-    if _is_whole(kept):
-        return None
-    how, number = diagnose(kept)
-    return Fault(how, str(session_id), number)
+        rows = StreamingSession.objects.filter(pk=session)
+        rows.select_for_update(of=("self",)).order_by().values_list("pk").first()
+        row = _sessions(rows).first()
+        if row is None:
+            has_rest = SessionEvent.objects.filter(session_id=session).exists()
+            rows = StreamingSession.objects.exclude(Exists(SessionEvent.objects.filter(session_id=OuterRef("pk"))))
+            column = "id" if has_rest and rows.exists() else ""
+            return [Fault("session_deleted", session, 1, "session", session, column)] if has_rest else []
+        return list(islice(_wrongs_of(row), MOST_FAULTS))
 
 
-def _as_list(fault: Fault | None) -> list[Fault]:
-    return [fault] if fault else []
+def _wrongs_of(row: tuple[Any, ...]) -> Iterator[Fault]:
+    """Look through a session in as many passes as keep few of its rows in memory."""
+    for shares in (1 << power for power in counting()):
+        first = Found(row, 0, shares)
+        first.is_whole(_Streams(first.session), Count())
+        if first.is_too_much:
+            continue
+        if not first.is_chained:
+            yield from _wrongs_of_chain(first)
+            return
+        yield from first.faults
+        for share in range(1, shares):
+            found = Found(row, share, shares)
+            found.is_whole(_Streams(found.session), Count())
+            yield from found.faults
+        return
 
 
-Rows = Iterable[tuple[Any, ...]]
-"""Of one session, whose key comes first."""
+def _wrongs_of_chain(found: Found) -> Iterator[Fault]:
+    session: Any = found.session
+    events = SessionEvent.objects.filter(session_id=session).order_by("number", "pk")
+    seals = SessionSeal.objects.filter(session_id=session).order_by("number", "pk")
 
+    def find(number: int) -> Event | None:
+        row = events.filter(number=number).values_list(*EVENT).first()
+        return _event(found.session, row) if row else None
 
-def _kept(
-    pk: UUID, status: str, chain: Rows, head: Sequence[Any], seals: Rows, said: Rows, sent: Rows, receipts: Rows
-) -> Kept:
-    return Kept(
-        session=str(pk),
-        status=status,
-        chain=[Event._make(row) for row in chain],
-        head=Noted._make(head) if head[0] is not None else None,
-        seals=[Noted._make(row[1:]) for row in seals],
-        texts=_texts(said, sent),
-        receipts=[row[1:] for row in receipts],
+    chain = Chain(
+        found.session,
+        lambda: (_event(found.session, row) for row in events.values_list(*EVENT).iterator(chunk_size=BATCH)),
+        find,
+        lambda: (Noted._make(row) for row in seals.values_list(*SEAL).iterator(chunk_size=BATCH)),
+        found.head,
+        found.is_over,
+        events.count(),
     )
+    how, number, table, column = next(diagnosis.wrongs(chain), UNNAMED)
+    if table == "event" and how == "deleted" and number:
+        before = find(number - 1)
+        moved = (
+            SessionEvent.objects.order_by().filter(previous_hash=before.hash) if before else SessionEvent.objects.none()
+        )
+        if its_session := moved.values_list("session_id", flat=True).first():
+            column = "number" if str(its_session) == found.session else "session"
+    elif (how == "headless" and _has_orphan(SessionHead)) or (how == "unsealed" and _has_orphan(SessionSeal)):
+        column = "session"
+    yield Fault(how, found.session, number, table=table, row=str(number or ""), column=column)
 
 
-class _Groups:
+def _event(session: str, row: tuple[Any, ...]) -> Event:
+    number, source, kind, data, *rest = row
+    return Event(session, number, source, kind, data_of(data), *rest)
+
+
+def _sessions(rows: QuerySet[StreamingSession]) -> QuerySet[Any]:
+    return SESSION.stored(rows.order_by("pk"), *HEAD)
+
+
+def _name(pk: str) -> str:
+    """Return a session's ID as its events were hashed with it."""
+    return pk if len(pk) == 36 else str(UUID(pk))
+
+
+class Found:
+    """What one pass finds of a session: its chain, what its events state, and how its rows compare with that.
+
+    With several shares, only the rows of one share are compared.
+    """
+
+    def __init__(self, row: tuple[Any, ...], share: int = 0, shares: int = 1) -> None:
+        self.pk = row[0]
+        self.session = _name(self.pk)
+        *own, number, its_hash, signature = row
+        self.own = SESSION.read(tuple(own))
+        self.is_over = self.own["status"] == Status.ENDED
+        self.is_older = self.own["record_format"] < coverage.FORMAT
+        self.head = Noted(number, its_hash, signature) if number is not None else None
+        self.seal: Noted | None = None
+        self.share, self.shares = share, shares
+        self.stated: dict[tuple[str, str], dict[str, Any]] = {}
+        self.number_of: dict[tuple[str, str], int] = {}
+        self.proofs: dict[str, int] = {}
+        self.knows_all = True
+        self.erasures: list[tuple[int, diagnosis.Receipt]] = []
+        self.is_too_much = False
+        self.is_chained = False
+        self.faults: list[Fault] = []
+
+    def is_whole(self, streams: _Streams, count: Count) -> bool:
+        """Read all that belongs to the session; return whether it fits."""
+        length, last_hash, is_fine = self._read_chain(streams.events.of(self.pk), streams.seals.of(self.pk), count)
+        self.is_chained = is_fine and length > 0 and self._is_noted(length, last_hash)
+        if self.is_chained and not self.is_too_much:
+            self._compare(streams, count)
+        count.older += self.is_older
+        count.rows["session"] += 1
+        count.rows["head"] += self.head is not None
+        return self.is_chained and not self.faults and not self.is_too_much
+
+    def _read_chain(self, events: Iterable[Any], seals: Iterator[Any], count: Count) -> tuple[int, str, bool]:
+        session, expected, last_hash, is_fine = self.session, 0, "", True
+        seal = next(seals, None)
+        for _pk, number, source, kind, text, at, prints, before, its_hash in events:
+            expected += 1
+            data = data_of(text)
+            try:
+                is_same = its_hash == digest_of(before, session, number, source, kind, data, at, prints)
+            except (TypeError, ValueError, RecursionError):
+                is_same = False
+            if number != expected or before != last_hash or not is_same:
+                row = Event(session, number, source, kind, data, at, prints, before, its_hash)
+                is_fine = is_fine and number == expected and before == last_hash and row.fits()
+            last_hash = its_hash
+            while seal is not None and seal[1] == number:
+                count.rows["seal"] += 1
+                self.seal = Noted._make(seal[1:])
+                is_fine = is_fine and seal[2] == its_hash and diagnosis.is_own(SessionSeal, session, self.seal)
+                seal = next(seals, None)
+            if is_fine and (ROWS in data or kind in TELLING or kind == ERASED):
+                is_fine = not diagnosis.is_sealed(data) or (self.seal is not None and self.seal.number == number)
+                self._note(expected, kind, data, at)
+        count.events += expected
+        count.rows["event"] += expected
+        return expected, last_hash, is_fine and seal is None
+
+    def _is_noted(self, length: int, last_hash: str) -> bool:
+        """Whether the record ends where its head says, and what is over where its last seal says."""
+        head, seal = self.head, self.seal
+        if head is None or (head.number, head.hash) != (length, last_hash):
+            return False
+        if self.is_over and (seal is None or seal.number != length):
+            return False
+        return diagnosis.is_own(SessionHead, self.session, head)
+
+    def _note(self, number: int, kind: str, data: Any, at: str) -> None:
+        """Keep what an event states and proves."""
+        told = proofs(kind, data)
+        if told is None:
+            self.knows_all = False
+        for proof in told or ():
+            if self._is_mine("", proof):
+                self.proofs[proof] = number
+        if kind == ERASED:
+            self.erasures.append((number, diagnosis.receipt_of(data)))
+        for table, key, said in coverage.stated_in(data):
+            if table in TABLES and self._is_mine(table, key):
+                if kind == UPGRADED:
+                    said = {**said, "": at}  # noqa: PLW2901 - since when it is stated
+                self.stated.setdefault((table, key), {}).update(said)
+                self.number_of[table, key] = number
+        if len(self.stated) + len(self.proofs) > MOST_STATED:
+            self.is_too_much = True
+            self.stated, self.proofs, self.number_of = {}, {}, {}
+
+    def _is_mine(self, table: str, key: str) -> bool:
+        if self.shares == 1 or table == "session":
+            return self.share == 0
+        return crc32(f"{table} {key}".encode("utf-8", "surrogatepass")) % self.shares == self.share
+
+    def _compare(self, streams: _Streams, count: Count) -> None:  # noqa: C901 - one branch for each kind of row
+        prints: set[str] = set()
+        unproved: set[str] = set()
+        sending: set[Any] = set()
+        extra: list[tuple[Table, str, dict[str, Any]]] = []
+        receipts: list[diagnosis.Receipt] = []
+        has_text = False
+        if self.share == 0:
+            self._compare_row(SESSION, "", self.own, count)
+        for table in BELOW:
+            for row in streams.below[table.name].of(self.pk):
+                count.rows[table.name] += 1
+                key, found = table.key(row[1]), table.read(row)
+                is_stated = (table.name, key) in self.stated
+                if table is ERASURE:
+                    receipts.append((found["cause"], found["by"], found["lines"], found["hash"]))
+                elif table in (TASK, LINE):
+                    has_text = True
+                    is_settled = is_stated or not self._is_on_its_way(table, found, sending)
+                    if self.is_older and self._is_mine("", found["sealed"]):
+                        (unproved if is_settled and not is_stated else prints).add(found["sealed"])
+                    if not is_settled:
+                        continue
+                if not self._is_mine(table.name, key):
+                    continue
+                if is_stated:
+                    self._compare_row(table, key, found, count)
+                elif self.is_older:
+                    count.unstated.update(f"{table.name}.{name}" for name in table.fields)
+                elif len(extra) < MOST_FAULTS:
+                    extra.append((table, key, found))
+        self._compare_missing(extra)
+        self._compare_proofs(prints, unproved)
+        if self.share == 0:
+            self._compare_receipts(receipts)
+            self._compare_keys(streams.keys.of(self.pk), count, has_text=has_text)
+
+    def _compare_proofs(self, prints: set[str], unproved: set[str]) -> None:
+        """Compare texts with what events have proved since before they state whole rows."""
+        if not self.is_older:
+            return
+        for proof, number in self.proofs.items():
+            if proof not in prints and proof not in unproved:
+                self._tell("text_changed", coverage.LINE, "", "sealed", number)
+                return
+        if self.knows_all and not unproved <= self.proofs.keys():
+            self._tell("text_inserted", coverage.LINE, "", "", None)
+
+    def _compare_receipts(self, receipts: list[diagnosis.Receipt]) -> None:
+        told = [receipt for _number, receipt in self.erasures]
+        if told != receipts and not any(fault.table == "erasure" for fault in self.faults):
+            number = next((number for number, receipt in self.erasures if receipt not in receipts), None)
+            self._tell("receipt", ERASURE, "", "", number)
+
+    def _compare_row(self, table: Table, key: str, found: Mapping[str, Any], count: Count) -> None:
+        stated = self.stated.pop((table.name, key), {})
+        if table is SESSION and not stated:
+            if not self.is_older and self.share == 0:
+                self._tell("unstated", table, key, "record_format", None)
+            for name in table.fields:
+                count.unstated[f"{table.name}.{name}"] += 1
+            return
+        since = stated.get("")
+        for name in coverage.differing(stated, found):
+            self._tell("row_changed", table, key, name, self.number_of.get((table.name, key)))
+        for name in table.fields:
+            if name not in stated:
+                if not (name in table.late and not self.is_over):
+                    count.unstated[f"{table.name}.{name}"] += 1
+            elif since and since > count.upgraded.get(f"{table.name}.{name}", ""):
+                count.upgraded[f"{table.name}.{name}"] = since
+
+    def _is_on_its_way(self, table: Table, found: Mapping[str, Any], sending: set[Any]) -> bool:
+        """Whether this is a text that is being sent, or its line: their event comes with the provider's answer."""
+        is_young = self.is_older or str(found.get("created_at")) > (timezone.now() - SETTLED).isoformat()
+        if table is TASK and found["status"] == SessionTask.Status.SENDING and is_young:
+            sending.add(found["created_at"])
+            return True
+        is_typed = table is LINE and (found["by"], found["source"]) == ("text", "portal")
+        return is_typed and found["at"] in sending
+
+    def _compare_keys(self, keys: Iterable[Any], count: Count, *, has_text: bool) -> None:
+        """Compare the key of the session's speech with the receipts of its erasure."""
+        has_key = False
+        for _session, wrapped, erased_at in keys:
+            has_key = True
+            count.rows["speech_key"] += 1
+            is_erased = bool(self.erasures)
+            if (erased_at is not None) != is_erased:
+                self._tell("key_destroyed", None, "", "erased_at", None)
+            elif not is_erased and not _opens(wrapped, self.session):
+                self._tell("key_destroyed", None, "", "wrapped", None)
+            elif is_erased and bytes(wrapped):
+                self._tell("key_kept", None, "", "wrapped", None)
+        if has_text and not has_key:
+            self._tell("key_destroyed", None, "", "session" if _has_orphan(SpeechKey) else "", None)
+
+    def _compare_missing(self, extra: list[tuple[Table, str, dict[str, Any]]]) -> None:
+        """Name rows that are stated and are not there, and those that are there and nothing states."""
+        for (name, key), stated in islice(self.stated.items(), MOST_FAULTS):
+            table = TABLES[name]
+            said = {column: value for column, value in stated.items() if column}
+            moved = next((row for row in extra if row[0] is table and dict(row[2]) | said == dict(row[2])), None)
+            if moved:
+                extra.remove(moved)
+                self._tell("row_changed", table, key, "id", self.number_of.get((name, key)))
+            else:
+                self._tell("row_deleted", table, key, _moved(table, key), self.number_of.get((name, key)))
+        for table, key, _found in extra:
+            self._tell("row_added", table, key, "", None)
+
+    def _tell(self, how: Any, table: Table | None, key: str, column: str, number: int | None) -> None:
+        if len(self.faults) < MOST_FAULTS:
+            name = table.name if table else "speech_key"
+            self.faults.append(Fault(how, self.session, number, table=name, row=key or self.session, column=column))
+
+
+def _has_orphan(model: Any) -> bool:
+    """Whether a row names a session that is not there."""
+    sessions = StreamingSession.objects.filter(pk=OuterRef("session_id"))
+    return bool(model._base_manager.exclude(Exists(sessions)).exists())
+
+
+def _moved(table: Table, key: str) -> str:
+    """Return the column by which a row left its session, if it is still there."""
+    if table.is_single:
+        return "session" if _has_orphan(table.model) else ""
+    if not table.model._base_manager.filter(pk=key).exists():
+        receipts = Erasure.objects.filter(pk=OuterRef("pk"))
+        is_orphan = table is CARRIED and table.model._base_manager.exclude(Exists(receipts)).exists()
+        return "erasure" if is_orphan else ""
+    return table.session.split("__")[0].removesuffix("_id")
+
+
+def _opens(wrapped: Any, session: str) -> bool:
+    try:
+        return sealing.opens(bytes(wrapped), UUID(session))
+    except (TypeError, ValueError):
+        return False
+
+
+class _Stream:
     """Rows of a query in the order of their sessions, handed out session by session."""
 
-    def __init__(self, rows: QuerySet[Any], *columns: str | Func) -> None:
-        found = rows.values_list("session_id", *columns).iterator(chunk_size=BATCH)
-        self._groups = groupby(found, key=itemgetter(0))
-        self._next = next(self._groups, None)
+    def __init__(self, rows: QuerySet[Any]) -> None:
+        self._rows = rows.iterator(chunk_size=BATCH)
+        self._next = next(self._rows, None)
 
-    def of(self, session_id: UUID) -> list[Any]:
-        for _skipped in self.before(session_id):
-            pass  # of a session that came while we read, or that is gone
-        if self._next is None or self._next[0] != session_id:
-            return []
-        rows = list(self._next[1])
-        self._next = next(self._groups, None)
-        return rows
+    def of(self, pk: str) -> Iterator[Any]:
+        """Yield this session's rows. What was not asked for before is skipped."""
+        while self._next is not None and self._next[0] < pk:
+            self._next = next(self._rows, None)
+        while self._next is not None and self._next[0] == pk:
+            yield self._next
+            self._next = next(self._rows, None)
 
-    def before(self, session_id: UUID) -> Iterator[UUID]:
+    def before(self, pk: str | None) -> Iterator[str]:
         """Yield the sessions whose rows come before this one's and were not asked for."""
-        return self._skip(lambda pk: pk < session_id)
-
-    def rest(self) -> Iterator[UUID]:
-        return self._skip(lambda pk: True)
-
-    def _skip(self, is_meant: Callable[[UUID], bool]) -> Iterator[UUID]:
-        while self._next is not None and is_meant(self._next[0]):
-            pk = self._next[0]
-            self._next = next(self._groups, None)
-            yield pk
+        while self._next is not None and (pk is None or self._next[0] < pk):
+            name = self._next[0]
+            yield name
+            while self._next is not None and self._next[0] == name:
+                self._next = next(self._rows, None)
 
 
-def _texts(said: Rows, sent: Rows) -> Texts:
-    texts = Texts({sealing.fingerprint(bytes(sealed)) for _session, sealed in said})
-    for _session, sealed, status in sent:
-        print_ = sealing.fingerprint(bytes(sealed))
-        texts.stored.add(print_)
-        if status == SessionTask.Status.SENDING:
-            texts.unsettled.add(print_)
-    return texts
+class _Streams:
+    """All that is read beside the sessions, of one session or of all."""
+
+    def __init__(self, session: str | None = None) -> None:
+        def stream(model: Any, order: tuple[str, ...], *columns: Any) -> _Stream:
+            rows = model.objects.filter(session_id=session) if session else model.objects.all()
+            return _Stream(rows.order_by("session_id", *order).values_list(AsText("session_id"), *columns))
+
+        self.events = stream(SessionEvent, ("number", "pk"), *EVENT)
+        self.seals = stream(SessionSeal, ("number", "pk"), *SEAL)
+        self.keys = stream(SpeechKey, (), "wrapped", Written("erased_at"))
+        self.below = {table.name: _Stream(_below(table, session)) for table in BELOW}
+
+    def before(self, pk: str | None) -> Iterator[str]:
+        for name in self.events.before(pk):
+            yield _name(name)
 
 
-def _is_whole(kept: Kept) -> bool:
-    return bool(kept.chain) and _is_chained(kept.chain) and _is_noted(kept) and _is_proved(kept)
+def _below(table: Table, session: str | None) -> QuerySet[Any]:
+    rows = table.model._base_manager.order_by(table.session, "pk")
+    chosen = {table.session: session} if session else {f"{table.session.removesuffix('_id')}__isnull": False}
+    return table.stored(rows.filter(**chosen))
 
 
-def _is_chained(chain: Sequence[Event]) -> bool:
-    last_hash, name = "", str(chain[0].session)
-    for expected, (_session, number, source, kind, data, at, before, its_hash) in enumerate(chain, start=1):
-        if number != expected or before != last_hash:
-            return False
-        if its_hash != digest_of(before, name, number, source, kind, data, at):
-            return False
-        last_hash = its_hash
-    return True
+SUMS = ("sessions", "time", "wasted", "estimated")
+DAY = ("day", "account_id", "persona_id")
+LOST, ADDED = "-", "+"
+"""In place of a column: sums that are not there, or that no session has a part in."""
+Day = tuple[str, int, int]
+"""Of sums: the day, the account and the persona."""
 
 
-def _is_noted(kept: Kept) -> bool:
-    """Whether the record ends where its head says, and what is over where its last seal says."""
-    length = len(kept.chain)
-    if kept.head is None or kept.head.number != length or (kept.status == Status.ENDED and not kept.seals):
-        return False
-    if kept.status == Status.ENDED and kept.seals[-1].number != length:
-        return False
-    return _holds(kept, kept.head, SessionHead.is_signed) and all(
-        _holds(kept, seal, SessionSeal.is_signed) for seal in kept.seals
-    )
+def _day_faults(count: Count) -> Iterator[Fault]:
+    """Compare the sums by day with the sessions' totals, which are stated one by one."""
+    lost: list[Day] = []
+    added: list[Day] = []
+    for day, _column in _misfits_by_day(count):
+        key = dict(zip(DAY, day, strict=True))
+        with transaction.atomic():
+            # Who adds a session to the sums holds their row.
+            DayTotal.objects.select_for_update().filter(**key).order_by().values_list("pk").first()
+            still = list(_misfits_by_day(Count(), key))
+        for _day, column in still:
+            if column in (LOST, ADDED) and len(lost) + len(added) < MOST_FAULTS:
+                (lost if column == LOST else added).append(day)
+            else:
+                yield Fault("row_changed", table="day_total", row=" ".join(map(str, day)), column=column)
+    for day in lost:
+        moved = [name for other in added if len(names := _different(day, other)) == 1 for name in names]
+        how: How = "row_changed" if moved else "row_deleted"
+        yield Fault(how, table="day_total", row=" ".join(map(str, day)), column=next(iter(moved), ""))
+    if not lost:
+        for day in added:
+            yield Fault("row_added", table="day_total", row=" ".join(map(str, day)))
 
 
-def _holds(kept: Kept, noted: Noted, is_signed: Callable[[str, str, int, str], bool]) -> bool:
-    if not is_signed(noted.signature, kept.session, noted.number, noted.hash):
-        return False
-    return 0 < noted.number <= len(kept.chain) and kept.chain[noted.number - 1].hash == noted.hash
+def _different(day: Day, other: Day) -> list[str]:
+    return [name.removesuffix("_id") for name, one, its in zip(DAY, day, other, strict=True) if str(one) != str(its)]
 
 
-def _is_proved(kept: Kept) -> bool:
-    """Whether the texts, and the receipts of their erasure, are those that the events tell of."""
-    proved: set[str] = set()
-    receipts, knows_all = [], True
-    for event in kept.chain:
-        if event.kind in TELLING:
-            found = proofs(event)
-            proved.update(found or ())
-            knows_all &= found is not None
-        elif event.kind == ERASED:
-            receipts.append(receipt_of(event))
-    texts = kept.texts
-    if not proved <= texts.stored or (knows_all and not texts.stored - texts.unsettled <= proved):
-        return False
-    return receipts == kept.receipts
+def _misfits_by_day(count: Count, key: Mapping[str, Any] | None = None) -> Iterator[tuple[Day, str]]:
+    """Yield the first column of each day's sums that is not what its sessions come to."""
+    kept = _summed(DayTotal.objects.filter(**key or {}), {name: F(name) for name in SUMS})
+    totals = {"sessions": Counted("pk"), **{name: Sum(name) for name in SUMS[1:]}}
+    found = _summed(SessionTotal.objects.filter(**key or {}), totals)
+    kept_row, found_row = next(kept, None), next(found, None)
+    while kept_row or found_row:
+        if found_row is None or (kept_row and kept_row[0] < found_row[0]):
+            count.rows["day_total"] += 1
+            assert kept_row
+            if any(value not in (0, "0", "0.0000") for value in kept_row[1]):
+                yield kept_row[0], ADDED
+            kept_row = next(kept, None)
+        elif kept_row is None or found_row[0] < kept_row[0]:
+            yield found_row[0], LOST
+            found_row = next(found, None)
+        else:
+            count.rows["day_total"] += 1
+            for name, one, other in zip(SUMS, kept_row[1], found_row[1], strict=True):
+                if one != other:
+                    yield kept_row[0], name
+                    break
+            kept_row, found_row = next(kept, None), next(found, None)
+
+
+def _summed(rows: QuerySet[Any], sums: Mapping[str, Any]) -> Iterator[tuple[Day, tuple[Any, ...]]]:
+    count, time, wasted, estimated = (sums[name] for name in SUMS)
+    told = (count, Microseconds(time), Microseconds(wasted), Places(estimated, places=4))
+    rows = rows.values(*DAY).annotate(**{f"its_{name}": each for name, each in zip(SUMS, told, strict=True)})
+    columns: tuple[Any, ...] = (AsText("day"), "account_id", "persona_id", *(f"its_{name}" for name in SUMS))
+    for row in rows.order_by(*DAY).values_list(*columns).iterator(chunk_size=BATCH):
+        yield row[:3], row[3:]

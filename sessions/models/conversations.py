@@ -138,6 +138,8 @@ class StreamingSession(models.Model):
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
     # Why the last of them was not confirmed, as `end_evidence` says why it ends.
     stop_trouble = models.JSONField(_("not confirmed because"), default=dict, blank=True, editable=False)
+    # How much of what is shown of it its record states: 1, texts and receipts; 2, every column (`sessions.coverage`).
+    record_format = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
     # When it was added to the totals, which is soon after its end.
     booked_at = models.DateTimeField(_("booked"), null=True, blank=True, editable=False)
 
@@ -171,6 +173,8 @@ class StreamingSession(models.Model):
             # For staff's list: a rare reason must not be looked for through the whole history.
             models.Index(fields=("end_reason", "-created_at"), name="session_of_reason"),
             models.Index(fields=("provider_session_id",), name="session_at_provider"),
+            # For what an upgrade has still to state.
+            models.Index(fields=("id",), name="session_of_old_format", condition=Q(record_format=1)),
         )
         constraints = (
             models.CheckConstraint(
@@ -256,10 +260,14 @@ class SessionTask(Spoken):
 
     objects: ClassVar[SpokenManager[Self]] = SpokenManager()
 
+    line: Utterance | None
+    """The line of the transcript that was stored with it, on a task that has just been accepted."""
+
     class Meta:
         verbose_name = _("task")
         verbose_name_plural = _("tasks")
         ordering = ("created_at", "pk")
+        indexes = (models.Index("created_at", name="task_to_settle", condition=Q(status="sending")),)
         constraints = (
             models.CheckConstraint(condition=~Q(sealed=b""), name="task_has_text"),
             models.UniqueConstraint("session", "ref", condition=~Q(ref=""), name="task_once_per_ref"),
@@ -268,6 +276,10 @@ class SessionTask(Spoken):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+    @property
+    def bound_to(self) -> str:
+        return f"task {self.pk} {self.sent_by_id or '-'}"
 
 
 class SessionEvent(models.Model):
@@ -285,6 +297,8 @@ class SessionEvent(models.Model):
     kind = models.CharField(_("kind"), max_length=40)
     data = models.JSONField(_("data"), default=dict)
     at = models.DateTimeField(_("at"), default=timezone.now)
+    # Checksums of source, kind, data and at: they tell which was changed. Empty in rows from before they were kept.
+    prints = models.CharField(max_length=40, default="", db_default="", editable=False)
     previous_hash = models.CharField(max_length=64, editable=False)
     hash = models.CharField(max_length=64, editable=False)
 
@@ -345,6 +359,10 @@ class Utterance(Spoken):
 
     def __str__(self) -> str:
         return f"{self.who} {self.pk}"
+
+    @property
+    def bound_to(self) -> str:
+        return f"line {self.pk} {self.who}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Store the line; a new one is found by its words from then on."""

@@ -72,17 +72,28 @@ class SessionSeal(models.Model):
 
     @classmethod
     def of(cls, event: SessionEvent) -> Self:
-        signature = cls.sign(event.session_id, event.number, event.hash)
-        return cls(session_id=event.session_id, number=event.number, hash=event.hash, signature=signature)
+        at = timezone.now()
+        signature = cls.sign(event.session_id, event.number, event.hash, at.isoformat())
+        return cls(session_id=event.session_id, number=event.number, hash=event.hash, signature=signature, at=at)
 
-    @staticmethod
-    def sign(session_id: UUID | str, number: int, last_hash: str) -> str:
+    WITH_MOMENT = "2:"
+    """Signatures that begin so are of the seal's moment too."""
+
+    @classmethod
+    def sign(cls, session_id: UUID | str, number: int, last_hash: str, at: str) -> str:
         """What only this portal can have written below it."""
-        return signing.sign(session_id, number, last_hash)
+        return cls.WITH_MOMENT + signing.sign("seal", session_id, number, last_hash, at)
 
-    @staticmethod
-    def is_signed(signature: str, session_id: UUID | str, number: int, last_hash: str) -> bool:
-        """Whether `sign` made this signature, with the current key or a retired one."""
+    @classmethod
+    def has_moment(cls, signature: str) -> bool:
+        return signature.startswith(cls.WITH_MOMENT)
+
+    @classmethod
+    def is_signed(cls, signature: str, session_id: UUID | str, number: int, last_hash: str, at: str) -> bool:
+        """Whether this portal made this signature, with the current key or a retired one."""
+        if cls.has_moment(signature):
+            signed = signature.removeprefix(cls.WITH_MOMENT)
+            return signing.is_signed(signed, "seal", session_id, number, last_hash, at)
         return signing.is_signed(signature, session_id, number, last_hash)
 
 
@@ -95,6 +106,9 @@ class HistoryCheck(models.Model):
     events = models.PositiveBigIntegerField(_("events"), default=0)
     entries = models.PositiveIntegerField(_("audit entries"), default=0)
     anchors = models.PositiveIntegerField(_("anchors"), default=0)
+    rows = models.PositiveBigIntegerField(_("rows read"), default=0)
+    # As `verification.Count.covered` has it: rows read of each table, and since when its columns are covered.
+    covered = models.JSONField(_("covered"), default=dict, blank=True)
     # As `faults.Fault` has them; the first hundred.
     faults = models.JSONField(_("what does not fit"), default=list, blank=True)
     fault_count = models.PositiveIntegerField(_("faults"), default=0)

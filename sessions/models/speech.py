@@ -7,11 +7,14 @@ from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.core.exceptions import FieldError
-from django.db import models
+from django.db import connection, models
 from django.db.models import F, Lookup, Q
 from django.utils.translation import gettext_lazy as _
 
 from sessions import sealing, word_index
+
+BOUND = 2
+"""The format of sealed texts that are bound to their row and speaker."""
 
 
 class SpeechErased(Exception):
@@ -72,7 +75,10 @@ class _Sealed:
         if row is None:
             return self
         wrapped = row.find_key()
-        return sealing.unseal(wrapped, row.session_id, bytes(row.sealed)) if wrapped and row.sealed else ""
+        if not wrapped or not row.sealed:
+            return ""
+        bound_to = row.bound_to if row.seal_format >= BOUND else ""
+        return sealing.unseal(wrapped, row.session_id, bytes(row.sealed), bound_to)
 
     def __set__(self, row: Spoken, text: str) -> None:
         row.seal(text, SpeechKey.wrapped_for(row.session_id))
@@ -98,6 +104,8 @@ class Spoken(models.Model):
     session_id: UUID
     wrapped_key: bytes | None
     sealed = models.BinaryField(_("text"), editable=False)
+    # What the sealed text is bound to: 1, its session; 2, its row and speaker too.
+    seal_format = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
     # What was said; an empty string once it has been erased. Writing it raises SpeechErased then.
     text = SpokenText(_("text"), editable=False)
 
@@ -105,9 +113,16 @@ class Spoken(models.Model):
         abstract = True
 
     def seal(self, text: str, wrapped_key: bytes) -> None:
-        """Set the text, for who has the session's wrapped key at hand."""
-        self.wrapped_key = wrapped_key
-        self.sealed = sealing.seal(wrapped_key, self.session_id, text) if text else b""
+        """Set the text, for who has the session's wrapped key at hand; a new row gets its key now."""
+        if self.pk is None:
+            self.pk = next_key(type(self))
+        self.wrapped_key, self.seal_format = wrapped_key, BOUND
+        self.sealed = sealing.seal(wrapped_key, self.session_id, text, self.bound_to) if text else b""
+
+    @property
+    def bound_to(self) -> str:
+        """Which row's and whose text it is: sealed, it reads as nothing in another row's place."""
+        raise NotImplementedError
 
     def find_key(self) -> bytes | None:
         """Return the wrapped key, of this row's query or asked for now; nothing once it has been destroyed."""
@@ -120,6 +135,20 @@ class Spoken(models.Model):
     def fingerprint(self) -> str:
         """What the chained record keeps of the text."""
         return sealing.fingerprint(bytes(self.sealed))
+
+
+def next_key(model: type[models.Model]) -> int:
+    """Take the next key of a table, for a row whose text is sealed before it is stored."""
+    table = model._meta.db_table
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [table])
+        else:
+            cursor.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = %s RETURNING seq", [table])
+        if row := cursor.fetchone():
+            return int(row[0])
+        cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, 1)", [table])
+    return 1
 
 
 class SpokenWord(models.Model):
