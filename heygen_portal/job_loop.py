@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Farewell = Callable[[], Coroutine[Any, Any, None]]
 
+THREADS = 8
+"""Each may keep a connection to the database. Python's own number grows with the machine."""
 ANSWER_TIMEOUT_S = 2
 FAREWELL_TIMEOUT_S = 3
 CLOSE_TIMEOUT_S = 5
@@ -51,6 +53,7 @@ class _LoopThread:
         with asyncio.Runner() as runner:  # cancels what is left, and closes the channel layer's connections
             try:
                 loop = runner.get_loop()
+                loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="job"))
                 self._ended = asyncio.Event()
             except BaseException as exc:
                 started.set_exception(exc)

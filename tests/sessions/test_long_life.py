@@ -10,13 +10,14 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from unittest.mock import Mock
+from uuid import uuid4
 
 import pytest
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from heygen_portal import job_loop
 from heygen_portal.threads import in_thread
-from sessions import tasks
+from sessions import broadcast, tasks
 from sessions.models import StreamingSession
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,3 +67,16 @@ def test_ticks_leave_nothing_behind(provider: Mock) -> None:
         tasks.enforce_limits()
     assert left_behind() == before
     assert len(gc.get_objects()) - objects < objects * SLACK
+
+
+def test_what_a_job_without_an_event_loop_tells_leaves_nothing_behind() -> None:
+    def tell() -> None:
+        for _ in range(20):
+            with transaction.atomic():
+                broadcast.tell_board(["ladder"])
+                broadcast.publish_all({uuid4(): broadcast.Staying()})
+
+    tell()
+    before = left_behind()
+    tell()
+    assert left_behind() == before
