@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import html
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.auth.models import Group, User
+from django.contrib.sessions.models import Session
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
+from heygen_portal import tasks
+from sessions.models import StreamingSession
 from tests.factories import EndUserFactory, PersonaFactory
+from tests.sessions.test_erasure import SECRET, talked, texts
 
 pytestmark = pytest.mark.django_db
 
@@ -81,3 +90,59 @@ def test_the_device_check_does_not_deny_that_its_result_is_recorded(
     said = page(visitor, "/check/", language)
     assert false not in said
     assert true in said
+
+
+WHO = {"username": "ines", "ip_address": "192.0.2.7", "user_agent": "A browser", "path_info": "/accounts/login/"}
+
+
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [
+        (AccessAttempt, WHO | {"failures_since_start": 3}),
+        (AccessFailureLog, WHO),
+        (AccessLog, WHO),
+        (Session, {"session_key": "k" * 32, "session_data": ""}),
+    ],
+)
+def test_nothing_about_a_sign_in_is_kept_for_good(model: Any, fields: dict[str, Any]) -> None:
+    now = timezone.now()
+    if model is Session:
+        model.objects.create(**fields, expire_date=now - timedelta(seconds=1))
+        kept = model.objects.create(session_key="f" * 32, session_data="", expire_date=now + timedelta(days=1))
+    else:
+        old = model.objects.create(**fields)
+        model.objects.filter(pk=old.pk).update(attempt_time=now - timedelta(days=91))
+        kept = model.objects.create(**fields | {"ip_address": "192.0.2.8"})
+    tasks.forget_sign_ins()
+    assert list(model.objects.all()) == [kept]
+
+
+def lose_everything(user: User) -> None:
+    user.groups.clear()
+
+
+def become_an_auditor(user: User) -> None:
+    user.groups.set(Group.objects.filter(name="Auditors"))
+
+
+def lose_the_persona(user: User) -> None:
+    Persona.objects.update(status=Persona.Status.DRAFT)
+
+
+@pytest.mark.parametrize("loss", [lose_everything, become_an_auditor, lose_the_persona])
+def test_who_can_no_longer_talk_reads_takes_along_and_erases_what_was_said(client: Client, loss: Any) -> None:
+    user = EndUserFactory.create()
+    session: StreamingSession = talked(user, provider_session_id="p1")
+    loss(user)
+    client.force_login(user)
+    assert SECRET in page(client, f"/conversations/{session.pk}/")
+    assert SECRET in page(client, f"/conversations/{session.pk}/transcript.txt")
+    assert client.post("/data/json").status_code == 200
+    client.post("/conversations/erase/")
+    assert texts(session) == [""]
+
+
+@pytest.mark.parametrize("path", ["/conversations/{}/", "/conversations/{}/transcript.txt"])
+def test_somebody_elses_conversation_stays_not_found(visitor: Client, path: str) -> None:
+    session = talked(EndUserFactory.create(), provider_session_id="p1")
+    assert visitor.get(path.format(session.pk)).status_code == 404

@@ -126,6 +126,16 @@ def test_somebody_elses_second_factor_is_removed_only_after_a_proof(admin: Clien
     assert not Authenticator.objects.exists()
 
 
+def test_ones_own_second_factor_is_removed_only_after_a_proof(client: Client, boss: User) -> None:
+    Authenticator.objects.create(user=boss, type="totp", data={})
+    client.force_login(boss)
+    asked = client.post("/accounts/second-factor/remove/")
+    assert Authenticator.objects.exists()
+    prove(client, asked)
+    client.post("/accounts/second-factor/remove/")
+    assert not Authenticator.objects.exists()
+
+
 @pytest.mark.parametrize("of_one", [True, False], ids=["one session", "a list"])
 def test_nothing_is_exported_before_a_proof(admin: Client, of_one: bool) -> None:
     session = StreamingSessionFactory.create()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -145,6 +146,19 @@ def test_a_long_history_is_read_page_by_page_and_none_of_it_is_left_out(
     assert {row["id"] for row in told} == {str(session.pk) for session in (*began, late)}
     assert len(told) == 6
     assert [line["text"] for line in told[-1]["lines"]] == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("write", [personal_data.as_json, personal_data.as_page], ids=["JSON", "page"])
+def test_it_is_written_in_small_pieces_however_much_there_is(
+    person: User, monkeypatch: pytest.MonkeyPatch, write: Callable[[User], Iterator[bytes]]
+) -> None:
+    monkeypatch.setattr(personal_data, "BYTES_PER_PIECE", 2_000)
+    session = StreamingSessionFactory.create(user=person)
+    for number in range(60):
+        events.record(session.pk, Entry("ladder", {"step": "sound", "n": number}))
+    pieces = list(write(person))
+    assert len(pieces) > 3
+    assert max(map(len, pieces)) < 4_000
 
 
 @pytest.mark.parametrize("left_with", ["nothing", "another role"])
