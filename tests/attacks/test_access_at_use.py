@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client, override_settings
@@ -178,6 +178,21 @@ def test_two_thousand_sockets_are_checked_with_two_queries() -> None:
         lost = access.losses(claims)
     assert len(lost) == 1999
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("database", ["transactional_db", "postgres"])
+def test_permissions_are_those_that_django_gives(request: pytest.FixtureRequest, database: str) -> None:
+    request.getfixturevalue(database)
+    by_group, by_name, by_power, without = EndUserFactory.create(), *(UserFactory.create() for _ in range(3))
+    by_name.user_permissions.add(Permission.objects.get(codename=START.split(".")[1]))
+    User.objects.filter(pk=by_power.pk).update(is_superuser=True)
+    claims = {}
+    for person in (by_group, by_name, by_power, without):
+        client = Client()
+        client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        claims[person] = Claim(client.cookies["sessionid"].value, person.pk, START)
+    lost = access.losses(claims.values())
+    assert [lost.get(claim) for claim in claims.values()] == [None, None, None, access.Loss.ROLE]
 
 
 def test_every_socket_is_checked_within_half_a_minute() -> None:
