@@ -112,6 +112,7 @@ def write_livekit_config(
             # Either of the two keeps it from asking a STUN server elsewhere; node_ip can name one address alone.
             **({"use_ice_lite": True} if own_address else {"node_ip": LOOPBACK}),
         },
+        "room": {"auto_create": False},  # a token must not open a room again that was deleted
         "keys": {keys.key: keys.secret},
         "logging": {"level": log_level, "json": False},
     }

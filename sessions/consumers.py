@@ -188,7 +188,7 @@ class SessionConsumer(PageSocket):
     async def on_rejoin(self, content: dict[str, Any]) -> None:
         await self.check_access()
         await budgets.spend("prepare", person=self.user.pk)
-        await self.give_room(await in_thread(rooms.access_again)(self.current()))
+        await self.give_room(await rooms.access_again(self.current()))
 
     async def on_join(self, content: dict[str, Any]) -> None:
         await self.check_access()

@@ -51,15 +51,33 @@ def _note_room(session: StreamingSession, *, is_prepared: bool) -> None:
     events.record(session.pk, Entry("room_made", {"prepared": is_prepared} | stated))
 
 
-def access_again(session_id: UUID) -> RoomAccess:
-    """Let the person of a running session into its room again. Raises RejoinRefused where the room is not ours."""
+async def access_again(session_id: UUID) -> RoomAccess:
+    """Let the person of a running session into its room again. Raises RejoinRefused where the room is not ours.
+
+    Tokens open no room, so one that the server has lost in a restart is made again first.
+    """
+    room = await in_thread(_room_of_running)(session_id, is_noted=True)
+    try:
+        await livekit.make_room(room)
+    except LiveKitAway as exc:  # the browser finds out, and says so
+        logger.warning("room %s could not be made again: %s", room, exc)
+    try:
+        await in_thread(_room_of_running)(session_id)
+    except errors.RejoinRefused:  # it ended meanwhile, and its room with it
+        await drop(room)
+        raise
+    return livekit.for_person(room)
+
+
+def _room_of_running(session_id: UUID, *, is_noted: bool = False) -> str:
     rows = StreamingSession.objects.filter(pk=session_id, status__in=(Status.CONNECTING, Status.LIVE))
     session = rows.exclude(room="").only("room").first()
     if session is None:
         raise errors.RejoinRefused
-    events.record(session.pk, Entry("room_access_renewed"))
-    presence.still_here(session.pk)
-    return livekit.for_person(session.room)
+    if is_noted:
+        events.record(session.pk, Entry("room_access_renewed"))
+        presence.still_here(session.pk)
+    return session.room
 
 
 def let_observe(session_id: UUID, user_id: int | None, address: str | None = None) -> RoomAccess:

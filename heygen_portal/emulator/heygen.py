@@ -36,7 +36,7 @@ async def new(request: web.Request) -> web.Response:
         {
             "session_id": session.id,
             "url": studio.rooms.url if ours else None,
-            "access_token": studio.user_token(session) if ours else None,
+            "access_token": await studio.user_token(session) if ours else None,
             "livekit_agent_token": studio.rooms.agent_token(session.id) if ours else None,
             "realtime_endpoint": f"{scheme}://{request.host}/v2-alpha/interactive-avatar/session/{session.id}",
             "session_duration_limit": int(studio.store.rules.duration_s),

@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 AVATAR = "heygen"  # published clients know the avatar by this identity
 USER = "client"
 TOKEN_LIFE_S = 24 * 3600
+ROOM_LIFE_S = 3600  # without anybody in it; a session's end deletes its room earlier
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,16 @@ class Rooms:
             "video": {"room": room, **grants, "agent": is_agent},
         }
         return jwt.encode(claims, self.livekit.secret, "HS256")
+
+    async def make(self, room: str) -> None:
+        """Make a room before anybody has its token: the server opens none by itself. Safe to repeat."""
+        if not self.is_real:
+            return
+        wanted = api.CreateRoomRequest(name=room, empty_timeout=ROOM_LIFE_S, departure_timeout=ROOM_LIFE_S)
+        try:
+            await self._client().room.create_room(wanted)
+        except (api.TwirpError, aiohttp.ClientError, TimeoutError) as exc:
+            log.warning("room %s was not made: %s", room, type(exc).__name__)
 
     async def delete(self, room: str) -> None:
         """Throw everybody out. A room that never was, or a server that does not answer, is no error here."""

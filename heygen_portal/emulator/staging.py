@@ -147,10 +147,11 @@ class Staging:
             raise Refusal("state_incorrect")
         return stage.actor
 
-    def user_token(self, session: Session) -> str:
-        """What opens the session's room for the person, unless that is to go wrong."""
+    async def user_token(self, session: Session) -> str:
+        """Make the session's room, and return what opens it for the person, unless that is to go wrong."""
         stage = self.stages[session.id]
         room = str(uuid1()) if stage.foreign_token else session.id
+        await asyncio.gather(*(self.rooms.make(name) for name in {room, session.id}))
         return self.rooms.user_token(room, is_expired=stage.expired_token)
 
     def next_task(self, session: Session) -> str:

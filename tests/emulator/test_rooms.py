@@ -115,7 +115,7 @@ async def test_the_avatar_joins_a_room_of_the_callers_own_and_leaves_it_to_them(
     real: Wire, livekit: servers.LiveKit
 ) -> None:
     def token(identity: str) -> str:
-        grants = api.VideoGrants(room_join=True, room="ours", can_publish=True, can_publish_data=True)
+        grants = api.VideoGrants(room_join=True, room="ours", room_create=True, can_publish=True, can_publish_data=True)
         return api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity).with_grants(grants).to_jwt()
 
     own = {"url": livekit.url, "room": "ours", "token": token("heygen")}

@@ -33,7 +33,7 @@ class Frame:
 
 
 def token(livekit: servers.LiveKit, room: str, identity: str) -> str:
-    grants = api.VideoGrants(room_join=True, room=room)
+    grants = api.VideoGrants(room_join=True, room=room, room_create=True)
     return api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity).with_grants(grants).to_jwt()
 
 

@@ -33,7 +33,7 @@ async def start(request: web.Request) -> web.Response:
         {
             "session_id": session.id,
             "livekit_url": rooms.url if ours else None,
-            "livekit_client_token": studio.user_token(session) if ours else None,
+            "livekit_client_token": await studio.user_token(session) if ours else None,
             "livekit_agent_token": rooms.agent_token(session.id) if ours and lite else None,
             "max_session_duration": int(session.ends_at - session.created_at),
             "ws_url": f"{origin(request, socket=True)}{SOCKETS}{studio.socket_of(session)}" if lite else None,
