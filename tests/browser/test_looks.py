@@ -92,6 +92,10 @@ async def test_everybody_can_use_every_page(chromium: Browser, stage: Stage, lan
         "check": "/check/",
         "conversations": "/conversations/",
         "conversations-none": "/conversations/?q=nobody",
+        "my-data": "/data/",
+        "erase": "/conversations/erase/",
+        "how-you-sign-in": "/accounts/second-factor/",
+        "confirm": "/accounts/reauthenticate/",
     }.items():
         await look(name, path)
     await page.goto(f"{portal.url}/conversations/?persona=daniel&to=2026-02-01")
