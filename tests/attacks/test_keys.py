@@ -199,6 +199,10 @@ SECRET = "JBSWY3DPEHPK3PXP"
 
 @pytest.fixture
 def stored(db: None) -> Stored:
+    return store_one_of_everything()
+
+
+def store_one_of_everything() -> Stored:
     """Store one of everything that is encrypted, under a key that is about to be retired."""
     with keys_are("old"):
         account = ProviderAccountFactory.create(api_key="provider-key")
@@ -231,6 +235,16 @@ def test_everything_that_is_encrypted_moves_to_the_new_key(stored: Stored) -> No
         assert stored.is_readable()
     with keys_are("old"):
         assert not stored.is_readable()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("postgres", "transactional_db")
+def test_on_postgres_too_everything_moves_to_the_new_key() -> None:
+    stored = store_one_of_everything()
+    with keys_are("new", "old"):
+        assert "Nothing is left." in rotate()
+    with keys_are("new"):
+        assert stored.is_readable()
 
 
 def test_a_rotation_that_was_interrupted_goes_on_where_it_stopped(

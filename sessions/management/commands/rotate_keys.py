@@ -33,7 +33,7 @@ class Command(BaseCommand):
             )
         if left := sum(each.left for each in found):
             raise CommandError(f"{left} are left to re-encrypt: run rotate_keys.")
-        self.stdout.write("Nothing is left.")
+        self.stdout.write("Nothing is left. rebuild_word_index moves the marks by which speech is found.")
 
     def _rotate(self, store: Store, *, is_dry: bool) -> Progress:
         def tell(progress: Progress) -> None:
