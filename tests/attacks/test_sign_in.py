@@ -59,7 +59,8 @@ def test_50_wrong_passwords_from_60_addresses_keep_nobody_out(ines: User, is_adm
 
 @FEWER
 def test_strangers_who_go_on_do_not_keep_a_person_out_of_a_known_device(ines: User) -> None:
-    device = device_of(ines)
+    device = Client(REMOTE_ADDR="203.0.113.50")  # where it has not been before
+    device.cookies = device_of(ines).cookies
     strangers_try(30)
     tries(device, RIGHT)
     assert is_in(device)
