@@ -21,6 +21,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,7 @@ async def main(options: argparse.Namespace) -> None:
             await meter.phase("tick", options.ticks, house.ticks)
             house.talkers = [await house.talker(cookie) for cookie in cookies[:TALKERS]]
             await asyncio.gather(*(talker.start() for talker in house.talkers))
+            await asyncio.to_thread(last_for_a_day, [talker.session_id for talker in house.talkers])
             await meter.phase("message", options.messages, house.messages)
             house.cookies = cookies[TALKERS:]
             await meter.phase("socket", options.sockets, house.sockets)
@@ -307,11 +309,16 @@ class House:
 
     async def reconnects(self, times: int) -> None:
         """Have Redis cut off everybody; wait each time until web process and worker are at work again."""
-        for _ in range(times):
-            for kind in ("normal", "pubsub"):
-                self._redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
-            await self._heard_again(self.talkers[0])
-            await self.ticks(1)
+        async with AsyncExitStack() as stack:
+            talker = await self.talker(self.cookies[0], stack)  # of its own: limits end what the others began
+            await talker.start()
+            for _ in range(times):
+                for kind in ("normal", "pubsub"):
+                    self._redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+                await self._heard_again(talker)
+                await self.ticks(1)
+            await talker.socket.send_json({"type": "session.stop"})
+            await talker.until("session.status", status="ended")
 
     async def _heard_again(self, talker: Talker) -> None:
         """Return once a message passes through Redis to the socket: what was published meanwhile is lost."""
@@ -324,6 +331,15 @@ class House:
                 except TimeoutError:
                     continue
                 return
+
+
+def last_for_a_day(session_ids: list[str]) -> None:
+    from django.utils import timezone  # noqa: PLC0415 - needs Django
+
+    from sessions.models import StreamingSession  # noqa: PLC0415
+
+    rows = StreamingSession.objects.filter(pk__in=session_ids)
+    rows.update(ends_at=timezone.now() + timedelta(days=1))
 
 
 def reach_their_limit(session_ids: list[str]) -> None:
