@@ -147,8 +147,8 @@ def verifying() -> dict[str, float]:
     count, began = verification.Count(), time.perf_counter()
     if found := [fault.in_words() for fault in verification.faults(count)]:
         sys.exit("\n".join(found))
-    rate = count.events / (time.perf_counter() - began)
-    print(f"verified {count.events} events, {rate:.0f} a second")
+    rate = count.all_rows / (time.perf_counter() - began)
+    print(f"verified {count.all_rows} rows of {len(count.rows)} tables, {rate:.0f} a second: {dict(count.rows)}")
     return {"verify_rows_per_s": round(rate)}
 
 

@@ -42,6 +42,7 @@ class AuditEntry(models.Model):
         PERSONA_CHANGED = "persona_changed", _("persona's address or groups changed")
         ALLOWANCE_CHANGED = "allowance_changed", _("quota changed")
         PERSONAL_DATA = "personal_data", _("personal data taken out")
+        ANCHORED = "anchored", _("anchored")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("at"), default=timezone.now)

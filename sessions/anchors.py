@@ -12,12 +12,14 @@ import json
 import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Max
 
+from heygen_portal import audit
 from heygen_portal.models import AuditEntry
 from sessions.models import SessionSeal, StreamingSession
 
@@ -28,15 +30,16 @@ SETTLED = timedelta(minutes=5)
 def write(now: datetime) -> bool:
     """Append a line for the seals and audit entries that came since the last; return whether there were any."""
     path = _path()
-    if path is None:
-        return False
+    if path is None or is_lost():
+        return False  # never over whatever is there
     lines = list(_read(path))
     last = lines[-1] if lines else {}
     after = last.get("to", 0)
     newest = (
         SessionSeal.objects.filter(pk__gt=after, at__lte=now - SETTLED).order_by("-pk").values_list("pk", flat=True)
     )
-    to, entry = newest.first() or after, AuditEntry.objects.aggregate(last=Max("number"))["last"] or 0
+    entries = AuditEntry.objects.exclude(kind=AuditEntry.Kind.ANCHORED)  # else each anchor would ask for the next
+    to, entry = newest.first() or after, entries.aggregate(last=Max("number"))["last"] or 0
     if (to, entry) == (after, last.get("entry", 0)):
         return False
     seals, digest = _digest(last.get("hash", ""), after, to, entry)
@@ -54,7 +57,19 @@ def write(now: datetime) -> bool:
         file.write(json.dumps(line) + "\n")
         file.flush()
         os.fsync(file.fileno())
+    audit.note_by(None, None, AuditEntry.Kind.ANCHORED, path.name, count=len(lines) + 1, hash=digest)
     return True
+
+
+def is_lost() -> bool:
+    """Whether the file is not the one that the audit entries tell of: deleted, cut off, or written again."""
+    path = _path()
+    noted = AuditEntry.objects.filter(kind=AuditEntry.Kind.ANCHORED).order_by("-number").first()
+    if path is None or noted is None:
+        return False
+    count = noted.data.get("count", 0)
+    line = next(islice(_read(path), count - 1, None), {})
+    return bool(line.get("hash") != noted.data.get("hash"))
 
 
 def check() -> tuple[int, int | None]:

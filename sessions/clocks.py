@@ -9,6 +9,8 @@ from typing import Any
 
 TRUST = timedelta(seconds=30)
 """How long a page may have kept a report; an older moment cannot be true, and the portal's own is used instead."""
+FIRST, LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""What a clock can say: beyond, a moment may have no name in another time zone."""
 REMEMBERED = 32
 """Reports that count. Of the latest, not of all: a laptop that slept has set its clock."""
 
@@ -40,6 +42,7 @@ def _moment(milliseconds: Any) -> datetime | None:
     if not isinstance(milliseconds, int | float) or isinstance(milliseconds, bool):
         return None
     try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, OSError, ValueError):
         return None
+    return moment if FIRST <= moment <= LAST else None

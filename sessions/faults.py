@@ -77,6 +77,7 @@ TABLES = {
     "check": _("check of the record"),
     "audit_entry": _("audit entry"),
     "audit_head": _("end of the audit entries"),
+    "anchors_file": _("anchors' file, lines"),
 }
 
 

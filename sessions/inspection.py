@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 
-from sessions import events, ledger, timeline, vouching
+from sessions import clocks, events, ledger, timeline, vouching
 from sessions.events import Entry
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 from sessions.moments import PROVIDER, Moment
@@ -112,7 +112,12 @@ def _moments(session: StreamingSession) -> Iterator[Moment]:
 
 
 def _as_moment(told: Any) -> datetime | None:
-    return datetime.fromisoformat(told) if isinstance(told, str) else None
+    """Return a moment that is stored in an event; None for one that cannot be shown in every time zone."""
+    try:
+        moment = datetime.fromisoformat(told)
+        return moment if moment.tzinfo and clocks.FIRST <= moment <= clocks.LAST else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def lines_of(session: StreamingSession, *, is_open: bool) -> list[Line]:

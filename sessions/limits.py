@@ -34,6 +34,8 @@ BATCH = 500
 """Rows that one look takes."""
 CLAIM = timedelta(seconds=60)
 """How long a stop that one worker has taken is left alone by the others."""
+STALE_TASK = timedelta(seconds=60)
+"""A text that is being sent for so long was in the hands of a process that died."""
 LONGEST_RETRY = timedelta(seconds=60)
 TIME_IS_UP = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
 """Why a session has ended at its limit, where it is not simply the longest that it may last."""
@@ -88,8 +90,15 @@ def give_up_task(task: SessionTask) -> None:
     rows = SessionTask.objects.filter(pk=task.pk, status=SessionTask.Status.SENDING)
     with transaction.atomic():
         if rows.update(status=SessionTask.Status.FAILED, failure=errors.ProviderSilent.code):
-            task.status = SessionTask.Status.FAILED
+            task.status, task.failure = SessionTask.Status.FAILED, errors.ProviderSilent.code
             events.record(task.session_id, events.task_entry(task))
+
+
+def give_up_tasks(now: datetime) -> None:
+    """Settle texts whose sender died: the record states what became of each."""
+    stale = SessionTask.objects.filter(status=SessionTask.Status.SENDING, created_at__lte=now - STALE_TASK)
+    for task in stale.order_by("created_at")[:BATCH]:
+        give_up_task(task)
 
 
 def stay(session_id: UUID) -> StreamingSession:

@@ -32,7 +32,9 @@ def look(started_at: datetime, tell: Callable[[Fault], None] = lambda fault: Non
     for fault in faults(count):
         note(fault)
     found.anchors, misfit = anchors.check()
-    if misfit is not None:
+    if is_lost := anchors.is_lost():
+        note(Fault("anchors_lost", table="anchors_file", row=str(found.anchors)))
+    elif misfit is not None:
         note(Fault("anchor", number=misfit))
     found.sessions, found.events, found.entries = count.sessions, count.events, count.entries
     found.rows, found.covered = count.all_rows, count.covered()
@@ -40,6 +42,6 @@ def look(started_at: datetime, tell: Callable[[Fault], None] = lambda fault: Non
     found.save()
     if found.fault_count:
         logger.error("the record does not fit in %d places: see the check of %s", found.fault_count, started_at)
-    if misfit is None:
+    if misfit is None and not is_lost:
         anchors.write(timezone.now())
     return found

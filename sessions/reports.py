@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from heygen_portal import chains
 from heygen_portal.providers.base import RoomCommand
 from heygen_portal.threads import in_thread
 from sessions import (
@@ -43,6 +44,8 @@ ENDED_BY_SERVER = (4, 5)
 WITHOUT_PICTURE = ("sound", "text")
 """Steps of the page's recovery ladder on which a conversation goes on."""
 RATINGS = ("good", "fair", "poor")
+LARGEST_INTEGER = 2**53
+"""What a browser can count to."""
 LINES = frozenset({"avatar_end_message", "user_end_message"})
 """Kinds that add a line to the transcript."""
 LATE_REPORTS = timedelta(seconds=10)
@@ -89,9 +92,7 @@ def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
 
 
 async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
-    known = {
-        key: value for key, value in data.items() if isinstance(value, str | int | bool | None) or _is_exact(value)
-    }
+    known = {key: value for key, value in data.items() if isinstance(value, str | bool | None) or _is_exact(value)}
     if len(json.dumps(known)) > LONGEST_DATA:
         raise errors.BadMessage
     await in_thread(events.record)(session_id, Entry(kind, known, events.Source.BROWSER, at))
@@ -99,7 +100,9 @@ async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime)
 
 def _is_exact(value: Any) -> bool:
     """Whether both databases give this number back as it was: what was hashed must read the same for ever."""
-    return isinstance(value, float) and abs(value) < 1e15
+    if isinstance(value, int):
+        return abs(value) <= LARGEST_INTEGER
+    return isinstance(value, float) and abs(value) < chains.LARGEST_NUMBER
 
 
 async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> RoomCommand | None:

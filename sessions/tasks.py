@@ -26,11 +26,13 @@ from sessions import (
     exports,
     forgetting,
     ledger,
+    limits,
     nightwatch,
     records,
     rehearsals,
     rooms,
     stopping,
+    upgrading,
 )
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,8 @@ TICK_TIMEOUT = timedelta(minutes=1)
 """As long as a tick's claim on the sessions that it stops: later, another one takes them."""
 ROUND_TIMEOUT = timedelta(minutes=10)
 NIGHT_TIMEOUT = timedelta(hours=2)
+UPGRADES_FOR_S = 30
+"""How long each night's look states what records of earlier versions show; the rest is the next night's."""
 WRITES_FOR_S = 3
 """After so long an export lets the limits have the worker, and takes its turn again."""
 
@@ -64,6 +68,7 @@ def read_records() -> None:
 @shared_task
 def keep_books() -> None:
     """Add sessions that are over to the totals; beat sends this every five seconds."""
+    limits.give_up_tasks(timezone.now())
     ledger.book_all()
 
 
@@ -104,6 +109,7 @@ def reconcile() -> None:
 def verify_history() -> None:
     """Look through the whole record and anchor what is new; beat sends this once a night."""
     nightwatch.look(timezone.now())
+    upgrading.upgrade(UPGRADES_FOR_S)
 
 
 @shared_task

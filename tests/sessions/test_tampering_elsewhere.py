@@ -277,7 +277,7 @@ def test_a_list_that_was_put_back_to_what_it_was_is_found_by_its_anchor(tmp_path
     assert not anchors.write(timezone.now())
     assert anchors.check() == (1, None)
     with guards.lifted(connection):
-        AuditEntry.objects.filter(number=2).delete()
+        AuditEntry.objects.filter(number__gte=2).delete()
         AuditHead.objects.update(**before)
     assert list(verification.faults()) == []
     assert anchors.check() == (1, 1)

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from pytest_django import DjangoDbBlocker
 
 from heygen_portal.models import AuditEntry
@@ -109,3 +109,29 @@ def test_exports_holds_and_totals_of_an_earlier_version_are_kept() -> None:
     assert AuditEntry.objects.filter(kind="exported").count() == 1
     assert sorted(hold.released_at is None for hold in LegalHold.objects.all()) == [False, True]
     assert sum(day.sessions for day in DayTotal.objects.all()) == 6
+
+
+def test_an_upgrade_states_what_earlier_versions_showed_and_verification_says_since_when() -> None:
+    count = verification.Count()
+    assert list(verification.faults(count)) == []
+    assert count.older == 7
+    hashes = list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))
+    call_command("upgrade_record")
+    count = verification.Count()
+    assert list(verification.faults(count)) == []
+    assert count.older == 0
+    assert set(count.covered()["since"]) >= {"session.user", "line.who", "task.status", "total.estimated", "hold.at"}
+    assert list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))[: len(hashes)] == hashes
+    call_command("upgrade_record")  # nothing is left
+    Utterance._base_manager.filter(source="provider").update(who="user")
+    StreamingSession.objects.filter(status="live").update(room="theirs")
+    assert {(fault.table, fault.column) for fault in verification.faults()} == {("line", "who"), ("session", "room")}
+
+
+def test_a_record_that_does_not_fit_is_left_as_it_is_by_an_upgrade() -> None:
+    line = Utterance._base_manager.filter(source="provider").get()
+    line.sealed = b"other"
+    Utterance._base_manager.bulk_update([line], ["sealed"])
+    with pytest.raises(CommandError, match=str(line.session_id)):
+        call_command("upgrade_record")
+    assert [fault.session for fault in verification.faults()] == [str(line.session_id)]

@@ -29,14 +29,27 @@ class Command(BaseCommand):
         began = perf_counter()
         found = nightwatch.look(timezone.now(), lambda fault: self.stdout.write(fault.in_words()))
         took = perf_counter() - began
-        speed = found.events / took
+        speed = found.rows / took
         self.stdout.write(
             f"{found.sessions} sessions, {found.events} events, {found.entries} audit entries, {found.anchors} anchors"
-            f" in {took:.1f} s ({speed:,.0f} events a second)"
+            f"; {found.rows} rows in {took:.1f} s ({speed:,.0f} rows a second)"
         )
+        self._tell_covered(found.covered)
         if found.fault_count:
             raise CommandError(f"{found.fault_count} do not fit.")
         self.stdout.write("Everything fits.")
+
+    def _tell_covered(self, covered: dict[str, Any]) -> None:
+        """Say what the look covered, and from when on."""
+        rows = ", ".join(f"{name} {count}" for name, count in sorted(covered["rows"].items()))
+        self.stdout.write(f"Rows read: {rows}")
+        if covered["since"]:
+            self.stdout.write(f"Rows from earlier versions are covered from {max(covered['since'].values())} on.")
+        if covered["older_sessions"]:
+            self.stdout.write(
+                f"{covered['older_sessions']} sessions of earlier versions are covered in part:"
+                " run `manage.py upgrade_record`."
+            )
 
     def _one(self, session: UUID) -> None:
         if not StreamingSession.objects.filter(pk=session).exists():

@@ -1,0 +1,100 @@
+"""Values that a database or a clock cannot take: refused at the entrance, survived where they are stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from sessions import clocks, events, messages, reports, verification
+from sessions.errors import BadMessage
+from sessions.events import Entry
+from sessions.models import SessionEvent, StreamingSession
+from tests.factories import StreamingSessionFactory
+from tests.sessions.tampering import running, sql
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, transactional_db: None, announced: object) -> None:
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+
+
+def report(session: StreamingSession, data: dict[str, Any], at: Any = None) -> None:
+    message = {"kind": "connection_state", "data": data, "at": at, "sent": at}
+    asyncio.run(reports.take(session.pk, message, clocks.PageClock()))
+
+
+@pytest.mark.parametrize("value", [-0.0, 1e308, 5e-324, 2**53, 10**400, -(10**16), 1e-7, 123456789012345.0, "\ufffd"])
+def test_numbers_that_a_database_changes_leave_a_record_that_fits(value: Any) -> None:
+    session = StreamingSessionFactory.create()
+    report(session, {"x": value})
+    assert list(verification.faults()) == []
+
+
+@pytest.mark.parametrize(
+    "data", [{"x": {"deep": [-0.0, 1e20]}}, {"x": float("nan")}, {"x": "half \ud800"}, {"x": "a\0b"}]
+)
+def test_the_record_itself_takes_only_what_both_databases_give_back(data: dict[str, Any]) -> None:
+    session = StreamingSessionFactory.create()
+    events.record(session.pk, Entry("thing", data))
+    assert list(verification.faults()) == []
+
+
+def test_an_event_of_an_earlier_version_whose_zero_lost_its_sign_fits() -> None:
+    session = StreamingSessionFactory.create()
+    row = SessionEvent(session=session, number=1, source="browser", kind="thing", data={"x": -0.0, "y": 0.0})
+    row.hash = events.digest(row)
+    row.data = {"x": 0.0, "y": 0.0}  # as PostgreSQL gives it back
+    row.save()
+    events.SessionHead.of(row).save(force_insert=True)
+    assert list(verification.faults()) == []
+
+
+@pytest.mark.parametrize("text", ['{"x": NaN}', '{"x": "\\ud800"}', "[" * 10_000, '{"x": ' + "9" * 5000 + "}"])
+def test_what_is_no_message_is_refused(text: str) -> None:
+    with pytest.raises(BadMessage):
+        messages.parse(text)
+
+
+@pytest.mark.parametrize("at", [-62135596800000, 253402300799000, 1e300, -1e300, "x", True])
+def test_a_clock_that_cannot_be_right_is_not_kept(at: Any) -> None:
+    session = StreamingSessionFactory.create()
+    report(session, {"page_at": "x"}, at)
+    event = SessionEvent.objects.get()
+    assert "page_at" not in event.data
+    assert abs((event.at - timezone.now()).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    "stored", ["x", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "2026-01-01T00:00:00", 5, None, {"a": 1}]
+)
+def test_the_auditors_page_survives_moments_that_are_stored_already(
+    stored: Any, admin_client: Client, settings: Any
+) -> None:
+    settings.TIME_ZONE = "Pacific/Auckland"
+    session = StreamingSessionFactory.create()
+    events.record(session.pk, Entry("connection_state", {"page_at": stored}, events.Source.BROWSER))
+    page = admin_client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/look/")
+    assert page.status_code in (200, 302)
+    assert list(verification.faults()) == []
+
+
+@pytest.mark.parametrize("data", ["{", "5", "[]", '"text"', json.dumps({"x": "\ud800"}), '{"x": ' + "9" * 5000 + "}"])
+def test_data_that_cannot_be_read_is_a_fault_and_ends_no_look(data: str) -> None:
+    session, whole = running(), running()
+    pk = SessionEvent.objects.get(session=session, number=4).pk
+    if connection.vendor == "sqlite":
+        sql("PRAGMA ignore_check_constraints = ON")
+        sql("UPDATE avatar_sessions_sessionevent SET data = %s WHERE id = %s", data, pk)
+        sql("PRAGMA ignore_check_constraints = OFF")
+    else:
+        sql("UPDATE avatar_sessions_sessionevent SET data = %s WHERE id = %s", "[5]", pk)
+    found = list(verification.faults())
+    assert [(fault.session, fault.number, fault.column) for fault in found] == [(str(session.pk), 4, "data")]
+    assert verification.look_at(whole.pk) is None

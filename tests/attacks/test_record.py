@@ -1,0 +1,139 @@
+"""Attacks on the record by whoever owns the database: found by verification, row and column named."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidTag
+from django.db import connection
+from django.utils import timezone
+
+from heygen_portal import audit, guards
+from heygen_portal.models import AuditEntry
+from sessions import anchors, erasure, nightwatch, verification
+from sessions.models import DayTotal, LegalHold, SessionTotal, SpeechKey, StreamingSession, Utterance
+from tests.sessions.tampering import ended
+from tests.sessions.test_tampering_columns import World, world
+
+__all__ = ["world"]
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+
+
+def found() -> set[tuple[str, str]]:
+    return {(fault.table, fault.column) for fault in verification.faults()}
+
+
+def lines(world: World) -> list[Utterance]:
+    return list(Utterance.objects.filter(session=world.session).order_by("pk"))
+
+
+def test_a_line_given_to_another_speaker_is_found_and_cannot_be_read(world: World) -> None:
+    for line in lines(world):
+        other = "user" if line.who == "avatar" else "avatar"
+        Utterance.objects.filter(pk=line.pk).update(who=other)
+    assert ("line", "who") in found()
+    with pytest.raises(InvalidTag):
+        _ = lines(world)[0].text
+
+
+def test_two_texts_that_are_swapped_are_found_and_cannot_be_read(world: World) -> None:
+    one, other = lines(world)[:2]
+    Utterance.objects.filter(pk=one.pk).update(sealed=other.sealed)
+    Utterance.objects.filter(pk=other.pk).update(sealed=one.sealed)
+    assert ("line", "sealed") in found()
+    for line in lines(world)[:2]:
+        with pytest.raises(InvalidTag):
+            _ = line.text
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("at", "2001-01-01T00:00:00Z"), ("source", "browser"), ("is_interrupted", True), ("by", "voice")],
+)
+def test_what_a_typed_line_shows_cannot_be_changed_unseen(world: World, column: str, value: Any) -> None:
+    Utterance.objects.filter(pk=lines(world)[0].pk).update(**{column: value})
+    assert found() == {("line", column)}
+
+
+def test_a_typed_line_that_is_deleted_or_made_up_is_found(world: World) -> None:
+    typed = lines(world)[0]
+    typed.words.all().delete()
+    Utterance.objects.filter(pk=typed.pk).delete()
+    assert [fault.how for fault in verification.faults()] == ["row_deleted"]
+    Utterance.objects.create(session=world.session, who="user", by="text", text="Acepto", source="portal")
+    assert {fault.how for fault in verification.faults()} == {"row_deleted", "row_added"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("end_reason", "provider_ended"), ("end_evidence", {"code": "no"}), ("provider_session_id", "theirs"),
+     ("live_at", None), ("ended_at", "2001-01-01T00:00:00Z"), ("persona_settings", {"greeting": "No"})],
+)  # fmt: skip
+def test_what_a_session_shows_cannot_be_changed_unseen(world: World, column: str, value: Any) -> None:
+    StreamingSession.objects.filter(pk=world.session.pk).update(**{column: value})
+    assert found() == {("session", column)}
+
+
+def test_a_key_destroyed_without_a_receipt_is_found(world: World) -> None:
+    SpeechKey.objects.filter(pk=world.session.pk).update(wrapped=b"", erased_at=timezone.now())
+    assert found() == {("speech_key", "erased_at")}
+
+
+def test_a_key_of_another_session_is_found(world: World) -> None:
+    key = SpeechKey.objects.get(pk=world.session.pk)
+    SpeechKey.objects.filter(pk=world.session.pk).update(wrapped=bytes(key.wrapped)[:-1] + b"x")
+    assert found() == {("speech_key", "wrapped")}
+
+
+def test_a_legal_hold_that_is_deleted_or_made_up_is_found(world: World) -> None:
+    LegalHold.objects.filter(session=world.session).delete()
+    assert found() == {("hold", "")}
+    LegalHold.objects.create(session=world.session, reason="None", by=world.session.user)
+    assert {fault.how for fault in verification.faults()} == {"row_deleted", "row_added"}
+
+
+def test_a_cost_set_to_nothing_is_found_and_so_are_the_days_sums(world: World) -> None:
+    SessionTotal.objects.filter(pk=world.session.pk).update(estimated=0)
+    assert ("total", "estimated") in found()
+    DayTotal.objects.update(time=timedelta(hours=9))
+    assert ("day_total", "time") in found()
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "the first line", "lines of another database"])
+def test_the_anchors_file_is_not_written_again_over_whatever_is_there(
+    left: str, tmp_path: Path, settings: Any, announced: object
+) -> None:
+    path = tmp_path / "anchors"
+    settings.HISTORY_ANCHOR_FILE = str(path)
+    for number in range(2):
+        ended()
+        audit.note(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+        assert anchors.write(timezone.now() + anchors.SETTLED)
+    first, second = path.read_text().splitlines()
+    match left:
+        case "nothing":
+            path.unlink()
+        case "an empty file":
+            path.write_text("")
+        case "the first line":
+            path.write_text(first + "\n")
+        case _:
+            path.write_text(first + "\n" + second.replace('"hash": "', '"hash": "0') + "\n")
+    before = path.read_text() if path.exists() else None
+    check = nightwatch.look(timezone.now())
+    assert [fault["how"] for fault in check.faults] == ["anchors_lost"]
+    assert (path.read_text() if path.exists() else None) == before
+
+
+def test_erasing_leaves_a_record_that_fits(world: World) -> None:
+    assert erasure.erase(world.session.pk, erasure.Erasure.Cause.RETENTION)
+    assert list(verification.faults()) == []
+    assert guards.missing(connection) == []
