@@ -14,7 +14,7 @@ from django.utils import timezone
 from sessions import clocks, events, messages, reports, verification
 from sessions.errors import BadMessage
 from sessions.events import Entry
-from sessions.models import SessionEvent, StreamingSession
+from sessions.models import SessionEvent, SessionHead, StreamingSession
 from tests.factories import StreamingSessionFactory
 from tests.sessions.tampering import running, sql
 
@@ -52,7 +52,7 @@ def test_an_event_of_an_earlier_version_whose_zero_lost_its_sign_fits() -> None:
     row.hash = events.digest(row)
     row.data = {"x": 0.0, "y": 0.0}  # as PostgreSQL gives it back
     row.save()
-    events.SessionHead.of(row).save(force_insert=True)
+    SessionHead.of(row).save(force_insert=True)
     assert list(verification.faults()) == []
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from heygen_portal import audit, guards
 from heygen_portal.models import AuditEntry
 from sessions import anchors, erasure, nightwatch, verification
-from sessions.models import DayTotal, LegalHold, SessionTotal, SpeechKey, StreamingSession, Utterance
+from sessions.models import DayTotal, Erasure, LegalHold, SessionTotal, SpeechKey, StreamingSession, Utterance
 from tests.sessions.tampering import ended
 from tests.sessions.test_tampering_columns import World, world
 
@@ -134,6 +134,6 @@ def test_the_anchors_file_is_not_written_again_over_whatever_is_there(
 
 
 def test_erasing_leaves_a_record_that_fits(world: World) -> None:
-    assert erasure.erase(world.session.pk, erasure.Erasure.Cause.RETENTION)
+    assert erasure.erase(world.session.pk, Erasure.Cause.RETENTION)
     assert list(verification.faults()) == []
     assert guards.missing(connection) == []
