@@ -27,7 +27,7 @@ from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Vide
 from heygen_portal import audit
 from heygen_portal.models import AuditEntry, Invitation
 from heygen_portal.people import languages, logins, retention
-from sessions import quotas
+from sessions import coverage, quotas
 from sessions.formats import plain, to_json
 from sessions.models import (
     Allowance,
@@ -48,6 +48,9 @@ BYTES_PER_PIECE = 64 * 1024
 YOU, STAFF = "you", "staff"
 NEVER_SHOWN = frozenset({"password", "sealed", "hash", "previous_hash", "session_hash", "last_key", "post_data"})
 """Columns: secrets, and what only proves the record."""
+
+PROOF = frozenset({coverage.ROWS})
+"""What an event says of other tables' rows, so that they can be compared with the record."""
 
 Row = Mapping[str, Any]
 
@@ -265,7 +268,8 @@ def _spoken(row: Utterance | SessionTask, user: User) -> Row:
 
 
 def _event(event: SessionEvent, user: User) -> Row:
-    told = {name: value for name, value in event.data.items() if event.kind != "held" or name != "reason"}
+    left_out = PROOF | ({"reason"} if event.kind == "held" else frozenset())
+    told = {name: value for name, value in event.data.items() if name not in left_out}
     return _fields(event, user, frozenset({"session"})) | {"data": without_staff(told, user.pk)}
 
 

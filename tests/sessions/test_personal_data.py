@@ -109,7 +109,7 @@ def test_the_file_has_what_is_stored_about_the_person_and_nothing_of_anybody_els
     assert [line["text"] for line in mine["lines"]] == [SECRET]
     assert [task["text"] for task in mine["tasks"]] == ["Hola"]
     assert mine["tasks"][0]["sent_by"] == "you"
-    assert {"by": "staff"} in [event["data"] for event in mine["events"] if event["kind"] == "observed"]
+    assert [event["data"] for event in mine["events"] if event["kind"] == "observed"] == [{"by": "staff"}]
     assert mine["legal_holds"][0]["by"] == "staff"
     assert told["account"][0]["roles"] == ["End users"]
     assert told["use"][0]["quota_s"] == 5400
