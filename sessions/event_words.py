@@ -28,7 +28,7 @@ TITLES: dict[str, Words] = {
     "held": _("A legal hold was set"),
     "hold_released": _("The legal hold was released"),
     "provider_record_missing": _("The provider has no record"),
-    "line_added": _("A line that only the provider heard"),
+    "line_added": _("A line of the provider’s transcript"),
     "room_made": _("Room made"),
     "room_access_renewed": _("New way into the room"),
     "room_connected": _("The page is in the room"),

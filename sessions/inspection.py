@@ -27,7 +27,7 @@ OPENED, STOP_ASKED = "transcript_opened", "stop_asked"
 LOOKS = (OPENED, STOP_ASKED, "observed", "exported", "held", "hold_released", "speech_erased")
 """Kinds of what people with power over sessions did to this one."""
 ADDED = "line_added"
-"""A line that only the provider heard: a row of the transcript, not an event of the record."""
+"""A line of the provider's transcript: a row of ours, not an event of the record."""
 
 
 @dataclass(frozen=True)
