@@ -63,6 +63,7 @@ class Server(daphne.server.Server):
     """Daphne's server. An application waits until the client has read what it sent."""
 
     def run(self) -> None:
+        self.endpoints: list[str] = [_with_backlog(endpoint) for endpoint in self.endpoints]
         # By these names Daphne's own builds its protocols.
         daphne.server.HTTPFactory, daphne.server.WebSocketFactory = http.Factory, websocket.Factory
         super().run()
@@ -100,3 +101,9 @@ class Server(daphne.server.Server):
             application.cancel()
         logger.info("Cancelled %d running applications", len(running))
         return defer.Deferred.fromFuture(asyncio.gather(*running, return_exceptions=True))
+
+
+def _with_backlog(endpoint: str) -> str:
+    """Return the description of a TCP endpoint with room for more connections than Twisted's 50."""
+    is_plain = endpoint.startswith(("tcp:", "unix:")) and ":backlog=" not in endpoint
+    return f"{endpoint}:backlog={limits.LISTEN_BACKLOG}" if is_plain else endpoint

@@ -24,9 +24,8 @@ class Channel(HTTPChannel):
 
     _is_refused = _is_closing = False
     _deadline: IDelayedCall | None = None
-    _body_bytes_left = 0
+    _body_bytes = _wire_bytes = 0
     _discarded_bytes = 0
-    _wire_bytes_left = 0
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name, as the others below
         super().connectionMade()
@@ -64,21 +63,26 @@ class Channel(HTTPChannel):
         if self.length is not None and self.length > limit:
             self._refuse_size(limit)
             return
-        self._body_bytes_left = limit
-        # Chunks have headers and trailers of their own, which could be larger than what they carry.
-        self._wire_bytes_left = limit + limit // 2 + limits.HEADER_BYTES
+        self._body_bytes = self._wire_bytes = 0
         self._set_deadline(limits.seconds(limit if self.length is None else self.length))
         super().allHeadersReceived()
 
     def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
-        if self._is_refused:
+        if self._handlingRequest or self.length is not None:
+            if not self._is_refused:
+                super().rawDataReceived(data)
             return
-        if not self._handlingRequest:
-            self._wire_bytes_left -= len(data)
-            if self._wire_bytes_left < 0 and self.length is None:
-                self._refuse_size(limits.body_bytes(self._path))
+        # Each chunk costs as much as a kilobyte: a body of tiny ones is refused after a few thousand.
+        for start in range(0, len(data), limits.CHUNKS_PARSED_BYTES):
+            if self._is_refused:
                 return
-        super().rawDataReceived(data)
+            part = data[start : start + limits.CHUNKS_PARSED_BYTES]
+            if not self._handlingRequest:
+                if self._wire_bytes > 2 * self._body_bytes + limits.CHUNKS_PARSED_BYTES:
+                    self._refuse_size(limits.body_bytes(self._path))
+                    return
+                self._wire_bytes += len(part)
+            super().rawDataReceived(part)
 
     def allContentReceived(self) -> None:  # noqa: N802
         if self._is_refused:
@@ -100,10 +104,11 @@ class Channel(HTTPChannel):
         """Count a part of the current body; return False, and refuse the request, when it is one too many."""
         if self._is_refused:
             return False
-        self._body_bytes_left -= len(data)
-        if self._body_bytes_left >= 0:
+        self._body_bytes += len(data)
+        limit = limits.body_bytes(self._path)
+        if self._body_bytes <= limit:
             return True
-        self._refuse_size(limits.body_bytes(self._path))
+        self._refuse_size(limit)
         return False
 
     def refuse(self, answer: bytes) -> None:

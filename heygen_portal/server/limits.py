@@ -18,6 +18,12 @@ BODY_BYTES: tuple[tuple[re.Pattern[bytes], int], ...] = (
 )
 DEFAULT_BODY_BYTES = MIB
 
+# Of a body in chunks, how much is parsed before it is looked at again how much of it was content.
+CHUNKS_PARSED_BYTES = 8 * KIB
+
+# Connections that wait to be accepted; one more would try again after a second, and another after three.
+LISTEN_BACKLOG = 1024
+
 HEADER_BYTES = 16 * KIB
 HEADER_LINES = 100
 
