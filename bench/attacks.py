@@ -558,6 +558,10 @@ def prepare(portal: servers.Portal) -> Target:
     staff = User.objects.create_superuser("attacked", password="right")
     client = Client()
     client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
+    login = client.session
+    login["account_authentication_methods_user"] = str(staff.pk)
+    login["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+    login.save()
     video = VideoFactory.create(status="ready", due_at=None, provider_video_id="v1", file="videos/long.mp4")
     file = Path(portal.environment["VAR_DIR"]) / "media" / "videos" / "long.mp4"
     file.parent.mkdir(parents=True, exist_ok=True)
