@@ -255,16 +255,16 @@ class House:
 
     async def ticks(self, times: int) -> None:
         """Have the worker's one process do so many ticks back to back."""
-        from heygen_portal.celery import app  # noqa: PLC0415 - needs Django
-
-        def send(many: int) -> None:
-            for _ in range(many):
-                app.send_task("sessions.tasks.enforce_limits")
-
         for sent in range(0, times, IN_QUEUE):
-            await asyncio.to_thread(send, min(IN_QUEUE, times - sent))
+            await asyncio.to_thread(self._send, min(IN_QUEUE, times - sent))
             await self._until(lambda: self._waiting() < IN_QUEUE // 2)
         await self._until(lambda: self._waiting() == 0)
+
+    def _send(self, many: int) -> None:
+        from heygen_portal.celery import app  # noqa: PLC0415 - needs Django
+
+        for _ in range(many):
+            app.send_task("sessions.tasks.enforce_limits")
 
     def _waiting(self) -> int:
         """Return how many messages no process has begun."""
@@ -316,7 +316,9 @@ class House:
                 for kind in ("normal", "pubsub"):
                     self._redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
                 await self._heard_again(talker)
-                await self.ticks(1)
+                self._send(1)
+                # A message that was cut off on its way stays unacknowledged: that it is taken must do.
+                await self._until(lambda: not self._redis.llen("celery"))
             await talker.socket.send_json({"type": "session.stop"})
             await talker.until("session.status", status="ended")
 
