@@ -93,9 +93,9 @@ def test_a_session_that_the_provider_never_opened_uses_no_time(clock: time_machi
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("because", ["provider_ended", "no_picture", "duration_limit"])
 async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s_stop(
-    provider: Mock, because: str
+    provider_of_many: Mock, because: str
 ) -> None:
-    provider.list_sessions.return_value = [OpenSession("their-session", "connected", None)]
+    provider_of_many.list_sessions.return_value = [OpenSession("their-session-0", "connected", None)]
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         await tab.say("session.start", continues=session_id, because=because)
@@ -104,7 +104,7 @@ async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s
     evidence = session.end_evidence
     assert (session.end_reason, evidence["code"], evidence["claim"]) == ("user_stopped", "continued", because)
     if because == "provider_ended":
-        assert (evidence["listed_as"], provider.list_sessions.await_count) == ("connected", 1)
+        assert (evidence["listed_as"], provider_of_many.list_sessions.await_count) == ("connected", 1)
     said = await sync_to_async(reasons.in_words)(evidence)
     assert "Only the page says why" in said
 
@@ -113,8 +113,10 @@ async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s
 @pytest.mark.parametrize(
     ("listed", "reason"), [([], "provider_ended"), (ProviderUnreachable("ReadTimeout"), "user_stopped")]
 )
-async def test_the_provider_s_list_decides_whether_it_ended_a_session(provider: Mock, listed: Any, reason: str) -> None:
-    provider.list_sessions.side_effect = [listed]
+async def test_the_provider_s_list_decides_whether_it_ended_a_session(
+    provider_of_many: Mock, listed: Any, reason: str
+) -> None:
+    provider_of_many.list_sessions.side_effect = [listed]
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         await tab.say("session.start", continues=session_id, because="provider_ended")
