@@ -206,7 +206,7 @@ class Places(Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         places = self.extra["places"]
-        return self.as_sql(compiler, connection, template=f"printf('%%.{places}f', %(expressions)s)")
+        return self.as_sql(compiler, connection, template=f"printf('%%%%.{places}f', %(expressions)s)")
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)")
