@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from avatars.models import Persona
 from heygen_portal.providers.base import OpenSession, ProviderUnreachable
@@ -105,7 +105,8 @@ async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s
     assert (session.end_reason, evidence["code"], evidence["claim"]) == ("user_stopped", "continued", because)
     if because == "provider_ended":
         assert (evidence["listed_as"], provider_of_many.list_sessions.await_count) == ("connected", 1)
-    said = await sync_to_async(reasons.in_words)(evidence)
+    with translation.override("en"):
+        said = await sync_to_async(reasons.in_words)(evidence)
     assert "Only the page says why" in said
 
 
