@@ -13,6 +13,7 @@ from typing import Any
 
 from channels_redis.pubsub import RedisPubSubChannelLayer, RedisPubSubLoopLayer, RedisSingleShardConnection
 from channels_redis.utils import _wrap_close, decode_hosts
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 
@@ -67,7 +68,21 @@ class PortalLoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]  # as above
         await super().group_discard(group, channel)
 
 
+class PortalPubSub(PubSub):
+    async def on_connect(self, connection: Any) -> None:
+        # Their unsubscription was sent into a connection that had broken: redis-py would subscribe to them again.
+        for name in self.pending_unsubscribe_channels:
+            self.channels.pop(name, None)
+        await super().on_connect(connection)
+
+
 class PortalShard(RedisSingleShardConnection):  # type: ignore[misc]  # as above
+    def _ensure_redis(self) -> None:
+        if self._redis is None:
+            super()._ensure_redis()
+            client: Any = self._redis
+            self._pubsub = PortalPubSub(client.connection_pool)
+
     async def subscribe(self, channel: str) -> None:
         try:
             await super().subscribe(channel)
