@@ -10,9 +10,11 @@ from unittest.mock import Mock
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.apps import apps
+from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
-from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
@@ -184,7 +186,8 @@ def test_two_thousand_sockets_are_checked_with_two_queries() -> None:
 @pytest.mark.parametrize("database", ["transactional_db", "postgres"])
 def test_permissions_are_those_that_django_gives(request: pytest.FixtureRequest, database: str) -> None:
     request.getfixturevalue(database)
-    emit_post_migrate_signal(verbosity=0, interactive=False, db="default")  # PostgreSQL's tables are left empty
+    ContentType.objects.clear_cache()  # PostgreSQL's tables are left empty
+    create_permissions(apps.get_app_config("avatar_sessions"), verbosity=0)
     by_group, by_name, by_power, without = EndUserFactory.create(), *(UserFactory.create() for _ in range(3))
     by_name.user_permissions.add(Permission.objects.get(codename=START.split(".")[1]))
     User.objects.filter(pk=by_power.pk).update(is_superuser=True)

@@ -106,6 +106,7 @@ def test_the_example_for_operators_makes_no_rooms_by_itself_either() -> None:
     assert example["room"] == {"auto_create": False}
 
 
+@pytest.mark.proof
 async def test_without_that_setting_the_attack_works() -> None:
     """The control: else the tests above would prove nothing."""
     with servers.livekit(lambda settings: settings.pop("room")) as careless, override_settings(**careless.env()):

@@ -376,7 +376,7 @@ def run(max_examples: int, steps: int) -> None:
 
 @pytest.mark.django_db
 def test_whatever_two_browsers_report_the_facts_are_the_same() -> None:
-    run(max_examples=15, steps=25)
+    run(max_examples=10, steps=25)
 
 
 @pytest.mark.proof

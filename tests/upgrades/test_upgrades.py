@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
 from heygen_portal.models import AuditEntry
@@ -43,21 +44,45 @@ def dump(name: str) -> str:
     return gzip.decompress((HERE / name).read_bytes()).decode()
 
 
-def sqlite_url(tmp_path: Path) -> str:
-    path = tmp_path / "yesterday.sqlite3"
+KEY = "a-key-for-the-dumps-and-for-nothing-else"
+
+
+@pytest.fixture(scope="module")
+def sqlite_file(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Path:
+    """Make the SQLite database of the earlier version, migrated to the newest."""
+    path = tmp_path_factory.mktemp("yesterday") / "migrated.sqlite3"
     with closing(sqlite3.connect(path)) as database:
         database.executescript(dump("sqlite.sql.gz"))
+    with django_db_blocker.unblock(), override_settings(FIELD_ENCRYPTION_KEY=KEY):
+        on_postgres.migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def postgres_template(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> str:
+    """Make the same on PostgreSQL, as a template for others, and return the server's URL."""
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute("CREATE DATABASE migrated")
+    url = f"{postgres_url.rpartition('/')[0]}/migrated"
+    with psycopg.connect(url) as database:
+        database.execute(dump("postgres.sql.gz"))
+    with django_db_blocker.unblock(), override_settings(FIELD_ENCRYPTION_KEY=KEY):
+        on_postgres.migrate(url)
+    return postgres_url
+
+
+def copied_file(sqlite_file: Path, tmp_path: Path) -> str:
+    path = tmp_path / "yesterday.sqlite3"
+    with closing(sqlite3.connect(sqlite_file)) as migrated, closing(sqlite3.connect(path)) as copy:
+        migrated.backup(copy)
     return f"sqlite:///{path}"
 
 
-def postgres_url(server_url: str) -> str:
+def copied_database(server_url: str) -> str:
     with psycopg.connect(server_url, autocommit=True) as server:
         server.execute("DROP DATABASE IF EXISTS yesterday")
-        server.execute("CREATE DATABASE yesterday")
-    url = f"{server_url.rpartition('/')[0]}/yesterday"
-    with psycopg.connect(url) as database:
-        database.execute(dump("postgres.sql.gz"))
-    return url
+        server.execute("CREATE DATABASE yesterday TEMPLATE migrated")
+    return f"{server_url.rpartition('/')[0]}/yesterday"
 
 
 @pytest.fixture(autouse=True, params=["sqlite", "postgres"])
@@ -65,11 +90,12 @@ def yesterday(
     request: pytest.FixtureRequest, tmp_path: Path, settings: Any, announced: object, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
     """Give a database as the earlier version left it, migrated to the newest."""
-    settings.FIELD_ENCRYPTION_KEY = "a-key-for-the-dumps-and-for-nothing-else"
-    server_url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
-    url = postgres_url(server_url) if server_url else sqlite_url(tmp_path)
+    settings.FIELD_ENCRYPTION_KEY = KEY
+    if request.param == "postgres":
+        url = copied_database(request.getfixturevalue("postgres_template"))
+    else:
+        url = copied_file(request.getfixturevalue("sqlite_file"), tmp_path)
     with django_db_blocker.unblock(), on_postgres.swapped(url):
-        call_command("migrate", verbosity=0)
         yield
 
 
