@@ -142,9 +142,9 @@ def fill(count: int) -> None:
 
 def verifying() -> dict[str, float]:
     """Check the whole record, as `manage.py verify_history` does."""
-    from sessions import verification  # noqa: PLC0415 - needs Django
+    from sessions import scope, verification  # noqa: PLC0415 - needs Django
 
-    count, began = verification.Count(), time.perf_counter()
+    count, began = scope.Count(), time.perf_counter()
     if found := [fault.in_words() for fault in verification.faults(count)]:
         sys.exit("\n".join(found))
     rate = count.all_rows / (time.perf_counter() - began)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -12,6 +13,7 @@ from django.http import HttpRequest
 
 from heygen_portal import addresses, chains, signing
 from heygen_portal.models import AuditEntry, AuditHead
+from heygen_portal.raw_values import AsText, Host, Written
 
 ONLY = 1
 """The one head's key."""
@@ -31,10 +33,13 @@ def note_by(by_id: int | None, address: str | None, kind: AuditEntry.Kind, about
     """Do what `note` does, for a caller that has no request."""
     entry = AuditEntry(kind=kind, by_id=by_id, address=address, about=str(about)[:200], data=chains.storable(data))
     with transaction.atomic():
-        end = head()
-        # The head counts: entries that were cut off behind our back leave a gap, and are not written over.
+        end = AuditHead.objects.select_for_update().filter(pk=ONLY).first()
+        # The head counts: entries that were cut off behind our back leave a gap, and are not written over. So does a
+        # head that was deleted or is not signed by this portal: it is signed again below, and that must not heal it.
+        gap = 0 if end and _is_own(end) else 1
+        end = end or head()
         stored = AuditEntry.objects.aggregate(last=Max("number"))["last"] or 0
-        entry.number, entry.previous_hash = max(end.number, stored) + 1, end.hash
+        entry.number, entry.previous_hash = max(end.number, stored) + 1 + gap, end.hash
         entry.close()
         entry.save(force_insert=True)
         signature = signing.sign("audit", entry.number, entry.hash)
@@ -53,36 +58,99 @@ Wrong = tuple[chains.Harm | Literal["headless", "head_forged"], int, str]
 """What was done, to which entry, and to which column, where that is known."""
 
 
-def check(tell: Callable[[AuditEntry], None] = lambda entry: None) -> tuple[int, Wrong | None]:
+class StoredEntry(NamedTuple):
+    """An entry as the database holds it, with values that may be unreadable as text."""
+
+    number: int
+    kind: str
+    by: int | None
+    address: str | None
+    about: str
+    data: Any
+    at: str
+    prints: str
+    previous_hash: str
+    hash: str
+
+    def digest(self, number: int | None = None, previous_hash: str | None = None) -> str:
+        """Return the hash of what the entry says, or an empty string if that cannot be read."""
+        before = self.previous_hash if previous_hash is None else previous_hash
+        try:
+            return AuditEntry.hash_of(before, number or self.number, self.said(), self.prints)
+        except (TypeError, ValueError, RecursionError):
+            return ""
+
+    def said(self) -> tuple[Any, ...]:
+        return (self.kind, self.by, self.address, self.about, self.data, self.at)
+
+    def fits(self, number: int | None = None, previous_hash: str | None = None) -> bool:
+        return bool(self.hash) and self.hash == self.digest(number, previous_hash)
+
+    def is_hashed(self, as_what: str) -> bool:
+        return bool(as_what) and self.digest() == as_what
+
+    def changed(self) -> str:
+        said = []
+        for name, value in zip(AuditEntry.SAID, self.said(), strict=True):
+            try:
+                said.append(chains.canonical(value))
+            except (TypeError, ValueError, RecursionError):
+                return name
+        is_prints = self._replace(prints=chains.prints(*said)).fits()
+        return "prints" if is_prints else chains.blamed(str(self.prints), AuditEntry.SAID, said)
+
+
+STORED = (
+    "number", "kind", "by_id", Host("address"), "about", AsText("data"), Written("at"), "prints", "previous_hash",
+    "hash",
+)  # fmt: skip
+UNREADABLE = object()
+"""In place of data that is not JSON: no hash fits it."""
+
+
+def _stored(*numbers: int) -> Iterator[StoredEntry]:
+    """Yield the entries with these numbers, or all of them, in order."""
+    rows = AuditEntry.objects.order_by("number", "pk").values_list(*STORED)
+    chosen = rows.filter(number__in=numbers) if numbers else rows
+    for row in chosen.iterator(chunk_size=AT_ONCE):
+        entry = StoredEntry._make(row)
+        yield entry._replace(data=_data_of(entry.data))
+
+
+def _data_of(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return UNREADABLE
+
+
+def check(tell: Callable[[StoredEntry], None] = lambda entry: None) -> tuple[int, Wrong | None]:
     """Return how many entries there are, and what was done to the first that is not as it was written, if any is.
 
-    `tell` is given each entry that fits, in their order.
+    `tell` is called with each entry in order. Inside a transaction nothing can be appended until it ends.
     """
     with transaction.atomic():
         end = AuditHead.objects.select_for_update().filter(pk=ONLY).first()  # nobody appends meanwhile
-        number, last_hash = 0, ""
-        entries = AuditEntry.objects.order_by("number")
-        for entry in entries.iterator(chunk_size=AT_ONCE):
-            if not chains.follows(entry, number + 1, last_hash):
-                return _diagnosis(end)
-            number, last_hash = entry.number, entry.hash
+        number, last_hash, is_fine = 0, "", True
+        for entry in _stored():
+            is_fine = is_fine and chains.follows(entry, number + 1, last_hash)
+            number, last_hash = number + 1, entry.hash
             tell(entry)
-    return number, _wrong_end(end, number, last_hash)
+        return _diagnosis(end) if not is_fine else (number, _wrong_end(end, number, last_hash))
 
 
 def _diagnosis(end: AuditHead | None) -> tuple[int, Wrong | None]:
     known = {end.number: end.hash} if end and _is_own(end) else {}
-    entries = AuditEntry.objects.order_by("number")
-    count = entries.count()
+    count = AuditEntry.objects.count()
     wrong = chains.misfit(
-        entries.iterator(chunk_size=AT_ONCE),
+        _stored(),
         lambda number: known.get(number, ""),
-        lambda number: entries.filter(number=number).first(),
+        lambda number: next(_stored(number), None),
         count,
     )
     if wrong and wrong[0] == "deleted":
-        before = entries.filter(number=wrong[1] - 1).values_list("hash", flat=True).first() or ""
-        if entries.filter(previous_hash=before).exists():
+        before = next(_stored(wrong[1] - 1), None)
+        if AuditEntry.objects.filter(previous_hash=before.hash if before else "").exists():
             return count, (wrong[0], wrong[1], "number")  # the entry is there, under another number
     return count, wrong
 

@@ -36,7 +36,13 @@ LABELS: Mapping[str, Any] = {
     "filters": _("filters"),
     "reason": _("reason"),
     "words": _("words"),
+    "state": _("status"),
+    "faults": _("faults"),
 }
+
+
+PROOF = ("rows", "is_complete")
+"""What an entry states of other tables' rows, so that they can be compared."""
 
 
 def of(entry: AuditEntry) -> str:
@@ -50,7 +56,7 @@ def of(entry: AuditEntry) -> str:
 def _news(entry: AuditEntry) -> list[tuple[str, Any]]:
     """Leave out what is empty, and of something new also the fields that were left empty."""
     empty: tuple[Any, ...] = (None, "", [], {})
-    found = [(name, value) for name, value in entry.data.items() if value not in empty]
+    found = [(name, value) for name, value in entry.data.items() if value not in empty and name not in PROOF]
     if entry.kind not in MODELS:
         return found
     return [(name, pair) for name, pair in found if not all(side in empty for side in pair)]

@@ -1,8 +1,9 @@
 """Which columns the chained record covers, and what it says of a row.
 
-An event's data may hold `rows`: {table: {key: {column: value}}}. The latest statement about a column counts, and
-verification compares it with the row. Values are what JSON holds: moments in ISO 8601 and UTC, durations in
-microseconds, decimals as text, keys that are UUIDs as 32 hexadecimal digits; of JSON and of sealed texts the SHA-256.
+The data of an event or audit entry may hold `rows`: {table: {key: {column: value}}}. The latest statement about a
+column counts, and verification compares it with the row. Values are what JSON holds: moments in ISO 8601 and UTC,
+durations in microseconds, decimals as text, keys that are UUIDs as 32 hexadecimal digits; of JSON and of sealed texts
+the SHA-256.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from functools import cached_property
 from typing import Any
 
 from django.db import models
-from django.db.models import Func, QuerySet, TextField
+from django.db.models import QuerySet
 
+from heygen_portal.raw_values import AsText, Host, Microseconds, Places, Written
 from sessions.models import (
     Erasure,
     Export,
+    HistoryCheck,
     LegalHold,
     ProviderErasure,
     SessionTask,
@@ -113,6 +116,12 @@ BELOW = (TASK, LINE, TOTAL, HOLD, ERASURE, CARRIED, EXPORT)
 """Tables with rows that belong to a session."""
 TABLES = {table.name: table for table in (SESSION, *BELOW)}
 
+CHECK = Table("check", HistoryCheck, "pk")
+AUDITED = {table.name: table for table in (EXPORT, CHECK)}
+"""Tables with rows that belong to no session: audit entries state them."""
+PROGRESS = frozenset({"state", "rows_total", "rows_done", "written", "expires_at"})
+"""Columns of an export that change while its file is written; they are stated when that ends."""
+
 
 def state(table: Table, row: models.Model, *names: str, late: bool = False) -> dict[str, Any]:
     """Return an event's data that states these columns of a row; without names, all that are not late."""
@@ -152,7 +161,7 @@ def said_of(column: Any, value: Any) -> Any:  # noqa: C901 - one case for each k
         case models.UUIDField():
             return _hex(value)
         case models.JSONField():
-            return _fingerprint(json.loads(json.dumps(value, cls=column.encoder)))
+            return fingerprint(json.loads(json.dumps(value, cls=column.encoder)))
         case models.BinaryField():
             return hashlib.sha256(bytes(value)).hexdigest()
         case models.BooleanField():
@@ -163,65 +172,6 @@ def said_of(column: Any, value: Any) -> Any:  # noqa: C901 - one case for each k
 
 
 # What is stored, as the database tells it: values that a hostile hand has written must not end the look.
-
-
-class AsText(Func):
-    """A value as text; a UUID as 32 or 36 characters."""
-
-    template = "CAST(%(expressions)s AS text)"
-    output_field = TextField()
-
-
-class Written(Func):
-    """A moment as `isoformat` writes it."""
-
-    output_field = TextField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="replace(%(expressions)s, ' ', 'T') || '+00:00'")
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        form = """'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'"""
-        utc = f"to_char(%(expressions)s AT TIME ZONE 'UTC', {form})"
-        return self.as_sql(compiler, connection, template=f"replace({utc}, '.000000', '')")
-
-
-class Microseconds(Func):
-    """A duration as a number of microseconds."""
-
-    output_field = TextField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)")
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        micro = "CAST(CAST(extract(epoch FROM %(expressions)s) * 1000000 AS numeric(40, 0)) AS text)"
-        return self.as_sql(compiler, connection, template=micro)
-
-
-class Places(Func):
-    """A decimal number with all its places."""
-
-    output_field = TextField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        places = self.extra["places"]
-        return self.as_sql(compiler, connection, template=f"printf('%%%%.{places}f', %(expressions)s)")
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)")
-
-
-class Host(Func):
-    """An address without its network's width."""
-
-    output_field = TextField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="%(expressions)s")
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="host(%(expressions)s)")
 
 
 def _expression(column: Any) -> Any:
@@ -251,7 +201,7 @@ def _read(column: Any, value: Any) -> Any:
             case models.DurationField():
                 return int(value)
             case models.JSONField():
-                return _fingerprint(json.loads(value))
+                return fingerprint(json.loads(value))
             case models.BinaryField():
                 return hashlib.sha256(bytes(value)).hexdigest()
     except (TypeError, ValueError, RecursionError):
@@ -266,7 +216,8 @@ def _hex(key: Any) -> str:
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
-def _fingerprint(value: Any) -> str:
+def fingerprint(value: Any) -> str:
+    """Return what statements say of JSON."""
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 

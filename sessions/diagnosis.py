@@ -122,30 +122,57 @@ Wrong = tuple[How, int | None, str, str]
 
 
 def wrongs(chain: Chain) -> Iterator[Wrong]:
-    """Yield what is wrong with a chain and with the notes of its end."""
+    """Yield what is wrong with a chain and with the notes of its end. Seals and events are read as streams."""
     head = chain.head
     is_own_head = head is not None and is_own(SessionHead, chain.session, head)
-    own = {seal.number: seal.hash for seal in chain.seals() if is_own(SessionSeal, chain.session, seal)}
-    known = own | ({head.number: head.hash} if head and is_own_head else {})
-    if harm := chains.misfit(chain.events(), lambda number: known.get(number, ""), chain.find, chain.length):
+    newest = max((seal.number for seal in _own_seals(chain)), default=0)
+    sealed, noted = _Sealed(chain), head if is_own_head else None
+
+    def known(number: int) -> str:
+        return noted.hash if noted and noted.number == number else sealed.hash_at(number)
+
+    if harm := chains.misfit(chain.events(), known, chain.find, chain.length):
         how, number, column = harm
         yield how, number, "event", column
-    last = max(known, default=0)
+    last = max(newest, noted.number if noted else 0)
     if last > chain.length:
         yield "truncated", chain.length + 1, "event", ""
     if not chain.length:
         yield "truncated", 1, "event", ""
-    yield from _of_notes(chain, own, is_own_head=is_own_head)
+    yield from _of_notes(chain, newest, is_own_head=is_own_head)
 
 
-def _of_notes(chain: Chain, own: dict[int, str], *, is_own_head: bool) -> Iterator[Wrong]:
+def _own_seals(chain: Chain) -> Iterator[Noted]:
+    return (seal for seal in chain.seals() if is_own(SessionSeal, chain.session, seal))
+
+
+class _Sealed:
+    """The hashes that this portal sealed, for numbers that are asked for in ascending order."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._seals = _own_seals(chain)
+        self._next = next(self._seals, None)
+
+    def hash_at(self, number: int) -> str:
+        """Return the hash in the seal of this number; empty if there is none."""
+        while self._next is not None and self._next.number < number:
+            self._next = next(self._seals, None)
+        return self._next.hash if self._next is not None and self._next.number == number else ""
+
+
+def _of_seals(chain: Chain) -> Iterator[Wrong]:
     for seal in chain.seals():
         if not is_own(SessionSeal, chain.session, seal):
             yield "seal_forged", seal.number, "seal", _column_of(SessionSeal, chain, seal)
-    stated = (event.number for event in chain.events() if is_sealed(event.data))
-    yield from (("unsealed", number, "seal", "") for number in stated if number not in own)
-    newest = max(own, default=0)
-    if chain.is_over and not own:
+    sealed = _Sealed(chain)
+    for event in chain.events():
+        if is_sealed(event.data) and not sealed.hash_at(event.number):
+            yield "unsealed", event.number, "seal", ""
+
+
+def _of_notes(chain: Chain, newest: int, *, is_own_head: bool) -> Iterator[Wrong]:
+    yield from _of_seals(chain)
+    if chain.is_over and not newest:
         yield "unsealed", chain.length, "seal", ""
     if chain.is_over and 0 < newest < chain.length:
         is_unsealed = is_own_head and chain.head and chain.head.number == chain.length

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from sessions import formats, history, reasons, vouching
+from sessions import exports, formats, history, reasons, vouching
 from sessions.formats import Caption, plain, to_json
 from sessions.models import Export, SessionEvent, SessionTask, StreamingSession, Utterance
 
@@ -44,7 +44,7 @@ def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
         yield ("," if count else "").encode() + ",".join(to_json(_fields(row, EVENT)) for row in page).encode()
         count += len(page)
     yield b"]}\n"
-    Export.objects.filter(pk=export.pk).update(rows_done=count)
+    exports.note_sent(export, count)
 
 
 def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:

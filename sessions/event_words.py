@@ -81,6 +81,7 @@ TITLES: dict[str, Words] = {
     "observed": _("Somebody of the team looked in"),
     "transcript_opened": _("The transcript was opened"),
     "exported": _("It was exported"),
+    "export_state": _("The export was sent"),
     "stop_asked": _("The team asked for the end"),
     "booked": _("It was added to the totals"),
     "cost_told": _("The provider said what it cost"),

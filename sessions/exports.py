@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from heygen_portal import audit
 from heygen_portal.models import AuditEntry
-from sessions import events, formats, selection, vouching
+from sessions import coverage, events, formats, selection, vouching
 from sessions.events import Entry
 from sessions.formats import Row
 from sessions.models import Erasure, Export, SessionEvent, StreamingSession, Utterance
@@ -94,13 +94,32 @@ def ask(
             raise TooLong
     with transaction.atomic():
         export.save(force_insert=True)
+        stated = coverage.state(coverage.EXPORT, export)
         if session is None:
-            taken = {"what": what, "format": format, "filters": export.filters, "reason": reason}
+            taken = {"what": what, "format": format, "filters": export.filters, "reason": reason, **stated}
             audit.note_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **taken)
         else:
             said = {"export": str(export.pk), "by": user_id, "from": address, "format": format, "reason": reason}
-            events.record(session.pk, Entry("exported", said))
+            events.record(session.pk, Entry("exported", said | stated))
     return export
+
+
+def note_sent(export: Export, rows_done: int) -> None:
+    """Note how many rows an export had that was the answer itself."""
+    with transaction.atomic():
+        if Export.objects.filter(pk=export.pk).update(rows_done=rows_done):
+            _state(export.pk, export.asked_by_id, export.asked_from)
+
+
+def _state(export_id: UUID, by_id: int | None = None, address: str | None = None) -> None:
+    """State in the record how far an export is. The caller has changed its row in the same transaction."""
+    export = Export.objects.get(pk=export_id)
+    stated = coverage.state(coverage.EXPORT, export, *sorted(coverage.PROGRESS))
+    if export.session_id is None:
+        audit.note_by(by_id, address, AuditEntry.Kind.EXPORT_STATE, export.pk, state=str(export.state), **stated)
+    else:
+        said = {"export": str(export.pk), "by": by_id, "from": address, "state": str(export.state)}
+        events.record(export.session_id, Entry("export_state", said | stated))
 
 
 def pieces(export: Export) -> Iterator[bytes]:
@@ -119,7 +138,7 @@ def pieces(export: Export) -> Iterator[bytes]:
         yield _head(export)
         for rows in counted():
             yield _body(export, rows)
-    Export.objects.filter(pk=export.pk).update(rows_done=done)
+    note_sent(export, done)
 
 
 def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
@@ -146,12 +165,12 @@ def write_on(export_id: UUID, seconds: float) -> bool:
         else:
             is_mine, has_more = _write_rows(export, time.monotonic() + seconds)
         if is_mine and not has_more:
-            is_mine = _note(export, state=State.READY, expires_at=timezone.now() + KEPT_FOR)
+            is_mine = _close(export, state=State.READY, expires_at=timezone.now() + KEPT_FOR)
     except Exception as exc:
         if not isinstance(exc, OperationalError | InterfaceError) or _is_disk_full(exc):
             _remove(export)  # first: where the disk is full, the row may not be stored either
             with suppress(DatabaseError):
-                _note(export, state=State.FAILED)
+                _close(export, state=State.FAILED)
         raise
     if not is_mine and not Export.objects.filter(pk=export.pk, state__in=WITH_FILE).exists():
         _remove(export)  # it was given up while we wrote
@@ -266,6 +285,15 @@ def _note(export: Export, **changes: Any) -> bool:
     return True
 
 
+def _close(export: Export, **changes: Any) -> bool:
+    """Store that no more is written, and state it in the record; return whether the export was still ours."""
+    with transaction.atomic():
+        is_mine = _note(export, **changes)
+        if is_mine:
+            _state(export.pk)
+    return is_mine
+
+
 def left_behind(now: datetime) -> list[UUID]:
     """Return the exports that wait for a writer: their job was lost, or died."""
     return list(Export.objects.filter(state__in=TO_WRITE, touched_at__lte=now - STALE).values_list("pk", flat=True))
@@ -274,7 +302,10 @@ def left_behind(now: datetime) -> list[UUID]:
 def delete_files(exports: QuerySet[Export]) -> None:
     """Delete the files of these exports; their rows stay. One that is being written is given up."""
     for export in exports.filter(state__in=WITH_FILE):
-        Export.objects.filter(pk=export.pk).update(state=State.EXPIRED, touched_at=timezone.now())
+        with transaction.atomic():
+            kept = Export.objects.filter(pk=export.pk, state__in=WITH_FILE)
+            if kept.update(state=State.EXPIRED, touched_at=timezone.now()):
+                _state(export.pk)
         _remove(export)
 
 

@@ -6,12 +6,16 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from django.db import transaction
 from django.utils import timezone
 
-from sessions import anchors
+from heygen_portal import audit
+from heygen_portal.models import AuditEntry
+from sessions import anchors, coverage
 from sessions.faults import Fault
 from sessions.models import HistoryCheck
-from sessions.verification import Count, faults
+from sessions.scope import Count
+from sessions.verification import faults
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +43,10 @@ def look(started_at: datetime, tell: Callable[[Fault], None] = lambda fault: Non
     found.sessions, found.events, found.entries = count.sessions, count.events, count.entries
     found.rows, found.covered = count.all_rows, count.covered()
     found.ended_at = timezone.now()
-    found.save()
+    with transaction.atomic():
+        found.save()
+        stated = coverage.state(coverage.CHECK, found)
+        audit.note_by(None, None, AuditEntry.Kind.RECORD_CHECKED, found, faults=found.fault_count, **stated)
     if found.fault_count:
         logger.error("the record does not fit in %d places: see the check of %s", found.fault_count, started_at)
     if misfit is None and not is_lost:

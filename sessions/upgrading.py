@@ -14,11 +14,12 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sessions import coverage, events
+from sessions import audit_statements, coverage, events
 from sessions.coverage import BELOW, LINE, ROWS, SESSION, TASK
 from sessions.events import Entry
 from sessions.models import SessionTask, Status, StreamingSession
-from sessions.verification import BATCH, UPGRADED, faults_of
+from sessions.scope import BATCH
+from sessions.verification import UPGRADED, faults_of
 
 ROWS_EACH = 200
 """Rows that one event states."""
@@ -32,6 +33,8 @@ class Upgraded:
     left: int = 0
     faulty: list[UUID] = field(default_factory=list)
     """Sessions whose record does not fit: they are left as they are."""
+    are_lists_whole: bool = True
+    """False if the audit's list, or a row that it states, does not fit: its rows are left as they are."""
 
 
 def upgrade(seconds: float | None = None) -> Upgraded:
@@ -49,6 +52,7 @@ def upgrade(seconds: float | None = None) -> Upgraded:
         else:
             done.faulty.append(last)
     done.left = older.count()
+    done.are_lists_whole = audit_statements.upgrade()
     return done
 
 

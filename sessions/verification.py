@@ -7,23 +7,21 @@ what is one gets its row's and column's name.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count as counting
 from itertools import islice
 from typing import Any
 from uuid import UUID
-from zlib import crc32
 
 from django.db import connection, transaction
 from django.db.models import Count as Counted
 from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
-from heygen_portal import audit, guards
-from sessions import coverage, diagnosis, sealing
+from heygen_portal import guards
+from heygen_portal.raw_values import AsText, Microseconds, Places, Written, any_text
+from sessions import audit_statements, coverage, diagnosis, sealing
 from sessions.coverage import (
     BELOW,
     CARRIED,
@@ -33,11 +31,7 @@ from sessions.coverage import (
     SESSION,
     TABLES,
     TASK,
-    AsText,
-    Microseconds,
-    Places,
     Table,
-    Written,
 )
 from sessions.diagnosis import ERASED, TELLING, Chain, Event, Noted, data_of, proofs
 from sessions.events import digest_of
@@ -54,13 +48,8 @@ from sessions.models import (
     Status,
     StreamingSession,
 )
+from sessions.scope import BATCH, MOST_FAULTS, Bounds, Count, is_in_share
 
-BATCH = 5_000
-"""Rows that the database hands over at once."""
-MOST_STATED = 20_000
-"""Rows of one session whose statements are in memory at once; more are looked through in several passes."""
-MOST_FAULTS = 20
-"""Of one session that are named."""
 SETTLED = timedelta(minutes=2)
 """After so long a text that is being sent must have its event."""
 UNNAMED: diagnosis.Wrong = ("changed", None, "event", "")
@@ -73,66 +62,28 @@ HEAD = tuple(f"head__{name}" for name in NOTED)
 SEAL = (*NOTED, Written("at"))
 
 
-@dataclass
-class Count:
-    """How far a look has come, and what it covered."""
-
-    sessions: int = 0
-    events: int = 0
-    entries: int = 0
-    rows: Counter[str] = field(default_factory=Counter)
-    """Rows read, by table."""
-    older: int = 0
-    """Sessions of which not all that is shown is stated."""
-    upgraded: dict[str, str] = field(default_factory=dict)
-    """By column, when the last row from before was stated: from then on its value is covered."""
-    unstated: Counter[str] = field(default_factory=Counter)
-    """By column, the rows that no event states."""
-
-    @property
-    def all_rows(self) -> int:
-        return self.rows.total()
-
-    def covered(self) -> dict[str, Any]:
-        """Return what the look covered, as `HistoryCheck` stores it."""
-        return {
-            "rows": dict(self.rows),
-            "older_sessions": self.older,
-            "since": dict(sorted(self.upgraded.items())),
-            "unstated": dict(sorted(self.unstated.items())),
-        }
-
-
-def faults(count: Count | None = None) -> Iterator[Fault]:
+def faults(count: Count | None = None, bounds: Bounds = Bounds()) -> Iterator[Fault]:  # noqa: B008 - it is frozen
     """Look through everything; yield the first faults of the audit's list, and of each session that has any."""
     count = count or Count()
     if guards.missing(connection):
         yield Fault("unguarded")
-    yield from _audit_faults(count)
-    yield from _session_faults(count)
-    yield from _day_faults(count)
+    with any_text(connection):
+        yield from audit_statements.faults(count, bounds)
+        yield from _session_faults(count, bounds)
+        yield from _day_faults(count)
 
 
-def _audit_faults(count: Count) -> Iterator[Fault]:
-    count.entries, harm = audit.check()
-    count.rows["audit_entry"] += count.entries
-    if harm:
-        how, number, column = harm
-        table = "audit_head" if how in ("headless", "head_forged") else "audit_entry"
-        yield Fault(how, number=number, table=table, row=str(number), column=column)
-
-
-def _session_faults(count: Count) -> Iterator[Fault]:
-    streams = _Streams()
-    for row in _sessions(StreamingSession.objects.all()).iterator(chunk_size=BATCH):
+def _session_faults(count: Count, bounds: Bounds) -> Iterator[Fault]:
+    streams = _Streams(bounds)
+    for row in _sessions(StreamingSession.objects.all()).iterator(chunk_size=bounds.batch):
         for orphan in streams.before(row[0]):
-            yield from faults_of(orphan)
+            yield from faults_of(orphan, bounds)
         count.sessions += 1
-        found = Found(row)
+        found = Found(row, bounds)
         if not found.is_whole(streams, count):
-            yield from faults_of(found.session)
+            yield from faults_of(found.session, bounds)
     for orphan in streams.before(None):
-        yield from faults_of(orphan)
+        yield from faults_of(orphan, bounds)
 
 
 def look_at(session_id: UUID | str) -> Fault | None:
@@ -140,10 +91,10 @@ def look_at(session_id: UUID | str) -> Fault | None:
     return next(iter(faults_of(session_id)), None)
 
 
-def faults_of(session_id: UUID | str) -> list[Fault]:
+def faults_of(session_id: UUID | str, bounds: Bounds = Bounds()) -> list[Fault]:  # noqa: B008 - it is frozen
     """Look at one session as it is now, while nobody can add to it; return what does not fit, up to `MOST_FAULTS`."""
     session: Any = str(session_id)
-    with transaction.atomic():
+    with any_text(connection), transaction.atomic():
         rows = StreamingSession.objects.filter(pk=session)
         rows.select_for_update(of=("self",)).order_by().values_list("pk").first()
         row = _sessions(rows).first()
@@ -152,28 +103,28 @@ def faults_of(session_id: UUID | str) -> list[Fault]:
             rows = StreamingSession.objects.exclude(Exists(SessionEvent.objects.filter(session_id=OuterRef("pk"))))
             column = "id" if has_rest and rows.exists() else ""
             return [Fault("session_deleted", session, 1, "session", session, column)] if has_rest else []
-        return list(islice(_wrongs_of(row), MOST_FAULTS))
+        return list(islice(_wrongs_of(row, bounds), MOST_FAULTS))
 
 
-def _wrongs_of(row: tuple[Any, ...]) -> Iterator[Fault]:
+def _wrongs_of(row: tuple[Any, ...], bounds: Bounds) -> Iterator[Fault]:
     """Look through a session in as many passes as keep few of its rows in memory."""
     for shares in (1 << power for power in counting()):
-        first = Found(row, 0, shares)
-        first.is_whole(_Streams(first.session), Count())
+        first = Found(row, bounds, 0, shares)
+        first.is_whole(_Streams(bounds, first.session), Count())
         if first.is_too_much:
             continue
         if not first.is_chained:
-            yield from _wrongs_of_chain(first)
+            yield from _wrongs_of_chain(first, bounds)
             return
         yield from first.faults
         for share in range(1, shares):
-            found = Found(row, share, shares)
-            found.is_whole(_Streams(found.session), Count())
+            found = Found(row, bounds, share, shares)
+            found.is_whole(_Streams(bounds, found.session), Count())
             yield from found.faults
         return
 
 
-def _wrongs_of_chain(found: Found) -> Iterator[Fault]:
+def _wrongs_of_chain(found: Found, bounds: Bounds) -> Iterator[Fault]:
     session: Any = found.session
     events = SessionEvent.objects.filter(session_id=session).order_by("number", "pk")
     seals = SessionSeal.objects.filter(session_id=session).order_by("number", "pk")
@@ -184,9 +135,9 @@ def _wrongs_of_chain(found: Found) -> Iterator[Fault]:
 
     chain = Chain(
         found.session,
-        lambda: (_event(found.session, row) for row in events.values_list(*EVENT).iterator(chunk_size=BATCH)),
+        lambda: (_event(found.session, row) for row in events.values_list(*EVENT).iterator(chunk_size=bounds.batch)),
         find,
-        lambda: (Noted._make(row) for row in seals.values_list(*SEAL).iterator(chunk_size=BATCH)),
+        lambda: (Noted._make(row) for row in seals.values_list(*SEAL).iterator(chunk_size=bounds.batch)),
         found.head,
         found.is_over,
         events.count(),
@@ -224,7 +175,8 @@ class Found:
     With several shares, only the rows of one share are compared.
     """
 
-    def __init__(self, row: tuple[Any, ...], share: int = 0, shares: int = 1) -> None:
+    def __init__(self, row: tuple[Any, ...], bounds: Bounds, share: int = 0, shares: int = 1) -> None:
+        self.bounds = bounds
         self.pk = row[0]
         self.session = _name(self.pk)
         *own, number, its_hash, signature = row
@@ -305,18 +257,18 @@ class Found:
                     said = {**said, "": at}  # noqa: PLW2901 - since when it is stated
                 self.stated.setdefault((table, key), {}).update(said)
                 self.number_of[table, key] = number
-        if len(self.stated) + len(self.proofs) > MOST_STATED:
+        if self.share == 0 and len(self.stated) + len(self.proofs) > self.bounds.stated:
             self.is_too_much = True
             self.stated, self.proofs, self.number_of = {}, {}, {}
 
     def _is_mine(self, table: str, key: str) -> bool:
         if self.shares == 1 or table == "session":
             return self.share == 0
-        return crc32(f"{table} {key}".encode("utf-8", "surrogatepass")) % self.shares == self.share
+        return is_in_share(table, key, self.share, self.shares)
 
     def _compare(self, streams: _Streams, count: Count) -> None:  # noqa: C901 - one branch for each kind of row
-        prints: set[str] = set()
-        unproved: set[str] = set()
+        unseen = dict(self.proofs)
+        has_unproved = False
         sending: set[Any] = set()
         extra: list[tuple[Table, str, dict[str, Any]]] = []
         receipts: list[diagnosis.Receipt] = []
@@ -334,7 +286,9 @@ class Found:
                     has_text = True
                     is_settled = is_stated or not self._is_on_its_way(table, found, sending)
                     if self.is_older and self._is_mine("", found["sealed"]):
-                        (unproved if is_settled and not is_stated else prints).add(found["sealed"])
+                        unseen.pop(found["sealed"], None)
+                        is_proved = found["sealed"] in self.proofs or is_stated or not is_settled
+                        has_unproved = has_unproved or not is_proved
                     if not is_settled:
                         continue
                 if not self._is_mine(table.name, key):
@@ -346,20 +300,18 @@ class Found:
                 elif len(extra) < MOST_FAULTS:
                     extra.append((table, key, found))
         self._compare_missing(extra)
-        self._compare_proofs(prints, unproved)
+        self._compare_proofs(unseen, has_unproved=has_unproved)
         if self.share == 0:
             self._compare_receipts(receipts)
             self._compare_keys(streams.keys.of(self.pk), count, has_text=has_text)
 
-    def _compare_proofs(self, prints: set[str], unproved: set[str]) -> None:
+    def _compare_proofs(self, unseen: Mapping[str, int], *, has_unproved: bool) -> None:
         """Compare texts with what events have proved since before they state whole rows."""
         if not self.is_older:
             return
-        for proof, number in self.proofs.items():
-            if proof not in prints and proof not in unproved:
-                self._tell("text_changed", coverage.LINE, "", "sealed", number)
-                return
-        if self.knows_all and not unproved <= self.proofs.keys():
+        if unseen:
+            self._tell("text_changed", coverage.LINE, "", "sealed", next(iter(unseen.values())))
+        elif self.knows_all and has_unproved:
             self._tell("text_inserted", coverage.LINE, "", "", None)
 
     def _compare_receipts(self, receipts: list[diagnosis.Receipt]) -> None:
@@ -376,20 +328,15 @@ class Found:
             for name in table.fields:
                 count.unstated[f"{table.name}.{name}"] += 1
             return
-        since = stated.get("")
         for name in coverage.differing(stated, found):
             self._tell("row_changed", table, key, name, self.number_of.get((table.name, key)))
-        for name in table.fields:
-            if name not in stated:
-                if not (name in table.late and not self.is_over):
-                    count.unstated[f"{table.name}.{name}"] += 1
-            elif since and since > count.upgraded.get(f"{table.name}.{name}", ""):
-                count.upgraded[f"{table.name}.{name}"] = since
+        count.note(table, stated, skipped=() if self.is_over else table.late)
 
     def _is_on_its_way(self, table: Table, found: Mapping[str, Any], sending: set[Any]) -> bool:
         """Whether this is a text that is being sent, or its line: their event comes with the provider's answer."""
         is_young = self.is_older or str(found.get("created_at")) > (timezone.now() - SETTLED).isoformat()
-        if table is TASK and found["status"] == SessionTask.Status.SENDING and is_young:
+        has_room = len(sending) < self.bounds.stated
+        if table is TASK and found["status"] == SessionTask.Status.SENDING and is_young and has_room:
             sending.add(found["created_at"])
             return True
         is_typed = table is LINE and (found["by"], found["source"]) == ("text", "portal")
@@ -458,8 +405,8 @@ def _opens(wrapped: Any, session: str) -> bool:
 class _Stream:
     """Rows of a query in the order of their sessions, handed out session by session."""
 
-    def __init__(self, rows: QuerySet[Any]) -> None:
-        self._rows = rows.iterator(chunk_size=BATCH)
+    def __init__(self, rows: QuerySet[Any], batch: int) -> None:
+        self._rows = rows.iterator(chunk_size=batch)
         self._next = next(self._rows, None)
 
     def of(self, pk: str) -> Iterator[Any]:
@@ -482,15 +429,16 @@ class _Stream:
 class _Streams:
     """All that is read beside the sessions, of one session or of all."""
 
-    def __init__(self, session: str | None = None) -> None:
+    def __init__(self, bounds: Bounds, session: str | None = None) -> None:
         def stream(model: Any, order: tuple[str, ...], *columns: Any) -> _Stream:
             rows = model.objects.filter(session_id=session) if session else model.objects.all()
-            return _Stream(rows.order_by("session_id", *order).values_list(AsText("session_id"), *columns))
+            ordered = rows.order_by("session_id", *order).values_list(AsText("session_id"), *columns)
+            return _Stream(ordered, bounds.batch)
 
         self.events = stream(SessionEvent, ("number", "pk"), *EVENT)
         self.seals = stream(SessionSeal, ("number", "pk"), *SEAL)
         self.keys = stream(SpeechKey, (), "wrapped", Written("erased_at"))
-        self.below = {table.name: _Stream(_below(table, session)) for table in BELOW}
+        self.below = {table.name: _Stream(_below(table, session), bounds.batch) for table in BELOW}
 
     def before(self, pk: str | None) -> Iterator[str]:
         for name in self.events.before(pk):

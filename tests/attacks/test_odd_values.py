@@ -7,10 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
+from heygen_portal import audit
+from heygen_portal.models import AuditEntry
 from sessions import clocks, events, messages, reports, verification
 from sessions.errors import BadMessage
 from sessions.events import Entry
@@ -98,3 +100,26 @@ def test_data_that_cannot_be_read_is_a_fault_and_ends_no_look(data: str) -> None
     found = list(verification.faults())
     assert [(fault.session, fault.number, fault.column) for fault in found] == [(str(session.pk), 4, "data")]
     assert verification.look_at(whole.pk) is None
+
+
+UNREADABLE = {
+    "sqlite": [
+        ("at", "'yesterday'"), ("at", "'9999-99-99 99:99:99'"), ("at", "x'00ff'"), ("address", "'not an address'"),
+        ("data", "'[{}, 1]'"), ("about", "x'00ff'"), ("about", "CAST(x'ff' AS text)"),
+    ],
+    "postgresql": [
+        ("at", "'infinity'"), ("at", "'-infinity'"), ("at", "'4713-01-01 BC'"), ("at", "'20000-01-01'"),
+        ("address", "'10.0.0.0/8'"), ("data", "'null'"), ("data", "'\"\\\\ud800\"'"),
+    ],
+}  # fmt: skip
+
+
+def test_an_audit_entry_with_unreadable_values_is_named_and_ends_no_verification() -> None:
+    for number in range(3):
+        audit.note_by(None, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}")
+    for column, value in UNREADABLE[connection.vendor]:
+        with transaction.atomic():
+            sql(f"UPDATE heygen_portal_auditentry SET {column} = {value} WHERE number = 2")  # noqa: S608 - ours
+            [fault] = verification.faults()
+            transaction.set_rollback(True)
+        assert (fault.table, fault.number, fault.column) == ("audit_entry", 2, column.removesuffix("_id"))

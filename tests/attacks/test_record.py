@@ -13,8 +13,18 @@ from django.utils import timezone
 
 from heygen_portal import audit, guards
 from heygen_portal.models import AuditEntry
-from sessions import anchors, erasure, nightwatch, verification
-from sessions.models import DayTotal, Erasure, LegalHold, SessionTotal, SpeechKey, StreamingSession, Utterance
+from sessions import anchors, erasure, exports, nightwatch, scope, verification
+from sessions.models import (
+    DayTotal,
+    Erasure,
+    Export,
+    HistoryCheck,
+    LegalHold,
+    SessionTotal,
+    SpeechKey,
+    StreamingSession,
+    Utterance,
+)
 from tests.sessions.tampering import ended
 from tests.sessions.test_tampering_columns import World, world
 
@@ -137,3 +147,48 @@ def test_erasing_leaves_a_record_that_fits(world: World) -> None:
     assert erasure.erase(world.session.pk, Erasure.Cause.RETENTION)
     assert list(verification.faults()) == []
     assert guards.missing(connection) == []
+
+
+@pytest.mark.parametrize("stated", [scope.MOST_STATED, 2, 1])
+def test_an_export_or_check_that_is_made_up_renumbered_or_lost_is_found_in_any_number_of_passes(
+    world: World, stated: int
+) -> None:
+    bounds = scope.Bounds(batch=2, stated=stated)
+    assert list(verification.faults(bounds=bounds)) == []
+    first, second, _third = HistoryCheck.objects.order_by("pk")
+    HistoryCheck.objects.filter(pk=first.pk).delete()
+    HistoryCheck.objects.filter(pk=second.pk).update(fault_count=0, sessions=1)
+    HistoryCheck.objects.create(fault_count=7)
+    made_up = Export.objects.get(session=None)
+    made_up.pk, made_up.reason = None, "Theirs"
+    made_up.save(force_insert=True)
+    assert sorted(
+        (fault.how, fault.table, fault.row, fault.column) for fault in verification.faults(bounds=bounds)
+    ) == [
+        ("row_added", "check", str(HistoryCheck.objects.get(fault_count=7).pk), ""),
+        ("row_added", "export", made_up.pk.hex, ""),
+        ("row_changed", "check", str(second.pk), "sessions"),
+        ("row_deleted", "check", str(first.pk), ""),
+    ]
+
+
+def test_how_far_an_export_is_may_change_only_until_it_is_done(
+    world: World, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    monkeypatch.setattr(exports, "SENT_AT_ONCE", 1)
+    monkeypatch.setattr(exports, "AT_ONCE", 2)
+    staff = world.session.user_id
+    export = exports.ask(staff, None, Export.What.SESSIONS, Export.Format.CSV)
+    assert list(verification.faults()) == []
+    exports._claim(export.pk)
+    assert list(verification.faults()) == []
+    while exports.write_on(export.pk, 0):
+        assert list(verification.faults()) == []
+    assert Export.objects.get(pk=export.pk).state == Export.State.READY
+    assert list(verification.faults()) == []
+    Export.objects.filter(pk=export.pk).update(state=Export.State.WRITING)
+    assert found() == {("export", "state")}
+    Export.objects.filter(pk=export.pk).update(state=Export.State.READY)
+    exports.delete_files(Export.objects.all())
+    assert list(verification.faults()) == []

@@ -17,7 +17,7 @@ from heygen_portal.models import AuditEntry, AuditHead
 from sessions import anchors, erasure, events, nightwatch, verification
 from sessions.events import Entry
 from sessions.faults import Fault
-from sessions.models import Erasure, SessionHead, SpeechKey, StreamingSession
+from sessions.models import Erasure, HistoryCheck, SessionHead, SpeechKey, StreamingSession
 from tests.sessions.tampering import ended, row, running
 
 
@@ -252,8 +252,9 @@ def test_whatever_is_done_to_the_audits_list_is_found_by_the_nights_check_and_th
     how, number = harm()
     with pytest.raises(CommandError, match="1 do not fit"):
         call_command("verify_history")
-    check = nightwatch.look(timezone.now())
+    check = HistoryCheck.objects.latest("pk")
     assert [(fault["how"], fault["session"], fault["number"]) for fault in check.faults] == [(how, "", number)]
+    assert nightwatch.look(timezone.now()).fault_count == 1  # the check's own entry has healed nothing
     client.force_login(admin_user)
     page = client.get(f"/admin/avatar_sessions/historycheck/{check.pk}/change/", headers={"accept-language": "es"})
     assert f"Entrada de auditoría {number}" in page.content.decode()

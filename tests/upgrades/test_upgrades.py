@@ -17,7 +17,7 @@ from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
 from heygen_portal.models import AuditEntry
-from sessions import verification
+from sessions import scope, verification
 from sessions.models import (
     DayTotal,
     Erasure,
@@ -105,7 +105,7 @@ def session_with(**found: Any) -> StreamingSession:
 
 def test_the_record_of_an_earlier_version_is_whole() -> None:
     before = (SessionEvent.objects.count(), SessionSeal.objects.count())
-    count = verification.Count()
+    count = scope.Count()
     assert list(verification.faults(count)) == []
     assert (count.sessions, count.events, count.entries) == (7, 93, 3)
     assert before == (93, 13)
@@ -138,12 +138,12 @@ def test_exports_holds_and_totals_of_an_earlier_version_are_kept() -> None:
 
 
 def test_an_upgrade_states_what_earlier_versions_showed_and_verification_says_since_when() -> None:
-    count = verification.Count()
+    count = scope.Count()
     assert list(verification.faults(count)) == []
     assert count.older == 7
     hashes = list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))
     call_command("upgrade_record")
-    count = verification.Count()
+    count = scope.Count()
     assert list(verification.faults(count)) == []
     assert count.older == 0
     assert set(count.covered()["since"]) >= {"session.user", "line.who", "task.status", "total.estimated", "hold.at"}

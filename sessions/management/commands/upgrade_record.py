@@ -17,5 +17,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         done = upgrading.upgrade()
         self.stdout.write(f"{done.sessions} sessions upgraded, {done.left} left.")
+        if not done.are_lists_whole:
+            raise CommandError(
+                "The audit's list, or an export or check of the record, does not fit: run verify_history."
+            )
         if done.faulty:
             raise CommandError("These do not fit, and were left as they are: " + ", ".join(map(str, done.faulty)))

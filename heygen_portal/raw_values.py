@@ -1,0 +1,91 @@
+"""Query expressions that read columns as text.
+
+Verification reads tables that may have been tampered with. The database converts the values, because Django raises an
+exception for a moment or a number that it cannot parse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db.models import Func, TextField
+
+
+@contextmanager
+def any_text(connection: Any) -> Iterator[None]:
+    """Read text that is not UTF-8, too: SQLite stores whatever it is given, and refuses to hand it out."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    connection.ensure_connection()
+    database = connection.connection
+    before, database.text_factory = database.text_factory, _decoded
+    try:
+        yield
+    finally:
+        database.text_factory = before
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+class AsText(Func):
+    """A value as text; a UUID as 32 or 36 characters."""
+
+    template = "CAST(%(expressions)s AS text)"
+    output_field = TextField()
+
+
+class Written(Func):
+    """A moment as `isoformat` writes it."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="replace(%(expressions)s, ' ', 'T') || '+00:00'")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        form = """'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'"""
+        utc = f"to_char(%(expressions)s AT TIME ZONE 'UTC', {form})"
+        return self.as_sql(compiler, connection, template=f"replace({utc}, '.000000', '')")
+
+
+class Microseconds(Func):
+    """A duration as a number of microseconds."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        micro = "CAST(CAST(extract(epoch FROM %(expressions)s) * 1000000 AS numeric(40, 0)) AS text)"
+        return self.as_sql(compiler, connection, template=micro)
+
+
+class Places(Func):
+    """A decimal number with all its places."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        places = self.extra["places"]
+        return self.as_sql(compiler, connection, template=f"printf('%%%%.{places}f', %(expressions)s)")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)")
+
+
+class Host(Func):
+    """An address without its network's width."""
+
+    output_field = TextField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="%(expressions)s")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="host(%(expressions)s)")
