@@ -9,7 +9,12 @@ from django.core.checks import Warning as CheckWarning
 
 from heygen_portal import budgets, production, sending
 
-NUMBERS = {"DJANGO_SECRET_KEY": 1, "FIELD_ENCRYPTION_KEY": 2}
+NUMBERS = {
+    "DJANGO_SECRET_KEY": 1,
+    "FIELD_ENCRYPTION_KEY": 2,
+    "DJANGO_SECRET_KEY_FALLBACKS": 5,
+    "FIELD_ENCRYPTION_KEY_FALLBACKS": 6,
+}
 
 
 @register(Tags.security, deploy=True)
@@ -17,7 +22,7 @@ def own_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """A portal that serves others must not use the keys that stand in its source, nor any that can be guessed."""
     found: list[CheckMessage] = [
         Error(
-            f"{name} is the one from the source, which everybody knows.",
+            f"{name} is, or holds, the one from the source, which everybody knows.",
             hint=f"Set {name} or {name}_FILE to a random value of at least 50 characters.",
             id=f"heygen_portal.E00{NUMBERS[name]}",
         )

@@ -22,18 +22,17 @@ def serves_others() -> bool:
 
 
 def default_secrets() -> list[str]:
-    """Return the names of the secrets that are still those from the repository."""
-    return [name for name, value in _secrets().items() if value.startswith("not-secret")]
+    """Return the names of the secrets that are, or still accept, those from the repository."""
+    given = {name: [value] for name, value in _secrets().items()} | _retired()
+    return [name for name, values in given.items() if any(map(_is_default, values))]
 
 
 def weak_secrets() -> list[str]:
     """Return the names of the secrets that can be guessed, in order; default ones are not among them."""
-    weak = [name for name, value in _secrets().items() if _is_weak(value) and not value.startswith("not-secret")]
-    lists = {
-        "DJANGO_SECRET_KEY_FALLBACKS": settings.SECRET_KEY_FALLBACKS,
-        "FIELD_ENCRYPTION_KEY_FALLBACKS": settings.FIELD_ENCRYPTION_KEY_FALLBACKS,
-    }
-    weak += [name for name, values in lists.items() if any(map(_is_weak, values))]
+    given = {name: [value] for name, value in _secrets().items()} | _retired()
+    weak = [
+        name for name, values in given.items() if any(_is_weak(value) and not _is_default(value) for value in values)
+    ]
     if settings.LIVEKIT_API_SECRET and _is_weak(settings.LIVEKIT_API_SECRET, SHORTEST_LIVEKIT_SECRET):
         weak.append("LIVEKIT_API_SECRET")
     return weak
@@ -54,8 +53,9 @@ def refuse_default_secrets() -> None:
     """Raise ImproperlyConfigured where others would be served with the secrets from the repository."""
     if serves_others() and (names := default_secrets()):
         raise ImproperlyConfigured(
-            f"{' and '.join(names)} would be the value from the repository, which everybody knows, while ALLOWED_HOSTS"
-            " lets others in. Set it, or its _FILE, to a random value of at least 50 characters."
+            f"{' and '.join(names)} would be or hold the value from the repository, which everybody knows, while"
+            " ALLOWED_HOSTS lets others in. Set each key, or its _FILE, to a random value of at least 50 characters,"
+            " and let no _FALLBACKS hold the repository's: run manage.py rotate_keys before you take it out."
         )
 
 
@@ -63,5 +63,18 @@ def _secrets() -> dict[str, str]:
     return {"DJANGO_SECRET_KEY": settings.SECRET_KEY, "FIELD_ENCRYPTION_KEY": settings.FIELD_ENCRYPTION_KEY}
 
 
+def _retired() -> dict[str, list[str]]:
+    return {
+        "DJANGO_SECRET_KEY_FALLBACKS": settings.SECRET_KEY_FALLBACKS,
+        "FIELD_ENCRYPTION_KEY_FALLBACKS": settings.FIELD_ENCRYPTION_KEY_FALLBACKS,
+    }
+
+
+def _is_default(value: str) -> bool:
+    return value.startswith("not-secret")
+
+
 def _is_weak(value: str, shortest: int = SHORTEST_SECRET) -> bool:
-    return len(value) < shortest or len(set(value)) < FEWEST_DIFFERENT or value.startswith("django-insecure-")
+    is_repeated = value in (value + value)[1:-1]  # as "1234512345"
+    is_poor = len(value) < shortest or len(set(value)) < FEWEST_DIFFERENT
+    return is_poor or is_repeated or value.startswith("django-insecure-")

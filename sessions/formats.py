@@ -22,8 +22,8 @@ from xlsxwriter.worksheet import Worksheet
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SIGNS = "-=+@＝＋－＠"
 """What a spreadsheet takes for the beginning of a formula; the wide ones are the same to some of them."""
-_SEPARATORS = ",;:|\\t\\n\\r\\v\\f\\x1c-\\x1f\\x85\\u2028\\u2029"
-"""Where a cell begins for a program that expects this separator, or pays no heed to quotes."""
+_SEPARATORS = ",;:|^~#/&!?$%*`\\\\，；：｜、\\t\\n\\r\\v\\f\\x1c-\\x1f\\x85\\u2028\\u2029"
+"""Where a cell begins for a program that expects this separator, or ignores quotes: all signs that people choose."""
 _IGNORED = "\"' \\xa0\\u1680\\u2000-\\u200f\\u202f\\u205f\\u2060\\u3000\\ufeff\\x00-\\x08\\x0e-\\x1b"
 """What programs drop before a formula: quotes, spaces, marks that cannot be seen."""
 _FORMULA = re.compile(f"(^|[{_SEPARATORS}])(?=[{_IGNORED}]*[{_SIGNS}])")

@@ -46,7 +46,7 @@ def cells(sent: bytes, separator: str) -> list[str]:
     return [*read, *re.split(f"[{re.escape(separator)}\r\n\v\f\x1c-\x1f\x85\u2028\u2029]", text)]
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|", ":"])
+@pytest.mark.parametrize("separator", [*",;\t|:^~#/&!\\", "；", "，"])
 @given(text=texts, other=texts)
 @example(text="vale;=1+1;gracias", other="")
 @example(text="a\t@SUM(A1)", other="b|＋1")
