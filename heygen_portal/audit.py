@@ -36,7 +36,8 @@ def note_by(by_id: int | None, address: str | None, kind: AuditEntry.Kind, about
         end = AuditHead.objects.select_for_update().filter(pk=ONLY).first()
         # The head counts: entries that were cut off behind our back leave a gap, and are not written over. So does a
         # head that was deleted or is not signed by this portal: it is signed again below, and that must not heal it.
-        gap = 0 if end and _is_own(end) else 1
+        # A head that is still empty may be from a set-up with another key.
+        gap = 0 if end and (_is_own(end) or not end.number) else 1
         end = end or head()
         stored = AuditEntry.objects.aggregate(last=Max("number"))["last"] or 0
         entry.number, entry.previous_hash = max(end.number, stored) + 1 + gap, end.hash
