@@ -51,12 +51,12 @@ def admit(request: HttpRequest, name: str) -> None:
         if device := _known_device(request, person):
             budgets.spend_sync("sign_in_device", device=device)
             return
+    with suppress(TooManyRequests):
+        if place := _known_place(person, address):
+            budgets.spend_sync("sign_in_place", place=place)
+            return
     try:
         budgets.spend_sync("sign_in", address=address)
-        with suppress(TooManyRequests):
-            if place := _known_place(person, address):
-                budgets.spend_sync("sign_in_place", place=place)
-                return
         budgets.spend_sync("sign_in_elsewhere", login=_name_key(name))
     except TooManyRequests as exc:
         raise SignInDelayed(exc.budget, exc.wait_seconds) from exc

@@ -58,8 +58,7 @@ class Channel(HTTPChannel):
         self.refuse(refusals.headers_too_large())
 
     def allHeadersReceived(self) -> None:  # noqa: N802
-        path = self._path.partition(b"?")[0]
-        limit = 0 if self._is_upgrade() else limits.body_bytes(path)
+        limit = 0 if self._is_upgrade() else limits.body_bytes(self._path)
         if self.length is not None and self.length > limit:
             self._refuse_size(limit)
             return
@@ -172,6 +171,8 @@ class Request(WebRequest):
 
     def process(self) -> Any:
         """Keep the body for `Inbox`: Daphne would put all of it into a queue at once."""
+        # Daphne would take from it, and so from any client, how much of the path is left out.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         self.body = self.content
         self.content = io.BytesIO()
         self.body.seek(0)

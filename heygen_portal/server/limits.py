@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from datetime import timedelta
+from urllib.parse import unquote_to_bytes
 
 from heygen_portal.env import env
 
@@ -42,12 +44,29 @@ PIECE_BYTES = 64 * KIB
 SOCKET_MESSAGE_BYTES = 256 * KIB
 SOCKET_MESSAGES_QUEUED = 64
 SOCKET_UNREAD_BYTES = 4 * MIB
+# Frames that carry no message of their own: browsers answer pings, and send few parts of a message.
+SOCKET_SIDE_FRAMES = 200
+SOCKET_SIDE_FRAMES_PER_SECOND = 5.0
+TOO_MANY_FRAMES = 4429
 # Bytes that a client may send before its handshake is answered.
 SOCKET_EARLY_BYTES = 64 * KIB
 
 
 def body_bytes(path: bytes) -> int:
-    """Return the largest request body for a path, in bytes."""
+    """Return the largest request body for a path, in bytes: the smallest for all that the path can be taken for."""
+    decoded = unquote_to_bytes(path.partition(b"?")[0])
+    return min(_largest_for(one) for one in (path, decoded, _normal(decoded)))
+
+
+def _normal(path: bytes) -> bytes:
+    """Return a path without dot segments and empty segments, and without the host of an absolute address."""
+    path = re.sub(rb"^[A-Za-z][A-Za-z0-9+.-]*://[^/]*", b"", path)
+    ending = b"/" if path.endswith((b"/", b"/.", b"/..")) else b""
+    normal = posixpath.normpath(b"/" + path.lstrip(b"/"))
+    return normal if normal == b"/" else normal + ending
+
+
+def _largest_for(path: bytes) -> int:
     return next((size for pattern, size in BODY_BYTES if pattern.match(path)), DEFAULT_BODY_BYTES)
 
 

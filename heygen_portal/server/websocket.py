@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
@@ -18,6 +19,8 @@ class Socket(WebSocketProtocol):
     _has_asked = False
     _early = b""
     _unread_bytes: int | None = None
+    _frames_left = float(limits.SOCKET_SIDE_FRAMES)
+    _frames_counted_at = 0.0
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name, as the others below
         # The HTTP channel was the producer; it no longer hears of anything.
@@ -44,13 +47,33 @@ class Socket(WebSocketProtocol):
         if early:
             super().dataReceived(early)
 
-    def serverSend(self, content: Any, binary: bool = False) -> None:  # noqa: N802
-        super().serverSend(content, binary)
-        if self._unread_bytes is not None:
-            self._unread_bytes += len(content)
-            if self._unread_bytes > limits.SOCKET_UNREAD_BYTES:
-                logger.warning("a page that does not read its socket was cut off")
-                self.transport.abortConnection()
+    def sendData(self, data: bytes, *options: Any, **more: Any) -> None:  # noqa: N802
+        """Write to the connection; every frame comes by here, answers to pings as well."""
+        super().sendData(data, *options, **more)
+        if self._unread_bytes is None:
+            return
+        self._unread_bytes += len(data)
+        if self._unread_bytes > limits.SOCKET_UNREAD_BYTES:
+            self._unread_bytes = None
+            logger.warning("a page that does not read its socket was cut off")
+            self.transport.abortConnection()
+
+    def onFrameBegin(self) -> None:  # noqa: N802
+        """Bound the frames that are no message: pings, pongs and the pieces of a message in parts."""
+        if self.current_frame.opcode not in (self.MESSAGE_TYPE_TEXT, self.MESSAGE_TYPE_BINARY):
+            self._count_side_frame()
+        super().onFrameBegin()
+
+    def _count_side_frame(self) -> None:
+        now = time.monotonic()
+        regained = (now - self._frames_counted_at) * limits.SOCKET_SIDE_FRAMES_PER_SECOND
+        self._frames_left = min(limits.SOCKET_SIDE_FRAMES, self._frames_left + regained) - 1
+        self._frames_counted_at = now
+        if self._frames_left < 0 and self.state == self.STATE_OPEN:
+            logger.warning("a page that sends too many control frames was cut off")
+            self.sendClose(code=limits.TOO_MANY_FRAMES)
+            self.transport.pauseProducing()
+            self.transport.loseConnection()
 
     def _closeConnection(self, abort: bool = False) -> None:  # noqa: N802
         # With a producer that is paused, Twisted never closes.

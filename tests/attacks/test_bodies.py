@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from unittest.mock import Mock, call
@@ -39,6 +40,14 @@ def chunks(count: int, size: int) -> Iterator[bytes]:
         ("/webhooks/livekit/", "Content-Type: application/webhook+json", 65 * 1024),
         ("/check/room", "Content-Type: application/json", 2 * MIB),
         ("/no-such-page", FORM, 2 * MIB),
+        ("/%61ccounts/login/", FORM, 65 * 1024),
+        ("/%61%63%63ounts%2Flogin/?next=/", FORM, 65 * 1024),
+        ("//accounts/login/", FORM, 65 * 1024),
+        ("/./accounts//login/", FORM, 65 * 1024),
+        ("/videos/../accounts/login/", FORM, 65 * 1024),
+        ("/videos/%2e%2e/%6canguage/", FORM, 65 * 1024),
+        ("http://localhost/accounts/login/", FORM, 65 * 1024),
+        ("/accounts/%2e%2e/admin/avatars/knowledgebase/import/", FORM, 65 * 1024),
         (IMPORT, FORM, 17 * MIB),
     ],
 )
@@ -56,6 +65,14 @@ def test_a_body_in_chunks_is_refused_where_it_becomes_too_large(web: Web, path: 
     head = raw.head("POST", path, [FORM, "Transfer-Encoding: chunked"])
     answered = raw.exchange(web, head, *chunks(200_000 // size, size))
     assert answered.startswith("HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("root", ["/x", "/%78"])
+def test_a_client_does_not_choose_what_part_of_a_path_counts(web: Web, root: str) -> None:
+    body = PART + b"a" * (100 * 1024) + b"\r\n--x--\r\n"
+    headers = [FORM, f"Content-Length: {len(body)}", f"Daphne-Root-Path: {root}"]
+    answered = raw.exchange(web, raw.head("POST", "/x/accounts/login/", headers), body)
+    assert answered.startswith("HTTP/1.1 404 ")
 
 
 def test_a_large_form_costs_no_memory_and_does_not_hold_up_others(web: Web) -> None:
@@ -162,6 +179,52 @@ async def test_a_message_that_is_too_large_closes_its_socket(
             assert message.type is aiohttp.WSMsgType.TEXT
         assert socket.close_code in codes
     assert raw.memory_mb(web.process.pid) - before < 5
+
+
+def masked(opcode: int, payload: bytes = b"") -> bytes:
+    return bytes([opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+def send_often(client: socket.socket, data: bytes) -> None:
+    for _ in range(300):
+        client.sendall(data)
+
+
+PING, PONG, FIRST_PART, NEXT_PART = 0x89, 0x8A, 0x01, 0x00
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        masked(PING, b"a" * 125),
+        masked(PING),
+        masked(PONG, b"a" * 125),
+        masked(NEXT_PART),
+    ],
+    ids=["pings", "empty pings", "pongs", "parts of a message without an end"],
+)
+def test_a_page_that_sends_frames_without_messages_and_reads_nothing_is_cut_off(
+    web: Web, staff: Staff, frames: bytes
+) -> None:
+    before = raw.memory_mb(web.process.pid)
+    head = raw.head("GET", "/ws/board/", [f"Origin: {web.url}", f"Cookie: {staff.cookie}", *HANDSHAKE])
+    head = head.replace(b"Connection: close", b"Connection: Upgrade")
+    with raw.connected(web, receive_buffer=4096) as client:
+        client.sendall(head)
+        assert b" 101 " in client.recv(4096)
+        client.sendall(masked(FIRST_PART))
+        with pytest.raises(ConnectionError):
+            send_often(client, frames * 1000)
+    assert raw.memory_mb(web.process.pid) - before < 5
+
+
+async def test_a_page_that_pings_now_and_then_is_answered(web: Web, staff: Staff) -> None:
+    async with open_board(web, staff) as socket:
+        await socket.ping()
+        await socket.pong()
+        await socket.send_str('{"type": "x"}')
+        while "bad_message" not in (await socket.receive(timeout=10)).data:
+            pass
 
 
 async def test_nothing_more_is_read_from_a_socket_whose_application_is_behind() -> None:

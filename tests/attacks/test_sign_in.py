@@ -101,6 +101,17 @@ def test_a_colleague_behind_the_same_address_does_not_keep_a_known_device_out(in
 
 
 @FEWER
+@pytest.mark.parametrize("names", [["nobody-{}"], ["ines-{}", "admin"], ["eve"]])
+def test_a_stranger_behind_the_same_address_does_not_keep_a_person_out_of_it(ines: User, names: list[str]) -> None:
+    device_of(ines, "192.0.2.10")
+    for n in range(40):
+        tries(Client(REMOTE_ADDR="192.0.2.10"), "wrong", names[n % len(names)].format(n))
+    without_cookie = Client(REMOTE_ADDR="192.0.2.10")
+    tries(without_cookie, RIGHT)
+    assert is_in(without_cookie)
+
+
+@FEWER
 def test_a_known_device_cannot_guess_faster_than_its_own_count_and_that_of_strangers(ines: User) -> None:
     device = device_of(ines)
     strangers_try(FROM_ELSEWHERE_AN_HOUR)
