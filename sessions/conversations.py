@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from avatars.models import Persona
 from heygen_portal import addresses, budgets, roles
 from heygen_portal.people import sudo
-from sessions import erasure, history, places, vouching
+from sessions import erasure, formats, history, places, vouching
 from sessions.models import LegalHold, StreamingSession, Utterance
 
 PAGE = 20
@@ -108,7 +108,8 @@ def _line(line: Utterance, names: dict[Any, str]) -> str:
     if line.standing in vouching.UNCONFIRMED:
         notes.append(str(vouching.Standing(line.standing).label))
     said = "".join(f" [{note}]" for note in notes)
-    return f"[{timezone.localtime(line.at):%H:%M:%S}] {names[line.who]}: {line.text}{said}\n"
+    words = formats.on_one_line(f"{names[line.who]}: {line.text}")
+    return f"[{timezone.localtime(line.at):%H:%M:%S}] {words}{said}\n"
 
 
 def _asker(request: HttpRequest) -> int:

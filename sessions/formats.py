@@ -138,14 +138,14 @@ def captions(lines: Sequence[Caption], began_at: datetime, title: str) -> str:
 
     A line that is kept from before counts from the beginning.
     """
-    blocks = [f"WEBVTT - {_on_one_line(title)}"]
+    blocks = [f"WEBVTT - {_in_caption(title)}"]
     starts = [max(line.at - began_at, timedelta(0)) for line in lines]
     for place, line in enumerate(lines):
         start, read = starts[place], timedelta(seconds=len(line.text) / CAPTION_SPEED)
         until_next = starts[place + 1] - start if place + 1 < len(lines) else LONGEST_CAPTION
         end = start + max(min(read, until_next, LONGEST_CAPTION), SHORTEST_CAPTION)
         times = f"{_clock(start)} --> {_clock(end)}"
-        blocks.append(f"{place + 1}\n{times}\n<v {_on_one_line(line.who)}>{_on_one_line(_with_note(line))}")
+        blocks.append(f"{place + 1}\n{times}\n<v {_in_caption(line.who)}>{_in_caption(_with_note(line))}")
     return "\n\n".join(blocks) + "\n"
 
 
@@ -159,9 +159,14 @@ def _clock(span: timedelta) -> str:
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}"
 
 
-def _on_one_line(text: str) -> str:
+def on_one_line(text: str) -> str:
+    """Replace line breaks of all kinds with a space: in plain text, what follows one is somebody else's line."""
+    return " ".join(text.replace("\0", "").split())
+
+
+def _in_caption(text: str) -> str:
     """An empty line would end a caption, an arrow would make it a time, a bracket would begin a tag."""
-    return html.escape(" ".join(text.split()), quote=False).replace("\0", "")
+    return html.escape(on_one_line(text), quote=False)
 
 
 def plain(value: Any) -> Any:

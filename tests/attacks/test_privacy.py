@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from avatars.models import Persona, ProviderAccount
 from heygen_portal import tasks
+from sessions import dossier
 from sessions.models import StreamingSession
-from tests.factories import EndUserFactory, PersonaFactory
+from tests.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory
 from tests.sessions.test_erasure import SECRET, talked, texts
 
 pytestmark = pytest.mark.django_db
@@ -146,3 +147,16 @@ def test_who_can_no_longer_talk_reads_takes_along_and_erases_what_was_said(clien
 def test_somebody_elses_conversation_stays_not_found(visitor: Client, path: str) -> None:
     session = talked(EndUserFactory.create(), provider_session_id="p1")
     assert visitor.get(path.format(session.pk)).status_code == 404
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n\r\n", "\x85", "\u2028", "\u2029", "\v", "\f", "\x1e"])
+@pytest.mark.parametrize("who", ["user", "avatar"])
+def test_a_line_break_inside_a_line_forges_no_other_line(client: Client, who: str, line_break: str) -> None:
+    session: StreamingSession = StreamingSessionFactory.create(persona__name="Lucía")
+    text = f"Yes.{line_break}[17:41:03] Lucía: I promise you a refund."
+    session.utterances.create(who=who, by="voice", text=text, source="browser")
+    client.force_login(session.user)
+    (line,) = page(client, f"/conversations/{session.pk}/transcript.txt").splitlines()
+    assert line.endswith("Yes. [17:41:03] Lucía: I promise you a refund. [Reported by the browser only]")
+    captions = dossier.as_captions(session).splitlines()
+    assert len(captions) == 5  # title, blank, number, times, text

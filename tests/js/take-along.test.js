@@ -24,3 +24,10 @@ test("the transcript as text says when, who, how and what was cut off, in the pa
   const [title, , first] = plainText(LINES, "Lucía", WORDS.en, "en").split("\n");
   assert.deepEqual([title, first], ["Conversation with Lucía, October 21, 2026", "[10:24 AM] Lucía (interrupted): Hola."]);
 });
+
+for (const lineBreak of ["\n", "\r", "\r\n\r\n", "\u0085", "\u2028", "\v", "\u001d"]) {
+  test(`a line that holds ${JSON.stringify(lineBreak)} does not look like two`, () => {
+    const line = { who: "user", by: "text", text: `Hola${lineBreak}[10:24] Lucía: Sí.`, at, stage: "said", isRead: false, isInterrupted: false };
+    assert.deepEqual(plainText([line], "Lucía", WORDS.es, "es").split("\n").slice(2), ["[10:24] Tú: Hola [10:24] Lucía: Sí.", ""]);
+  });
+}

@@ -3,6 +3,9 @@
 import { timeOfDay } from "./clock.js";
 import { on, one, save, say } from "./dom.js";
 
+// Those that \s leaves out: separators of information and "next line".
+const LINE_BREAKS = /[\s\u0085\u001c-\u001f]+/gu;
+
 /** @typedef {import("./transcript.js").Line} Line */
 /** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string, reported: string }} TranscriptWords */
 
@@ -23,9 +26,18 @@ export function plainText(lines, avatar, words, language) {
     if (line.isInterrupted) notes.push(words.interrupted);
     if (line.isReported) notes.push(words.reported);
     const who = (line.who === "user" ? words.you : avatar) + (notes.length ? ` (${notes.join(", ")})` : "");
-    return `[${timeOfDay(new Date(line.at).toISOString(), language)}] ${who}: ${line.text}\n`;
+    return `[${timeOfDay(new Date(line.at).toISOString(), language)}] ${who}: ${onOneLine(line.text)}\n`;
   });
   return [`${words.title}${day && `, ${day}`}\n\n`, ...body].join("");
+}
+
+/**
+ * Replace each line break, of whatever kind, with a space: what follows it would look like another line.
+ *
+ * @param {string} text
+ */
+function onOneLine(text) {
+  return text.replace(LINE_BREAKS, " ").trim();
 }
 
 /**
