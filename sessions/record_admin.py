@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -19,7 +20,7 @@ from unfold.decorators import display
 from heygen_portal import addresses
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, readable
 from sessions import erasure
-from sessions.faults import Fault
+from sessions.faults import TABLES, Fault
 from sessions.models import Erasure, HistoryCheck, LegalHold, ProviderErasure, StreamingSession
 
 
@@ -27,9 +28,12 @@ from sessions.models import Erasure, HistoryCheck, LegalHold, ProviderErasure, S
 class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     """What each night's look through the record came to."""
 
-    list_display = ("started_at", "state", "sessions", "events", "entries", "anchors", "took")
-    fields = ("started_at", "state", "sessions", "events", "entries", "anchors", "took", "misfits")
-    readonly_fields = ("state", "took", "misfits")
+    list_display = ("started_at", "state", "rows", "sessions", "events", "entries", "anchors", "took")
+    fields = (
+        "started_at", "state", "rows", "rows_by_table", "sessions", "events", "entries", "anchors", "took",
+        "coverage", "misfits",
+    )  # fmt: skip
+    readonly_fields = ("state", "rows_by_table", "took", "coverage", "misfits")
 
     @display(description=_("result"), label={_("whole"): "success", _("does not fit"): "danger"})
     def state(self, check: HistoryCheck) -> str:
@@ -39,10 +43,38 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     def took(self, check: HistoryCheck) -> str:
         return readable(check.ended_at - check.started_at if check.ended_at else None)
 
+    @display(description=_("rows read, by table"))
+    def rows_by_table(self, check: HistoryCheck) -> str:
+        rows = check.covered.get("rows", {})
+        named = sorted((str(TABLES.get(table, table)), count) for table, count in rows.items())
+        return "; ".join(f"{table}: {formats.localize(count)}" for table, count in named) or "–"
+
+    @display(description=_("coverage"))
+    def coverage(self, check: HistoryCheck) -> Any:
+        return format_html_join("", "<p>{}</p>", ((line,) for line in _coverage(check.covered))) or "–"
+
     @display(description=_("what does not fit"))
     def misfits(self, check: HistoryCheck) -> Any:
         lines = [(Fault(**fault).in_words(),) for fault in check.faults]
         return format_html_join("", "<p>{}</p>", lines) or "–"
+
+
+def _coverage(covered: dict[str, Any]) -> Iterator[str]:
+    """Yield what a check covered only in part, or only from some moment on."""
+    if not covered:
+        return  # a check of an earlier version
+    if older := covered.get("older_sessions"):
+        words = gettext("Sessions of earlier versions, covered in part: %(count)d. Run manage.py upgrade_record.")
+        yield words % {"count": older}
+    if since := covered.get("since"):
+        words = gettext("Rows of earlier versions are covered since %(at)s.")
+        yield words % {"at": max(since.values())}
+    unstated = covered.get("unstated") or {}
+    if unstated:
+        columns = ", ".join(f"{name} ({count})" for name, count in sorted(unstated.items()))
+        yield gettext("Columns that are not covered, with the number of their rows: %(columns)s") % {"columns": columns}
+    else:
+        yield gettext("Every column that is shown is covered.")
 
 
 @admin.register(LegalHold)

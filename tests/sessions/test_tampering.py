@@ -290,6 +290,33 @@ def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: An
     assert roles.AUDITOR.permissions.count("avatar_sessions.view_historycheck") == 1
 
 
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        (
+            "en",
+            ("session: 1", "event: 8", "Every column that is shown is covered.", "line.who (2)", "earlier versions"),
+        ),
+        ("es", ("sesión: 1", "suceso: 8", "Todas las columnas", "line.who (2)", "versiones anteriores")),
+    ],
+)
+def test_the_page_of_a_check_says_what_was_read_and_covered(
+    client: Client, admin_user: Any, language: str, told: tuple[str, ...]
+) -> None:
+    ended()
+    client.force_login(admin_user)
+    check = nightwatch.look(timezone.now())
+    address = f"/admin/avatar_sessions/historycheck/{check.pk}/change/"
+    HistoryCheck.objects.update(covered=check.covered | {"unstated": {}, "older_sessions": 0})
+    page = client.get(address, headers={"accept-language": language}).content.decode()
+    assert [words for words in told[:3] if words not in page] == []
+    covered = {"older_sessions": 1, "since": {"line.who": "2026-01-02T03:04:05+00:00"}, "unstated": {"line.who": 2}}
+    HistoryCheck.objects.update(covered=covered)
+    page = client.get(address, headers={"accept-language": language}).content.decode()
+    assert [words for words in (*told[3:], "2026-01-02") if words not in page] == []
+    assert told[2] not in page
+
+
 @pytest.mark.parametrize("microsecond", [0, 1, 120_000, 999_999])
 def test_moments_are_proved_to_the_microsecond(microsecond: int) -> None:
     session = ended()
