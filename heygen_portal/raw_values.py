@@ -72,8 +72,10 @@ class Places(Func):
     output_field = TextField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        places = self.extra["places"]
-        return self.as_sql(compiler, connection, template=f"printf('%%%%.{places}f', %(expressions)s)")
+        # printf writes NULL as zero.
+        number = f"printf('%%%%.{self.extra['places']}f', %(expressions)s)"
+        template = f"CASE WHEN %(expressions)s IS NULL THEN NULL ELSE {number} END"
+        return self.as_sql(compiler, connection, template=template)
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)")

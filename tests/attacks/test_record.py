@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from heygen_portal import audit, guards
 from heygen_portal.models import AuditEntry
-from sessions import anchors, erasure, exports, nightwatch, scope, verification
+from sessions import anchors, erasure, exports, ledger, nightwatch, scope, verification
 from sessions.models import (
     DayTotal,
     Erasure,
@@ -108,6 +108,14 @@ def test_a_legal_hold_that_is_deleted_or_made_up_is_found(world: World) -> None:
     assert found() == {("hold", "")}
     LegalHold.objects.create(session=world.session, reason="None", by=world.session.user)
     assert {fault.how for fault in verification.faults()} == {"row_deleted", "row_added"}
+
+
+def test_a_cost_without_the_providers_price_fits_and_gets_none_unseen() -> None:
+    session = ended()
+    ledger.book_all()
+    assert found() == set()
+    SessionTotal.objects.filter(session=session.pk).update(provider_credits=0)
+    assert found() == {("total", "provider_credits")}
 
 
 def test_a_cost_set_to_nothing_is_found_and_so_are_the_days_sums(world: World) -> None:
