@@ -112,7 +112,8 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
         stored = User.objects.filter(pk=obj.pk).first() if change else None
-        request.access_before = audit.access_of(stored) if stored else {}  # type: ignore[attr-defined]  # for below
+        before = audit.access_of(stored) | audit.names_of(stored) if stored else {}
+        request.access_before = before  # type: ignore[attr-defined]  # for below
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
@@ -121,7 +122,14 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
         user = form.instance
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
         user.save(update_fields=["is_staff"])
-        audit.note_access(request, user, request.access_before)  # type: ignore[attr-defined]  # from above
+        before = request.access_before  # type: ignore[attr-defined]  # from above
+        audit.note_access(request, user, before)
+        if change and before["username"] != user.username:
+            security_mail.tell(request, user, "username", said_to={before["email"]})
+        if change and before["email"] != user.email:
+            # A forgotten password's link is sent to any of these: the address before must no longer get one.
+            EmailAddress.objects.filter(user=user).exclude(email__iexact=user.email).delete()
+            security_mail.tell(request, user, "address", said_to={before["email"], user.email})
         if change and (ended := inviting.end_of(request, user)):
             words = gettext("Their open invitations are withdrawn: %(emails)s.")
             self.message_user(request, words % {"emails": ", ".join(map(str, ended))}, messages.WARNING)

@@ -8,16 +8,18 @@ from typing import Any, Literal, NamedTuple
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Model
 from django.http import HttpRequest
 
 from heygen_portal import addresses, chains, signing
-from heygen_portal.models import AuditEntry, AuditHead
+from heygen_portal.models import AuditEntry, AuditHead, Invitation
 from heygen_portal.raw_values import AsText, Host, Written
 
 ONLY = 1
 """The one head's key."""
 AT_ONCE = 2_000
+PERSON, INVITATION = "person", "invitation"
+"""In an entry's data: the ID of the user or the invitation that it is about. A name can be somebody else's later."""
 
 
 def note(
@@ -31,7 +33,8 @@ def note(
 
 def note_by(by_id: int | None, address: str | None, kind: AuditEntry.Kind, about: object, /, **data: Any) -> AuditEntry:
     """Do what `note` does, for a caller that has no request."""
-    entry = AuditEntry(kind=kind, by_id=by_id, address=address, about=str(about)[:200], data=chains.storable(data))
+    data = chains.storable(data | _ids_of(about))
+    entry = AuditEntry(kind=kind, by_id=by_id, address=address, about=str(about)[:200], data=data)
     with transaction.atomic():
         end = AuditHead.objects.select_for_update().filter(pk=ONLY).first()
         # The head counts: entries that were cut off behind our back leave a gap, and are not written over. So does a
@@ -46,6 +49,15 @@ def note_by(by_id: int | None, address: str | None, kind: AuditEntry.Kind, about
         signature = signing.sign("audit", entry.number, entry.hash)
         AuditHead.objects.filter(pk=ONLY).update(number=entry.number, hash=entry.hash, signature=signature)
     return entry
+
+
+def _ids_of(about: object) -> dict[str, Any]:
+    if isinstance(about, User):
+        return {PERSON: about.pk}
+    if isinstance(about, Invitation):
+        return {INVITATION: str(about.pk)}
+    user_id = getattr(about, "user_id", None) if isinstance(about, Model) else None
+    return {PERSON: user_id} if user_id else {}
 
 
 def head() -> AuditHead:
@@ -185,9 +197,14 @@ def access_of(user: User) -> dict[str, Any]:
     }
 
 
+def names_of(user: User) -> dict[str, Any]:
+    """By what a person is found, and where letters to them go."""
+    return {"username": user.get_username(), "email": user.email}
+
+
 def note_access(request: HttpRequest | None, user: User, before: dict[str, Any]) -> None:
-    """Write down what has changed of a person's access, if anything has. Nothing `before`: they are new."""
-    after = access_of(user)
+    """Write down what has changed of a person's access or names, if anything has. Nothing `before`: they are new."""
+    after = access_of(user) | (names_of(user) if before else {})
     changed: dict[str, Any] = {
         name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]
     }

@@ -11,6 +11,7 @@ from django.db.models import Field
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal import audit
 from heygen_portal.models import AuditEntry
 
 Kind = AuditEntry.Kind
@@ -25,6 +26,8 @@ MODELS: Mapping[str, str] = {
 """Which model's fields an entry of a kind names."""
 LABELS: Mapping[str, Any] = {
     "roles": _("roles"),
+    "username": _("username"),
+    "email": _("e-mail address"),
     "groups": _("only for"),
     "is_active": _("may sign in"),
     "is_superuser": _("above all roles"),
@@ -41,8 +44,8 @@ LABELS: Mapping[str, Any] = {
 }
 
 
-PROOF = ("rows", "is_complete")
-"""What an entry states of other tables' rows, so that they can be compared."""
+NOT_WORDS = ("rows", "is_complete", audit.PERSON, audit.INVITATION)
+"""What an entry states of other tables' rows, so that they can be compared; whose it is."""
 
 
 def of(entry: AuditEntry) -> str:
@@ -56,7 +59,7 @@ def of(entry: AuditEntry) -> str:
 def _news(entry: AuditEntry) -> list[tuple[str, Any]]:
     """Leave out what is empty, and of something new also the fields that were left empty."""
     empty: tuple[Any, ...] = (None, "", [], {})
-    found = [(name, value) for name, value in entry.data.items() if value not in empty and name not in PROOF]
+    found = [(name, value) for name, value in entry.data.items() if value not in empty and name not in NOT_WORDS]
     if entry.kind not in MODELS:
         return found
     return [(name, pair) for name, pair in found if not all(side in empty for side in pair)]

@@ -128,6 +128,28 @@ class PreferredLanguage(models.Model):
         return f"{self.user_id} {self.code}"
 
 
+class SignIn(models.Model):
+    """Whose a row of the sign-in log is. It goes with that row."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("user"))
+    succeeded = models.OneToOneField(
+        "axes.AccessLog", models.CASCADE, null=True, related_name="+", verbose_name=_("sign-in")
+    )
+    failed = models.OneToOneField(
+        "axes.AccessAttempt", models.CASCADE, null=True, related_name="+", verbose_name=_("failed sign-in")
+    )
+
+    class Meta:
+        verbose_name = _("sign-in")
+        verbose_name_plural = _("sign-ins")
+        constraints = (
+            models.CheckConstraint(condition=Q(succeeded=None) ^ Q(failed=None), name="sign_in_succeeded_or_failed"),
+        )
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 MAY_INVITE = "heygen_portal.add_invitation"
 
 

@@ -174,6 +174,7 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 # daphne: the address is the socket's; behind a proxy it is the header that the proxy sets.
 PROXY_COUNT = env.int("PROXY_COUNT", 0)
+AXES_HANDLER = "heygen_portal.people.sign_in_log.Handler"
 AXES_CLIENT_IP_CALLABLE = "heygen_portal.addresses.of"
 # The log of sign-ins has names, network addresses and browsers: each night what is older is deleted.
 SIGN_IN_LOG_DAYS = env.int("SIGN_IN_LOG_DAYS", 90)

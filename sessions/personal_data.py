@@ -7,6 +7,7 @@ Secrets are left out, and so is what identifies the staff who dealt with the per
 from __future__ import annotations
 
 import html
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,10 @@ from typing import Any
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
+from cryptography.exceptions import InvalidTag
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import DatabaseError
 from django.db.models import BinaryField, Model, Q, QuerySet
 from django.utils import timezone, translation
 from django.utils.functional import Promise
@@ -25,8 +28,8 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
 from heygen_portal import audit
-from heygen_portal.models import AuditEntry, Invitation
-from heygen_portal.people import languages, logins, retention
+from heygen_portal.models import Invitation
+from heygen_portal.people import languages, logins, logs
 from sessions import coverage, quotas
 from sessions.formats import plain, to_json
 from sessions.models import (
@@ -34,12 +37,16 @@ from sessions.models import (
     Erasure,
     Export,
     LegalHold,
+    ProviderErasure,
     QueuePlace,
     SessionEvent,
     SessionTask,
+    SessionTotal,
     StreamingSession,
     Utterance,
 )
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = "urn:heygen-portal:personal-data:1"
 ROWS_PER_PAGE = 500
@@ -51,6 +58,9 @@ NEVER_SHOWN = frozenset({"password", "sealed", "hash", "previous_hash", "session
 
 PROOF = frozenset({coverage.ROWS})
 """What an event says of other tables' rows, so that they can be compared with the record."""
+
+UNREADABLE = (DatabaseError, InvalidTag, ArithmeticError, AttributeError, TypeError, ValueError, RecursionError)
+"""What reading a row raises that was changed behind the portal's back, or whose key is not there."""
 
 Row = Mapping[str, Any]
 
@@ -103,13 +113,25 @@ def file_name(user: User, extension: str) -> str:
     return f"personal-data-{user.pk}-{timezone.now():%Y-%m-%d}.{extension}"
 
 
+def _as_far_as_readable(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield rows; where the database holds what cannot be read, a row that says so, in place of the rest of the list.
+
+    All other lists follow: half an answer that looks whole would be worse.
+    """
+    try:
+        yield from rows
+    except UNREADABLE as exc:
+        logger.warning("personal data: the rest of a list could not be read: %s", type(exc).__name__)
+        yield {"rest_could_not_be_read": True}
+
+
 # JSON
 
 
 def _json_list(rows: Iterator[Row]) -> Iterator[bytes]:
     """Write rows one by one; a value that is an iterator is written in the same way."""
     before = "["
-    for row in rows:
+    for row in _as_far_as_readable(rows):
         flat = {name: value for name, value in row.items() if not isinstance(value, Iterator)}
         yield before.encode() + to_json(flat)[:-1].encode()
         for name, value in row.items():
@@ -151,7 +173,7 @@ def _page(
 
 
 def _dls(rows: Iterator[Row]) -> Iterator[bytes]:
-    for row in rows:
+    for row in _as_far_as_readable(rows):
         yield b"<dl>"
         for name, value in row.items():
             yield f"<dt>{html.escape(name.replace('_', ' '))}</dt><dd>".encode()
@@ -212,9 +234,10 @@ def _after(session: StreamingSession) -> Q:
 
 
 def _sign_ins(user: User) -> Iterator[Row]:
-    for rows in retention.sign_ins_of(user):
+    for rows in logs.sign_ins_of(user):
         for row in by_key(rows):
-            yield {"log": row._meta.model_name} | _fields(row, user)
+            stored = row.failed or row.succeeded
+            yield {"log": stored._meta.model_name} | _fields(stored, user)
 
 
 def _login_sessions(user: User) -> Iterator[Row]:
@@ -224,7 +247,7 @@ def _login_sessions(user: User) -> Iterator[Row]:
 
 def _invitations(user: User) -> Iterator[Row]:
     theirs = Q(used_by=user) | Q(invited_by=user)
-    if user.email:
+    if logs.is_only_theirs(user.email, user):
         theirs |= Q(email__iexact=user.email)
     for row in by_key(Invitation.objects.filter(theirs).select_related("group")):
         yield _fields(row, user)
@@ -239,9 +262,14 @@ def _use(user: User) -> Iterator[Row]:
 
 def _audit_entries(user: User) -> Iterator[Row]:
     """What the person did with power over the portal, and what staff did to their access."""
-    for row in by_key(AuditEntry.objects.filter(Q(by=user) | Q(about=user.get_username()))):
+    for row in by_key(logs.audit_entries_of(user)):
         told = _fields(row, user)
         yield told if row.by_id == user.pk else {**told, "address": None}
+
+
+def _admin_log_about(user: User) -> Iterator[Row]:
+    for row in by_key(logs.admin_log_about(user)):
+        yield _fields(row, user)
 
 
 def _sessions(user: User) -> Iterator[Row]:
@@ -256,6 +284,10 @@ def _sessions(user: User) -> Iterator[Row]:
                 _fields(hold, user, frozenset({"reason"})) for hold in by_key(LegalHold.objects.filter(session=session))
             ),
             "erasures": (_fields(row, user) for row in by_key(Erasure.objects.filter(session=session))),
+            "erasures_at_provider": (
+                _fields(row, user) for row in by_key(ProviderErasure.objects.filter(erasure__session=session))
+            ),
+            "costs": (_fields(row, user) for row in by_key(SessionTotal.objects.filter(session=session))),
             "exports": (
                 _fields(row, user, frozenset({"asked_from", "filters"}))
                 for row in by_key(Export.objects.filter(session=session))
@@ -264,7 +296,10 @@ def _sessions(user: User) -> Iterator[Row]:
 
 
 def _spoken(row: Utterance | SessionTask, user: User) -> Row:
-    return _fields(row, user) | {"text": row.text}
+    try:
+        return _fields(row, user) | {"text": row.text}
+    except (InvalidTag, ValueError):
+        return _fields(row, user) | {"text": None, "could_not_be_opened": True}
 
 
 def _event(event: SessionEvent, user: User) -> Row:
@@ -315,6 +350,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("queue", _("Queue"), _of(QueuePlace, "user", leave_out=frozenset({"channel", "process"}))),
     Section("sessions", _("Conversations"), _sessions),
     Section("audit_entries", _("Audit log"), _audit_entries),
+    Section("admin_log_about_you", _("Changes of your account in the administration"), _admin_log_about),
     Section("exports", _("Exports that you made"), _of(Export, "asked_by")),
     Section("legal_holds", _("Legal holds that you set or released"), _of(LegalHold, "by", "released_by")),
     Section("erasures", _("Erasures that you asked for"), _of(Erasure, "by")),

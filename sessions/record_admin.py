@@ -19,6 +19,7 @@ from unfold.decorators import display
 
 from heygen_portal import addresses
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, readable
+from heygen_portal.people import sudo
 from sessions import erasure
 from sessions.faults import TABLES, Fault
 from sessions.models import Erasure, HistoryCheck, LegalHold, ProviderErasure, StreamingSession
@@ -118,7 +119,7 @@ class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
 
 
 @admin.register(Erasure)
-class ErasureAdmin(NeverDeleted, ModelAdmin):
+class ErasureAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     """Receipts. Adding one erases what was said in a session, for good."""
 
     list_display = ("at", "session", "cause", "by", "lines", "there")

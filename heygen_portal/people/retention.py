@@ -10,9 +10,8 @@ from typing import Any
 
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 ROWS_PER_DELETE = 1_000
 """Short transactions: on SQLite nobody else writes meanwhile."""
@@ -24,14 +23,6 @@ def delete_old(now: datetime) -> int:
     oldest = now - timedelta(days=settings.SIGN_IN_LOG_DAYS)
     logs = sum(_delete(log._default_manager.filter(attempt_time__lt=oldest)) for log in SIGN_IN_LOGS)
     return logs + _delete(Session.objects.filter(expire_date__lt=now))
-
-
-def sign_ins_of(user: User) -> list[QuerySet[Any]]:
-    """Return what the logs of sign-ins have under this person's name or e-mail address."""
-    names = Q(username__iexact=user.username)
-    if user.email:
-        names |= Q(username__iexact=user.email)
-    return [log._default_manager.filter(names).order_by("attempt_time", "pk") for log in SIGN_IN_LOGS]
 
 
 def _delete(rows: QuerySet[Any]) -> int:

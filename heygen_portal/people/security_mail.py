@@ -1,8 +1,9 @@
-"""Letters to a person whose password or second factor has changed, so that a thief does not stay unnoticed."""
+"""Letters to a person whose password, second factor, name or address has changed: a thief is to be noticed."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import partial
 from typing import Final, Literal
 
@@ -20,18 +21,24 @@ from heygen_portal.people import languages, mail
 
 logger = logging.getLogger(__name__)
 
-Change = Literal["password", "factor_on", "factor_off", "codes"]
+Change = Literal["password", "factor_on", "factor_off", "codes", "username", "address"]
 SUBJECTS: Final[dict[Change, str | Promise]] = {
     "password": _("Your password was changed"),
     "factor_on": _("A second factor was set up"),
     "factor_off": _("Your second factor was removed"),
     "codes": _("You have new recovery codes"),
+    "username": _("Your username was changed"),
+    "address": _("Your e-mail address was changed"),
 }
 
 
-def tell(request: HttpRequest, user: User, change: Change) -> None:
-    """Send the letter once the change is committed; nothing where there is no mail or no address."""
-    if not (mail.is_set_up() and user.email):
+def tell(request: HttpRequest, user: User, change: Change, *, said_to: Iterable[str] = ()) -> None:
+    """Send the letter once the change is committed; nothing where there is no mail or no address.
+
+    `said_to`: addresses other than the person's present one; whoever has the one before must learn of the new one.
+    """
+    to = sorted(filter(None, said_to or [user.email]))
+    if not (mail.is_set_up() and to):
         return
     by_id = request.user.pk or user.pk  # signed out: whoever follows the link of a forgotten password
     said = {
@@ -45,7 +52,8 @@ def tell(request: HttpRequest, user: User, change: Change) -> None:
     with translation.override(languages.of_request_by(user, by_id)):
         subject = f"HeyGen Portal · {SUBJECTS[change]}"
         body = render_to_string("people/security_letter.txt", said).strip()
-    transaction.on_commit(partial(_send, user.pk, user.email, subject, body), robust=True)
+    for address in to:
+        transaction.on_commit(partial(_send, user.pk, address, subject, body), robust=True)
 
 
 def _send(user_id: int, to: str, subject: str, body: str) -> None:

@@ -39,7 +39,7 @@ def test_a_changed_role_is_written_down_by_whom_and_from_where_and_an_unchanged_
     entry = AuditEntry.objects.get()
     assert (entry.kind, entry.about) == (KIND.ACCESS_CHANGED, "ana")
     assert (entry.by, entry.address) == (administrator, "192.0.2.18")
-    assert entry.data == {"roles": [[], ["Auditors"]]}
+    assert entry.data == {"person": person.pk, "roles": [[], ["Auditors"]]}
     shown = client.get("/admin/heygen_portal/auditentry/", headers={"accept-language": "en"})
     assert "Auditors" in shown.content.decode()
 
@@ -50,7 +50,7 @@ def test_a_new_password_is_written_down_without_it() -> None:
     secret = {"password1": "wj3-longer-than-most", "password2": "wj3-longer-than-most"}
     assert client.post(f"/admin/auth/user/{person.pk}/password/", secret).status_code == 302
     entry = AuditEntry.objects.get()
-    assert (entry.kind, entry.about, entry.data) == (KIND.PASSWORD_SET, "ana", {})
+    assert (entry.kind, entry.about, entry.data) == (KIND.PASSWORD_SET, "ana", {"person": person.pk})
 
 
 def test_a_new_key_is_written_down_without_it_and_another_name_is_not() -> None:

@@ -53,7 +53,10 @@ def test_an_invitation_leads_from_the_admin_to_a_person_with_the_role_each_step_
     assert client.get("/admin/").status_code == 200
     kinds = [(entry.kind, entry.by, entry.data) for entry in AuditEntry.objects.order_by("number")]
     given = {"roles": [[], ["Operators"]]}
-    assert kinds == [("invited", User.objects.get(username="admin"), given), ("joined", ines, given)]
+    assert kinds == [
+        ("invited", User.objects.get(username="admin"), given | {"invitation": str(Invitation.objects.get().pk)}),
+        ("joined", ines, given | {"person": ines.pk}),
+    ]
 
 
 def test_where_there_is_mail_the_link_is_sent(admin_client: Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
 from django.core import mail
@@ -12,6 +13,7 @@ from django.core.cache import cache
 from django.test import Client, override_settings
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
+from heygen_portal.models import AuditEntry
 from tests.people.phone import code
 
 pytestmark = pytest.mark.django_db
@@ -135,3 +137,50 @@ def test_a_mail_server_that_is_away_changes_nothing_about_the_change(
 
 def test_the_admins_page_for_ones_own_password_is_the_portals(admin_client: Client) -> None:
     assert admin_client.get("/admin/password_change/")["Location"] == "/accounts/password/"
+
+
+FORM = {"username": "ines", "email": "ines@example.org", "is_active": "on"}
+
+
+def test_a_changed_address_is_told_to_both_and_written_down(
+    admin_client: Client, ines: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    EmailAddress.objects.create(user=ines, email="ines@example.org", verified=True)
+    with django_capture_on_commit_callbacks(execute=True):
+        admin_client.post(f"/admin/auth/user/{ines.pk}/change/", FORM | {"email": "new@example.net"}, headers=ENGLISH)
+    assert [letter.to for letter in mail.outbox] == [["ines@example.org"], ["new@example.net"]]
+    assert set(subjects()) == {"Your e-mail address was changed"}
+    assert "new@" not in mail.outbox[0].body
+    entry = AuditEntry.objects.get(kind="access_changed")
+    assert entry.data["email"] == ["ines@example.org", "new@example.net"]
+
+
+@pytest.mark.parametrize("asked_for", ["ines@example.org", "INES@example.org"])
+def test_the_address_before_gets_no_link_to_choose_a_password(
+    admin_client: Client, client: Client, ines: User, asked_for: str
+) -> None:
+    EmailAddress.objects.create(user=ines, email="ines@example.org", verified=True)
+    admin_client.post(f"/admin/auth/user/{ines.pk}/change/", FORM | {"email": "new@example.net"})
+    mail.outbox.clear()
+    client.post("/accounts/password/reset/", {"email": asked_for})
+    assert "/accounts/password/reset/key/" not in "".join(str(letter.body) for letter in mail.outbox)
+
+
+@pytest.mark.parametrize("name", ["ines.b", "INES"])
+def test_a_changed_username_is_told_and_written_down(
+    admin_client: Client, ines: User, name: str, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        admin_client.post(f"/admin/auth/user/{ines.pk}/change/", FORM | {"username": name})
+    assert [letter.to for letter in mail.outbox] == [["ines@example.org"]]
+    assert name in mail.outbox[0].body
+    entry = AuditEntry.objects.get(kind="access_changed")
+    assert entry.data["username"] == ["ines", name]
+
+
+def test_a_form_that_changes_neither_sends_nothing(
+    admin_client: Client, ines: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        admin_client.post(f"/admin/auth/user/{ines.pk}/change/", FORM | {"first_name": "Inés"})
+    assert mail.outbox == []

@@ -26,6 +26,7 @@ from tests.factories import EndUserFactory, ProviderAccountFactory, StreamingSes
 from tests.people.directory import Directory
 from tests.people.signed_in import some_time_ago
 from tests.people.test_single_sign_on import served, theirs  # noqa: F401 - fixtures
+from tests.sessions.test_erasure import SECRET, talked, texts
 
 pytestmark = pytest.mark.django_db
 
@@ -134,6 +135,14 @@ def test_ones_own_second_factor_is_removed_only_after_a_proof(client: Client, bo
     prove(client, asked)
     client.post("/accounts/second-factor/remove/")
     assert not Authenticator.objects.exists()
+
+
+def test_nobody_elses_speech_is_erased_before_a_proof(admin: Client) -> None:
+    session = talked(EndUserFactory.create())
+    asked = admin.post("/admin/avatar_sessions/erasure/add/", {"session": session.pk})
+    assert texts(session) == [SECRET]
+    prove(admin, asked)
+    assert texts(session) == [""]
 
 
 @pytest.mark.parametrize("of_one", [True, False], ids=["one session", "a list"])

@@ -17,10 +17,10 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from heygen_portal import audit, roles
-from heygen_portal.models import AuditEntry
+from heygen_portal.models import AuditEntry, SignIn
 from sessions import erasure, events, personal_data
 from sessions.events import Entry
-from sessions.models import Allowance, StreamingSession
+from sessions.models import Allowance, Erasure, LegalHold, SessionTask, StreamingSession, Utterance
 from tests.factories import EndUserFactory, StreamingSessionFactory, UserFactory
 from tests.people.signed_in import some_time_ago
 from tests.sessions.test_erasure import SECRET, talked, texts
@@ -48,8 +48,28 @@ READ_BY_SECTIONS = {
     "avatars.Video",
     "heygen_portal.AuditEntry",
     "heygen_portal.Invitation",
+    "heygen_portal.SignIn",
     "mfa.Authenticator",
     "socialaccount.SocialAccount",
+}
+READ_WITH_SESSIONS = {
+    "avatar_sessions.Erasure",
+    "avatar_sessions.Export",
+    "avatar_sessions.LegalHold",
+    "avatar_sessions.ProviderErasure",
+    "avatar_sessions.SessionEvent",
+    "avatar_sessions.SessionTask",
+    "avatar_sessions.SessionTotal",
+    "avatar_sessions.StreamingSession",
+    "avatar_sessions.Utterance",
+}
+PROOF_OR_GONE_WITH_THE_TAB = {
+    "avatar_sessions.ChatWatch",
+    "avatar_sessions.SessionHead",
+    "avatar_sessions.SessionSeal",
+    "avatar_sessions.SpeechKey",
+    "avatar_sessions.SpokenWord",
+    "avatar_sessions.Tab",
 }
 
 
@@ -87,6 +107,17 @@ def test_every_table_that_names_a_person_is_read() -> None:
     assert naming == READ_BY_SECTIONS | HELD_ELSEWHERE
 
 
+def test_every_table_below_a_conversation_is_read() -> None:
+    """A new one belongs into `personal_data.SECTIONS`, and then here; or among what tells nothing of the person."""
+    below = {
+        model._meta.label
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if field.is_relation and field.related_model in (StreamingSession, Utterance, SessionTask, Erasure, LegalHold)
+    }
+    assert below == READ_WITH_SESSIONS | PROOF_OR_GONE_WITH_THE_TAB
+
+
 def test_the_file_has_what_is_stored_about_the_person_and_nothing_of_anybody_else(
     visitor: Client, person: User
 ) -> None:
@@ -98,7 +129,8 @@ def test_the_file_has_what_is_stored_about_the_person_and_nothing_of_anybody_els
     erasure.hold(session.pk, "Secret reason 12", operator.pk, STAFF_ADDRESS)
     Allowance.objects.create(user=person, minutes_per_month=90)
     Authenticator.objects.create(user=person, type="totp", data={"secret": "JBSWY3DP"})
-    AccessLog.objects.create(username="INES", ip_address="192.0.2.7", user_agent="A browser", path_info="/")
+    log = AccessLog.objects.create(username="INES", ip_address="192.0.2.7", user_agent="A browser", path_info="/")
+    SignIn.objects.create(user=person, succeeded=log)
     audit.note_by(operator.pk, STAFF_ADDRESS, AuditEntry.Kind.ACCESS_CHANGED, person, roles=[[], ["End users"]])
     User.objects.filter(pk=person.pk).update(password="pbkdf2_sha256$x")
     visitor.force_login(User.objects.get(pk=person.pk))
