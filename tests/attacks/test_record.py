@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from django.utils import timezone
 
 from heygen_portal import audit, guards
 from heygen_portal.models import AuditEntry
-from sessions import anchors, erasure, exports, ledger, nightwatch, scope, verification
+from sessions import anchors, erasure, events, exports, ledger, nightwatch, scope, verification
+from sessions.events import Entry
 from sessions.models import (
     DayTotal,
     Erasure,
@@ -25,7 +27,7 @@ from sessions.models import (
     StreamingSession,
     Utterance,
 )
-from tests.sessions.tampering import ended
+from tests.sessions.tampering import ended, running
 from tests.sessions.test_tampering_columns import World, world
 
 __all__ = ["world"]
@@ -200,3 +202,52 @@ def test_how_far_an_export_is_may_change_only_until_it_is_done(
     Export.objects.filter(pk=export.pk).update(state=Export.State.READY)
     exports.delete_files(Export.objects.all())
     assert list(verification.faults()) == []
+
+
+@pytest.mark.parametrize("stated", [scope.MOST_STATED, 4])
+def test_a_session_is_compared_in_several_passes_where_few_of_its_rows_fit_in_memory(
+    world: World, stated: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = scope.Bounds(batch=2, stated=stated)
+    assert list(verification.faults(bounds=bounds)) == []
+    first, second, third = lines(world)[:3]
+    Utterance.objects.filter(pk=first.pk).update(is_interrupted=not first.is_interrupted)
+    second.words.all().delete()
+    Utterance.objects.filter(pk=second.pk).delete()
+    Utterance.objects.filter(pk=third.pk).update(at="2001-01-01T00:00:00Z")
+    SessionTotal.objects.filter(pk=world.session.pk).update(estimated=0)
+    shares = set()
+    is_in_share = scope.is_in_share
+
+    def watched(table: str, key: str, share: int, of: int) -> bool:
+        shares.add((share, of))
+        return is_in_share(table, key, share, of)
+
+    monkeypatch.setattr(verification, "is_in_share", watched)
+    faults = [fault for fault in verification.faults(bounds=bounds) if fault.table != "day_total"]
+    assert sorted((fault.how, fault.table, fault.row, fault.column) for fault in faults) == sorted(
+        [
+            ("row_changed", "line", str(first.pk), "is_interrupted"),
+            ("row_deleted", "line", str(second.pk), ""),
+            ("row_changed", "line", str(third.pk), "at"),
+            ("row_changed", "total", str(world.session.pk), "estimated"),
+        ]
+    )
+    most = max((of for _share, of in shares), default=1)
+    assert (most > 1) == (stated < scope.MOST_STATED)
+    assert {share for share, of in shares if of == most} >= set(range(1, most))
+
+
+def test_memory_does_not_grow_with_the_length_of_a_session() -> None:
+    bounds = scope.Bounds(batch=50, stated=50)
+    session = running()
+    assert verification.faults_of(session.pk, bounds) == []  # what is imported and cached on the way is not of interest
+    peaks = []
+    for count in (200, 800):
+        for number in range(count):
+            events.record(session.pk, Entry("thing", {"n": number, "rows": {"line": {str(number): {"who": "user"}}}}))
+        tracemalloc.start()
+        assert len(verification.faults_of(session.pk, bounds)) == scope.MOST_FAULTS  # none of these lines is there
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
