@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -21,10 +22,12 @@ from sessions import (
     errors,
     history,
     lease,
+    lifecycle,
     messages,
     observers,
     presence,
     reasons,
+    report_gate,
     reports,
     rooms,
     services,
@@ -32,7 +35,7 @@ from sessions import (
 )
 from sessions.admission import Admission
 from sessions.clocks import PageClock
-from sessions.models import EndReason, Purpose, StreamingSession
+from sessions.models import EndReason, Purpose, Status, StreamingSession
 from sessions.places import Wish
 from sessions.queue import TabAddress
 from sessions.report_gate import URGENT, ReportGate
@@ -41,6 +44,8 @@ from sessions.waiting import WaitingRoom
 
 SIGNED_OUT, NOT_HERE = 4401, 4404
 """Close codes: HTTP's numbers, in the range that applications may use."""
+COUNTED_AFTER = lifecycle.TAB_GRACE + lifecycle.STOP_PATIENCE
+"""From a tab's leaving: by then its session is over, if nobody came back."""
 
 
 class SessionConsumer(PageSocket):
@@ -99,13 +104,14 @@ class SessionConsumer(PageSocket):
             leaving = asyncio.ensure_future(self._leave())
             detached.keep(leaving)
             await asyncio.shield(leaving)  # a server in a hurry cancels us
-            detached.keep(self._count_dropped())
             if self.session_id:
+                detached.keep(self._count_dropped(self.session_id))
+                detached.later(COUNTED_AFTER, partial(report_gate.settle, self.session_id))
                 stopping.look_after(self.session_id)
 
-    async def _count_dropped(self) -> None:
+    async def _count_dropped(self, session_id: UUID) -> None:
         async with self.report_turn:  # after the reports that are under way
-            await self.report_gate.close()
+            await report_gate.settle(session_id)
 
     async def _leave(self) -> None:
         if self.admission:
@@ -278,12 +284,15 @@ class SessionConsumer(PageSocket):
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()
         # The first picture brings the greeting, and a text that waited for the picture is to come after it.
-        task_turn = delivery.turn(session_id) if content.get("kind") == "first_frame" else nullcontext()
+        task_turn = delivery.turn(session_id) if reports.kind_of(content) == "first_frame" else nullcontext()
         async with task_turn, self.report_turn:
             if not await self.report_gate.admit(session_id, self.user.pk, content):
                 return
-            if command := await reports.take(session_id, content, self.clock):
-                await self.give_command(command)
+            outcome = await reports.store(session_id, content, self.clock)
+            if outcome.command:
+                await self.give_command(outcome.command)
+        if outcome.follow_up:  # out of turn: no report waits for the provider
+            await outcome.follow_up()
 
     HANDLERS: ClassVar[Mapping[str, Handler]] = {
         "session.start": on_start,
@@ -308,7 +317,7 @@ class SessionConsumer(PageSocket):
 
     def overflowed(self, lane: str) -> None:
         if lane == "report":
-            self.report_gate.overflowed()
+            self.report_gate.overflowed(self.session_id)
 
     def current(self) -> UUID:
         """Return this tab's session. Raises NoSession."""
@@ -327,6 +336,8 @@ class SessionConsumer(PageSocket):
                 "tab": presence.key_of(self.channel_name),
                 "words": self.words(reasons.label, event["reason"]),
             }
+            if event["status"] == Status.ENDED and event["session_id"] == str(self.session_id):
+                detached.keep(self._count_dropped(UUID(event["session_id"])))
         elif event["type"] == broadcast.TaskSent.type and event["code"]:
             event |= {"words": self.words(errors.failure_words, event["code"])}
         await self.tell(event)

@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
 from heygen_portal.budgets import TooManyRequests
@@ -13,12 +14,13 @@ from heygen_portal.providers.base import ProviderError
 from heygen_portal.threads import in_thread
 from sessions import broadcast, events, history, lookups, services
 from sessions.events import Entry
-from sessions.models import SessionEvent, StreamingSession
+from sessions.models import SessionEvent, Status, StreamingSession
 from sessions.stopping import in_one_line
 
 logger = logging.getLogger(__name__)
 
 ASKED = "provider_asked"
+WITHOUT_PICTURE = "without_picture"
 BETWEEN_QUESTIONS = timedelta(seconds=2)
 """The provider's list is long: a page that reports without end does not have it read without end."""
 MISSING, UNKNOWN = "missing", "unknown"
@@ -72,6 +74,17 @@ def _is_uuid(name: str) -> bool:
 
 
 async def go_on(session_id: UUID, step: str) -> None:
-    """The page goes on with sound or text alone: the session is live without a picture, and its record says so."""
-    await in_thread(events.record)(session_id, Entry("without_picture", {"step": step}))
-    await services.picture_seen(session_id)
+    """The page goes on with sound or text alone: the session is live without a picture, as its record says once."""
+    if await in_thread(_note_without_picture)(session_id, step):
+        await services.picture_seen(session_id)
+
+
+def _note_without_picture(session_id: UUID, step: str) -> bool:
+    """Record what the page says of a session that goes on; return whether it is the first to say so."""
+    with transaction.atomic():
+        session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
+        noted = SessionEvent.objects.filter(session_id=session_id, kind=WITHOUT_PICTURE, data__step=step)
+        if session.status not in (Status.CONNECTING, Status.LIVE) or noted.exists():
+            return False
+        events.append(session_id, Entry(WITHOUT_PICTURE, {"step": step}, events.Source.BROWSER))
+    return True

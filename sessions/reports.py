@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +33,7 @@ from sessions import (
 from sessions.claims import Claim
 from sessions.clocks import PageClock
 from sessions.events import Entry
-from sessions.models import EndReason, SpeechErased, Status, StreamingSession, Utterance
+from sessions.models import EndReason, SessionEvent, SpeechErased, Status, StreamingSession, Utterance
 
 LONGEST_DATA = 4096
 """Bytes of one report's `data`, as JSON."""
@@ -52,18 +54,47 @@ LATE_REPORTS = timedelta(seconds=10)
 """From a session's end: what was on its way is still taken."""
 RATING_WINDOW = timedelta(hours=24)
 """From a session's end: how long it may be rated, which is all that is taken then."""
+MOST_KEPT = {"first_frame": 20, "rated": 10}
+"""How many a session keeps of the kinds that no maximum of events bounds: a page that is loaded again has another."""
 PAGE_AT = "page_at"
 """Where an event keeps the moment as the page's own clock had it."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What follows from a report: what only its page can publish, and what is asked of the provider."""
+
+    command: RoomCommand | None = None
+    follow_up: Callable[[], Awaitable[None]] | None = None
+
+
+NOTHING = Outcome()
+
+
 async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> RoomCommand | None:
-    """Record one report and do what follows from it; return what only this page can publish. Raises BadMessage.
+    """Store one report and do all that follows from it; return what only its page can publish. Raises BadMessage."""
+    outcome = await store(session_id, message, clock)
+    if outcome.follow_up:
+        await outcome.follow_up()
+    return outcome.command
+
+
+def kind_of(message: Mapping[str, Any]) -> str:
+    """Return a report's kind. Raises BadMessage for one that is not in the table, or no text."""
+    kind = message.get("kind")
+    if not isinstance(kind, str) or kind not in EFFECTS:
+        raise errors.BadMessage
+    return kind
+
+
+async def store(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> Outcome:
+    """Record one report; return what follows from it. Raises BadMessage.
 
     `clock` is the tab's, and is measured with each report. What comes too late is left out without a word: its page
     may have gone on to another session.
     """
-    kind, data = message.get("kind"), message.get("data", {})
-    if kind not in EFFECTS or not isinstance(data, dict):
+    kind, data = kind_of(message), message.get("data", {})
+    if not isinstance(data, dict):
         raise errors.BadMessage
     if len(json.dumps(data, ensure_ascii=False)) > LONGEST_DATA + LONGEST_LINE:
         raise errors.BadMessage
@@ -71,11 +102,11 @@ async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -
     data = {name: value for name, value in data.items() if name != PAGE_AT}
     data |= {PAGE_AT: page_at.isoformat()} if page_at else {}
     if not await in_thread(is_in_time)(session_id, kind, timezone.now()):
-        return None
-    command = await EFFECTS[kind](session_id, kind, data, at)
+        return NOTHING
+    outcome = await EFFECTS[kind](session_id, kind, data, at)
     if kind in WAY_TO_THE_ROOM:
         await in_thread(presence.still_here)(session_id)
-    return command
+    return outcome or NOTHING
 
 
 def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
@@ -95,7 +126,17 @@ async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime)
     known = {key: value for key, value in data.items() if isinstance(value, str | bool | None) or _is_exact(value)}
     if len(json.dumps(known)) > LONGEST_DATA:
         raise errors.BadMessage
-    await in_thread(events.record)(session_id, Entry(kind, known, events.Source.BROWSER, at))
+    entry = Entry(kind, known, events.Source.BROWSER, at)
+    await in_thread(_append_few if kind in MOST_KEPT else events.record)(session_id, entry)
+
+
+def _append_few(session_id: UUID, entry: Entry) -> None:
+    """Record an event, unless the session has as many of its kind as it may."""
+    with transaction.atomic():
+        session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
+        kept = SessionEvent.objects.filter(session_id=session_id, kind=entry.kind, source=events.Source.BROWSER)
+        if kept.count() < MOST_KEPT[entry.kind]:
+            events.append(session_id, entry, is_over=session.status == Status.ENDED)
 
 
 def _is_exact(value: Any) -> bool:
@@ -105,21 +146,21 @@ def _is_exact(value: Any) -> bool:
     return isinstance(value, float) and abs(value) < chains.LARGEST_NUMBER
 
 
-async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> RoomCommand | None:
+async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     await _keep(session_id, kind, data, at)
-    return await services.picture_seen(session_id)
+    return Outcome(command=await services.picture_seen(session_id))
 
 
-async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     await _keep(session_id, kind, data, at)
-    if data.get("reason") in ENDED_BY_SERVER:
-        await services.room_closed(session_id)
+    is_closed = data.get("reason") in ENDED_BY_SERVER
+    return Outcome(follow_up=partial(services.room_closed, session_id)) if is_closed else NOTHING
 
 
-async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     """The provider said in the room that it is over, and why; anybody in the room may say so, so it is asked."""
     await _keep(session_id, kind, data, at)
-    await services.room_closed(session_id)
+    return Outcome(follow_up=partial(services.room_closed, session_id))
 
 
 async def _climbed(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
@@ -128,17 +169,20 @@ async def _climbed(session_id: UUID, kind: str, data: dict[str, Any], at: dateti
         await recovery.go_on(session_id, data["step"])
 
 
-async def _judged(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+async def _judged(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     """The page says why there is no picture. What the provider says of it belongs to the verdict."""
     await _keep(session_id, kind, data, at)
     if data.get("is_final") is True:
         verdict = data.get("code")
         known = verdict if isinstance(verdict, str) and verdict in verdicts.causes("") else "-"
-        if session := await in_thread(history.find_running)(session_id):
-            await stopping.stop_as_claimed(session, Claim(session.user_id, EndReason.NO_PICTURE, known))
-        return
+        return Outcome(follow_up=partial(_stop_as_judged, session_id, known))
     room = data.get("room")
-    await recovery.ask_provider(session_id, room if isinstance(room, str) else "")
+    return Outcome(follow_up=partial(recovery.ask_provider, session_id, room if isinstance(room, str) else ""))
+
+
+async def _stop_as_judged(session_id: UUID, verdict: str) -> None:
+    if session := await in_thread(history.find_running)(session_id):
+        await stopping.stop_as_claimed(session, Claim(session.user_id, EndReason.NO_PICTURE, verdict))
 
 
 async def _heard_somebody(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
@@ -196,7 +240,7 @@ async def _rated(session_id: UUID, kind: str, data: dict[str, Any], at: datetime
     await _keep(session_id, kind, data, at)
 
 
-Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[RoomCommand | None]]
+Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[Outcome | None]]
 
 EFFECTS: dict[str, Effect] = {
     "room_connected": _keep,

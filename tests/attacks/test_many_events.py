@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 from uuid import UUID
@@ -11,15 +13,17 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from heygen_portal import detached
 from heygen_portal.budgets import TooManyRequests
 from heygen_portal.providers.base import OpenSession
 from heygen_portal.threads import in_thread
-from sessions import events, inspection, lookups, report_gate, services
+from sessions import events, inspection, lifecycle, lookups, report_gate, reports, services, verification
+from sessions.clocks import PageClock
 from sessions.events import Entry
-from sessions.models import SessionEvent, StreamingSession
-from tests.factories import PersonaFactory, StreamingSessionFactory
+from sessions.models import EndReason, SessionEvent, StreamingSession
+from tests.factories import WHY, PersonaFactory, StreamingSessionFactory
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
@@ -34,7 +38,7 @@ async def reported(session_id: str) -> int:
 
 async def dropped(session_id: str) -> list[dict[str, object]]:
     rows = SessionEvent.objects.filter(session=UUID(session_id), kind="reports_dropped").order_by("number")
-    return [row.data async for row in rows]
+    return [{name: value for name, value in row.data.items() if name != "rows"} async for row in rows]
 
 
 async def flood(tab: Tab, count: int, kind: str = "connection_quality", **data: object) -> None:
@@ -61,6 +65,8 @@ async def test_a_flood_of_reports_is_dropped_and_counted(kind: str, data: dict[s
     assert 1 <= refused["wait_seconds"] <= 120
     await tab.say("task.send", ref="1", kind="talk", text="hola")
     await tab.hear("task.sent", ref="1")
+    await tab.say("session.stop")
+    await tab.hear("session.status", status="ended")
     await tab.disconnect(timeout=10)
     await detached.finish()
     assert await reported(session_id) == kept + 1  # the first frame
@@ -125,7 +131,7 @@ async def test_a_session_keeps_so_many_events_of_its_pages(
     gate = report_gate.ReportGate()
     assert await gate.admit(session.pk, session.user_id, {"kind": kind, "data": {}}) is is_kept
     await gate.close()
-    assert [row["because"] for row in await dropped(str(session.pk))] == ([] if is_kept else ["maximum"] * 2)
+    assert [row["because"] for row in await dropped(str(session.pk))] == ([] if is_kept else ["maximum"])
 
 
 # Look-ups at the provider
@@ -202,8 +208,113 @@ async def test_what_was_dropped_is_part_of_the_chain() -> None:
             await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
         assert not await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
     await gate.close()
+    assert await dropped(str(session.pk)) == [{"because": "rate"}]
+    await sync_to_async(end)(session)
+    await gate.close()
     await gate.close()
     assert await dropped(str(session.pk)) == [{"because": "rate"}, {"because": "rate", "count": 2}]
+    assert await sync_to_async(lambda: list(verification.faults()))() == []
+
+
+def end(session: StreamingSession) -> None:
+    lifecycle.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    lifecycle.end(session)
+
+
+@override_settings(BUDGETS={"report.session": "1/minute"})
+@pytest.mark.parametrize("tabs", [1, 3])
+async def test_a_session_says_once_that_reports_are_dropped_and_once_how_many(tabs: int) -> None:
+    session = await sync_to_async(StreamingSessionFactory.create)()
+    gates = [report_gate.ReportGate() for _ in range(tabs)]
+    for gate in gates:
+        for _ in range(5):
+            with suppress(TooManyRequests):
+                await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
+    gates[0].overflowed(session.pk)
+    await gates[0].close()  # a page that is loaded again
+    await sync_to_async(end)(session)
+    for gate in gates:
+        await gate.close()
+    first, last = await dropped(str(session.pk))
+    assert (first, last) == ({"because": "rate"}, {"because": "rate", "count": 5 * tabs})
+
+
+@override_settings(BUDGETS={"report.session": "1/minute", "report.person": "1/minute"})
+@pytest.mark.parametrize("kind", ["frozen", "avatar_end_message", "room_disconnected"])
+async def test_reports_of_a_session_that_is_over_leave_nothing_in_its_record(kind: str) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        session_id = await tab.go_live()
+        await tab.say("session.stop")
+        await tab.hear("session.status", status="ended")
+    events_before = await SessionEvent.objects.filter(session=UUID(session_id)).acount()
+    long_ago = timezone.now() - timedelta(hours=3)
+    await StreamingSession.objects.filter(pk=session_id).aupdate(ended_at=long_ago)
+    for _ in range(2):
+        async with browser(user, persona.slug) as tab:
+            await tab.say("session.join", session_id=session_id)
+            await tab.hear("session.status", status="ended")
+            await flood(tab, 100, kind, message="late")
+            await tab.hear("error", about="event.report")
+    await detached.finish()
+    assert await SessionEvent.objects.filter(session=UUID(session_id)).acount() == events_before
+
+
+@override_settings(BUDGET_FACTOR=10.0)
+@pytest.mark.parametrize(
+    ("kind", "data", "kept"),
+    [
+        ("rated", {"rating": "good"}, 10),
+        ("rated", {"rating": "poor", "noise": "x" * 3_900}, 10),
+        ("first_frame", {"ms": 300}, 20),
+    ],
+)
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_a_session_keeps_few_ratings_and_first_frames(
+    kind: str, data: dict[str, object], kept: int, is_over: bool
+) -> None:
+    session = await sync_to_async(StreamingSessionFactory.create)()
+    if is_over:
+        await sync_to_async(end)(session)
+    for _ in range(30):
+        await reports.take(session.pk, {"kind": kind, "data": data}, PageClock())
+    assert await SessionEvent.objects.filter(session=session, kind=kind).acount() == kept
+
+
+async def test_a_step_without_picture_is_recorded_once_as_what_the_page_says() -> None:
+    session = await sync_to_async(StreamingSessionFactory.create)()
+    report = {"kind": "ladder", "data": {"step": "text"}}
+    for _ in range(3):
+        await reports.take(session.pk, report, PageClock())
+    await sync_to_async(end)(session)
+    await reports.take(session.pk, {"kind": "ladder", "data": {"step": "sound"}}, PageClock())
+    rows = SessionEvent.objects.filter(session=session, kind="without_picture")
+    assert [(row.source, row.data["step"]) async for row in rows] == [("browser", "text")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [("session_stopped", {}), ("room_disconnected", {"reason": 5}), ("verdict", {"code": "network"})],
+)
+async def test_a_first_frame_does_not_wait_for_the_provider_s_list(
+    provider: Mock, kind: str, data: dict[str, object]
+) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def list_sessions() -> list[OpenSession]:
+        asked.set()
+        await answer.wait()
+        return [OpenSession("their-session-0", "connected", None)]
+
+    provider.list_sessions = AsyncMock(side_effect=list_sessions)
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        await tab.say("session.start")
+        await tab.hear("session.room")
+        await tab.say("event.report", kind=kind, data=data)
+        await asked.wait()
+        await tab.say("event.report", kind="first_frame", data={"ms": 300})
+        await tab.hear("session.status", status="live")
+        answer.set()
 
 
 # The pages that staff read of such a session

@@ -64,6 +64,14 @@ def test_what_is_no_message_is_refused(text: str) -> None:
         messages.parse(text)
 
 
+@pytest.mark.parametrize("kind", [None, [], {}, 5, True, -0.0, ["first_frame"], {"rated": 1}, "no such kind", ""])
+def test_a_report_of_no_known_kind_is_not_understood(kind: Any) -> None:
+    session = StreamingSessionFactory.create()
+    with pytest.raises(BadMessage):
+        asyncio.run(reports.take(session.pk, {"kind": kind, "data": {}}, clocks.PageClock()))
+    assert not SessionEvent.objects.exists()
+
+
 @pytest.mark.parametrize("at", [-62135596800000, 253402300799000, 1e300, -1e300, "x", True])
 def test_a_clock_that_cannot_be_right_is_not_kept(at: Any) -> None:
     session = StreamingSessionFactory.create()
