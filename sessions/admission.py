@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -181,14 +180,14 @@ class Admission:
         persona = places.find_persona(self.persona_slug, self.user_id, self.wish.purpose)
         in_the_way = places.to_release(self.user_id, persona, self.wish)
         if self.wish.is_taking_over:
-            self.wish = replace(self.wish, took_over=places.taken_over_from(self.user_id, persona, in_the_way))
+            self.wish = places.renewal_of(self.user_id, persona, self.wish, in_the_way)
         places.terms_of(self.user_id, persona, self.wish)
         return persona, in_the_way
 
     def _keeps_slot(self, in_the_way: list[StreamingSession], claim: Claim) -> bool:
-        """Whether nobody who waits is served first: it moves to another device, or the portal saw why it ends."""
-        if self.wish.is_taking_over:
-            return bool(self.wish.took_over)
+        """Whether nobody who waits is served first: the same conversation goes on, and the portal saw why it must."""
+        if self.wish.is_taking_over and not {session.pk for session in in_the_way} <= self.wish.took_over:
+            return False
         return all(claims.keeps_slot(session, claim, timezone.now()) for session in in_the_way)
 
     def _waiting(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -166,10 +166,16 @@ def _same_conversations(user_id: int, persona: Persona) -> QuerySet[StreamingSes
     return StreamingSession.objects.select_related("account").filter(same, user_id=user_id)
 
 
-def taken_over_from(user_id: int, persona: Persona, sessions: list[StreamingSession]) -> frozenset[UUID]:
-    """Return which of these sessions are the same conversation on another device."""
-    same = _same_conversations(user_id, persona).filter(pk__in=[session.pk for session in sessions])
-    return frozenset(same.values_list("pk", flat=True))
+def renewal_of(user_id: int, persona: Persona, wish: Wish, in_the_way: list[StreamingSession]) -> Wish:
+    """Return the wish of somebody who takes over: a renewal, where what ends is the same conversation.
+
+    It goes on from that session if the page names none, so that the conversation keeps its one time limit however
+    often it moves from device to device.
+    """
+    same = _same_conversations(user_id, persona).filter(pk__in=[session.pk for session in in_the_way])
+    taken = list(same.order_by("-created_at").values_list("pk", flat=True))
+    continues = wish.continues or next(iter(taken), None)
+    return replace(wish, continues=continues, took_over=frozenset(taken))
 
 
 def to_release(user_id: int, persona: Persona, wish: Wish) -> list[StreamingSession]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
+from uuid import UUID
 
 import pytest
 import time_machine
@@ -257,3 +258,74 @@ async def test_a_take_over_moves_the_conversation_with_the_time_that_it_has_left
     new = await StreamingSession.objects.order_by("created_at").alast()
     assert new
     assert lasts(new) < 5 * MINUTE + timedelta(seconds=1)
+    assert new.continues_id == UUID(session_id)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider_of_many")
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_to_take_over_again_and_again_grants_no_time(is_named: bool) -> None:
+    user, persona = await a_person(), await a_persona(**FULL)
+    async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
+        first = session_id = await desk.go_live()
+        for tab in (phone, desk, phone, desk):
+            rows = StreamingSession.objects.filter(pk=session_id)
+            await rows.aupdate(created_at=timezone.now() - 4 * MINUTE)
+            await tab.say("session.start", take_over=True, **({"continues": first} if is_named else {}))
+            await tab.hear("session.room")
+            session_id = str((await StreamingSession.objects.order_by("pk").filter(ended_at=None).aget()).pk)
+        new = await StreamingSession.objects.aget(pk=session_id)
+        assert lasts(new) < 4 * MINUTE + timedelta(seconds=1)
+        await StreamingSession.objects.filter(pk=session_id).aupdate(created_at=timezone.now() - 4 * MINUTE)
+        await phone.say("session.start", take_over=True)
+        await phone.hear("error", code="time_is_up")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider_of_many")
+@pytest.mark.parametrize("how", ["unnamed", "named", "another persona", "another persona after no picture"])
+async def test_where_others_wait_a_take_over_passes_nobody(how: str) -> None:
+    user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
+    wanted = await a_persona(avatar=persona.avatar) if "another" in how else persona
+    async with (
+        browser(user, persona.slug) as desk,
+        browser(other, persona.slug) as waits,
+        browser(user, wanted.slug) as phone,
+    ):
+        await desk.say("session.start")
+        session_id = (await desk.hear("session.status", status="connecting"))["session_id"]
+        if how.endswith("no picture"):
+            long_ago = timezone.now() - timedelta(seconds=9)
+            await StreamingSession.objects.filter(pk=session_id).aupdate(opened_at=long_ago)
+        else:
+            await desk.see()
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
+        wish = {"continues": session_id} if how == "named" else {}
+        await phone.say("session.start", take_over=True, **wish)
+        await waits.hear("session.room")
+        await phone.hear("queue.place", place=1)
+        await waits.say("session.stop")
+        await phone.hear("session.room")
+    order = [session.user_id async for session in StreamingSession.objects.order_by("created_at")]
+    assert order == [user.pk, other.pk, user.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider_of_many")
+async def test_a_take_over_of_a_conversation_whose_picture_never_came_keeps_its_slot() -> None:
+    user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
+    async with (
+        browser(user, persona.slug) as desk,
+        browser(other, persona.slug) as waits,
+        browser(user, persona.slug) as phone,
+    ):
+        await desk.say("session.start")
+        session_id = (await desk.hear("session.status", status="connecting"))["session_id"]
+        long_ago = timezone.now() - timedelta(seconds=9)
+        await StreamingSession.objects.filter(pk=session_id).aupdate(opened_at=long_ago)
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
+        await phone.say("session.start", take_over=True)
+        await phone.hear("session.room")
+        assert await QueuePlace.objects.filter(user=other, kept_until=None).aexists()

@@ -199,7 +199,7 @@ async def test_a_second_device_is_offered_the_take_over_and_gets_it() -> None:
 
 
 async def test_a_take_over_waits_until_the_provider_confirms_and_keeps_its_place_meanwhile(provider: Mock) -> None:
-    """Complaint 20: nothing is opened before; the line does not get the place in between."""
+    """Complaint 20: nothing is opened before; who comes meanwhile does not get the place in between."""
     confirmed = asyncio.Event()
     provider.stop_session.side_effect = once(confirmed)
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
@@ -209,10 +209,10 @@ async def test_a_take_over_waits_until_the_provider_confirms_and_keeps_its_place
         browser(user, persona.slug) as phone,
     ):
         await desk.go_live()
-        await waits.say("session.start")
-        await waits.hear("queue.place", place=1)
         await phone.say("session.start", take_over=True)
         await desk.hear("session.status", status="stopping")
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
         assert provider.new_session.await_count == 1
         confirmed.set()
         await phone.hear("session.room")
