@@ -40,17 +40,22 @@ class AsText(Func):
 
 
 class Written(Func):
-    """A moment as `isoformat` writes it."""
+    """A moment as `isoformat` writes it; one that Python has no value for (infinity, BC, year 10000) as it is."""
 
     output_field = TextField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="replace(%(expressions)s, ' ', 'T') || '+00:00'")
+        written = "replace(%(expressions)s, ' ', 'T') || '+00:00'"
+        odd = "typeof(%(expressions)s) || ' ' || quote(%(expressions)s)"
+        cases = f"CASE typeof(%(expressions)s) WHEN 'text' THEN {written} WHEN 'null' THEN NULL ELSE {odd} END"
+        return self.as_sql(compiler, connection, template=cases)
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         form = """'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'"""
-        utc = f"to_char(%(expressions)s AT TIME ZONE 'UTC', {form})"
-        return self.as_sql(compiler, connection, template=f"replace({utc}, '.000000', '')")
+        written = f"replace(to_char(%(expressions)s AT TIME ZONE 'UTC', {form}), '.000000', '')"
+        is_usual = "%(expressions)s >= '0001-01-01 00:00+00' AND %(expressions)s < '10000-01-01 00:00+00'"
+        odd = "CAST(%(expressions)s AS text)"
+        return self.as_sql(compiler, connection, template=f"CASE WHEN {is_usual} THEN {written} ELSE {odd} END")
 
 
 class Microseconds(Func):

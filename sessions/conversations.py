@@ -92,7 +92,7 @@ def erase(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and not sudo.is_confirmed(request):
         return sudo.ask(request)
     receipts = erasure.erase_own(user_id, addresses.of(request)) if request.method == "POST" else []
-    held = LegalHold.objects.filter(session__user_id=user_id, released_at=None)
+    held = LegalHold.objects.active().filter(session__user_id=user_id)
     context = {
         "held": held.count(),
         "count": erasure.erasable().filter(user_id=user_id).count(),

@@ -14,6 +14,9 @@ from sessions.faults import How
 from sessions.models import SessionHead, SessionSeal
 
 ERASED = "speech_erased"
+HELD, HOLD_RELEASED = "held", "hold_released"
+KEEPING = {ERASED, HELD, HOLD_RELEASED}
+"""Kinds of event that say what became of a session's speech."""
 TELLING = {"task", "avatar_end_message", "user_end_message", "provider_record"}
 """Kinds of event that prove a text."""
 SAID = ("source", "kind", "data", "at")

@@ -15,11 +15,13 @@ from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
 from sessions import coverage, events, exports
+from sessions.diagnosis import HELD, HOLD_RELEASED
 from sessions.events import Entry
 from sessions.models import (
     Erasure,
     LegalHold,
     ProviderErasure,
+    SessionEvent,
     SessionTask,
     SpeechKey,
     SpokenWord,
@@ -34,9 +36,15 @@ NEVER = 1_000_000
 
 def erasable() -> QuerySet[StreamingSession]:
     """Sessions that are over, have speech, and are not held."""
-    held = LegalHold.objects.filter(session=OuterRef("pk"), released_at=None)
+    held = LegalHold.objects.active().filter(session=OuterRef("pk"))
     rows = StreamingSession.objects.filter(status=Status.ENDED, speech_key__erased_at=None)
     return rows.filter(speech_key__isnull=False).exclude(Exists(held))
+
+
+def is_held(session_id: UUID) -> bool:
+    """Whether the record says that a hold keeps this session, whatever became of the hold's row."""
+    events_of = SessionEvent.objects.filter(session_id=session_id)
+    return events_of.filter(kind=HELD).count() > events_of.filter(kind=HOLD_RELEASED).count()
 
 
 def erase(
@@ -50,7 +58,7 @@ def erase(
         # Held first: two who erase at once, or a hold that is being set, wait for each other here.
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
         session = erasable().select_related("account").filter(pk=session_id).first()
-        if session is None:
+        if session is None or is_held(session_id):
             return None
         now = timezone.now()
         said = Utterance._base_manager.filter(session_id=session_id).order_by("pk").values_list("sealed", flat=True)
@@ -103,7 +111,7 @@ def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) 
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
         held = LegalHold.objects.create(session_id=session_id, reason=reason, by_id=by_id)
         told = {"user": by_id, "from": address, "reason": reason, "hold": held.pk}
-        events.record(session_id, Entry("held", told | coverage.state(coverage.HOLD, held)))
+        events.record(session_id, Entry(HELD, told | coverage.state(coverage.HOLD, held)))
     return held
 
 
@@ -115,7 +123,7 @@ def release(held: LegalHold, by_id: int, address: str | None = None) -> None:
         if rows.update(released_at=held.released_at, released_by=by_id):
             told = {"user": by_id, "from": address, "hold": held.pk}
             stated = coverage.state(coverage.HOLD, held, "released_at", "released_by")
-            events.record(held.session_id, Entry("hold_released", told | stated))
+            events.record(held.session_id, Entry(HOLD_RELEASED, told | stated))
 
 
 def _at_provider(session: StreamingSession) -> Erasure.AtProvider:

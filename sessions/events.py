@@ -68,7 +68,7 @@ def record(session_id: UUID, *entries: Entry) -> None:
 _appended_last: dict[UUID, tuple[int, str]] = {}
 """Number and hash of what this process has appended last to sessions: mostly nobody has appended since.
 
-A guess, which the database refuses when it is wrong.
+A guess, which the database refuses when it is wrong. It needs no signature: it was never in the database's hands.
 """
 MOST_GUESSES = 10_000
 
@@ -76,12 +76,14 @@ MOST_GUESSES = 10_000
 def _append_alone(session_id: UUID, entry: Entry) -> bool:
     """Append one event in one statement, which is the whole change, or two; return whether it worked.
 
-    It does not for the first event, after the end, or when somebody else has appended between the two.
+    It does not for the first event, after the end, when somebody else has appended between the two, or when the
+    record's end is not signed.
     """
     guess = _appended_last.pop(session_id, None)
     if guess and _insert_next(session_id, *guess, entry):
         return True
-    return _insert_next(session_id, *statements.newest(session_id), entry)
+    end = statements.newest(session_id)
+    return end.is_own and _insert_next(session_id, end.number, end.hash, entry)
 
 
 def _insert_next(session_id: UUID, number: int, last_hash: str, entry: Entry) -> bool:
@@ -107,7 +109,8 @@ def append(session_id: UUID, *entries: Entry, is_over: bool = False) -> None:
 
     The record of a session that is over, or that these entries end, is sealed anew.
     """
-    rows = _chained(session_id, *statements.newest(session_id), entries, is_sealed=is_over)
+    end = statements.newest(session_id)
+    rows = _chained(session_id, end.number, end.hash, entries, is_sealed=is_over)
     _store(rows, rows[-1:], are_over=is_over)
     broadcast.tell_board(entry.kind for entry in entries)
 
@@ -126,12 +129,10 @@ def _chained(
 def append_each(entries: Mapping[UUID, Entry], *, are_over: bool = False) -> None:
     """Do what `append` does, for one entry of each of many sessions, in a few statements."""
     stored = SessionEvent.objects.filter(session=OuterRef("pk")).order_by("-number")
-    last = ("head__number", "head__hash", Subquery(stored.values("number")[:1]))
+    last = ("head__number", "head__hash", "head__signature", Subquery(stored.values("number")[:1]))
     found = StreamingSession.objects.filter(pk__in=entries).order_by().values_list("pk", *last)
-    rows = [
-        _following(pk, max(number or 0, stored or 0), last_hash or "", entries[pk], is_sealed=are_over)
-        for pk, number, last_hash, stored in found
-    ]
+    ends = {pk: statements.End.of(pk, tuple(head), stored) for pk, *head, stored in found}
+    rows = [_following(pk, end.number, end.hash, entries[pk], is_sealed=are_over) for pk, end in ends.items()]
     _store(rows, rows, are_over=are_over)
 
 

@@ -37,7 +37,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "conversations": sessions.count(),
         "erasable": erasure.erasable().filter(user_id=user_id).count(),
-        "held": LegalHold.objects.filter(session__user_id=user_id, released_at=None).count(),
+        "held": LegalHold.objects.active().filter(session__user_id=user_id).count(),
         "sign_in_log_days": settings.SIGN_IN_LOG_DAYS,
         "privacy_notice": settings.PRIVACY_NOTICE_URL,
         "is_confirmed": sudo.is_confirmed(request),

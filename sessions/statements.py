@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -13,16 +13,34 @@ from sessions.models import SessionEvent, SessionHead, Status, StreamingSession
 EVENTS, HEADS, SESSIONS = (model._meta.db_table for model in (SessionEvent, SessionHead, StreamingSession))
 
 
-def newest(session_id: UUID) -> tuple[int, str]:
-    """Return the number and hash that a session's next event follows; zero and nothing for its first.
+class End(NamedTuple):
+    """The number and hash that a session's next event follows, and whether the portal signed them."""
 
-    They are its head's: events that were cut off behind our back leave a gap, and are not written over.
-    """
+    number: int
+    hash: str
+    is_own: bool
+
+    @classmethod
+    def of(cls, session_id: UUID, head: tuple[Any, Any, Any], stored: int | None) -> End:
+        """Return where the record ends, from the columns of its head and the highest number of an event.
+
+        The head counts: events that were cut off leave a gap, and their numbers are not used again. The next event is
+        signed, and must not heal a head that is gone or that the portal did not sign: it leaves a number out. Events
+        before it cannot be made to fit that gap without its hash changing, so verification finds it for ever.
+        """
+        number, last_hash, signature = head
+        is_own = signature is not None and SessionHead.is_signed(str(signature), session_id, number, last_hash)
+        last = max(number or 0, stored or 0)
+        return cls(last if is_own else last + 1, last_hash or "", is_own)
+
+
+def newest(session_id: UUID) -> End:
+    """Return where a session's record ends."""
     key = StreamingSession._meta.pk.get_db_prep_value(session_id, connection)
     with connection.cursor() as cursor:
         cursor.execute(_NEWEST, [key, key])
-        number, last_hash, stored = cursor.fetchone()
-    return max(number, stored), last_hash
+        *head, stored = cursor.fetchone()
+    return End.of(session_id, tuple(head), stored)
 
 
 def insert_next(event: SessionEvent, signature: str) -> bool:
@@ -50,8 +68,7 @@ def insert_next(event: SessionEvent, signature: str) -> bool:
 
 # One row, whatever is there.
 _NEWEST = f"""
-    SELECT coalesce(head.number, 0), coalesce(head.hash, ''),
-        coalesce((SELECT max(number) FROM {EVENTS} WHERE session_id = %s), 0)
+    SELECT head.number, head.hash, head.signature, (SELECT max(number) FROM {EVENTS} WHERE session_id = %s)
     FROM (SELECT 1 AS one) AS single LEFT JOIN {HEADS} AS head ON head.session_id = %s
 """  # noqa: S608 - names of our own tables
 

@@ -191,6 +191,7 @@ class Found:
         self.proofs: dict[str, int] = {}
         self.knows_all = True
         self.erasures: list[tuple[int, diagnosis.Receipt]] = []
+        self.holds = 0
         self.is_too_much = False
         self.is_chained = False
         self.faults: list[Fault] = []
@@ -225,7 +226,8 @@ class Found:
                 self.seal = Noted._make(seal[1:])
                 is_fine = is_fine and seal[2] == its_hash and diagnosis.is_own(SessionSeal, session, self.seal)
                 seal = next(seals, None)
-            if is_fine and (ROWS in data or kind in TELLING or kind == ERASED):
+            is_fine = is_fine and isinstance(data, dict)
+            if is_fine and (ROWS in data or kind in TELLING or kind in diagnosis.KEEPING):
                 is_fine = not diagnosis.is_sealed(data) or (self.seal is not None and self.seal.number == number)
                 self._note(expected, kind, data, at)
         count.events += expected
@@ -249,8 +251,8 @@ class Found:
         for proof in told or ():
             if self._is_mine("", proof):
                 self.proofs[proof] = number
-        if kind == ERASED:
-            self.erasures.append((number, diagnosis.receipt_of(data)))
+        if kind in diagnosis.KEEPING:
+            self._note_keeping(number, kind, data)
         for table, key, said in coverage.stated_in(data):
             if table in TABLES and self._is_mine(table, key):
                 if kind == UPGRADED:
@@ -260,6 +262,14 @@ class Found:
         if self.share == 0 and len(self.stated) + len(self.proofs) > self.bounds.stated:
             self.is_too_much = True
             self.stated, self.proofs, self.number_of = {}, {}, {}
+
+    def _note_keeping(self, number: int, kind: str, data: Any) -> None:
+        if kind != ERASED:
+            self.holds += 1 if kind == diagnosis.HELD else -1
+            return
+        if self.holds > 0 and self.share == 0:
+            self._tell("held_erased", ERASURE, "", "", number)
+        self.erasures.append((number, diagnosis.receipt_of(data)))
 
     def _is_mine(self, table: str, key: str) -> bool:
         if self.shares == 1 or table == "session":
@@ -328,9 +338,11 @@ class Found:
             for name in table.fields:
                 count.unstated[f"{table.name}.{name}"] += 1
             return
+        late = frozenset() if self.is_over else table.late
         for name in coverage.differing(stated, found):
-            self._tell("row_changed", table, key, name, self.number_of.get((table.name, key)))
-        count.note(table, stated, skipped=() if self.is_over else table.late)
+            if name not in late:
+                self._tell("row_changed", table, key, name, self.number_of.get((table.name, key)))
+        count.note(table, stated, skipped=late)
 
     def _is_on_its_way(self, table: Table, found: Mapping[str, Any], sending: set[Any]) -> bool:
         """Whether this is a text that is being sent, or its line: their event comes with the provider's answer."""

@@ -12,7 +12,7 @@ from factory.django import DjangoModelFactory
 
 from avatars.models import Avatar, Composed, KnowledgeBase, Persona, PersonaVersion, ProviderAccount, Video, Voice
 from heygen_portal import roles
-from sessions.models import RUNNING, EndReason, Status, StreamingSession
+from sessions.models import RUNNING, EndReason, SessionHead, Status, StreamingSession
 
 WHY = {"code": "person", "user": None}
 """What proves an end, where a test does not care."""
@@ -138,6 +138,13 @@ class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
     ended_at = factory.LazyAttribute(lambda row: row.created_at if row.status == Status.ENDED else None)
     end_reason = factory.LazyAttribute(lambda row: "" if row.status in RUNNING else EndReason.USER_STOPPED)
     end_evidence = factory.LazyAttribute(lambda row: {} if row.status in RUNNING else WHY)
+
+    @classmethod
+    def _create(cls, model_class: type[StreamingSession], *args: Any, **kwargs: Any) -> StreamingSession:
+        """Store a session with a record that is signed and has no events yet."""
+        session: StreamingSession = super()._create(model_class, *args, **kwargs)
+        SessionHead.objects.create(session=session, number=0, signature=SessionHead.sign(session.pk, 0, ""))
+        return session
 
 
 def _had_picture(status: Any) -> bool:

@@ -6,11 +6,19 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from sessions.models.conversations import StreamingSession
+
+
+class LegalHoldQuerySet(models.QuerySet["LegalHold"]):
+    def active(self) -> LegalHoldQuerySet:
+        """Holds that are not released at a past moment after they were set: one that is odd holds."""
+        is_odd = Q(released_at__lt=F("at")) | Q(released_at__gt=Now())
+        return self.filter(Q(released_at=None) | is_odd)
 
 
 class LegalHold(models.Model):
@@ -24,6 +32,8 @@ class LegalHold(models.Model):
     released_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("released by")
     )
+
+    objects = LegalHoldQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("legal hold")
