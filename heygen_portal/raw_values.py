@@ -68,7 +68,10 @@ class Microseconds(Func):
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         micro = "CAST(CAST(extract(epoch FROM %(expressions)s) * 1000000 AS numeric(40, 0)) AS text)"
-        return self.as_sql(compiler, connection, template=micro)
+        odd = "CAST(%(expressions)s AS text)"
+        return self.as_sql(
+            compiler, connection, template=f"CASE WHEN isfinite(%(expressions)s) THEN {micro} ELSE {odd} END"
+        )
 
 
 class Places(Func):
@@ -77,17 +80,18 @@ class Places(Func):
     output_field = TextField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        # printf writes NULL as zero.
-        number = f"printf('%%%%.{self.extra['places']}f', %(expressions)s)"
-        template = f"CASE WHEN %(expressions)s IS NULL THEN NULL ELSE {number} END"
-        return self.as_sql(compiler, connection, template=template)
+        places = self.extra["places"]
+        told = f"printf('%%%%.{places}f', %(expressions)s)"
+        odd = "typeof(%(expressions)s) || ' ' || quote(%(expressions)s)"
+        cases = f"CASE WHEN typeof(%(expressions)s) IN ('integer', 'real') THEN {told}"
+        return self.as_sql(compiler, connection, template=f"{cases} WHEN %(expressions)s IS NOT NULL THEN {odd} END")
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)")
 
 
 class Host(Func):
-    """An address without its network's width."""
+    """An address; of a network, its width, too."""
 
     output_field = TextField()
 
@@ -95,4 +99,20 @@ class Host(Func):
         return self.as_sql(compiler, connection, template="%(expressions)s")
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="host(%(expressions)s)")
+        return self.as_sql(compiler, connection, template="abbrev(%(expressions)s)")
+
+
+def blob(value: Any) -> bytes:
+    """Return a binary value; raise TypeError for what is none. `bytes` of a large number would fill the memory."""
+    if not isinstance(value, (bytes, memoryview)):
+        raise TypeError(type(value))
+    return bytes(value)
+
+
+RANKS = {type(None): 0, int: 1, float: 1, str: 2}
+
+
+def sortable(value: Any) -> tuple[int, Any]:
+    """Return a key that orders values of any kind as SQLite does: nothing, numbers, text, binary values."""
+    rank = RANKS.get(type(value), 3)
+    return rank, value if rank else 0

@@ -20,7 +20,7 @@ from typing import Any
 from django.db import models
 from django.db.models import QuerySet
 
-from heygen_portal.raw_values import AsText, Host, Microseconds, Places, Written
+from heygen_portal.raw_values import AsText, Host, Microseconds, Places, Written, blob
 from sessions.models import (
     Erasure,
     Export,
@@ -183,11 +183,16 @@ def _expression(column: Any) -> Any:
             return Microseconds(column.attname)
         case models.DecimalField():
             return Places(column.attname, places=target.decimal_places)
-        case models.UUIDField() | models.JSONField() | models.DateField():
+        # A boolean, because Python's sqlite3 reads whatever is not 1 as false.
+        case models.UUIDField() | models.JSONField() | models.DateField() | models.BooleanField():
             return AsText(column.attname)
         case models.GenericIPAddressField():
             return Host(column.attname)
     return column.attname
+
+
+BOOLEANS = {"1": True, "0": False, "true": True, "false": False}
+"""As the databases write them."""
 
 
 def _read(column: Any, value: Any) -> Any:
@@ -203,8 +208,10 @@ def _read(column: Any, value: Any) -> Any:
             case models.JSONField():
                 return fingerprint(json.loads(value))
             case models.BinaryField():
-                return hashlib.sha256(bytes(value)).hexdigest()
-    except (TypeError, ValueError, RecursionError):
+                return hashlib.sha256(blob(value)).hexdigest()
+            case models.BooleanField():
+                return BOOLEANS[value]
+    except (TypeError, ValueError, LookupError, RecursionError):
         return f"unreadable: {value!r}"[:200]
     return value
 

@@ -203,7 +203,7 @@ def _column_of(model: Any, chain: Chain, noted: Noted) -> str:
     """Return which column of a note was changed, from what the chain says."""
     try:
         event = chain.find(int(noted.number))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return "number"
     if event and event.hash == noted.hash:
         return "at" if SessionSeal.has_moment(str(noted.signature)) and model is SessionSeal else "signature"

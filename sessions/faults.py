@@ -8,6 +8,7 @@ from typing import Any, Literal
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal import chains
 from heygen_portal.chains import Harm
 
 How = (
@@ -99,7 +100,8 @@ class Fault:
 
     def in_words(self) -> str:
         place = ", ".join(str(part) for part in (self._place(), self._row()) if part)
-        return f"{place}: {WORDS[self.how]}" if place else str(WORDS[self.how])
+        said = f"{place}: {WORDS[self.how]}" if place else str(WORDS[self.how])
+        return said.encode("utf-8", "backslashreplace").decode()  # a key may be no text
 
     def _place(self) -> str:
         named = {"session": self.session, "number": self.number}
@@ -119,4 +121,5 @@ class Fault:
         return ", ".join(part for part in (row, column) if part)
 
     def as_data(self) -> dict[str, Any]:
-        return asdict(self)
+        said = chains.storable(asdict(self))
+        return {**said, "number": self.number if isinstance(self.number, int) else None}

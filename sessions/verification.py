@@ -20,7 +20,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
 from heygen_portal import guards
-from heygen_portal.raw_values import AsText, Microseconds, Places, Written, any_text
+from heygen_portal.raw_values import AsText, Microseconds, Places, Written, any_text, blob, sortable
 from sessions import audit_statements, coverage, diagnosis, sealing
 from sessions.coverage import (
     BELOW,
@@ -94,6 +94,8 @@ def look_at(session_id: UUID | str) -> Fault | None:
 def faults_of(session_id: UUID | str, bounds: Bounds = Bounds()) -> list[Fault]:  # noqa: B008 - it is frozen
     """Look at one session as it is now, while nobody can add to it; return what does not fit, up to `MOST_FAULTS`."""
     session: Any = str(session_id)
+    if not _is_id(session):
+        return _without_id(session)
     with any_text(connection), transaction.atomic():
         rows = StreamingSession.objects.filter(pk=session)
         rows.select_for_update(of=("self",)).order_by().values_list("pk").first()
@@ -104,6 +106,25 @@ def faults_of(session_id: UUID | str, bounds: Bounds = Bounds()) -> list[Fault]:
             column = "id" if has_rest and rows.exists() else ""
             return [Fault("session_deleted", session, 1, "session", session, column)] if has_rest else []
         return list(islice(_wrongs_of(row, bounds), MOST_FAULTS))
+
+
+def _is_id(session: str) -> bool:
+    try:
+        return bool(UUID(session))
+    except ValueError:
+        return False
+
+
+def _without_id(session: str) -> list[Fault]:
+    """Name a session, or one that rows say they belong to, whose ID is none."""
+    with any_text(connection):
+        every = StreamingSession.objects.order_by().values_list(AsText("pk"), flat=True)
+        is_there = session in every.iterator(chunk_size=BATCH)  # it may be no text, which no query takes
+    return [
+        Fault(
+            "row_changed", session, None, "session" if is_there else "event", session, "id" if is_there else "session"
+        )
+    ]
 
 
 def _wrongs_of(row: tuple[Any, ...], bounds: Bounds) -> Iterator[Fault]:
@@ -148,8 +169,8 @@ def _wrongs_of_chain(found: Found, bounds: Bounds) -> Iterator[Fault]:
         moved = (
             SessionEvent.objects.order_by().filter(previous_hash=before.hash) if before else SessionEvent.objects.none()
         )
-        if its_session := moved.values_list("session_id", flat=True).first():
-            column = "number" if str(its_session) == found.session else "session"
+        if its_session := moved.values_list(AsText("session_id"), flat=True).first():
+            column = "number" if _name(its_session) == found.session else "session"
     elif (how == "headless" and _has_orphan(SessionHead)) or (how == "unsealed" and _has_orphan(SessionSeal)):
         column = "session"
     yield Fault(how, found.session, number, table=table, row=str(number or ""), column=column)
@@ -166,7 +187,7 @@ def _sessions(rows: QuerySet[StreamingSession]) -> QuerySet[Any]:
 
 def _name(pk: str) -> str:
     """Return a session's ID as its events were hashed with it."""
-    return pk if len(pk) == 36 else str(UUID(pk))
+    return str(UUID(pk)) if len(pk) != 36 and _is_id(pk) else pk
 
 
 class Found:
@@ -182,7 +203,8 @@ class Found:
         *own, number, its_hash, signature = row
         self.own = SESSION.read(tuple(own))
         self.is_over = self.own["status"] == Status.ENDED
-        self.is_older = self.own["record_format"] < coverage.FORMAT
+        its_format = self.own["record_format"]
+        self.is_older = isinstance(its_format, int) and its_format < coverage.FORMAT
         self.head = Noted(number, its_hash, signature) if number is not None else None
         self.seal: Noted | None = None
         self.share, self.shares = share, shares
@@ -365,7 +387,7 @@ class Found:
                 self._tell("key_destroyed", None, "", "erased_at", None)
             elif not is_erased and not _opens(wrapped, self.session):
                 self._tell("key_destroyed", None, "", "wrapped", None)
-            elif is_erased and bytes(wrapped):
+            elif is_erased and _is_kept(wrapped):
                 self._tell("key_kept", None, "", "wrapped", None)
         if has_text and not has_key:
             self._tell("key_destroyed", None, "", "session" if _has_orphan(SpeechKey) else "", None)
@@ -407,9 +429,13 @@ def _moved(table: Table, key: str) -> str:
     return table.session.split("__")[0].removesuffix("_id")
 
 
+def _is_kept(wrapped: Any) -> bool:
+    return not isinstance(wrapped, (bytes, memoryview)) or bool(bytes(wrapped))
+
+
 def _opens(wrapped: Any, session: str) -> bool:
     try:
-        return sealing.opens(bytes(wrapped), UUID(session))
+        return sealing.opens(blob(wrapped), UUID(session))
     except (TypeError, ValueError):
         return False
 
@@ -475,12 +501,14 @@ def _day_faults(count: Count) -> Iterator[Fault]:
     """Compare the sums by day with the sessions' totals, which are stated one by one."""
     lost: list[Day] = []
     added: list[Day] = []
-    for day, _column in _misfits_by_day(count):
+    for day, its_column in _misfits_by_day(count):
         key = dict(zip(DAY, day, strict=True))
         with transaction.atomic():
             # Who adds a session to the sums holds their row.
-            DayTotal.objects.select_for_update().filter(**key).order_by().values_list("pk").first()
-            still = list(_misfits_by_day(Count(), key))
+            still = [(day, its_column)]
+            if _is_day(day):
+                _of_day(DayTotal.objects.select_for_update(), key).order_by().values_list("pk").first()
+                still = list(_misfits_by_day(Count(), key))
         for _day, column in still:
             if column in (LOST, ADDED) and len(lost) + len(added) < MOST_FAULTS:
                 (lost if column == LOST else added).append(day)
@@ -501,18 +529,18 @@ def _different(day: Day, other: Day) -> list[str]:
 
 def _misfits_by_day(count: Count, key: Mapping[str, Any] | None = None) -> Iterator[tuple[Day, str]]:
     """Yield the first column of each day's sums that is not what its sessions come to."""
-    kept = _summed(DayTotal.objects.filter(**key or {}), {name: F(name) for name in SUMS})
+    kept = _summed(_of_day(DayTotal.objects.all(), key), {name: F(name) for name in SUMS})
     totals = {"sessions": Counted("pk"), **{name: Sum(name) for name in SUMS[1:]}}
-    found = _summed(SessionTotal.objects.filter(**key or {}), totals)
+    found = _summed(_of_day(SessionTotal.objects.all(), key), totals)
     kept_row, found_row = next(kept, None), next(found, None)
     while kept_row or found_row:
-        if found_row is None or (kept_row and kept_row[0] < found_row[0]):
+        if found_row is None or (kept_row and _placed(kept_row) < _placed(found_row)):
             count.rows["day_total"] += 1
             assert kept_row
             if any(value not in (0, "0", "0.0000") for value in kept_row[1]):
                 yield kept_row[0], ADDED
             kept_row = next(kept, None)
-        elif kept_row is None or found_row[0] < kept_row[0]:
+        elif kept_row is None or _placed(found_row) < _placed(kept_row):
             yield found_row[0], LOST
             found_row = next(found, None)
         else:
@@ -522,6 +550,23 @@ def _misfits_by_day(count: Count, key: Mapping[str, Any] | None = None) -> Itera
                     yield kept_row[0], name
                     break
             kept_row, found_row = next(kept, None), next(found, None)
+
+
+def _is_day(day: Day) -> bool:
+    """Whether these are a day, account and persona; else nobody can be adding to the sums."""
+    return day[0].isascii() and all(isinstance(number, int) for number in day[1:])
+
+
+def _of_day(rows: QuerySet[Any], key: Mapping[str, Any] | None) -> QuerySet[Any]:
+    """Choose the rows of a day, account and persona, whatever these columns hold."""
+    if key is None:
+        return rows
+    named: QuerySet[Any] = rows.alias(**{f"told_{name}": AsText(name) for name in DAY})
+    return named.filter(**{f"told_{name}": str(value) for name, value in key.items()})
+
+
+def _placed(row: tuple[Day, tuple[Any, ...]]) -> list[tuple[int, Any]]:
+    return list(map(sortable, row[0]))
 
 
 def _summed(rows: QuerySet[Any], sums: Mapping[str, Any]) -> Iterator[tuple[Day, tuple[Any, ...]]]:
