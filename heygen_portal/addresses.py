@@ -1,4 +1,4 @@
-"""Where a request comes from."""
+"""Where a request comes from, and where one may go."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 from django.conf import settings
 from django.http import HttpRequest
 
 # What proxies write into X-Forwarded-For: 203.0.113.7, 203.0.113.7:51234, 2001:db8::1, [2001:db8::1], [2001:db8::1]:443
 _WRITTEN = re.compile(r'"?(?:\[(?P<bracketed>[^\]]*)\](?::\d*)?|(?P<v4>[^:]*):\d*|(?P<plain>.*?))"?')
+
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_BASE_URL = re.compile(rf"https?://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|{_LABEL}(?:\.{_LABEL})*\.?)(?::[0-9]{{1,5}})?")
 
 
 def of(request: HttpRequest) -> str | None:
@@ -58,3 +63,24 @@ def is_loopback(host: str | None) -> bool:
         return host == "localhost" or ip_address(host or "").is_loopback
     except ValueError:
         return False
+
+
+def is_base_url(address: str) -> bool:
+    """Whether every client of ours can send a call to this address: a host and a port, without path or password."""
+    match = _BASE_URL.fullmatch(address)
+    if match is None:
+        return False
+    try:
+        if match["v6"]:
+            IPv6Address(match["v6"])
+        # Each client parses on its own. What one of them refuses, or reads as another host, is no address.
+        url, parts = httpx.URL(address), urlsplit(address)
+        return parts.port != 0 and bool(url.host) and url.raw_host.decode() == parts.hostname
+    except (httpx.InvalidURL, ValueError):  # a name that IDNA refuses is a ValueError
+        return False
+
+
+def keeps_secrets(address: str) -> bool:
+    """Whether a key may be sent to this base URL: over https, to this machine, or to the emulator of the settings."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or is_loopback(parts.hostname) or address == settings.EMULATOR_URL

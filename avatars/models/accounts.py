@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from decimal import Decimal
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,8 +13,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedCharField
 
-from heygen_portal import livekit
-from heygen_portal.addresses import is_loopback
+from heygen_portal import addresses, livekit
 from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.base import Capabilities
 
@@ -26,14 +23,9 @@ def validate_web_address(address: str) -> None:
 
     Keys and speech go over https. Plain http is for this machine, and for the emulator that the settings name.
     """
-    try:
-        parts = urlsplit(address)
-        is_usable = bool(re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", address)) and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable:
+    if not addresses.is_base_url(address):
         raise ValidationError(_("An address like https://api.example.com, without a path."))
-    if parts.scheme != "https" and not is_loopback(parts.hostname) and address != settings.EMULATOR_URL:
+    if not addresses.keeps_secrets(address):
         raise ValidationError(_("Use https: over http, others on the way could read the key."))
 
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import httpx
 
+from heygen_portal import addresses
 from heygen_portal.providers import answers, downloads
 from heygen_portal.providers.base import CredentialRefused, NotSent, ProviderRejected, ProviderUnreachable
 
@@ -42,8 +43,10 @@ class Calls:
         self._api_key = api_key
         self._is_bearer = is_bearer
         self._refusals = refusals
+        # Stored before forms refused it, or by other ways than a form. Each call says so; no key goes there.
+        self._is_refused = not (addresses.is_base_url(base_url.rstrip("/")) and addresses.keeps_secrets(base_url))
         self._http = httpx.AsyncClient(
-            base_url=base_url,
+            base_url="" if self._is_refused else base_url,
             verify=_tls(),
             transport=transport,
             # Each call looks at every connection that is kept: what one burst opened would cost all that follow.
@@ -77,17 +80,21 @@ class Calls:
 
     async def download(self, url: str) -> bytes:
         """Return a preview image that the catalogue names; the key is not sent along."""
-        return await downloads.picture(self._http, url, trusted=self._http.base_url)
+        return await downloads.picture(self._http, url, trusted=self.base_url)
 
     async def save(self, url: str, into: BinaryIO) -> None:
         """Write a video that the provider names; the key is not sent along."""
-        trusted = self._http.base_url
-        await downloads.save(self._http, url, into, trusted=trusted, largest=LARGEST_VIDEO, within=VIDEO_S)
+        await downloads.save(self._http, url, into, trusted=self.base_url, largest=LARGEST_VIDEO, within=VIDEO_S)
 
     @property
     def base_url(self) -> httpx.URL:
-        """Where the service is."""
+        """Where the service is. Raises NotSent for an address that no key may be sent to."""
+        self._refuse_unsafe()
         return self._http.base_url
+
+    def _refuse_unsafe(self) -> None:
+        if self._is_refused:
+            raise NotSent("the account's address is no web address, or not https: correct it in the admin")
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -95,6 +102,7 @@ class Calls:
     async def _call(
         self, method: str, path: str, *, within: float = ANSWER_S, token: str = "", may_quote: bool = True, **body: Any
     ) -> Any:
+        self._refuse_unsafe()
         name = path.removeprefix("/v1/")
         timeout = httpx.Timeout(within, connect=CONNECT_S)
         try:

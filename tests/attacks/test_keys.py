@@ -23,9 +23,10 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
-from heygen_portal import audit, rotation, signing
+from heygen_portal import audit, providers, rotation, signing
 from heygen_portal.models import AuditEntry, AuditHead
 from heygen_portal.people.adapters import SEAL
+from heygen_portal.providers.base import NotSent
 from sessions import events, sealing, verification
 from sessions.events import Entry
 from sessions.models import SessionHead, SpeechKey, Utterance
@@ -159,6 +160,47 @@ def test_keys_are_never_sent_in_clear_to_another_machine(
     response = save_account(admin_client, account, base_url=address, api_key="new-key")
     assert "base_url" in response.context["adminform"].form.errors
     assert checked == []
+
+
+UNUSABLE = [
+    "http://[::1]evil.com",
+    "https://[::1]evil.com",
+    "http://[::1]:80:80",
+    "https://[v1.a]",
+    "https://[1.2.3.4]",
+    "https://[fe80::1::2]",
+    "https://[::1",
+    "https://a..b",
+    "https://.",
+    "https://xn--.com",
+    "https://xn--a",
+    "https://999.1.1.1",
+    f"https://{'a' * 64}.com",
+    "https://api.heygen.com:99999",
+    "https://api.heygen.com:0",
+]
+
+
+@pytest.mark.parametrize(("language", "words"), [("es", "sin ruta"), ("en", "without a path")])
+@pytest.mark.parametrize("address", UNUSABLE)
+def test_an_address_that_no_client_takes_is_refused_in_words(
+    admin_client: Client, address: str, language: str, words: str
+) -> None:
+    account = ProviderAccountFactory.create(name="Ours", **ACCOUNT)
+    admin_client.cookies["django_language"] = language
+    response = save_account(admin_client, account, base_url=address, api_key="new-key")
+    assert words in str(response.context["adminform"].form.errors["base_url"])
+
+
+@pytest.mark.parametrize("address", [*UNUSABLE, "http://api.heygen.com", "http://10.0.0.5", "http://emulator:8010"])
+@pytest.mark.parametrize("kind", list(providers.KINDS))
+async def test_nor_is_it_called_where_it_was_stored_before(kind: str, address: str) -> None:
+    account = ProviderAccountFactory.build(kind=kind, base_url=address, api_key="stored-key")
+    async with providers.opened(account) as provider:
+        with pytest.raises(NotSent, match="https"):
+            await provider.list_sessions()
+        with pytest.raises(NotSent, match="https"):
+            await provider.download("https://files.example.com/a.png")
 
 
 @contextmanager
