@@ -108,7 +108,7 @@ def _line(line: Utterance, names: dict[Any, str]) -> str:
     if line.standing in vouching.UNCONFIRMED:
         notes.append(str(vouching.Standing(line.standing).label))
     said = "".join(f" [{note}]" for note in notes)
-    words = formats.on_one_line(f"{names[line.who]}: {line.text}")
+    words = formats.on_one_line(f"{names[line.who]}: {line.shown}")
     return f"[{timezone.localtime(line.at):%H:%M:%S}] {words}{said}\n"
 
 

@@ -58,7 +58,7 @@ def as_captions(session: StreamingSession) -> str:
     """Return what was said as WebVTT, timed from the first picture."""
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
     said = [
-        Caption(line.at, names[Utterance.Who(line.who)], line.text, _note(line))
+        Caption(line.at, names[Utterance.Who(line.who)], line.shown, _note(line))
         for line in history.transcript(session.pk)
     ]
     began_at = session.live_at or session.created_at
@@ -100,11 +100,11 @@ def _session(session: StreamingSession) -> dict[str, Any]:
 
 def _task(task: SessionTask, has_words: bool) -> dict[str, Any]:
     by = task.sent_by.get_username() if task.sent_by else None
-    return _fields(task, TASK) | {"sent_by": by} | _words(task.text, has_words)
+    return _fields(task, TASK) | {"sent_by": by} | _words(task.shown, has_words)
 
 
 def _line(line: Utterance, has_words: bool) -> dict[str, Any]:
-    return _fields(line, LINE) | _words(line.text, has_words)
+    return _fields(line, LINE) | _words(line.shown, has_words)
 
 
 def _words(text: str, has_words: bool) -> dict[str, Any]:

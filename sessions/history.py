@@ -167,7 +167,7 @@ def quoted(rows: Iterable[StreamingSession]) -> list[StreamingSession]:
     vouching.mark(lines.values())
     for session in sessions:
         line = lines.get(vars(session)["said_id"])
-        vars(session)["said"] = line.text if line else ""
+        vars(session)["said"] = line.shown if line else ""
         vars(session)["standing"] = line.standing if line else ""
     return sessions
 

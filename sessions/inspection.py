@@ -127,7 +127,7 @@ def lines_of(session: StreamingSession, *, is_open: bool) -> list[Line]:
 
 
 def _line(row: Utterance, is_open: bool) -> Line:
-    said = row.text
+    said = row.shown
     heard = vars(row).get("heard", said)
     cut_at = " ".join(heard.split()[-LAST_WORDS:]) if row.is_interrupted and is_open else ""
     return Line(

@@ -45,7 +45,7 @@ def for_reading(rows: Sequence[Utterance]) -> list[Utterance]:
     for claimed_id, confirming in _mark(rows).items():
         claimed, line = by_id.get(claimed_id), by_id.get(confirming[-1])
         if claimed and line and claimed.is_interrupted:
-            line.is_interrupted, line.heard = True, claimed.text
+            line.is_interrupted, line.heard = True, claimed.shown
     return [row for row in rows if row.standing != Standing.CONFIRMED]
 
 

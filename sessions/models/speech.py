@@ -6,9 +6,11 @@ import json
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
 from django.core.exceptions import FieldError
 from django.db import connection, models
 from django.db.models import F, Lookup, Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from sessions import sealing, word_index
@@ -130,6 +132,14 @@ class Spoken(models.Model):
             row = SpeechKey.objects.filter(session_id=self.session_id).first()
             self.wrapped_key = bytes(row.wrapped) if row else None
         return self.wrapped_key
+
+    @property
+    def shown(self) -> str:
+        """The text for a reader; where no key of ours opens it, words that say so: the rest is still to be read."""
+        try:
+            return str(self.text)
+        except (InvalidTag, ValueError):
+            return gettext("[This text could not be opened.]")
 
     @property
     def fingerprint(self) -> str:

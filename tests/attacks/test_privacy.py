@@ -25,8 +25,8 @@ from django.utils import timezone
 from avatars.models import Persona, ProviderAccount
 from heygen_portal import audit, guards, tasks
 from heygen_portal.models import AuditEntry, Invitation
-from sessions import dossier, personal_data
-from sessions.models import Allowance, Erasure, ProviderErasure, SessionTotal, SpeechKey, StreamingSession
+from sessions import dossier, inspection, personal_data
+from sessions.models import Allowance, Erasure, Export, ProviderErasure, SessionTotal, SpeechKey, StreamingSession
 from tests.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory
 from tests.sessions.test_erasure import SECRET, talked, texts
 
@@ -364,3 +364,23 @@ def test_what_sessions_cost_what_the_provider_erased_and_what_staff_changed_are_
     assert told_session["erasures_at_provider"][0]["failure"] == "no answer"
     (change,) = found["admin_log_about_you"]
     assert (change["user"], "First name" in change["change_message"]) == ("staff", True)
+
+
+@pytest.mark.parametrize("spoil", [another_portals_key, a_damaged_key, a_damaged_text])
+def test_pages_and_exports_say_what_could_not_be_opened(
+    client: Client, spoil: Callable[[StreamingSession], None]
+) -> None:
+    session = talked(person("ines"), provider_session_id="p1")
+    session.utterances.create(who="user", by="text", text="Hola", source="portal")
+    with guards.lifted(connection):
+        spoil(session)
+    client.force_login(session.user)
+    words = "[This text could not be opened.]"
+    for path in ("/conversations/", f"/conversations/{session.pk}/", f"/conversations/{session.pk}/transcript.txt"):
+        assert words in page(client, path), path
+    assert words in dossier.as_captions(session)
+    export = Export.objects.create(session=session, asked_by=session.user, what="record", format="json", reason="asked")
+    record = json.loads(b"".join(dossier.as_json(export, session)))
+    assert record["lines"][0]["text"] == words
+    line, _other = inspection.lines_of(session, is_open=True)
+    assert words in str(line)
