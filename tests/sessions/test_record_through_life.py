@@ -1,0 +1,129 @@
+"""The record fits at every moment of a session's life, and after every job that touches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from heygen_portal import audit
+from heygen_portal.people import retention
+from heygen_portal.providers.base import ProviderSession, ProviderUnreachable, SessionRecord, Speaker, SpokenLine
+from sessions import erasure, exports, forgetting, ledger, lifecycle, limits, presence, records, verification
+from sessions.models import (
+    EndReason,
+    Erasure,
+    Export,
+    ProviderErasure,
+    ServerProcess,
+    SessionTask,
+    SpokenWord,
+    Status,
+    StreamingSession,
+)
+from tests.factories import WHY, PersonaFactory, UserFactory
+from tests.sessions.test_tampering_columns import spoken, typed
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, transactional_db: None, announced: object) -> None:
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+    audit.head()
+
+
+def fits(step: Callable[[], object]) -> None:
+    step()
+    found = list(verification.faults())
+    assert not found, (step, found)
+
+
+ANSWER = ProviderSession("theirs", None, duration_limit=timedelta(minutes=10), is_paid=True)
+
+
+def begun() -> StreamingSession:
+    session = lifecycle.request(PersonaFactory.create(published=True), UserFactory.create().pk)
+    fits(lambda: lifecycle.connect(session, ANSWER))
+    fits(lambda: lifecycle.note_started(session, ProviderSession("theirs", None, duration_limit=timedelta(minutes=5))))
+    fits(lambda: lifecycle.go_live(session))
+    return session
+
+
+def _send(session: StreamingSession, text: str) -> SessionTask:
+    kind = SessionTask.Kind.TALK
+    return limits.accept_task(session.pk, text=text, kind=kind, user_id=session.user_id, ref=text)[0]
+
+
+def _give_up_stopping(session: StreamingSession) -> None:
+    session.refresh_from_db()
+    limits.retry_stop(session, 0.5, {"code": "silent"})
+
+
+def test_while_it_runs_and_stops() -> None:
+    session = begun()
+    process = ServerProcess.objects.create(lease_ends_at=timezone.now() + timedelta(minutes=1))
+    fits(lambda: presence.enter(session.pk, process.pk, "a tab"))
+    fits(lambda: typed(session, "¿Cuánto cuesta?"))
+    fits(lambda: typed(session, "No llega.", "provider_refused"))
+    fits(lambda: _send(session, "Espera"))
+    fits(lambda: limits.give_up_tasks(timezone.now() + timedelta(hours=1)))
+    fits(lambda: spoken(session, "Son 20 €"))
+    fits(lambda: limits.stay(session.pk))
+    fits(lambda: limits.note_activity(session.pk))
+    fits(lambda: presence.leave("a tab"))
+    fits(lambda: presence.enter(session.pk, process.pk, "another tab"))
+    fits(lambda: presence.expire(timezone.now() + timedelta(hours=1)))
+    fits(lambda: limits.take_due(timezone.now() + timedelta(hours=1)))
+    assert StreamingSession.objects.get().status == Status.STOPPING
+    fits(lambda: _give_up_stopping(session))
+    fits(lambda: _give_up_stopping(session))
+    fits(lambda: lifecycle.end_all([session.pk]))
+    assert StreamingSession.objects.get().stop_attempts == 2
+
+
+def test_before_it_is_live_and_when_it_goes_on_as_another() -> None:
+    persona, user = PersonaFactory.create(published=True), UserFactory.create()
+    late = lifecycle.request(persona, user.pk)
+    fits(lambda: lifecycle.begin_stop(late, EndReason.ORPHAN_FOUND, WHY))
+    fits(lambda: lifecycle.connect(late, ANSWER))
+    late.refresh_from_db()
+    fits(lambda: lifecycle.end(late))
+    failed = lifecycle.request(persona, user.pk)
+    failing = ProviderSession("failing", None)
+    fits(lambda: lifecycle.note_after_failure(failed, failing, WHY))
+    failed.refresh_from_db()
+    fits(lambda: lifecycle.end(failed))
+    fits(lambda: lifecycle.request(persona, user.pk, continues=failed))
+
+
+def test_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "_at_provider", lambda session: Erasure.AtProvider.ASKED)
+    session = begun()
+    typed(session, "¿Cuánto cuesta?")
+    spoken(session, "Son 20 €")
+    fits(lambda: lifecycle.begin_stop(session, EndReason.USER_STOPPED, WHY))
+    fits(lambda: lifecycle.end(session))
+    lines = (SpokenLine(Speaker.AVATAR, "Son 20 €", None), SpokenLine(Speaker.AVATAR, "Otra línea", None))
+    fits(ledger.book_all)
+    fits(lambda: records.store(session, SessionRecord("user", timedelta(seconds=65), Decimal("1.25"), lines)))
+    fits(lambda: ledger.note_provider(session.pk, 70.5, Decimal("1.5")))
+    fits(lambda: erasure.hold(session.pk, "Litigation", session.user_id))
+    fits(lambda: erasure.erase(session.pk, Erasure.Cause.RETENTION))
+    fits(lambda: erasure.release(session.holds.get(), session.user_id))
+    fits(lambda: exports.ask(session.user_id, None, Export.What.RECORD, Export.Format.JSON, session=session))
+    fits(lambda: call_command("rotate_keys"))
+    fits(lambda: SpokenWord.objects.all().delete())
+    fits(lambda: call_command("rebuild_word_index"))
+    fits(lambda: retention.delete_old(timezone.now() + timedelta(days=4000)))
+    fits(lambda: exports.delete_files(Export.objects.all()))
+    fits(lambda: erasure.erase_own(session.user_id))
+    assert Erasure.objects.filter(session=session).exists()
+    [carried] = forgetting._take(timezone.now() + timedelta(minutes=5))
+    assert not list(verification.faults())
+    fits(lambda: forgetting._note_failure(carried, ProviderUnreachable("ReadTimeout")))
+    fits(lambda: forgetting._note_receipt(ProviderErasure.objects.get(), timezone.now()))
+    fits(lambda: call_command("upgrade_record"))
