@@ -58,6 +58,7 @@ NOT_SHOWN = {
     "tab": "which tabs are open",
     "wordindexrebuild": "how far a rebuild of the index of words has come",
     "spokenword": "the index of words, made from the lines",
+    "signin": "whose a row of the sign-in log is; deleted with that row",
     "spendalarm": "who was mailed about a cap",
     "invitation": "links that are open; invited, joined and revoked are audit entries",
     "preferredlanguage": "the language of a person's mails",
