@@ -53,6 +53,9 @@ class Target:
     """A cookie of an administrator, as the others are of end users."""
     person: str = field(repr=False)
     reporter: str = field(repr=False)
+    talker: str = field(repr=False)
+    """Of the person with the long conversation."""
+    long_session: str
     video: str = ""
     name: str = ""
     """Of a person with a password."""
@@ -422,6 +425,43 @@ async def many_sessions(target: Target) -> bool:
     return sessions() - before <= 32
 
 
+@attack("a conversation of 15 MB, joined 30 times, read and downloaded")
+async def long_conversation(target: Target) -> bool:
+    reader, writer = await open_socket(target, target.talker, "/ws/personas/lucia/?lang=en")
+    received = 0
+
+    async def listen() -> None:
+        nonlocal received
+        with suppress(ConnectionError):
+            while piece := await reader.read(65536):
+                received += len(piece)
+
+    listening = asyncio.create_task(listen())
+    join = frame(json.dumps({"type": "session.join", "session_id": target.long_session}).encode())
+    path, cookie = f"/conversations/{target.long_session}/", f"Cookie: sessionid={target.talker}"
+
+    async def get(number: int) -> bool:
+        file = "transcript.txt" if number % 2 else f"?page={number}"
+        asking, sending = await target.connect()
+        try:
+            sending.write(target.head("GET", path + file, cookie, CLOSE))
+            while await asking.read(65536):
+                pass
+        finally:
+            sending.transport.abort()
+        return True
+
+    try:
+        for _ in range(30):
+            writer.write(join)
+        await writer.drain()
+        answered = await all_of(30, get)
+    finally:
+        listening.cancel()
+        writer.transport.abort()
+    return answered and 0 < received < MIB
+
+
 @attack("400 rooms for the check, and 64 looks at the provider's list")
 async def rooms_and_looks(target: Target) -> bool:
     token = secrets.token_hex(16)
@@ -551,10 +591,17 @@ def prepare(portal: servers.Portal) -> Target:
     from django.contrib.auth.models import User  # noqa: PLC0415
     from django.test import Client  # noqa: PLC0415
 
-    from sessions.models import SessionEvent, StreamingSession  # noqa: PLC0415
+    from sessions.models import SessionEvent, SpeechKey, StreamingSession, Utterance  # noqa: PLC0415
     from tests.factories import StreamingSessionFactory, VideoFactory  # noqa: PLC0415
 
-    person, reporter = _ledger.sign_in(2, 50)
+    person, reporter, talker = _ledger.sign_in(3, 50)
+    long = StreamingSessionFactory.create(status="ended", user=User.objects.order_by("-pk")[0])
+    wrapped, lines = SpeechKey.wrapped_for(long.pk), []
+    for _ in range(1572):
+        line = Utterance(session=long, who="avatar", by="voice", source="portal")
+        line.seal("x" * 9900, wrapped)
+        lines.append(line)
+    Utterance.objects.bulk_create(lines)
     staff = User.objects.create_superuser("attacked", password="right")
     client = Client()
     client.force_login(staff, backend="django.contrib.auth.backends.ModelBackend")
@@ -579,6 +626,8 @@ def prepare(portal: servers.Portal) -> Target:
         staff=client.cookies["sessionid"].value,
         person=person,
         reporter=reporter,
+        talker=talker,
+        long_session=str(long.pk),
         video=f"/videos/{video.pk}/file",
         name="attacked",
     )

@@ -60,6 +60,9 @@ class SessionConsumer(PageSocket):
         self.session_id: UUID | None = None
         self.admission: Admission | None = None
         self.waiting_room = WaitingRoom()
+        self.join_turn = asyncio.Lock()
+        self.told_session: UUID | None = None  # whose lines this tab has had,
+        self.told_until = 0  # up to this one
         self.report_turn = asyncio.Lock()  # one report after the other, in the order the page sent them
         self.clock = PageClock()
         self.report_gate = ReportGate()
@@ -199,21 +202,30 @@ class SessionConsumer(PageSocket):
     async def on_join(self, content: dict[str, Any]) -> None:
         await self.check_access()
         await budgets.spend("join", person=self.user.pk)
-        session = await in_thread(history.find_own)(self.user.pk, messages.uuid(content.get("session_id")))
+        async with self.join_turn:
+            await self.join(messages.uuid(content.get("session_id")), content)
+
+    async def join(self, session_id: UUID, content: dict[str, Any]) -> None:
+        session = await in_thread(history.find_own)(self.user.pk, session_id)
         if not session:
             raise errors.NotFound
         await in_thread(presence.enter)(session.pk, lease.PROCESS_ID, self.channel_name)
         await self.follow(session.pk)
         if session.room and content.get("room") is True:  # first: the page waits for it
             await self.on_rejoin(content)
-        await self.tell_lines(session.pk)
+        await self.tell_lines(session.pk, after=self.told_until if self.told_session == session.pk else 0)
         if session.room:
             await self.relay(await in_thread(observers.state)(session.pk, timezone.now()))
 
-    async def tell_lines(self, session_id: UUID) -> None:
-        """What was said until now, to a page that may not have heard it."""
-        for line in await in_thread(history.said_so_far)(session_id):
-            await self.relay(broadcast.Said.of(line))
+    async def tell_lines(self, session_id: UUID, after: int = 0) -> None:
+        """Send the newest lines of a conversation to a page that may not have them: those stored after `after`."""
+        keys = await in_thread(history.newest_said)(session_id, after)
+        for start in range(0, len(keys), history.LINES_AT_ONCE):
+            if not self.is_open:
+                return
+            for line in await in_thread(history.said)(keys[start : start + history.LINES_AT_ONCE]):
+                await self.relay(broadcast.Said.of(line))
+        self.told_session, self.told_until = session_id, max(keys, default=after)
 
     async def unfollow(self) -> None:
         """Hear no more of this tab's session."""

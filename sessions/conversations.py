@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -18,11 +21,14 @@ from django.views.decorators.http import require_http_methods, require_safe
 from avatars.models import Persona
 from heygen_portal import addresses, budgets, roles
 from heygen_portal.people import sudo
+from heygen_portal.threads import in_pieces
 from sessions import erasure, formats, history, places, vouching
 from sessions.models import LegalHold, StreamingSession, Utterance
 
 PAGE = 20
 """Conversations on one page of the list."""
+LINES_ON_PAGE = 50
+"""Lines of a conversation on one of its pages. Each may be 10,000 letters."""
 
 
 @require_safe
@@ -58,27 +64,38 @@ def conversations(request: HttpRequest) -> HttpResponse:
 def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """One conversation, word by word."""
     session = _own(request, session_id)
-    lines = history.transcript(session.pk)
+    budgets.spend_sync("conversation", person=request.user.pk, address=addresses.of(request))
+    page = Paginator(history.lines_to_read(session.pk), LINES_ON_PAGE).get_page(request.GET.get("page"))
+    lines = history.marked(page.object_list)
+    from_user = Utterance.objects.filter(session=session, who=Utterance.Who.USER).order_by()
     context = {
         "session": session,
+        "page": page,
         "lines": lines,
         "is_over": session.ended_at is not None,
         "may_continue": bool(lines) and places.may_continue(session),
         "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START),
         "goes_on": history.of_person(session.user_id).filter(continues=session).order_by("created_at").first(),
-        "ways": {line.by for line in lines if line.who == Utterance.Who.USER},
+        "ways": set(from_user.values_list("by", flat=True).distinct()),
     }
     return render(request, "sessions/conversation.html", context)
 
 
 @require_safe
 @never_cache
-def transcript(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """The same as plain text, to be kept."""
+def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
+    """Send the whole of it as plain text, in bounded memory."""
     session = _own(request, session_id)
+    budgets.spend_sync("transcript", person=request.user.pk, address=addresses.of(request))
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: _("You")}
-    said = "".join(_line(line, names) for line in history.transcript(session.pk))
-    response = HttpResponse(said, content_type="text/plain; charset=utf-8")
+    pieces = _pieces(session.pk, names, translation.get_language() or settings.LANGUAGE_CODE)
+    body = [next(pieces, b"")]
+    response: HttpResponseBase
+    if history.lines_to_read(session.pk)[history.LINES_AT_ONCE : history.LINES_AT_ONCE + 1].exists():
+        pieces = itertools.chain(body, pieces)
+        response = StreamingHttpResponse(in_pieces(pieces), content_type="text/plain; charset=utf-8")
+    else:
+        response = HttpResponse(body, content_type="text/plain; charset=utf-8")
     name = f"{session.persona.slug}-{timezone.localtime(session.created_at):%Y-%m-%dT%H%M}.txt"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
@@ -101,6 +118,13 @@ def erase(request: HttpRequest) -> HttpResponse:
         "receipts": receipts,
     }
     return render(request, "sessions/erase.html", context)
+
+
+def _pieces(session_id: UUID, names: dict[Any, str], language: str) -> Iterator[bytes]:
+    for lines in history.transcript_in_parts(session_id):
+        with translation.override(language):
+            piece = "".join(_line(line, names) for line in lines)
+        yield piece.encode("utf-8", "replace")
 
 
 def _line(line: Utterance, names: dict[Any, str]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Length
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
@@ -18,6 +19,12 @@ from sessions.models import RUNNING, Purpose, SessionTask, Status, StreamingSess
 
 LONGEST_CHAIN = 20
 """Sessions of one conversation whose lines a page is told."""
+MOST_LINES_TOLD = 200
+"""The newest lines of a conversation that a room's page is told; the conversation's own page has all of them."""
+MOST_BYTES_TOLD = 256 * 1024
+"""Of the same, as they are stored."""
+LINES_AT_ONCE = 50
+"""Lines that are read and decrypted in one step."""
 MOST_REMEMBERED = 40
 """The last lines that the avatar is told of when a conversation goes on: its prompt has an end."""
 LONGEST_REMEMBERED_LINE = 500
@@ -57,9 +64,44 @@ def transcript(session_id: UUID) -> list[Utterance]:
     return vouching.for_reading(list(Utterance.objects.filter(session_id=session_id)))
 
 
-def said_so_far(session_id: UUID) -> list[Utterance]:
-    """Return what was said, in order, in a session and in those that it goes on from."""
-    return vouching.for_pages(list(Utterance.objects.filter(session__in=_chain(session_id))))
+def lines_to_read(session_id: UUID) -> QuerySet[Utterance]:
+    """Return the lines of one session that people read, in order, to be taken in parts: `marked` completes a part."""
+    return vouching.without_confirmed(Utterance.objects.filter(session_id=session_id), session_id)
+
+
+def marked(part: Iterable[Utterance]) -> list[Utterance]:
+    """Return a part of `lines_to_read`, each line with who vouches for it."""
+    return vouching.for_reading(list(part))
+
+
+def transcript_in_parts(session_id: UUID) -> Iterator[list[Utterance]]:
+    """Yield what `transcript` returns, a bounded number of lines at a time. Holds no cursor open meanwhile."""
+    lines = lines_to_read(session_id)
+    part = list(lines[:LINES_AT_ONCE])
+    while part:
+        yield marked(part)
+        last = part[-1]
+        part = list(lines.filter(Q(at__gt=last.at) | Q(at=last.at, pk__gt=last.pk))[:LINES_AT_ONCE])
+
+
+def newest_said(session_id: UUID, after: int = 0) -> list[int]:
+    """Return the keys of the newest lines of a session and of those that it goes on from, in order.
+
+    As many as a page is told, and none up to the key `after`.
+    """
+    lines = Utterance.objects.filter(session__in=_chain(session_id), pk__gt=after).order_by("-at", "-pk")
+    newest, room = [], MOST_BYTES_TOLD
+    for pk, size in lines.values_list("pk", Length("sealed"))[:MOST_LINES_TOLD]:
+        room -= size
+        if room < 0:
+            break
+        newest.append(pk)
+    return newest[::-1]
+
+
+def said(keys: Iterable[int]) -> list[Utterance]:
+    """Return these lines in order, as a room's page knows them."""
+    return vouching.for_pages(list(Utterance.objects.filter(pk__in=keys)))
 
 
 def _chain(session_id: UUID) -> list[UUID]:

@@ -36,15 +36,26 @@ def mark(rows: Rows) -> Rows:
     return rows
 
 
+def without_confirmed(lines: models.QuerySet[Utterance], session_id: UUID) -> models.QuerySet[Utterance]:
+    """Leave out the reported lines of a session that the provider's own lines confirm."""
+    confirmed = _records({session_id}).get(session_id, {}).get("confirmed", {})
+    return lines.exclude(pk__any_of=[int(pk) for pk in confirmed]) if confirmed else lines
+
+
 def for_reading(rows: Sequence[Utterance]) -> list[Utterance]:
     """Return marked lines as people read them: what the provider confirmed stands once, in the provider's words.
 
-    Where it was interrupted the browser knows.
+    Where it was interrupted the browser knows. `rows` may be a part of a session.
     """
     by_id = {row.pk: row for row in rows}
-    for claimed_id, confirming in _mark(rows).items():
-        claimed, line = by_id.get(claimed_id), by_id.get(confirming[-1])
-        if claimed and line and claimed.is_interrupted:
+    claimed_of = {by[-1]: claimed for claimed, by in _mark(rows).items() if by and by[-1] in by_id}
+    elsewhere = [claimed for claimed in claimed_of.values() if claimed not in by_id]
+    if elsewhere:
+        cut = Utterance.objects.filter(pk__any_of=elsewhere, is_interrupted=True)
+        by_id |= {row.pk: row for row in cut}
+    for confirming, claimed_id in claimed_of.items():
+        claimed, line = by_id.get(claimed_id), by_id[confirming]
+        if claimed and claimed.is_interrupted:
             line.is_interrupted, line.heard = True, claimed.shown
     return [row for row in rows if row.standing != Standing.CONFIRMED]
 

@@ -13,6 +13,7 @@ import pytest
 import time_machine
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group
+from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.test import Client, RequestFactory
 from django.utils import timezone, translation
@@ -288,8 +289,12 @@ def shown(over: StreamingSession, where: str) -> str:
             with patch.object(conversations, "_own", lambda request, session_id: over):
                 return conversations.conversation(request, over.pk).content.decode()
         if where == "text":
+            request = RequestFactory().get("/")
+            request.user = over.user
             with patch.object(conversations, "_own", lambda request, session_id: over):
-                return conversations.transcript(RequestFactory().get("/"), over.pk).content.decode()
+                answer = conversations.transcript(request, over.pk)
+            assert isinstance(answer, HttpResponse)
+            return answer.content.decode()
         if where == "captions":
             return dossier.as_captions(over)
         if where == "printed":
@@ -328,10 +333,10 @@ def test_an_export_says_who_vouches_for_each_line(over: StreamingSession, format
 
 @pytest.mark.django_db
 def test_a_room_s_page_is_told_which_lines_only_a_browser_reported(over: StreamingSession) -> None:
-    told = {line.text: broadcast.Said.of(line).is_reported for line in history.said_so_far(over.pk)}
+    told = {line.text: broadcast.Said.of(line).is_reported for line in history.said(history.newest_said(over.pk))}
     assert told == {"¿Cuál es el horario?": False, "De lunes a": True, "Le devolvemos el doble.": True}
     records.store(over, THEIRS)
-    told = {line.text: broadcast.Said.of(line).is_reported for line in history.said_so_far(over.pk)}
+    told = {line.text: broadcast.Said.of(line).is_reported for line in history.said(history.newest_said(over.pk))}
     assert told == {
         "¿Cuál es el horario?": False, "De lunes a": False, "Le devolvemos el doble.": True, "¿Algo más?": False,
     }  # fmt: skip

@@ -125,7 +125,7 @@ def test_pages_cost_the_same_however_much_was_said(
         session = talked(person, *("palabra",) * 4, persona=persona)
     with django_assert_max_num_queries(9):
         visitor.get("/conversations/?q=palabra&page=2")
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(14):
         visitor.get(f"/conversations/{session.pk}/")
     pages = [len(found(visitor, f"page={number}")) for number in (1, 2, 3)]
     assert pages == [20, 20, 5]

@@ -10,6 +10,7 @@ if (button instanceof HTMLButtonElement && navigator.clipboard) {
     const told = one("#copied", HTMLElement);
     told.textContent = "";
     const answer = await fetch(source);
+    if (!answer.ok) return;
     await navigator.clipboard.writeText(await answer.text());
     say(told, copied);
   });
