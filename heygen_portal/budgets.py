@@ -46,7 +46,7 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "provider_lookup": {"session": "12/minute", "account": "60/minute"},
     "check_room": {"person": "10/minute; 60/hour"},
     "search": {"person": "30/minute"},
-    # Each decrypts up to 50 lines, and all lines of a conversation.
+    # Each decrypts up to 25 lines, and all lines of a conversation.
     "conversation": {"person": "120/minute", "address": "600/minute"},
     "transcript": {"person": "20/minute", "address": "200/minute"},
     "export": {"person": "30/minute; 300/hour"},

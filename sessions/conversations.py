@@ -27,7 +27,7 @@ from sessions.models import LegalHold, StreamingSession, Utterance
 
 PAGE = 20
 """Conversations on one page of the list."""
-LINES_ON_PAGE = 50
+LINES_ON_PAGE = 25
 """Lines of a conversation on one of its pages. Each may be 10,000 letters."""
 
 

@@ -23,7 +23,7 @@ MOST_LINES_TOLD = 200
 """The newest lines of a conversation that a room's page is told; the conversation's own page has all of them."""
 MOST_BYTES_TOLD = 256 * 1024
 """Of the same, as they are stored."""
-LINES_AT_ONCE = 50
+LINES_AT_ONCE = 20
 """Lines that are read and decrypted in one step."""
 MOST_REMEMBERED = 40
 """The last lines that the avatar is told of when a conversation goes on: its prompt has an end."""
