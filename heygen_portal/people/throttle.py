@@ -14,7 +14,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from axes.models import AccessLog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import signing
@@ -24,6 +23,8 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal import addresses, budgets
 from heygen_portal.budgets import TooManyRequests
+from heygen_portal.models import SignIn
+from heygen_portal.people import mail
 
 COOKIE = "known_device"
 COOKIE_LIFE = timedelta(days=180)
@@ -31,7 +32,8 @@ COOKIE_PATH = "/accounts/"
 MOST_PEOPLE = 5
 """People whom one browser is remembered for."""
 SALT = "heygen_portal.people.known_device"
-HINT = _(
+HINT = _("A device that you have signed in with before has attempts of its own.")
+HINT_WITH_MAIL = _(
     "A device that you have signed in with before has attempts of its own. "
     "A new password by mail works from any device."
 )
@@ -59,7 +61,9 @@ def admit(request: HttpRequest, name: str) -> None:
         budgets.spend_sync("sign_in", address=address)
         budgets.spend_sync("sign_in_elsewhere", login=_name_key(name))
     except TooManyRequests as exc:
-        raise SignInDelayed(exc.budget, exc.wait_seconds) from exc
+        delayed = SignInDelayed(exc.budget, exc.wait_seconds)
+        delayed.hint = HINT_WITH_MAIL if mail.is_set_up() else HINT
+        raise delayed from exc
 
 
 def succeeded(request: HttpRequest, user: User) -> None:
@@ -129,7 +133,7 @@ def _known_place(person: User | None, address: str | None) -> str:
     """Return the name of this address for this person, if they have signed in from it."""
     if person is None or address is None:
         return ""
-    known = AccessLog.objects.filter(username=person.get_username(), ip_address=address)
+    known = SignIn.objects.filter(user=person, succeeded__ip_address=address)
     return f"{person.pk}@{address}" if known.exists() else ""
 
 

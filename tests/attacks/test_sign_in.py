@@ -185,3 +185,27 @@ def test_guessing_the_old_password_with_a_stolen_login_is_bounded(ines: User) ->
     statuses = [thief.post("/accounts/password/", wrong).status_code for _ in range(30)]
     assert statuses[-1] == 429
     assert statuses.count(200) <= 25
+
+
+@FEWER
+@pytest.mark.parametrize("host", ["", "mail.test"])
+def test_a_refusal_promises_a_letter_only_where_letters_are_sent(ines: User, host: str) -> None:
+    strangers_try(FROM_ELSEWHERE_AN_HOUR)
+    with override_settings(EMAIL_HOST=host):
+        refused = Client(REMOTE_ADDR="203.0.113.9").post(
+            LOGIN, {"login": "ines", "password": "x"}, headers={"accept-language": "en"}
+        )
+    assert refused.status_code == 429
+    assert "has attempts of its own" in refused.content.decode()
+    assert ("password by mail" in refused.content.decode()) == bool(host)
+
+
+@FEWER
+def test_a_known_address_goes_with_the_person_and_not_with_the_name(ines: User) -> None:
+    device_of(ines, "192.0.2.10")
+    User.objects.filter(pk=ines.pk).update(username="ines.old")
+    User.objects.create_user("ines", "", NEW)
+    strangers_try(FROM_ELSEWHERE_AN_HOUR)
+    strangers_try(FROM_ELSEWHERE_AN_HOUR, "ines.old")
+    assert tries(Client(REMOTE_ADDR="192.0.2.10"), NEW) == 429
+    assert tries(Client(REMOTE_ADDR="192.0.2.10"), RIGHT, "ines.old") == 302
