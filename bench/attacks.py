@@ -56,6 +56,7 @@ class Target:
     talker: str = field(repr=False)
     """Of the person with the long conversation."""
     long_session: str
+    emulator: str = ""
     video: str = ""
     name: str = ""
     """Of a person with a password."""
@@ -347,14 +348,19 @@ async def live(target: Target, cookie: str) -> tuple[Any, Any]:
     return reader, writer
 
 
-async def tell(target: Target, cookie: str, messages: list[dict[str, Any]]) -> None:
-    """Send messages as fast as they are taken, reading what comes back, until all have been answered or dropped."""
+async def tell(target: Target, cookie: str, messages: list[dict[str, Any]]) -> bytes:
+    """Send messages as fast as they are taken, reading what comes back, until all have been answered or dropped.
+
+    Return the end of what came back.
+    """
     reader, writer = await live(target, cookie)
+    heard = b""
 
     async def listen() -> None:
+        nonlocal heard
         with suppress(ConnectionError):
-            while await reader.read(65536):
-                pass
+            while piece := await reader.read(65536):
+                heard = (heard + piece)[-1000:]
 
     listening = asyncio.create_task(listen())
     try:
@@ -367,6 +373,7 @@ async def tell(target: Target, cookie: str, messages: list[dict[str, Any]]) -> N
     finally:
         listening.cancel()
         writer.transport.abort()
+    return heard
 
 
 def reports(count: int, text: Callable[[int], str], kind: str = "avatar_end_message") -> list[dict[str, Any]]:
@@ -397,8 +404,15 @@ async def blown_up_tasks(target: Target) -> bool:
 async def flood_of_reports(target: Target) -> bool:
     before = events()
     data = {"state": "x" * 3800}
-    await tell(target, target.reporter, [{"type": "event.report", "kind": "connection_state", "data": data}] * 5000)
+    flood = [{"type": "event.report", "kind": "connection_state", "data": data}] * 5000
+    heard = await tell(target, target.reporter, flood)
+    if TOO_MANY not in heard:
+        raise AssertionError("the socket was not closed for too many messages")
     return events() - before <= 2500
+
+
+TOO_MANY = b"\x88\x02" + struct.pack(">H", 4429)
+"""The frame that closes a socket after 1,000 messages beyond those that may be under way."""
 
 
 @attack("odd values in 300 reports")
@@ -410,6 +424,13 @@ async def odd_values(target: Target) -> bool:
         for value in odd
     ]
     await tell(target, target.reporter, messages * 9)
+    session = newest_session()
+    path = f"/admin/avatar_sessions/streamingsession/{session.pk}/audit/"
+    page = await target.answer(target.head("GET", path, f"Cookie: sessionid={target.staff}", CLOSE))
+    if " 200 " not in page[:20]:
+        raise AssertionError(f"the auditor's page answers {page[:20]}")
+    if fault := await asyncio.to_thread(fault_of, session.pk):
+        raise AssertionError(f"verification finds {fault}")
     return True
 
 
@@ -462,6 +483,16 @@ async def long_conversation(target: Target) -> bool:
     return answered and 0 < received < MIB
 
 
+MOST_LISTS = 16
+"""12 a minute for one session, and those that the worker asks for by itself meanwhile."""
+
+
+def lists(target: Target) -> int:
+    """Return how often the emulator was asked for its list of sessions."""
+    with urllib.request.urlopen(f"http://{target.emulator}/_emulator/requests", timeout=10) as answer:
+        return sum("list" in request["path"] for request in json.load(answer)["requests"])
+
+
 @attack("400 rooms for the check, and 64 looks at the provider's list")
 async def rooms_and_looks(target: Target) -> bool:
     token = secrets.token_hex(16)
@@ -477,8 +508,9 @@ async def rooms_and_looks(target: Target) -> bool:
     by_strangers = await all_of(200, one)
     refused = sum(await asyncio.gather(*(own(number) for number in range(200))))
     looks = [{"type": "event.report", "kind": "verdict", "data": {"code": "x", "final": False}}] * 64
+    before = lists(target)
     await tell(target, target.reporter, looks)
-    return by_strangers and refused >= 150
+    return by_strangers and refused >= 150 and lists(target) - before <= MOST_LISTS
 
 
 # Signing in
@@ -543,14 +575,14 @@ def main(options: argparse.Namespace) -> None:
     database = nullcontext(None) if options.sqlite else servers.postgres("max_connections=300")
     with (
         database as database_url,
-        servers.emulator(media=False, args=["--concurrency", "100"]) as emulator,
+        servers.emulator(media=False, args=["--concurrency", "100", "--control"]) as emulator,
         servers.portal(emulator, database_url=database_url, env={"CLIENT_TIMEOUT": "3"}) as portal,
     ):
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # one script, which counts rows between attacks
         django.setup()
-        target = prepare(portal)
+        target = prepare(portal, emulator.url)
         chosen = {name: one for name, one in ATTACKS.items() if options.only in name}
         rows = [row for name, one in chosen.items() if (row := run(portal, target, name, one))]
     result = {
@@ -585,7 +617,7 @@ def run(portal: servers.Portal, target: Target, name: str, one: Attack) -> dict[
     return row
 
 
-def prepare(portal: servers.Portal) -> Target:
+def prepare(portal: servers.Portal, emulator_url: str) -> Target:
     """Make the people that attackers are, a long film, and a past to export."""
     import _ledger  # noqa: PLC0415 - needs Django
     from django.contrib.auth.models import User  # noqa: PLC0415
@@ -628,6 +660,7 @@ def prepare(portal: servers.Portal) -> Target:
         reporter=reporter,
         talker=talker,
         long_session=str(long.pk),
+        emulator=emulator_url.removeprefix("http://"),
         video=f"/videos/{video.pk}/file",
         name="attacked",
     )
@@ -643,6 +676,18 @@ def events() -> int:
     from sessions.models import SessionEvent  # noqa: PLC0415 - needs Django
 
     return SessionEvent.objects.count()
+
+
+def newest_session() -> Any:
+    from sessions.models import StreamingSession  # noqa: PLC0415 - needs Django
+
+    return StreamingSession.objects.order_by("created_at").last()
+
+
+def fault_of(session_id: Any) -> Any:
+    from sessions import verification  # noqa: PLC0415 - needs Django
+
+    return verification.look_at(session_id)
 
 
 def sessions() -> int:

@@ -43,7 +43,7 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "report": {"session": "900/minute", "person": "1200/minute"},
     # first_frame and rated: never starved by other reports.
     "urgent_report": {"session": "60/minute"},
-    "provider_lookup": {"session": "12/minute", "account": "60/minute"},
+    "provider_lookup": {"session": "12/minute", "person": "24/minute", "account": "60/minute"},
     "check_room": {"person": "10/minute; 60/hour"},
     "search": {"person": "30/minute"},
     # Each decrypts up to 25 lines, and all lines of a conversation.

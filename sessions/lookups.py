@@ -19,7 +19,7 @@ _next: dict[int, Call] = {}
 
 async def listed(session: StreamingSession) -> list[OpenSession]:
     """Return what the provider lists now. Raises ProviderError, TooManyRequests."""
-    await budgets.spend("provider_lookup", session=session.pk)
+    await budgets.spend("provider_lookup", session=session.pk, person=session.user_id)
     return await asyncio.shield(_shared(session.account))
 
 

@@ -178,6 +178,20 @@ async def test_sessions_of_one_account_share_its_budget_of_look_ups(provider: Mo
     assert provider.list_sessions.call_count == 3
 
 
+async def test_one_person_who_opens_session_after_session_does_not_use_up_an_account_s_look_ups(provider: Mock) -> None:
+    sessions = await sync_to_async(running_of_one_account)(4)
+    one = sessions[0]
+    for _ in range(2):
+        for session in sessions[:3]:
+            session.user_id = one.user_id
+            for _ in range(5):
+                with suppress(TooManyRequests):
+                    await lookups.listed(session)
+    assert provider.list_sessions.call_count == 24
+    await lookups.listed(sessions[3])
+    assert provider.list_sessions.call_count == 25
+
+
 async def test_somebody_who_asks_while_a_call_is_under_way_gets_a_newer_answer(provider: Mock) -> None:
     one, other = await sync_to_async(running_of_one_account)(2)
     answers = [[OpenSession("early", "connected", None)], [OpenSession("late", "connected", None)]]
