@@ -5,9 +5,10 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import worker_process_shutdown
+from celery.signals import beat_init, celeryd_init, worker_process_shutdown
+from django.core.exceptions import ImproperlyConfigured
 
-from heygen_portal import job_loop
+from heygen_portal import job_loop, production
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 
@@ -31,6 +32,16 @@ app.conf.beat_schedule = {
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
     "look-after-exports": {"task": "sessions.tasks.look_after_exports", "schedule": 60.0},
 }
+
+
+@celeryd_init.connect
+@beat_init.connect
+def _refuse_default_secrets(**about: Any) -> None:
+    """End a worker or beat that would work with the secrets from the repository, as web does."""
+    try:
+        production.refuse_default_secrets()
+    except ImproperlyConfigured as exc:
+        raise SystemExit(str(exc)) from exc  # celery logs every other exception of a receiver, and goes on
 
 
 @worker_process_shutdown.connect

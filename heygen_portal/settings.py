@@ -123,7 +123,7 @@ CHANNEL_LAYERS = {
 }
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "heygen_portal.cache.PortalCache",
         "LOCATION": REDIS_URL,
         "OPTIONS": {"serializer": "heygen_portal.cache_values.JSONSerializer"},
         "VERSION": 2,  # values of version 1 are pickles, which are never read

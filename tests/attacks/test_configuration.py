@@ -22,6 +22,7 @@ from redis import Redis
 
 from heygen_portal import production
 from heygen_portal.celery import app
+from local.paths import ROOT
 
 
 class Touch:
@@ -191,3 +192,36 @@ def test_the_web_process_refuses_to_start_with_keys_from_the_repository(tmp_path
     ended = subprocess.run(command, env=careless, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode != 0
     assert "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY would be or hold the value from the repository" in ended.stderr
+
+
+SERVING = {
+    "worker": ["celery", "-A", "heygen_portal", "worker", "--pool", "solo"],
+    "worker with a clock": ["celery", "-A", "heygen_portal", "worker", "-B"],
+    "beat": ["celery", "-A", "heygen_portal", "beat", "--schedule", "schedule", "--pidfile="],
+    "monitor": ["django", "monitor_chat"],
+}
+
+
+@pytest.mark.parametrize("command", SERVING.values(), ids=list(SERVING))
+def test_so_does_whatever_works_beside_it(tmp_path: Path, command: list[str]) -> None:
+    ended = careless_process(tmp_path, command)
+    assert ended.returncode != 0
+    assert "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY would be or hold the value from the repository" in ended.stderr
+
+
+@pytest.mark.parametrize("command", [["check"], ["migrate", "--check"], ["rotate_keys", "--help"]])
+def test_commands_that_put_it_right_run_all_the_same(tmp_path: Path, command: list[str]) -> None:
+    assert "would be or hold" not in careless_process(tmp_path, ["django", *command]).stderr
+
+
+def careless_process(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+    careless = {
+        "ALLOWED_HOSTS": "portal.example.org",
+        "VAR_DIR": str(folder),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "DJANGO_SETTINGS_MODULE": "heygen_portal.settings",
+    }
+    started = [sys.executable, "-m", *command]
+    return subprocess.run(started, env=careless, cwd=folder, capture_output=True, text=True, timeout=60, check=False)

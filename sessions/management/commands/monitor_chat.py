@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from heygen_portal import production
 from heygen_portal.providers import closing_providers
 from sessions.watching import Monitor
 
@@ -16,6 +17,7 @@ class Command(BaseCommand):
     help = "Bring what providers tell by their own sockets into the sessions' records. Several share the work."
 
     def handle(self, **options: Any) -> None:
+        production.refuse_default_secrets()  # it serves as long as the portal does
         asyncio.run(_run())
 
 
