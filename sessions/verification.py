@@ -52,6 +52,8 @@ from sessions.scope import BATCH, MOST_FAULTS, Bounds, Count, is_in_share
 
 SETTLED = timedelta(minutes=2)
 """After so long a text that is being sent must have its event."""
+CLOCKS_APART = timedelta(seconds=5)
+"""How far the clock of another process may be ahead of this one's."""
 UNNAMED: diagnosis.Wrong = ("changed", None, "event", "")
 UPGRADED = "record_upgraded"
 """The event that states what rows of an earlier format show."""
@@ -368,13 +370,25 @@ class Found:
 
     def _is_on_its_way(self, table: Table, found: Mapping[str, Any], sending: set[Any]) -> bool:
         """Whether this is a text that is being sent, or its line: their event comes with the provider's answer."""
-        is_young = self.is_older or str(found.get("created_at")) > (timezone.now() - SETTLED).isoformat()
+        at = str(found.get("created_at"))
+        is_young = self._may_be_sending and self._sending_since < at < (timezone.now() + CLOCKS_APART).isoformat()
         has_room = len(sending) < self.bounds.stated
         if table is TASK and found["status"] == SessionTask.Status.SENDING and is_young and has_room:
             sending.add(found["created_at"])
             return True
         is_typed = table is LINE and (found["by"], found["source"]) == ("text", "portal")
         return is_typed and found["at"] in sending
+
+    @property
+    def _sending_since(self) -> str:
+        """From when on a text of this session may still be on its way."""
+        settled = (timezone.now() - SETTLED).isoformat()
+        return max(settled, str(self.own["created_at"]))
+
+    @property
+    def _may_be_sending(self) -> bool:
+        """Whether the session runs, or has ended just now: an answer of the provider's may come after the end."""
+        return not self.is_over or str(self.own["ended_at"]) > (timezone.now() - SETTLED).isoformat()
 
     def _compare_keys(self, keys: Iterable[Any], count: Count, *, has_text: bool) -> None:
         """Compare the key of the session's speech with the receipts of its erasure."""
