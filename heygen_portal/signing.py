@@ -54,7 +54,7 @@ def key_id() -> str:
 
 
 def _mac(signing_key: bytes, said: tuple[object, ...]) -> bytes:
-    message = "\n".join(map(str, said)).encode()
+    message = "\n".join(map(str, said)).encode("utf-8", "surrogatepass")  # what is verified may be no text
     return hmac.digest(signing_key, message, "sha256")
 
 

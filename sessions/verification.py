@@ -173,6 +173,8 @@ def _wrongs_of_chain(found: Found, bounds: Bounds) -> Iterator[Fault]:
         )
         if its_session := moved.values_list(AsText("session_id"), flat=True).first():
             column = "number" if _name(its_session) == found.session else "session"
+        elif events.filter(number__lt=1).exists():
+            column = "number"
     elif (how == "headless" and _has_orphan(SessionHead)) or (how == "unsealed" and _has_orphan(SessionSeal)):
         column = "session"
     yield Fault(how, found.session, number, table=table, row=str(number or ""), column=column)

@@ -348,10 +348,10 @@ def test_rotation_leaves_seals_and_heads_as_they_were_signed(stored: Stored) -> 
         session = StreamingSessionFactory.create()
         events.record(session.pk, Entry("room_made"))
         audit.note(None, AuditEntry.Kind.SEARCHED, "somebody")
-        signed = SessionHead.objects.get().signature, AuditHead.objects.get().signature
+        signed = SessionHead.objects.get(session=session).signature, AuditHead.objects.get().signature
     with keys_are("new", "old"):
         rotate()
-        assert (SessionHead.objects.get().signature, AuditHead.objects.get().signature) == signed
+        assert (SessionHead.objects.get(session=session).signature, AuditHead.objects.get().signature) == signed
         assert said() == (None, None)
         events.record(session.pk, Entry("room_made"))
         audit.note(None, AuditEntry.Kind.SEARCHED, "somebody")

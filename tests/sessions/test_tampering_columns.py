@@ -196,6 +196,8 @@ def owner() -> Iterator[Any]:
         else:
             cursor.execute("PRAGMA ignore_check_constraints = ON")
         yield cursor
+        if is_postgres:
+            cursor.execute("SET LOCAL session_replication_role = origin")
     if not is_postgres:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA foreign_keys = ON")
