@@ -82,7 +82,10 @@ def appending(count: int) -> dict[str, float]:
     from sessions import events  # noqa: PLC0415 - needs Django
 
     entry = events.Entry(KIND, DATA, events.Source.BROWSER)
-    targets = [session_id for session_id in sessions_for(count) for _ in range(EACH)][:count]
+    begun = sessions_for(count)
+    for session_id in begun:  # else their records would have no head to follow, as if it had been deleted
+        events.begin(session_id, events.Entry("requested"))
+    targets = [session_id for session_id in begun for _ in range(EACH)][:count]
     ready = list(chains(sessions_for(count), count))
     note_ends(ready)
     size = count // TURNS
