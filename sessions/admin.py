@@ -77,9 +77,9 @@ class History(ReadOnly, TabularInline):
         return timezone.localtime(at).isoformat(" ", "milliseconds")[:-6]
 
     @display(description=_("letters"))
-    def letters(self, row: SessionTask | Utterance) -> int:
+    def letters(self, row: SessionTask | Utterance) -> int | str:
         """How long it is; what it says is read on the session's own page, for a reason."""
-        return len(row.text)
+        return len(row.text) if row.is_readable else row.shown
 
 
 class SessionEventInline(History):

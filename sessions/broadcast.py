@@ -75,7 +75,7 @@ class TaskSent(Event):
         return cls(
             ref=task.ref,
             kind=task.kind,
-            text=task.text,
+            text=task.shown,
             status=task.status,
             provider_task_id=task.provider_task_id,
             code=task.failure,
@@ -108,7 +108,7 @@ class Said(Event):
             who=line.who,
             by=line.by,
             kind=line.kind,
-            text=line.text,
+            text=line.shown,
             at=line.at.isoformat(),
             is_interrupted=line.is_interrupted,
             provider_task_id=line.provider_task_id,

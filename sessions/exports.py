@@ -61,6 +61,8 @@ SESSION = (
 )  # fmt: skip
 EVENT = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
 LINE = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "standing", "text")
+SHOWN = {"text": "shown"}
+"""What is exported of a row in place of a column: a text that cannot be opened says so, and the others follow."""
 COLUMNS: Mapping[str, tuple[str, ...]] = {What.SESSIONS: SESSION, What.EVENTS: EVENT, What.LINES: LINE}
 
 
@@ -368,7 +370,8 @@ def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
 
 def _read(export: Export, rows: QuerySet[Any], columns: tuple[str, ...]) -> list[dict[str, Any]]:
     if export.what == What.LINES:  # the words are the row's to tell, not the database's
-        return [{name: getattr(row, name) for name in ("pk", *columns)} for row in vouching.mark(list(rows))]
+        lines = vouching.mark(list(rows))
+        return [{name: getattr(row, SHOWN.get(name, name)) for name in ("pk", *columns)} for row in lines]
     return list(rows.values("pk", *columns))
 
 

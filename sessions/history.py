@@ -131,13 +131,14 @@ def _vouched_for(session_id: UUID) -> list[tuple[str, str]]:
     sessions = _chain(session_id)
     lines = Utterance.objects.filter(session__in=sessions).exclude(source=events.Source.BROWSER)
     written = lines.exclude(kind=SessionTask.Kind.REPEAT)
-    known = [(line.at, line.pk, line.who, line.text) for line in written]
+    known = [(line.at, line.pk, line.who, line.text) for line in written if line.is_readable]
     spoken = SessionTask.objects.filter(session__in=sessions, status=SessionTask.Status.SENT)
     said_by_avatar = {(who, text_matching.words(text)) for _at, _pk, who, text in known}
     known += [
         (task.created_at, task.pk, Utterance.Who.AVATAR.value, task.text)
         for task in spoken.filter(kind=SessionTask.Kind.REPEAT)
-        if (Utterance.Who.AVATAR, text_matching.words(task.text)) not in said_by_avatar  # the provider's record has it
+        if task.is_readable
+        and (Utterance.Who.AVATAR, text_matching.words(task.text)) not in said_by_avatar  # the provider's record has it
     ]
     return [(who, text) for _at, _pk, who, text in sorted(known) if text][-MOST_REMEMBERED:]
 

@@ -71,7 +71,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
         StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
         ours = list(Utterance.objects.filter(session=session))
         is_erased = SpeechKey.objects.filter(session=session).exclude(erased_at=None).exists()
-        facts = [line for line in ours if line.source != events.Source.BROWSER]
+        facts = [line for line in ours if line.source != events.Source.BROWSER and line.is_readable]
         missing = [] if is_erased else missing_lines([(line.who, line.text) for line in facts], record.lines)
         added: list[Utterance] = []
         moment = session.billed_from
@@ -111,7 +111,7 @@ def missing_lines(known: Sequence[tuple[str, str]], theirs: Sequence[SpokenLine]
 
 def _confirmed(ours: Sequence[Utterance], theirs: Sequence[Utterance]) -> dict[str, list[int]]:
     """Return the IDs of reported lines that the provider has as well, each with those of the lines that confirm it."""
-    claimed = [line for line in ours if line.source == events.Source.BROWSER and line.text]
+    claimed = [line for line in ours if line.source == events.Source.BROWSER and line.is_readable and line.text]
     found = text_matching.confirmations(
         [(line.who, line.text) for line in claimed], [(line.who, line.text) for line in theirs]
     )

@@ -134,11 +134,20 @@ class Spoken(models.Model):
         return self.wrapped_key
 
     @property
+    def is_readable(self) -> bool:
+        """Whether `text` can be opened."""
+        try:
+            _ = self.text
+        except (InvalidTag, TypeError, ValueError):
+            return False
+        return True
+
+    @property
     def shown(self) -> str:
         """The text for a reader; where no key of ours opens it, words that say so: the rest is still to be read."""
         try:
             return str(self.text)
-        except (InvalidTag, ValueError):
+        except (InvalidTag, TypeError, ValueError):  # text in place of bytes is a TypeError
             return gettext("[This text could not be opened.]")
 
     @property
