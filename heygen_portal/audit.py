@@ -184,7 +184,7 @@ def _wrong_end(end: AuditHead | None, number: int, last_hash: str) -> Wrong | No
 
 def _is_own(end: AuditHead) -> bool:
     """Whether the portal itself signed it."""
-    return signing.is_signed(end.signature, "audit", end.number, end.hash)
+    return signing.is_signed(str(end.signature), "audit", end.number, end.hash)
 
 
 def access_of(user: User) -> dict[str, Any]:

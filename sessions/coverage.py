@@ -216,8 +216,13 @@ def _read(column: Any, value: Any) -> Any:
     return value
 
 
+UUID_LENGTH = 36
+"""With its hyphens; in a number one is a sign."""
+
+
 def _hex(key: Any) -> str:
-    return str(key).replace("-", "")
+    text = str(key)
+    return text.replace("-", "") if len(text) == UUID_LENGTH else text
 
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode

@@ -92,7 +92,8 @@ def unnamed(world: World, columns: list[tuple[type[models.Model], Any]]) -> Iter
 
 @pytest.mark.proof
 def test_an_odd_value_in_any_column_is_named(world: World) -> None:
-    assert not [line for columns in in_rounds() for line in unnamed(world, columns)]
+    lost = [line for columns in in_rounds() for line in unnamed(world, columns)]
+    assert not lost, "\n".join(lost)
 
 
 SOME: tuple[tuple[type[models.Model], str], ...] = (
