@@ -30,33 +30,34 @@ from redis.retry import Retry
 logger = logging.getLogger(__name__)
 
 BUDGETS: Mapping[str, Mapping[str, str]] = {
+    # Of an address: a company, a school or a load balancer may be behind it.
     # A page asks again when its socket comes back while it waits in the queue.
     "start": {"person": "30/minute; 300/hour", "address": "1200/minute"},
     # A page whose network comes and goes opens its socket again, and joins its session.
-    "connect": {"person": "120/minute"},
-    "join": {"person": "120/minute"},
+    "connect": {"person": "120/minute", "address": "6000/minute"},
+    "join": {"person": "120/minute", "address": "6000/minute"},
     # Interrupting and staying: each is a call to the provider.
-    "act": {"session": "60/minute"},
-    "prepare": {"person": "60/minute"},
-    "task": {"session": "120/minute", "person": "240/minute"},
+    "act": {"session": "60/minute", "person": "90/minute", "address": "3000/minute"},
+    "prepare": {"person": "60/minute", "address": "1200/minute"},
+    "task": {"session": "120/minute", "person": "240/minute", "address": "12000/minute"},
     # One unit for each started kilobyte. A lively conversation reports about 100 events a minute.
-    "report": {"session": "900/minute", "person": "1200/minute"},
+    "report": {"session": "900/minute", "person": "1200/minute", "address": "60000/minute"},
     # first_frame and rated: never starved by other reports.
-    "urgent_report": {"session": "60/minute"},
+    "urgent_report": {"session": "60/minute", "person": "120/minute"},
     "provider_lookup": {"session": "12/minute", "person": "24/minute", "account": "60/minute"},
-    "check_room": {"person": "10/minute; 60/hour"},
-    "search": {"person": "30/minute"},
+    "check_room": {"person": "10/minute; 60/hour", "address": "300/minute"},
+    "search": {"person": "30/minute", "address": "300/minute"},
     # Each decrypts up to 25 lines, and all lines of a conversation.
     "conversation": {"person": "120/minute", "address": "600/minute"},
     "transcript": {"person": "20/minute", "address": "200/minute"},
-    "export": {"person": "30/minute; 300/hour"},
+    "export": {"person": "30/minute; 300/hour", "address": "120/minute"},
     # Attempts at a password: people/throttle.py says which of these counts.
     "sign_in": {"address": "60/minute; 600/hour"},
     "sign_in_device": {"device": "10/15 minutes"},
     "sign_in_place": {"place": "10/15 minutes"},
     "sign_in_elsewhere": {"login": "100/hour"},
     "password_mail": {"address": "30/hour", "recipient": "5/hour"},
-    "invite": {"person": "60/minute; 300/hour"},
+    "invite": {"person": "60/minute; 300/hour", "address": "120/minute; 600/hour"},
     "accept_invitation": {"address": "60/minute"},
 }
 """The one table: what is limited, counted by whom, and how much. `BUDGETS` in the settings replaces entries."""

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from heygen_portal import budgets, livekit, roles
+from heygen_portal import addresses, budgets, livekit, roles
 
 
 @require_safe
@@ -29,7 +29,7 @@ async def room(request: HttpRequest) -> HttpResponse:
     user = await request.auser()
     if not await user.ahas_perm(roles.START):
         raise Http404
-    await budgets.spend("check_room", person=user.pk)
+    await budgets.spend("check_room", person=user.pk, address=addresses.of(request))
     if not livekit.is_set_up():
         return HttpResponse(status=204)
     name = livekit.new_name()

@@ -58,6 +58,7 @@ class SessionConsumer(PageSocket):
 
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None
+        self.session_persona_id: int | None = None
         self.admission: Admission | None = None
         self.waiting_room = WaitingRoom()
         self.join_turn = asyncio.Lock()
@@ -81,10 +82,22 @@ class SessionConsumer(PageSocket):
         if not persona:
             await self.close(code=NOT_HERE)
             return
+        self.persona_id = persona.pk
         self.has_own_rooms = persona.avatar.account.has_own_rooms
         providers.for_account(persona.avatar.account)  # Start shall find the connections' set-up done
         await lease.hold()
         await self.let_in()
+
+    def personas(self) -> frozenset[int]:
+        """Return the page's persona, and that of the session, which another page may have started; none for trials."""
+        own = {self.persona_id} if self.purpose == Purpose.TALK else set()
+        return frozenset(own | ({self.session_persona_id} if self.session_persona_id else set()))
+
+    def follow_persona(self, session: StreamingSession) -> None:
+        """From now on access to this session's persona is checked, too."""
+        self.session_persona_id = session.persona_id if session.purpose == Purpose.TALK else None
+        if self.claim:
+            self.claim = replace(self.claim, persona_ids=self.personas())
 
     async def disconnect(self, code: int) -> None:
         await self.leave()  # first: the channel layer may be away
@@ -92,10 +105,10 @@ class SessionConsumer(PageSocket):
             await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
 
     async def access_lost(self, loss: Loss) -> None:
-        """End what still runs where the account or the role is gone; who was signed out may come back in the grace."""
+        """End the session where account, role or persona is gone; who was signed out may come back in the grace."""
         session_id = self.session_id
         await super().access_lost(loss)
-        if session_id and loss in (Loss.DEACTIVATED, Loss.ROLE):
+        if session_id and loss in (Loss.DEACTIVATED, Loss.ROLE, Loss.PERSONA):
             await stopping.stop_by_id(session_id, EndReason.STAFF_STOPPED, reasons.access_lost(self.user.pk, loss))
 
     async def leave(self) -> None:
@@ -122,6 +135,14 @@ class SessionConsumer(PageSocket):
         await in_thread(presence.leave)(self.channel_name)
 
     # What the page says
+
+    @property
+    def address(self) -> str | None:
+        return addresses.of_socket(self.scope)
+
+    async def spend(self, budget: str) -> None:
+        """Count a message against its session, person and address. Raises NoSession, TooManyRequests."""
+        await budgets.spend(budget, session=self.current(), person=self.user.pk, address=self.address)
 
     async def on_start(self, content: dict[str, Any]) -> None:
         wish = replace(messages.wish(content), purpose=self.purpose)
@@ -154,7 +175,7 @@ class SessionConsumer(PageSocket):
 
     async def admit(self, admission: Admission, wish: Wish) -> StreamingSession | None:
         await self.check_access()
-        await budgets.spend("start", person=self.user.pk, address=addresses.of_socket(self.scope))
+        await budgets.spend("start", person=self.user.pk, address=self.address)
         if self.session_id and wish.is_plain and await in_thread(history.is_running)(self.session_id):
             raise errors.AlreadyStarted
         if self.session_id and self.session_id == wish.continues:  # what becomes of it is no news to this tab
@@ -188,7 +209,7 @@ class SessionConsumer(PageSocket):
         if not self.has_own_rooms or (self.session_id and await in_thread(history.is_running)(self.session_id)):
             return
         await self.check_access()
-        await budgets.spend("prepare", person=self.user.pk)
+        await budgets.spend("prepare", person=self.user.pk, address=self.address)
         if room := await self.waiting_room.open():
             await self.give_room(room, is_waiting=True)
         if not self.is_open:
@@ -196,12 +217,12 @@ class SessionConsumer(PageSocket):
 
     async def on_rejoin(self, content: dict[str, Any]) -> None:
         await self.check_access()
-        await budgets.spend("prepare", person=self.user.pk)
+        await budgets.spend("prepare", person=self.user.pk, address=self.address)
         await self.give_room(await rooms.access_again(self.current()))
 
     async def on_join(self, content: dict[str, Any]) -> None:
         await self.check_access()
-        await budgets.spend("join", person=self.user.pk)
+        await budgets.spend("join", person=self.user.pk, address=self.address)
         async with self.join_turn:
             await self.join(messages.uuid(content.get("session_id")), content)
 
@@ -209,6 +230,9 @@ class SessionConsumer(PageSocket):
         session = await in_thread(history.find_own)(self.user.pk, session_id)
         if not session:
             raise errors.NotFound
+        self.follow_persona(session)
+        if session.purpose == Purpose.TALK and session.persona_id != self.persona_id:
+            await self.check_access()
         await in_thread(presence.enter)(session.pk, lease.PROCESS_ID, self.channel_name)
         await self.follow(session.pk)
         if session.room and content.get("room") is True:  # first: the page waits for it
@@ -243,6 +267,7 @@ class SessionConsumer(PageSocket):
         try:
             await self.channel_layer.group_add(broadcast.group_name(session_id), self.channel_name)
             if session := await in_thread(history.find_own)(self.user.pk, session_id):
+                self.follow_persona(session)
                 await self.relay(broadcast.StatusChanged.of(session))
         except RuntimeError:
             if self.is_open:
@@ -261,7 +286,7 @@ class SessionConsumer(PageSocket):
         session_id = self.current()
         async with delivery.turn(session_id):
             await self.check_access()
-            await budgets.spend("task", session=session_id, person=self.user.pk)  # in turn: texts keep their order
+            await self.spend("task")  # in turn: texts keep their order
             known = await delivery.send_task(
                 session_id,
                 text=text,
@@ -274,12 +299,12 @@ class SessionConsumer(PageSocket):
             await self.relay(known)
 
     async def on_interrupt(self, content: dict[str, Any]) -> None:
-        await budgets.spend("act", session=self.current())
+        await self.spend("act")
         if command := await services.interrupt(self.current()):
             await self.give_command(command)
 
     async def on_stay(self, content: dict[str, Any]) -> None:
-        await budgets.spend("act", session=self.current())
+        await self.spend("act")
         await services.stay(self.current())
 
     async def on_stop(self, content: dict[str, Any]) -> None:
@@ -298,7 +323,7 @@ class SessionConsumer(PageSocket):
         # The first picture brings the greeting, and a text that waited for the picture is to come after it.
         task_turn = delivery.turn(session_id) if reports.kind_of(content) == "first_frame" else nullcontext()
         async with task_turn, self.report_turn:
-            if not await self.report_gate.admit(session_id, self.user.pk, content):
+            if not await self.report_gate.admit(session_id, self.user.pk, content, self.address):
                 return
             outcome = await reports.store(session_id, content, self.clock)
             if outcome.command:

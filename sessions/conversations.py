@@ -39,7 +39,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
     asked = request.GET
     query, persona = asked.get("q", "").strip()[:100], asked.get("persona", "")
     if query:
-        budgets.spend_sync("search", person=user_id)
+        budgets.spend_sync("search", person=user_id, address=addresses.of(request))
     since, until = _day(asked.get("from", "")), _day(asked.get("to", ""))
     found = history.of_person(user_id, query=query, persona=persona, since=since, until=until)
     page = Paginator(found, PAGE).get_page(asked.get("page"))

@@ -80,7 +80,7 @@ def one_session(request: HttpRequest, session: StreamingSession) -> HttpResponse
     if not form.is_valid():
         return _ask(request, form, {"taken": session})
     asked = form.cleaned_data
-    budgets.spend_sync("export", person=request.user.pk)
+    budgets.spend_sync("export", person=request.user.pk, address=addresses.of(request))
     export = exports.ask(
         request.user.pk or 0,
         addresses.of(request),
@@ -148,7 +148,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         if not form.is_valid():
             return _ask(request, form, {"filters": filters})
         asked, address = form.cleaned_data, addresses.of(request)
-        budgets.spend_sync("export", person=request.user.pk)
+        budgets.spend_sync("export", person=request.user.pk, address=addresses.of(request))
         try:
             export = exports.ask(
                 request.user.pk or 0, address, asked["what"], asked["format"], reason=asked["reason"], filters=filters

@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
-from heygen_portal import audit, budgets
+from heygen_portal import addresses, audit, budgets
 from heygen_portal.models import AuditEntry
 from heygen_portal.people import sudo
 from heygen_portal.threads import in_pieces
@@ -84,7 +84,7 @@ def on_behalf(request: HttpRequest, person: User) -> HttpResponseBase:
 
 def _sent(request: HttpRequest, person: User, extension: str, *, reason: str) -> HttpResponseBase:
     """Record who takes whose data, then send it."""
-    budgets.spend_sync("export", person=request.user.pk)
+    budgets.spend_sync("export", person=request.user.pk, address=addresses.of(request))
     taken: dict[str, Any] = {"format": extension, "person": person.pk, "reason": reason}
     audit.note(request, AuditEntry.Kind.PERSONAL_DATA, person, **taken)
     pieces: Iterator[bytes] = personal_data.as_json(person) if extension == "json" else personal_data.as_page(person)

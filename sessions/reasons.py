@@ -72,7 +72,7 @@ def staff(user_id: int | None, why: str) -> Evidence:
 
 
 def access_lost(user_id: int, loss: str) -> Evidence:
-    """`loss`: deactivated or role."""
+    """`loss`: deactivated, role or persona."""
     return {"code": "access_lost", "user": user_id, "loss": loss}
 
 
@@ -180,6 +180,8 @@ def _readable(name: str, value: Any) -> Any:
     if name == "limit_by":
         return str(LimitBy(value).label)
     if name == "loss":
+        if value == "persona":
+            return gettext("the persona was withdrawn")
         return gettext("the account was deactivated") if value == "deactivated" else gettext("the role was taken away")
     if name == "user":
         who = get_user_model().objects.filter(pk=value).first() if value else None

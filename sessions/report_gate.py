@@ -54,7 +54,9 @@ class ReportGate:
         self._shut_until = 0.0
         self._is_noted = False
 
-    async def admit(self, session_id: UUID, user_id: int, message: Mapping[str, Any]) -> bool:
+    async def admit(
+        self, session_id: UUID, user_id: int, message: Mapping[str, Any], address: str | None = None
+    ) -> bool:
         """Return whether a report may be recorded. Raises TooManyRequests once for each time that it must wait."""
         if session_id != self._session_id:
             await self.close()
@@ -63,7 +65,7 @@ class ReportGate:
         if session_id in _dropped:
             await self._note(session_id, next(iter(_dropped[session_id])))
         if kind in URGENT:
-            await budgets.spend("urgent_report", session=session_id)
+            await budgets.spend("urgent_report", session=session_id, person=user_id)
             return True
         now = asyncio.get_running_loop().time()
         if now < self._shut_until:
@@ -74,7 +76,7 @@ class ReportGate:
             return False
         cost = 1 + len(json.dumps(message)) // UNIT_BYTES
         try:
-            await budgets.spend("report", cost=cost, session=session_id, person=user_id)
+            await budgets.spend("report", cost=cost, session=session_id, person=user_id, address=address)
         except TooManyRequests as exc:
             self._shut_until = now + exc.wait_seconds
             await self._drop(session_id, RATE)

@@ -43,7 +43,7 @@ def page(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     form = SearchForm(request.POST or None)
     if form.is_valid():
-        budgets.spend_sync("search", person=request.user.pk)
+        budgets.spend_sync("search", person=request.user.pk, address=addresses.of(request))
         words, reason = form.cleaned_data["words"], form.cleaned_data["reason"]
         search = selection.note_search(request.user.pk or 0, addresses.of(request), words, reason)
         listed = reverse("admin:avatar_sessions_streamingsession_changelist")

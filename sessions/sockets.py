@@ -19,12 +19,11 @@ from django.conf import settings
 from django.utils import translation
 from redis.exceptions import RedisError
 
-from heygen_portal import budgets, detached
+from heygen_portal import addresses, budgets, detached
 from heygen_portal.budgets import TooManyRequests
-from heygen_portal.people import access
 from heygen_portal.people.access import Claim, Loss
 from heygen_portal.threads import in_thread
-from sessions import errors, messages
+from sessions import errors, messages, persona_access
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +43,7 @@ ACCESS_CHECK_PARTS = 10
 LOSSES: Mapping[Loss, type[errors.AccessLost]] = {
     Loss.DEACTIVATED: errors.AccessEnded,
     Loss.ROLE: errors.AccessEnded,
+    Loss.PERSONA: errors.AccessEnded,
     Loss.SIGNED_OUT: errors.SignedOut,
     Loss.SECOND_FACTOR: errors.SecondFactorNeeded,
 }
@@ -69,7 +69,7 @@ _checking: asyncio.Task[None] | None = None
 async def check_access(sockets: Collection[PageSocket]) -> None:
     """Close those of these sockets whose people may no longer have them."""
     claims = {socket: socket.claim for socket in sockets if socket.claim}
-    lost = await in_thread(access.losses)(set(claims.values()))
+    lost = await in_thread(persona_access.losses)(set(claims.values()))
     closing = (socket.access_lost(lost[claim]) for socket, claim in claims.items() if claim in lost)
     for outcome in await asyncio.gather(*closing, return_exceptions=True):
         if isinstance(outcome, Exception):
@@ -137,7 +137,7 @@ class PageSocket(AsyncWebsocketConsumer):
         """Count the socket against its person's budget; close it when there are too many."""
         user: Any = self.scope["user"]
         try:
-            await budgets.spend("connect", person=user.pk)
+            await budgets.spend("connect", person=user.pk, address=addresses.of_socket(self.scope))
         except TooManyRequests:
             await self.close(code=TOO_MANY)  # the page tries again, each time a little later
             return False
@@ -146,12 +146,17 @@ class PageSocket(AsyncWebsocketConsumer):
     async def let_in(self) -> None:
         user: Any = self.scope["user"]
         login: Any = self.scope["session"]
-        self.claim = Claim(login.session_key or "", user.pk, self.permission, self.is_for_staff)
+        personas = self.personas()
+        self.claim = Claim(login.session_key or "", user.pk, self.permission, self.is_for_staff, personas)
         await self.accept()
         self.is_open = True
         _keep_checking()
         detached.before_shutdown(_send_all_elsewhere)
         _open.add(self)
+
+    def personas(self) -> frozenset[int]:
+        """Return the personas that the person must be allowed to talk with to have this socket."""
+        return frozenset()
 
     async def leave(self) -> None:
         """This page is gone. Safe to repeat."""
@@ -167,7 +172,7 @@ class PageSocket(AsyncWebsocketConsumer):
     async def check_access(self) -> None:
         """Raises AccessLost, which closes the socket, when its person may no longer have it."""
         assert self.claim  # nothing is received before the page is let in
-        if loss := (await in_thread(access.losses)([self.claim])).get(self.claim):
+        if loss := (await in_thread(persona_access.losses)([self.claim])).get(self.claim):
             raise LOSSES[loss]({"loss": loss})
 
     async def access_lost(self, loss: Loss) -> None:
@@ -181,7 +186,7 @@ class PageSocket(AsyncWebsocketConsumer):
         await self.leave()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if len(text_data or bytes_data or "") > LARGEST_MESSAGE:
+        if _size(text_data, bytes_data) > LARGEST_MESSAGE:
             await self.send_error(errors.TooLarge())
             await self.close(code=TOO_LARGE)
             return
@@ -251,6 +256,13 @@ async def _explain(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": json.dumps(message)})
     await send({"type": "websocket.close", "code": TRY_LATER})
+
+
+def _size(text: str | None, data: bytes | None) -> int:
+    """Return the size of a message in bytes."""
+    if text is None:
+        return len(data or b"")
+    return len(text) if len(text) > LARGEST_MESSAGE else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _language(scope: Any) -> str:

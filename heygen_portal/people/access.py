@@ -26,6 +26,7 @@ class Loss(StrEnum):
     ROLE = "role"
     SIGNED_OUT = "signed_out"
     SECOND_FACTOR = "second_factor"
+    PERSONA = "persona"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Claim:
     user_id: int
     permission: str
     is_for_staff: bool = False
+    persona_ids: frozenset[int] = frozenset()
+    """The personas that its person talks with; whether they may is not asked here."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from heygen_portal import audit, budgets
+from heygen_portal import addresses, audit, budgets
 from heygen_portal.models import AuditEntry, Invitation
 from heygen_portal.people import joining, mail
 
@@ -18,7 +18,7 @@ from heygen_portal.people import joining, mail
 def invite(request: HttpRequest, invitation: Invitation) -> None:
     """Store an invitation; an earlier one of the same address is over with it."""
     assert isinstance(request.user, User)  # the admin lets nobody else in
-    budgets.spend_sync("invite", person=request.user.pk)
+    budgets.spend_sync("invite", person=request.user.pk, address=addresses.of(request))
     now = timezone.now()
     invitation.invited_by, invitation.created_at, invitation.expires_at = request.user, now, now + joining.LIFE
     with transaction.atomic():

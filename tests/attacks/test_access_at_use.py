@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from avatars.models import Persona
 from heygen_portal.asgi import application
 from heygen_portal.people import access
 from heygen_portal.people.access import Claim
@@ -202,3 +204,87 @@ def test_permissions_are_those_that_django_gives(request: pytest.FixtureRequest,
 
 def test_every_socket_is_checked_within_half_a_minute() -> None:
     assert sockets.ACCESS_CHECK_S + sockets.ACCESS_CHECK_S / sockets.ACCESS_CHECK_PARTS <= 30
+
+
+@sync_to_async
+def limit_to_another_group(persona: Persona) -> None:
+    persona.groups.add(Group.objects.create(name="others"))
+
+
+@sync_to_async
+def unpublish(persona: Persona) -> None:
+    Persona.objects.filter(pk=persona.pk).update(status=Persona.Status.DRAFT)
+
+
+@sync_to_async
+def limit_to_nobody_after_all(persona: Persona) -> None:
+    group = Group.objects.create(name="empty")
+    persona.groups.add(group)
+    Persona.objects.filter(pk=persona.pk).update(status=Persona.Status.DRAFT)
+
+
+withdrawals = pytest.mark.parametrize("withdraw", [limit_to_another_group, unpublish, limit_to_nobody_after_all])
+
+
+@withdrawals
+@pytest.mark.parametrize("use", ["task.send", "session.join", "session.start"])
+async def test_a_persona_that_was_withdrawn_is_refused_and_its_session_ends(
+    provider: Mock, withdraw: Any, use: str
+) -> None:
+    user, persona = await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    assert (await tab.connect(timeout=10))[0]
+    session_id = await tab.go_live()
+    begun = provider.new_session.call_count
+    await withdraw(persona)
+    await tab.say(use, session_id=session_id, continues=session_id, text="hola", kind="talk", ref="1")
+    await is_closed_with(tab, "access_ended", 4403)
+    await ended_for_the_persona(session_id)
+    assert provider.new_session.call_count == begun
+    assert not provider.send_task.called
+
+
+@withdrawals
+async def test_the_session_of_a_persona_that_was_withdrawn_ends_within_the_check(withdraw: Any) -> None:
+    user, persona = await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    assert (await tab.connect(timeout=10))[0]
+    session_id = await tab.go_live()
+    await withdraw(persona)
+    await sockets.check_access(list(sockets._open))
+    await is_closed_with(tab, "access_ended", 4403)
+    await ended_for_the_persona(session_id)
+
+
+@withdrawals
+async def test_the_page_of_another_persona_is_no_way_around(provider: Mock, withdraw: Any) -> None:
+    user, persona = await a_person(), await a_persona()
+    other = await a_persona(avatar=persona.avatar)
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    assert (await tab.connect(timeout=10))[0]
+    session_id = await tab.go_live()
+    detour = await sync_to_async(Tab)(user, other.slug)
+    assert (await detour.connect(timeout=10))[0]
+    await withdraw(persona)
+    await detour.say("session.join", session_id=session_id)
+    await is_closed_with(detour, "access_ended", 4403)
+    await tab.disconnect(timeout=10)
+
+
+async def test_a_persona_for_a_group_of_the_person_stays_open() -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        await sync_to_async(lambda: persona.groups.add(*user.groups.all()))()
+        await sockets.check_access(list(sockets._open))
+        await tab.say("task.send", text="hola", kind="talk", ref="1")
+        assert (await tab.hear("task.sent"))["status"] == "sent"
+
+
+async def ended_for_the_persona(session_id: str) -> None:
+    for _ in range(200):
+        session = await StreamingSession.objects.aget(pk=session_id)
+        if session.status == Status.ENDED:
+            break
+        await asyncio.sleep(0.02)  # the page is told before the session has ended
+    assert (session.end_reason, session.end_evidence["loss"]) == (EndReason.STAFF_STOPPED, "persona")
