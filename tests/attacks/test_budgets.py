@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.test import Client, override_settings
+from django.test import AsyncClient, Client, override_settings
 
 from heygen_portal import budgets
 from heygen_portal.checks import readable_budgets
@@ -95,6 +95,31 @@ def test_what_a_process_counts_for_itself_is_bounded() -> None:
     assert len(budgets._local) == budgets.MOST_LOCAL_KEYS
 
 
+BY_ADDRESS = (
+    "start",
+    "connect",
+    "join",
+    "act",
+    "prepare",
+    "task",
+    "report",
+    "check_room",
+    "search",
+    "export",
+    "invite",
+)
+
+
+@pytest.mark.parametrize("name", BY_ADDRESS)
+def test_many_accounts_behind_one_address_share_a_budget(name: str) -> None:
+    with override_settings(BUDGETS={f"{name}.address": "3/minute"}):
+        for person in range(3):
+            budgets.spend_sync(name, person=person, address="203.0.113.7")
+        with pytest.raises(budgets.TooManyRequests):
+            budgets.spend_sync(name, person=9, address="203.0.113.7")
+        budgets.spend_sync(name, person=9, address="203.0.113.8")
+
+
 # On the socket
 
 
@@ -171,6 +196,52 @@ class TestOnTheSocket:
             third = await sync_to_async(Tab)(user, persona.slug)
             assert await third.connect(timeout=10) == (False, 4429)
 
+    @pytest.mark.parametrize(
+        ("budget", "message"),
+        [
+            ("task", {"type": "task.send", "kind": "talk", "text": "hola", "ref": "1"}),
+            ("act", {"type": "task.interrupt"}),
+            ("act", {"type": "session.stay"}),
+            ("report", {"type": "event.report", "kind": "frozen", "data": {}}),
+            ("join", {"type": "session.join"}),
+        ],
+    )
+    async def test_tabs_of_two_people_at_one_address_share_its_budget(
+        self, budget: str, message: dict[str, Any]
+    ) -> None:
+        persona, people = await a_persona(), [await a_person(), await a_person()]
+        with override_settings(BUDGETS={f"{budget}.address": "2/minute"}):
+            async with browser(people[0], persona.slug) as one, browser(people[1], persona.slug) as other:
+                for tab in (one, other):
+                    content = {**message, "session_id": await tab.go_live()}
+                    await tab.send_json_to(content)
+                await other.send_json_to(content)
+                await other.hear("error", code="too_many_requests", about=message["type"])
+
+    @override_settings(BUDGETS={"act.person": "2/minute"})
+    async def test_interrupting_is_counted_by_person_whatever_the_session(self) -> None:
+        user, persona = await a_person(), await a_persona()
+        async with browser(user, persona.slug) as tab:
+            for _ in range(2):
+                await tab.go_live()
+                await tab.say("task.interrupt")
+                await tab.say("session.stop")
+                await tab.hear("session.status", status="ended")
+            await tab.go_live()
+            await tab.say("task.interrupt")
+            await tab.hear("error", code="too_many_requests", about="task.interrupt")
+
+    @pytest.mark.parametrize("letter", ["x", "ñ", "\U0001f600"])
+    async def test_the_size_of_a_message_is_counted_in_bytes(self, letter: str) -> None:
+        user, persona = await a_person(), await a_persona()
+        tab = await sync_to_async(Tab)(user, persona.slug)
+        assert (await tab.connect(timeout=10))[0]
+        await tab.send_to(text_data=letter * (64 * 1024 // len(letter.encode())))
+        await tab.hear("error", code="bad_message")  # read, and not understood
+        await tab.send_to(text_data=letter * (64 * 1024 // len(letter.encode()) + 1))
+        await tab.hear("error", code="too_large")
+        assert (await tab.receive_output(timeout=10))["code"] == 4413
+
 
 # On pages
 
@@ -207,3 +278,18 @@ class TestOnPages:
             statuses = [client.get("/conversations/?q=hola").status_code for _ in range(3)]
             assert client.get("/conversations/").status_code == 200
         assert statuses == [200, 200, 429]
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize(("how", "words"), [("header", "Demasiadas"), ("cookie", "Demasiadas"), ("", "Too many")])
+    async def test_a_refused_room_says_so_in_the_reader_s_language(self, how: str, words: str) -> None:
+        person = await sync_to_async(EndUserFactory.create)()
+        client = AsyncClient()
+        await client.aforce_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        if how == "cookie":
+            client.cookies["django_language"] = "es"
+        headers = {"accept-language": "es" if how == "header" else "en"}
+        with override_settings(BUDGETS={"check_room.person": "1/minute"}):
+            for _ in range(2):
+                refused = await client.post("/check/room", headers=headers)
+        assert refused.status_code == 429
+        assert words in refused.content.decode()

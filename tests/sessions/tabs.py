@@ -40,6 +40,7 @@ class Tab(WebsocketCommunicator):
             client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
             headers.append((b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()))
         super().__init__(application, f"/ws/personas/{slug}/?lang={lang}", headers=headers)
+        self.scope["client"] = ("127.0.0.1", 50_000)
 
     async def hear(self, message_type: str, /, **wanted: Any) -> dict[str, Any]:
         """Return the next message of this type with these values."""

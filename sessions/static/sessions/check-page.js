@@ -19,6 +19,8 @@ const wishes = wishesIn(localStorage);
 let findings = {};
 let report = {};
 let way = "";
+/** Why there was no room to try the way with, in the page's language. */
+let refusal = "";
 
 async function run() {
   findings = {};
@@ -60,7 +62,7 @@ async function followWay() {
   const judged = judgeWay(found);
   for (const check of /** @type {const} */ (["udp", "tcp", "turn"])) note(check, judged[check]);
   way = wayInShort(found);
-  say(one("#way", HTMLElement), way);
+  say(one("#way", HTMLElement), way || refusal);
   one("#taken", HTMLElement).hidden = !way;
 }
 
@@ -68,6 +70,7 @@ async function followWay() {
 async function access() {
   const headers = { "X-CSRFToken": one("[name=csrfmiddlewaretoken]", HTMLInputElement).value };
   const given = await fetch(list.dataset.room ?? "", { method: "POST", headers }).catch(() => null);
+  refusal = given?.status === 429 ? (await given.json()).words : "";
   return given?.status === 200 ? given.json() : null;
 }
 
