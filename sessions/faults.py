@@ -32,6 +32,7 @@ How = (
         "unguarded",
         "anchor",
         "anchors_lost",
+        "sessions_lost",
     ]
 )
 
@@ -58,6 +59,7 @@ WORDS = {
     "key_destroyed": _("The key of what was said was destroyed or changed without a receipt of an erasure."),
     "key_kept": _("What was said was erased, but there is a key again."),
     "anchors_lost": _("The anchors' file is not what the audit entries say that it was."),
+    "sessions_lost": _("There are fewer sessions than an earlier check counted."),
     "unguarded": _("The database lets events be changed: the triggers are missing."),
     "anchor": _("The seals are not what the anchor says that they were."),
 }
