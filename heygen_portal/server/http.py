@@ -26,6 +26,7 @@ class Channel(HTTPChannel):
     _deadline: IDelayedCall | None = None
     _body_bytes = _wire_bytes = 0
     _discarded_bytes = 0
+    _has_upload_place = False
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name, as the others below
         super().connectionMade()
@@ -62,8 +63,12 @@ class Channel(HTTPChannel):
         if self.length is not None and self.length > limit:
             self._refuse_size(limit)
             return
+        expected = limit if self.length is None else self.length
+        if expected > limits.DEFAULT_BODY_BYTES and not self._take_upload_place():
+            self.refuse(refusals.too_many_uploads(self._accept_language()))
+            return
         self._body_bytes = self._wire_bytes = 0
-        self._set_deadline(limits.seconds(limit if self.length is None else self.length))
+        self._set_deadline(limits.seconds_to_send(expected))
         super().allHeadersReceived()
 
     def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
@@ -87,6 +92,7 @@ class Channel(HTTPChannel):
         if self._is_refused:
             return
         self._clear_deadline()
+        self._give_upload_place_back()
         super().allContentReceived()
 
     def loseConnection(self) -> None:  # noqa: N802
@@ -97,6 +103,7 @@ class Channel(HTTPChannel):
 
     def connectionLost(self, reason: Any) -> None:  # noqa: N802
         self._clear_deadline()
+        self._give_upload_place_back()
         super().connectionLost(reason)
 
     def takes(self, data: bytes) -> bool:
@@ -118,11 +125,25 @@ class Channel(HTTPChannel):
         if self._is_refused:
             return
         self._is_refused = True
+        self._give_upload_place_back()
         self.setTimeout(None)
         self._set_deadline(limits.REFUSAL_TIMEOUT.total_seconds())
         self.transport.write(answer)
         with suppress(AttributeError):  # a transport that is no TCP socket
             self.transport.loseWriteConnection()
+
+    def _take_upload_place(self) -> bool:
+        """Count a large body that is about to be received; return False when there are too many."""
+        if self.factory.large_bodies >= limits.MOST_LARGE_BODIES:
+            return False
+        self.factory.large_bodies += 1
+        self._has_upload_place = True
+        return True
+
+    def _give_upload_place_back(self) -> None:
+        if self._has_upload_place:
+            self._has_upload_place = False
+            self.factory.large_bodies -= 1
 
     def _refuse_size(self, limit: int) -> None:
         self.refuse(refusals.too_large(limit, self._accept_language()))
@@ -226,6 +247,7 @@ class Factory(HTTPFactory):
     """Builds our channels instead of Twisted's. HTTP/1.1 only: HTTP/2 is the business of a proxy."""
 
     protocol = Channel
+    large_bodies = 0
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)

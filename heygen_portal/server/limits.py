@@ -19,6 +19,8 @@ BODY_BYTES: tuple[tuple[re.Pattern[bytes], int], ...] = (
     (re.compile(rb"/admin/avatars/knowledgebase/import/"), 16 * MIB),
 )
 DEFAULT_BODY_BYTES = MIB
+# Bodies that may be larger than that and are being received, in one process: each is a file meanwhile.
+MOST_LARGE_BODIES = 8
 
 # Of a body in chunks, how much is parsed before it is looked at again how much of it was content.
 CHUNKS_PARSED_BYTES = 8 * KIB
@@ -33,6 +35,8 @@ HEADER_LINES = 100
 CLIENT_TIMEOUT = timedelta(seconds=env.float("CLIENT_TIMEOUT", 20))
 IDLE_TIMEOUT = timedelta(seconds=60)
 SLOWEST_BYTES_PER_SECOND = 16 * KIB
+# Of a large body: it takes one of few places.
+SLOWEST_LARGE_BYTES_PER_SECOND = 256 * KIB
 # How long, and how much of what still comes, a client may take to notice that it was refused.
 REFUSAL_TIMEOUT = timedelta(seconds=5)
 REFUSED_BYTES_READ = 32 * MIB
@@ -73,3 +77,10 @@ def _largest_for(path: bytes) -> int:
 def seconds(size: int) -> float:
     """Return how long a client may take to send or read so many bytes."""
     return CLIENT_TIMEOUT.total_seconds() + size / SLOWEST_BYTES_PER_SECOND
+
+
+def seconds_to_send(size: int) -> float:
+    """Return how long a client may take to send a body of so many bytes."""
+    if size <= DEFAULT_BODY_BYTES:
+        return seconds(size)
+    return CLIENT_TIMEOUT.total_seconds() + size / SLOWEST_LARGE_BYTES_PER_SECOND

@@ -40,6 +40,13 @@ def too_slow(accept_language: str) -> bytes:
         return _answer(HTTPStatus.REQUEST_TIMEOUT, _("Too slow"), words)
 
 
+def too_many_uploads(accept_language: str) -> bytes:
+    """Return the answer for a large body while others are being received."""
+    with translation.override(_language(accept_language)):
+        words = _("Others are uploading large files now. Try again in a minute.")
+        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _("Busy"), words)
+
+
 def _answer(status: HTTPStatus, title: str, words: str) -> bytes:
     language = translation.get_language() or settings.LANGUAGE_CODE
     body = PAGE.format(language=language, title=escape(title), words=escape(words)).encode()
