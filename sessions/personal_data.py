@@ -297,8 +297,8 @@ def _sessions(user: User) -> Iterator[Row]:
 
 def _spoken(row: Utterance | SessionTask, user: User) -> Row:
     try:
-        return _fields(row, user) | {"text": row.shown}
-    except (InvalidTag, ValueError):
+        return _fields(row, user) | {"text": row.text}
+    except (InvalidTag, TypeError, ValueError):
         return _fields(row, user) | {"text": None, "could_not_be_opened": True}
 
 
