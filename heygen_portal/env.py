@@ -22,6 +22,16 @@ def secret(name: str, default: str = "") -> str:
     return env.str(name, default)
 
 
+def kept_secret(name: str, keys: Path, default: str) -> str:
+    """Return a secret, else the one that `bin/serve` keeps in the folder `keys`, else the default.
+
+    Commands find the keys of the portal whose database they open, without being told where they are.
+    """
+    path = keys / name.lower()
+    kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    return secret(name, kept or default)
+
+
 def secrets(name: str) -> list[str]:
     """Return a list of secrets: `NAME` separated by commas, else the lines of the file named by `NAME_FILE`."""
     path = env.str(f"{name}_FILE", "")

@@ -4,16 +4,16 @@ import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal import admin_theme
-from heygen_portal.env import BASE_DIR, env, secret, secrets
+from heygen_portal.env import BASE_DIR, env, kept_secret, secret, secrets
 
 VAR = env.path("VAR_DIR", BASE_DIR / "var")
 VAR.mkdir(parents=True, exist_ok=True)  # a database cannot make its own folder
 
 DEBUG = env.bool("DEBUG", False)
 # Without a key of its own a checkout may be looked at, but not served to others: see checks.py.
-SECRET_KEY = secret("DJANGO_SECRET_KEY", "not-secret-for-looking-around-only")
+SECRET_KEY = kept_secret("DJANGO_SECRET_KEY", VAR / "keys", "not-secret-for-looking-around-only")
 SECRET_KEY_FALLBACKS = secrets("DJANGO_SECRET_KEY_FALLBACKS")
-FIELD_ENCRYPTION_KEY = secret("FIELD_ENCRYPTION_KEY", "not-secret-either")
+FIELD_ENCRYPTION_KEY = kept_secret("FIELD_ENCRYPTION_KEY", VAR / "keys", "not-secret-either")
 # Retired keys verify and unwrap what they once signed and wrapped: docs/operations.md, "Changing keys".
 FIELD_ENCRYPTION_KEY_FALLBACKS = secrets("FIELD_ENCRYPTION_KEY_FALLBACKS")
 SALT_KEY = [FIELD_ENCRYPTION_KEY, *FIELD_ENCRYPTION_KEY_FALLBACKS]  # of the encrypted fields; the first one encrypts

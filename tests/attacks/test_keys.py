@@ -29,7 +29,7 @@ from heygen_portal.people.adapters import SEAL
 from heygen_portal.providers.base import NotSent
 from sessions import events, sealing, verification
 from sessions.events import Entry
-from sessions.models import SessionHead, SpeechKey, Utterance
+from sessions.models import HistoryCheck, SessionHead, SpeechKey, Utterance
 from sessions.speech_keys import SpeechKeyStore
 from tests.factories import ProviderAccountFactory, StreamingSessionFactory, UserFactory
 
@@ -361,3 +361,14 @@ def test_rotation_leaves_seals_and_heads_as_they_were_signed(stored: Stored) -> 
     with keys_are("stranger's"):
         fault, wrong = said()
         assert (fault.how, wrong[0]) == ("head_forged", "head_forged")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_verification_with_the_keys_of_another_portal_writes_nothing(settings: Any) -> None:
+    audit.note(None, AuditEntry.Kind.SEARCHED, "words")
+    before = list(AuditEntry.objects.values_list("number", "hash"))
+    settings.FIELD_ENCRYPTION_KEY = "another-portals-key"
+    with pytest.raises(CommandError, match="does not have"):
+        call_command("verify_history")
+    assert list(AuditEntry.objects.values_list("number", "hash")) == before
+    assert not HistoryCheck.objects.exists()

@@ -35,3 +35,13 @@ def test_a_secret_named_twice_is_the_one_that_is_given_itself(written: Path) -> 
 
 def test_a_secret_named_nowhere_is_its_default(written: Path) -> None:
     assert secret_with(written, "") == "default"
+
+
+def test_the_keys_that_the_portal_keeps_are_found_by_commands(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = written.parent / "keys"
+    assert env.kept_secret("DJANGO_SECRET_KEY", keys, "default") == "default"
+    keys.mkdir()
+    (keys / "django_secret_key").write_text("kept\n")
+    assert env.kept_secret("DJANGO_SECRET_KEY", keys, "default") == "kept"
+    monkeypatch.setenv("DJANGO_SECRET_KEY", "given")
+    assert env.kept_secret("DJANGO_SECRET_KEY", keys, "default") == "given"

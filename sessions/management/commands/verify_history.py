@@ -8,6 +8,8 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, no_translations
 from django.utils import timezone
 
+from heygen_portal import signing
+from heygen_portal.models import AuditHead
 from sessions import nightwatch, verification
 from sessions.models import StreamingSession
 
@@ -23,6 +25,7 @@ class Command(BaseCommand):
 
     @no_translations
     def handle(self, *args: Any, session: UUID | None = None, **options: Any) -> None:
+        _require_key()
         if session:
             self._one(session)
             return
@@ -57,3 +60,18 @@ class Command(BaseCommand):
         if fault := verification.look_at(session):
             raise CommandError(fault.in_words())
         self.stdout.write("Everything fits.")
+
+
+def _require_key() -> None:
+    """Refuse to look, and to write down what was found, with keys of another portal.
+
+    What this process wrote then would follow a head that it takes for forged: it would leave a gap for ever.
+    """
+    head = AuditHead.objects.first()
+    name, dot, _mac = str(head.signature if head else "").rpartition(".")
+    if dot and name not in signing.keys("sign"):
+        raise CommandError(
+            "The newest audit entry was signed with a key that this command does not have; nothing was written."
+            " Give it the portal's FIELD_ENCRYPTION_KEY, and former ones in FIELD_ENCRYPTION_KEY_FALLBACKS."
+            " If these are the portal's keys, the entry was forged."
+        )
