@@ -185,9 +185,16 @@ def masked(opcode: int, payload: bytes = b"") -> bytes:
     return bytes([opcode, 0x80 | len(payload)]) + bytes(4) + payload
 
 
-def send_often(client: socket.socket, data: bytes) -> None:
-    for _ in range(300):
-        client.sendall(data)
+def is_cut_off(client: socket.socket, data: bytes) -> bool:
+    """Send, then read to the end: small frames may all be sent before the server has closed."""
+    try:
+        for _ in range(300):
+            client.sendall(data)
+        while client.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    return True  # else it times out
 
 
 PING, PONG, FIRST_PART, NEXT_PART = 0x89, 0x8A, 0x01, 0x00
@@ -213,8 +220,7 @@ def test_a_page_that_sends_frames_without_messages_and_reads_nothing_is_cut_off(
         client.sendall(head)
         assert b" 101 " in client.recv(4096)
         client.sendall(masked(FIRST_PART))
-        with pytest.raises(ConnectionError):
-            send_often(client, frames * 1000)
+        assert is_cut_off(client, frames * 1000)
     assert raw.memory_mb(web.process.pid) - before < 5
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from sessions import broadcast, dossier, exports, history, personal_data, records
 from sessions.models import Export, SessionTask, StreamingSession, Utterance
@@ -38,6 +38,11 @@ def session(request: pytest.FixtureRequest) -> StreamingSession:
         with connection.cursor() as cursor:
             cursor.execute(f"UPDATE {row._meta.db_table} SET sealed = %s WHERE id = %s", [spoilt, row.pk])  # noqa: S608
     return session
+
+
+@pytest.fixture(autouse=True)
+def in_english(the_portals_own_language: None) -> None:
+    translation.activate("en")
 
 
 def test_the_sessions_page_in_the_admin_says_so(admin_client: Client, session: StreamingSession) -> None:
