@@ -149,7 +149,7 @@ def test_a_changed_address_is_told_to_both_and_written_down(
     with django_capture_on_commit_callbacks(execute=True):
         admin_client.post(f"/admin/auth/user/{ines.pk}/change/", FORM | {"email": "new@example.net"}, headers=ENGLISH)
     assert [letter.to for letter in mail.outbox] == [["ines@example.org"], ["new@example.net"]]
-    assert set(subjects()) == {"Your e-mail address was changed"}
+    assert set(subjects()) == {"Se ha cambiado tu dirección de correo"}
     assert "new@" not in mail.outbox[0].body
     entry = AuditEntry.objects.get(kind="access_changed")
     assert entry.data["email"] == ["ines@example.org", "new@example.net"]

@@ -13,7 +13,7 @@ from django.utils import timezone
 from avatars.models import Persona
 from sessions import errors, lifecycle, places, presence, queue
 from sessions.models import EndReason, QueuePlace, ServerProcess, StreamingSession
-from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.factories import WHY, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("announced")]
 
@@ -151,5 +151,5 @@ def test_who_waits_is_told_how_long_as_far_as_anything_tells(process: UUID) -> N
         )
     assert queue.expected_wait(first, now) == 6 * MINUTE
     assert queue.expected_wait(third, now) == 16 * MINUTE
-    running.delete()
+    running.update(account=ProviderAccountFactory.create())
     assert queue.expected_wait(first, now) is None
