@@ -16,7 +16,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
-from avatars import publishing
+from avatars import voices
 from avatars.models import Avatar, News, Offered, Voice, having
 from heygen_portal.admin_parts import ReadOnly
 
@@ -131,7 +131,7 @@ class AvatarAdmin(ReadOnly, OfferedAdmin):
 
     @display(description=_("provider's default voice"))
     def default_voice(self, avatar: Avatar) -> str:
-        return str(publishing.default_voice(avatar) or avatar.default_provider_voice_id or "–")
+        return str(voices.default_voice(avatar) or avatar.default_provider_voice_id or "–")
 
 
 class BesideAvatar(OfferedAdmin):

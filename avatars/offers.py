@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from avatars import publishing
+from avatars import voices
 from avatars.models import Avatar, Persona, Voice
 
 DIALS = ("voice_stability", "voice_similarity_boost", "voice_style")
@@ -16,7 +16,7 @@ DIALS = ("voice_stability", "voice_similarity_boost", "voice_style")
 def offers(avatar: Avatar, voice: Voice | None) -> dict[str, Any]:
     """Return, by field of the form: the `choices` that work, what must stay `off`, `limits`, and the `words` for it."""
     can = avatar.account.capabilities
-    heard = voice or publishing.default_voice(avatar)
+    heard = voice or voices.default_voice(avatar)
     emotions = can.emotions if heard is None or heard.has_emotions else ()
     listens = [Persona.Interactivity.HANDS_FREE, *([Persona.Interactivity.PUSH_TO_TALK] if can.push_to_talk else [])]
     dials = {f"voice_{dial.name}": [dial.least, dial.most] for dial in can.voice_settings}

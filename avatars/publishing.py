@@ -9,8 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from avatars import versions
-from avatars.models import Avatar, Composed, Offered, Persona, PersonaVersion, Voice
+from avatars import versions, voices
+from avatars.models import Avatar, Composed, Offered, Persona, PersonaVersion
 from heygen_portal import changes
 from heygen_portal.changes import SERVER, Actor
 from heygen_portal.models import AuditEntry
@@ -125,7 +125,7 @@ def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) 
         _check_offered(persona, persona.voice, "voice", found)
     if not persona.voice and not persona.avatar.default_provider_voice_id:
         found["voice"].append(_("This avatar has no voice of its own. Choose one."))
-    voice = persona.voice or default_voice(persona.avatar)
+    voice = persona.voice or voices.default_voice(persona.avatar)
     if voice and voice.language and voice.language != persona.language:
         found["voice"].append(
             _("The voice speaks another language: %(language)s. Choose one that fits.") % {"language": voice.language}
@@ -163,9 +163,3 @@ def _check_offered(persona: Persona, offered: Offered, field: str, found: Proble
         found[field].append(words % {"account": persona.avatar.account})
     if offered.gone_at:
         found[field].append(_("The provider no longer offers it. Choose another one, or make it there again and sync."))
-
-
-def default_voice(avatar: Avatar) -> Voice | None:
-    """The avatar's own voice, where the catalogue knows it."""
-    own = avatar.default_provider_voice_id
-    return Voice.objects.filter(account=avatar.account_id, provider_voice_id=own).first() if own else None

@@ -13,7 +13,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
-from avatars import syncing, tasks
+from avatars import syncing
 from avatars.models import Avatar, CatalogueSync, KnowledgeBase, News, ProviderAccount, Voice
 
 KINDS = {"avatars": Avatar, "voices": Voice, "knowledge_bases": KnowledgeBase}
@@ -51,7 +51,7 @@ def ask(request: HttpRequest, accounts: Iterable[ProviderAccount]) -> None:
         sync, is_new = syncing.begin(account, request.user.pk)
         try:
             if is_new:
-                tasks.sync_account.delay(sync.pk)
+                syncing.sync_account.delay(sync.pk)
         except OperationalError:
             messages.error(request, _("The worker cannot be reached. Try again."))
             sync.delete()

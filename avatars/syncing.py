@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
+from celery import shared_task
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from avatars.models import CatalogueSync, ProviderAccount
 from avatars.sync import SyncResult, sync_catalogue
+from heygen_portal import job_loop
 from heygen_portal.providers.base import CredentialRefused, ProviderError
 from heygen_portal.threads import in_thread
 
 Step = CatalogueSync.Step
+SYNC_TIMEOUT = timedelta(hours=1)
 
 
 def begin(account: ProviderAccount, asked_by: int | None = None) -> tuple[CatalogueSync, bool]:
@@ -28,6 +32,12 @@ def begin(account: ProviderAccount, asked_by: int | None = None) -> tuple[Catalo
             return CatalogueSync.objects.create(account=account, asked_by_id=asked_by), True
     except IntegrityError:  # somebody else asked at the same moment
         return account.syncs.latest("asked_at", "pk"), False
+
+
+@shared_task(name="avatars.tasks.sync_account")
+def sync_account(sync_id: int) -> None:
+    """Bring one catalogue up to date, as its row asks."""
+    job_loop.run(carry_out(sync_id), SYNC_TIMEOUT)
 
 
 async def carry_out(sync_id: int) -> None:

@@ -17,7 +17,6 @@ from heygen_portal import job_loop
 
 LOCK, LOCK_S = "videos-are-looked-after", 20
 VIDEOS_TIMEOUT = timedelta(hours=1)
-SYNC_TIMEOUT = timedelta(hours=1)
 
 
 @shared_task
@@ -38,18 +37,12 @@ def look_after_videos() -> None:
 
 
 @shared_task
-def sync_account(sync_id: int) -> None:
-    """Bring one catalogue up to date, as its row asks."""
-    job_loop.run(syncing.carry_out(sync_id), SYNC_TIMEOUT)
-
-
-@shared_task
 def sync_all() -> None:
     """Bring every catalogue up to date; beat sends this once a night."""
     for account in ProviderAccount.objects.all():
         sync, is_new = syncing.begin(account)
         if is_new:
-            sync_account.delay(sync.pk)
+            syncing.sync_account.delay(sync.pk)
 
 
 async def _look_after() -> None:

@@ -11,7 +11,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from avatars import publishing
+from avatars import voices
 from avatars.models import Avatar, Video
 
 LARGEST_SCRIPT = 64 * 1024
@@ -76,7 +76,7 @@ class VideoForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the st
             self.add_error("avatar", _("The provider no longer offers this avatar. Choose another."))
         elif voice and (voice.account_id != avatar.account_id or voice.gone_at):
             self.add_error("voice", _("The voice must be one that the avatar's account offers now."))
-        elif not voice and not publishing.default_voice(avatar):
+        elif not voice and not voices.default_voice(avatar):
             self.add_error("voice", _("This avatar has no voice of its own. Choose one."))
         if not text:
             self.add_error("text", _("Write what the avatar is to say."))

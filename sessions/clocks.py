@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+PAGE_AT = "page_at"  # under this key an event has its moment on the page's own clock
 TRUST = timedelta(seconds=30)
 """How long a page may have kept a report; an older moment cannot be true, and the portal's own is used instead."""
 FIRST, LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)

@@ -12,10 +12,10 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 
 from sessions import clocks, events, ledger, timeline, vouching
+from sessions.clocks import PAGE_AT
 from sessions.events import Entry
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 from sessions.moments import PROVIDER, Moment
-from sessions.reports import PAGE_AT
 from sessions.timeline import Timeline
 
 MOST_EVENTS = 5000

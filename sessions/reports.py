@@ -31,7 +31,7 @@ from sessions import (
     verdicts,
 )
 from sessions.claims import Claim
-from sessions.clocks import PageClock
+from sessions.clocks import PAGE_AT, PageClock
 from sessions.events import Entry
 from sessions.models import EndReason, SessionEvent, SpeechErased, Status, StreamingSession, Utterance
 
@@ -56,8 +56,6 @@ RATING_WINDOW = timedelta(hours=24)
 """From a session's end: how long it may be rated, which is all that is taken then."""
 MOST_KEPT = {"first_frame": 20, "rated": 10}
 """How many a session keeps of the kinds that no maximum of events bounds: a page that is loaded again has another."""
-PAGE_AT = "page_at"
-"""Where an event keeps the moment as the page's own clock had it."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from heygen_portal.emulator.answers import ok, ok_v2, read_object, required_text
-from heygen_portal.emulator.catalogue import CatalogueAvatar, KnowledgeBase, as_json
-from heygen_portal.emulator.keys import STUDIO
+from heygen_portal.emulator.catalogue import KnowledgeBase, as_json
+from heygen_portal.emulator.order import CatalogueAvatar
+from heygen_portal.emulator.studio import STUDIO
 from heygen_portal.emulator.tables import Refusal
 
 routes = web.RouteTableDef()

@@ -5,8 +5,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from heygen_portal.emulator.liveavatar import answers as live
-from heygen_portal.emulator.liveavatar.tables import is_liveavatar
 from heygen_portal.emulator.tables import Refusal
 
 SUCCESS: Final = 100
@@ -27,15 +25,11 @@ def is_v2_style(path: str) -> bool:
 
 
 def refused(path: str, refusal: Refusal) -> web.Response:
-    if is_liveavatar(path):
-        return live.refused(refusal)
     return failure(path, refusal.error.status, refusal.error.code, refusal.message)
 
 
 def failure(path: str, status: int, code: int, message: str) -> web.Response:
     """A refusal in the form the path's clients expect; `data` is always there, for those who look."""
-    if is_liveavatar(path):
-        return live.failure(status, message)
     if is_v2_style(path):
         return web.json_response({"error": {"code": str(code), "message": message}, "data": None}, status=status)
     return web.json_response({"code": code, "message": message, "data": None}, status=status)

@@ -12,19 +12,18 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from heygen_portal.emulator import account, chat, heygen, pictures, realtime, video, webhooks
-from heygen_portal.emulator.answers import failure, refused
 from heygen_portal.emulator.control import add_control
-from heygen_portal.emulator.keys import CALLER, LIVE, STUDIO
+from heygen_portal.emulator.envelopes import failure, refused
 from heygen_portal.emulator.liveavatar import account as live_account
 from heygen_portal.emulator.liveavatar import door as live_door
 from heygen_portal.emulator.liveavatar import lite, sessions
-from heygen_portal.emulator.liveavatar.studio import LiveStudio
+from heygen_portal.emulator.liveavatar.studio import LIVE, LiveStudio
 from heygen_portal.emulator.liveavatar.tables import is_liveavatar
 from heygen_portal.emulator.part import Cast
 from heygen_portal.emulator.rooms import LiveKit, Rooms
 from heygen_portal.emulator.rules import Rules
 from heygen_portal.emulator.store import Caller
-from heygen_portal.emulator.studio import Studio
+from heygen_portal.emulator.studio import CALLER, STUDIO, Studio
 from heygen_portal.emulator.tables import Refusal
 
 log = logging.getLogger(__name__)

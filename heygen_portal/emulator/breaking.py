@@ -9,11 +9,11 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from heygen_portal.emulator.answers import refused
+from heygen_portal.emulator.envelopes import refused
 from heygen_portal.emulator.faults import Fault, Faults
-from heygen_portal.emulator.keys import STUDIO
 from heygen_portal.emulator.liveavatar.tables import LIVE_ERRORS, is_liveavatar
 from heygen_portal.emulator.rules import Rules
+from heygen_portal.emulator.studio import STUDIO
 from heygen_portal.emulator.tables import ERRORS, Refusal
 
 REMEMBERED: Final = 1000

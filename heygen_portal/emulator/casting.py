@@ -1,10 +1,10 @@
 """What a client may order with `streaming.new`, and what it gets when it leaves things out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
-from heygen_portal.emulator.catalogue import AVATARS, Catalogue, CatalogueAvatar
-from heygen_portal.emulator.part import Voice
+from heygen_portal.emulator.catalogue import AVATARS, Catalogue
+from heygen_portal.emulator.order import CatalogueAvatar, Order, OwnRoom
 from heygen_portal.emulator.rules import Rules
 from heygen_portal.emulator.tables import Refusal
 
@@ -13,34 +13,6 @@ ENCODINGS: Final = ("H264", "VP8")
 EMOTIONS: Final = ("excited", "serious", "friendly", "soothing", "broadcaster")
 IDLE_RANGE: Final = (30, 3600)
 RATE_RANGE: Final = (0.5, 1.5)
-
-
-@dataclass(frozen=True)
-class OwnRoom:
-    """The caller's LiveKit, in place of the service's."""
-
-    url: str
-    room: str
-    token: str
-
-
-@dataclass(frozen=True)
-class Order:
-    """A session as ordered, every default filled in."""
-
-    avatar: CatalogueAvatar
-    voice: Voice
-    voice_name: str
-    quality: str
-    encoding: str
-    knowledge: str
-    opening: str
-    language: str  # that the person speaks; empty for the voice's own
-    idle_s: float | None  # None: never closed for idleness
-    listens: bool  # to the microphone in the room
-    own_room: OwnRoom | None
-    duration_s: float | None = None  # None: as the rules say
-    tariff: float = 1.0  # of what a minute costs
 
 
 def take_order(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> Order:

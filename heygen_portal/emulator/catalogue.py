@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 from uuid import uuid4
 
+from heygen_portal.emulator.order import CatalogueAvatar
 from heygen_portal.emulator.part import Voice
 
 
@@ -14,21 +15,6 @@ class CatalogueVoice:
     language: str  # as the service writes it
     gender: str
     sounds: Voice
-
-
-@dataclass(frozen=True)
-class CatalogueAvatar:
-    """`streams` is False for those that only the Video API knows, `deprecated` for versions before v3."""
-
-    avatar_id: str
-    name: str
-    look: str
-    gender: str
-    default_voice: str
-    created_at: int
-    status: str = "ACTIVE"
-    streams: bool = True
-    deprecated: bool = False
 
 
 @dataclass

@@ -11,10 +11,10 @@ from aiohttp.typedefs import Handler
 from heygen_portal.emulator.answers import read_object
 from heygen_portal.emulator.breaking import CONTROL, Control, break_calls
 from heygen_portal.emulator.faults import KINDS, SESSION_KINDS, mend, spoil
-from heygen_portal.emulator.keys import LIVE, STUDIO
-from heygen_portal.emulator.liveavatar.studio import LiveStudio
+from heygen_portal.emulator.liveavatar.studio import LIVE, LiveStudio
 from heygen_portal.emulator.staging import Staging
 from heygen_portal.emulator.store import Session
+from heygen_portal.emulator.studio import STUDIO
 from heygen_portal.emulator.video import FILMS
 from heygen_portal.emulator.webhooks import WEBHOOKS
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from heygen_portal.emulator.answers import clean, ok, ok_v2, read_object, required_text
-from heygen_portal.emulator.keys import CALLER, STUDIO
 from heygen_portal.emulator.store import Session
+from heygen_portal.emulator.studio import CALLER, STUDIO
 from heygen_portal.emulator.tables import Refusal, State
 
 routes = web.RouteTableDef()

@@ -6,8 +6,8 @@ import wave
 
 from aiohttp import web
 
-from heygen_portal.emulator.keys import STUDIO
 from heygen_portal.emulator.part import Voice
+from heygen_portal.emulator.studio import STUDIO
 
 SAMPLES = {"es": "Hola. Así suena mi voz.", "en": "Hello. This is how I sound."}
 

@@ -8,10 +8,9 @@ from uuid import uuid4
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from heygen_portal.emulator.keys import STUDIO
 from heygen_portal.emulator.sockets import Message, Wire
 from heygen_portal.emulator.store import Session
-from heygen_portal.emulator.studio import Studio
+from heygen_portal.emulator.studio import STUDIO, Studio
 from heygen_portal.emulator.tables import OPEN, Refusal, State
 
 routes = web.RouteTableDef()

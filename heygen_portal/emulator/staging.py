@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 from uuid import uuid1
 
-from heygen_portal.emulator.casting import Order
 from heygen_portal.emulator.clock import Clock
+from heygen_portal.emulator.order import Order
 from heygen_portal.emulator.part import Actor, Cast, Hearing, Part, PerformerFaults
 from heygen_portal.emulator.rooms import Rooms
 from heygen_portal.emulator.rules import Rules

@@ -8,8 +8,8 @@ from math import inf
 from typing import Final
 from uuid import uuid1, uuid4
 
-from heygen_portal.emulator.casting import Order
 from heygen_portal.emulator.clock import Clock
+from heygen_portal.emulator.order import Order
 from heygen_portal.emulator.rules import Rules
 from heygen_portal.emulator.tables import MOVES, OPEN, VERBS, Refusal, State
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from aiohttp import web
 
 from heygen_portal.emulator.casting import take_order
 from heygen_portal.emulator.catalogue import Catalogue
@@ -58,3 +60,7 @@ class Studio(Staging):
     async def reset(self, rules: Rules) -> None:
         await super().reset(rules)
         self.catalogue = Catalogue()
+
+
+STUDIO: Final = web.AppKey("studio", Studio)
+CALLER: Final = web.RequestKey("caller", Caller)

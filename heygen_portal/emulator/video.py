@@ -15,8 +15,8 @@ from aiohttp import web
 from heygen_portal.emulator.answers import clean, ok, ok_v2, read_object, required_text
 from heygen_portal.emulator.casting import EMOTIONS, RATE_RANGE, Fields
 from heygen_portal.emulator.catalogue import Catalogue
-from heygen_portal.emulator.keys import STUDIO
 from heygen_portal.emulator.part import Voice
+from heygen_portal.emulator.studio import STUDIO
 from heygen_portal.emulator.tables import Refusal
 from heygen_portal.emulator.webhooks import WEBHOOKS
 

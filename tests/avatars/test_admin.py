@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from avatars import sync, tasks
+from avatars import sync, syncing
 from avatars.models import Avatar, Persona
 from heygen_portal.providers.base import CredentialRefused, ProviderUnreachable
 from tests.factories import AvatarFactory, KnowledgeBaseFactory, PersonaFactory, ProviderAccountFactory, VoiceFactory
@@ -154,7 +154,7 @@ def test_the_catalogue_is_the_providers_and_not_edited_here(admin_client: Client
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is there at once."""
-    monkeypatch.setattr(tasks.sync_account, "delay", tasks.sync_account)
+    monkeypatch.setattr(syncing.sync_account, "delay", syncing.sync_account)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -71,7 +71,7 @@ def test_somebody_asks_and_sees_how_far_it_is(
     admin_client: Client, account: ProviderAccount, provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delay = Mock()
-    monkeypatch.setattr(tasks.sync_account, "delay", delay)
+    monkeypatch.setattr(syncing.sync_account, "delay", delay)
     page = admin_client.post(page_of(account), follow=True, headers=ENGLISH).content.decode()
     assert "the worker reads the catalogue" in page
     assert "<progress" in page
@@ -84,8 +84,8 @@ def test_somebody_asks_and_sees_how_far_it_is(
 
     provider.download = AsyncMock(side_effect=download)
     told.append(admin_client.get(page_of(account), {"progress": ""}).json())
-    tasks.sync_account(sync_id)
-    tasks.sync_account(sync_id)  # the order came twice
+    syncing.sync_account(sync_id)
+    syncing.sync_account(sync_id)  # the order came twice
     told.append(admin_client.get(page_of(account), {"progress": ""}).json())
     assert [one["is_under_way"] for one in told] == [True, False]
     provider.list_avatars.assert_awaited_once()
@@ -103,7 +103,7 @@ def test_a_sync_whose_worker_died_is_in_nobodys_way(account: ProviderAccount, pr
 
 def test_each_night_every_catalogue_is_read(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     ProviderAccountFactory.create_batch(2)
-    monkeypatch.setattr(tasks.sync_account, "delay", tasks.sync_account)
+    monkeypatch.setattr(syncing.sync_account, "delay", syncing.sync_account)
     tasks.sync_all()
     assert list(CatalogueSync.objects.values_list("step", flat=True)) == [Step.DONE, Step.DONE]
 

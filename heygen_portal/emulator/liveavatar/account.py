@@ -10,9 +10,9 @@ from aiohttp import web
 from heygen_portal.emulator.account import picture_url
 from heygen_portal.emulator.answers import read_object, required_text
 from heygen_portal.emulator.catalogue import CatalogueVoice
-from heygen_portal.emulator.keys import LIVE
 from heygen_portal.emulator.liveavatar.answers import is_uuid, ok, page, when
 from heygen_portal.emulator.liveavatar.catalogue import Avatar, Context
+from heygen_portal.emulator.liveavatar.studio import LIVE
 from heygen_portal.emulator.liveavatar.tables import LANGUAGES
 from heygen_portal.emulator.pictures import wav
 from heygen_portal.emulator.tables import Refusal

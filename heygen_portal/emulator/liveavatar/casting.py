@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from heygen_portal.emulator.casting import Fields, Order, OwnRoom
+from heygen_portal.emulator.casting import Fields
 from heygen_portal.emulator.liveavatar.answers import is_uuid
 from heygen_portal.emulator.liveavatar.catalogue import Context, LiveCatalogue, filled
 from heygen_portal.emulator.liveavatar.tables import LANGUAGES
+from heygen_portal.emulator.order import Order, OwnRoom
 from heygen_portal.emulator.rules import Rules
 from heygen_portal.emulator.tables import Refusal
 

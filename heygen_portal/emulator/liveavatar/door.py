@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from heygen_portal.emulator.keys import LIVE
+from heygen_portal.emulator.liveavatar.studio import LIVE
 from heygen_portal.emulator.liveavatar.tables import SOCKETS
 from heygen_portal.emulator.tables import Refusal
 

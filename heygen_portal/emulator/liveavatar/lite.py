@@ -8,8 +8,7 @@ from uuid import uuid4
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from heygen_portal.emulator.keys import LIVE
-from heygen_portal.emulator.liveavatar.studio import LiveStudio
+from heygen_portal.emulator.liveavatar.studio import LIVE, LiveStudio
 from heygen_portal.emulator.liveavatar.tables import SOCKETS
 from heygen_portal.emulator.sockets import Message, Wire
 from heygen_portal.emulator.store import Session

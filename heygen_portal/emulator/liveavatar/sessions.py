@@ -5,10 +5,9 @@ from typing import Any
 from aiohttp import web
 
 from heygen_portal.emulator.answers import read_object
-from heygen_portal.emulator.keys import LIVE
 from heygen_portal.emulator.liveavatar.answers import ok, origin, page, when
 from heygen_portal.emulator.liveavatar.door import HOLDER
-from heygen_portal.emulator.liveavatar.studio import live
+from heygen_portal.emulator.liveavatar.studio import LIVE, live
 from heygen_portal.emulator.liveavatar.tables import SOCKETS, STOP_REASONS, end_reason
 from heygen_portal.emulator.store import Session
 from heygen_portal.emulator.tables import Refusal

@@ -9,13 +9,14 @@ from typing import Any, Final
 from uuid import uuid4
 
 import jwt
+from aiohttp import web
 
 from heygen_portal.emulator.answers import clean
-from heygen_portal.emulator.casting import Order
 from heygen_portal.emulator.clock import Clock
 from heygen_portal.emulator.liveavatar.casting import LiveOrder, Wish, take_order, take_wish
 from heygen_portal.emulator.liveavatar.catalogue import LiveCatalogue
 from heygen_portal.emulator.liveavatar.tables import COMMANDS, EVENTS, end_reason
+from heygen_portal.emulator.order import Order
 from heygen_portal.emulator.part import Actor, Cast, Hearing, Part, Topics
 from heygen_portal.emulator.rooms import Rooms
 from heygen_portal.emulator.rules import Rules
@@ -281,3 +282,6 @@ def _object(payload: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+LIVE: Final = web.AppKey("live", LiveStudio)
