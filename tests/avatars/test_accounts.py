@@ -120,7 +120,7 @@ def test_an_account_leaves_people_a_place_and_time(admin_client: Client, change:
 def test_a_key_of_another_provider_is_found_when_it_is_saved(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Demand 43: what the provider says is told at the field, before anything is stored."""
+    """Requirement 43: what the provider says is told at the field, before anything is stored."""
 
     async def refused(account: ProviderAccount) -> None:
         raise CredentialRefused("users/credits: Unauthorized", status=401)

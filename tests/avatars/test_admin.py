@@ -175,7 +175,7 @@ def test_the_connection_check_says_what_came(admin_client: Client, provider: Moc
         (ProviderUnreachable("/v1/streaming/avatar.list: ConnectError"), "did not give its catalogue"),
     ],
 )
-def test_a_connection_that_fails_says_which_call_and_why(  # demand 43
+def test_a_connection_that_fails_says_which_call_and_why(  # requirement 43
     admin_client: Client, provider: Mock, worker: None, error: Exception, words: str
 ) -> None:
     provider.list_avatars.side_effect = error

@@ -40,7 +40,7 @@ def page_of(client: Client, address: str) -> str:
 def test_the_help_page_says_what_the_provider_takes(
     visitor: Client, monkeypatch: pytest.MonkeyPatch, text: bool, voice: bool
 ) -> None:
-    """Demands 72, 78 and 79."""
+    """Requirements 72, 78 and 79."""
     can = replace(capabilities_of("heygen"), takes_text=text, takes_voice=voice)
     monkeypatch.setattr(accounts, "capabilities_of", lambda kind: can)
     PersonaFactory.create(slug="lucia", published=True)
@@ -59,7 +59,7 @@ def test_the_help_page_says_what_the_provider_takes(
 def test_an_avatars_page_says_live_or_recorded_and_what_follows(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch, voice: bool, videos: bool
 ) -> None:
-    """Demands 72 and 78, for staff."""
+    """Requirements 72 and 78, for staff."""
     can = replace(capabilities_of("heygen"), takes_voice=voice, makes_videos=videos)
     monkeypatch.setattr(accounts, "capabilities_of", lambda kind: can)
     page = page_of(admin_client, f"/admin/avatars/avatar/{AvatarFactory.create().pk}/change/")
@@ -77,7 +77,7 @@ def test_the_gallery_promises_a_closed_microphone_only_where_nobody_hears(
 
 
 def test_where_only_some_personas_take_voice_the_page_says_so(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Demand 79: audio if enabled."""
+    """Requirement 79: audio if enabled."""
     can = capabilities_of("heygen")
     kinds = {"heygen": replace(can, takes_voice=False), "other": replace(can, takes_voice=True)}
     monkeypatch.setattr(accounts, "capabilities_of", kinds.__getitem__)

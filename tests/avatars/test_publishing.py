@@ -65,9 +65,9 @@ def change(persona: Persona, **values: Any) -> Persona:
         ({"avatar__is_active": False}, "avatar"),
         ({"voice__gone_at": timezone.now()}, "voice"),
         ({"voice__language": "en"}, "voice"),
-        ({"voice_rate": Decimal("1.60")}, "voice_rate"),  # demand 18
+        ({"voice_rate": Decimal("1.60")}, "voice_rate"),  # requirement 18
         ({"voice_rate": Decimal("0.40")}, "voice_rate"),
-        ({"voice_emotion": "furious", "voice__has_emotions": True}, "voice_emotion"),  # demand 19
+        ({"voice_emotion": "furious", "voice__has_emotions": True}, "voice_emotion"),  # requirement 19
         ({"voice_emotion": "friendly"}, "voice_emotion"),  # the voice takes none
         ({"knowledge_base": None}, "knowledge_base"),
         ({"knowledge_base__gone_at": timezone.now()}, "knowledge_base"),

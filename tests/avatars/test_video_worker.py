@@ -1,4 +1,4 @@
-"""Recorded videos with a real worker that is killed, and the emulator's Video API. Demand 74."""
+"""Recorded videos with a real worker that is killed, and the emulator's Video API. Requirement 74."""
 
 from __future__ import annotations
 

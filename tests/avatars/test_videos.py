@@ -1,4 +1,4 @@
-"""A recorded video is ordered once, looked after through restarts, and fetched on demand. Demand 74."""
+"""A recorded video is ordered once, looked after through restarts, and fetched on demand. Requirement 74."""
 
 from __future__ import annotations
 

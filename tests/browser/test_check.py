@@ -18,7 +18,7 @@ expect.set_options(timeout=PATIENCE_S * 1000)
 async def test_what_the_check_finds_is_shown_taken_along_and_kept_with_the_next_conversation(
     chromium: Browser, stage: Stage, tmp_path: Path
 ) -> None:
-    """Demands 58, 59 and 70; complaint 8: a refused microphone is told, and one can write all the same."""
+    """Requirements 58, 59 and 70; complaint 8: a refused microphone is told, and one can write all the same."""
     async with RoomPage.opened(chromium, stage, locale="en") as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")

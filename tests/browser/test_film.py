@@ -40,7 +40,7 @@ def portal() -> Iterator[servers.Portal]:
 async def test_a_text_becomes_a_film_that_is_fetched_and_seen_and_heard(
     portal: servers.Portal, chromium: Browser
 ) -> None:
-    """Demand 74."""
+    """Requirement 74."""
     [avatar] = re.findall(r"\d+", portal.manage("shell", "-v0", "-c", AVATAR))
     async with await chromium.new_context(locale="es") as context:
         page = await context.new_page()

@@ -99,7 +99,7 @@ def contents(downloads: Path, name: str) -> str:
 
 
 async def test_a_conversation_from_the_gallery_to_its_end(fox: Browser, stage: Stage) -> None:
-    """Demands 54, 59 and 66; complaints 7, 12 and 23."""
+    """Requirements 54, 59 and 66; complaints 7, 12 and 23."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         page, asked = room.page, set[str]()
         page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or ""))
@@ -162,7 +162,7 @@ async def test_hands_free_the_gate_opens_for_a_pitch(fox: Browser, stage: Stage)
 
 
 async def test_what_the_check_of_the_device_finds(fox: Browser, stage: Stage, downloads: Path) -> None:
-    """Demands 58, 59 and 70: it says what is otherwise here, and that nothing is missing for it."""
+    """Requirements 58, 59 and 70: it says what is otherwise here, and that nothing is missing for it."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")
@@ -182,7 +182,7 @@ async def test_what_the_check_of_the_device_finds(fox: Browser, stage: Stage, do
 
 
 async def test_what_surrounds_a_conversation(fox: Browser, stage: Stage, downloads: Path) -> None:
-    """Demand 69: the panel's facts come from counters that each browser names and leaves out as it likes."""
+    """Requirement 69: the panel's facts come from counters that each browser names and leaves out as it likes."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN, storage_state=None) as room:
         page = room.page
         await Person("pathfinder", "a-word-for-tests").sign_in(page, stage.portal)

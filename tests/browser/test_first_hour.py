@@ -77,7 +77,7 @@ def served() -> Iterator[tuple[servers.Portal, servers.Emulator]]:
 async def test_an_administrator_goes_from_nothing_to_a_conversation_and_every_box_ticks_itself(
     chromium: Browser, served: tuple[servers.Portal, servers.Emulator], tmp_path: Path
 ) -> None:
-    """Demands 43, 44, 45, 46, 47, 48, 49 and 51; complaints 16, 22 and 25.
+    """Requirements 43, 44, 45, 46, 47, 48, 49 and 51; complaints 16, 22 and 25.
 
     Guided, without an ID being typed; a wrong key is found where it is entered.
     """

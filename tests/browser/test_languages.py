@@ -25,7 +25,7 @@ for slug, works in zip(("ines", "ines-en"), starters.STARTERS):
 async def test_a_conversation_goes_on_in_another_language_size_and_place_and_is_rated(
     chromium: Browser, stage: Stage, pictures: Path
 ) -> None:
-    """Complaints 7 and 15: nothing is lost, and nothing is forgotten. Demand 53: how the person found it."""
+    """Complaints 7 and 15: nothing is lost, and nothing is forgotten. Requirement 53: how the person found it."""
     stage.portal.manage("shell", "-v0", "-c", BOTH)
     async with RoomPage.opened(chromium, stage, slug="ines", reduced_motion="reduce") as room:
         page, looks = room.page, Looks(room.page, "es", pictures)

@@ -163,7 +163,7 @@ async def test_everybody_can_use_the_room_in_every_state(
 
 @pytest.mark.proof
 async def test_staff_see_on_one_clock_what_happens(chromium: Browser, stage: Stage, pictures: Path) -> None:
-    """Demands 64 and 69."""
+    """Requirements 64 and 69."""
     stage.portal.manage("shell", "-v0", "-c", STAFF)
     asked = {"locale": "en", "viewport": WIDE, "reduced_motion": "reduce", "storage_state": None}
     async with RoomPage.opened(chromium, stage, slug="daniel", **asked) as room:

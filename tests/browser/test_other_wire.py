@@ -29,7 +29,7 @@ PRESS_TWICE = """parts.room.publish("agent-control", '{"event_type": "user.start
 async def test_it_is_seen_heard_written_to_interrupted_spoken_to_and_ended(
     with_microphone: Browser, stage: Stage
 ) -> None:
-    """Demands 1, 2, 3, 28, 33, 34, 35 with a provider whose commands the browser publishes; hands-free."""
+    """Requirements 1, 2, 3, 28, 33, 34, 35 with a provider whose commands the browser publishes; hands-free."""
     text, question = "Hola ¿cómo estás?", "When are invoices sent?"
     async with RoomPage.opened(with_microphone, stage, slug="nora", locale="en", permissions=["microphone"]) as room:
         await room.start()
@@ -70,7 +70,7 @@ async def test_it_is_seen_heard_written_to_interrupted_spoken_to_and_ended(
 async def test_by_the_button_it_is_heard_and_a_press_that_was_not_taken_is_told(
     with_microphone: Browser, stage: Stage
 ) -> None:
-    """Demand 2, where the session is opened for one way of listening only."""
+    """Requirement 2, where the session is opened for one way of listening only."""
     async with RoomPage.opened(
         with_microphone, stage, slug="amara", locale="en", permissions=["microphone"], init=PARTS
     ) as room:

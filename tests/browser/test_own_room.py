@@ -43,7 +43,7 @@ ROOMS = "from avatars.models import ProviderAccount; print(ProviderAccount.objec
 async def test_the_room_is_entered_before_the_click_watched_by_its_server_and_gone_at_the_end(
     own_room: RoomPage, livekit: servers.LiveKit, chromium: Browser
 ) -> None:
-    """Demands 40, 41, 42 and 51; complaint 22."""
+    """Requirements 40, 41, 42 and 51; complaint 22."""
     room, portal = own_room, own_room.stage.portal
     async with api.LiveKitAPI(livekit.url, livekit.api_key, livekit.api_secret) as server:
 

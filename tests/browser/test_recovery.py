@@ -64,7 +64,7 @@ WHY = "#recovering-why"
 
 
 async def no_video(room: RoomPage) -> None:
-    """Demands 55, 65 and 66; complaint 1: down to the voice, chat included."""
+    """Requirements 55, 65 and 66; complaint 1: down to the voice, chat included."""
     await room.page.click("#start")
     async with spoiling(room, "no_video"):
         await expect(room.page.locator(WHY)).to_contain_text("el fallo está en su sesión")
@@ -88,7 +88,7 @@ async def silent(room: RoomPage) -> None:
 
 
 async def black(room: RoomPage) -> None:
-    """Demand 54: a black picture is none, and the session is not live before there is one."""
+    """Requirement 54: a black picture is none, and the session is not live before there is one."""
     await room.page.click("#start")
     await spoil(room, "black", session=await in_room(room))
     await expect(room.page.locator(WHY)).to_contain_text("imagen negra")
@@ -99,7 +99,7 @@ async def black(room: RoomPage) -> None:
 
 
 async def another_room(room: RoomPage) -> None:
-    """Demands 57 and 71: a token of another session."""
+    """Requirements 57 and 71: a token of another session."""
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("El permiso para entrar en la sala")
     await blamed(room, "token")
@@ -108,14 +108,14 @@ async def another_room(room: RoomPage) -> None:
 
 
 async def expired(room: RoomPage) -> None:
-    """Demand 57: a token that has run out is refused by LiveKit, and a new session has another."""
+    """Requirement 57: a token that has run out is refused by LiveKit, and a new session has another."""
     await blamed(room, "token")
     await room.state("live")
     assert reported(room, "ladder", "step")[0] == "renew"
 
 
 async def late(room: RoomPage) -> None:
-    """Demand 56: joined too early, which is found, said and tried again."""
+    """Requirement 56: joined too early, which is found, said and tried again."""
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("antes que")
     await blamed(room, "early")
@@ -125,7 +125,7 @@ async def late(room: RoomPage) -> None:
 
 
 async def not_spread(room: RoomPage) -> None:
-    """Demand 60: a room that LiveKit is slow to spread is waited for, tried again, and then said."""
+    """Requirement 60: a room that LiveKit is slow to spread is waited for, tried again, and then said."""
     await room.page.click("#start")
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("más de lo normal en abrirse")
@@ -140,7 +140,7 @@ async def not_spread(room: RoomPage) -> None:
 
 
 async def frozen(room: RoomPage) -> None:
-    """Demand 54, and complaint 7: the conversation goes on, with what was said."""
+    """Requirement 54, and complaint 7: the conversation goes on, with what was said."""
     await room.start()
     await room.write("Hola", "repeat")
     await room.has_said("Hola")
@@ -181,7 +181,7 @@ async def room_deleted(room: RoomPage) -> None:
 
 
 async def hidden(room: RoomPage) -> None:
-    """Demand 61: while nobody can look nothing counts. Demand 58: HTTP is warned of before joining."""
+    """Requirement 61: while nobody can look nothing counts. Requirement 58: HTTP is warned of before joining."""
     await expect(room.page.locator("#insecure")).to_be_visible()
     await room.start()
     since = await room.page.evaluate("window.isAway = true, performance.now()")
@@ -280,7 +280,7 @@ async def test_the_providers_limit_ends_a_session_and_not_the_conversation(chrom
 async def test_ten_lines_while_the_network_is_away_arrive_once_and_in_order(
     chromium: Browser, stage: Stage, livekit: servers.LiveKit
 ) -> None:
-    """Demand 50; complaint 10: LiveKit's own reconnect first, then ours, and nothing is lost."""
+    """Requirement 50; complaint 10: LiveKit's own reconnect first, then ours, and nothing is lost."""
     lines = [f"Línea {number}." for number in range(1, 11)]
     async with people(chromium, stage, {"away": ""}) as rooms:
         room = rooms["away"]

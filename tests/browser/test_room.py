@@ -23,7 +23,7 @@ LONG = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece cat
 
 
 async def test_one_press_brings_a_picture_that_moves_and_a_voice_that_sounds(room: RoomPage) -> None:
-    """Demands 1, 34 and 68: on this very machine HTTP will do, and nobody is warned of it."""
+    """Requirements 1, 34 and 68: on this very machine HTTP will do, and nobody is warned of it."""
     assert await room.page.evaluate("isSecureContext")
     await expect(room.page.locator("#insecure")).to_be_hidden()
     await room.start()
@@ -39,7 +39,7 @@ async def test_one_press_brings_a_picture_that_moves_and_a_voice_that_sounds(roo
 
 
 async def test_a_text_arrives_intact_and_is_read_aloud_word_for_word(room: RoomPage) -> None:
-    """Demands 3, 33 and 35."""
+    """Requirements 3, 33 and 35."""
     text = "Hola ¿cómo estás?"
     await room.start()
     await room.write(text, "repeat")
@@ -84,7 +84,7 @@ async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPag
 
 
 async def test_ending_says_so_and_frees_the_provider(room: RoomPage) -> None:
-    """Demands 8 and 36: another start is another session."""
+    """Requirements 8 and 36: another start is another session."""
     await room.start()
     await room.page.click("#end")
     await room.state("ended")
@@ -169,7 +169,7 @@ async def test_somebody_who_is_still_there_goes_on(chromium: Browser, stage: Sta
 
 
 async def test_a_browser_that_blocks_sound_asks_for_a_tap(stage: Stage) -> None:
-    """Demands 59 and 67, complaint 9."""
+    """Requirements 59 and 67, complaint 9."""
     async with (
         browser("--autoplay-policy=user-gesture-required") as chromium,
         RoomPage.opened(chromium, stage) as room,
@@ -205,7 +205,7 @@ async def test_a_provider_that_refuses_is_told_in_words(room: RoomPage, tmp_path
 
 
 async def test_no_key_reaches_the_browser(room: RoomPage) -> None:
-    """Demand 22."""
+    """Requirement 22."""
     await room.start()
     await room.write("Hola")
     await expect(room.page.locator(".line--you")).to_have_count(1)

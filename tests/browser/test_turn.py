@@ -175,7 +175,7 @@ def ways(report: dict[str, str]) -> tuple[str, str, str]:
 
 
 async def test_by_the_relay_alone_the_check_is_green_and_a_whole_conversation_runs(office: Office) -> None:
-    """Demand 70; complaint 23: by UDP, then by TLS on 443, where only pages get through."""
+    """Requirement 70; complaint 23: by UDP, then by TLS on 443, where only pages get through."""
     for way, protocol, found in (("turn", "udp", "ok by_udp"), ("turns", "tls", "ok fine")):
         async with office.behind(way) as chromium:
             page, report = await checked(chromium, office.stage, "es")

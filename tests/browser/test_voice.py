@@ -55,7 +55,7 @@ class Line:
 
 @pytest.mark.proof
 async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Browser, stage: Stage) -> None:
-    """Demands 2, 8, 59, 73 and 76, complaint 8: refused first, then allowed; hands-free, then with the button held."""
+    """Requirements 2, 8, 59, 73 and 76, complaint 8: refused, then allowed; hands-free, then push to talk."""
     async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en") as room:
         page = room.page
         await page.add_init_script(WATCH)
@@ -129,7 +129,7 @@ async def test_whoever_talks_hands_free_goes_on_talking_at_another_size(with_mic
 
 @pytest.mark.proof
 async def test_the_check_lets_one_choose_which_microphone_is_heard(with_microphone: Browser, stage: Stage) -> None:
-    """Demand 59, complaint 8: a silent microphone may be the wrong one; the room takes the one chosen here."""
+    """Requirement 59, complaint 8: a silent microphone may be the wrong one; the room takes the one chosen here."""
     async with RoomPage.opened(with_microphone, stage, locale="en", permissions=["microphone"]) as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")
@@ -148,7 +148,7 @@ async def test_the_check_lets_one_choose_which_microphone_is_heard(with_micropho
 
 
 async def test_without_a_microphone_the_page_says_so_and_what_helps(chromium: Browser, stage: Stage) -> None:
-    """Demand 59, complaint 8. The machine has none; that the session is not there yet makes no difference."""
+    """Requirement 59, complaint 8. The machine has none; that the session is not there yet makes no difference."""
     async with RoomPage.opened(chromium, stage, locale="es") as room:
         await room.page.context.grant_permissions(["microphone"])
         await room.page.evaluate(SHOW, "live")
@@ -157,7 +157,7 @@ async def test_without_a_microphone_the_page_says_so_and_what_helps(chromium: Br
 
 
 async def test_where_the_persona_does_not_hear_the_control_says_why(chromium: Browser, stage: Stage) -> None:
-    """Demand 77."""
+    """Requirement 77."""
     async with RoomPage.opened(chromium, stage, slug="unhearing", locale="en") as room:
         await room.page.evaluate(SHOW, "live")
         await expect(room.page.locator("#hold")).to_be_hidden()
@@ -167,7 +167,7 @@ async def test_where_the_persona_does_not_hear_the_control_says_why(chromium: Br
 
 @pytest.mark.proof
 async def test_ten_messages_while_the_line_drops_arrive_once_each_and_in_order(chromium: Browser, stage: Stage) -> None:
-    """Demand 75: some were taken but never confirmed, some were written without a line, some after a reload."""
+    """Requirement 75: some were taken but never confirmed, some were written without a line, some after a reload."""
     async with RoomPage.opened(chromium, stage, slug="daniel", locale="en") as room:
         line = Line()
         await room.page.route_web_socket(re.compile("/ws/personas/"), line.open)

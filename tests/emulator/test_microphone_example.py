@@ -40,7 +40,7 @@ def _served(folder: Path) -> Iterator[str]:
 
 
 async def test_it_is_heard_and_answered(emulator: servers.Emulator, checkout: str, tmp_path: Path) -> None:
-    """Demand 80."""
+    """Requirement 80."""
     microphone = tmp_path / "microphone.wav"
     record("What is the weather today?", microphone)
     async with browser(ALLOW_SOUND, *microphone_switches(microphone)) as chromium:

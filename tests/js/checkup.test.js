@@ -8,7 +8,7 @@ const FOUND = { isThere: true, refusal: "", way: DIRECT, hasTcp: true, offersTur
 const codes = (found) => Object.fromEntries(Object.entries(judgeWay({ ...FOUND, ...found })).map(([name, { mark, code }]) => [name, `${mark} ${code}`]));
 const shut = { way: null, hasTcp: false, turn: "", turnAnswers: false };
 
-test("demand 70: the ways to the room are told apart: direct, by TCP, by the relay", () => {
+test("requirement 70: the ways to the room are told apart: direct, by TCP, by the relay", () => {
   assert.deepEqual(codes({}), { udp: "ok fine", tcp: "ok fine", turn: "ok fine" });
   assert.deepEqual(codes({ way: { ...DIRECT, protocol: "tcp" } }), { udp: "warn blocked", tcp: "ok fine", turn: "ok fine" });
   assert.equal(codes({ way: { ...DIRECT, roundTripMs: 900 } }).udp, "warn slow");
@@ -29,7 +29,7 @@ test("complaint 23: where the relay is the only way, UDP is not taken for open, 
   assert.equal(wayInShort({ ...FOUND, ...shut }), "");
 });
 
-test("demand 59 and complaint 8: a microphone that is refused, absent, silent or soft is told apart, and none is needed to write", () => {
+test("requirement 59 and complaint 8: a microphone that is refused, absent, silent or soft is told apart, and none is needed to write", () => {
   const marks = ["refused", "absent", "busy", "insecure"].map((trouble) => judgeMicrophone({ trouble, loudest: 0 }));
   assert.deepEqual(marks.map(({ code }) => code), ["refused", "absent", "busy", "insecure"]);
   assert.ok(marks.every(({ mark }) => mark === "warn"));
@@ -37,7 +37,7 @@ test("demand 59 and complaint 8: a microphone that is refused, absent, silent or
   assert.deepEqual(levels, ["unmeasured", "silent", "quiet", "fine"]);
 });
 
-test("demand 58 and complaint 9: HTTP, a browser without WebRTC and one without H.264 are named", () => {
+test("requirement 58 and complaint 9: HTTP, a browser without WebRTC and one without H.264 are named", () => {
   assert.equal(judgeOrigin(false).code, "insecure");
   assert.equal(judgeBrowser({ hasWebRTC: false, codecs: [] }).code, "no_webrtc");
   assert.equal(judgeBrowser({ hasWebRTC: true, codecs: ["video/vp8"] }).code, "no_h264");

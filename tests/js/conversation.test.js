@@ -181,7 +181,7 @@ test("a reload comes back to its session without waiting for the socket", () => 
   assert.equal(face(conversation.state), "live");
 });
 
-test("a reload loses no line: what waited leaves once, what was on its way goes again under its mark (demand 75)", () => {
+test("a reload loses no line: what waited leaves once, what was on its way goes again under its mark (requirement 75)", () => {
   goLive();
   conversation.say("talk", "uno");
   conversation.say("talk", "dos");

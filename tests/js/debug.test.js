@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { DebugLog } from "../../sessions/static/sessions/debug-log.js";
 import { factsOf } from "../../sessions/static/sessions/debug-stats.js";
 
-test("all that happens stands on one clock, counted from Start (demand 64)", () => {
+test("all that happens stands on one clock, counted from Start (requirement 64)", () => {
   let now = Date.parse("2026-01-01T00:00:00Z");
   const log = new DebugLog(() => now);
   log.add("browser", "session.start");
@@ -32,7 +32,7 @@ test("a day's events do not fill the page's memory", () => {
   assert.equal(log.entries.at(-1).data.n, 1_999);
 });
 
-test("of the browser's counters those are shown that tell where a picture is lost (demand 70)", () => {
+test("of the browser's counters those are shown that tell where a picture is lost (requirement 70)", () => {
   const facts = factsOf([
     { id: "v", type: "inbound-rtp", kind: "video", frameWidth: 1280, frameHeight: 720, framesPerSecond: 25, framesDecoded: 90, codecId: "c" },
     { id: "a", type: "inbound-rtp", kind: "audio", jitter: 0.0041, packetsLost: 2 },

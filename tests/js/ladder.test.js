@@ -30,7 +30,7 @@ class Climber {
 }
 const begun = () => new Climber().tell("begin");
 
-test("demand 66: without a picture it joins again five seconds after the room was named, and not before", () => {
+test("requirement 66: without a picture it joins again five seconds after the room was named, and not before", () => {
   assert.equal(begun().wait(PATIENCE.first - LOOK).ladder.step, "picture");
   assert.equal(begun().wait(PATIENCE.first).ladder.step, "rejoin");
 });
@@ -40,7 +40,7 @@ test("complaint 6: a room that was closed is not entered again, where it would b
   assert.deepEqual(begun().play(5_000).wait(6_000, closed).tell("refused", closed).steps, ["picture", "renew"]);
 });
 
-test("demand 54: a picture that has stood still for three seconds counts as none", () => {
+test("requirement 54: a picture that has stood still for three seconds counts as none", () => {
   const climber = begun().play(10_000);
   assert.equal(climber.wait(PATIENCE.frozen - LOOK).ladder.step, "picture");
   assert.equal(climber.wait(LOOK).ladder.step, "rejoin");
@@ -76,7 +76,7 @@ test("a reconnect that was too short to be seen still has the track asked for fi
   assert.deepEqual(climber.steps, ["picture", "resubscribe"]);
 });
 
-test("demand 61: nothing counts while nobody can look, or before the tap; then it has its whole time again", () => {
+test("requirement 61: nothing counts while nobody can look, or before the tap; then it has its whole time again", () => {
   for (const facts of [{ isHidden: true }, { isBlocked: true }]) {
     const climber = begun().wait(60_000, { ...WELL, ...facts });
     assert.deepEqual(climber.steps, ["picture"]);

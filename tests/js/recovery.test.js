@@ -139,7 +139,7 @@ test("when nothing is left, the cause is shown and the session is ended for it",
   assert.equal(conversation.state.cause.code, reported("verdict").at(-1).code);
 });
 
-test("demand 71: what the provider says sharpens the verdict", () => {
+test("requirement 71: what the provider says sharpens the verdict", () => {
   room.now = { ...THERE, hasAvatar: false, hasVideo: false, hasSound: false, room: "another" };
   pass(5_000);
   assert.equal(conversation.state.verdict, "early");

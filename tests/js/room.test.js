@@ -77,7 +77,7 @@ test("all listeners stand before the room is entered", async () => {
   assert.deepEqual(heard, ["room_joined"]);
 });
 
-test("demand 62: no wait is fixed, a room that is not there yet is tried again", async () => {
+test("requirement 62: no wait is fixed, a room that is not there yet is tried again", async () => {
   answers = [false, false, true];
   void room.join("ws://room", "t");
   await pass(5);
@@ -91,7 +91,7 @@ test("a room that never comes is given up, in bounded time", async () => {
   assert.equal(calls.filter((call) => call === "connect").length, 6);
 });
 
-test("a token that LiveKit refuses is tried once more, and named (demand 57)", async () => {
+test("a token that LiveKit refuses is tried once more, and named (requirement 57)", async () => {
   answers = [new ConnectionError(0, 401), new ConnectionError(0, 401), true];
   void room.join("ws://room", "t");
   await pass(5);
@@ -99,7 +99,7 @@ test("a token that LiveKit refuses is tried once more, and named (demand 57)", a
   assert.equal(room.refusal, "token");
 });
 
-test("tracks that were there before us are told as well (demand 69)", async () => {
+test("tracks that were there before us are told as well (requirement 69)", async () => {
   answers = [true];
   room.room.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video" }]]) });
   await room.join("ws://room", "t");

@@ -160,7 +160,7 @@ test("where no session runs there is nothing to go on with", () => {
   assert.deepEqual([sent, now()], [[], "ready"]);
 });
 
-test("demand 63: the way into one session's room is never tried for another", () => {
+test("requirement 63: the way into one session's room is never tried for another", () => {
   for (const [session, url] of [["s1", "ws://one"], ["s2", "ws://two"]]) {
     conversation.start(0);
     status("creating", { session_id: session });

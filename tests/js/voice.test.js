@@ -227,7 +227,7 @@ test("closing lets the microphone go, copies included, and ends what is being sa
   assert.deepEqual(reports, ["on hold", "off hold"]);
 });
 
-// Demand 59: each has its own message and remedy; complaint 8.
+// Requirement 59: each has its own message and remedy; complaint 8.
 for (const [name, state] of [["NotAllowedError", "refused"], ["NotFoundError", "absent"], ["NotReadableError", "busy"]]) {
   test(`${name} is told as ${state}`, async () => {
     refusal = name;

@@ -115,7 +115,7 @@ async def test_a_voice_can_be_heard_before_it_is_chosen(provider: Provider) -> N
 
 
 async def test_a_session_is_opened_started_listed_and_stopped(provider: Provider) -> None:
-    """Demands 9, 12, 22, 24, 28, 31: wherever the room and the limit are told, both are known after the start."""
+    """Requirements 9, 12, 22, 24, 28, 31: wherever the room and the limit are told, both are known after the start."""
     async with opened(provider) as session:
         assert session.credential
         started = await provider.start_session(session)
@@ -130,7 +130,7 @@ async def test_a_session_is_opened_started_listed_and_stopped(provider: Provider
 
 
 async def test_a_second_stop_is_harmless(provider: Provider) -> None:
-    """Demand 31."""
+    """Requirement 31."""
     async with opened(provider) as session:
         await provider.start_session(session)
         for _ in range(2):
@@ -153,7 +153,7 @@ async def test_a_session_that_never_was_is_gone(provider: Provider) -> None:
 
 
 async def test_an_unknown_avatar_is_refused_in_words(provider: Provider) -> None:
-    """Demand 14: some look it up when the session is opened, some when it is started."""
+    """Requirement 14: some look it up when the session is opened, some when it is started."""
     with pytest.raises(ProviderRejected, match=r"(?i)avatar"):
         await provider.start_session(await provider.new_session(SessionRequest(avatar_id=NOBODY)))
 
@@ -168,7 +168,7 @@ async def test_a_wrong_key_is_told_apart(account: Account) -> None:
 
 
 async def test_the_key_may_be_sent_in_each_way_that_the_provider_takes(account: Account) -> None:
-    """Demand 10."""
+    """Requirement 10."""
     for header in KINDS[account.kind].capabilities.key_headers:
         sent_so = Account(account.kind, account.base_url, account.api_key, header, is_sandbox=account.is_sandbox)
         async with connected(sent_so) as provider, opened(provider) as session:
@@ -176,7 +176,7 @@ async def test_the_key_may_be_sent_in_each_way_that_the_provider_takes(account: 
 
 
 async def test_every_kind_of_task_is_taken_or_handed_to_the_room(provider: Provider, account: Account) -> None:
-    """Demands 3, 29. Without media, the emulator's avatar is there as soon as the session has been started."""
+    """Requirements 3, 29. Without media, the emulator's avatar is there as soon as the session has been started."""
     if account.base_url == KINDS[account.kind].address:
         pytest.skip("nobody has joined the room")
     goes_by_room = provider.capabilities.commands_in_room
@@ -214,7 +214,7 @@ async def test_credits_are_told(provider: Provider) -> None:
 
 
 async def test_a_knowledge_base_is_stored_used_changed_and_deleted(provider: Provider, service: str) -> None:
-    """Demand 20."""
+    """Requirement 20."""
     if service == "live":
         pytest.skip("it would stay there")
     made = await provider.create_knowledge_base(name="Horario", opening="Hola", prompt="Abrimos a las nueve.")
@@ -288,7 +288,7 @@ async def test_the_service_recovers_from_a_moment_of_trouble(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 async def test_sessions_end_at_the_providers_own_limits(kind: str) -> None:
-    """Demand 23: theirs are the outer bounds, however patient the portal is."""
+    """Requirement 23: theirs are the outer bounds, however patient the portal is."""
     with servers.emulator(media=False, args=["--control"]) as emulator:
         account = Account(kind, emulator.url, emulator.api_key)
         async with (
@@ -304,7 +304,7 @@ async def test_sessions_end_at_the_providers_own_limits(kind: str) -> None:
 
 
 async def test_a_recorded_video_is_ordered_found_by_its_reference_and_saved(provider: Provider, service: str) -> None:
-    """Demand 74: a lost answer to an order can be found again."""
+    """Requirement 74: a lost answer to an order can be found again."""
     if not provider.capabilities.makes_videos:
         pytest.skip("it makes no recorded videos")
     if service == "live":
@@ -339,7 +339,7 @@ QUALITIES, RATES, LANGUAGES = tuple(Quality), ("slowest", "usual", "fastest"), (
 async def test_every_quality_rate_and_language_is_taken_as_it_was_chosen(
     account: Account, provider: Provider, service: str, quality: Quality, rate: str, language: str
 ) -> None:
-    """Demands 15, 18, 21, 52: three qualities, three rates, two languages, seen in the service's own log."""
+    """Requirements 15, 18, 21, 52: three qualities, three rates, two languages, seen in the service's own log."""
     if service == "live":
         pytest.skip("eighteen sessions cost too much")
     slowest, fastest = provider.capabilities.voice_rate

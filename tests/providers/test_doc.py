@@ -26,7 +26,7 @@ def written(value: Any) -> str:
 
 
 def test_the_table_of_capabilities_is_what_the_providers_say() -> None:
-    """Demand 79."""
+    """Requirement 79."""
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in DOC.read_text().splitlines() if "|" in line]
     start = rows.index(["capability", *KINDS, "meaning"]) + 2
     table = {row[0]: row[1:-1] for row in rows[start : start + len(fields(Capabilities))]}

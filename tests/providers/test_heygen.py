@@ -1,4 +1,4 @@
-"""What the client asks of HeyGen for a session. The demands named are those of the project."""
+"""The HeyGen client: requests sent and replies parsed. Requirements are numbered as in docs/requirements.md."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ async def test_a_conversation_that_goes_on_is_told_what_was_said_in_the_place_of
     ]
 
 
-async def test_create_token_has_the_key_and_an_empty_body(heygen: HeyGen, wire: Wire) -> None:  # demand 9
+async def test_create_token_has_the_key_and_an_empty_body(heygen: HeyGen, wire: Wire) -> None:  # requirement 9
     await heygen.new_session(FULL)
     request = wire.request("create_token")
     assert (request.method, request.headers["X-API-KEY"], request.content) == ("POST", KEY, b"")
     assert "authorization" not in request.headers
 
 
-async def test_the_key_may_be_a_bearer_by_configuration(bearer: HeyGen, wire: Wire) -> None:  # demands 10, 12
+async def test_the_key_may_be_a_bearer_by_configuration(bearer: HeyGen, wire: Wire) -> None:  # requirements 10, 12
     session = await bearer.new_session(FULL)
     assert session.credential == "session-token"
     assert {request.headers["authorization"] for request in wire.requests} == {f"Bearer {KEY}"}
@@ -59,7 +59,7 @@ async def test_the_key_may_be_a_bearer_by_configuration(bearer: HeyGen, wire: Wi
 
 async def test_the_token_is_asked_for_first_and_opens_the_start(
     heygen: HeyGen, wire: Wire
-) -> None:  # demands 6, 11, 24
+) -> None:  # requirements 6, 11, 24
     session = await heygen.new_session(FULL)
     await heygen.start_session(session)
     await heygen.send_task("0b7f", text="Hola", kind=TaskKind.TALK)
@@ -71,7 +71,9 @@ async def test_the_token_is_asked_for_first_and_opens_the_start(
 
 
 @pytest.mark.parametrize("data", [{}, {"token": ""}, {"token": None}, None, []])
-async def test_a_missing_token_leaves_no_session_behind(heygen: HeyGen, wire: Wire, data: Any) -> None:  # demand 11
+async def test_a_missing_token_leaves_no_session_behind(
+    heygen: HeyGen, wire: Wire, data: Any
+) -> None:  # requirement 11
     wire.instead["/v1/streaming.create_token"] = httpx.Response(200, json={"error": None, "data": data})
     with pytest.raises(ProviderUnreachable, match=r"create_token: data\.token is missing"):
         await heygen.new_session(FULL)
@@ -82,7 +84,7 @@ async def test_a_missing_token_leaves_no_session_behind(heygen: HeyGen, wire: Wi
 async def test_the_refusal_of_new_is_what_the_caller_hears(heygen: HeyGen, wire: Wire) -> None:
     wire.instead["/v1/streaming.create_token"] = httpx.Response(200, json={"data": {}})
     wire.instead["/v1/streaming.new"] = httpx.Response(404, json={"code": 10012, "message": "avatar not found"})
-    with pytest.raises(ProviderRejected, match="avatar not found"):  # demand 14
+    with pytest.raises(ProviderRejected, match="avatar not found"):  # requirement 14
         await heygen.new_session(FULL)
     assert "stop" not in wire.paths
 
@@ -97,7 +99,9 @@ async def test_a_wait_for_the_token_that_is_cancelled_leaves_no_session_behind(h
     assert wire.paths == ["create_token", "new", "stop"]
 
 
-async def test_a_new_session_says_all_that_was_chosen(heygen: HeyGen, wire: Wire) -> None:  # demands 13-19, 20, 21, 27
+async def test_a_new_session_says_all_that_was_chosen(
+    heygen: HeyGen, wire: Wire
+) -> None:  # requirements 13-19, 20, 21, 27
     await heygen.new_session(FULL)
     assert wire.body("new") == {
         "version": "v2",
@@ -111,7 +115,9 @@ async def test_a_new_session_says_all_that_was_chosen(heygen: HeyGen, wire: Wire
     }
 
 
-async def test_a_new_session_leaves_out_what_was_not_chosen(heygen: HeyGen, wire: Wire) -> None:  # demands 15, 19, 20
+async def test_a_new_session_leaves_out_what_was_not_chosen(
+    heygen: HeyGen, wire: Wire
+) -> None:  # requirements 15, 19, 20
     await heygen.new_session(SessionRequest(avatar_id="A1"))
     assert wire.body("new") == {"version": "v2", "avatar_id": "A1", "video_encoding": "H264"}
 
@@ -120,7 +126,7 @@ async def test_a_new_session_leaves_out_what_was_not_chosen(heygen: HeyGen, wire
 async def test_the_service_is_asked_to_listen_only_where_voice_is_wanted(
     heygen: HeyGen, wire: Wire, takes_voice: bool
 ) -> None:
-    """Demand 77."""
+    """Requirement 77."""
     await heygen.new_session(SessionRequest(avatar_id="A1", takes_voice=takes_voice))
     assert wire.body("new").get("ia_is_livekit_transport", False) is takes_voice
 
@@ -129,7 +135,7 @@ async def test_the_service_is_asked_to_listen_only_where_voice_is_wanted(
 async def test_whether_it_breaks_a_silence_is_sent_where_the_real_wire_takes_it(
     heygen: HeyGen, wire: Wire, is_wanted: bool
 ) -> None:
-    """Demands 25, 26, 27: with `new`, as the language is; `start` takes the session, and its token as the bearer."""
+    """Requirements 25, 26, 27: `new` carries the language; `start` takes the session ID and its token as bearer."""
     session = await heygen.new_session(SessionRequest(avatar_id="A1", language="es", breaks_silence=is_wanted))
     await heygen.start_session(session)
     assert wire.body("new").get("silence_response", False) == is_wanted
@@ -139,7 +145,7 @@ async def test_whether_it_breaks_a_silence_is_sent_where_the_real_wire_takes_it(
 
 
 @pytest.mark.parametrize("quality", list(Quality))
-async def test_each_quality_is_sent_by_its_name(heygen: HeyGen, wire: Wire, quality: Quality) -> None:  # demand 15
+async def test_each_quality_is_sent_by_its_name(heygen: HeyGen, wire: Wire, quality: Quality) -> None:  # requirement 15
     await heygen.new_session(SessionRequest(avatar_id="A1", quality=quality))
     assert wire.body("new")["quality"] == quality.value
 
@@ -152,7 +158,7 @@ async def test_the_idle_timeout_stays_within_what_is_documented(
     assert wire.body("new")["activity_idle_timeout"] == sent
 
 
-async def test_what_the_provider_says_of_the_session_is_kept(heygen: HeyGen) -> None:  # demand 22
+async def test_what_the_provider_says_of_the_session_is_kept(heygen: HeyGen) -> None:  # requirement 22
     assert await heygen.new_session(FULL) == ProviderSession(
         provider_session_id="0b7f",
         room=RoomAccess("wss://lk.example", "jwt-user"),
@@ -163,7 +169,7 @@ async def test_what_the_provider_says_of_the_session_is_kept(heygen: HeyGen) -> 
 
 
 async def test_a_room_that_is_brought_along_is_named_with_the_avatars_way_in(heygen: HeyGen, wire: Wire) -> None:
-    """Demands 38 and 51."""
+    """Requirements 38 and 51."""
     room = BroughtRoom("wss://rooms.test", "portal-room", "the-avatars-token")
     await heygen.new_session(replace(FULL, room=room))
     wanted = {"url": "wss://rooms.test", "room": "portal-room", "token": "the-avatars-token"}
@@ -174,7 +180,7 @@ async def test_a_room_that_is_brought_along_is_named_with_the_avatars_way_in(hey
     assert "livekit_settings" not in wire.body("new")
 
 
-async def test_a_session_without_a_room_of_theirs_is_normal(heygen: HeyGen, wire: Wire) -> None:  # demand 39
+async def test_a_session_without_a_room_of_theirs_is_normal(heygen: HeyGen, wire: Wire) -> None:  # requirement 39
     wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"code": 100, "data": {"session_id": "0b7f"}})
     session = await heygen.new_session(FULL)
     assert (session.room, session.duration_limit, session.is_paid) == (None, None, None)
@@ -205,7 +211,7 @@ async def test_a_session_without_an_id_is_no_usable_answer(heygen: HeyGen, wire:
         {},
     ],
 )
-async def test_start_may_answer_at_length_or_hardly(heygen: HeyGen, wire: Wire, answer: Any) -> None:  # demand 28
+async def test_start_may_answer_at_length_or_hardly(heygen: HeyGen, wire: Wire, answer: Any) -> None:  # requirement 28
     wire.instead["/v1/streaming.start"] = httpx.Response(200, json=answer)
     await heygen.start_session(ProviderSession("0b7f", room=None, credential="session-token"))
 
@@ -244,14 +250,14 @@ async def test_a_text_goes_out_intact_with_its_kind(heygen: HeyGen, wire: Wire, 
         ({"code": 100, "data": {"duration_ms": 1e300, "task_id": None}}, Delivered()),
     ],
 )
-async def test_a_task_counts_as_sent_whatever_shape_the_yes_has(  # demand 30
+async def test_a_task_counts_as_sent_whatever_shape_the_yes_has(  # requirement 30
     heygen: HeyGen, wire: Wire, answer: Any, delivered: Delivered
 ) -> None:
     wire.instead["/v1/streaming.task"] = httpx.Response(200, json=answer)
     assert await heygen.send_task("0b7f", text="Hola", kind=TaskKind.REPEAT) == delivered
 
 
-async def test_other_kinds_of_tasks_are_refused_before_sending(heygen: HeyGen, wire: Wire) -> None:  # demand 29
+async def test_other_kinds_of_tasks_are_refused_before_sending(heygen: HeyGen, wire: Wire) -> None:  # requirement 29
     with pytest.raises(ProviderRejected):
         await heygen.send_task("0b7f", text="Hola", kind="sing")  # type: ignore[arg-type]  # that is the point
     assert wire.requests == []
@@ -274,21 +280,21 @@ async def test_half_a_character_is_refused_without_being_quoted(heygen: HeyGen, 
         lambda heygen: heygen.keep_alive(""),
     ],
 )
-async def test_without_a_session_nothing_is_called(heygen: HeyGen, wire: Wire, call: Any) -> None:  # demand 32
+async def test_without_a_session_nothing_is_called(heygen: HeyGen, wire: Wire, call: Any) -> None:  # requirement 32
     with pytest.raises(SessionGone, match="session not created"):
         await call(heygen)
     assert wire.requests == []
 
 
 @pytest.mark.parametrize("verb", ["interrupt", "keep_alive", "stop"])
-async def test_the_short_verbs_name_the_session(heygen: HeyGen, wire: Wire, verb: str) -> None:  # demand 31
+async def test_the_short_verbs_name_the_session(heygen: HeyGen, wire: Wire, verb: str) -> None:  # requirement 31
     method = heygen.stop_session if verb == "stop" else getattr(heygen, verb)
     await method("0b7f")
     assert wire.body(verb) == {"session_id": "0b7f"}
     assert wire.request(verb).headers["x-api-key"] == KEY
 
 
-async def test_the_next_start_has_an_id_of_its_own(heygen: HeyGen, wire: Wire) -> None:  # demand 36
+async def test_the_next_start_has_an_id_of_its_own(heygen: HeyGen, wire: Wire) -> None:  # requirement 36
     first = await heygen.new_session(FULL)
     await heygen.stop_session(first.provider_session_id)
     wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"data": {**OPENED, "session_id": "1c80"}})

@@ -16,7 +16,7 @@ VIDEO = VideoRequest("A1", "V1", "Lo que dice", "Bienvenida", "ref-1")
 
 
 async def test_a_video_is_ordered_from_text_under_our_reference(heygen: HeyGen, wire: Wire) -> None:
-    """Demand 74."""
+    """Requirement 74."""
     wire.instead["/v2/video/generate"] = httpx.Response(200, json={"error": None, "data": {"video_id": "v-1"}})
     assert await heygen.make_video(VIDEO) == "v-1"
     sent = json.loads(wire.requests[-1].content)

@@ -1,4 +1,4 @@
-"""What the client sends to LiveAvatar and makes of its answers. The demands named are those of the project."""
+"""The LiveAvatar client: requests sent and replies parsed. Requirements are numbered as in docs/requirements.md."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def provider(wire: Wire) -> LiveAvatar:
 
 
 async def test_the_key_opens_a_session_and_its_token_starts_it(provider: LiveAvatar, wire: Wire) -> None:
-    """Demands 24, 25, 28: the room comes with the start, and the browser's token is the provider's."""
+    """Requirements 24, 25, 28: the room comes with the start, and the browser's token is the provider's."""
     session = await provider.new_session(FULL)
     assert session == ProviderSession("7d0c", room=None, is_paid=True, credential="h.p.s")
     started = await provider.start_session(session)
@@ -107,7 +107,7 @@ async def test_the_key_opens_a_session_and_its_token_starts_it(provider: LiveAva
 
 
 async def test_a_new_session_says_all_that_was_chosen(provider: LiveAvatar, wire: Wire) -> None:
-    """Demands 15, 16, 18, 20, 27."""
+    """Requirements 15, 16, 18, 20, 27."""
     await provider.new_session(FULL)
     assert wire.body("token") == {
         "mode": "FULL",
@@ -126,7 +126,7 @@ async def test_a_new_session_says_all_that_was_chosen(provider: LiveAvatar, wire
 
 
 async def test_a_new_session_leaves_out_what_was_not_chosen(provider: LiveAvatar, wire: Wire) -> None:
-    """Demands 15, 20."""
+    """Requirements 15, 20."""
     request = SessionRequest(avatar_id="A1", voice_rate=1.0, interactivity=Interactivity.PUSH_TO_TALK)
     await provider.new_session(request)
     assert wire.body("token") == {
@@ -159,7 +159,7 @@ async def test_a_sandbox_is_asked_for_no_longer_than_it_lasts(wire: Wire) -> Non
 async def test_a_text_becomes_a_command_for_the_room(
     provider: LiveAvatar, wire: Wire, kind: TaskKind, event: str
 ) -> None:
-    """Demands 29, 35: the browser publishes it, and its events can be told by its ID."""
+    """Requirements 29, 35: the browser publishes it, and its events can be told by its ID."""
     command = await provider.send_task("7d0c", text="Hola ¿cómo estás? 😀\n", kind=kind)
     assert isinstance(command, RoomCommand)
     assert command.topic == "agent-control"
@@ -183,7 +183,7 @@ async def test_interrupting_is_a_command_as_well(provider: LiveAvatar) -> None:
 async def test_a_session_is_steered_with_the_key(
     provider: LiveAvatar, wire: Wire, verb: str, more: dict[str, str]
 ) -> None:
-    """Demand 31: a token may have run out by then."""
+    """Requirement 31: a token may have run out by then."""
     await (provider.stop_session if verb == "stop" else provider.keep_alive)("7d0c")
     assert wire.body(verb) == {"session_id": "7d0c", **more}
     assert wire.requests[0].headers["x-api-key"] == KEY
@@ -200,7 +200,7 @@ async def test_a_session_is_steered_with_the_key(
     ],
 )
 async def test_without_a_session_nothing_is_called(provider: LiveAvatar, wire: Wire, call: Any) -> None:
-    """Demand 32."""
+    """Requirement 32."""
     with pytest.raises(SessionGone, match="session not created"):
         await call(provider)
     assert wire.requests == []

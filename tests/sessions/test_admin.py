@@ -64,7 +64,7 @@ def press_stop(client: Client, *sessions: StreamingSession, reason: str = "It ra
 
 @ACROSS_THREADS
 def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, provider: Mock) -> None:
-    """Demand 49. Pressed twice, it stands once."""
+    """Requirement 49. Pressed twice, it stands once."""
     live = StreamingSessionFactory.create(provider_session_id="theirs", user__username="ana")
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
     said = press_stop(admin_client, live, ended, stopping, reason=" It rang twice ")
@@ -138,7 +138,7 @@ def test_the_list_asks_the_database_no_more_often_for_more_sessions(
 def test_staff_ask_whether_it_is_live_at_the_provider(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch, rows: list[str] | None, answer: str
 ) -> None:
-    """Demand 71."""
+    """Requirement 71."""
     listed = [OpenSession(provider_session_id=row, status="connected", created_at=None) for row in rows or []]
     provider = Mock(spec=Provider)
     provider.list_sessions = AsyncMock(return_value=listed, side_effect=None if rows else ProviderUnreachable("down"))

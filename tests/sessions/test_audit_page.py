@@ -106,7 +106,7 @@ def test_without_a_reason_nothing_is_shown_and_nothing_recorded(session: Streami
 
 
 def test_the_page_says_why_it_ended_what_failed_what_to_do_and_whose_clock_said_when(session: StreamingSession) -> None:
-    """Demands 55, 64 and 65."""
+    """Requirements 55, 64 and 65."""
     client, _ = signed_in(roles.OPERATOR)
     shown = client.get(page_of(session), headers=ENGLISH).content.decode()
     for words in (

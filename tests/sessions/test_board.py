@@ -112,7 +112,7 @@ async def test_the_board_moves_with_what_happens() -> None:
 
 @ON_SOCKET
 async def test_some_are_stopped_for_a_reason_that_stays_on_record(provider: Mock) -> None:
-    """Demand 49."""
+    """Requirement 49."""
     ana, ben, eva = [await live(name, provider_session_id=f"of-{name}") for name in ("ana", "ben", "eva")]
     async with opened(roles.OPERATOR) as page:
         await page.say("board.stop", sessions=[str(ana.pk), str(ben.pk), str(uuid4())], reason=" Too late today ")
@@ -222,7 +222,7 @@ def test_what_is_open_at_a_provider_and_not_ours_is_seen() -> None:
 
 @pytest.mark.django_db
 def test_who_may_look_in_finds_the_way_where_the_room_is_ours() -> None:
-    """Demand 41."""
+    """Requirement 41."""
     ours, theirs = (StreamingSessionFactory.create(room=room) for room in ("portal-room", ""))
     operator, auditor = (board.look(member(role).pk) for role in (roles.OPERATOR, roles.AUDITOR))
     assert operator

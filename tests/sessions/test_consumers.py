@@ -200,7 +200,7 @@ async def test_a_wrong_message_in_a_live_session_is_explained(message: dict[str,
 
 @pytest.mark.parametrize("kind", ["task.send", "task.interrupt", "session.stay", "session.stop", "event.report"])
 async def test_without_a_session_the_page_is_told_so(provider: Mock, kind: str) -> None:
-    """Demand 32: and nothing goes out."""
+    """Requirement 32: and nothing goes out."""
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug, lang="es") as tab:
         await tab.say(kind, kind="talk", text="hola")
@@ -243,7 +243,7 @@ async def test_a_task_that_fails_is_explained_and_may_be_tried_again(provider: M
 
 
 async def test_ten_texts_sent_at_once_arrive_once_each_and_in_order(provider: Mock) -> None:
-    """Demand 75."""
+    """Requirement 75."""
     answered = provider.send_task.return_value
 
     def take_turns() -> Callable[..., Awaitable[Any]]:

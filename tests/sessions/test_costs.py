@@ -78,7 +78,7 @@ def test_time_with_nobody_there_is_counted_with_its_gaps() -> None:
 
 
 def test_how_long_each_answer_took_is_kept_with_the_session() -> None:
-    """Demand 53."""
+    """Requirement 53."""
     session = over(2)
     happened(
         session,
@@ -196,7 +196,7 @@ def test_a_month_is_seen_by_day_persona_group_and_account_beside_what_providers_
 def test_the_first_page_shows_each_role_what_it_may_see(
     client: Client, role: roles.Role, sees: bool, pays: bool
 ) -> None:
-    """Demand 53."""
+    """Requirement 53."""
     roles.sync()
     user = UserFactory.create(is_staff=True)
     user.groups.add(Group.objects.get(name=role.group))

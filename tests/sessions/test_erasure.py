@@ -40,7 +40,7 @@ def texts(session: StreamingSession) -> list[str]:
 
 
 def test_what_is_erased_is_read_and_found_no_more_and_the_record_still_fits(person: User) -> None:
-    """Demands 6, 49, 55 and 64: the timeline outlives the words."""
+    """Requirements 6, 49, 55 and 64: the timeline outlives the words."""
     session, other = talked(person), talked(EndUserFactory.create())
     receipt = erasure.erase(session.pk, Erasure.Cause.STAFF, person.pk)
     assert receipt

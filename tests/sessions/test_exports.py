@@ -75,7 +75,7 @@ def body(response: Any) -> str:
 
 
 def test_one_session_leaves_as_its_published_schema_says(client: Client, auditor: User) -> None:
-    """Demands 6, 49, 55, 64 and 69: every step and its moment, in order, are in what an auditor takes away."""
+    """Requirements 6, 49, 55, 64 and 69: every step and its moment, in order, are in what an auditor takes away."""
     session = talked()
     record = json.loads(body(client.post(f"{SESSIONS}{session.pk}/export/", {"format": "json", "reason": WHY})))
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))

@@ -121,7 +121,7 @@ async def test_a_wrong_key_is_refused_and_the_key_is_in_no_word_of_it(provider: 
 async def test_a_token_that_does_not_come_leaves_no_half_made_session(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
-    """Demand 11."""
+    """Requirement 11."""
     fault = {"kind": "answer", "status": 200, "body": {"error": None, "data": {}}}
     await order(control, {"on": "streaming.create_token", **fault})
     _, row = await outcome(await a_persona(**at(provider)))
@@ -132,7 +132,7 @@ async def test_a_token_that_does_not_come_leaves_no_half_made_session(
 async def test_the_calls_go_out_in_the_documented_order_with_the_documented_credentials(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
-    """Demands 6, 9, 12, 24, 31: authenticate, create, start, interact, close."""
+    """Requirements 6, 9, 12, 24, 31: authenticate, create, start, interact, close."""
     persona = await a_persona(**at(provider))
     async with browser(await a_person(), persona.slug) as tab:
         await tab.go_live()

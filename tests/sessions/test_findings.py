@@ -30,7 +30,7 @@ def checked(**found: Any) -> Moment:
     ],
 )
 def test_staff_read_what_the_check_of_the_device_found(found: dict[str, Any], words: str, weight: str) -> None:
-    """Demands 58, 59 and 70; complaint 8."""
+    """Requirements 58, 59 and 70; complaint 8."""
     moment = checked(**found)
     with translation.override("en"):
         assert event_words.details(moment, "Lucía").startswith(words)

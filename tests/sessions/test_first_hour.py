@@ -30,7 +30,7 @@ def ticked(trouble: str | None = None) -> set[str]:
 
 
 def test_nothing_is_ticked_in_an_empty_portal_and_there_are_eleven_boxes() -> None:
-    """One for each step of the demands from 43 to 51; without a LiveKit of our own two are not needed."""
+    """One for each step of requirements 43 to 51; without a LiveKit of our own two are not needed."""
     with override_settings(**dict.fromkeys(OWN, "")):
         boxes = first_hour.boxes(None)
     assert [box.code for box in boxes] == ORDER
@@ -39,7 +39,7 @@ def test_nothing_is_ticked_in_an_empty_portal_and_there_are_eleven_boxes() -> No
 
 
 def test_each_box_is_ticked_by_what_it_names() -> None:
-    """Demands 44, 45, 46, 47, 48, 49 and 51: a session's own record ticks them, one after the other."""
+    """Requirements 44, 45, 46, 47, 48, 49 and 51: a session's own record ticks them, one after the other."""
     cache.delete(first_hour.WEBHOOK_SEEN)  # other tests have seen some
     account = ProviderAccountFactory.create(synced_at=timezone.now())
     avatar = AvatarFactory.create(account=account)
@@ -69,7 +69,7 @@ def test_each_box_is_ticked_by_what_it_names() -> None:
 
 
 def test_a_session_of_another_avatar_than_was_chosen_ticks_nothing() -> None:
-    """Demand 45: what was sent is compared with what was chosen."""
+    """Requirement 45: what was sent is compared with what was chosen."""
     persona = PersonaFactory.create(published=True)
     versions.keep(persona)
     persona.refresh_from_db()
@@ -123,7 +123,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
 
 
 def test_the_check_of_a_connection_names_the_call_that_fails_and_why(admin_client: Client, provider: Mock) -> None:
-    """Demand 43; complaint 16: no bare 400."""
+    """Requirement 43; complaint 16: no bare 400."""
     account: ProviderAccount = ProviderAccountFactory.create()
     address = f"/admin/avatars/provideraccount/{account.pk}/connection/"
     page = admin_client.get(address, headers={"accept-language": "en"}).content.decode()
@@ -140,7 +140,7 @@ def test_the_check_of_a_connection_names_the_call_that_fails_and_why(admin_clien
 def test_a_key_that_was_accepted_when_it_was_saved_ticks_the_first_box(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Demand 43."""
+    """Requirement 43."""
     from tests.avatars.test_accounts import form
 
     monkeypatch.setattr("avatars.account_forms.check_key", AsyncMock())

@@ -106,19 +106,19 @@ async def test_the_record_of_a_good_session_proves_what_was_asked_for(
     session, calls, left = told
     line = await sync_to_async(inspection.timeline_of)(session)
     the_seven_steps_stand_in_their_order(line, calls)
-    assert (left, session.end_reason) == ([], "user_stopped"), "Demand 49: the provider's list no longer has it."
+    assert (left, session.end_reason) == ([], "user_stopped"), "Requirement 49: the provider's list no longer has it."
     its_quality_is_measured(line)
     tracks_and_connection_have_their_moments(line)
     shown = await sync_to_async(page_for_an_auditor)(session)
     for words in ("A track is offered", "The page is out of the room", "Connection", "24.8", "Well", "Unchanged"):
-        assert words in shown, "Demand 69: what the room did is to be seen."
+        assert words in shown, "Requirement 69: what the room did is to be seen."
     await every_line_is_stored_with_its_source_and_time(session)
     assert await sync_to_async(verification.look_at)(session.pk) is None
     assert line.oddities == ()
 
 
 def the_seven_steps_stand_in_their_order(line: Timeline, calls: list[str]) -> None:
-    """Demand 6: authenticate, create, start, join, interact, and close, here as at the provider."""
+    """Requirement 6: authenticate, create, start, join, interact, and close, here as at the provider."""
     steps = {
         "provider_authenticated": "create_token",
         "provider_created": "new",
@@ -133,7 +133,7 @@ def the_seven_steps_stand_in_their_order(line: Timeline, calls: list[str]) -> No
 
 
 def its_quality_is_measured(line: Timeline) -> None:
-    """Demand 53: each turn from input to first sound, the middle and the slow; the way in; the picture; the person."""
+    """Requirement 53: response times (median and slow), startup, frame rate, rating."""
     assert [(turn.by, turn.latency is not None) for turn in line.turns] == [("text", True), ("voice", True)]
     middle, slow = line.latency(0.5), line.latency(0.95)
     assert middle is not None
@@ -144,7 +144,7 @@ def its_quality_is_measured(line: Timeline) -> None:
 
 
 def tracks_and_connection_have_their_moments(line: Timeline) -> None:
-    """Demands 55 and 64: no stage between the provider's session and the picture is silent."""
+    """Requirements 55 and 64: no stage between the provider's session and the picture is silent."""
     room = {moment.kind: moment for moment in line.moments if moment.source == "browser"}
     for kind in ("connection_state", "track_published", "track_subscribed", "first_frame"):
         assert room[kind].page_at

@@ -74,7 +74,7 @@ def test_the_row_stands_before_anybody_outside_is_called() -> None:
 
 
 def test_the_lower_of_our_limit_and_the_provider_s_counts() -> None:
-    """Demand 23."""
+    """Requirement 23."""
     for ours, theirs, binding in ((20, 10, 10), (5, 10, 5), (5, None, 5)):
         persona = PersonaFactory.create(published=True, duration_limit=timedelta(minutes=ours))
         session = lifecycle.request(persona, UserFactory.create().pk)

@@ -78,7 +78,7 @@ def test_only_a_live_session_takes_texts(status: Status) -> None:
 
 
 def test_a_session_that_does_not_exist_takes_no_texts() -> None:
-    """Demand 32."""
+    """Requirement 32."""
     with pytest.raises(errors.NotLive):
         limits.accept_task(uuid4(), text="hola", kind=TALK, user_id=UserFactory.create().pk)
 

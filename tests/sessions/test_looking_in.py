@@ -35,7 +35,7 @@ def own_rooms() -> Iterator[None]:
 def test_who_may_look_into_a_session_does_so_unseen_and_on_record(
     client: Client, own_rooms: None, role: roles.Role, may: bool
 ) -> None:
-    """Demand 41."""
+    """Requirement 41."""
     person = member(role)
     client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
     session = StreamingSessionFactory.create(status=Status.LIVE, room="portal-room")

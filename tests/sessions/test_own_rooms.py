@@ -1,4 +1,4 @@
-"""Rooms on our own LiveKit: a real server, a stand-in provider. Demands 37 to 42 and 51, complaint 22."""
+"""Rooms on our own LiveKit: a real server, a stand-in provider. Requirements 37 to 42 and 51, complaint 22."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def closed_afterwards() -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def without_a_room(provider: Mock) -> Mock:
-    """A provider that is brought a room answers without address and token. Demand 39."""
+    """A provider that is brought a room answers without address and token. Requirement 39."""
     provider.new_session.return_value = ProviderSession("their-session", None, timedelta(minutes=10), True, "token")
     return provider
 
@@ -61,7 +61,7 @@ async def names() -> set[str]:
 
 
 def test_avatar_and_person_have_a_token_each_for_one_room_and_no_more_than_they_need(livekit: servers.LiveKit) -> None:
-    """Demands 37 and 51."""
+    """Requirements 37 and 51."""
     room = own.new_name()
     avatar = decoded(own.for_avatar(room, timedelta(minutes=20)).token, livekit)
     person = decoded(own.for_person(room).token, livekit)
@@ -72,7 +72,7 @@ def test_avatar_and_person_have_a_token_each_for_one_room_and_no_more_than_they_
 
 
 def test_an_observer_sees_and_hears_and_is_neither_seen_nor_heard(livekit: servers.LiveKit) -> None:
-    """Demand 41."""
+    """Requirement 41."""
     grants = decoded(own.for_observer("a-room", "1").token, livekit)["video"]
     silent = {"canPublish": False, "canPublishData": False, "hidden": True}
     assert grants == {"room": "a-room", "roomJoin": True, "canSubscribe": True} | silent
@@ -93,7 +93,7 @@ def test_no_name_and_no_key_is_in_a_token_or_in_the_name_of_a_room(livekit: serv
 async def test_a_session_is_held_in_our_room_and_its_end_deletes_the_room(
     provider: Mock, livekit: servers.LiveKit
 ) -> None:
-    """Demands 38, 39, 40 and 51."""
+    """Requirements 38, 39, 40 and 51."""
     session, given = await opened(), []
 
     async def give_room(room: RoomAccess) -> None:
@@ -116,7 +116,7 @@ async def test_a_session_is_held_in_our_room_and_its_end_deletes_the_room(
 async def test_one_setting_of_the_account_decides_whose_room_the_same_conversation_is_in(
     provider: Mock, livekit: servers.LiveKit, whose: str
 ) -> None:
-    """Demand 4; ROOMS=own runs the browser's tests likewise."""
+    """Requirement 4; ROOMS=own runs the browser's tests likewise."""
 
     def answer(asked: SessionRequest) -> ProviderSession:
         return ProviderSession("their-session", None if asked.room else RoomAccess("wss://theirs.test", "t"))
@@ -139,7 +139,7 @@ async def test_one_setting_of_the_account_decides_whose_room_the_same_conversati
 
 
 async def test_a_room_that_the_provider_names_all_the_same_is_not_gone_to(provider: Mock) -> None:
-    """Demand 42."""
+    """Requirement 42."""
     provider.new_session.return_value = ProviderSession("their-session", RoomAccess("wss://theirs.test", "theirs"))
     given: list[RoomAccess] = []
 
@@ -220,7 +220,7 @@ async def test_where_rooms_are_the_providers_none_is_made(provider: Mock) -> Non
 
 
 async def test_whoever_comes_back_is_let_in_again_with_a_fresh_token(livekit: servers.LiveKit) -> None:
-    """Demand 63."""
+    """Requirement 63."""
     user, persona = await a_person(), await a_persona(**OWN)
     async with browser(user, persona.slug) as tab:
         session_id = await tab.go_live()

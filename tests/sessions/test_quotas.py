@@ -71,7 +71,7 @@ def test_of_all_limits_the_lowest_binds_and_the_record_says_whose_it_is(
 
 
 def test_the_provider_s_limit_binds_where_it_is_the_lower() -> None:
-    """Demand 23."""
+    """Requirement 23."""
     session = places.open_session(UserFactory.create().pk, PersonaFactory.create(published=True).slug)
     lifecycle.connect(session, ProviderSession("theirs", None, timedelta(seconds=600)))
     session.refresh_from_db()

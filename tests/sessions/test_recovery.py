@@ -24,7 +24,7 @@ async def kinds(session_id: str) -> list[str]:
 
 
 async def test_a_verdict_has_the_provider_asked_and_its_answer_told_and_kept(provider: Mock) -> None:
-    """Demand 71: is it live at the provider?"""
+    """Requirement 71: is it live at the provider?"""
     provider.list_sessions.return_value = [OpenSession("their-session", "connected", None)]
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
@@ -44,7 +44,7 @@ async def test_a_verdict_has_the_provider_asked_and_its_answer_told_and_kept(pro
 async def test_a_session_that_is_not_in_the_list_is_missing_and_a_silent_provider_is_unknown(
     provider: Mock, is_silent: bool
 ) -> None:
-    """Demand 57: a page in a room that is not its session's is told so."""
+    """Requirement 57: a page in a room that is not its session's is told so."""
     if is_silent:
         provider.list_sessions.side_effect = ProviderUnreachable("streaming.list: ReadTimeout")
     async with browser(await a_person(), (await a_persona()).slug) as tab:
@@ -75,7 +75,7 @@ async def test_a_conversation_that_goes_on_without_a_picture_is_live_and_says_so
 
 @pytest.mark.usefixtures("provider")
 async def test_when_nothing_is_left_to_try_the_session_ends_for_want_of_a_picture() -> None:
-    """Demand 66: bounded tries, then a clear end."""
+    """Requirement 66: bounded tries, then a clear end."""
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         await tab.say("session.start")
         session_id = (await tab.hear("session.status", status="connecting"))["session_id"]

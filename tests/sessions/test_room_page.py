@@ -59,7 +59,7 @@ def test_the_page_can_warm_the_way_to_the_room_and_is_never_kept(visitor: Client
 
 @pytest.mark.parametrize("is_voice_enabled", [True, False])
 def test_the_page_is_told_whether_the_persona_hears(visitor: Client, is_voice_enabled: bool) -> None:
-    """Demands 72 and 77. Complaint 11: where all that is heard is taken for speech, headphones are advised."""
+    """Requirements 72 and 77. Complaint 11: where all that is heard is taken for speech, headphones are advised."""
     PersonaFactory.create(slug="lucia", is_voice_enabled=is_voice_enabled, **PUBLISHED)
     page = visitor.get("/personas/lucia/", headers={"accept-language": "en"}).content.decode()
     found = re.search(r'<script id="capabilities" type="application/json">(.*?)</script>', page)
@@ -92,7 +92,7 @@ def test_whoever_may_not_talk_finds_nobody_and_no_room(client: Client) -> None:
 
 
 def test_the_page_joins_the_room_with_livekits_own_client_and_no_vendors_kit(visitor: Client) -> None:
-    """Demand 5."""
+    """Requirement 5."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     page = visitor.get("/personas/lucia/").content.decode()
     scripts = re.findall(r'<script[^>]+src="([^"]+)"', page)
@@ -136,7 +136,7 @@ def test_the_page_leads_to_the_same_person_in_another_language(visitor: Client, 
 
 
 def test_the_debug_panel_comes_with_the_page_for_staff_who_ask_for_it_only(client: Client) -> None:
-    """Demand 69. Who is staff, the portal decides."""
+    """Requirement 69. Who is staff, the portal decides."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     for is_staff, address, is_there in ((True, "?debug", True), (True, "", False), (False, "?debug", False)):
         client.force_login(EndUserFactory.create(is_staff=is_staff))
@@ -148,7 +148,7 @@ def test_the_debug_panel_comes_with_the_page_for_staff_who_ask_for_it_only(clien
 def test_the_page_that_checks_the_device_is_linked_from_everywhere_and_asks_for_nothing_by_itself(
     visitor: Client, language: str
 ) -> None:
-    """Demands 58, 59 and 70 before joining; what each check finds is tested with node."""
+    """Requirements 58, 59 and 70 before joining; what each check finds is tested with node."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     for address in ("/", "/personas/lucia/"):
         assert 'href="/check/"' in visitor.get(address, headers={"accept-language": language}).content.decode()

@@ -64,7 +64,7 @@ class Tab:
 
 
 async def test_the_browser_is_handed_the_room_while_start_is_on_its_way(provider: Mock) -> None:
-    """Demand 6: in the documented order, without waiting for start's answer."""
+    """Requirement 6: in the documented order, without waiting for start's answer."""
     answered = asyncio.Event()
 
     async def wait(session: object) -> object:
@@ -84,7 +84,7 @@ async def test_the_browser_is_handed_the_room_while_start_is_on_its_way(provider
 
 
 async def test_a_room_that_only_start_knows_is_handed_over_then(provider: Mock) -> None:
-    """Demand 28; and what the provider says of the limit only then holds as well."""
+    """Requirement 28; and what the provider says of the limit only then holds as well."""
     opened_session = replace(provider.new_session.return_value, room=None, duration_limit=None)
     limit = timedelta(seconds=60)
     provider.new_session.return_value = opened_session
@@ -129,7 +129,7 @@ async def test_a_greeting_that_only_the_room_can_order_goes_to_the_page(provider
 
 
 async def test_what_staff_chose_is_what_the_provider_is_asked(provider: Mock) -> None:
-    """Demands 14, 17, 21."""
+    """Requirements 14, 17, 21."""
     session = await opened(quality="low", language="es")
     await services.bring_up(session, Tab(provider).give_room)
     (request,) = provider.new_session.call_args.args
@@ -220,7 +220,7 @@ async def test_a_second_first_picture_changes_nothing(provider: Mock) -> None:
 
 
 async def test_a_text_reaches_the_provider_unchanged(provider: Mock) -> None:
-    """Demands 29, 35."""
+    """Requirements 29, 35."""
     session = await a_session(Status.LIVE)
     await delivery.send_task(session.pk, text="Hola ¿cómo estás?", kind=TaskKind.TALK, user_id=session.user_id)
     assert provider.send_task.call_args.kwargs == {"text": "Hola ¿cómo estás?", "kind": TaskKind.TALK}
@@ -259,7 +259,7 @@ async def test_a_text_that_finds_the_session_gone_ends_it_here_too(provider: Moc
 
 
 async def test_without_a_session_nothing_goes_out(provider: Mock) -> None:
-    """Demand 32."""
+    """Requirement 32."""
     for verb in (services.interrupt, services.stay):
         with pytest.raises(errors.NotLive):
             await verb(uuid4())
@@ -278,7 +278,7 @@ async def test_staying_moves_both_idle_clocks(provider: Mock) -> None:
 
 
 async def test_a_new_session_after_a_stop_is_another_one(provider: Mock) -> None:
-    """Demand 36."""
+    """Requirement 36."""
     first = await opened()
     await services.bring_up(first, Tab(provider).give_room)
     await stopping.stop_by_id(first.pk, EndReason.USER_STOPPED, WHY)

@@ -35,7 +35,7 @@ async def test_a_stop_ends_it_here_and_at_the_provider(provider: Mock) -> None:
 
 
 async def test_a_second_stop_is_harmless(provider: Mock) -> None:
-    """Demand 31."""
+    """Requirement 31."""
     session = await a_session()
     await stopping.stop(session, EndReason.USER_STOPPED, WHY)
     await stopping.stop_by_id(session.pk, EndReason.STAFF_STOPPED, WHY)

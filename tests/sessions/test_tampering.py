@@ -170,7 +170,7 @@ TAMPERINGS: list[tuple[str, Callable[[StreamingSession], int]]] = [
 def test_whatever_is_done_to_a_record_is_found_and_the_row_named(
     how: str, tamper: Callable[[StreamingSession], int]
 ) -> None:
-    """Demands 6, 49, 55 and 64 rest on a record that nobody changed."""
+    """Requirements 6, 49, 55 and 64 rest on a record that nobody changed."""
     sessions = [ended() for _ in range(3)]
     assert list(verification.faults()) == []
     number = tamper(sessions[1])

@@ -284,7 +284,7 @@ ALONE = ("session", "event", "head", "seal", "audit_head", "provider_erasure", "
 
 
 def test_each_column_that_is_changed_is_named_with_its_row(world: World) -> None:
-    """Demands 6, 49, 55 and 64: what an auditor sees is what happened."""
+    """Requirements 6, 49, 55 and 64: what an auditor sees is what happened."""
     unnamed = []
     for columns in in_rounds():
         with transaction.atomic():

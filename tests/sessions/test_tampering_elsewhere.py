@@ -80,7 +80,7 @@ RUNNING: list[tuple[Callable[[StreamingSession], None], str, int]] = [
 def test_what_is_done_to_the_end_of_a_record_is_found_while_the_session_runs(
     tamper: Callable[[StreamingSession], None], how: str, number: int
 ) -> None:
-    """Demands 6 and 64: nothing is missing, from the moment it happened on."""
+    """Requirements 6 and 64: nothing is missing, from the moment it happened on."""
     sessions = [running() for _ in range(3)]
     assert list(verification.faults()) == []
     tamper(sessions[1])

@@ -50,7 +50,7 @@ def codes(line: Timeline) -> list[str]:
 
 
 def test_the_way_to_the_first_picture_is_told_stage_by_stage() -> None:
-    """Demands 6 and 55: the order of the steps, and what each took."""
+    """Requirements 6 and 55: the order of the steps, and what each took."""
     line = made(*START, *END)
     took = {stage.code: (stage.begins.total_seconds(), stage.took) for stage in line.stages}
     assert {code: (begins, took and took.total_seconds()) for code, (begins, took) in took.items()} == {
@@ -70,7 +70,7 @@ def test_the_way_to_the_first_picture_is_told_stage_by_stage() -> None:
     ids=["not created", "not started", "no track", "no frame"],
 )
 def test_the_first_stage_that_was_not_reached_is_named(reached: int, failing: str) -> None:
-    """Demands 55 and 65: no silent fault between the provider's session and the media."""
+    """Requirements 55 and 65: no silent fault between the provider's session and the media."""
     assert made(*START[:reached], *END).failing_stage == failing
 
 
@@ -82,7 +82,7 @@ def test_in_a_room_of_our_own_the_browser_may_be_before_the_provider_has_answere
 
 
 def test_a_turns_latency_runs_from_the_end_of_the_input_to_the_first_sound() -> None:
-    """Demand 53, typed and spoken; a second tab that hears the same adds nothing."""
+    """Requirement 53, typed and spoken; a second tab that hears the same adds nothing."""
     line = made(
         *START,
         told("text_sent", 2, is_greeting=True, task_id="g", status="sent"),
@@ -122,7 +122,7 @@ def test_an_avatar_that_stays_silent_is_marked_unless_it_was_told_to() -> None:
 
 
 def test_a_lost_picture_is_told_with_what_was_tried_and_when_it_came_back() -> None:
-    """Demand 64 and complaint 6: what happened to the picture stands in the record."""
+    """Requirement 64 and complaint 6: what happened to the picture stands in the record."""
     line = made(
         *START,
         told("frozen", 10, BROWSER),

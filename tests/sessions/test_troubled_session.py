@@ -88,7 +88,7 @@ def story(line: Timeline) -> list[str]:
 async def test_the_timeline_of_a_troubled_session_tells_what_the_emulator_says_it_did(
     emulator: servers.Emulator,
 ) -> None:
-    """Demands 6, 49, 53, 55, 64 and 69; complaint 17."""
+    """Requirements 6, 49, 53, 55, 64 and 69; complaint 17."""
     persona = await a_persona(
         avatar__account__base_url=emulator.url,
         avatar__account__api_key=emulator.api_key,

@@ -55,7 +55,7 @@ def live_on(session: StreamingSession, clock: time_machine.Traveller, told: Told
 def test_the_lower_of_both_durations_warns_twice_and_cuts_to_the_second(
     clock: time_machine.Traveller, announced: Told, theirs: timedelta | None, end: int
 ) -> None:
-    """Demand 23; complaints 5, 19."""
+    """Requirement 23; complaints 5, 19."""
     five_minutes = timedelta(minutes=5)
     session = conversation(theirs, duration_limit=five_minutes, idle_timeout=timedelta(minutes=9))
     announced.clear()

@@ -1,4 +1,4 @@
-"""The monitor brings what the provider tells by its own socket into the record, and nothing depends on it. Demand 7."""
+"""The monitor records the events of the provider's own socket, and nothing depends on it. Requirement 7."""
 
 from __future__ import annotations
 

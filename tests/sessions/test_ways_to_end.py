@@ -61,7 +61,7 @@ async def live(tab: Tab) -> tuple[str, str]:
 
 
 async def test_the_button_is_enough(no_list: Mock) -> None:
-    """Complaint 2, 3; demand 31. The tab stays, no worker runs, the provider tells nothing."""
+    """Complaint 2, 3; requirement 31. The tab stays, no worker runs, the provider tells nothing."""
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         await tab.say("session.stop")
