@@ -371,7 +371,7 @@ class SessionConsumer(PageSocket):
             event |= {
                 "now": timezone.now().isoformat(),
                 "tab": presence.key_of(self.channel_name),
-                "words": self.words(reasons.label, event["reason"]),
+                "words": self.words(reasons.own_label, event["reason"]),
             }
             if event["status"] == Status.ENDED and event["session_id"] == str(self.session_id):
                 detached.keep(self._count_dropped(UUID(event["session_id"])))

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sessions import findings, verdicts
+from sessions import findings, reasons, verdicts
 from sessions.contradictions import Oddity
 from sessions.models import EndReason, Status
 from sessions.moments import Moment
@@ -156,11 +156,14 @@ VALUES: dict[str, Words] = {
 RATINGS: dict[str, Words] = {"good": _("Well"), "fair": _("So-so"), "poor": _("Badly")}
 
 
-def title(moment: Moment) -> str:
+def title(moment: Moment, *, is_own: bool = False) -> str:
+    """`is_own`: for the person whose session it was."""
     if moment.kind == "status":
         to, reason = str(moment.data.get("to", "")), str(moment.data.get("reason", ""))
         words = str(MOVES.get(to, to))
-        return f"{words}: {EndReason(reason).label}" if reason in EndReason.values else words
+        if reason not in EndReason.values:
+            return words
+        return f"{words}: {reasons.own_label(reason) if is_own else reasons.label(reason)}"
     return str(TITLES.get(moment.kind, moment.kind))
 
 

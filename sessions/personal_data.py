@@ -1,4 +1,5 @@
-"""All that is stored about one person, as JSON and as a page to read: for themselves, or for staff on their behalf.
+"""All that is stored about one person, for themselves or for staff on their behalf: as JSON; `personal_data_html` has
+the page to read.
 
 Everything is read by key, a page at a time: the person with the longest history needs no more memory than any other.
 Secrets are left out, and so is what identifies the staff who dealt with the person's sessions.
@@ -6,7 +7,6 @@ Secrets are left out, and so is what identifies the staff who dealt with the per
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import DatabaseError
 from django.db.models import BinaryField, Model, Q, QuerySet
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
@@ -62,7 +61,23 @@ PROOF = frozenset({coverage.ROWS})
 UNREADABLE = (DatabaseError, InvalidTag, ArithmeticError, AttributeError, TypeError, ValueError, RecursionError)
 """What reading a row raises that was changed behind the portal's back, or whose key is not there."""
 
+UNREADABLE_REST, UNREADABLE_TEXT = "rest_could_not_be_read", "could_not_be_opened"
+
 Row = Mapping[str, Any]
+
+
+class Told(dict[str, Any]):
+    """What is told of one row; it knows the row's model, for its columns' names and choices."""
+
+    def __init__(self, values: Mapping[str, Any], model: type[Model] | None = None) -> None:
+        super().__init__(values)
+        self.model = model
+
+    def __or__(self, other: Mapping[str, Any]) -> Told:  # type: ignore[override]  # as dict does, but it stays Told
+        return Told({**self, **other}, self.model)
+
+    def __ror__(self, other: Mapping[str, Any]) -> Told:  # type: ignore[override]
+        return Told({**other, **self}, self.model)
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,7 @@ class Section:
 
 def as_json(user: User) -> Iterator[bytes]:
     """Return the document piece by piece."""
-    return _in_larger_pieces(_json(user))
+    return in_larger_pieces(_json(user))
 
 
 def _json(user: User) -> Iterator[bytes]:
@@ -88,17 +103,8 @@ def _json(user: User) -> Iterator[bytes]:
     yield b"}\n"
 
 
-def as_page(user: User) -> Iterator[bytes]:
-    """Return the same as a page that needs no other file, in the language that is active now."""
-    language = translation.get_language() or "en"
-    title = gettext("Personal data of %(name)s") % {"name": user.get_username()}
-    nothing = html.escape(gettext("Nothing is stored."))
-    headings = [(str(section.title), section) for section in SECTIONS]
-    made_at = html.escape(timezone.localtime().isoformat(" ", "seconds"))
-    return _in_larger_pieces(_page(user, language, html.escape(title), made_at, nothing, headings))
-
-
-def _in_larger_pieces(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def in_larger_pieces(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Gather pieces up to BYTES_PER_PIECE."""
     gathered = bytearray()
     for piece in pieces:
         gathered += piece
@@ -113,7 +119,7 @@ def file_name(user: User, extension: str) -> str:
     return f"personal-data-{user.pk}-{timezone.now():%Y-%m-%d}.{extension}"
 
 
-def _as_far_as_readable(rows: Iterator[Row]) -> Iterator[Row]:
+def as_far_as_readable(rows: Iterator[Row]) -> Iterator[Row]:
     """Yield rows; where the database holds what cannot be read, a row that says so, in place of the rest of the list.
 
     All other lists follow: half an answer that looks whole would be worse.
@@ -122,7 +128,7 @@ def _as_far_as_readable(rows: Iterator[Row]) -> Iterator[Row]:
         yield from rows
     except UNREADABLE as exc:
         logger.warning("personal data: the rest of a list could not be read: %s", type(exc).__name__)
-        yield {"rest_could_not_be_read": True}
+        yield Told({UNREADABLE_REST: True})
 
 
 # JSON
@@ -131,7 +137,7 @@ def _as_far_as_readable(rows: Iterator[Row]) -> Iterator[Row]:
 def _json_list(rows: Iterator[Row]) -> Iterator[bytes]:
     """Write rows one by one; a value that is an iterator is written in the same way."""
     before = "["
-    for row in _as_far_as_readable(rows):
+    for row in as_far_as_readable(rows):
         flat = {name: value for name, value in row.items() if not isinstance(value, Iterator)}
         yield before.encode() + to_json(flat)[:-1].encode()
         for name, value in row.items():
@@ -141,48 +147,6 @@ def _json_list(rows: Iterator[Row]) -> Iterator[bytes]:
         yield b"}"
         before = ","
     yield b"]" if before == "," else b"[]"
-
-
-# The page
-
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}"
-    "dl{display:grid;grid-template-columns:minmax(8rem,14rem) 1fr;gap:.25rem 1rem;margin:0;padding:1rem 0;"
-    "border-top:1px solid #8888}dd{margin:0;white-space:pre-wrap}dt{opacity:.75}dd>dl{padding:.5rem 0}"
-    ":root{color-scheme:light dark}"
-)
-
-
-def _page(
-    user: User, language: str, title: str, made_at: str, nothing: str, headings: list[tuple[str, Section]]
-) -> Iterator[bytes]:
-    yield (
-        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{title}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{title}</h1><p>{made_at}</p>"
-    ).encode()
-    for heading, section in headings:
-        yield f"<h2>{html.escape(heading)}</h2>".encode()
-        is_empty = True
-        for piece in _dls(section.rows(user)):
-            is_empty = False
-            yield piece
-        if is_empty:
-            yield f"<p>{nothing}</p>".encode()
-    yield b"</body></html>\n"
-
-
-def _dls(rows: Iterator[Row]) -> Iterator[bytes]:
-    for row in _as_far_as_readable(rows):
-        yield b"<dl>"
-        for name, value in row.items():
-            yield f"<dt>{html.escape(name.replace('_', ' '))}</dt><dd>".encode()
-            if isinstance(value, Iterator):
-                yield from _dls(value)
-            elif value not in (None, "", [], {}):
-                yield html.escape(value if isinstance(value, str) else to_json(value)).encode()
-            yield b"</dd>"
-        yield b"</dl>"
 
 
 # Where it is stored
@@ -264,7 +228,7 @@ def _audit_entries(user: User) -> Iterator[Row]:
     """What the person did with power over the portal, and what staff did to their access."""
     for row in by_key(logs.audit_entries_of(user)):
         told = _fields(row, user)
-        yield told if row.by_id == user.pk else {**told, "address": None}
+        yield told if row.by_id == user.pk else told | {"address": None}
 
 
 def _admin_log_about(user: User) -> Iterator[Row]:
@@ -299,7 +263,7 @@ def _spoken(row: Utterance | SessionTask, user: User) -> Row:
     try:
         return _fields(row, user) | {"text": row.text}
     except (InvalidTag, TypeError, ValueError):
-        return _fields(row, user) | {"text": None, "could_not_be_opened": True}
+        return _fields(row, user) | {"text": None, UNREADABLE_TEXT: True}
 
 
 def _event(event: SessionEvent, user: User) -> Row:
@@ -316,7 +280,7 @@ def without_staff(told: Mapping[str, Any], user_id: int) -> dict[str, Any]:
     return {name: STAFF if name in who else value for name, value in told.items() if name != "from"}
 
 
-def _fields(row: Any, user: User, leave_out: frozenset[str] = frozenset()) -> dict[str, Any]:
+def _fields(row: Any, user: User, leave_out: frozenset[str] = frozenset()) -> Told:
     """Return a row's columns, new ones included: people as "you" or "staff", the rest as it is stored."""
     told: dict[str, Any] = {}
     hidden = NEVER_SHOWN | leave_out
@@ -329,7 +293,7 @@ def _fields(row: Any, user: User, leave_out: frozenset[str] = frozenset()) -> di
         elif field.is_relation and field.is_cached(row):
             value = value and str(getattr(row, field.name))
         told[field.name] = _storable(value)
-    return told
+    return Told(told, row._meta.model)
 
 
 def _storable(value: Any) -> Any:

@@ -22,7 +22,7 @@ from heygen_portal import addresses, audit, budgets
 from heygen_portal.models import AuditEntry
 from heygen_portal.people import sudo
 from heygen_portal.threads import in_pieces
-from sessions import erasure, personal_data
+from sessions import erasure, personal_data, personal_data_html
 from sessions.models import LegalHold, StreamingSession
 
 CONTENT_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
@@ -87,7 +87,8 @@ def _sent(request: HttpRequest, person: User, extension: str, *, reason: str) ->
     budgets.spend_sync("export", person=request.user.pk, address=addresses.of(request))
     taken: dict[str, Any] = {"format": extension, "person": person.pk, "reason": reason}
     audit.note(request, AuditEntry.Kind.PERSONAL_DATA, person, **taken)
-    pieces: Iterator[bytes] = personal_data.as_json(person) if extension == "json" else personal_data.as_page(person)
+    write = personal_data.as_json if extension == "json" else personal_data_html.as_page
+    pieces: Iterator[bytes] = write(person)
     name = personal_data.file_name(person, extension)
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return StreamingHttpResponse(in_pieces(pieces), content_type=CONTENT_TYPES[extension], headers=headers)

@@ -28,6 +28,13 @@ CLAIMS: dict[str, str | Promise] = {
 }
 """Added to the words of an end about which a page has said something, or the provider was asked."""
 
+OWN_LABELS: dict[str, str | Promise] = {
+    EndReason.USER_STOPPED: _("You ended the conversation"),
+    EndReason.TAKEN_OVER: _("You continued on another device"),
+    EndReason.QUOTA: _("You have used this month's time"),
+}
+"""Reasons that speak of the user, for the user."""
+
 Evidence = Mapping[str, str | int | float | None]
 
 WORDS: dict[str, str | Promise] = {
@@ -159,6 +166,11 @@ def label(code: str) -> str:
     return str(EndReason(code).label) if code else ""
 
 
+def own_label(code: str) -> str:
+    """Return the words of a reason for the person whose session it was."""
+    return str(OWN_LABELS[EndReason(code)]) if code in OWN_LABELS else label(code)
+
+
 def in_words(evidence: Evidence) -> str:
     """Say it in the active language; nothing for rows that have none yet."""
     template = WORDS.get(str(evidence.get("code", "")))
@@ -184,7 +196,8 @@ def _readable(name: str, value: Any) -> Any:
             return gettext("the persona was withdrawn")
         return gettext("the account was deactivated") if value == "deactivated" else gettext("the role was taken away")
     if name == "user":
-        who = get_user_model().objects.filter(pk=value).first() if value else None
+        # A number, or a word in its place where the reader may not know who of the team it was.
+        who = get_user_model().objects.filter(pk=value).first() if isinstance(value, int) else None
         return str(who) if who else gettext("somebody")
     return value
 

@@ -35,15 +35,15 @@ RUNNING = (Status.REQUESTED, Status.CREATING, Status.CONNECTING, Status.LIVE)
 
 
 class EndReason(models.TextChoices):
-    """Why a session ended: a closed list, in the same words for user, staff and auditor."""
+    """Why a session ended: a closed list. Labels are for staff and auditors; `reasons.own_label` addresses the user."""
 
-    USER_STOPPED = "user_stopped", _("You ended the conversation")
+    USER_STOPPED = "user_stopped", _("The user ended the conversation")
     TAB_CLOSED = "tab_closed", _("The tab was closed")
     IDLE = "idle", _("Closed after no activity")
     DURATION_LIMIT = "duration_limit", _("Time is up")
     STAFF_STOPPED = "staff_stopped", _("The team ended it")
-    TAKEN_OVER = "taken_over", _("You continued on another device")
-    QUOTA = "quota", _("You have used this month's time")
+    TAKEN_OVER = "taken_over", _("The user continued on another device")
+    QUOTA = "quota", _("The user's time for this month is used up")
     SPEND_CAP = "spend_cap", _("The service reached its spending limit")
     NO_PICTURE = "no_picture", _("The picture did not arrive")
     PROVIDER_ENDED = "provider_ended", _("The avatar service cut it off")

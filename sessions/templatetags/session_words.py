@@ -10,10 +10,28 @@ from django.utils import formats
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from sessions import event_words, readable_data, reasons
+from sessions.models import SessionEvent
+from sessions.moments import Moment
+
 register = template.Library()
+
+register.filter("own_reason", reasons.own_label)
 
 BEFORE = 40
 """Characters of a line that are kept before the word that was searched for."""
+
+
+@register.filter
+def event_title(event: SessionEvent) -> str:
+    """What an event of the record is called."""
+    return event_words.title(Moment(event.at, event.source, event.kind, event.data))
+
+
+@register.filter
+def event_data(event: SessionEvent) -> SafeString:
+    """All that an event of the record says, as a list."""
+    return readable_data.of_event(event.kind, event.data)
 
 
 @register.filter

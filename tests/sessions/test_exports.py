@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -18,7 +20,7 @@ from django.utils import timezone
 
 from heygen_portal import audit, roles
 from heygen_portal.models import AuditEntry
-from sessions import erasure, events, exports, selection, tasks
+from sessions import erasure, events, exports, lifecycle, reasons, selection, tasks
 from sessions.events import Entry
 from sessions.exports import Format, State, What
 from sessions.models import EndReason, Erasure, Export, SessionEvent, Status, StreamingSession
@@ -117,6 +119,21 @@ def test_a_page_to_print_has_the_words_for_a_reason(client: Client, auditor: Use
     page = client.post(f"{SESSIONS}{talked().pk}/export/", {"format": "html", "reason": WHY})
     assert "calc" in page.content.decode()
     assert "no-store" in page.headers["Cache-Control"]
+
+
+def test_a_page_to_print_says_in_words_what_events_hold(client: Client, auditor: User) -> None:
+    session = StreamingSessionFactory.create()
+    lifecycle.begin_stop(session, EndReason.USER_STOPPED, reasons.person(session.user_id))
+    page = client.post(
+        f"{SESSIONS}{session.pk}/export/", {"format": "html", "reason": WHY}, headers={"accept-language": "en"}
+    )
+    text = html.unescape(re.sub(r"<[^>]+>", "", page.content.decode()))
+    assert "The end was asked for: The user ended the conversation" in text
+    assert "After: stopping" in text
+    assert "End reason: The user ended the conversation" in text
+    assert "You ended" not in text
+    for raw in ("{'", "rows:", "user_stopped"):
+        assert raw not in text
 
 
 def test_an_export_says_in_the_sessions_record_who_took_it_and_why(client: Client, auditor: User) -> None:

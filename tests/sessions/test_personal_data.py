@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ from asgiref.sync import async_to_sync
 from axes.models import AccessLog
 from django.apps import apps
 from django.contrib.auth.models import Group, User
-from django.test import Client
+from django.test import Client, override_settings
+from django.utils import translation
 
 from heygen_portal import audit, roles
 from heygen_portal.models import AuditEntry, SignIn
-from sessions import erasure, events, personal_data
+from sessions import erasure, events, personal_data, personal_data_html
 from sessions.events import Entry
 from sessions.models import Allowance, Erasure, LegalHold, SessionTask, StreamingSession, Utterance
 from tests.factories import EndUserFactory, StreamingSessionFactory, UserFactory
@@ -63,6 +65,7 @@ READ_WITH_SESSIONS = {
     "avatar_sessions.StreamingSession",
     "avatar_sessions.Utterance",
 }
+LOGS = {"axes.AccessLog", "axes.AccessAttempt", "axes.AccessFailureLog"}
 PROOF_OR_GONE_WITH_THE_TAB = {
     "avatar_sessions.ChatWatch",
     "avatar_sessions.SessionHead",
@@ -165,6 +168,40 @@ def test_the_page_has_the_same_in_the_readers_language_and_runs_nothing_that_was
     assert "<script>alert(1)</script>" in html.unescape(page)
 
 
+def test_the_page_says_in_words_what_the_file_says_in_codes(visitor: Client, person: User) -> None:
+    began = datetime(2026, 1, 20, 23, 30, 5, tzinfo=UTC)
+    session = StreamingSessionFactory.create(
+        user=person, status="ended", end_reason="user_stopped", created_at=began, ended_at=began + timedelta(minutes=4)
+    )
+    session.utterances.create(who="user", by="text", text="Hola", source="portal", at=began)
+    session.utterances.create(who="avatar", by="voice", text="Buenas", source="browser", at=began)
+    events.record(session.pk, Entry("participant_joined", {"identity": "ines", "by": person.pk}))
+    page = html.unescape(body(visitor.post(PAGE, headers={"accept-language": "es"})))
+    with override_settings(TIME_ZONE="Europe/Madrid"):
+        in_madrid = html.unescape(body(visitor.post(PAGE, headers={"accept-language": "es"})))
+    assert "20 de enero de 2026, 23:30:05" in page
+    assert "21 de enero de 2026, 0:30:05" in in_madrid or "21 de enero de 2026, 00:30:05" in in_madrid
+    assert "Has terminado la conversación" in page
+    assert "4 min 00 s" in page
+    assert re.search(r"<b>Tú</b> .*<p>Hola</p>", page)
+    assert "Solo la comunicó el navegador" in page
+    assert re.search(r"<details><summary>Sucesos</summary><ol class=\"events\"><li>.*Entró en la sala", page)
+    for raw in ("user_stopped", "participant_joined", "2026-01-20T", "True", "is_interrupted"):
+        assert raw not in page
+
+
+@pytest.mark.parametrize("name", sorted(READ_BY_SECTIONS | READ_WITH_SESSIONS | LOGS | {"auth.User"}))
+def test_every_column_has_a_name_for_people(name: str) -> None:
+    """A new one of ours needs a translated `verbose_name`; a library's, an entry in `personal_data_html.LABELS`."""
+    model = apps.get_model(name)
+    shown = [field.name for field in model._meta.concrete_fields if field.name not in personal_data.NEVER_SHOWN]
+    with translation.override("es"):
+        spanish = {column: personal_data_html.label(model, column) for column in shown}
+    with translation.override("en"):
+        same = {column for column in shown if personal_data_html.label(model, column) == spanish[column]}
+    assert same <= {"id", "object_id", "avatar", "uid", "persona", "written", "channel"}  # the last is left out
+
+
 def test_a_long_history_is_read_page_by_page_and_none_of_it_is_left_out(
     visitor: Client, person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +217,7 @@ def test_a_long_history_is_read_page_by_page_and_none_of_it_is_left_out(
     assert [line["text"] for line in told[-1]["lines"]] == ["0", "1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize("write", [personal_data.as_json, personal_data.as_page], ids=["JSON", "page"])
+@pytest.mark.parametrize("write", [personal_data.as_json, personal_data_html.as_page], ids=["JSON", "page"])
 def test_it_is_written_in_small_pieces_however_much_there_is(
     person: User, monkeypatch: pytest.MonkeyPatch, write: Callable[[User], Iterator[bytes]]
 ) -> None:
