@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,8 +29,13 @@ def of(request: HttpRequest) -> str | None:
 
 def of_socket(scope: Mapping[str, Any]) -> str | None:
     """Return the client's address of a WebSocket, as `of` does."""
-    lines = [value.decode("latin-1") for name, value in scope["headers"] if name.lower() == b"x-forwarded-for"]
-    return _past_proxies(",".join(lines), (scope.get("client") or ("",))[0])
+    lines = [value for name, value in scope["headers"] if name.lower() == b"x-forwarded-for"]
+    return of_connection(lines, (scope.get("client") or ("",))[0])
+
+
+def of_connection(forwarded: Iterable[bytes], peer: str) -> str | None:
+    """Return the client's address, as `of` does, from X-Forwarded-For headers and the other end of the connection."""
+    return _past_proxies(",".join(value.decode("latin-1") for value in forwarded), peer)
 
 
 def _past_proxies(forwarded: str, peer: str) -> str | None:
@@ -55,6 +60,17 @@ def _read(written: str) -> str | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)
+
+
+def network(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or a whole /64 of IPv6, which one household or server has."""
+    try:
+        known = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, IPv6Address):
+        return str(known.ipv4_mapped or ip_network((known, 64), strict=False).network_address)
+    return str(known)
 
 
 def is_loopback(host: str | None) -> bool:

@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Any
 
@@ -26,6 +25,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from heygen_portal import addresses
 
 logger = logging.getLogger(__name__)
 
@@ -155,18 +156,7 @@ def _counted(name: str, who: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         if scope not in BUDGETS[name]:
             raise KeyError(f"{name}.{scope}")  # a fault of ours
         if value is not None:
-            yield scope, _network(str(value)) if scope == "address" else str(value)
-
-
-def _network(address: str) -> str:
-    """One household or server has a whole /64 of IPv6."""
-    try:
-        known = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(known, IPv6Address):
-        return str(known.ipv4_mapped or ip_network((known, 64), strict=False).network_address)
-    return str(known)
+            yield scope, addresses.network(str(value)) if scope == "address" else str(value)
 
 
 def _spend_all(name: str, cost: int, who: Mapping[str, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,7 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel
 
+from heygen_portal import addresses
 from heygen_portal.server import limits, refusals
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ class Channel(HTTPChannel):
     _deadline: IDelayedCall | None = None
     _body_bytes = _wire_bytes = 0
     _discarded_bytes = 0
-    _has_upload_place = False
+    _upload_place: str | None = None
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name, as the others below
         super().connectionMade()
@@ -64,9 +66,12 @@ class Channel(HTTPChannel):
             self._refuse_size(limit)
             return
         expected = limit if self.length is None else self.length
-        if expected > limits.DEFAULT_BODY_BYTES and not self._take_upload_place():
-            self.refuse(refusals.too_many_uploads(self._accept_language()))
-            return
+        if expected > limits.DEFAULT_BODY_BYTES:
+            try:
+                self._take_upload_place()
+            except refusals.TooManyUploads as exc:
+                self.refuse(exc.answer(self._accept_language()))
+                return
         self._body_bytes = self._wire_bytes = 0
         self._set_deadline(limits.seconds_to_send(expected))
         super().allHeadersReceived()
@@ -132,18 +137,30 @@ class Channel(HTTPChannel):
         with suppress(AttributeError):  # a transport that is no TCP socket
             self.transport.loseWriteConnection()
 
-    def _take_upload_place(self) -> bool:
-        """Count a large body that is about to be received; return False when there are too many."""
-        if self.factory.large_bodies >= limits.MOST_LARGE_BODIES:
-            return False
-        self.factory.large_bodies += 1
-        self._has_upload_place = True
-        return True
+    def _take_upload_place(self) -> None:
+        """Count a large body that is about to be received. Raises TooManyUploads."""
+        taken: Counter[str] = self.factory.large_bodies
+        address = self._client_network()
+        if taken[address] >= limits.MOST_LARGE_BODIES_PER_ADDRESS:
+            raise refusals.TooManyUploads(is_own=True)
+        if taken.total() >= limits.MOST_LARGE_BODIES:
+            raise refusals.TooManyUploads(is_own=False)
+        taken[address] += 1
+        self._upload_place = address
 
     def _give_upload_place_back(self) -> None:
-        if self._has_upload_place:
-            self._has_upload_place = False
-            self.factory.large_bodies -= 1
+        if self._upload_place is not None:
+            taken: Counter[str] = self.factory.large_bodies
+            taken[self._upload_place] -= 1
+            if not taken[self._upload_place]:
+                del taken[self._upload_place]
+            self._upload_place = None
+
+    def _client_network(self) -> str:
+        """Return whom a large body counts against; all clients of a Unix socket without a proxy are one."""
+        forwarded = self.requests[-1].requestHeaders.getRawHeaders(b"X-Forwarded-For") or []
+        peer = getattr(self.transport.getPeer(), "host", "")
+        return addresses.network(addresses.of_connection(forwarded, peer) or "")
 
     def _refuse_size(self, limit: int) -> None:
         self.refuse(refusals.too_large(limit, self._accept_language()))
@@ -247,10 +264,10 @@ class Factory(HTTPFactory):
     """Builds our channels instead of Twisted's. HTTP/1.1 only: HTTP/2 is the business of a proxy."""
 
     protocol = Channel
-    large_bodies = 0
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
+        self.large_bodies: Counter[str] = Counter()
         self.timeOut = limits.IDLE_TIMEOUT.total_seconds()
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802

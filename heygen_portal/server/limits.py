@@ -21,6 +21,8 @@ BODY_BYTES: tuple[tuple[re.Pattern[bytes], int], ...] = (
 DEFAULT_BODY_BYTES = MIB
 # Bodies that may be larger than that and are being received, in one process: each is a file meanwhile.
 MOST_LARGE_BODIES = 8
+# Of these, from one address (a /64 of IPv6): nobody keeps all others from uploading.
+MOST_LARGE_BODIES_PER_ADDRESS = 2
 
 # Of a body in chunks, how much is parsed before it is looked at again how much of it was content.
 CHUNKS_PARSED_BYTES = 8 * KIB

@@ -18,6 +18,23 @@ PAGE = """<!doctype html>
 """
 
 
+class TooManyUploads(Exception):
+    """A large body while as many as there may be are being received, from the same address or from all."""
+
+    def __init__(self, *, is_own: bool) -> None:
+        super().__init__()
+        self.is_own = is_own
+
+    def answer(self, accept_language: str) -> bytes:
+        """Return the whole HTTP answer."""
+        with translation.override(_language(accept_language)):
+            if self.is_own:
+                words = _("Other large files are still being uploaded from your address. Try again when they are done.")
+                return _answer(HTTPStatus.TOO_MANY_REQUESTS, _("Busy"), words)
+            words = _("Others are uploading large files now. Try again in a minute.")
+            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _("Busy"), words)
+
+
 def too_large(limit: int, accept_language: str) -> bytes:
     """Return the whole HTTP answer for a body of more than `limit` bytes."""
     with translation.override(_language(accept_language)):
@@ -38,13 +55,6 @@ def too_slow(accept_language: str) -> bytes:
     with translation.override(_language(accept_language)):
         words = _("The request did not arrive in time. Check your connection and try again.")
         return _answer(HTTPStatus.REQUEST_TIMEOUT, _("Too slow"), words)
-
-
-def too_many_uploads(accept_language: str) -> bytes:
-    """Return the answer for a large body while others are being received."""
-    with translation.override(_language(accept_language)):
-        words = _("Others are uploading large files now. Try again in a minute.")
-        return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _("Busy"), words)
 
 
 def _answer(status: HTTPStatus, title: str, words: str) -> bytes:

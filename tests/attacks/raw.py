@@ -12,11 +12,13 @@ from tests.servers import Web
 PATIENCE_S = 30
 
 
-def connected(web: Web, *, receive_buffer: int = 0) -> socket.socket:
+def connected(web: Web, *, receive_buffer: int = 0, source: str = "127.0.0.1") -> socket.socket:
+    """Connect to a web process, from any address of this machine."""
     connection = socket.socket()
     connection.settimeout(PATIENCE_S)
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.bind((source, 0))
     connection.connect(("127.0.0.1", web.port))
     return connection
 
