@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from django.contrib.staticfiles import finders
@@ -17,12 +18,12 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 from heygen_portal import sending
 
 # Only what stands at the beginning of a line: types in comments import, too, and in circles.
-IMPORT = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\./[^"]+)";)"""
+IMPORT = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\.{1,2}/[^"]+)";)"""
 HASHED = re.compile(r"\.[0-9a-f]{12}(\.|$)")
 
 
 class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
-    """Follows `url()` in style sheets and `import ... from "./..."` in modules; sets no store by source maps."""
+    """Follow `url()` in style sheets and relative imports in modules; ignore source maps."""
 
     manifest_strict = False  # the admin's theme names files that it does not bring
     max_post_process_passes = 20  # one for each step of the longest way from a page's module to the last it imports
@@ -71,4 +72,4 @@ def modules_of(entry: str) -> tuple[str, ...]:
 
 def _imports(name: str, source: str) -> Iterator[str]:
     folder = name.rpartition("/")[0]
-    return (f"{folder}/{found['url'].removeprefix('./')}" for found in re.finditer(IMPORT, source))
+    return (normpath(f"{folder}/{found['url']}") for found in re.finditer(IMPORT, source))

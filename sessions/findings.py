@@ -1,4 +1,4 @@
-"""What the check of a device found, in words for staff; checks and codes are those of static/sessions/checkup.js."""
+"""What the check of a device found, in words for staff; checks and codes are those of device-check/checks.js."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why there is no picture, and what helps, in words; the codes are those of static/sessions/doctor.js."""
+"""Why there is no picture, and what helps, in words; the codes are those of recovery/diagnosis.js."""
 
 from __future__ import annotations
 

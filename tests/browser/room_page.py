@@ -34,7 +34,7 @@ LISTEN = """() => {
 }"""
 # Shows a state without bringing it about.
 SHOW = """async (state) => {
-  const { showOnly } = await import("/static/sessions/dom.js");
+  const { showOnly } = await import("/static/sessions/lib/dom.js");
   showOnly("data-when", state);
   document.body.dataset.state = state;
 }"""

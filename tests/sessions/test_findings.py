@@ -13,7 +13,7 @@ from django.utils import translation
 from sessions import event_words, findings
 from sessions.moments import Moment
 
-CHECKUP = Path(__file__).parents[2] / "sessions" / "static" / "sessions" / "checkup.js"
+CHECKUP = Path(__file__).parents[2] / "sessions" / "static" / "sessions" / "device-check" / "checks.js"
 FINE = {"secure": "ok fine", "udp": "ok fine", "turn": "skipped none", "way": "host → host · UDP · 12 ms"}
 
 

@@ -15,7 +15,7 @@ from sessions import verdicts
 from sessions.models import SessionEvent, StreamingSession
 from tests.sessions.tabs import a_person, a_persona, browser
 
-DOCTOR = Path(__file__).parents[2] / "sessions" / "static" / "sessions" / "doctor.js"
+DOCTOR = Path(__file__).parents[2] / "sessions" / "static" / "sessions" / "recovery" / "diagnosis.js"
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
 

@@ -141,7 +141,7 @@ def test_the_debug_panel_comes_with_the_page_for_staff_who_ask_for_it_only(clien
     for is_staff, address, is_there in ((True, "?debug", True), (True, "", False), (False, "?debug", False)):
         client.force_login(EndUserFactory.create(is_staff=is_staff))
         page = client.get(f"/personas/lucia/{address}").content.decode()
-        assert ('id="debug"' in page, "sessions/debug.js" in page) == (is_there, is_there)
+        assert ('id="debug"' in page, "sessions/debug/panel.js" in page) == (is_there, is_there)
 
 
 @pytest.mark.parametrize("language", ["es", "en"])

@@ -1,31 +1,31 @@
 /** The room's page: finds the parts, wires them together, draws what changed. */
 
-import { setUpAftermath } from "./aftermath.js";
-import { BarView } from "./bar-view.js";
-import { CaptionView } from "./caption-view.js";
-import { ChatView } from "./chat-view.js";
-import { Conversation } from "./conversation.js";
-import { all, on, one, showOnly } from "./dom.js";
-import { sayGoodbye } from "./goodbye.js";
-import { LadderView } from "./ladder-view.js";
-import { setUpLanguages, takeOver } from "./languages.js";
-import { recallCheck } from "./last-check.js";
-import { LiveKit } from "./livekit.js";
-import { Memory } from "./memory.js";
-import { PictureWatch } from "./picture-watch.js";
-import { LOOK_MS } from "./recovery.js";
-import { AvatarRoom } from "./room.js";
-import { encodingWish, QualityChoice } from "./quality-choice.js";
-import { QueueView } from "./queue-view.js";
-import { PortalSocket } from "./socket.js";
-import { StageView } from "./stage-view.js";
-import { goOn, prepare } from "./starting.js";
-import { face } from "./state.js";
-import { plainText, setUpTakingAlong } from "./take-along.js";
-import { lookAround } from "./surroundings.js";
-import { VerdictView } from "./verdict-view.js";
-import { setUpVoice } from "./voice-setup.js";
-import { readCapabilities, readWords } from "./words.js";
+import { setUpAfterEnd } from "./views/after-end.js";
+import { BarView } from "./views/bar.js";
+import { CaptionView } from "./views/caption.js";
+import { ChatView } from "./views/chat.js";
+import { Conversation } from "./conversation/conversation.js";
+import { all, on, one, showOnly } from "./lib/dom.js";
+import { sendLeaveBeacon } from "./conversation/leave-beacon.js";
+import { RecoveryView } from "./views/recovery.js";
+import { setUpLanguageSwitch, takeOver } from "./views/language-switch.js";
+import { recallCheck } from "./device-check/last-check.js";
+import { LiveKit } from "./lib/livekit.js";
+import { SavedSession } from "./conversation/saved-session.js";
+import { FrameWatch } from "./recovery/frame-watch.js";
+import { LOOK_MS } from "./recovery/recovery.js";
+import { AvatarRoom } from "./room/room.js";
+import { encodingPreference, QualityChoice } from "./views/quality-choice.js";
+import { QueueView } from "./views/queue.js";
+import { PortalSocket } from "./lib/socket.js";
+import { StageView } from "./views/stage.js";
+import { goOn, prepare } from "./conversation/start.js";
+import { face } from "./conversation/state.js";
+import { plainText, setUpTranscriptExport } from "./views/transcript-export.js";
+import { browserFacts } from "./recovery/browser-facts.js";
+import { OutcomeView } from "./views/outcome.js";
+import { setUpVoice } from "./voice/setup.js";
+import { readCapabilities, readWords } from "./lib/page-data.js";
 
 const page = document.body;
 const { persona = "", name = "", socket: socketPath = "", livekitUrl = "", signIn = "/" } = page.dataset;
@@ -35,18 +35,18 @@ const language = document.documentElement.lang;
 const words = readWords();
 
 const conversation = new Conversation({
-  memory: new Memory(sessionStorage, socketPath),
+  memory: new SavedSession(sessionStorage, socketPath),
   newRef: () => Date.now().toString(36) + Math.random().toString(36).slice(2),
   onChange: draw,
 });
 const stage = new StageView();
 const captions = new CaptionView(conversation, stage.audio);
 const bar = new BarView(words);
-const verdicts = new VerdictView(words);
+const outcome = new OutcomeView(words);
 const queue = new QueueView(words.queue);
-const quality = new QualityChoice(localStorage, ({ timeStamp }) => goOn(conversation, timeStamp, { ...quality.wish(), ...encodingWish() }));
-const ladder = new LadderView(words);
-const watch = new PictureWatch(stage.video);
+const quality = new QualityChoice(localStorage, ({ timeStamp }) => goOn(conversation, timeStamp, { ...quality.wish(), ...encodingPreference() }));
+const ladder = new RecoveryView(words);
+const watch = new FrameWatch(stage.video);
 const chat = new ChatView({
   onSay: (kind, text) => conversation.say(kind, text),
   onRetry: (ref) => conversation.retry(ref),
@@ -54,7 +54,7 @@ const chat = new ChatView({
     if (conversation.state.warning?.why === "idle") conversation.stay();
   },
 });
-const tellAftermath = setUpAftermath(conversation, watch.rate);
+const onFaceChanged = setUpAfterEnd(conversation, watch.rate);
 const room = new AvatarRoom({
   LiveKit,
   video: stage.video,
@@ -84,7 +84,7 @@ function leavePage(code) {
   location.assign(code === 4401 ? `${signIn}?next=${encodeURIComponent(location.pathname)}` : location.href);
 }
 
-/** @type {import("./state.js").Face} */
+/** @type {import("./conversation/state.js").Face} */
 let shown = "ready";
 
 function draw() {
@@ -92,7 +92,7 @@ function draw() {
   stage.draw(conversation, now);
   captions.draw();
   bar.draw(conversation);
-  verdicts.draw(conversation, now);
+  outcome.draw(conversation, now);
   queue.draw(conversation.state, now);
   ladder.draw(conversation);
   chat.draw(conversation.transcript.lines);
@@ -103,14 +103,14 @@ function draw() {
   showOnly("data-when", now);
   moveFocus(before, now);
   voice.onFace();
-  tellAftermath(now);
+  onFaceChanged(now);
 }
 
 /**
  * Whoever uses a keyboard or a screen reader is taken to what the new state asks for.
  *
- * @param {import("./state.js").Face} before
- * @param {import("./state.js").Face} now
+ * @param {import("./conversation/state.js").Face} before
+ * @param {import("./conversation/state.js").Face} now
  */
 function moveFocus(before, now) {
   const isWriting = document.activeElement === chat.text;
@@ -133,12 +133,12 @@ function focusFirst(selector) {
 
 /**
  * @param {Event} event
- * @param {import("./starting.js").Wishes} [more]
+ * @param {import("./conversation/start.js").StartOptions} [more]
  */
 function start(event, more = {}) {
   if (socket.refusedWith) return leavePage(socket.refusedWith);
   performance.mark("start", { startTime: event.timeStamp });
-  conversation.start(event.timeStamp, { ...quality.wish(), ...encodingWish(), ...more });
+  conversation.start(event.timeStamp, { ...quality.wish(), ...encodingPreference(), ...more });
 }
 
 /** The conversation on the other device goes on here, if it is with the same person, in whatever language. */
@@ -180,10 +180,10 @@ on("#stay", "click", () => conversation.stay());
 on("#interrupt", "click", () => conversation.interrupt());
 on("#tap, #tap-picture", "click", () => void room.unblock());
 // A reload comes back within the grace, a page out of the browser's memory joins again.
-addEventListener("pagehide", () => sayGoodbye(conversation, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value));
+addEventListener("pagehide", () => sendLeaveBeacon(conversation, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value));
 addEventListener("pageshow", ({ persisted }) => persisted && conversation.onShownAgain());
-setUpLanguages(sessionStorage, () => ({ sessionId: conversation.state.session?.id ?? "", unsent: conversation.outbox.waiting }));
-setUpTakingAlong({
+setUpLanguageSwitch(sessionStorage, () => ({ sessionId: conversation.state.session?.id ?? "", unsent: conversation.outbox.waiting }));
+setUpTranscriptExport({
   text: () => plainText(conversation.transcript.lines, name, words.transcript, language),
   fileName: () => `${persona}-${new Date(conversation.now()).toISOString().slice(0, 16).replaceAll(":", "")}.txt`,
   words: words.transcript,
@@ -192,7 +192,7 @@ setInterval(() => conversation.state.session && draw(), 1_000);
 
 page.dispatchEvent(new CustomEvent("room:open", { detail: { conversation, room, socket } }));
 conversation.lastCheck = () => recallCheck(Date.now());
-conversation.recovery.look = () => lookAround(watch);
+conversation.recovery.look = () => browserFacts(watch);
 setInterval(() => conversation.recovery.tick(), LOOK_MS);
 one("#insecure", HTMLElement).hidden = isSecureContext;
 

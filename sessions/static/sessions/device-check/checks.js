@@ -1,0 +1,109 @@
+/**
+ * What each check of the device found, judged: fine, worth a look, or in the way. Pure; the words come with the page.
+ *
+ * @typedef {"ok" | "warn" | "bad" | "skipped"} Mark
+ * @typedef {{ mark: Mark, code: string, value?: number }} Finding
+ */
+
+export const CHECKS = /** @type {const} */ (["secure", "browser", "microphone", "speakers", "udp", "tcp", "turn"]);
+/** @typedef {typeof CHECKS[number]} Check */
+
+const QUIET = 2; // of five bars
+const SLOW_MS = 300;
+
+/** @param {boolean} isSecure @returns {Finding} */
+export function judgeOrigin(isSecure) {
+  return isSecure ? { mark: "ok", code: "fine" } : { mark: "bad", code: "insecure" };
+}
+
+/** @param {{ hasWebRTC: boolean, codecs: string[] }} found @returns {Finding} */
+export function judgeBrowser({ hasWebRTC, codecs }) {
+  if (!hasWebRTC) return { mark: "bad", code: "no_webrtc" };
+  return codecs.includes("video/h264") ? { mark: "ok", code: "fine" } : { mark: "warn", code: "no_h264" };
+}
+
+/** @param {{ trouble: string, loudest: number | null }} found @returns {Finding} */
+export function judgeMicrophone({ trouble, loudest }) {
+  if (trouble) return { mark: "warn", code: trouble }; // one can write
+  if (loudest === null) return { mark: "warn", code: "unmeasured" };
+  if (loudest === 0) return { mark: "warn", code: "silent" };
+  return loudest <= QUIET ? { mark: "warn", code: "quiet" } : { mark: "ok", code: "fine" };
+}
+
+/** @param {boolean} wasHeard @returns {Finding} */
+export function judgeSpeakers(wasHeard) {
+  return wasHeard ? { mark: "ok", code: "fine" } : { mark: "warn", code: "unheard" };
+}
+
+/**
+ * @typedef {object} Found  how far one got into a room of the portal's LiveKit
+ * @property {boolean} isThere  there is a LiveKit server that can be tried beforehand
+ * @property {string} refusal  empty when the server answered
+ * @property {import("../room/ice-route.js").IceRoute | null} way  the one that came about by itself, if any did
+ * @property {boolean} hasTcp  it held by TCP alone
+ * @property {boolean} offersTurn
+ * @property {"" | "udp" | "tls"} turn  how the relay alone led into the room
+ * @property {boolean} turnAnswers  it is there, wherever it leads
+ * @property {string} server  its version and region
+ */
+
+/** @param {Found} found @returns {Record<"udp" | "tcp" | "turn", Finding>} */
+export function judgeRoute(found) {
+  /** @type {Finding} */
+  const skipped = { mark: "skipped", code: "later" };
+  if (!found.isThere) return { udp: skipped, tcp: skipped, turn: skipped };
+  if (found.refusal) return { udp: { mark: "bad", code: "unreachable" }, tcp: skipped, turn: skipped };
+  /** @type {Finding} */
+  const blocked = found.way ? { mark: "warn", code: "blocked" } : { mark: "bad", code: "closed" };
+  return {
+    udp: found.way?.protocol === "udp" && found.way.local !== "relay" ? judgeDelay(found.way.roundTripMs) : blocked,
+    tcp: found.hasTcp ? { mark: "ok", code: "fine" } : blocked,
+    turn: judgeRelay(found, blocked),
+  };
+}
+
+/** @param {number} value @returns {Finding} */
+function judgeDelay(value) {
+  return value > SLOW_MS ? { mark: "warn", code: "slow", value } : { mark: "ok", code: "fine", value };
+}
+
+/** @param {Found} found @param {Finding} blocked @returns {Finding} */
+function judgeRelay({ way, offersTurn, turn, turnAnswers }, blocked) {
+  if (!offersTurn) return way ? { mark: "skipped", code: "none" } : { mark: "bad", code: "missing" };
+  if (turn) return { mark: "ok", code: turn === "tls" ? "fine" : "by_udp" };
+  return turnAnswers ? { mark: blocked.mark, code: "astray" } : blocked;
+}
+
+/**
+ * In one line, for whoever compares two networks: kinds of candidates, protocol, there and back, server and its region.
+ *
+ * @param {Found} found
+ */
+export function routeSummary({ way, server }) {
+  if (!way) return "";
+  const taken = [`${way.local} → ${way.remote}`, way.protocol.toUpperCase(), `${way.roundTripMs} ms`];
+  return [...taken, server && `LiveKit ${server}`].filter(Boolean).join(" · ");
+}
+
+/**
+ * @param {Partial<Record<Check, Finding>>} findings
+ * @returns {{ verdict: "fine" | "look" | "no", counts: Record<Mark, number> }}
+ */
+export function summary(findings) {
+  const counts = { ok: 0, warn: 0, bad: 0, skipped: 0 };
+  for (const { mark } of Object.values(findings)) counts[mark] += 1;
+  const isImpossible = findings.browser?.mark === "bad" || findings.udp?.mark === "bad";
+  return { verdict: isImpossible ? "no" : counts.warn + counts.bad ? "look" : "fine", counts };
+}
+
+/**
+ * As it is reported with the next conversation: flat and small.
+ *
+ * @param {Partial<Record<Check, Finding>>} findings
+ * @param {string} way  in short
+ * @param {number} at
+ */
+export function asReport(findings, way, at) {
+  const flat = Object.entries(findings).map(([check, { mark, code }]) => [check, `${mark} ${code}`]);
+  return { ...Object.fromEntries(flat), round_trip_ms: findings.udp?.value ?? null, way, checked_at: new Date(at).toISOString() };
+}

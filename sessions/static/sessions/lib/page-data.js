@@ -1,0 +1,31 @@
+/**
+ * The few words that the scripts choose from; all others stand in the templates.
+ *
+ * @typedef {object} Words
+ * @property {Record<string, string>} quality
+ * @property {Record<string, string>} causes
+ * @property {Record<string, string>} remedies
+ * @property {Record<"next" | "place" | "soon" | "minutes" | "elsewhere", string>} queue  {n}, {name}, {time} stand for what the portal says
+ * @property {import("../views/transcript-export.js").TranscriptWords} transcript
+ * @property {Record<string, string>} provider
+ */
+
+/** @returns {Words} */
+export function readWords() {
+  return JSON.parse(document.querySelector("#words")?.textContent ?? "{}");
+}
+
+/**
+ * What the page may offer with this persona.
+ *
+ * @typedef {object} Capabilities
+ * @property {boolean} takes_text
+ * @property {boolean} takes_voice
+ * @property {boolean} hands_free
+ * @property {import("../voice/push-to-talk.js").Marks | null} push_to_talk
+ */
+
+/** @returns {Capabilities} */
+export function readCapabilities() {
+  return JSON.parse(document.querySelector("#capabilities")?.textContent ?? "{}");
+}

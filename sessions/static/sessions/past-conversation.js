@@ -1,0 +1,17 @@
+/** One conversation of the past: its transcript to the clipboard. Without a script it can be downloaded. */
+
+import { one, say } from "./lib/dom.js";
+
+const button = document.querySelector("#copy");
+if (button instanceof HTMLButtonElement && navigator.clipboard) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const { source = "", copied = "" } = button.dataset;
+    const told = one("#copied", HTMLElement);
+    told.textContent = "";
+    const answer = await fetch(source);
+    if (!answer.ok) return;
+    await navigator.clipboard.writeText(await answer.text());
+    say(told, copied);
+  });
+}

@@ -1,0 +1,51 @@
+/** The live board: what the socket tells is drawn, what staff press goes up the socket. */
+
+import { BoardView } from "./board-view.js";
+import { all, on, one, say, showOnly } from "../lib/dom.js";
+import { PortalSocket } from "../lib/socket.js";
+import { askToStop } from "./stop-dialog.js";
+
+const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+const address = `${scheme}//${location.host}/ws/board/?lang=${document.documentElement.lang}`;
+const view = new BoardView({ onStop: stopOne, onRemove: (place) => socket.send({ type: "board.remove", place }) });
+const said = one("#said", HTMLElement);
+
+/** @param {string} state */
+const showLine = (state) => showOnly("data-when", state, one("#line-state", HTMLElement));
+
+const socket = new PortalSocket(address, {
+  onMessage(message) {
+    if (message.type === "board.changed") view.change(message);
+    else if (message.type === "board.stopping") say(said, (said.dataset.stopping ?? "").replace("{n}", message.count));
+    else if (message.type === "board.stopped" || message.type === "error") say(said, message.words);
+  },
+  onOpen(isAgain) {
+    if (isAgain) view.forget(); // the portal tells everything anew
+    showLine("open");
+  },
+  onDrop: () => showLine("dropped"),
+  onRefused: () => showLine("refused"),
+});
+socket.open();
+setInterval(() => view.tick(), 1000);
+
+/** @param {import("./board-view.js").Session} session */
+function stopOne(session) {
+  askToStop({ user: session.user }, (reason) => socket.send({ type: "board.stop", sessions: [session.id], reason }));
+}
+
+on("#stop-chosen", "click", () => {
+  const chosen = view.chosen();
+  askToStop({ count: chosen.length }, (reason) => {
+    socket.send({ type: "board.stop", sessions: chosen, reason });
+    view.chooseNone();
+  });
+});
+on("#stop-all", "click", () => {
+  askToStop({}, (reason) => socket.send({ type: "board.stop", sessions: "all", reason }));
+});
+on("#q", "input", ({ target }) => {
+  if (target instanceof HTMLInputElement) view.filter(target.value);
+});
+on("#rows", "change", () => view.count());
+for (const button of all("#ask-not")) button.addEventListener("click", () => one("#ask", HTMLDialogElement).close());

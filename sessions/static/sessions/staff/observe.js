@@ -1,0 +1,36 @@
+/** An operator looks into a running session: sees and hears, publishes nothing, and is in nobody's list. */
+
+import { one, showOnly } from "../lib/dom.js";
+import { LiveKit } from "../lib/livekit.js";
+
+const form = one("#look", HTMLFormElement);
+const video = one("#video", HTMLVideoElement);
+const room = new LiveKit.Room({ adaptiveStream: false });
+
+room.on(LiveKit.RoomEvent.TrackSubscribed, (track) => {
+  if (track.kind === LiveKit.Track.Kind.Video) track.attach(video);
+  else form.append(track.attach()); // the avatar and the person, each with an element of its own
+});
+room.on(LiveKit.RoomEvent.TrackUnsubscribed, (track) => track.detach());
+room.on(LiveKit.RoomEvent.Disconnected, () => show("over"));
+
+/** @param {"ready" | "watching" | "over" | "refused"} state */
+function show(state) {
+  showOnly("data-when", state);
+  form.dataset.state = state;
+}
+
+async function enter() {
+  const answer = await fetch(location.href, { method: "POST", body: new FormData(form) });
+  if (!answer.ok) return show("refused");
+  const { url, token } = await answer.json();
+  await room.connect(url, token);
+  show("watching");
+}
+
+// Sent without the script, the form would show the token instead of using it.
+one("#look button", HTMLButtonElement).disabled = false;
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  enter().catch(() => show("refused"));
+});

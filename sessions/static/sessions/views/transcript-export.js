@@ -1,0 +1,58 @@
+/** The transcript as plain text, in the page's language: to the clipboard, or into a file. */
+
+import { timeOfDay } from "../lib/clock.js";
+import { on, one, save, say } from "../lib/dom.js";
+
+// Those that \s leaves out: separators of information and "next line".
+const LINE_BREAKS = /[\s\u0085\u001c-\u001f]+/gu;
+
+/** @typedef {import("../conversation/transcript.js").Line} Line */
+/** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string, reported: string }} TranscriptWords */
+
+/**
+ * @param {Line[]} lines
+ * @param {string} avatar
+ * @param {TranscriptWords} words
+ * @param {string} language
+ */
+export function plainText(lines, avatar, words, language) {
+  const said = lines.filter(({ stage }) => stage === "said" || stage === "talking");
+  const [first] = said;
+  const day = first ? new Date(first.at).toLocaleDateString(language, { dateStyle: "long" }) : "";
+  const body = said.map((line) => {
+    const notes = [];
+    if (line.who === "user" && line.by === "voice") notes.push(words.voice);
+    if (line.who === "user" && line.isRead) notes.push(words.read);
+    if (line.isInterrupted) notes.push(words.interrupted);
+    if (line.isReported) notes.push(words.reported);
+    const who = (line.who === "user" ? words.you : avatar) + (notes.length ? ` (${notes.join(", ")})` : "");
+    return `[${timeOfDay(new Date(line.at).toISOString(), language)}] ${who}: ${onOneLine(line.text)}\n`;
+  });
+  return [`${words.title}${day && `, ${day}`}\n\n`, ...body].join("");
+}
+
+/**
+ * Replace each line break, of whatever kind, with a space: what follows it would look like another line.
+ *
+ * @param {string} text
+ */
+function onOneLine(text) {
+  return text.replace(LINE_BREAKS, " ").trim();
+}
+
+/**
+ * @param {object} parts
+ * @param {() => string} parts.text
+ * @param {() => string} parts.fileName
+ * @param {TranscriptWords} parts.words
+ */
+export function setUpTranscriptExport({ text, fileName, words }) {
+  on("[data-download]", "click", () => save(fileName(), text(), "text/plain;charset=utf-8"));
+  one("#copy", HTMLButtonElement).hidden = !navigator.clipboard; // browsers give it to secure pages only
+  on("#copy", "click", async () => {
+    const told = one("#copied", HTMLElement);
+    told.textContent = "";
+    await navigator.clipboard.writeText(text());
+    say(told, words.copied);
+  });
+}

@@ -1,0 +1,81 @@
+/** Puts together what speaking needs: the microphone, its meter, the room that takes the sound, and the dock. */
+
+import { one } from "../lib/dom.js";
+import { Microphone } from "./microphone.js";
+import { OutgoingTrack } from "./outgoing-track.js";
+import { SoundMeter } from "./sound-meter.js";
+import { SpeechOnly } from "./speech-only.js";
+import { isOpen } from "../conversation/state.js";
+import { Voice } from "./voice.js";
+import { VoiceView } from "../views/voice.js";
+import { preferencesIn } from "./preferences.js";
+
+/**
+ * @param {object} parts
+ * @param {import("../conversation/conversation.js").Conversation} parts.conversation
+ * @param {import("../room/room.js").AvatarRoom} parts.room
+ * @param {import("../lib/page-data.js").Capabilities} parts.can
+ * @param {Storage} parts.storage
+ */
+export function setUpVoice({ conversation, room, can, storage }) {
+  const devices = /** @type {MediaDevices | undefined} */ (navigator.mediaDevices);
+  let told = ""; // the session that knows of the microphone
+  const microphone = new Microphone(devices, () => voice.lost());
+  const worklet = one("#voice-dock", HTMLElement).dataset.gate ?? "";
+  const outgoing = new OutgoingTrack({
+    line: lineOf(room),
+    gateFor: (stream, onChange, onLost) => SpeechOnly.of(stream, worklet, onChange, onLost),
+    onChange: () => view.draw(),
+  });
+  const meter = new SoundMeter((level, now) => voice.heard(level, now));
+  const voice = new Voice({
+    microphone,
+    outgoing,
+    tell: room.publish.bind(room),
+    can,
+    preferences: preferencesIn(storage),
+    report: (data) => {
+      if (!conversation.sessionId) return;
+      told = conversation.sessionId;
+      conversation.report("microphone", data);
+    },
+    onPress: (isPressed) => {
+      conversation.heardUser.isOn = isPressed;
+      // Whoever speaks up wants to be heard, not to hear.
+      if (isPressed && conversation.state.isTalking) conversation.interrupt();
+      conversation.onChange();
+    },
+    onChange: () => {
+      if (microphone.stream !== meter.stream) meter.listen(microphone.stream);
+      view.draw();
+    },
+  });
+  const view = new VoiceView(voice, can.takes_voice);
+  devices?.addEventListener?.("devicechange", () => void voice.look());
+  conversation.onLeave = (goesOn) => voice.leave(goesOn);
+  return {
+    /** @param {{ type: string }} event  of the room */
+    onRoomEvent({ type }) {
+      if (type === "push_to_talk_failed" && voice.isOpen) voice.become("unheard");
+      if (type !== "room_joined") return;
+      // What was published in another room is gone; and each session's record says that there is a microphone.
+      if (voice.isOpen && told !== conversation.sessionId) void voice.change();
+      else void outgoing.publish();
+    },
+    /** Where the session that was to go on did not come about, nobody is there to be spoken to. */
+    onFace() {
+      if (voice.isOpen && !isOpen(conversation.state)) voice.close();
+    },
+  };
+}
+
+/** @param {import("../room/room.js").AvatarRoom} room */
+function lineOf(room) {
+  return {
+    isTaking: () => room.isIn,
+    /** @param {MediaStreamTrack} track */
+    publish: (track) => room.room.localParticipant.publishTrack(track, { source: room.LiveKit.Track.Source.Microphone }),
+    /** @param {MediaStreamTrack} track */
+    withdraw: (track) => void room.room.localParticipant.unpublishTrack(track).catch(() => {}), // the room may be gone
+  };
+}

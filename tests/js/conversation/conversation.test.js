@@ -1,0 +1,324 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
+import { prepare } from "../../../sessions/static/sessions/conversation/start.js";
+import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
+import { face } from "../../../sessions/static/sessions/conversation/state.js";
+
+let sent, joined, waiting, left, hushed, kept, socket, conversation;
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  [sent, joined, waiting, left, hushed, kept] = [[], [], [], 0, [], null];
+  socket = { isOpen: true, open: () => {}, send: (message) => sent.push(message), sendFirst: (message) => sent.push(message) };
+  conversation = make();
+});
+
+function make() {
+  let refs = 0;
+  const made = new Conversation({
+    memory: { recall: () => kept, keep: (place) => (kept = place), forget: () => (kept = null) },
+    onChange: () => {},
+    newRef: () => `r${(refs += 1)}`,
+    clock: () => 0,
+  });
+  made.open(socket, {
+    join: async (...place) => joined.push(place),
+    wait: async (...place) => waiting.push(place),
+    leave: () => (left += 1),
+    facts: () => OUTSIDE,
+    mute: (is) => hushed.push(is),
+  });
+  return made;
+}
+
+const types = () => sent.map(({ type, kind }) => (type === "event.report" ? kind : type));
+const status = (value, more = {}) =>
+  conversation.onMessage({ type: "session.status", session_id: "s1", status: value, now: "1970-01-01T00:00:00Z", ...more });
+
+function goLive() {
+  conversation.start(100);
+  status("creating");
+  conversation.onMessage({ type: "session.room", url: "ws://room", token: "secret" });
+  status("connecting");
+  conversation.onRoomEvent({ type: "room_joined" });
+  conversation.onRoomEvent({ type: "first_frame", shownAt: 450.4, width: 1280, height: 720 });
+  status("live");
+}
+
+test("the room is joined the moment it is named, and the first frame is reported from the click", () => {
+  goLive();
+  assert.deepEqual(joined, [["ws://room", "secret", ""]]);
+  assert.deepEqual(types(), ["session.start", "room_connected", "first_frame"]);
+  assert.deepEqual(sent.at(-1).data, { width: 1280, height: 720, ms: 350 });
+});
+
+test("cancelling before the session has a name stops it as soon as it has one", () => {
+  conversation.start(0);
+  conversation.stop();
+  assert.deepEqual(types(), ["session.start"]);
+  status("creating");
+  assert.deepEqual(types(), ["session.start", "session.stop"]);
+  status("stopping", { reason: "user_stopped" });
+  status("ended", { reason: "user_stopped" });
+  assert.equal(face(conversation.state), "ready");
+});
+
+test("lines typed while connecting leave once the session is live, in order and once", () => {
+  conversation.start(0);
+  conversation.say("talk", "uno");
+  conversation.say("repeat", "dos");
+  assert.deepEqual(types(), ["session.start"]);
+  goLive();
+  status("live");
+  const tasks = sent.filter(({ type }) => type === "task.send");
+  assert.deepEqual(tasks.map(({ kind, text }) => [kind, text]), [["talk", "uno"], ["repeat", "dos"]]);
+});
+
+test("lines typed while the socket is down leave when it is back", () => {
+  goLive();
+  socket.isOpen = false;
+  conversation.onSocketDrop();
+  conversation.say("talk", "uno");
+  socket.isOpen = true;
+  conversation.onSocketOpen();
+  status("live");
+  assert.deepEqual(types().slice(-2), ["session.join", "task.send"]);
+});
+
+test("lines without an answer leave once more by themselves after a reconnect, in order and under their marks", () => {
+  goLive();
+  for (const text of ["uno", "dos", "tres"]) conversation.say("talk", text);
+  conversation.onMessage({ type: "task.sent", ref: "r1", status: "sent", at: "" });
+  conversation.onSocketDrop();
+  sent = [];
+  conversation.onSocketOpen();
+  conversation.say("talk", "cuatro");
+  assert.deepEqual(types(), ["session.join"], "not before the portal has said where the session is");
+  status("live");
+  assert.deepEqual(sent.slice(1).map(({ ref, text }) => [ref, text]), [["r2", "dos"], ["r3", "tres"], ["r4", "cuatro"]]);
+  status("live");
+  assert.equal(sent.length, 4);
+});
+
+test("a line whose session ended while the socket was down is not said in the next one", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.onSocketDrop();
+  conversation.onSocketOpen();
+  status("ended", { reason: "idle" });
+  assert.equal(conversation.transcript.lines.at(-1).stage, "failed");
+});
+
+test("trying a failed line again is another sending: it has a new mark and keeps its place", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.onMessage({ type: "error", ref: "r1", code: "not_live", words: "No" });
+  conversation.retry("r1");
+  assert.deepEqual(sent.filter(({ type }) => type === "task.send").map(({ ref }) => ref), ["r1", "r2"]);
+  assert.deepEqual(conversation.transcript.lines.map(({ stage, ref }) => [stage, ref]), [["sending", "r2"]]);
+});
+
+test("a line that the portal has stored is not said before the provider has it", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.onMessage({ type: "utterance", utterance_id: 1, who: "user", by: "text", kind: "talk", text: "uno", at: "" });
+  assert.deepEqual(conversation.transcript.lines.map(({ stage }) => stage), ["sending"]);
+});
+
+test("an interruption silences the room here before anybody else hears of it, and a refused one is taken back", () => {
+  // Complaint 12.
+  goLive();
+  conversation.interrupt();
+  assert.deepEqual([hushed, sent.at(-1).type], [[true], "task.interrupt"]);
+  conversation.onMessage({ type: "error", code: "provider_silent", words: "No" });
+  assert.deepEqual(hushed, [true, false]);
+});
+
+test("a refused line says why, next to itself", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.onMessage({ type: "task.sent", ref: "r1", status: "failed", code: "provider_refused", words: "No", at: "" });
+  const { stage, why } = conversation.transcript.lines.at(-1);
+  assert.deepEqual([stage, why], ["failed", "No"]);
+  assert.equal(face(conversation.state), "live");
+});
+
+test("what the avatar says is shown piece by piece and reported whole", () => {
+  goLive();
+  for (const message of ["Buenas ", "tardes."]) conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message });
+  assert.equal(conversation.captions.text, "Buenas tardes.");
+  conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t1", message: "" });
+  assert.deepEqual(sent.at(-1).data, { task_id: "t1", message: "Buenas tardes.", interrupted: false });
+});
+
+test("a line whose sound ends before its words is reported as interrupted", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message: "Buenas " });
+  conversation.onRoomEvent({ type: "avatar_stop_talking", taskId: "t1", durationMs: 300 });
+  mock.timers.tick(300);
+  assert.deepEqual(sent.at(-1).data, { task_id: "t1", message: "Buenas", interrupted: true });
+});
+
+test("a line that is being said when the session ends is not lost", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message: "Buenas " });
+  status("stopping", { reason: "duration_limit" });
+  assert.equal(types().at(-1), "avatar_end_message");
+  assert.equal(sent.at(-1).data.interrupted, true);
+});
+
+test("a reload comes back to its session without waiting for the socket", () => {
+  kept = { sessionId: "s1", url: "ws://room", token: "secret", name: "", unsent: [] };
+  conversation = make();
+  assert.deepEqual(joined, [["ws://room", "secret", ""]]);
+  conversation.onSocketOpen();
+  assert.deepEqual(sent, [{ type: "session.join", session_id: "s1" }]);
+  conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 1, height: 1 });
+  status("live");
+  assert.equal(face(conversation.state), "live");
+});
+
+test("a reload loses no line: what waited leaves once, what was on its way goes again under its mark (requirement 75)", () => {
+  goLive();
+  conversation.say("talk", "uno");
+  conversation.say("talk", "dos");
+  conversation.onMessage({ type: "task.sent", ref: "r1", status: "sent", at: "" });
+  conversation.onRoomEvent({ type: "room_reconnecting" });
+  conversation.say("repeat", "tres");
+  kept = JSON.parse(JSON.stringify(kept));
+  sent = [];
+  conversation = make();
+  assert.deepEqual(conversation.transcript.lines.map(({ text, stage }) => [text, stage]), [["dos", "sending"], ["tres", "waiting"]]);
+  conversation.onSocketOpen();
+  conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 1, height: 1 });
+  status("live");
+  const tasks = sent.filter(({ type }) => type === "task.send");
+  assert.deepEqual(tasks.map(({ ref, text }) => [ref, text]), [["r2", "dos"], ["r3", "tres"]]);
+  conversation.onMessage({ type: "task.sent", ref: "r2", status: "sent", at: "" });
+  conversation.onMessage({ type: "task.sent", ref: "r3", status: "sent", at: "" });
+  assert.deepEqual(kept.unsent, []);
+});
+
+test("a page that the browser shows again as it was joins its session anew", () => {
+  goLive();
+  conversation.onShownAgain();
+  assert.deepEqual(sent.at(-1), { type: "session.join", session_id: "s1" });
+});
+
+test("coming back to a session that is not there any more leads to the beginning", () => {
+  kept = { sessionId: "s1", url: "ws://room", token: "secret", unsent: [] };
+  conversation = make();
+  conversation.onMessage({ type: "error", code: "not_found", words: "No" });
+  assert.equal(face(conversation.state), "ready");
+  assert.equal(kept, null);
+});
+
+test("a room that waits for Start is entered and told nothing of; Start goes on in it", () => {
+  prepare(conversation);
+  conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t1", name: "n", waits: true });
+  assert.deepEqual(waiting, [["ws://ours", "t1", "n"]]);
+  assert.equal(face(conversation.state), "ready");
+  conversation.start(0);
+  conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t2", name: "n", waits: false });
+  assert.deepEqual(joined, [["ws://ours", "t2", "n"]]);
+  prepare(conversation);
+  assert.deepEqual(types(), ["room.prepare", "session.start"]);
+});
+
+test("into a room of the portal's own the page asks its way back after a reload", () => {
+  kept = { sessionId: "s1", url: "ws://ours", token: "", name: "n", unsent: [] };
+  conversation = make();
+  conversation.onSocketOpen();
+  assert.deepEqual(sent, [{ type: "session.join", session_id: "s1", room: true }]);
+  assert.deepEqual(joined, []);
+  conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t2", name: "n", waits: false });
+  assert.deepEqual(joined, [["ws://ours", "t2", "n"]]);
+  sent.length = 0;
+  conversation.onSocketOpen();
+  assert.deepEqual(sent, [{ type: "session.join", session_id: "s1" }]);
+});
+
+test("after the end nothing is kept, and the room is left", () => {
+  goLive();
+  assert.deepEqual(kept, { sessionId: "s1", url: "ws://room", token: "secret", name: "", unsent: [] });
+  status("stopping", { reason: "idle" });
+  status("ended", { reason: "idle" });
+  assert.equal(kept, null);
+  assert.ok(left > 0);
+  assert.equal(conversation.sessionId, "");
+});
+
+test("a room that nobody can enter is told; when a new session is refused, too, it is over; starting again waits for its end", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "room_lost", code: "room_refused", reason: 7 });
+  assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
+  assert.equal(face(conversation.state), "recovering");
+  conversation.onMessage({ type: "error", code: "provider_limit", words: "Full" });
+  assert.equal(face(conversation.state), "failed");
+  assert.equal(sent.at(-1).data.is_final, true);
+  conversation.start(0);
+  assert.equal(types().at(-1), "verdict");
+  status("ended", { reason: "no_picture" });
+  assert.equal(types().at(-1), "session.start");
+});
+
+test("a room that closes because the session was ended is no failure", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "room_lost", code: "room_closed", reason: 5 });
+  status("stopping", { reason: "staff_stopped", words: "The team ended it" });
+  mock.timers.tick(3_000);
+  assert.equal(face(conversation.state), "ended");
+});
+
+test("a room that closes for no reason of ours is answered with a new session after a moment", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "room_lost", code: "room_closed", reason: 5 });
+  assert.equal(face(conversation.state), "live");
+  mock.timers.tick(3_000);
+  assert.equal(face(conversation.state), "recovering");
+  assert.equal(types().at(-1), "session.start");
+});
+
+test("a conversation that went on in another tab is not stopped here", () => {
+  goLive();
+  conversation.onRoomEvent({ type: "room_lost", code: "room_elsewhere", reason: 2 });
+  assert.equal(face(conversation.state), "failed");
+  assert.ok(!types().includes("session.stop"));
+});
+
+for (const [code, cause] of [
+  [4401, "signed_out"],
+  [4403, "access_ended"],
+  [4428, "second_factor_needed"],
+]) {
+  test(`a conversation whose socket is closed with ${code} says why, and leaves the room`, () => {
+    goLive();
+    assert.ok(conversation.onAccessLost(code));
+    assert.equal(face(conversation.state), "failed");
+    assert.equal(conversation.state.cause.code, cause);
+    assert.equal(left, 1);
+  });
+}
+
+test("a page on which nothing runs has nothing to say of lost access", () => {
+  assert.ok(!conversation.onAccessLost(4401));
+  assert.equal(face(conversation.state), "ready");
+});
+
+test("whoever waits reads why access was lost", () => {
+  conversation.start(0);
+  conversation.onMessage({ type: "error", code: "access_ended", words: "No longer yours" });
+  assert.ok(conversation.onAccessLost(4403));
+  assert.equal(conversation.state.cause.words, "No longer yours");
+});
+
+test("reports that were refused do not trouble the person, texts do", () => {
+  goLive();
+  conversation.onMessage({ type: "error", code: "too_many_requests", about: "event.report", words: "Wait" });
+  assert.equal(conversation.trouble, "");
+  conversation.onMessage({ type: "error", code: "too_many_requests", about: "task.interrupt", words: "Wait" });
+  assert.equal(conversation.trouble, "Wait");
+});

@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { sendLeaveBeacon } from "../../../sessions/static/sessions/conversation/leave-beacon.js";
+
+const said = (conversation) => {
+  const beacons = [];
+  sendLeaveBeacon(conversation, "t=ken", (url, body) => beacons.push(`${url}?${body}`));
+  return beacons;
+};
+
+test("a page that closes names its session and its tab, with its form's token", () => {
+  assert.deepEqual(said({ sessionId: "s1", tab: "abc" }), ["/sessions/s1/leave?tab=abc&csrfmiddlewaretoken=t%3Dken"]);
+});
+
+test("a page without a session says nothing", () => {
+  assert.deepEqual(said({ sessionId: "", tab: "abc" }), []);
+  assert.deepEqual(said({ sessionId: "s1", tab: "" }), []);
+});

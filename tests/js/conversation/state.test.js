@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { face, isOver, next, READY, takesTasks } from "../../../sessions/static/sessions/conversation/state.js";
+
+/** @param {...object} happenings */
+const after = (...happenings) => happenings.reduce(next, READY);
+const status = (value, more = {}) => ({ type: "session.status", session_id: "s1", status: value, ...more });
+const LIVE = [{ type: "start" }, status("creating"), status("connecting"), { type: "room_joined" }, { type: "first_frame" }, status("live")];
+
+test("the way from Start to the picture is told in steps", () => {
+  const steps = LIVE.slice(0, 4).map((_, count) => after(...LIVE.slice(0, count + 1)).step);
+  assert.deepEqual(steps, [0, 0, 1, 2]);
+  assert.equal(face(after(...LIVE)), "live");
+});
+
+test("the picture stands as soon as a frame is shown, tasks wait until the portal knows", () => {
+  const seen = after(...LIVE.slice(0, 5));
+  assert.equal(face(seen), "live");
+  assert.equal(takesTasks(seen), false);
+  assert.equal(takesTasks(after(...LIVE)), true);
+});
+
+test("a browser that plays nothing asks for a tap, and goes on after it", () => {
+  const blocked = after(...LIVE, { type: "playback_blocked" });
+  assert.equal(face(blocked), "tap");
+  assert.equal(face(next(blocked, { type: "playback_started" })), "live");
+});
+
+test("complaint 9: a picture that a phone in low power mode holds back is told from blocked sound", () => {
+  const sound = after(...LIVE, { type: "playback_blocked", isPictureHeld: false });
+  assert.equal(sound.isPictureHeld, false);
+  assert.equal(next(sound, { type: "playback_blocked", isPictureHeld: true }).isPictureHeld, true);
+});
+
+test("a warning stands until somebody stays, and writing answers the idle one only", () => {
+  const warned = (why) => after(...LIVE, { type: "session.ending", why, at: "2026-01-01T00:00:00Z", seconds: 60 });
+  assert.equal(face(warned("idle")), "ending");
+  assert.equal(face(next(warned("idle"), { type: "session.staying" })), "live");
+  assert.equal(face(next(warned("idle"), { type: "task.sent" })), "live");
+  assert.equal(face(next(warned("duration_limit"), { type: "task.sent" })), "ending");
+});
+
+test("an end that somebody chose is a goodbye, an end that nobody chose is a failure with its words", () => {
+  assert.equal(face(after(...LIVE, status("stopping", { reason: "user_stopped" }))), "ended");
+  const cut = after(...LIVE, status("ended", { reason: "provider_ended", words: "Cut off" }));
+  assert.equal(face(cut), "failed");
+  assert.deepEqual(cut.cause, { code: "provider_ended", words: "Cut off" });
+  assert.equal(isOver(cut), true);
+});
+
+test("a session that ends while it connects, without having been cancelled, shows its end", () => {
+  const ended = status("ended", { reason: "staff_stopped", words: "The team ended it" });
+  assert.equal(face(after({ type: "start" }, status("creating"), ended)), "ended");
+});
+
+test("a picture that comes after cancelling changes nothing: it leads back to the beginning (complaint 21)", () => {
+  const late = after(...LIVE.slice(0, 4), { type: "cancel" }, { type: "first_frame" }, status("stopping"));
+  assert.equal(face(late), "connecting");
+  assert.equal(face(next(late, status("ended", { reason: "user_stopped" }))), "ready");
+});
+
+test("cancelling leads back to the beginning once the portal has let go", () => {
+  const cancelled = after({ type: "start" }, status("creating"), { type: "cancel" }, status("stopping"));
+  assert.equal(face(cancelled), "connecting");
+  assert.equal(face(next(cancelled, status("ended", { reason: "user_stopped" }))), "ready");
+});
+
+test("a refusal before there is a session is a failure, a later one is not", () => {
+  const refusal = { type: "error", code: "provider_limit", words: "Full" };
+  assert.equal(face(after({ type: "start" }, refusal)), "failed");
+  assert.equal(face(after(...LIVE, refusal)), "live");
+  assert.equal(face(after(refusal)), "ready");
+  assert.equal(face(after({ type: "start" }, { type: "cancel" }, refusal)), "ready");
+});
+
+test("a room that is lost fails an open session, and changes nothing about one that is over", () => {
+  assert.equal(face(after(...LIVE, { type: "room_lost", code: "room_closed" })), "failed");
+  const over = after(...LIVE, status("ended", { reason: "idle" }));
+  assert.equal(next(over, { type: "room_lost", code: "room_closed" }), over);
+});
+
+test("what nobody knows changes nothing, however it is called", () => {
+  const live = after(...LIVE);
+  assert.equal(next(live, { type: "something.new" }), live);
+  assert.equal(next(live, { type: "toString" }), live);
+});
+
+test("who watches is said until they leave, and not of the session after", () => {
+  const watched = after(...LIVE, { type: "session.observed", is_observed: true, until: "" });
+  assert.deepEqual(watched.observed, { until: "" });
+  assert.equal(next(watched, { type: "session.observed", is_observed: false, until: "" }).observed, null);
+  assert.deepEqual(next(watched, status("live")).observed, { until: "" });
+  assert.equal(next(watched, { ...status("creating"), session_id: "s2" }).observed, null);
+});

@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+
+import { Transcript } from "../../../sessions/static/sessions/conversation/transcript.js";
+
+/** @type {Transcript} */
+let transcript;
+beforeEach(() => {
+  transcript = new Transcript();
+});
+
+const item = (more = {}) => ({ ref: "r1", kind: "talk", text: "Hola ¿cómo estás?", delivery: "sending", why: "", ...more });
+const stored = (more = {}) => ({
+  utteranceId: "7",
+  who: "avatar",
+  by: "voice",
+  text: "Buenas tardes.",
+  at: 5_000,
+  isInterrupted: false,
+  taskId: "t1",
+  ...more,
+});
+const texts = () => transcript.lines.map(({ text }) => text);
+
+test("pieces become one line, and the stored line is not a second one", () => {
+  transcript.spoken("t1", "Buenas ", 1_000);
+  transcript.spoken("t1", "tardes.", 1_200);
+  assert.equal(transcript.finished("t1", "").text, "Buenas tardes.");
+  transcript.stored(stored());
+  transcript.stored(stored());
+  assert.deepEqual(texts(), ["Buenas tardes."]);
+});
+
+test("a piece that comes after the end, or a second end, changes nothing", () => {
+  transcript.spoken("t1", "Fin.", 1_000);
+  transcript.finished("t1", "");
+  transcript.spoken("t1", "Fin.", 1_100);
+  assert.equal(transcript.finished("t1", ""), undefined);
+  assert.deepEqual(texts(), ["Fin."]);
+});
+
+test("two lines that are said at once by name stay apart", () => {
+  transcript.spoken("t1", "Uno", 1_000);
+  transcript.spoken("t2", "Dos", 1_100);
+  transcript.spoken("t1", " y medio", 1_200);
+  assert.deepEqual(texts(), ["Uno y medio", "Dos"]);
+});
+
+test("a provider that names no task still gets a line each time", () => {
+  transcript.spoken("", "Uno", 1_000);
+  transcript.finished("", "");
+  transcript.spoken("", "Dos", 2_000);
+  assert.deepEqual(texts(), ["Uno", "Dos"]);
+});
+
+test("a typed line keeps its words and its place while it waits, leaves and arrives", () => {
+  transcript.written(item({ delivery: "waiting" }), 1_000);
+  const { key } = transcript.lines[0];
+  transcript.written(item(), 2_000);
+  transcript.sent({ ref: "r1", taskId: "t1", at: 2_500 });
+  assert.equal(transcript.lines.length, 1);
+  assert.deepEqual({ ...transcript.lines[0], key }, { ...transcript.lines[0], text: "Hola ¿cómo estás?", stage: "said", at: 2_500 });
+});
+
+test("a transcript that is told again after a dropped socket doubles no typed line", () => {
+  transcript.written(item(), 1_000);
+  transcript.sent({ ref: "r1", taskId: "t1", at: 1_100 });
+  transcript.written(item({ ref: "r2" }), 2_000);
+  for (const utteranceId of ["1", "2"]) {
+    transcript.stored(stored({ utteranceId, who: "user", by: "text", text: "Hola ¿cómo estás?", taskId: "" }));
+  }
+  assert.deepEqual(transcript.lines.map(({ stage, utteranceId }) => [stage, utteranceId]), [["said", "1"], ["sending", "2"]]);
+});
+
+test("a line of another moment takes its place in time", () => {
+  transcript.stored(stored({ utteranceId: "2", taskId: "t2", at: 2_000, text: "Después" }));
+  transcript.stored(stored({ utteranceId: "1", taskId: "t1", at: 1_000, text: "Antes" }));
+  assert.deepEqual(texts(), ["Antes", "Después"]);
+});
+
+test("an interruption marks what is being said, not what was said", () => {
+  transcript.spoken("t1", "Dicho.", 1_000);
+  transcript.finished("t1", "");
+  transcript.spoken("t2", "Diciéndose", 2_000);
+  transcript.interrupted();
+  assert.deepEqual(transcript.lines.map(({ isInterrupted }) => isInterrupted), [false, true]);
+});
+
+test("a changed line is a new object, an unchanged one the same", () => {
+  transcript.spoken("t1", "Uno", 1_000);
+  transcript.finished("t1", "");
+  transcript.spoken("t2", "Dos", 2_000);
+  const before = transcript.lines;
+  transcript.spoken("t2", " más", 2_100);
+  assert.equal(transcript.lines[0], before[0]);
+  assert.notEqual(transcript.lines[1], before[1]);
+});
+
+test("a new conversation keeps only what was not sent", () => {
+  transcript.spoken("t1", "Adiós", 1_000);
+  transcript.written(item({ delivery: "failed" }), 2_000);
+  transcript.clear();
+  assert.deepEqual(texts(), ["Hola ¿cómo estás?"]);
+  assert.equal(transcript.saidCount, 0);
+});
+
+test("a line typed after one that the portal has dated stands after it, even where the clocks disagree", () => {
+  transcript.written(item({ ref: "r1", text: "Uno." }), 1_000);
+  transcript.sent({ ref: "r1", taskId: "t1", at: 1_500 });
+  transcript.written(item({ ref: "r2", text: "Dos." }), 1_400);
+  assert.deepEqual(texts(), ["Uno.", "Dos."]);
+});

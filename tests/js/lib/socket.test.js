@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { PortalSocket } from "../../../sessions/static/sessions/lib/socket.js";
+
+/** A WebSocket's face towards the page, opened and closed by the test. */
+class Line {
+  readyState = 0;
+  sent = [];
+  send(text) {
+    this.sent.push(JSON.parse(text).type);
+  }
+  opens() {
+    this.readyState = 1;
+    this.onopen();
+  }
+  closes(code) {
+    this.readyState = 3;
+    this.onclose({ code });
+  }
+}
+
+let lines, heard, socket;
+beforeEach((context) => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  lines = [];
+  heard = [];
+  const hooks = {
+    onMessage: (message) => heard.push(message.type),
+    onOpen: (isAgain) => {
+      heard.push(isAgain ? "open again" : "open");
+      if (isAgain) socket.sendFirst({ type: "session.join" });
+    },
+    onDrop: () => heard.push("drop"),
+    onRefused: (code) => heard.push(code),
+  };
+  socket = new PortalSocket("wss://portal/ws", hooks, () => {
+    lines.push(new Line());
+    return lines.at(-1);
+  });
+  socket.open();
+});
+
+test("what is said before the line stands is sent when it does, in order", () => {
+  socket.send({ type: "session.start" });
+  socket.send({ type: "task.send" });
+  lines[0].opens();
+  assert.deepEqual(lines[0].sent, ["session.start", "task.send"]);
+});
+
+test("a dropped line is opened again, and joining goes before what waited", () => {
+  lines[0].opens();
+  lines[0].closes(1006);
+  socket.send({ type: "event.report" });
+  mock.timers.tick(500);
+  assert.equal(lines.length, 2);
+  lines[1].opens();
+  assert.deepEqual(lines[1].sent, ["session.join", "event.report"]);
+  assert.deepEqual(heard, ["open", "drop", "open again"]);
+});
+
+test("a portal that stays away is asked ever less often", () => {
+  for (let time = 0; time < 60; time += 1) {
+    if (lines.at(-1).readyState === 0) lines.at(-1).closes(1006);
+    mock.timers.tick(1_000);
+  }
+  assert.ok(lines.length > 5 && lines.length < 20, `${lines.length} tries in a minute`);
+});
+
+test("a refusal for good is told, and not tried again", () => {
+  lines[0].opens();
+  lines[0].closes(4401);
+  mock.timers.tick(60_000);
+  assert.equal(lines.length, 1);
+  assert.deepEqual(heard, ["open", 4401]);
+});
+
+test("what is not a message of the portal is dropped", () => {
+  lines[0].opens();
+  for (const data of ["", "[]", "null", "{", '{"type":5}', '{"type":"session.status"}']) lines[0].onmessage({ data });
+  assert.deepEqual(heard, ["open", "session.status"]);
+});

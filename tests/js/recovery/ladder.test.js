@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { climb, isRecovering, MOST, OFF, PATIENCE } from "../../../sessions/static/sessions/recovery/ladder.js";
+
+const LOOK = 250;
+const WELL = { hasAvatar: true, hasSound: true };
+
+/** A ladder with a clock: tells what it stood on, step by step. */
+class Climber {
+  now = 0;
+  ladder = OFF;
+  steps = [];
+  tell(type, facts = {}) {
+    this.ladder = climb(this.ladder, { type, at: this.now, ...facts });
+    if (this.ladder.step !== (this.steps.at(-1) ?? "off")) this.steps.push(this.ladder.step);
+    return this;
+  }
+  wait(ms, facts = WELL) {
+    for (const end = this.now + ms; this.now < end; ) {
+      this.now += LOOK;
+      this.tell("tick", facts);
+    }
+    return this;
+  }
+  play(ms) {
+    for (const end = this.now + ms; this.now < end; this.tell("frame")) this.now += LOOK;
+    return this;
+  }
+}
+const begun = () => new Climber().tell("begin");
+
+test("requirement 66: without a picture it joins again five seconds after the room was named, and not before", () => {
+  assert.equal(begun().wait(PATIENCE.first - LOOK).ladder.step, "picture");
+  assert.equal(begun().wait(PATIENCE.first).ladder.step, "rejoin");
+});
+
+test("complaint 6: a room that was closed is not entered again, where it would be empty: a new session, as soon as it is told why", () => {
+  const closed = { hasAvatar: false, refusal: "closed" };
+  assert.deepEqual(begun().play(5_000).wait(6_000, closed).tell("refused", closed).steps, ["picture", "renew"]);
+});
+
+test("requirement 54: a picture that has stood still for three seconds counts as none", () => {
+  const climber = begun().play(10_000);
+  assert.equal(climber.wait(PATIENCE.frozen - LOOK).ladder.step, "picture");
+  assert.equal(climber.wait(LOOK).ladder.step, "rejoin");
+  assert.equal(climber.play(LOOK).ladder.step, "picture");
+});
+
+test("each step leads to the next, down to what is left", () => {
+  const way = (facts) => begun().wait(60_000, facts).steps;
+  assert.deepEqual(way(WELL), ["picture", "rejoin", "renew", "sound"]);
+  assert.deepEqual(way({ hasAvatar: true }), ["picture", "rejoin", "renew", "text"]);
+  assert.deepEqual(way({}), ["picture", "rejoin", "renew", "out"]);
+});
+
+test("a new session gets time of its own from the moment its room is named, and its picture ends the climb", () => {
+  const climber = begun().wait(PATIENCE.first + PATIENCE.retry);
+  assert.equal(climber.ladder.step, "renew");
+  climber.wait(PATIENCE.renew - LOOK).tell("begin").wait(PATIENCE.fresh - LOOK);
+  assert.equal(climber.ladder.step, "renew");
+  assert.equal(climber.play(LOOK).ladder.step, "picture");
+});
+
+test("complaint 10: LiveKit reconnects first, then the track is asked for anew, then the room", () => {
+  const away = { ...WELL, isReconnecting: true };
+  const climber = begun().play(5_000).wait(4_000, away);
+  assert.equal(climber.ladder.step, "reconnect");
+  assert.equal(climber.wait(LOOK).ladder.step, "resubscribe");
+  assert.equal(climber.wait(PATIENCE.frozen).ladder.step, "rejoin");
+  assert.deepEqual(begun().play(5_000).wait(PATIENCE.frozen + PATIENCE.away, away).steps, ["picture", "reconnect", "rejoin"]);
+});
+
+test("a reconnect that was too short to be seen still has the track asked for first", () => {
+  const climber = begun().play(5_000).wait(500, { ...WELL, isReconnecting: true }).wait(3_000);
+  assert.deepEqual(climber.steps, ["picture", "resubscribe"]);
+});
+
+test("requirement 61: nothing counts while nobody can look, or before the tap; then it has its whole time again", () => {
+  for (const facts of [{ isHidden: true }, { isBlocked: true }]) {
+    const climber = begun().wait(60_000, { ...WELL, ...facts });
+    assert.deepEqual(climber.steps, ["picture"]);
+    assert.equal(climber.wait(PATIENCE.first - LOOK).ladder.step, "picture");
+    assert.equal(begun().play(1_000).wait(60_000, { ...WELL, ...facts }).wait(1_000).ladder.step, "picture");
+  }
+});
+
+test("a picture that comes and goes is fetched back three times, then by a new session, which happens twice at most", () => {
+  const climber = begun();
+  for (let round = 0; round < 20; round += 1) {
+    climber.play(2_000).wait(PATIENCE.frozen);
+    if (climber.ladder.step === "renew") climber.tell("begin");
+  }
+  const count = (step) => climber.steps.filter((one) => one === step).length;
+  assert.equal(count("renew"), MOST.renewals);
+  assert.ok(count("rejoin") <= MOST.rejoins * (MOST.renewals + 1));
+});
+
+test("a minute of steady picture forgives the joins before it", () => {
+  const climber = begun();
+  for (let round = 0; round < 6; round += 1) climber.play(PATIENCE.steady + 1_000).wait(PATIENCE.frozen);
+  assert.ok(!climber.steps.includes("renew"));
+});
+
+test("who chose sound keeps it until they ask again", () => {
+  const climber = begun().wait(PATIENCE.first).tell("settle", WELL).play(5_000);
+  assert.equal(climber.ladder.step, "sound");
+  assert.equal(climber.tell("again").ladder.step, "rejoin");
+  assert.equal(climber.play(LOOK).ladder.step, "picture");
+});
+
+test("when the voice goes, too, the words stay; when it comes back, it is heard", () => {
+  const climber = begun().wait(60_000);
+  assert.equal(climber.ladder.step, "sound");
+  assert.equal(climber.wait(LOOK, { hasAvatar: true }).ladder.step, "text");
+  assert.equal(climber.wait(LOOK).ladder.step, "sound");
+});
+
+test("an avatar that leaves while one goes on without a picture is called back once more", () => {
+  assert.equal(begun().wait(60_000).wait(PATIENCE.absent + LOOK, {}).ladder.step, "renew");
+});
+
+test("a room that lets nobody in leads to a new session; when that is refused, too, to what is left", () => {
+  assert.deepEqual(begun().tell("refused", {}).tell("refused", {}).steps, ["picture", "renew", "out"]);
+  assert.deepEqual(begun().tell("refused", WELL).tell("refused", WELL).steps, ["picture", "renew", "sound"]);
+});
+
+/** Numbers that look random and repeat themselves. */
+function chance(seed) {
+  return () => ((seed = (seed * 1_664_525 + 1_013_904_223) % 2 ** 32), seed / 2 ** 32);
+}
+
+test("whatever happens: bounded tries, a moving picture always ends them, and without one it comes to rest", () => {
+  for (let seed = 1; seed <= 400; seed += 1) {
+    const random = chance(seed);
+    const climber = begun();
+    const types = ["begin", "frame", "tick", "tick", "tick", "tick", "refused", "settle"];
+    for (let turn = 0; turn < 200; turn += 1) {
+      climber.now += random() * 4_000;
+      const [hasAvatar, isReconnecting, isHidden, isBlocked] = [random() < 0.8, random() < 0.1, random() < 0.1, random() < 0.1];
+      const facts = { hasAvatar, isReconnecting, isHidden, isBlocked, hasSound: hasAvatar && random() < 0.7 };
+      const before = climber.ladder;
+      const type = types[Math.floor(random() * types.length)];
+      climber.tell(type, facts);
+      const { step, renewals, rejoins } = climber.ladder;
+      assert.ok(renewals <= MOST.renewals && rejoins <= MOST.rejoins, `seed ${seed}`);
+      if (type === "tick" && (isHidden || isBlocked) && before.step === "picture") assert.equal(step, "picture", `seed ${seed}`);
+      if (type === "frame" && !before.isSettled && !["out", "off"].includes(before.step) && (before.step !== "renew" || before.hasRoom))
+        assert.equal(step, "picture", `seed ${seed}`);
+    }
+    // Nobody shows a picture any more: in bounded time it rests on what there is.
+    const facts = { hasAvatar: random() < 0.5, hasSound: false };
+    climber.wait(180_000, facts);
+    assert.ok(!isRecovering(climber.ladder.step) && climber.ladder.step !== "picture", `seed ${seed}: ${climber.ladder.step}`);
+    assert.equal(climber.tell("end").ladder, OFF);
+  }
+});

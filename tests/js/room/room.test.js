@@ -1,0 +1,225 @@
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import { beforeEach, mock, test } from "node:test";
+
+import { AvatarRoom } from "../../../sessions/static/sessions/room/room.js";
+
+let calls, listeners, answers, heard, room;
+
+class Room {
+  canPlaybackAudio = true;
+  remoteParticipants = new Map();
+  canPlaybackVideo = true;
+  engine = { negotiate: async () => calls.push("offer") };
+  on(event, listener) {
+    listeners[event] = listener;
+    calls.push("on");
+    return this;
+  }
+  async connect() {
+    calls.push("connect");
+    const answer = answers.shift();
+    if (answer instanceof Error) throw answer;
+    if (!answer) throw new Error("not there yet");
+  }
+  async disconnect() {
+    calls.push("disconnect");
+  }
+}
+
+class ConnectionError extends Error {
+  constructor(reason, status) {
+    super("could not establish signal connection");
+    Object.assign(this, { reason, status });
+  }
+}
+
+const EVENTS = ["TrackSubscribed", "TrackUnsubscribed", "TrackPublished", "ConnectionStateChanged", "DataReceived", "Reconnecting", "Reconnected", "Disconnected", "ConnectionQualityChanged"];
+const OUTCOMES = ["AudioPlaybackFailed", "AudioPlaybackStarted", "VideoPlaybackFailed", "VideoPlaybackStarted"];
+const REASONS = { UNKNOWN_REASON: 0, CLIENT_INITIATED: 1, DUPLICATE_IDENTITY: 2, ROOM_DELETED: 5, JOIN_FAILURE: 7 };
+const LiveKit = {
+  Room,
+  RoomEvent: Object.fromEntries(EVENTS.map((name) => [name, name])),
+  DisconnectReason: { ...REASONS, ...Object.fromEntries(Object.entries(REASONS).map(([name, value]) => [value, name])) },
+  ConnectionError,
+  ConnectionErrorReason: { NotAllowed: 0 },
+  Track: { Kind: { Video: "video", Audio: "audio" } },
+  TrackEvent: Object.fromEntries(OUTCOMES.map((name) => [name, name])),
+};
+
+/** @returns {EventEmitter} a track that was subscribed to */
+function arrive(kind) {
+  const track = Object.assign(new EventEmitter(), { kind, attach: () => {} });
+  listeners.TrackSubscribed(track, {}, { identity: "heygen" });
+  return track;
+}
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  [calls, listeners, answers, heard] = [[], {}, [], []];
+  const video = { requestVideoFrameCallback: (shown) => (video.show = () => shown(12, { width: 4, height: 3 })) };
+  room = new AvatarRoom({ LiveKit, video, audio: {}, onEvent: ({ type, code }) => heard.push(code ?? type) });
+});
+
+/** Let promises settle and waiting tries come due. */
+async function pass(seconds) {
+  for (let step = 0; step < seconds * 4; step += 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+    mock.timers.tick(250);
+  }
+}
+
+test("all listeners stand before the room is entered", async () => {
+  answers = [true];
+  await room.join("ws://room", "t");
+  assert.equal(calls.lastIndexOf("on") < calls.indexOf("connect"), true);
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("requirement 62: no wait is fixed, a room that is not there yet is tried again", async () => {
+  answers = [false, false, true];
+  void room.join("ws://room", "t");
+  await pass(5);
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("a room that never comes is given up, in bounded time", async () => {
+  void room.join("ws://room", "t");
+  await pass(20);
+  assert.deepEqual(heard, ["room_refused"]);
+  assert.equal(calls.filter((call) => call === "connect").length, 6);
+});
+
+test("a token that LiveKit refuses is tried once more, and named (requirement 57)", async () => {
+  answers = [new ConnectionError(0, 401), new ConnectionError(0, 401), true];
+  void room.join("ws://room", "t");
+  await pass(5);
+  assert.deepEqual(heard, ["room_refused"]);
+  assert.equal(room.refusal, "token");
+});
+
+test("tracks that were there before us are told as well (requirement 69)", async () => {
+  answers = [true];
+  room.room.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video" }]]) });
+  await room.join("ws://room", "t");
+  assert.deepEqual(heard, ["room_joined", "track_published"]);
+});
+
+test("a track that is not sent to us yet is asked for, one that is there is not", async () => {
+  answers = [true];
+  room.room.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video", isSubscribed: true }]]) });
+  await room.join("ws://room", "t");
+  assert.equal(calls.includes("offer"), false);
+  listeners.TrackPublished({ kind: "audio" });
+  assert.equal(calls.at(-1), "offer");
+});
+
+test("one more try is no answer: a network that lets nothing through is not taken for a slow room each time", async () => {
+  let now = 1_000;
+  const clock = mock.method(performance, "now", () => now);
+  room.room.connect = () => new Promise(() => {});
+  for (const at of [1_000, 6_000]) {
+    now = at;
+    void room.join("ws://room", "t");
+    await pass(0.25);
+  }
+  assert.equal(room.facts().joiningFor, 5_000);
+  room.leave();
+  assert.equal(room.facts().joiningFor, 0);
+  clock.mock.restore();
+});
+
+test("whoever leaves while joining is not brought in later", async () => {
+  answers = [false, true];
+  void room.join("ws://room", "t");
+  await pass(0.25);
+  room.leave();
+  await pass(5);
+  assert.deepEqual(heard, []);
+});
+
+test("a broken connection is joined again, a closed room is not", async () => {
+  answers = [true, true];
+  await room.join("ws://room", "t");
+  listeners.Disconnected(REASONS.UNKNOWN_REASON);
+  await pass(1);
+  assert.deepEqual(heard.splice(0), ["room_joined", "room_disconnected", "room_joined"]);
+  listeners.Disconnected(REASONS.ROOM_DELETED);
+  await pass(1);
+  assert.deepEqual(heard, ["room_disconnected", "room_closed"]);
+});
+
+test("a page that is being left does not come back to the room", async () => {
+  answers = [true, true];
+  await room.join("ws://room", "t");
+  listeners.Disconnected(REASONS.CLIENT_INITIATED);
+  await pass(1);
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("the picture counts when it is shown, not when its track arrives", async () => {
+  answers = [true];
+  await room.join("ws://room", "t");
+  arrive("video");
+  assert.deepEqual(heard, ["room_joined", "track_subscribed"]);
+  room.video.show();
+  assert.equal(heard.at(-1), "first_frame");
+});
+
+test("a room that waits says nothing until it is joined, and is not entered twice", async () => {
+  answers = [true];
+  await room.wait("ws://room", "t", "n");
+  assert.deepEqual(heard, []);
+  await room.join("ws://room", "t2", "n");
+  assert.deepEqual(heard, ["room_joined"]);
+  assert.equal(calls.filter((call) => call === "connect").length, 1);
+});
+
+test("a join that begins while the room is still being entered is told when it is", async () => {
+  answers = [true];
+  const waiting = room.wait("ws://room", "t", "n");
+  await room.join("ws://room", "t2", "n");
+  await waiting;
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("a room that waits and is closed is no fault: the next join enters another", async () => {
+  answers = [true, true];
+  await room.wait("ws://room", "t", "n");
+  listeners.Disconnected(REASONS.ROOM_DELETED);
+  await room.join("ws://room", "t2", "other");
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("whoever waits in one room and is called to another leaves the first", async () => {
+  answers = [true, true];
+  await room.wait("ws://room", "t", "n");
+  calls.length = 0;
+  await room.join("ws://room", "t2", "other");
+  assert.deepEqual(calls, ["disconnect", "connect"]);
+  assert.deepEqual(heard, ["room_joined"]);
+});
+
+test("sound that is slow to begin asks for no tap, sound that is refused does", async () => {
+  answers = [true];
+  await room.join("ws://room", "t");
+  room.room.canPlaybackAudio = false; // LiveKit's own view until the first track plays
+  const [video, audio] = [arrive("video"), arrive("audio")];
+  video.emit("VideoPlaybackStarted");
+  assert.ok(!heard.some((type) => type.startsWith("playback")));
+  audio.emit("AudioPlaybackFailed");
+  assert.equal(heard.at(-1), "playback_blocked");
+  room.room.canPlaybackAudio = true;
+  audio.emit("AudioPlaybackStarted");
+  assert.equal(heard.at(-1), "playback_started");
+});
+
+test("a frame of a room that was left is nobody's first frame", async () => {
+  answers = [true];
+  await room.join("ws://room", "t");
+  arrive("video");
+  room.leave();
+  room.video.show();
+  assert.ok(!heard.includes("first_frame"));
+});

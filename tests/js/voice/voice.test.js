@@ -1,0 +1,327 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { levelOf, Stillness } from "../../../sessions/static/sessions/voice/level.js";
+import { OutgoingTrack } from "../../../sessions/static/sessions/voice/outgoing-track.js";
+import { Microphone } from "../../../sessions/static/sessions/voice/microphone.js";
+import { Voice } from "../../../sessions/static/sessions/voice/voice.js";
+
+const MARKS = { topic: "", start: "start", stop: "stop" };
+
+/** A track that knows whether it still runs, and whether what it hears goes out. */
+class Track {
+  enabled = true;
+  isRunning = true;
+  onended = null;
+  get readyState() {
+    return this.isRunning ? "live" : "ended";
+  }
+  copies = [];
+  stop = () => (this.isRunning = false);
+  getSettings = () => ({ deviceId: "d1" });
+  clone() {
+    this.copies.push(new Track());
+    return this.copies.at(-1);
+  }
+}
+
+/** What lets only speech through, as far as the page sees it. */
+class Gate {
+  copies = [];
+  isClosed = false;
+  constructor(onChange, onLost) {
+    Object.assign(this, { onChange, onLost });
+  }
+  copy() {
+    this.copies.push(new Track());
+    return this.copies.at(-1);
+  }
+  close() {
+    this.isClosed = true;
+  }
+}
+
+let gates, gateTrouble, asked, tracks, refusal, preferences, published, withdrawn, marks, reports, pressed, voice, isTaking;
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+  [asked, tracks, refusal, published, withdrawn, marks, reports, pressed, isTaking] = [[], [], null, [], [], [], [], [], true];
+  [gates, gateTrouble, preferences] = [[], null, {}];
+  voice = speakingWith({ hands_free: true, push_to_talk: MARKS });
+});
+
+function speakingWith(can, devices = DEVICES) {
+  const microphone = new Microphone(devices, () => made.lost());
+  const made = new Voice({
+    microphone,
+    outgoing: new OutgoingTrack({
+      line: {
+        isTaking: () => isTaking,
+        publish: async (track) => published.push(track),
+        withdraw: (track) => withdrawn.push(track),
+      },
+      gateFor: async (stream, onChange, onLost) => {
+        if (gateTrouble) throw gateTrouble;
+        gates.push(new Gate(onChange, onLost));
+        return gates.at(-1);
+      },
+      onChange: () => {},
+    }),
+    tell: (_topic, payload) => marks.push(payload),
+    can,
+    preferences: { recall: (name) => preferences[name] ?? "", keep: (name, value) => (preferences[name] = value) },
+    report: ({ state, mode, gate }) => reports.push(`${state} ${mode}${gate === "off" ? "" : ` ${gate}`}`),
+    onPress: (isPressed) => pressed.push(isPressed),
+    onChange: () => {},
+  });
+  return made;
+}
+
+const DEVICES = {
+  getUserMedia: async (wanted) => {
+    asked.push(wanted.audio);
+    if (refusal) throw Object.assign(new Error(), { name: refusal });
+    const track = new Track();
+    tracks.push(track);
+    return { getAudioTracks: () => [track], getTracks: () => [track] };
+  },
+  enumerateDevices: async () => [
+    { kind: "audioinput", deviceId: "d1", label: "Headset" },
+    { kind: "audiooutput", deviceId: "d2", label: "Loudspeaker" },
+  ],
+};
+const sends = () => published.at(-1).enabled;
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+test("nothing is opened before the person asks, and then with echo cancelled", async () => {
+  // Complaint 11.
+  assert.deepEqual(asked, []);
+  await voice.toggle();
+  assert.equal(asked.length, 1);
+  assert.ok(asked[0].echoCancellation && asked[0].noiseSuppression && asked[0].voiceIsolation);
+  assert.deepEqual(voice.choices, [{ id: "d1", name: "Headset" }]);
+});
+
+test("an open microphone sends nothing until the button is held, and each press is marked", async () => {
+  await voice.toggle();
+  assert.equal(sends(), false);
+  voice.press();
+  assert.deepEqual([sends(), marks, pressed], [true, ["start"], [true]]);
+  voice.release();
+  assert.equal(sends(), true); // the last syllable
+  mock.timers.tick(400);
+  assert.deepEqual([sends(), marks, pressed], [false, ["start", "stop"], [true, false]]);
+});
+
+test("a press that follows at once belongs to the same line", async () => {
+  await voice.toggle();
+  voice.press();
+  voice.release();
+  mock.timers.tick(100);
+  voice.press();
+  mock.timers.tick(1_000);
+  assert.deepEqual([sends(), marks], [true, ["start"]]);
+});
+
+test("hands-free sends all the time, without marks", async () => {
+  voice.choose("hands_free");
+  await voice.toggle();
+  voice.press();
+  assert.deepEqual([sends(), marks, pressed], [true, [], []]);
+});
+
+test("hands-free, only speech goes out; and all of it again by the person's wish", async () => {
+  // Complaint 11.
+  voice.choose("hands_free");
+  await voice.toggle();
+  assert.deepEqual([published, reports.at(-1)], [[gates[0].copies[0]], "on hands_free on"]);
+  assert.deepEqual([sends(), voice.outgoing.isThrough], [true, false]);
+  gates[0].onChange(true);
+  assert.equal(voice.outgoing.isThrough, true);
+  voice.filter(false);
+  await settled();
+  assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [tracks[0].copies[0], true, "on hands_free"]);
+  assert.deepEqual([withdrawn, gates[0].isClosed, gates[0].copies[0].isRunning], [[gates[0].copies[0]], true, false]);
+});
+
+test("the button is a gate itself: while it is held all sound goes out, at once", async () => {
+  voice = speakingWith({ hands_free: true, push_to_talk: null });
+  voice.choose("hands_free");
+  await voice.toggle();
+  voice.choose("hold");
+  await settled();
+  assert.deepEqual([published.at(-1), sends()], [tracks[0].copies[0], false]);
+  voice.press();
+  assert.equal(sends(), true);
+});
+
+test("where no gate can be had everything goes out, and the page and the record know", async () => {
+  gateTrouble = new Error("no worklets");
+  voice.choose("hands_free");
+  await voice.toggle();
+  assert.deepEqual([voice.gate, sends(), published, reports], ["failed", true, [tracks[0].copies[0]], ["on hands_free failed"]]);
+});
+
+test("a gate whose sound the browser takes away is given up for the whole sound", async () => {
+  voice.choose("hands_free");
+  await voice.toggle();
+  gates[0].onLost();
+  await settled();
+  assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [tracks[0].copies[0], true, "on hands_free failed"]);
+});
+
+test("a gate that is ready only when the microphone was turned off again is let go", async () => {
+  voice.choose("hands_free");
+  const opening = voice.toggle();
+  while (!gates.length) await Promise.resolve();
+  voice.close();
+  await opening;
+  assert.deepEqual([gates[0].isClosed, voice.state, published], [true, "off", []]);
+});
+
+test("a session that has taken marks keeps to them; the next one is hands-free", async () => {
+  await voice.toggle();
+  voice.press();
+  voice.release();
+  voice.choose("hands_free");
+  assert.deepEqual([voice.mode, voice.wish], ["hold", "hands_free"]);
+  voice.leave(false);
+  assert.equal(voice.mode, "hands_free");
+});
+
+test("whoever spoke goes on speaking where the conversation goes on in another session, whose ear knows no marks", async () => {
+  await voice.toggle();
+  voice.press();
+  voice.choose("hands_free");
+  voice.leave(true);
+  assert.deepEqual([voice.isOpen, voice.mode, marks], [true, "hands_free", ["start", "stop"]]);
+  await voice.change();
+  assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [gates[0].copies[0], true, "on hands_free on"]);
+  voice.leave(false);
+  assert.equal(voice.isOpen, false);
+});
+
+test("a provider that takes no marks is spoken to by sending only while the button is held, and may be hands-free at any time", async () => {
+  voice = speakingWith({ hands_free: true, push_to_talk: null });
+  await voice.toggle();
+  voice.press();
+  voice.release();
+  mock.timers.tick(400);
+  assert.deepEqual([sends(), marks], [false, []]);
+  voice.choose("hands_free");
+  assert.deepEqual([voice.mode, sends()], ["hands_free", true]);
+});
+
+test("a provider that cannot tell when somebody speaks is never spoken to hands-free", () => {
+  preferences.mode = "hands_free";
+  assert.equal(speakingWith({ hands_free: false, push_to_talk: MARKS }).mode, "hold");
+});
+
+test("closing lets the microphone go, copies included, and ends what is being said", async () => {
+  await voice.toggle();
+  voice.press();
+  await voice.toggle();
+  assert.deepEqual([tracks[0].isRunning, tracks[0].copies[0].isRunning], [false, false]);
+  assert.deepEqual([withdrawn, marks], [[tracks[0].copies[0]], ["start", "stop"]]);
+  assert.deepEqual(reports, ["on hold", "off hold"]);
+});
+
+// Requirement 59: each has its own message and remedy; complaint 8.
+for (const [name, state] of [["NotAllowedError", "refused"], ["NotFoundError", "absent"], ["NotReadableError", "busy"]]) {
+  test(`${name} is told as ${state}`, async () => {
+    refusal = name;
+    await voice.toggle();
+    assert.deepEqual([voice.state, voice.isOpen, reports], [state, false, [`${state} hold`]]);
+    refusal = null;
+    await voice.toggle();
+    assert.equal(voice.state, "on");
+  });
+}
+
+test("a page that is not secure has no microphone to ask for", async () => {
+  // Complaint 8.
+  voice = speakingWith({ hands_free: true, push_to_talk: MARKS }, null);
+  await voice.toggle();
+  assert.equal(voice.state, "insecure");
+});
+
+test("a microphone that is unplugged is told as absent", async () => {
+  await voice.toggle();
+  tracks[0].onended();
+  assert.deepEqual([voice.state, voice.isOpen, tracks[0].copies[0].isRunning], ["absent", false, false]);
+});
+
+test("a microphone that brings nothing while somebody talks is told as silent until it brings something", async () => {
+  await voice.toggle();
+  voice.heard(0, 0);
+  voice.heard(0, 60_000); // nobody is meant to be heard
+  assert.equal(voice.state, "on");
+  voice.press();
+  for (let now = 100_000; now <= 103_000; now += 100) voice.heard(0, now);
+  assert.equal(voice.state, "silent");
+  voice.heard(3, 103_100);
+  assert.equal(voice.state, "on");
+});
+
+test("a press that the service did not take is told until the next one", async () => {
+  await voice.toggle();
+  voice.press();
+  voice.become("unheard");
+  voice.heard(3, 100);
+  assert.equal(voice.state, "unheard");
+  voice.release();
+  voice.press();
+  assert.deepEqual([voice.state, reports], ["on", ["on hold", "unheard hold", "on hold"]]);
+});
+
+test("asking that is called off while the browser still asks leaves nothing open", async () => {
+  const opening = voice.toggle();
+  voice.close();
+  await opening;
+  assert.deepEqual([voice.state, voice.isOpen, tracks[0].isRunning, published], ["off", false, false, []]);
+});
+
+test("the chosen microphone is asked for, and any other if it is gone", async () => {
+  await voice.toggle();
+  await voice.use("d9");
+  assert.deepEqual(asked.at(-1).deviceId, { exact: "d9" });
+  assert.equal(tracks[0].isRunning, false);
+  refusal = "OverconstrainedError";
+  await voice.use("d8");
+  assert.deepEqual([asked.at(-2).deviceId, asked.at(-1).deviceId, voice.state], [{ exact: "d8" }, undefined, "absent"]);
+});
+
+test("a microphone that was opened while the room was away is published when it is back", async () => {
+  isTaking = false;
+  await voice.toggle();
+  assert.equal(published.length, 0);
+  isTaking = true;
+  await voice.outgoing.publish();
+  assert.deepEqual(published, [tracks[0].copies[0]]);
+});
+
+test("a copy that ended with the room it was in is made anew for the next one, and sends what the old one sent", async () => {
+  // Complaint 10.
+  voice.choose("hands_free");
+  await voice.toggle();
+  published[0].stop();
+  await voice.outgoing.publish();
+  assert.equal(published.length, 2);
+  assert.deepEqual([published[1].readyState, published[1].enabled], ["live", true]);
+});
+
+test("levels run from silence to a shout", () => {
+  const tone = (loudness) => Float32Array.from({ length: 480 }, (_, n) => loudness * Math.sin(n / 5));
+  const levels = [0, 0.0005, 0.003, 0.01, 0.1, 1].map((loudness) => levelOf(tone(loudness)));
+  assert.deepEqual([levels[0], levels.at(-1)], [0, 5]);
+  assert.deepEqual(levels, levels.toSorted());
+});
+
+test("stillness counts only while somebody is meant to be heard", () => {
+  const stillness = new Stillness(1_000);
+  assert.equal(stillness.isTooLong(0, true, 0), false);
+  assert.equal(stillness.isTooLong(0, false, 5_000), false);
+  assert.equal(stillness.isTooLong(0, true, 5_100), false);
+  assert.equal(stillness.isTooLong(0, true, 6_200), true);
+});
