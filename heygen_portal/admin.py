@@ -21,9 +21,10 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from heygen_portal import audit, audit_words
+from heygen_portal import audit, audit_words, changes, roles
 from heygen_portal.admin_parts import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
-from heygen_portal.models import AuditEntry
+from heygen_portal.changes import Actor
+from heygen_portal.models import AuditEntry, Organisation
 from heygen_portal.people import (
     invitation_admin,  # noqa: F401 - registers its own page
     inviting,
@@ -122,6 +123,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
         user = form.instance
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
         user.save(update_fields=["is_staff"])
+        roles.enrol(user)
         before = request.access_before  # type: ignore[attr-defined]  # from above
         audit.note_access(request, user, before)
         if change and before["username"] != user.username:
@@ -155,6 +157,24 @@ class GroupAdmin(ReadOnly, ModelAdmin):
     @admin.display(description=_("role"), ordering="name")
     def role(self, group: Group) -> str:
         return gettext(group.name)
+
+
+@admin.register(Organisation)
+class OrganisationAdmin(NeverDeleted, ModelAdmin):
+    """There is one organisation; administrators can rename it."""
+
+    list_display = ("name", "created_at")
+    fields = ("name", "created_at")
+    readonly_fields = ("created_at",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Organisation, form: ModelForm[Organisation], change: bool) -> None:
+        stored = Organisation.objects.select_for_update().filter(pk=obj.pk).first()
+        super().save_model(request, obj, form, change)
+        told = changes.between(stored, obj, changes.editable(Organisation))
+        changes.note(Actor.of(request), AuditEntry.Kind.ORGANISATION_CHANGED, obj, told)
 
 
 @admin.register(AuditEntry)

@@ -87,6 +87,7 @@ UNFOLD = {
                     _entry(_("Roles"), "badge", "auth", "group"),
                     _entry(_("Allowances"), "speed", "avatar_sessions", "allowance"),
                     _entry(_("Audit entries"), "policy", "heygen_portal", "auditentry"),
+                    _entry(_("Organisation"), "domain", "heygen_portal", "organisation"),
                 ],
             },
         ],

@@ -22,6 +22,7 @@ MODELS: Mapping[str, str] = {
     Kind.UNPUBLISHED: "avatars.Persona",
     Kind.PERSONA_CHANGED: "avatars.Persona",
     Kind.ALLOWANCE_CHANGED: "avatar_sessions.Allowance",
+    Kind.ORGANISATION_CHANGED: "heygen_portal.Organisation",
 }
 """Which model's fields an entry of a kind names."""
 LABELS: Mapping[str, Any] = {

@@ -46,6 +46,7 @@ class AuditEntry(models.Model):
         EXPORT_STATE = "export_state", _("export's state changed")
         RECORD_CHECKED = "record_checked", _("record checked")
         RECORD_UPGRADED = "record_upgraded", _("rows of an earlier version recorded")
+        ORGANISATION_CHANGED = "organisation_changed", _("organisation renamed")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("at"), default=timezone.now)
@@ -110,6 +111,46 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
+
+
+DEFAULT_ORGANISATION = 1
+"""Primary key of the organisation that a migration creates."""
+
+
+class Organisation(models.Model):
+    """Owner of provider accounts, personas, staff and quotas. There is one; nothing separates several yet."""
+
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("organisation")
+        verbose_name_plural = _("organisations")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """The organisation that a member of staff belongs to."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="membership", verbose_name=_("user")
+    )
+    organisation = models.ForeignKey(
+        Organisation,
+        models.PROTECT,
+        default=DEFAULT_ORGANISATION,
+        related_name="memberships",
+        verbose_name=_("organisation"),
+    )
+
+    class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.organisation_id}"
 
 
 class PreferredLanguage(models.Model):

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import Group, Permission
-from django.db import transaction
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management.color import no_style
+from django.db import connection, transaction
 from django.utils.translation import gettext_noop
+
+from heygen_portal.models import DEFAULT_ORGANISATION, Membership, Organisation
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ KEEP_USERS = (
     "heygen_portal.add_invitation",
     "heygen_portal.change_invitation",
 )
+KEEP_ORGANISATION = ("heygen_portal.view_organisation", "heygen_portal.change_organisation")
 KEEP_ALLOWANCES = (
     "avatar_sessions.view_allowance",
     "avatar_sessions.add_allowance",
@@ -115,7 +119,8 @@ ADMINISTRATOR = Role(
     + EXPORT_SESSIONS
     + KEEP_ACCOUNTS
     + KEEP_USERS
-    + KEEP_ALLOWANCES,
+    + KEEP_ALLOWANCES
+    + KEEP_ORGANISATION,
 )
 
 ROLES = (END_USER, EDITOR, OPERATOR, AUDITOR, ADMINISTRATOR)
@@ -135,5 +140,25 @@ def sync() -> None:
             group.permissions.set([there[name] for name in role.permissions if name in there])
 
 
+def ensure_organisation() -> None:
+    """Create the default organisation in a database that was emptied, and enrol staff who have none."""
+    if Organisation._meta.db_table not in connection.introspection.table_names():
+        return  # migrated no further than to some older point
+    if not Organisation.objects.exists():
+        Organisation.objects.create(pk=DEFAULT_ORGANISATION, name="Organisation")
+        with connection.cursor() as cursor:
+            for statement in connection.ops.sequence_reset_sql(no_style(), [Organisation]):
+                cursor.execute(statement)
+    for user in User.objects.filter(is_staff=True, membership=None):
+        enrol(user)
+
+
+def enrol(user: User) -> None:
+    """Make a member of staff a member of the organisation. Safe to repeat; other users need no membership."""
+    if user.is_staff:
+        Membership.objects.get_or_create(user=user)
+
+
 def sync_after_migrating(**kwargs: Any) -> None:
+    ensure_organisation()
     sync()

@@ -27,7 +27,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
 from heygen_portal import audit
-from heygen_portal.models import Invitation
+from heygen_portal.models import Invitation, Membership
 from heygen_portal.people import languages, logins, logs
 from sessions import coverage, quotas
 from sessions.formats import plain, to_json
@@ -153,7 +153,9 @@ def _json_list(rows: Iterator[Row]) -> Iterator[bytes]:
 
 
 def _account(user: User) -> Iterator[Row]:
-    yield _fields(user, user) | audit.access_of(user) | {"language": languages.of(user)}
+    membership = Membership.objects.select_related("organisation").filter(user=user).first()
+    organisation = membership.organisation.name if membership else None
+    yield _fields(user, user) | audit.access_of(user) | {"language": languages.of(user), "organisation": organisation}
 
 
 def _of(

@@ -9,7 +9,7 @@ import dj_database_url
 from django.core.management import call_command
 from django.db import connections
 
-from heygen_portal import audit
+from heygen_portal import audit, roles
 
 
 @contextmanager
@@ -39,3 +39,4 @@ def empty(url: str) -> None:
     with swapped(url):
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
         audit.head()
+        roles.ensure_organisation()

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Video, Voice
 from heygen_portal import audit, roles
-from heygen_portal.models import AuditEntry, Invitation
+from heygen_portal.models import AuditEntry, Invitation, Organisation
 from sessions import ledger
 from sessions.models import (
     Allowance,
@@ -72,6 +72,7 @@ MAKE: dict[type[Model], Callable[[], Any]] = {
     Group: lambda: Group.objects.create(name=uuid4().hex),
     AuditEntry: lambda: audit.note_by(person().pk, None, AuditEntry.Kind.PASSWORD_SET, "somebody"),
     Invitation: invitation,
+    Organisation: lambda: Organisation.objects.create(name=uuid4().hex),
     Avatar: factories.AvatarFactory.create,
     Voice: factories.VoiceFactory.create,
     KnowledgeBase: factories.KnowledgeBaseFactory.create,

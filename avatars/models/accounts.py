@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedCharField
 
 from heygen_portal import addresses, livekit
+from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.base import Capabilities
 
@@ -65,6 +66,14 @@ class ProviderAccount(ForgetsSpeech):
         X_API_KEY = "x-api-key", "X-API-KEY"
         BEARER = "bearer", "Authorization: Bearer"
 
+    organisation = models.ForeignKey(
+        Organisation,
+        models.PROTECT,
+        default=DEFAULT_ORGANISATION,
+        editable=False,
+        related_name="accounts",
+        verbose_name=_("organisation"),
+    )
     name = models.CharField(_("name"), max_length=80, unique=True)
     kind = models.CharField(_("provider"), max_length=20, choices=provider_kinds, default="heygen")
     base_url = models.CharField(

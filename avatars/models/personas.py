@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ForgetsSpeech
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
+from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers.base import Capabilities
 from heygen_portal.providers.base import Interactivity as ProviderInteractivity
 from heygen_portal.providers.base import Quality as ProviderQuality
@@ -163,6 +164,15 @@ class Persona(Composed):
         DRAFT = "draft", _("draft")
         PUBLISHED = "published", _("published")
 
+    # Not composed: the same for every version.
+    organisation = models.ForeignKey(
+        Organisation,
+        models.PROTECT,
+        default=DEFAULT_ORGANISATION,
+        editable=False,
+        related_name="personas",
+        verbose_name=_("organisation"),
+    )
     slug = models.SlugField(_("address"), unique=True)
     # Not composed: who may meet it holds at once, for every version.
     groups = models.ManyToManyField(

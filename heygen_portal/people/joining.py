@@ -11,7 +11,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
-from heygen_portal import addresses, audit
+from heygen_portal import addresses, audit, roles
 from heygen_portal.models import AuditEntry, Invitation
 from heygen_portal.roles import STAFF_GROUPS
 
@@ -77,3 +77,4 @@ def give_role(user: User, group: Group) -> None:
     user.groups.add(group)
     user.is_staff = user.is_superuser or group.name in STAFF_GROUPS or user.is_staff
     user.save(update_fields=["is_staff"])
+    roles.enrol(user)

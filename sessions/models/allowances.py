@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
+
 ABOVE_ZERO = MinValueValidator(timedelta(seconds=1), message=_("It must be longer than nothing."))
 
 
@@ -21,6 +23,14 @@ class Allowance(models.Model):
     groups', so that one person can be given more.
     """
 
+    organisation = models.ForeignKey(
+        Organisation,
+        models.PROTECT,
+        default=DEFAULT_ORGANISATION,
+        editable=False,
+        related_name="allowances",
+        verbose_name=_("organisation"),
+    )
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL,
         models.CASCADE,

@@ -111,6 +111,7 @@ MODELS: dict[str, tuple[str, str, str, str]] = {
     "auth.group": ("m", NOBODY, NOBODY, NOBODY),
     "heygen_portal.invitation": ("m", "m", "m", NOBODY),
     "heygen_portal.auditentry": ("am", NOBODY, NOBODY, NOBODY),
+    "heygen_portal.organisation": ("m", NOBODY, "m", NOBODY),
     "avatars.provideraccount": ("m", "m", "m", NOBODY),
     "avatars.avatar": (STAFF, NOBODY, NOBODY, NOBODY),
     "avatars.voice": (STAFF, NOBODY, NOBODY, NOBODY),

@@ -12,7 +12,7 @@ from django.db.models import Model
 from django.utils import timezone
 
 from heygen_portal import audit, roles
-from heygen_portal.models import AuditEntry, Invitation
+from heygen_portal.models import AuditEntry, Invitation, Organisation
 from heygen_portal.people import joining
 from sessions.models import (
     Allowance,
@@ -77,6 +77,7 @@ class Rows:
                 email="ines@example.org", group=group, invited_by=somebody, expires_at=timezone.now() + joining.LIFE
             ),
             audit.note(None, AuditEntry.Kind.KEY_SET, "somebody"),
+            Organisation.objects.get(),
             published.avatar.account,
             published.avatar,
             published.voice,

@@ -32,7 +32,12 @@ pytestmark = pytest.mark.django_db(transaction=True)  # an answer is streamed fr
 JSON, PAGE = "/data/json", "/data/html"
 STAFF_ADDRESS = "203.0.113.99"
 
-HELD_ELSEWHERE = {"auth.User_groups", "auth.User_user_permissions", "heygen_portal.PreferredLanguage"}
+HELD_ELSEWHERE = {
+    "auth.User_groups",
+    "auth.User_user_permissions",
+    "heygen_portal.Membership",
+    "heygen_portal.PreferredLanguage",
+}
 """Tables that name a person and are told as part of the account."""
 READ_BY_SECTIONS = {
     "account.EmailAddress",

@@ -61,6 +61,8 @@ NOT_SHOWN = {
     "signin": "whose a row of the sign-in log is; deleted with that row",
     "spendalarm": "who was mailed about a cap",
     "invitation": "links that are open; invited, joined and revoked are audit entries",
+    "organisation": "its name; renaming it is an audit entry",
+    "membership": "the organisation of staff; there is one",
     "preferredlanguage": "the language of a person's mails",
 }
 """Models of the portal's own apps that the record does not cover, each with the reason."""

@@ -16,7 +16,8 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
-from heygen_portal.models import AuditEntry
+from avatars.models import Persona, ProviderAccount
+from heygen_portal.models import AuditEntry, Organisation
 from sessions import scope, verification
 from sessions.models import (
     DayTotal,
@@ -135,6 +136,14 @@ def test_exports_holds_and_totals_of_an_earlier_version_are_kept() -> None:
     assert AuditEntry.objects.filter(kind="exported").count() == 1
     assert sorted(hold.released_at is None for hold in LegalHold.objects.all()) == [False, True]
     assert sum(day.sessions for day in DayTotal.objects.all()) == 6
+
+
+def test_accounts_personas_and_staff_of_an_earlier_version_belong_to_the_default_organisation() -> None:
+    organisation = Organisation.objects.get()
+    assert set(Persona.objects.values_list("organisation", flat=True)) == {organisation.pk}
+    assert set(ProviderAccount.objects.values_list("organisation", flat=True)) == {organisation.pk}
+    assert [membership.user.username for membership in organisation.memberships.all()] == ["auditor"]
+    assert Organisation.objects.create(name="Another").pk > organisation.pk
 
 
 def test_an_upgrade_states_what_earlier_versions_showed_and_verification_says_since_when() -> None:

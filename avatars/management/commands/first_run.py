@@ -46,6 +46,7 @@ class Command(BaseCommand):
         )
         if is_new:
             person.groups.add(Group.objects.get(name=role.group))
+            roles.enrol(person)
             audit.note_access(None, person, {})
         if is_new or reset:
             password = secrets.token_urlsafe(12)
