@@ -23,6 +23,9 @@ LONGEST_SLEEP: Final = 1.0
 
 
 class Guest(Protocol):
+    async def hear_stopped(self) -> None:
+        """Return once the room was told that the session has stopped."""
+
     async def leave(self) -> None: ...
 
 
@@ -111,6 +114,7 @@ class Staging:
         for over in stage.speaking.values():
             over.set()
         if stage.joining is None or stage.joining.done():
+            await self._deliver_reason(session, stage)
             # First: thrown out by the deletion, LiveKit's client would keep a task and a queue for ever.
             await self._dismiss(stage)
         else:
@@ -124,6 +128,9 @@ class Staging:
     @property
     def has_media(self) -> bool:
         return self.rooms.is_real
+
+    async def _deliver_reason(self, session: Session, stage: Stage) -> None:
+        """Wait, within bounds, until the room knows why the session ends; services that say so override this."""
 
     async def _dismiss(self, stage: Stage) -> None:
         for guest in (stage.actor, stage.agent):

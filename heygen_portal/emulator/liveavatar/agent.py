@@ -1,5 +1,7 @@
 """LiveAvatar's agent in the room of a FULL session: seen there by its identity, it neither shows nor says anything."""
 
+import asyncio
+import json
 from contextlib import suppress
 
 from livekit import rtc
@@ -12,10 +14,22 @@ class Agent:
         self._room = rtc.Room()
         self._url = url
         self._token = token
+        self._stopped = asyncio.Event()
 
     async def join(self) -> None:
+        self._room.on("data_received", self._received)
         await enter(self._room, self._url, self._token)
+
+    async def hear_stopped(self) -> None:
+        """Return once `session.stopped` was received: LiveKit has handed it on to everybody in the room."""
+        await self._stopped.wait()
 
     async def leave(self) -> None:
         with suppress(Exception):  # the room may be gone already
             await self._room.disconnect()
+
+    def _received(self, packet: rtc.DataPacket) -> None:
+        with suppress(ValueError, RecursionError):  # anybody in the room may send anything
+            message = json.loads(packet.data)
+            if isinstance(message, dict) and message.get("event_type") == "session.stopped":
+                self._stopped.set()

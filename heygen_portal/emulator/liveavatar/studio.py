@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import uuid4
@@ -20,13 +21,15 @@ from heygen_portal.emulator.order import Order
 from heygen_portal.emulator.part import Actor, Cast, Hearing, Part, Topics
 from heygen_portal.emulator.rooms import Rooms
 from heygen_portal.emulator.rules import Rules
-from heygen_portal.emulator.staging import Staging
+from heygen_portal.emulator.staging import Stage, Staging
 from heygen_portal.emulator.store import Caller, Line, Session
 from heygen_portal.emulator.tables import Refusal, State
 
 log = logging.getLogger(__name__)
 
 MOST_MINTED: Final = 10_000
+HAND_ON_S: Final = 3.0  # in which LiveKit passes a data packet on, unless it is lost
+LEAVE_S: Final = 0.5  # in which a person who received the reason may leave before the room is deleted
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Talk:
     heard: str = ""
     is_talking: bool = False
     is_pressed: bool = False
+    person_left: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class LiveStudio(Staging):
@@ -238,6 +242,14 @@ class LiveStudio(Staging):
         super()._on_present(session)
         self.tell(session, {"type": "_present"})
 
+    def _on_user(self, session: Session, here: bool) -> None:
+        super()._on_user(session, here)
+        if talk := self._talks.get(session.id):
+            if here:
+                talk.person_left.clear()
+            else:
+                talk.person_left.set()
+
     def _on_event(self, session: Session, event: dict[str, Any]) -> None:
         if event["type"] == "_command":
             if message := _object(event["payload"]):
@@ -258,6 +270,17 @@ class LiveStudio(Staging):
         elif session.state is State.CLOSING:
             reason = end_reason(session.end_reason)
             self.say(session, "session.stopped", stop_reason=reason, end_reason=reason)
+
+    async def _deliver_reason(self, session: Session, stage: Stage) -> None:
+        """Keep the room until `session.stopped` has arrived: the end of a connection drops packets on their way."""
+        talk = self._talks.get(session.id)
+        if talk is None or stage.agent is None:
+            return
+        # Even if nobody seems to be there: LiveKit announces a person without tracks up to three seconds late.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stage.agent.hear_stopped(), HAND_ON_S)
+        with suppress(TimeoutError):  # the person's packet left LiveKit with the agent's
+            await asyncio.wait_for(talk.person_left.wait(), LEAVE_S)
 
     async def end(self, session: Session, reason: str) -> None:
         await super().end(session, reason)
