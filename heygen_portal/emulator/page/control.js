@@ -3,9 +3,9 @@
 const SWITCHES = {
   "No picture": { kind: "no_video" },
   "No sound": { kind: "no_audio" },
-  "Black": { kind: "black" },
-  "Freeze": { kind: "frozen" },
-  "Leave": { kind: "leaves", seconds: 0 },
+  Black: { kind: "black" },
+  Freeze: { kind: "frozen" },
+  Leave: { kind: "leaves", seconds: 0 },
   "Lose packets": { kind: "packets", packets: "lost" },
   "Delete room": { kind: "room_deleted" },
 };
@@ -17,7 +17,7 @@ async function order(method, path, body = {}) {
   const headers = { "Content-Type": "application/json" };
   const response = await fetch(path, { method, headers, body: JSON.stringify(body) });
   const answer = await response.json();
-  byId("said").textContent = response.ok ? "" : answer.error ?? answer.message;
+  byId("said").textContent = response.ok ? "" : (answer.error ?? answer.message);
 }
 
 async function read(path) {
@@ -59,8 +59,14 @@ function sessionRow(session) {
 }
 
 function faultItem({ id, kind, on, session, times, share, happened, ...values }) {
-  const scope = [on && `on ${on}`, session && `session ${session.slice(0, 8)}`, share < 1 && `${share * 100} % of calls`];
-  const chosen = Object.entries(values).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${value}`);
+  const scope = [
+    on && `on ${on}`,
+    session && `session ${session.slice(0, 8)}`,
+    share < 1 && `${share * 100} % of calls`,
+  ];
+  const chosen = Object.entries(values)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${name} ${value}`);
   const often = times === null ? `for ever, ${happened} so far` : `${happened} of ${times}`;
   const item = element("li", [kind, ...scope, ...chosen, often].filter(Boolean).join(", "));
   item.append(button("Mend", () => order("DELETE", `faults/${id}`)));
@@ -118,4 +124,10 @@ for (const mover of document.querySelectorAll("[data-move]")) {
 }
 
 show();
-setInterval(() => show().catch((error) => { byId("said").textContent = error.message; }), 1000);
+setInterval(
+  () =>
+    show().catch((error) => {
+      byId("said").textContent = error.message;
+    }),
+  1000,
+);

@@ -44,7 +44,9 @@ const captions = new CaptionView(conversation, stage.audio);
 const bar = new BarView(words);
 const outcome = new OutcomeView(words);
 const queue = new QueueView(words.queue);
-const quality = new QualityChoice(localStorage, ({ timeStamp }) => goOn(conversation, timeStamp, { ...quality.wish(), ...encodingPreference() }));
+const quality = new QualityChoice(localStorage, ({ timeStamp }) =>
+  goOn(conversation, timeStamp, { ...quality.wish(), ...encodingPreference() }),
+);
 const ladder = new RecoveryView(words);
 const watch = new FrameWatch(stage.video);
 const chat = new ChatView({
@@ -180,9 +182,14 @@ on("#stay", "click", () => conversation.stay());
 on("#interrupt", "click", () => conversation.interrupt());
 on("#tap, #tap-picture", "click", () => void room.unblock());
 // A reload comes back within the grace, a page out of the browser's memory joins again.
-addEventListener("pagehide", () => sendLeaveBeacon(conversation, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value));
+addEventListener("pagehide", () =>
+  sendLeaveBeacon(conversation, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value),
+);
 addEventListener("pageshow", ({ persisted }) => persisted && conversation.onShownAgain());
-setUpLanguageSwitch(sessionStorage, () => ({ sessionId: conversation.state.session?.id ?? "", unsent: conversation.outbox.waiting }));
+setUpLanguageSwitch(sessionStorage, () => ({
+  sessionId: conversation.state.session?.id ?? "",
+  unsent: conversation.outbox.waiting,
+}));
 setUpTranscriptExport({
   text: () => plainText(conversation.transcript.lines, name, words.transcript, language),
   fileName: () => `${persona}-${new Date(conversation.now()).toISOString().slice(0, 16).replaceAll(":", "")}.txt`,

@@ -24,8 +24,16 @@ async function until(kind) {
   return told.splice(0);
 }
 
-const call = async (name, ...args) => { await session[name](...args); };
-const voice = async (name, ...args) => { await session.voiceChat[name](...args); };
-const refused = (token, config) => new LiveAvatarSession(token, config).start().then(() => "", (error) => error.message);
+const call = async (name, ...args) => {
+  await session[name](...args);
+};
+const voice = async (name, ...args) => {
+  await session.voiceChat[name](...args);
+};
+const refused = (token, config) =>
+  new LiveAvatarSession(token, config).start().then(
+    () => "",
+    (error) => error.message,
+  );
 
 window.app = { start, until, call, voice, refused, video };

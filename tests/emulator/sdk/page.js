@@ -9,7 +9,9 @@ let avatar;
 async function start(token, request) {
   avatar = new StreamingAvatar({ token });
   for (const kind of Object.values(sdk.StreamingEvents)) {
-    avatar.on(kind, ({ detail }) => told.push({ kind, message: detail?.message, taskId: detail?.task_id, detail: String(detail) }));
+    avatar.on(kind, ({ detail }) =>
+      told.push({ kind, message: detail?.message, taskId: detail?.task_id, detail: String(detail) }),
+    );
   }
   const ready = new Promise((resolve) => avatar.on(sdk.StreamingEvents.STREAM_READY, ({ detail }) => resolve(detail)));
   const session = await avatar.createStartAvatar(request);
@@ -26,7 +28,8 @@ async function until(kind) {
 
 /** Resolves once so many more pictures were shown. */
 async function pictures(count) {
-  for (let shown = 0; shown < count; shown += 1) await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+  for (let shown = 0; shown < count; shown += 1)
+    await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
 }
 
 window.app = { start, until, pictures, video, call: (name, ...args) => avatar[name](...args) };

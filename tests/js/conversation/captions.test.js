@@ -22,7 +22,10 @@ test("words that come as they are spoken are shown as they come", () => {
   assert.equal(said(), "El viernes");
 });
 
-for (const [language, line] of [["Spanish", LINE], ["English", "Let’s look at it together. Which month does not add up?"]]) {
+for (const [language, line] of [
+  ["Spanish", LINE],
+  ["English", "Let’s look at it together. Which month does not add up?"],
+]) {
   test(`a text that comes all at once is spread over the time it takes to say it, in ${language}`, () => {
     captions.add("t1", line, 0);
     captions.begin("t1", 100);
@@ -79,7 +82,9 @@ test("the end of another line changes nothing", () => {
 });
 
 test("a long text is cut into captions that stay as they are while more of it comes", () => {
-  const words = [...Array(80).keys()].map((number) => (number % 12 === 11 ? `palabra${number}. ` : `palabra${number} `));
+  const words = [...Array(80).keys()].map((number) =>
+    number % 12 === 11 ? `palabra${number}. ` : `palabra${number} `,
+  );
   captions.begin("t1", 0);
   const shown = new Set();
   for (const [place, word] of words.entries()) {

@@ -12,7 +12,12 @@ beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
   [sent, joined, waiting, left, hushed, kept] = [[], [], [], 0, [], null];
-  socket = { isOpen: true, open: () => {}, send: (message) => sent.push(message), sendFirst: (message) => sent.push(message) };
+  socket = {
+    isOpen: true,
+    open: () => {},
+    send: (message) => sent.push(message),
+    sendFirst: (message) => sent.push(message),
+  };
   conversation = make();
 });
 
@@ -36,7 +41,13 @@ function make() {
 
 const types = () => sent.map(({ type, kind }) => (type === "event.report" ? kind : type));
 const status = (value, more = {}) =>
-  conversation.onMessage({ type: "session.status", session_id: "s1", status: value, now: "1970-01-01T00:00:00Z", ...more });
+  conversation.onMessage({
+    type: "session.status",
+    session_id: "s1",
+    status: value,
+    now: "1970-01-01T00:00:00Z",
+    ...more,
+  });
 
 function goLive() {
   conversation.start(100);
@@ -74,7 +85,13 @@ test("lines typed while connecting leave once the session is live, in order and 
   goLive();
   status("live");
   const tasks = sent.filter(({ type }) => type === "task.send");
-  assert.deepEqual(tasks.map(({ kind, text }) => [kind, text]), [["talk", "uno"], ["repeat", "dos"]]);
+  assert.deepEqual(
+    tasks.map(({ kind, text }) => [kind, text]),
+    [
+      ["talk", "uno"],
+      ["repeat", "dos"],
+    ],
+  );
 });
 
 test("lines typed while the socket is down leave when it is back", () => {
@@ -98,7 +115,14 @@ test("lines without an answer leave once more by themselves after a reconnect, i
   conversation.say("talk", "cuatro");
   assert.deepEqual(types(), ["session.join"], "not before the portal has said where the session is");
   status("live");
-  assert.deepEqual(sent.slice(1).map(({ ref, text }) => [ref, text]), [["r2", "dos"], ["r3", "tres"], ["r4", "cuatro"]]);
+  assert.deepEqual(
+    sent.slice(1).map(({ ref, text }) => [ref, text]),
+    [
+      ["r2", "dos"],
+      ["r3", "tres"],
+      ["r4", "cuatro"],
+    ],
+  );
   status("live");
   assert.equal(sent.length, 4);
 });
@@ -117,15 +141,32 @@ test("trying a failed line again is another sending: it has a new mark and keeps
   conversation.say("talk", "uno");
   conversation.onMessage({ type: "error", ref: "r1", code: "not_live", words: "No" });
   conversation.retry("r1");
-  assert.deepEqual(sent.filter(({ type }) => type === "task.send").map(({ ref }) => ref), ["r1", "r2"]);
-  assert.deepEqual(conversation.transcript.lines.map(({ stage, ref }) => [stage, ref]), [["sending", "r2"]]);
+  assert.deepEqual(
+    sent.filter(({ type }) => type === "task.send").map(({ ref }) => ref),
+    ["r1", "r2"],
+  );
+  assert.deepEqual(
+    conversation.transcript.lines.map(({ stage, ref }) => [stage, ref]),
+    [["sending", "r2"]],
+  );
 });
 
 test("a line that the portal has stored is not said before the provider has it", () => {
   goLive();
   conversation.say("talk", "uno");
-  conversation.onMessage({ type: "utterance", utterance_id: 1, who: "user", by: "text", kind: "talk", text: "uno", at: "" });
-  assert.deepEqual(conversation.transcript.lines.map(({ stage }) => stage), ["sending"]);
+  conversation.onMessage({
+    type: "utterance",
+    utterance_id: 1,
+    who: "user",
+    by: "text",
+    kind: "talk",
+    text: "uno",
+    at: "",
+  });
+  assert.deepEqual(
+    conversation.transcript.lines.map(({ stage }) => stage),
+    ["sending"],
+  );
 });
 
 test("an interruption silences the room here before anybody else hears of it, and a refused one is taken back", () => {
@@ -140,7 +181,14 @@ test("an interruption silences the room here before anybody else hears of it, an
 test("a refused line says why, next to itself", () => {
   goLive();
   conversation.say("talk", "uno");
-  conversation.onMessage({ type: "task.sent", ref: "r1", status: "failed", code: "provider_refused", words: "No", at: "" });
+  conversation.onMessage({
+    type: "task.sent",
+    ref: "r1",
+    status: "failed",
+    code: "provider_refused",
+    words: "No",
+    at: "",
+  });
   const { stage, why } = conversation.transcript.lines.at(-1);
   assert.deepEqual([stage, why], ["failed", "No"]);
   assert.equal(face(conversation.state), "live");
@@ -148,7 +196,8 @@ test("a refused line says why, next to itself", () => {
 
 test("what the avatar says is shown piece by piece and reported whole", () => {
   goLive();
-  for (const message of ["Buenas ", "tardes."]) conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message });
+  for (const message of ["Buenas ", "tardes."])
+    conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message });
   assert.equal(conversation.captions.text, "Buenas tardes.");
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t1", message: "" });
   assert.deepEqual(sent.at(-1).data, { task_id: "t1", message: "Buenas tardes.", interrupted: false });
@@ -191,12 +240,24 @@ test("a reload loses no line: what waited leaves once, what was on its way goes 
   kept = JSON.parse(JSON.stringify(kept));
   sent = [];
   conversation = make();
-  assert.deepEqual(conversation.transcript.lines.map(({ text, stage }) => [text, stage]), [["dos", "sending"], ["tres", "waiting"]]);
+  assert.deepEqual(
+    conversation.transcript.lines.map(({ text, stage }) => [text, stage]),
+    [
+      ["dos", "sending"],
+      ["tres", "waiting"],
+    ],
+  );
   conversation.onSocketOpen();
   conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 1, height: 1 });
   status("live");
   const tasks = sent.filter(({ type }) => type === "task.send");
-  assert.deepEqual(tasks.map(({ ref, text }) => [ref, text]), [["r2", "dos"], ["r3", "tres"]]);
+  assert.deepEqual(
+    tasks.map(({ ref, text }) => [ref, text]),
+    [
+      ["r2", "dos"],
+      ["r3", "tres"],
+    ],
+  );
   conversation.onMessage({ type: "task.sent", ref: "r2", status: "sent", at: "" });
   conversation.onMessage({ type: "task.sent", ref: "r3", status: "sent", at: "" });
   assert.deepEqual(kept.unsent, []);

@@ -48,6 +48,9 @@ test("an ended session fails what was on its way and keeps what waits", () => {
   outbox.add("talk", "on its way");
   outbox.take();
   outbox.add("repeat", "waits");
-  assert.deepEqual(outbox.sessionEnded().map(({ text }) => text), ["on its way"]);
+  assert.deepEqual(
+    outbox.sessionEnded().map(({ text }) => text),
+    ["on its way"],
+  );
   assert.deepEqual(taken(), ["waits"]);
 });

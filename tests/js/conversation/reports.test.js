@@ -13,7 +13,10 @@ test("what may wait is told together with what may not, in its order and with it
   assert.deepEqual(sent, []);
   reports.add("first_frame", {}, 3, false);
   assert.deepEqual(kinds(sent), ["room_connected", "track_subscribed", "first_frame"]);
-  assert.deepEqual(sent.map(({ at }) => at), [1, 2, 3]);
+  assert.deepEqual(
+    sent.map(({ at }) => at),
+    [1, 2, 3],
+  );
 });
 
 test("with no frame, what waited is told all the same, and once", () => {

@@ -5,7 +5,11 @@ import { SavedSession } from "../../../sessions/static/sessions/conversation/sav
 
 test("a place is remembered for its own page only, and a forbidden storage is no fault", () => {
   const kept = new Map();
-  const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  const storage = {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, value),
+    removeItem: (key) => kept.delete(key),
+  };
   const place = { sessionId: "s1", url: "ws://room", token: "t", name: "", unsent: [] };
   const memory = new SavedSession(storage, "lucia");
   memory.keep(place);

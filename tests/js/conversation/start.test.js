@@ -18,11 +18,15 @@ beforeEach(() => {
     clock: () => 0,
   });
   const send = (message) => sent.push(message);
-  conversation.open({ isOpen: true, open: () => {}, send, sendFirst: send }, { join: async (url) => joined.push(url), leave: () => {}, facts: () => OUTSIDE });
+  conversation.open(
+    { isOpen: true, open: () => {}, send, sendFirst: send },
+    { join: async (url) => joined.push(url), leave: () => {}, facts: () => OUTSIDE },
+  );
 });
 
 const tell = (type, more = {}) => conversation.onMessage({ type, ...more });
-const status = (value, more = {}) => tell("session.status", { session_id: "s1", status: value, now: "1970-01-01T00:00:00Z", ...more });
+const status = (value, more = {}) =>
+  tell("session.status", { session_id: "s1", status: value, now: "1970-01-01T00:00:00Z", ...more });
 const now = () => face(conversation.state);
 
 test("whoever waits in line sees the place move up, and starts without another press (complaint 4)", () => {
@@ -85,7 +89,11 @@ test("a line that broke off is joined again with the same wishes, and a refusal 
 
 test("a conversation elsewhere can be brought here: it is closed there first, and that is said (complaint 20)", () => {
   conversation.start(0);
-  tell("error", { code: "session_running", words: "Elsewhere", session: { persona: "Lucía", started_at: "2026-01-01T10:24:00Z" } });
+  tell("error", {
+    code: "session_running",
+    words: "Elsewhere",
+    session: { persona: "Lucía", started_at: "2026-01-01T10:24:00Z" },
+  });
   assert.equal(now(), "take-over");
   conversation.start(0, { take_over: true });
   assert.deepEqual(sent.at(-1), { type: "session.start", take_over: true });
@@ -111,8 +119,18 @@ test("waiting for the conversation elsewhere to close can be given up, and a clo
 });
 
 test("going on with what was said keeps the lines, another conversation does not", () => {
-  const line = { utterance_id: "u1", who: "avatar", by: "voice", text: "Hola", at: "2026-01-01T00:00:00Z", provider_task_id: "t1" };
-  for (const [wishes, lines] of [[{ continues: "s1" }, 1], [{}, 0]]) {
+  const line = {
+    utterance_id: "u1",
+    who: "avatar",
+    by: "voice",
+    text: "Hola",
+    at: "2026-01-01T00:00:00Z",
+    provider_task_id: "t1",
+  };
+  for (const [wishes, lines] of [
+    [{ continues: "s1" }, 1],
+    [{}, 0],
+  ]) {
     conversation.start(0);
     status("live", { session_id: "s1" });
     tell("utterance", line);
@@ -145,7 +163,14 @@ test("a place in line is told in words, with what the wait may be", () => {
 test("what a running session cannot change is had from a new one, which goes on at once and keeps the lines", () => {
   conversation.start(0);
   status("live", { session_id: "s1" });
-  tell("utterance", { utterance_id: "u1", who: "avatar", by: "voice", text: "Hola", at: "2026-01-01T00:00:00Z", provider_task_id: "t1" });
+  tell("utterance", {
+    utterance_id: "u1",
+    who: "avatar",
+    by: "voice",
+    text: "Hola",
+    at: "2026-01-01T00:00:00Z",
+    provider_task_id: "t1",
+  });
   goOn(conversation, 0, { quality: "low" });
   assert.deepEqual(sent.at(-1), { type: "session.start", quality: "low", continues: "s1", because: "user_stopped" });
   status("requested", { session_id: null, waits_for: "release", continues: "s1" });
@@ -161,7 +186,10 @@ test("where no session runs there is nothing to go on with", () => {
 });
 
 test("requirement 63: the way into one session's room is never tried for another", () => {
-  for (const [session, url] of [["s1", "ws://one"], ["s2", "ws://two"]]) {
+  for (const [session, url] of [
+    ["s1", "ws://one"],
+    ["s2", "ws://two"],
+  ]) {
     conversation.start(0);
     status("creating", { session_id: session });
     assert.equal(conversation.place, null);

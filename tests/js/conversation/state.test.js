@@ -6,7 +6,14 @@ import { face, isOver, next, READY, takesTasks } from "../../../sessions/static/
 /** @param {...object} happenings */
 const after = (...happenings) => happenings.reduce(next, READY);
 const status = (value, more = {}) => ({ type: "session.status", session_id: "s1", status: value, ...more });
-const LIVE = [{ type: "start" }, status("creating"), status("connecting"), { type: "room_joined" }, { type: "first_frame" }, status("live")];
+const LIVE = [
+  { type: "start" },
+  status("creating"),
+  status("connecting"),
+  { type: "room_joined" },
+  { type: "first_frame" },
+  status("live"),
+];
 
 test("the way from Start to the picture is told in steps", () => {
   const steps = LIVE.slice(0, 4).map((_, count) => after(...LIVE.slice(0, count + 1)).step);

@@ -9,7 +9,14 @@ beforeEach(() => {
   transcript = new Transcript();
 });
 
-const item = (more = {}) => ({ ref: "r1", kind: "talk", text: "Hola ¿cómo estás?", delivery: "sending", why: "", ...more });
+const item = (more = {}) => ({
+  ref: "r1",
+  kind: "talk",
+  text: "Hola ¿cómo estás?",
+  delivery: "sending",
+  why: "",
+  ...more,
+});
 const stored = (more = {}) => ({
   utteranceId: "7",
   who: "avatar",
@@ -59,7 +66,10 @@ test("a typed line keeps its words and its place while it waits, leaves and arri
   transcript.written(item(), 2_000);
   transcript.sent({ ref: "r1", taskId: "t1", at: 2_500 });
   assert.equal(transcript.lines.length, 1);
-  assert.deepEqual({ ...transcript.lines[0], key }, { ...transcript.lines[0], text: "Hola ¿cómo estás?", stage: "said", at: 2_500 });
+  assert.deepEqual(
+    { ...transcript.lines[0], key },
+    { ...transcript.lines[0], text: "Hola ¿cómo estás?", stage: "said", at: 2_500 },
+  );
 });
 
 test("a transcript that is told again after a dropped socket doubles no typed line", () => {
@@ -69,7 +79,13 @@ test("a transcript that is told again after a dropped socket doubles no typed li
   for (const utteranceId of ["1", "2"]) {
     transcript.stored(stored({ utteranceId, who: "user", by: "text", text: "Hola ¿cómo estás?", taskId: "" }));
   }
-  assert.deepEqual(transcript.lines.map(({ stage, utteranceId }) => [stage, utteranceId]), [["said", "1"], ["sending", "2"]]);
+  assert.deepEqual(
+    transcript.lines.map(({ stage, utteranceId }) => [stage, utteranceId]),
+    [
+      ["said", "1"],
+      ["sending", "2"],
+    ],
+  );
 });
 
 test("a line of another moment takes its place in time", () => {
@@ -83,7 +99,10 @@ test("an interruption marks what is being said, not what was said", () => {
   transcript.finished("t1", "");
   transcript.spoken("t2", "Diciéndose", 2_000);
   transcript.interrupted();
-  assert.deepEqual(transcript.lines.map(({ isInterrupted }) => isInterrupted), [false, true]);
+  assert.deepEqual(
+    transcript.lines.map(({ isInterrupted }) => isInterrupted),
+    [false, true],
+  );
 });
 
 test("a changed line is a new object, an unchanged one the same", () => {

@@ -11,7 +11,10 @@ test("all that happens stands on one clock, counted from Start (requirement 64)"
   now += 250;
   log.add("LiveKit", "TrackSubscribed", { kind: "video" });
   const { at, ms, from, what, data } = log.entries.at(-1);
-  assert.deepEqual([at, ms, from, what, data], ["2026-01-01T00:00:00.250Z", 250, "LiveKit", "TrackSubscribed", { kind: "video" }]);
+  assert.deepEqual(
+    [at, ms, from, what, data],
+    ["2026-01-01T00:00:00.250Z", 250, "LiveKit", "TrackSubscribed", { kind: "video" }],
+  );
 });
 
 test("neither a token nor what was said can be copied out of the panel", () => {
@@ -34,15 +37,35 @@ test("a day's events do not fill the page's memory", () => {
 
 test("of the browser's counters those are shown that tell where a picture is lost (requirement 70)", () => {
   const facts = factsOf([
-    { id: "v", type: "inbound-rtp", kind: "video", frameWidth: 1280, frameHeight: 720, framesPerSecond: 25, framesDecoded: 90, codecId: "c" },
+    {
+      id: "v",
+      type: "inbound-rtp",
+      kind: "video",
+      frameWidth: 1280,
+      frameHeight: 720,
+      framesPerSecond: 25,
+      framesDecoded: 90,
+      codecId: "c",
+    },
     { id: "a", type: "inbound-rtp", kind: "audio", jitter: 0.0041, packetsLost: 2 },
     { id: "c", type: "codec", mimeType: "video/H264" },
-    { id: "p", type: "candidate-pair", nominated: true, state: "succeeded", localCandidateId: "l", remoteCandidateId: "r", currentRoundTripTime: 0.042 },
+    {
+      id: "p",
+      type: "candidate-pair",
+      nominated: true,
+      state: "succeeded",
+      localCandidateId: "l",
+      remoteCandidateId: "r",
+      currentRoundTripTime: 0.042,
+    },
     { id: "l", type: "local-candidate", candidateType: "relay", protocol: "udp", relayProtocol: "tls" },
     { id: "r", type: "remote-candidate", candidateType: "host" },
   ]);
   assert.equal(facts.picture, "1280×720");
-  assert.deepEqual([facts.video_codec, facts.way, facts.protocol, facts.round_trip_ms], ["video/H264", "relay → host", "tls", 42]);
+  assert.deepEqual(
+    [facts.video_codec, facts.way, facts.protocol, facts.round_trip_ms],
+    ["video/H264", "relay → host", "tls", 42],
+  );
   assert.deepEqual([facts.audio_jitter_ms, facts.audio_lost], [4, 2]);
   assert.deepEqual(factsOf([]), {});
 });

@@ -1,37 +1,80 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asReport, judgeBrowser, judgeMicrophone, judgeOrigin, judgeSpeakers, judgeRoute, summary, routeSummary } from "../../../sessions/static/sessions/device-check/checks.js";
+import {
+  asReport,
+  judgeBrowser,
+  judgeMicrophone,
+  judgeOrigin,
+  judgeSpeakers,
+  judgeRoute,
+  summary,
+  routeSummary,
+} from "../../../sessions/static/sessions/device-check/checks.js";
 
 const DIRECT = { local: "host", remote: "host", protocol: "udp", roundTripMs: 40, bytes: 0 };
-const FOUND = { isThere: true, refusal: "", way: DIRECT, hasTcp: true, offersTurn: true, turn: "tls", turnAnswers: true, server: "1.13.5" };
-const codes = (found) => Object.fromEntries(Object.entries(judgeRoute({ ...FOUND, ...found })).map(([name, { mark, code }]) => [name, `${mark} ${code}`]));
+const FOUND = {
+  isThere: true,
+  refusal: "",
+  way: DIRECT,
+  hasTcp: true,
+  offersTurn: true,
+  turn: "tls",
+  turnAnswers: true,
+  server: "1.13.5",
+};
+const codes = (found) =>
+  Object.fromEntries(
+    Object.entries(judgeRoute({ ...FOUND, ...found })).map(([name, { mark, code }]) => [name, `${mark} ${code}`]),
+  );
 const shut = { way: null, hasTcp: false, turn: "", turnAnswers: false };
 
 test("requirement 70: the ways to the room are told apart: direct, by TCP, by the relay", () => {
   assert.deepEqual(codes({}), { udp: "ok fine", tcp: "ok fine", turn: "ok fine" });
-  assert.deepEqual(codes({ way: { ...DIRECT, protocol: "tcp" } }), { udp: "warn blocked", tcp: "ok fine", turn: "ok fine" });
+  assert.deepEqual(codes({ way: { ...DIRECT, protocol: "tcp" } }), {
+    udp: "warn blocked",
+    tcp: "ok fine",
+    turn: "ok fine",
+  });
   assert.equal(codes({ way: { ...DIRECT, roundTripMs: 900 } }).udp, "warn slow");
-  assert.deepEqual(codes({ refusal: "network", ...shut }), { udp: "bad unreachable", tcp: "skipped later", turn: "skipped later" });
-  assert.deepEqual(codes({ isThere: false, ...shut }), { udp: "skipped later", tcp: "skipped later", turn: "skipped later" });
+  assert.deepEqual(codes({ refusal: "network", ...shut }), {
+    udp: "bad unreachable",
+    tcp: "skipped later",
+    turn: "skipped later",
+  });
+  assert.deepEqual(codes({ isThere: false, ...shut }), {
+    udp: "skipped later",
+    tcp: "skipped later",
+    turn: "skipped later",
+  });
 });
 
 test("complaint 23: where the relay is the only way, UDP is not taken for open, nor the relay for missing", () => {
   const relayed = { way: { ...DIRECT, local: "relay" }, hasTcp: false, turn: "udp" };
   assert.deepEqual(codes(relayed), { udp: "warn blocked", tcp: "warn blocked", turn: "ok by_udp" });
-  assert.deepEqual(codes({ ...shut, offersTurn: false }), { udp: "bad closed", tcp: "bad closed", turn: "bad missing" });
+  assert.deepEqual(codes({ ...shut, offersTurn: false }), {
+    udp: "bad closed",
+    tcp: "bad closed",
+    turn: "bad missing",
+  });
   assert.deepEqual(codes(shut), { udp: "bad closed", tcp: "bad closed", turn: "bad closed" });
   assert.equal(codes({ ...shut, turnAnswers: true }).turn, "bad astray");
   assert.equal(codes({ turn: "", turnAnswers: true }).turn, "warn astray");
   assert.equal(codes({ turn: "", turnAnswers: false }).turn, "warn blocked");
   assert.equal(codes({ offersTurn: false, turn: "", turnAnswers: false }).turn, "skipped none");
-  assert.equal(routeSummary({ ...FOUND, ...relayed, server: "1.13.5 Frankfurt" }), "relay → host · UDP · 40 ms · LiveKit 1.13.5 Frankfurt");
+  assert.equal(
+    routeSummary({ ...FOUND, ...relayed, server: "1.13.5 Frankfurt" }),
+    "relay → host · UDP · 40 ms · LiveKit 1.13.5 Frankfurt",
+  );
   assert.equal(routeSummary({ ...FOUND, ...shut }), "");
 });
 
 test("requirement 59 and complaint 8: a microphone that is refused, absent, silent or soft is told apart, and none is needed to write", () => {
   const marks = ["refused", "absent", "busy", "insecure"].map((trouble) => judgeMicrophone({ trouble, loudest: 0 }));
-  assert.deepEqual(marks.map(({ code }) => code), ["refused", "absent", "busy", "insecure"]);
+  assert.deepEqual(
+    marks.map(({ code }) => code),
+    ["refused", "absent", "busy", "insecure"],
+  );
   assert.ok(marks.every(({ mark }) => mark === "warn"));
   const levels = [null, 0, 1, 5].map((loudest) => judgeMicrophone({ trouble: "", loudest }).code);
   assert.deepEqual(levels, ["unmeasured", "silent", "quiet", "fine"]);
@@ -50,6 +93,9 @@ test("the summary says whether a conversation will work, and the report is small
   assert.equal(summary({ ...fine, speakers: judgeSpeakers(false) }).verdict, "look");
   assert.equal(summary({ ...fine, ...judgeRoute({ ...FOUND, refusal: "network" }) }).verdict, "no");
   const report = asReport(fine, "host → host", 0);
-  assert.deepEqual([report.udp, report.round_trip_ms, report.way, report.checked_at], ["ok fine", 40, "host → host", "1970-01-01T00:00:00.000Z"]);
+  assert.deepEqual(
+    [report.udp, report.round_trip_ms, report.way, report.checked_at],
+    ["ok fine", 40, "host → host", "1970-01-01T00:00:00.000Z"],
+  );
   assert.ok(Object.values(report).every((value) => typeof value !== "object"));
 });

@@ -18,6 +18,9 @@ test("countdowns and spans are written as people write them", () => {
 
 test("each wait may be twice as long as the last, up to a bound, and never none", () => {
   const wait = (attempt, random) => backoff(attempt, { first: 500, most: 4_000, random: () => random });
-  assert.deepEqual([0, 1, 2, 3, 9].map((attempt) => wait(attempt, 1)), [500, 1_000, 2_000, 4_000, 4_000]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 9].map((attempt) => wait(attempt, 1)),
+    [500, 1_000, 2_000, 4_000, 4_000],
+  );
   assert.equal(wait(0, 0), 250);
 });

@@ -12,10 +12,31 @@ class ConnectionError extends Error {
     Object.assign(this, { reason: REASONS.indexOf(reason), status, reasonName: "ServerUnreachable" });
   }
 }
-const REASONS = ["NotAllowed", "ServerUnreachable", "InternalError", "Cancelled", "LeaveRequest", "Timeout", "WebSocket", "ServiceNotFound"];
-const LiveKit = { ConnectionError, ConnectionErrorReason: Object.fromEntries(REASONS.map((name, number) => [name, number])) };
+const REASONS = [
+  "NotAllowed",
+  "ServerUnreachable",
+  "InternalError",
+  "Cancelled",
+  "LeaveRequest",
+  "Timeout",
+  "WebSocket",
+  "ServiceNotFound",
+];
+const LiveKit = {
+  ConnectionError,
+  ConnectionErrorReason: Object.fromEntries(REASONS.map((name, number) => [name, number])),
+};
 
-const IN = { ...FINE, ...OUTSIDE, isIn: true, isBlocked: false, hadPicture: false, provider: "", isOtherRoom: false, isPatienceOver: false };
+const IN = {
+  ...FINE,
+  ...OUTSIDE,
+  isIn: true,
+  isBlocked: false,
+  hadPicture: false,
+  provider: "",
+  isOtherRoom: false,
+  isPatienceOver: false,
+};
 const WITH_AVATAR = { ...IN, hasAvatar: true, hasSound: true };
 const WITH_VIDEO = { ...WITH_AVATAR, hasVideo: true };
 const OUT = { ...IN, isIn: false };

@@ -5,7 +5,14 @@ import { FrameRate } from "../../../sessions/static/sessions/recovery/frame-watc
 
 test("how the picture ran counts only what could be seen, and begins anew with each conversation", () => {
   const rate = new FrameRate();
-  const looks = [[0, 0, true], [25, 1_000, true], [40, 2_000, false], [90, 3_000, true], [140, 5_000, true], [900, 60_000, true]];
+  const looks = [
+    [0, 0, true],
+    [25, 1_000, true],
+    [40, 2_000, false],
+    [90, 3_000, true],
+    [140, 5_000, true],
+    [900, 60_000, true],
+  ];
   for (const [total, at, isSeen] of looks) rate.add(Number(total), Number(at), isSeen === true);
   assert.deepEqual(rate.take(), { fps: 25, seconds: 3 });
   assert.equal(rate.take(), null);

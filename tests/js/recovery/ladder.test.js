@@ -57,7 +57,10 @@ test("each step leads to the next, down to what is left", () => {
 test("a new session gets time of its own from the moment its room is named, and its picture ends the climb", () => {
   const climber = begun().wait(PATIENCE.first + PATIENCE.retry);
   assert.equal(climber.ladder.step, "renew");
-  climber.wait(PATIENCE.renew - LOOK).tell("begin").wait(PATIENCE.fresh - LOOK);
+  climber
+    .wait(PATIENCE.renew - LOOK)
+    .tell("begin")
+    .wait(PATIENCE.fresh - LOOK);
   assert.equal(climber.ladder.step, "renew");
   assert.equal(climber.play(LOOK).ladder.step, "picture");
 });
@@ -68,11 +71,19 @@ test("complaint 10: LiveKit reconnects first, then the track is asked for anew, 
   assert.equal(climber.ladder.step, "reconnect");
   assert.equal(climber.wait(LOOK).ladder.step, "resubscribe");
   assert.equal(climber.wait(PATIENCE.frozen).ladder.step, "rejoin");
-  assert.deepEqual(begun().play(5_000).wait(PATIENCE.frozen + PATIENCE.away, away).steps, ["picture", "reconnect", "rejoin"]);
+  assert.deepEqual(
+    begun()
+      .play(5_000)
+      .wait(PATIENCE.frozen + PATIENCE.away, away).steps,
+    ["picture", "reconnect", "rejoin"],
+  );
 });
 
 test("a reconnect that was too short to be seen still has the track asked for first", () => {
-  const climber = begun().play(5_000).wait(500, { ...WELL, isReconnecting: true }).wait(3_000);
+  const climber = begun()
+    .play(5_000)
+    .wait(500, { ...WELL, isReconnecting: true })
+    .wait(3_000);
   assert.deepEqual(climber.steps, ["picture", "resubscribe"]);
 });
 
@@ -81,7 +92,13 @@ test("requirement 61: nothing counts while nobody can look, or before the tap; t
     const climber = begun().wait(60_000, { ...WELL, ...facts });
     assert.deepEqual(climber.steps, ["picture"]);
     assert.equal(climber.wait(PATIENCE.first - LOOK).ladder.step, "picture");
-    assert.equal(begun().play(1_000).wait(60_000, { ...WELL, ...facts }).wait(1_000).ladder.step, "picture");
+    assert.equal(
+      begun()
+        .play(1_000)
+        .wait(60_000, { ...WELL, ...facts })
+        .wait(1_000).ladder.step,
+      "picture",
+    );
   }
 });
 
@@ -117,7 +134,12 @@ test("when the voice goes, too, the words stay; when it comes back, it is heard"
 });
 
 test("an avatar that leaves while one goes on without a picture is called back once more", () => {
-  assert.equal(begun().wait(60_000).wait(PATIENCE.absent + LOOK, {}).ladder.step, "renew");
+  assert.equal(
+    begun()
+      .wait(60_000)
+      .wait(PATIENCE.absent + LOOK, {}).ladder.step,
+    "renew",
+  );
 });
 
 test("a room that lets nobody in leads to a new session; when that is refused, too, to what is left", () => {
@@ -137,21 +159,35 @@ test("whatever happens: bounded tries, a moving picture always ends them, and wi
     const types = ["begin", "frame", "tick", "tick", "tick", "tick", "refused", "settle"];
     for (let turn = 0; turn < 200; turn += 1) {
       climber.now += random() * 4_000;
-      const [hasAvatar, isReconnecting, isHidden, isBlocked] = [random() < 0.8, random() < 0.1, random() < 0.1, random() < 0.1];
+      const [hasAvatar, isReconnecting, isHidden, isBlocked] = [
+        random() < 0.8,
+        random() < 0.1,
+        random() < 0.1,
+        random() < 0.1,
+      ];
       const facts = { hasAvatar, isReconnecting, isHidden, isBlocked, hasSound: hasAvatar && random() < 0.7 };
       const before = climber.ladder;
       const type = types[Math.floor(random() * types.length)];
       climber.tell(type, facts);
       const { step, renewals, rejoins } = climber.ladder;
       assert.ok(renewals <= MOST.renewals && rejoins <= MOST.rejoins, `seed ${seed}`);
-      if (type === "tick" && (isHidden || isBlocked) && before.step === "picture") assert.equal(step, "picture", `seed ${seed}`);
-      if (type === "frame" && !before.isSettled && !["out", "off"].includes(before.step) && (before.step !== "renew" || before.hasRoom))
+      if (type === "tick" && (isHidden || isBlocked) && before.step === "picture")
+        assert.equal(step, "picture", `seed ${seed}`);
+      if (
+        type === "frame" &&
+        !before.isSettled &&
+        !["out", "off"].includes(before.step) &&
+        (before.step !== "renew" || before.hasRoom)
+      )
         assert.equal(step, "picture", `seed ${seed}`);
     }
     // Nobody shows a picture any more: in bounded time it rests on what there is.
     const facts = { hasAvatar: random() < 0.5, hasSound: false };
     climber.wait(180_000, facts);
-    assert.ok(!isRecovering(climber.ladder.step) && climber.ladder.step !== "picture", `seed ${seed}: ${climber.ladder.step}`);
+    assert.ok(
+      !isRecovering(climber.ladder.step) && climber.ladder.step !== "picture",
+      `seed ${seed}: ${climber.ladder.step}`,
+    );
     assert.equal(climber.tell("end").ladder, OFF);
   }
 });

@@ -13,7 +13,12 @@ beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
   [sent, did, seen, now] = [[], [], FINE, 0];
-  room = { facts: () => room.now, join: async (_url, token) => did.push(`join ${token}`), resubscribe: () => did.push("resubscribe"), leave: () => {} };
+  room = {
+    facts: () => room.now,
+    join: async (_url, token) => did.push(`join ${token}`),
+    resubscribe: () => did.push("resubscribe"),
+    leave: () => {},
+  };
   room.now = THERE;
   const memory = { recall: () => null, keep: () => {}, forget: () => {} };
   conversation = new Conversation({ memory, onChange: () => {}, newRef: () => "r", clock: () => 0 });
@@ -55,7 +60,10 @@ test("the whole way is shown, said and recorded: rejoin, a new session, sound", 
   assert.equal(did.at(-1), "join two");
   pass(8_000);
   assert.equal(face(conversation.state), "sound");
-  assert.deepEqual(reported("ladder").map(({ step }) => step), ["rejoin", "renew", "sound"]);
+  assert.deepEqual(
+    reported("ladder").map(({ step }) => step),
+    ["rejoin", "renew", "sound"],
+  );
   assert.equal(reported("verdict")[0].code, "no_picture");
   hear("session.status", { session_id: "s1", status: "ended", reason: "no_picture" });
   assert.equal(conversation.sessionId, "s2");
@@ -66,11 +74,17 @@ test("a picture that comes back ends it, and what was written meanwhile leaves o
   pass(3_000);
   assert.deepEqual(reported("frozen"), [{}]);
   conversation.say("talk", "uno");
-  assert.equal(sent.some(({ type }) => type === "task.send"), false);
+  assert.equal(
+    sent.some(({ type }) => type === "task.send"),
+    false,
+  );
   seen = { ...FINE, hasMoved: true };
   pass(LOOK_MS);
   assert.equal(face(conversation.state), "live");
-  assert.deepEqual(sent.filter(({ type }) => type === "task.send").map(({ text }) => text), ["uno"]);
+  assert.deepEqual(
+    sent.filter(({ type }) => type === "task.send").map(({ text }) => text),
+    ["uno"],
+  );
 });
 
 test("complaints 6 and 7: a session that the provider ended goes on in a new one, and its lines stay", () => {
@@ -80,7 +94,10 @@ test("complaints 6 and 7: a session that the provider ended goes on in a new one
   hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended", words: "Cut off" });
   assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
   assert.equal(face(conversation.state), "recovering");
-  assert.deepEqual(conversation.transcript.lines.map(({ text }) => text), ["Hola."]);
+  assert.deepEqual(
+    conversation.transcript.lines.map(({ text }) => text),
+    ["Hola."],
+  );
 });
 
 const starts = () => sent.filter(({ type }) => type === "session.start").slice(1);
@@ -108,7 +125,10 @@ test("complaint 7: before the provider's limit a new session takes over, with al
   pass(LOOK_MS);
   assert.equal(conversation.recovery.ladder.renewals, 0);
   assert.equal(face(conversation.state), "live");
-  assert.deepEqual(conversation.transcript.lines.map(({ text }) => text), ["Hola."]);
+  assert.deepEqual(
+    conversation.transcript.lines.map(({ text }) => text),
+    ["Hola."],
+  );
   assert.equal(starts().length, 1);
 });
 
@@ -153,7 +173,10 @@ test("cancelling while the picture is fetched back ends the tries", () => {
   pass(5_000);
   conversation.stop();
   pass(60_000);
-  assert.deepEqual(reported("ladder").map(({ step }) => step), ["rejoin"]);
+  assert.deepEqual(
+    reported("ladder").map(({ step }) => step),
+    ["rejoin"],
+  );
   assert.deepEqual(sent.at(-1), { type: "session.stop" });
 });
 
@@ -172,6 +195,9 @@ test("a renewal that has to wait in the queue shows the queue, and goes on from 
   hear("session.room", { url: "ws://room", token: "two" });
   assert.equal(face(conversation.state), "connecting");
   assert.deepEqual(did.at(-1), "join two");
-  assert.deepEqual(conversation.transcript.lines.map(({ text }) => text), ["Hola."]);
+  assert.deepEqual(
+    conversation.transcript.lines.map(({ text }) => text),
+    ["Hola."],
+  );
   assert.equal(sent.filter(({ type }) => type === "session.start").length, 2);
 });

@@ -10,31 +10,49 @@ beforeEach(() => (events = new AvatarEvents()));
 /** What the page makes of one packet: kinds, the line and the words. */
 function hear(event_type, fields = {}) {
   const packet = new TextEncoder().encode(JSON.stringify({ event_type, event_id: "e-1", ...fields }));
-  return events.read(packet, "agent-response").map(({ type, taskId, message }) => [type, taskId, message].filter(Boolean).join(" "));
+  return events
+    .read(packet, "agent-response")
+    .map(({ type, taskId, message }) => [type, taskId, message].filter(Boolean).join(" "));
 }
 
 test("a line read aloud has its text at once and ends with its sound", () => {
   const of = { source_event_id: "t-1" };
-  assert.deepEqual(hear("avatar.transcription", { ...of, text: "Hola, ¿qué tal?" }), ["avatar_talking_message t-1 Hola, ¿qué tal?"]);
+  assert.deepEqual(hear("avatar.transcription", { ...of, text: "Hola, ¿qué tal?" }), [
+    "avatar_talking_message t-1 Hola, ¿qué tal?",
+  ]);
   assert.deepEqual(hear("avatar.speak_started", of), ["avatar_start_talking t-1"]);
-  assert.deepEqual(hear("avatar.speak_ended", of), ["avatar_end_message t-1 Hola, ¿qué tal?", "avatar_stop_talking t-1"]);
-  assert.deepEqual(hear("avatar.transcription", { ...of, text: "once more" }), [], "a line that is over does not begin again");
+  assert.deepEqual(hear("avatar.speak_ended", of), [
+    "avatar_end_message t-1 Hola, ¿qué tal?",
+    "avatar_stop_talking t-1",
+  ]);
+  assert.deepEqual(
+    hear("avatar.transcription", { ...of, text: "once more" }),
+    [],
+    "a line that is over does not begin again",
+  );
 });
 
 test("pieces of an answer add up, and its whole text brings only what was missing", () => {
   const of = { source_event_id: "t-1" };
   hear("avatar.transcription.chunk", { ...of, text: "Abrimos " });
   hear("avatar.transcription_chunk", { ...of, text: "a las" });
-  assert.deepEqual(hear("avatar.transcription", { ...of, text: "Abrimos a las nueve." }), ["avatar_talking_message t-1  nueve."]);
+  assert.deepEqual(hear("avatar.transcription", { ...of, text: "Abrimos a las nueve." }), [
+    "avatar_talking_message t-1  nueve.",
+  ]);
   assert.deepEqual(hear("avatar.transcription", { ...of, text: "Abrimos a las nueve." }), []);
 });
 
 test("answers to speech have no name: they go by their order, even when the next begins before the first is heard", () => {
   hear("avatar.transcription.chunk", { event_id: "a", text: "Uno." });
   hear("avatar.transcription", { event_id: "b", text: "Uno." });
-  assert.deepEqual(hear("avatar.transcription.chunk", { event_id: "c", text: "Dos." }), ["avatar_talking_message c Dos."]);
+  assert.deepEqual(hear("avatar.transcription.chunk", { event_id: "c", text: "Dos." }), [
+    "avatar_talking_message c Dos.",
+  ]);
   assert.deepEqual(hear("avatar.speak_started", { event_id: "d" }), ["avatar_start_talking a"]);
-  assert.deepEqual(hear("avatar.speak_ended", { event_id: "e" }), ["avatar_end_message a Uno.", "avatar_stop_talking a"]);
+  assert.deepEqual(hear("avatar.speak_ended", { event_id: "e" }), [
+    "avatar_end_message a Uno.",
+    "avatar_stop_talking a",
+  ]);
   assert.deepEqual(hear("avatar.speak_started", { event_id: "f" }), ["avatar_start_talking c"]);
 });
 
@@ -50,15 +68,22 @@ test("what somebody speaks into, or what was still being thought of, did not com
 
 test("what the person says grows as a phrase repeated from its start, and keeps the name of its turn", () => {
   hear("user.speak_started", { event_id: "u-1" });
-  assert.deepEqual(hear("user.transcription.chunk", { event_id: "x", text: "Buenos" }), ["user_talking_message u-1 Buenos"]);
-  assert.deepEqual(hear("user.transcription.chunk", { event_id: "y", text: "Buenos días" }), ["user_talking_message u-1  días"]);
+  assert.deepEqual(hear("user.transcription.chunk", { event_id: "x", text: "Buenos" }), [
+    "user_talking_message u-1 Buenos",
+  ]);
+  assert.deepEqual(hear("user.transcription.chunk", { event_id: "y", text: "Buenos días" }), [
+    "user_talking_message u-1  días",
+  ]);
   assert.deepEqual(hear("user.speak_ended", { event_id: "z" }), ["user_stop u-1"]);
-  assert.deepEqual(hear("user.transcription", { event_id: "w", text: "Buenos días." }), ["user_end_message u-1 Buenos días."]);
+  assert.deepEqual(hear("user.transcription", { event_id: "w", text: "Buenos días." }), [
+    "user_end_message u-1 Buenos días.",
+  ]);
   assert.deepEqual(hear("user.transcription", { event_id: "v", text: "Adiós." }), ["user_end_message v Adiós."]);
 });
 
 test("a press that the service did not take is told, one that it took is not", () => {
-  for (const verb of ["start", "stop"]) assert.deepEqual(hear(`user.push_to_talk_${verb}_failed`), ["push_to_talk_failed"]);
+  for (const verb of ["start", "stop"])
+    assert.deepEqual(hear(`user.push_to_talk_${verb}_failed`), ["push_to_talk_failed"]);
   for (const done of ["started", "stopped"]) assert.deepEqual(hear(`user.push_to_talk_${done}`), []);
 });
 
@@ -76,6 +101,7 @@ test("another topic, unknown events and values of the wrong kind are nothing, or
 });
 
 test("lines that never end do not pile up", () => {
-  for (let number = 0; number < 500; number += 1) hear("avatar.transcription", { source_event_id: `t-${number}`, text: "…" });
+  for (let number = 0; number < 500; number += 1)
+    hear("avatar.transcription", { source_event_id: `t-${number}`, text: "…" });
   assert.ok(events.agent.lines.length <= 20);
 });

@@ -8,12 +8,23 @@ const read = (text) => new AvatarEvents().read(bytes(text));
 
 test("the documented packets are understood, accents included", () => {
   const packet = '{"type":"avatar_talking_message","task_id":"t-1","message":"¿Qué tal, Inés?"}';
-  assert.deepEqual(read(packet), [{ type: "avatar_talking_message", taskId: "t-1", message: "¿Qué tal, Inés?", durationMs: 0 }]);
+  assert.deepEqual(read(packet), [
+    { type: "avatar_talking_message", taskId: "t-1", message: "¿Qué tal, Inés?", durationMs: 0 },
+  ]);
   assert.equal(read('{"type":"avatar_stop_talking","task_id":"t-1","duration_ms":1840}')[0].durationMs, 1840);
 });
 
 test("what is no event is nothing, and wrong kinds of values do no harm", () => {
-  for (const packet of ["", "null", "[]", '"hola"', "{", '{"type":7}', '{"type":"toString"}', '{"type":"session.status"}']) {
+  for (const packet of [
+    "",
+    "null",
+    "[]",
+    '"hola"',
+    "{",
+    '{"type":7}',
+    '{"type":"toString"}',
+    '{"type":"session.status"}',
+  ]) {
     assert.deepEqual(read(packet), [], packet);
   }
   assert.deepEqual(new AvatarEvents().read(new Uint8Array([0xff, 0xfe])), []);

@@ -34,13 +34,26 @@ class ConnectionError extends Error {
   }
 }
 
-const EVENTS = ["TrackSubscribed", "TrackUnsubscribed", "TrackPublished", "ConnectionStateChanged", "DataReceived", "Reconnecting", "Reconnected", "Disconnected", "ConnectionQualityChanged"];
+const EVENTS = [
+  "TrackSubscribed",
+  "TrackUnsubscribed",
+  "TrackPublished",
+  "ConnectionStateChanged",
+  "DataReceived",
+  "Reconnecting",
+  "Reconnected",
+  "Disconnected",
+  "ConnectionQualityChanged",
+];
 const OUTCOMES = ["AudioPlaybackFailed", "AudioPlaybackStarted", "VideoPlaybackFailed", "VideoPlaybackStarted"];
 const REASONS = { UNKNOWN_REASON: 0, CLIENT_INITIATED: 1, DUPLICATE_IDENTITY: 2, ROOM_DELETED: 5, JOIN_FAILURE: 7 };
 const LiveKit = {
   Room,
   RoomEvent: Object.fromEntries(EVENTS.map((name) => [name, name])),
-  DisconnectReason: { ...REASONS, ...Object.fromEntries(Object.entries(REASONS).map(([name, value]) => [value, name])) },
+  DisconnectReason: {
+    ...REASONS,
+    ...Object.fromEntries(Object.entries(REASONS).map(([name, value]) => [value, name])),
+  },
   ConnectionError,
   ConnectionErrorReason: { NotAllowed: 0 },
   Track: { Kind: { Video: "video", Audio: "audio" } },
@@ -108,7 +121,9 @@ test("tracks that were there before us are told as well (requirement 69)", async
 
 test("a track that is not sent to us yet is asked for, one that is there is not", async () => {
   answers = [true];
-  room.room.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video", isSubscribed: true }]]) });
+  room.room.remoteParticipants.set("avatar", {
+    trackPublications: new Map([["v", { kind: "video", isSubscribed: true }]]),
+  });
   await room.join("ws://room", "t");
   assert.equal(calls.includes("offer"), false);
   listeners.TrackPublished({ kind: "audio" });

@@ -6,7 +6,12 @@ import { handOver, takeOver } from "../../../sessions/static/sessions/views/lang
 const NOTHING = { sessionId: "", unsent: [] };
 
 function storage(kept = {}) {
-  return { kept, getItem: (key) => kept[key] ?? null, setItem: (key, value) => (kept[key] = value), removeItem: (key) => delete kept[key] };
+  return {
+    kept,
+    getItem: (key) => kept[key] ?? null,
+    setItem: (key, value) => (kept[key] = value),
+    removeItem: (key) => delete kept[key],
+  };
 }
 
 test("complaint 15: a conversation is handed over to the page of another language, once", () => {
@@ -25,8 +30,13 @@ test("another persona's page goes on with nothing, and what was meant for one is
 });
 
 test("a storage that is forbidden or holds nonsense begins anew", () => {
-  const forbidden = { getItem: () => assert.fail("forbidden"), setItem: () => assert.fail("forbidden"), removeItem: () => {} };
+  const forbidden = {
+    getItem: () => assert.fail("forbidden"),
+    setItem: () => assert.fail("forbidden"),
+    removeItem: () => {},
+  };
   handOver(forbidden, "lucia-en", { sessionId: "s1", unsent: [] });
   assert.deepEqual(takeOver(forbidden, "lucia-en"), NOTHING);
-  for (const nonsense of ["{", "3", '{"persona":"lucia-en"}']) assert.deepEqual(takeOver(storage({ "goes-on": nonsense }), "lucia-en"), NOTHING);
+  for (const nonsense of ["{", "3", '{"persona":"lucia-en"}'])
+    assert.deepEqual(takeOver(storage({ "goes-on": nonsense }), "lucia-en"), NOTHING);
 });

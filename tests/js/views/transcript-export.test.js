@@ -4,8 +4,22 @@ import { test } from "node:test";
 import { plainText } from "../../../sessions/static/sessions/views/transcript-export.js";
 
 const WORDS = {
-  es: { title: "Conversación con Lucía", you: "Tú", voice: "por voz", read: "para leer en voz alta", interrupted: "interrumpida", copied: "" },
-  en: { title: "Conversation with Lucía", you: "You", voice: "by voice", read: "to be read aloud", interrupted: "interrupted", copied: "" },
+  es: {
+    title: "Conversación con Lucía",
+    you: "Tú",
+    voice: "por voz",
+    read: "para leer en voz alta",
+    interrupted: "interrumpida",
+    copied: "",
+  },
+  en: {
+    title: "Conversation with Lucía",
+    you: "You",
+    voice: "by voice",
+    read: "to be read aloud",
+    interrupted: "interrupted",
+    copied: "",
+  },
 };
 const at = new Date(2026, 9, 21, 10, 24).getTime();
 const LINES = [
@@ -22,12 +36,26 @@ test("the transcript as text says when, who, how and what was cut off, in the pa
       "[10:24] Lucía (interrumpida): Hola.\n[10:24] Tú (por voz): ¿Cómo estás?\n[10:24] Tú (para leer en voz alta): Uno.\n",
   );
   const [title, , first] = plainText(LINES, "Lucía", WORDS.en, "en").split("\n");
-  assert.deepEqual([title, first], ["Conversation with Lucía, October 21, 2026", "[10:24 AM] Lucía (interrupted): Hola."]);
+  assert.deepEqual(
+    [title, first],
+    ["Conversation with Lucía, October 21, 2026", "[10:24 AM] Lucía (interrupted): Hola."],
+  );
 });
 
 for (const lineBreak of ["\n", "\r", "\r\n\r\n", "\u0085", "\u2028", "\v", "\u001d"]) {
   test(`a line that holds ${JSON.stringify(lineBreak)} does not look like two`, () => {
-    const line = { who: "user", by: "text", text: `Hola${lineBreak}[10:24] Lucía: Sí.`, at, stage: "said", isRead: false, isInterrupted: false };
-    assert.deepEqual(plainText([line], "Lucía", WORDS.es, "es").split("\n").slice(2), ["[10:24] Tú: Hola [10:24] Lucía: Sí.", ""]);
+    const line = {
+      who: "user",
+      by: "text",
+      text: `Hola${lineBreak}[10:24] Lucía: Sí.`,
+      at,
+      stage: "said",
+      isRead: false,
+      isInterrupted: false,
+    };
+    assert.deepEqual(plainText([line], "Lucía", WORDS.es, "es").split("\n").slice(2), [
+      "[10:24] Tú: Hola [10:24] Lucía: Sí.",
+      "",
+    ]);
   });
 }

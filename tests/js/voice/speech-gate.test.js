@@ -48,7 +48,9 @@ for (const rate of [16_000, 44_100, 48_000]) {
   test(`claps and keys stay here, words go out, at ${rate} samples a second`, () => {
     // Complaint 11.
     const [gate, noise] = [new SpeechGate(rate), noiseFrom(1)];
-    const clatter = joined(...Array.from({ length: 8 }, () => joined(clap(rate, noise), key(rate, noise), key(rate, noise))));
+    const clatter = joined(
+      ...Array.from({ length: 8 }, () => joined(clap(rate, noise), key(rate, noise), key(rate, noise))),
+    );
     assert.equal(energy(through(gate, clatter)), 0);
     const word = joined(silence(rate, 0.3), vowel(rate, 0.4), silence(rate, 1.2));
     const [said, sent] = [energy(word), energy(through(gate, word))];
@@ -60,7 +62,11 @@ for (const rate of [16_000, 44_100, 48_000]) {
 test("high voices and low ones, soft ones too", () => {
   for (const hertz of [85, 120, 220, 350]) {
     const gate = new SpeechGate(48_000);
-    const word = joined(silence(48_000, 0.3), vowel(48_000, 0.3, hertz).map((sample) => sample / 10), silence(48_000, 1));
+    const word = joined(
+      silence(48_000, 0.3),
+      vowel(48_000, 0.3, hertz).map((sample) => sample / 10),
+      silence(48_000, 1),
+    );
     assert.ok(energy(through(gate, word)) > 0.75 * energy(word), String(hertz));
   }
 });
@@ -99,7 +105,9 @@ test("nothing goes out twice, however often the gate opens", () => {
   const output = new Float32Array(1);
   const noise = noiseFrom(3);
   let last = -Infinity;
-  for (const sample of joined(...Array.from({ length: 4 }, (_, n) => joined(vowel(rate, 0.9), hiss(rate, 0.5 + n / 10, noise))))) {
+  for (const sample of joined(
+    ...Array.from({ length: 4 }, (_, n) => joined(vowel(rate, 0.9), hiss(rate, 0.5 + n / 10, noise))),
+  )) {
     gate.process(Float32Array.of(sample), output);
     const at = gate.written - 1 - gate.lag;
     assert.ok(at >= last - 1e-6, `${at} after ${last}`);

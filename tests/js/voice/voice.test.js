@@ -41,12 +41,34 @@ class Gate {
   }
 }
 
-let gates, gateTrouble, asked, tracks, refusal, preferences, published, withdrawn, marks, reports, pressed, voice, isTaking;
+let gates,
+  gateTrouble,
+  asked,
+  tracks,
+  refusal,
+  preferences,
+  published,
+  withdrawn,
+  marks,
+  reports,
+  pressed,
+  voice,
+  isTaking;
 
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
-  [asked, tracks, refusal, published, withdrawn, marks, reports, pressed, isTaking] = [[], [], null, [], [], [], [], [], true];
+  [asked, tracks, refusal, published, withdrawn, marks, reports, pressed, isTaking] = [
+    [],
+    [],
+    null,
+    [],
+    [],
+    [],
+    [],
+    [],
+    true,
+  ];
   [gates, gateTrouble, preferences] = [[], null, {}];
   voice = speakingWith({ hands_free: true, push_to_talk: MARKS });
 });
@@ -160,7 +182,10 @@ test("where no gate can be had everything goes out, and the page and the record 
   gateTrouble = new Error("no worklets");
   voice.choose("hands_free");
   await voice.toggle();
-  assert.deepEqual([voice.gate, sends(), published, reports], ["failed", true, [tracks[0].copies[0]], ["on hands_free failed"]]);
+  assert.deepEqual(
+    [voice.gate, sends(), published, reports],
+    ["failed", true, [tracks[0].copies[0]], ["on hands_free failed"]],
+  );
 });
 
 test("a gate whose sound the browser takes away is given up for the whole sound", async () => {
@@ -228,7 +253,11 @@ test("closing lets the microphone go, copies included, and ends what is being sa
 });
 
 // Requirement 59: each has its own message and remedy; complaint 8.
-for (const [name, state] of [["NotAllowedError", "refused"], ["NotFoundError", "absent"], ["NotReadableError", "busy"]]) {
+for (const [name, state] of [
+  ["NotAllowedError", "refused"],
+  ["NotFoundError", "absent"],
+  ["NotReadableError", "busy"],
+]) {
   test(`${name} is told as ${state}`, async () => {
     refusal = name;
     await voice.toggle();

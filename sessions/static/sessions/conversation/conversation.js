@@ -130,7 +130,8 @@ export class Conversation {
     this.isBack = !this.sessionId; // else not before the portal has answered `session.join`
     this.trouble = "";
     const room = this.place?.token === ""; // the way into it is not kept
-    if (this.sessionId) this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId, ...(room && { room }) });
+    if (this.sessionId)
+      this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId, ...(room && { room }) });
     if (this.state.phase === "queue") ask(this); // the place in line went with the old socket
     this.onChange();
   }
@@ -150,7 +151,8 @@ export class Conversation {
 
   /** The page is shown again as it was: it may have said goodbye meanwhile. */
   onShownAgain() {
-    if (this.sessionId && this.socket?.isOpen) this.socket.sendFirst({ type: "session.join", session_id: this.sessionId });
+    if (this.sessionId && this.socket?.isOpen)
+      this.socket.sendFirst({ type: "session.join", session_id: this.sessionId });
   }
 
   onSocketDrop() {
@@ -198,7 +200,8 @@ export class Conversation {
   }
 
   remember() {
-    if (this.sessionId && this.place) this.memory.keep({ sessionId: this.sessionId, ...this.place, unsent: this.outbox.items });
+    if (this.sessionId && this.place)
+      this.memory.keep({ sessionId: this.sessionId, ...this.place, unsent: this.outbox.items });
   }
 
   /** Out of the room, and no way back into this session. @param {boolean} [goesOn] in another one */

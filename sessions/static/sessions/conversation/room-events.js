@@ -48,7 +48,8 @@ const EVENTS = {
     it.dispatch(event);
     it.flush();
   },
-  way: (it, { local, remote, protocol, roundTripMs }) => it.report("way", { local, remote, protocol, round_trip_ms: roundTripMs }),
+  way: (it, { local, remote, protocol, roundTripMs }) =>
+    it.report("way", { local, remote, protocol, round_trip_ms: roundTripMs }),
   playback_blocked: (it, event) => {
     if (!it.state.isBlocked) it.report("playback_blocked");
     it.dispatch(event); // sound and picture are told of one after the other
@@ -158,5 +159,6 @@ export function cutOff(it, taskId) {
  * @param {import("./transcript.js").Line | undefined} line
  */
 function report(it, line) {
-  if (line) it.report("avatar_end_message", { task_id: line.taskId, message: line.text, interrupted: line.isInterrupted });
+  if (line)
+    it.report("avatar_end_message", { task_id: line.taskId, message: line.text, interrupted: line.isInterrupted });
 }

@@ -25,7 +25,13 @@ export class SavedSession {
   /** @returns {Place | null} */
   recall() {
     try {
-      const { sessionId, url, token, name = "", unsent = [] } = JSON.parse(this.storage.getItem(this.key) ?? "null") ?? {};
+      const {
+        sessionId,
+        url,
+        token,
+        name = "",
+        unsent = [],
+      } = JSON.parse(this.storage.getItem(this.key) ?? "null") ?? {};
       return sessionId && url && (token || name) ? { sessionId, url, token, name, unsent } : null;
     } catch {
       return null; // forbidden or broken: there is nothing to come back to

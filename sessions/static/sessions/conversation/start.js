@@ -14,7 +14,8 @@ import { isOpen, isOver } from "./state.js";
  * @param {Conversation} it
  */
 export function prepare(it) {
-  if (!it.sessionId && !isOpen(it.state) && !it.room?.held && it.socket?.isOpen) it.socket.send({ type: "room.prepare" });
+  if (!it.sessionId && !isOpen(it.state) && !it.room?.held && it.socket?.isOpen)
+    it.socket.send({ type: "room.prepare" });
 }
 
 /**

@@ -62,7 +62,15 @@ export const READY = Object.freeze({
 });
 
 /** Ends that the person should be able to understand as a fault, not as a goodbye. */
-const FAULTS = new Set(["no_picture", "provider_ended", "provider_refused", "provider_unreachable", "orphan_found", "quota", "spend_cap"]);
+const FAULTS = new Set([
+  "no_picture",
+  "provider_ended",
+  "provider_refused",
+  "provider_unreachable",
+  "orphan_found",
+  "quota",
+  "spend_cap",
+]);
 
 /** @type {Record<string, (state: RoomState, it: Happening) => RoomState>} */
 const REDUCERS = {
@@ -78,13 +86,18 @@ const REDUCERS = {
   playback_started: (state) => ({ ...state, isBlocked: false }),
   talking: (state, { isTalking }) => ({ ...state, isTalking }),
   "session.ending": (state, { why, at }) => (isOpen(state) ? { ...state, warning: { why, at } } : state),
-  "session.observed": (state, { is_observed: isObserved, until = "" }) => ({ ...state, observed: isObserved ? { until } : null }),
+  "session.observed": (state, { is_observed: isObserved, until = "" }) => ({
+    ...state,
+    observed: isObserved ? { until } : null,
+  }),
   "session.staying": (state) => ({ ...state, warning: null }),
   // Whoever writes is there.
   "task.sent": (state) => (state.warning?.why === "idle" ? { ...state, warning: null } : state),
   "session.status": (state, message) => {
     if (message.waits_for !== "release") return withSession(state, sessionOf(message));
-    return isWaiting(state) ? { ...READY, phase: "connecting", isReleasing: true, isCancelled: state.isCancelled } : state;
+    return isWaiting(state)
+      ? { ...READY, phase: "connecting", isReleasing: true, isCancelled: state.isCancelled }
+      : state;
   },
   "queue.place": (state, { place, waiting, expected_wait_s: expectedS = null }) =>
     isWaiting(state) ? { ...READY, phase: "queue", turn: { place, waiting, expectedS } } : state,

@@ -36,7 +36,16 @@ export class Transcript {
     const change = { stage: item.delivery, why: item.why, at };
     const line = this.lines.find((other) => other.ref === item.ref);
     if (line) this.change(line, change);
-    else this.append({ who: "user", by: "text", text: item.text, isRead: item.kind === "repeat", isReported: false, ref: item.ref, ...change });
+    else
+      this.append({
+        who: "user",
+        by: "text",
+        text: item.text,
+        isRead: item.kind === "repeat",
+        isReported: false,
+        ref: item.ref,
+        ...change,
+      });
   }
 
   /**
@@ -111,7 +120,8 @@ export class Transcript {
   stored(said) {
     const line = this.lines.find((other) => isSame(other, said));
     if (!line) this.add(said);
-    else if (line.ref) this.change(line, { utteranceId: said.utteranceId }); // stored before it is sent: not said yet
+    else if (line.ref)
+      this.change(line, { utteranceId: said.utteranceId }); // stored before it is sent: not said yet
     else this.change(line, { ...said, at: line.at, stage: "said" });
   }
 
@@ -128,7 +138,9 @@ export class Transcript {
   /** @param {string} taskId */
   ofAvatar(taskId) {
     // A provider that names no task can only be saying one thing at a time.
-    return this.lines.findLast((line) => line.who === "avatar" && line.taskId === taskId && (taskId || line.stage === "talking"));
+    return this.lines.findLast(
+      (line) => line.who === "avatar" && line.taskId === taskId && (taskId || line.stage === "talking"),
+    );
   }
 
   /**

@@ -58,7 +58,9 @@ class DebugPanel {
     between(conversation, "onSocketDrop", () => log.add("browser", "socket dropped"));
     between(socket, "send", (message) => log.add("browser", message.kind ?? message.type, message));
     for (const name of EVENTS) {
-      this.room.room.on(this.room.LiveKit.RoomEvent[name], (/** @type {any[]} */ ...about) => log.add("LiveKit", name, told(about)));
+      this.room.room.on(this.room.LiveKit.RoomEvent[name], (/** @type {any[]} */ ...about) =>
+        log.add("LiveKit", name, told(about)),
+      );
     }
   }
 
@@ -91,7 +93,11 @@ class DebugPanel {
   }
 
   asJson() {
-    return JSON.stringify({ page: location.pathname, browser: navigator.userAgent, facts: this.facts, events: this.log.entries }, null, 2);
+    return JSON.stringify(
+      { page: location.pathname, browser: navigator.userAgent, facts: this.facts, events: this.log.entries },
+      null,
+      2,
+    );
   }
 
   async copy() {
@@ -149,4 +155,7 @@ function pair(name, value) {
 }
 
 // Modules run in the order of the page: this one listens before main.js tells.
-document.body.addEventListener("room:open", (event) => new DebugPanel(/** @type {CustomEvent<Parts>} */ (event).detail));
+document.body.addEventListener(
+  "room:open",
+  (event) => new DebugPanel(/** @type {CustomEvent<Parts>} */ (event).detail),
+);

@@ -28,5 +28,11 @@ export function factsOf(rows) {
   }
   const route = routeIn(byId.values());
   if (!route) return facts;
-  return { ...facts, way: `${route.local} → ${route.remote}`, protocol: route.protocol, round_trip_ms: route.roundTripMs, received_bytes: route.bytes };
+  return {
+    ...facts,
+    way: `${route.local} → ${route.remote}`,
+    protocol: route.protocol,
+    round_trip_ms: route.roundTripMs,
+    received_bytes: route.bytes,
+  };
 }

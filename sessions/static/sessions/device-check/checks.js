@@ -105,5 +105,10 @@ export function summary(findings) {
  */
 export function asReport(findings, way, at) {
   const flat = Object.entries(findings).map(([check, { mark, code }]) => [check, `${mark} ${code}`]);
-  return { ...Object.fromEntries(flat), round_trip_ms: findings.udp?.value ?? null, way, checked_at: new Date(at).toISOString() };
+  return {
+    ...Object.fromEntries(flat),
+    round_trip_ms: findings.udp?.value ?? null,
+    way,
+    checked_at: new Date(at).toISOString(),
+  };
 }

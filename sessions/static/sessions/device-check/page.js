@@ -1,6 +1,16 @@
 /** The page that checks the device before a conversation: runs the probes one by one, shows and keeps what they find. */
 
-import { asReport, CHECKS, judgeBrowser, judgeMicrophone, judgeOrigin, judgeSpeakers, judgeRoute, summary, routeSummary } from "./checks.js";
+import {
+  asReport,
+  CHECKS,
+  judgeBrowser,
+  judgeMicrophone,
+  judgeOrigin,
+  judgeSpeakers,
+  judgeRoute,
+  summary,
+  routeSummary,
+} from "./checks.js";
 import { all, on, one, save, say, showOnly } from "../lib/dom.js";
 import { keepCheck } from "./last-check.js";
 import { LiveKit } from "../lib/livekit.js";
@@ -105,7 +115,8 @@ function note(check, finding) {
  */
 function show(check, mark, code = "", value) {
   const item = one(`[data-check=${check}]`, HTMLElement, list);
-  item.className = { warn: "is-warn", bad: "is-bad", running: "is-run", waiting: "is-wait", skipped: "is-wait" }[mark] ?? "";
+  item.className =
+    { warn: "is-warn", bad: "is-bad", running: "is-run", waiting: "is-wait", skipped: "is-wait" }[mark] ?? "";
   showOnly("data-mark", mark, item);
   showOnly("data-code", code, item);
   for (const place of all("[data-value]", item)) say(place, value === undefined ? "" : String(value));

@@ -17,7 +17,16 @@ const RELAY_MS = 5_000; // for a relay to answer at all
  */
 export async function probeRoute(LiveKit, access) {
   /** @type {import("./checks.js").Found} */
-  const found = { isThere: access !== null, refusal: "", way: null, hasTcp: false, offersTurn: false, turn: "", turnAnswers: false, server: "" };
+  const found = {
+    isThere: access !== null,
+    refusal: "",
+    way: null,
+    hasTcp: false,
+    offersTurn: false,
+    turn: "",
+    turnAnswers: false,
+    server: "",
+  };
   if (!access) return found;
   const room = new LiveKit.Room();
   /** @type {Relay[] | null} */
@@ -43,8 +52,13 @@ export async function probeRoute(LiveKit, access) {
  */
 async function probeRelays(LiveKit, access, relays, isIn) {
   const offersTurn = relays.length > 0;
-  for (const [scheme, turn] of /** @type {const} */ ([["turns:", "tls"], ["turn:", "udp"]])) {
-    const these = relays.map((relay) => ({ ...relay, urls: relay.urls.filter((url) => url.startsWith(scheme)) })).filter(({ urls }) => urls.length);
+  for (const [scheme, turn] of /** @type {const} */ ([
+    ["turns:", "tls"],
+    ["turn:", "udp"],
+  ])) {
+    const these = relays
+      .map((relay) => ({ ...relay, urls: relay.urls.filter((url) => url.startsWith(scheme)) }))
+      .filter(({ urls }) => urls.length);
     if (isIn && these.length && (await leadsIn(LiveKit, access, these))) return { offersTurn, turn, turnAnswers: true };
   }
   return { offersTurn, turn: /** @type {const} */ (""), turnAnswers: offersTurn && (await answers(relays)) };
@@ -58,7 +72,9 @@ async function probeRelays(LiveKit, access, relays, isIn) {
  */
 function relaysOf(room) {
   const servers = room.engine.latestJoinResponse?.iceServers ?? [];
-  return servers.filter(({ urls }) => urls.some((url) => url.startsWith("turn"))).map(({ urls, username, credential }) => ({ urls, username, credential }));
+  return servers
+    .filter(({ urls }) => urls.some((url) => url.startsWith("turn")))
+    .map(({ urls, username, credential }) => ({ urls, username, credential }));
 }
 
 /**
@@ -87,7 +103,9 @@ async function leadsIn(LiveKit, { url, token }, iceServers) {
  */
 async function answers(iceServers) {
   const connection = new RTCPeerConnection({ iceTransportPolicy: "relay", iceServers });
-  const place = new Promise((resolve) => connection.addEventListener("icecandidate", ({ candidate }) => candidate?.candidate && resolve(true)));
+  const place = new Promise((resolve) =>
+    connection.addEventListener("icecandidate", ({ candidate }) => candidate?.candidate && resolve(true)),
+  );
   connection.createDataChannel("");
   try {
     await connection.setLocalDescription();

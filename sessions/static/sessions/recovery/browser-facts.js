@@ -11,7 +11,14 @@
  */
 
 /** Before anybody looks. @type {BrowserFacts} */
-export const FINE = { hasWebRTC: true, isSecure: true, isOnline: true, isHidden: false, isDark: false, hasMoved: false };
+export const FINE = {
+  hasWebRTC: true,
+  isSecure: true,
+  isOnline: true,
+  isHidden: false,
+  isDark: false,
+  hasMoved: false,
+};
 
 export const OUTSIDE = {
   ...{ isIn: false, isReconnecting: false, joiningFor: 0, refusal: /** @type {const} */ (""), quality: "", room: "" },

@@ -37,7 +37,8 @@ export class Recovery {
   /** A room has been named, or is come back to. */
   begin() {
     const isNew = this.it.sessionId !== this.begunId;
-    if (isNew) Object.assign(this, { hadPicture: false, provider: "", isOtherRoom: false, verdict: "", renewal: new Renewal() });
+    if (isNew)
+      Object.assign(this, { hadPicture: false, provider: "", isOtherRoom: false, verdict: "", renewal: new Renewal() });
     this.begunId = this.it.sessionId;
     this.happen("begin");
   }

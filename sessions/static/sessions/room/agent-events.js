@@ -29,7 +29,9 @@ export class AgentEvents {
    */
   read(event) {
     // One page of the documentation writes underscores where all else has dots.
-    const type = event.type.replace("transcription_chunk", "transcription.chunk").replace("session_stopped", "session.stopped");
+    const type = event.type
+      .replace("transcription_chunk", "transcription.chunk")
+      .replace("session_stopped", "session.stopped");
     if (!Object.hasOwn(READERS, type) || this.over.includes(event.source)) return [];
     return READERS[type]?.(this, event) ?? [];
   }

@@ -11,7 +11,9 @@ export function routeIn(rows) {
   const all = [...byId.values()];
   const chosen = all.find(({ selectedCandidatePairId }) => selectedCandidatePairId)?.selectedCandidatePairId;
   // Not every browser tells which one it has chosen.
-  const pair = byId.get(chosen) ?? all.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded");
+  const pair =
+    byId.get(chosen) ??
+    all.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded");
   if (!pair) return null;
   const [local, remote] = [byId.get(pair.localCandidateId), byId.get(pair.remoteCandidateId)];
   return {

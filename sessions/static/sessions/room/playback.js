@@ -12,7 +12,8 @@
  * @param {import("livekit-client").RemoteTrack} track
  */
 export function hearOfPlayback(room, track) {
-  const { AudioPlaybackFailed, VideoPlaybackFailed, AudioPlaybackStarted, VideoPlaybackStarted } = room.LiveKit.TrackEvent;
+  const { AudioPlaybackFailed, VideoPlaybackFailed, AudioPlaybackStarted, VideoPlaybackStarted } =
+    room.LiveKit.TrackEvent;
   const refused = () => room.onEvent({ type: "playback_blocked", isPictureHeld: !room.room.canPlaybackVideo });
   track.on(AudioPlaybackFailed, refused).on(VideoPlaybackFailed, refused);
   const started = () => tellPlayback(room);

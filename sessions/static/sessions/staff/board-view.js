@@ -80,11 +80,13 @@ export class BoardView {
     look.hidden = !session.look;
     if (session.look) look.href = session.look;
     const signal = SIGNALS[/** @type {keyof typeof SIGNALS} */ (session.network)];
-    one("[data-net]", HTMLElement, row).className = `net net--${signal === "4" ? "good" : signal === "2" ? "poor" : "lost"}`;
+    one("[data-net]", HTMLElement, row).className =
+      `net net--${signal === "4" ? "good" : signal === "2" ? "poor" : "lost"}`;
     for (const icon of all("[data-signal]", row)) icon.hidden = icon.dataset.signal !== signal;
     for (const words of all("[data-is]", row)) words.hidden = (words.dataset.is === "stopping") !== session.is_stopping;
     for (const control of all("[data-stop], .tick", row)) control.toggleAttribute("disabled", session.is_stopping);
-    for (const tick of all(".tick", row)) if (session.is_stopping && tick instanceof HTMLInputElement) tick.checked = false;
+    for (const tick of all(".tick", row))
+      if (session.is_stopping && tick instanceof HTMLInputElement) tick.checked = false;
     row.hidden = !this.isWanted(session);
   }
 
@@ -111,7 +113,9 @@ export class BoardView {
   /** First those that need attention, then the oldest. A row that stands well is not touched: it may have the focus. */
   order() {
     const rows = [...this.shown.values()].sort(
-      (a, b) => Number(b.session.is_alert) - Number(a.session.is_alert) || a.session.created_at.localeCompare(b.session.created_at),
+      (a, b) =>
+        Number(b.session.is_alert) - Number(a.session.is_alert) ||
+        a.session.created_at.localeCompare(b.session.created_at),
     );
     rows.forEach(({ row }, n) => {
       if (this.rows.children[n] !== row) this.rows.insertBefore(row, this.rows.children[n] ?? null);
@@ -126,7 +130,8 @@ export class BoardView {
       row.dataset.since = waiter.since;
       name(row, waiter.user);
       fill(row, waiter);
-      for (const button of all("[data-remove]", row)) button.addEventListener("click", () => this.hooks.onRemove(waiter.id));
+      for (const button of all("[data-remove]", row))
+        button.addEventListener("click", () => this.hooks.onRemove(waiter.id));
       return row;
     });
     one("#line", HTMLElement).replaceChildren(...rows);

@@ -11,9 +11,13 @@
 /** @param {HTMLCanvasElement} canvas */
 function draw(canvas) {
   /** @type {Plot} */
-  const { days, credits, wasted, words } = JSON.parse(document.getElementById(canvas.dataset.days ?? "")?.textContent ?? "");
+  const { days, credits, wasted, words } = JSON.parse(
+    document.getElementById(canvas.dataset.days ?? "")?.textContent ?? "",
+  );
   const style = getComputedStyle(canvas);
-  const [ink, line, accent, bad] = ["--ink-2", "--line", "--accent", "--bad"].map((name) => colour(canvas, style.getPropertyValue(name)));
+  const [ink, line, accent, bad] = ["--ink-2", "--line", "--accent", "--bad"].map((name) =>
+    colour(canvas, style.getPropertyValue(name)),
+  );
   const axis = { grid: { color: line }, ticks: { color: ink }, stacked: true };
   const bars = [
     { label: words.credits, data: credits, backgroundColor: accent },

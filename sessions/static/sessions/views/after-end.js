@@ -15,13 +15,18 @@ export function setUpAfterEnd(conversation, rate) {
     if (target instanceof HTMLInputElement) conversation.report("rated", { rating: target.value });
   });
   on("#failure", "click", () => {
-    const here = { persona: document.body.dataset.persona ?? "", browserName: navigator.userAgent, now: conversation.clock() };
+    const here = {
+      persona: document.body.dataset.persona ?? "",
+      browserName: navigator.userAgent,
+      now: conversation.clock(),
+    };
     save("report.json", JSON.stringify(failureReport(conversation, here), null, 2), "application/json");
   });
   return (now) => {
     if (!OVER.includes(now)) return;
     const picture = rate.take();
     if (picture) conversation.report("picture", picture);
-    for (const one of document.querySelectorAll("[name=rate]")) if (one instanceof HTMLInputElement) one.checked = false;
+    for (const one of document.querySelectorAll("[name=rate]"))
+      if (one instanceof HTMLInputElement) one.checked = false;
   };
 }

@@ -132,7 +132,8 @@ function lengthOf(text) {
  */
 function marksOf(line) {
   const reported = line.isReported && line.stage === "said" ? ["reported"] : [];
-  if (line.who === "avatar") return line.isInterrupted ? ["interrupted", ...reported] : line.stage === "talking" ? ["talking"] : reported;
+  if (line.who === "avatar")
+    return line.isInterrupted ? ["interrupted", ...reported] : line.stage === "talking" ? ["talking"] : reported;
   if (line.stage === "waiting") return ["waiting"];
   if (line.stage === "failed") return ["failed", ...(line.why ? ["why"] : [])];
   return [line.isRead ? "read" : line.by, ...reported];

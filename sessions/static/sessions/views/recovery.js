@@ -20,7 +20,8 @@ export class RecoveryView {
     for (const place of all(".why")) say(place, why);
     showOnly("data-rung", state.rung, one("#recovering", HTMLElement));
     this.drawTries(state.rung);
-    for (const part of all("[data-planned]")) part.hidden = (part.dataset.planned === "yes") !== recovery.renewal.isBegun;
+    for (const part of all("[data-planned]"))
+      part.hidden = (part.dataset.planned === "yes") !== recovery.renewal.isBegun;
     const { provider } = this.words;
     const says = one("#provider-says", HTMLElement);
     says.hidden = !state.provider;

@@ -62,7 +62,8 @@ export class VoiceView {
       hold.setPointerCapture(event.pointerId);
       voice.press();
     });
-    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) hold.addEventListener(end, () => voice.release());
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
+      hold.addEventListener(end, () => voice.release());
     // Without a pointer there is nothing to hold: a screen reader's press begins, and the next one ends.
     hold.addEventListener("click", ({ detail }) => {
       if (detail !== 0) return;
@@ -71,7 +72,14 @@ export class VoiceView {
       else voice.press();
     });
     document.addEventListener("keydown", (event) => {
-      if (event.code !== "Space" || event.isComposing || !voice.isOpen || voice.mode !== "hold" || !this.isFree(event.target)) return;
+      if (
+        event.code !== "Space" ||
+        event.isComposing ||
+        !voice.isOpen ||
+        voice.mode !== "hold" ||
+        !this.isFree(event.target)
+      )
+        return;
       event.preventDefault();
       if (!event.repeat) voice.press();
     });

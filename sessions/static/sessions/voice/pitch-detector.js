@@ -53,7 +53,8 @@ export class PitchDetector {
       const length = sound.length - lag;
       let likeness = 0;
       for (let place = 0; place < length; place += 1) likeness += (sound[place] ?? 0) * (sound[place + lag] ?? 0);
-      if (likeness > 0) best = Math.max(best, likeness / Math.sqrt(energy(sound, 0, length) * energy(sound, lag, length)));
+      if (likeness > 0)
+        best = Math.max(best, likeness / Math.sqrt(energy(sound, 0, length) * energy(sound, lag, length)));
     }
     return best;
   }

@@ -74,7 +74,8 @@ function lineOf(room) {
   return {
     isTaking: () => room.isIn,
     /** @param {MediaStreamTrack} track */
-    publish: (track) => room.room.localParticipant.publishTrack(track, { source: room.LiveKit.Track.Source.Microphone }),
+    publish: (track) =>
+      room.room.localParticipant.publishTrack(track, { source: room.LiveKit.Track.Source.Microphone }),
     /** @param {MediaStreamTrack} track */
     withdraw: (track) => void room.room.localParticipant.unpublishTrack(track).catch(() => {}), // the room may be gone
   };

@@ -10,7 +10,11 @@ export class SpeechOnly {
    */
   constructor(context, stream) {
     this.context = context;
-    this.gate = new AudioWorkletNode(context, "speech-gate", { channelCount: 1, channelCountMode: "explicit", outputChannelCount: [1] });
+    this.gate = new AudioWorkletNode(context, "speech-gate", {
+      channelCount: 1,
+      channelCountMode: "explicit",
+      outputChannelCount: [1],
+    });
     context.createMediaStreamSource(stream).connect(this.gate);
   }
 
@@ -55,7 +59,10 @@ export class SpeechOnly {
  */
 function inTime(promise) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new DOMException("the gate is not ready in time", "TimeoutError")), PATIENCE_MS);
+    const timer = setTimeout(
+      () => reject(new DOMException("the gate is not ready in time", "TimeoutError")),
+      PATIENCE_MS,
+    );
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
