@@ -52,6 +52,8 @@ def checks() -> list[tuple[str, list[str]]]:
     ]
     call = node()
     assert call is not None, "set-up provides Node"
+    biome = [*call, "node_modules/@biomejs/biome/bin/biome"]
+    found.append(("JavaScript format and lint", [*biome, "check", "--error-on-warnings", "--colors=off"]))
     # Node's own search takes folders in some versions and patterns in others; files in all.
     if scripts := sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/js/**/*.test.js")):
         found.append(("JavaScript", [*call, "--test", "--test-reporter", "spec", *scripts]))

@@ -1,9 +1,10 @@
 // Joins a room and looks at what is shown and heard there; see test_browser.py.
 
-async function join(url, token) {
+window.join = async function join(url, token) {
   const { Room, RoomEvent } = LivekitClient;
   const video = document.body.appendChild(document.createElement("video"));
-  const state = (window.seen = { frames: 0, events: [] });
+  const state = { frames: 0, events: [] };
+  window.seen = state;
   const count = () => {
     state.frames += 1;
     video.requestVideoFrameCallback(count);
@@ -23,10 +24,10 @@ async function join(url, token) {
   room.on(RoomEvent.DataReceived, (data) => state.events.push(JSON.parse(new TextDecoder().decode(data))));
   state.video = video;
   await room.connect(url, token);
-}
+};
 
 /** The next so many pictures: how much of the mouth is dark in each, and how loud it was meanwhile. */
-async function look(pictures) {
+window.look = async function look(pictures) {
   const { video, analyser } = window.seen;
   const canvas = new OffscreenCanvas(50, 32);
   const pen = canvas.getContext("2d", { willReadFrequently: true });
@@ -43,4 +44,4 @@ async function look(pictures) {
     looks.push({ open: dark / 1600 > 0.05, loud: Math.hypot(...sound) / Math.sqrt(sound.length) > 0.01 });
   }
   return looks;
-}
+};

@@ -1,31 +1,31 @@
 /** The room's page: finds the parts, wires them together, draws what changed. */
 
+import { Conversation } from "./conversation/conversation.js";
+import { sendLeaveBeacon } from "./conversation/leave-beacon.js";
+import { SavedSession } from "./conversation/saved-session.js";
+import { goOn, prepare } from "./conversation/start.js";
+import { face } from "./conversation/state.js";
+import { recallCheck } from "./device-check/last-check.js";
+import { all, on, one, showOnly } from "./lib/dom.js";
+import { LiveKit } from "./lib/livekit.js";
+import { readCapabilities, readWords } from "./lib/page-data.js";
+import { PortalSocket } from "./lib/socket.js";
+import { browserFacts } from "./recovery/browser-facts.js";
+import { FrameWatch } from "./recovery/frame-watch.js";
+import { LOOK_MS } from "./recovery/recovery.js";
+import { AvatarRoom } from "./room/room.js";
 import { setUpAfterEnd } from "./views/after-end.js";
 import { BarView } from "./views/bar.js";
 import { CaptionView } from "./views/caption.js";
 import { ChatView } from "./views/chat.js";
-import { Conversation } from "./conversation/conversation.js";
-import { all, on, one, showOnly } from "./lib/dom.js";
-import { sendLeaveBeacon } from "./conversation/leave-beacon.js";
-import { RecoveryView } from "./views/recovery.js";
 import { setUpLanguageSwitch, takeOver } from "./views/language-switch.js";
-import { recallCheck } from "./device-check/last-check.js";
-import { LiveKit } from "./lib/livekit.js";
-import { SavedSession } from "./conversation/saved-session.js";
-import { FrameWatch } from "./recovery/frame-watch.js";
-import { LOOK_MS } from "./recovery/recovery.js";
-import { AvatarRoom } from "./room/room.js";
+import { OutcomeView } from "./views/outcome.js";
 import { encodingPreference, QualityChoice } from "./views/quality-choice.js";
 import { QueueView } from "./views/queue.js";
-import { PortalSocket } from "./lib/socket.js";
+import { RecoveryView } from "./views/recovery.js";
 import { StageView } from "./views/stage.js";
-import { goOn, prepare } from "./conversation/start.js";
-import { face } from "./conversation/state.js";
 import { plainText, setUpTranscriptExport } from "./views/transcript-export.js";
-import { browserFacts } from "./recovery/browser-facts.js";
-import { OutcomeView } from "./views/outcome.js";
 import { setUpVoice } from "./voice/setup.js";
-import { readCapabilities, readWords } from "./lib/page-data.js";
 
 const page = document.body;
 const { persona = "", name = "", socket: socketPath = "", livekitUrl = "", signIn = "/" } = page.dataset;

@@ -3,8 +3,8 @@ import { beforeEach, mock, test } from "node:test";
 
 import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
 import { prepare } from "../../../sessions/static/sessions/conversation/start.js";
-import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 import { face } from "../../../sessions/static/sessions/conversation/state.js";
+import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 
 let sent, joined, waiting, left, hushed, kept, socket, conversation;
 
@@ -26,7 +26,10 @@ function make() {
   const made = new Conversation({
     memory: { recall: () => kept, keep: (place) => (kept = place), forget: () => (kept = null) },
     onChange: () => {},
-    newRef: () => `r${(refs += 1)}`,
+    newRef: () => {
+      refs += 1;
+      return `r${refs}`;
+    },
     clock: () => 0,
   });
   made.open(socket, {

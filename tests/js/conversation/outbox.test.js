@@ -7,7 +7,10 @@ import { Outbox } from "../../../sessions/static/sessions/conversation/outbox.js
 let outbox;
 beforeEach(() => {
   let count = 0;
-  outbox = new Outbox(() => `r${(count += 1)}`);
+  outbox = new Outbox(() => {
+    count += 1;
+    return `r${count}`;
+  });
 });
 
 const taken = () => outbox.take().map(({ text }) => text);

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
-import { describeTurn } from "../../../sessions/static/sessions/views/queue.js";
 import { goOn } from "../../../sessions/static/sessions/conversation/start.js";
-import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 import { face } from "../../../sessions/static/sessions/conversation/state.js";
+import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
+import { describeTurn } from "../../../sessions/static/sessions/views/queue.js";
 
 let sent, joined, conversation;
 

@@ -6,10 +6,10 @@ import {
   judgeBrowser,
   judgeMicrophone,
   judgeOrigin,
-  judgeSpeakers,
   judgeRoute,
-  summary,
+  judgeSpeakers,
   routeSummary,
+  summary,
 } from "../../../sessions/static/sessions/device-check/checks.js";
 
 const DIRECT = { local: "host", remote: "host", protocol: "udp", roundTripMs: 40, bytes: 0 };

@@ -21,7 +21,7 @@ class Line {
 }
 
 let lines, heard, socket;
-beforeEach((context) => {
+beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
   lines = [];

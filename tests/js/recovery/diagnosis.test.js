@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
+import { FINE, OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 import { diagnose, refusalOf } from "../../../sessions/static/sessions/recovery/diagnosis.js";
 import { isDark } from "../../../sessions/static/sessions/recovery/frame-watch.js";
-import { FINE, OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 
 // As livekit-client 2 throws it: by its name it is always the same.
 class ConnectionError extends Error {

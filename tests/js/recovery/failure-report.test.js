@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
-import { failureReport } from "../../../sessions/static/sessions/recovery/failure-report.js";
 import { Reports } from "../../../sessions/static/sessions/conversation/reports.js";
+import { failureReport } from "../../../sessions/static/sessions/recovery/failure-report.js";
 
 test("a failure can be taken along: verdicts and steps on the portal's clock, and nothing that was said", () => {
   const reports = new Reports(() => {});

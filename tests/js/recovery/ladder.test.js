@@ -149,7 +149,11 @@ test("a room that lets nobody in leads to a new session; when that is refused, t
 
 /** Numbers that look random and repeat themselves. */
 function chance(seed) {
-  return () => ((seed = (seed * 1_664_525 + 1_013_904_223) % 2 ** 32), seed / 2 ** 32);
+  let state = seed;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;
+    return state / 2 ** 32;
+  };
 }
 
 test("whatever happens: bounded tries, a moving picture always ends them, and without one it comes to rest", () => {

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
-import { LOOK_MS } from "../../../sessions/static/sessions/recovery/recovery.js";
 import { face } from "../../../sessions/static/sessions/conversation/state.js";
 import { FINE, OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
+import { LOOK_MS } from "../../../sessions/static/sessions/recovery/recovery.js";
 
 const THERE = { ...OUTSIDE, isIn: true, hasAvatar: true, hasSound: true, hasVideo: true };
 let sent, did, room, seen, now, conversation;

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { levelOf, Stillness } from "../../../sessions/static/sessions/voice/level.js";
-import { OutgoingTrack } from "../../../sessions/static/sessions/voice/outgoing-track.js";
 import { Microphone } from "../../../sessions/static/sessions/voice/microphone.js";
+import { OutgoingTrack } from "../../../sessions/static/sessions/voice/outgoing-track.js";
 import { Voice } from "../../../sessions/static/sessions/voice/voice.js";
 
 const MARKS = { topic: "", start: "start", stop: "stop" };
@@ -83,7 +83,7 @@ function speakingWith(can, devices = DEVICES) {
         publish: async (track) => published.push(track),
         withdraw: (track) => withdrawn.push(track),
       },
-      gateFor: async (stream, onChange, onLost) => {
+      gateFor: async (_stream, onChange, onLost) => {
         if (gateTrouble) throw gateTrouble;
         gates.push(new Gate(onChange, onLost));
         return gates.at(-1);

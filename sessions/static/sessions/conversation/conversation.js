@@ -3,12 +3,12 @@
  * whoever draws is told by onChange that something is different, and reads it here.
  */
 
+import { Recovery } from "../recovery/recovery.js";
 import { Captions } from "./captions.js";
 import { HeardUser } from "./heard-user.js";
 import { MuteUntilSilent } from "./mute-until-silent.js";
 import { Outbox } from "./outbox.js";
 import { handleMessage } from "./portal-messages.js";
-import { Recovery } from "../recovery/recovery.js";
 import { Reports } from "./reports.js";
 import { cutOff, handleRoomEvent } from "./room-events.js";
 import { ask, begin, cancelOrStop, comeBack } from "./start.js";

@@ -154,7 +154,8 @@ export class Transcript {
 
   /** @param {Partial<Line>} line */
   add(line) {
-    const whole = { ...BLANK, ...line, key: String((this.count += 1)) };
+    this.count += 1;
+    const whole = { ...BLANK, ...line, key: String(this.count) };
     let place = this.lines.length;
     while (place > 0 && /** @type {Line} */ (this.lines[place - 1]).at > whole.at) place -= 1;
     this.lines = this.lines.toSpliced(place, 0, whole);

@@ -3,9 +3,9 @@
  * each other. Comes with the page only when the portal put the panel into it.
  */
 
+import { one, say } from "../lib/dom.js";
 import { DebugLog } from "./log.js";
 import { factsOf } from "./stats.js";
-import { one, say } from "../lib/dom.js";
 
 const LOOK_MS = 1_000;
 const SHOWN = 200;

@@ -1,22 +1,22 @@
 /** The page that checks the device before a conversation: runs the probes one by one, shows and keeps what they find. */
 
+import { all, on, one, save, say, showOnly } from "../lib/dom.js";
+import { LiveKit } from "../lib/livekit.js";
+import { preferencesIn } from "../voice/preferences.js";
 import {
   asReport,
   CHECKS,
   judgeBrowser,
   judgeMicrophone,
   judgeOrigin,
-  judgeSpeakers,
   judgeRoute,
-  summary,
+  judgeSpeakers,
   routeSummary,
+  summary,
 } from "./checks.js";
-import { all, on, one, save, say, showOnly } from "../lib/dom.js";
 import { keepCheck } from "./last-check.js";
-import { LiveKit } from "../lib/livekit.js";
 import { playTone, probeBrowser, probeMicrophone } from "./probes.js";
 import { probeRoute } from "./route-probe.js";
-import { preferencesIn } from "../voice/preferences.js";
 
 /** @typedef {import("./checks.js").Check} Check */
 /** @typedef {import("./checks.js").Finding} Finding */

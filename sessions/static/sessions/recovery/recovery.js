@@ -3,11 +3,11 @@
  * Owns no element; what it tells the page goes through the conversation's state.
  */
 
-import { diagnose } from "./diagnosis.js";
-import { Renewal } from "./renewal.js";
-import { climb, isRecovering, mayRenew, OFF } from "./ladder.js";
 import { isOpen } from "../conversation/state.js";
 import { FINE, OUTSIDE } from "./browser-facts.js";
+import { diagnose } from "./diagnosis.js";
+import { climb, isRecovering, mayRenew, OFF } from "./ladder.js";
+import { Renewal } from "./renewal.js";
 
 export const LOOK_MS = 250;
 const EARLY = ["requested", "creating"];

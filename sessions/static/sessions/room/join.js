@@ -20,7 +20,8 @@ const CLOSED = ["PARTICIPANT_REMOVED", "ROOM_DELETED"];
  * @param {string} token
  */
 export async function enter(room, url, token) {
-  const visit = (room.visit += 1);
+  room.visit += 1;
+  const { visit } = room;
   const isAgain = room.place !== undefined;
   room.place = { url, token };
   room.isIn = room.isReconnecting = false;

@@ -4,10 +4,10 @@
  */
 
 import { AvatarEvents } from "./avatar-events.js";
+import { routeInto } from "./ice-route.js";
 import { enter, thrownOut } from "./join.js";
 import { hearOfPlayback, tellPlayback } from "./playback.js";
 import { offerNow, subscribeAnew, warmUp, whoIsIn } from "./remote-tracks.js";
-import { routeInto } from "./ice-route.js";
 
 export class AvatarRoom {
   /**
@@ -78,8 +78,8 @@ export class AvatarRoom {
   async join(url, token, name = "") {
     const { held } = this;
     this.held = null;
-    if (held && name === this.name) return held.forEach((event) => this.onEvent(event));
-    await enter(this, url, token);
+    if (held && name === this.name) for (const event of held) this.onEvent(event);
+    else await enter(this, url, token);
   }
 
   leave() {

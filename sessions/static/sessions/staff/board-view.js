@@ -1,7 +1,7 @@
 /** What the board shows: one row a session, which changes in place, so that what one has chosen and focused stays. */
 
-import { clock, copy, decimal, fill, gauge, name } from "./templates.js";
 import { all, one, say } from "../lib/dom.js";
+import { clock, copy, decimal, fill, gauge, name } from "./templates.js";
 
 /**
  * @typedef {object} Session

@@ -1,8 +1,8 @@
 /** The live board: what the socket tells is drawn, what staff press goes up the socket. */
 
-import { BoardView } from "./board-view.js";
 import { all, on, one, say, showOnly } from "../lib/dom.js";
 import { PortalSocket } from "../lib/socket.js";
+import { BoardView } from "./board-view.js";
 import { askToStop } from "./stop-dialog.js";
 
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";

@@ -23,7 +23,7 @@ function draw(canvas) {
     { label: words.credits, data: credits, backgroundColor: accent },
     { label: words.wasted, data: wasted, backgroundColor: bad },
   ];
-  // @ts-ignore -- the theme's Chart.js, loaded beside this module
+  // @ts-expect-error -- the theme's Chart.js, loaded beside this module
   return new Chart(canvas, {
     type: "bar",
     data: { labels: days, datasets: bars },

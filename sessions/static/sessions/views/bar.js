@@ -1,8 +1,8 @@
 /** The facts in the bar: time left and the connection, in words. */
 
+import { isOpen } from "../conversation/state.js";
 import { countdown, secondsUntil } from "../lib/clock.js";
 import { one, say } from "../lib/dom.js";
-import { isOpen } from "../conversation/state.js";
 
 /** @typedef {import("../conversation/conversation.js").Conversation} Conversation */
 

@@ -3,8 +3,8 @@
 import { timeOfDay } from "../lib/clock.js";
 import { on, one, save, say } from "../lib/dom.js";
 
-// Those that \s leaves out: separators of information and "next line".
-const LINE_BREAKS = /[\s\u0085\u001c-\u001f]+/gu;
+// Some programs break lines at control characters that `\s` lacks, such as U+0085.
+const LINE_BREAKS = /[\s\p{Cc}]+/gu;
 
 /** @typedef {import("../conversation/transcript.js").Line} Line */
 /** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string, reported: string }} TranscriptWords */

@@ -40,7 +40,8 @@ export class Microphone {
    */
   async open(deviceId) {
     if (!this.devices?.getUserMedia) return "insecure";
-    const opening = (this.opening += 1);
+    this.opening += 1;
+    const { opening } = this;
     /** @type {MediaStream} */
     let stream;
     try {

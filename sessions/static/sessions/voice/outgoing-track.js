@@ -40,7 +40,8 @@ export class OutgoingTrack {
    * @returns {Promise<GateState | "overtaken">}  overtaken: ended, or asked for again, meanwhile
    */
   async take(stream, isSpeechOnly) {
-    const turn = (this.turns += 1);
+    this.turns += 1;
+    const turn = this.turns;
     const gate = isSpeechOnly ? await this.gateOf(stream, turn) : null;
     if (turn !== this.turns) {
       gate?.close();

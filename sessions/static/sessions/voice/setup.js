@@ -1,14 +1,14 @@
 /** Puts together what speaking needs: the microphone, its meter, the room that takes the sound, and the dock. */
 
+import { isOpen } from "../conversation/state.js";
 import { one } from "../lib/dom.js";
+import { VoiceView } from "../views/voice.js";
 import { Microphone } from "./microphone.js";
 import { OutgoingTrack } from "./outgoing-track.js";
+import { preferencesIn } from "./preferences.js";
 import { SoundMeter } from "./sound-meter.js";
 import { SpeechOnly } from "./speech-only.js";
-import { isOpen } from "../conversation/state.js";
 import { Voice } from "./voice.js";
-import { VoiceView } from "../views/voice.js";
-import { preferencesIn } from "./preferences.js";
 
 /**
  * @param {object} parts

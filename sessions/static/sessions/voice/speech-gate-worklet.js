@@ -16,7 +16,10 @@ class SpeechGateProcessor extends AudioWorkletProcessor {
   process([input], [output]) {
     // A microphone that brings nothing has no channel at all.
     if (input?.[0] && output?.[0]) this.gate.process(input[0], output[0]);
-    if (this.gate.isOpen !== this.wasOpen) this.port.postMessage((this.wasOpen = this.gate.isOpen));
+    if (this.gate.isOpen !== this.wasOpen) {
+      this.wasOpen = this.gate.isOpen;
+      this.port.postMessage(this.wasOpen);
+    }
     return true;
   }
 }

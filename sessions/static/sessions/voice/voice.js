@@ -9,8 +9,8 @@
  * @typedef {import("./outgoing-track.js").GateState} GateState
  */
 
-import { PushToTalk } from "./push-to-talk.js";
 import { Stillness } from "./level.js";
+import { PushToTalk } from "./push-to-talk.js";
 
 const STILL_MS = { hold: 2_500, hands_free: 20_000 };
 
