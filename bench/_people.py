@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 import aiohttp
-from _watcher import Watcher
 
+from bench._watcher import Watcher
 from tests.servers import Portal
 
 CUT_OFF = (aiohttp.ClientError, OSError, TimeoutError, ConnectionError)

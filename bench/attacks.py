@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import struct
-import sys
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,12 +25,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+import django
 
-import django  # noqa: E402
-
-from tests import servers  # noqa: E402
+from tests import servers
 
 MIB = 1024 * 1024
 MOST_GROWTH_MB, SLOWEST_HEALTH_MS = 50, 500
@@ -619,10 +615,10 @@ def run(portal: servers.Portal, target: Target, name: str, one: Attack) -> dict[
 
 def prepare(portal: servers.Portal, emulator_url: str) -> Target:
     """Make the people that attackers are, a long film, and a past to export."""
-    import _ledger  # noqa: PLC0415 - needs Django
     from django.contrib.auth.models import User  # noqa: PLC0415
     from django.test import Client  # noqa: PLC0415
 
+    from bench import _ledger  # noqa: PLC0415 - needs Django
     from sessions.models import SessionEvent, SpeechKey, StreamingSession, Utterance  # noqa: PLC0415
     from tests.factories import StreamingSessionFactory, VideoFactory  # noqa: PLC0415
 

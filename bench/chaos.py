@@ -13,22 +13,17 @@ import logging
 import os
 import random
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+import aiohttp
+import django
 
-import aiohttp  # noqa: E402
-import django  # noqa: E402
-
-from local import processes  # noqa: E402
-from local.processes import Child  # noqa: E402
-from tests import servers  # noqa: E402
+from local import processes
+from local.processes import Child
+from tests import servers
 
 LOST = 0.05
 BETWEEN_KILLS_S = (4, 10)
@@ -53,7 +48,7 @@ async def main(options: argparse.Namespace) -> None:
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
         logging.getLogger("livekit").setLevel(logging.CRITICAL)  # that its server is gone is what happens here
-        import _ledger  # noqa: PLC0415 - needs Django
+        from bench import _ledger  # noqa: PLC0415 - needs Django
 
         cookies = await asyncio.to_thread(_ledger.sign_in, options.sessions, PLACES)
         await lose_answers(emulator.url)
@@ -76,7 +71,7 @@ async def live_dangerously(
     options: argparse.Namespace,
 ) -> tuple[list[Any], int]:
     """Let people talk while processes die; return them `SETTLED_S` after the last death, and how many there were."""
-    from _people import Person  # noqa: PLC0415 - beside this file
+    from bench._people import Person  # noqa: PLC0415 - needs Django
 
     people = [
         Person(portal, cookie, random.Random(chance.random()), watches=options.media)  # noqa: S311 - likewise

@@ -14,16 +14,15 @@ from typing import Any, Final
 
 import aiohttp
 
-ROOT: Final = Path(__file__).parent.parent
+from local.paths import ROOT, cache_folder
+from tests import servers
+
 PIPECAT: Final = "pipecat-ai[heygen]==1.14.0"
 AVATAR: Final = "Nora_public_20260101"
 LONGEST_S: Final = 180
 
 
 async def main() -> None:
-    sys.path.insert(0, str(ROOT))
-    from tests import servers  # noqa: PLC0415 - needs the path above
-
     python = pipecats_python()
     with servers.livekit() as livekit, servers.emulator(livekit, args=["--control"]) as emulator:
         bot = [str(python), str(ROOT / "bench" / "_pipecat_bot.py"), emulator.url, emulator.api_key, AVATAR]
@@ -44,8 +43,6 @@ async def main() -> None:
 
 def pipecats_python() -> Path:
     """The Python of an environment with Pipecat, made if there is none yet."""
-    from local.paths import cache_folder  # noqa: PLC0415 - needs the path
-
     folder = cache_folder() / "pipecat-1.14.0"
     python = folder / "bin" / "python"
     done = folder / "installed"

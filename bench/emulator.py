@@ -17,7 +17,6 @@ from typing import Any, Final
 import aiohttp
 from livekit import rtc
 
-ROOT: Final = Path(__file__).parent.parent
 SETTLE_S: Final = 3.0
 WINDOW_S: Final = 15.0
 CALLERS: Final = 16
@@ -30,7 +29,6 @@ WORDS: Final = (
 
 
 async def main(avatars: int, sessions: int) -> None:
-    sys.path.insert(0, str(ROOT))
     from tests import servers  # noqa: PLC0415 - the watching process needs none
 
     with servers.livekit() as livekit, servers.emulator(livekit, args=["--concurrency", str(avatars)]) as emulator:
@@ -64,7 +62,12 @@ async def talking(url: str, key: str, pid: int, livekit_pid: int, avatars: int) 
     async with aiohttp.ClientSession(url, headers={"X-Api-Key": key}) as http:
         rooms = [await _started(http) for _ in range(avatars)]
         watcher = await asyncio.create_subprocess_exec(
-            sys.executable, __file__, "--watch", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+            sys.executable,
+            "-m",
+            "bench.emulator",
+            "--watch",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         assert watcher.stdin
         assert watcher.stdout

@@ -13,16 +13,12 @@ import argparse
 import asyncio
 import json
 import statistics
-import sys
-from pathlib import Path
 
 from playwright.async_api import Page, Request, Route, WebSocket
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from heygen_portal.emulator.liveavatar.catalogue import uuid_of  # noqa: E402
-from tests import browsing, servers  # noqa: E402
+from heygen_portal.emulator.liveavatar.catalogue import uuid_of
+from local.paths import ROOT
+from tests import browsing, servers
 
 ANSWER_MS = 50
 LIVEKIT_CLIENT = ROOT / "sessions/static/sessions/vendor/livekit-client.umd.js"

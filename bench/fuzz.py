@@ -7,19 +7,13 @@ import argparse
 import asyncio
 import json
 import subprocess
-import sys
 import time
-from pathlib import Path
-from typing import Final
 
-ROOT: Final = Path(__file__).parent.parent
+from tests import servers
+from tests.emulator.fuzz import Fuzz
 
 
 async def main(inputs: int, seed: int) -> None:
-    sys.path.insert(0, str(ROOT))
-    from tests import servers  # noqa: PLC0415 - needs the path above
-    from tests.emulator.fuzz import Fuzz  # noqa: PLC0415
-
     with servers.emulator(
         media=False, args=["--control", "--rule", "live_rate=1000000", "--concurrency", "50"]
     ) as emulator:

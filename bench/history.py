@@ -15,17 +15,13 @@ import random
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+import django
+import psycopg
 
-import django  # noqa: E402
-import psycopg  # noqa: E402
-
-from tests import servers  # noqa: E402
+from tests import servers
 
 FEW = 1000
 TURNS = 15
@@ -73,9 +69,9 @@ def fill(url: str, count: int) -> None:
     on_postgres.migrate(url)
     began = time.perf_counter()
     with on_postgres.swapped(url):
-        import _past  # noqa: PLC0415 - needs Django
         from django.contrib.auth.models import User  # noqa: PLC0415
 
+        from bench import _past  # noqa: PLC0415 - needs Django
         from sessions import selection  # noqa: PLC0415
 
         root = User.objects.create_superuser("root")
@@ -115,8 +111,7 @@ def look(url: str) -> dict[str, float]:
 
 def find(people: tuple[int, ...] | None) -> float:
     """Find the newest sessions in which a word was said, by itself; return how long that took."""
-    import _past  # noqa: PLC0415 - needs Django
-
+    from bench import _past  # noqa: PLC0415 - needs Django
     from sessions import speech  # noqa: PLC0415
     from sessions.models import StreamingSession, Utterance  # noqa: PLC0415
 

@@ -8,15 +8,10 @@ import argparse
 import asyncio
 import json
 import statistics
-import sys
-from pathlib import Path
 
 from playwright.async_api import Page
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from tests import browsing, servers  # noqa: E402
+from tests import browsing, servers
 
 ANSWER_MS = 50
 TEXT = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete. " * 3

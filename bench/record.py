@@ -20,12 +20,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+import django
 
-import django  # noqa: E402
-
-from tests import servers  # noqa: E402
+from tests import servers
 
 TURNS = 20
 EACH = 50
@@ -56,9 +53,8 @@ def set_up() -> None:
 
 def sessions_for(events: int) -> list[UUID]:
     """Make running sessions for so many events."""
-    import _crowd  # noqa: PLC0415 - needs Django
-
     from avatars.models import Persona  # noqa: PLC0415
+    from bench import _crowd  # noqa: PLC0415 - needs Django
     from tests.factories import PersonaFactory  # noqa: PLC0415
 
     if not Persona.objects.exists():
@@ -163,7 +159,9 @@ def exporting() -> dict[str, float]:
 
     export = exports.ask(UserFactory.create().pk, None, Export.What.EVENTS, Export.Format.JSONL)
     began = time.perf_counter()
-    child = subprocess.run([sys.executable, __file__, "--write", str(export.pk)], capture_output=True, check=True)
+    child = subprocess.run(
+        [sys.executable, "-m", "bench.record", "--write", str(export.pk)], capture_output=True, check=True
+    )
     seconds = time.perf_counter() - began
     export.refresh_from_db()
     with export.path.open("rb") as file:

@@ -18,16 +18,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+import aiohttp
+import django
 
-import aiohttp  # noqa: E402
-import django  # noqa: E402
-
-from tests import servers  # noqa: E402
+from tests import servers
 
 ANSWER_MS = 50
 SOCKETS = 200
@@ -78,7 +74,7 @@ async def main(seconds: float, turns: int) -> None:
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
-        import _ledger  # noqa: PLC0415 - needs Django
+        from bench import _ledger  # noqa: PLC0415 - needs Django
 
         cookies = await asyncio.to_thread(_ledger.sign_in, SOCKETS, SOCKETS)
         async with AsyncExitStack() as sockets:

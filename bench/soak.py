@@ -16,7 +16,6 @@ import asyncio
 import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
@@ -26,16 +25,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+import aiohttp
+import django
+import redis
 
-import aiohttp  # noqa: E402
-import django  # noqa: E402
-import redis  # noqa: E402
-
-from local.processes import Child  # noqa: E402
-from local.servers import command  # noqa: E402
-from tests import servers  # noqa: E402
+from local.processes import Child
+from local.servers import command
+from tests import servers
 
 TENTHS = 10
 TALKERS = 40
@@ -191,7 +187,7 @@ async def main(options: argparse.Namespace) -> None:
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
-        import _ledger  # noqa: PLC0415 - needs Django
+        from bench import _ledger  # noqa: PLC0415 - needs Django
 
         portal.beat.stop()
         portal.worker.stop()

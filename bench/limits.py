@@ -14,15 +14,11 @@ import statistics
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+import django
 
-import django  # noqa: E402
-
-from tests import servers  # noqa: E402
+from tests import servers
 
 ANSWER_MS = 100
 TRICKLE, A_SECOND = 100, 10
@@ -55,8 +51,7 @@ def main(live: int, due: int, idle_s: float) -> None:
 
 
 def make(emulator: servers.Emulator, live: int) -> list[Any]:
-    import _crowd  # noqa: PLC0415 - needs Django
-
+    from bench import _crowd  # noqa: PLC0415 - needs Django
     from sessions import lease  # noqa: PLC0415
     from sessions.presence import renew  # noqa: PLC0415
 
@@ -70,8 +65,7 @@ def make(emulator: servers.Emulator, live: int) -> list[Any]:
 
 def idle_writes(live: int, seconds: float) -> float:
     """Return the rows written a minute and session, while a web process holds the tabs and nobody does anything."""
-    import _crowd  # noqa: PLC0415 - needs Django
-
+    from bench import _crowd  # noqa: PLC0415 - needs Django
     from sessions import lease  # noqa: PLC0415
 
     async def hold() -> None:
@@ -87,9 +81,9 @@ def idle_writes(live: int, seconds: float) -> float:
 
 def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
     """Let limits be reached, and wait until the sessions are over."""
-    import _crowd  # noqa: PLC0415 - needs Django
     from django.utils import timezone  # noqa: PLC0415
 
+    from bench import _crowd  # noqa: PLC0415 - needs Django
     from sessions import lease, presence  # noqa: PLC0415
 
     first = timezone.now() + timedelta(seconds=4)
@@ -107,10 +101,10 @@ def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
 
 def ticks() -> dict[str, float]:
     """What a tick costs when nothing is due, by how many sessions are live."""
-    import _crowd  # noqa: PLC0415 - needs Django
     from asgiref.sync import async_to_sync  # noqa: PLC0415
     from django.utils import timezone  # noqa: PLC0415
 
+    from bench import _crowd  # noqa: PLC0415 - needs Django
     from sessions import stopping  # noqa: PLC0415
 
     _crowd.empty()

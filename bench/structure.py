@@ -1,0 +1,105 @@
+"""How large the folders of the code are, and whether their imports run one way.
+
+A folder is a package without the packages in it. Modules that lie directly in an app (`urls`, `tasks`, …) are each
+counted as one by the search for cycles. Migrations are left out.
+"""
+
+import json
+import tomllib
+from collections import Counter, defaultdict
+from typing import Any, Final
+
+import grimp
+
+from local.paths import ROOT
+
+APPS: Final = ("heygen_portal", "avatars", "sessions")
+SHOWN: Final = 15
+
+Imports = list[tuple[str, str]]
+
+
+def main() -> None:
+    graph = grimp.build_graph(*APPS)
+    modules = sorted(module for module in graph.modules if ".migrations" not in module)
+    imports = [
+        (module, imported)
+        for module in modules
+        for imported in sorted(graph.find_modules_directly_imported_by(module))
+        if ".migrations" not in imported
+    ]
+    sizes = Counter(folder_of(module) for module in modules if not is_package(module))
+    for folder, size in sizes.most_common(SHOWN):
+        print(f"{folder:<50} {size:>4} modules")
+    in_order = sum(backwards(imports, contract) for contract in contracts())
+    found = cycles(imports)
+    for cycle in found:
+        print("cycle:", ", ".join(cycle))
+    result = {
+        "bench": "structure",
+        "fullest_folder": max(sizes.values()),
+        "sessions_folders": sum(folder.split(".")[0] == "sessions" for folder in sizes),
+        "imports_back_up": in_order,
+        "cycles": len(found),
+    }
+    print(json.dumps(result))
+
+
+def is_package(module: str) -> bool:
+    return (ROOT / module.replace(".", "/")).is_dir()
+
+
+def folder_of(module: str) -> str:
+    return module if is_package(module) else module.rpartition(".")[0]
+
+
+def node_of(module: str) -> str:
+    folder = folder_of(module)
+    return module if folder in (*APPS, "heygen_portal.emulator") else folder
+
+
+def contracts() -> list[dict[str, Any]]:
+    """Return the contracts of pyproject.toml that put layers in order."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    return [contract for contract in settings["contracts"] if contract["type"] == "layers"]
+
+
+def backwards(imports: Imports, contract: dict[str, Any]) -> int:
+    """Count the imports that go up from a layer to a higher one, or across to one beside it."""
+    place: dict[str, tuple[int, str]] = {}
+    for container in contract.get("containers", [""]):
+        for number, layer in enumerate(contract["layers"]):
+            for name in layer.split("|"):
+                module = f"{container}.{name.strip(' ()')}".lstrip(".")
+                place[module] = number, container
+
+    def layer_of(module: str) -> str | None:
+        parts = module.split(".")
+        names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+        return next((name for name in names if name in place), None)
+
+    count = 0
+    for importer, imported in imports:
+        above, below = layer_of(importer), layer_of(imported)
+        if above and below and above != below and place[above][1] == place[below][1]:
+            count += place[below][0] <= place[above][0]
+    return count
+
+
+def cycles(imports: Imports) -> list[list[str]]:
+    """Return the folders that import each other, directly or through others: strongly connected components."""
+    reached: dict[str, set[str]] = defaultdict(set)
+    for importer, imported in imports:
+        if node_of(importer) != node_of(imported):
+            reached[node_of(importer)].add(node_of(imported))
+    nodes = sorted(reached)
+    for through in nodes:  # Warshall's closure: some eighty folders
+        for node in nodes:
+            if through in reached[node]:
+                reached[node] |= reached[through]
+    found = {tuple(sorted(other for other in reached[node] if node in reached[other])) for node in nodes}
+    return sorted(list(cycle) for cycle in found if cycle)
+
+
+if __name__ == "__main__":
+    main()
