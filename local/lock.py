@@ -9,7 +9,16 @@ from local.paths import ROOT, VENV
 COMPILE = ["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11", "--no-annotate"]
 FILES = {
     "requirements.txt": ["pyproject.toml"],
-    "requirements-dev.txt": ["pyproject.toml", "--group", "dev", "--constraints", "requirements.txt"],
+    "requirements-emulator.txt": ["pyproject.toml", "--extra", "emulator", "--constraints", "requirements.txt"],
+    "requirements-dev.txt": [
+        "pyproject.toml",
+        "--extra",
+        "emulator",
+        "--group",
+        "dev",
+        "--constraints",
+        "requirements-emulator.txt",
+    ],
     "requirements-programs.txt": ["--no-deps", "--group", "programs"],
 }
 

@@ -11,7 +11,7 @@ from local import stamps
 from local.console import Progress, StepFailed, run
 from local.paths import ROOT, VENV, VENV_PYTHON
 
-RUN_TIME, WITH_TESTS = ROOT / "requirements.txt", ROOT / "requirements-dev.txt"
+RUN_TIME, WITH_TESTS = ROOT / "requirements-emulator.txt", ROOT / "requirements-dev.txt"
 PROGRAMS = ROOT / "requirements-programs.txt"
 PIP: list[str | Path] = [
     VENV_PYTHON,
