@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from avatars import videos
 from avatars.models import Video
@@ -23,11 +23,11 @@ def video(request: HttpRequest, video_id: UUID) -> HttpResponse:
     return render(request, "avatars/video.html", {"video": _find(request, video_id)})
 
 
-@require_POST
 def fetch(request: HttpRequest, video_id: UUID) -> HttpResponse:
-    """Have the file fetched from the provider."""
+    """Have the file fetched from the provider. A link leads to the button."""
     found = _find(request, video_id)
-    videos.fetch(found)
+    if request.method == "POST":
+        videos.fetch(found)
     return redirect(found)
 
 

@@ -1,9 +1,11 @@
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
 
 
 class HeygenPortalConfig(AppConfig):
     name = "heygen_portal"
+    verbose_name = _("Access and audit log")
 
     def ready(self) -> None:
         # Jobs are sent from the web process too, and must find the broker.

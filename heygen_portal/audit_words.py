@@ -24,7 +24,12 @@ MODELS: Mapping[str, str] = {
     Kind.ALLOWANCE_CHANGED: "avatar_sessions.Allowance",
     Kind.ORGANISATION_CHANGED: "heygen_portal.Organisation",
 }
-"""Which model's fields an entry of a kind names."""
+"""Which model's fields an entry of a kind names, each before and after."""
+CHOSEN: Mapping[str, str] = {
+    Kind.EXPORTED: "avatar_sessions.Export",
+    Kind.EXPORT_STATE: "avatar_sessions.Export",
+}
+"""Of which model an entry's single values are choices."""
 LABELS: Mapping[str, Any] = {
     "roles": _("roles"),
     "username": _("username"),
@@ -42,6 +47,10 @@ LABELS: Mapping[str, Any] = {
     "words": _("words"),
     "state": _("status"),
     "faults": _("faults"),
+    "count": _("how many"),
+    "hash": _("hash"),
+    "sessions": _("sessions"),
+    "version": _("version"),
 }
 
 
@@ -68,7 +77,7 @@ def _news(entry: AuditEntry) -> list[tuple[str, Any]]:
 
 def _field(kind: str, name: str) -> Field[Any, Any] | None:
     try:
-        field = apps.get_model(MODELS[kind])._meta.get_field(name)
+        field = apps.get_model({**MODELS, **CHOSEN}[kind])._meta.get_field(name)
     except (KeyError, FieldDoesNotExist):
         return None
     return field if isinstance(field, Field) else None
@@ -83,9 +92,11 @@ def _label(kind: str, name: str) -> str:
 
 def _in_words(kind: str, name: str, value: Any) -> str:
     """A pair is what it was and what it is; anything else says itself."""
+    field = _field(kind, name)
+    choices = dict(field.flatchoices) if field else {}
+    if isinstance(value, str):
+        return str(choices.get(value, value))
     if isinstance(value, list):
-        field = _field(kind, name)
-        choices = dict(field.flatchoices) if field else {}
         return " → ".join(_plain(choices.get(side, side) if isinstance(side, str) else side) for side in value)
     return _plain(value)
 

@@ -10,8 +10,17 @@ from django.utils.translation import ngettext
 from heygen_portal.budgets import TooManyRequests
 
 
+def when(wait_seconds: int) -> str:
+    """Say in the active language when to try again, below a heading that says why."""
+    if wait_seconds < 90:
+        words = ngettext("Try again in %(n)s second.", "Try again in %(n)s seconds.", wait_seconds)
+        return words % {"n": wait_seconds}
+    minutes = -(-wait_seconds // 60)
+    return ngettext("Try again in %(n)s minute.", "Try again in %(n)s minutes.", minutes) % {"n": minutes}
+
+
 def in_words(wait_seconds: int) -> str:
-    """Say in the active language when to try again."""
+    """Say in the active language that it was too much, and when to try again."""
     if wait_seconds < 90:
         words = ngettext(
             "Too many requests. Try again in %(n)s second.",
@@ -33,13 +42,14 @@ class TooManyRequestsMiddleware(MiddlewareMixin):
 
 def refuse(request: HttpRequest, refusal: TooManyRequests) -> HttpResponse:
     """Return a page, or JSON for a script that does not take HTML."""
-    words = in_words(refusal.wait_seconds)
     response: HttpResponse
     if request.accepts("text/html") and "text/html" in request.headers.get("Accept", "text/html"):
-        response = render(request, "429.html", {"words": words, "hint": refusal.hint}, status=429)
+        told = {"words": when(refusal.wait_seconds), "hint": refusal.hint}
+        response = render(request, "429.html", told, status=429)
     else:
-        told = {"code": "too_many_requests", "words": words, "wait_seconds": refusal.wait_seconds}
-        response = JsonResponse(told, status=429)
+        words = in_words(refusal.wait_seconds)
+        said = {"code": "too_many_requests", "words": words, "wait_seconds": refusal.wait_seconds}
+        response = JsonResponse(said, status=429)
     response["Retry-After"] = str(refusal.wait_seconds)
     response["Cache-Control"] = "no-store"
     return response

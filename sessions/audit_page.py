@@ -86,6 +86,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "wrong": wrong,
         "lines": lines,
         "added": sum(one.is_unreported for one in lines),
+        "reported": any(one.standing == vouching.Standing.BROWSER for one in lines),
         "contradicted": sum(one.standing == vouching.Standing.CONTRADICTED for one in lines),
         "looks": [(look, event_words.looked(look.kind)) for look in inspection.looks_at(session)],
     }

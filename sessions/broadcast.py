@@ -117,6 +117,14 @@ class Said(Event):
 
 
 @dataclass(frozen=True)
+class LinesLeftOut(Event):
+    """A page that joined is told only the newest lines; `url` is the page with all of them."""
+
+    type: ClassVar[str] = "transcript.left_out"
+    url: str
+
+
+@dataclass(frozen=True)
 class Ending(Event):
     """A limit is near. `goes_on`: it is the provider's alone, and the conversation may go on in a new session."""
 

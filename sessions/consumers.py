@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils import timezone
 
 from heygen_portal import addresses, budgets, detached, providers, roles
@@ -244,6 +245,8 @@ class SessionConsumer(PageSocket):
     async def tell_lines(self, session_id: UUID, after: int = 0) -> None:
         """Send the newest lines of a conversation to a page that may not have them: those stored after `after`."""
         keys = await in_thread(history.newest_said)(session_id, after)
+        if await in_thread(history.are_left_out)(session_id, keys, after):
+            await self.relay(broadcast.LinesLeftOut(url=reverse("sessions:conversation", args=[session_id])))
         for start in range(0, len(keys), history.LINES_AT_ONCE):
             if not self.is_open:
                 return

@@ -72,6 +72,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "session": session,
         "page": page,
         "lines": lines,
+        "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
         "is_over": session.ended_at is not None,
         "may_continue": bool(lines) and places.may_continue(session),
         "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START),

@@ -71,10 +71,12 @@ def _note(line: Utterance) -> str:
 
 def for_page(export: Export, session: StreamingSession) -> dict[str, Any]:
     """Return what the page to print shows."""
+    lines = history.transcript(session.pk)
     return {
         "export": export,
         "session": session,
-        "lines": history.transcript(session.pk),
+        "lines": lines,
+        "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
         "events": session.events.order_by("number")[:LONGEST_PAGE],
         "left_out": max(0, session.events.count() - LONGEST_PAGE),
         "evidence": reasons.in_words(session.end_evidence),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -97,6 +97,12 @@ def newest_said(session_id: UUID, after: int = 0) -> list[int]:
             break
         newest.append(pk)
     return newest[::-1]
+
+
+def are_left_out(session_id: UUID, keys: Sequence[int], after: int = 0) -> bool:
+    """Whether `newest_said`, which returned these keys, left out older lines."""
+    lines = Utterance.objects.filter(session__in=_chain(session_id), pk__gt=after)
+    return lines.order_by().count() > len(keys)
 
 
 def said(keys: Iterable[int]) -> list[Utterance]:

@@ -225,6 +225,8 @@ def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:  # noqa: C901 
             return LogEntry(change_message=value).get_change_message() or "–"
         case "end_reason", str() if model is StreamingSession:
             return reasons.own_label(value)
+        case "language", str() if model is User:
+            return translation.get_language_info(value)["name_local"]
         case "roles", list():
             return ", ".join(gettext(role) for role in value)
         case "data", dict() if model is AuditEntry:

@@ -10,12 +10,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from heygen_portal import addresses, audit, budgets
@@ -45,10 +45,11 @@ def overview(request: HttpRequest) -> HttpResponse:
     return render(request, "sessions/personal_data.html", context)
 
 
-@require_POST
 @never_cache
 def download(request: HttpRequest, extension: str) -> HttpResponseBase:
-    """Send all that is stored about whoever asks."""
+    """Send all that is stored about whoever asks. A link leads to the button."""
+    if request.method != "POST":
+        return redirect("sessions:personal_data")
     if not sudo.is_confirmed(request):
         return sudo.ask(request, back=reverse("sessions:personal_data"))
     if extension not in CONTENT_TYPES or not isinstance(request.user, User):

@@ -9,15 +9,18 @@ from typing import Any
 
 from django.db import models
 from django.utils import formats, timezone
+from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+from avatars.models import Persona
 from heygen_portal.admin_parts import readable
 from sessions import coverage, event_words, faults
 from sessions.formats import to_json
-from sessions.models import EndReason, Status
+from sessions.models import EndReason, Status, StreamingSession
 
 DEEPEST = 6
 """Levels of nested lists; what lies deeper is shown as JSON."""
@@ -25,6 +28,18 @@ KEY_CHARACTERS = 8
 """Of a row's key or a fingerprint: enough to recognise it by."""
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+
+NAMES: dict[str, str | Promise] = {
+    "page_at": _("on the page's clock"), "task": _("text"), "speech": _("fingerprint of the text"),
+    "utterance": _("line"), "interrupted": _("interrupted"), "evidence": _("evidence"), "code": _("code"),
+    "by": _("by whom"), "user": _("user"), "export": _("export"), "format": _("format"), "state": _("state"),
+    "version": _("saved version"), "record_format": _("format of the record"), "text": _("text"),
+    "seal_format": _("format of the stored text"), "avatar_id": _("avatar"), "voice_id": _("voice"),
+    "knowledge_base_id": _("knowledge base"), "takes_voice": _("people may speak to it"),
+    "duration_limit_s": _("duration limit, in s"), "idle_timeout_s": _("ends after idling, in s"),
+    "sealed": _("text"), "confirmed": _("confirmed"), "to": _("after"),
+}  # fmt: skip
+"""Keys that have no name for people elsewhere: the record's timeline leaves them to the export."""
 
 STATUS = "status"
 """The kind of events that say how a session moved."""
@@ -56,7 +71,17 @@ def _status_or_reason(value: Any) -> Any:
 
 def event_label(name: str) -> str:
     """Return what a key of an event's data is called; one without a name for people is shown as it is."""
-    return str(event_words.DETAILS.get(name, name.replace("_", " ")))
+    found = event_words.DETAILS.get(name) or NAMES.get(name) or _column_name(name)
+    return str(found) if found else name.replace("_", " ")
+
+
+def _column_name(name: str) -> Any:
+    """Return what a column of a session or a persona is called: events and settings name many of them."""
+    for model in (StreamingSession, Persona):
+        for field in model._meta.concrete_fields:
+            if field.name == name and isinstance(field.verbose_name, Promise):
+                return field.verbose_name
+    return None
 
 
 def moment(value: str | datetime) -> str:
@@ -155,7 +180,7 @@ def _stated(table: coverage.Table | None, name: str, value: Any) -> tuple[str, A
     column = table.fields.get(name) if table else None
     if column is None:
         return capfirst(event_label(name)), _nested(value, event_label, DEEPEST)
-    label = capfirst(str(column.verbose_name))
+    label = capfirst(str(column.verbose_name) if isinstance(column.verbose_name, Promise) else event_label(name))
     if isinstance(column, models.JSONField | models.BinaryField) and value:
         return label, gettext("fingerprint %(hash)s") % {"hash": value_of(value)}
     if isinstance(column, models.DurationField) and isinstance(value, int):

@@ -29,6 +29,9 @@ from sessions.models import Erasure, HistoryCheck, LegalHold, ProviderErasure, S
 class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     """What each night's look through the record came to."""
 
+    empty_words = _(
+        "The record is checked each night, and by manage.py verify_history. Results of the night appear here."
+    )
     list_display = ("started_at", "state", "rows", "sessions", "events", "entries", "anchors", "took")
     fields = (
         "started_at", "state", "rows", "rows_by_table", "sessions", "events", "entries", "anchors", "took",

@@ -74,10 +74,14 @@ def rebuild_some() -> int:
 
 
 def left_to_rebuild() -> int:
-    """Return how many lines `rebuild_some` has not looked at yet."""
-    state = WordIndexRebuild.objects.filter(key_id=signing.key_id()).first()
+    """Return how many lines may have marks of an earlier version or key, and `rebuild_some` has not looked at yet."""
+    current, *retired = signing.keys(word_index.PURPOSE)
+    states = WordIndexRebuild.objects.in_bulk([current, WordIndexRebuild.NONE_FROM_BEFORE])
+    state = states.get(current)
     if state and state.finished_at:
         return 0
+    if WordIndexRebuild.NONE_FROM_BEFORE in states and not retired:
+        return 0  # a new portal: lines get the marks of the only key as they are stored
     return Utterance.objects.filter(pk__gt=state.last_line if state else 0).order_by().count()
 
 

@@ -26,7 +26,7 @@ from django.utils.http import urlencode
 from django.views import i18n
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 from requests import RequestException
 
 from heygen_portal import addresses, audit, budgets
@@ -70,9 +70,13 @@ def password_reset_from_key(request: HttpRequest, uidb36: str, key: str) -> Http
 
 
 @login_not_required
-@require_POST
 def single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponseBase:
-    """Begin the way to the directory. To tie somebody else's directory account to one's own is not offered."""
+    """Begin the way to the directory. To tie somebody else's directory account to one's own is not offered.
+
+    A link leads to the button.
+    """
+    if request.method != "POST":
+        return redirect("account_login")
     if "process" in request.GET or "process" in request.POST:
         raise Http404
     return _with_the_directory(openid.login, request, provider_id)
@@ -173,9 +177,10 @@ class PasswordChange(auth.PasswordChangeView):
         return response
 
 
-@require_POST
 def sign_out_everywhere(request: HttpRequest) -> HttpResponseBase:
-    """End all of a person's login sessions, this one as well where they want that."""
+    """End all of a person's login sessions, this one as well where they want that. A link leads to the button."""
+    if request.method != "POST":
+        return redirect("mfa_index")
     is_here_too = "here" in request.POST
     ended = logins.end(request.user.pk or 0, but=request.session.session_key)
     if is_here_too:

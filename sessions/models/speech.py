@@ -184,7 +184,12 @@ class SpokenWord(models.Model):
 
 
 class WordIndexRebuild(models.Model):
-    """How far the word index has been made again with a key: each of `rebuild_word_index`'s batches moves it on."""
+    """How far the word index has been made again with a key: each of `rebuild_word_index`'s batches moves it on.
+
+    A new portal has one row for no key: none of its lines is from a version that marked words in another way.
+    """
+
+    NONE_FROM_BEFORE = ""
 
     key_id = models.CharField(max_length=8, primary_key=True)
     last_line = models.BigIntegerField(default=0)

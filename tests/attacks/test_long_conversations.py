@@ -31,6 +31,14 @@ def running(user: User, persona: Any, texts: list[str]) -> StreamingSession:
     return said_in(StreamingSessionFactory.create(user=user, persona=persona), texts)
 
 
+async def is_sent_on(tab: Tab, session: StreamingSession) -> str:
+    """Join the session; return where the page is told that all lines are, empty if none were left out."""
+    await tab.say("session.join", session_id=str(session.pk))
+    await tab.hear("session.status")
+    first = await tab.receive_json_from(timeout=10)
+    return str(first["url"]) if first["type"] == "transcript.left_out" else ""
+
+
 async def joined(tab: Tab, session: StreamingSession) -> list[str]:
     """Join the session; return the texts that the page is told before the answer to its next message."""
     await tab.say("session.join", session_id=str(session.pk))
@@ -72,6 +80,14 @@ class TestOnTheSocket:
                 assert await joined(tab, session) == []
             await sync_to_async(said_in)(session, ["afterwards"])
             assert await joined(tab, session) == ["afterwards"]
+
+    @pytest.mark.parametrize("texts", [*LONG.values(), ["one", "two"]], ids=[*LONG, "short"])
+    async def test_a_page_is_told_that_older_lines_were_left_out_and_where_they_are(self, texts: list[str]) -> None:
+        user, persona = await a_person(), await a_persona()
+        session = await sync_to_async(running)(user, persona, texts)
+        async with browser(user, persona.slug) as tab:
+            where = await is_sent_on(tab, session)
+        assert where == ("" if texts == ["one", "two"] else f"/conversations/{session.pk}/")
 
     async def test_joins_sent_at_once_are_answered_with_one_copy(self) -> None:
         user, persona = await a_person(), await a_persona()

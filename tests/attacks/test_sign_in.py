@@ -78,6 +78,18 @@ def test_strangers_have_so_many_attempts_at_a_name_and_then_wait(ines: User, nam
 
 
 @FEWER
+def test_the_page_of_a_refusal_says_once_what_happened_and_leads_back(ines: User) -> None:
+    strangers_try(25)
+    posted = {"login": "ines", "password": RIGHT}
+    page = Client(REMOTE_ADDR="203.0.113.9").post(LOGIN, posted, headers={"accept-language": "es"}).content.decode()
+    assert "<h1>Demasiadas solicitudes</h1>" in page
+    assert re.search(r"<p class=\"muted\">Vuelve a intentarlo en \d+ (minuto|segundo)s?\.", page)
+    assert f'href="{LOGIN}"' in page
+    assert "data-theme-switch" in page
+    assert 'name="language" value="en"' in page
+
+
+@FEWER
 def test_a_name_that_nobody_has_is_answered_the_same(ines: User) -> None:
     assert strangers_try(25) == strangers_try(25, "nobody")
 

@@ -96,7 +96,26 @@ def test_a_search_for_many_words_looks_for_a_few(words: int, django_assert_max_n
         assert found(" ".join(f"palabra{n % 12}" for n in range(words)))
 
 
+def test_a_new_portal_has_nothing_to_index_again_until_a_key_is_retired() -> None:
+    line(StreamingSessionFactory.create(), "La contraseña")
+    call_command("rebuild_word_index", check=True)
+    with override_settings(**OLD):
+        line(StreamingSessionFactory.create(), "palabra")
+        call_command("rebuild_word_index", check=True)
+    with override_settings(**NEW):
+        with pytest.raises(CommandError, match="2 lines are left"):
+            call_command("rebuild_word_index", check=True)
+        call_command("rebuild_word_index")
+        call_command("rebuild_word_index", check=True)
+
+
+def upgraded_portal() -> None:
+    """Make this a portal that had lines before words were marked with each person's key."""
+    WordIndexRebuild.objects.all().delete()
+
+
 def test_lines_of_before_are_found_until_and_after_they_are_indexed_again() -> None:
+    upgraded_portal()
     first, second = (line(StreamingSessionFactory.create(), "La contraseña") for _ in range(2))
     for each in (first, second):
         as_before(each)
@@ -112,6 +131,7 @@ def test_lines_of_before_are_found_until_and_after_they_are_indexed_again() -> N
 
 def test_a_rebuild_that_is_interrupted_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech, "REBUILT_AT_ONCE", 2)
+    upgraded_portal()
     lines = [line(StreamingSessionFactory.create(), f"palabra{n}") for n in range(5)]
     for each in lines:
         as_before(each)

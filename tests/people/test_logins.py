@@ -58,4 +58,6 @@ def test_a_person_whose_number_begins_alike_stays_signed_in(ines: User) -> None:
 
 def test_a_link_does_not_do_it(ines: User) -> None:
     (here,) = signed_in(ines, 1)
-    assert here.get(EVERYWHERE).status_code == 405
+    (there,) = signed_in(ines, 1)
+    assert here.get(EVERYWHERE)["Location"] == "/accounts/second-factor/"
+    assert is_in(there)

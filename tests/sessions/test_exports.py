@@ -121,6 +121,12 @@ def test_a_page_to_print_has_the_words_for_a_reason(client: Client, auditor: Use
     assert "no-store" in page.headers["Cache-Control"]
 
 
+def test_a_list_of_checks_that_is_empty_says_when_there_will_be_one(client: Client, auditor: User) -> None:
+    empty = client.get("/admin/avatar_sessions/historycheck/", headers={"accept-language": "es"}).content.decode()
+    assert "El registro se comprueba cada noche" in empty
+    assert "Crea un elemento" not in empty
+
+
 def test_a_page_to_print_says_in_words_what_events_hold(client: Client, auditor: User) -> None:
     session = StreamingSessionFactory.create()
     lifecycle.begin_stop(session, EndReason.USER_STOPPED, reasons.person(session.user_id))
@@ -162,9 +168,11 @@ def test_an_export_of_a_list_is_an_entry_of_the_audit_by_whom_from_where_and_why
     assert entry.about == sent.about == str(Export.objects.get().pk)
     assert entry.data.items() >= (asked | {"filters": {"status__exact": "ended"}}).items()
     assert audit.check() == (2, None)
-    listed = client.get("/admin/heygen_portal/auditentry/").content.decode()
+    listed = client.get("/admin/heygen_portal/auditentry/", headers={"accept-language": "es"}).content.decode()
     assert WHY in listed
     assert "status__exact=ended" in listed
+    assert "estado: " in listed
+    assert "estado: sent" not in listed
 
 
 @pytest.mark.parametrize("what", ["sessions", "events", "lines"])

@@ -173,6 +173,11 @@ def test_the_page_has_the_same_in_the_readers_language_and_runs_nothing_that_was
     assert "<script>alert(1)</script>" in html.unescape(page)
 
 
+def test_a_link_to_the_file_leads_to_the_button(visitor: Client) -> None:
+    assert visitor.get(PAGE)["Location"] == "/data/"
+    assert not AuditEntry.objects.exists()
+
+
 def test_the_page_says_in_words_what_the_file_says_in_codes(visitor: Client, person: User) -> None:
     began = datetime(2026, 1, 20, 23, 30, 5, tzinfo=UTC)
     session = StreamingSessionFactory.create(

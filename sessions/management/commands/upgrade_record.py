@@ -10,7 +10,7 @@ from sessions import upgrading
 class Command(BaseCommand):
     help = (
         "State in the record of each session of an earlier version what its rows show, so that verification covers"
-        " every column from now on. It can be stopped and run again. Exit code 1 if a record does not fit."
+        " every column from now on. It can be stopped and run again. Exit code 1 if a record was changed."
     )
 
     @no_translations
@@ -19,7 +19,12 @@ class Command(BaseCommand):
         self.stdout.write(f"{done.sessions} sessions upgraded, {done.left} left.")
         if not done.are_lists_whole:
             raise CommandError(
-                "The audit's list, or an export or check of the record, does not fit: run verify_history."
+                "An audit entry, an export or a check of the record was changed since it was recorded: "
+                "nothing of these was upgraded. manage.py verify_history names what was changed."
             )
         if done.faulty:
-            raise CommandError("These do not fit, and were left as they are: " + ", ".join(map(str, done.faulty)))
+            names = ", ".join(map(str, done.faulty))
+            raise CommandError(
+                f"These sessions were changed since they were recorded, and were not upgraded: {names}. "
+                "manage.py verify_history names what was changed."
+            )

@@ -97,7 +97,7 @@ function draw() {
   outcome.draw(conversation, now);
   queue.draw(conversation.state, now);
   ladder.draw(conversation);
-  chat.draw(conversation.transcript.lines);
+  chat.draw(conversation.transcript);
   if (now === shown) return;
   const before = shown;
   shown = now;

@@ -69,6 +69,14 @@ test("the room is joined the moment it is named, and the first frame is reported
   assert.deepEqual(sent.at(-1).data, { width: 1280, height: 720, ms: 350 });
 });
 
+test("a page that is told that older lines were left out knows where all of them are, until the next conversation", () => {
+  goLive();
+  conversation.onMessage({ type: "transcript.left_out", url: "/conversations/s1/" });
+  assert.equal(conversation.transcript.wholeAt, "/conversations/s1/");
+  conversation.transcript.clear();
+  assert.equal(conversation.transcript.wholeAt, "");
+});
+
 test("cancelling before the session has a name stops it as soon as it has one", () => {
   conversation.start(0);
   conversation.stop();

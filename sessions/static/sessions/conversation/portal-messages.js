@@ -55,6 +55,9 @@ const MESSAGES = {
     it.remember();
     it.transcript.sent({ ref: message.ref, taskId: message.provider_task_id ?? "", at: Date.parse(message.at) });
   },
+  "transcript.left_out": (it, { url }) => {
+    it.transcript.wholeAt = url;
+  },
   utterance: (it, message) => {
     it.transcript.stored({
       utteranceId: String(message.utterance_id),

@@ -24,6 +24,7 @@ export class Transcript {
     /** @type {Line[]} */
     this.lines = [];
     this.count = 0;
+    this.wholeAt = ""; // the address of the page with all lines, where older ones are left out here
   }
 
   /**
@@ -128,6 +129,7 @@ export class Transcript {
   /** A new conversation: what has not been sent yet stays. */
   clear() {
     this.lines = this.lines.filter((line) => line.stage === "waiting" || line.stage === "failed");
+    this.wholeAt = "";
   }
 
   /** How many lines were said. */

@@ -21,6 +21,8 @@ export class ChatView {
     this.list = one("#lines", HTMLElement);
     this.text = one("#text", HTMLTextAreaElement);
     this.send = one("#send", HTMLButtonElement);
+    this.leftOut = one("#left-out", HTMLElement);
+    this.legend = one("#reported-legend", HTMLElement);
     this.counter = one("#count", HTMLElement);
     /** @type {Map<string, { line: Line, element: HTMLElement }>} */
     this.drawn = new Map();
@@ -62,8 +64,11 @@ export class ChatView {
     this.send.disabled = !isSendable(this.text.value);
   }
 
-  /** @param {Line[]} lines */
-  draw(lines) {
+  /** @param {Pick<import("./transcript.js").Transcript, "lines" | "wholeAt">} transcript */
+  draw({ lines, wholeAt }) {
+    this.leftOut.hidden = !wholeAt;
+    if (wholeAt) one("a", HTMLAnchorElement, this.leftOut).href = wholeAt;
+    this.legend.hidden = !lines.some((line) => line.isReported && line.stage === "said");
     const kept = new Set(lines.map((line) => line.key));
     for (const [key, { element }] of this.drawn) {
       if (kept.has(key)) continue;
