@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from heygen_portal import settings
 from tests import servers
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """redis-py leaves the socket of a lost connection to the garbage collector."""
@@ -101,6 +102,6 @@ async def test_what_tabs_that_left_meanwhile_heard_is_not_subscribed_to_again(
     server.process.start()
     server.process.wait_until(lambda: is_up(server))
     came = await let_in(layer)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while heard(server) != {came.encode(), stays.encode()}:  # noqa: ASYNC110 - the server's business
             await asyncio.sleep(0.05)

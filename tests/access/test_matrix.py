@@ -25,6 +25,7 @@ from heygen_portal import asgi, providers
 from heygen_portal.providers.base import NotSent, Provider
 from tests.access.matrix import ACTIONS, BUTTONS, MODELS, NOBODY, PAGES, SILENT, SOCKETS, STAFF, Page
 from tests.access.rows import Rows, member
+from tests.patience import PATIENCE_S
 
 LETTERS = "sueoam"
 PARTS = ("changelist", "add", "history", "delete", "change")
@@ -194,7 +195,7 @@ async def test_each_role_says_what_the_matrix_says_and_nothing_else(letter: str)
     wrong = []
     for route, (who, messages) in SOCKETS.items():
         tab = WebsocketCommunicator(asgi.application, "/" + route.replace("<slug:persona>", "lucia"), headers=headers)
-        is_let_in, _ = await tab.connect()
+        is_let_in, _ = await tab.connect(timeout=PATIENCE_S)
         if is_let_in != (letter in who):
             wrong.append(f"{route}: {'open' if is_let_in else 'shut'}")
         for kind, message in messages.items() if is_let_in else ():
@@ -204,7 +205,7 @@ async def test_each_role_says_what_the_matrix_says_and_nothing_else(letter: str)
             await tab.send_json_to({"type": kind, **content})
             if (await _answer(tab, kind) != "not_found") != (letter in message.who):
                 wrong.append(f"{route} {kind}")
-        await tab.disconnect()
+        await tab.disconnect(timeout=PATIENCE_S)
     assert wrong == []
 
 
@@ -223,7 +224,7 @@ async def _answer(tab: WebsocketCommunicator, kind: str) -> str:
     """Return the code of the error that answers, or the type of what is told; news that nobody asked for is not."""
     while True:
         try:
-            told: dict[str, Any] = await tab.receive_json_from(timeout=10)
+            told: dict[str, Any] = await tab.receive_json_from(timeout=PATIENCE_S)
         except TimeoutError:
             pytest.fail(f"{kind} was not answered")
         if told["type"] != "board.changed":

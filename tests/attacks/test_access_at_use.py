@@ -29,6 +29,7 @@ from heygen_portal.roles import ROLES, START
 from sessions import sockets
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import EndUserFactory, StreamingSessionFactory, UserFactory
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import ORIGIN, Tab, a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
@@ -74,7 +75,7 @@ async def is_closed_with(tab: WebsocketCommunicator, code: str, close_code: int)
     """Read what the page is told until the socket is closed; return the error."""
     error: dict[str, Any] = {}
     while True:
-        message = await tab.receive_output(timeout=10)
+        message = await tab.receive_output(timeout=PATIENCE_S)
         if message["type"] == "websocket.close":
             assert message["code"] == close_code
             assert error["code"] == code
@@ -101,7 +102,7 @@ async def test_access_that_was_lost_is_noticed_at_the_next_use(
 ) -> None:
     user, persona = await a_person(), await a_persona(avatar__account__rooms="own")
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=10))[0]
+    assert (await tab.connect(timeout=PATIENCE_S))[0]
     session_id = ""
     if use in ("session.join", "task.send"):
         session = await sync_to_async(running_of)(user, persona)
@@ -127,7 +128,7 @@ async def test_an_open_socket_is_closed_by_the_next_check_without_being_used(
 ) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug, lang="es")
-    assert (await tab.connect(timeout=10))[0]
+    assert (await tab.connect(timeout=PATIENCE_S))[0]
     async with browser(other, persona.slug):
         bystander = {socket for socket in sockets._open if socket.claim and socket.claim.user_id == other.pk}
         await sync_to_async(lose)(user)
@@ -141,7 +142,7 @@ async def test_an_open_socket_is_closed_by_the_next_check_without_being_used(
 async def test_a_running_session_of_somebody_without_access_ends(lose: Callable[[User], None]) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=10))[0]
+    assert (await tab.connect(timeout=PATIENCE_S))[0]
     session_id = await tab.go_live()
     await sync_to_async(lose)(user)
     await sockets.check_access(list(sockets._open))
@@ -164,7 +165,7 @@ async def test_board_and_trial_sockets_are_closed_as_well(path: str, lose: Calla
     user, cookie = await sync_to_async(administrator)()
     headers = [ORIGIN, (b"host", b"localhost"), (b"cookie", f"sessionid={cookie}".encode())]
     page = WebsocketCommunicator(application, path.format(slug=persona.slug) + "?lang=en", headers=headers)
-    assert (await page.connect(timeout=10))[0]
+    assert (await page.connect(timeout=PATIENCE_S))[0]
     await sync_to_async(lose)(user)
     await sockets.check_access(list(sockets._open))
     code, close_code = ("signed_out", 4401) if lose is delete_the_login else ("access_ended", 4403)
@@ -233,7 +234,7 @@ async def test_a_persona_that_was_withdrawn_is_refused_and_its_session_ends(
 ) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=10))[0]
+    assert (await tab.connect(timeout=PATIENCE_S))[0]
     session_id = await tab.go_live()
     begun = provider.new_session.call_count
     await withdraw(persona)
@@ -248,7 +249,7 @@ async def test_a_persona_that_was_withdrawn_is_refused_and_its_session_ends(
 async def test_the_session_of_a_persona_that_was_withdrawn_ends_within_the_check(withdraw: Any) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=10))[0]
+    assert (await tab.connect(timeout=PATIENCE_S))[0]
     session_id = await tab.go_live()
     await withdraw(persona)
     await sockets.check_access(list(sockets._open))
@@ -261,14 +262,14 @@ async def test_the_page_of_another_persona_is_no_way_around(provider: Mock, with
     user, persona = await a_person(), await a_persona()
     other = await a_persona(avatar=persona.avatar)
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert (await tab.connect(timeout=10))[0]
+    assert (await tab.connect(timeout=PATIENCE_S))[0]
     session_id = await tab.go_live()
     detour = await sync_to_async(Tab)(user, other.slug)
-    assert (await detour.connect(timeout=10))[0]
+    assert (await detour.connect(timeout=PATIENCE_S))[0]
     await withdraw(persona)
     await detour.say("session.join", session_id=session_id)
     await is_closed_with(detour, "access_ended", 4403)
-    await tab.disconnect(timeout=10)
+    await tab.disconnect(timeout=PATIENCE_S)
 
 
 async def test_a_persona_for_a_group_of_the_person_stays_open() -> None:

@@ -15,6 +15,7 @@ from heygen_portal.server.asgi import SocketInbox
 from heygen_portal.server.websocket import Socket
 from tests.attacks import raw
 from tests.attacks.served import Staff
+from tests.patience import PATIENCE_S
 from tests.servers import Web
 
 MIB = 1024 * 1024
@@ -229,7 +230,7 @@ async def test_a_page_that_pings_now_and_then_is_answered(web: Web, staff: Staff
         await socket.ping()
         await socket.pong()
         await socket.send_str('{"type": "x"}')
-        while "bad_message" not in (await socket.receive(timeout=10)).data:
+        while "bad_message" not in (await socket.receive(timeout=PATIENCE_S)).data:
             pass
 
 

@@ -18,6 +18,7 @@ from heygen_portal.checks import readable_budgets
 from sessions.models import StreamingSession
 from tests import servers
 from tests.factories import EndUserFactory, UserFactory
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 
 TASKS_A_MINUTE = 120
@@ -194,7 +195,7 @@ class TestOnTheSocket:
         user, persona = await a_person(), await a_persona()
         async with browser(user, persona.slug), browser(user, persona.slug):
             third = await sync_to_async(Tab)(user, persona.slug)
-            assert await third.connect(timeout=10) == (False, 4429)
+            assert await third.connect(timeout=PATIENCE_S) == (False, 4429)
 
     @pytest.mark.parametrize(
         ("budget", "message"),
@@ -235,12 +236,12 @@ class TestOnTheSocket:
     async def test_the_size_of_a_message_is_counted_in_bytes(self, letter: str) -> None:
         user, persona = await a_person(), await a_persona()
         tab = await sync_to_async(Tab)(user, persona.slug)
-        assert (await tab.connect(timeout=10))[0]
+        assert (await tab.connect(timeout=PATIENCE_S))[0]
         await tab.send_to(text_data=letter * (64 * 1024 // len(letter.encode())))
         await tab.hear("error", code="bad_message")  # read, and not understood
         await tab.send_to(text_data=letter * (64 * 1024 // len(letter.encode()) + 1))
         await tab.hear("error", code="too_large")
-        assert (await tab.receive_output(timeout=10))["code"] == 4413
+        assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4413
 
 
 # On pages

@@ -13,6 +13,7 @@ from django.test import Client, override_settings
 from sessions import history
 from sessions.models import StreamingSession, Utterance
 from tests.factories import EndUserFactory, StreamingSessionFactory
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 
 LONGEST = "x" * 9_900
@@ -50,7 +51,7 @@ async def told(tab: Tab) -> list[str]:
     # A join waits for the one before it, and this one is refused.
     await tab.say("session.join", session_id="none")
     texts = []
-    while (message := await tab.receive_json_from(timeout=10))["type"] != "error":
+    while (message := await tab.receive_json_from(timeout=PATIENCE_S))["type"] != "error":
         if message["type"] == "utterance":
             texts.append(message["text"])
     assert message["code"] == "not_found"

@@ -16,6 +16,7 @@ from heygen_portal.providers.base import ProviderUnreachable, RoomAccess, Sessio
 from sessions import lifecycle, rooms, services, stopping
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import WHY, PersonaFactory, UserFactory
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,7 +92,7 @@ async def test_an_answer_that_cannot_be_stored_is_closed_and_stored_later(
     await breaks(fault)
     with pytest.raises(DatabaseError):
         await services.bring_up(session, ignore)
-    await asyncio.wait_for(closing.done.wait(), 10)
+    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await detached.finish()
     assert await state(session) == (Status.ENDED, EndReason.ORPHAN_FOUND, ID)
@@ -119,7 +120,7 @@ async def test_a_provider_that_fails_as_well_is_asked_until_it_confirms(provider
     await breaks(fault)
     with pytest.raises(DatabaseError):
         await services.bring_up(session, ignore)
-    await asyncio.wait_for(closing.done.wait(), 10)
+    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await detached.finish()
     assert (await state(session))[2] == ID
@@ -137,7 +138,7 @@ async def test_a_late_answer_that_cannot_be_stored_is_closed(provider: Mock, fau
     provider.new_session.side_effect = think
     with pytest.raises(DatabaseError):
         await services.bring_up(session, ignore)
-    await asyncio.wait_for(closing.done.wait(), 10)
+    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await detached.finish()
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED, ID)
@@ -216,7 +217,7 @@ async def test_a_cancelled_opener_leaves_no_session_unknown(provider: Mock) -> N
 
     provider.start_session.side_effect = start
     await asyncio.wait([opening])
-    await asyncio.wait_for(closing.done.wait(), 10)
+    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await detached.finish()
     assert (await state(session))[2] == ID
@@ -234,7 +235,7 @@ async def test_a_room_of_ours_is_dropped_with_the_session(provider: Mock, monkey
     await breaks(FAULTS["the row takes no ID"])
     with pytest.raises(DatabaseError):
         await services.bring_up(session, ignore)
-    await asyncio.wait_for(closing.done.wait(), 10)
+    await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await detached.finish()
     assert "portal-room" in dropped

@@ -24,6 +24,7 @@ from sessions.clocks import PageClock
 from sessions.events import Entry
 from sessions.models import EndReason, SessionEvent, StreamingSession
 from tests.factories import WHY, PersonaFactory, StreamingSessionFactory
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
@@ -58,7 +59,7 @@ async def flood(tab: Tab, count: int, kind: str = "connection_quality", **data: 
 async def test_a_flood_of_reports_is_dropped_and_counted(kind: str, data: dict[str, object], kept: int) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    await tab.connect(timeout=10)
+    await tab.connect(timeout=PATIENCE_S)
     session_id = await tab.go_live()
     await flood(tab, 50, kind, **data)
     refused = await tab.hear("error", about="event.report")
@@ -67,7 +68,7 @@ async def test_a_flood_of_reports_is_dropped_and_counted(kind: str, data: dict[s
     await tab.hear("task.sent", ref="1")
     await tab.say("session.stop")
     await tab.hear("session.status", status="ended")
-    await tab.disconnect(timeout=10)
+    await tab.disconnect(timeout=PATIENCE_S)
     await detached.finish()
     assert await reported(session_id) == kept + 1  # the first frame
     first, last = await dropped(session_id)
@@ -93,7 +94,7 @@ async def test_noise_starves_neither_the_first_frame_nor_the_end() -> None:
 async def test_a_socket_that_is_flooded_beyond_all_answers_is_closed(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    await tab.connect(timeout=10)
+    await tab.connect(timeout=PATIENCE_S)
     await tab.go_live()
     answer = asyncio.Event()
 
@@ -103,7 +104,7 @@ async def test_a_socket_that_is_flooded_beyond_all_answers_is_closed(provider: M
     provider.keep_alive = AsyncMock(side_effect=keep_alive)  # all that are taken stay under way
     for _ in range(64 + 1_000):
         await tab.say("session.stay")
-    while (message := await tab.receive_output(timeout=10))["type"] != "websocket.close":
+    while (message := await tab.receive_output(timeout=PATIENCE_S))["type"] != "websocket.close":
         pass
     answer.set()
     assert message["code"] == 4429

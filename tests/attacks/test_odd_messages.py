@@ -13,6 +13,7 @@ from django.test import Client, override_settings
 from heygen_portal.asgi import application
 from sessions.board_consumer import BoardConsumer
 from sessions.consumers import SessionConsumer
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import ORIGIN, a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
@@ -77,12 +78,12 @@ async def test_no_field_of_the_board_s_messages_makes_the_portal_fail(caplog: py
     await sync_to_async(client.force_login)(staff, backend="django.contrib.auth.backends.ModelBackend")
     cookie = (b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode())
     board = WebsocketCommunicator(application, "/ws/board/?lang=en", headers=[ORIGIN, (b"host", b"localhost"), cookie])
-    assert (await board.connect(timeout=10))[0]
+    assert (await board.connect(timeout=PATIENCE_S))[0]
     for message in messages(sorted(BoardConsumer.HANDLERS)):
         await board.send_json_to(message)
     await board.send_json_to({"type": "no such type"})
     told: dict[str, Any] = {}
     while told.get("code") != "bad_message":
-        told = await board.receive_json_from(timeout=10)
-    await board.disconnect(timeout=10)
+        told = await board.receive_json_from(timeout=PATIENCE_S)
+    await board.disconnect(timeout=PATIENCE_S)
     assert not [record for record in caplog.records if record.exc_info]

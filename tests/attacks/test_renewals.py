@@ -100,7 +100,7 @@ async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         await tab.say("session.start", continues=session_id, because=because)
-        await tab.hear("session.status", continues=session_id, status="creating")
+        await tab.hear("session.room")
     session = await StreamingSession.objects.aget(pk=session_id)
     evidence = session.end_evidence
     assert (session.end_reason, evidence["code"], evidence["claim"]) == ("user_stopped", "continued", because)
@@ -122,7 +122,7 @@ async def test_the_provider_s_list_decides_whether_it_ended_a_session(
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         session_id = await tab.go_live()
         await tab.say("session.start", continues=session_id, because="provider_ended")
-        await tab.hear("session.status", continues=session_id, status="creating")
+        await tab.hear("session.room")
     session = await StreamingSession.objects.aget(pk=session_id)
     assert session.end_reason == reason
     assert ("unlisted_at" in session.end_evidence) == (reason == "user_stopped")
@@ -195,15 +195,13 @@ async def test_where_others_wait_a_renewal_that_only_the_page_asked_for_goes_to_
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("how", ["no_picture", "duration_limit", "provider_ended", "provider_ended before"])
-@pytest.mark.proof  # sometimes waits 10 s in vain on a busy machine: to be found out
 async def test_a_renewal_whose_cause_the_portal_saw_is_served_before_those_who_wait(
     provider_of_many: Mock, how: str
 ) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
     because = how.removesuffix(" before")
     async with browser(user, persona.slug) as talks, browser(other, persona.slug) as waits:
-        await talks.say("session.start")
-        session_id = (await talks.hear("session.status", status="connecting"))["session_id"]
+        session_id = await talks.enter()
         rows = StreamingSession.objects.filter(pk=session_id)
         if because == "no_picture":
             await rows.aupdate(opened_at=timezone.now() - timedelta(seconds=9))
@@ -222,8 +220,9 @@ async def test_a_renewal_whose_cause_the_portal_saw_is_served_before_those_who_w
                 await talks.hear("queue.place", place=1)
         else:
             await talks.say("session.start", continues=session_id, because=because)
-            await talks.hear("session.room")
-            await talks.hear("session.status", continues=session_id)
+            await talks.hear_each(
+                {"type": "session.status", "status": "connecting", "continues": session_id}, {"type": "session.room"}
+            )
             assert await QueuePlace.objects.filter(user=other, kept_until=None).aexists()
     assert (await rows.aget()).end_reason == because
 
@@ -285,7 +284,6 @@ async def test_to_take_over_again_and_again_grants_no_time(is_named: bool) -> No
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("provider_of_many")
 @pytest.mark.parametrize("how", ["unnamed", "named", "another persona", "another persona after no picture"])
-@pytest.mark.proof  # sometimes waits 10 s in vain on a busy machine: to be found out
 async def test_where_others_wait_a_take_over_passes_nobody(how: str) -> None:
     user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
     wanted = await a_persona(avatar=persona.avatar) if "another" in how else persona
@@ -294,13 +292,12 @@ async def test_where_others_wait_a_take_over_passes_nobody(how: str) -> None:
         browser(other, persona.slug) as waits,
         browser(user, wanted.slug) as phone,
     ):
-        await desk.say("session.start")
-        session_id = (await desk.hear("session.status", status="connecting"))["session_id"]
+        session_id = await desk.enter()
         if how.endswith("no picture"):
             long_ago = timezone.now() - timedelta(seconds=9)
             await StreamingSession.objects.filter(pk=session_id).aupdate(opened_at=long_ago)
         else:
-            await desk.see()
+            await desk.show_picture()
         await waits.say("session.start")
         await waits.hear("queue.place", place=1)
         wish = {"continues": session_id} if how == "named" else {}
@@ -322,8 +319,7 @@ async def test_a_take_over_of_a_conversation_whose_picture_never_came_keeps_its_
         browser(other, persona.slug) as waits,
         browser(user, persona.slug) as phone,
     ):
-        await desk.say("session.start")
-        session_id = (await desk.hear("session.status", status="connecting"))["session_id"]
+        session_id = await desk.enter()
         long_ago = timezone.now() - timedelta(seconds=9)
         await StreamingSession.objects.filter(pk=session_id).aupdate(opened_at=long_ago)
         await waits.say("session.start")

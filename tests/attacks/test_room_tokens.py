@@ -20,6 +20,7 @@ from sessions import errors, rooms
 from sessions.models import EndReason, Status, StreamingSession
 from tests import servers
 from tests.factories import WHY, StreamingSessionFactory
+from tests.patience import PATIENCE_S
 
 IN, NO_ROOM = 101, 404
 """What the server answers to a socket that wants to enter."""
@@ -48,7 +49,7 @@ async def enter(token: str) -> int:
     async with aiohttp.ClientSession() as http:
         try:
             async with http.ws_connect(address, params={"access_token": token, "protocol": "15"}) as socket:
-                await socket.receive(timeout=10)
+                await socket.receive(timeout=PATIENCE_S)
                 return IN
         except aiohttp.WSServerHandshakeError as exc:
             return exc.status

@@ -14,6 +14,7 @@ from django.test import AsyncClient, RequestFactory, override_settings
 from heygen_portal import checks, sending
 from tests.attacks import raw
 from tests.attacks.served import VIDEO_BYTES, Staff
+from tests.patience import PATIENCE_S
 from tests.servers import Web
 
 WHOLE, FROM_THE_MIDDLE, NEARLY_ALL = (), ("Range: bytes=1000-",), ("Range: bytes=0-299999999",)
@@ -31,7 +32,7 @@ def test_clients_that_read_nothing_cost_little_memory_and_are_cut_off(web: Web, 
             clients.append(client)
         open_ones = len(clients)
         while open_ones:
-            ended = waiting.poll(raw.PATIENCE_S * 1000)
+            ended = waiting.poll(PATIENCE_S * 1000)
             assert ended, "a client that reads nothing is still connected"
             most = max(most, raw.memory_mb(web.process.pid))
             for number, _event in ended:

@@ -15,9 +15,8 @@ from livekit import api
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, StorageState, WebSocket, expect
 
 from tests import servers
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 40
-"""For machines that are busy with much else."""
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 # The loudest sample of the last moment of the avatar's track, as the page plays it.

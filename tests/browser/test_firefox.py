@@ -14,9 +14,10 @@ from playwright.async_api import Browser, Page, expect
 from local import ports
 from tests import servers
 from tests.browser.going_wrong import spoil
-from tests.browser.room_page import PATIENCE_S, Person, RoomPage, Stage, until
+from tests.browser.room_page import Person, RoomPage, Stage, until
 from tests.browsing import password
 from tests.firefox import firefox, lacking
+from tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.browser,

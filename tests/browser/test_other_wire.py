@@ -8,8 +8,9 @@ import re
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.room_page import FRAMES, PATIENCE_S, RoomPage, Stage
+from tests.browser.room_page import FRAMES, RoomPage, Stage
 from tests.browser.test_room import LONG
+from tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.browser,

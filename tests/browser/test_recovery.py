@@ -29,7 +29,8 @@ from tests.browser.going_wrong import (
     spoiling,
 )
 from tests.browser.looks import keep_picture
-from tests.browser.room_page import PATIENCE_S, RoomPage, Stage
+from tests.browser.room_page import RoomPage, Stage
+from tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.browser,

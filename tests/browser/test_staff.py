@@ -8,7 +8,8 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.looks import WIDE, Looks, axe_source
-from tests.browser.room_page import PATIENCE_S, Person, Stage
+from tests.browser.room_page import Person, Stage
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 

@@ -32,9 +32,10 @@ from tests import servers
 from tests.browser.conftest import PERSONAS
 from tests.browser.going_wrong import reported
 from tests.browser.looks import keep_picture
-from tests.browser.room_page import PATIENCE_S, Person, RoomPage, Stage
+from tests.browser.room_page import Person, RoomPage, Stage
 from tests.browsing import ALLOW_SOUND, browser, password
 from tests.narrow import Door, can_be_made, network
+from tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.browser,

@@ -7,7 +7,8 @@ import re
 import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
-from tests.browser.room_page import PATIENCE_S, SHOW, RoomPage, Stage, until
+from tests.browser.room_page import SHOW, RoomPage, Stage, until
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 expect.set_options(timeout=PATIENCE_S * 1000)

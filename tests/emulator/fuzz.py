@@ -18,10 +18,10 @@ import aiohttp
 from heygen_portal.emulator.frames import encode_audio, encode_text
 from tests.emulator.live_wire import LITE, SANDBOX_AVATAR
 from tests.emulator.providers_doc import Case, cases, live_cases
+from tests.patience import PATIENCE_S
 
 WORKERS: Final = 8
 A_SOCKETS_SHARE: Final = 20  # of inputs: so many messages to one socket
-PATIENCE_S: Final = 30
 
 STRINGS: Final = (
     "", " ", "x", "x" * 1001, "x" * 70_000, "¿Qué?", "\ud800", "\0", "💡" * 300, "../../etc/passwd", "' OR 1=1",

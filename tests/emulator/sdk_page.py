@@ -16,7 +16,7 @@ from heygen_portal.emulator.part import Voice
 from heygen_portal.emulator.voice import SAMPLE_RATE, speak
 from local.paths import ROOT
 from tests.browsing import ALLOW_SOUND, browser
-from tests.emulator.wire import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 HERE: Final = Path(__file__).parent / "sdk"
 ORIGIN: Final = "http://localhost"  # counts as secure; nothing listens there, its files are handed to the browser

@@ -10,6 +10,7 @@ import pytest
 
 from heygen_portal.emulator.frames import encode_audio, encode_text
 from tests.emulator.wire import Wire
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def address(wire: Wire, session_id: str, token: str = "", **more: str) -> str:
 async def until(socket: aiohttp.ClientWebSocketResponse, event_type: str) -> dict[str, Any]:
     """The next message of this type."""
     while True:
-        message: dict[str, Any] = await socket.receive_json(timeout=10)
+        message: dict[str, Any] = await socket.receive_json(timeout=PATIENCE_S)
         if message["event_type"] == event_type:
             return message
 
@@ -46,7 +47,7 @@ async def test_it_is_taken_in_every_state_before_the_end(wire: Wire, http: aioht
     async with http.ws_connect(address(wire, session_id)) as socket:
         await socket.send_bytes(encode_text("hola"))
         wire.data("streaming.stop", {"session_id": session_id})
-        while (message := await socket.receive(timeout=10)).type is aiohttp.WSMsgType.TEXT:
+        while (message := await socket.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.TEXT:
             pass
         assert message.type is aiohttp.WSMsgType.CLOSE
 

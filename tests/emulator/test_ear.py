@@ -21,10 +21,10 @@ from heygen_portal.emulator.voice import SAMPLE_RATE, speak
 from heygen_portal.emulator.voice_activity import VoiceActivity
 from tests import servers
 from tests.emulator.viewer import scene
+from tests.patience import PATIENCE_S
 
 WEATHER = "what is the weather today"  # a synthetic voice that the English model understands
 COUNT = "one two three four five"  # and does even twice in a row, where other words run together
-PATIENCE_S = 60  # the engine starts a program and loads a model, on a machine that may be busy
 HEARD = ["user_start", "user_talking_message", "user_end_message", "user_stop"]
 SECOND = bytes(32_000)  # of silence
 

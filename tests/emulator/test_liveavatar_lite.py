@@ -12,6 +12,7 @@ import pytest
 
 from tests.emulator.live_wire import LiveWire
 from tests.emulator.test_realtime import Client
+from tests.patience import PATIENCE_S
 
 TENTH = base64.b64encode(bytes(4800)).decode()  # of a second
 LONG = base64.b64encode(bytes(480_000)).decode()
@@ -107,7 +108,7 @@ async def test_the_end_closes_the_socket_in_good_order_and_forgets_its_address(l
         address = str(client.socket._response.url)
         live.move_clock(61)
         assert (await client.until("session.state_updated"))["state"] == "disconnected"
-        closing = await client.socket.receive(timeout=10)
+        closing = await client.socket.receive(timeout=PATIENCE_S)
         assert (closing.type, closing.data) == (aiohttp.WSMsgType.CLOSE, 1000)
         assert live.entry(session_id)["end_reason"] == "MAX_DURATION_REACHED"
     async with aiohttp.ClientSession() as http:

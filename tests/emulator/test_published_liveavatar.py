@@ -14,7 +14,7 @@ from playwright.async_api import Page
 from tests import servers
 from tests.emulator.live_wire import LiveWire
 from tests.emulator.sdk_page import application, call, microphone_switches, record
-from tests.emulator.wire import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.proof]
 

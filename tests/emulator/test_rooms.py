@@ -16,7 +16,8 @@ from heygen_portal.emulator.rules import Rules
 from heygen_portal.emulator.store import Caller
 from heygen_portal.emulator.studio import Studio
 from tests import servers
-from tests.emulator.wire import AVATAR, PATIENCE_S, Wire
+from tests.emulator.wire import AVATAR, Wire
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.media
 

@@ -11,6 +11,7 @@ from heygen_portal.emulator.silent import Silent
 from heygen_portal.emulator.store import Caller, Session
 from heygen_portal.emulator.studio import Studio
 from heygen_portal.emulator.tables import State
+from tests.patience import PATIENCE_S
 
 
 class Slow(Silent):
@@ -55,7 +56,7 @@ async def test_a_session_stopped_while_its_avatar_is_on_the_way_ends_at_once_and
     studio = studio_with(cast)
     session = studio.order({}, Caller())
     studio.start(session)
-    await asyncio.wait_for(studio.end(session, "stopped"), 5)
+    await asyncio.wait_for(studio.end(session, "stopped"), PATIENCE_S)
     assert session.state is State.CLOSED
     (avatar,) = cast
     assert not avatar.has_left
@@ -72,7 +73,7 @@ async def test_with_sync_waits_a_task_is_over_when_its_speech_is() -> None:
     spoken = studio.speak(session, "Hi", answer=False)
     heard: list[str] = []
     studio.listen_in(session, lambda event: heard.append(event["type"]))
-    await asyncio.wait_for(studio.spoken(session, spoken.task_id), 5)
+    await asyncio.wait_for(studio.spoken(session, spoken.task_id), PATIENCE_S)
     assert heard == ["avatar_stop_talking"]
     await studio.close()
 
@@ -85,5 +86,5 @@ async def test_an_interruption_ends_the_wait_for_what_was_still_queued() -> None
     queued = [studio.speak(session, "A long text " * 50, answer=False) for _ in range(2)]
     studio.interrupt(session)
     for spoken in queued:
-        await asyncio.wait_for(studio.spoken(session, spoken.task_id), 5)
+        await asyncio.wait_for(studio.spoken(session, spoken.task_id), PATIENCE_S)
     await studio.close()

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from heygen_portal.emulator.part import Part
 from heygen_portal.emulator.room import Performer
 from tests import servers
+from tests.patience import PATIENCE_S
 
 LOUD = 500  # peak of a sample; silence after Opus stays far below
-PATIENCE_S = 20
 
 
 @dataclass(frozen=True)

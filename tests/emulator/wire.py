@@ -9,8 +9,8 @@ import aiohttp
 import httpx
 
 from tests.emulator.providers_doc import Case
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 30
 TLS = httpx.create_ssl_context()  # one for all clients: reading the certificates takes longer than most tests
 AVATAR = "Nora_public_20260101"
 

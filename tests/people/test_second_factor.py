@@ -14,6 +14,7 @@ from heygen_portal import roles
 from heygen_portal.asgi import application
 from heygen_portal.models import AuditEntry
 from tests.factories import EndUserFactory
+from tests.patience import PATIENCE_S
 from tests.people.phone import code
 
 pytestmark = pytest.mark.django_db
@@ -93,9 +94,9 @@ async def test_a_socket_is_shut_to_staff_who_lack_it(nora: User) -> None:
     headers = [(b"cookie", cookie), (b"origin", b"http://localhost"), (b"host", b"localhost")]
     with override_settings(STAFF_NEEDS_SECOND_FACTOR=True):
         tab = WebsocketCommunicator(application, "/ws/personas/lucia/", headers=headers)
-        assert await tab.connect() == (False, 4401)
+        assert await tab.connect(timeout=PATIENCE_S) == (False, 4401)
     tab = WebsocketCommunicator(application, "/ws/personas/lucia/", headers=headers)
-    assert await tab.connect() == (False, 4404)  # known by now: there is no such persona
+    assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)  # known by now: there is no such persona
 
 
 def test_who_lost_phone_and_codes_is_let_in_by_an_administrator_which_is_written_down(

@@ -14,6 +14,7 @@ from django.test import Client
 from avatars.models import Persona
 from heygen_portal.asgi import application
 from tests.factories import EndUserFactory, PersonaFactory
+from tests.patience import PATIENCE_S
 
 ORIGIN = (b"origin", b"http://localhost")
 
@@ -45,9 +46,19 @@ class Tab(WebsocketCommunicator):
     async def hear(self, message_type: str, /, **wanted: Any) -> dict[str, Any]:
         """Return the next message of this type with these values."""
         while True:
-            message: dict[str, Any] = await self.receive_json_from(timeout=10)
+            message: dict[str, Any] = await self.receive_json_from(timeout=PATIENCE_S)
             if message["type"] == message_type and all(message.get(key) == value for key, value in wanted.items()):
                 return message
+
+    async def hear_each(self, *wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the first message with each of these values, in whatever order they come."""
+        heard: dict[int, dict[str, Any]] = {}
+        while len(heard) < len(wanted):
+            message = await self.receive_json_from(timeout=PATIENCE_S)
+            for number, values in enumerate(wanted):
+                if values.items() <= message.items():
+                    heard.setdefault(number, message)
+        return [heard[number] for number in range(len(wanted))]
 
     async def say(self, message_type: str, /, **content: Any) -> None:
         await self.send_json_to({"type": message_type, **content})
@@ -57,9 +68,23 @@ class Tab(WebsocketCommunicator):
         await self.say("session.start")
         return await self.see()
 
+    async def enter(self) -> str:
+        """Start a conversation and be let into its room; return the session's ID."""
+        await self.say("session.start")
+        # The room is sent straight to the tab, its status through Redis: either may come first.
+        connecting, _ = await self.hear_each(
+            {"type": "session.status", "status": "connecting"}, {"type": "session.room"}
+        )
+        session_id: str = connecting["session_id"]
+        return session_id
+
     async def see(self) -> str:
         """Be let into the room and see the first picture; return the session's ID."""
         await self.hear("session.room")
+        return await self.show_picture()
+
+    async def show_picture(self) -> str:
+        """Report the first picture, in the room already; return the session's ID."""
         await self.say("event.report", kind="first_frame", data={"width": 1280, "height": 720, "ms": 300})
         message = await self.hear("session.status", status="live")
         session_id: str = message["session_id"]
@@ -69,7 +94,7 @@ class Tab(WebsocketCommunicator):
 @asynccontextmanager
 async def browser(user: Any, slug: str, **options: Any) -> AsyncIterator[Tab]:
     tab = await sync_to_async(Tab)(user, slug, **options)
-    connected, _ = await tab.connect(timeout=10)
+    connected, _ = await tab.connect(timeout=PATIENCE_S)
     assert connected
     yield tab
-    await tab.disconnect(timeout=10)
+    await tab.disconnect(timeout=PATIENCE_S)

@@ -24,6 +24,7 @@ from sessions import board, board_consumer, broadcast, events, lifecycle
 from sessions.events import Entry, Source
 from sessions.models import EndReason, QueuePlace, ServerProcess, Status, StreamingSession
 from tests.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import ORIGIN
 
 ON_SOCKET = pytest.mark.django_db(transaction=True)
@@ -50,7 +51,7 @@ class Page(WebsocketCommunicator):
         self.told: dict[str, Any] = {}
 
     async def hear(self) -> dict[str, Any]:
-        message: dict[str, Any] = await self.receive_json_from(timeout=10)
+        message: dict[str, Any] = await self.receive_json_from(timeout=PATIENCE_S)
         if message["type"] == "board.changed":
             self.rows |= {row["id"]: row for row in message.get("sessions", [])}
             for over in message.get("over", []):
@@ -75,11 +76,11 @@ class Page(WebsocketCommunicator):
 @asynccontextmanager
 async def opened(role: roles.Role) -> AsyncIterator[Page]:
     page = await sync_to_async(lambda: Page(member(role)))()
-    assert (await page.connect())[0]
+    assert (await page.connect(timeout=PATIENCE_S))[0]
     try:
         yield page
     finally:
-        await page.disconnect()
+        await page.disconnect(timeout=PATIENCE_S)
 
 
 @sync_to_async
@@ -170,7 +171,7 @@ async def test_an_auditor_watches_and_stops_nothing() -> None:
 @pytest.mark.parametrize("role", [roles.END_USER, roles.EDITOR], ids=lambda role: role.group)
 async def test_who_may_see_no_sessions_finds_no_board(role: roles.Role) -> None:
     page = await sync_to_async(lambda: Page(member(role)))()
-    assert await page.connect() == (False, 4404)
+    assert await page.connect(timeout=PATIENCE_S) == (False, 4404)
 
 
 @ON_SOCKET
@@ -179,7 +180,7 @@ async def test_a_role_that_is_taken_away_closes_the_board() -> None:
         await page.hear()
         await User.objects.filter(username=roles.OPERATOR.group).aupdate(is_staff=False)
         await in_thread(lambda: broadcast.wake([]))()
-        while (output := await page.receive_output(timeout=10))["type"] != "websocket.close":
+        while (output := await page.receive_output(timeout=PATIENCE_S))["type"] != "websocket.close":
             pass
         assert output["code"] == 4403
 

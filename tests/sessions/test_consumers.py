@@ -17,6 +17,7 @@ from heygen_portal.providers.base import LimitReached, ProviderUnreachable, Stop
 from sessions import sockets
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import StreamingSessionFactory, UserFactory
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
@@ -50,7 +51,7 @@ async def test_no_key_and_no_credential_of_the_provider_reaches_the_browser() ->
     async with browser(user, persona.slug) as tab:
         await tab.say("session.start")
         while not heard or '"ended"' not in heard[-1]:
-            heard.append(str(await tab.receive_from(timeout=10)))
+            heard.append(str(await tab.receive_from(timeout=PATIENCE_S)))
             if '"session.room"' in heard[-1]:
                 await tab.say("session.stop")
     everything = "".join(heard)
@@ -112,24 +113,24 @@ async def test_closing_the_tab_gives_the_session_its_grace() -> None:
 async def test_someone_signed_out_is_turned_away() -> None:
     persona = await a_persona()
     tab = await sync_to_async(Tab)(AnonymousUser(), persona.slug)
-    assert await tab.connect() == (False, 4401)
+    assert await tab.connect(timeout=PATIENCE_S) == (False, 4401)
 
 
 async def test_someone_without_a_role_is_turned_away() -> None:
     persona, user = await a_persona(), await sync_to_async(UserFactory.create)()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    assert await tab.connect() == (False, 4404)
+    assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)
 
 
 async def test_an_unknown_persona_has_no_socket() -> None:
     tab = await sync_to_async(Tab)(await a_person(), "nobody")
-    assert await tab.connect() == (False, 4404)
+    assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)
 
 
 async def test_a_page_of_another_origin_has_no_socket() -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug, origin=(b"origin", b"https://elsewhere.test"))
-    connected, _ = await tab.connect()
+    connected, _ = await tab.connect(timeout=PATIENCE_S)
     assert not connected
 
 
@@ -214,7 +215,7 @@ async def test_an_oversized_message_closes_the_socket_with_a_word() -> None:
     async with browser(user, persona.slug) as tab:
         await tab.send_to(text_data=json.dumps({"type": "task.send", "text": "x" * 70_000}))
         assert (await tab.hear("error"))["code"] == "too_large"
-        assert (await tab.receive_output(timeout=10))["code"] == 4413
+        assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4413
 
 
 async def test_a_provider_that_does_not_answer_ends_it_in_the_page_s_language(provider: Mock) -> None:
@@ -282,7 +283,7 @@ async def test_a_portal_without_its_redis_says_so(settings: Any) -> None:
     async with browser(user, persona.slug, lang="es") as tab:
         error = await tab.hear("error")
         assert (error["code"], "portal" in error["words"]) == ("unwell", True)
-        assert (await tab.receive_output(timeout=10))["code"] == 4503
+        assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4503
 
 
 async def test_too_many_messages_at_once_are_refused(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,9 +312,9 @@ async def test_a_tab_that_closes_while_redis_is_away_is_seen_to_leave(monkeypatc
 
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
-    await tab.connect(timeout=10)
+    await tab.connect(timeout=PATIENCE_S)
     session_id = await tab.go_live()
     monkeypatch.setattr(type(get_channel_layer()), "group_discard", fail, raising=False)
     with suppress(ConnectionError):
-        await tab.disconnect(timeout=10)
+        await tab.disconnect(timeout=PATIENCE_S)
     assert (await row(session_id)).abandoned_at is not None

@@ -14,6 +14,7 @@ from heygen_portal.providers.base import Delivered, TaskKind
 from sessions import delivery
 from sessions.models import SessionTask, Status, StreamingSession
 from tests.factories import StreamingSessionFactory
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona, browser
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,7 +62,7 @@ async def test_texts_that_come_again_by_another_socket_keep_their_order(provider
     async with browser(user, persona.slug) as broken:
         session_id = await broken.go_live()
         await broken.say("task.send", ref="r1", kind="talk", text="uno")
-        await asyncio.wait_for(reached.wait(), 10)
+        await asyncio.wait_for(reached.wait(), PATIENCE_S)
     async with browser(user, persona.slug) as tab:
         await tab.say("session.join", session_id=session_id)
         await tab.hear("session.status", status="live")
@@ -79,7 +80,7 @@ async def test_another_process_s_answer_is_waited_for(provider: Mock, monkeypatc
     task = await a_task(status=SessionTask.Status.SENDING)
     asking = asyncio.create_task(again(task.session))
     await SessionTask.objects.filter(pk=task.pk).aupdate(status=SessionTask.Status.SENT)
-    assert await asyncio.wait_for(asking, 10) == "sent"
+    assert await asyncio.wait_for(asking, PATIENCE_S) == "sent"
     assert not provider.send_task.called
 
 

@@ -19,6 +19,7 @@ from heygen_portal.providers.base import ProviderUnreachable
 from sessions import desk, limits, stopping
 from sessions.models import EndReason, SessionEvent, Status, StreamingSession
 from tests.factories import StreamingSessionFactory, UserFactory
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,7 +47,7 @@ def administrator() -> User:
 
 async def over(session: StreamingSession) -> None:
     """Wait until it is."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while session.status != Status.ENDED:
             await asyncio.sleep(0.01)
             await session.arefresh_from_db()

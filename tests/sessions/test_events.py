@@ -16,6 +16,7 @@ from sessions.consumers import SessionConsumer
 from sessions.events import Entry
 from sessions.models import SessionEvent, Status
 from tests.factories import StreamingSessionFactory
+from tests.patience import PATIENCE_S
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "websocket-protocol.md"
 
@@ -47,7 +48,7 @@ def test_events_that_come_at_the_same_moment_stand_one_after_the_other() -> None
     together = Barrier(4)
 
     def append() -> None:
-        together.wait(timeout=10)
+        together.wait(timeout=PATIENCE_S)
         for _ in range(5):
             events.record(session.pk, Entry("thing"))
         connection.close()
@@ -56,7 +57,7 @@ def test_events_that_come_at_the_same_moment_stand_one_after_the_other() -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=PATIENCE_S)
     rows = list(session.events.order_by("number"))
     assert [row.number for row in rows] == list(range(1, 21))
     assert all(row.previous_hash == before.hash for before, row in pairwise(rows))

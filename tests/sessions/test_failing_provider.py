@@ -20,6 +20,7 @@ from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 from tests import on_postgres, servers
 from tests.emulator.wire import TLS
 from tests.factories import PersonaFactory, StreamingSessionFactory
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona, browser
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -187,9 +188,9 @@ async def test_where_others_hold_the_place_one_waits_in_line_and_nobody_s_sessio
     first, second = await a_person(), await a_person()
     async with browser(first, persona.slug) as waits:
         await waits.say("session.start")
-        heard = [await waits.receive_json_from(timeout=10)]
+        heard = [await waits.receive_json_from(timeout=PATIENCE_S)]
         while heard[-1]["type"] != "queue.place":
-            heard.append(await waits.receive_json_from(timeout=10))
+            heard.append(await waits.receive_json_from(timeout=PATIENCE_S))
         assert (heard[-1]["place"], heard[-1]["waiting"]) == (1, 1)
         assert {message["type"]: message.get("status") for message in heard[:-1]} == {"session.status": "creating"}
         async with browser(second, persona.slug) as waits_too:

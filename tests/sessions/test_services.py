@@ -27,6 +27,7 @@ from sessions import delivery, errors, lifecycle, places, presence, services, st
 from sessions.models import EndReason, SessionTask, Status, StreamingSession
 from sessions.queue import TabAddress
 from tests.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,7 +75,7 @@ async def test_the_browser_is_handed_the_room_while_start_is_on_its_way(provider
     provider.start_session.side_effect = wait
     session, tab = await opened(), Tab(provider)
     work = asyncio.create_task(services.bring_up(session, tab.give_room))
-    await asyncio.wait_for(tab.has_room.wait(), 10)
+    await asyncio.wait_for(tab.has_room.wait(), PATIENCE_S)
     assert tab.started_before_room
     assert not work.done()
     answered.set()

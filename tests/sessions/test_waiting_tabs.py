@@ -20,6 +20,7 @@ from heygen_portal.threads import in_thread
 from sessions import admission, broadcast, history, lease, presence, queue
 from sessions.models import EndReason, QueuePlace, ServerProcess, StreamingSession, Utterance
 from sessions.queue import TabAddress
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona, browser
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
@@ -193,7 +194,7 @@ async def test_a_second_device_is_offered_the_take_over_and_gets_it() -> None:
         await desk.hear("session.status", status="ended", reason="taken_over")
         told: set[str] = set()
         while not {"utterance", "session.room"} <= told:  # no line is lost on the way; which comes first is open
-            told.add((await phone.receive_json_from(timeout=10))["type"])
+            told.add((await phone.receive_json_from(timeout=PATIENCE_S))["type"])
     assert (await StreamingSession.objects.aget(pk=session_id)).end_reason == EndReason.TAKEN_OVER
     assert not await QueuePlace.objects.aexists()
 
@@ -332,7 +333,7 @@ async def test_start_that_is_called_off_at_once_asks_the_provider_for_nothing_th
     async with browser(user, persona.slug) as tab:
         await tab.say("session.start")
         await tab.say("session.stop")
-        while (await tab.receive_json_from(timeout=10)).get("status", "ended") != "ended":
+        while (await tab.receive_json_from(timeout=PATIENCE_S)).get("status", "ended") != "ended":
             pass
     assert not await StreamingSession.objects.exclude(status="ended").aexists()
 

@@ -23,6 +23,7 @@ from sessions.models import ChatWatch, ServerProcess, SessionEvent, StreamingSes
 from sessions.watching import Monitor
 from tests import servers
 from tests.factories import ProviderAccountFactory, StreamingSessionFactory
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,7 +70,7 @@ def tells(*parts: ProviderEvent | Exception | None) -> Callable[[str], AsyncGene
 
 async def until(row: StreamingSession, *kinds: str) -> list[tuple[str, str]]:
     """The record, once it has these kinds."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             rows = [event async for event in SessionEvent.objects.filter(session=row).order_by("number")]
             found = [(event.source, event.kind) for event in rows]
@@ -174,7 +175,7 @@ async def test_a_session_that_is_gone_there_is_asked_for_and_ended_here(
     provider.listen = tells(OPENED, None, SessionGone("closed"))
     row = await session()
     await monitor.look()
-    await asyncio.wait_for(asyncio.gather(*monitor.following.values()), 30)
+    await asyncio.wait_for(asyncio.gather(*monitor.following.values()), PATIENCE_S)
     asked.assert_awaited_once_with(row.pk)
 
 
@@ -216,7 +217,7 @@ async def test_with_the_emulators_own_socket(emulator: servers.Emulator, monitor
         heard = await until(row, "avatar_start_talking")
         assert ("provider", "avatar_start_talking") in heard
         await provider.stop_session(theirs.provider_session_id)
-        await asyncio.wait_for(asyncio.gather(*monitor.following.values()), 60)
+        await asyncio.wait_for(asyncio.gather(*monitor.following.values()), PATIENCE_S)
         await monitor.close()
     await row.arefresh_from_db()
     assert row.end_reason == "provider_ended"

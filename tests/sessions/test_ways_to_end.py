@@ -17,6 +17,7 @@ from heygen_portal.providers.base import StopReason
 from sessions import lifecycle, limits, stopping
 from sessions.models import EndReason, Status, StreamingSession
 from tests.factories import EndUserFactory
+from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,7 +39,7 @@ def no_list(provider: Mock) -> Mock:
 async def ended(session_id: str) -> tuple[str, str]:
     """Wait for the end; return the reason and the code of its evidence."""
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             row = await StreamingSession.objects.aget(pk=session_id)
             if row.status == Status.ENDED:
