@@ -15,7 +15,17 @@ from playwright.async_api import Page, ViewportSize, WebSocketRoute
 from local.paths import ROOT
 
 WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=360, height=740)
-SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+# The first few elements that reach beyond the page; none where it does not scroll sideways.
+SIDEWAYS = """() => {
+  const { scrollWidth, clientWidth } = document.documentElement;
+  if (scrollWidth <= clientWidth) return "";
+  const wide = [...document.body.querySelectorAll("*")].filter((it) => {
+    const { left, right } = it.getBoundingClientRect();
+    return Math.max(right, left + it.scrollWidth) > clientWidth; // words may reach beyond their own element
+  });
+  const names = wide.map((it) => [it.localName, it.id, ...it.classList].filter(Boolean).join("."));
+  return `${scrollWidth} px: ${names.slice(0, 8).join(", ")}`;
+}"""
 # The portal's own pages know it by the attribute, the admin's theme by the class.
 THEME = """theme => {
   document.documentElement.dataset.theme = theme;
@@ -60,8 +70,8 @@ class Looks:
                 where = self.pictures / f"{state}-{self.language}-{theme}.jpg"
                 await self.page.screenshot(path=where, type="jpeg", quality=55)
         await self.page.set_viewport_size(NARROW)
-        if await self.page.evaluate(SIDEWAYS):
-            self.wrong.append(f"{self.language} {state}: scrolls sideways at 360 px")
+        if wide := await self.page.evaluate(SIDEWAYS):
+            self.wrong.append(f"{self.language} {state}: scrolls sideways at 360 px, {wide}")
         if picture == "narrow":
             where = self.pictures / f"{state}-{self.language}-narrow.jpg"
             await self.page.screenshot(path=where, type="jpeg", quality=55)
