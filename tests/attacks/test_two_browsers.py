@@ -68,6 +68,8 @@ class Provider:
     open: dict[str, datetime] = field(default_factory=dict)
     created: dict[str, datetime] = field(default_factory=dict)
     ended: dict[str, datetime] = field(default_factory=dict)
+    ended_by_itself: set[str] = field(default_factory=set)
+    """Sessions that the provider ended unasked."""
 
     async def new_session(self, request: Any) -> ProviderSession:
         name = f"theirs-{id(self)}-{len(self.created)}"
@@ -88,6 +90,12 @@ class Provider:
         self.ended[name] = timezone.now()
         self.open.pop(name)
 
+    def end_all(self) -> None:
+        """End every open session, as the provider may at any time."""
+        self.ended_by_itself |= self.open.keys()
+        for name in list(self.open):
+            self.end(name)
+
     async def list_sessions(self) -> list[OpenSession]:
         if self.is_away:
             raise ProviderUnreachable("ReadTimeout")
@@ -103,6 +111,8 @@ class Side:
     clock: PageClock = field(default_factory=PageClock)
     written: list[str] = field(default_factory=list)
     stop_seen_at: datetime | None = None
+    stopped_at: datetime | None = None
+    """When the person pressed Stop, if the session was still open then."""
     has_asked: bool = False
     """Its page asked for an end by itself."""
 
@@ -134,6 +144,13 @@ data = st.one_of(
     scalars,
 )
 moments = st.one_of(st.none(), st.sampled_from([0, -1e18, 1e18]), st.integers(-7_200_000, 7_200_000))
+WORD_OF_AN_END: list[tuple[str, dict[str, Any]]] = [
+    ("room_disconnected", {"reason": 4}),
+    ("room_disconnected", {"reason": 5}),
+    ("session_stopped", {"reason": "over"}),
+    ("verdict", {"code": "network"}),
+]
+"""Reports that say or suggest that a session is over, without asking for its end."""
 kinds = st.one_of(st.sampled_from(sorted(reports.EFFECTS)), st.sampled_from(["", "no such kind"]))
 
 
@@ -165,8 +182,12 @@ class TwoBrowsers(RuleBasedStateMachine):
             self.simulation.take_step(self.simulation.steps[0])
         return answers[0]
 
-    @initialize(latency=st.integers(0, 20), are_seen=st.sampled_from([(True, True), (True, False), (False, False)]))
-    def begin(self, latency: int, are_seen: tuple[bool, bool]) -> None:
+    @initialize(
+        latency=st.integers(0, 20),
+        are_seen=st.sampled_from([(True, True), (True, False), (False, False)]),
+        seen_at=moments,
+    )
+    def begin(self, latency: int, are_seen: tuple[bool, bool], seen_at: Any) -> None:
         self.provider = Provider(timedelta(seconds=latency))
         self.patch.setattr(providers, "for_account", lambda account: self.provider)
         self.patch.setattr(lookups, "listed", lambda session: self.provider.list_sessions())
@@ -182,7 +203,7 @@ class TwoBrowsers(RuleBasedStateMachine):
             self.run(services.bring_up(side.session, self._give_room))
         for who, is_seen in enumerate(are_seen):
             if is_seen:
-                self.report(who, "first_frame", {}, 0, 0)
+                self.report(who, "first_frame", {}, seen_at, 0)
 
     async def _give_room(self, room: RoomAccess) -> None:
         pass
@@ -230,16 +251,24 @@ class TwoBrowsers(RuleBasedStateMachine):
             limits.accept_task(side.session.pk, text=text, kind=SessionTask.Kind.TALK, user_id=side.person.pk)
             side.written.append(text)
 
-    @rule()
-    def stay(self) -> None:
-        for side in self.sides:
-            if side.read().status == Status.LIVE:
-                limits.stay(side.session.pk)
+    @rule(seconds=st.sampled_from([0, 0, IDLE, LONGEST]))
+    def stay(self, seconds: int) -> None:
+        """Say that somebody is there, and again before each idle limit until this time is over."""
+        until = timezone.now() + timedelta(seconds=seconds)
+        while True:
+            for side in self.sides:
+                if side.read().status == Status.LIVE:
+                    limits.stay(side.session.pk)
+            if timezone.now() >= until:
+                return
+            self.let_time_pass(min(IDLE - 30, int((until - timezone.now()).total_seconds())))
 
     @precondition(may_end)
     @rule()
     def stop(self) -> None:
         for side in self.sides:
+            if side.stop_seen_at is None:
+                side.stopped_at = timezone.now()
             evidence = reasons.person(side.person.pk)
             self.run(stopping.stop_by_id(side.session.pk, EndReason.USER_STOPPED, evidence))
         self._see_stops()
@@ -247,8 +276,7 @@ class TwoBrowsers(RuleBasedStateMachine):
     @precondition(may_end)
     @rule()
     def provider_ends_them(self) -> None:
-        for name in list(self.provider.open):
-            self.provider.end(name)
+        self.provider.end_all()
 
     @rule()
     def reconcile(self) -> None:
@@ -272,9 +300,18 @@ class TwoBrowsers(RuleBasedStateMachine):
             self.run(reports.take(side.session.pk, {"kind": kind, "data": data, **own}, side.clock))
         self._see_stops()
 
-    @rule(who=st.integers(0, 1), kind=st.sampled_from(["first_frame", "user_start", "avatar_end_message"]))
-    def report_what_counts(self, who: int, kind: str) -> None:
-        self.report(who, kind, {"message": "Respuesta 0"}, 0, 0)
+    @rule(who=st.integers(0, 1), kind=st.sampled_from(["first_frame", "user_start", "avatar_end_message"]), at=moments)
+    def report_what_counts(self, who: int, kind: str, at: Any) -> None:
+        self.report(who, kind, {"message": "Respuesta 0"}, at, 0)
+
+    @rule(who=st.integers(0, 1), report=st.sampled_from(WORD_OF_AN_END))
+    def report_an_end(self, who: int, report: tuple[str, dict[str, Any]]) -> None:
+        self.report(who, *report, 0, 0)
+
+    @precondition(may_end)
+    @rule(who=st.integers(0, 1))
+    def give_up(self, who: int) -> None:
+        self.report(who, "verdict", {"code": "network", "is_final": True}, 0, 0)
 
     @precondition(may_end)
     @rule(who=st.integers(0, 1), because=st.sampled_from(claims.RENEWABLE))
@@ -321,25 +358,35 @@ class TwoBrowsers(RuleBasedStateMachine):
         total = SessionTotal.objects.get(session=session)
         assert total.time == session.ended_at - created_at
         assert session.ended_at >= max(self.provider.ended[session.provider_session_id], side.stop_seen_at)
-        self._judge_reason(side, session, (side.stop_seen_at - session.created_at).total_seconds())
+        assert session.ends_at == session.created_at + timedelta(seconds=LONGEST)
+        lasted, was_open = side.stop_seen_at - session.created_at, side.stop_seen_at - created_at
+        self._judge_reason(side, session, lasted.total_seconds(), was_open.total_seconds())
         self._judge_lines(side, session)
 
-    def _judge_reason(self, side: Side, session: StreamingSession, lasted_s: float) -> None:
+    def _judge_reason(self, side: Side, session: StreamingSession, lasted_s: float, was_open_s: float) -> None:
         reason = session.end_reason
         assert lasted_s <= LONGEST
         if reason == EndReason.NO_PICTURE:
             assert session.live_at is None
-            assert lasted_s == PICTURE or (side.has_asked and lasted_s >= PATIENCE)
+            assert lasted_s == PICTURE or (side.has_asked and was_open_s >= PATIENCE)
         elif reason == EndReason.IDLE:
             assert lasted_s >= IDLE
         elif reason == EndReason.DURATION_LIMIT:
             assert lasted_s == LONGEST
         elif reason == EndReason.PROVIDER_ENDED:
-            assert self.provider.ended[session.provider_session_id or ""] <= (side.stop_seen_at or NOON)
+            assert session.provider_session_id in self.provider.ended_by_itself
+            assert self.provider.ended[session.provider_session_id] <= (side.stop_seen_at or NOON)
         else:
             assert reason == EndReason.USER_STOPPED
-        if side.has_asked and reason == EndReason.USER_STOPPED:
-            assert session.end_evidence["code"] in ("continued", "gave_up", "person")
+            self._judge_stop(side, session)
+
+    def _judge_stop(self, side: Side, session: StreamingSession) -> None:
+        """A person's stop needs the person, or a page that asked for the end and is named as such."""
+        if session.end_evidence["code"] == "person":
+            assert side.stopped_at == side.stop_seen_at
+        else:
+            assert session.end_evidence["code"] in ("continued", "gave_up")
+            assert side.has_asked
 
     def _judge_lines(self, side: Side, session: StreamingSession) -> None:
         theirs = [
@@ -376,7 +423,7 @@ def run(max_examples: int, steps: int) -> None:
 
 @pytest.mark.django_db
 def test_whatever_two_browsers_report_the_facts_are_the_same() -> None:
-    run(max_examples=10, steps=25)
+    run(max_examples=20, steps=25)
 
 
 @pytest.mark.proof
