@@ -19,6 +19,7 @@ from tests.browser.going_wrong import (
     blamed,
     came_to,
     climbed,
+    goes_on,
     heard,
     in_room,
     now_ms,
@@ -70,7 +71,7 @@ async def no_video(room: RoomPage) -> None:
     async with spoiling(room, "no_video"):
         await expect(room.page.locator(WHY)).to_contain_text("el fallo está en su sesión")
         await blamed(room, "no_track")
-        await room.state("sound")
+        await goes_on(room, "sound")
     await came_to(room, "sound")
     await room.write("Hola", "repeat")
     await room.has_said("Hola")
@@ -81,7 +82,7 @@ async def silent(room: RoomPage) -> None:
     """The last step: in writing, by the room's data channel."""
     await room.page.click("#start")
     async with spoiling(room, "no_video", "no_audio"):
-        await room.state("text")
+        await goes_on(room, "text")
     await came_to(room, "text")
     await room.write("Hola", "repeat")
     await room.has_said("Hola")
@@ -229,7 +230,7 @@ async def test_causes_before_the_first_picture(chromium: Browser, stage: Stage) 
     # LiveKit refuses the token at once: before the portal's own limit only the page says that no picture came.
     assert records["expired"][0]["reason"] == "user_stopped"
     for name, verdict in VERDICTS.items():
-        assert ["verdict", verdict] in records[name][0]["events"], name
+        assert any(["verdict", verdict] in session["events"] for session in records[name]), name
     assert ["without_picture", "text"] in records["silent"][-1]["events"]
 
 
