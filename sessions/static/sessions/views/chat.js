@@ -64,7 +64,7 @@ export class ChatView {
     this.send.disabled = !isSendable(this.text.value);
   }
 
-  /** @param {Pick<import("./transcript.js").Transcript, "lines" | "wholeAt">} transcript */
+  /** @param {Pick<import("../conversation/transcript.js").Transcript, "lines" | "wholeAt">} transcript */
   draw({ lines, wholeAt }) {
     this.leftOut.hidden = !wholeAt;
     if (wholeAt) one("a", HTMLAnchorElement, this.leftOut).href = wholeAt;
