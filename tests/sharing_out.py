@@ -28,6 +28,7 @@ TOGETHER = {
         "tests/upgrades/*",
         "tests/attacks/test_access_at_use.py",
         "tests/attacks/test_keys.py",
+        "tests/attacks/test_laundering.py",
         "tests/attacks/test_word_index.py",
         "tests/attacks/test_record.py",
         "tests/attacks/test_odd_values.py",
