@@ -5,12 +5,11 @@ import gc
 import os
 from typing import Any
 
-from django.core.asgi import get_asgi_application
-
 from heygen_portal import production
+from heygen_portal.server.pages import application as get_pages
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
-pages = get_asgi_application()  # sets Django up; models can be imported from here on
+pages = get_pages()  # sets Django up; models can be imported from here on
 production.refuse_default_secrets()
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402

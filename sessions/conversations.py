@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
@@ -29,6 +30,9 @@ PAGE = 20
 """Conversations on one page of the list."""
 LINES_ON_PAGE = 25
 """Lines of a conversation on one of its pages. Each may be 10,000 letters."""
+PAGES_AT_ONCE = 2
+"""Such pages that a process builds at once: a template needs many times the memory of its page."""
+_pages_at_once = threading.BoundedSemaphore(PAGES_AT_ONCE)
 
 
 @require_safe
@@ -65,6 +69,11 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """One conversation, word by word."""
     session = _own(request, session_id)
     budgets.spend_sync("conversation", person=request.user.pk, address=addresses.of(request))
+    with _pages_at_once:
+        return _conversation(request, session)
+
+
+def _conversation(request: HttpRequest, session: StreamingSession) -> HttpResponse:
     page = Paginator(history.lines_to_read(session.pk), LINES_ON_PAGE).get_page(request.GET.get("page"))
     lines = history.marked(page.object_list)
     from_user = Utterance.objects.filter(session=session, who=Utterance.Who.USER).order_by()
@@ -79,7 +88,11 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "goes_on": history.of_person(session.user_id).filter(continues=session).order_by("created_at").first(),
         "ways": set(from_user.values_list("by", flat=True).distinct()),
     }
-    return render(request, "sessions/conversation.html", context)
+    answer = render(request, "sessions/conversation.html", context)
+    # A template's context refers to itself: what it holds would wait for the garbage collector.
+    lines.clear()
+    page.object_list = ()
+    return answer
 
 
 @require_safe
@@ -124,8 +137,9 @@ def erase(request: HttpRequest) -> HttpResponse:
 def _pieces(session_id: UUID, names: dict[Any, str], language: str) -> Iterator[bytes]:
     for lines in history.transcript_in_parts(session_id):
         with translation.override(language):
-            piece = "".join(_line(line, names) for line in lines)
-        yield piece.encode("utf-8", "replace")
+            piece = "".join(_line(line, names) for line in lines).encode("utf-8", "replace")
+        lines.clear()  # while the client reads, only its bytes are kept
+        yield piece
 
 
 def _line(line: Utterance, names: dict[Any, str]) -> str:

@@ -5,9 +5,11 @@ docs/schemas/session-record.schema.json describes the JSON. Texts are in it only
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 
 from sessions import exports, formats, history, reasons, vouching
@@ -18,6 +20,8 @@ SCHEMA = "urn:heygen-portal:session-record:1"
 AT_ONCE = 1000
 LONGEST_PAGE = 5000
 """Events on the page to print; the JSON has all."""
+LONGEST_PAGE_LINES = 1000
+"""Lines on the page to print; each may be 10,000 letters. The JSON and the captions have all."""
 
 SESSION = (
     "id", "provider_session_id", "persona_version", "persona_settings", "status", "end_reason", "end_evidence",
@@ -36,15 +40,44 @@ def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
         "schema": SCHEMA,
         "export": _exported(export),
         "session": _session(session),
-        "tasks": [_task(task, has_words) for task in session.tasks.select_related("sent_by")],
-        "lines": [_line(line, has_words) for line in vouching.mark(list(Utterance.objects.filter(session=session)))],
     }
-    yield f'{to_json(about)[:-1]},"events":['.encode()
+    yield f'{to_json(about)[:-1]},"tasks":'.encode()
+    yield from _json_list(_task(task, has_words) for task in _tasks(session))
+    yield b',"lines":'
+    yield from _json_list(_line(line, has_words) for line in _lines(session))
+    yield b',"events":['
     for page in _events(session):
         yield ("," if count else "").encode() + ",".join(to_json(_fields(row, EVENT)) for row in page).encode()
         count += len(page)
     yield b"]}\n"
     exports.note_sent(export, count)
+
+
+def _json_list(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    rows = iter(rows)
+    before = "["
+    while part := list(islice(rows, history.LINES_AT_ONCE)):
+        yield (before + ",".join(to_json(row) for row in part)).encode()
+        before = ","
+    yield b"]" if before == "," else b"[]"
+
+
+def _tasks(session: StreamingSession) -> Iterator[SessionTask]:
+    """Read texts that were sent, in order, a few at a time."""
+    tasks = session.tasks.select_related("sent_by").order_by("created_at", "pk")
+    part: list[SessionTask] = []
+    while part := list((tasks.filter(_later_than(part[-1])) if part else tasks)[: history.LINES_AT_ONCE]):
+        yield from part
+
+
+def _later_than(task: SessionTask) -> Q:
+    return Q(created_at__gt=task.created_at) | Q(created_at=task.created_at, pk__gt=task.pk)
+
+
+def _lines(session: StreamingSession) -> Iterator[Utterance]:
+    """Read all lines that are stored, in order, a few at a time."""
+    for part in history.in_parts(Utterance.objects.filter(session=session)):
+        yield from vouching.mark(part)
 
 
 def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
@@ -54,15 +87,18 @@ def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
         last = page[-1].number
 
 
-def as_captions(session: StreamingSession) -> str:
-    """Return what was said as WebVTT, timed from the first picture."""
+def as_captions(session: StreamingSession) -> Iterator[bytes]:
+    """Return what was said as WebVTT, piece by piece, timed from the first picture."""
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
-    said = [
+    said = (
         Caption(line.at, names[Utterance.Who(line.who)], line.shown, _note(line))
-        for line in history.transcript(session.pk)
-    ]
+        for part in history.transcript_in_parts(session.pk)
+        for line in part
+    )
     began_at = session.live_at or session.created_at
-    return formats.captions(said, began_at, f"{session.persona.name}, {began_at.isoformat()}")
+    pieces = formats.captions(said, began_at, f"{session.persona.name}, {began_at.isoformat()}")
+    while some := "".join(islice(pieces, history.LINES_AT_ONCE)):
+        yield some.encode()
 
 
 def _note(line: Utterance) -> str:
@@ -70,12 +106,14 @@ def _note(line: Utterance) -> str:
 
 
 def for_page(export: Export, session: StreamingSession) -> dict[str, Any]:
-    """Return what the page to print shows."""
-    lines = history.transcript(session.pk)
+    """Return what the page to print shows: the beginning of what is too long for it, and how much is left out."""
+    stored = history.lines_to_read(session.pk)
+    lines = history.marked(stored[:LONGEST_PAGE_LINES])
     return {
         "export": export,
         "session": session,
         "lines": lines,
+        "lines_left_out": max(0, stored.count() - LONGEST_PAGE_LINES),
         "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
         "events": session.events.order_by("number")[:LONGEST_PAGE],
         "left_out": max(0, session.events.count() - LONGEST_PAGE),

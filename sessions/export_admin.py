@@ -94,7 +94,7 @@ def one_session(request: HttpRequest, session: StreamingSession) -> HttpResponse
         add_never_cache_headers(page)
         return page
     if export.format == Format.VTT:
-        return _sent(export, iter([dossier.as_captions(session).encode()]))
+        return _sent(export, dossier.as_captions(session))
     return _sent(export, dossier.as_json(export, session))
 
 

@@ -7,10 +7,10 @@ import html
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -133,20 +133,21 @@ class Caption:
     """What a reader must know of it, shown in brackets after the text."""
 
 
-def captions(lines: Sequence[Caption], began_at: datetime, title: str) -> str:
-    """Return the lines as WebVTT, timed from `began_at`: each stands until the next, or as long as it takes to read.
+def captions(lines: Iterable[Caption], began_at: datetime, title: str) -> Iterator[str]:
+    """Yield the lines as WebVTT, one by one, timed from `began_at`.
 
-    A line that is kept from before counts from the beginning.
+    Each stands until the next, or as long as it takes to read. A line that is kept from before counts from the
+    beginning.
     """
-    blocks = [f"WEBVTT - {_in_caption(title)}"]
-    starts = [max(line.at - began_at, timedelta(0)) for line in lines]
-    for place, line in enumerate(lines):
-        start, read = starts[place], timedelta(seconds=len(line.text) / CAPTION_SPEED)
-        until_next = starts[place + 1] - start if place + 1 < len(lines) else LONGEST_CAPTION
+    yield f"WEBVTT - {_in_caption(title)}\n"
+    for number, (line, following) in enumerate(pairwise(chain(lines, [None])), start=1):
+        assert line is not None  # only the last is
+        start = max(line.at - began_at, timedelta(0))
+        read = timedelta(seconds=len(line.text) / CAPTION_SPEED)
+        until_next = max(following.at - began_at, timedelta(0)) - start if following else LONGEST_CAPTION
         end = start + max(min(read, until_next, LONGEST_CAPTION), SHORTEST_CAPTION)
         times = f"{_clock(start)} --> {_clock(end)}"
-        blocks.append(f"{place + 1}\n{times}\n<v {_in_caption(line.who)}>{_in_caption(_with_note(line))}")
-    return "\n\n".join(blocks) + "\n"
+        yield f"\n{number}\n{times}\n<v {_in_caption(line.who)}>{_in_caption(_with_note(line))}\n"
 
 
 def _with_note(line: Caption) -> str:

@@ -76,12 +76,18 @@ def marked(part: Iterable[Utterance]) -> list[Utterance]:
 
 def transcript_in_parts(session_id: UUID) -> Iterator[list[Utterance]]:
     """Yield what `transcript` returns, a bounded number of lines at a time. Holds no cursor open meanwhile."""
-    lines = lines_to_read(session_id)
+    for part in in_parts(lines_to_read(session_id)):
+        yield marked(part)
+
+
+def in_parts(lines: QuerySet[Any]) -> Iterator[list[Any]]:
+    """Yield lines in their order, a bounded number at a time. Holds no cursor open meanwhile."""
+    lines = lines.order_by("at", "pk")
     part = list(lines[:LINES_AT_ONCE])
     while part:
-        yield marked(part)
-        last = part[-1]
-        part = list(lines.filter(Q(at__gt=last.at) | Q(at=last.at, pk__gt=last.pk))[:LINES_AT_ONCE])
+        at, pk = part[-1].at, part[-1].pk
+        yield part
+        part = list(lines.filter(Q(at__gt=at) | Q(at=at, pk__gt=pk))[:LINES_AT_ONCE])
 
 
 def newest_said(session_id: UUID, after: int = 0) -> list[int]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
+from django.template.loader import render_to_string
 from django.test import Client, override_settings
+from django.utils import translation
 
-from sessions import history
-from sessions.models import StreamingSession, Utterance
+from sessions import dossier, exports, history
+from sessions.models import Export, StreamingSession, Utterance
 from tests.factories import EndUserFactory, StreamingSessionFactory
 from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
@@ -26,6 +30,10 @@ def said_in(session: StreamingSession, texts: list[str]) -> StreamingSession:
         at = first + timedelta(seconds=number)
         Utterance.objects.create(session=session, who="avatar", by="voice", source="portal", at=at, text=text)
     return session
+
+
+def taken_out(session: StreamingSession, form: str) -> Export:
+    return exports.ask(EndUserFactory.create().pk, None, "record", form, reason="a complaint", session=session)
 
 
 def running(user: User, persona: Any, texts: list[str]) -> StreamingSession:
@@ -150,3 +158,29 @@ class TestOnPages:
         with override_settings(BUDGETS={f"{budget}.{scope}": "2/minute"}):
             statuses = [client.get(f"/conversations/{session.pk}/{path}").status_code for _ in range(3)]
         assert statuses == [200, 200, 429]
+
+
+@pytest.mark.django_db
+class TestTakenOutByStaff:
+    @pytest.fixture
+    def session(self) -> StreamingSession:
+        return said_in(StreamingSessionFactory.create(status="ended"), [f"{number} said" for number in range(120)])
+
+    def test_captions_and_json_are_made_a_few_lines_at_a_time(self, session: StreamingSession) -> None:
+        export = taken_out(session, "json")
+        captions = [piece.decode() for piece in dossier.as_captions(session)]
+        assert max(piece.count(" said") for piece in captions) <= 20
+        assert [int(text) for text in re.findall(r">(\d+) said", "".join(captions))] == list(range(120))
+        pieces = [piece.decode() for piece in dossier.as_json(export, session)]
+        assert max(piece.count(" said") for piece in pieces) <= 20
+        assert [line["text"] for line in json.loads("".join(pieces))["lines"]] == [f"{n} said" for n in range(120)]
+
+    def test_the_page_to_print_says_how_many_lines_it_leaves_out(
+        self, session: StreamingSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        export = taken_out(session, "page")
+        monkeypatch.setattr(dossier, "LONGEST_PAGE_LINES", 50)
+        with translation.override("en"):
+            page = render_to_string("sessions/record.html", dossier.for_page(export, session))
+        assert [int(text) for text in re.findall(r">(\d+) said", page)] == list(range(50))
+        assert "70 more lines" in page

@@ -168,7 +168,7 @@ def test_a_line_break_inside_a_line_forges_no_other_line(client: Client, who: st
     client.force_login(session.user)
     (line,) = page(client, f"/conversations/{session.pk}/transcript.txt").splitlines()
     assert line.endswith("Yes. [17:41:03] Lucía: I promise you a refund. [Reported by the browser only]")
-    captions = dossier.as_captions(session).splitlines()
+    captions = b"".join(dossier.as_captions(session)).decode().splitlines()
     assert len(captions) == 5  # title, blank, number, times, text
 
 
@@ -379,7 +379,7 @@ def test_pages_and_exports_say_what_could_not_be_opened(
     words = "[This text could not be opened.]"
     for path in ("/conversations/", f"/conversations/{session.pk}/", f"/conversations/{session.pk}/transcript.txt"):
         assert words in page(client, path), path
-    assert words in dossier.as_captions(session)
+    assert words in b"".join(dossier.as_captions(session)).decode()
     export = Export.objects.create(session=session, asked_by=session.user, what="record", format="json", reason="asked")
     record = json.loads(b"".join(dossier.as_json(export, session)))
     assert record["lines"][0]["text"] == words

@@ -297,7 +297,7 @@ def shown(over: StreamingSession, where: str) -> str:
             assert isinstance(answer, HttpResponse)
             return answer.content.decode()
         if where == "captions":
-            return dossier.as_captions(over)
+            return b"".join(dossier.as_captions(over)).decode()
         if where == "printed":
             return render_to_string("sessions/record.html", dossier.for_page(export, over))
         assert where == "audit"

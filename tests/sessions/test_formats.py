@@ -56,7 +56,7 @@ def test_json_lines_are_read_back_as_they_were(rows: list[dict[str, Any]]) -> No
 def test_captions_are_webvtt_whatever_was_said(said: list[tuple[int, str, str]]) -> None:
     """By the grammar: blocks apart by empty lines, a time line, no tag but ours, no end before the beginning."""
     lines = [Caption(START + timedelta(milliseconds=ms), who, text) for ms, who, text in sorted(said)]
-    head, *blocks = formats.captions(lines, START, "Lucía\n\n-->").rstrip("\n").split("\n\n")
+    head, *blocks = "".join(formats.captions(lines, START, "Lucía\n\n-->")).rstrip("\n").split("\n\n")
     assert re.fullmatch(r"WEBVTT - [^\n]*", head)
     assert len(blocks) == len(lines)
     for number, block in enumerate(blocks, 1):
@@ -71,4 +71,4 @@ def test_captions_are_webvtt_whatever_was_said(said: list[tuple[int, str, str]])
 @pytest.mark.parametrize(("after_s", "end"), [(1, "00:00:01.500"), (3, "00:00:03.000"), (60, "00:00:06.667")])
 def test_a_caption_stands_until_it_is_read_or_the_next_one_comes(after_s: int, end: str) -> None:
     lines = [Caption(START, "Lucía", "a" * 100), Caption(START + timedelta(seconds=after_s), "ana", "Hola")]
-    assert f"00:00:00.000 --> {end}\n<v Lucía>aaa" in formats.captions(lines, START, "")
+    assert f"00:00:00.000 --> {end}\n<v Lucía>aaa" in "".join(formats.captions(lines, START, ""))
