@@ -143,7 +143,10 @@ data = st.one_of(
     st.dictionaries(st.sampled_from(["message", "reason", "x", "is_final"]), scalars, max_size=3),
     scalars,
 )
-moments = st.one_of(st.none(), st.sampled_from([0, -1e18, 1e18]), st.integers(-7_200_000, 7_200_000))
+# The portal believes a page's moment up to half a minute back.
+moments = st.one_of(
+    st.none(), st.sampled_from([0, -1e18, 1e18]), st.integers(-30_000, 0), st.integers(-7_200_000, 7_200_000)
+)
 WORD_OF_AN_END: list[tuple[str, dict[str, Any]]] = [
     ("room_disconnected", {"reason": 4}),
     ("room_disconnected", {"reason": 5}),
