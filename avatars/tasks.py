@@ -11,9 +11,10 @@ from celery import shared_task
 from django.core.cache import cache
 from django.utils import timezone
 
-from avatars import syncing, videos
+from avatars.catalogue import sync_runs
 from avatars.models import ProviderAccount, Video
-from heygen_portal import job_loop
+from avatars.videos import orders
+from heygen_portal.runtime import job_loop
 
 LOCK, LOCK_S = "videos-are-looked-after", 20
 VIDEOS_TIMEOUT = timedelta(hours=1)
@@ -40,15 +41,15 @@ def look_after_videos() -> None:
 def sync_all() -> None:
     """Bring every catalogue up to date; beat sends this once a night."""
     for account in ProviderAccount.objects.all():
-        sync, is_new = syncing.begin(account)
+        sync, is_new = sync_runs.begin(account)
         if is_new:
-            syncing.sync_account.delay(sync.pk)
+            sync_runs.sync_account.delay(sync.pk)
 
 
 async def _look_after() -> None:
     keeping = asyncio.create_task(_keep_lock())
     try:
-        await videos.look_after(timezone.now())
+        await orders.look_after(timezone.now())
     finally:
         keeping.cancel()
         with suppress(asyncio.CancelledError):

@@ -1,6 +1,7 @@
 from django.urls import path
 
-from avatars import video_views, views
+from avatars import views
+from avatars.videos import views as video_views
 
 app_name = "avatars"
 urlpatterns = [

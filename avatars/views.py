@@ -9,9 +9,9 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from avatars import samples
+from avatars.catalogue import voice_samples
 from avatars.models import Avatar, Persona, Voice
-from heygen_portal import roles
+from heygen_portal.people.access import roles
 
 
 @require_safe
@@ -63,7 +63,7 @@ def sample(request: HttpRequest, voice_id: int) -> HttpResponse:
     if not request.user.has_perm("avatars.view_voice"):
         raise Http404
     voice = get_object_or_404(Voice.objects.select_related("account"), pk=voice_id)
-    found = samples.find(voice) if voice.sample_url else None
+    found = voice_samples.find(voice) if voice.sample_url else None
     if found is None:
         raise Http404
     return HttpResponse(found.content, content_type=found.kind)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from avatars.models import Persona
 from sessions.models import Status, StreamingSession, Tab
-from tests.servers import Emulator
+from tests.support.servers import Emulator
 
 AT_ONCE = 100
 BATCH = 2000

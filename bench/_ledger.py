@@ -11,8 +11,8 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from avatars.models import ProviderAccount
-from heygen_portal import roles
-from sessions import events
+from heygen_portal.people.access import roles
+from sessions.lifecycle import events
 from sessions.models import SessionEvent, StreamingSession
 
 

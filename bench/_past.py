@@ -9,10 +9,9 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Model
 
-from heygen_portal import signing
-from sessions import word_index
-from sessions.models import DayTotal, SessionEvent, SessionTotal, SpokenWord, StreamingSession, Utterance
-from tests.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
+from heygen_portal.trail import signing
+from sessions.models import DayTotal, SessionEvent, SessionTotal, SpokenWord, StreamingSession, Utterance, word_index
+from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
 
 A_DAY = 1000
 """Sessions: a longer history is more days, not busier ones."""

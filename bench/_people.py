@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from bench._watcher import Watcher
-from tests.servers import Portal
+from tests.support.servers import Portal
 
 CUT_OFF = (aiohttp.ClientError, OSError, TimeoutError, ConnectionError)
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10

@@ -27,7 +27,7 @@ from urllib.parse import urlencode
 
 import django
 
-from tests import servers
+from tests.support import servers
 
 MIB = 1024 * 1024
 MOST_GROWTH_MB, SLOWEST_HEALTH_MS = 50, 500
@@ -620,7 +620,7 @@ def prepare(portal: servers.Portal, emulator_url: str) -> Target:
 
     from bench import _ledger  # noqa: PLC0415 - needs Django
     from sessions.models import SessionEvent, SpeechKey, StreamingSession, Utterance  # noqa: PLC0415
-    from tests.factories import StreamingSessionFactory, VideoFactory  # noqa: PLC0415
+    from tests.support.factories import StreamingSessionFactory, VideoFactory  # noqa: PLC0415
 
     person, reporter, talker = _ledger.sign_in(3, 50)
     long = StreamingSessionFactory.create(status="ended", user=User.objects.order_by("-pk")[0])
@@ -681,7 +681,7 @@ def newest_session() -> Any:
 
 
 def fault_of(session_id: Any) -> Any:
-    from sessions import verification  # noqa: PLC0415 - needs Django
+    from sessions.integrity import verification  # noqa: PLC0415 - needs Django
 
     return verification.look_at(session_id)
 

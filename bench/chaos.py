@@ -23,7 +23,7 @@ import django
 
 from local import processes
 from local.processes import Child
-from tests import servers
+from tests.support import servers
 
 LOST = 0.05
 BETWEEN_KILLS_S = (4, 10)

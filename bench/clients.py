@@ -1,7 +1,7 @@
 """Clients other people wrote, run unchanged against the emulator.
 
 Pipecat's HeyGen service is too large for the tests' environment: it gets one of its own, in the user's cache folder.
-The vendor's JavaScript SDK is among the tests (tests/emulator/test_published_sdk.py).
+The vendor's JavaScript SDK is among the tests (tests/emulator/heygen/test_published_sdk.py).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any, Final
 import aiohttp
 
 from local.paths import ROOT, cache_folder
-from tests import servers
+from tests.support import servers
 
 PIPECAT: Final = "pipecat-ai[heygen]==1.14.0"
 AVATAR: Final = "Nora_public_20260101"

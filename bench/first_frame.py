@@ -18,7 +18,7 @@ from playwright.async_api import Page, Request, Route, WebSocket
 
 from heygen_portal.emulator.liveavatar.catalogue import uuid_of
 from local.paths import ROOT
-from tests import browsing, servers
+from tests.support import browsing, servers
 
 ANSWER_MS = 50
 LIVEKIT_CLIENT = ROOT / "sessions/static/sessions/vendor/livekit-client.umd.js"
@@ -27,7 +27,7 @@ PAGE_IS_LOCAL = "--disable-features=LocalNetworkAccessChecks"
 AVATARS = {"heygen": "Lucia_public_20260101", "liveavatar": uuid_of("Lucia_public_20260101")}
 PERSONAS = {"heygen": "lucia", "liveavatar": "lucia-liveavatar"}
 OTHER_WIRE = """
-from avatars import starters
+from avatars.personas import starters
 from avatars.models import ProviderAccount
 wanted = starters.STARTERS[0] | {"slug": "lucia-liveavatar", "greeting": ""}
 starters.publish_starter(ProviderAccount.objects.get(kind="liveavatar"), wanted)

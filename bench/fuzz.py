@@ -9,8 +9,8 @@ import json
 import subprocess
 import time
 
-from tests import servers
 from tests.emulator.fuzz import Fuzz
+from tests.support import servers
 
 
 async def main(inputs: int, seed: int) -> None:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import django
 import psycopg
 
-from tests import servers
+from tests.support import servers
 
 FEW = 1000
 TURNS = 15
@@ -64,7 +64,7 @@ def _database(server_url: str, name: str) -> str:
 
 
 def fill(url: str, count: int) -> None:
-    from tests import on_postgres  # noqa: PLC0415 - needs Django
+    from tests.support import on_postgres  # noqa: PLC0415 - needs Django
 
     on_postgres.migrate(url)
     began = time.perf_counter()
@@ -72,11 +72,11 @@ def fill(url: str, count: int) -> None:
         from django.contrib.auth.models import User  # noqa: PLC0415
 
         from bench import _past  # noqa: PLC0415 - needs Django
-        from sessions import selection  # noqa: PLC0415
+        from sessions.exports import filters  # noqa: PLC0415
 
         root = User.objects.create_superuser("root")
         _past.make(count)
-        selection.note_search(root.pk, None, _past.SAID, "a benchmark")
+        filters.note_search(root.pk, None, _past.SAID, "a benchmark")
     print(
         f"{count} sessions with {_past.EVENTS * count} events made in {time.perf_counter() - began:.0f} s", flush=True
     )
@@ -87,9 +87,9 @@ def look(url: str) -> dict[str, float]:
     from django.contrib.auth.models import User  # noqa: PLC0415 - needs Django
     from django.test import Client  # noqa: PLC0415
 
-    from heygen_portal.models import AuditEntry  # noqa: PLC0415
+    from heygen_portal.trail.models import AuditEntry  # noqa: PLC0415
     from sessions.models import StreamingSession  # noqa: PLC0415
-    from tests import on_postgres  # noqa: PLC0415
+    from tests.support import on_postgres  # noqa: PLC0415
 
     took = {}
     with on_postgres.swapped(url):
@@ -112,11 +112,11 @@ def look(url: str) -> dict[str, float]:
 def find(people: tuple[int, ...] | None) -> float:
     """Find the newest sessions in which a word was said, by itself; return how long that took."""
     from bench import _past  # noqa: PLC0415 - needs Django
-    from sessions import speech  # noqa: PLC0415
     from sessions.models import StreamingSession, Utterance  # noqa: PLC0415
+    from sessions.speech import search as speech_search  # noqa: PLC0415
 
     began = time.perf_counter()
-    lines = speech.holding(Utterance.objects.all(), _past.SAID, people=people)
+    lines = speech_search.holding(Utterance.objects.all(), _past.SAID, people=people)
     found = len(
         StreamingSession.objects.filter(pk__in=lines.order_by().values("session")).order_by("-created_at")[:100]
     )

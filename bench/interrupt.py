@@ -11,7 +11,7 @@ import statistics
 
 from playwright.async_api import Page
 
-from tests import browsing, servers
+from tests.support import browsing, servers
 
 ANSWER_MS = 50
 TEXT = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete. " * 3

@@ -18,7 +18,7 @@ from typing import Any
 
 import django
 
-from tests import servers
+from tests.support import servers
 
 ANSWER_MS = 100
 TRICKLE, A_SECOND = 100, 10
@@ -52,13 +52,13 @@ def main(live: int, due: int, idle_s: float) -> None:
 
 def make(emulator: servers.Emulator, live: int) -> list[Any]:
     from bench import _crowd  # noqa: PLC0415 - needs Django
-    from sessions import lease  # noqa: PLC0415
-    from sessions.presence import renew  # noqa: PLC0415
+    from sessions.capacity import leases  # noqa: PLC0415
+    from sessions.presence.tabs import renew  # noqa: PLC0415
 
     names = asyncio.run(_crowd.order(emulator, live))
     sessions = _crowd.fill(names)
-    renew(lease.PROCESS_ID)
-    _crowd.open_tabs(sessions, lease.PROCESS_ID)
+    renew(leases.PROCESS_ID)
+    _crowd.open_tabs(sessions, leases.PROCESS_ID)
     _crowd.analyse()
     return sessions
 
@@ -66,7 +66,7 @@ def make(emulator: servers.Emulator, live: int) -> list[Any]:
 def idle_writes(live: int, seconds: float) -> float:
     """Return the rows written a minute and session, while a web process holds the tabs and nobody does anything."""
     from bench import _crowd  # noqa: PLC0415 - needs Django
-    from sessions import lease  # noqa: PLC0415
+    from sessions.capacity import leases as lease  # noqa: PLC0415
 
     async def hold() -> None:
         await lease.hold()  # as the web process does
@@ -84,7 +84,8 @@ def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
     from django.utils import timezone  # noqa: PLC0415
 
     from bench import _crowd  # noqa: PLC0415 - needs Django
-    from sessions import lease, presence  # noqa: PLC0415
+    from sessions.capacity import leases as lease  # noqa: PLC0415
+    from sessions.presence import tabs  # noqa: PLC0415
 
     first = timezone.now() + timedelta(seconds=4)
     _crowd.make_due(sessions, [first + timedelta(seconds=number * every_s) for number in range(len(sessions))])
@@ -92,7 +93,7 @@ def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
     while (late := _crowd.lateness(sessions)) is None:
         if time.monotonic() > give_up_at:
             sys.exit(f"{name}: not all sessions were over after {LONGEST_S} s")
-        presence.renew(lease.PROCESS_ID)
+        tabs.renew(lease.PROCESS_ID)
         time.sleep(0.5)
     p50, p99 = statistics.median(late), sorted(late)[int(len(late) * 0.99)]
     print(f"{name:8} {len(late):>6} sessions: late by p50 {p50:.2f} s, p99 {p99:.2f} s, most {max(late):.2f} s")
@@ -105,7 +106,7 @@ def ticks() -> dict[str, float]:
     from django.utils import timezone  # noqa: PLC0415
 
     from bench import _crowd  # noqa: PLC0415 - needs Django
-    from sessions import stopping  # noqa: PLC0415
+    from sessions.actions import stop  # noqa: PLC0415
 
     _crowd.empty()
     median: dict[int, float] = {}
@@ -117,7 +118,7 @@ def ticks() -> dict[str, float]:
         taken = []
         for _ in range(IDLE_TICKS):
             began = time.perf_counter()
-            async_to_sync(stopping.enforce_due)(timezone.now())
+            async_to_sync(stop.enforce_due)(timezone.now())
             taken.append(time.perf_counter() - began)
         median[size] = statistics.median(taken) * 1000
         print(f"a tick with nothing due, {size:>7} live: {median[size]:.2f} ms")

@@ -22,7 +22,7 @@ from uuid import UUID
 
 import django
 
-from tests import servers
+from tests.support import servers
 
 TURNS = 20
 EACH = 50
@@ -55,7 +55,7 @@ def sessions_for(events: int) -> list[UUID]:
     """Make running sessions for so many events."""
     from avatars.models import Persona  # noqa: PLC0415
     from bench import _crowd  # noqa: PLC0415 - needs Django
-    from tests.factories import PersonaFactory  # noqa: PLC0415
+    from tests.support.factories import PersonaFactory  # noqa: PLC0415
 
     if not Persona.objects.exists():
         PersonaFactory.create(published=True)
@@ -64,7 +64,7 @@ def sessions_for(events: int) -> list[UUID]:
 
 def chains(sessions: list[UUID], count: int) -> Iterator[Any]:
     """Build rows that are ready to be stored, chained as they are to stand."""
-    from sessions import events  # noqa: PLC0415 - needs Django
+    from sessions.lifecycle import events  # noqa: PLC0415 - needs Django
 
     for session_id in sessions:
         number, last_hash = 0, ""
@@ -75,7 +75,7 @@ def chains(sessions: list[UUID], count: int) -> Iterator[Any]:
 
 
 def appending(count: int) -> dict[str, float]:
-    from sessions import events  # noqa: PLC0415 - needs Django
+    from sessions.lifecycle import events  # noqa: PLC0415 - needs Django
 
     entry = events.Entry(KIND, DATA, events.Source.BROWSER)
     begun = sessions_for(count)
@@ -141,7 +141,7 @@ def fill(count: int) -> None:
 
 def verifying() -> dict[str, float]:
     """Check the whole record, as `manage.py verify_history` does."""
-    from sessions import scope, verification  # noqa: PLC0415 - needs Django
+    from sessions.integrity import scope, verification  # noqa: PLC0415 - needs Django
 
     count, began = scope.Count(), time.perf_counter()
     if found := [fault.in_words() for fault in verification.faults(count)]:
@@ -153,11 +153,11 @@ def verifying() -> dict[str, float]:
 
 def exporting() -> dict[str, float]:
     """Have a fresh process write all events to a file, as the worker does, and see how much memory it took."""
-    from sessions import exports  # noqa: PLC0415 - needs Django
+    from sessions.exports import list_export  # noqa: PLC0415 - needs Django
     from sessions.models import Export  # noqa: PLC0415
-    from tests.factories import UserFactory  # noqa: PLC0415
+    from tests.support.factories import UserFactory  # noqa: PLC0415
 
-    export = exports.ask(UserFactory.create().pk, None, Export.What.EVENTS, Export.Format.JSONL)
+    export = list_export.ask(UserFactory.create().pk, None, Export.What.EVENTS, Export.Format.JSONL)
     began = time.perf_counter()
     child = subprocess.run(
         [sys.executable, "-m", "bench.record", "--write", str(export.pk)], capture_output=True, check=True
@@ -176,7 +176,7 @@ def exporting() -> dict[str, float]:
 def write(export_id: str) -> None:
     """Be the process that writes an export; tell the most memory it had, in kilobytes."""
     set_up()
-    from sessions import exports  # noqa: PLC0415 - needs Django
+    from sessions.exports import list_export as exports  # noqa: PLC0415 - needs Django
 
     while exports.write_on(UUID(export_id), 3):
         pass

@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 import django
 
-from tests import servers
+from tests.support import servers
 
 ANSWER_MS = 50
 SOCKETS = 200

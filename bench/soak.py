@@ -31,7 +31,7 @@ import redis
 
 from local.processes import Child
 from local.servers import command
-from tests import servers
+from tests.support import servers
 
 TENTHS = 10
 TALKERS = 40

@@ -17,13 +17,13 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from heygen_portal import detached  # noqa: E402
 from heygen_portal.env import env  # noqa: E402
-from heygen_portal.people.second_factor import SecondFactorForSockets  # noqa: E402
+from heygen_portal.people.access.second_factor import SecondFactorForSockets  # noqa: E402
+from heygen_portal.runtime import background  # noqa: E402
 from heygen_portal.server.turns import Turns  # noqa: E402
-from sessions.board_consumer import BoardConsumer  # noqa: E402
-from sessions.consumers import SessionConsumer  # noqa: E402
 from sessions.models import Purpose  # noqa: E402
+from sessions.staff.board_consumer import BoardConsumer  # noqa: E402
+from sessions.web.session_consumer import SessionConsumer  # noqa: E402
 
 # Checking a password keeps a processor busy for a third of a second, on purpose.
 SIGN_IN_PATHS = ("/accounts/", "/admin/login/")
@@ -48,10 +48,10 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEALTH_HEADERS})
         await send({"type": "http.response.body", "body": HEALTH_BODY})
         return
-    detached.before_shutdown(detached.finish)
+    background.before_shutdown(background.finish)
     is_sign_in = scope["method"] == "POST" and scope["path"].startswith(SIGN_IN_PATHS)
     queue = sign_ins if is_sign_in else turns
-    await asyncio.shield(detached.keep(queue.take(pages, scope, receive, send)))
+    await asyncio.shield(background.keep(queue.take(pages, scope, receive, send)))
 
 
 trial = SessionConsumer.as_asgi(purpose=Purpose.TRIAL)

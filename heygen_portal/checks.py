@@ -7,7 +7,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 
-from heygen_portal import budgets, production, sending
+from heygen_portal import production
+from heygen_portal.runtime import budgets, file_responses
 
 NUMBERS = {
     "DJANGO_SECRET_KEY": 1,
@@ -115,7 +116,7 @@ def readable_budgets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
             f"BUDGETS: {name} is no budget, or its rate cannot be read.",
-            hint='Write BUDGETS="task.session=300/minute"; heygen_portal/budgets.py lists the names.',
+            hint='Write BUDGETS="task.session=300/minute"; heygen_portal/runtime/budgets.py lists the names.',
             id="heygen_portal.E010",
         )
         for name in budgets.unreadable()
@@ -146,11 +147,11 @@ def rules_on_privacy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register(Tags.compatibility)
 def known_way_to_send_files(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """With a header that no proxy understands, browsers would get empty files."""
-    if settings.SEND_FILES_WITH not in sending.WAYS:
+    if settings.SEND_FILES_WITH not in file_responses.WAYS:
         return [
             Error(
                 f"SEND_FILES_WITH is {settings.SEND_FILES_WITH!r}.",
-                hint=f"Set it to {sending.ACCEL} or {sending.SENDFILE}, or leave it unset.",
+                hint=f"Set it to {file_responses.ACCEL} or {file_responses.SENDFILE}, or leave it unset.",
                 id="heygen_portal.E030",
             )
         ]

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from heygen_portal.addresses import is_loopback
+from heygen_portal.runtime.client_address import is_loopback
 
 SHORTEST_SECRET = 50
 """Characters, as Django asks of its own."""

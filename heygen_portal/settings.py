@@ -3,7 +3,7 @@
 import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal import admin_theme
+from heygen_portal.console import theme
 from heygen_portal.env import BASE_DIR, env, kept_secret, secret, secrets
 
 VAR = env.path("VAR_DIR", BASE_DIR / "var")
@@ -24,7 +24,7 @@ INSTALLED_APPS = [
     "daphne",
     "unfold.apps.BasicAppConfig",  # the look of the admin, without a site of its own
     "unfold.contrib.filters",
-    "heygen_portal.admin_app.PortalAdminConfig",
+    "heygen_portal.console.app.PortalAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -45,8 +45,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "heygen_portal.static_files.StaticFilesMiddleware",
-    "heygen_portal.csp.PortalCSPMiddleware",
+    "heygen_portal.runtime.static_files.StaticFilesMiddleware",
+    "heygen_portal.runtime.csp.PortalCSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -57,9 +57,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "heygen_portal.people.second_factor.SecondFactorMiddleware",
+    "heygen_portal.people.access.second_factor.SecondFactorMiddleware",
     "axes.middleware.AxesMiddleware",
-    "heygen_portal.refusals.TooManyRequestsMiddleware",
+    "heygen_portal.runtime.refusals.TooManyRequestsMiddleware",
 ]
 
 ROOT_URLCONF = "heygen_portal.urls"
@@ -117,15 +117,15 @@ REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:8379/0")
 CHANNEL_LAYERS = {
     "default": {
         # Messages to a tab are worth nothing to a tab that is not there: publish/subscribe, nothing stored.
-        "BACKEND": "heygen_portal.channel_layer.PortalChannelLayer",
+        "BACKEND": "heygen_portal.redis.channel_layer.PortalChannelLayer",
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_connect_timeout": 3}]},
     }
 }
 CACHES = {
     "default": {
-        "BACKEND": "heygen_portal.cache.PortalCache",
+        "BACKEND": "heygen_portal.redis.cache.PortalCache",
         "LOCATION": REDIS_URL,
-        "OPTIONS": {"serializer": "heygen_portal.cache_values.JSONSerializer"},
+        "OPTIONS": {"serializer": "heygen_portal.redis.serializer.JSONSerializer"},
         "VERSION": 2,  # values of version 1 are pickles, which are never read
     }
 }
@@ -174,20 +174,20 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 # daphne: the address is the socket's; behind a proxy it is the header that the proxy sets.
 PROXY_COUNT = env.int("PROXY_COUNT", 0)
-AXES_HANDLER = "heygen_portal.people.sign_in_log.Handler"
-AXES_CLIENT_IP_CALLABLE = "heygen_portal.addresses.of"
+AXES_HANDLER = "heygen_portal.people.sign_in.sign_in_log.Handler"
+AXES_CLIENT_IP_CALLABLE = "heygen_portal.runtime.client_address.of"
 # The log of sign-ins has names, network addresses and browsers: each night what is older is deleted.
 SIGN_IN_LOG_DAYS = env.int("SIGN_IN_LOG_DAYS", 90)
 # The organisation's own words on privacy, linked where people read them before they start.
 PRIVACY_NOTICE_URL = env.str("PRIVACY_NOTICE_URL", "")
 
 # allauth: the pages of signing in, single sign-on and the second factor. docs/decisions/signing-in.md
-ACCOUNT_ADAPTER = "heygen_portal.people.adapters.AccountAdapter"
+ACCOUNT_ADAPTER = "heygen_portal.people.sign_in.adapters.AccountAdapter"
 ACCOUNT_FORMS = {
-    "login": "heygen_portal.people.forms.SignInForm",
-    "reauthenticate": "heygen_portal.people.forms.ReauthenticateForm",
-    "reset_password": "heygen_portal.people.forms.ResetForm",
-    "reset_password_from_key": "heygen_portal.people.forms.NewPasswordForm",
+    "login": "heygen_portal.people.sign_in.forms.SignInForm",
+    "reauthenticate": "heygen_portal.people.sign_in.forms.ReauthenticateForm",
+    "reset_password": "heygen_portal.people.sign_in.forms.ResetForm",
+    "reset_password_from_key": "heygen_portal.people.sign_in.forms.NewPasswordForm",
 }
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_EMAIL_VERIFICATION = "none"  # addresses come with an invitation, from an administrator or from the directory
@@ -197,11 +197,11 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
 # Codes of the second factor; passwords are counted in people/throttle.py.
 ACCOUNT_RATE_LIMITS = {"login": None, "reset_password": None, "login_failed": "30/m/ip,50/h/key"}
-MFA_ADAPTER = "heygen_portal.people.adapters.SecondFactorAdapter"
+MFA_ADAPTER = "heygen_portal.people.sign_in.adapters.SecondFactorAdapter"
 MFA_FORMS = {
-    "authenticate": "heygen_portal.people.forms.CodeForm",
-    "reauthenticate": "heygen_portal.people.forms.CodeAgainForm",
-    "activate_totp": "heygen_portal.people.forms.SetUpForm",
+    "authenticate": "heygen_portal.people.sign_in.forms.CodeForm",
+    "reauthenticate": "heygen_portal.people.sign_in.forms.CodeAgainForm",
+    "activate_totp": "heygen_portal.people.sign_in.forms.SetUpForm",
 }
 MFA_TOTP_TOLERANCE = 1  # clocks of telephones
 STAFF_NEEDS_SECOND_FACTOR = env.bool("STAFF_NEEDS_SECOND_FACTOR", False)
@@ -209,7 +209,7 @@ STAFF_NEEDS_SECOND_FACTOR = env.bool("STAFF_NEEDS_SECOND_FACTOR", False)
 # Single sign-on, where an OpenID Connect directory is named: only for who is expected here, and never with a role.
 OIDC_ISSUER = env.str("OIDC_ISSUER", "").rstrip("/")
 OIDC_DOMAINS: list[str] = env.list("OIDC_DOMAINS", [])
-SOCIALACCOUNT_ADAPTER = "heygen_portal.people.adapters.SingleSignOnAdapter"
+SOCIALACCOUNT_ADAPTER = "heygen_portal.people.sign_in.adapters.SingleSignOnAdapter"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_PROVIDERS = {
@@ -259,7 +259,7 @@ STATIC_ROOT = BASE_DIR / "var" / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "heygen_portal.static_files.PortalStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "heygen_portal.runtime.static_files.PortalStaticFilesStorage"},
 }
 _LIVEKIT_SOURCES = [LIVEKIT_PUBLIC_URL, LIVEKIT_PUBLIC_URL.replace("ws", "http", 1)] if LIVEKIT_PUBLIC_URL else []
 # Where HeyGen keeps its rooms; a picture must not depend on a setting that nobody knows of.
@@ -279,7 +279,7 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
-UNFOLD = admin_theme.UNFOLD
+UNFOLD = theme.UNFOLD
 
 # Safe defaults; behind HTTPS set HTTPS=1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from heygen_portal.people import retention
+from heygen_portal.people.sign_in import retention
 
 
 @shared_task

@@ -12,7 +12,7 @@ from local.node import node
 from local.paths import ROOT, VENV, VENV_PYTHON
 
 TYPED = ("heygen_portal", "avatars", "sessions", "local", "tests", "bench", "bin/_start.py")
-# In units, in their order: tests/sharing_out.py.
+# In units, in their order: tests/support/sharing_out.py.
 SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 QUICK = ["-m", "not browser and not media and not proof"]
 USUAL = ["-m", "not proof"]

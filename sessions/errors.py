@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal import refusals
+from heygen_portal.runtime import refusals
 
 
 class SessionError(Exception):

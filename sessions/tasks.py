@@ -1,6 +1,7 @@
 """Celery jobs. The database is the retry queue: a job that is lost is made up for by the next tick.
 
-None has `expires`: it would compare the clocks of two machines. `heygen_portal.beat` leaves out what has piled up.
+None has `expires`: it would compare the clocks of two machines. `heygen_portal.runtime.scheduler` leaves out what has
+piled up.
 """
 
 from __future__ import annotations
@@ -15,25 +16,18 @@ from celery.signals import worker_shutting_down
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
-from heygen_portal import job_loop, livekit
+from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
-from heygen_portal.providers.base import ProviderError
-from heygen_portal.threads import in_thread
-from sessions import (
-    alarms,
-    bills,
-    erasure,
-    exports,
-    forgetting,
-    ledger,
-    limits,
-    nightwatch,
-    records,
-    rehearsals,
-    rooms,
-    stopping,
-    upgrading,
-)
+from heygen_portal.providers.contract.provider import ProviderError
+from heygen_portal.runtime import job_loop
+from heygen_portal.runtime.in_thread import in_thread
+from sessions.actions import deadlines, stop
+from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
+from sessions.exports import list_export
+from sessions.integrity import nightly_check, record_upgrade
+from sessions.presence import own_rooms
+from sessions.retention import erasure, provider_erasure
+from sessions.staff import persona_checks
 
 logger = logging.getLogger(__name__)
 
@@ -50,32 +44,32 @@ WRITES_FOR_S = 3
 @worker_shutting_down.connect
 def _give_back_soon(**about: Any) -> None:
     """The worker is asked to end: its pool finishes what it has begun, but does not wait for long."""
-    stopping.is_ending.set()
+    stop.is_ending.set()
 
 
 @shared_task
 def enforce_limits() -> None:
     """Stop or warn every session whose moment has come; beat sends this twice a second."""
-    job_loop.run(stopping.enforce_due(timezone.now()), TICK_TIMEOUT)
+    job_loop.run(stop.enforce_due(timezone.now()), TICK_TIMEOUT)
 
 
 @shared_task
 def read_records() -> None:
     """Read what providers keep of sessions that are over; beat sends this every ten seconds."""
-    job_loop.run(records.read_due(timezone.now()), ROUND_TIMEOUT)
+    job_loop.run(provider_record.read_due(timezone.now()), ROUND_TIMEOUT)
 
 
 @shared_task
 def keep_books() -> None:
     """Add sessions that are over to the totals; beat sends this every five seconds."""
-    limits.give_up_tasks(timezone.now())
+    deadlines.give_up_tasks(timezone.now())
     ledger.book_all()
 
 
 @shared_task
 def look_at_spending() -> None:
     """Tell staff of accounts that near their cap; beat sends this once a minute."""
-    alarms.look(timezone.now())
+    spend_alerts.look(timezone.now())
 
 
 @shared_task
@@ -87,15 +81,15 @@ def read_bills() -> None:
 @shared_task
 def write_export(export_id: str) -> None:
     """Write on with a large export; in turns, as the limits are kept by the same worker."""
-    if exports.write_on(UUID(export_id), WRITES_FOR_S):
+    if list_export.write_on(UUID(export_id), WRITES_FOR_S):
         write_export.delay(export_id)
 
 
 @shared_task
 def look_after_exports() -> None:
     """Write on where the job was lost, and delete files that were kept long enough; beat sends this once a minute."""
-    exports.delete_expired(timezone.now())
-    for export_id in exports.left_behind(timezone.now()):
+    list_export.delete_expired(timezone.now())
+    for export_id in list_export.left_behind(timezone.now()):
         write_export.delay(str(export_id))
 
 
@@ -108,14 +102,14 @@ def reconcile() -> None:
 @shared_task
 def verify_history() -> None:
     """Look through the whole record and anchor what is new; beat sends this once a night."""
-    nightwatch.look(timezone.now())
-    upgrading.upgrade(UPGRADES_FOR_S)
+    nightly_check.look(timezone.now())
+    record_upgrade.upgrade(UPGRADES_FOR_S)
 
 
 @shared_task
 def rehearse() -> None:
     """Look whether every published persona still works; beat sends this once a night."""
-    job_loop.run(rehearsals.rehearse(), NIGHT_TIMEOUT)
+    job_loop.run(persona_checks.rehearse(), NIGHT_TIMEOUT)
 
 
 @shared_task
@@ -127,25 +121,25 @@ def erase_old_speech() -> None:
 async def _read_all_bills() -> None:
     for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():
         try:
-            await bills.read(account, timezone.now())
+            await provider_costs.read(account, timezone.now())
         except ProviderError as exc:
-            logger.warning("account %s: its bill could not be read: %s", account.pk, stopping.in_one_line(exc))
+            logger.warning("account %s: its bill could not be read: %s", account.pk, stop.in_one_line(exc))
 
 
 @shared_task
 def forget_at_providers() -> None:
     """Have providers delete what was erased here; beat sends this twice a minute."""
-    job_loop.run(forgetting.carry_due(timezone.now()), ROUND_TIMEOUT)
+    job_loop.run(provider_erasure.carry_due(timezone.now()), ROUND_TIMEOUT)
 
 
 async def _reconcile_all() -> None:
     try:
         if livekit.is_set_up():
-            await rooms.clean_up()
+            await own_rooms.clean_up()
     except LiveKitAway as exc:
         logger.warning("rooms could not be cleaned up: %s", exc)
     for account in await in_thread(lambda: list(ProviderAccount.objects.all()))():
         try:
-            await stopping.reconcile(account)
+            await stop.reconcile(account)
         except ProviderError as exc:
-            logger.warning("account %s could not be reconciled: %s", account.pk, stopping.in_one_line(exc))
+            logger.warning("account %s could not be reconciled: %s", account.pk, stop.in_one_line(exc))

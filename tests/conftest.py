@@ -25,10 +25,10 @@ from xdist.remote import Producer
 from xdist.scheduler import Scheduling
 from xdist.workermanage import NodeManager
 
-from heygen_portal import budgets
+from heygen_portal.runtime import budgets
 from local.processes import end_as_on_ctrl_c
-from tests import migrated, servers, sharing_out
 from tests.emulator.wire import TLS
+from tests.support import migrated, servers, sharing_out
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,7 +67,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_keepdb() -> bool:
-    """Let Django take the file that is there already: `tests.migrated` made it."""
+    """Let Django take the file that is there already: `tests.support.migrated` made it."""
     return is_sqlite()
 
 
@@ -197,7 +197,7 @@ def fresh_emulator(quiet_emulator: servers.Emulator) -> servers.Emulator:
 @pytest.fixture(scope="session")
 def postgres_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """Give a PostgreSQL server with the portal's tables."""
-    from tests import on_postgres  # it imports models, which must wait for Django
+    from tests.support import on_postgres  # it imports models, which must wait for Django
 
     with servers.postgres() as url, django_db_blocker.unblock():
         on_postgres.migrate(url)
@@ -207,7 +207,7 @@ def postgres_url(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> I
 @pytest.fixture
 def postgres(postgres_url: str, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Let the test run on PostgreSQL, with empty tables."""
-    from tests import on_postgres
+    from tests.support import on_postgres
 
     with django_db_blocker.unblock(), on_postgres.swapped(postgres_url):
         yield

@@ -13,10 +13,11 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedCharField
 
-from heygen_portal import addresses, livekit
-from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
+from heygen_portal import livekit
 from heygen_portal.providers import KINDS, capabilities_of
-from heygen_portal.providers.base import Capabilities
+from heygen_portal.providers.contract.provider import Capabilities
+from heygen_portal.runtime import client_address
+from heygen_portal.trail.models import DEFAULT_ORGANISATION, Organisation
 
 
 def validate_web_address(address: str) -> None:
@@ -24,9 +25,9 @@ def validate_web_address(address: str) -> None:
 
     Keys and speech go over https. Plain http is for this machine, and for the emulator that the settings name.
     """
-    if not addresses.is_base_url(address):
+    if not client_address.is_base_url(address):
         raise ValidationError(_("An address like https://api.example.com, without a path."))
-    if not addresses.keeps_secrets(address):
+    if not client_address.keeps_secrets(address):
         raise ValidationError(_("Use https: over http, others on the way could read the key."))
 
 

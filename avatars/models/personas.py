@@ -22,10 +22,10 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ForgetsSpeech
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
-from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
-from heygen_portal.providers.base import Capabilities
-from heygen_portal.providers.base import Interactivity as ProviderInteractivity
-from heygen_portal.providers.base import Quality as ProviderQuality
+from heygen_portal.providers.contract.provider import Capabilities
+from heygen_portal.providers.contract.provider import Interactivity as ProviderInteractivity
+from heygen_portal.providers.contract.provider import Quality as ProviderQuality
+from heygen_portal.trail.models import DEFAULT_ORGANISATION, Organisation
 
 
 class Composed(ForgetsSpeech):
@@ -158,7 +158,10 @@ class PersonaQuerySet(models.QuerySet["Persona"]):
 
 
 class Persona(Composed):
-    """What staff publish. `avatars.versions` and `avatars.publishing` alone change what it is composed of."""
+    """What staff publish.
+
+    `avatars.personas.versions` and `avatars.personas.publishing` alone change what it is composed of.
+    """
 
     class Status(models.TextChoices):
         DRAFT = "draft", _("draft")

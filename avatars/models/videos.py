@@ -22,7 +22,7 @@ class VideoQuerySet(models.QuerySet["Video"]):
 
 
 class Video(models.Model):
-    """One text, said by an avatar and kept as a film. `avatars.videos` alone changes its status."""
+    """One text, said by an avatar and kept as a film. `avatars.videos.orders` alone changes its status."""
 
     class Status(models.TextChoices):
         WAITING = "waiting", _("waiting to be ordered")

@@ -16,10 +16,10 @@ from aiohttp import web
 from jwt.warnings import InsecureKeyLengthWarning
 
 from heygen_portal.emulator.app import Config, create_app
-from heygen_portal.emulator.part import Cast
-from heygen_portal.emulator.rooms import LiveKit
-from heygen_portal.emulator.rules import Rules
-from heygen_portal.emulator.silent import Silent
+from heygen_portal.emulator.avatar.silent_performer import Silent
+from heygen_portal.emulator.sessions.interfaces import Cast
+from heygen_portal.emulator.sessions.rooms import LiveKit
+from heygen_portal.emulator.sessions.rules import Rules
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -83,7 +83,7 @@ def performers(*, has_media: bool) -> Cast:
     """Who plays: an avatar in a LiveKit room or, without media, nobody that could be seen."""
     if not has_media:
         return Silent
-    from heygen_portal.emulator.room import Performer  # noqa: PLC0415 - without media, nothing of WebRTC is loaded
+    from heygen_portal.emulator.avatar.performer import Performer  # noqa: PLC0415 - without media, nothing of WebRTC is loaded
 
     return Performer
 

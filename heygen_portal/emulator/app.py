@@ -11,20 +11,29 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from heygen_portal.emulator import account, chat, heygen, pictures, realtime, video, webhooks
-from heygen_portal.emulator.control import add_control
-from heygen_portal.emulator.envelopes import failure, refused
-from heygen_portal.emulator.liveavatar import account as live_account
-from heygen_portal.emulator.liveavatar import door as live_door
-from heygen_portal.emulator.liveavatar import lite, sessions
-from heygen_portal.emulator.liveavatar.studio import LIVE, LiveStudio
-from heygen_portal.emulator.liveavatar.tables import is_liveavatar
-from heygen_portal.emulator.part import Cast
-from heygen_portal.emulator.rooms import LiveKit, Rooms
-from heygen_portal.emulator.rules import Rules
-from heygen_portal.emulator.store import Caller
-from heygen_portal.emulator.studio import CALLER, STUDIO, Studio
-from heygen_portal.emulator.tables import Refusal
+from heygen_portal.emulator.control.routes import add_control
+from heygen_portal.emulator.error_responses import failure, refused
+from heygen_portal.emulator.heygen import (
+    account_routes,
+    chat_socket,
+    preview_routes,
+    realtime_socket,
+    session_routes,
+    video_routes,
+    webhooks,
+)
+from heygen_portal.emulator.heygen.service import CALLER, STUDIO, Studio
+from heygen_portal.emulator.liveavatar import access as live_door
+from heygen_portal.emulator.liveavatar import account_routes as live_account
+from heygen_portal.emulator.liveavatar import lite_socket
+from heygen_portal.emulator.liveavatar import session_routes as live_session_routes
+from heygen_portal.emulator.liveavatar.service import LIVE, LiveStudio
+from heygen_portal.emulator.liveavatar.states import is_liveavatar
+from heygen_portal.emulator.sessions.interfaces import Cast
+from heygen_portal.emulator.sessions.rooms import LiveKit, Rooms
+from heygen_portal.emulator.sessions.rules import Rules
+from heygen_portal.emulator.sessions.states import Refusal
+from heygen_portal.emulator.sessions.store import Caller
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +70,26 @@ def create_app(config: Config, cast: Cast) -> web.Application:
     app[STUDIO] = studio
     app[LIVE] = LiveStudio(config.rules, rooms, cast, studio.clock)
     app[live_door.CALLS] = live_door.Calls()
-    app[video.FILMS] = video.Films()
+    app[video_routes.FILMS] = video_routes.Films()
     app[webhooks.WEBHOOKS] = webhooks.Webhooks()
     app.router.add_get("/_health", _health)
-    for module in (heygen, account, chat, realtime, video, webhooks, pictures, sessions, live_account, lite):
+    for module in (
+        session_routes,
+        account_routes,
+        chat_socket,
+        realtime_socket,
+        video_routes,
+        webhooks,
+        preview_routes,
+        live_session_routes,
+        live_account,
+        lite_socket,
+    ):
         app.router.add_routes(module.routes)
     if config.has_control:
         add_control(app)
     app.on_shutdown.append(_end_sessions)
-    app.cleanup_ctx.extend((_run_studios, video.run_films))
+    app.cleanup_ctx.extend((_run_studios, video_routes.run_films))
     if config.has_media:
         app.cleanup_ctx.append(_draw_faces)
     return app
@@ -89,7 +109,7 @@ async def _run_studios(app: web.Application) -> AsyncIterator[None]:
 
 async def _draw_faces(app: web.Application) -> AsyncIterator[None]:
     """In the background, the first time: later starts find the faces in the cache folder."""
-    from heygen_portal.emulator import sprites  # noqa: PLC0415 - without media, nothing that draws is loaded
+    from heygen_portal.emulator.face import sprites  # noqa: PLC0415 - without media, nothing that draws is loaded
 
     drawing = asyncio.create_task(sprites.prepare())
     yield

@@ -6,7 +6,7 @@ from typing import Final
 
 import trustme
 
-from heygen_portal.emulator.sprites import user_cache
+from heygen_portal.emulator.face.sprites import user_cache
 
 # Published clients have the service's host name built in.
 NAMES: Final = ("api.heygen.com", "localhost", "127.0.0.1", "::1")

@@ -6,7 +6,8 @@ from typing import Any
 
 from django.db import migrations, models
 
-from heygen_portal import guards, signing
+from heygen_portal.migrations import _db_triggers as db_triggers
+from heygen_portal.migrations import _signing as signing
 
 GUARDED = ("heygen_portal_auditentry", "heygen_portal_audithead")
 
@@ -21,11 +22,11 @@ def note_the_end(apps: Any, schema_editor: Any) -> None:
 
 
 def put_up(apps: Any, schema_editor: Any) -> None:
-    guards.put_up(schema_editor.connection, GUARDED)
+    db_triggers.put_up(schema_editor.connection, GUARDED)
 
 
 def take_down(apps: Any, schema_editor: Any) -> None:
-    guards.take_down(schema_editor.connection, GUARDED)
+    db_triggers.take_down(schema_editor.connection, GUARDED)
 
 
 class Migration(migrations.Migration):

@@ -6,14 +6,14 @@ from typing import Any
 
 from django.db import migrations, models
 
-from heygen_portal import guards
+from heygen_portal.migrations import _db_triggers as db_triggers
 
 TABLES = ("heygen_portal_auditentry",)
 
 
 def put_up(apps: Any, schema_editor: Any) -> None:
     schema_editor.connection.check_constraints()
-    guards.put_up(schema_editor.connection, TABLES)  # SQLite has remade the table
+    db_triggers.put_up(schema_editor.connection, TABLES)  # SQLite has remade the table
 
 
 class Migration(migrations.Migration):

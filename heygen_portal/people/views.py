@@ -29,10 +29,14 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 from requests import RequestException
 
-from heygen_portal import addresses, audit, budgets
-from heygen_portal.models import AuditEntry
-from heygen_portal.people import directory, joining, languages, logins, mail, security_mail, throttle
-from heygen_portal.people.forms import AcceptForm, ChangeForm
+from heygen_portal.people.access import logins
+from heygen_portal.people.invitations import joining
+from heygen_portal.people.mail import languages, outgoing, security_mail
+from heygen_portal.people.sign_in import directory, throttle
+from heygen_portal.people.sign_in.forms import AcceptForm, ChangeForm
+from heygen_portal.runtime import budgets, client_address
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +48,7 @@ def with_mail(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespon
 
     @login_not_required
     def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not mail.is_set_up():
+        if not outgoing.is_set_up():
             raise Http404
         return view(request, *args, **kwargs)
 
@@ -148,7 +152,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
         return render(request, "people/invitation_over.html", status=410)
     user = User(username=found.email, email=found.email)
     if request.method == "POST":
-        budgets.spend_sync("accept_invitation", address=addresses.of(request))
+        budgets.spend_sync("accept_invitation", address=client_address.of(request))
     form = AcceptForm(request.POST if request.method == "POST" else None, instance=user)
     if form.is_valid():
         if not joining.accept(request, found, user):
@@ -171,7 +175,7 @@ class PasswordChange(auth.PasswordChangeView):
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         response = super().form_valid(form)
         assert isinstance(self.request.user, User)  # others are sent to sign in
-        audit.note(self.request, AuditEntry.Kind.PASSWORD_SET, self.request.user)
+        audit_log.note(self.request, AuditEntry.Kind.PASSWORD_SET, self.request.user)
         security_mail.tell(self.request, self.request.user, "password")
         throttle.remember(self.request, response, form.user)
         return response

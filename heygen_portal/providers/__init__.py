@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from heygen_portal import detached
-from heygen_portal.providers.base import Account, Capabilities, Provider
-from heygen_portal.providers.heygen import HeyGen
-from heygen_portal.providers.liveavatar import LiveAvatar
+from heygen_portal.providers.contract.provider import Account, Capabilities, Provider
+from heygen_portal.providers.heygen.provider import HeyGen
+from heygen_portal.providers.liveavatar.provider import LiveAvatar
+from heygen_portal.runtime import background
 
 KINDS: dict[str, type[Provider]] = {"heygen": HeyGen, "liveavatar": LiveAvatar}
 """Every provider there is; what is added here can be chosen for an account."""
@@ -50,7 +50,7 @@ def for_account(account: Account) -> Provider:
 def _close_unused(kept: dict[Key, _Kept], now: float) -> None:
     """Close the connections of accounts that have another key by now, or are gone."""
     for key in [key for key, one in kept.items() if now - one.used_at > UNUSED_AFTER_S]:
-        detached.keep(kept.pop(key).provider.aclose())
+        background.keep(kept.pop(key).provider.aclose())
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import HTTPChannel
 
-from heygen_portal import addresses
+from heygen_portal.runtime import client_address
 from heygen_portal.server import limits, refusals
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class Channel(HTTPChannel):
         """Return whom a large body counts against; all clients of a Unix socket without a proxy are one."""
         forwarded = self.requests[-1].requestHeaders.getRawHeaders(b"X-Forwarded-For") or []
         peer = getattr(self.transport.getPeer(), "host", "")
-        return addresses.network(addresses.of_connection(forwarded, peer) or "")
+        return client_address.network(client_address.of_connection(forwarded, peer) or "")
 
     def _refuse_size(self, limit: int) -> None:
         self.refuse(refusals.too_large(limit, self._accept_language()))

@@ -7,7 +7,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from heygen_portal.static_files import modules_of
+from heygen_portal.runtime.static_files import modules_of
 
 register = template.Library()
 

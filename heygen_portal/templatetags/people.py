@@ -7,7 +7,8 @@ from typing import Any
 from django import template
 from django.urls import reverse
 
-from heygen_portal.people import directory, mail
+from heygen_portal.people.mail import outgoing
+from heygen_portal.people.sign_in import directory
 
 register = template.Library()
 
@@ -21,4 +22,4 @@ def single_sign_on() -> dict[str, Any] | None:
 
 @register.simple_tag
 def has_mail() -> bool:
-    return mail.is_set_up()
+    return outgoing.is_set_up()

@@ -7,7 +7,8 @@ from typing import Any
 import django.db.models.deletion
 from django.db import migrations, models
 
-from sessions import sealing, word_index
+from sessions.migrations import _sealing as sealing
+from sessions.migrations import _word_index as word_index
 
 
 def seal(apps: Any, schema_editor: Any) -> None:

@@ -8,7 +8,8 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-from heygen_portal import guards, signing
+from heygen_portal.migrations import _db_triggers as db_triggers
+from heygen_portal.migrations import _signing as signing
 
 GUARDED = ("avatar_sessions_sessionevent", "avatar_sessions_sessionseal")
 
@@ -26,11 +27,11 @@ def seal_what_is_over(apps: Any, schema_editor: Any) -> None:
 
 
 def put_up(apps: Any, schema_editor: Any) -> None:
-    guards.put_up(schema_editor.connection, GUARDED)
+    db_triggers.put_up(schema_editor.connection, GUARDED)
 
 
 def take_down(apps: Any, schema_editor: Any) -> None:
-    guards.take_down(schema_editor.connection, GUARDED)
+    db_triggers.take_down(schema_editor.connection, GUARDED)
 
 
 class Migration(migrations.Migration):

@@ -8,8 +8,9 @@ from typing import Any
 import django.db.models.deletion
 from django.db import migrations, models
 
-from heygen_portal import guards, signing
-from sessions import statements
+from heygen_portal.migrations import _db_triggers as db_triggers
+from heygen_portal.migrations import _signing as signing
+from sessions.migrations import _event_sql as event_sql
 
 GUARDED = ("avatar_sessions_sessionhead", "avatar_sessions_erasure")
 BATCH = 5_000
@@ -34,13 +35,13 @@ def note_the_ends(apps: Any, schema_editor: Any) -> None:
 
 
 def put_up(apps: Any, schema_editor: Any) -> None:
-    guards.put_up(schema_editor.connection, GUARDED)
+    db_triggers.put_up(schema_editor.connection, GUARDED)
     if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute(statements.APPEND_FUNCTION, params=None)
+        schema_editor.execute(event_sql.APPEND_FUNCTION, params=None)
 
 
 def take_down(apps: Any, schema_editor: Any) -> None:
-    guards.take_down(schema_editor.connection, GUARDED)
+    db_triggers.take_down(schema_editor.connection, GUARDED)
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("DROP FUNCTION avatar_sessions_append", params=None)
 

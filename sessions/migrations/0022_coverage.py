@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db import migrations, models
 
-from heygen_portal import guards
-from sessions import statements
+from heygen_portal.migrations import _db_triggers as db_triggers
+from sessions.migrations import _event_sql as event_sql
 
 TABLES = ("avatar_sessions_sessionevent",)
 BEFORE = "uuid, integer, varchar, varchar, jsonb, timestamptz, varchar, varchar, varchar"
@@ -15,10 +15,10 @@ BEFORE = "uuid, integer, varchar, varchar, jsonb, timestamptz, varchar, varchar,
 
 def put_up(apps: Any, schema_editor: Any) -> None:
     schema_editor.connection.check_constraints()  # PostgreSQL makes no trigger on a table with checks outstanding
-    guards.put_up(schema_editor.connection, TABLES)  # SQLite has remade the table
+    db_triggers.put_up(schema_editor.connection, TABLES)  # SQLite has remade the table
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(f"DROP FUNCTION IF EXISTS avatar_sessions_append({BEFORE})", params=None)
-        schema_editor.execute(statements.APPEND_FUNCTION, params=None)
+        schema_editor.execute(event_sql.APPEND_FUNCTION, params=None)
 
 
 class Migration(migrations.Migration):

@@ -138,7 +138,8 @@ class StreamingSession(models.Model):
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
     # Why the last of them was not confirmed, as `end_evidence` says why it ends.
     stop_trouble = models.JSONField(_("not confirmed because"), default=dict, blank=True, editable=False)
-    # How much of what is shown of it its record states: 1, texts and receipts; 2, every column (`sessions.coverage`).
+    # How much of what is shown of it its record states: 1, texts and receipts; 2, every column
+    # (`sessions.lifecycle.coverage`).
     record_format = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
     # When it was added to the totals, which is soon after its end.
     booked_at = models.DateTimeField(_("booked"), null=True, blank=True, editable=False)

@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal import signing
+from heygen_portal.trail import signing
 from sessions.models.conversations import SessionEvent, StreamingSession
 
 

@@ -13,7 +13,7 @@ from django.db.models import F, Lookup, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from sessions import sealing, word_index
+from sessions.models import sealing, word_index
 
 BOUND = 2
 """The format of sealed texts that are bound to their row and speaker."""

@@ -10,13 +10,14 @@ from django.utils import formats
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from sessions import event_words, readable_data, reasons
+from sessions.labels import event_labels, readable_data
+from sessions.lifecycle import end_evidence
 from sessions.models import SessionEvent
-from sessions.moments import Moment
+from sessions.timeline.moments import Moment
 
 register = template.Library()
 
-register.filter("own_reason", reasons.own_label)
+register.filter("own_reason", end_evidence.own_label)
 
 BEFORE = 40
 """Characters of a line that are kept before the word that was searched for."""
@@ -25,7 +26,7 @@ BEFORE = 40
 @register.filter
 def event_title(event: SessionEvent) -> str:
     """What an event of the record is called."""
-    return event_words.title(Moment(event.at, event.source, event.kind, event.data))
+    return event_labels.title(Moment(event.at, event.source, event.kind, event.data))
 
 
 @register.filter

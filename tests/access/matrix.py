@@ -102,7 +102,7 @@ PAGES: dict[str, str | Page] = {
     "admin:avatar_sessions_sessiontotal_reconciliation": "oam",
     "admin:avatar_sessions_export_new": "am",
     "admin:avatar_sessions_export_change · post": post("am"),  # a page of its own, where nothing is changed
-    "admin:avatar_sessions_export_file": NOBODY,  # whoever asked for it; tests/sessions/test_exports.py
+    "admin:avatar_sessions_export_file": NOBODY,  # whoever asked for it; tests/sessions/exports/test_list_export.py
 }
 
 # What the admin shows of each model: see, add, change, delete.

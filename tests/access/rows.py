@@ -11,9 +11,10 @@ from django.core.files.base import ContentFile
 from django.db.models import Model
 from django.utils import timezone
 
-from heygen_portal import audit, roles
-from heygen_portal.models import AuditEntry, Invitation, Organisation
-from heygen_portal.people import joining
+from heygen_portal.people.access import roles
+from heygen_portal.people.invitations import joining
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry, Invitation, Organisation
 from sessions.models import (
     Allowance,
     Erasure,
@@ -25,12 +26,7 @@ from sessions.models import (
     SessionTotal,
     Status,
 )
-from tests.factories import (
-    PersonaFactory,
-    StreamingSessionFactory,
-    UserFactory,
-    VideoFactory,
-)
+from tests.support.factories import PersonaFactory, StreamingSessionFactory, UserFactory, VideoFactory
 
 ROLES = {
     "u": roles.END_USER,
@@ -76,7 +72,7 @@ class Rows:
             Invitation.objects.create(
                 email="ines@example.org", group=group, invited_by=somebody, expires_at=timezone.now() + joining.LIFE
             ),
-            audit.note(None, AuditEntry.Kind.KEY_SET, "somebody"),
+            audit_log.note(None, AuditEntry.Kind.KEY_SET, "somebody"),
             Organisation.objects.get(),
             published.avatar.account,
             published.avatar,

@@ -22,7 +22,7 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from heygen_portal import asgi, providers
-from heygen_portal.providers.base import NotSent, Provider
+from heygen_portal.providers.contract.provider import NotSent, Provider
 from tests.access.matrix import ACTIONS, BUTTONS, MODELS, NOBODY, PAGES, SILENT, SOCKETS, STAFF, Page
 from tests.access.rows import Rows, member
 from tests.patience import PATIENCE_S
@@ -39,8 +39,8 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("list_sessions", "list_avatars", "list_voices", "list_knowledge_bases", "credits", "past_sessions"):
         setattr(away, name, AsyncMock(side_effect=NotSent("nowhere")))
     monkeypatch.setattr(providers, "for_account", lambda account: away)
-    monkeypatch.setattr("avatars.samples.find", lambda voice: Mock(content=b"", kind="audio/mpeg"))
-    monkeypatch.setattr("avatars.video_views.in_thread", sync_to_async)  # another thread does not see the test's rows
+    monkeypatch.setattr("avatars.catalogue.voice_samples.find", lambda voice: Mock(content=b"", kind="audio/mpeg"))
+    monkeypatch.setattr("avatars.videos.views.in_thread", sync_to_async)  # another thread does not see the test's rows
     monkeypatch.setattr(providers, "opened", lambda account: nullcontext(away))
 
 

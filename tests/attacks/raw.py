@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.patience import PATIENCE_S
-from tests.servers import Web
+from tests.support.servers import Web
 
 
 def connected(web: Web, *, receive_buffer: int = 0, source: str = "127.0.0.1") -> socket.socket:

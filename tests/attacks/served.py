@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests import servers
+from tests.support import servers
 
 VIDEO_BYTES = 300 * 1024 * 1024
 MAKE_STAFF_AND_VIDEO = """
@@ -15,7 +15,7 @@ from importlib import import_module
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
-from tests.factories import VideoFactory
+from tests.support.factories import VideoFactory
 
 person = User.objects.create_superuser("root", password="-")
 login = import_module(settings.SESSION_ENGINE).SessionStore()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
-from heygen_portal.providers.base import AvatarOffer, KnowledgeBaseOffer, NotSent, Provider, VoiceOffer
+from heygen_portal.providers.contract.provider import AvatarOffer, KnowledgeBaseOffer, NotSent, Provider, VoiceOffer
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (4, 3), **options: Any) -> bytes:
@@ -27,8 +27,8 @@ def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(account: ProviderAccount) -> None:
         raise NotSent("nowhere")
 
-    monkeypatch.setattr("avatars.account_forms.check_key", away)
-    monkeypatch.setattr("avatars.persona_admin.refresh", away)
+    monkeypatch.setattr("avatars.accounts.forms.check_key", away)
+    monkeypatch.setattr("avatars.personas.admin.refresh", away)
 
 
 @pytest.fixture

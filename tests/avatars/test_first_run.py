@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 
 from avatars.models import Avatar, Persona, ProviderAccount
-from heygen_portal.models import AuditEntry
-from tests import servers
+from heygen_portal.trail.models import AuditEntry
+from tests.support import servers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

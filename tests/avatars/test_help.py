@@ -10,7 +10,7 @@ from django.test import Client
 
 from avatars.models import accounts
 from heygen_portal.providers import capabilities_of
-from tests.factories import AvatarFactory, EndUserFactory, PersonaFactory, ProviderAccountFactory
+from tests.support.factories import AvatarFactory, EndUserFactory, PersonaFactory, ProviderAccountFactory
 
 pytestmark = pytest.mark.django_db
 

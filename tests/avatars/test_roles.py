@@ -7,8 +7,8 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 
 from avatars.models import Persona
-from heygen_portal import roles
-from tests.factories import PersonaFactory, StreamingSessionFactory
+from heygen_portal.people.access import roles
+from tests.support.factories import PersonaFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
 

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta, UTC
 from uuid import UUID
 from django.contrib.auth.models import Group, User
 from avatars.models import Persona
-from sessions import events, inspection, ledger
-from sessions.events import Entry, Source
+from sessions.lifecycle import events
+from sessions.audit import inspection
+from sessions.costs import ledger
+from sessions.lifecycle.events import Entry, Source
 from sessions.models import StreamingSession
 
 auditor, is_new = User.objects.get_or_create(username="auditor", defaults={"is_staff": True})

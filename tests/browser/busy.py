@@ -7,8 +7,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import timezone
 from avatars.models import Persona, ProviderAccount
-from sessions import events, ledger
-from sessions.events import Entry, Source
+from sessions.lifecycle import events
+from sessions.costs import ledger
+from sessions.lifecycle.events import Entry, Source
 from sessions.models import QueuePlace, ServerProcess, StreamingSession
 
 now, chance = timezone.now(), random.Random(1)

@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests import servers
 from tests.browser import noise
 from tests.browser.room_page import Person, RoomPage, Stage
-from tests.browsing import ALLOW_SOUND, browser, password
+from tests.support import servers
+from tests.support.browsing import ALLOW_SOUND, browser, password
 
 SAID = "What is the weather today?"  # in a synthetic voice, which the emulator's ear understands
 # Copies of the starters with limits short enough to be waited for.
@@ -38,7 +38,7 @@ for personas in (Persona, PersonaVersion):
 # The second starter's work, done by two other people on the other wire, where the knowledge base says its opening
 # itself: one hears all the time, one by the button.
 OTHER_WIRE = """
-from avatars import starters
+from avatars.personas import starters
 from avatars.models import ProviderAccount
 account, works = ProviderAccount.objects.get(kind="liveavatar"), starters.STARTERS[1] | {"greeting": ""}
 starters.publish_starter(account, works | {"slug": "nora", "name": "Nora"})

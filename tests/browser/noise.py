@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from heygen_portal.emulator.part import Voice
-from heygen_portal.emulator.voice import SAMPLE_RATE, speak
+from heygen_portal.emulator.sessions.interfaces import Voice
+from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
 
 Sound = NDArray[np.float64]
 """From -1 to 1, SAMPLE_RATE."""

@@ -14,8 +14,8 @@ import aiohttp
 from livekit import api
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, StorageState, WebSocket, expect
 
-from tests import servers
 from tests.patience import PATIENCE_S
+from tests.support import servers
 
 expect.set_options(timeout=PATIENCE_S * 1000)
 

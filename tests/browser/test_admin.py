@@ -12,12 +12,12 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, ConsoleMessage, Page, StorageState
 
-from tests import servers
 from tests.browser import busy
 from tests.browser.audited import GOOD, SEED, TROUBLED
 from tests.browser.looks import WIDE, Looks, axe_source
-from tests.browsing import sign_in
 from tests.people.phone import code
+from tests.support import servers
+from tests.support.browsing import sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="package")]
 

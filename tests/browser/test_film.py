@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import Browser
 
-from tests import servers
-from tests.browsing import sign_in
+from tests.support import servers
+from tests.support.browsing import sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.proof, pytest.mark.asyncio(loop_scope="package")]
 

@@ -12,12 +12,12 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from local import ports
-from tests import servers
 from tests.browser.going_wrong import spoil
 from tests.browser.room_page import Person, RoomPage, Stage, until
-from tests.browsing import password
-from tests.firefox import firefox, lacking
 from tests.patience import PATIENCE_S
+from tests.support import servers
+from tests.support.browsing import password
+from tests.support.firefox import firefox, lacking
 
 pytestmark = [
     pytest.mark.browser,

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from playwright.async_api import Browser, Page
 
-from tests import servers
 from tests.browser.looks import WIDE, Looks
 from tests.browser.room_page import Person, RoomPage, Stage, until
-from tests.browsing import password
 from tests.patience import PATIENCE_S
+from tests.support import servers
+from tests.support.browsing import password
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package"), pytest.mark.proof]
 

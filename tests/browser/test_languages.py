@@ -13,7 +13,7 @@ from tests.browser.room_page import FRAMES, RoomPage, Stage
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
 BOTH = """
-from avatars import starters
+from avatars.personas import starters
 from avatars.models import ProviderAccount
 account = ProviderAccount.objects.get(kind="heygen")
 for slug, works in zip(("ines", "ines-en"), starters.STARTERS):

@@ -12,8 +12,8 @@ from playwright.async_api import expect
 from tests.browser import noise
 from tests.browser.conftest import SAID
 from tests.browser.room_page import RoomPage, Stage, until
-from tests.browsing import ALLOW_SOUND, browser
 from tests.patience import PATIENCE_S
+from tests.support.browsing import ALLOW_SOUND, browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 expect.set_options(timeout=PATIENCE_S * 1000)

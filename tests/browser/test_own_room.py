@@ -9,8 +9,8 @@ import pytest_asyncio
 from livekit import api
 from playwright.async_api import Browser, expect
 
-from tests import servers
 from tests.browser.room_page import FRAMES, Person, RoomPage, Stage, until
+from tests.support import servers
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests import servers
 from tests.browser.going_wrong import (
     Cause,
     all_go_wrong,
@@ -33,6 +32,7 @@ from tests.browser.going_wrong import (
 from tests.browser.looks import keep_picture
 from tests.browser.room_page import RoomPage, Stage
 from tests.patience import PATIENCE_S
+from tests.support import servers
 
 pytestmark = [
     pytest.mark.browser,

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.room_page import FRAMES, Person, RoomPage, Stage
-from tests.browsing import browser
+from tests.support.browsing import browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 

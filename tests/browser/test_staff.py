@@ -22,7 +22,7 @@ if is_new:
     editor.groups.add(Group.objects.get(name="Editors"))
 """
 WRITTEN = """
-from avatars import knowledge
+from avatars.knowledge import versions as knowledge
 from avatars.models import KnowledgeBase
 for base in KnowledgeBase.objects.filter(account__kind="heygen", version=0):
     base.prompt = base.prompt.replace("9", "10") + "\\nFuera de horario contesta Inés."

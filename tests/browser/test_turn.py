@@ -28,14 +28,14 @@ from playwright.async_api import Browser, Page, expect
 from local import ports, processes
 from local.paths import ROOT
 from local.ports import LOOPBACK
-from tests import servers
 from tests.browser.conftest import PERSONAS
 from tests.browser.going_wrong import reported
 from tests.browser.looks import keep_picture
 from tests.browser.room_page import Person, RoomPage, Stage
-from tests.browsing import ALLOW_SOUND, browser, password
-from tests.narrow import Door, can_be_made, network
 from tests.patience import PATIENCE_S
+from tests.support import servers
+from tests.support.browsing import ALLOW_SOUND, browser, password
+from tests.support.narrow import Door, can_be_made, network
 
 pytestmark = [
     pytest.mark.browser,

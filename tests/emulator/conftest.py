@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import servers
 from tests.emulator.live_wire import LiveWire
 from tests.emulator.wire import Wire
+from tests.support import servers
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from heygen_portal.emulator.frames import encode_audio, encode_text
+from heygen_portal.emulator.heygen.chat_frames import encode_audio, encode_text
 from tests.emulator.live_wire import LITE, SANDBOX_AVATAR
 from tests.emulator.providers_doc import Case, cases, live_cases
 from tests.patience import PATIENCE_S

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from playwright.async_api import Page, Route
 
-from heygen_portal.emulator.part import Voice
-from heygen_portal.emulator.voice import SAMPLE_RATE, speak
+from heygen_portal.emulator.sessions.interfaces import Voice
+from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
 from local.paths import ROOT
-from tests.browsing import ALLOW_SOUND, browser
 from tests.patience import PATIENCE_S
+from tests.support.browsing import ALLOW_SOUND, browser
 
 HERE: Final = Path(__file__).parent / "sdk"
 ORIGIN: Final = "http://localhost"  # counts as secure; nothing listens there, its files are handed to the browser

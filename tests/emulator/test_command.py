@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from heygen_portal.emulator.__main__ import api_key_of, parser, rules_of
-from tests import servers
+from tests.support import servers
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
@@ -22,7 +22,8 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
 
 def test_nothing_of_the_portal_or_its_frameworks_is_imported() -> None:
     script = (
-        "import sys, heygen_portal.emulator.__main__, heygen_portal.emulator.room, heygen_portal.emulator.films\n"
+        "import sys, heygen_portal.emulator.__main__, heygen_portal.emulator.avatar.performer\n"
+        "import heygen_portal.emulator.avatar.recording\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('django', 'celery', 'avatars', 'sessions')"
         " or name.startswith('heygen_portal.') and not name.startswith('heygen_portal.emulator')])"
     )

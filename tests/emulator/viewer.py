@@ -15,10 +15,10 @@ import numpy as np
 from livekit import api, rtc
 from numpy.typing import NDArray
 
-from heygen_portal.emulator.part import Part
-from heygen_portal.emulator.room import Performer
-from tests import servers
+from heygen_portal.emulator.avatar.performer import Performer
+from heygen_portal.emulator.sessions.interfaces import Part
 from tests.patience import PATIENCE_S
+from tests.support import servers
 
 LOUD = 500  # peak of a sample; silence after Opus stays far below
 

@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from heygen_portal.people import logins
-from tests.factories import EndUserFactory
+from heygen_portal.people.access import logins
+from tests.support.factories import EndUserFactory
 
 pytestmark = pytest.mark.django_db
 

@@ -11,11 +11,11 @@ from django.core.checks import run_checks
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from heygen_portal import audit
 from heygen_portal.celery import app
-from heygen_portal.models import AuditEntry
-from heygen_portal.people import retention
-from tests.factories import EndUserFactory
+from heygen_portal.people.sign_in import retention
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+from tests.support.factories import EndUserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -56,10 +56,10 @@ def test_login_sessions_are_deleted_once_they_have_expired(client: Client) -> No
 
 
 def test_addresses_in_the_audit_log_stay_as_they_are_part_of_a_chain() -> None:
-    audit.note_by(None, "192.0.2.7", AuditEntry.Kind.JOINED, "ines")
+    audit_log.note_by(None, "192.0.2.7", AuditEntry.Kind.JOINED, "ines")
     retention.delete_old(NOW + timedelta(days=3650))
     assert AuditEntry.objects.get().address == "192.0.2.7"
-    assert audit.check()[1] is None
+    assert audit_log.check()[1] is None
 
 
 def test_the_job_is_run_each_night() -> None:

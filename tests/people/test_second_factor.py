@@ -10,12 +10,12 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import Group, User
 from django.test import Client, TestCase, override_settings
 
-from heygen_portal import roles
 from heygen_portal.asgi import application
-from heygen_portal.models import AuditEntry
-from tests.factories import EndUserFactory
+from heygen_portal.people.access import roles
+from heygen_portal.trail.models import AuditEntry
 from tests.patience import PATIENCE_S
 from tests.people.phone import code
+from tests.support.factories import EndUserFactory
 
 pytestmark = pytest.mark.django_db
 

@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.test import Client, override_settings
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
-from heygen_portal.models import AuditEntry
+from heygen_portal.trail.models import AuditEntry
 from tests.people.phone import code
 
 pytestmark = pytest.mark.django_db

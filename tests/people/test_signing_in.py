@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.test import Client, override_settings
 
-from heygen_portal.models import AuditEntry
+from heygen_portal.trail.models import AuditEntry
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,8 @@ from django.contrib.auth.models import Group, User
 from django.http import HttpResponse
 from django.test import Client, override_settings
 
-from heygen_portal import roles
-from heygen_portal.models import AuditEntry, Invitation
+from heygen_portal.people.access import roles
+from heygen_portal.trail.models import AuditEntry, Invitation
 from tests.people import directory
 from tests.people.directory import CLIENT_ID, CLIENT_SECRET, Directory
 from tests.people.test_invitations import invited

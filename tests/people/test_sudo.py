@@ -17,16 +17,15 @@ from django.core.cache import cache
 from django.test import Client
 
 from avatars.models import ProviderAccount
-from heygen_portal import roles
-from heygen_portal.models import AuditEntry, Invitation
-from heygen_portal.people import sudo
+from heygen_portal.people.access import roles, sudo
+from heygen_portal.trail.models import AuditEntry, Invitation
 from sessions.models import Export
-from tests.avatars.test_accounts import KEY, form
-from tests.factories import EndUserFactory, ProviderAccountFactory, StreamingSessionFactory
+from tests.avatars.accounts.test_admin import KEY, form
 from tests.people.directory import Directory
 from tests.people.signed_in import some_time_ago
 from tests.people.test_single_sign_on import served, theirs  # noqa: F401 - fixtures
-from tests.sessions.test_erasure import SECRET, talked, texts
+from tests.sessions.retention.test_erasure import SECRET, talked, texts
+from tests.support.factories import EndUserFactory, ProviderAccountFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -83,7 +82,7 @@ def test_a_role_is_given_only_after_a_proof_and_the_form_is_not_lost(admin: Clie
 def test_a_key_that_was_typed_is_stored_after_the_proof_and_meanwhile_nowhere_to_be_read(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("avatars.account_forms.check_key", _takes_any_key)
+    monkeypatch.setattr("avatars.accounts.forms.check_key", _takes_any_key)
     account = ProviderAccountFactory.create(api_key="the-old-one")
     asked = admin.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form(api_key=KEY))
     assert "sk-" not in json.dumps([row.get_decoded() for row in Session.objects.all()])

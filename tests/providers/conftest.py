@@ -3,7 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from heygen_portal.providers.heygen import HeyGen
+from heygen_portal.providers.heygen.provider import HeyGen
 from tests.providers.heygen_wire import KEY, Wire
 
 

@@ -9,10 +9,7 @@ from typing import Any
 
 import httpx
 
-from heygen_portal.providers.base import (
-    Quality,
-    SessionRequest,
-)
+from heygen_portal.providers.contract.provider import Quality, SessionRequest
 
 KEY = "sk-the-account-key"
 OPENED = {

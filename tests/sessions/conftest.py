@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from heygen_portal import providers
-from heygen_portal.providers.base import Delivered, Provider, ProviderSession, RoomAccess
-from sessions import broadcast
+from heygen_portal.providers.contract.provider import Delivered, Provider, ProviderSession, RoomAccess
+from sessions.lifecycle import broadcast
 
 
 @pytest.fixture

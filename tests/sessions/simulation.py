@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from heygen_portal.providers.base import (
+from heygen_portal.providers.contract.provider import (
     Delivered,
     LimitReached,
     OpenSession,

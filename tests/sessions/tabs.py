@@ -13,8 +13,8 @@ from django.test import Client
 
 from avatars.models import Persona
 from heygen_portal.asgi import application
-from tests.factories import EndUserFactory, PersonaFactory
 from tests.patience import PATIENCE_S
+from tests.support.factories import EndUserFactory, PersonaFactory
 
 ORIGIN = (b"origin", b"http://localhost")
 

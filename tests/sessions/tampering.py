@@ -7,11 +7,11 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from heygen_portal import chains, guards
-from sessions import events, lifecycle
-from sessions.events import Entry
+from heygen_portal.trail import db_triggers, hash_chain
+from sessions.lifecycle import events, transitions
+from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionEvent, SessionHead, StreamingSession
-from tests.factories import WHY, StreamingSessionFactory
+from tests.support.factories import WHY, StreamingSessionFactory
 
 EVENTS = "avatar_sessions_sessionevent"
 
@@ -27,18 +27,18 @@ def running() -> StreamingSession:
 def ended() -> StreamingSession:
     """One that is over, with eight, the last two of them its end."""
     session = running()
-    lifecycle.begin_stop(session, EndReason.USER_STOPPED, WHY)
-    lifecycle.end(session)
+    transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    transitions.end(session)
     return session
 
 
 def sql(statement: str, *values: Any) -> None:
     """Do what the triggers refuse, as the database's owner can."""
     with transaction.atomic():
-        guards.take_down(connection)
+        db_triggers.take_down(connection)
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
-        guards.put_up(connection)
+        db_triggers.put_up(connection)
 
 
 def on(session: StreamingSession, number: int) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def row(session: StreamingSession, number: int) -> SessionEvent:
 
 def write(event: SessionEvent, number: int, **fields: Any) -> None:
     """Write an event's row anew, under this number."""
-    with guards.lifted(connection):
+    with db_triggers.lifted(connection):
         SessionEvent.objects.filter(pk=event.pk).update(number=number, **fields)
 
 
@@ -65,11 +65,11 @@ def rewrite(
     stored: Any = SessionEvent.objects.filter(session=session).order_by("number").values()
     kept = change(list(stored))
     last_hash = ""
-    with guards.lifted(connection):
+    with db_triggers.lifted(connection):
         SessionEvent.objects.filter(session=session).exclude(pk__in=[event["id"] for event in kept]).delete()
         for number, event in enumerate(kept, 1):
             at, data = event["at"].isoformat(), event["data"]
-            prints = chains.prints(event["source"], event["kind"], chains.canonical(data), at)
+            prints = hash_chain.prints(event["source"], event["kind"], hash_chain.canonical(data), at)
             said = (event["source"], event["kind"], data, at, prints)
             its_hash = events.digest_of(last_hash, str(session.pk), number, *said)
             SessionEvent.objects.filter(pk=event["id"]).update(

@@ -21,7 +21,7 @@ def main(target: Path) -> None:
     if os.environ.get("DATABASE_URL"):
         fill()
         return
-    from tests import servers
+    from tests.support import servers
 
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as here:
@@ -60,31 +60,40 @@ def fill() -> None:
     from django.contrib.auth.models import Group
     from django.utils import timezone
 
-    from heygen_portal import audit, roles
-    from heygen_portal.models import AuditEntry
-    from heygen_portal.providers.base import ProviderSession, Speaker, SessionRecord, SpokenLine
-    from sessions import broadcast, clocks, delivery, erasure, exports, inspection, ledger, lifecycle, limits
-    from sessions import nightwatch, records, reports
+    from heygen_portal.trail import audit_log
+    from heygen_portal.people.access import roles
+    from heygen_portal.trail.models import AuditEntry
+    from heygen_portal.providers.contract.provider import ProviderSession, Speaker, SessionRecord, SpokenLine
+    from sessions.lifecycle import broadcast, transitions
+    from sessions.timeline import page_clock
+    from sessions.actions import send_task, deadlines
+    from sessions.retention import erasure
+    from sessions.exports import list_export
+    from sessions.audit import inspection
+    from sessions.costs import ledger
+    from sessions.integrity import nightly_check
+    from sessions.costs import provider_record
+    from sessions.web import page_reports
     from sessions.models import EndReason, Erasure, Export, SessionTask, StreamingSession
-    from tests.factories import PersonaFactory, UserFactory
+    from tests.support.factories import PersonaFactory, UserFactory
 
     for name in ("publish", "publish_all", "tell_board"):
         setattr(broadcast, name, lambda *args: None)
     roles.sync()
     staff = UserFactory.create(username="auditor", is_staff=True)
     staff.groups.add(Group.objects.get(name=roles.AUDITOR.group))
-    audit.note_access(None, staff, {})
-    audit.note_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, "Account")
+    audit_log.note_access(None, staff, {})
+    audit_log.note_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, "Account")
     persona = PersonaFactory.create(published=True, slug="lucia", greeting="Hola, soy Lucía.")
     people = [UserFactory.create(username=f"person-{number}") for number in range(7)]
 
     def opened(number: int, *, is_live: bool = True) -> StreamingSession:
-        session = lifecycle.request(persona, people[number].pk)
+        session = transitions.request(persona, people[number].pk)
         if is_live:
-            lifecycle.connect(
+            transitions.connect(
                 session, ProviderSession(f"their-session-{number}", None, duration_limit=timedelta(minutes=10))
             )
-            lifecycle.note_started(session, ProviderSession(f"their-session-{number}", None))
+            transitions.note_started(session, ProviderSession(f"their-session-{number}", None))
             report(session, "first_frame", {"width": 1280, "share": 0.25})
         return session
 
@@ -92,16 +101,16 @@ def fill() -> None:
         now = timezone.now().timestamp() * 1000
         message = {"kind": kind, "data": data, "at": now, "sent": now}
         if kind == "first_frame":
-            lifecycle.go_live(session)
-        asyncio.run(reports.take(session.pk, message, clocks.PageClock()))
+            transitions.go_live(session)
+        asyncio.run(page_reports.take(session.pk, message, page_clock.PageClock()))
 
     def typed(session: StreamingSession, text: str, failure: str = "") -> None:
         kind = SessionTask.Kind.TALK
-        task, _ = limits.accept_task(session.pk, text=text, kind=kind, user_id=session.user_id, ref=text[:9])
+        task, _ = deadlines.accept_task(session.pk, text=text, kind=kind, user_id=session.user_id, ref=text[:9])
         task.status = SessionTask.Status.FAILED if failure else SessionTask.Status.SENT
         task.failure, task.latency = failure, timedelta(milliseconds=120)
         task.provider_task_id = "" if failure else f"their-task-{task.pk}"
-        delivery._note_outcome(task)
+        send_task._note_outcome(task)
 
     def talk(session: StreamingSession) -> None:
         typed(session, "¿Cuánto cuesta la entrada?")
@@ -111,8 +120,8 @@ def fill() -> None:
         typed(session, "Esto no llega.", "provider_refused")
 
     def close(session: StreamingSession, reason: EndReason = EndReason.USER_STOPPED) -> None:
-        lifecycle.begin_stop(session, reason, {"code": "person", "user": session.user_id})
-        lifecycle.end(session)
+        transitions.begin_stop(session, reason, {"code": "person", "user": session.user_id})
+        transitions.end(session)
 
     plain, erased, held, released, theirs, refused, running = (
         opened(number, is_live=number != 5) for number in range(7)
@@ -128,17 +137,17 @@ def fill() -> None:
         credits=Decimal("1.2500"),
         lines=(SpokenLine(Speaker.AVATAR, "Son 20 €", None), SpokenLine(Speaker.AVATAR, "Una línea más.", None)),
     )
-    records.store(theirs, record)
+    provider_record.store(theirs, record)
     erasure.hold(held.pk, "Litigation", staff.pk, "192.0.2.7")
     kept = erasure.hold(released.pk, "Litigation", staff.pk, "192.0.2.7")
     erasure.release(kept, staff.pk, "192.0.2.7")
     erasure.erase(erased.pk, Erasure.Cause.STAFF, staff.pk, "192.0.2.7")
     inspection.note_opening(plain.pk, staff.pk, "192.0.2.7", "A complaint")
-    exports.ask(staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, reason="A complaint", session=plain)
-    listed = exports.ask(staff.pk, "192.0.2.7", Export.What.SESSIONS, Export.Format.CSV)
-    print(len(b"".join(exports.pieces(listed))), "bytes exported")
+    list_export.ask(staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, reason="A complaint", session=plain)
+    listed = list_export.ask(staff.pk, "192.0.2.7", Export.What.SESSIONS, Export.Format.CSV)
+    print(len(b"".join(list_export.pieces(listed))), "bytes exported")
     ledger.book_all()
-    check = nightwatch.look(timezone.now())
+    check = nightly_check.look(timezone.now())
     print(check.sessions, check.events, check.entries, check.faults)
 
 

@@ -17,8 +17,8 @@ from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
 from avatars.models import Persona, ProviderAccount
-from heygen_portal.models import AuditEntry, Organisation
-from sessions import scope, verification
+from heygen_portal.trail.models import AuditEntry, Organisation
+from sessions.integrity import scope, verification
 from sessions.models import (
     DayTotal,
     Erasure,
@@ -30,7 +30,7 @@ from sessions.models import (
     StreamingSession,
     Utterance,
 )
-from tests import on_postgres
+from tests.support import on_postgres
 
 HERE = Path(__file__).parent
 LINES = [

@@ -13,13 +13,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.db.models import Model
 
-from avatars import starters
+from avatars.catalogue.sync import sync_catalogue
 from avatars.models import Persona, ProviderAccount
-from avatars.sync import sync_catalogue
-from heygen_portal import audit, changes, roles
-from heygen_portal.changes import SERVER
-from heygen_portal.models import AuditEntry
-from heygen_portal.providers.base import ProviderError
+from avatars.personas import starters
+from heygen_portal.people.access import roles
+from heygen_portal.providers.contract.provider import ProviderError
+from heygen_portal.trail import audit_log, change_log
+from heygen_portal.trail.change_log import SERVER
+from heygen_portal.trail.models import AuditEntry
 
 ACCOUNTS = {"heygen": "Emulator", "liveavatar": "Emulator (LiveAvatar)"}
 """One for each wire that the emulator speaks. The starters are made of the first one's catalogue."""
@@ -47,12 +48,12 @@ class Command(BaseCommand):
         if is_new:
             person.groups.add(Group.objects.get(name=role.group))
             roles.enrol(person)
-            audit.note_access(None, person, {})
+            audit_log.note_access(None, person, {})
         if is_new or reset:
             password = secrets.token_urlsafe(12)
             person.set_password(password)
             person.save(update_fields=["password"])
-            audit.note(None, AuditEntry.Kind.PASSWORD_SET, person)
+            audit_log.note(None, AuditEntry.Kind.PASSWORD_SET, person)
             self.stdout.write(f"Sign in as {username} with the password {password}")
 
     def _catalogue(self, account: ProviderAccount) -> None:
@@ -83,10 +84,10 @@ def _emulator_account(kind: str, name: str) -> ProviderAccount:
         has_new_key = is_new or account.api_key != settings.EMULATOR_API_KEY
         if not is_new and any(getattr(account, name) != value for name, value in wanted.items()):
             _change(account, wanted)
-        told = changes.between(before, account, changes.editable(ProviderAccount, but=["api_key"]))
-        changes.note(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, told)
+        told = change_log.between(before, account, change_log.editable(ProviderAccount, but=["api_key"]))
+        change_log.note(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, told)
         if has_new_key:
-            audit.note(None, AuditEntry.Kind.KEY_SET, account)
+            audit_log.note(None, AuditEntry.Kind.KEY_SET, account)
     return account
 
 

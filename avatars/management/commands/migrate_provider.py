@@ -8,9 +8,9 @@ from asgiref.sync import async_to_sync
 from django.core.management.base import BaseCommand, CommandError, CommandParser, no_translations
 from django.utils.translation import gettext as _
 
-from avatars import migration
+from avatars.accounts import migration
 from avatars.models import Avatar, KnowledgeBase, Offered, ProviderAccount, Voice
-from heygen_portal.providers.base import ProviderError
+from heygen_portal.providers.contract.provider import ProviderError
 
 KINDS: dict[str, tuple[type[Offered], str]] = {
     "avatar": (Avatar, "provider_avatar_id"),

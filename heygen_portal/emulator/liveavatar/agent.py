@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from livekit import rtc
 
-from heygen_portal.emulator.entering import enter
+from heygen_portal.emulator.avatar.connect import enter
 
 
 class Agent:

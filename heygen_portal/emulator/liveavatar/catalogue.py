@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from heygen_portal.emulator import catalogue as heygen
-from heygen_portal.emulator.catalogue import CatalogueVoice
-from heygen_portal.emulator.order import CatalogueAvatar
+from heygen_portal.emulator.heygen import catalogue as heygen
+from heygen_portal.emulator.heygen.catalogue import CatalogueVoice
+from heygen_portal.emulator.sessions.order import CatalogueAvatar
 
 SANDBOX_AVATAR: Final = "dd73ea75-1218-4ef3-92ce-606d5f7fbc0a"
 _VARIABLE: Final = re.compile(r"\$\{(\w{1,64})\}")

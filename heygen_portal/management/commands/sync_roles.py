@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from heygen_portal import roles
+from heygen_portal.people.access import roles
 
 
 class Command(BaseCommand):

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from heygen_portal import production
 from heygen_portal.providers import closing_providers
-from sessions.watching import Monitor
+from sessions.staff.provider_monitor import Monitor
 
 
 class Command(BaseCommand):

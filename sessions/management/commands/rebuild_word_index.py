@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, no_translations
 
-from sessions import speech
+from sessions.speech import search as speech_search
 
 
 class Command(BaseCommand):
@@ -20,11 +20,11 @@ class Command(BaseCommand):
 
     @no_translations
     def handle(self, *args: Any, check: bool = False, **options: Any) -> None:
-        left = speech.left_to_rebuild()
+        left = speech_search.left_to_rebuild()
         if check and left:
             raise CommandError(f"{left} lines are left to index: run rebuild_word_index.")
         done = 0
-        while not check and (count := speech.rebuild_some()):
+        while not check and (count := speech_search.rebuild_some()):
             done += count
             if self.stdout.isatty():
                 self.stdout.write(f"{done} of {left} lines indexed", ending="\r")

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, no_translations
 
-from heygen_portal import rotation, signing
-from heygen_portal.rotation import Progress, Store
-from sessions.speech_keys import SpeechKeyStore
+from heygen_portal.trail import key_rotation, signing
+from heygen_portal.trail.key_rotation import Progress, Store
+from sessions.speech.keys import SpeechKeyStore
 
 
 class Command(BaseCommand):
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Current key: {signing.key_id()}")
         for name in [*signing.keys("sign")][1:]:
             self.stdout.write(f"Retired key: {name}. Keep it: what it signed is verified with it.")
-        found = [self._rotate(store, is_dry=check) for store in [*rotation.stores(), SpeechKeyStore()]]
+        found = [self._rotate(store, is_dry=check) for store in [*key_rotation.stores(), SpeechKeyStore()]]
         if unreadable := sum(each.unreadable for each in found):
             raise CommandError(
                 f"{unreadable} cannot be read with any key. Add the key that they were encrypted with to"
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             if self.stdout.isatty():
                 self.stdout.write(f"{store.name}: {progress.rotated} re-encrypted", ending="\r")
 
-        found = rotation.rotate(store, is_dry=is_dry, tell=tell)
+        found = key_rotation.rotate(store, is_dry=is_dry, tell=tell)
         self.stdout.write(
             f"{store.name}: {found.rotated} re-encrypted, {found.current} were current, {found.left} left,"
             f" {found.unreadable} unreadable"

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, no_translations
 
-from sessions import upgrading
+from sessions.integrity import record_upgrade
 
 
 class Command(BaseCommand):
@@ -15,7 +15,7 @@ class Command(BaseCommand):
 
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
-        done = upgrading.upgrade()
+        done = record_upgrade.upgrade()
         self.stdout.write(f"{done.sessions} sessions upgraded, {done.left} left.")
         if not done.are_lists_whole:
             raise CommandError(

@@ -8,9 +8,9 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, no_translations
 from django.utils import timezone
 
-from heygen_portal import signing
-from heygen_portal.models import AuditHead
-from sessions import nightwatch, verification
+from heygen_portal.trail import signing
+from heygen_portal.trail.models import AuditHead
+from sessions.integrity import nightly_check, verification
 from sessions.models import StreamingSession
 
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             self._one(session)
             return
         began = perf_counter()
-        found = nightwatch.look(timezone.now(), lambda fault: self.stdout.write(fault.in_words()))
+        found = nightly_check.look(timezone.now(), lambda fault: self.stdout.write(fault.in_words()))
         took = perf_counter() - began
         speed = found.rows / took
         self.stdout.write(

@@ -1,0 +1,71 @@
+"""The form behind the admin's page of a provider account. Which fields it has, the page says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+from avatars.catalogue.sync import check_key
+from avatars.models import ProviderAccount
+from heygen_portal.providers import KINDS
+from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
+
+WHERE_THE_KEY_GOES = {"kind", "base_url", "key_header"}
+
+
+class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """The key goes in and never comes out again."""
+
+    is_unchecked = False
+    """The provider did not say whether it takes the key."""
+
+    class Meta:
+        widgets = {"api_key": UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"})}
+        help_texts = {
+            "api_key": _(
+                "Never shown again. Empty: the key stays as it is. "
+                "Enter it again when you change the provider, the address or how the key is sent."
+            )
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.pop("api_key", None)
+        if "api_key" in self.fields:  # those who may only look have no such field
+            self.fields["api_key"].required = not self.instance.pk
+
+    def clean_api_key(self) -> str:
+        """Keep the stored key only for where it goes already: another server must not get it by a changed address."""
+        if self.instance.pk and not self.cleaned_data["api_key"] and WHERE_THE_KEY_GOES & set(self.changed_data):
+            raise ValidationError(_("The key would go somewhere else than before: enter it again."))
+        key: str = self.cleaned_data["api_key"] or self.instance.api_key
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise ValidationError(_("A key has only letters, digits and signs: no spaces, no accents."))
+        return key
+
+    def full_clean(self) -> None:
+        """Ask the provider last: the key goes to no address that the model refuses."""
+        super().full_clean()
+        if self.is_bound and not self.errors and {"api_key", *WHERE_THE_KEY_GOES} & set(self.changed_data):
+            self._check_key()
+
+    def _check_key(self) -> None:
+        """A key of another provider is found here; a provider that does not answer now is no reason to refuse it."""
+        account = ProviderAccount(
+            **{name: self.cleaned_data[name] for name in ("kind", "base_url", "api_key", "key_header")}
+        )
+        try:
+            async_to_sync(check_key)(account)
+        except CredentialRefused:
+            provider = KINDS[account.kind].label
+            words = _(
+                "%(provider)s does not accept this key. Each provider has keys of its own: check which one it is."
+            )
+            self.add_error("api_key", ValidationError(words, params={"provider": provider}))
+        except ProviderError:
+            self.is_unchecked = True

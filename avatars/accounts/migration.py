@@ -1,0 +1,235 @@
+"""Moving personas from one account to another, such as from a service that ends to its successor.
+
+`plan` only looks: what corresponds to what, what is to be copied, what each persona would become, and what stands in
+its way. `carry_out` does it. Nothing is taken away: the old catalogue stays, history names what was used then, and a
+persona that cannot be moved stays as it is. Safe to repeat.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import chain
+from typing import Any, TypeVar
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
+from avatars.personas import publishing, versions
+from heygen_portal import providers
+from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.trail.change_log import SERVER, Actor
+
+Row = TypeVar("Row", bound=Offered)
+Choices = Mapping[tuple[str, int], int]
+"""What staff chose: (kind, the old row's key) → the new row's key."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """One thing of the old account and what corresponds to it; None where nothing does."""
+
+    kind: str
+    old: Any
+    new: Any
+    is_to_be_copied: bool = False
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a persona would become. `obstacles` are why it stays as it is."""
+
+    persona: Persona
+    changes: dict[str, Any]
+    obstacles: list[str]
+
+    @property
+    def described(self) -> list[str]:
+        """Each change in words: the field, what it is, what it would be."""
+        return [
+            f"{Persona._meta.get_field(name).verbose_name}: {getattr(self.persona, name) or '–'} → {value or '–'}"  # type: ignore[union-attr]  # a relation to it has no name of its own
+            for name, value in self.changes.items()
+        ]
+
+
+@dataclass
+class Plan:
+    source: ProviderAccount
+    target: ProviderAccount
+    matches: list[Match] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+
+    def new_for(self, kind: str, old: Offered | None) -> Match | None:
+        return next((match for match in self.matches if old and match.kind == kind and match.old == old), None)
+
+
+def plan(source: ProviderAccount, target: ProviderAccount, choices: Choices | None = None) -> Plan:
+    """Look what would be moved, and how. Changes nothing."""
+    personas = list(Persona.objects.filter(avatar__account=source).select_related("avatar", "voice", "knowledge_base"))
+    found = Plan(source, target)
+    found.matches = [
+        *_matches("avatar", {persona.avatar for persona in personas}, target, _like_avatar, choices),
+        *_matches("voice", {persona.voice for persona in personas if persona.voice}, target, _like_voice, choices),
+        *_matches("base", KnowledgeBase.objects.filter(account=source, gone_at=None), target, _like_base, choices),
+    ]
+    found.moves = [_move(persona, found) for persona in personas]
+    return found
+
+
+async def carry_out(wanted: Plan, actor: Actor = SERVER) -> list[str]:
+    """Copy the knowledge bases, then move the personas; return what was done and what was not, in words.
+
+    Raises ProviderError when a knowledge base cannot be stored; then no persona has been moved, and the next
+    attempt finds those that were.
+    """
+    chosen = {(match.kind, match.old.pk): match.new.pk for match in wanted.matches if match.new}
+    done = []
+    async with providers.opened(wanted.target) as provider:
+        for match in wanted.matches:
+            if match.is_to_be_copied:
+                prompt = match.old.prompt
+                made = await provider.create_knowledge_base(name=match.old.name, opening="", prompt=prompt)
+                base = await in_thread(_store_copy)(wanted.target, match.old, made)
+                chosen["base", match.old.pk] = base.pk
+                done.append(_("Knowledge base copied: %(name)s") % {"name": match.old.name})
+    return done + await in_thread(_move_all)(wanted, chosen, actor)
+
+
+def _matches(
+    kind: str, old: Iterable[Row], target: ProviderAccount, is_like: Callable[[Row, Row], int], choices: Choices | None
+) -> list[Match]:
+    rows = sorted(old, key=lambda row: row.name)
+    if not rows:
+        return []
+    offered = list(usable(type(rows[0]), target))
+    found = []
+    for row in rows:
+        wished = (choices or {}).get((kind, row.pk))
+        new = next((other for other in offered if other.pk == wished), None)
+        new = new or max(
+            (other for other in offered if is_like(row, other)), key=lambda o: is_like(row, o), default=None
+        )
+        can_copy = isinstance(row, KnowledgeBase) and bool(row.prompt)
+        found.append(Match(kind, row, new, is_to_be_copied=new is None and can_copy))
+    return found
+
+
+def usable(model: type[Row], account: ProviderAccount) -> QuerySet[Row]:
+    """What an account offers for choice."""
+    rows = model._default_manager.filter(account=account, gone_at=None)
+    return rows.filter(is_active=True) if model is Avatar else rows
+
+
+def _like_avatar(old: Avatar, new: Avatar) -> int:
+    """The same name, or else the same picture: previews are named by their content."""
+    content = str(old.preview.name or "").rpartition("-")[2]
+    return 2 * (_plain(old.name) == _plain(new.name)) + (
+        bool(content) and str(new.preview.name or "").endswith(f"-{content}")
+    )
+
+
+def _like_voice(old: Voice, new: Voice) -> int:
+    """The same name in the same language, or else at least the same language and gender."""
+    if old.language != new.language:
+        return 0
+    return 2 * (_plain(old.name) == _plain(new.name)) + (old.gender == new.gender)
+
+
+def _like_base(old: KnowledgeBase, new: KnowledgeBase) -> int:
+    return int(_plain(old.name) == _plain(new.name) and old.prompt.strip() == new.prompt.strip())
+
+
+def _plain(name: str) -> str:
+    letters = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(re.findall(r"[^\W_]+", letters))
+
+
+def _move(persona: Persona, found: Plan) -> Move:
+    changes: dict[str, Any] = {}
+    obstacles = []
+    for name, kind in (("avatar", "avatar"), ("voice", "voice"), ("knowledge_base", "base")):
+        old = getattr(persona, name)
+        match = found.new_for(kind, old)
+        if match and match.new:
+            changes[name] = match.new
+        elif match and match.is_to_be_copied:
+            changes[name] = match.old  # its copy, once it is made
+        elif old:
+            obstacles.append(_("Nothing corresponds to %(name)s: choose something.") % {"name": old})
+    if not obstacles:
+        changes |= _adjusted(persona, changes, found.target)
+        obstacles = _obstacles(persona, changes, found)
+    return Move(persona, changes, obstacles)
+
+
+def _adjusted(persona: Persona, changes: Mapping[str, Any], target: ProviderAccount) -> dict[str, Any]:
+    """What the other provider cannot do, brought to the nearest thing that it can."""
+    can = target.capabilities
+    slowest, fastest = (Decimal(str(rate)) for rate in can.voice_rate)
+    base = changes.get("knowledge_base")
+    opens = can.opens_by_itself and base is not None and base.account_id == target.pk and base.opening
+    limit = can.sandbox_limit if target.is_sandbox else None
+    wanted = {
+        "voice_rate": min(max(persona.voice_rate, slowest), fastest),
+        "voice_emotion": persona.voice_emotion if persona.voice_emotion in can.emotions else "",
+        "idle_timeout": min(persona.idle_timeout, can.longest_idle),
+        "duration_limit": min(persona.duration_limit, limit or persona.duration_limit),
+        "breaks_silence": persona.breaks_silence and can.breaks_silence,
+        "greeting": "" if opens else persona.greeting,
+    }
+    return {name: value for name, value in wanted.items() if value != getattr(persona, name)}
+
+
+def _obstacles(persona: Persona, changes: Mapping[str, Any], found: Plan) -> list[str]:
+    """What would keep the persona from being published as it would then be; a draft may lack anything."""
+    if persona.status == Persona.Status.DRAFT:
+        return []
+    moved = copy.copy(persona)
+    for name, value in changes.items():
+        setattr(moved, name, value)
+    if isinstance(moved.knowledge_base, KnowledgeBase) and moved.knowledge_base.account_id == found.source.pk:
+        moved.knowledge_base = copy.copy(moved.knowledge_base)
+        moved.knowledge_base.account, moved.knowledge_base.opening = found.target, ""
+    problems = publishing.problems(moved) | publishing.account_problems(moved)
+    return list(chain.from_iterable(problems.values()))
+
+
+def _store_copy(target: ProviderAccount, old: KnowledgeBase, made: str) -> KnowledgeBase:
+    return KnowledgeBase.objects.create(
+        account=target,
+        name=old.name,
+        prompt=old.prompt,
+        provider_knowledge_base_id=made,
+        last_seen_at=timezone.now(),
+    )
+
+
+def _move_all(wanted: Plan, chosen: Choices, actor: Actor) -> list[str]:
+    said = []
+    for move in plan(wanted.source, wanted.target, chosen).moves:
+        persona, changes = move.persona, "; ".join(move.described)
+        try:
+            if move.obstacles:
+                raise ValidationError(move.obstacles)
+            with transaction.atomic():
+                for name, value in move.changes.items():
+                    setattr(persona, name, value)
+                version = versions.keep(persona, actor.user_id)
+                if persona.status == Persona.Status.PUBLISHED:
+                    publishing.publish(persona, version, actor=actor)
+                persona.version = version.number
+        except ValidationError as exc:
+            said.append(_("%(persona)s stays: %(why)s") % {"persona": persona, "why": " ".join(exc.messages)})
+        else:
+            words = _("%(persona)s moved, version %(version)d: %(changes)s")
+            what = {"persona": persona, "version": persona.version, "changes": changes}
+            said.append(words % what)
+    return said

@@ -1,0 +1,81 @@
+"""The page on which staff move personas from one account to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django import forms
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from avatars.accounts import migration
+from avatars.models import Avatar, KnowledgeBase, ProviderAccount, Voice
+from heygen_portal.providers.contract.provider import ProviderError
+from heygen_portal.trail.change_log import Actor
+
+MODELS: dict[str, type[Any]] = {"avatar": Avatar, "voice": Voice, "base": KnowledgeBase}
+
+
+class Where(forms.Form):
+    def __init__(self, targets: QuerySet[ProviderAccount], **options: Any) -> None:
+        super().__init__(**options)
+        self.fields["target"] = forms.ModelChoiceField(
+            targets, label=_("To which account?"), empty_label=None, widget=UnfoldAdminSelectWidget
+        )
+
+
+def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]) -> HttpResponse:
+    """Show what would be moved where; with the button that says so, move it."""
+    targets = ProviderAccount.objects.exclude(pk=account.pk).order_by("name")
+    asked = request.POST.get("target") or request.GET.get("target") or ""
+    target = targets.filter(pk=asked).first() if asked.isdigit() else None
+    wanted = migration.plan(account, target, _choices(request)) if target else None
+    if wanted and request.method == "POST" and "apply" in request.POST:
+        return _apply(request, wanted)
+    shown = {
+        "title": _("Move the personas of %(account)s") % {"account": account},
+        "where": Where(targets, initial={"target": target}),
+        "target": target,
+        "matches": _matches(wanted, target) if wanted and target else None,
+        "moves": wanted.moves if wanted else [],
+    }
+    return render(request, "admin/avatars/migrate.html", context | shown)
+
+
+def _choices(request: HttpRequest) -> dict[tuple[str, int], int]:
+    found = {}
+    for name, value in request.POST.items():
+        kind, _dash, old = name.partition("-")
+        if kind in MODELS and old.isdigit() and str(value).isdigit():
+            found[kind, int(old)] = int(str(value))
+    return found
+
+
+def _matches(wanted: migration.Plan, target: ProviderAccount) -> forms.Form:
+    """A field for each thing of the old account: what corresponds to it, to be chosen from the new one's."""
+    form = forms.Form()
+    for match in wanted.matches:
+        form.fields[f"{match.kind}-{match.old.pk}"] = forms.ModelChoiceField(
+            migration.usable(MODELS[match.kind], target),
+            label=str(match.old),
+            initial=match.new,
+            empty_label=_("to be copied") if match.is_to_be_copied else _("nothing corresponds"),
+            required=False,
+            widget=UnfoldAdminSelectWidget,
+        )
+    return form
+
+
+def _apply(request: HttpRequest, wanted: migration.Plan) -> HttpResponse:
+    try:
+        for line in async_to_sync(migration.carry_out)(wanted, Actor.of(request)):
+            messages.info(request, line)
+    except ProviderError as exc:
+        words = _("%(account)s did not take a knowledge base (%(detail)s). No persona was moved.")
+        messages.error(request, words % {"account": wanted.target, "detail": exc})
+    return HttpResponseRedirect(f"{request.path}?target={wanted.target.pk}")

@@ -1,0 +1,176 @@
+"""What providers offer, in the admin: avatars to look at, voices to hear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RelatedDropdownFilter
+from unfold.decorators import display
+
+from avatars.catalogue import voices
+from avatars.models import Avatar, News, Offered, Voice, having
+from heygen_portal.console.widgets import ReadOnly
+
+NEWS_COLOURS = {News.NEW.label: "success", News.CHANGED.label: "info", News.GONE.label: "danger"}
+
+
+class NewsFilter(admin.SimpleListFilter):
+    """What became of it since the sync before."""
+
+    title = _("news")
+    parameter_name = "news"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        return News.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return queryset.filter(having(value, timezone.now())) if value else queryset
+
+
+class OfferedAdmin(ModelAdmin):
+    """What the provider offers."""
+
+    list_filter: tuple[Any, ...] = (("account", RelatedDropdownFilter), NewsFilter)
+    list_filter_submit = True
+    show_full_result_count = False
+    search_fields = ("name",)
+    list_select_related = ("account",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """For a field that is being filled in, offer only what can be used."""
+        if request.path.endswith("/autocomplete/"):
+            queryset = self.fitting(self.usable(queryset), request.GET.get("avatar", ""), request.GET)
+        return super().get_search_results(request, queryset, search_term)
+
+    def usable(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(gone_at=None)
+
+    def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
+        """What goes with an avatar, once one was chosen; `beside` is what else the form says."""
+        return queryset
+
+    @display(description=_("news"), ordering="gone_at", label=NEWS_COLOURS)
+    def news(self, offered: Offered) -> str:
+        return str(offered.news.label) if offered.news else ""
+
+
+def picture_of(avatar: Avatar, width: int) -> str:
+    """Its preview, or a dash."""
+    if not avatar.preview_url:
+        return "–"
+    return format_html('<img src="{}" alt="" width="{}" loading="lazy">', avatar.preview_url, width)
+
+
+def sound_of(voice: Voice) -> str:
+    """How it sounds, to be played here; a dash where the provider gives no sample."""
+    if not voice.sample_url:
+        return "–"
+    label = gettext("Sample of %(voice)s") % {"voice": voice.name}
+    return format_html(
+        '<audio class="w-56" controls preload="none" src="{}" aria-label="{}"></audio>', voice.sample_url, label
+    )
+
+
+def uses_of(avatar: Avatar) -> str:
+    """What one gives it and what one gets, live and recorded, as its provider's capabilities tell."""
+    can = avatar.account.capabilities
+    live = gettext("Live, from text and voice") if can.takes_voice else gettext("Live, from text")
+    if not can.takes_text:
+        live = gettext("Live, from voice")
+    recorded = gettext("as a recorded video, from text; sound is not taken") if can.makes_videos else ""
+    return "; ".join(filter(None, (live, recorded)))
+
+
+@admin.register(Avatar)
+class AvatarAdmin(ReadOnly, OfferedAdmin):
+    list_display = ("thumbnail", "name", "account", "is_own", "is_image", "is_active", "news")
+    list_display_links = ("thumbnail", "name")
+    list_filter = (*OfferedAdmin.list_filter, "is_own", "is_image", "is_active")
+    fields = (
+        "picture",
+        "name",
+        "account",
+        "uses",
+        "provider_avatar_id",
+        "default_voice",
+        "is_own",
+        "is_image",
+        "is_active",
+        "appeared_at",
+        "changed_at",
+        "last_seen_at",
+        "gone_at",
+    )
+
+    def usable(self, queryset: QuerySet[Avatar]) -> QuerySet[Avatar]:
+        return super().usable(queryset).filter(is_active=True)
+
+    @display(description=_("preview"))
+    def thumbnail(self, avatar: Avatar) -> str:
+        return picture_of(avatar, 56)
+
+    @display(description=_("preview"))
+    def picture(self, avatar: Avatar) -> str:
+        return picture_of(avatar, 320)
+
+    @display(description=_("how it can be used"))
+    def uses(self, avatar: Avatar) -> str:
+        return uses_of(avatar)
+
+    @display(description=_("provider's default voice"))
+    def default_voice(self, avatar: Avatar) -> str:
+        return str(voices.default_voice(avatar) or avatar.default_provider_voice_id or "–")
+
+
+class BesideAvatar(OfferedAdmin):
+    """What is chosen to go with an avatar."""
+
+    def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
+        return queryset.filter(account__avatar=int(avatar)) if avatar.isdecimal() else queryset
+
+
+@admin.register(Voice)
+class VoiceAdmin(ReadOnly, BesideAvatar):
+    list_display = ("name", "listen", "language", "gender", "has_emotions", "is_own", "account", "news")
+    list_filter = (
+        *OfferedAdmin.list_filter,
+        ("language", AllValuesCheckboxFilter),
+        ("gender", AllValuesCheckboxFilter),
+        "has_emotions",
+        "is_own",
+    )
+    fields = (
+        "name",
+        "account",
+        "provider_voice_id",
+        "language",
+        "gender",
+        "has_emotions",
+        "is_own",
+        "listen",
+        "appeared_at",
+        "changed_at",
+        "last_seen_at",
+        "gone_at",
+    )
+
+    @display(description=_("sample"))
+    def listen(self, voice: Voice) -> str:
+        return sound_of(voice)
+
+    def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
+        fitting = super().fitting(queryset, avatar, beside)
+        language = beside.get("language")
+        return fitting.filter(language__in=("", language)) if language else fitting

@@ -1,0 +1,246 @@
+"""Bring the catalogue up to date with what the provider offers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.utils import timezone
+
+from avatars.catalogue import previews
+from avatars.models import Avatar, KnowledgeBase, Offered, ProviderAccount, Voice
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import (
+    AvatarOffer,
+    KnowledgeBaseOffer,
+    Provider,
+    ProviderError,
+    ProviderRejected,
+    VoiceOffer,
+)
+from heygen_portal.runtime.in_thread import in_thread
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], Awaitable[None]]
+
+DOWNLOADS_AT_ONCE = 4
+LONGEST_ID = LONGEST_NAME = 200
+LONGEST_URL = 500
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many of one kind there are now, and how many of them are new, changed or gone since the sync before."""
+
+    listed: int = 0
+    new: int = 0
+    changed: int = 0
+    gone: int = 0
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """What the provider offers now, and how many of its previews could not be fetched."""
+
+    avatars: Changes
+    voices: Changes
+    knowledge_bases: Changes
+    previews_missing: int = 0
+
+
+async def _to_nobody(done: int, total: int) -> None: ...
+
+
+async def sync_catalogue(account: ProviderAccount, tell: Progress = _to_nobody) -> SyncResult:
+    """Store what the account's provider offers; mark gone what it no longer lists.
+
+    Safe to repeat. Raises ProviderError when a list does not come, and then changes nothing;
+    a preview that does not come is only counted. `tell` hears how many previews are fetched, of how many.
+    """
+    async with providers.opened(account) as provider:
+        avatars, result = await _refresh(account, provider)
+        urls = {offer.provider_avatar_id: offer.preview_url for offer in avatars if offer.preview_url}
+        missing = await _fetch_previews(account, provider, urls, tell)
+    return replace(result, previews_missing=missing)
+
+
+async def refresh(account: ProviderAccount) -> None:
+    """Do what `sync_catalogue` does, but for the previews: the short way to know what is there now."""
+    async with providers.opened(account) as provider:
+        await _refresh(account, provider)
+
+
+async def _refresh(account: ProviderAccount, provider: Provider) -> tuple[list[AvatarOffer], SyncResult]:
+    avatars, voices, bases, credits_left = await asyncio.gather(
+        provider.list_avatars(), provider.list_voices(), provider.list_knowledge_bases(), _credits(provider)
+    )
+    account.credits_left = credits_left
+    return avatars, await in_thread(_store)(account, avatars, voices, bases)
+
+
+async def _credits(provider: Provider) -> Decimal | None:
+    try:
+        return await provider.credits()
+    except ProviderRejected:  # a plan may have lists, and no such question
+        return None
+
+
+async def check_key(account: ProviderAccount) -> None:
+    """Ask the provider for something that only a right key opens. Raises ProviderError; stores nothing."""
+    async with providers.opened(account) as provider:
+        await provider.credits()
+
+
+def _store(
+    account: ProviderAccount,
+    avatars: Sequence[AvatarOffer],
+    voices: Sequence[VoiceOffer],
+    bases: Sequence[KnowledgeBaseOffer],
+) -> SyncResult:
+    result = SyncResult(
+        _store_kind(account, Avatar, "provider_avatar_id", [_avatar(offer) for offer in avatars]),
+        _store_kind(account, Voice, "provider_voice_id", [_voice(offer) for offer in voices]),
+        _store_kind(account, KnowledgeBase, "provider_knowledge_base_id", [_base(offer) for offer in bases]),
+    )
+    account.synced_at = timezone.now()
+    account.save(update_fields=["synced_at", "credits_left"])
+    return result
+
+
+def _store_kind(account: ProviderAccount, model: type[Offered], key: str, offers: list[dict[str, Any]]) -> Changes:
+    """Bring one kind up to date in a number of queries that does not depend on how many there are."""
+    now = timezone.now()
+    mine = model._default_manager.filter(account=account)
+    known = {row[key]: row for row in mine.values(key, "gone_at", "appeared_at", "changed_at", *_told(offers, key))}
+    rows, new, changed = {}, 0, 0
+    for offer in offers:
+        if not _is_id(offer[key]) or offer[key] in rows:
+            continue
+        before = known.get(offer[key])
+        offer |= {name: before[name] if before else "" for name, value in offer.items() if value is None}
+        is_new = before is None or before["gone_at"] is not None
+        is_changed = before is not None and any(before[name] != value for name, value in offer.items())
+        marks = {
+            "appeared_at": now if is_new and account.synced_at else before and before["appeared_at"],
+            "changed_at": now if is_changed else before and before["changed_at"],
+        }
+        rows[offer[key]] = model(**offer, **marks, account=account, last_seen_at=now)
+        new, changed = new + is_new, changed + (is_changed and not is_new)
+    if rows:
+        model._default_manager.bulk_create(
+            rows.values(),
+            update_conflicts=True,
+            unique_fields=["account", key],
+            update_fields=[*_told(offers, key), "appeared_at", "changed_at", "last_seen_at", "gone_at"],
+            batch_size=500,
+        )
+    gone = mine.filter(gone_at=None, last_seen_at__lt=now).update(gone_at=now)
+    return Changes(len(rows), new, changed, gone)
+
+
+def _told(offers: list[dict[str, Any]], key: str) -> list[str]:
+    """The columns that the provider's list fills."""
+    return [name for name in offers[0] if name != key] if offers else []
+
+
+def _avatar(offer: AvatarOffer) -> dict[str, Any]:
+    return {
+        "provider_avatar_id": offer.provider_avatar_id,
+        "name": _storable(offer.name)[:LONGEST_NAME],
+        "default_provider_voice_id": _storable(offer.default_voice_id)[:LONGEST_ID],
+        "is_active": offer.is_active,
+        "is_own": offer.is_own,
+        "is_image": offer.is_image,
+    }
+
+
+def _voice(offer: VoiceOffer) -> dict[str, Any]:
+    return {
+        "provider_voice_id": offer.provider_voice_id,
+        "name": _storable(offer.name)[:LONGEST_NAME],
+        "language": _storable(offer.language)[:20],
+        "gender": _storable(offer.gender)[:20],
+        "has_emotions": offer.has_emotions,
+        "is_own": offer.is_own,
+        "preview_url": _storable(offer.preview_url) if len(offer.preview_url) <= LONGEST_URL else "",
+    }
+
+
+def _base(offer: KnowledgeBaseOffer) -> dict[str, Any]:
+    return {
+        "provider_knowledge_base_id": offer.provider_knowledge_base_id,
+        "name": _storable(offer.name)[:LONGEST_NAME],
+        "opening": _storable(offer.opening) if offer.tells_texts else None,
+        "prompt": _storable(offer.prompt) if offer.tells_texts else None,
+    }
+
+
+def _is_id(text: str) -> bool:
+    return len(text) <= LONGEST_ID and _storable(text) == text
+
+
+def _storable(text: str) -> str:
+    """The text without what no database takes: half characters and NUL."""
+    return text.encode(errors="replace").decode().replace("\0", "")
+
+
+async def _fetch_previews(account: ProviderAccount, provider: Provider, urls: dict[str, str], tell: Progress) -> int:
+    """Fetch the previews that are not stored yet; return how many could not be."""
+    stored = await in_thread(_preview_sources)(account)
+    places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+    wanted = [(key, url) for key, url in urls.items() if stored.get(key) != _source(url)]
+    done = 0
+
+    async def fetch(provider_avatar_id: str, url: str) -> bool:
+        try:
+            async with places:
+                content = await provider.download(url)
+        except ProviderError as exc:
+            logger.warning("The preview of avatar %s could not be fetched: %s", provider_avatar_id, exc)
+            return False
+        return await in_thread(_store_preview)(account, provider_avatar_id, _source(url), content)
+
+    async def fetch_and_tell(provider_avatar_id: str, url: str) -> bool:
+        nonlocal done
+        is_there = await fetch(provider_avatar_id, url)
+        done += 1
+        await tell(done, len(wanted))
+        return is_there
+
+    await tell(0, len(wanted))
+    return (await asyncio.gather(*(fetch_and_tell(key, url) for key, url in wanted))).count(False)
+
+
+def _source(url: str) -> str:
+    return url.partition("?")[0][:LONGEST_URL]
+
+
+def _preview_sources(account: ProviderAccount) -> dict[str, str]:
+    stored = Avatar.objects.filter(account=account, preview__endswith=previews.ENDING)
+    return dict(stored.values_list("provider_avatar_id", "preview_source"))
+
+
+def _store_preview(account: ProviderAccount, provider_avatar_id: str, source: str, content: bytes) -> bool:
+    try:
+        picture = previews.as_shown(content)
+    except previews.NotAPictureError as exc:
+        logger.warning("The preview of avatar %s is not a picture: %s", provider_avatar_id, exc)
+        return False
+    avatar = Avatar.objects.get(account=account, provider_avatar_id=provider_avatar_id)
+    # Named by its content: nobody's cache shows the old picture under the new one's name.
+    name = f"{avatar.pk}-{hashlib.sha256(picture).hexdigest()[:16]}{previews.ENDING}"
+    old = avatar.preview.name
+    if old != avatar.preview.field.generate_filename(avatar, name):
+        avatar.preview.save(name, ContentFile(picture), save=False)
+        if old:
+            avatar.preview.storage.delete(old)
+    avatar.preview_source = source
+    avatar.save(update_fields=["preview", "preview_source"])
+    return True

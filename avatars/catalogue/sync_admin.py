@@ -1,0 +1,69 @@
+"""The page on which staff have an account's catalogue read anew, and see how far that is and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from kombu.exceptions import OperationalError
+
+from avatars.catalogue import sync_runs
+from avatars.models import Avatar, CatalogueSync, KnowledgeBase, News, ProviderAccount, Voice
+
+KINDS = {"avatars": Avatar, "voices": Voice, "knowledge_bases": KnowledgeBase}
+SHOWN = 10
+"""Syncs that the page tells of."""
+
+
+def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any], *, may_sync: bool) -> HttpResponse:
+    """How the catalogue was kept up to date; `?progress` answers the page's script."""
+    if request.method == "POST":
+        if may_sync:
+            ask(request, [account])
+        return redirect(request.path)
+    syncs = list(account.syncs.select_related("asked_by")[:SHOWN])
+    last = syncs[0] if syncs else None
+    is_under_way = last is not None and last.is_under_way and not last.is_lost(timezone.now())
+    if "progress" in request.GET:
+        rows = {"rows_done": last.done, "rows_total": last.total} if last else {}
+        return JsonResponse({"is_under_way": is_under_way, **rows})
+    shown = {
+        "title": _("Catalogue of %(account)s") % {"account": account},
+        "account": account,
+        "syncs": syncs,
+        "last": last,
+        "is_under_way": is_under_way,
+        "may_sync": may_sync,
+        "kinds": [_row(account, last, name) for name in KINDS] if last and last.found else [],
+    }
+    return render(request, "admin/avatars/sync.html", context | shown)
+
+
+def ask(request: HttpRequest, accounts: Iterable[ProviderAccount]) -> None:
+    """Have the worker do it. What is under way already is not begun again."""
+    for account in accounts:
+        sync, is_new = sync_runs.begin(account, request.user.pk)
+        try:
+            if is_new:
+                sync_runs.sync_account.delay(sync.pk)
+        except OperationalError:
+            messages.error(request, _("The worker cannot be reached. Try again."))
+            sync.delete()
+            return
+        words = _("%(account)s: the worker reads the catalogue.") if is_new else _("%(account)s is being read already.")
+        messages.info(request, words % {"account": account})
+
+
+def _row(account: ProviderAccount, sync: CatalogueSync, name: str) -> dict[str, Any]:
+    """One kind: how many there are, and how many of them are new, changed or gone."""
+    model = KINDS[name]
+    counts = sync.found[name]
+    url = f"admin:avatars_{model._meta.model_name}_changelist"
+    news = [(counts[news.value], f"?account__id__exact={account.pk}&news={news.value}") for news in News]
+    return {"label": capfirst(model._meta.verbose_name_plural), "url": url, "listed": counts["listed"], "news": news}

@@ -1,0 +1,74 @@
+"""A catalogue is brought up to date by the worker, each night and whenever somebody asks; a row tells how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from celery import shared_task
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from avatars.catalogue.sync import SyncResult, sync_catalogue
+from avatars.models import CatalogueSync, ProviderAccount
+from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
+from heygen_portal.runtime import job_loop
+from heygen_portal.runtime.in_thread import in_thread
+
+Step = CatalogueSync.Step
+SYNC_TIMEOUT = timedelta(hours=1)
+
+
+def begin(account: ProviderAccount, asked_by: int | None = None) -> tuple[CatalogueSync, bool]:
+    """Return the account's sync that is under way, or a new one and True."""
+    now = timezone.now()
+    try:
+        with transaction.atomic():
+            for sync in account.syncs.filter(step__in=(Step.WAITING, Step.LISTS, Step.PREVIEWS)):
+                if not sync.is_lost(now):
+                    return sync, False
+                _move(sync.pk, Step.LOST)
+            return CatalogueSync.objects.create(account=account, asked_by_id=asked_by), True
+    except IntegrityError:  # somebody else asked at the same moment
+        return account.syncs.latest("asked_at", "pk"), False
+
+
+@shared_task(name="avatars.tasks.sync_account")
+def sync_account(sync_id: int) -> None:
+    """Bring one catalogue up to date, as its row asks."""
+    job_loop.run(carry_out(sync_id), SYNC_TIMEOUT)
+
+
+async def carry_out(sync_id: int) -> None:
+    """Do it, and note each step. A worker that was sent the same one twice does it once."""
+    sync = await in_thread(_take)(sync_id)
+    if sync is None:
+        return
+
+    async def tell(done: int, total: int) -> None:
+        await in_thread(_move)(sync_id, Step.PREVIEWS, done=done, total=total)
+
+    try:
+        result = await sync_catalogue(sync.account, tell)
+    except CredentialRefused as exc:
+        await in_thread(_move)(sync_id, Step.REFUSED, detail=str(exc)[:300])
+    except ProviderError as exc:
+        await in_thread(_move)(sync_id, Step.FAILED, detail=str(exc)[:300])
+    else:
+        await in_thread(_move)(sync_id, Step.DONE, found=_found(result))
+
+
+def _take(sync_id: int) -> CatalogueSync | None:
+    taken = CatalogueSync.objects.filter(pk=sync_id, step=Step.WAITING)
+    if not taken.update(step=Step.LISTS, moved_at=timezone.now()):
+        return None
+    return CatalogueSync.objects.select_related("account").get(pk=sync_id)
+
+
+def _move(sync_id: int, step: CatalogueSync.Step, **told: Any) -> None:
+    CatalogueSync.objects.filter(pk=sync_id).update(step=step, moved_at=timezone.now(), **told)
+
+
+def _found(result: SyncResult) -> dict[str, Any]:
+    return asdict(result)

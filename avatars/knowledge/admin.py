@@ -1,0 +1,167 @@
+"""Knowledge bases in the admin: written in Markdown, kept at the provider, with every version and what drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+
+from avatars.catalogue.admin import BesideAvatar
+from avatars.knowledge import files
+from avatars.knowledge import versions as knowledge_versions
+from avatars.knowledge.files import Texts
+from avatars.knowledge.forms import ImportForm, KnowledgeBaseForm
+from avatars.models import KnowledgeBase, KnowledgeVersion
+from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_change_page
+
+VERSIONS_SHOWN = 50
+
+
+@admin.register(KnowledgeBase)
+class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
+    """What the provider refuses is not stored here either."""
+
+    form = KnowledgeBaseForm
+    change_form_before_template = "admin/avatars/knowledge_form.html"
+    list_display = ("name", "account", "version", "drift", "news", "last_seen_at")
+    fields = ("drift", "name", "account", "provider_knowledge_base_id", "opening", "prompt", "last_seen_at", "gone_at")
+    readonly_fields = ("drift", "provider_knowledge_base_id", "last_seen_at", "gone_at")
+    actions = ("export_files",)
+    actions_list = ("import_files",)
+    actions_detail = ("versions", "remove")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[KnowledgeBase]:
+        return knowledge_versions.drifting(super().get_queryset(request))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> KnowledgeBase | None:
+        """What is looked at and changed is what was written here; the provider's own stands beside it."""
+        found = super().get_object(request, object_id, from_field)
+        return knowledge_versions.as_written(found) if found else None
+
+    def get_readonly_fields(self, request: HttpRequest, obj: KnowledgeBase | None = None) -> tuple[str, ...]:
+        return (*self.readonly_fields, "account") if obj else self.readonly_fields
+
+    def has_change_permission(self, request: HttpRequest, obj: KnowledgeBase | None = None) -> bool:
+        return (obj is None or obj.gone_at is None) and super().has_change_permission(request, obj)
+
+    def has_remove_permission(self, request: HttpRequest, object_id: str) -> bool:
+        return super().has_change_permission(request)
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        """Who may write one may bring in many."""
+        return self.has_add_permission(request) and self.has_change_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: KnowledgeBase, form: KnowledgeBaseForm, change: bool) -> None:
+        if form.has_changed():
+            knowledge_versions.keep(obj, request.user.pk)
+
+    @display(description=_("at the provider"), label={_("differs"): "danger", _("the same"): "success"})
+    def drift(self, base: KnowledgeBase) -> str:
+        if not base.version:
+            return gettext("written there")
+        return gettext("differs") if vars(base).get("has_drifted") else gettext("the same")
+
+    @action(description=_("Versions"), url_path="versions", permissions=["view"])
+    def versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What was written when and by whom, what the provider has otherwise, and the way back to any of it."""
+        base = KnowledgeBase.objects.select_related("account").get(pk=chosen(self, request, object_id).pk)
+        may_change = self.has_change_permission(request, base)
+        if request.method == "POST":
+            if not may_change:
+                raise PermissionDenied
+            self._settle(request, base)
+            return redirect(request.path)
+        rows: list[KnowledgeVersion] = list(base.versions.select_related("saved_by")[: VERSIONS_SHOWN + 1])
+        pairs = zip(rows, [*rows, None][1:], strict=True)
+        context = {
+            "title": gettext("Versions of %(name)s") % {"name": base},
+            "base": base,
+            "drift": knowledge_versions.drift(base),
+            "rows": [(row, knowledge_versions.differences(last, row) if last else None) for row, last in pairs][
+                :VERSIONS_SHOWN
+            ],
+            "may_change": may_change,
+            "opts": self.opts,
+        }
+        return render(request, "admin/avatars/knowledge_versions.html", self.admin_site.each_context(request) | context)
+
+    def _settle(self, request: HttpRequest, base: KnowledgeBase) -> None:
+        number = request.POST.get("push", "")
+        version = base.versions.filter(number=int(number)).first() if number.isdecimal() and len(number) < 9 else None
+        settle: Callable[[], KnowledgeVersion] | None = None
+        if version:
+            settle = lambda: knowledge_versions.push(base, version, request.user.pk)  # noqa: E731 - said once, below
+        elif "accept" in request.POST:
+            settle = lambda: knowledge_versions.accept(base, request.user.pk)  # noqa: E731 - as above
+        if settle is None:
+            return
+        try:
+            kept = settle()
+        except ValidationError as exc:
+            self.message_user(request, " ".join(exc.messages), messages.ERROR)
+        else:
+            words = gettext("Here and at the provider stands version %(number)d.") % {"number": kept.number}
+            self.message_user(request, words, messages.SUCCESS)
+            self.log_change(request, base, words)
+
+    @admin.action(description=_("Export as Markdown"), permissions=["view"])
+    def export_files(self, request: HttpRequest, queryset: QuerySet[KnowledgeBase]) -> HttpResponse:
+        bases = [knowledge_versions.as_written(base) for base in queryset]
+        texts = [Texts(base.name, base.opening, base.prompt) for base in bases]
+        if len(texts) == 1:
+            content: str | bytes = files.as_markdown(texts[0])
+            name, kind = files.file_name(texts[0]), "text/markdown; charset=utf-8"
+        else:
+            content, name, kind = files.zipped(texts), "knowledge.zip", "application/zip"
+        return HttpResponse(
+            content, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+        )
+
+    @action(description=_("Import Markdown"), url_path="import", permissions=["import"])
+    def import_files(self, request: HttpRequest) -> HttpResponse:
+        form = ImportForm(request.POST or None, request.FILES or None)
+        if not form.is_valid():
+            context = {"title": gettext("Import Markdown"), "form": form, "opts": self.opts}
+            return render(
+                request, "admin/avatars/knowledge_import.html", self.admin_site.each_context(request) | context
+            )
+        self._bring_in(request, form)
+        return redirect("admin:avatars_knowledgebase_changelist")
+
+    def _bring_in(self, request: HttpRequest, form: ImportForm) -> None:
+        """Each file by itself: one that is refused keeps no other out."""
+        changed = 0
+        for texts in form.cleaned_data["file"]:
+            try:
+                changed += knowledge_versions.bring_in(form.cleaned_data["account"], texts, request.user.pk)
+            except ValidationError as exc:
+                self.message_user(request, f"{texts.name}: {' '.join(exc.messages)}", messages.ERROR)
+        words = ngettext(
+            "%(count)d knowledge base was brought in.", "%(count)d knowledge bases were brought in.", changed
+        )
+        self.message_user(request, words % {"count": changed}, messages.SUCCESS if changed else messages.WARNING)
+
+    @action(
+        description=_("Delete at the provider"),
+        permissions=["remove"],
+        dialog=ask_first(_("Delete it at the provider for good? What was said with it stays here."), _("Delete there")),
+    )
+    def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        base: KnowledgeBase = chosen(self, request, object_id)
+        try:
+            knowledge_versions.remove(base)
+        except ValidationError as exc:
+            self.message_user(request, " ".join(exc.messages), messages.ERROR)
+        else:
+            words = gettext("%(base)s was deleted at the provider.") % {"base": base}
+            self.message_user(request, words, messages.SUCCESS)
+            self.log_change(request, base, words)
+        return to_change_page(KnowledgeBase, object_id)

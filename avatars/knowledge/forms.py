@@ -1,0 +1,66 @@
+"""The forms behind the admin's pages of knowledge bases. Which fields the first has, the page says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, BinaryIO, cast
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
+
+from avatars.knowledge import files, versions
+from avatars.knowledge.files import Texts
+from avatars.models import ProviderAccount
+from avatars.models.knowledge import TEXTS
+from avatars.personas.concurrent_edits import OfTwoWriters
+
+
+class KnowledgeBaseForm(OfTwoWriters):
+    """Stored at the provider as the last step of its validation: what the provider refuses is not stored here."""
+
+    class Meta:
+        help_texts = {
+            "opening": _("Some providers say it by themselves when a conversation begins."),
+            "prompt": _("Who the avatar is, what it knows and how it speaks. Markdown."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "prompt" in self.fields:  # those who may only look have no such field
+            self.fields["prompt"].required = True
+
+    def parts(self) -> Iterable[str]:
+        return TEXTS
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # Django's own hook; the stubs leave it out
+        if self.errors or not self.has_changed():
+            return
+        try:
+            versions.store(self.instance)
+        except ValidationError as exc:
+            self.add_error(None, exc)
+
+
+class ImportForm(forms.Form):
+    """A Markdown file, or a zip archive of many."""
+
+    account = forms.ModelChoiceField(
+        label=capfirst(_("account")), queryset=ProviderAccount.objects.all(), widget=UnfoldAdminSelectWidget
+    )
+    file = forms.FileField(
+        label=_("File"),
+        help_text=_("A Markdown file, or a zip archive of them. One with the name of a base becomes its next version."),
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".md,.markdown,.txt,.zip"}),
+    )
+
+    def clean_file(self) -> list[Texts]:
+        file: UploadedFile[bytes] = self.cleaned_data["file"]
+        found = [files.read(content, name) for name, content in files.unpacked(cast(BinaryIO, file), file.name or "")]
+        if not found:
+            raise ValidationError(_("There is no Markdown file in it."))
+        return found

@@ -1,0 +1,195 @@
+"""Knowledge bases are written here and kept at the provider, which is asked first; each text that it took is a version.
+
+Somebody may change it there as well: then the two have drifted apart, and staff say which one counts.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from dataclasses import dataclass
+
+from asgiref.sync import async_to_sync
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from avatars.knowledge.files import Texts
+from avatars.models import KnowledgeBase, KnowledgeVersion, Persona, ProviderAccount
+from avatars.models.knowledge import TEXTS
+from avatars.personas import publishing
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import (
+    KnowledgeBaseOffer,
+    ProviderError,
+    ProviderRejected,
+    ProviderUnreachable,
+)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One text that the provider has otherwise than it was written here, line by line."""
+
+    name: str
+    label: str
+    lines: list[tuple[str, str]]
+    """What stands before a line (`+`: the provider's alone, `-`: ours alone, or nothing), and the line."""
+
+
+def written(base: KnowledgeBase) -> KnowledgeVersion | None:
+    """What was written here last; None of one that nobody has written here."""
+    return base.versions.select_related("saved_by").first() if base.pk else None
+
+
+def as_written(base: KnowledgeBase) -> KnowledgeBase:
+    """Return the base with the texts that were written here last: to be edited, not to be stored."""
+    version, shown = written(base), copy.copy(base)
+    for name in TEXTS if version else ():
+        setattr(shown, name, getattr(version, name))
+    return shown
+
+
+def drifting(bases: QuerySet[KnowledgeBase]) -> QuerySet[KnowledgeBase]:
+    """Say of each base, as `has_drifted`, whether the provider's texts differ from what was written here."""
+    last = KnowledgeVersion.objects.filter(base=OuterRef("pk"), number=OuterRef("version"))
+    same = {name: OuterRef(name) for name in TEXTS}
+    return bases.annotate(has_drifted=Exists(last.exclude(**same)))
+
+
+def drift(base: KnowledgeBase) -> list[Drift]:
+    """What the provider has otherwise than it was written here."""
+    version = written(base)
+    return differences(version, base) if version else []
+
+
+def differences(before: KnowledgeBase | KnowledgeVersion, after: KnowledgeBase | KnowledgeVersion) -> list[Drift]:
+    """What the second says otherwise than the first."""
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in TEXTS]
+    return [
+        Drift(name, capfirst(str(KnowledgeBase._meta.get_field(name).verbose_name)), _compared(was, now))  # type: ignore[union-attr]  # a relation to it has no name of its own
+        for name, was, now in pairs
+        if was != now
+    ]
+
+
+def _compared(was: str, now: str) -> list[tuple[str, str]]:
+    lines = difflib.ndiff(was.splitlines(), now.splitlines())
+    return [(line[0].strip(), line[2:]) for line in lines if not line.startswith("?")]
+
+
+def store(base: KnowledgeBase) -> None:
+    """Store a new or changed knowledge base at the provider. Raises ValidationError; saves nothing here.
+
+    Whoever is published with it must still be fit to be met.
+    """
+    base.opening, base.prompt = (text.replace("\r\n", "\n").strip() for text in (base.opening, base.prompt))
+    for persona in _users(base) if base.pk else ():
+        persona.knowledge_base = base
+        if found := publishing.problems(persona):
+            raise ValidationError([f"{persona}: {words}" for told in found.values() for words in told])
+    try:
+        async_to_sync(_store)(base.account, base)
+    except ProviderError as exc:
+        raise _refusal(base, exc) from exc
+    base.last_seen_at = timezone.now()
+
+
+@transaction.atomic
+def keep(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
+    """Save what the provider has taken as the newest version; what it had before, unless written here, is the first."""
+    found = KnowledgeBase.objects.select_for_update().filter(pk=base.pk).first()
+    if found and not found.version and found.prompt:
+        _add(found, found, None)
+    base.version = found.version if found else 0
+    base.save()
+    return _add(base, base, saved_by)
+
+
+def push(base: KnowledgeBase, version: KnowledgeVersion, saved_by: int | None) -> KnowledgeVersion:
+    """Store this version at the provider again, whatever it has now. Raises ValidationError."""
+    for name in TEXTS:
+        setattr(base, name, getattr(version, name))
+    store(base)
+    if version.number == base.version:
+        base.save()
+        return version
+    return keep(base, saved_by)
+
+
+def accept(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
+    """Take what the provider has as the newest version."""
+    return keep(base, saved_by)
+
+
+def bring_in(account: ProviderAccount, texts: Texts, saved_by: int | None) -> bool:
+    """Store what a file says: as a new base, or as the next version of the one with its name.
+
+    Return whether anything changed. Raises ValidationError.
+    """
+    base = KnowledgeBase.objects.filter(account=account, name=texts.name, gone_at=None).first()
+    base = base or KnowledgeBase(account=account, name=texts.name)
+    has_said = (base.opening, base.prompt) == (texts.opening, texts.prompt)
+    if base.pk and has_said:
+        return False
+    base.opening, base.prompt = texts.opening, texts.prompt
+    store(base)
+    keep(base, saved_by)
+    return True
+
+
+def _add(base: KnowledgeBase, said: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
+    base.version += 1
+    KnowledgeBase.objects.filter(pk=base.pk).update(version=base.version)
+    texts = {name: getattr(said, name) for name in TEXTS}
+    return KnowledgeVersion.objects.create(base=base, number=base.version, saved_by_id=saved_by, **texts)
+
+
+def remove(base: KnowledgeBase) -> None:
+    """Delete it at the provider, and mark it gone here. Raises ValidationError while a published persona uses it."""
+    if users := list(_users(base)):
+        words = _("It is in use: give %(personas)s another one first, or take them out of the gallery.")
+        raise ValidationError(words % {"personas": ", ".join(map(str, users))})
+    try:
+        async_to_sync(_delete)(base.account, base)
+    except ProviderError as exc:
+        raise _refusal(base, exc) from exc
+    base.gone_at = timezone.now()
+    base.save(update_fields=["gone_at"])
+
+
+def _users(base: KnowledgeBase) -> QuerySet[Persona]:
+    """Who is published with it, hidden or not."""
+    return Persona.objects.filter(status=Persona.Status.PUBLISHED, knowledge_base=base.pk)
+
+
+def _refusal(base: KnowledgeBase, exc: ProviderError) -> ValidationError:
+    if isinstance(exc, ProviderUnreachable):
+        words = _("%(account)s did not answer (%(detail)s). Try again; nothing was changed here.")
+    else:
+        words = _("%(account)s refused it (%(detail)s). Nothing was changed.")
+    return ValidationError(words % {"account": base.account, "detail": exc})
+
+
+async def _store(account: ProviderAccount, base: KnowledgeBase) -> None:
+    async with providers.opened(account) as provider:
+        if base.pk:
+            known = base.provider_knowledge_base_id
+            await provider.change_knowledge_base(KnowledgeBaseOffer(known, base.name, base.opening, base.prompt))
+        else:
+            base.provider_knowledge_base_id = await provider.create_knowledge_base(
+                name=base.name, opening=base.opening, prompt=base.prompt
+            )
+
+
+async def _delete(account: ProviderAccount, base: KnowledgeBase) -> None:
+    async with providers.opened(account) as provider:
+        try:
+            await provider.delete_knowledge_base(base.provider_knowledge_base_id)
+        except ProviderRejected:  # providers disagree on how they say that it is gone already
+            listed = await provider.list_knowledge_bases()
+            if base.provider_knowledge_base_id in {offer.provider_knowledge_base_id for offer in listed}:
+                raise

@@ -1,0 +1,269 @@
+"""Personas in the admin: composed of choices, tried, published, rolled back. Nobody types a provider's ID."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import path
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import action, display
+
+from avatars.catalogue.admin import picture_of
+from avatars.catalogue.sync import refresh
+from avatars.models import Avatar, Persona, PersonaVersion, Voice
+from avatars.personas import form_options, publishing, versions, versions_page
+from avatars.personas.forms import AT_ONCE, PersonaForm
+from heygen_portal.console.widgets import ask_first, chosen, to_change_page
+from heygen_portal.people.access import roles
+from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
+from heygen_portal.trail import change_log
+from heygen_portal.trail.change_log import Actor
+from heygen_portal.trail.models import AuditEntry
+
+SOUND = ("voice", "voice_rate", "voice_emotion", "voice_stability", "voice_similarity_boost", "voice_style")
+HEARING = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
+LABELS = {_("published"): "success", _("draft"): "warning", _("hidden"): "danger"}
+
+
+@admin.register(Persona)
+class PersonaAdmin(ModelAdmin):
+    form = PersonaForm
+    change_form_before_template = "admin/avatars/persona_form.html"
+    list_display = ("thumbnail", "name", "role", "language", "state", "version", "draft", "avatar")
+    list_display_links = ("thumbnail", "name")
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("hidden_at", admin.EmptyFieldListFilter),
+        ("language", ChoicesDropdownFilter),
+        ("avatar__account", RelatedDropdownFilter),
+    )
+    list_filter_submit = True
+    list_select_related = ("avatar",)
+    search_fields = ("name", "role", "summary", "slug")
+    prepopulated_fields = {"slug": ("name",)}
+    autocomplete_fields = ("avatar", "voice", "knowledge_base")
+    filter_horizontal = ()
+    readonly_fields = ("state", "met", "missing", "last_check")
+    fieldsets = (
+        (None, {"fields": ("state", "met", "missing", "last_check")}),
+        (_("How people meet it"), {"fields": ("name", "slug", "role", "summary", "language", "greeting", "groups")}),
+        (_("Picture and voice"), {"fields": ("avatar", "quality", *SOUND)}),
+        (_("What it knows and hears"), {"fields": HEARING}),
+        (_("Limits"), {"fields": ("duration_limit", "idle_timeout", "speech_days")}),
+    )
+    actions = ("publish", "unpublish")
+    actions_detail = ("try_it", "publish_one", "unpublish_one", "versions")
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.offers)
+        return [path("offers/", view, name="avatars_persona_offers"), *super().get_urls()]
+
+    def offers(self, request: HttpRequest) -> HttpResponse:
+        """What can be chosen beside an avatar: the form's script asks."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        avatar, voice = (_asked(request, model) for model in (Avatar, Voice))
+        return JsonResponse(form_options.offers(avatar, voice) if avatar else {})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Persona]:
+        last = PersonaVersion.objects.filter(persona=OuterRef("pk")).order_by("-number").values("number")[:1]
+        rows: QuerySet[Persona] = super().get_queryset(request)
+        return rows.annotate(newest_number=Subquery(last))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Persona | None:
+        """What is looked at and changed is what was saved last; people go on meeting what is published."""
+        found = super().get_object(request, object_id, from_field)
+        return versions.drafted(found) if found else None
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Offer the steps that there are to take."""
+        found = Persona.objects.filter(pk=object_id, status=Persona.Status.PUBLISHED).select_related("current").first()
+        last = versions.newest(found) if found else None
+        done = set() if found else {"unpublish_one"}
+        if found and last and last == found.current and not found.hidden_at:
+            done.add("publish_one")
+        return [step for step in super().get_actions_detail(request, object_id) if step.path not in done]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Persona | None = None) -> tuple[str, ...]:
+        """What holds at once for everybody is for those who may publish."""
+        may_publish = obj is None or obj.status == Persona.Status.DRAFT or self.has_publish_permission(request)
+        return self.readonly_fields if may_publish else (*self.readonly_fields, *sorted(AT_ONCE))
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Persona | None = None) -> Any:
+        return {} if obj else self.prepopulated_fields
+
+    def has_publish_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("avatars.publish_persona")
+
+    def has_try_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(roles.TRY)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Persona | None = None) -> bool:
+        """Only a draft that nobody can have met; in a list there is no telling."""
+        return obj is not None and obj.published_at is None and super().has_delete_permission(request, obj)
+
+    def save_model(self, request: HttpRequest, obj: Persona, form: PersonaForm, change: bool) -> None:
+        if change:
+            before = Persona.objects.select_for_update().get(pk=obj.pk)
+            request.persona_before = before.slug, _groups(before)  # type: ignore[attr-defined]  # for below
+            Persona.objects.filter(pk=obj.pk).update(slug=obj.slug)
+        last = versions.newest(obj) if change else None
+        if last is None or versions.differences(last, obj):
+            version = versions.keep(obj, request.user.pk)
+            if obj.status == Persona.Status.PUBLISHED:
+                words = gettext("Saved as version %(number)d. People meet it once it is published.")
+                self.message_user(request, words % {"number": version.number}, messages.WARNING)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if change:
+            persona = form.instance
+            pairs = zip(request.persona_before, (persona.slug, _groups(persona)), strict=True)  # type: ignore[attr-defined]  # from above
+            told = {name: [*pair] for name, pair in zip(("slug", "groups"), pairs, strict=True) if pair[0] != pair[1]}
+            change_log.note(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, told)
+
+    @display(description=_("preview"))
+    def thumbnail(self, persona: Persona) -> str:
+        return picture_of(persona.avatar, 56)
+
+    @display(description=_("status"), ordering="status", label=LABELS)
+    def state(self, persona: Persona) -> str:
+        return gettext("hidden") if persona.hidden_at else persona.get_status_display()
+
+    @display(description=_("newer draft"))
+    def draft(self, persona: Persona) -> str:
+        number = vars(persona)["newest_number"]
+        is_newer = persona.status == Persona.Status.PUBLISHED and number and number > persona.version
+        return gettext("version %(number)d") % {"number": number} if is_newer else "–"
+
+    @display(description=_("version"))
+    def met(self, persona: Persona) -> str:
+        """Which version this page shows, and which one people meet."""
+        stored = Persona.objects.filter(pk=persona.pk).first()
+        if stored is None:
+            return "–"
+        shown = gettext("Here: version %(number)d.") % {"number": persona.version}
+        if stored.status == Persona.Status.DRAFT:
+            return f"{shown} {gettext('Nobody meets it yet.')}"
+        return f"{shown} {gettext('People meet version %(number)d.') % {'number': stored.version}}"
+
+    @display(description=_("missing for publishing"))
+    def missing(self, persona: Persona) -> str:
+        if not persona.pk:
+            return "–"
+        return " ".join(chain.from_iterable(publishing.problems(persona).values())) or gettext("Nothing.")
+
+    @display(description=_("last check"))
+    def last_check(self, persona: Persona) -> str:
+        check = persona.checks.first() if persona.pk else None
+        return versions_page.check_in_words(check) if check else "–"
+
+    @admin.action(description=_("Publish selected personas"), permissions=["publish"])
+    def publish(self, request: HttpRequest, queryset: QuerySet[Persona]) -> None:
+        for persona in queryset:
+            self._publish(request, persona)
+
+    @admin.action(description=_("Unpublish selected personas"), permissions=["publish"])
+    def unpublish(self, request: HttpRequest, queryset: QuerySet[Persona]) -> None:
+        for persona in queryset:
+            self._unpublish(request, persona)
+
+    @action(description=_("Try it"), url_path="try", permissions=["try"])
+    def try_it(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The room itself in a frame, with what was saved last."""
+        persona: Persona = chosen(self, request, object_id)
+        context = {"title": gettext("Try %(name)s") % {"name": persona}, "persona": persona, "opts": self.opts}
+        context["missing"] = list(chain.from_iterable(publishing.problems(persona).values()))
+        return render(request, "admin/avatars/try.html", self.admin_site.each_context(request) | context)
+
+    @action(
+        description=_("Publish"),
+        permissions=["publish"],
+        dialog=ask_first(_("Let end users meet this persona as it is saved?"), _("Publish")),
+    )
+    def publish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        self._publish(request, chosen(self, request, object_id))
+        return to_change_page(Persona, object_id)
+
+    @action(
+        description=_("Unpublish"),
+        permissions=["publish"],
+        dialog=ask_first(_("Take this persona out of the gallery? Sessions that run go on."), _("Unpublish")),
+    )
+    def unpublish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        self._unpublish(request, chosen(self, request, object_id))
+        return to_change_page(Persona, object_id)
+
+    @action(description=_("Versions"), url_path="versions", permissions=["view"])
+    def versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What was saved when and by whom, and the way back to any of it."""
+        persona = Persona.objects.select_related("current").get(pk=chosen(self, request, object_id).pk)
+        if request.method == "POST":
+            self._go_back(request, persona)
+            return redirect(request.path)
+        context = self.admin_site.each_context(request) | {"opts": self.opts}
+        context |= {"may_publish": self.has_publish_permission(request)}
+        context |= {"may_change": self.has_change_permission(request, persona)}
+        return versions_page.page(request, persona, context)
+
+    def _go_back(self, request: HttpRequest, persona: Persona) -> None:
+        number = request.POST.get("publish") or request.POST.get("draft") or ""
+        version = versions.numbered(persona, int(number)) if number.isdecimal() and len(number) < 9 else None
+        if version is None:
+            return
+        if "publish" in request.POST and self.has_publish_permission(request):
+            self._publish(request, persona, version)
+        elif "draft" in request.POST and self.has_change_permission(request, persona):
+            made = versions.keep(versions.applied(persona, version), request.user.pk)
+            words = gettext("Version %(number)d is the draft now, as version %(made)d.")
+            self.message_user(request, words % {"number": version.number, "made": made.number}, messages.SUCCESS)
+
+    def _publish(self, request: HttpRequest, persona: Persona, version: PersonaVersion | None = None) -> None:
+        account = (version or persona).avatar.account
+        try:
+            async_to_sync(refresh)(account)  # what it is made of may have gone since the catalogue was synced
+        except CredentialRefused as exc:
+            words = gettext("%(account)s: the provider does not accept the key (%(detail)s).")
+            self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
+            return
+        except ProviderError as exc:
+            words = gettext("%(account)s could not be asked (%(detail)s): published by what was known before.")
+            self.message_user(request, words % {"account": account, "detail": exc}, messages.WARNING)
+        try:
+            publishing.publish(persona, version, actor=Actor.of(request))
+        except ValidationError as exc:
+            self.message_user(request, f"{persona}: {' '.join(exc.messages)}", messages.ERROR)
+        else:
+            words = gettext("%(persona)s is published as version %(version)d.")
+            self.message_user(request, words % {"persona": persona, "version": persona.version}, messages.SUCCESS)
+            self.log_change(request, persona, words % {"persona": persona, "version": persona.version})
+
+    def _unpublish(self, request: HttpRequest, persona: Persona) -> None:
+        publishing.unpublish(persona, actor=Actor.of(request))
+        words = gettext("%(persona)s is no longer published.") % {"persona": persona}
+        self.message_user(request, words, messages.SUCCESS)
+        self.log_change(request, persona, words)
+
+
+def _groups(persona: Persona) -> list[str]:
+    return sorted(persona.groups.values_list("name", flat=True))
+
+
+def _asked(request: HttpRequest, model: type[Any]) -> Any:
+    pk = request.GET.get(model._meta.model_name or "", "")
+    return model._default_manager.select_related("account").filter(pk=pk).first() if pk.isdecimal() else None
+
+
+def badge(request: HttpRequest) -> str:
+    """A sign at the menu's entry while a published persona is hidden, as it no longer works."""
+    return "!" if Persona.objects.filter(status=Persona.Status.PUBLISHED, hidden_at__isnull=False).exists() else ""

@@ -1,0 +1,166 @@
+"""Whether a persona is fit to be met, and the two steps between draft and published."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from avatars.catalogue import voices
+from avatars.models import Avatar, Composed, Offered, Persona, PersonaVersion
+from avatars.personas import versions
+from heygen_portal.providers.contract.provider import Capabilities
+from heygen_portal.trail import change_log
+from heygen_portal.trail.change_log import SERVER, Actor
+from heygen_portal.trail.models import AuditEntry
+
+Problems = dict[str, list[str]]
+IPHONES_SHOW = "H264"
+TOLD = ("version", *Composed.parts())
+"""What the audit log tells of a persona when it is published."""
+
+
+def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: Actor = SERVER) -> None:
+    """Let end users meet the persona as it was saved last or, to roll back, as another version has it.
+
+    Safe to repeat. Each change is in the audit log. Raises ValidationError with the problems of each field.
+    """
+    with transaction.atomic():
+        stored = Persona.objects.select_for_update().get(pk=persona.pk)
+        version = version or versions.newest(stored) or versions.keep(stored)
+        shown = versions.applied(stored, version)
+        if found := problems(shown) | account_problems(shown):
+            raise ValidationError(dict(found))
+        is_public = {"status": Persona.Status.PUBLISHED, "published_at": timezone.now(), "hidden_at": None}
+        versions.hold(persona, version, **is_public)
+        was_public = stored.status == Persona.Status.PUBLISHED
+        is_older = was_public and version.number < stored.version
+        kind = AuditEntry.Kind.ROLLED_BACK if is_older else AuditEntry.Kind.PUBLISHED
+        told = change_log.between(stored if was_public else None, persona, TOLD)
+        if was_public and stored.hidden_at:
+            told["is_hidden"] = [True, False]
+        change_log.note(actor, kind, persona, told)
+
+
+def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
+    """Take the persona out of the gallery; sessions that run go on, and what was saved last is the draft."""
+    with transaction.atomic():
+        stored = Persona.objects.select_for_update().get(pk=persona.pk)
+        if stored.status == Persona.Status.PUBLISHED:
+            change_log.note(actor, AuditEntry.Kind.UNPUBLISHED, persona, {"version": [stored.version, None]})
+        versions.hold(persona, versions.newest(stored) or versions.keep(stored), status=Persona.Status.DRAFT)
+
+
+def problems(persona: Persona) -> Problems:
+    """Return what keeps a persona from being published, by field; empty when it is fit."""
+    found: Problems = defaultdict(list)
+    capabilities = persona.avatar.account.capabilities
+    _check_avatar(persona, found)
+    _check_voice(persona, capabilities, found)
+    _check_knowledge(persona, found)
+    if persona.language not in capabilities.languages:
+        found["language"].append(_("The provider does not speak this language. Choose another one."))
+    if persona.quality and persona.quality not in capabilities.qualities:
+        found["quality"].append(_("The provider does not offer this quality."))
+    if persona.idle_timeout > capabilities.longest_idle:
+        longest = {"minutes": int(capabilities.longest_idle.total_seconds() // 60)}
+        words = _("The provider closes an idle session sooner than that. Choose at most %(minutes)d minutes.")
+        found["idle_timeout"].append(words % longest)
+    _check_duration(persona, found)
+    _check_listening(persona, capabilities, found)
+    if len(persona.greeting) > capabilities.longest_text:
+        found["greeting"].append(_("The greeting is longer than the provider takes."))
+    return found
+
+
+def account_problems(persona: Persona) -> Problems:
+    """Return what is wrong with the account behind a persona: it keeps nobody from changing what is published."""
+    account = persona.avatar.account
+    left = account.credits_left
+    if account.is_sandbox or left is None or left > account.capabilities.minimum_credits:
+        return {}
+    words = _("%(account)s has no credits left: buy some at the provider, or use an account with credits.")
+    return {"avatar": [words % {"account": account}]}
+
+
+def _check_duration(persona: Persona, found: Problems) -> None:
+    account = persona.avatar.account
+    limit = account.capabilities.sandbox_limit if account.is_sandbox else None
+    if limit and persona.duration_limit > limit:
+        words = _("Sandbox sessions of %(account)s last %(seconds)d seconds: shorten it, or turn the sandbox off.")
+        found["duration_limit"].append(words % {"account": account, "seconds": int(limit.total_seconds())})
+
+
+def _check_listening(persona: Persona, capabilities: Capabilities, found: Problems) -> None:
+    if persona.interactivity == Persona.Interactivity.PUSH_TO_TALK and not capabilities.push_to_talk:
+        found["interactivity"].append(_("The provider has no push to talk: let it listen all the time."))
+    if persona.breaks_silence and not capabilities.breaks_silence:
+        found["breaks_silence"].append(_("The provider never speaks up by itself: switch it off."))
+    opening = persona.knowledge_base.opening if persona.knowledge_base else ""
+    if capabilities.opens_by_itself and opening and persona.greeting:
+        words = _("The provider says the opening of the knowledge base by itself: leave the greeting empty.")
+        found["greeting"].append(words)
+
+
+def _check_avatar(persona: Persona, found: Problems) -> None:
+    if persona.avatar.gone_at:
+        found["avatar"].append(_("The provider no longer offers this avatar. Choose another one."))
+    elif not persona.avatar.is_active:
+        found["avatar"].append(_("The avatar is not active at the provider. Activate it there, or choose another one."))
+    account = persona.avatar.account
+    if IPHONES_SHOW not in account.capabilities.encodings:
+        words = _("Its picture comes in %(encodings)s only, and recent iPhones show none. Choose another avatar.")
+        found["avatar"].append(words % {"encodings": ", ".join(account.capabilities.encodings)})
+    only = account.capabilities.sandbox_avatar if account.is_sandbox else ""
+    if only and persona.avatar.provider_avatar_id != only:
+        its_own = Avatar.objects.filter(account=account, provider_avatar_id=only).first()
+        words = _("The sandbox of %(account)s has one avatar only: choose %(avatar)s, or turn the sandbox off.")
+        found["avatar"].append(words % {"account": account, "avatar": its_own or only})
+
+
+def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) -> None:
+    if persona.voice:
+        _check_offered(persona, persona.voice, "voice", found)
+    if not persona.voice and not persona.avatar.default_provider_voice_id:
+        found["voice"].append(_("This avatar has no voice of its own. Choose one."))
+    voice = persona.voice or voices.default_voice(persona.avatar)
+    if voice and voice.language and voice.language != persona.language:
+        found["voice"].append(
+            _("The voice speaks another language: %(language)s. Choose one that fits.") % {"language": voice.language}
+        )
+    slowest, fastest = capabilities.voice_rate
+    if not slowest <= float(persona.voice_rate) <= fastest:
+        limits = {"slowest": slowest, "fastest": fastest}
+        found["voice_rate"].append(_("The rate must be between %(slowest)s and %(fastest)s.") % limits)
+    if persona.voice_emotion and persona.voice_emotion not in capabilities.emotions:
+        found["voice_emotion"].append(_("The provider does not know this emotion. Choose none, or another one."))
+    elif persona.voice_emotion and voice and not voice.has_emotions:
+        found["voice_emotion"].append(_("This voice does not take emotions."))
+    dials = {dial.name: dial for dial in capabilities.voice_settings}
+    for name, value in persona.voice_settings.items():
+        if name not in dials:
+            found["voice_settings"].append(
+                _("The provider's voices have no setting %(name)s: empty it.") % {"name": name}
+            )
+        elif not dials[name].least <= value <= dials[name].most:
+            words = _("%(name)s must be between %(least)s and %(most)s.")
+            limits = {"name": name, "least": dials[name].least, "most": dials[name].most}
+            found["voice_settings"].append(words % limits)
+
+
+def _check_knowledge(persona: Persona, found: Problems) -> None:
+    if persona.knowledge_base:
+        _check_offered(persona, persona.knowledge_base, "knowledge_base", found)
+    elif not persona.is_improvising:
+        found["knowledge_base"].append(_("Choose a knowledge base, or say that it answers without one."))
+
+
+def _check_offered(persona: Persona, offered: Offered, field: str, found: Problems) -> None:
+    if offered.account_id != persona.avatar.account_id:
+        words = _("It belongs to another account than the avatar. Choose one of %(account)s.")
+        found[field].append(words % {"account": persona.avatar.account})
+    if offered.gone_at:
+        found[field].append(_("The provider no longer offers it. Choose another one, or make it there again and sync."))

@@ -1,0 +1,124 @@
+"""Recorded videos in the admin: asked for once, then only looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import action, display
+
+from avatars.models import Video
+from avatars.videos import orders
+from avatars.videos.forms import VideoForm
+from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, readable, to_change_page
+
+ASKED = ("title", "text", "avatar", "voice")
+STATE = (
+    "state",
+    "why",
+    "watch",
+    "length",
+    "credits",
+    "at_the_provider",
+    "orders",
+    "created_by",
+    "created_at",
+    "ready_at",
+)
+LABELS = {
+    Video.Status.READY.label: "success",
+    Video.Status.FAILED.label: "danger",
+    Video.Status.UNKNOWN.label: "danger",
+}
+
+
+@admin.register(Video)
+class VideoAdmin(NeverDeleted, ModelAdmin):
+    form = VideoForm
+    list_display = ("title", "avatar", "state", "length", "watch", "created_by", "created_at")
+    list_filter = ("status", ("avatar", RelatedDropdownFilter))
+    list_select_related = ("avatar", "created_by")
+    search_fields = ("title", "text", "=provider_video_id")
+    autocomplete_fields = ("avatar", "voice")
+    readonly_fields = STATE
+    actions_detail = ("order_again", "look_again")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Video | None = None) -> Any:
+        if obj is None:
+            words = _("It is ordered when you save, and costs what the provider charges for its length.")
+            return ((None, {"fields": ("title", "text", "script", "avatar", "voice"), "description": words}),)
+        return ((None, {"fields": STATE}), (_("What was asked for"), {"fields": ASKED}))
+
+    def has_change_permission(self, request: HttpRequest, obj: Video | None = None) -> bool:
+        """What was ordered is paid for as it was ordered."""
+        return False
+
+    def has_order_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_add_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: Video, form: VideoForm, change: bool) -> None:
+        assert isinstance(request.user, User)  # nobody else comes here
+        obj.created_by = request.user
+        super().save_model(request, obj, form, change)
+
+    @display(description=_("status"), ordering="status", label=LABELS)
+    def state(self, video: Video) -> str:
+        return video.get_status_display()
+
+    @display(description=_("why"))
+    def why(self, video: Video) -> str:
+        said = video.get_failure_display()
+        return f"{said} ({video.failure_detail})" if video.failure_detail else said or "–"
+
+    @display(description=_("duration"), ordering="duration")
+    def length(self, video: Video) -> str:
+        return readable(video.duration)
+
+    @display(description=_("video"))
+    def watch(self, video: Video) -> str:
+        return format_html('<a href="{}">{}</a>', video.get_absolute_url(), gettext("Watch"))
+
+    @display(description=_("at the provider"))
+    def at_the_provider(self, video: Video) -> str:
+        if not video.url:
+            return video.provider_video_id or "–"
+        link = '<a href="{}" rel="noreferrer noopener" target="_blank">{}</a>'
+        return format_html(link, video.url, video.provider_video_id)
+
+    @action(
+        description=_("Order again"),
+        permissions=["order"],
+        dialog=ask_first(
+            _("Order this video once more? It is paid for anew, unless the provider's list has it."), _("Order")
+        ),
+    )
+    def order_again(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        video = chosen(self, request, object_id)
+        refusal = gettext("%(video)s is under way or ready: it is not ordered again.")
+        return self._done(request, video, orders.order_again(video), gettext("%(video)s is ordered again."), refusal)
+
+    @action(
+        description=_("Look again"),
+        permissions=["order"],
+        dialog=ask_first(_("Ask the provider how far this video is? It costs nothing."), _("Look again")),
+    )
+    def look_again(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        video = chosen(self, request, object_id)
+        refusal = gettext("%(video)s is looked after already, or was never ordered.")
+        return self._done(
+            request, video, orders.look_again(video), gettext("The provider is asked for %(video)s."), refusal
+        )
+
+    def _done(self, request: HttpRequest, video: Video, is_done: bool, said: str, refusal: str) -> HttpResponse:
+        words = (said if is_done else refusal) % {"video": video}
+        self.message_user(request, words, messages.SUCCESS if is_done else messages.WARNING)
+        if is_done:
+            self.log_change(request, video, words)
+        return to_change_page(Video, str(video.pk))

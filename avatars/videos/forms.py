@@ -1,0 +1,86 @@
+"""The form behind the admin's page for a new recorded video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminFileFieldWidget
+
+from avatars.catalogue import voices
+from avatars.models import Avatar, Video
+
+LARGEST_SCRIPT = 64 * 1024
+
+
+class VideoForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    """What is to be said, typed or as a text file. Never as sound: an avatar says what can be read."""
+
+    script = forms.FileField(
+        label=capfirst(_("or a text file")),
+        required=False,
+        help_text=_("Plain text (UTF-8) to be said instead. Sound is not accepted: a video is made from text only."),
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".txt,text/plain"}),
+    )
+
+    class Meta:
+        model = Video
+        fields = ("title", "text", "avatar", "voice")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "text" in self.fields:  # those who may only look have no such field
+            self.fields["text"].required = False
+
+    def clean_script(self) -> str:
+        script: UploadedFile[bytes] | None = self.cleaned_data["script"]
+        if script is None:
+            return ""
+        kind = (script.content_type or "").partition("/")[0]
+        if kind in ("audio", "video"):
+            words = _("This is a recording. A video is made from text only: write what the avatar is to say.")
+            raise ValidationError(words, code="audio")
+        if (script.size or 0) > LARGEST_SCRIPT:
+            raise ValidationError(_("This file is too large for a text."))
+        try:
+            text: str = script.read().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:
+            words = _("This is no plain text in UTF-8. A video is made from text only, not from sound or documents.")
+            raise ValidationError(words, code="no_text")
+        return text.strip()
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        if self.errors:
+            return cleaned
+        typed, script = cleaned.get("text", "").strip(), cleaned.get("script", "")
+        if typed and script:
+            raise ValidationError(_("Type the text or upload it, not both."))
+        cleaned["text"] = typed or script
+        self._check_cast(cleaned["avatar"], cleaned["text"])
+        return cleaned
+
+    def _check_cast(self, avatar: Avatar, text: str) -> None:
+        offered, voice = avatar.account.capabilities, self.cleaned_data.get("voice")
+        if not offered.makes_videos:
+            self.add_error(
+                "avatar", _("The provider of this avatar makes no recorded videos. Choose one of another account.")
+            )
+        elif avatar.gone_at or not avatar.is_active:
+            self.add_error("avatar", _("The provider no longer offers this avatar. Choose another."))
+        elif voice and (voice.account_id != avatar.account_id or voice.gone_at):
+            self.add_error("voice", _("The voice must be one that the avatar's account offers now."))
+        elif not voice and not voices.default_voice(avatar):
+            self.add_error("voice", _("This avatar has no voice of its own. Choose one."))
+        if not text:
+            self.add_error("text", _("Write what the avatar is to say."))
+        elif len(text) > offered.longest_video_text:
+            words = _("At most %(most)d characters; this has %(count)d.")
+            params = {"most": offered.longest_video_text, "count": len(text)}
+            self.add_error("text", ValidationError(words, params=params))

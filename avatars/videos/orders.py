@@ -1,0 +1,260 @@
+"""Recorded videos: ordered once, looked after until they are there, fetched when somebody wants the file.
+
+All there is to do stands on the row (`status`, `due_at`), so a worker that dies leaves nothing behind that the next
+look does not find. An order costs money: it is noted before it is sent, and one whose answer never came is looked for
+in the provider's own list, never sent again by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import tempfile
+from datetime import datetime, timedelta
+from typing import Any, BinaryIO, TypeAlias
+
+from django.core.files.base import File
+from django.db import transaction
+from django.utils import timezone
+
+from avatars.models import Video
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import (
+    CredentialRefused,
+    LimitReached,
+    NotSent,
+    OutOfCredits,
+    Provider,
+    ProviderError,
+    ProviderRejected,
+    ProviderUnreachable,
+)
+from heygen_portal.providers.contract.videos import VideoRequest, VideoState, VideoStatus
+from heygen_portal.runtime.in_thread import in_thread
+
+logger = logging.getLogger(__name__)
+
+Status: TypeAlias = Video.Status
+Failure: TypeAlias = Video.Failure
+
+AT_ONCE = 10
+CLAIM = timedelta(seconds=60)
+"""How long a row that was taken is left alone: longer than one call may last."""
+FIRST_LOOK, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=1)
+ORDER_PATIENCE = timedelta(hours=1)
+LOST_PATIENCE = timedelta(minutes=10)
+MAKING_PATIENCE = timedelta(hours=3)
+FETCHES = 3
+
+
+async def look_after(now: datetime) -> None:
+    """Take the next step with every video whose moment has come."""
+    taken = await in_thread(_take)(now)
+    steps = (STEPS[Status(video.status)](video, providers.for_account(video.avatar.account)) for video in taken)
+    for outcome in await asyncio.gather(*steps, return_exceptions=True):
+        if outcome:
+            raise outcome
+
+
+def _take(now: datetime) -> list[Video]:
+    """Two workers never take the same row: each is claimed until its next look."""
+    with transaction.atomic():
+        rows = Video.objects.select_related("avatar__account", "voice")
+        due = list(rows.select_for_update(skip_locked=True, of=("self",)).due(now)[:AT_ONCE])
+        Video.objects.filter(pk__in=[video.pk for video in due]).update(due_at=now + CLAIM)
+    return due
+
+
+def order_again(video: Video) -> bool:
+    """Have it ordered anew, which may be paid for anew; return whether it was in a state for it."""
+    over = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.UNKNOWN))
+    return bool(over.update(**_entering(Status.WAITING)))
+
+
+def look_again(video: Video) -> bool:
+    """Ask the provider once more how far an ordered video is; it costs nothing. Return whether there is one."""
+    settled = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.READY), file="")
+    ordered = settled.exclude(provider_video_id="")
+    return bool(ordered.update(**_entering(Status.MAKING)))
+
+
+def fetch(video: Video) -> bool:
+    """Have its file fetched; return whether there is one to be fetched. Safe to repeat."""
+    unfetched = Video.objects.filter(pk=video.pk, status=Status.READY, file="")
+    return bool(unfetched.update(**_entering(Status.FETCHING)))
+
+
+def _entering(status: Status, *, pause: timedelta = timedelta(0), **changes: Any) -> dict[str, Any]:
+    """What a row becomes with a new status."""
+    now = timezone.now()
+    is_over = status in (Status.READY, Status.FAILED, Status.UNKNOWN)
+    usual = {"failure": "", "failure_detail": "", "since": now, "looks": 0}
+    return usual | {"status": status, "due_at": None if is_over else now + pause} | changes
+
+
+async def _order(video: Video, provider: Provider) -> None:
+    if video.orders and not video.provider_video_id:
+        # The order before this one may have been taken after all: then it is paid for, and is the one.
+        try:
+            found = await provider.find_video(video.reference)
+        except CredentialRefused as exc:
+            await _fail(video, Failure.KEY_REFUSED, exc)
+            return
+        except ProviderError as exc:
+            await _wait(video, exc, ORDER_PATIENCE, Failure.AWAY)
+            return
+        if found:
+            await _ordered(video, found)
+            return
+    if not await in_thread(_begin)(video):
+        return  # somebody else has ordered it
+    request = VideoRequest(
+        avatar_id=video.avatar.provider_avatar_id,
+        voice_id=video.provider_voice_id,
+        text=video.text,
+        title=video.title,
+        reference=video.reference,
+    )
+    try:
+        made = await provider.make_video(request)
+    except (NotSent, LimitReached) as exc:  # nothing was taken, so nothing is paid
+        await in_thread(_update)(video, status=Status.WAITING, since=video.since)
+        await _wait(video, exc, ORDER_PATIENCE, Failure.FULL if isinstance(exc, LimitReached) else Failure.AWAY)
+    except ProviderUnreachable as exc:
+        logger.warning("video %s: the answer to its order did not come: %s", video.pk, exc)
+        await in_thread(_update)(video, due_at=timezone.now() + FIRST_LOOK)
+    except ProviderRejected as exc:
+        await _fail(video, _refusal(exc), exc)
+    else:
+        await _ordered(video, made)
+
+
+def _begin(video: Video) -> bool:
+    """Note the order before it is sent: from here on only the provider can say whether it was taken."""
+    mine = Video.objects.filter(pk=video.pk, status=Status.WAITING, orders=video.orders)
+    video.orders += 1
+    changes = _entering(Status.ORDERING, pause=CLAIM, orders=video.orders, provider_video_id="")
+    return bool(mine.update(**changes))
+
+
+async def _ordered(video: Video, provider_video_id: str) -> None:
+    changes = _entering(Status.MAKING, pause=FIRST_LOOK, provider_video_id=provider_video_id)
+    await in_thread(_update)(video, **changes)
+
+
+def _refusal(exc: ProviderRejected) -> Failure:
+    if isinstance(exc, CredentialRefused):
+        return Failure.KEY_REFUSED
+    return Failure.NO_CREDITS if isinstance(exc, OutOfCredits) else Failure.REFUSED
+
+
+async def _search(video: Video, provider: Provider) -> None:
+    """An order was sent and its answer never came, or whoever waited for it died: does the provider have it?"""
+    try:
+        found = await provider.find_video(video.reference)
+    except ProviderError as exc:
+        await _wait(video, exc, LOST_PATIENCE, Failure.LOST)
+        return
+    if found:
+        await _ordered(video, found)
+    else:
+        await _wait(video, None, LOST_PATIENCE, Failure.LOST)
+
+
+async def _poll(video: Video, provider: Provider) -> None:
+    try:
+        told = await provider.video_status(video.provider_video_id)
+    except (CredentialRefused, LimitReached, ProviderUnreachable) as exc:
+        await _wait(video, exc, MAKING_PATIENCE, Failure.OVERDUE)
+    except ProviderError as exc:
+        await _fail(video, Failure.GONE, exc)
+    else:
+        await _heed(video, told)
+
+
+async def _heed(video: Video, told: VideoStatus) -> None:
+    match told.state:
+        case VideoState.MAKING:
+            await _wait(video, None, MAKING_PATIENCE, Failure.OVERDUE)
+        case VideoState.FAILED:
+            await _fail(video, Failure.BROKEN, told.detail)
+        case VideoState.READY:
+            changes = _entering(Status.READY, ready_at=timezone.now())
+            known = {"url": told.url, "duration": told.duration, "credits": told.credits}
+            await in_thread(_update)(video, **changes | known)
+
+
+async def _fetch(video: Video, provider: Provider) -> None:
+    """Ask for the address anew, since an old one expires, and store what is there."""
+    try:
+        told = await provider.video_status(video.provider_video_id)
+        if told.state is not VideoState.READY:
+            raise ProviderRejected("the provider has no file of it")
+        with tempfile.TemporaryFile() as body:
+            await provider.save_video(told.url, body)
+            if not _is_mp4(body):
+                raise ProviderRejected("what the provider sent is no MP4")
+            name = await asyncio.to_thread(_store, video, body)
+        await in_thread(_update)(video, **_entering(Status.READY, file=name, url=told.url))
+    except ProviderError as exc:
+        if isinstance(exc, ProviderUnreachable) and video.looks + 1 < FETCHES:
+            await _pause(video)
+        else:
+            changes = _entering(Status.READY, failure=Failure.NOT_FETCHED, failure_detail=_words(exc))
+            await in_thread(_update)(video, **changes)
+
+
+def _is_mp4(body: BinaryIO) -> bool:
+    """By its first bytes: it is served from the portal's own address, so it must be a film and nothing else."""
+    body.seek(4)
+    return body.read(4) == b"ftyp"
+
+
+def _store(video: Video, body: BinaryIO) -> str:
+    """Put the film where files are kept; return its name there."""
+    body.seek(0)
+    name = f"{video.pk}.mp4"
+    storage, field = video.file.storage, video.file.field
+    # What a worker left that died in the middle of this.
+    storage.delete(field.generate_filename(video, name))
+    video.file.save(name, File(body), save=False)
+    return str(video.file.name)
+
+
+async def _wait(video: Video, exc: ProviderError | None, patience: timedelta, too_late: Failure) -> None:
+    """Look again later, each time after a longer pause; when patience is over, it has failed."""
+    if timezone.now() - video.since > patience:
+        await _fail(video, too_late, exc or "")
+        return
+    if exc:
+        logger.warning("video %s: %s", video.pk, exc)
+    await _pause(video)
+
+
+async def _pause(video: Video) -> None:
+    pause = min(FIRST_LOOK * 1.5 ** min(video.looks, 20), LONGEST_PAUSE)
+    spread = pause * random.uniform(0.8, 1.2)  # noqa: S311 - spreads calls, guards nothing
+    await in_thread(_update)(video, due_at=timezone.now() + spread, looks=video.looks + 1)
+
+
+async def _fail(video: Video, failure: Failure, exc: ProviderError | str) -> None:
+    status = Status.UNKNOWN if failure is Failure.LOST else Status.FAILED
+    await in_thread(_update)(video, **_entering(status, failure=failure, failure_detail=_words(exc)))
+
+
+def _words(exc: ProviderError | str) -> str:
+    return " ".join(str(exc).split())[:300]
+
+
+def _update(video: Video, **changes: Any) -> None:
+    """Write the outcome of a step; nothing, where the video has been ordered anew meanwhile."""
+    Video.objects.filter(pk=video.pk, orders=video.orders).update(**changes)
+
+
+STEPS = {
+    Status.WAITING: _order,
+    Status.ORDERING: _search,
+    Status.MAKING: _poll,
+    Status.FETCHING: _fetch,
+}

@@ -1,0 +1,95 @@
+"""The admin's look: the portal's colours, and a menu in the order of the work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+
+def _entry(title: Any, icon: str, app_label: str, model: str, page: str = "changelist") -> dict[str, Any]:
+    def may_view(request: HttpRequest) -> bool:
+        return request.user.has_perm(f"{app_label}.view_{model}")
+
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app_label}_{model}_{page}"),
+        "permission": may_view,
+    }
+
+
+UNFOLD = {
+    "SITE_TITLE": "HeyGen Portal",
+    "SITE_HEADER": "HeyGen Portal",
+    "SITE_SYMBOL": "forum",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("portal/favicon.svg")},
+    ],
+    "DASHBOARD_CALLBACK": "sessions.staff.dashboard.context",
+    "SHOW_HISTORY": True,
+    "SHOW_LANGUAGES": True,
+    "SHOW_BACK_BUTTON": True,
+    "BORDER_RADIUS": "8px",
+    "COLORS": {
+        "primary": {
+            "50": "#eef6f8",
+            "100": "#dcebee",
+            "200": "#b9d8de",
+            "300": "#a3e0ee",
+            "400": "#7bd0e4",
+            "500": "#2b8ca5",
+            "600": "#0b5b70",
+            "700": "#084757",
+            "800": "#0a3b48",
+            "900": "#0b313c",
+            "950": "#04222b",
+        },
+    },
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "title": _("Conversations"),
+                "items": [
+                    _entry(_("Live"), "sensors", "avatar_sessions", "streamingsession", "live")
+                    | {"badge": "sessions.staff.dashboard.open_now", "badge_variant": "primary"},
+                    _entry(_("Sessions"), "forum", "avatar_sessions", "streamingsession"),
+                    _entry(_("Costs"), "payments", "avatar_sessions", "sessiontotal", "costs"),
+                    _entry(_("Waiting"), "hourglass_top", "avatar_sessions", "queueplace"),
+                    _entry(_("Exports"), "download", "avatar_sessions", "export"),
+                    _entry(_("Erasures"), "ink_eraser", "avatar_sessions", "erasure"),
+                    _entry(_("Legal holds"), "gavel", "avatar_sessions", "legalhold"),
+                    _entry(_("Checks of the record"), "verified", "avatar_sessions", "historycheck")
+                    | {"badge": "sessions.admin.record.badge", "badge_variant": "danger"},
+                ],
+            },
+            {
+                "title": _("Catalogue"),
+                "items": [
+                    _entry(_("Personas"), "person_play", "avatars", "persona")
+                    | {"badge": "avatars.personas.admin.badge", "badge_variant": "danger"},
+                    _entry(_("Recorded videos"), "movie", "avatars", "video"),
+                    _entry(_("Avatars"), "face", "avatars", "avatar"),
+                    _entry(_("Voices"), "record_voice_over", "avatars", "voice"),
+                    _entry(_("Knowledge bases"), "menu_book", "avatars", "knowledgebase"),
+                    _entry(_("Provider accounts"), "key", "avatars", "provideraccount"),
+                    _entry(_("First hour"), "checklist", "avatars", "provideraccount", "first_hour"),
+                ],
+            },
+            {
+                "title": _("People"),
+                "items": [
+                    _entry(_("Users"), "group", "auth", "user"),
+                    _entry(_("Invitations"), "mail", "heygen_portal", "invitation"),
+                    _entry(_("Roles"), "badge", "auth", "group"),
+                    _entry(_("Allowances"), "speed", "avatar_sessions", "allowance"),
+                    _entry(_("Audit entries"), "policy", "heygen_portal", "auditentry"),
+                    _entry(_("Organisation"), "domain", "heygen_portal", "organisation"),
+                ],
+            },
+        ],
+    },
+}

@@ -1,0 +1,73 @@
+"""The microphones of the people in the room: the newest track of each, heard by an ear."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Final
+
+from livekit import rtc
+
+from heygen_portal.emulator.speech.recognition import Ear
+from heygen_portal.emulator.speech.voice_activity import SAMPLE_RATE
+
+_PRESSED: Final = {"push_to_talk:start": True, "push_to_talk:stop": False}
+
+
+class Microphones:
+    """Follows the sound that people publish. Nothing is subscribed to unless `listens`: sound costs."""
+
+    def __init__(
+        self, room: rtc.Room, ear: Callable[[], Ear], *, listens: bool, is_user: Callable[[rtc.RemoteParticipant], bool]
+    ) -> None:
+        self._ear = ear
+        self._listens = listens
+        self._is_user = is_user
+        self._streams: dict[str, asyncio.Task[None]] = {}  # by participant
+        room.on("track_published", self._published)
+        room.on("track_subscribed", self._subscribed)
+        self._room = room
+
+    def begin(self) -> None:
+        """Take up the tracks that were there before the avatar."""
+        for participant in self._room.remote_participants.values():
+            for publication in participant.track_publications.values():
+                self._published(publication, participant)
+
+    async def close(self) -> None:
+        for stream in self._streams.values():
+            stream.cancel()
+        if self._streams:
+            await asyncio.wait(self._streams.values())
+
+    def _published(self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
+        if self._listens and publication.kind == rtc.TrackKind.KIND_AUDIO and self._is_user(participant):
+            publication.set_subscribed(True)
+
+    def _subscribed(self, track: rtc.Track, _: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
+        # Clients that stop the microphone and start it again publish a second track and leave the first.
+        if older := self._streams.get(participant.identity):
+            older.cancel()
+        self._streams[participant.identity] = asyncio.create_task(self._listen(track))
+
+    async def _listen(self, track: rtc.Track) -> None:
+        ear = self._ear()
+        stream = rtc.AudioStream(track, sample_rate=SAMPLE_RATE, num_channels=1)
+        try:
+            async for event in stream:
+                ear.hear(event.frame.data.tobytes())
+        finally:
+            await stream.aclose()
+
+
+def command(payload: bytes) -> tuple[str, bool | None]:
+    """A client's message on the data channel: text to be answered, or push to talk pressed or let go.
+
+    ("", None) for anything else: the data channel belongs to everybody in the room.
+    """
+    try:
+        text = json.loads(payload)
+    except ValueError:
+        return "", None
+    if not isinstance(text, str):
+        return "", None
+    return ("", _PRESSED[text]) if text in _PRESSED else (text.strip(), None)

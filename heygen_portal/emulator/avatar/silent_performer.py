@@ -1,0 +1,95 @@
+"""A performer with neither picture nor sound: same methods, same messages, no LiveKit. For load tests."""
+
+import asyncio
+from typing import Any
+
+from heygen_portal.emulator.sessions.interfaces import OnEvent, OnPresent, OnUser, Part, PerformerFaults
+
+MS_PER_CHARACTER = 60.0  # about as fast as people talk
+BYTES_PER_MS = 48  # 24 kHz, mono, 16 bit
+
+
+class Silent:
+    """Present at once, and its user with it; speech takes its time but is not heard."""
+
+    def __init__(self, part: Part, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> None:
+        self.part = part
+        self.faults = PerformerFaults()
+        self._on_event = on_event
+        self._on_present = on_present
+        self._on_user = on_user
+        self._queue: list[tuple[str, str, float]] = []  # task, text, milliseconds
+        self._ending: asyncio.TimerHandle | None = None
+        self._playing: dict[str, float] = {}
+
+    async def join(self) -> None:
+        if self.faults.late_s:
+            await asyncio.sleep(self.faults.late_s)
+        self._on_present()
+        self._on_user(True)
+
+    async def prepare(self, text: str) -> None:
+        """There is no sound to be made."""
+
+    def say(self, text: str, *, task_id: str) -> float:
+        duration = len(text) * MS_PER_CHARACTER / self.part.voice.rate
+        self._queue.append((task_id, text, duration))
+        if len(self._queue) == 1:
+            self._begin()
+        return duration
+
+    def answer(self, text: str, *, task_id: str) -> float:
+        return self.say(self.reply(text), task_id=task_id)
+
+    def reply(self, text: str) -> str:
+        return self.part.opening or text
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Nobody is in a room."""
+
+    def play(self, pcm: bytes, *, task_id: str) -> None:
+        self._playing[task_id] = self._playing.get(task_id, 0.0) + len(pcm) / BYTES_PER_MS
+
+    def end_play(self, task_id: str) -> None:
+        self._queue.append((task_id, "", self._playing.pop(task_id, 0.0)))
+        if len(self._queue) == 1:
+            self._begin()
+
+    def interrupt(self) -> None:
+        self._playing.clear()
+        if self._queue:
+            del self._queue[1:]
+            self._end()
+
+    def listen(self, on: bool) -> None:
+        """Nobody sees the pose."""
+
+    def hear(self, pcm: bytes) -> None:
+        """Nobody listens either."""
+
+    def press(self, on: bool) -> None:
+        """There is no microphone."""
+
+    async def leave(self) -> None:
+        if self._ending:
+            self._ending.cancel()
+        self._queue.clear()
+
+    def _begin(self) -> None:
+        task_id, text, duration = self._queue[0]
+        self._tell("avatar_start_talking", task_id)
+        if text:
+            self._tell("avatar_talking_message", task_id, message=text)
+            self._tell("avatar_end_message", task_id)
+        self._ending = asyncio.get_running_loop().call_later(duration / 1000, self._end)
+
+    def _end(self) -> None:
+        if self._ending:
+            self._ending.cancel()
+        task_id, _, duration = self._queue.pop(0)
+        self._tell("avatar_stop_talking", task_id, duration_ms=duration)
+        if self._queue:
+            self._begin()
+
+    def _tell(self, kind: str, task_id: str, **more: Any) -> None:
+        self._on_event({"type": kind, "task_id": task_id, **more})

@@ -1,0 +1,130 @@
+"""What is put in front of the service when it may be broken: a log of requests, and faults that happen to them."""
+
+import asyncio
+import json
+import time
+from collections import deque
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from heygen_portal.emulator.control.faults import Fault, Faults
+from heygen_portal.emulator.error_responses import refused
+from heygen_portal.emulator.heygen.service import STUDIO
+from heygen_portal.emulator.liveavatar.states import LIVE_ERRORS, is_liveavatar
+from heygen_portal.emulator.sessions.rules import Rules
+from heygen_portal.emulator.sessions.states import ERRORS, Refusal
+
+REMEMBERED: Final = 1000
+LONGEST_BODY: Final = 8192  # of a request in the log
+HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+SECRET_FIELDS: Final = ("token", "session_token", "livekit_client_token")
+
+
+class Control:
+    """Faults in force, requests seen, the rules as started with."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.faults = Faults()
+        self.requests: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
+        self.started_with = rules
+
+
+CONTROL: Final = web.AppKey("control", Control)
+
+
+@web.middleware
+async def break_calls(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Note the call of the service, and let happen to it what was ordered."""
+    if not request.path.startswith(("/v1/", "/v2/")) or request.path.startswith("/v1/ws/"):
+        return await handler(request)
+    control = request.app[CONTROL]
+    began = time.monotonic()
+    body = _body(await request.read())
+    note = _note(request, body, request.app[STUDIO].clock.now())
+    control.requests.append(note)
+    session_id = body.get("session_id") if isinstance(body, dict) else ""
+    faults = control.faults.on_call(request.path, session_id if isinstance(session_id, str) else "")
+    note["faults"] = [fault.kind for fault in faults]
+    try:
+        response = await _spoilt(request, handler, faults)
+        if request.transport is not None and not request.transport.is_closing():
+            note["status"] = response.status
+    except (Refusal, web.HTTPException) as exc:
+        note["status"] = refused(request.path, exc).status if isinstance(exc, Refusal) else exc.status
+        raise
+    finally:
+        note["ms"] = round((time.monotonic() - began) * 1000, 1)
+    return response
+
+
+async def _spoilt(request: web.Request, handler: Handler, faults: list[Fault]) -> web.StreamResponse:
+    """The call with its faults: those that prevent the effect first, then the effect, then the rest."""
+    by_kind = {fault.kind: fault.with_ for fault in faults}
+    for kind in ("cut", "silence"):
+        if by_kind.get(kind, {}).get("when") == "before":
+            return await _vanish(request, kind)
+    if answer := by_kind.get("answer"):
+        return _answer(request.path, answer)
+    if html := by_kind.get("html"):
+        return web.Response(status=html["status"], text=HTML, content_type="text/html")
+    response = await handler(request)
+    if delay := by_kind.get("delay"):
+        await asyncio.sleep(delay["seconds"])
+    for kind in ("cut", "silence"):
+        if kind in by_kind:
+            return await _vanish(request, kind)
+    return response
+
+
+def _answer(path: str, values: dict[str, Any]) -> web.Response:
+    if error := values["error"]:
+        book = LIVE_ERRORS if is_liveavatar(path) else ERRORS
+        return refused(path, Refusal(error if error in book else "bad_request"))
+    body = values["body"]
+    if isinstance(body, str):
+        return web.Response(status=values["status"], text=body, content_type="application/json")
+    return web.json_response(body, status=values["status"])
+
+
+async def _vanish(request: web.Request, kind: str) -> web.Response:
+    """Cut the connection, or leave the client waiting until it goes; what is returned reaches nobody."""
+    if kind == "silence":
+        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.05)
+    elif request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _body(raw: bytes) -> Any:
+    if len(raw) > LONGEST_BODY:
+        return f"({len(raw)} bytes)"
+    try:
+        return json.loads(raw) if raw else None
+    except (ValueError, RecursionError):
+        return raw.decode("utf-8", "replace")
+
+
+def _note(request: web.Request, body: Any, now: float) -> dict[str, Any]:
+    """A request as the log shows it: with the kind of credential, without the credential."""
+    credential = next((name for name in ("X-Api-Key", "Authorization") if name in request.headers), None)
+    return {
+        "at": round(now, 3),
+        "method": request.method,
+        "path": request.path,
+        "query": dict(request.query),
+        "credential": credential,
+        "content_type": request.headers.get("Content-Type"),
+        "body": _without_secrets(body),
+        "status": None,  # not yet answered, or never
+    }
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: "…" if name in SECRET_FIELDS else _without_secrets(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return value

@@ -1,0 +1,181 @@
+"""Faults that can be ordered: what goes wrong, where, how often."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from itertools import count
+from typing import Any, Final
+
+from heygen_portal.emulator.liveavatar.states import LIVE_ERRORS
+from heygen_portal.emulator.sessions.runner import Stage
+from heygen_portal.emulator.sessions.states import ERRORS
+from heygen_portal.emulator.sessions.store import Session
+
+# What each kind takes, with its default. The first group spoils calls, the second sessions, the third the account.
+CALL_KINDS: Final[dict[str, dict[str, Any]]] = {
+    "answer": {"status": 500, "body": None, "error": None},  # `error` is a key of the wire's table
+    "delay": {"seconds": 5.0},  # of the answer; the effect is not delayed
+    "cut": {"when": "after"},  # the connection, before or after the effect
+    "html": {"status": 502},
+    "silence": {"when": "after"},  # no answer ever, before or after the effect
+}
+SESSION_KINDS: Final[dict[str, dict[str, Any]]] = {
+    "never_connects": {},
+    "late": {"seconds": 5.0},
+    "no_video": {},
+    "no_audio": {},
+    "black": {},
+    "frozen": {},
+    "leaves": {"seconds": 1.0},  # into its next sentence
+    "packets": {"packets": "lost"},  # or doubled, reordered
+    "foreign_token": {},  # the person's token opens another room
+    "expired_token": {},  # it has run out
+    "billing": {"factor": 1.5},  # of the truth
+}
+ACCOUNT_KINDS: Final[dict[str, dict[str, Any]]] = {
+    "room_deleted": {},  # under everyone in it, now
+    "quota_gone": {},  # until the fault is taken back
+    "limit_reached": {},  # likewise
+}
+KINDS: Final = CALL_KINDS | SESSION_KINDS | ACCOUNT_KINDS
+CHOICES: Final = {
+    "when": ("before", "after"),
+    "packets": ("lost", "doubled", "reordered"),
+    "error": tuple(ERRORS | LIVE_ERRORS),
+}
+LONGEST_S: Final = 3600
+MOST_FAULTS: Final = 1000
+
+
+@dataclass
+class Fault:
+    """One ordered fault. It is over when it has happened `times` times; None is for ever."""
+
+    id: int
+    kind: str
+    with_: dict[str, Any]
+    on: str = ""  # calls: the end of a path, such as `streaming.task`; empty for every call
+    session: str = ""  # empty for every session
+    times: int | None = 1
+    share: float = 1.0
+    happened: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.times is not None and self.happened >= self.times
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name != "with_"} | self.with_
+
+
+@dataclass
+class Faults:
+    """All faults in force. Chance has a fixed seed, so that a test that fails fails again."""
+
+    book: dict[int, Fault] = field(default_factory=dict)
+    _ids: Iterator[int] = field(default_factory=lambda: count(1))
+    _chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - chance, not secrets
+
+    def add(self, wish: dict[str, Any]) -> Fault:
+        """ValueError, in words, for a wish that cannot be."""
+        if len(self.book) >= MOST_FAULTS:
+            raise ValueError(f"more than {MOST_FAULTS} faults")
+        fault = _read(wish, next(self._ids))
+        self.book[fault.id] = fault
+        return fault
+
+    def remove(self, fault_id: int) -> Fault | None:
+        return self.book.pop(fault_id, None)
+
+    def clear(self) -> None:
+        self.book.clear()
+        self._chance.seed(0)
+
+    def on_call(self, path: str, session_id: str) -> list[Fault]:
+        """Those that happen to this call, counted as happened."""
+        return self._happening(
+            fault
+            for fault in self.book.values()
+            if fault.kind in CALL_KINDS and path.endswith(fault.on) and fault.session in ("", session_id)
+        )
+
+    def on_new_session(self, session: Session, stage: Stage) -> None:
+        """Spoil a session just ordered by those meant for the next ones."""
+        meant = (fault for fault in self.book.values() if fault.kind in SESSION_KINDS and not fault.session)
+        for fault in self._happening(meant):
+            spoil(fault, session, stage)
+
+    def _happening(self, candidates: Iterator[Fault]) -> list[Fault]:
+        hits = [fault for fault in candidates if fault.share >= 1 or self._chance.random() < fault.share]
+        for fault in hits:
+            fault.happened += 1
+            if fault.is_over:
+                del self.book[fault.id]
+        return hits
+
+
+def spoil(fault: Fault, session: Session, stage: Stage) -> None:
+    """Apply a fault of SESSION_KINDS; on a session that runs it shows at once."""
+    values = fault.with_
+    match fault.kind:
+        case "never_connects":
+            stage.never_connects = True
+        case "foreign_token":
+            stage.foreign_token = True
+        case "expired_token":
+            stage.expired_token = True
+        case "billing":
+            session.billed = values["factor"]
+        case "late":
+            stage.faults.late_s = values["seconds"]
+        case "leaves":
+            stage.faults.leaves_after_s = values["seconds"]
+        case "packets":
+            stage.faults.packets = values["packets"]
+        case switch:
+            setattr(stage.faults, switch, True)
+
+
+def mend(session: Session, stage: Stage) -> None:
+    """Take back what `spoil` did to a session that runs. A token once handed out stays what it is."""
+    for switch in fields(stage.faults):  # in place: the avatar reads them as it goes
+        setattr(stage.faults, switch.name, switch.default)
+    stage.never_connects = False
+    session.billed = 1.0
+
+
+def _read(wish: dict[str, Any], fault_id: int) -> Fault:
+    kind = wish.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"kind is one of {', '.join(KINDS)}")
+    scope = {"kind", "on", "session", "times", "share"}
+    if unknown := wish.keys() - scope - KINDS[kind].keys():
+        raise ValueError(f"{kind} does not take {', '.join(sorted(unknown))}")
+    with_ = {name: _value(name, wish.get(name), default) for name, default in KINDS[kind].items()}
+    times = wish.get("times", 1)
+    if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
+        raise ValueError("times is a whole number of 1 or more, or null for ever")
+    on, session = wish.get("on") or "", wish.get("session") or ""
+    if not isinstance(on, str) or not isinstance(session, str):
+        raise ValueError("on and session are strings")  # noqa: TRY004 - a wish that cannot be
+    return Fault(fault_id, kind, with_, on, session, times, _number("share", wish.get("share", 1.0), 1.0))
+
+
+def _value(name: str, given: Any, default: Any) -> Any:
+    if given is None or name == "body":
+        return given if name == "body" else default
+    if name in CHOICES:
+        if given not in CHOICES[name]:
+            raise ValueError(f"{name} is one of {', '.join(CHOICES[name])}")
+        return given
+    if name == "status":
+        if isinstance(given, bool) or not isinstance(given, int) or not 200 <= given <= 599:
+            raise ValueError("status is from 200 to 599")
+        return given
+    return _number(name, given, LONGEST_S)
+
+
+def _number(name: str, given: Any, most: float) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= most:
+        raise ValueError(f"{name} is a number from 0 to {most:g}")
+    return float(given)

@@ -1,0 +1,103 @@
+"""The chat WebSocket of the published SDK: protobuf frames in, JSON out."""
+
+import logging
+from contextlib import suppress
+from typing import Any, Final
+
+from aiohttp import WSMessage, WSMsgType, web
+
+from heygen_portal.emulator.heygen import chat_frames
+from heygen_portal.emulator.heygen.responses import clean
+from heygen_portal.emulator.heygen.service import STUDIO, Studio
+from heygen_portal.emulator.sessions.states import OPEN, Refusal, State
+from heygen_portal.emulator.sessions.store import Caller, Session
+from heygen_portal.emulator.sessions.websocket import Message, Wire
+
+log = logging.getLogger(__name__)
+routes = web.RouteTableDef()
+
+MICROPHONE: Final = (16_000, 1)  # samples a second, channels
+
+
+@routes.get("/v1/ws/streaming.chat")
+async def chat(request: web.Request) -> web.WebSocketResponse:
+    """Taken in any state from `new` on: published clients open it before or after `start`."""
+    studio = request.app[STUDIO]
+    token = studio.store.tokens.get(request.query.get("session_token", ""))
+    if token is None:
+        raise Refusal("unauthorized")
+    session = studio.store.find_for(request.query.get("session_id", ""), Caller(token))
+    if session.state not in OPEN:
+        raise Refusal("state_closing" if session.state is State.CLOSING else "state_closed")
+    return await Chat(request, studio, session).serve()
+
+
+class Chat:
+    """One client's chat socket.
+
+    What the person says by microphone is told here when the microphone comes by this socket; with
+    `arch_version=v2` it comes by the room, and is told there. The avatar's words are always told in the room.
+    """
+
+    def __init__(self, request: web.Request, studio: Studio, session: Session) -> None:
+        self._studio = studio
+        self._session = session
+        self._wire = Wire(request, studio, session)
+        self._opening = clean(request.query.get("opening_text", ""))
+        self._brings_voice = request.query.get("arch_version") != "v2"
+        # Documented for microphones in the room alone: by this socket the marks could not come.
+        push_to_talk = request.query.get("push_to_talk") == "true" and not self._brings_voice
+        studio.hear_as(session, language=request.query.get("stt_language", ""), push_to_talk=push_to_talk)
+
+    async def serve(self) -> web.WebSocketResponse:
+        if self._session.state is State.CONNECTED:
+            self._greet()
+        return await self._wire.serve(self._on_message, self._on_event)
+
+    def _on_message(self, raw: WSMessage) -> None:
+        try:
+            frame = chat_frames.decode(raw.data) if raw.type is WSMsgType.BINARY else None
+        except chat_frames.NotAFrame:
+            log.info("a chat frame of %s was not understood", self._session.id)
+            return
+        match frame:
+            case chat_frames.TextFrame(text):
+                self._answer(text)
+            case chat_frames.AudioFrame():
+                self._hear(frame)
+
+    def _answer(self, text: str) -> None:
+        """There is no way to refuse on this socket: what cannot be answered is dropped, what is too long is cut."""
+        words = clean(text)[: self._studio.store.rules.text_limit]
+        if not words:
+            return
+        try:
+            self._studio.speak(self._session, words, answer=True)
+        except Refusal as refusal:
+            log.info("a text of %s was dropped: %s", self._session.id, refusal.message)
+
+    def _hear(self, frame: chat_frames.AudioFrame) -> None:
+        """Sound in the one form the SDK sends; it sends silence too, so only what is understood counts as activity."""
+        if (frame.sample_rate, frame.channels) == MICROPHONE:
+            with suppress(Refusal):  # the avatar is not there yet
+                self._studio.actor(self._session).hear(frame.audio[: len(frame.audio) // 2 * 2])
+
+    def _on_event(self, event: Message) -> None:
+        if event["type"] == "_state":
+            if event["state"] == State.CONNECTED:
+                self._greet()
+            elif event["state"] == State.CLOSED:
+                self._wire.close()
+        elif not self._studio.has_media or (self._brings_voice and event["type"].startswith("user_")):
+            self._wire.send(_on_chat(event))  # without a room there is no other way to hear of it
+
+    def _greet(self) -> None:
+        """Say the greeting asked for in the address, once the avatar is there to say it."""
+        words, self._opening = self._opening[: self._studio.store.rules.text_limit], ""
+        if words:
+            self._studio.speak(self._session, words, answer=False)
+
+
+def _on_chat(event: dict[str, Any]) -> Message:
+    """The same message, keyed as on this socket."""
+    return {"event_type": event["type"]} | {name: value for name, value in event.items() if name != "type"}

@@ -1,0 +1,72 @@
+"""Who may ask LiveAvatar what, how often, and from which page."""
+
+import hmac
+from collections import Counter
+from typing import Final
+
+from aiohttp import web
+
+from heygen_portal.emulator.liveavatar.service import LIVE
+from heygen_portal.emulator.liveavatar.states import SOCKETS
+from heygen_portal.emulator.sessions.states import Refusal
+
+HOLDER: Final = web.RequestKey("holder", str)  # the session whose token was shown; empty for the account's key
+
+FOR_NOBODY: Final = ("/v1/avatars/public", "/v1/languages")
+FOR_TOKENS: Final = ("/v1/sessions/start", "/v1/sessions/stop", "/v1/sessions/keep-alive")
+NOT_FOR_KEYS: Final = "/v1/sessions/start"
+
+
+def admit(request: web.Request, key: str) -> None:
+    """Look at the credential and at how often it was used. Raises Refusal."""
+    path = request.path
+    given = request.headers.get("X-Api-Key", "")
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    token = bearer.strip() if scheme.lower() == "bearer" else ""
+    request[HOLDER] = request.app[LIVE].tokens.get(token, "")
+    request.app[CALLS].count(request, token or given)
+    if path in FOR_NOBODY or path.startswith(SOCKETS):
+        return
+    if request[HOLDER]:
+        if path not in FOR_TOKENS:
+            raise Refusal("not_supported", "a session token")
+    elif not hmac.compare_digest(given.encode("utf-8", "replace"), key.encode()):
+        raise Refusal("unauthorized")
+    elif path == NOT_FOR_KEYS:
+        raise Refusal("not_supported", "the API key; a session token is needed")
+
+
+class Calls:
+    """Calls of the second that runs, by credential and endpoint."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._calls: Counter[tuple[str, str, str]] = Counter()
+
+    def count(self, request: web.Request, credential: str) -> None:
+        """Raise Refusal once there were too many."""
+        live = request.app[LIVE]
+        second = int(live.clock.now())
+        if second != self._second:
+            self._second = second
+            self._calls.clear()
+        resource = request.match_info.route.resource
+        endpoint = (credential, request.method, resource.canonical if resource else "")
+        self._calls[endpoint] += 1
+        if self._calls[endpoint] > live.store.rules.live_rate:
+            raise Refusal("rate_limit")
+
+
+CALLS: Final = web.AppKey("calls", Calls)
+
+
+def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """CORS for the one page that asks, which may bring its cookies; and on 429 when to come again."""
+    if origin := request.headers.get("Origin"):
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+        response.headers["Access-Control-Allow-Headers"] = "authorization, content-type"
+        response.headers["Access-Control-Allow-Methods"] = "POST, OPTIONS"
+        response.headers["Vary"] = "Origin"
+    if response.status == 429:
+        response.headers["Retry-After"] = response.headers["X-RateLimit-Reset"] = "1"

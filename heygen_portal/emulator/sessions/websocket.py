@@ -1,0 +1,73 @@
+"""What both sockets of a session have in common: messages out in order, messages in until either side is done."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from aiohttp import WSMessage, WSMsgType, web
+
+from heygen_portal.emulator.sessions.runner import Staging
+from heygen_portal.emulator.sessions.store import Session
+
+LARGEST_MESSAGE: Final = 2 * 1024 * 1024  # a second of sound is 64 kB in base64; documented is 1 MB
+MOST_WAITING: Final = 1000
+
+Message = dict[str, Any]
+
+
+class Wire:
+    """One client's WebSocket on a session. `send` never waits; a client that does not read loses the oldest."""
+
+    def __init__(self, request: web.Request, studio: Staging, session: Session) -> None:
+        self.studio = studio
+        self.session = session
+        self._request = request
+        self._ws = web.WebSocketResponse(max_msg_size=LARGEST_MESSAGE)
+        self._waiting: asyncio.Queue[Message | None] = asyncio.Queue()
+
+    def send(self, message: Message) -> None:
+        if self._waiting.qsize() >= MOST_WAITING:
+            self._waiting.get_nowait()
+        self._waiting.put_nowait(message)
+
+    def close(self) -> None:
+        """Close once what waits is sent."""
+        self._waiting.put_nowait(None)
+
+    async def serve(
+        self, on_message: Callable[[WSMessage], None], on_event: Callable[[Message], None], idle_s: float | None = None
+    ) -> web.WebSocketResponse:
+        """Until the client goes, the session ends, or nothing came for `idle_s`.
+
+        `on_message` gets what the client sends, text or binary; `on_event` what is told in the session.
+        """
+        leave = self.studio.listen_in(self.session, on_event)  # first: nothing told meanwhile is to be missed
+        try:
+            await self._ws.prepare(self._request)
+        except BaseException:
+            leave()
+            raise
+        writer = asyncio.create_task(self._write())
+        try:
+            while True:
+                message = await self._ws.receive(timeout=idle_s)
+                if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    break
+                on_message(message)
+        except TimeoutError:
+            pass
+        finally:
+            leave()
+            writer.cancel()
+            with suppress(asyncio.CancelledError):
+                await writer
+        await self._ws.close()
+        return self._ws
+
+    async def _write(self) -> None:
+        with suppress(ConnectionError):
+            while (message := await self._waiting.get()) is not None:
+                await self._ws.send_str(json.dumps(message))
+            await self._ws.close()

@@ -1,0 +1,128 @@
+"""What an avatar hears: sound of a person becomes utterances, and those text."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from heygen_portal.emulator.sessions.interfaces import Hearing
+from heygen_portal.emulator.speech.recognition_engines import MODEL_VARIABLE, Engine, engine_for
+from heygen_portal.emulator.speech.voice_activity import VoiceActivity
+
+log = logging.getLogger(__name__)
+
+# Clients that close the microphone just stop sending: an utterance also ends by time without sound.
+_GAP_S: Final = 1.0
+_LONGEST_PRESSED: Final = 60 * 32_000  # bytes: a minute
+_DEAF: Final = {
+    "es": "Lo siento, aquí no puedo entender el habla en este idioma: falta un modelo. Escríbame, por favor.",
+    "en": "I am sorry, I cannot understand speech in this language here: a model is missing. Please write to me.",
+}
+_told_deaf: set[str] = set()  # languages the log already knows to be without a model
+
+
+class Ear:
+    """One microphone. What is heard leaves through `tell`, in the order of the data channel's messages."""
+
+    def __init__(
+        self,
+        hearing: Hearing,
+        voice_language: str,
+        *,
+        tell: Callable[[dict[str, Any]], None],
+        on_text: Callable[[str], object],
+        on_deaf: Callable[[str], object],
+    ) -> None:
+        self._hearing = hearing
+        self._voice_language = voice_language
+        self._tell = tell
+        self._on_text = on_text
+        self._on_deaf = on_deaf
+        self._activity = VoiceActivity()
+        self._pressed: bytearray | None = None
+        self._utterances = 0
+        self._ending: asyncio.TimerHandle | None = None
+        self._engine: Engine | None = None
+        self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+        self._recognising = asyncio.create_task(self._recognise())
+
+    def hear(self, pcm: bytes) -> None:
+        """Take sound in: 16 kHz, mono, 16 bit."""
+        if self._hearing.push_to_talk:
+            if self._pressed is not None and len(self._pressed) < _LONGEST_PRESSED:
+                self._pressed += pcm
+            return
+        was_speaking = self._activity.speaking
+        ended = self._activity.feed(pcm)
+        if not was_speaking and (self._activity.speaking or ended):
+            self._begin()
+        if ended:
+            self._end(ended)
+        self._watch_for_gap()
+
+    def press(self, on: bool) -> None:
+        """Push to talk: what is heard between True and False is one utterance, whatever its pauses."""
+        self._hearing.push_to_talk = True
+        if on and self._pressed is None:
+            self._pressed = bytearray()
+            self._begin()
+        elif not on and self._pressed is not None:
+            pressed, self._pressed = bytes(self._pressed), None
+            self._end(pressed)
+
+    async def close(self) -> None:
+        if self._ending:
+            self._ending.cancel()
+        self._recognising.cancel()
+        await asyncio.wait({self._recognising})
+        if self._engine:
+            await self._engine.close()
+
+    def _watch_for_gap(self) -> None:
+        if self._ending:
+            self._ending.cancel()
+            self._ending = None
+        if self._activity.speaking:
+            self._ending = asyncio.get_running_loop().call_later(_GAP_S, self._gap)
+
+    def _gap(self) -> None:
+        if utterance := self._activity.end():
+            self._end(utterance)
+
+    def _begin(self) -> None:
+        self._utterances += 1
+        self._tell({"type": "user_start", "task_id": self._task_id})
+
+    def _end(self, utterance: bytes) -> None:
+        self._queue.put_nowait((self._task_id, utterance))
+
+    @property
+    def _language(self) -> str:
+        """Two letters; what a client names may be anything."""
+        wanted = self._hearing.language[:2].lower()
+        is_code = len(wanted) == 2 and wanted.isascii() and wanted.isalpha()
+        return wanted if is_code else self._voice_language[:2].lower()
+
+    @property
+    def _task_id(self) -> str:
+        return f"user-{self._utterances}"
+
+    async def _recognise(self) -> None:
+        while True:
+            task_id, utterance = await self._queue.get()
+            self._engine = self._engine or engine_for(self._language)
+            text = await self._engine.text_of(utterance) if self._engine else ""
+            if text:
+                self._tell({"type": "user_talking_message", "task_id": task_id, "message": text})
+                self._tell({"type": "user_end_message", "task_id": task_id})
+            self._tell({"type": "user_stop", "task_id": task_id})
+            if text:
+                self._on_text(text)
+            elif self._engine is None:
+                self._say_deaf()
+
+    def _say_deaf(self) -> None:
+        if self._language not in _told_deaf:
+            _told_deaf.add(self._language)
+            log.warning("no model to recognise speech in %r; %s can name one", self._language, MODEL_VARIABLE)
+        self._on_deaf(_DEAF.get(self._voice_language[:2].lower(), _DEAF["en"]))

@@ -1,0 +1,130 @@
+"""Rooms of our LiveKit server: their names, and what the server is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from django.conf import settings
+from django.utils.crypto import salted_hmac
+from livekit import api
+
+from heygen_portal.providers.contract.provider import NotSent
+from heygen_portal.runtime import background
+
+EMPTY_ROOM: Final = timedelta(minutes=5)
+"""How long the server keeps a room that nobody has entered."""
+DEPARTURE: Final = timedelta(seconds=60)
+"""How long it keeps one that everybody has left: longer than a reload and the grace after it."""
+PATIENCE: Final = aiohttp.ClientTimeout(total=3, connect=2)
+T = TypeVar("T")
+
+
+class LiveKitAway(NotSent):
+    """Our LiveKit server did not answer, or not usefully; the provider was not asked for anything."""
+
+
+@dataclass(frozen=True)
+class OwnRoom:
+    """A room that our LiveKit server holds."""
+
+    name: str
+    made_at: datetime
+
+
+def is_set_up() -> bool:
+    """Whether the settings name a LiveKit server and its keys."""
+    return bool(settings.LIVEKIT_URL and settings.LIVEKIT_API_KEY and settings.LIVEKIT_API_SECRET)
+
+
+def prefix() -> str:
+    """What the names of this portal's rooms begin with: several portals may share a LiveKit server."""
+    return f"portal-{salted_hmac('heygen_portal.livekit', 'rooms', algorithm='sha256').hexdigest()[:8]}-"
+
+
+def new_name() -> str:
+    """Return a name for a room, which nobody can guess."""
+    return prefix() + secrets.token_hex(16)
+
+
+async def make_room(room: str) -> None:
+    """See to it that a room is there; safe to repeat. Raises LiveKitAway, in bounded time."""
+    wanted = api.CreateRoomRequest(
+        name=room,
+        empty_timeout=int(EMPTY_ROOM.total_seconds()),
+        departure_timeout=int(DEPARTURE.total_seconds()),
+    )
+    await _asked("make a room", _client().room.create_room(wanted))
+
+
+async def delete_room(room: str) -> None:
+    """Throw everybody out and forget the room; one that is not there is no error. Raises LiveKitAway."""
+    await _asked("delete a room", _client().room.delete_room(api.DeleteRoomRequest(room=room)), missing_is_fine=True)
+
+
+async def our_rooms() -> list[OwnRoom]:
+    """Return the rooms of this portal that the server holds. Raises LiveKitAway."""
+    answer = await _asked("list the rooms", _client().room.list_rooms(api.ListRoomsRequest()))
+    assert answer is not None  # a list is never missing
+    ours = prefix()
+    return [
+        OwnRoom(room.name, datetime.fromtimestamp(room.creation_time, UTC))
+        for room in answer.rooms
+        if room.name.startswith(ours)
+    ]
+
+
+async def trouble() -> str:
+    """Ask our server for something that its key opens; return what is wrong, or nothing. Connections of its own."""
+    keys = settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET
+    try:
+        async with api.LiveKitAPI(settings.LIVEKIT_URL, *keys, timeout=PATIENCE) as client:
+            await _asked("list the rooms", client.room.list_rooms(api.ListRoomsRequest()))
+    except LiveKitAway as exc:
+        return str(exc)
+    return ""
+
+
+async def _asked(what: str, call: Awaitable[T], *, missing_is_fine: bool = False) -> T | None:
+    try:
+        return await call
+    except api.TwirpError as exc:
+        if missing_is_fine and exc.code == api.TwirpErrorCode.NOT_FOUND:
+            return None
+        raise LiveKitAway(f"our LiveKit server would not {what}: {exc.code}") from exc
+    except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
+        raise LiveKitAway(f"our LiveKit server did not {what}: {type(exc).__name__}") from exc
+
+
+# Connections belong to the event loop that opened them.
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, api.LiveKitAPI] = WeakKeyDictionary()
+
+
+def _client() -> api.LiveKitAPI:
+    if not is_set_up():
+        raise LiveKitAway("LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET are not all set")
+    loop = asyncio.get_running_loop()
+    if loop not in _clients:
+        _clients[loop] = api.LiveKitAPI(
+            settings.LIVEKIT_URL, settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET, timeout=PATIENCE
+        )
+        background.before_shutdown(_close_last)
+    return _clients[loop]
+
+
+async def _close_last() -> None:
+    """The server ends; what is still under way may need the connections."""
+    await background.finish()
+    await close()
+
+
+async def close() -> None:
+    """Close this event loop's connections, for a loop that ends with its job."""
+    if client := _clients.pop(asyncio.get_running_loop(), None):
+        await client.aclose()

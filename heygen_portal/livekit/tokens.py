@@ -1,0 +1,54 @@
+"""Tokens that let people, avatars and observers into rooms of our LiveKit server."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from django.conf import settings
+from livekit import api
+
+from heygen_portal.providers.contract.provider import BroughtRoom, RoomAccess
+
+AVATAR: Final = "heygen"
+"""The identity by which published clients know the avatar."""
+PERSON: Final = "person"
+"""One in each room: whoever joins with it again takes their own place."""
+OBSERVER: Final = "observer"
+PERSON_TOKEN: Final = timedelta(minutes=10)
+"""For entering; who is inside stays. A rejoin gets another."""
+
+
+def for_avatar(room: str, life: timedelta) -> BroughtRoom:
+    """What the provider needs to bring the avatar into a room."""
+    grants = api.VideoGrants(
+        room_join=True, room=room, can_publish=True, can_publish_data=True, can_subscribe=True, room_admin=False
+    )
+    return BroughtRoom(settings.LIVEKIT_PUBLIC_URL, room, _token(AVATAR, grants, life))
+
+
+def for_person(room: str) -> RoomAccess:
+    """Let a person see, hear, speak and send data; nothing else may be published."""
+    grants = api.VideoGrants(
+        room_join=True,
+        room=room,
+        can_subscribe=True,
+        can_publish=True,
+        can_publish_sources=["microphone"],
+        can_publish_data=True,
+    )
+    return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(PERSON, grants, PERSON_TOKEN), room)
+
+
+def for_observer(room: str, seat: str) -> RoomAccess:
+    """Let somebody see and hear whom nobody in the room sees or hears; webhooks name the seat."""
+    grants = api.VideoGrants(
+        room_join=True, room=room, can_subscribe=True, can_publish=False, can_publish_data=False, hidden=True
+    )
+    return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(f"{OBSERVER}-{seat}", grants, PERSON_TOKEN), room)
+
+
+def _token(identity: str, grants: api.VideoGrants, life: timedelta) -> str:
+    token = api.AccessToken(settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET)
+    made: str = token.with_identity(identity).with_ttl(life).with_grants(grants).to_jwt()
+    return made

@@ -1,0 +1,123 @@
+"""Copy of `heygen_portal.trail.db_triggers` for migrations, which must go on doing what they did."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from django.db import transaction
+
+APPEND_ONLY = (
+    "avatar_sessions_sessionevent",
+    "avatar_sessions_sessionseal",
+    "avatar_sessions_erasure",
+    "heygen_portal_auditentry",
+)
+FORWARD_ONLY = ("avatar_sessions_sessionhead", "heygen_portal_audithead")
+"""A row of these is changed, to a higher number."""
+TABLES = (*APPEND_ONLY, *FORWARD_ONLY)
+
+REFUSE = """
+CREATE OR REPLACE FUNCTION avatar_sessions_append_only() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'integrity_constraint_violation'; END $$
+"""
+
+VERBS = {1 + 2 + 8: "DELETE", 1 + 2 + 16: "UPDATE"}
+"""What PostgreSQL calls a trigger for each row, before it is deleted or changed, on any of its columns."""
+ON_POSTGRES = """
+SELECT tgname, relname, tgtype, CASE WHEN tgqual IS NULL THEN '' ELSE 'WHEN ' || substring(
+    pg_get_triggerdef(trigger.oid) FROM ' WHEN (.*) EXECUTE FUNCTION ') END
+FROM pg_trigger trigger JOIN pg_class relation ON relation.oid = tgrelid JOIN pg_proc function ON function.oid = tgfoid
+    JOIN pg_language language ON language.oid = prolang
+WHERE (tgenabled = 'A' OR tgenabled = 'O' AND current_setting('session_replication_role') <> 'replica')
+    AND NOT tgisinternal AND tgattr::text = '' AND tgnargs = 0
+    AND proname = 'avatar_sessions_append_only' AND lanname = 'plpgsql' AND btrim(prosrc) = %s
+    AND relation.oid = ANY(SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
+"""
+
+
+class _Trigger(NamedTuple):
+    name: str
+    table: str
+    verb: str
+    condition: str
+
+
+def _triggers(tables: Iterable[str]) -> list[_Trigger]:
+    found = []
+    for table in tables:
+        backwards = "WHEN (NEW.number <= OLD.number)" if table in FORWARD_ONLY else ""
+        found.append(_Trigger(f"{table}_no_update", table, "UPDATE", backwards))
+        found.append(_Trigger(f"{table}_no_delete", table, "DELETE", ""))
+    return found
+
+
+def _statement(vendor: str, trigger: _Trigger) -> str:
+    """Return what makes a trigger. SQLite keeps it word for word."""
+    name, table, verb, condition = trigger
+    if vendor == "postgresql":
+        does = f"FOR EACH ROW {condition} EXECUTE FUNCTION avatar_sessions_append_only()"
+        return f"CREATE OR REPLACE TRIGGER {name} BEFORE {verb} ON {table} {does}"
+    does = f"{condition} BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+    return f"CREATE TRIGGER {name} BEFORE {verb} ON {table} {does}"
+
+
+def put_up(connection: Any, tables: Iterable[str] = TABLES) -> None:
+    """Let the database refuse from now on. Safe to repeat."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(REFUSE)
+        for trigger in _triggers(tables):
+            if connection.vendor == "sqlite":  # which replaces none
+                cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name}")
+            cursor.execute(_statement(connection.vendor, trigger))
+
+
+def take_down(connection: Any, tables: Iterable[str] = TABLES) -> None:
+    """Let rows be changed and deleted: for tests, and for migrating backwards."""
+    with connection.cursor() as cursor:
+        for trigger in _triggers(tables):
+            on_table = f" ON {trigger.table}" if connection.vendor == "postgresql" else ""
+            cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name}{on_table}")
+
+
+@contextmanager
+def lifted(connection: Any) -> Iterator[None]:
+    """Let rows be changed and deleted in this block, in one transaction with the triggers' return."""
+    with transaction.atomic(using=connection.alias):
+        take_down(connection)
+        yield
+        put_up(connection)
+
+
+def missing(connection: Any) -> list[str]:
+    """Return the names of the triggers that are not there, are switched off, or do something else than refuse."""
+    does = _on_sqlite if connection.vendor == "sqlite" else _on_postgres
+    with connection.cursor() as cursor:
+        there = does(cursor)
+    return [trigger.name for trigger in _triggers(TABLES) if trigger not in there]
+
+
+def _on_sqlite(cursor: Any) -> set[_Trigger]:
+    cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")
+    there = {_words(sql) for (sql,) in cursor.fetchall()}
+    return {trigger for trigger in _triggers(TABLES) if _words(_statement("sqlite", trigger)) in there}
+
+
+def _words(sql: str | None) -> str:
+    """Return a statement as it is compared: databases upgraded from earlier versions have `IF NOT EXISTS` in it."""
+    return " ".join((sql or "").replace("CREATE TRIGGER IF NOT EXISTS", "CREATE TRIGGER").split())
+
+
+def _on_postgres(cursor: Any) -> set[_Trigger]:
+    """Read what PostgreSQL would run: the function's body, and each trigger's moment, condition and switch."""
+    cursor.execute(ON_POSTGRES, [REFUSE.split("$$")[1].strip(), list(TABLES)])
+    there = {(name, table, VERBS.get(kind), _plain(condition)) for name, table, kind, condition in cursor.fetchall()}
+    return {trigger for trigger in _triggers(TABLES) if (*trigger[:3], _plain(trigger.condition)) in there}
+
+
+def _plain(condition: str) -> str:
+    """Return a condition as it is compared: PostgreSQL writes it back in its own way."""
+    return re.sub(r"[()\s]", "", condition).lower()

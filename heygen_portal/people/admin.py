@@ -1,0 +1,196 @@
+"""People and their roles. Nobody is deleted: their sessions are kept, so an account is switched off instead."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.forms import ModelForm, ModelMultipleChoiceField
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import action
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from heygen_portal.console.widgets import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
+from heygen_portal.people.access import roles, sudo
+from heygen_portal.people.access.roles import STAFF_GROUPS
+from heygen_portal.people.invitations import inviting
+from heygen_portal.people.mail import security_mail
+from heygen_portal.trail import audit_labels, audit_log, change_log
+from heygen_portal.trail.change_log import Actor
+from heygen_portal.trail.models import AuditEntry, Organisation
+
+# What allauth keeps is changed by its pages; its single sign-on is set up by the environment.
+for theirs in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
+    admin.site.unregister(theirs)
+
+ABOVE_ROLES = ("is_superuser", "user_permissions")
+
+
+class RolesField(ModelMultipleChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+    """All roles at a glance, in the reader's language."""
+
+    widget = UnfoldAdminCheckboxSelectMultipleWidget
+
+    def label_from_instance(self, obj: Group) -> str:
+        return gettext(obj.name)
+
+
+@admin.register(User)
+class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "first_name", "last_name", "roles", "is_active", "last_login")
+    list_filter = ("groups", "is_active")
+    filter_horizontal = ()
+    readonly_fields = ("is_staff", "second_factor", "last_login", "date_joined")
+    actions_detail: tuple[str, ...] = ("remove_second_factor",)
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Signing in"), {"fields": ("second_factor",)}),
+        (_("Roles"), {"fields": ("is_active", "groups", "is_staff", *ABOVE_ROLES)}),
+        (_("Important dates"), {"fields": ("last_login", "date_joined")}),
+    )
+
+    @admin.display(description=_("roles"))
+    def roles(self, user: User) -> str:
+        return ", ".join(gettext(group.name) for group in user.groups.all()) or "–"
+
+    @admin.display(description=_("second factor"), boolean=True)
+    def second_factor(self, user: User) -> bool:
+        return Authenticator.objects.filter(user=user.pk).exists()
+
+    @action(
+        description=_("Remove second factor"),
+        permissions=["let_in"],
+        dialog=ask_first(_("Their phone and their recovery codes are lost, and you are sure who asks?"), _("Remove")),
+    )
+    @sudo.required
+    def remove_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        user: User = chosen(self, request, object_id)
+        removed, _rows = Authenticator.objects.filter(user=user).delete()
+        if removed:
+            audit_log.note(request, AuditEntry.Kind.SECOND_FACTOR_OFF, user)
+            security_mail.tell(request, user, "factor_off")
+            self.message_user(request, gettext("The password alone opens this account now."), messages.WARNING)
+        return to_change_page(User, object_id)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "groups":
+            return RolesField(Group.objects.order_by("pk"), required=False, label=_("Roles"))
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Someone above the roles is changed only by their like: a new password would be a way up."""
+        if obj and obj.is_superuser and not _is_above_roles(request):
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_let_in_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        user = self.get_object(request, object_id) if object_id else None
+        return self.has_change_permission(request, user)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        return self.readonly_fields if _is_above_roles(request) else (*self.readonly_fields, *ABOVE_ROLES)
+
+    def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
+        stored = User.objects.filter(pk=obj.pk).first() if change else None
+        before = audit_log.access_of(stored) | audit_log.names_of(stored) if stored else {}
+        request.access_before = before  # type: ignore[attr-defined]  # for below
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
+        """The roles say who may enter the admin at all. What changed of them is written down."""
+        super().save_related(request, form, formsets, change)
+        user = form.instance
+        user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
+        user.save(update_fields=["is_staff"])
+        roles.enrol(user)
+        before = request.access_before  # type: ignore[attr-defined]  # from above
+        audit_log.note_access(request, user, before)
+        if change and before["username"] != user.username:
+            security_mail.tell(request, user, "username", said_to={before["email"]})
+        if change and before["email"] != user.email:
+            # A forgotten password's link is sent to any of these: the address before must no longer get one.
+            EmailAddress.objects.filter(user=user).exclude(email__iexact=user.email).delete()
+            security_mail.tell(request, user, "address", said_to={before["email"], user.email})
+        if change and (ended := inviting.end_of(request, user)):
+            words = gettext("Their open invitations are withdrawn: %(emails)s.")
+            self.message_user(request, words % {"emails": ", ".join(map(str, ended))}, messages.WARNING)
+
+    @sudo.required
+    def user_change_password(self, request: HttpRequest, *args: str, **named: str) -> HttpResponse:
+        response: HttpResponse = super().user_change_password(request, *args, **named)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+            user: User = chosen(self, request, (*args, *named.values())[0])
+            audit_log.note(request, AuditEntry.Kind.PASSWORD_SET, user)
+            security_mail.tell(request, user, "password")
+        return response
+
+
+@admin.register(Group)
+class GroupAdmin(ReadOnly, ModelAdmin):
+    """Roles are what the table in `roles` says; they are looked at here, and changed there."""
+
+    list_display = ("role",)
+    search_fields = ("name",)
+    fields = ("role", "permissions")
+
+    @admin.display(description=_("role"), ordering="name")
+    def role(self, group: Group) -> str:
+        return gettext(group.name)
+
+
+@admin.register(Organisation)
+class OrganisationAdmin(NeverDeleted, ModelAdmin):
+    """There is one organisation; administrators can rename it."""
+
+    list_display = ("name", "created_at")
+    fields = ("name", "created_at")
+    readonly_fields = ("created_at",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Organisation, form: ModelForm[Organisation], change: bool) -> None:
+        stored = Organisation.objects.select_for_update().filter(pk=obj.pk).first()
+        super().save_model(request, obj, form, change)
+        told = change_log.between(stored, obj, change_log.editable(Organisation))
+        change_log.note(Actor.of(request), AuditEntry.Kind.ORGANISATION_CHANGED, obj, told)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnly, ModelAdmin):
+    """Who changed whose access, which keys, and who took what out: read, and never changed."""
+
+    list_display = ("at", "kind", "about", "by", "address", "what")
+    list_filter = (("kind", ChoicesDropdownFilter),)
+    list_filter_submit = True
+    list_select_related = ("by",)
+    search_fields = ("about", "=by__username")
+    date_hierarchy = "at"
+    fields = ("number", "at", "kind", "about", "by", "address", "what", "data", "previous_hash", "hash")
+    readonly_fields = ("what", "previous_hash", "hash")
+
+    @admin.display(description=_("what"))
+    def what(self, entry: AuditEntry) -> str:
+        return audit_labels.of(entry)
+
+
+def _is_above_roles(request: HttpRequest) -> bool:
+    return request.user.is_active and request.user.is_superuser

@@ -1,0 +1,64 @@
+"""How somebody is invited, and how that is taken back."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from heygen_portal.people.invitations import joining
+from heygen_portal.people.mail import outgoing
+from heygen_portal.runtime import budgets, client_address
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry, Invitation
+
+
+def invite(request: HttpRequest, invitation: Invitation) -> None:
+    """Store an invitation; an earlier one of the same address is over with it."""
+    assert isinstance(request.user, User)  # the admin lets nobody else in
+    budgets.spend_sync("invite", person=request.user.pk, address=client_address.of(request))
+    now = timezone.now()
+    invitation.invited_by, invitation.created_at, invitation.expires_at = request.user, now, now + joining.LIFE
+    with transaction.atomic():
+        earlier = Invitation.objects.filter(email=invitation.email, used_at=None, revoked_at=None)
+        earlier.update(revoked_at=now)
+        invitation.save(force_insert=True)
+        audit_log.note(request, AuditEntry.Kind.INVITED, invitation, roles=[[], [invitation.group.name]])
+
+
+def revoke(request: HttpRequest, invitation: Invitation) -> bool:
+    """Let the link open nothing; False where it did not any more."""
+    with transaction.atomic():
+        if not Invitation.objects.open().filter(pk=invitation.pk).update(revoked_at=timezone.now()):
+            return False
+        audit_log.note(request, AuditEntry.Kind.INVITATION_REVOKED, invitation)
+    return True
+
+
+def end_of(request: HttpRequest, maker: User) -> list[Invitation]:
+    """End the invitations of somebody who may no longer invite, for good; return them."""
+    with transaction.atomic():
+        ended = list(Invitation.objects.orphaned().filter(invited_by=maker).select_for_update(of=("self",)))
+        for invitation in ended:
+            Invitation.objects.filter(pk=invitation.pk).update(revoked_at=timezone.now())
+            audit_log.note(request, AuditEntry.Kind.INVITATION_REVOKED, invitation)
+    return ended
+
+
+def link(request: HttpRequest, invitation: Invitation) -> str:
+    """Return what lets the invited person in."""
+    return request.build_absolute_uri(reverse("invitation", args=[joining.token_of(invitation)]))
+
+
+def write(request: HttpRequest, invitation: Invitation) -> bool:
+    """Send the link; False where there is no mail, or the server did not take the letter."""
+    if not outgoing.is_set_up():
+        return False
+    by = invitation.invited_by.get_full_name() or invitation.invited_by.get_username()
+    said = {"invitation": invitation, "link": link(request, invitation), "by": by}
+    letter = render_to_string("people/invitation_letter.txt", said).strip()
+    return outgoing.send(invitation.email, _("You are invited to HeyGen Portal"), letter)

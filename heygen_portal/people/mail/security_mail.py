@@ -1,0 +1,61 @@
+"""Letters to a person whose password, second factor, name or address has changed: a thief is to be noticed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+from typing import Final, Literal
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from heygen_portal.people.mail import languages, outgoing
+from heygen_portal.runtime import client_address
+
+logger = logging.getLogger(__name__)
+
+Change = Literal["password", "factor_on", "factor_off", "codes", "username", "address"]
+SUBJECTS: Final[dict[Change, str | Promise]] = {
+    "password": _("Your password was changed"),
+    "factor_on": _("A second factor was set up"),
+    "factor_off": _("Your second factor was removed"),
+    "codes": _("You have new recovery codes"),
+    "username": _("Your username was changed"),
+    "address": _("Your e-mail address was changed"),
+}
+
+
+def tell(request: HttpRequest, user: User, change: Change, *, said_to: Iterable[str] = ()) -> None:
+    """Send the letter once the change is committed; nothing where there is no mail or no address.
+
+    `said_to`: addresses other than the person's present one; whoever has the one before must learn of the new one.
+    """
+    to = sorted(filter(None, said_to or [user.email]))
+    if not (outgoing.is_set_up() and to):
+        return
+    by_id = request.user.pk or user.pk  # signed out: whoever follows the link of a forgotten password
+    said = {
+        "change": change,
+        "is_own": by_id == user.pk,
+        "username": user.get_username(),
+        "at": timezone.localtime(),
+        "address": client_address.of(request),
+        "page": request.build_absolute_uri(reverse("mfa_index")),
+    }
+    with translation.override(languages.of_request_by(user, by_id)):
+        subject = f"HeyGen Portal · {SUBJECTS[change]}"
+        body = render_to_string("people/security_letter.txt", said).strip()
+    for address in to:
+        transaction.on_commit(partial(_send, user.pk, address, subject, body), robust=True)
+
+
+def _send(user_id: int, to: str, subject: str, body: str) -> None:
+    if not outgoing.send(to, subject, body):
+        logger.warning("user %s was not told by mail that their way to sign in has changed", user_id)

@@ -1,0 +1,151 @@
+"""What allauth asks of the portal: nobody signs up by themselves, secrets are sealed, what changes access is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from allauth.socialaccount.providers.base import AuthProcess
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from encrypted_fields.fields import EncryptedTextField
+
+from heygen_portal.people.access import sudo
+from heygen_portal.people.invitations import joining
+from heygen_portal.people.mail import languages, security_mail
+from heygen_portal.people.sign_in import directory, throttle
+from heygen_portal.runtime import client_address
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+
+SEAL = EncryptedTextField()
+"""The same keys that seal the providers' keys."""
+
+UNKNOWN_ADDRESS = "unknown"
+
+SECOND_FACTOR_NEWS = {
+    "mfa/email/totp_activated": AuditEntry.Kind.SECOND_FACTOR_ON,
+    "mfa/email/totp_deactivated": AuditEntry.Kind.SECOND_FACTOR_OFF,
+}
+LETTERS: dict[str, security_mail.Change] = {
+    "mfa/email/totp_activated": "factor_on",
+    "mfa/email/totp_deactivated": "factor_off",
+    "mfa/email/recovery_codes_generated": "codes",
+}
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "username_password_mismatch": _("User name and password do not belong together. Capital letters count."),
+        "too_many_login_attempts": _("Too many failed attempts. Try again in a while."),
+        "incorrect_password": _("That is not your password."),
+    }
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Name whom attempts are counted by. Behind a Unix socket without a proxy's header, all share one count."""
+        return client_address.of(request) or UNKNOWN_ADDRESS
+
+    def add_message(self, *args: Any, **kwargs: Any) -> None:
+        """Our pages say by themselves what has happened."""
+
+    def format_email_subject(self, subject: str) -> str:
+        return f"HeyGen Portal · {subject}"
+
+    def get_reauthentication_methods(self, user: User) -> list[dict[str, str]]:
+        """Add the directory, for people whom it signs in."""
+        methods: list[dict[str, str]] = super().get_reauthentication_methods(user)
+        app = directory.app()
+        if app and user.is_authenticated and SocialAccount.objects.filter(user=user).exists():
+            words = gettext("Sign in with %(name)s") % {"name": app["name"]}
+            methods.append({"id": "directory", "description": words, "url": reverse("account_confirm_by_directory")})
+        return methods
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count the attempt; allauth's own count would let strangers lock a name. Raises TooManyRequests."""
+        throttle.admit(request, credentials.get("username", ""))
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        user: User | None = super().authenticate(request, **credentials)
+        if user:
+            throttle.succeeded(request, user)
+        return user
+
+    def set_password(self, user: User, password: str) -> None:
+        """Store a new password that a link by mail let somebody choose."""
+        super().set_password(user, password)
+        throttle.forgive(user)
+        self.request.password_was_set_for = user
+        audit_log.note_by(user.pk, client_address.of(self.request), AuditEntry.Kind.PASSWORD_SET, user)
+        security_mail.tell(self.request, user, "password")
+
+    def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
+        languages.remember(user.pk, translation.get_language())
+        response: HttpResponse = super().post_login(request, user, **about)
+        throttle.remember(request, response, user)
+        return response
+
+    def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **kwargs: Any) -> None:
+        """Here allauth tells what has changed: it is kept, with everything else that changes access."""
+        if kind := SECOND_FACTOR_NEWS.get(template_prefix):
+            audit_log.note(self.request, kind, user)
+        if change := LETTERS.get(template_prefix):
+            security_mail.tell(self.request, user, change)
+
+
+class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # as above
+    """The organisation's own directory vouches for an address; who is behind it is let in only if expected here."""
+
+    def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
+        """Somebody the portal knows already; not where two people have one address."""
+        email = _vouched_for(sociallogin)
+        people = list(User.objects.filter(email__iexact=email)[:2]) if email else []
+        return (people[0], email) if len(people) == 1 else None
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Only `views.confirm_by_directory` begins a process that signs nobody in."""
+        if sociallogin.state.get("process") == AuthProcess.REDIRECT:
+            sudo.confirm_by_directory(request, sociallogin)
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return joining.is_expected(_vouched_for(sociallogin))
+
+    def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
+        user: User = super().populate_user(request, sociallogin, data)
+        user.username = user.email = user.email.lower()
+        return user
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
+        user: User = super().save_user(request, sociallogin, form)
+        joining.arrived(request, user)
+        return user
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # as above
+    error_messages = {**DefaultMFAAdapter.error_messages, "incorrect_code": _("That code is not right, or too old.")}
+
+    def get_totp_issuer(self) -> str:
+        return "HeyGen Portal"
+
+    def encrypt(self, text: str) -> str:
+        sealed: bytes = SEAL.f.encrypt(text.encode())
+        return sealed.decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        opened: bytes = SEAL.f.decrypt(encrypted_text.encode())
+        return opened.decode()
+
+
+def _vouched_for(sociallogin: SocialLogin) -> str:
+    """Return the address that the directory says it has verified, or nothing."""
+    return next((found.email.lower() for found in sociallogin.email_addresses if found.verified), "")

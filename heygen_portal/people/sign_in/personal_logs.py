@@ -1,0 +1,86 @@
+"""Which rows of the portal's logs are about a person: by their ID, as a name can have been somebody else's."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, User
+from django.db.models import Q, QuerySet
+
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry, Invitation, SignIn
+
+Kind = AuditEntry.Kind
+ABOUT_PEOPLE = (
+    Kind.ACCESS_CHANGED, Kind.PASSWORD_SET, Kind.JOINED, Kind.SECOND_FACTOR_ON, Kind.SECOND_FACTOR_OFF,
+    Kind.ALLOWANCE_CHANGED,
+)  # fmt: skip
+"""Kinds whose earlier entries name a person, with no ID. Entries about accounts and personas can have the same name."""
+INVITING = (Kind.INVITED, Kind.INVITATION_REVOKED)
+WRITTEN_WITHIN = timedelta(minutes=1)
+"""Between an invitation's moment and its entry's."""
+
+
+def sign_ins_of(user: User) -> tuple[QuerySet[SignIn], ...]:
+    """Return the rows of the sign-in log that are about a person: failed ones, and those that let them in."""
+    theirs = SignIn.objects.filter(user=user)
+    return theirs.exclude(failed=None).select_related("failed"), theirs.exclude(succeeded=None).select_related(
+        "succeeded"
+    )
+
+
+def audit_entries_of(user: User) -> QuerySet[AuditEntry]:
+    """Return what a person did with power over the portal, and what was done to their access."""
+    return AuditEntry.objects.filter(
+        Q(by=user) | Q(**{f"data__{audit_log.PERSON}": user.pk}) | _invited(user) | _named(user)
+    )
+
+
+def admin_log_about(user: User) -> QuerySet[LogEntry]:
+    """Return what staff changed of a person in the admin."""
+    return _admin_log(user).exclude(user=user)
+
+
+def is_only_theirs(email: str, user: User) -> bool:
+    """Whether nobody else is known to have, or to have had, an address."""
+    if not email or User.objects.filter(email__iexact=email).exclude(pk=user.pk).exists():
+        return False
+    return not Invitation.objects.filter(email__iexact=email).exclude(used_by=None).exclude(used_by=user).exists()
+
+
+def _admin_log(user: User) -> QuerySet[LogEntry]:
+    return LogEntry.objects.filter(content_type__app_label="auth", content_type__model="user", object_id=str(user.pk))
+
+
+def _invited(user: User) -> Q:
+    """Entries about the invitations that a person accepted; earlier ones name the address only."""
+    theirs = Q(pk=None)
+    for invitation in Invitation.objects.filter(used_by=user):
+        theirs |= Q(**{f"data__{audit_log.INVITATION}": str(invitation.pk)})
+        until = invitation.used_at or invitation.expires_at
+        between = Q(at__range=(invitation.created_at, until + WRITTEN_WITHIN))
+        theirs |= Q(kind__in=INVITING, about=invitation.email) & between & ~Q(data__has_key=audit_log.INVITATION)
+    return theirs
+
+
+def _named(user: User) -> Q:
+    """Entries from before they had IDs, about who had the person's name then."""
+    name, since = _name_before_ids(user)
+    if Group.objects.filter(name=name).exists():
+        return Q(pk=None)  # a quota's entry would be the role's
+    return Q(kind__in=ABOUT_PEOPLE, about=name, at__gte=since) & ~Q(data__has_key=audit_log.PERSON)
+
+
+def _name_before_ids(user: User) -> tuple[str, datetime]:
+    """Return what a person was called before entries had IDs, and since when."""
+    renamed = AuditEntry.objects.filter(
+        kind=Kind.ACCESS_CHANGED, data__has_key="username", **{f"data__{audit_log.PERSON}": user.pk}
+    )
+    first = renamed.order_by("number").first()
+    earlier = _admin_log(user).filter(change_message__contains='"Username"')
+    if first:
+        earlier = earlier.filter(action_time__lt=first.at)
+    last = earlier.order_by("-action_time").first()
+    name = first.data["username"][0] if first else user.get_username()
+    return str(name), max(user.date_joined, last.action_time) if last else user.date_joined

@@ -1,0 +1,58 @@
+"""Keeps whose each row of the sign-in log is. The log has the name that was typed: it may be another's by now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axes.handlers.database import AxesDatabaseHandler
+from axes.helpers import get_client_session_hash, get_client_username
+from axes.models import AccessAttempt, AccessLog
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest
+
+from heygen_portal.trail.models import SignIn
+
+
+class Handler(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
+    def user_logged_in(self, sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().user_logged_in(sender, request, user, **kwargs)
+            rows = AccessLog.objects.filter(username=user.get_username(), session_hash=get_client_session_hash(request))
+            if row := rows.order_by("-pk").first():
+                SignIn.objects.get_or_create(succeeded=row, defaults={"user": user})
+
+    def user_login_failed(
+        self, sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any
+    ) -> None:
+        if request is None:
+            super().user_login_failed(sender, credentials, request, **kwargs)
+            return
+        name = get_client_username(request, credentials)
+        attempts = AccessAttempt.objects.filter(
+            username=name,
+            ip_address=request.axes_ip_address,  # type: ignore[attr-defined]  # set by axes
+            user_agent=request.axes_user_agent,  # type: ignore[attr-defined]
+        )
+        with transaction.atomic():
+            is_new = not attempts.exists()
+            super().user_login_failed(sender, credentials, request, **kwargs)
+            if row := attempts.first():
+                _keep_whose(row, _called(name or ""), is_new)
+
+
+def _keep_whose(attempt: AccessAttempt, user: User | None, is_new: bool) -> None:
+    """axes counts attempts from one place at one name in one row: once it is about two people, it is neither's."""
+    if is_new and user:
+        SignIn.objects.create(failed=attempt, user=user)
+    elif not is_new:
+        SignIn.objects.filter(failed=attempt).exclude(user=user).delete()
+
+
+def _called(name: str) -> User | None:
+    """Return who is called so now; else the only one with this address."""
+    for same in ({"username": name}, {"username__iexact": name}, {"email__iexact": name}):
+        found = list(User.objects.filter(**same)[:2]) if name else []
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None

@@ -1,0 +1,146 @@
+"""How fast passwords can be tried, without letting strangers lock anybody out.
+
+Failed attempts are counted by where they come from. A device or an address that the person has signed in with has a
+count of its own; all other places share one for each name. So a stranger can use up what strangers have, and the
+person still gets in from a known device, or by a new password by mail, which makes a device known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import unicodedata
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core import signing
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.crypto import constant_time_compare, salted_hmac
+from django.utils.translation import gettext_lazy as _
+
+from heygen_portal.people.mail import outgoing
+from heygen_portal.runtime import budgets, client_address
+from heygen_portal.runtime.budgets import TooManyRequests
+from heygen_portal.trail.models import SignIn
+
+COOKIE = "known_device"
+COOKIE_LIFE = timedelta(days=180)
+COOKIE_PATH = "/accounts/"
+MOST_PEOPLE = 5
+"""People whom one browser is remembered for."""
+SALT = "heygen_portal.people.known_device"
+HINT = _("A device that you have signed in with before has attempts of its own.")
+HINT_WITH_MAIL = _(
+    "A device that you have signed in with before has attempts of its own. "
+    "A new password by mail works from any device."
+)
+MAIL_HINT = _("The letters of the last hour are still good.")
+
+
+class SignInDelayed(TooManyRequests):
+    """Too many attempts at this name, or from this address."""
+
+    hint = HINT
+
+
+def admit(request: HttpRequest, name: str) -> None:
+    """Count an attempt before the password is looked at. Raises TooManyRequests."""
+    person, address = _person(name), client_address.of(request)
+    with suppress(TooManyRequests):
+        if device := _known_device(request, person):
+            budgets.spend_sync("sign_in_device", device=device)
+            return
+    with suppress(TooManyRequests):
+        if place := _known_place(person, address):
+            budgets.spend_sync("sign_in_place", place=place)
+            return
+    try:
+        budgets.spend_sync("sign_in", address=address)
+        budgets.spend_sync("sign_in_elsewhere", login=_name_key(name))
+    except TooManyRequests as exc:
+        delayed = SignInDelayed(exc.budget, exc.wait_seconds)
+        delayed.hint = HINT_WITH_MAIL if outgoing.is_set_up() else HINT
+        raise delayed from exc
+
+
+def succeeded(request: HttpRequest, user: User) -> None:
+    """Give the person's own device and place their attempts back; what strangers share stays used."""
+    if device := _known_device(request, user):
+        budgets.clear("sign_in_device", device=device)
+    if place := _known_place(user, client_address.of(request)):
+        budgets.clear("sign_in_place", place=place)
+
+
+def forgive(user: User) -> None:
+    """Somebody has proved by mail who they are: attempts by strangers no longer count."""
+    budgets.clear("sign_in_elsewhere", login=_name_key(user.get_username()))
+
+
+def admit_mail(request: HttpRequest, email: str) -> None:
+    """Count a request for a letter. Raises TooManyRequests, whether or not the address is known."""
+    recipient = _name_key(email)
+    try:
+        budgets.spend_sync("password_mail", address=client_address.of(request), recipient=recipient)
+    except TooManyRequests as exc:
+        exc.hint = MAIL_HINT
+        raise
+
+
+def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
+    """Make this browser a known device of the person, until the password changes."""
+    others = [entry for entry in _remembered(request) if entry[0] != user.pk]
+    mine = next((entry for entry in _remembered(request) if entry[0] == user.pk and _is_of(entry, user)), None)
+    entry = mine or [user.pk, secrets.token_urlsafe(12), _fingerprint(user)]
+    response.set_cookie(
+        COOKIE,
+        signing.dumps([entry, *others][:MOST_PEOPLE], salt=SALT),
+        max_age=COOKIE_LIFE,
+        path=COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _known_device(request: HttpRequest, person: User | None) -> str:
+    """Return the name of this browser, if the person has signed in with it and the password is the same since."""
+    if person is None:
+        return ""
+    found = (f"{entry[0]}:{entry[1]}" for entry in _remembered(request) if _is_of(entry, person))
+    return next(found, "")
+
+
+def _remembered(request: HttpRequest) -> list[list[Any]]:
+    try:
+        entries: list[list[Any]] = signing.loads(request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=COOKIE_LIFE)
+    except signing.BadSignature:
+        return []
+    return entries
+
+
+def _is_of(entry: list[Any], person: User) -> bool:
+    return bool(entry[0] == person.pk) and constant_time_compare(entry[2], _fingerprint(person))
+
+
+def _fingerprint(user: User) -> str:
+    return salted_hmac(SALT, user.password, algorithm="sha256").hexdigest()[:32]
+
+
+def _known_place(person: User | None, address: str | None) -> str:
+    """Return the name of this address for this person, if they have signed in from it."""
+    if person is None or address is None:
+        return ""
+    known = SignIn.objects.filter(user=person, succeeded__ip_address=address)
+    return f"{person.pk}@{address}" if known.exists() else ""
+
+
+def _person(name: str) -> User | None:
+    return User.objects.filter(username__iexact=name, is_active=True).order_by("pk").first()
+
+
+def _name_key(name: str) -> str:
+    """Names are not stored in Redis as they are; spellings that lead to one account share a count."""
+    return hashlib.sha256(unicodedata.normalize("NFKC", name).casefold().encode()).hexdigest()[:32]

@@ -1,0 +1,86 @@
+"""HeyGen's chat socket, only listened to: what the service tells of a session beside its room."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+import aiohttp
+
+from heygen_portal.providers.contract.catalogue import ProviderEvent
+from heygen_portal.providers.contract.errors import CredentialRefused, ProviderUnreachable, SessionGone
+from heygen_portal.providers.http import parsing
+from heygen_portal.providers.http.client import CONNECT_S, Calls
+
+TOLD: Final = frozenset(
+    {
+        "avatar_start_talking",
+        "avatar_stop_talking",
+        "avatar_end_message",
+        "user_start",
+        "user_stop",
+        "user_end_message",
+        "user_silence",
+        "stream_disconnected",
+    }
+)
+"""What is passed on. The pieces of a line are not: they would be one row of the record for every word."""
+HEARTBEAT_S: Final = 20  # a half-open socket is found out
+LARGEST: Final = 1024 * 1024
+REFUSED: Final = {400: SessionGone, 401: CredentialRefused, 403: CredentialRefused, 404: SessionGone}
+
+
+async def listen(calls: Calls, provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
+    """Tell that the socket is open, then what it says, until it closes."""
+    # The account's key opens no socket: each takes a token that was made for its session.
+    asked = {"session_id": provider_session_id, "paid": True}
+    made = parsing.mapping(await calls.post("/v1/streaming.create_token", asked))
+    token = parsing.secret(made.get("token"), "streaming.create_token: data.token")
+    url = calls.base_url.copy_with(scheme="wss" if calls.base_url.scheme == "https" else "ws")
+    query = {
+        "session_id": provider_session_id,
+        "session_token": token,
+        "silence_response": "false",
+        "push_to_talk": "false",
+    }
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        try:
+            socket = await asyncio.wait_for(
+                http.ws_connect(
+                    f"{str(url).rstrip('/')}/v1/ws/streaming.chat",
+                    params=query,
+                    heartbeat=HEARTBEAT_S,
+                    max_msg_size=LARGEST,
+                ),
+                2 * CONNECT_S,
+            )
+        except aiohttp.WSServerHandshakeError as exc:
+            refusal = REFUSED.get(exc.status)
+            if refusal is None:
+                raise ProviderUnreachable(f"streaming.chat: HTTP {exc.status}") from None
+            raise refusal("streaming.chat: refused", status=exc.status) from None
+        except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
+            # Without its cause: the address there holds the token.
+            raise ProviderUnreachable(f"streaming.chat: {type(exc).__name__}") from None
+        async with socket:
+            yield ProviderEvent("opened")
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.TEXT and (event := read(message.data)):
+                    yield event
+
+
+def read(text: str) -> ProviderEvent | None:
+    """Return what a message tells; None for what is not passed on. The words stay here: only their number is told."""
+    try:
+        told: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    told = parsing.mapping(told)
+    kind = parsing.text(told.get("event_type"))
+    if kind not in TOLD:
+        return None
+    task_id = parsing.text(told.get("task_id"))[: parsing.LONGEST_ID]
+    return ProviderEvent(kind, task_id=task_id, characters=len(parsing.text(told.get("message"))))

@@ -1,0 +1,151 @@
+"""What HeyGen's answers are read by, and what a new session is ordered with."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from heygen_portal.providers.contract.provider import (
+    AvatarOffer,
+    CredentialRefused,
+    KnowledgeBaseOffer,
+    LimitReached,
+    NotReady,
+    OutOfCredits,
+    PastSession,
+    ProviderRejected,
+    RoomAccess,
+    SessionGone,
+    SessionRequest,
+    VoiceOffer,
+)
+from heygen_portal.providers.http import parsing
+from heygen_portal.providers.http.languages import language_code
+
+SHORTEST_IDLE, LONGEST_IDLE = timedelta(seconds=30), timedelta(seconds=3599)
+
+REFUSALS = parsing.Refusals(
+    successes=("100",),
+    by_code={
+        "10001": NotReady,  # state: new
+        "10002": NotReady,  # state: connecting
+        "10004": SessionGone,  # state: closing
+        "10005": SessionGone,  # state: closed
+        "10006": SessionGone,  # not found
+        "10007": LimitReached,  # sessions at once
+        "10012": ProviderRejected,  # avatar not found
+        "10013": ProviderRejected,  # avatar not allowed: comes as 403, but the key is all right
+        "10014": LimitReached,  # the service is full
+        "10015": OutOfCredits,  # the trial's limit: waiting does not help
+        "400123": LimitReached,  # too many calls
+        "40009": CredentialRefused,
+        "40102": CredentialRefused,
+        "400101": CredentialRefused,
+        "400112": CredentialRefused,
+        "400562": CredentialRefused,  # account not enabled
+        "400599": CredentialRefused,  # the plan has no API
+        "400631": CredentialRefused,  # account blocked
+    },
+    # For codes that no source names, and for 400006, which one number uses for every wrong state.
+    by_words=(
+        ("session not found", SessionGone),
+        ("closed", SessionGone),
+        ("closing", SessionGone),
+        ("session state wrong", NotReady),
+        ("not in correct state", NotReady),
+        ("concurrent limit", LimitReached),
+        ("unauthorized", CredentialRefused),
+    ),
+    wrong_state="400006",
+)
+
+
+def avatar(row: dict[str, Any]) -> AvatarOffer:
+    """An avatar of the catalogue."""
+    avatar_id = parsing.text(row["avatar_id"])
+    return AvatarOffer(
+        provider_avatar_id=avatar_id,
+        name=parsing.text(row.get("pose_name")) or avatar_id,
+        preview_url=parsing.text(row.get("normal_preview")),
+        default_voice_id=parsing.text(row.get("default_voice")),
+        is_active=(parsing.text(row.get("status")) or "ACTIVE").upper() == "ACTIVE",
+        is_own=row.get("is_public") is False,
+    )
+
+
+def voice(row: dict[str, Any]) -> VoiceOffer:
+    """A voice of the catalogue."""
+    return VoiceOffer(
+        provider_voice_id=parsing.text(row["voice_id"]),
+        name=(parsing.text(row.get("name")) or parsing.text(row["voice_id"])).strip(),
+        language=language_code(parsing.text(row.get("language"))),
+        gender=parsing.text(row.get("gender")).lower(),
+        preview_url=parsing.text(row.get("preview_audio")),
+        has_emotions=row.get("emotion_support") is True,
+    )
+
+
+def knowledge_base(row: dict[str, Any]) -> KnowledgeBaseOffer:
+    """A knowledge base of the account."""
+    return KnowledgeBaseOffer(
+        provider_knowledge_base_id=parsing.text(row["id"]),
+        name=parsing.text(row.get("name")) or parsing.text(row["id"]),
+        opening=parsing.text(row.get("opening")),
+        prompt=parsing.text(row.get("prompt")),
+        tells_texts="prompt" in row,
+    )
+
+
+def past_session(row: dict[str, Any]) -> PastSession:
+    """A session that is over; why, and what it cost, is not told."""
+    return PastSession(
+        provider_session_id=parsing.text(row["session_id"]),
+        created_at=parsing.moment(row.get("created_at")),
+        duration=parsing.duration(row.get("duration"), timedelta(seconds=1)),
+    )
+
+
+def room(data: dict[str, Any]) -> RoomAccess | None:
+    """Where the provider's room is, where it says so."""
+    url, token = parsing.text(data.get("url")), parsing.text(data.get("access_token"))
+    return RoomAccess(url, token) if url and token else None
+
+
+def of(provider_session_id: str) -> dict[str, Any]:
+    """Which session a call is about. Raises SessionGone where there is none."""
+    if not provider_session_id:
+        raise SessionGone("session not created")
+    return {"session_id": provider_session_id}
+
+
+def _knowledge(request: SessionRequest) -> dict[str, str]:
+    """The base or, where a conversation goes on, its text and what was said: which of both would count is not known."""
+    if request.said_before and (request.knowledge or not request.knowledge_base_id):
+        return {"knowledge_base": f"{request.knowledge}\n\n{request.said_before}".strip()}
+    return {"knowledge_base_id": request.knowledge_base_id}
+
+
+def new_body(request: SessionRequest) -> dict[str, Any]:
+    """The documented names, and only what was chosen."""
+    voice = {
+        "voice_id": request.voice_id,
+        "rate": request.voice_rate,
+        "emotion": request.voice_emotion.lower(),
+        "elevenlabs_settings": dict(request.voice_settings),
+    }
+    room = request.room
+    idle = request.idle_timeout and min(max(request.idle_timeout, SHORTEST_IDLE), LONGEST_IDLE)
+    body = {
+        "avatar_id": request.avatar_id,
+        "quality": request.quality and str(request.quality),
+        "video_encoding": request.video_encoding,
+        "voice": parsing.chosen(voice),
+        **_knowledge(request),
+        "language": request.language,
+        "activity_idle_timeout": idle and int(idle.total_seconds()),
+        # The service listens in the room only if it is asked to.
+        "ia_is_livekit_transport": request.takes_voice or None,
+        "silence_response": request.breaks_silence or None,
+        "livekit_settings": room and {"url": room.url, "room": room.name, "token": room.token},
+    }
+    return {"version": "v2"} | parsing.chosen(body)

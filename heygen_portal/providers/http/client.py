@@ -1,0 +1,137 @@
+"""The connection of one account: sends, waits in bounded time, and reads the answers by one provider's table."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, BinaryIO
+
+import httpx
+
+from heygen_portal.providers.contract.provider import CredentialRefused, NotSent, ProviderRejected, ProviderUnreachable
+from heygen_portal.providers.http import downloads, parsing
+from heygen_portal.runtime import client_address
+
+CONNECT_S = 5
+ANSWER_S = 10
+SLOW_ANSWER_S = 30  # opening and starting: seven seconds have been seen
+LARGEST_VIDEO = 1024 * 1024 * 1024
+VIDEO_S = 600
+LARGEST_ANSWER = 16 * 1024 * 1024  # thousands of voices come in one list
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """One for the process: reading the certificates anew would cost each job some 20 ms."""
+    return httpx.create_ssl_context()
+
+
+class Calls:
+    """Calls with the account's key or, where one is given, a session's own token. Raises only ProviderError."""
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        refusals: parsing.Refusals,
+        *,
+        is_bearer: bool = False,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._api_key = api_key
+        self._is_bearer = is_bearer
+        self._refusals = refusals
+        # Stored before forms refused it, or by other ways than a form. Each call says so; no key goes there.
+        self._is_refused = not (
+            client_address.is_base_url(base_url.rstrip("/")) and client_address.keeps_secrets(base_url)
+        )
+        self._http = httpx.AsyncClient(
+            base_url="" if self._is_refused else base_url,
+            verify=_tls(),
+            transport=transport,
+            # Each call looks at every connection that is kept: what one burst opened would cost all that follow.
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=12, keepalive_expiry=50),
+            # A company's proxy does not know this machine's own loopback.
+            mounts={"all://127.0.0.1": None, "all://localhost": None},
+        )
+
+    async def post(
+        self,
+        path: str,
+        payload: dict[str, Any] | None,
+        *,
+        within: float = ANSWER_S,
+        token: str = "",
+        may_quote: bool = True,
+    ) -> Any:
+        """Return what stands under `data`. `may_quote` is False for calls that carry speech."""
+        return await self._call("POST", path, json=payload, within=within, token=token, may_quote=may_quote)
+
+    async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
+        """Return what stands under `data`."""
+        return await self._call("GET", path, params=params)
+
+    async def patch(self, path: str, payload: dict[str, Any]) -> Any:
+        """Return what stands under `data`."""
+        return await self._call("PATCH", path, json=payload)
+
+    async def delete(self, path: str) -> None:
+        await self._call("DELETE", path)
+
+    async def download(self, url: str) -> bytes:
+        """Return a preview image that the catalogue names; the key is not sent along."""
+        return await downloads.picture(self._http, url, trusted=self.base_url)
+
+    async def save(self, url: str, into: BinaryIO) -> None:
+        """Write a video that the provider names; the key is not sent along."""
+        await downloads.save(self._http, url, into, trusted=self.base_url, largest=LARGEST_VIDEO, within=VIDEO_S)
+
+    @property
+    def base_url(self) -> httpx.URL:
+        """Where the service is. Raises NotSent for an address that no key may be sent to."""
+        self._refuse_unsafe()
+        return self._http.base_url
+
+    def _refuse_unsafe(self) -> None:
+        if self._is_refused:
+            raise NotSent("the account's address is no web address, or not https: correct it in the admin")
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def _call(
+        self, method: str, path: str, *, within: float = ANSWER_S, token: str = "", may_quote: bool = True, **body: Any
+    ) -> Any:
+        self._refuse_unsafe()
+        name = path.removeprefix("/v1/")
+        timeout = httpx.Timeout(within, connect=CONNECT_S)
+        try:
+            headers = self._credential(token)
+            request = self._http.build_request(method, path, headers=headers, timeout=timeout, **body)
+        except UnicodeEncodeError:  # half a surrogate pair; the exception would carry the text
+            raise ProviderRejected(f"{name}: a text is not valid Unicode") from None
+        return await self._answer(name, request, within, may_quote=may_quote)
+
+    def _credential(self, token: str) -> dict[str, str]:
+        secret = token or self._api_key
+        if not secret.isascii() or not secret.isprintable():
+            raise CredentialRefused("the key holds characters that no header can carry")
+        return {"Authorization": f"Bearer {secret}"} if token or self._is_bearer else {"X-API-KEY": secret}
+
+    async def _answer(self, name: str, request: httpx.Request, within: float, *, may_quote: bool) -> Any:
+        """Send and read. httpx limits the wait for each piece; the timeout here limits all of them together."""
+        try:
+            async with asyncio.timeout(within + CONNECT_S):
+                response = await self._http.send(request, stream=True)
+                try:
+                    body = await downloads.read_at_most(response, LARGEST_ANSWER)
+                finally:
+                    await response.aclose()
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, UnicodeError) as exc:
+            raise NotSent(f"{name}: {type(exc).__name__}") from exc  # the last: a host that is no name at all
+        except (httpx.HTTPError, TimeoutError) as exc:
+            raise ProviderUnreachable(f"{name}: {type(exc).__name__}") from exc
+        secrets = (self._api_key, request.headers.get("Authorization", "").removeprefix("Bearer "))
+        return parsing.read(name, response.status_code, body, self._refusals, may_quote=may_quote, secrets=secrets)

@@ -1,0 +1,100 @@
+"""Files that a provider names, fetched without becoming a way into the network the portal stands in."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ipaddress
+import socket
+from typing import BinaryIO
+
+import httpx
+
+from heygen_portal.providers.contract.provider import ProviderUnreachable
+
+LARGEST_PICTURE = 5 * 1024 * 1024
+PICTURE_S = 20
+REDIRECTS = 3
+TIMEOUT = httpx.Timeout(10, connect=5)
+
+
+async def picture(http: httpx.AsyncClient, url: str, *, trusted: httpx.URL) -> bytes:
+    """Return a preview; raises ProviderUnreachable as `save` does."""
+    body = io.BytesIO()
+    await save(http, url, body, trusted=trusted, largest=LARGEST_PICTURE, within=PICTURE_S)
+    return body.getvalue()
+
+
+async def save(
+    http: httpx.AsyncClient, url: str, into: BinaryIO, *, trusted: httpx.URL, largest: int, within: float
+) -> None:
+    """Write the body behind an address of the provider's; raises ProviderUnreachable when it does not come in bounds.
+
+    Only the provider's own host (`trusted`) may be a private one. Any other name is resolved here and the connection
+    made to the address that was checked, so that a second answer of the name server changes nothing.
+    `http` carries no key: the address may be anybody's.
+    """
+    try:
+        async with asyncio.timeout(within):
+            target = httpx.URL(url)
+            for _ in range(REDIRECTS + 1):
+                elsewhere = await _get(http, target, into, trusted, largest)
+                if elsewhere is None:
+                    return
+                target = target.join(elsewhere)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:  # TimeoutError is an OSError
+        raise ProviderUnreachable(f"download: {type(exc).__name__}") from exc
+    raise ProviderUnreachable("download: too many redirects")
+
+
+async def _get(http: httpx.AsyncClient, url: httpx.URL, into: BinaryIO, trusted: httpx.URL, largest: int) -> str | None:
+    """Write the body, or return the address that the answer points to."""
+    request = await _request(http, url, trusted)
+    response = await http.send(request, stream=True)
+    try:
+        if response.has_redirect_location:
+            return str(response.headers["location"])
+        if response.status_code != 200:
+            raise ProviderUnreachable(f"download: HTTP {response.status_code}")
+        await _copy(response, into, largest)
+    finally:
+        await response.aclose()
+    return None
+
+
+async def _request(http: httpx.AsyncClient, url: httpx.URL, trusted: httpx.URL) -> httpx.Request:
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ProviderUnreachable("download: not a web address")
+    if (url.host, url.port) == (trusted.host, trusted.port):
+        return http.build_request("GET", url, timeout=TIMEOUT)
+    address = await _public_address(url)
+    # The name stays in the Host header and in the certificate's check.
+    headers = {"Host": url.netloc.decode()}
+    request = http.build_request("GET", url.copy_with(host=address), headers=headers, timeout=TIMEOUT)
+    request.extensions["sni_hostname"] = url.host
+    return request
+
+
+async def _public_address(url: httpx.URL) -> str:
+    port = url.port or (443 if url.scheme == "https" else 80)
+    found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    if not addresses or not all(ipaddress.ip_address(address).is_global for address in addresses):
+        raise ProviderUnreachable("download: the address is not a public one")
+    return addresses[0]
+
+
+async def read_at_most(response: httpx.Response, largest: int) -> bytes:
+    """Return the body; raises ProviderUnreachable as soon as it is larger than that."""
+    body = io.BytesIO()
+    await _copy(response, body, largest)
+    return body.getvalue()
+
+
+async def _copy(response: httpx.Response, into: BinaryIO, largest: int) -> None:
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > largest:
+            raise ProviderUnreachable("the answer is too large")
+        into.write(chunk)

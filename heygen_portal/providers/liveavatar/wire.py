@@ -1,0 +1,147 @@
+"""What LiveAvatar's answers are read by, what a session is ordered with, and the commands of its rooms."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from heygen_portal.providers.contract.provider import (
+    AvatarOffer,
+    CredentialRefused,
+    Interactivity,
+    KnowledgeBaseOffer,
+    LimitReached,
+    OutOfCredits,
+    PastSession,
+    ProviderRejected,
+    RoomCommand,
+    SessionGone,
+    SessionRequest,
+    Speaker,
+    StopReason,
+    TaskKind,
+    VoiceOffer,
+)
+from heygen_portal.providers.http import parsing
+from heygen_portal.providers.http.languages import language_code
+
+CONTROL_TOPIC: Final = "agent-control"
+LIMIT: Final = "max_session_duration"
+SPEECH = {TaskKind.TALK: "avatar.speak_response", TaskKind.REPEAT: "avatar.speak_text"}
+INTERACTIVITY = {Interactivity.HANDS_FREE: "CONVERSATIONAL", Interactivity.PUSH_TO_TALK: "PUSH_TO_TALK"}
+STOPS = {
+    StopReason.CLOSED: "USER_CLOSED",
+    StopReason.LEFT: "USER_DISCONNECTED",
+    StopReason.IDLE: "IDLE_TIMEOUT",
+    StopReason.DURATION: "MAX_DURATION_REACHED",
+}
+
+REFUSALS = parsing.Refusals(
+    successes=("1000", "100"),
+    by_code={},  # its numbers are documented nowhere
+    by_words=(
+        ("session not found", SessionGone),
+        ("session is closed", SessionGone),
+        ("session has ended", SessionGone),
+        ("session is not active", SessionGone),
+        ("concurren", LimitReached),
+        ("credit", OutOfCredits),
+        ("avatar", ProviderRejected),  # comes as 403 too, but the key is all right
+        ("voice", ProviderRejected),
+        ("context", ProviderRejected),
+        ("unauthorized", CredentialRefused),
+    ),
+    by_status={402: OutOfCredits, 409: LimitReached},
+)
+SPEAKERS = {"user": Speaker.USER, "avatar": Speaker.AVATAR}
+
+
+def avatar(row: dict[str, Any], *, is_own: bool) -> AvatarOffer:
+    """An avatar of the catalogue."""
+    return AvatarOffer(
+        provider_avatar_id=parsing.text(row["id"]),
+        name=parsing.text(row.get("name")) or parsing.text(row["id"]),
+        preview_url=parsing.text(row.get("preview_url")),
+        default_voice_id=parsing.text(parsing.mapping(row.get("default_voice")).get("id")),
+        is_active=row.get("status", "ACTIVE") == "ACTIVE" and row.get("is_expired") is not True,
+        is_own=is_own,
+        is_image=row.get("type") == "IMAGE",
+    )
+
+
+def voice(row: dict[str, Any], *, is_own: bool) -> VoiceOffer:
+    """A voice of the catalogue."""
+    return VoiceOffer(
+        provider_voice_id=parsing.text(row["id"]),
+        name=(parsing.text(row.get("name")) or parsing.text(row["id"])).strip(),
+        language=language_code(parsing.text(row.get("language"))),
+        gender=parsing.text(row.get("gender")).lower(),
+        preview_url="",  # a sample comes as sound in JSON, with the key, one voice at a time
+        has_emotions=False,
+        is_own=is_own,
+    )
+
+
+def context(row: dict[str, Any], detail: dict[str, Any]) -> KnowledgeBaseOffer:
+    """A knowledge base, which the service calls a context: a row of the list, and what it says of it alone."""
+    return KnowledgeBaseOffer(
+        provider_knowledge_base_id=parsing.text(row["id"]),
+        name=parsing.text(row.get("name")) or parsing.text(row["id"]),
+        opening=parsing.text(detail.get("opening_text")),
+        prompt=parsing.text(detail.get("prompt")),
+    )
+
+
+def past_session(row: dict[str, Any]) -> PastSession:
+    """A session that is over, as the list of those has it, or what it says of one alone."""
+    return PastSession(
+        provider_session_id=parsing.text(row["id"]),
+        created_at=parsing.moment(row.get("created_at")),
+        duration=parsing.duration(row.get("duration"), timedelta(seconds=1)),
+        end_reason=parsing.text(row.get("end_reason"))[: parsing.LONGEST_CODE],
+        credits=parsing.amount(row.get("credits_consumed")),
+    )
+
+
+def order(request: SessionRequest, sandbox_limit: timedelta | None) -> dict[str, Any]:
+    """The documented names, and only what was chosen: the service ignores typing errors without a word.
+
+    With a limit of the sandbox, a session there is ordered.
+    """
+    voice = {"provider": "elevenLabs", "speed": request.voice_rate, **request.voice_settings}
+    is_set = request.voice_settings or request.voice_rate not in (None, 1)
+    persona = {
+        "voice_id": request.voice_id,
+        "context_id": request.knowledge_base_id,
+        "language": request.language,
+        # One is the default, and naming it would bind the voice to a maker that may not be its own.
+        "voice_settings": parsing.chosen(voice) if is_set else {},
+    }
+    video = {"quality": request.quality and str(request.quality), "encoding": request.video_encoding}
+    longest = min(filter(None, (request.duration_limit, sandbox_limit)), default=None)
+    body = {
+        "mode": "FULL",
+        "avatar_id": request.avatar_id,
+        "avatar_persona": parsing.chosen(persona),
+        "video_settings": parsing.chosen(video),
+        LIMIT: max(1, int(longest.total_seconds())) if longest else None,
+        "interactivity_type": INTERACTIVITY[request.interactivity],
+        "is_sandbox": sandbox_limit is not None,
+    }
+    return parsing.chosen(body) | {"avatar_persona": parsing.chosen(persona)}
+
+
+def known(provider_session_id: str) -> str:
+    """The session's own name. Raises SessionGone where it has none."""
+    if not provider_session_id:
+        raise SessionGone("session not created")
+    return provider_session_id
+
+
+def command(provider_session_id: str, event_type: str, **more: str) -> RoomCommand:
+    """What the browser is to publish in the room."""
+    event_id = str(uuid4())
+    envelope = {"event_id": event_id, "event_type": event_type, "session_id": known(provider_session_id), **more}
+    return RoomCommand(CONTROL_TOPIC, json.dumps(envelope), provider_task_id=event_id)

@@ -1,0 +1,311 @@
+"""How often one person, address or session may ask for what costs something.
+
+Counted in Redis with the `limits` library, so that all web processes share one count. While Redis is away, or
+accepts and does not answer, each process counts for itself, in bounded memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from math import ceil
+from typing import Any
+
+from django.conf import settings
+from django.utils.functional import Promise
+from limits import RateLimitItem, parse_many
+from limits.storage import RedisStorage
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from heygen_portal.runtime import client_address
+
+logger = logging.getLogger(__name__)
+
+BUDGETS: Mapping[str, Mapping[str, str]] = {
+    # Of an address: a company, a school or a load balancer may be behind it.
+    # A page asks again when its socket comes back while it waits in the queue.
+    "start": {"person": "30/minute; 300/hour", "address": "1200/minute"},
+    # A page whose network comes and goes opens its socket again, and joins its session.
+    "connect": {"person": "120/minute", "address": "6000/minute"},
+    "join": {"person": "120/minute", "address": "6000/minute"},
+    # Interrupting and staying: each is a call to the provider.
+    "act": {"session": "60/minute", "person": "90/minute", "address": "3000/minute"},
+    "prepare": {"person": "60/minute", "address": "1200/minute"},
+    "task": {"session": "120/minute", "person": "240/minute", "address": "12000/minute"},
+    # One unit for each started kilobyte. A lively conversation reports about 100 events a minute.
+    "report": {"session": "900/minute", "person": "1200/minute", "address": "60000/minute"},
+    # first_frame and rated: never starved by other reports.
+    "urgent_report": {"session": "60/minute", "person": "120/minute"},
+    "provider_lookup": {"session": "12/minute", "person": "24/minute", "account": "60/minute"},
+    "check_room": {"person": "10/minute; 60/hour", "address": "300/minute"},
+    "search": {"person": "30/minute", "address": "300/minute"},
+    # Each decrypts up to 25 lines, and all lines of a conversation.
+    "conversation": {"person": "120/minute", "address": "600/minute"},
+    "transcript": {"person": "20/minute", "address": "200/minute"},
+    "export": {"person": "30/minute; 300/hour", "address": "120/minute"},
+    # Attempts at a password: people/throttle.py says which of these counts.
+    "sign_in": {"address": "60/minute; 600/hour"},
+    "sign_in_device": {"device": "10/15 minutes"},
+    "sign_in_place": {"place": "10/15 minutes"},
+    "sign_in_elsewhere": {"login": "100/hour"},
+    "password_mail": {"address": "30/hour", "recipient": "5/hour"},
+    "invite": {"person": "60/minute; 300/hour", "address": "120/minute; 600/hour"},
+    "accept_invitation": {"address": "60/minute"},
+}
+"""The one table: what is limited, counted by whom, and how much. `BUDGETS` in the settings replaces entries."""
+
+LOTS = {"report": 25, "task": 5}
+"""Units taken from Redis at once: what is sent often does not cost a round trip each time."""
+REDIS_TIMEOUT_S = 0.25
+REDIS_REST_S = 5.0
+"""After a failure each process counts for itself this long before it asks Redis again."""
+MOST_LOCAL_KEYS = 10_000
+KEY_PREFIX = "portal-budget"
+
+
+class TooManyRequests(Exception):
+    """The budget is used up. `wait_seconds`: when to try again, at least 1."""
+
+    hint: str | Promise = ""
+    """What else the person can do."""
+
+    def __init__(self, budget: str, wait_seconds: float) -> None:
+        super().__init__(budget)
+        self.budget = budget
+        self.wait_seconds = max(1, ceil(wait_seconds))
+
+
+async def spend(name: str, *, cost: int = 1, **who: object) -> None:
+    """Take `cost` from the budgets of everybody in `who`. Raises TooManyRequests.
+
+    `who` names scopes of the table (person, address, session, account, recipient); None is not counted.
+    """
+    if not _take_from_lots(name, cost, who):
+        # The synchronous client, in a thread: a client of asyncio belongs to one event loop.
+        await asyncio.get_running_loop().run_in_executor(_threads, lambda: _spend_all(name, cost, who))
+
+
+def spend_sync(name: str, *, cost: int = 1, **who: object) -> None:
+    """Do what `spend` does where no event loop runs."""
+    if not _take_from_lots(name, cost, who):
+        _spend_all(name, cost, who)
+
+
+def clear(name: str, **who: object) -> None:
+    """Give these their whole budget back."""
+    for scope, value in _counted(name, who):
+        for rate in rates_of(name, scope):
+            key = rate.key_for(name, scope, value)
+            _local.forget(key)
+            _lots.forget(key)
+            if storage := _storage():
+                try:
+                    storage.clear_sliding_window(key, rate.get_expiry())
+                except RedisError:
+                    _rest()
+
+
+def forget_all() -> None:
+    """Give everybody their whole budget back."""
+    _local.clear()
+    _lots.clear()
+    _resting_until.clear()
+    if storage := _storage():
+        try:
+            storage.reset()
+        except RedisError:
+            _rest()
+
+
+def rates_of(name: str, scope: str) -> list[RateLimitItem]:
+    """Return the rates of one budget as the settings have it. Raises ValueError for one that cannot be read."""
+    text = settings.BUDGETS.get(f"{name}.{scope}", BUDGETS[name][scope])
+    return _parse(text, settings.BUDGET_FACTOR)
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str, factor: float) -> list[RateLimitItem]:
+    return [type(rate)(max(1, round(rate.amount * factor)), rate.multiples) for rate in parse_many(text)]
+
+
+def unreadable() -> list[str]:
+    """Return the names in the setting BUDGETS that are unknown or whose rate cannot be read."""
+    known = {f"{name}.{scope}" for name, scopes in BUDGETS.items() for scope in scopes}
+    wrong = []
+    for name, text in settings.BUDGETS.items():
+        try:
+            _parse(text, 1.0)
+        except ValueError:
+            wrong.append(name)
+        else:
+            wrong += [name] if name not in known else []
+    return wrong
+
+
+def _counted(name: str, who: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for scope, value in who.items():
+        if scope not in BUDGETS[name]:
+            raise KeyError(f"{name}.{scope}")  # a fault of ours
+        if value is not None:
+            yield scope, client_address.network(str(value)) if scope == "address" else str(value)
+
+
+def _spend_all(name: str, cost: int, who: Mapping[str, object]) -> None:
+    for scope, value in _counted(name, who):
+        for rate in rates_of(name, scope):
+            _spend_one(name, rate, rate.key_for(name, scope, value), cost)
+
+
+def _spend_one(name: str, rate: RateLimitItem, key: str, cost: int) -> None:
+    if _lots.take(key, cost):
+        return
+    lot = LOTS.get(name, 1)
+    if storage := _storage():
+        try:
+            if lot > cost and storage.acquire_sliding_window_entry(key, rate.amount, rate.get_expiry(), lot):
+                _lots.put(key, lot - cost)
+                return
+            if storage.acquire_sliding_window_entry(key, rate.amount, rate.get_expiry(), cost):
+                return
+            wait = _wait(rate, cost, *storage.get_sliding_window(key, rate.get_expiry()))
+            raise TooManyRequests(name, wait)
+        except RedisError as exc:
+            logger.warning("budgets are counted by this process alone: %s", type(exc).__name__)
+            _rest()
+    if wait := _local.take(key, rate, cost):
+        raise TooManyRequests(name, wait)
+
+
+def _wait(
+    rate: RateLimitItem, cost: int, previous: int, previous_ends: float, current: int, current_ends: float
+) -> float:
+    """Return the seconds until `cost` fits, from the counts and remaining times of the last two windows."""
+    expiry, room = rate.get_expiry(), rate.amount - cost
+    if current <= room and previous:
+        return previous_ends - (room + 1 - current) * expiry / previous
+    if not current:
+        return float(expiry)
+    until_next = current_ends - expiry if current_ends > expiry else current_ends
+    return until_next + expiry - max(0, room + 1) * expiry / current
+
+
+# Redis
+
+_threads = ThreadPoolExecutor(4, thread_name_prefix="budgets")
+_resting_until: dict[str, float] = {}
+
+
+def _storage() -> RedisStorage | None:
+    """Return the shared counters, or None while they are given a rest after a failure."""
+    if time.monotonic() < _resting_until.get(settings.REDIS_URL, 0.0):
+        return None
+    return _connected(settings.REDIS_URL)
+
+
+@lru_cache(maxsize=4)
+def _connected(url: str) -> RedisStorage:
+    options: dict[str, Any] = {
+        "socket_timeout": REDIS_TIMEOUT_S,
+        "socket_connect_timeout": REDIS_TIMEOUT_S,
+        # Once more for a connection that was closed while it was idle; a silent server is not asked twice.
+        "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+    }
+    return RedisStorage(url, key_prefix=KEY_PREFIX, **options)
+
+
+def _rest() -> None:
+    _resting_until[settings.REDIS_URL] = time.monotonic() + REDIS_REST_S
+
+
+# What this process knows
+
+
+class _Bounded:
+    """Numbers by key, the oldest dropped when there are too many."""
+
+    def __init__(self) -> None:
+        self._numbers: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def _keep(self, key: str, numbers: tuple[float, float]) -> None:
+        self._numbers[key] = numbers
+        self._numbers.move_to_end(key)
+        while len(self._numbers) > MOST_LOCAL_KEYS:
+            self._numbers.popitem(last=False)
+
+    def forget(self, key: str) -> None:
+        with self._lock:
+            self._numbers.pop(key, None)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._numbers.clear()
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+class _Buckets(_Bounded):
+    """Token buckets: what is left, and when that was so."""
+
+    def take(self, key: str, rate: RateLimitItem, cost: int) -> float:
+        """Take `cost`; return 0, or the seconds until it is there."""
+        now, per_second = time.monotonic(), rate.amount / rate.get_expiry()
+        with self._lock:
+            left, at = self._numbers.get(key, (float(rate.amount), now))
+            left = min(float(rate.amount), left + (now - at) * per_second)
+            if left >= cost:
+                self._keep(key, (left - cost, now))
+                return 0.0
+            self._keep(key, (left, now))
+            return (cost - left) / per_second
+
+
+class _Lots(_Bounded):
+    """What was taken from Redis in advance, for a minute."""
+
+    LIFE_S = 60.0
+
+    def take(self, key: str, cost: int) -> bool:
+        with self._lock:
+            left, until = self._numbers.get(key, (0.0, 0.0))
+            if left < cost or time.monotonic() > until:
+                return False
+            self._numbers[key] = (left - cost, until)
+            return True
+
+    def put(self, key: str, units: int) -> None:
+        with self._lock:
+            self._keep(key, (float(units), time.monotonic() + self.LIFE_S))
+
+    def take_from_all(self, keys: list[str], cost: int) -> bool:
+        """Take `cost` under each key, or nothing."""
+        now = time.monotonic()
+        with self._lock:
+            held = [self._numbers.get(key, (0.0, 0.0)) for key in keys]
+            if not all(left >= cost and now <= until for left, until in held):
+                return False
+            for key, (left, until) in zip(keys, held, strict=True):
+                self._numbers[key] = (left - cost, until)
+            return True
+
+
+_local = _Buckets()
+_lots = _Lots()
+
+
+def _take_from_lots(name: str, cost: int, who: Mapping[str, object]) -> bool:
+    """Pay from what was taken in advance, where that is enough: no thread, no round trip."""
+    if name not in LOTS:
+        return False
+    keys = [rate.key_for(name, scope, value) for scope, value in _counted(name, who) for rate in rates_of(name, scope)]
+    return _lots.take_from_all(keys, cost)

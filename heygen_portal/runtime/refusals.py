@@ -1,0 +1,55 @@
+"""A budget that is used up, as a page or as JSON: 429, with the time to wait."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.translation import ngettext
+
+from heygen_portal.runtime.budgets import TooManyRequests
+
+
+def when(wait_seconds: int) -> str:
+    """Say in the active language when to try again, below a heading that says why."""
+    if wait_seconds < 90:
+        words = ngettext("Try again in %(n)s second.", "Try again in %(n)s seconds.", wait_seconds)
+        return words % {"n": wait_seconds}
+    minutes = -(-wait_seconds // 60)
+    return ngettext("Try again in %(n)s minute.", "Try again in %(n)s minutes.", minutes) % {"n": minutes}
+
+
+def in_words(wait_seconds: int) -> str:
+    """Say in the active language that it was too much, and when to try again."""
+    if wait_seconds < 90:
+        words = ngettext(
+            "Too many requests. Try again in %(n)s second.",
+            "Too many requests. Try again in %(n)s seconds.",
+            wait_seconds,
+        )
+        return words % {"n": wait_seconds}
+    minutes = -(-wait_seconds // 60)
+    words = ngettext(
+        "Too many requests. Try again in %(n)s minute.", "Too many requests. Try again in %(n)s minutes.", minutes
+    )
+    return words % {"n": minutes}
+
+
+class TooManyRequestsMiddleware(MiddlewareMixin):
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return refuse(request, exception) if isinstance(exception, TooManyRequests) else None
+
+
+def refuse(request: HttpRequest, refusal: TooManyRequests) -> HttpResponse:
+    """Return a page, or JSON for a script that does not take HTML."""
+    response: HttpResponse
+    if request.accepts("text/html") and "text/html" in request.headers.get("Accept", "text/html"):
+        told = {"words": when(refusal.wait_seconds), "hint": refusal.hint}
+        response = render(request, "429.html", told, status=429)
+    else:
+        words = in_words(refusal.wait_seconds)
+        said = {"code": "too_many_requests", "words": words, "wait_seconds": refusal.wait_seconds}
+        response = JsonResponse(said, status=429)
+    response["Retry-After"] = str(refusal.wait_seconds)
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,75 @@
+"""Static files under names that carry a hash of their content, compressed once, kept by browsers for ever."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from posixpath import normpath
+from typing import Any
+
+from django.contrib.staticfiles import finders
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from whitenoise.middleware import WhiteNoiseMiddleware
+from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+from heygen_portal.runtime import file_responses
+
+# Only what stands at the beginning of a line: types in comments import, too, and in circles.
+IMPORT = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\.{1,2}/[^"]+)";)"""
+HASHED = re.compile(r"\.[0-9a-f]{12}(\.|$)")
+
+
+class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
+    """Follow `url()` in style sheets and relative imports in modules; ignore source maps."""
+
+    manifest_strict = False  # the admin's theme names files that it does not bring
+    max_post_process_passes = 20  # one for each step of the longest way from a page's module to the last it imports
+    patterns = (
+        CompressedManifestStaticFilesStorage.patterns[0],
+        ("*.js", ((IMPORT, 'import %(names)s from "%(url)s";'),)),
+    )
+
+    def compress_files(self, paths: Iterable[str]) -> Any:
+        """Compress what pages name, once: what a name with a hash stands for never changes."""
+        return super().compress_files([path for path in paths if HASHED.search(path) and not self.exists(f"{path}.gz")])
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):
+    """Sends static files piece by piece: Django would gather each in memory first, for every client that waits."""
+
+    @staticmethod
+    def serve(static_file: Any, request: HttpRequest) -> HttpResponseBase:
+        if not isinstance(request, ASGIRequest):
+            response: HttpResponseBase = WhiteNoiseMiddleware.serve(static_file, request)
+            return response
+        found = static_file.get_response(request.method, request.META)
+        headers, status = dict(found.headers), int(found.status)
+        sent: HttpResponseBase
+        if found.file:
+            sent = StreamingHttpResponse(file_responses.from_file(found.file), status=status, headers=headers)
+        else:
+            sent = HttpResponse(status=status, headers=headers)
+        if "Content-Type" not in headers:
+            del sent["Content-Type"]
+        return sent
+
+
+@cache
+def modules_of(entry: str) -> tuple[str, ...]:
+    """Return a module and all that it imports, directly or not; nothing for one that is not there."""
+    found: dict[str, None] = {}
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and (path := finders.find(name)):
+            found[name] = None
+            waiting.extend(_imports(name, Path(str(path)).read_text(encoding="utf-8")))
+    return tuple(found)
+
+
+def _imports(name: str, source: str) -> Iterator[str]:
+    folder = name.rpartition("/")[0]
+    return (normpath(f"{folder}/{found['url']}") for found in re.finditer(IMPORT, source))

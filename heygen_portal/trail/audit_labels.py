@@ -1,0 +1,113 @@
+"""An audit entry in the reader's words: names of fields, choices, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Field
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+
+Kind = AuditEntry.Kind
+MODELS: Mapping[str, str] = {
+    Kind.ACCOUNT_CHANGED: "avatars.ProviderAccount",
+    Kind.PUBLISHED: "avatars.Persona",
+    Kind.ROLLED_BACK: "avatars.Persona",
+    Kind.UNPUBLISHED: "avatars.Persona",
+    Kind.PERSONA_CHANGED: "avatars.Persona",
+    Kind.ALLOWANCE_CHANGED: "avatar_sessions.Allowance",
+    Kind.ORGANISATION_CHANGED: "heygen_portal.Organisation",
+}
+"""Which model's fields an entry of a kind names, each before and after."""
+CHOSEN: Mapping[str, str] = {
+    Kind.EXPORTED: "avatar_sessions.Export",
+    Kind.EXPORT_STATE: "avatar_sessions.Export",
+}
+"""Of which model an entry's single values are choices."""
+LABELS: Mapping[str, Any] = {
+    "roles": _("roles"),
+    "username": _("username"),
+    "email": _("e-mail address"),
+    "groups": _("only for"),
+    "is_active": _("may sign in"),
+    "is_superuser": _("above all roles"),
+    "permissions": _("own permissions"),
+    "accepted": _("accepted by the provider"),
+    "is_hidden": _("hidden"),
+    "what": _("contents"),
+    "format": _("format"),
+    "filters": _("filters"),
+    "reason": _("reason"),
+    "words": _("words"),
+    "state": _("status"),
+    "faults": _("faults"),
+    "count": _("how many"),
+    "hash": _("hash"),
+    "sessions": _("sessions"),
+    "version": _("version"),
+}
+
+
+NOT_WORDS = ("rows", "is_complete", audit_log.PERSON, audit_log.INVITATION)
+"""What an entry states of other tables' rows, so that they can be compared; whose it is."""
+
+
+def of(entry: AuditEntry) -> str:
+    """Return what the entry tells, on one line."""
+    if entry.kind == Kind.SESSIONS_STOPPED:
+        return str(entry.data["reason"] or "–")
+    told = (f"{_label(entry.kind, name)}: {_in_words(entry.kind, name, value)}" for name, value in _news(entry))
+    return "; ".join(told) or "–"
+
+
+def _news(entry: AuditEntry) -> list[tuple[str, Any]]:
+    """Leave out what is empty, and of something new also the fields that were left empty."""
+    empty: tuple[Any, ...] = (None, "", [], {})
+    found = [(name, value) for name, value in entry.data.items() if value not in empty and name not in NOT_WORDS]
+    if entry.kind not in MODELS:
+        return found
+    return [(name, pair) for name, pair in found if not all(side in empty for side in pair)]
+
+
+def _field(kind: str, name: str) -> Field[Any, Any] | None:
+    try:
+        field = apps.get_model({**MODELS, **CHOSEN}[kind])._meta.get_field(name)
+    except (KeyError, FieldDoesNotExist):
+        return None
+    return field if isinstance(field, Field) else None
+
+
+def _label(kind: str, name: str) -> str:
+    if name in LABELS:
+        return str(LABELS[name])
+    field = _field(kind, name)
+    return str(field.verbose_name) if field else name
+
+
+def _in_words(kind: str, name: str, value: Any) -> str:
+    """A pair is what it was and what it is; anything else says itself."""
+    field = _field(kind, name)
+    choices = dict(field.flatchoices) if field else {}
+    if isinstance(value, str):
+        return str(choices.get(value, value))
+    if isinstance(value, list):
+        return " → ".join(_plain(choices.get(side, side) if isinstance(side, str) else side) for side in value)
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return gettext("yes") if value else gettext("no")
+    if value in (None, "", [], {}):
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(gettext(str(part)) if part else "–" for part in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={part}" for name, part in value.items())
+    return str(value)

@@ -1,0 +1,66 @@
+"""What staff change of accounts, personas and allowances, for the audit log: each field before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Self
+
+from django.db.models import Field, Model
+from django.http import HttpRequest
+
+from heygen_portal.runtime import client_address
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+
+Changes = dict[str, list[Any]]
+"""Field name → [before, after]."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who makes a change, and from which address. Neither is set for a command on the server."""
+
+    user_id: int | None = None
+    address: str | None = None
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Self:
+        return cls(request.user.pk, client_address.of(request))
+
+
+SERVER = Actor()
+
+
+def between(before: Model | None, after: Model | None, names: Iterable[str]) -> Changes:
+    """Return the fields that differ; None stands for a row that is not there yet, or no longer."""
+    pairs = {name: [_value(before, name), _value(after, name)] for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def note(actor: Actor, kind: AuditEntry.Kind, about: object, changes: Changes) -> None:
+    """Append an entry that tells of these changes, if there are any. Call it in the transaction of the change."""
+    if changes:
+        audit_log.note_by(actor.user_id, actor.address, kind, about, **changes)
+
+
+def editable(model: type[Model], *, but: Iterable[str] = ()) -> list[str]:
+    """Return the names of the columns that staff can change."""
+    fields = model._meta.concrete_fields
+    return [field.name for field in fields if field.editable and not field.primary_key and field.name not in but]
+
+
+def _value(row: Model | None, name: str) -> Any:
+    """Return what JSON keeps exactly: numbers with decimals and spans of time as text, other rows by their name."""
+    if row is None:
+        return None
+    value = getattr(row, name)
+    if isinstance(value, Decimal):
+        field = row._meta.get_field(name)
+        places = getattr(field, "decimal_places", 0) if isinstance(field, Field) else 0
+        return f"{value:.{places}f}"
+    if isinstance(value, str | timedelta | Model):
+        return str(value)  # of a choice, its value
+    return value

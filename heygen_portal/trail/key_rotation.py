@@ -1,0 +1,173 @@
+"""Re-encryption with the current keys, in bounded batches. Signatures are never re-made.
+
+A value that is encrypted with a retired key stays readable until its turn comes, so an interrupted run is
+simply started again. `sessions.speech.keys` adds the keys of speech.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from allauth.mfa.models import Authenticator
+from cryptography.fernet import Fernet, InvalidToken
+from django.apps import apps
+from django.db import models, transaction
+from django.db.models import F, QuerySet, TextField, Value
+from django.db.models.functions import Cast
+from encrypted_fields.fields import EncryptedFieldMixin, EncryptedTextField
+
+BATCH_ROWS = 500
+"""Rows that one transaction holds."""
+
+
+class Unreadable(Exception):
+    """A value that no key in the settings opens."""
+
+
+@dataclass
+class Progress:
+    """How far a store of encrypted values is."""
+
+    current: int = 0
+    rotated: int = 0
+    left: int = 0
+    unreadable: int = 0
+
+
+class Store(Protocol):
+    """Rows with encrypted values."""
+
+    @property
+    def name(self) -> str: ...
+    def rows(self) -> QuerySet[Any]:
+        """Return the rows that hold an encrypted value."""
+
+    def renewed(self, row: Any) -> Any:
+        """Return the row's value encrypted with the current key, None if it is already. Raises Unreadable."""
+
+    def store(self, row: Any, value: Any) -> None: ...
+
+
+def rotate(store: Store, *, is_dry: bool = False, tell: Callable[[Progress], None] = lambda _: None) -> Progress:
+    """Re-encrypt what is not under the current key; `tell` is called after each batch. Safe to repeat.
+
+    A dry run counts and changes nothing.
+    """
+    found = Progress()
+    all_rows = store.rows().order_by("pk")
+    for rows in _batches(all_rows if is_dry else all_rows.select_for_update(of=("self",))):
+        for row in rows:
+            try:
+                value = store.renewed(row)
+            except Unreadable:
+                found.unreadable += 1
+                continue
+            if value is None:
+                found.current += 1
+            elif is_dry:
+                found.left += 1
+            else:
+                store.store(row, value)
+                found.rotated += 1
+        tell(found)
+    return found
+
+
+def _batches(rows: QuerySet[Any]) -> Iterator[Sequence[Any]]:
+    """Yield all rows by key, each batch in a transaction that ends when the next one is asked for."""
+    after = None
+    while True:
+        with transaction.atomic():
+            later = rows if after is None else rows.filter(pk__gt=after)
+            batch = list(later[:BATCH_ROWS])
+            if not batch:
+                return
+            yield batch
+            after = batch[-1].pk
+
+
+class Ring:
+    """The keys of encrypted fields, which depend on FIELD_ENCRYPTION_KEY and DJANGO_SECRET_KEY."""
+
+    @cached_property
+    def _keys(self) -> list[Fernet]:
+        return [Fernet(key) for key in EncryptedTextField().keys]
+
+    def renewed(self, token: str) -> str | None:
+        """Return the token's content under the current keys, None if it is already. Raises Unreadable."""
+        current, *retired = self._keys
+        if _opened(current, token) is not None:
+            return None
+        for key in retired:
+            if (content := _opened(key, token)) is not None:
+                return current.encrypt(content).decode()
+        raise Unreadable
+
+
+def _opened(key: Fernet, token: str) -> bytes | None:
+    try:
+        return key.decrypt(token.encode())
+    except InvalidToken:
+        return None
+
+
+class FieldStore:
+    """An encrypted field of a model."""
+
+    def __init__(self, model: type[models.Model], field: str, ring: Ring) -> None:
+        self._model, self._field, self._ring = model, field, ring
+        self.name = f"{model._meta.label}.{field}"
+
+    def rows(self) -> QuerySet[Any]:
+        rows: QuerySet[Any] = self._model._base_manager.only("pk").annotate(token=Cast(F(self._field), TextField()))
+        return rows.exclude(token=None).exclude(token="")
+
+    def renewed(self, row: Any) -> str | None:
+        return self._ring.renewed(row.token)
+
+    def store(self, row: Any, value: str) -> None:
+        # An expression: a plain value would be encrypted once more.
+        sealed = Value(value, output_field=TextField())
+        self._model._base_manager.filter(pk=row.pk).update(**{self._field: sealed})
+
+
+class SecondFactorStore:
+    """Secrets of authenticator apps and seeds of recovery codes, encrypted inside JSON."""
+
+    name = "second factors"
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+
+    def rows(self) -> QuerySet[Any]:
+        types = (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES)
+        rows: QuerySet[Any] = Authenticator.objects.filter(type__in=types)
+        return rows
+
+    def renewed(self, row: Any) -> dict[str, Any] | None:
+        renewed: dict[str, Any] = {}
+        for name, value in row.data.items():
+            tokens = value if isinstance(value, list) else [value]
+            made = [self._ring.renewed(token) if isinstance(token, str) else None for token in tokens]
+            if any(made):
+                both = [new or old for new, old in zip(made, tokens, strict=True)]
+                renewed[name] = both if isinstance(value, list) else both[0]
+        return row.data | renewed if renewed else None
+
+    def store(self, row: Any, value: dict[str, Any]) -> None:
+        Authenticator.objects.filter(pk=row.pk).update(data=value)
+
+
+def stores() -> list[Store]:
+    """Return every encrypted field of every model, and the second factors."""
+    ring = Ring()
+    fields = [
+        FieldStore(model, field.name, ring)
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if isinstance(field, EncryptedFieldMixin)
+    ]
+    return [*fields, SecondFactorStore(ring)]

@@ -1,0 +1,130 @@
+"""A text on its way to the avatar: stored first, delivered once, its outcome told to the tabs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from django.db import transaction
+from django.utils import timezone
+
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import (
+    Delivered,
+    LimitReached,
+    NotReady,
+    Provider,
+    ProviderError,
+    ProviderRejected,
+    RoomCommand,
+    SessionGone,
+    TaskKind,
+)
+from heygen_portal.runtime.in_thread import in_thread
+from sessions import errors
+from sessions.actions import deadlines
+from sessions.actions.stop import stop
+from sessions.lifecycle import broadcast, end_evidence, events
+from sessions.models import EndReason, SessionTask, StreamingSession
+
+NOT_READY_RETRY = timedelta(seconds=0.5)
+NOT_READY_PATIENCE = timedelta(seconds=10)
+"""What published clients do when a task is refused because the avatar is not in the room yet."""
+LOOK_AGAIN = timedelta(seconds=0.5)
+LONGEST_DELIVERY = timedelta(seconds=30)
+"""A text that is still being sent after so long was in the hands of a process that died."""
+
+_turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+GiveCommand = Callable[[RoomCommand], Awaitable[None]]
+
+
+def turn(session_id: UUID) -> asyncio.Lock:
+    """One text of a session after the other: a tab that comes back does not overtake what it sent before."""
+    return _turns.setdefault(session_id, asyncio.Lock())
+
+
+async def send_task(
+    session_id: UUID,
+    *,
+    text: str,
+    kind: TaskKind,
+    user_id: int,
+    ref: str = "",
+    give_command: GiveCommand | None = None,
+) -> broadcast.TaskSent | None:
+    """Have the avatar answer a text or read it aloud; every tab hears what became of it.
+
+    A `ref` that the session knows is a repetition: it never goes out again, and what became of the first is
+    returned, for the tab that asks. Raises TextEmpty, TextTooLong, NotLive before anything is sent. Of several
+    calls for one session, the caller keeps the order.
+    """
+    task, is_new = await in_thread(deadlines.accept_task)(
+        session_id, text=text, kind=SessionTask.Kind(kind.value), user_id=user_id, ref=ref
+    )
+    if is_new:
+        await deliver(task.session, task, give_command)
+        return None
+    return broadcast.TaskSent.of(await _outcome(task))
+
+
+async def _outcome(task: SessionTask) -> SessionTask:
+    """Wait until whoever is sending this task, perhaps in another process, knows what became of it."""
+    while task.status == SessionTask.Status.SENDING:
+        if timezone.now() - task.created_at >= LONGEST_DELIVERY:
+            await in_thread(deadlines.give_up_task)(task)
+        else:
+            await asyncio.sleep(LOOK_AGAIN.total_seconds())
+        await in_thread(task.refresh_from_db)()
+    return task
+
+
+async def deliver(session: StreamingSession, task: SessionTask, give_command: GiveCommand | None = None) -> None:
+    """Hand a stored task to the provider and note the outcome; a provider's refusal is an outcome."""
+    provider = providers.for_account(session.account)
+    assert session.provider_session_id is not None  # a live session has one
+    failure: ProviderError | None = None
+    try:
+        delivery = await _send_when_ready(provider, session.provider_session_id, task)
+        if isinstance(delivery, RoomCommand) and give_command:
+            await give_command(delivery)
+        task.status = SessionTask.Status.SENT
+        task.provider_task_id = delivery.provider_task_id
+    except ProviderError as exc:
+        failure = exc
+        task.status = SessionTask.Status.FAILED
+        task.failure = _task_failure(exc)
+    task.latency = timezone.now() - task.created_at
+    await in_thread(_note_outcome)(task)
+    if isinstance(failure, SessionGone):
+        await stop(session, EndReason.PROVIDER_ENDED, end_evidence.answered(failure))
+
+
+async def _send_when_ready(provider: Provider, provider_session_id: str, task: SessionTask) -> Delivered | RoomCommand:
+    kind = TaskKind(task.kind)
+    give_up_at = timezone.now() + NOT_READY_PATIENCE
+    while True:
+        try:
+            return await provider.send_task(provider_session_id, text=task.text, kind=kind)
+        except NotReady:
+            if timezone.now() >= give_up_at:
+                raise
+        await asyncio.sleep(NOT_READY_RETRY.total_seconds())
+
+
+def _task_failure(exc: ProviderError) -> str:
+    if isinstance(exc, LimitReached):
+        return errors.ProviderLimit.code
+    return errors.ProviderRefused.code if isinstance(exc, ProviderRejected) else errors.ProviderSilent.code
+
+
+def _note_outcome(task: SessionTask) -> None:
+    with transaction.atomic():
+        task.save(update_fields=["status", "provider_task_id", "failure", "latency"])
+        events.record(task.session_id, events.task_entry(task))
+        if task.sent_by_id is None:
+            return  # the greeting: nobody waits for its outcome
+        broadcast.publish(task.session_id, broadcast.TaskSent.of(task))

@@ -1,0 +1,97 @@
+"""An account's page in the admin, with what only its sessions tell: what is spent, who has its places, who waits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils import formats, timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+
+from avatars.accounts.admin import ProviderAccountAdmin
+from avatars.models import ProviderAccount
+from sessions.capacity import queue, quotas
+from sessions.models import QueuePlace, StreamingSession
+from sessions.onboarding import page as onboarding_page
+
+NEW_LINE = mark_safe("<br>")
+
+admin.site.unregister(ProviderAccount)
+
+
+@admin.register(ProviderAccount)
+class AccountAdmin(ProviderAccountAdmin):
+    """Who may see no sessions sees none here either."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), "spending", "places", "line")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        usual = super().get_fieldsets(request, obj)
+        if obj is None:
+            return usual
+        told = ["spending"]
+        told += ["places"] if request.user.has_perm("avatar_sessions.view_streamingsession") else []
+        told += ["line"] if request.user.has_perm("avatar_sessions.view_queueplace") else []
+        return [(_("Now"), {"fields": told}), *usual]
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.first_hour)
+        return [path("first-hour/", view, name="avatars_provideraccount_first_hour"), *super().get_urls()]
+
+    def first_hour(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        return onboarding_page.page(request)
+
+    @display(description=_("this month"))
+    def spending(self, account: ProviderAccount) -> str:
+        spending = quotas.spending(account, timezone.now())
+        said = gettext("%(spent).2f credits spent, and up to %(promised).2f more by the sessions that run.")
+        words = said % {"spent": spending.spent, "promised": spending.promised}
+        if spending.left is None:
+            return f"{words} {gettext('There is no cap.')}"
+        left = gettext("Of the cap of %(cap).2f, %(left).2f are left.")
+        return f"{words} {left % {'cap': account.monthly_cap, 'left': spending.left}}"
+
+    @display(description=_("places taken"))
+    def places(self, account: ProviderAccount) -> SafeString:
+        rows = StreamingSession.objects.open().filter(account=account).select_related("user", "persona")
+        taken = list(rows.order_by("created_at"))
+        limit = queue.places_of(account)
+        words = gettext("%(taken)d of %(limit)d") % {"taken": len(taken), "limit": limit}
+        if limit < account.concurrency_limit and account.places_seen_at:
+            found = gettext("the provider had no more at %(at)s") % {"at": _local(account.places_seen_at)}
+            words = f"{words} ({found})"
+        lines = [(_page_of(session), session.user, session.persona, _since(session.created_at)) for session in taken]
+        return _below(words, format_html_join(NEW_LINE, '<a href="{}">{}</a> · {} · {}', lines))
+
+    @display(description=_("waiting in line"))
+    def line(self, account: ProviderAccount) -> SafeString:
+        waiting = QueuePlace.objects.filter(account=account).select_related("user", "persona")
+        lines = [(number, row.user, row.persona, _since(row.created_at)) for number, row in enumerate(waiting, start=1)]
+        return format_html_join(NEW_LINE, "{}. {} · {} · {}", lines) or mark_safe("–")
+
+
+def _page_of(session: StreamingSession) -> str:
+    return reverse("admin:avatar_sessions_streamingsession_change", args=[session.pk])
+
+
+def _since(moment: datetime) -> str:
+    return gettext("since %(at)s") % {"at": _local(moment)}
+
+
+def _local(moment: datetime) -> str:
+    return formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+
+
+def _below(*parts: str) -> SafeString:
+    return format_html_join(NEW_LINE, "{}", ((part,) for part in parts if part))

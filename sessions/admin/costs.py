@@ -1,0 +1,107 @@
+"""What sessions cost, in the admin: the ledger, its sums by day, persona, group and account, and what providers say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+from django.utils import formats, timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display
+
+from heygen_portal.console.lists import NeverCounted
+from heygen_portal.console.widgets import ReadOnly, readable
+from sessions.costs import report as cost_report
+from sessions.models import SessionTotal
+
+
+@admin.register(SessionTotal)
+class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
+    """One line for each session that is over."""
+
+    list_display = (
+        "day",
+        "who",
+        "account",
+        "persona",
+        "open_for",
+        "estimated",
+        "provider_credits",
+        "more",
+        "waste",
+    )
+    list_filter = (("account", RelatedDropdownFilter), ("persona", RelatedDropdownFilter))
+    list_filter_submit = True
+    list_select_related = ("session__user", "account", "persona")
+    fields = (
+        "session",
+        "day",
+        "account",
+        "persona",
+        "open_for",
+        "estimated",
+        "theirs_open",
+        "provider_credits",
+        "more",
+    )
+    readonly_fields = ("open_for", "theirs_open", "more")
+
+    @display(description=_("user"))
+    def who(self, total: SessionTotal) -> str:
+        return total.session.user.get_username()
+
+    @display(description=_("open"), ordering="time")
+    def open_for(self, total: SessionTotal) -> str:
+        return readable(total.time)
+
+    @display(description=_("open, says the provider"))
+    def theirs_open(self, total: SessionTotal) -> str:
+        return readable(total.provider_time)
+
+    @display(description=_("difference"))
+    def more(self, total: SessionTotal) -> str:
+        return "–" if total.difference is None else formats.number_format(total.difference, 4)
+
+    @display(description=_("nobody there"), ordering="wasted")
+    def waste(self, total: SessionTotal) -> str:
+        return readable(total.wasted) if total.wasted else "–"
+
+    def get_urls(self) -> list[Any]:
+        def page(route: str, view: Callable[..., HttpResponse]) -> Any:
+            return path(f"{route}/", self.admin_site.admin_view(view), name=f"avatar_sessions_sessiontotal_{route}")
+
+        return [page("costs", self.month), page("reconciliation", self.compared), *super().get_urls()]
+
+    def month(self, request: HttpRequest) -> HttpResponse:
+        return self._page(request, "sessions/costs.html", cost_report.report)
+
+    def compared(self, request: HttpRequest) -> HttpResponse:
+        return self._page(request, "sessions/reconciliation.html", cost_report.reconciliation)
+
+    def _page(self, request: HttpRequest, template: str, report: Callable[[cost_report.Month], object]) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        month = cost_report.Month.named(request.GET.get("month", ""), timezone.now())
+        found = report(month)
+        context = {"month": month, "report": found}
+        if isinstance(found, cost_report.Report):
+            context["chart"] = _chart(found)
+        return render(request, template, context)
+
+
+def _chart(report: cost_report.Report) -> dict[str, Any]:
+    """What the page's script draws: of each day what was of use, and what was wasted."""
+    return {
+        "days": [day.name[-2:] for day in report.days],
+        "credits": [float(day.credits - day.wasted_credits) for day in report.days],
+        "wasted": [float(day.wasted_credits) for day in report.days],
+        "words": {"credits": gettext("Credits"), "wasted": gettext("Nobody there")},
+    }

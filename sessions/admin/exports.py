@@ -1,0 +1,205 @@
+"""Exports in the admin: asked for, watched, downloaded by who asked, and seen by auditors afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path, reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from kombu.exceptions import OperationalError
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
+
+from heygen_portal.console.widgets import ReadOnly
+from heygen_portal.people.access import roles, sudo
+from heygen_portal.runtime import budgets, client_address
+from heygen_portal.runtime.in_thread import in_pieces
+from sessions import tasks
+from sessions.exports import filters as export_filters
+from sessions.exports import list_export, session_export
+from sessions.models import Export, StreamingSession
+
+What, Format, State = Export.What, Export.Format, Export.State
+CONTENT_TYPES = {
+    Format.CSV: "text/csv; charset=utf-8",
+    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    Format.JSONL: "application/jsonl; charset=utf-8",
+    Format.JSON: "application/json",
+    Format.VTT: "text/vtt; charset=utf-8",
+}
+CHUNK = 64 * 1024
+
+
+def _choice(label: Any, *choices: Any) -> forms.ChoiceField:
+    values = [(choice.value, choice.label) for choice in choices]
+    return forms.ChoiceField(label=label, choices=values, initial=values[0][0], widget=UnfoldAdminRadioSelectWidget)
+
+
+class _Asked(forms.Form):
+    """Fields that both forms have, and the rule that words need a reason."""
+
+    reason = forms.CharField(
+        label=_("Why you need the words"),
+        help_text=_("Without a reason the export holds no text of anybody's. It is recorded with your name."),
+        min_length=5,
+        max_length=500,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+    def clean(self) -> dict[str, Any]:
+        asked = super().clean() or {}
+        if not asked.get("reason") and (asked.get("what") == What.LINES or asked.get("format") == Format.VTT):
+            self.add_error("reason", gettext("This is nothing but words: say why you need them."))
+        return asked
+
+
+class ListForm(_Asked):
+    what = _choice(_("Contents"), What.SESSIONS, What.EVENTS, What.LINES)
+    format = _choice(_("Format"), Format.CSV, Format.XLSX, Format.JSONL)
+    field_order = ("what", "format", "reason")
+
+
+class SessionForm(_Asked):
+    format = _choice(_("Format"), Format.JSON, Format.PAGE, Format.VTT)
+    field_order = ("format", "reason")
+
+
+def one_session(request: HttpRequest, session: StreamingSession) -> HttpResponseBase:
+    """Ask in which form, and hand it over."""
+    form = SessionForm(request.POST or None)
+    if not form.is_valid():
+        return _ask(request, form, {"taken": session})
+    asked = form.cleaned_data
+    budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
+    export = list_export.ask(
+        request.user.pk or 0,
+        client_address.of(request),
+        What.RECORD,
+        asked["format"],
+        reason=asked["reason"],
+        session=session,
+    )
+    if export.format == Format.PAGE:
+        page = render(request, "sessions/record.html", session_export.for_page(export, session))
+        add_never_cache_headers(page)
+        return page
+    if export.format == Format.VTT:
+        return _sent(export, session_export.as_captions(session))
+    return _sent(export, session_export.as_json(export, session))
+
+
+def _ask(request: HttpRequest, form: forms.Form, about: dict[str, Any]) -> HttpResponse:
+    context = {"title": gettext("Export"), "form": form, "opts": Export._meta, **about}
+    return render(request, "admin/sessions_export.html", admin.site.each_context(request) | context)
+
+
+def _sent(export: Export, pieces: Iterator[bytes]) -> HttpResponseBase:
+    headers = {"Content-Disposition": f'attachment; filename="{export.file_name}"', "Cache-Control": "no-store"}
+    return StreamingHttpResponse(in_pieces(pieces), content_type=CONTENT_TYPES[Format(export.format)], headers=headers)
+
+
+@admin.register(Export)
+class ExportAdmin(ReadOnly, ModelAdmin):
+    """Who took what out. What one has asked for oneself can be downloaded while its file is kept."""
+
+    list_display = ("asked_at", "asked_by", "asked_from", "what", "format", "asked_for", "reason", "rows_done", "state")
+    list_filter = (("what", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
+    list_filter_submit = True
+    list_select_related = ("asked_by",)
+    search_fields = ("=asked_by__username", "reason")
+
+    @display(description=_("filters"))
+    def asked_for(self, export: Export) -> str:
+        return str(export.session_id or "") or " ".join(f"{name}={value}" for name, value in export.filters.items())
+
+    def get_urls(self) -> list[Any]:
+        def page(route: str, view: Callable[..., HttpResponseBase], name: str) -> Any:
+            return path(route, self.admin_site.admin_view(view), name=f"avatar_sessions_export_{name}")
+
+        own = [
+            page("new/", self.new, "new"),
+            page("<uuid:export_id>/file/", self.file, "file"),
+            page("<uuid:export_id>/change/", self.state_of, "change"),
+        ]
+        return own + super().get_urls()
+
+    @sudo.required
+    def new(self, request: HttpRequest) -> HttpResponseBase:
+        """Ask what of the sessions that the list shows is wanted; the list's filters stand in the address."""
+        if not request.user.has_perm(roles.EXPORT):
+            raise PermissionDenied
+        try:
+            filters = export_filters.of_address(request.GET.dict(), request.user.pk or 0)
+        except export_filters.UnknownFilter as exc:
+            words = gettext("The list is filtered in a way that exports do not know (%(name)s).") % {"name": exc}
+            self.message_user(request, words, messages.ERROR)
+            return redirect("admin:avatar_sessions_streamingsession_changelist")
+        form = ListForm(request.POST or None)
+        if not form.is_valid():
+            return _ask(request, form, {"filters": filters})
+        asked, address = form.cleaned_data, client_address.of(request)
+        budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
+        try:
+            export = list_export.ask(
+                request.user.pk or 0, address, asked["what"], asked["format"], reason=asked["reason"], filters=filters
+            )
+        except list_export.TooLong:
+            words = gettext("An Excel file has at most %(count)d rows: choose another format, or narrow the list.")
+            form.add_error("format", words % {"count": list_export.XLSX_ROWS})
+            return _ask(request, form, {"filters": filters})
+        if export.state == State.SENT:
+            return _sent(export, list_export.pieces(export))
+        try:
+            tasks.write_export.delay(str(export.pk))
+        except OperationalError:
+            self.message_user(request, gettext("The worker cannot be reached; it begins once it is back."))
+        return redirect("admin:avatar_sessions_export_change", export.pk)
+
+    def state_of(self, request: HttpRequest, export_id: UUID) -> HttpResponseBase:
+        """How far it is; `?progress` answers the page's script."""
+        export = self._found(request, export_id)
+        is_under_way = export.state in list_export.TO_WRITE
+        if "progress" in request.GET:
+            rows = {"rows_done": export.rows_done, "rows_total": export.rows_total}
+            return JsonResponse({"is_under_way": is_under_way, **rows})
+        context = {
+            "title": gettext("Export"),
+            "export": export,
+            "is_under_way": is_under_way,
+            "is_own": export.asked_by_id == request.user.pk,
+            "opts": self.opts,
+        }
+        return render(request, "admin/sessions_export_state.html", self.admin_site.each_context(request) | context)
+
+    def file(self, request: HttpRequest, export_id: UUID) -> HttpResponseBase:
+        export = self._found(request, export_id)
+        if export.asked_by_id != request.user.pk or export.state != State.READY or not export.path.is_file():
+            raise Http404  # another's file is as good as none
+        if not sudo.is_confirmed(request):
+            return sudo.ask(request, back=reverse("admin:avatar_sessions_export_change", args=[export.pk]))
+        response = _sent(export, _chunks(export))
+        response["Content-Length"] = str(export.path.stat().st_size)
+        return response
+
+    def _found(self, request: HttpRequest, export_id: UUID) -> Export:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return get_object_or_404(Export, pk=export_id)
+
+
+def _chunks(export: Export) -> Iterator[bytes]:
+    with export.path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk

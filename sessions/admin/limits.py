@@ -1,0 +1,98 @@
+"""What bounds people in the admin: the line for a place, and what a person or a group may use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.decorators import display
+
+from heygen_portal.console.widgets import ReadOnly, readable
+from heygen_portal.trail import change_log
+from heygen_portal.trail.change_log import Actor
+from heygen_portal.trail.models import AuditEntry
+from sessions.capacity import queue, quotas
+from sessions.models import Allowance, QueuePlace
+
+
+@admin.register(QueuePlace)
+class QueuePlaceAdmin(ReadOnly, ModelAdmin):
+    """Who waits for a place. The line moves by itself; staff may take somebody out of it."""
+
+    list_display = ("created_at", "user", "persona", "account", "is_staff", "state")
+    list_filter = (("account", RelatedDropdownFilter),)
+    list_filter_submit = True
+    list_select_related = ("user", "persona", "account")
+    search_fields = ("=user__username",)
+    fields = ("user", "persona", "account", "created_at", "is_staff", "kept_until")
+    actions = ("remove",)
+
+    @display(description=_("status"), label={_("place kept"): "success", _("waiting"): "info"})
+    def state(self, place: QueuePlace) -> str:
+        return gettext("place kept") if place.kept_until else gettext("waiting")
+
+    def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("avatar_sessions.stop_streamingsession")
+
+    @admin.action(description=_("Remove from the line"), permissions=["stop"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[QueuePlace]) -> None:
+        places = list(queryset)
+        for place in places:
+            queue.remove(place)
+        words = ngettext("%(count)d person no longer waits.", "%(count)d people no longer wait.", len(places))
+        self.message_user(request, words % {"count": len(places)})
+
+
+@admin.register(Allowance)
+class AllowanceAdmin(ModelAdmin):
+    """What a person, or each member of a group, may use. Of all limits the lowest binds."""
+
+    list_display = ("__str__", "is_group", "longest", "quiet", "minutes_per_month")
+    list_select_related = ("user", "group")
+    search_fields = ("user__username", "group__name")
+    autocomplete_fields = ("user",)
+    fields = ("user", "group", "duration_limit", "idle_timeout", "minutes_per_month", "used")
+    readonly_fields = ("used",)
+
+    def save_model(self, request: HttpRequest, obj: Allowance, form: Any, change: bool) -> None:
+        stored = Allowance.objects.select_for_update().filter(pk=obj.pk).first() if change else None
+        super().save_model(request, obj, form, change)
+        self._note(request, stored, obj)
+
+    def delete_model(self, request: HttpRequest, obj: Allowance) -> None:
+        with transaction.atomic():
+            self._note(request, obj, None)
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Allowance]) -> None:
+        with transaction.atomic():
+            for allowance in queryset.select_for_update(of=("self",)):
+                self.delete_model(request, allowance)
+
+    def _note(self, request: HttpRequest, before: Allowance | None, after: Allowance | None) -> None:
+        told = change_log.between(before, after, change_log.editable(Allowance))
+        change_log.note(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, after or before, told)
+
+    @display(description=_("group"), boolean=True)
+    def is_group(self, allowance: Allowance) -> bool:
+        return allowance.group_id is not None
+
+    @display(description=_("longest session"), ordering="duration_limit")
+    def longest(self, allowance: Allowance) -> str:
+        return readable(allowance.duration_limit)
+
+    @display(description=_("ends when idle for"), ordering="idle_timeout")
+    def quiet(self, allowance: Allowance) -> str:
+        return readable(allowance.idle_timeout)
+
+    @display(description=_("used this month"))
+    def used(self, allowance: Allowance) -> str:
+        return readable(quotas.used_by(allowance.user_id, timezone.now()) if allowance.user_id else None)

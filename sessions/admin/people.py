@@ -1,0 +1,61 @@
+"""A person's page in the admin, with what only sessions tell: what they have used this month, and what they may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action, display
+
+from heygen_portal.console.widgets import chosen, readable
+from heygen_portal.people.access import roles
+from heygen_portal.people.admin import UserAdmin
+from sessions.capacity import quotas
+from sessions.models import Allowance
+from sessions.personal_data import views as personal_data_views
+
+admin.site.unregister(User)
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):
+    actions_detail: tuple[str, ...] = (*UserAdmin.actions_detail, "personal_data")
+
+    def has_personal_data_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        """What somebody said is in it, and so is what the export of everything would tell."""
+        return request.user.has_perms((roles.EXPORT, *roles.READ_TRANSCRIPTS, "auth.change_user"))
+
+    @action(description=_("Personal data"), url_path="personal-data", permissions=["view", "personal_data"])
+    def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return personal_data_views.on_behalf(request, chosen(self, request, object_id))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
+        return (*super().get_readonly_fields(request, obj), "used", "allowance_row")
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        usual = super().get_fieldsets(request, obj)
+        return [*usual, (_("Use"), {"fields": ("used", "allowance_row")})] if obj else usual
+
+    @display(description=_("this month"))
+    def used(self, user: User) -> str:
+        used, given = quotas.used_by(user.pk, timezone.now()), quotas.given_to(user.pk)
+        if given is None:
+            return gettext("%(used)s; no quota") % {"used": readable(used)}
+        return gettext("%(used)s of %(given)s") % {"used": readable(used), "given": readable(given)}
+
+    @display(description=_("allowance"))
+    def allowance_row(self, user: User) -> str:
+        own = Allowance.objects.filter(user=user).first()
+        if own:
+            where, words = reverse("admin:avatar_sessions_allowance_change", args=[own.pk]), gettext("Change it")
+        else:
+            where = f"{reverse('admin:avatar_sessions_allowance_add')}?user={user.pk}"
+            words = gettext("Give one of their own")
+        return format_html('<a href="{}">{}</a>', where, words)

@@ -1,0 +1,169 @@
+"""The admin's page of the checks of the record, and the menu's sign when the last one found something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import formats, timezone
+from django.utils.html import format_html_join
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+
+from heygen_portal.console.widgets import NeverDeleted, ReadOnly, readable
+from heygen_portal.people.access import sudo
+from heygen_portal.runtime import client_address
+from sessions.integrity.damage import TABLES, Fault
+from sessions.models import Erasure, HistoryCheck, LegalHold, ProviderErasure, StreamingSession
+from sessions.retention import erasure
+
+
+@admin.register(HistoryCheck)
+class HistoryCheckAdmin(ReadOnly, ModelAdmin):
+    """What each night's look through the record came to."""
+
+    empty_words = _(
+        "The record is checked each night, and by manage.py verify_history. Results of the night appear here."
+    )
+    list_display = ("started_at", "state", "rows", "sessions", "events", "entries", "anchors", "took")
+    fields = (
+        "started_at", "state", "rows", "rows_by_table", "sessions", "events", "entries", "anchors", "took",
+        "coverage", "misfits",
+    )  # fmt: skip
+    readonly_fields = ("state", "rows_by_table", "took", "coverage", "misfits")
+
+    @display(description=_("result"), label={_("whole"): "success", _("does not fit"): "danger"})
+    def state(self, check: HistoryCheck) -> str:
+        return gettext("does not fit") if check.fault_count else gettext("whole")
+
+    @display(description=_("took"))
+    def took(self, check: HistoryCheck) -> str:
+        return readable(check.ended_at - check.started_at if check.ended_at else None)
+
+    @display(description=_("rows read, by table"))
+    def rows_by_table(self, check: HistoryCheck) -> str:
+        rows = check.covered.get("rows", {})
+        named = sorted((str(TABLES.get(table, table)), count) for table, count in rows.items())
+        return "; ".join(f"{table}: {formats.localize(count)}" for table, count in named) or "–"
+
+    @display(description=_("coverage"))
+    def coverage(self, check: HistoryCheck) -> Any:
+        return format_html_join("", "<p>{}</p>", ((line,) for line in _coverage(check.covered))) or "–"
+
+    @display(description=_("what does not fit"))
+    def misfits(self, check: HistoryCheck) -> Any:
+        lines = [(Fault(**fault).in_words(),) for fault in check.faults]
+        return format_html_join("", "<p>{}</p>", lines) or "–"
+
+
+def _coverage(covered: dict[str, Any]) -> Iterator[str]:
+    """Yield what a check covered only in part, or only from some moment on."""
+    if not covered:
+        return  # a check of an earlier version
+    if older := covered.get("older_sessions"):
+        words = gettext("Sessions of earlier versions, covered in part: %(count)d. Run manage.py upgrade_record.")
+        yield words % {"count": older}
+    if since := covered.get("since"):
+        words = gettext("Rows of earlier versions are covered since %(at)s.")
+        yield words % {"at": max(since.values())}
+    unstated = covered.get("unstated") or {}
+    if unstated:
+        columns = ", ".join(f"{name} ({count})" for name, count in sorted(unstated.items()))
+        yield gettext("Columns that are not covered, with the number of their rows: %(columns)s") % {"columns": columns}
+    else:
+        yield gettext("Every column that is shown is covered.")
+
+
+@admin.register(LegalHold)
+class LegalHoldAdmin(NeverDeleted, ModelAdmin):
+    """What must be kept, whoever asks for its erasure."""
+
+    list_display = ("at", "session", "reason", "by", "released_at", "released_by")
+    list_select_related = ("session", "by", "released_by")
+    fields = ("session", "reason")
+    raw_id_fields = ("session",)
+    actions = ("release",)
+
+    def has_change_permission(self, request: HttpRequest, obj: LegalHold | None = None) -> bool:
+        """A hold is released, not edited."""
+        return False
+
+    def has_release_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("avatar_sessions.change_legalhold")
+
+    def save_model(self, request: HttpRequest, obj: LegalHold, form: Any, change: bool) -> None:
+        held = erasure.hold(obj.session_id, obj.reason, request.user.pk or 0, client_address.of(request))
+        obj.pk, obj.by_id = held.pk, held.by_id
+
+    @admin.action(description=_("Release"), permissions=["release"])
+    def release(self, request: HttpRequest, queryset: QuerySet[LegalHold]) -> None:
+        for held in queryset:
+            erasure.release(held, request.user.pk or 0, client_address.of(request))
+        self.message_user(request, gettext("Released."))
+
+
+class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+    class Meta:
+        model = Erasure
+        fields = ("session",)
+
+    def clean_session(self) -> StreamingSession:
+        session: StreamingSession = self.cleaned_data["session"]
+        if not erasure.erasable().filter(pk=session.pk).exists():
+            raise forms.ValidationError(_("It still runs, is under a legal hold, or has nothing left to erase."))
+        return session
+
+
+@admin.register(Erasure)
+class ErasureAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
+    """Receipts. Adding one erases what was said in a session, for good."""
+
+    list_display = ("at", "session", "cause", "by", "lines", "there")
+    list_select_related = ("session", "by", "carried")
+    form = ErasureForm
+    fields = ("session", "at", "cause", "by", "lines", "hash", "there")
+    readonly_fields = ("there",)
+    raw_id_fields = ("session",)
+
+    @display(description=_("at the provider"))
+    def there(self, receipt: Erasure) -> str:
+        carried: ProviderErasure | None = getattr(receipt, "carried", None)
+        if carried is None:
+            return receipt.get_at_provider_display()
+        named = {
+            "at": formats.date_format(timezone.localtime(carried.done_at), "DATETIME_FORMAT")
+            if carried.done_at
+            else "",
+            "count": carried.attempts,
+            "failure": carried.failure,
+        }
+        if carried.done_at:
+            return gettext("deleted there too: %(at)s") % named
+        if carried.failure:
+            return gettext("still there; tries so far: %(count)s; the last one: %(failure)s") % named
+        return receipt.get_at_provider_display()
+
+    def has_change_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:
+        return False
+
+    def get_fields(self, request: HttpRequest, obj: Erasure | None = None) -> Any:
+        return self.fields if obj else ("session",)
+
+    def save_model(self, request: HttpRequest, obj: Erasure, form: Any, change: bool) -> None:
+        receipt = erasure.erase(obj.session_id, Erasure.Cause.STAFF, request.user.pk, client_address.of(request))
+        if receipt is None:
+            raise PermissionDenied  # a hold came between the form and its answer
+        vars(obj).update(vars(receipt))
+
+
+def badge(request: HttpRequest) -> str:
+    """A sign at the menu's entry while the last check found what does not fit."""
+    last = HistoryCheck.objects.first()
+    return "!" if last and last.fault_count else ""

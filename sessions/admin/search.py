@@ -1,0 +1,73 @@
+"""Sessions found by what was said in them: for a reason, which stays on record, as finding tells what is masked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from heygen_portal.runtime import budgets, client_address
+from sessions.audit.page import LONGEST_REASON, READ, SHORTEST_REASON
+from sessions.exports import filters
+from sessions.models import StreamingSession
+
+
+class SearchForm(forms.Form):
+    words = forms.CharField(
+        label=_("Words that were said"),
+        help_text=_("All of them in one line, in any order; the first three letters of a word will do."),
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+    )
+    reason = forms.CharField(
+        label=_("Why you look for them"),
+        help_text=_("Your name, your address, the words and this reason go into the record."),
+        min_length=SHORTEST_REASON,
+        max_length=LONGEST_REASON,
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Ask for words and a reason; show the sessions in the list."""
+    if not request.user.has_perm(READ):
+        raise PermissionDenied
+    form = SearchForm(request.POST or None)
+    if form.is_valid():
+        budgets.spend_sync("search", person=request.user.pk, address=client_address.of(request))
+        words, reason = form.cleaned_data["words"], form.cleaned_data["reason"]
+        search = filters.note_search(request.user.pk or 0, client_address.of(request), words, reason)
+        listed = reverse("admin:avatar_sessions_streamingsession_changelist")
+        return redirect(f"{listed}?{filters.SAID}={search.number}")
+    context = {"title": gettext("Search what was said"), "form": form, "opts": StreamingSession._meta}
+    return render(request, "admin/sessions_search.html", admin.site.each_context(request) | context)
+
+
+class SaidFilter(admin.SimpleListFilter):
+    """A search that this person has given a reason for; without one there is nothing to choose."""
+
+    title = _("what was said")
+    parameter_name = filters.SAID
+    words = ""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        number = self.value()
+        if not number:
+            return []
+        search = filters.own_search(number, request.user.pk or 0) if request.user.has_perm(READ) else None
+        self.words = filters.words_of(search) if search else ""
+        return [(number, self.words or gettext("not your search"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        return queryset.filter(pk__in=filters.holding(self.words)) if self.words else queryset.none()

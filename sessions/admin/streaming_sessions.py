@@ -1,0 +1,263 @@
+"""The history in the admin: read, filtered, and the one thing that may be done to it, which is to stop what runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.filters import DateFieldListFilter
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+from django.urls import path
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import action, display
+from unfold.forms import ActionForm
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from heygen_portal.console.lists import NeverCounted
+from heygen_portal.console.widgets import ReadOnly, ask_first, chosen, readable, to_change_page
+from heygen_portal.people.access import roles, sudo
+from heygen_portal.providers.contract.provider import ProviderError
+from heygen_portal.runtime import client_address
+from sessions import errors
+from sessions.actions.stop import in_one_line
+from sessions.admin import exports
+from sessions.admin import search as search_admin
+from sessions.audit import page as audit_page
+from sessions.exports import filters
+from sessions.lifecycle import end_evidence
+from sessions.models import (
+    SessionEvent,
+    SessionTask,
+    Status,
+    StreamingSession,
+    Utterance,
+)
+from sessions.presence import own_rooms
+from sessions.staff import provider_inquiry, stop_sessions
+
+STATUS_COLOURS = {
+    Status.LIVE.label: "success",
+    Status.REQUESTED.label: "info",
+    Status.CREATING.label: "info",
+    Status.CONNECTING.label: "info",
+    Status.STOPPING.label: "warning",
+}
+
+
+class History(ReadOnly, TabularInline):
+    """Rows below a session. Django shows each kind only to those who may view it."""
+
+    extra = 0
+    per_page = 50  # a session may have thousands
+    tab = True
+    hide_title = True
+    readonly_fields: tuple[str, ...] = ("moment",)
+
+    @display(description=_("at"))
+    def moment(self, row: SessionEvent | SessionTask | Utterance) -> str:
+        """To the millisecond: what came first is what an auditor asks."""
+        at = row.created_at if isinstance(row, SessionTask) else row.at
+        return timezone.localtime(at).isoformat(" ", "milliseconds")[:-6]
+
+    @display(description=_("letters"))
+    def letters(self, row: SessionTask | Utterance) -> int | str:
+        """How long it is; what it says is read on the session's own page, for a reason."""
+        return len(row.text) if row.is_readable else row.shown
+
+
+class SessionEventInline(History):
+    model = SessionEvent
+    fields = ("number", "moment", "source", "kind", "data")
+
+
+class SessionTaskInline(History):
+    model = SessionTask
+    fields = ("moment", "kind", "letters", "sent_by", "status", "failure", "took")
+    readonly_fields = ("moment", "letters", "took")
+
+    @display(description=_("latency"))
+    def took(self, task: SessionTask) -> str:
+        return readable(task.latency)
+
+
+class UtteranceInline(History):
+    model = Utterance
+    fields = ("moment", "who", "by", "letters", "is_interrupted", "source")
+    readonly_fields = ("moment", "letters")
+
+
+class StopForm(ActionForm):
+    """Nothing of anybody's is stopped without a reason, which stays on record."""
+
+    reason = forms.CharField(
+        label="",
+        required=False,  # where it is missing, the action says so
+        max_length=stop_sessions.LONGEST_REASON,
+        widget=UnfoldAdminTextInputWidget({"placeholder": _("Why?"), "aria-label": _("Why?")}),
+    )
+
+
+@admin.register(StreamingSession)
+class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
+    list_display = ("created_at", "user", "persona", "purpose", "state", "end_reason", "lasted", "account")
+    list_filter = (
+        ("created_at", DateFieldListFilter),  # a hierarchy of dates would walk through the whole history
+        ("status", ChoicesDropdownFilter),
+        ("end_reason", ChoicesDropdownFilter),
+        ("purpose", ChoicesDropdownFilter),
+        ("persona", RelatedDropdownFilter),
+        ("account", RelatedDropdownFilter),
+        search_admin.SaidFilter,
+    )
+    list_filter_submit = True
+    list_select_related = ("user", "persona", "account")
+    search_fields = ("=user__username", "=provider_session_id", "persona__name")
+    search_help_text = _("A user's name, a persona, or the provider's ID of a session.")
+    list_before_template = "admin/sessions_export_link.html"
+    inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
+    action_form = StopForm
+    actions = ("stop",)
+    actions_detail = ("audit", "ask_provider", "look", "export")
+    fieldsets = (
+        (None, {"fields": ("id", "user", "persona", "persona_version", "purpose", "state", "end_reason", "evidence")}),
+        (
+            _("Times"),
+            {
+                "fields": (
+                    "created_at",
+                    "opened_at",
+                    "live_at",
+                    "lasted",
+                    "active_at",
+                    "ends_at",
+                    "stop_requested_at",
+                    "ended_at",
+                    "deadline_at",
+                )
+            },
+        ),
+        (_("Limits"), {"fields": ("limit_by", "idle_limit_by", "continues")}),
+        (
+            _("At the provider"),
+            {"fields": ("account", "provider_session_id", "provider_limit", "is_paid", "stop_attempts", "unconfirmed")},
+        ),
+        (_("Settings as they were"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
+    )
+    readonly_fields = ("state", "evidence", "lasted", "provider_limit", "unconfirmed")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
+    ) -> tuple[QuerySet[StreamingSession], bool]:
+        """By names. What was said is searched for a reason, on a page of its own."""
+        return filters.named(queryset, search_term) if search_term else queryset, False
+
+    @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
+    def state(self, session: StreamingSession) -> str:
+        return session.get_status_display()
+
+    @display(description=_("evidence"))
+    def evidence(self, session: StreamingSession) -> str:
+        return end_evidence.in_words(session.end_evidence)
+
+    @display(description=_("duration"))
+    def lasted(self, session: StreamingSession) -> str:
+        return readable(session.duration)
+
+    @display(description=_("provider's limit"))
+    def provider_limit(self, session: StreamingSession) -> str:
+        return readable(session.provider_duration_limit)
+
+    @display(description=_("not confirmed because"))
+    def unconfirmed(self, session: StreamingSession) -> str:
+        return end_evidence.in_words(session.stop_trouble)
+
+    def has_audit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("avatar_sessions.view_sessionevent")
+
+    @action(description=_("What happened"), url_path="audit", permissions=["view", "audit"])
+    def audit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return audit_page.page(request, chosen(self, request, object_id))
+
+    @action(
+        description=_("Is it live at the provider?"),
+        permissions=["view"],
+        dialog=ask_first(_("Ask the provider what is open there now?"), _("Ask")),
+    )
+    def ask_provider(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        session = chosen(self, request, object_id)
+        try:
+            row = async_to_sync(provider_inquiry.find_at_provider)(session.account, session.provider_session_id)
+        except ProviderError as exc:
+            words = gettext("The provider could not be asked (%(detail)s).") % {"detail": in_one_line(exc)}
+            self.message_user(request, words, messages.ERROR)
+        else:
+            says = gettext("Yes: the provider lists it as open (%(status)s).") % {"status": row.status} if row else ""
+            no = gettext("No: the provider does not list it, so nothing runs there.")
+            self.message_user(request, says or no, messages.SUCCESS)
+        return to_change_page(StreamingSession, object_id)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
+        """Only a session that runs in a room of our own can be looked into."""
+        rows = StreamingSession.objects.filter(pk=object_id, status__in=(Status.CONNECTING, Status.LIVE))
+        offered: list[Any] = super().get_actions_detail(request, object_id)
+        return offered if rows.exclude(room="").exists() else [step for step in offered if step.path != "look"]
+
+    def get_urls(self) -> list[Any]:
+        live = path("live/", self.admin_site.admin_view(self.live), name="avatar_sessions_streamingsession_live")
+        said = path("said/", self.admin_site.admin_view(search_admin.page), name="avatar_sessions_said")
+        return [live, said, *super().get_urls()]
+
+    def live(self, request: HttpRequest) -> HttpResponse:
+        """All that is open now; the page's socket brings it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return render(request, "sessions/board.html", {"may_stop": self.has_stop_permission(request)})
+
+    def has_look_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(roles.OBSERVE)
+
+    @action(description=_("Look in"), url_path="look", permissions=["look"])
+    def look(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The page changes nothing; asking for the way into the room is what is recorded."""
+        session = chosen(self, request, object_id)
+        if request.method == "POST":
+            try:
+                room = own_rooms.let_observe(session.pk, request.user.pk, client_address.of(request))
+            except errors.NotLive as exc:
+                return JsonResponse({"words": str(exc)}, status=409)
+            return JsonResponse({"url": room.url, "token": room.token})
+        context = {"title": gettext("Look in"), "looked_at": session, "opts": self.opts}
+        return render(request, "admin/sessions_look.html", self.admin_site.each_context(request) | context)
+
+    def has_export_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm(roles.EXPORT)
+
+    @action(description=_("Export"), url_path="export", permissions=["export"])
+    @sudo.required
+    def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return exports.one_session(request, chosen(self, request, object_id))
+
+    def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("avatar_sessions.stop_streamingsession")
+
+    @admin.action(description=_("Stop selected sessions"), permissions=["stop"])
+    def stop(self, request: HttpRequest, queryset: QuerySet[StreamingSession]) -> None:
+        try:
+            reason = stop_sessions.checked_reason(request.POST.get("reason"))
+        except errors.ReasonNeeded as exc:
+            self.message_user(request, str(exc), messages.ERROR)
+            return
+        not_over = list(queryset.exclude(status=Status.ENDED).values_list("pk", flat=True))
+        stop_and_wait = async_to_sync(stop_sessions.stop_and_wait)
+        outcome = stop_and_wait(request.user.pk or 0, client_address.of(request), not_over, reason)
+        level = messages.ERROR if outcome.troubles else messages.SUCCESS if outcome.is_all_over else messages.WARNING
+        self.message_user(request, stop_sessions.in_words(outcome), level)

@@ -1,0 +1,145 @@
+"""The auditor's page of one session: what happened, on one clock; what was said, once a reason is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+
+from heygen_portal.people.access import roles
+from heygen_portal.runtime import client_address
+from sessions.audit import inspection
+from sessions.integrity import verification
+from sessions.labels import event_labels, remedy_texts
+from sessions.lifecycle import end_evidence, vouching
+from sessions.models import SessionTotal, StreamingSession
+from sessions.timeline.moments import Moment
+from sessions.timeline.timeline import Timeline
+from sessions.timeline.turns import Turn
+
+READ, COSTS = "avatar_sessions.view_utterance", "avatar_sessions.view_sessiontotal"
+SHORTEST_REASON, LONGEST_REASON = 5, 500
+TICKS = 4
+MOST_TURNS = 30
+"""Turns that are drawn; their middle and their worst are of all."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A span as SVG draws it, in percent: the policy for content leaves attributes, and no style."""
+
+    title: str
+    note: str
+    source: str
+    x: str
+    width: str
+    took: timedelta | None
+
+
+@never_cache
+def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
+    """Show a session. A POST with a reason shows what was said, for this one answer, and is on record."""
+    may_read, wrong = request.user.has_perm(READ), ""
+    is_open = False
+    if request.method == "POST":
+        if not may_read:
+            raise PermissionDenied
+        reason = request.POST.get("reason", "").strip()[:LONGEST_REASON]
+        is_open = len(reason) >= SHORTEST_REASON
+        if is_open:
+            inspection.note_opening(session.pk, request.user.pk or 0, client_address.of(request), reason)
+        else:
+            wrong = _("Say why, in a few words.")
+    line = inspection.timeline_of(session)
+    lines = inspection.lines_of(session, is_open=is_open)
+    asked = request.GET.get("events", "")
+    newest, last_hash = session.events.order_by("-number").values_list("number", "hash").first() or (0, "")
+    events = inspection.events_page(session, line, newest, int(asked) if asked.isdecimal() and len(asked) < 7 else 1)
+    context = {
+        "session": session,
+        "line": line,
+        "evidence": end_evidence.in_words(session.end_evidence),
+        "fault": verification.look_at(session.pk),
+        "last_hash": last_hash,
+        "remedy": remedy_texts.remedy(session.end_reason, session.end_evidence),
+        "stages": _waterfall(line),
+        "failing": _failing(line) if session.ended_at else "",
+        "turns": _turns(line.turns),
+        "usual": line.latency(0.5),
+        "slow": line.latency(0.95),
+        "rows": [_row(moment, line, session.persona.name) for moment in events.moments],
+        "events": events,
+        "analysed": inspection.MOST_EVENTS,
+        "rating": event_labels.rating(line.rating),
+        "oddities": [(oddity.at - line.began_at, event_labels.oddity(oddity)) for oddity in line.oddities],
+        "outages": line.outages,
+        "recovered": sum(outage.ends_at is not None for outage in line.outages),
+        "total": SessionTotal.objects.filter(session=session).first(),
+        "may_cost": request.user.has_perm(COSTS),
+        "may_export": request.user.has_perm(roles.EXPORT),
+        "may_read": may_read,
+        "is_open": is_open,
+        "wrong": wrong,
+        "lines": lines,
+        "added": sum(one.is_unreported for one in lines),
+        "reported": any(one.standing == vouching.Standing.BROWSER for one in lines),
+        "contradicted": sum(one.standing == vouching.Standing.CONTRADICTED for one in lines),
+        "looks": [(look, event_labels.looked(look.kind)) for look in inspection.looks_at(session)],
+    }
+    return render(request, "sessions/audit.html", context)
+
+
+def _failing(line: Timeline) -> str:
+    stage = line.failing_stage
+    return str(event_labels.STAGES[stage][0]) if stage else ""
+
+
+def _waterfall(line: Timeline) -> dict[str, Any]:
+    scale = _scale(max((stage.begins + (stage.took or timedelta(0)) for stage in line.stages), default=timedelta(0)))
+    bars = []
+    for stage in line.stages:
+        title, note = event_labels.STAGES[stage.code]
+        x, width = _percent(stage.begins, scale), _percent(stage.took or timedelta(0), scale)
+        bars.append(Bar(str(title), str(note), stage.source, x, width, stage.took))
+    ticks = [(f"{100 * tick // TICKS}%", scale * tick / TICKS) for tick in range(TICKS + 1)]
+    return {"bars": bars, "ticks": ticks}
+
+
+def _turns(turns: tuple[Turn, ...]) -> list[tuple[Turn, str]]:
+    shown = turns[:MOST_TURNS]
+    scale = _scale(max((turn.latency for turn in shown if turn.latency), default=timedelta(0)))
+    return [(turn, _percent(turn.latency or timedelta(0), scale)) for turn in shown]
+
+
+def _scale(longest: timedelta) -> timedelta:
+    """A round span that holds the longest: 1, 2 or 5 times a power of ten."""
+    for exponent in count(-1):
+        for step in (1, 2, 5):
+            span = timedelta(seconds=step * 10.0**exponent)
+            if span >= longest:
+                return span
+    raise AssertionError
+
+
+def _percent(span: timedelta, scale: timedelta) -> str:
+    return f"{100 * span / scale:.2f}%"
+
+
+def _row(moment: Moment, line: Timeline, name: str) -> dict[str, Any]:
+    return {
+        "since": moment.at - line.began_at,
+        "source": moment.source,
+        "title": event_labels.title(moment),
+        "details": event_labels.details(moment, name),
+        "weight": event_labels.weight(moment),
+        "page_at": timezone.localtime(moment.page_at).strftime("%H:%M:%S.%f")[:-3] if moment.page_at else "",
+        "skew_ms": round(moment.skew / timedelta(milliseconds=1)) if moment.skew is not None else None,
+    }

@@ -1,0 +1,161 @@
+"""Why a session ends where a page asks for it: what the portal saw decides, the page's word is kept as evidence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from heygen_portal.providers.contract.provider import ProviderError
+from heygen_portal.runtime.budgets import TooManyRequests
+from sessions.capacity import provider_lookups
+from sessions.lifecycle import end_evidence, transitions
+from sessions.models import RUNNING, EndReason, LimitBy, SessionEvent, Status, StreamingSession
+
+logger = logging.getLogger(__name__)
+
+RENEWABLE = (EndReason.NO_PICTURE, EndReason.USER_STOPPED, EndReason.DURATION_LIMIT, EndReason.PROVIDER_ENDED)
+"""What a page may give as the reason for a renewal."""
+PICTURE_WAIT = timedelta(seconds=8)
+"""From the provider's answer to the first frame; a page that has none by then may try a new session."""
+RENEWAL_LEAD = timedelta(seconds=20)
+"""How long before the provider's limit a conversation may move to a new session."""
+RENEWAL_WINDOW = timedelta(seconds=60)
+"""How long after a fault that the portal saw a renewal is served before people who came later."""
+LOOK_PATIENCE_S = 5
+"""How long the provider's list is waited for; the person waits meanwhile."""
+MISSING, UNKNOWN = "missing", "unknown"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a page says of an end, and what the provider's list said when it was asked."""
+
+    user_id: int
+    reason: EndReason
+    verdict: str = ""
+    listed_as: str = ""
+    """The provider's word for its status, MISSING or UNKNOWN; empty where it was not asked."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a session ends, and whether the portal saw that itself."""
+
+    reason: EndReason
+    evidence: end_evidence.Evidence
+    is_confirmed: bool = False
+
+
+async def examine(session: StreamingSession, claim: Claim) -> Claim:
+    """Return the claim with what the provider's list says of it, where that can tell."""
+    if claim.reason != EndReason.PROVIDER_ENDED or not session.provider_session_id:
+        return claim
+    return Claim(claim.user_id, claim.reason, claim.verdict, await _status_at_provider(session))
+
+
+async def _status_at_provider(session: StreamingSession) -> str:
+    try:
+        async with asyncio.timeout(LOOK_PATIENCE_S):
+            rows = await provider_lookups.listed(session)
+    except (ProviderError, TimeoutError, TooManyRequests) as exc:
+        logger.warning("session %s: the provider's list is not to be had: %s", session.pk, type(exc).__name__)
+        return UNKNOWN
+    known = {row.provider_session_id: row.status for row in rows}
+    return known.get(session.provider_session_id or "", MISSING)
+
+
+def cause_of(session: StreamingSession, claim: Claim, now: datetime) -> Cause:
+    """Return why a session ends that a page asks to be ended."""
+    if session.end_reason:
+        return Cause(EndReason(session.end_reason), session.end_evidence, is_confirmed=_is_fault(session))
+    said = {"verdict": claim.verdict} if claim.verdict else {}
+    if claim.reason == EndReason.NO_PICTURE and _has_no_picture(session, now):
+        evidence = end_evidence.no_picture(kinds_reported(session.pk), PICTURE_WAIT)
+        return Cause(claim.reason, {**evidence, **said}, is_confirmed=True)
+    if claim.reason == EndReason.DURATION_LIMIT and _is_at_providers_limit(session, now):
+        return Cause(claim.reason, end_evidence.time_up(session), is_confirmed=True)
+    if claim.listed_as == MISSING:
+        return Cause(EndReason.PROVIDER_ENDED, end_evidence.not_listed(), is_confirmed=True)
+    if claim.verdict:
+        return Cause(EndReason.USER_STOPPED, end_evidence.gave_up(claim.verdict, claim.user_id))
+    word = "" if claim.reason == EndReason.USER_STOPPED else claim.reason
+    return Cause(EndReason.USER_STOPPED, end_evidence.continued(claim.user_id, word, claim.listed_as))
+
+
+def begin_stop(session: StreamingSession, claim: Claim) -> bool:
+    """Request the end that a page asks for; return whether this caller carries it out.
+
+    Judged while the row is locked: a first frame that is reported meanwhile counts.
+    """
+    with transaction.atomic():
+        rows = StreamingSession.objects.select_related("account").select_for_update(of=("self",))
+        session.refresh_from_db(from_queryset=rows)
+        cause = cause_of(session, claim, timezone.now())
+        return transitions.begin_stop(session, cause.reason, cause.evidence)
+
+
+def kinds_reported(session_id: UUID) -> set[str]:
+    """Return the kinds of what the browser has reported of a session."""
+    reported = SessionEvent.objects.filter(session_id=session_id, source=SessionEvent.Source.BROWSER)
+    return set(reported.order_by().values_list("kind", flat=True).distinct())
+
+
+def keeps_slot(session: StreamingSession, claim: Claim, now: datetime) -> bool:
+    """Whether the session that continues this one is served before people who wait: the portal saw the cause itself."""
+    if session.ended_at:
+        return _is_fault(session) and now - session.ended_at <= RENEWAL_WINDOW
+    return cause_of(session, claim, now).is_confirmed
+
+
+def _is_fault(session: StreamingSession) -> bool:
+    if session.end_reason == EndReason.DURATION_LIMIT:
+        return session.limit_by == LimitBy.PROVIDER
+    return session.end_reason in (EndReason.NO_PICTURE, EndReason.PROVIDER_ENDED)
+
+
+def _has_no_picture(session: StreamingSession, now: datetime) -> bool:
+    return session.status == Status.CONNECTING and session.billed_from + PICTURE_WAIT <= now
+
+
+def _is_at_providers_limit(session: StreamingSession, now: datetime) -> bool:
+    return session.limit_by == LimitBy.PROVIDER and session.ends_at - now <= RENEWAL_LEAD
+
+
+# One time limit for a whole conversation
+
+
+def time_used(session_ids: Collection[UUID], now: datetime) -> timedelta:
+    """Return how long the conversations that these sessions belong to have lasted, all their sessions together."""
+    conversation: set[UUID] = set().union(*map(_conversation_of, session_ids))
+    rows = StreamingSession.objects.filter(pk__in=conversation)
+    rows = rows.filter(Q(status__in=RUNNING) | Q(provider_session_id__isnull=False))
+    times = rows.values_list("created_at", "stop_requested_at", "ended_at")
+    return sum((max((stop or end or now) - begin, timedelta(0)) for begin, stop, end in times), timedelta(0))
+
+
+def _conversation_of(session_id: UUID) -> set[UUID]:
+    """Return the IDs of a session, of all that it goes on from, and of all that go on from those."""
+    field = StreamingSession._meta.pk
+    with connection.cursor() as cursor:
+        cursor.execute(_CONVERSATION, [field.get_db_prep_value(session_id, connection)])
+        return {field.to_python(pk) for (pk,) in cursor.fetchall()}
+
+
+_TABLE = StreamingSession._meta.db_table
+_CONVERSATION = f"""
+    WITH RECURSIVE before(id, continues_id) AS (
+        SELECT id, continues_id FROM {_TABLE} WHERE id = %s
+        UNION SELECT one.id, one.continues_id FROM {_TABLE} one JOIN before ON one.id = before.continues_id
+    ), conversation(id) AS (
+        SELECT id FROM before WHERE continues_id IS NULL
+        UNION SELECT one.id FROM {_TABLE} one JOIN conversation ON one.continues_id = conversation.id
+    ) SELECT id FROM conversation
+"""  # noqa: S608 - a name of our own

@@ -1,0 +1,49 @@
+"""Whether the people who hold sockets open may still talk with the personas that these are for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+
+from django.db import connection
+
+from avatars.models import Persona
+from heygen_portal.people.access import live_access
+from heygen_portal.people.access.live_access import Claim, Loss
+
+
+def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
+    """Return the claims that no longer hold, as `access.losses` does, those among them whose persona was withdrawn."""
+    lost = live_access.losses(claims)
+    personas = frozenset().union(*(claim.persona_ids for claim in claims))
+    limited = personas - _open_to_everybody(sorted(personas))
+    if limited:
+        asking = [claim for claim in claims if claim.persona_ids & limited]
+        groups = Persona.groups.through.objects.filter(persona__in=limited, persona__status=Persona.Status.PUBLISHED)
+        people = {claim.user_id for claim in asking}
+        rows = groups.filter(group__user__in=people).values_list("group__user", "persona_id")
+        may = set(rows)
+        for claim in asking:
+            if any((claim.user_id, persona) not in may for persona in claim.persona_ids & limited):
+                lost.setdefault(claim, Loss.PERSONA)
+    return lost
+
+
+def _open_to_everybody(ids: list[int]) -> set[int]:
+    """Return the published ones that are limited to no group. Written by hand: each text pays for it."""
+    if not ids:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_select(len(ids)), [Persona.Status.PUBLISHED.value, *ids])
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+PERSONAS, LIMITS = Persona._meta.db_table, Persona.groups.through._meta.db_table
+
+
+@lru_cache(maxsize=64)
+def _select(personas: int) -> str:
+    return f"""
+        SELECT p.id FROM {PERSONAS} AS p WHERE p.status = %s AND p.id IN ({", ".join(["%s"] * personas)})
+        AND NOT EXISTS (SELECT 1 FROM {LIMITS} AS held WHERE held.persona_id = p.id)
+    """  # noqa: S608 - names of our own tables

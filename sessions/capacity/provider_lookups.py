@@ -1,0 +1,59 @@
+"""Asking a provider for its list because of what one session reported: within budgets, and shared by all who ask."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from avatars.models import ProviderAccount
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import OpenSession
+from heygen_portal.runtime import budgets
+from sessions.models import StreamingSession
+
+Call = asyncio.Task[list[OpenSession]]
+
+_running: dict[int, Call] = {}
+_next: dict[int, Call] = {}
+"""By account. A call that has begun may miss what somebody has just seen: whoever comes then shares the next one."""
+
+
+async def listed(session: StreamingSession) -> list[OpenSession]:
+    """Return what the provider lists now. Raises ProviderError, TooManyRequests."""
+    await budgets.spend("provider_lookup", session=session.pk, person=session.user_id)
+    return await asyncio.shield(_shared(session.account))
+
+
+def _shared(account: ProviderAccount) -> Call:
+    running = _of_this_loop(_running, account.pk)
+    if call := _of_this_loop(_next, account.pk):
+        return call
+    call = asyncio.ensure_future(_ask(account, running))
+    call.add_done_callback(_forget_failure)
+    (_next if running else _running)[account.pk] = call
+    return call
+
+
+def _of_this_loop(calls: dict[int, Call], account_id: int) -> Call | None:
+    call = calls.get(account_id)
+    return call if call and not call.done() and call.get_loop() is asyncio.get_running_loop() else None
+
+
+async def _ask(account: ProviderAccount, before: Call | None) -> list[OpenSession]:
+    this = asyncio.current_task()
+    if before:
+        await asyncio.wait([before])
+        _next.pop(account.pk, None)
+        _running[account.pk] = this  # type: ignore[assignment]  # a task of this very coroutine
+    try:
+        await budgets.spend("provider_lookup", account=account.pk)
+        return await providers.for_account(account).list_sessions()
+    finally:
+        if _running.get(account.pk) is this:
+            del _running[account.pk]
+
+
+def _forget_failure(call: Call) -> None:
+    """Each who waited has it; where nobody does any more, it is no error of the event loop."""
+    with suppress(asyncio.CancelledError):
+        call.exception()

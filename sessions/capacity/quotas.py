@@ -1,0 +1,173 @@
+"""What binds a session: the lowest of everybody's limits, the month's minutes, and the account's monthly cap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db.models import DateTimeField, Exists, F, OuterRef, Q, Sum, Value
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from avatars.models import Persona, ProviderAccount
+from sessions import errors
+from sessions.lifecycle.transitions import Terms
+from sessions.models import Allowance, DayTotal, LimitBy, Status, StreamingSession
+
+_OPENED = Coalesce("opened_at", "created_at", output_field=DateTimeField())
+"""When a session's time and cost begin to count: `StreamingSession.billed_from`."""
+SHORTEST = timedelta(seconds=30)
+"""Where less than that is left, a session is not worth its beginning."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Credits of this month. `promised`: what the sessions that run may cost until their limit; no cap leaves None."""
+
+    spent: Decimal
+    promised: Decimal
+    left: Decimal | None
+
+
+def month_of(moment: datetime) -> datetime:
+    """Return when the calendar month of this moment began, where the portal is."""
+    return timezone.localtime(moment).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def day_of(moment: datetime) -> datetime:
+    """Return when the day of this moment began, where the portal is."""
+    return timezone.localtime(moment).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def terms(persona: Persona, user_id: int, now: datetime, used: timedelta = timedelta(0)) -> Terms:
+    """Return what binds this person's session with this persona. Raises TimeIsUp, QuotaUsed.
+
+    `used` is how long the conversation that goes on has lasted. One query for the allowances, and one more for a
+    person who has a quota.
+    """
+    account = persona.avatar.account
+    allowances = _allowances(user_id)
+    lengths = [(persona.duration_limit, LimitBy.PERSONA), *_of(allowances, "duration_limit")]
+    idle = [(persona.idle_timeout, LimitBy.PERSONA), *_of(allowances, "idle_timeout")]
+    lengths += [(account.duration_limit, LimitBy.ACCOUNT)] if account.duration_limit else []
+    idle += [(account.idle_timeout, LimitBy.ACCOUNT)] if account.idle_timeout else []
+    duration, limit_by = _lowest(lengths)
+    duration -= used
+    if used and duration < SHORTEST:
+        raise errors.TimeIsUp
+    quota = _quota(allowances)
+    if quota is not None:
+        left = quota - used_by(user_id, now)
+        if left < SHORTEST:
+            raise errors.QuotaUsed
+        duration, limit_by = min((duration, limit_by), (left, LimitBy.QUOTA), key=lambda limit: limit[0])
+    idle_timeout, idle_limit_by = _lowest(idle)
+    return Terms(duration, limit_by, idle_timeout, idle_limit_by)
+
+
+def within_cap(bound: Terms, account: ProviderAccount, now: datetime) -> Terms:
+    """Return the terms that the account's monthly cap leaves. Raises SpendCap.
+
+    Only while the account's row is locked: sessions that run count as if they ran to their limit, so that all of them
+    together never pass the cap.
+    """
+    rate = credits_per_minute(account)
+    if account.monthly_cap is None or not rate:
+        return bound
+    spent = spending(account, now)
+    left = timedelta(minutes=float((account.monthly_cap - spent.spent - spent.promised) / rate))
+    if left < SHORTEST:
+        raise errors.SpendCap
+    return replace(bound, duration=left, limit_by=LimitBy.SPEND_CAP) if left < bound.duration else bound
+
+
+def used_by(user_id: int, now: datetime) -> timedelta:
+    """Return how long the sessions that a person began this month were open, each until its end was requested."""
+    rows = StreamingSession.objects.filter(user_id=user_id, created_at__gte=month_of(now))
+    # Whoever stops while the provider is still creating the session has used nothing, and earns nothing.
+    rows = rows.exclude(provider_session_id=None).exclude(stop_requested_at__lt=F("opened_at"))
+    until = Coalesce("stop_requested_at", "ended_at", Value(now), output_field=DateTimeField())
+    spent: timedelta | None = rows.aggregate(time=Sum(until - _OPENED))["time"]
+    return spent or timedelta(0)
+
+
+def credits_per_minute(account: ProviderAccount) -> Decimal:
+    """Return what a minute costs; in a provider's sandbox nothing does."""
+    return Decimal(0) if account.is_sandbox else account.credits_per_minute
+
+
+def credits_for(account: ProviderAccount, time: timedelta) -> Decimal:
+    """Return what so much time of a session costs, as we reckon."""
+    return Decimal(time.total_seconds()) / 60 * credits_per_minute(account)
+
+
+def given_to(user_id: int) -> timedelta | None:
+    """Return the time that a person may have each month; None where nothing limits it."""
+    return _quota(_allowances(user_id))
+
+
+def spending(account: ProviderAccount, now: datetime) -> Spending:
+    """Return what an account has cost this month, and what is promised of it."""
+    return spendings([account], now)[account.pk]
+
+
+def spendings(accounts: Iterable[ProviderAccount], now: datetime, since: datetime | None = None) -> dict[int, Spending]:
+    """Do what `spending` does for many, in two queries: what is in the totals, and what is not there yet.
+
+    `since` is the beginning of another day than the month's first.
+    """
+    since = since or month_of(now)
+    booked = DayTotal.objects.filter(day__gte=since.date()).values("account").annotate(credits=Sum("estimated"))
+    totals = dict(booked.values_list("account", "credits"))
+    times = {row["account"]: row for row in _not_booked(since, now)}
+    return {account.pk: _spending(account, totals.get(account.pk), times.get(account.pk)) for account in accounts}
+
+
+def _not_booked(since: datetime, now: datetime) -> Iterable[Mapping[str, Any]]:
+    """Return by account the time of sessions that the totals lack, so far and until their limits."""
+    rows = StreamingSession.objects.filter(booked_at=None, created_at__gte=since)
+    rows = rows.exclude(status=Status.ENDED, provider_session_id=None)  # the provider never opened those
+    rows = rows.exclude(ended_at__lt=F("opened_at"))  # its answer came after the end
+    return rows.order_by().values("account").annotate(so_far=Sum(_span(Value(now))), in_all=Sum(_span(F("ends_at"))))
+
+
+def _span(end_of_running: Value | F) -> Combinable:
+    return Coalesce("ended_at", end_of_running, output_field=DateTimeField()) - _OPENED
+
+
+def _spending(account: ProviderAccount, booked: Decimal | None, times: Mapping[str, Any] | None) -> Spending:
+    so_far, in_all = ((times or {}).get(name) or timedelta(0) for name in ("so_far", "in_all"))
+    spent = (booked or Decimal(0)) + credits_for(account, so_far)
+    promised = max(credits_for(account, in_all - so_far), Decimal(0))
+    left = None if account.monthly_cap is None else max(account.monthly_cap - spent - promised, Decimal(0))
+    return Spending(spent, promised, left)
+
+
+def _allowances(user_id: int) -> list[Allowance]:
+    groups = Group.objects.filter(user=user_id, pk=OuterRef("group"))
+    return list(Allowance.objects.filter(Q(user=user_id) | Exists(groups)))
+
+
+def _of(allowances: Iterable[Allowance], field: str) -> list[tuple[timedelta, LimitBy]]:
+    return [(value, _whose(row)) for row in allowances if (value := getattr(row, field)) is not None]
+
+
+def _whose(allowance: Allowance) -> LimitBy:
+    return LimitBy.GROUP if allowance.user_id is None else LimitBy.USER
+
+
+def _quota(allowances: Iterable[Allowance]) -> timedelta | None:
+    """A person's own minutes stand in place of the groups'; of several groups the lowest binds."""
+    given = [row for row in allowances if row.minutes_per_month is not None]
+    own = [row for row in given if row.user_id is not None]
+    minutes = [row.minutes_per_month for row in own or given if row.minutes_per_month is not None]
+    return timedelta(minutes=min(minutes)) if minutes else None
+
+
+def _lowest(limits: list[tuple[timedelta, LimitBy]]) -> tuple[timedelta, LimitBy]:
+    return min(limits, key=lambda limit: limit[0])

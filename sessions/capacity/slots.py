@@ -1,0 +1,260 @@
+"""Who may begin a session now. The ledger of an account's places is its open sessions and the turns that it gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from avatars.models import Persona, ProviderAccount
+from avatars.personas import versions
+from sessions import errors
+from sessions.capacity import claims, queue, quotas
+from sessions.capacity.queue import TabAddress
+from sessions.lifecycle import end_evidence, transitions
+from sessions.lifecycle.transitions import Terms
+from sessions.models import RUNNING, EndReason, Purpose, QueuePlace, StreamingSession
+from sessions.presence import tabs
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody asks for beside a session."""
+
+    quality: str = ""
+    encoding: str = ""
+    is_taking_over: bool = False
+    continues: UUID | None = None
+    because: EndReason = EndReason.NO_PICTURE
+    """Why, as the page says."""
+    took_over: frozenset[UUID] = frozenset()
+    """Sessions of the same conversation that were ended for it: their time counts."""
+    purpose: Purpose = Purpose.TALK
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no other session has to end for it."""
+        return not self.is_taking_over and self.continues is None
+
+
+class NoPlace(errors.ProviderLimit):
+    """No place is free by our count. `has_line`: others are waiting for one."""
+
+    def __init__(self, persona: Persona, *, has_line: bool) -> None:
+        super().__init__()
+        self.persona = persona
+        self.has_line = has_line
+
+
+def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Persona:
+    """Return the persona as it is published or, for a trial, as it was saved last.
+
+    Raises NotFound for one that this person may not talk with. Who may try one is the caller's question.
+    """
+    personas = {
+        Purpose.TALK: Persona.objects.open_to(user_id),
+        Purpose.TRIAL: Persona.objects.all(),
+        Purpose.CHECK: Persona.objects.filter(status=Persona.Status.PUBLISHED),
+    }[purpose].select_related("avatar__account", "voice", "knowledge_base", "current")
+    persona = personas.filter(slug=slug).first()
+    if persona is None:
+        raise errors.NotFound
+    return versions.drafted(persona) if purpose == Purpose.TRIAL else persona
+
+
+def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> StreamingSession:
+    """Take a place and store the session, before anybody outside is called.
+
+    Raises NotFound for a persona that is not published or a conversation to continue that is not theirs, SessionRunning
+    when the person has one already, TimeIsUp, QuotaUsed, SpendCap, and NoPlace when none is free or others wait for it.
+    """
+    persona = find_persona(persona_slug, user_id, wish.purpose)
+    if wish.quality and wish.quality not in persona.avatar.account.capabilities.qualities:
+        raise errors.BadMessage
+    continues = find_continued(user_id, persona, wish)
+    now = timezone.now()
+    bound = terms_of(user_id, persona, wish)
+    try:
+        with transaction.atomic():
+            account = queue.lock(persona.avatar.account_id)  # one place, one taker
+            facts = _facts(account.pk, user_id)
+            if facts.is_running:
+                raise errors.SessionRunning(_running(user_id))
+            bound = quotas.within_cap(bound, account, now)
+            if facts.has_line:
+                _pass_line(user_id, persona, account, facts)
+            elif queue.free_places(account, facts.open_sessions, [], is_staff=facts.is_staff) < 1:
+                raise NoPlace(persona, has_line=False)
+            if facts.is_waiting:
+                _step_out(user_id)
+            return transitions.request(
+                persona,
+                user_id,
+                bound,
+                quality=wish.quality,
+                encoding=wish.encoding,
+                purpose=wish.purpose,
+                continues=continues,
+            )
+    except IntegrityError as exc:
+        raise errors.SessionRunning(_running(user_id)) from exc
+
+
+def terms_of(user_id: int, persona: Persona, wish: Wish) -> Terms:
+    """Return what binds the session: of the time that a conversation may last, what is left of it.
+
+    Raises TimeIsUp, QuotaUsed.
+    """
+    now, before = timezone.now(), wish.took_over | ({wish.continues} if wish.continues else set())
+    return quotas.terms(persona, user_id, now, claims.time_used(before, now) if before else timedelta(0))
+
+
+def may_continue(session: StreamingSession) -> bool:
+    """Whether time is left for a conversation to go on."""
+    try:
+        terms_of(session.user_id, session.persona, Wish(continues=session.pk))
+    except errors.TimeIsUp:
+        return False
+    except errors.QuotaUsed:
+        pass  # which says so, and may be another month's
+    return True
+
+
+def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, wish: Wish) -> StreamingSession:
+    """Do what `open_session` does, for a tab that is on the session from its beginning."""
+    with transaction.atomic():
+        session = open_session(user_id, persona_slug, wish)
+        tabs.note(session, tab.process_id, tab.channel)
+    return session
+
+
+def stand_back(
+    session: StreamingSession, tab: TabAddress, since: datetime, evidence: end_evidence.Evidence
+) -> QueuePlace | None:
+    """The provider has no place for this session, whatever our ledger says: it is over before it began, and its person
+    waits in line, before everybody who came after `since`.
+
+    None where somebody has stopped it meanwhile: then it is over, and nobody waits.
+    """
+    with transaction.atomic():
+        queue.lock(session.account_id)  # nobody takes the place in between
+        is_wanted = transitions.begin_stop(session, EndReason.PROVIDER_REFUSED, evidence)
+        transitions.end(session)
+        queue.note_full(session.account_id)
+        return queue.join_again(session.user_id, session.persona, tab, since) if is_wanted else None
+
+
+def find_continued(user_id: int, persona: Persona, wish: Wish) -> StreamingSession | None:
+    """Return the conversation that is to go on, if any; in another language it may have been until now.
+
+    Raises NotFound for one that is not theirs, or with somebody else.
+    """
+    if wish.continues is None:
+        return None
+    if session := _same_conversations(user_id, persona).filter(pk=wish.continues).first():
+        return session
+    raise errors.NotFound
+
+
+def _same_conversations(user_id: int, persona: Persona) -> QuerySet[StreamingSession]:
+    """Return a person's sessions with this persona, in whatever language: those that may go on with it."""
+    same = Q(persona=persona) | Q(persona__in=Persona.objects.speaking_another_language(persona))
+    return StreamingSession.objects.select_related("account").filter(same, user_id=user_id)
+
+
+def renewal_of(user_id: int, persona: Persona, wish: Wish, in_the_way: list[StreamingSession]) -> Wish:
+    """Return the wish of somebody who takes over: a renewal, where what ends is the same conversation.
+
+    It goes on from that session if the page names none, so that the conversation keeps its one time limit however
+    often it moves from device to device.
+    """
+    same = _same_conversations(user_id, persona).filter(pk__in=[session.pk for session in in_the_way])
+    taken = list(same.order_by("-created_at").values_list("pk", flat=True))
+    continues = wish.continues or next(iter(taken), None)
+    return replace(wish, continues=continues, took_over=frozenset(taken))
+
+
+def to_release(user_id: int, persona: Persona, wish: Wish) -> list[StreamingSession]:
+    """Return the sessions that must be over before the wish can be granted. Raises NotFound."""
+    if wish.is_taking_over:
+        rows = StreamingSession.objects.select_related("account")
+        return list(rows.open().filter(user_id=user_id))
+    continued = find_continued(user_id, persona, wish)
+    return [continued] if continued and continued.ended_at is None else []
+
+
+def join_queue(user_id: int, persona: Persona, tab: TabAddress, wish: Wish) -> QueuePlace:
+    """Join the queue: at the end or, for a renewal whose cause the portal saw, before people who came later.
+
+    Raises QueueFull, NotFound.
+    """
+    with transaction.atomic():
+        queue.lock(persona.avatar.account_id)
+        continued = find_continued(user_id, persona, wish)
+        claim = claims.Claim(user_id, wish.because)
+        if continued and continued.ended_at and claims.keeps_slot(continued, claim, timezone.now()):
+            return queue.join_again(user_id, persona, tab, continued.created_at)
+        return queue.join(user_id, persona, tab)
+
+
+def are_over(sessions: list[StreamingSession]) -> bool:
+    """Whether the provider has confirmed the end of all of them."""
+    return not StreamingSession.objects.open().filter(pk__in=[session.pk for session in sessions]).exists()
+
+
+def _facts(account_id: int, user_id: int) -> Any:
+    """Return, in one query, all that decides. After the lock, lest it tells of the time before."""
+    open_here = StreamingSession.objects.open().filter(account=OuterRef("pk"))
+    own = StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING)
+    asked = {
+        "open_sessions": Coalesce(_count(open_here), 0),
+        "has_line": Exists(QueuePlace.objects.filter(account=OuterRef("pk"))),
+        "is_waiting": Exists(QueuePlace.objects.filter(user=user_id)),
+        "is_running": Exists(own),
+        "is_staff": Exists(User.objects.filter(pk=user_id, is_staff=True)),
+    }
+    return ProviderAccount.objects.annotate(**asked).values_list(*asked, named=True).get(pk=account_id)
+
+
+def _count(rows: QuerySet[StreamingSession]) -> Subquery:
+    return Subquery(rows.order_by().values("account").annotate(count=Count("pk")).values("count"))
+
+
+def _pass_line(user_id: int, persona: Persona, account: ProviderAccount, facts: Any) -> None:
+    """Let in who has the turn, and who need not wait for those in line. Raises NoPlace."""
+    line = queue.line_of(account.pk)
+    has_turn = any(place.kept_until for place in line if place.user_id == user_id)
+    others = [place for place in line if place.user_id != user_id]
+    ahead = [place for place in others if not place.kept_until and (place.is_staff or not facts.is_staff)]
+    free = queue.free_places(account, facts.open_sessions, others, is_staff=facts.is_staff)
+    if free < 1 or (ahead and not has_turn):
+        raise NoPlace(persona, has_line=bool(others))
+
+
+def _step_out(user_id: int) -> None:
+    for place in QueuePlace.objects.filter(user=user_id):
+        queue.remove(place)
+
+
+def _running(user_id: int) -> dict[str, Any]:
+    """Return what the page tells of the session that is in the way."""
+    rows = StreamingSession.objects.select_related("persona").filter(user_id=user_id, status__in=RUNNING)
+    session = rows.first()
+    if session is None:
+        return {}
+    persona, started_at = session.persona, session.created_at.isoformat()
+    return {
+        "session": {
+            "session_id": str(session.pk),
+            "slug": persona.slug,
+            "persona": persona.name,
+            "started_at": started_at,
+        }
+    }

@@ -1,0 +1,151 @@
+"""The books: what each session came to once it is over, and the sums by day.
+
+Kept by the worker, not by whoever ends a session; what is not in the totals yet, `quotas` adds up beside them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from sessions.capacity import quotas
+from sessions.lifecycle import coverage, events
+from sessions.lifecycle.events import Entry
+from sessions.models import DayTotal, SessionEvent, SessionTask, SessionTotal, Status, StreamingSession
+from sessions.timeline.moments import PORTAL, TASK, Moment, in_order
+from sessions.timeline.turns import SPEECH, turns_of
+
+BATCH = 100
+BOOKS_FOR_S = 2
+"""After so long the rest is left to the next tick: the limits are kept by the same worker."""
+LEFT = ("last_tab_left", "person_left_room")
+BACK = ("tab_returned", "room_connected", "room_reconnected", "participant_joined")
+"""Signs that somebody is there again."""
+RECORD = "provider_record"
+TOLD = (*LEFT, *BACK, *SPEECH, "ladder", "interrupted", RECORD)
+
+
+def book_all() -> int:
+    """Add what is over to the totals, and as much of it as there is time for; return how many sessions those were."""
+    give_up_at = time.monotonic() + BOOKS_FOR_S
+    count = 0
+    while (booked := book()) == BATCH and time.monotonic() < give_up_at:
+        count += booked
+    return count + booked
+
+
+def book() -> int:
+    """Add some sessions that are over to the totals; return how many. Two workers never take the same."""
+    with transaction.atomic():
+        rows = StreamingSession.objects.select_related("account").select_for_update(skip_locked=True, of=("self",))
+        over = list(rows.filter(status=Status.ENDED, booked_at=None).order_by("account", "created_at")[:BATCH])
+        if not over:
+            return 0
+        told = _told(over)
+        totals = [_total(session, told[session.pk]) for session in over]
+        SessionTotal.objects.bulk_create(totals)
+        _add_up(totals)
+        booked = {total.session_id: Entry("booked", coverage.state(coverage.TOTAL, total)) for total in totals}
+        events.append_each(booked, are_over=True)
+        StreamingSession.objects.filter(pk__in=[session.pk for session in over]).update(booked_at=timezone.now())
+    return len(over)
+
+
+def note_provider(session_id: UUID, seconds: float | None, told: Decimal | None) -> None:
+    """Add what the provider tells of a session. One that is not booked yet takes it from the record."""
+    with transaction.atomic():
+        total = SessionTotal.objects.select_related("account").filter(pk=session_id).first()
+        if total is None:
+            return
+        was = (total.provider_time, total.provider_credits)
+        _add_provider(total, seconds, told)
+        if (total.provider_time, total.provider_credits) == was:
+            return
+        names = ("provider_time", "provider_credits")
+        total.save(update_fields=names)
+        events.record(session_id, Entry("cost_told", coverage.state(coverage.TOTAL, total, *names)))
+
+
+def _told(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Moment]]:
+    """Return what was recorded of each that bears on its total: two queries, however many."""
+    told: dict[UUID, list[Moment]] = defaultdict(list)
+    for event in SessionEvent.objects.filter(session__in=sessions, kind__in=TOLD).order_by("session", "number"):
+        told[event.session_id].append(Moment(event.at, event.source, event.kind, event.data, number=event.number))
+    for task in SessionTask.objects.filter(session__in=sessions).defer("sealed"):
+        told[task.session_id].append(moment_of(task))
+    return told
+
+
+def moment_of(task: SessionTask) -> Moment:
+    """Return a text's place on the session's timeline."""
+    said = {"kind": task.kind, "status": task.status, "failure": task.failure, "task_id": task.provider_task_id}
+    return Moment(task.created_at, PORTAL, TASK, said | {"is_greeting": task.sent_by_id is None})
+
+
+def _total(session: StreamingSession, told: list[Moment]) -> SessionTotal:
+    assert session.ended_at  # held by a constraint
+    was_open = session.duration or timedelta(0)
+    total = SessionTotal(
+        session=session,
+        account=session.account,
+        persona_id=session.persona_id,
+        day=timezone.localdate(session.created_at),
+        time=was_open,
+        estimated=_rounded(quotas.credits_for(session.account, was_open)),
+        wasted=nobody_there(told, session.ended_at) if was_open else timedelta(0),
+        answers_ms=[round(turn.latency / _MS) for turn in turns_of(in_order(told)) if turn.latency],
+    )
+    if record := next((moment.data for moment in told if moment.kind == RECORD), None):
+        credits_told = record.get("credits")
+        _add_provider(total, record.get("seconds"), Decimal(credits_told) if credits_told is not None else None)
+    return total
+
+
+_MS = timedelta(milliseconds=1)
+
+
+def _rounded(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.0001"))
+
+
+def _add_provider(total: SessionTotal, seconds: float | None, told: Decimal | None) -> None:
+    """A provider that tells the time alone is believed the time; the price is the one we know."""
+    total.provider_time = timedelta(seconds=seconds) if seconds is not None else None
+    if told is None and total.provider_time is not None:
+        told = quotas.credits_for(total.account, total.provider_time)
+    total.provider_credits = _rounded(told) if told is not None else None
+
+
+def nobody_there(told: Iterable[Moment], ended_at: datetime) -> timedelta:
+    """Return how long a session was open with nobody in front of it."""
+    wasted, left_at = timedelta(0), None
+    for moment in sorted((moment for moment in told if moment.number), key=lambda moment: moment.number):
+        if moment.kind in LEFT:
+            left_at = left_at or moment.at
+        elif left_at and moment.kind in BACK:
+            wasted += max(moment.at - left_at, timedelta(0))
+            left_at = None
+    return wasted + max(ended_at - left_at, timedelta(0)) if left_at else wasted
+
+
+def _add_up(totals: Iterable[SessionTotal]) -> None:
+    sums: dict[tuple[date, int, int], dict[str, Any]] = {}
+    for total in totals:
+        key = (total.day, total.account_id, total.persona_id)
+        added = {"sessions": 1, "time": total.time, "wasted": total.wasted, "estimated": total.estimated}
+        known = sums.get(key)
+        sums[key] = {name: known[name] + added[name] for name in added} if known else added
+    for (day, account, persona), added in sorted(sums.items()):  # in one order: two workers may meet here
+        rows = DayTotal.objects.select_for_update()
+        row, _ = rows.get_or_create(day=day, account_id=account, persona_id=persona)
+        for name, value in added.items():
+            setattr(row, name, getattr(row, name) + value)
+        row.save()

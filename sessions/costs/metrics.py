@@ -1,0 +1,109 @@
+"""How it goes today, and what it costs: the figures of the dashboard and of the live board.
+
+None of them takes longer in a longer history: days that are over stand in the totals, and of today's sessions the
+newest tell how fast it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from math import ceil
+
+from django.db.models import Count, Q, Sum
+
+from avatars.models import ProviderAccount
+from sessions.capacity import quotas
+from sessions.models import DayTotal, EndReason, SessionTotal, StreamingSession
+
+FAILURES = (
+    EndReason.NO_PICTURE,
+    EndReason.PROVIDER_ENDED,
+    EndReason.PROVIDER_REFUSED,
+    EndReason.PROVIDER_UNREACHABLE,
+    EndReason.ORPHAN_FOUND,
+)
+"""Ends that nobody wanted."""
+NEWEST = 500
+"""Sessions that tell how fast it was."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The usual and the slow of what was measured: half was within the first, 95 of 100 within the second."""
+
+    usual: timedelta | None = None
+    slow: timedelta | None = None
+    count: int = 0
+
+    @classmethod
+    def of(cls, measured: Iterable[timedelta]) -> Spread:
+        known = sorted(measured)
+        return cls(_at(known, 0.5), _at(known, 0.95), len(known))
+
+
+def _at(known: Sequence[timedelta], share: float) -> timedelta | None:
+    return known[max(0, ceil(share * len(known)) - 1)] if known else None
+
+
+@dataclass(frozen=True)
+class Wasted:
+    """Time that cost something with nobody there."""
+
+    time: timedelta
+    credits: Decimal
+    sessions: int
+
+
+@dataclass(frozen=True)
+class Today:
+    sessions: int
+    open: int
+    failures: list[tuple[str, int]]
+    """The reason in words, and how often; the most frequent first."""
+    first_frame: Spread
+    answers: Spread
+
+
+def today(now: datetime) -> Today:
+    """Return how today's sessions went so far. Four queries."""
+    rows = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now)).order_by()
+    reasons = dict(rows.values_list("end_reason").annotate(count=Count("pk")))
+    failed = [(str(reason.label), reasons[reason]) for reason in FAILURES if reason in reasons]
+    return Today(
+        sessions=sum(reasons.values()),
+        open=StreamingSession.objects.open().count(),
+        failures=sorted(failed, key=lambda failure: failure[1], reverse=True),
+        first_frame=first_frame(now),
+        answers=answers(now),
+    )
+
+
+def first_frame(now: datetime) -> Spread:
+    """Return how long people have waited for the picture today, from pressing Start."""
+    seen = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now), live_at__isnull=False)
+    moments = seen.order_by("-created_at").values_list("created_at", "live_at")[:NEWEST]
+    return Spread.of(live_at - began for began, live_at in moments if live_at)
+
+
+def answers(now: datetime) -> Spread:
+    """Return how long people have waited for the avatar to answer, in the sessions of today that are over."""
+    rows = SessionTotal.objects.filter(day=quotas.day_of(now).date()).order_by("-day", "-session_id")[:NEWEST]
+    return Spread.of(timedelta(milliseconds=ms) for row in rows for ms in row.answers_ms)
+
+
+def spent_today(accounts: Sequence[ProviderAccount], now: datetime) -> Decimal:
+    """Return what these accounts have cost today, those that run included. Two queries."""
+    return sum((row.spent for row in quotas.spendings(accounts, now, quotas.day_of(now)).values()), Decimal(0))
+
+
+def wasted_today(accounts: Sequence[ProviderAccount], now: datetime) -> Wasted:
+    """Return what was open with nobody there, in the sessions of today that are over. Two queries."""
+    today = quotas.day_of(now).date()
+    sums = DayTotal.objects.filter(day=today).order_by().values_list("account").annotate(Sum("wasted"))
+    by_account: dict[int, timedelta] = dict(sums)
+    credits_of = (quotas.credits_for(account, by_account.get(account.pk, timedelta(0))) for account in accounts)
+    count = SessionTotal.objects.filter(Q(day=today), wasted__gt=timedelta(0)).count()
+    return Wasted(sum(by_account.values(), timedelta(0)), sum(credits_of, Decimal(0)), count)

@@ -1,0 +1,120 @@
+"""What the provider keeps of a session that is over: why it ended, what it cost, and lines that we did not hear.
+
+Read by the worker, again and again until the provider has answered; reading twice adds nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionRecord, SpokenLine
+from heygen_portal.runtime.in_thread import in_thread
+from sessions.actions.stop import in_one_line
+from sessions.costs import ledger
+from sessions.lifecycle import coverage, events
+from sessions.lifecycle.events import Entry
+from sessions.models import SpeechKey, Status, StreamingSession, Utterance
+from sessions.speech import text_matching
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 20
+RETRY = timedelta(minutes=1)
+PATIENCE = timedelta(days=1)
+"""How long after the end the provider is asked again when it does not answer."""
+
+
+async def read_due(now: datetime) -> None:
+    """Read the records of sessions that have ended since."""
+    taken = await in_thread(_take)(now)
+    await asyncio.gather(*(_read(session, now) for session in taken))
+
+
+def _take(now: datetime) -> list[StreamingSession]:
+    """Two workers never take the same row: each is claimed until its next try."""
+    with transaction.atomic():
+        rows = StreamingSession.objects.select_related("account").select_for_update(skip_locked=True, of=("self",))
+        due = list(rows.filter(status=Status.ENDED, record_due_at__lte=now).order_by("record_due_at")[:AT_ONCE])
+        ids = [session.pk for session in due]
+        StreamingSession.objects.filter(pk__in=ids).update(record_due_at=now + RETRY)
+    return due
+
+
+async def _read(session: StreamingSession, now: datetime) -> None:
+    provider = providers.for_account(session.account)
+    assert session.provider_session_id
+    assert session.ended_at
+    try:
+        record = await provider.read_record(session.provider_session_id)
+    except ProviderError as exc:
+        logger.warning("session %s: its record could not be read: %s", session.pk, in_one_line(exc))
+        if isinstance(exc, ProviderRejected) or now - session.ended_at > PATIENCE:
+            await in_thread(_give_up)(session)
+    else:
+        await in_thread(store)(session, record)
+
+
+def _give_up(session: StreamingSession) -> None:
+    with transaction.atomic():
+        StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)
+        events.record(session.pk, Entry("provider_record_missing"))
+
+
+def store(session: StreamingSession, record: SessionRecord) -> None:
+    """Add the lines that are missing from our transcript, and note how the provider saw the end. Safe to repeat."""
+    with transaction.atomic():
+        StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
+        ours = list(Utterance.objects.filter(session=session))
+        is_erased = SpeechKey.objects.filter(session=session).exclude(erased_at=None).exists()
+        facts = [line for line in ours if line.source != events.Source.BROWSER and line.is_readable]
+        missing = [] if is_erased else missing_lines([(line.who, line.text) for line in facts], record.lines)
+        added: list[Utterance] = []
+        moment = session.billed_from
+        for line in missing:
+            moment = line.at or moment
+            row = Utterance.objects.create(
+                session=session,
+                who=Utterance.Who(line.who.value),
+                by=Utterance.By.VOICE,
+                text=line.text,
+                source=events.Source.PROVIDER,
+                at=moment,
+            )
+            added.append(row)
+        noted: dict[str, Any] = {
+            "end_reason": record.end_reason,
+            "seconds": record.duration.total_seconds() if record.duration else None,
+            "credits": str(record.credits) if record.credits is not None else None,
+            "lines": len(record.lines),
+            "added": len(missing),
+            "confirmed": _confirmed(ours, [line for line in facts if line.source == events.Source.PROVIDER] + added),
+            "speech": [row.fingerprint for row in added],
+        }
+        noted |= coverage.together(*(coverage.state(coverage.LINE, row) for row in added))
+        events.record(session.pk, Entry("provider_record", noted, events.Source.PROVIDER))
+        ledger.note_provider(session.pk, noted["seconds"], record.credits)
+        StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)
+
+
+def missing_lines(known: Sequence[tuple[str, str]], theirs: Sequence[SpokenLine]) -> list[SpokenLine]:
+    """Return which of the provider's lines are not among those that the portal knows for a fact.
+
+    What a browser reported does not count: nothing that it says can keep a line of the provider's out of the record.
+    """
+    return [theirs[place] for place in text_matching.missing(known, [(line.who.value, line.text) for line in theirs])]
+
+
+def _confirmed(ours: Sequence[Utterance], theirs: Sequence[Utterance]) -> dict[str, list[int]]:
+    """Return the IDs of reported lines that the provider has as well, each with those of the lines that confirm it."""
+    claimed = [line for line in ours if line.source == events.Source.BROWSER and line.is_readable and line.text]
+    found = text_matching.confirmations(
+        [(line.who, line.text) for line in claimed], [(line.who, line.text) for line in theirs]
+    )
+    return {str(claimed[place].pk): [theirs[at].pk for at in by] for place, by in found.items()}

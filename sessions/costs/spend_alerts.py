@@ -1,0 +1,98 @@
+"""Staff are told when an account has spent a share of its monthly cap: by mail, and by a note on the dashboard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.mail import send_mail
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from avatars.models import ProviderAccount
+from sessions.capacity import quotas
+from sessions.capacity.quotas import Spending
+from sessions.models import SpendAlarm
+
+logger = logging.getLogger(__name__)
+
+WHOLE = 100
+"""Percent: at the cap itself staff are told again."""
+KEEPER = "avatars.change_provideraccount"
+"""Who may change a cap is told of it."""
+
+
+@dataclass(frozen=True)
+class Capped:
+    """An account with a cap, and how much of it is spent this month."""
+
+    account: ProviderAccount
+    spending: Spending
+
+    @property
+    def percent(self) -> int:
+        assert self.account.monthly_cap is not None
+        return int(100 * self.spending.spent / self.account.monthly_cap) if self.account.monthly_cap else WHOLE
+
+    @property
+    def is_alarming(self) -> bool:
+        return self.percent >= self.account.alarm_share
+
+
+def capped(now: datetime) -> list[Capped]:
+    """Return the accounts that have a cap, those that have spent most of it first. Three queries, however many."""
+    accounts = list(ProviderAccount.objects.exclude(monthly_cap=None))
+    spent = quotas.spendings(accounts, now)
+    rows = (Capped(account, spent[account.pk]) for account in accounts)
+    return sorted(rows, key=lambda row: row.percent, reverse=True)
+
+
+def look(now: datetime) -> None:
+    """Raise what alarms are due, and send the mails that have not been sent. Safe to repeat, and by many at once."""
+    month = quotas.month_of(now).date()
+    rows = capped(now)
+    due = [
+        SpendAlarm(account=row.account, month=month, share=share, at=now)
+        for row in rows
+        for share in {row.account.alarm_share, WHOLE}
+        if row.percent >= share
+    ]
+    SpendAlarm.objects.bulk_create(due, ignore_conflicts=True)
+    by_account = {row.account.pk: row for row in rows}
+    for alarm in SpendAlarm.objects.filter(month=month, mailed_at=None, account__in=by_account):
+        # Whoever marks it sends it. A mail that fails is marked again, and tried with the next look.
+        if SpendAlarm.objects.filter(pk=alarm.pk, mailed_at=None).update(mailed_at=now):
+            _mail(alarm, by_account[alarm.account_id])
+
+
+def _mail(alarm: SpendAlarm, row: Capped) -> None:
+    addresses, who = keepers(), (row.account.pk, row.percent)
+    if not addresses:
+        logger.warning("account %s has spent %s %% of its cap, and nobody who keeps accounts has an address", *who)
+        return
+    with translation.override(settings.LANGUAGE_CODE):
+        figures = {
+            "account": row.account,
+            "percent": row.percent,
+            "spent": row.spending.spent,
+            "cap": row.account.monthly_cap,
+        }
+        subject = _("%(account)s has spent %(percent)d %% of its monthly cap") % figures
+        told = _("%(spent).2f of %(cap).2f credits are spent this month on the account %(account)s.") % figures
+        then = _("At the cap no new session begins there, and those that run are ended in time.")
+        try:
+            send_mail(subject, f"{told}\n{then}\n", None, addresses)
+        except (SMTPException, OSError):
+            logger.exception("the alarm of account %s could not be mailed; it is tried again", row.account.pk)
+            SpendAlarm.objects.filter(pk=alarm.pk).update(mailed_at=None)
+
+
+def keepers() -> list[str]:
+    """Return the addresses of those who may change a cap."""
+    people: Iterable[User] = User.objects.with_perm(KEEPER, backend="django.contrib.auth.backends.ModelBackend")
+    return sorted({user.email for user in people if user.is_active and user.email})

@@ -1,0 +1,410 @@
+"""What auditors take out of the portal. Every export is a row: who asked, from where, for what, how much it was.
+
+Rows are read by key, a page at a time, with no cursor held open: a million need no more memory than a thousand,
+and a job that died goes on where its file ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db.models import F, Max, Q, QuerySet
+from django.utils import timezone
+
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+from sessions.exports import filters as export_filters
+from sessions.exports import formats
+from sessions.exports.formats import Row
+from sessions.lifecycle import coverage, events, vouching
+from sessions.lifecycle.events import Entry
+from sessions.models import Erasure, Export, SessionEvent, StreamingSession, Utterance
+
+AT_ONCE = 500
+"""Rows of one page."""
+SENT_AT_ONCE = 5000
+"""Up to so many rows are the answer itself; more are written to a file by the worker."""
+KEPT_FOR = timedelta(days=1)
+"""How long a file stays. Its row stays for ever."""
+STALE = timedelta(minutes=1)
+"""A file that nobody has written to for so long is taken over."""
+
+XLSX_ROWS = 50_000
+"""A workbook is written at one go; so many rows take some seconds. Longer lists are for CSV."""
+CHUNK_BYTES = 64 * 1024
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+
+logger = logging.getLogger(__name__)
+
+
+class TooLong(Exception):
+    """A list with more rows than its format takes."""
+
+
+What, Format, State = Export.What, Export.Format, Export.State
+TO_WRITE = (State.WAITING, State.WRITING)
+WITH_FILE = (*TO_WRITE, State.READY)
+SESSION = (
+    "id", "user__username", "persona__name", "persona_version", "account__name", "provider_session_id", "status",
+    "end_reason", "end_evidence", "limit_by", "created_at", "opened_at", "live_at", "stop_requested_at", "ended_at",
+    "is_paid", "continues_id",
+)  # fmt: skip
+EVENT = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
+LINE = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "standing", "text")
+SHOWN = {"text": "shown"}
+"""What is exported of a row in place of a column: a text that cannot be opened says so, and the others follow."""
+COLUMNS: Mapping[str, tuple[str, ...]] = {What.SESSIONS: SESSION, What.EVENTS: EVENT, What.LINES: LINE}
+
+
+def ask(
+    user_id: int,
+    address: str | None,
+    what: str,
+    format: str,  # noqa: A002 - the field's name
+    *,
+    reason: str = "",
+    filters: Mapping[str, str] | None = None,
+    session: StreamingSession | None = None,
+) -> Export:
+    """Record that somebody takes this out. What is small is `sent`; what is large waits for the worker.
+
+    A session taken by itself says so in its own record, a list in the audit's. Raises UnknownFilter and TooLong.
+    """
+    export = Export(
+        asked_by_id=user_id,
+        asked_from=address,
+        what=what,
+        format=format,
+        reason=reason,
+        filters=dict(filters or {}),
+        session=session,
+        state=State.SENT,
+    )
+    if session is None and _rows(export)[: SENT_AT_ONCE + 1].count() > SENT_AT_ONCE:
+        export.state = State.WAITING
+        if format == Format.XLSX and _rows(export)[: XLSX_ROWS + 1].count() > XLSX_ROWS:
+            raise TooLong
+    with transaction.atomic():
+        export.save(force_insert=True)
+        stated = coverage.state(coverage.EXPORT, export)
+        if session is None:
+            taken = {"what": what, "format": format, "filters": export.filters, "reason": reason, **stated}
+            audit_log.note_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **taken)
+        else:
+            said = {"export": str(export.pk), "by": user_id, "from": address, "format": format, "reason": reason}
+            events.record(session.pk, Entry("exported", said | stated))
+    return export
+
+
+def note_sent(export: Export, rows_done: int) -> None:
+    """Note how many rows an export had that was the answer itself."""
+    with transaction.atomic():
+        if Export.objects.filter(pk=export.pk).update(rows_done=rows_done):
+            _state(export.pk, export.asked_by_id, export.asked_from)
+
+
+def _state(export_id: UUID, by_id: int | None = None, address: str | None = None) -> None:
+    """State in the record how far an export is. The caller has changed its row in the same transaction."""
+    export = Export.objects.get(pk=export_id)
+    stated = coverage.state(coverage.EXPORT, export, *sorted(coverage.PROGRESS))
+    if export.session_id is None:
+        audit_log.note_by(by_id, address, AuditEntry.Kind.EXPORT_STATE, export.pk, state=str(export.state), **stated)
+    else:
+        said = {"export": str(export.pk), "by": by_id, "from": address, "state": str(export.state)}
+        events.record(export.session_id, Entry("export_state", said | stated))
+
+
+def pieces(export: Export) -> Iterator[bytes]:
+    """Return a filtered export as it is sent, and note in the end how many rows it had."""
+    done = 0
+
+    def counted() -> Iterator[list[Row]]:
+        nonlocal done
+        for rows, _ in _pages(export):
+            done += len(rows)
+            yield rows
+
+    if export.format == Format.XLSX:
+        yield from _workbook(export, counted())
+    else:
+        yield _head(export)
+        for rows in counted():
+            yield _body(export, rows)
+    note_sent(export, done)
+
+
+def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
+    """Return a small workbook. Its file has no name, and is gone with the answer."""
+    with TemporaryDirectory(dir=_folder(), prefix="answer-") as scratch, TemporaryFile(dir=scratch) as file:
+        formats.write_workbook(file, Path(scratch), _columns(export), pages)
+        file.seek(0)
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def write_on(export_id: UUID, seconds: float) -> bool:
+    """Write on with an export's file for a while; return whether there is more to do.
+
+    Safe to call from several places: one of them writes. What is in the file and not in the row is written again.
+    A file that cannot be finished is deleted, whatever the reason; only a database that is away is waited for.
+    """
+    export = _claim(export_id)
+    if export is None:
+        return False
+    try:
+        if export.format == Format.XLSX:
+            is_mine, has_more = _write_workbook(export), False
+        else:
+            is_mine, has_more = _write_rows(export, time.monotonic() + seconds)
+        if is_mine and not has_more:
+            is_mine = _close(export, state=State.READY, expires_at=timezone.now() + KEPT_FOR)
+    except Exception as exc:
+        if not isinstance(exc, OperationalError | InterfaceError) or _is_disk_full(exc):
+            _remove(export)  # first: where the disk is full, the row may not be stored either
+            with suppress(DatabaseError):
+                _close(export, state=State.FAILED)
+        raise
+    if not is_mine and not Export.objects.filter(pk=export.pk, state__in=WITH_FILE).exists():
+        _remove(export)  # it was given up while we wrote
+    return is_mine and has_more
+
+
+def _is_disk_full(exc: Exception) -> bool:
+    return any(words in str(exc) for words in ("disk is full", "No space left"))  # SQLite's words, PostgreSQL's
+
+
+def _write_rows(export: Export, give_way_at: float) -> tuple[bool, bool]:
+    """Append rows until it is time to give way; return whether the export is still ours, and has more rows."""
+    with _opened(export) as file:
+        for rows, key in _pages(export):
+            file.write(_body(export, rows))
+            file.flush()
+            if not _note(export, written=file.tell(), rows_done=F("rows_done") + len(rows), last_key=key):
+                return False, False
+            if time.monotonic() > give_way_at:
+                return True, True
+    return True, False
+
+
+class _GivenUp(Exception):
+    """Somebody else writes the export, or nobody does any more."""
+
+
+def _write_workbook(export: Export) -> bool:
+    """Write a workbook at one go, from the beginning; return whether the export is still ours."""
+
+    def pages() -> Iterator[list[Row]]:
+        done = 0
+        for rows, _ in _pages(export):
+            done += len(rows)
+            if not _note(export, rows_done=done):
+                raise _GivenUp
+            yield rows
+
+    export.written = 0
+    with suppress(_GivenUp), _new_scratch(export) as scratch, _opened(export) as file:
+        formats.write_workbook(file, scratch, _columns(export), pages())
+        return _note(export, written=file.seek(0, os.SEEK_END))
+    return False
+
+
+def _claim(export_id: UUID) -> Export | None:
+    export = Export.objects.filter(pk=export_id, state__in=TO_WRITE).first()
+    if export is None:
+        return None
+    if export.state == State.WAITING:
+        export.rows_total = _rows(export).count()
+    is_mine = _note(export, state=State.WRITING, rows_total=export.rows_total)
+    return export if is_mine else None
+
+
+def _folder() -> Path:
+    """Return the folder of all exports. Only the portal's own user can enter it."""
+    folder = Path(settings.MEDIA_ROOT) / "exports"
+    folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    if folder.stat().st_mode & 0o077:  # made by an earlier version
+        folder.chmod(FOLDER_MODE)
+    return folder
+
+
+@contextmanager
+def _new_scratch(export: Export) -> Iterator[Path]:
+    _folder()
+    shutil.rmtree(export.scratch, ignore_errors=True)  # of a worker that was killed
+    export.scratch.mkdir(mode=FOLDER_MODE)
+    try:
+        yield export.scratch
+    finally:
+        shutil.rmtree(export.scratch, ignore_errors=True)
+
+
+def _opened(export: Export) -> IO[bytes]:
+    """Open the file where the row says that it ends. Only the portal's own user can read it."""
+    _folder()
+    if not export.written:
+        export.path.unlink(missing_ok=True)
+        flags = os.O_CREAT | os.O_EXCL
+    else:
+        flags = 0
+    file = os.fdopen(os.open(export.path, os.O_RDWR | os.O_NOFOLLOW | flags, FILE_MODE), "r+b")
+    try:
+        file.truncate(export.written)
+        file.seek(export.written)
+        if not export.written:
+            file.write(_head(export))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _remove(export: Export) -> None:
+    """Delete whatever there is of an export's file."""
+    shutil.rmtree(export.scratch, ignore_errors=True)
+    try:
+        export.path.unlink(missing_ok=True)
+    except OSError:
+        logger.exception("the file of export %s could not be deleted, will be tried again", export.pk)
+
+
+def _note(export: Export, **changes: Any) -> bool:
+    """Store how far it is, unless somebody else has stored something since this writer did."""
+    now = timezone.now()
+    mine = Export.objects.filter(pk=export.pk, state__in=TO_WRITE, touched_at=export.touched_at)
+    if not mine.update(touched_at=now, **changes):
+        return False
+    export.touched_at = now
+    return True
+
+
+def _close(export: Export, **changes: Any) -> bool:
+    """Store that no more is written, and state it in the record; return whether the export was still ours."""
+    with transaction.atomic():
+        is_mine = _note(export, **changes)
+        if is_mine:
+            _state(export.pk)
+    return is_mine
+
+
+def left_behind(now: datetime) -> list[UUID]:
+    """Return the exports that wait for a writer: their job was lost, or died."""
+    return list(Export.objects.filter(state__in=TO_WRITE, touched_at__lte=now - STALE).values_list("pk", flat=True))
+
+
+def delete_files(exports: QuerySet[Export]) -> None:
+    """Delete the files of these exports; their rows stay. One that is being written is given up."""
+    for export in exports.filter(state__in=WITH_FILE):
+        with transaction.atomic():
+            kept = Export.objects.filter(pk=export.pk, state__in=WITH_FILE)
+            if kept.update(state=State.EXPIRED, touched_at=timezone.now()):
+                _state(export.pk)
+        _remove(export)
+
+
+def delete_expired(now: datetime) -> None:
+    """Delete files that were kept long enough, hold what has been erased since, or belong to no export."""
+    delete_files(Export.objects.filter(state=State.READY, expires_at__lte=now))
+    delete_files(Export.objects.filter(state__in=TO_WRITE, asked_at__lte=now - KEPT_FOR))  # never got done
+    erased_at = Erasure.objects.aggregate(last=Max("at"))["last"]
+    if erased_at:  # the process may have ended between an erasure and its `delete_speech`
+        delete_files(Export.objects.filter(what=What.LINES, asked_at__lt=erased_at))
+    _sweep(now)
+
+
+def _sweep(now: datetime) -> None:
+    """Delete what is in the folder and no export keeps: its deletion failed, or its process was killed."""
+    folder = Path(settings.MEDIA_ROOT) / "exports"
+    for path in folder.iterdir() if folder.exists() else ():
+        try:
+            kept = TO_WRITE if path.suffix == ".tmp" else WITH_FILE
+            is_kept = Export.objects.filter(pk=UUID(path.stem), state__in=kept).exists()
+        except ValueError:  # the scratch of an answer
+            is_kept = now.timestamp() - path.lstat().st_mtime < STALE.total_seconds()
+        except FileNotFoundError:
+            continue
+        if is_kept:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def delete_speech() -> None:
+    """Delete every file that holds what people said: one of them has been erased, and may be in it."""
+    delete_files(Export.objects.filter(what=What.LINES))
+
+
+def _columns(export: Export) -> list[str]:
+    return [_name(column) for column in COLUMNS[export.what]]
+
+
+def _head(export: Export) -> bytes:
+    return formats.csv_head(_columns(export)) if export.format == Format.CSV else b""
+
+
+def _body(export: Export, rows: Iterable[Row]) -> bytes:
+    return formats.csv_rows(rows) if export.format == Format.CSV else formats.json_lines(rows)
+
+
+def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
+    """Return the rows in order, a page at a time, each with the key of its last."""
+    columns, key, keep = COLUMNS[export.what], export.last_key, READ[export.what]
+    while rows := _read(export, keep(_rows(export), key)[:AT_ONCE], columns):
+        last = rows[-1]
+        key = [last["created_at"].isoformat(), str(last["pk"])] if export.what == What.SESSIONS else last["pk"]
+        yield [{_name(column): formats.plain(row[column]) for column in columns} for row in rows], key
+        if len(rows) < AT_ONCE:
+            return
+
+
+def _read(export: Export, rows: QuerySet[Any], columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    if export.what == What.LINES:  # the words are the row's to tell, not the database's
+        lines = vouching.mark(list(rows))
+        return [{name: getattr(row, SHOWN.get(name, name)) for name in ("pk", *columns)} for row in lines]
+    return list(rows.values("pk", *columns))
+
+
+def _name(column: str) -> str:
+    """Columns are called what they are: a person, not the field of a joined table."""
+    return column.removesuffix("__username").removesuffix("__name")
+
+
+def _rows(export: Export) -> QuerySet[Any]:
+    sessions = export_filters.select(export.filters).order_by()
+    if export.what == What.SESSIONS:
+        return cast("QuerySet[Any]", sessions)
+    model: type[SessionEvent | Utterance] = SessionEvent if export.what == What.EVENTS else Utterance
+    rows = model._default_manager.order_by()
+    return rows.filter(session__in=sessions.values("pk")) if export.filters else rows
+
+
+def _sessions_after(rows: QuerySet[Any], key: Any) -> QuerySet[Any]:
+    if key:
+        at, pk = datetime.fromisoformat(key[0]), key[1]
+        rows = rows.filter(created_at__gte=at).filter(Q(created_at__gt=at) | Q(pk__gt=pk))
+    return rows.order_by("created_at", "pk")
+
+
+def _rows_after(rows: QuerySet[Any], key: Any) -> QuerySet[Any]:
+    """In the order in which they were stored."""
+    return (rows.filter(pk__gt=key) if key else rows).order_by("pk")
+
+
+READ: Mapping[str, Callable[[QuerySet[Any], Any], QuerySet[Any]]] = {
+    What.SESSIONS: _sessions_after,
+    What.EVENTS: _rows_after,
+    What.LINES: _rows_after,
+}

@@ -1,0 +1,158 @@
+"""One session with all that belongs to it, for whoever takes it along: JSON, a page to print, captions.
+
+docs/schemas/session-record.schema.json describes the JSON. Texts are in it only where a reason was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from django.db.models import Q
+from django.utils import timezone
+
+from sessions.actions import queries
+from sessions.exports import formats, list_export
+from sessions.exports.formats import Caption, plain, to_json
+from sessions.lifecycle import end_evidence, vouching
+from sessions.models import Export, SessionEvent, SessionTask, StreamingSession, Utterance
+
+SCHEMA = "urn:heygen-portal:session-record:1"
+AT_ONCE = 1000
+LONGEST_PAGE = 5000
+"""Events on the page to print; the JSON has all."""
+LONGEST_PAGE_LINES = 1000
+"""Lines on the page to print; each may be 10,000 letters. The JSON and the captions have all."""
+
+SESSION = (
+    "id", "provider_session_id", "persona_version", "persona_settings", "status", "end_reason", "end_evidence",
+    "limit_by", "idle_limit_by", "is_paid", "provider_duration_limit", "continues_id", "created_at", "opened_at",
+    "live_at", "ends_at", "stop_requested_at", "ended_at", "duration",
+)  # fmt: skip
+EVENT = ("number", "source", "kind", "data", "at", "previous_hash", "hash")
+TASK = ("kind", "status", "failure", "provider_task_id", "created_at", "latency")
+LINE = ("who", "by", "kind", "is_interrupted", "source", "standing", "provider_task_id", "at")
+
+
+def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
+    """Return the record piece by piece: a session may have more events than memory should hold."""
+    has_words, count = bool(export.reason), 0
+    about = {
+        "schema": SCHEMA,
+        "export": _exported(export),
+        "session": _session(session),
+    }
+    yield f'{to_json(about)[:-1]},"tasks":'.encode()
+    yield from _json_list(_task(task, has_words) for task in _tasks(session))
+    yield b',"lines":'
+    yield from _json_list(_line(line, has_words) for line in _lines(session))
+    yield b',"events":['
+    for page in _events(session):
+        yield ("," if count else "").encode() + ",".join(to_json(_fields(row, EVENT)) for row in page).encode()
+        count += len(page)
+    yield b"]}\n"
+    list_export.note_sent(export, count)
+
+
+def _json_list(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    rows = iter(rows)
+    before = "["
+    while part := list(islice(rows, queries.LINES_AT_ONCE)):
+        yield (before + ",".join(to_json(row) for row in part)).encode()
+        before = ","
+    yield b"]" if before == "," else b"[]"
+
+
+def _tasks(session: StreamingSession) -> Iterator[SessionTask]:
+    """Read texts that were sent, in order, a few at a time."""
+    tasks = session.tasks.select_related("sent_by").order_by("created_at", "pk")
+    part: list[SessionTask] = []
+    while part := list((tasks.filter(_later_than(part[-1])) if part else tasks)[: queries.LINES_AT_ONCE]):
+        yield from part
+
+
+def _later_than(task: SessionTask) -> Q:
+    return Q(created_at__gt=task.created_at) | Q(created_at=task.created_at, pk__gt=task.pk)
+
+
+def _lines(session: StreamingSession) -> Iterator[Utterance]:
+    """Read all lines that are stored, in order, a few at a time."""
+    for part in queries.in_parts(Utterance.objects.filter(session=session)):
+        yield from vouching.mark(part)
+
+
+def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
+    last = 0
+    while page := list(session.events.filter(number__gt=last).order_by("number")[:AT_ONCE]):
+        yield page
+        last = page[-1].number
+
+
+def as_captions(session: StreamingSession) -> Iterator[bytes]:
+    """Return what was said as WebVTT, piece by piece, timed from the first picture."""
+    names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
+    said = (
+        Caption(line.at, names[Utterance.Who(line.who)], line.shown, _note(line))
+        for part in queries.transcript_in_parts(session.pk)
+        for line in part
+    )
+    began_at = session.live_at or session.created_at
+    pieces = formats.captions(said, began_at, f"{session.persona.name}, {began_at.isoformat()}")
+    while some := "".join(islice(pieces, queries.LINES_AT_ONCE)):
+        yield some.encode()
+
+
+def _note(line: Utterance) -> str:
+    return str(vouching.Standing(line.standing).label) if line.standing in vouching.UNCONFIRMED else ""
+
+
+def for_page(export: Export, session: StreamingSession) -> dict[str, Any]:
+    """Return what the page to print shows: the beginning of what is too long for it, and how much is left out."""
+    stored = queries.lines_to_read(session.pk)
+    lines = queries.marked(stored[:LONGEST_PAGE_LINES])
+    return {
+        "export": export,
+        "session": session,
+        "lines": lines,
+        "lines_left_out": max(0, stored.count() - LONGEST_PAGE_LINES),
+        "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
+        "events": session.events.order_by("number")[:LONGEST_PAGE],
+        "left_out": max(0, session.events.count() - LONGEST_PAGE),
+        "evidence": end_evidence.in_words(session.end_evidence),
+        "last_hash": session.events.order_by("-number").values_list("hash", flat=True).first() or "–",
+        "printed_at": timezone.now(),
+    }
+
+
+def _exported(export: Export) -> dict[str, Any]:
+    who = export.asked_by.get_username()
+    return {"id": str(export.pk), "by": who, "at": plain(export.asked_at), "reason": export.reason or None}
+
+
+def _session(session: StreamingSession) -> dict[str, Any]:
+    who = {
+        "user": session.user.get_username(),
+        "persona": session.persona.name,
+        "account": session.account.name,
+        "provider": session.account.kind,
+    }
+    return _fields(session, SESSION) | who
+
+
+def _task(task: SessionTask, has_words: bool) -> dict[str, Any]:
+    by = task.sent_by.get_username() if task.sent_by else None
+    return _fields(task, TASK) | {"sent_by": by} | _words(task.shown, has_words)
+
+
+def _line(line: Utterance, has_words: bool) -> dict[str, Any]:
+    return _fields(line, LINE) | _words(line.shown, has_words)
+
+
+def _words(text: str, has_words: bool) -> dict[str, Any]:
+    """How long a text is may be known; what it says, to who has a reason."""
+    return {"characters": len(text), "text": text if has_words else None}
+
+
+def _fields(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: plain(getattr(row, name)) for name in names}

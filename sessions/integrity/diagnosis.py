@@ -1,0 +1,213 @@
+"""The rows of a session's record as they are read, and what was done to the one that does not fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from heygen_portal.trail import hash_chain
+from sessions.integrity.damage import How
+from sessions.lifecycle import coverage
+from sessions.lifecycle.events import digest_of
+from sessions.models import SessionHead, SessionSeal
+
+ERASED = "speech_erased"
+HELD, HOLD_RELEASED = "held", "hold_released"
+KEEPING = {ERASED, HELD, HOLD_RELEASED}
+"""Kinds of event that say what became of a session's speech."""
+TELLING = {"task", "avatar_end_message", "user_end_message", "provider_record"}
+"""Kinds of event that prove a text."""
+SAID = ("source", "kind", "data", "at")
+"""What an event's checksums are of, in their order."""
+UNREADABLE = object()
+"""In place of data that is no JSON."""
+
+
+def data_of(text: Any) -> Any:
+    """Return an event's data."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return UNREADABLE
+
+
+class Event(NamedTuple):
+    """One row of the chain."""
+
+    session: str
+    number: int
+    source: str
+    kind: str
+    data: Any
+    at: str
+    prints: str
+    previous_hash: str
+    hash: str
+
+    def digest(self, number: int | None = None, previous_hash: str | None = None, data: Any = None) -> str:
+        """Return the hash of what it says; empty where that cannot be read."""
+        said = (self.source, self.kind, self.data if data is None else data, self.at, self.prints)
+        before = self.previous_hash if previous_hash is None else previous_hash
+        try:
+            return digest_of(before, self.session, number or self.number, *said)
+        except (TypeError, ValueError, RecursionError):
+            return ""
+
+    def fits(self, number: int | None = None, previous_hash: str | None = None) -> bool:
+        if self.hash == self.digest(number, previous_hash):
+            return True
+        return any(self.hash == self.digest(number, previous_hash, data) for data in hash_chain.zeros(self.data))
+
+    def is_hashed(self, as_what: str) -> bool:
+        return self.digest() == as_what
+
+    def changed(self) -> str:
+        try:
+            said = (str(self.source), str(self.kind), hash_chain.canonical(self.data), str(self.at))
+        except (TypeError, ValueError, RecursionError):
+            return "data"
+        if self._replace(prints=hash_chain.prints(*said)).fits():
+            return "prints"
+        return hash_chain.blamed(str(self.prints), SAID, said)
+
+
+class Noted(NamedTuple):
+    """A seal, or the head: so many events, the last with this hash, signed."""
+
+    number: int
+    hash: str
+    signature: str
+    at: str = ""
+
+
+def proofs(kind: str, data: Any) -> Collection[str] | None:
+    """Return which texts an event proves, or None for one that is older than such proofs."""
+    if kind not in TELLING or not isinstance(data, dict):
+        return ()
+    if "speech" not in data:
+        return None
+    speech = data["speech"]
+    return speech if isinstance(speech, list) else [speech]
+
+
+def is_sealed(data: Any) -> bool:
+    """Whether an event states that it is sealed."""
+    stated = data.get(coverage.ROWS) if isinstance(data, dict) else None
+    return isinstance(stated, dict) and coverage.SEAL in stated
+
+
+Receipt = tuple[str, int | None, int, str]
+"""Of an erasure: cause, by whom, how many lines, their hash."""
+
+
+def receipt_of(data: Any) -> Receipt:
+    """Return what the receipt of an erasure has to say, after the event that tells of it."""
+    return data.get("cause", ""), data.get("user"), data.get("lines", 0), data.get("hash", "")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A session's events, and the notes of where they end, to be gone through as often as is needed."""
+
+    session: str
+    events: Callable[[], Iterable[Event]]
+    find: Callable[[int], Event | None]
+    seals: Callable[[], Iterable[Noted]]
+    head: Noted | None
+    is_over: bool
+    length: int
+
+
+Wrong = tuple[How, int | None, str, str]
+"""What was done, at which event, in which table and column."""
+
+
+def wrongs(chain: Chain) -> Iterator[Wrong]:
+    """Yield what is wrong with a chain and with the notes of its end. Seals and events are read as streams."""
+    head = chain.head
+    is_own_head = head is not None and is_own(SessionHead, chain.session, head)
+    newest = max((seal.number for seal in _own_seals(chain)), default=0)
+    sealed, noted = _Sealed(chain), head if is_own_head else None
+
+    def known(number: int) -> str:
+        return noted.hash if noted and noted.number == number else sealed.hash_at(number)
+
+    if harm := hash_chain.misfit(chain.events(), known, chain.find, chain.length):
+        how, number, column = harm
+        yield how, number, "event", column
+    last = max(newest, noted.number if noted else 0)
+    if last > chain.length:
+        yield "truncated", chain.length + 1, "event", ""
+    if not chain.length:
+        yield "truncated", 1, "event", ""
+    yield from _of_notes(chain, newest, is_own_head=is_own_head)
+
+
+def _own_seals(chain: Chain) -> Iterator[Noted]:
+    return (seal for seal in chain.seals() if is_own(SessionSeal, chain.session, seal))
+
+
+class _Sealed:
+    """The hashes that this portal sealed, for numbers that are asked for in ascending order."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._seals = _own_seals(chain)
+        self._next = next(self._seals, None)
+
+    def hash_at(self, number: int) -> str:
+        """Return the hash in the seal of this number; empty if there is none."""
+        while self._next is not None and self._next.number < number:
+            self._next = next(self._seals, None)
+        return self._next.hash if self._next is not None and self._next.number == number else ""
+
+
+def _of_seals(chain: Chain) -> Iterator[Wrong]:
+    for seal in chain.seals():
+        if not is_own(SessionSeal, chain.session, seal):
+            yield "seal_forged", seal.number, "seal", _column_of(SessionSeal, chain, seal)
+    sealed = _Sealed(chain)
+    for event in chain.events():
+        if is_sealed(event.data) and not sealed.hash_at(event.number):
+            yield "unsealed", event.number, "seal", ""
+
+
+def _of_notes(chain: Chain, newest: int, *, is_own_head: bool) -> Iterator[Wrong]:
+    yield from _of_seals(chain)
+    if chain.is_over and not newest:
+        yield "unsealed", chain.length, "seal", ""
+    if chain.is_over and 0 < newest < chain.length:
+        is_unsealed = is_own_head and chain.head and chain.head.number == chain.length
+        yield ("unsealed", chain.length, "seal", "") if is_unsealed else ("inserted", newest + 1, "event", "")
+    if chain.head is None:
+        yield "headless", chain.length, "head", ""
+    elif not is_own_head:
+        yield "head_forged", chain.head.number, "head", _column_of(SessionHead, chain, chain.head)
+    elif chain.head.number < chain.length:
+        if chain.is_over:
+            yield "head_forged", chain.head.number, "head", "number"
+        else:
+            yield "inserted", chain.head.number + 1, "event", ""
+
+
+def is_own(model: type[SessionHead] | type[SessionSeal], session: str, noted: Noted) -> bool:
+    """Whether this portal signed it."""
+    signature = str(noted.signature)
+    if issubclass(model, SessionSeal):
+        return model.is_signed(signature, session, noted.number, noted.hash, noted.at)
+    return model.is_signed(signature, session, noted.number, noted.hash)
+
+
+def _column_of(model: Any, chain: Chain, noted: Noted) -> str:
+    """Return which column of a note was changed, from what the chain says."""
+    try:
+        event = chain.find(int(noted.number))
+    except (TypeError, ValueError, OverflowError):
+        return "number"
+    if event and event.hash == noted.hash:
+        return "at" if SessionSeal.has_moment(str(noted.signature)) and model is SessionSeal else "signature"
+    for other in chain.events():
+        if other.hash == noted.hash:
+            return "number"
+    return "hash"

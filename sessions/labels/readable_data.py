@@ -1,0 +1,194 @@
+"""The JSON of events and rows as people read it: a nested list with names and values in their language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.utils import formats, timezone
+from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from avatars.models import Persona
+from heygen_portal.console.widgets import readable
+from sessions.exports.formats import to_json
+from sessions.integrity import damage
+from sessions.labels import event_labels
+from sessions.lifecycle import coverage
+from sessions.models import EndReason, Status, StreamingSession
+
+DEEPEST = 6
+"""Levels of nested lists; what lies deeper is shown as JSON."""
+KEY_CHARACTERS = 8
+"""Of a row's key or a fingerprint: enough to recognise it by."""
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+
+NAMES: dict[str, str | Promise] = {
+    "page_at": _("on the page's clock"), "task": _("text"), "speech": _("fingerprint of the text"),
+    "utterance": _("line"), "interrupted": _("interrupted"), "evidence": _("evidence"), "code": _("code"),
+    "by": _("by whom"), "user": _("user"), "export": _("export"), "format": _("format"), "state": _("state"),
+    "version": _("saved version"), "record_format": _("format of the record"), "text": _("text"),
+    "seal_format": _("format of the stored text"), "avatar_id": _("avatar"), "voice_id": _("voice"),
+    "knowledge_base_id": _("knowledge base"), "takes_voice": _("people may speak to it"),
+    "duration_limit_s": _("duration limit, in s"), "idle_timeout_s": _("ends after idling, in s"),
+    "sealed": _("text"), "confirmed": _("confirmed"), "to": _("after"),
+}  # fmt: skip
+"""Keys that have no name for people elsewhere: the record's timeline leaves them to the export."""
+
+STATUS = "status"
+"""The kind of events that say how a session moved."""
+
+Label = Callable[[str], str]
+
+
+def as_list(data: Mapping[str, Any], label: Label | None = None) -> SafeString:
+    """Return the data as HTML; `label` names a key, by default as the pages of the record do."""
+    if not isinstance(data, Mapping):  # changed behind the portal's back
+        return format_html("{}", to_json(data))
+    return _list(_entries(data, label or event_label, DEEPEST))
+
+
+def of_event(kind: str, data: Mapping[str, Any]) -> SafeString:
+    """Return an event's data as HTML; of a change of status, both and the reason in words."""
+    if kind != STATUS or not isinstance(data, dict):
+        return as_list(data)
+    moved = {"from": gettext("before"), "to": gettext("after")}
+    words = {name: _status_or_reason(value) for name, value in data.items()}
+    return as_list(words, lambda name: moved.get(name) or event_label(name))
+
+
+def _status_or_reason(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(dict([*Status.choices, *EndReason.choices]).get(value, value))
+    return value
+
+
+def event_label(name: str) -> str:
+    """Return what a key of an event's data is called; one without a name for people is shown as it is."""
+    found = event_labels.DETAILS.get(name) or NAMES.get(name) or _column_name(name)
+    return str(found) if found else name.replace("_", " ")
+
+
+def _column_name(name: str) -> Any:
+    """Return what a column of a session or a persona is called: events and settings name many of them."""
+    for model in (StreamingSession, Persona):
+        for field in model._meta.concrete_fields:
+            if field.name == name and isinstance(field.verbose_name, Promise):
+                return field.verbose_name
+    return None
+
+
+def moment(value: str | datetime) -> str:
+    """Return a moment in the reader's time zone, to the second."""
+    at = timezone.localtime(datetime.fromisoformat(value) if isinstance(value, str) else value)
+    return f"{formats.date_format(at, 'DATE_FORMAT')}, {at:%H:%M:%S}"
+
+
+def value_of(value: Any) -> str:
+    """Return one value that is no list."""
+    match value:
+        case None | "":
+            return "–"
+        case bool():
+            return gettext("yes") if value else gettext("no")
+        case int():
+            return str(value)
+        case float():
+            return formats.localize(value)
+        case str() if FINGERPRINT.fullmatch(value):
+            return f"{value[:KEY_CHARACTERS]}…"
+        case str() if MOMENT.match(value):
+            return _moment_or_text(value)
+    return str(event_labels.VALUES.get(value, value)) if isinstance(value, str) else to_json(value)
+
+
+def column_value(column: Any, value: Any) -> str:
+    """Return a value as it is stored in JSON, read as its column's: choices in words, spans of time, moments."""
+    if value is None or value == "":
+        return "–"
+    if getattr(column, "choices", None):
+        return str(dict(column.flatchoices).get(value, value))
+    try:
+        match column:
+            case models.DateTimeField():
+                return moment(value)
+            case models.DateField():
+                return formats.date_format(date.fromisoformat(value), "DATE_FORMAT")
+            case models.BooleanField():
+                return gettext("yes") if value else gettext("no")
+            case models.DurationField():
+                return readable(timedelta(seconds=value))
+            case models.DecimalField() | models.FloatField():
+                return formats.localize(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return str(value)
+    return str(value) if isinstance(value, str | int) else value_of(value)
+
+
+def _moment_or_text(value: str) -> str:
+    try:
+        return moment(value)
+    except (ValueError, OverflowError):
+        return value
+
+
+def _entries(data: Mapping[str, Any], label: Label, depth: int) -> Iterator[tuple[str, Any]]:
+    for name, value in data.items():
+        if name == coverage.ROWS and isinstance(value, dict):
+            yield from _rows(value)
+        else:
+            yield capfirst(label(name)), _nested(value, label, depth - 1)
+
+
+def _nested(value: Any, label: Label, depth: int) -> Any:
+    if not value or not isinstance(value, dict | list):
+        return "–" if value in ([], {}) else value_of(value)
+    if depth == 0:
+        return to_json(value)
+    if isinstance(value, dict):
+        return _list(_entries(value, label, depth))
+    if any(isinstance(part, dict | list) for part in value):
+        return _list((str(place), _nested(part, label, depth - 1)) for place, part in enumerate(value, start=1))
+    return ", ".join(value_of(part) for part in value)
+
+
+def _rows(stated: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what an event states of rows, so that they can be compared with the record."""
+    understood = set()
+    for name, key, columns in coverage.stated_in({coverage.ROWS: stated}):
+        understood.add(name)
+        table = coverage.TABLES.get(name)
+        title = capfirst(str(damage.TABLES.get(name, name)))
+        said = (_stated(table, column, value) for column, value in columns.items())
+        yield f"{title} {_short(key)}".strip(), _list(said)
+    for name, value in stated.items():
+        if name not in understood:
+            yield capfirst(str(damage.TABLES.get(name, name))), _nested(value, event_label, DEEPEST)
+
+
+def _short(key: str) -> str:
+    return f"{key[:KEY_CHARACTERS]}…" if len(key) > len(str(2**63)) else key
+
+
+def _stated(table: coverage.Table | None, name: str, value: Any) -> tuple[str, Any]:
+    column = table.fields.get(name) if table else None
+    if column is None:
+        return capfirst(event_label(name)), _nested(value, event_label, DEEPEST)
+    label = capfirst(str(column.verbose_name) if isinstance(column.verbose_name, Promise) else event_label(name))
+    if isinstance(column, models.JSONField | models.BinaryField) and value:
+        return label, gettext("fingerprint %(hash)s") % {"hash": value_of(value)}
+    if isinstance(column, models.DurationField) and isinstance(value, int):
+        value /= 1_000_000  # statements count microseconds
+    return label, column_value(column, value)
+
+
+def _list(entries: Iterable[tuple[str, Any]]) -> SafeString:
+    return format_html('<ul class="data">{}</ul>', format_html_join("", "<li><b>{}:</b> {}</li>", entries))

@@ -1,0 +1,114 @@
+"""The first hour of a portal, as boxes that tick themselves: from what is stored, never from what somebody says.
+
+The way of a session is read from the newest ones: what worked once and no longer does is not ticked for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.core.cache import cache
+
+from avatars.models import Avatar, Persona, PersonaVersion, ProviderAccount
+from heygen_portal import livekit
+from heygen_portal.trail.models import AuditEntry
+from sessions.lifecycle.events import Source
+from sessions.models import SessionEvent, Status, StreamingSession, Utterance
+
+NEWEST = 50
+WEBHOOK_SEEN = "livekit-webhook-seen"
+"""The mark that a webhook of our own server leaves in the cache; the record of sessions has them as well."""
+COMPARED = ("avatar_id", "voice_id", "quality")
+
+
+@dataclass(frozen=True)
+class Box:
+    """One thing to have happened. `is_ticked` is None where nothing of the kind is needed here."""
+
+    code: str
+    is_ticked: bool | None
+
+
+class Facts:
+    """What is known, each asked for once."""
+
+    @cached_property
+    def sessions(self) -> list[StreamingSession]:
+        return list(StreamingSession.objects.order_by("-created_at")[:NEWEST])
+
+    @cached_property
+    def kinds(self) -> set[tuple[str, str]]:
+        """Source and kind of whatever happened in those sessions."""
+        rows = SessionEvent.objects.filter(session__in=[session.pk for session in self.sessions])
+        return set(rows.order_by().values_list("source", "kind").distinct())
+
+    def has(self, kind: str) -> bool:
+        return any(known == kind for _, known in self.kinds)
+
+    def is_key_accepted(self) -> bool:
+        set_and_taken = AuditEntry.objects.filter(kind=AuditEntry.Kind.KEY_SET, data__accepted__1=True)
+        return ProviderAccount.objects.exclude(synced_at=None).exists() or set_and_taken.exists()
+
+    def is_synced(self) -> bool:
+        return Avatar.objects.filter(gone_at=None, account__synced_at__isnull=False).exists()
+
+    def is_made_as_chosen(self) -> bool:
+        """The provider made a session, with the token that it asks for, of what staff had chosen."""
+        made = [session for session in self.sessions if session.provider_session_id]
+        return self.has("provider_created") and any(_is_as_chosen(session) for session in made)
+
+    def is_answered(self) -> bool:
+        """Somebody said something, and the avatar was heard."""
+        lines = Utterance.objects.filter(session__in=[session.pk for session in self.sessions])
+        said = dict.fromkeys(lines.order_by().values_list("session", "who").distinct())
+        return any((session, Utterance.Who.AVATAR) in said for session, who in said if who == Utterance.Who.USER)
+
+    def is_released(self) -> bool:
+        """A session is over that the provider had opened: it is over only once the provider has confirmed it."""
+        return any(session.status == Status.ENDED and session.live_at for session in self.sessions)
+
+    def is_webhook_seen(self) -> bool:
+        return any(source == Source.LIVEKIT for source, _ in self.kinds) or cache.get(WEBHOOK_SEEN) is not None
+
+
+STEPS: dict[str, Callable[[Facts], bool]] = {
+    "key": Facts.is_key_accepted,
+    "catalogue": Facts.is_synced,
+    "persona": lambda facts: Persona.objects.published().exists(),
+    "made": Facts.is_made_as_chosen,
+    "started": lambda facts: facts.has("provider_started"),
+    "joined": lambda facts: facts.has("room_connected"),
+    "frame": lambda facts: any(session.live_at for session in facts.sessions),
+    "answer": Facts.is_answered,
+    "stopped": Facts.is_released,
+}
+
+
+def boxes(livekit_trouble: str | None) -> list[Box]:
+    """Return the eleven boxes. `livekit_trouble`: what `livekit.trouble` said; None where it was not asked."""
+    facts, has_own = Facts(), livekit.is_set_up()
+    ticked = [Box(code, is_ticked(facts)) for code, is_ticked in STEPS.items()]
+    reachable = Box("livekit", livekit_trouble == "" if has_own else None)
+    return [*ticked, reachable, Box("webhook", facts.is_webhook_seen() if has_own else None)]
+
+
+def note_webhook() -> None:
+    """Our own LiveKit server has reported something."""
+    cache.set(WEBHOOK_SEEN, 1, timeout=None)
+
+
+def _is_as_chosen(session: StreamingSession) -> bool:
+    """Whether what was sent is what the persona's version says."""
+    version = PersonaVersion.objects.filter(persona=session.persona_id, number=session.persona_version)
+    found = version.select_related("avatar", "voice").first()
+    if found is None:
+        return False
+    chosen: dict[str, Any] = {
+        "avatar_id": found.avatar.provider_avatar_id,
+        "voice_id": found.voice.provider_voice_id if found.voice else "",
+        "quality": found.quality,
+    }
+    return all(session.persona_settings[name] == chosen[name] for name in COMPARED)

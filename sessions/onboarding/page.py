@@ -1,0 +1,124 @@
+"""The staff's checklist of a portal's first hour: what has happened, and for what has not, what to do and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+
+from avatars.models import Persona, ProviderAccount
+from heygen_portal import livekit
+from sessions.onboarding import checklist
+
+# What each box says, what to do as long as it is not ticked, and what the link there is called.
+WORDS: dict[str, tuple[Any, Any, Any]] = {
+    "key": (
+        _("A provider accepts our key"),
+        _("Make an account and enter its key. “Check connection” on its page tells which call fails, and why."),
+        _("Provider accounts"),
+    ),
+    "catalogue": (
+        _("Its avatars and voices are here"),
+        _("Sync the catalogue, on the account’s page."),
+        _("The account"),
+    ),
+    "persona": (
+        _("A persona is published"),
+        _("Make one of an avatar, a voice and a knowledge base; try it, and publish it."),
+        _("Personas"),
+    ),
+    "made": (
+        _("A session was made, with the avatar, the voice and the quality that were chosen"),
+        _("Open the persona and press Start."),
+        _("Talk"),
+    ),
+    "started": (
+        _("The provider has started it and told its room"),
+        _("The session’s page tells what the provider said instead."),
+        _("Sessions"),
+    ),
+    "joined": (
+        _("A browser was in the room"),
+        _("“Check my device” finds what the network keeps out."),
+        _("Check my device"),
+    ),
+    "frame": (
+        _("The avatar’s picture was seen"),
+        _("The page of the session names the step that was not reached."),
+        _("Sessions"),
+    ),
+    "answer": (_("Somebody said something, and was answered"), _("Write or say something in the room."), _("Talk")),
+    "stopped": (
+        _("A session was ended, and the provider has confirmed it"),
+        _("Press End. Until the provider has confirmed it, the session is shown as stopping."),
+        _("Sessions"),
+    ),
+    "livekit": (
+        _("Our own LiveKit answers"),
+        _("It does not: check LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET."),
+        _("Provider accounts"),
+    ),
+    "webhook": (
+        _("Our own LiveKit has reported what happens in its rooms"),
+        _("Set its webhook to the address below, and hold a session in a room of ours: the account’s page chooses."),
+        _("Provider accounts"),
+    ),
+}
+ACCOUNTS, SESSIONS = "admin:avatars_provideraccount_changelist", "admin:avatar_sessions_streamingsession_changelist"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One box as it is shown."""
+
+    code: str
+    is_ticked: bool | None
+    title: Any
+    todo: Any
+    link: str
+    link_name: Any
+    more: str = ""
+
+
+@never_cache
+def page(request: HttpRequest) -> HttpResponse:
+    trouble = async_to_sync(livekit.trouble)() if livekit.is_set_up() else None
+    webhook = request.build_absolute_uri(reverse("sessions:livekit_webhook"))
+    more = {"livekit": trouble or "", "webhook": webhook}
+    links = _links()
+    lines = [
+        Line(box.code, box.is_ticked, *WORDS[box.code][:2], links[box.code], WORDS[box.code][2], more.get(box.code, ""))
+        for box in checklist.boxes(trouble)
+    ]
+    needed = [line for line in lines if line.is_ticked is not None]
+    done = sum(bool(line.is_ticked) for line in needed)
+    return render(request, "sessions/first_hour.html", {"lines": lines, "done": done, "needed": len(needed)})
+
+
+def _links() -> dict[str, str]:
+    """Where each box is worked on: the row itself, where there is only one to be meant."""
+    account, persona = ProviderAccount.objects.order_by("pk").first(), Persona.objects.order_by("pk").first()
+    published = Persona.objects.published().order_by("pk").first()
+    accounts, sessions = reverse(ACCOUNTS), reverse(SESSIONS)
+    the_account = reverse("admin:avatars_provideraccount_change", args=[account.pk]) if account else accounts
+    the_persona = reverse("admin:avatars_persona_change", args=[persona.pk]) if persona else None
+    room = reverse("sessions:room", args=[published.slug]) if published else reverse("avatars:gallery")
+    return {
+        "key": the_account if account else reverse("admin:avatars_provideraccount_add"),
+        "catalogue": the_account,
+        "persona": the_persona or reverse("admin:avatars_persona_add"),
+        "made": room,
+        "started": sessions,
+        "joined": reverse("sessions:check"),
+        "frame": sessions,
+        "answer": room,
+        "stopped": sessions,
+        "livekit": accounts,
+        "webhook": the_account,
+    }

@@ -1,0 +1,360 @@
+"""The page to read of all that is stored about one person. It needs no other file, and is written piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db.models import Field, ForeignKey, Model
+from django.utils import timezone, translation
+from django.utils.functional import Promise
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from heygen_portal.console.widgets import readable
+from heygen_portal.trail import audit_labels
+from heygen_portal.trail.models import AuditEntry
+from sessions.actions import queries
+from sessions.labels import event_labels
+from sessions.labels.readable_data import as_list, column_value, moment, value_of
+from sessions.lifecycle import end_evidence, vouching
+from sessions.models import StreamingSession, Utterance
+from sessions.personal_data.contents import (
+    SECTIONS,
+    STAFF,
+    UNREADABLE_REST,
+    UNREADABLE_TEXT,
+    YOU,
+    Section,
+    Told,
+    as_far_as_readable,
+    in_larger_pieces,
+)
+from sessions.timeline import moments
+
+STYLE = """
+:root{color-scheme:light dark;--line:light-dark(#d8d8d2,#3d3f3a);--muted:light-dark(#5a5c55,#b0b2aa)}
+*{box-sizing:border-box}
+body{font:1rem/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto 4rem;padding:0 1rem;overflow-wrap:anywhere}
+h1{font-size:1.6rem;line-height:1.2}h2{font-size:1.25rem;margin:2.5rem 0 .5rem}h3{font-size:1.05rem;margin:0 0 .5rem}
+article,.row{border:1px solid var(--line);border-radius:.6rem;padding:.75rem 1rem;margin:.75rem 0}
+dl{display:grid;grid-template-columns:minmax(9rem,16rem) 1fr;gap:.25rem 1rem;margin:0}
+dt,.muted{color:var(--muted)}dt,.muted,.data,time{font-size:.9rem}
+dd{margin:0;white-space:pre-wrap}dd .data{white-space:normal}
+summary{cursor:pointer;padding:.35rem 0}details>*:not(summary){margin-top:.5rem}
+.lines,.events,.data{list-style:none;margin:0;padding:0}
+.lines li{margin:.75rem 0}.lines p{margin:.1rem 0 0;white-space:pre-wrap}
+.events>li{padding:.35rem 0;border-top:1px solid var(--line)}
+.data .data{padding-inline-start:1rem}.data b{font-weight:600}
+time{color:var(--muted);font-variant-numeric:tabular-nums}
+@media (max-width:36rem){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}}
+"""
+
+LABELS: dict[str, str | Promise] = {
+    "id": "ID", "user": _("user"), "uid": _("ID there"), "type": _("kind"), "log": _("kind"),
+    "session": _("Conversation"), "created_at": _("created"), "last_used_at": _("last used"),
+    "expires_at": _("valid until"), "verified": _("confirmed"), "primary": _("main address"),
+    "extra_data": _("what was told of you there"),
+    "user_agent": _("browser"), "ip_address": _("address"), "username": _("username"), "path_info": _("page"),
+    "http_accept": _("accepted formats"), "attempt_time": _("at"), "logout_time": _("signed out"),
+    "get_data": _("sent with the page's address"), "failures_since_start": _("failed attempts"),
+    "locked_out": _("locked out"), "roles": _("roles"), "permissions": _("own permissions"), "language": _("language"),
+    "is_staff": _("may enter the administration"), "used_this_month_s": _("used this month"),
+    "quota_s": _("for use in a month"), "version": _("saved version"), "record_format": _("format of the record"),
+    "seal_format": _("format of the stored text"), "prints": _("fingerprints"), "touched_at": _("last written"),
+    "moved_at": _("last step"), "since": _("since"), "looks": _("looks so far"), "process": _("process"),
+    "text": _("text"), "object_repr": _("about"), "object_id": _("ID"), "action_flag": _("what"),
+    "change_message": _("in words"), "answers_ms": _("answers, in ms"), "data": _("data"),
+}  # fmt: skip
+"""Columns that have no name for people in their model, and what is told beside them."""
+
+OURS = ("avatars", "heygen_portal", "sessions")
+"""Apps whose columns are named in the reader's language; others' have `LABELS` first."""
+
+LOGS: dict[str, str | Promise] = {
+    "accesslog": _("Signed in"),
+    "accessattempt": _("Failed attempts"),
+    "accessfailurelog": _("Failed attempt"),
+}
+FACTORS: dict[str, str | Promise] = {
+    "totp": _("authenticator app"),
+    "recovery_codes": _("recovery codes"),
+    "webauthn": _("security key"),
+}
+SECONDS = ("used_this_month_s", "quota_s")
+WHEN = ("attempt_time", "at", "asked_at", "saved_at", "action_time", "created_at", "expires_at")
+"""What a row is dated by: the first that it has."""
+WHAT = ("log", "kind", "what", "name", "title", "object_repr", "email", "state", "status", "about")
+"""What a folded row's heading says beside the date: the first two that it has."""
+UNFOLDED = ("account", "email_addresses", "single_sign_on", "second_factors", "login_sessions", "use", "queue")
+EMPTY: tuple[Any, ...] = (None, "", [], {})
+FACTS = ("persona", "created_at", "ended_at", "end_reason", "end_evidence")
+"""Of a session, said in words of their own."""
+
+BELOW: dict[str, str | Promise] = {
+    "tasks": _("Texts for the avatar"),
+    "events": _("Events"),
+    "legal_holds": _("Legal holds"),
+    "erasures": _("Erasures"),
+    "erasures_at_provider": _("Erasures at the provider"),
+    "costs": _("Costs"),
+    "exports": _("Exports"),
+}
+
+
+def as_page(user: User) -> Iterator[bytes]:
+    """Return the document in the language and time zone that are active now."""
+    language, zone = translation.get_language() or "en", timezone.get_current_timezone()
+    return in_larger_pieces(_in(language, zone, _page(user, language)))
+
+
+def _in(language: str, zone: Any, pieces: Iterator[SafeString]) -> Iterator[bytes]:
+    """Make each piece in a language: the answer's pieces are made in other threads, each with its own."""
+    while True:
+        with translation.override(language), timezone.override(zone):
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece.encode("utf-8", "backslashreplace")
+
+
+def label(model: type[Model] | None, name: str) -> str:
+    """Return what a column is called, in the active language; its own name where it has none for people."""
+    field = _field(model, name)
+    named = field.verbose_name if field and isinstance(field.verbose_name, Promise) else None
+    has_own = named is not None and model is not None and model.__module__.split(".")[0] in OURS
+    found = named if has_own else LABELS.get(name, named)
+    return capfirst(str(found)) if found else capfirst(name.replace("_", " "))
+
+
+def _page(user: User, language: str) -> Iterator[SafeString]:
+    title = gettext("Personal data of %(name)s") % {"name": user.get_username()}
+    zone = timezone.get_current_timezone_name()
+    yield format_html(
+        '<!doctype html><html lang="{}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>{}</title>'
+        '<style>{}</style></head><body><h1>{}</h1><p class="muted">{} {}</p>',
+        language, title, mark_safe(STYLE), title,  # noqa: S308 - a constant
+        gettext("Made on %(at)s. Times are those of %(zone)s.") % {"at": moment(timezone.now()), "zone": zone},
+        gettext("The JSON file has the same with every technical detail."),
+    )  # fmt: skip
+    for section in SECTIONS:
+        yield format_html("<section><h2>{}</h2>", section.title)
+        yield from _or_nothing(_section(section, user))
+        yield mark_safe("</section>")
+    yield mark_safe("</body></html>\n")
+
+
+def _or_nothing(pieces: Iterator[SafeString]) -> Iterator[SafeString]:
+    first = next(pieces, None)
+    if first is None:
+        yield format_html('<p class="muted">{}</p>', gettext("Nothing is stored."))
+    else:
+        yield from chain([first], pieces)
+
+
+def _section(section: Section, user: User) -> Iterator[SafeString]:
+    rows = as_far_as_readable(section.rows(user))
+    if section.name == "sessions":
+        for row in rows:
+            yield from _talk(row, user)
+        return
+    for row in rows:
+        yield _row(row, is_folded=section.name not in UNFOLDED)
+
+
+# One row
+
+
+def _row(row: Mapping[str, Any], *, is_folded: bool) -> SafeString:
+    if UNREADABLE_REST in row:
+        return _rest()
+    told = _facts(row)
+    if not is_folded:
+        return format_html('<div class="row">{}</div>', told)
+    heading = " · ".join(part for part in (_dated(row), *_what(row)) if part)
+    return format_html("<details><summary>{}</summary>{}</details>", heading or gettext("Details"), told)
+
+
+def _rest() -> SafeString:
+    return format_html("<p><strong>{}</strong></p>", gettext("The rest of this list could not be read."))
+
+
+def _facts(row: Mapping[str, Any], leave_out: tuple[str, ...] = ()) -> SafeString:
+    shown = (
+        (label(_model(row), name), _value(row, name, value))
+        for name, value in row.items()
+        if not (isinstance(value, Iterator) or value in EMPTY or name in leave_out or (name, value) == ("user", YOU))
+    )
+    return format_html("<dl>{}</dl>", format_html_join("", "<dt>{}</dt><dd>{}</dd>", shown))
+
+
+def _dated(row: Mapping[str, Any]) -> str:
+    at = next((row[name] for name in WHEN if row.get(name)), None)
+    return value_of(at) if at else ""
+
+
+def _what(row: Mapping[str, Any]) -> list[str]:
+    found = [name for name in WHAT if row.get(name) not in EMPTY][:2]
+    return [str(_value(row, name, row[name])) for name in found]
+
+
+def _model(row: Mapping[str, Any]) -> type[Model] | None:
+    return row.model if isinstance(row, Told) else None
+
+
+def _field(model: type[Model] | None, name: str) -> Field[Any, Any] | None:
+    found = [each for each in model._meta.concrete_fields if each.name == name] if model else []
+    return found[0] if found else None
+
+
+def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:  # noqa: C901 - one case for each kind of column
+    model = _model(row)
+    field = _field(model, name)
+    match name, value:
+        case "log", _:
+            return LOGS.get(value, value)
+        case "type", _ if value in FACTORS:
+            return FACTORS[value]
+        case "change_message", str():
+            return LogEntry(change_message=value).get_change_message() or "–"
+        case "end_reason", str() if model is StreamingSession:
+            return end_evidence.own_label(value)
+        case "language", str() if model is User:
+            return translation.get_language_info(value)["name_local"]
+        case "roles", list():
+            return ", ".join(gettext(role) for role in value)
+        case "data", dict() if model is AuditEntry:
+            return audit_labels.of(AuditEntry(kind=row["kind"], data=value))
+        case _, int() | float() if name in SECONDS:
+            return readable(timedelta(seconds=value))
+        case _, dict():
+            return as_list(_without_roles(value))
+        case _, list():
+            return as_list({str(place): part for place, part in enumerate(value, start=1)})
+    if isinstance(field, ForeignKey):
+        return _person_or_name(field, value)
+    return column_value(field, value) if field else value_of(value)
+
+
+def _person_or_name(field: ForeignKey[Any, Any], value: Any) -> Any:
+    if field.related_model is User:
+        return _who(value)
+    if isinstance(value, int):  # a key: its row's name says more
+        found = field.related_model._default_manager.filter(pk=value).first()
+        return str(found) if found else value
+    return value
+
+
+def _who(value: Any) -> Any:
+    return {YOU: gettext("you"), STAFF: gettext("the team")}.get(value, value)
+
+
+def _without_roles(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _who(value) if isinstance(value, str) else value for name, value in data.items()}
+
+
+# A conversation
+
+
+def _talk(row: Mapping[str, Any], user: User) -> Iterator[SafeString]:
+    if UNREADABLE_REST in row:
+        yield _rest()
+        return
+    evidence = end_evidence.in_words(row["end_evidence"]) if row["end_evidence"] else ""
+    began, ended = (datetime.fromisoformat(row[name]) if row[name] else None for name in ("created_at", "ended_at"))
+    facts = [
+        (gettext("Duration"), readable(ended - began) if began and ended else gettext("Still going on")),
+        (gettext("Why it ended"), " ".join(part for part in (_sentence(row["end_reason"]), evidence) if part)),
+    ]
+    yield format_html(
+        "<article><h3>{}</h3><dl>{}</dl>",
+        gettext("%(persona)s, %(at)s") % {"persona": row["persona"], "at": moment(row["created_at"])},
+        format_html_join("", "<dt>{}</dt><dd>{}</dd>", ((name, told) for name, told in facts if told)),
+    )
+    yield from _transcript(row)
+    for name, title in BELOW.items():
+        write = {"events": _event, "tasks": _task}.get(name, _entry)
+        yield from _folded(str(title), as_far_as_readable(row[name]), lambda each, write=write: write(each, row))  # type: ignore[misc]
+    more = _facts(row, FACTS)
+    yield format_html("<details><summary>{}</summary>{}</details></article>", gettext("More about this session"), more)
+
+
+def _sentence(end_reason: str) -> str:
+    return f"{end_evidence.own_label(end_reason)}." if end_reason else ""
+
+
+def _transcript(row: Mapping[str, Any]) -> Iterator[SafeString]:
+    parts = queries.transcript_in_parts(UUID(row["id"]))
+    items = (_line(line, row) for line in as_far_as_readable(chain.from_iterable(parts)))  # type: ignore[arg-type]
+    first = next(items, None)
+    if first is None:
+        yield format_html('<p class="muted">{}</p>', gettext("Nothing was said."))
+        return
+    yield mark_safe('<ol class="lines">')
+    yield first
+    yield from items
+    yield mark_safe("</ol>")
+
+
+def _line(line: Any, row: Mapping[str, Any]) -> SafeString:
+    if not isinstance(line, Utterance):
+        return format_html("<li>{}</li>", _rest())
+    who = gettext("You") if line.who == Utterance.Who.USER else row["persona"]
+    marks = [gettext("interrupted")] if line.is_interrupted else []
+    if line.standing in vouching.UNCONFIRMED:
+        marks.append(str(vouching.Standing(line.standing).label))
+    text = line.shown or gettext("[erased]")
+    return format_html(
+        '<li><time>{}</time> <b>{}</b> <span class="muted">{}</span><p>{}</p></li>',
+        f"{timezone.localtime(line.at):%H:%M:%S}", who, " · ".join(marks), text,
+    )  # fmt: skip
+
+
+def _folded(title: str, rows: Iterator[Any], write: Callable[[Any], SafeString]) -> Iterator[SafeString]:
+    """Yield a list that is folded; nothing for an empty one."""
+    first = next(rows, None)
+    if first is None:
+        return
+    yield format_html('<details><summary>{}</summary><ol class="events">', title)
+    for row in chain([first], rows):
+        yield format_html("<li>{}</li>", _rest() if UNREADABLE_REST in row else write(row))
+    yield mark_safe("</ol></details>")
+
+
+def _event(event: Mapping[str, Any], row: Mapping[str, Any]) -> SafeString:
+    at = timezone.localtime(datetime.fromisoformat(event["at"]))
+    data = event["data"]
+    told = moments.Moment(at, event["source"], event["kind"], data)
+    words = event_labels.details(told, row["persona"])
+    rest = _without_roles(
+        {name: value for name, value in data.items() if not words or name not in event_labels.DETAILS}
+    )
+    return format_html(
+        '<time>{}</time> <b>{}</b> <span class="muted">{}</span>{}',
+        f"{at:%H:%M:%S}",
+        event_labels.title(told, is_own=True),
+        " · ".join(part for part in (str(_value(event, "source", event["source"])), words) if part),
+        as_list(rest) if rest and event["kind"] != "status" else "",
+    )
+
+
+def _task(task: Mapping[str, Any], _row_of: Mapping[str, Any]) -> SafeString:
+    text = gettext("[This text could not be opened.]") if UNREADABLE_TEXT in task else task["text"]
+    about = ", ".join(
+        str(_value(task, name, task[name])) for name in ("kind", "status", "failure", "sent_by") if task[name]
+    )
+    at = timezone.localtime(datetime.fromisoformat(task["created_at"]))
+    return format_html('<time>{}</time> {} <span class="muted">{}</span>', f"{at:%H:%M:%S}", text or "–", about)
+
+
+def _entry(row: Mapping[str, Any], _row_of: Mapping[str, Any]) -> SafeString:
+    return _facts(row)

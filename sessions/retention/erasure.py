@@ -1,0 +1,136 @@
+"""Forgetting what was said: the key of a session's speech is destroyed, the record and its proof stay.
+
+A legal hold keeps everything. Each erasure leaves a receipt and an event; it cannot be undone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce, Least
+from django.utils import timezone
+
+from sessions.exports import list_export
+from sessions.integrity.diagnosis import HELD, HOLD_RELEASED
+from sessions.lifecycle import coverage, events
+from sessions.lifecycle.events import Entry
+from sessions.models import (
+    Erasure,
+    LegalHold,
+    ProviderErasure,
+    SessionEvent,
+    SessionTask,
+    SpeechKey,
+    SpokenWord,
+    Status,
+    StreamingSession,
+    Utterance,
+)
+
+NEVER = 1_000_000
+"""Days; stands for no limit where the database compares."""
+
+
+def erasable() -> QuerySet[StreamingSession]:
+    """Sessions that are over, have speech, and are not held."""
+    held = LegalHold.objects.active().filter(session=OuterRef("pk"))
+    rows = StreamingSession.objects.filter(status=Status.ENDED, speech_key__erased_at=None)
+    return rows.filter(speech_key__isnull=False).exclude(Exists(held))
+
+
+def is_held(session_id: UUID) -> bool:
+    """Whether the record says that a hold keeps this session, whatever became of the hold's row."""
+    events_of = SessionEvent.objects.filter(session_id=session_id)
+    return events_of.filter(kind=HELD).count() > events_of.filter(kind=HOLD_RELEASED).count()
+
+
+def erase(
+    session_id: UUID, cause: Erasure.Cause, by_id: int | None = None, address: str | None = None
+) -> Erasure | None:
+    """Erase what was said in a session; return the receipt, or None when it runs, is held or has nothing to erase.
+
+    Where the provider can delete it too, the worker has it do so.
+    """
+    with transaction.atomic():
+        # Held first: two who erase at once, or a hold that is being set, wait for each other here.
+        StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
+        session = erasable().select_related("account").filter(pk=session_id).first()
+        if session is None or is_held(session_id):
+            return None
+        now = timezone.now()
+        said = Utterance._base_manager.filter(session_id=session_id).order_by("pk").values_list("sealed", flat=True)
+        sent = SessionTask._base_manager.filter(session_id=session_id).order_by("pk").values_list("sealed", flat=True)
+        texts = [bytes(sealed) for sealed in (*said, *sent)]
+        receipt = Erasure.objects.create(
+            session=session,
+            at=now,
+            cause=cause,
+            by_id=by_id,
+            lines=len(said),
+            hash=hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts)).hexdigest(),
+            at_provider=_at_provider(session),
+        )
+        is_asked = receipt.at_provider == Erasure.AtProvider.ASKED
+        carried = ProviderErasure.objects.create(erasure=receipt) if is_asked else None
+        SpeechKey.objects.filter(pk=session_id).update(wrapped=b"", erased_at=now)
+        SpokenWord.objects.filter(utterance__session_id=session_id).delete()
+        told = {"cause": cause, "user": by_id, "from": address, "lines": receipt.lines, "hash": receipt.hash}
+        stated = coverage.state(coverage.ERASURE, receipt)
+        if carried:
+            stated = coverage.together(stated, coverage.state(coverage.CARRIED, carried))
+        events.record(session_id, Entry("speech_erased", told | stated))
+        transaction.on_commit(list_export.delete_speech)  # a file that was written before may hold it
+    return receipt
+
+
+def erase_own(user_id: int, address: str | None = None) -> list[Erasure]:
+    """Erase what a person said in all conversations that are over; those under a legal hold stay."""
+    own = list(erasable().filter(user_id=user_id).values_list("pk", flat=True))
+    receipts = [erase(pk, Erasure.Cause.PERSON, user_id, address) for pk in own]
+    return [receipt for receipt in receipts if receipt]
+
+
+def erase_old(now: datetime) -> int:
+    """Erase speech that is older than its persona or its account allows; return of how many sessions."""
+    days = Least(Coalesce(F("persona__speech_days"), NEVER), Coalesce(F("account__speech_days"), NEVER))
+    limited = erasable().filter(Q(persona__speech_days__isnull=False) | Q(account__speech_days__isnull=False))
+    count = 0
+    old = limited.annotate(days=days).order_by("ended_at").values_list("pk", "ended_at", "days")
+    for pk, ended_at, kept_days in list(old.filter(ended_at__lt=now)):
+        if ended_at and ended_at + timedelta(days=kept_days) <= now:
+            count += erase(pk, Erasure.Cause.RETENTION) is not None
+    return count
+
+
+def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) -> LegalHold:
+    """Keep what was said, whoever asks for its erasure. Raises IntegrityError when it is held already."""
+    with transaction.atomic():
+        StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
+        held = LegalHold.objects.create(session_id=session_id, reason=reason, by_id=by_id)
+        told = {"user": by_id, "from": address, "reason": reason, "hold": held.pk}
+        events.record(session_id, Entry(HELD, told | coverage.state(coverage.HOLD, held)))
+    return held
+
+
+def release(held: LegalHold, by_id: int, address: str | None = None) -> None:
+    """End a hold; safe to repeat."""
+    with transaction.atomic():
+        rows = LegalHold.objects.filter(pk=held.pk, released_at=None)
+        held.released_at, held.released_by_id = timezone.now(), by_id
+        if rows.update(released_at=held.released_at, released_by=by_id):
+            told = {"user": by_id, "from": address, "hold": held.pk}
+            stated = coverage.state(coverage.HOLD, held, "released_at", "released_by")
+            events.record(held.session_id, Entry(HOLD_RELEASED, told | stated))
+
+
+def _at_provider(session: StreamingSession) -> Erasure.AtProvider:
+    if not session.provider_session_id:
+        return Erasure.AtProvider.NEVER_THERE
+    offers = session.account.capabilities
+    if offers.forgets:
+        return Erasure.AtProvider.ASKED
+    return Erasure.AtProvider.KEPT if offers.keeps_record else Erasure.AtProvider.NOTHING_KEPT

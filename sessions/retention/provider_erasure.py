@@ -1,0 +1,81 @@
+"""Erasure carried to the provider: asked until it has confirmed, however long that takes; what failed is named."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionGone
+from heygen_portal.runtime.in_thread import in_thread
+from sessions.actions.stop import in_one_line
+from sessions.lifecycle import coverage, events
+from sessions.lifecycle.events import Entry
+from sessions.models import ProviderErasure, StreamingSession
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 20
+SOONEST, LATEST = timedelta(minutes=1), timedelta(days=1)
+"""Between two tries: twice as long each time."""
+
+
+async def carry_due(now: datetime) -> None:
+    """Ask providers to delete what was erased here and is not confirmed yet."""
+    due = await in_thread(_take)(now)
+    await asyncio.gather(*(_carry(row, now) for row in due))
+
+
+def _take(now: datetime) -> list[ProviderErasure]:
+    """Two workers never take the same row: each is claimed until its next try.
+
+    The try is counted in memory: what came of it is stored together with the event that states it.
+    """
+    with transaction.atomic():
+        rows = ProviderErasure.objects.select_related("erasure__session__account")
+        rows = rows.select_for_update(skip_locked=True, of=("self",))
+        due = list(rows.filter(done_at=None, due_at__lte=now).order_by("due_at")[:AT_ONCE])
+        for row in due:
+            row.attempts += 1
+            row.due_at = now + min(SOONEST * 2 ** min(row.attempts - 1, 20), LATEST)
+        ProviderErasure.objects.bulk_update(due, ["due_at"])
+    return due
+
+
+async def _carry(row: ProviderErasure, now: datetime) -> None:
+    session: StreamingSession = row.erasure.session
+    assert session.provider_session_id
+    try:
+        with suppress(SessionGone):  # it has nothing any more
+            await providers.for_account(session.account).forget(session.provider_session_id)
+    except ProviderError as exc:
+        logger.warning("session %s: its speech is still at the provider: %s", session.pk, in_one_line(exc))
+        await in_thread(_note_failure)(row, exc)
+    else:
+        await in_thread(_note_receipt)(row, now)
+
+
+def _note_failure(row: ProviderErasure, exc: ProviderError) -> None:
+    """Store and record a failed try; each waits twice as long for the next."""
+    row.failure = in_one_line(exc)[:200]
+    http = exc.status if isinstance(exc, ProviderRejected) else None
+    told = {"erasure": row.pk, "failure": type(exc).__name__, "http": http}
+    _note(row, "provider_erasure_failed", told, failure=row.failure)
+
+
+def _note_receipt(row: ProviderErasure, now: datetime) -> None:
+    row.done_at, row.due_at, row.failure = now, None, ""
+    told = {"erasure": row.pk, "attempts": row.attempts}
+    _note(row, "provider_erased", told, done_at=now, due_at=None, failure="")
+
+
+def _note(row: ProviderErasure, kind: str, told: dict[str, Any], **changes: Any) -> None:
+    with transaction.atomic():
+        ProviderErasure.objects.filter(pk=row.pk).update(attempts=row.attempts, **changes)
+        stated = coverage.state(coverage.CARRIED, row)
+        events.record(row.erasure.session_id, Entry(kind, told | stated, events.Source.PROVIDER))

@@ -1,0 +1,33 @@
+"""The keys of speech, as one more store of encrypted values that `rotate_keys` goes through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from django.db.models import QuerySet
+
+from heygen_portal.trail import signing
+from heygen_portal.trail.key_rotation import Unreadable
+from sessions.models import SpeechKey, sealing
+
+
+class SpeechKeyStore:
+    """Each session's key, wrapped with the portal's. The texts themselves are not touched."""
+
+    name = "keys of speech"
+
+    def rows(self) -> QuerySet[Any]:
+        return SpeechKey.objects.filter(erased_at=None)
+
+    def renewed(self, row: SpeechKey) -> bytes | None:
+        wrapped = bytes(row.wrapped)
+        if sealing.key_id_of(wrapped) == signing.key_id():
+            return None
+        try:
+            return sealing.rewrapped(wrapped, row.session_id)
+        except InvalidTag:
+            raise Unreadable from None
+
+    def store(self, row: SpeechKey, value: bytes) -> None:
+        SpeechKey.objects.filter(pk=row.pk, erased_at=None).update(wrapped=value)

@@ -1,0 +1,149 @@
+"""Each night: does every published persona still work? What does not is hidden, and staff are told.
+
+First the provider's catalogue is read anew, which costs nothing. Where sessions cost nothing, or an account says so,
+each persona is then tried with the shortest session there is: opened, brought into its room, and stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from itertools import chain
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.mail import send_mail
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from avatars.catalogue.sync import refresh
+from avatars.models import Persona, PersonaCheck, ProviderAccount
+from avatars.personas import publishing
+from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess
+from heygen_portal.runtime.in_thread import in_thread
+from sessions import errors
+from sessions.actions import provision, stop
+from sessions.capacity import slots
+from sessions.capacity.slots import Wish
+from sessions.lifecycle import end_evidence
+from sessions.models import RUNNING, EndReason, Purpose, StreamingSession
+
+logger = logging.getLogger(__name__)
+
+Outcome = PersonaCheck.Outcome
+Found = tuple[Outcome, str]
+CHECKER = "nightly-check"
+"""Whose sessions these are: nobody can sign in as them."""
+PUBLISHER = "avatars.publish_persona"
+"""Who may publish a persona is told when one is hidden."""
+ENDS: dict[str, Outcome] = {
+    EndReason.PROVIDER_REFUSED: Outcome.REFUSED,
+    EndReason.PROVIDER_ENDED: Outcome.REFUSED,
+    EndReason.SPEND_CAP: Outcome.SKIPPED,
+}
+"""What an end says of the persona; of all others, that the provider was not reached."""
+BROKEN = (Outcome.UNFIT, Outcome.REFUSED)
+WORKING = (Outcome.PASSED, Outcome.FITS)
+
+
+async def rehearse() -> None:
+    """Look at every published persona, one after the other; hide what broke, show again what works again."""
+    hidden: list[PersonaCheck] = []
+    for account in await in_thread(_accounts)():
+        away = await _read_anew(account)
+        for persona in await in_thread(_published)(account):
+            found = (Outcome.AWAY, away) if away else await _look_at(persona)
+            check, is_news = await in_thread(note)(persona, *found)
+            hidden += [check] if is_news else []
+    if hidden:
+        await in_thread(_tell)(hidden)
+
+
+def note(persona: Persona, outcome: Outcome, detail: str = "") -> tuple[PersonaCheck, bool]:
+    """Keep what a look came to; return whether it hid the persona."""
+    check = PersonaCheck.objects.create(persona=persona, version=persona.version, outcome=outcome, detail=detail[:300])
+    same = Persona.objects.filter(pk=persona.pk, version=persona.version)  # and not one published meanwhile
+    if outcome in WORKING:
+        same.update(hidden_at=None)
+    is_news = outcome in BROKEN and bool(same.filter(hidden_at=None).update(hidden_at=check.at))
+    return check, is_news
+
+
+def _accounts() -> list[ProviderAccount]:
+    return list(ProviderAccount.objects.filter(avatar__persona__status=Persona.Status.PUBLISHED).distinct())
+
+
+def _published(account: ProviderAccount) -> list[Persona]:
+    rows = Persona.objects.filter(status=Persona.Status.PUBLISHED, avatar__account=account)
+    return list(rows.select_related("avatar__account", "voice", "knowledge_base"))
+
+
+async def _read_anew(account: ProviderAccount) -> str:
+    """Return why the provider's catalogue could not be read; nothing when it was."""
+    try:
+        await refresh(account)
+    except ProviderError as exc:
+        return stop.in_one_line(exc)
+    return ""
+
+
+async def _look_at(persona: Persona) -> Found:
+    if await in_thread(lambda: bool(publishing.problems(persona)))():
+        return Outcome.UNFIT, ""
+    return await _try(persona) if persona.avatar.account.is_tried_nightly else (Outcome.FITS, "")
+
+
+async def _try(persona: Persona) -> Found:
+    """Open a session as a person would, and stop it as soon as the provider has brought the avatar."""
+    try:
+        session = await in_thread(_open)(persona.slug)
+    except errors.SessionError as exc:  # no place, or the cap is reached: that is no fault of the persona's
+        return Outcome.SKIPPED, exc.code
+    try:
+        await provision.bring_up(session, _leave_room_empty)
+    except LimitReached as exc:
+        await stop.call_off(session, EndReason.PROVIDER_REFUSED, end_evidence.answered(exc))
+        return Outcome.SKIPPED, stop.in_one_line(exc)
+    now = await in_thread(StreamingSession.objects.select_related("account").get)(pk=session.pk)
+    if now.status in RUNNING:
+        await stop.stop(now, EndReason.STAFF_STOPPED, end_evidence.checked())
+        return Outcome.PASSED, ""
+    return ENDS.get(now.end_reason, Outcome.AWAY), _in_short(now.end_evidence)
+
+
+async def _leave_room_empty(room: RoomAccess) -> None:
+    """Nobody is there to enter it."""
+
+
+def _open(slug: str) -> StreamingSession:
+    checker, _is_new = User.objects.get_or_create(username=CHECKER, defaults={"is_active": False})
+    return slots.open_session(checker.pk, slug, Wish(purpose=Purpose.CHECK))
+
+
+def _in_short(evidence: end_evidence.Evidence) -> str:
+    """What the provider answered, as far as it is the same in every language."""
+    told = [str(evidence[name]) for name in ("error", "what", "http", "answer") if evidence.get(name)]
+    return ", ".join(told)
+
+
+def _tell(hidden: Iterable[PersonaCheck]) -> None:
+    people: Iterable[User] = User.objects.with_perm(PUBLISHER, backend="django.contrib.auth.backends.ModelBackend")
+    addresses = sorted({user.email for user in people if user.is_active and user.email})
+    with translation.override(settings.LANGUAGE_CODE):
+        lines = [_line(check) for check in hidden]
+        logger.warning("hidden, as they no longer work: %s", "; ".join(lines))
+        if not addresses:
+            return
+        subject = _("Personas that no longer work were hidden")
+        then = _("Nobody meets them until a check finds them well again, or somebody publishes them anew.")
+        try:
+            send_mail(subject, "\n".join([*lines, "", then, ""]), None, addresses)
+        except (SMTPException, OSError):
+            logger.exception("who publishes personas could not be told by mail; the admin shows it all the same")
+
+
+def _line(check: PersonaCheck) -> str:
+    why = chain.from_iterable(publishing.problems(check.persona).values())
+    said = " ".join(why) or check.detail
+    return f"{check.persona}: {check.get_outcome_display()}" + (f" ({said})" if said else "")

@@ -1,0 +1,144 @@
+"""What staff do about what runs: stop sessions, for a reason that stays on record, and shorten the line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext, ngettext
+
+from heygen_portal.runtime import background
+from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+from sessions import errors
+from sessions.actions import stop as stopping
+from sessions.audit import inspection
+from sessions.capacity import queue
+from sessions.lifecycle import end_evidence, transitions
+from sessions.models import EndReason, QueuePlace, Status, StreamingSession
+
+SHORTEST_REASON, LONGEST_REASON = 3, 500
+"""In characters."""
+PATIENCE_S = 5.0
+"""How long whoever has stopped sessions waits for their providers, however many those are."""
+
+
+def checked_reason(said: object) -> str:
+    """Return why somebody's session is to be stopped, as it is kept.
+
+    Raises:
+        errors.ReasonNeeded: nobody could make anything of it afterwards.
+    """
+    if not isinstance(said, str) or not SHORTEST_REASON <= len(said.strip()) <= LONGEST_REASON:
+        raise errors.ReasonNeeded
+    return said.strip()
+
+
+@dataclass(frozen=True)
+class Stops:
+    """What somebody has asked for: `begun` of these sessions are being stopped by it, and their providers are asked."""
+
+    session_ids: Collection[UUID]
+    begun: int
+    asking: asyncio.Future[None]
+
+
+async def stop(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> Stops:
+    """Ask for the end of these sessions, or of all that run, with no help of the worker's.
+
+    Here they are being stopped when this returns. The providers are asked until they confirm: by this process or,
+    should it end, by the worker.
+    """
+    begun = await in_thread(begin)(by_id, address, session_ids, reason)
+    asked = [session.pk for session in begun] if session_ids is None else session_ids
+    return Stops(asked, len(begun), background.keep(stopping.see_through(begun)))
+
+
+def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> list[StreamingSession]:
+    """Note whose end is asked for by whom and why, and return those sessions: of two who ask at once, one has each.
+
+    All of it stands, or nothing: no session is stopped without an entry, and none has two.
+    """
+    rows = StreamingSession.objects.select_related("account", "user").filter(end_reason="").order_by("pk")
+    with transaction.atomic():
+        held = rows.select_for_update(of=("self",))
+        running = list(held if session_ids is None else held.filter(pk__in=session_ids))
+        if running:
+            inspection.note_stops([session.pk for session in running], by_id, address, reason)
+            for session in running:
+                session.end_evidence = dict(end_evidence.staff(by_id, reason))
+            transitions.begin_stop_all(running, EndReason.STAFF_STOPPED)
+            about = ", ".join(sorted(session.user.get_username() for session in running))
+            stopped = [str(session.pk) for session in running]
+            audit_log.note_by(by_id, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped)
+    return running
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What has become of sessions whose end staff have asked for, now or before."""
+
+    over: int
+    pending: int
+    """Their providers have not answered yet."""
+    troubles: list[end_evidence.Evidence]
+    """Of each that its provider did not confirm: why."""
+
+    @property
+    def is_all_over(self) -> bool:
+        return bool(self.over) and not self.pending and not self.troubles
+
+
+async def outcome(stops: Stops) -> Outcome:
+    """Wait for the providers, but not for long, and return how it stands."""
+    await asyncio.wait([stops.asking], timeout=PATIENCE_S)
+    return await in_thread(_outcome)(stops.session_ids)
+
+
+async def stop_and_wait(by_id: int, address: str | None, session_ids: Collection[UUID], reason: str) -> Outcome:
+    """Do what `stop` does, for a page that is shown but once."""
+    return await outcome(await stop(by_id, address, session_ids, reason))
+
+
+def _outcome(session_ids: Collection[UUID]) -> Outcome:
+    rows = StreamingSession.objects.filter(pk__in=session_ids)
+    known = list(rows.order_by("pk").values_list("status", "stop_trouble"))
+    open_still = [trouble for status, trouble in known if status != Status.ENDED]
+    troubles = [trouble for trouble in open_still if trouble]
+    return Outcome(len(known) - len(open_still), len(open_still) - len(troubles), troubles)
+
+
+def in_words(outcome: Outcome) -> str:
+    """Say it in the active language."""
+    said = []
+    if outcome.over:
+        over = ngettext("%(count)d session is over.", "%(count)d sessions are over.", outcome.over)
+        said.append(over % {"count": outcome.over})
+    if outcome.pending:
+        pending = ngettext(
+            "%(count)d session is being stopped: its provider has not answered yet.",
+            "%(count)d sessions are being stopped: their providers have not answered yet.",
+            outcome.pending,
+        )
+        said.append(pending % {"count": outcome.pending})
+    for why, count in Counter(end_evidence.in_words(trouble) for trouble in outcome.troubles).items():
+        held_up = ngettext(
+            "%(count)d session could not be stopped yet, and is tried again until its provider confirms. %(why)s",
+            "%(count)d sessions could not be stopped yet, and are tried again until their provider confirms. %(why)s",
+            count,
+        )
+        said.append(held_up % {"count": count, "why": why})
+    return " ".join(said) or gettext("All of the selected sessions were over already.")
+
+
+def remove(place_id: int) -> bool:
+    """Take somebody out of the line; return whether they were in it."""
+    place = QueuePlace.objects.filter(pk=place_id).first()
+    if place:
+        queue.remove(place)
+    return place is not None

@@ -1,0 +1,148 @@
+"""What happened in a session, on one clock: put in order, measured, and doubted.
+
+Pure: what was recorded goes in, in any order, and comes out as data that a page draws and a test compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+
+from sessions.timeline.anomalies import Oddity, oddities_of
+from sessions.timeline.moments import BROWSER, LIVEKIT, PORTAL, PROVIDER, Moment, first, in_order, last
+from sessions.timeline.turns import Turn, turns_of
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step on the way to the first picture; `took` is None for one that was never reached."""
+
+    code: str
+    source: str
+    begins: timedelta
+    took: timedelta | None
+
+
+@dataclass(frozen=True)
+class Outage:
+    """The picture was there, and was lost. `ends_at` is None when it did not come back."""
+
+    begins_at: datetime
+    ends_at: datetime | None
+    sign: str
+    """The kind of what showed it first."""
+    steps: tuple[str, ...]
+    """What was tried."""
+
+
+@dataclass(frozen=True)
+class Timeline:
+    began_at: datetime
+    moments: tuple[Moment, ...]
+    stages: tuple[Stage, ...]
+    turns: tuple[Turn, ...]
+    outages: tuple[Outage, ...]
+    oddities: tuple[Oddity, ...]
+
+    @property
+    def first_picture(self) -> timedelta | None:
+        """From Start to the first frame that was seen."""
+        frame = self.stages[-1]
+        return frame.begins + frame.took if frame.took is not None else None
+
+    @property
+    def failing_stage(self) -> str:
+        """The first stage that was not reached; empty once a picture was seen."""
+        if self.first_picture is not None:
+            return ""
+        return next(stage.code for stage in self.stages if stage.took is None)
+
+    @property
+    def frames_per_second(self) -> float | None:
+        """How the picture ran, as the page last told; it tells at the end."""
+        told = last(self.moments, "picture", "fps")
+        return told if isinstance(told, float | int) else None
+
+    @property
+    def rating(self) -> str:
+        """How the person found it, the last time they said so."""
+        return str(last(self.moments, "rated", "rating") or "")
+
+    def latency(self, share: float) -> timedelta | None:
+        """The latency that this share of the turns does not exceed."""
+        known = sorted(turn.latency for turn in self.turns if turn.latency is not None)
+        return known[max(0, ceil(share * len(known)) - 1)] if known else None
+
+
+def build(recorded: Iterable[Moment], began_at: datetime) -> Timeline:
+    """Make the timeline of one session that was asked for at `began_at`."""
+    line = in_order(recorded)
+    turns = tuple(turns_of(line))
+    stages, outages, oddities = _stages(line, began_at), _outages(line), oddities_of(line, turns)
+    return Timeline(began_at, line, tuple(stages), turns, tuple(outages), tuple(oddities))
+
+
+# Stages
+
+# Each with its source and the stage that it waits for. What is started side by side waits for the same one.
+STAGES = {
+    "requested": (PORTAL, ""),
+    "created": (PROVIDER, "requested"),
+    "started": (PROVIDER, "created"),
+    "room": (LIVEKIT, "created"),
+    "track": (LIVEKIT, "room"),
+    "frame": (BROWSER, "track"),
+}
+
+
+def _stages(line: Sequence[Moment], began_at: datetime) -> Iterator[Stage]:
+    reached = {
+        "requested": first(line, "requested"),
+        "created": first(line, "provider_created"),
+        "started": first(line, "provider_started"),
+        "room": first(line, "room_connected"),
+        "track": first(line, "track_subscribed", kind="video") or first(line, "track_subscribed"),
+        "frame": first(line, "first_frame"),
+    }
+    for code, (source, awaited) in STAGES.items():
+        end, before = reached[code], awaited
+        while before and not _is_before(reached[before], end):
+            before = STAGES[before][1]  # a room of our own is entered before the provider has answered
+        start = reached.get(before)
+        begins_at = max(start.at, began_at) if start else began_at
+        took = max(end.at - begins_at, timedelta(0)) if end else None
+        yield Stage(code, source, begins_at - began_at, took)
+
+
+def _is_before(start: Moment | None, end: Moment | None) -> bool:
+    return start is not None and (end is None or start.at <= end.at)
+
+
+# The picture, lost and found
+
+LOST = ("frozen", "room_disconnected", "room_reconnecting")
+
+
+def _outages(line: Sequence[Moment]) -> Iterator[Outage]:
+    is_seen = False
+    began: Moment | None = None
+    steps: list[str] = []
+    for moment in line:
+        if moment.kind == "status" and moment.data.get("to") in ("stopping", "ended"):
+            break
+        step = moment.data.get("step") if moment.kind == "ladder" else None
+        if moment.kind == "first_frame" or step == "picture" or _is_reconnected(moment, began):
+            if began:
+                yield Outage(began.at, moment.at, began.kind, tuple(steps))
+            is_seen, began, steps = True, None, []
+        elif is_seen and (moment.kind in LOST or step):
+            began = began or moment
+            steps += [str(step)] if step else []
+    if began:
+        yield Outage(began.at, None, began.kind, tuple(steps))
+
+
+def _is_reconnected(moment: Moment, began: Moment | None) -> bool:
+    return moment.kind == "room_reconnected" and began is not None and began.kind == "room_reconnecting"

@@ -1,0 +1,71 @@
+"""Who was to be answered, and when the avatar was heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sessions.timeline.moments import BROWSER, TASK, Moment
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Somebody was done writing or speaking, and the avatar was heard, or not."""
+
+    by: str
+    asked_at: datetime
+    heard_at: datetime | None = None
+    is_called_off: bool = False
+    """Nothing was to be heard: interrupted, refused, or the person reads only."""
+
+    @property
+    def latency(self) -> timedelta | None:
+        return self.heard_at - self.asked_at if self.heard_at else None
+
+
+SPEECH = ("user_start", "user_stop", "user_end_message", "avatar_start_talking")
+
+
+def _heard(line: Sequence[Moment]) -> Iterator[Moment]:
+    """What the provider's own socket tells of speech counts only where no page told it: else each turn were two."""
+    by_page = {moment.kind for moment in line if moment.source == BROWSER}
+    for moment in line:
+        if moment.source == BROWSER or moment.kind not in SPEECH or moment.kind not in by_page:
+            yield moment
+
+
+def turns_of(line: Sequence[Moment]) -> Iterator[Turn]:
+    """Pair each end of an input with the first sound that answers it, by its task where one is named."""
+    waiting: list[tuple[Turn, str]] = []
+    done: list[Turn] = []
+    greetings = (moment for moment in line if moment.kind == TASK and moment.data.get("is_greeting"))
+    heard = {str(greeting.data.get("task_id") or "") for greeting in greetings}
+    spoken_by = ""
+    reads_only = False
+    for moment in _heard(line):
+        task_id = str(moment.data.get("task_id") or "")
+        if moment.kind == "ladder":
+            reads_only = moment.data.get("step") == "text"
+        elif moment.kind == "user_start":
+            spoken_by = ""
+        elif moment.kind in ("user_stop", "user_end_message"):
+            # Each spoken turn has both, in an order that differs between providers: the first is its end.
+            if spoken_by in ("", moment.kind):
+                spoken_by = moment.kind
+                waiting.append((Turn("voice", moment.at, is_called_off=reads_only), ""))
+        elif moment.kind == TASK and not moment.data.get("is_greeting"):
+            called_off = reads_only or moment.data.get("status") == "failed"
+            waiting.append((Turn("text", moment.at, is_called_off=called_off), task_id))
+        elif moment.kind == "interrupted":
+            done += [Turn(turn.by, turn.asked_at, is_called_off=True) for turn, _ in waiting]
+            waiting.clear()
+        elif moment.kind == "avatar_start_talking" and not (task_id and task_id in heard):
+            heard.add(task_id)
+            open_turns = [entry for entry in waiting if not entry[0].is_called_off]
+            named = [entry for entry in open_turns if task_id and entry[1] == task_id]
+            unnamed = [entry for entry in open_turns if not (task_id and entry[1])]
+            for entry in (named or unnamed)[:1]:
+                waiting.remove(entry)
+                done.append(Turn(entry[0].by, entry[0].asked_at, moment.at))
+    yield from sorted([*done, *(turn for turn, _ in waiting)], key=lambda turn: (turn.asked_at, turn.by))

@@ -1,0 +1,55 @@
+"""What arrives from a page, doubted in one place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+from uuid import UUID
+
+from heygen_portal.providers.contract.provider import ENCODINGS, Quality
+from sessions import errors
+from sessions.capacity.claims import RENEWABLE
+from sessions.capacity.slots import Wish
+from sessions.models import EndReason
+
+
+def parse(text: str | None) -> dict[str, Any]:
+    """Return the message. Raises BadMessage for anything that is not a JSON object a database can hold."""
+    try:
+        content = json.loads(text or "", parse_constant=_refuse_constant)
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but not text
+    except (ValueError, RecursionError) as exc:
+        raise errors.BadMessage from exc
+    if not isinstance(content, dict) or "\\u0000" in (text or ""):
+        raise errors.BadMessage
+    return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise errors.BadMessage  # NaN and Infinity are not JSON, and no database takes them
+
+
+def uuid(value: Any) -> UUID:
+    """Raises NotFound for what can be nobody's ID."""
+    try:
+        return UUID(value)
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise errors.NotFound from exc
+
+
+def wish(content: dict[str, Any]) -> Wish:
+    """Return what a page asks for with `session.start`. Raises BadMessage, NotFound."""
+    continues, is_taking_over = content.get("continues"), content.get("take_over", False)
+    quality, because = content.get("quality", ""), content.get("because", EndReason.NO_PICTURE.value)
+    if not isinstance(is_taking_over, bool) or because not in RENEWABLE:
+        raise errors.BadMessage
+    encoding = content.get("encoding", "")
+    if quality not in ("", *Quality) or encoding not in ("", *ENCODINGS):
+        raise errors.BadMessage
+    return Wish(
+        quality=str(quality),
+        encoding=str(encoding),
+        is_taking_over=is_taking_over,
+        continues=None if continues is None else uuid(continues),
+        because=EndReason(because),
+    )

@@ -1,0 +1,76 @@
+"""What our own LiveKit server tells of its rooms: kept with source=livekit, and what follows from it.
+
+Webhooks come late, twice and out of order: what follows depends on which visits have begun and ended, not on which
+came last.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+
+from heygen_portal import livekit
+from heygen_portal.livekit import Told
+from heygen_portal.runtime.in_thread import in_thread
+from sessions.actions import provision
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry, Source
+from sessions.models import SessionEvent, Status, StreamingSession
+from sessions.presence import observers, tabs
+
+JOINED, LEFT, FINISHED = "participant_joined", "participant_left", "room_finished"
+KINDS = (JOINED, LEFT, "track_published", FINISHED)
+
+
+async def take(told: Told) -> None:
+    """Record what happened in a session's room, and do what follows from it."""
+    if told.kind not in KINDS:
+        return
+    session_id = await in_thread(_keep)(told)
+    avatar_is_gone = told.kind == FINISHED or (told.kind == LEFT and told.identity == livekit.AVATAR)
+    if session_id and avatar_is_gone:
+        await provision.room_closed(session_id)
+
+
+def _keep(told: Told) -> UUID | None:
+    with transaction.atomic():
+        rows = StreamingSession.objects.select_for_update().exclude(room="")
+        session = rows.filter(room=told.room).first()
+        if session is None:
+            return None  # a room that waits for its session, or another program's
+        who = _who(told.identity)
+        seat = told.identity.removeprefix(f"{livekit.OBSERVER}-") if who == livekit.OBSERVER else ""
+        data = {"who": who, "sid": told.sid, "kind": told.track, "seat": seat}
+        known = {name: value for name, value in data.items() if value}
+        is_over = session.status == Status.ENDED
+        events.append(session.pk, Entry(told.kind, known, Source.LIVEKIT), is_over=is_over)
+        if who == livekit.OBSERVER and not is_over:
+            observers.tell(session.pk)
+        if told.kind == FINISHED or (told.kind in (JOINED, LEFT) and who == livekit.PERSON):
+            if _is_somebody_in(session):
+                tabs.still_here(session.pk)
+            else:
+                tabs.left_the_room(session)
+    return session.pk
+
+
+def _who(identity: str) -> str:
+    """What a participant is, or nothing for an event of the room itself."""
+    names = {livekit.AVATAR: "avatar", livekit.PERSON: livekit.PERSON, "": ""}
+    if identity.startswith(livekit.OBSERVER):
+        return livekit.OBSERVER
+    return names.get(identity, "other")
+
+
+def _is_somebody_in(session: StreamingSession) -> bool:
+    """Whether a visit of the person has begun and not ended, neither by itself nor with the room."""
+    rows = SessionEvent.objects.filter(session=session, source=Source.LIVEKIT, kind__in=(JOINED, LEFT, FINISHED))
+    begun: set[str] = set()
+    ended: set[str] = set()
+    for kind, data in rows.order_by("number").values_list("kind", "data"):
+        if kind == FINISHED:
+            ended |= begun
+        elif data.get("who") == livekit.PERSON:
+            (begun if kind == JOINED else ended).add(data.get("sid", ""))
+    return bool(begun - ended)

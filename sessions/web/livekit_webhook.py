@@ -1,0 +1,40 @@
+"""Where our own LiveKit server reports. Open to the network, shut to everybody without the server's signature."""
+
+from __future__ import annotations
+
+import logging
+
+from django.contrib.auth.decorators import login_not_required
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from heygen_portal import livekit
+from heygen_portal.runtime.in_thread import in_thread
+from sessions.onboarding import checklist
+from sessions.web import livekit_events
+
+logger = logging.getLogger(__name__)
+
+
+@csrf_exempt
+@login_not_required
+@require_POST
+async def from_livekit(request: HttpRequest) -> HttpResponse:
+    """Take one event. 401: not signed by our server for this body, or not of now; 409: seen before."""
+    try:
+        told = livekit.read_webhook(request.body, request.headers.get("Authorization", ""))
+    except livekit.NotOurs as exc:
+        logger.warning("a webhook was refused: %s", exc)
+        return HttpResponse(status=401)
+    mark = f"livekit-webhook:{told.id}"
+    if not await in_thread(cache.add)(mark, 1, timeout=2 * livekit.WEBHOOK_LIFE.total_seconds()):
+        return HttpResponse(status=409)
+    await in_thread(checklist.note_webhook)()
+    try:
+        await livekit_events.take(told)
+    except BaseException:
+        await in_thread(cache.delete)(mark)  # the server tries again, with the same event
+        raise
+    return HttpResponse(status=204)

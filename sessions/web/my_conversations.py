@@ -1,0 +1,176 @@
+"""A person's own conversations: found, read again, taken along. Nobody sees another's."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils import timezone, translation
+from django.utils.dateparse import parse_date
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from avatars.models import Persona
+from heygen_portal.people.access import roles, sudo
+from heygen_portal.runtime import budgets, client_address
+from heygen_portal.runtime.in_thread import in_pieces
+from sessions.actions import queries
+from sessions.capacity import slots
+from sessions.exports import formats
+from sessions.lifecycle import vouching
+from sessions.models import LegalHold, StreamingSession, Utterance
+from sessions.retention import erasure
+
+PAGE = 20
+"""Conversations on one page of the list."""
+LINES_ON_PAGE = 25
+"""Lines of a conversation on one of its pages. Each may be 10,000 letters."""
+PAGES_AT_ONCE = 2
+"""Such pages that a process builds at once: a template needs many times the memory of its page."""
+_pages_at_once = threading.BoundedSemaphore(PAGES_AT_ONCE)
+
+
+@require_safe
+@never_cache
+def conversations(request: HttpRequest) -> HttpResponse:
+    """Everything one has talked about; `q`, `persona`, `from` and `to` narrow it down."""
+    user_id = _asker(request)
+    asked = request.GET
+    query, persona = asked.get("q", "").strip()[:100], asked.get("persona", "")
+    if query:
+        budgets.spend_sync("search", person=user_id, address=client_address.of(request))
+    since, until = _day(asked.get("from", "")), _day(asked.get("to", ""))
+    found = queries.of_person(user_id, query=query, persona=persona, since=since, until=until)
+    page = Paginator(found, PAGE).get_page(asked.get("page"))
+    page.object_list = queries.quoted(page.object_list)
+    kept = asked.copy()
+    kept.pop("page", None)
+    context = {
+        "page": page,
+        "query": query,
+        "persona": persona,
+        "since": since,
+        "until": until,
+        "is_narrowed": bool(query or persona or since or until),
+        "personas": queries.personas_of(user_id),
+        "asked": kept.urlencode(),
+    }
+    return render(request, "sessions/conversations.html", context)
+
+
+@require_safe
+@never_cache
+def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """One conversation, word by word."""
+    session = _own(request, session_id)
+    budgets.spend_sync("conversation", person=request.user.pk, address=client_address.of(request))
+    with _pages_at_once:
+        return _conversation(request, session)
+
+
+def _conversation(request: HttpRequest, session: StreamingSession) -> HttpResponse:
+    page = Paginator(queries.lines_to_read(session.pk), LINES_ON_PAGE).get_page(request.GET.get("page"))
+    lines = queries.marked(page.object_list)
+    from_user = Utterance.objects.filter(session=session, who=Utterance.Who.USER).order_by()
+    context = {
+        "session": session,
+        "page": page,
+        "lines": lines,
+        "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
+        "is_over": session.ended_at is not None,
+        "may_continue": bool(lines) and slots.may_continue(session),
+        "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START),
+        "goes_on": queries.of_person(session.user_id).filter(continues=session).order_by("created_at").first(),
+        "ways": set(from_user.values_list("by", flat=True).distinct()),
+    }
+    answer = render(request, "sessions/conversation.html", context)
+    # A template's context refers to itself: what it holds would wait for the garbage collector.
+    lines.clear()
+    page.object_list = ()
+    return answer
+
+
+@require_safe
+@never_cache
+def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
+    """Send the whole of it as plain text, in bounded memory."""
+    session = _own(request, session_id)
+    budgets.spend_sync("transcript", person=request.user.pk, address=client_address.of(request))
+    names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: _("You")}
+    pieces = _pieces(session.pk, names, translation.get_language() or settings.LANGUAGE_CODE)
+    body = [next(pieces, b"")]
+    response: HttpResponseBase
+    if queries.lines_to_read(session.pk)[queries.LINES_AT_ONCE : queries.LINES_AT_ONCE + 1].exists():
+        pieces = itertools.chain(body, pieces)
+        response = StreamingHttpResponse(in_pieces(pieces), content_type="text/plain; charset=utf-8")
+    else:
+        response = HttpResponse(body, content_type="text/plain; charset=utf-8")
+    name = f"{session.persona.slug}-{timezone.localtime(session.created_at):%Y-%m-%dT%H%M}.txt"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def erase(request: HttpRequest) -> HttpResponse:
+    """Everything one has said, gone for good: asked first, with a receipt afterwards."""
+    user_id = _asker(request)
+    if request.method == "POST" and not sudo.is_confirmed(request):
+        return sudo.ask(request)
+    receipts = erasure.erase_own(user_id, client_address.of(request)) if request.method == "POST" else []
+    held = LegalHold.objects.active().filter(session__user_id=user_id)
+    context = {
+        "held": held.count(),
+        "count": erasure.erasable().filter(user_id=user_id).count(),
+        "running": StreamingSession.objects.open().filter(user_id=user_id).exists(),
+        "is_done": request.method == "POST",
+        "receipts": receipts,
+    }
+    return render(request, "sessions/erase.html", context)
+
+
+def _pieces(session_id: UUID, names: dict[Any, str], language: str) -> Iterator[bytes]:
+    for lines in queries.transcript_in_parts(session_id):
+        with translation.override(language):
+            piece = "".join(_line(line, names) for line in lines).encode("utf-8", "replace")
+        lines.clear()  # while the client reads, only its bytes are kept
+        yield piece
+
+
+def _line(line: Utterance, names: dict[Any, str]) -> str:
+    notes = [_("interrupted")] if line.is_interrupted else []
+    if line.standing in vouching.UNCONFIRMED:
+        notes.append(str(vouching.Standing(line.standing).label))
+    said = "".join(f" [{note}]" for note in notes)
+    words = formats.on_one_line(f"{names[line.who]}: {line.shown}")
+    return f"[{timezone.localtime(line.at):%H:%M:%S}] {words}{said}\n"
+
+
+def _asker(request: HttpRequest) -> int:
+    """Return who asks. What somebody said stays theirs to read and erase after they lost the role to talk."""
+    assert request.user.pk is not None  # others are sent to sign in
+    return request.user.pk
+
+
+def _own(request: HttpRequest, session_id: UUID) -> StreamingSession:
+    rows = queries.of_person(_asker(request))
+    session = rows.filter(pk=session_id).first()
+    if session is None:
+        raise Http404  # there is none, or it is somebody else's: the answer is the same
+    return session
+
+
+def _day(text: str) -> date | None:
+    try:
+        return parse_date(text)
+    except ValueError:  # well formed, but no day: 2026-02-30
+        return None

@@ -1,0 +1,261 @@
+"""What the page reports of the room: a closed table, doubted here once, kept with source=browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from heygen_portal.providers.contract.provider import RoomCommand
+from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.trail import hash_chain
+from sessions import errors
+from sessions.actions import deadlines, provider_status, provision, queries, stop
+from sessions.capacity.claims import Claim
+from sessions.lifecycle import broadcast, coverage, events, no_picture_texts, transitions
+from sessions.lifecycle.events import Entry
+from sessions.models import EndReason, SessionEvent, SpeechErased, Status, StreamingSession, Utterance
+from sessions.presence import tabs
+from sessions.timeline.page_clock import PAGE_AT, PageClock
+
+LONGEST_DATA = 4096
+"""Bytes of one report's `data`, as JSON."""
+LONGEST_LINE = 10_000
+"""Characters of one reported line of speech."""
+WAY_TO_THE_ROOM = ("room_disconnected", "room_reconnecting", "room_reconnected", "room_connected", "ladder")
+"""A page that says this is out of the room, or was, and lives."""
+ENDED_BY_SERVER = (4, 5)
+"""LiveKit's reasons for leaving a room that the other side closed: participant removed, room deleted."""
+WITHOUT_PICTURE = ("sound", "text")
+"""Steps of the page's recovery ladder on which a conversation goes on."""
+RATINGS = ("good", "fair", "poor")
+LARGEST_INTEGER = 2**53
+"""What a browser can count to."""
+LINES = frozenset({"avatar_end_message", "user_end_message"})
+"""Kinds that add a line to the transcript."""
+LATE_REPORTS = timedelta(seconds=10)
+"""From a session's end: what was on its way is still taken."""
+RATING_WINDOW = timedelta(hours=24)
+"""From a session's end: how long it may be rated, which is all that is taken then."""
+MOST_KEPT = {"first_frame": 20, "rated": 10}
+"""How many a session keeps of the kinds that no maximum of events bounds: a page that is loaded again has another."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What follows from a report: what only its page can publish, and what is asked of the provider."""
+
+    command: RoomCommand | None = None
+    follow_up: Callable[[], Awaitable[None]] | None = None
+
+
+NOTHING = Outcome()
+
+
+async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> RoomCommand | None:
+    """Store one report and do all that follows from it; return what only its page can publish. Raises BadMessage."""
+    outcome = await store(session_id, message, clock)
+    if outcome.follow_up:
+        await outcome.follow_up()
+    return outcome.command
+
+
+def kind_of(message: Mapping[str, Any]) -> str:
+    """Return a report's kind. Raises BadMessage for one that is not in the table, or no text."""
+    kind = message.get("kind")
+    if not isinstance(kind, str) or kind not in EFFECTS:
+        raise errors.BadMessage
+    return kind
+
+
+async def store(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> Outcome:
+    """Record one report; return what follows from it. Raises BadMessage.
+
+    `clock` is the tab's, and is measured with each report. What comes too late is left out without a word: its page
+    may have gone on to another session.
+    """
+    kind, data = kind_of(message), message.get("data", {})
+    if not isinstance(data, dict):
+        raise errors.BadMessage
+    if len(json.dumps(data, ensure_ascii=False)) > LONGEST_DATA + LONGEST_LINE:
+        raise errors.BadMessage
+    at, page_at = clock.read(message.get("at"), message.get("sent"), timezone.now())
+    data = {name: value for name, value in data.items() if name != PAGE_AT}
+    data |= {PAGE_AT: page_at.isoformat()} if page_at else {}
+    if not await in_thread(is_in_time)(session_id, kind, timezone.now()):
+        return NOTHING
+    outcome = await EFFECTS[kind](session_id, kind, data, at)
+    if kind in WAY_TO_THE_ROOM:
+        await in_thread(tabs.still_here)(session_id)
+    return outcome or NOTHING
+
+
+def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
+    """Whether a session takes this kind of report now: a line while it is open at the provider, and a little later."""
+    rows = StreamingSession.objects.filter(pk=session_id)
+    status, stop_requested_at, ended_at = rows.values_list("status", "stop_requested_at", "ended_at").get()
+    if ended_at:
+        return now - ended_at <= (RATING_WINDOW if kind == "rated" else LATE_REPORTS)
+    if kind not in LINES:
+        return True
+    if status == Status.STOPPING:  # the provider may need long to confirm what is over for whoever talked
+        return stop_requested_at is None or now - stop_requested_at <= transitions.STOP_PATIENCE
+    return status in (Status.CONNECTING, Status.LIVE)
+
+
+async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    known = {key: value for key, value in data.items() if isinstance(value, str | bool | None) or _is_exact(value)}
+    if len(json.dumps(known)) > LONGEST_DATA:
+        raise errors.BadMessage
+    entry = Entry(kind, known, events.Source.BROWSER, at)
+    await in_thread(_append_few if kind in MOST_KEPT else events.record)(session_id, entry)
+
+
+def _append_few(session_id: UUID, entry: Entry) -> None:
+    """Record an event, unless the session has as many of its kind as it may."""
+    with transaction.atomic():
+        session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
+        kept = SessionEvent.objects.filter(session_id=session_id, kind=entry.kind, source=events.Source.BROWSER)
+        if kept.count() < MOST_KEPT[entry.kind]:
+            events.append(session_id, entry, is_over=session.status == Status.ENDED)
+
+
+def _is_exact(value: Any) -> bool:
+    """Whether both databases give this number back as it was: what was hashed must read the same for ever."""
+    if isinstance(value, int):
+        return abs(value) <= LARGEST_INTEGER
+    return isinstance(value, float) and abs(value) < hash_chain.LARGEST_NUMBER
+
+
+async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
+    await _keep(session_id, kind, data, at)
+    return Outcome(command=await provision.picture_seen(session_id))
+
+
+async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
+    await _keep(session_id, kind, data, at)
+    is_closed = data.get("reason") in ENDED_BY_SERVER
+    return Outcome(follow_up=partial(provision.room_closed, session_id)) if is_closed else NOTHING
+
+
+async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
+    """The provider said in the room that it is over, and why; anybody in the room may say so, so it is asked."""
+    await _keep(session_id, kind, data, at)
+    return Outcome(follow_up=partial(provision.room_closed, session_id))
+
+
+async def _climbed(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _keep(session_id, kind, data, at)
+    if data.get("step") in WITHOUT_PICTURE:
+        await provider_status.go_on(session_id, data["step"])
+
+
+async def _judged(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
+    """The page says why there is no picture. What the provider says of it belongs to the verdict."""
+    await _keep(session_id, kind, data, at)
+    if data.get("is_final") is True:
+        verdict = data.get("code")
+        known = verdict if isinstance(verdict, str) and verdict in no_picture_texts.causes("") else "-"
+        return Outcome(follow_up=partial(_stop_as_judged, session_id, known))
+    room = data.get("room")
+    return Outcome(follow_up=partial(provider_status.ask_provider, session_id, room if isinstance(room, str) else ""))
+
+
+async def _stop_as_judged(session_id: UUID, verdict: str) -> None:
+    if session := await in_thread(queries.find_running)(session_id):
+        await stop.stop_as_claimed(session, Claim(session.user_id, EndReason.NO_PICTURE, verdict))
+
+
+async def _heard_somebody(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _keep(session_id, kind, data, at)
+    await in_thread(deadlines.note_activity)(session_id)
+
+
+async def _avatar_line(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _line(session_id, Utterance.Who.AVATAR, kind, data, at)
+
+
+async def _user_line(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _line(session_id, Utterance.Who.USER, kind, data, at)
+    await in_thread(deadlines.note_activity)(session_id)
+
+
+async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> None:
+    """Store a line of speech; the words go to the transcript, not to the event."""
+    text, task_id = data.get("message"), data.get("task_id", "")
+    if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_LINE:
+        raise errors.BadMessage
+    if not isinstance(task_id, str) or len(task_id) > 200:
+        raise errors.BadMessage
+    is_interrupted = data.get("interrupted") is True
+
+    def store() -> None:
+        with transaction.atomic():
+            session = StreamingSession.objects.only("pk").get(pk=session_id)
+            line = Utterance.objects.create(
+                session=session,
+                who=who,
+                by=Utterance.By.VOICE,
+                text=text,
+                is_interrupted=is_interrupted,
+                source=events.Source.BROWSER,
+                provider_task_id=task_id,
+                at=at,
+            )
+            said = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted}
+            said |= {"utterance": line.pk, "speech": line.fingerprint} | coverage.state(coverage.LINE, line)
+            said |= {name: data[name] for name in (PAGE_AT,) if name in data}
+            events.record(session_id, Entry(kind, said, events.Source.BROWSER, at))
+            broadcast.publish(session_id, broadcast.Said.of(line))
+
+    try:
+        await in_thread(store)()
+    except (IntegrityError, SpeechErased):
+        return  # another tab heard the same line, or it comes after all that was said has been erased
+
+
+async def _rated(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    """How the person found it, in one of three words."""
+    if data.get("rating") not in RATINGS:
+        raise errors.BadMessage
+    await _keep(session_id, kind, data, at)
+
+
+Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[Outcome | None]]
+
+EFFECTS: dict[str, Effect] = {
+    "room_connected": _keep,
+    "room_reconnecting": _keep,
+    "room_reconnected": _keep,
+    "room_disconnected": _room_left,
+    "connection_state": _keep,
+    "connection_quality": _keep,
+    "track_published": _keep,
+    "track_subscribed": _keep,
+    "track_unsubscribed": _keep,
+    "first_frame": _first_frame,
+    "way": _keep,
+    "picture": _keep,
+    "rated": _rated,
+    "playback_blocked": _keep,
+    "playback_started": _keep,
+    "frozen": _keep,
+    "ladder": _climbed,
+    "verdict": _judged,
+    "check": _keep,
+    "microphone": _keep,
+    "avatar_start_talking": _keep,
+    "avatar_stop_talking": _keep,
+    "avatar_end_message": _avatar_line,
+    "session_stopped": _session_stopped,
+    "user_start": _heard_somebody,
+    "user_stop": _heard_somebody,
+    "user_end_message": _user_line,
+}

@@ -1,0 +1,151 @@
+"""How many reports of a page the record takes: within budgets, up to a maximum, counting what was dropped.
+
+The record of a session has at most two events about it: one when the first report is dropped, while the session is
+open, and one with the count when it is over. Nothing is recorded of what comes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from heygen_portal.runtime import budgets
+from heygen_portal.runtime.budgets import TooManyRequests
+from heygen_portal.runtime.in_thread import in_thread
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry
+from sessions.models import SessionEvent, Status, StreamingSession
+
+MOST_EVENTS = 5_000
+"""Events of one session that its pages reported. Lines of speech and urgent reports may exceed it."""
+MOST_LINES = 10_000
+LINES = frozenset({"avatar_end_message", "user_end_message"})
+URGENT = frozenset({"first_frame", "rated"})
+"""Never dropped because of other reports: a budget of their own bounds them."""
+COUNT_AGAIN = 50
+"""Reports after which the stored ones are counted again: other tabs report as well."""
+DROPPED = "reports_dropped"
+RATE, MAXIMUM = "rate", "maximum"
+UNIT_BYTES = 1024
+MOST_COUNTED = 10_000
+"""Sessions whose dropped reports a web process counts."""
+
+_dropped: OrderedDict[UUID, Counter[str]] = OrderedDict()
+"""By session: all tabs of this process count together, until the session is over."""
+
+
+class ReportGate:
+    """One tab's reports to the record."""
+
+    def __init__(self) -> None:
+        self._session_id: UUID | None = None
+        self._begin_anew(None)
+
+    def _begin_anew(self, session_id: UUID | None) -> None:
+        self._session_id = session_id
+        self._stored = 0
+        self._until_count = 0
+        self._shut_until = 0.0
+        self._is_noted = False
+
+    async def admit(
+        self, session_id: UUID, user_id: int, message: Mapping[str, Any], address: str | None = None
+    ) -> bool:
+        """Return whether a report may be recorded. Raises TooManyRequests once for each time that it must wait."""
+        if session_id != self._session_id:
+            await self.close()
+            self._begin_anew(session_id)
+        kind = str(message.get("kind"))
+        if session_id in _dropped:
+            await self._note(session_id, next(iter(_dropped[session_id])))
+        if kind in URGENT:
+            await budgets.spend("urgent_report", session=session_id, person=user_id)
+            return True
+        now = asyncio.get_running_loop().time()
+        if now < self._shut_until:
+            _count(session_id, RATE)
+            return False
+        if await self._is_full(session_id, MOST_LINES if kind in LINES else MOST_EVENTS):
+            await self._drop(session_id, MAXIMUM)
+            return False
+        cost = 1 + len(json.dumps(message)) // UNIT_BYTES
+        try:
+            await budgets.spend("report", cost=cost, session=session_id, person=user_id, address=address)
+        except TooManyRequests as exc:
+            self._shut_until = now + exc.wait_seconds
+            await self._drop(session_id, RATE)
+            raise
+        self._stored += 1
+        self._until_count -= 1
+        return True
+
+    def overflowed(self, session_id: UUID | None) -> None:
+        """Count a report that found too many others under way."""
+        if session_id:
+            _count(session_id, RATE)
+
+    async def _is_full(self, session_id: UUID, most: int) -> bool:
+        if self._until_count <= 0:
+            reported = SessionEvent.objects.filter(session_id=session_id, source=events.Source.BROWSER)
+            self._stored = await in_thread(reported.count)()
+            self._until_count = COUNT_AGAIN
+        return self._stored >= most
+
+    async def _drop(self, session_id: UUID, because: str) -> None:
+        _count(session_id, because)
+        await self._note(session_id, because)
+
+    async def _note(self, session_id: UUID, because: str) -> None:
+        """Have the record say at once that something is missing."""
+        if not self._is_noted:
+            self._is_noted = True
+            await in_thread(_note_first)(session_id, because)
+
+    async def close(self) -> None:
+        """Record how many were dropped, if the session is over. Safe to repeat."""
+        if self._session_id:
+            await settle(self._session_id)
+
+
+def _count(session_id: UUID, because: str) -> None:
+    _dropped.setdefault(session_id, Counter())[because] += 1
+    while len(_dropped) > MOST_COUNTED:
+        _dropped.popitem(last=False)
+
+
+async def settle(session_id: UUID) -> None:
+    """Record how many reports of a session were dropped in this process, once it is over. Safe to repeat."""
+    if session_id in _dropped and await in_thread(_note_count)(session_id, dict(_dropped[session_id])):
+        _dropped.pop(session_id, None)
+
+
+def _note_first(session_id: UUID, because: str) -> None:
+    with transaction.atomic():
+        if _lock(session_id).status != Status.ENDED and not _noted(session_id):
+            events.append(session_id, Entry(DROPPED, {"because": because}))
+
+
+def _note_count(session_id: UUID, dropped: Mapping[str, int]) -> bool:
+    """Record the count of a session that is over, where it began to drop reports; return whether it is over."""
+    with transaction.atomic():
+        if _lock(session_id).status != Status.ENDED:
+            return False
+        if _noted(session_id) == 1:
+            because = ", ".join(sorted(dropped))
+            entry = Entry(DROPPED, {"because": because, "count": sum(dropped.values())})
+            events.append(session_id, entry, is_over=True)
+        return True
+
+
+def _lock(session_id: UUID) -> StreamingSession:
+    return StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
+
+
+def _noted(session_id: UUID) -> int:
+    return SessionEvent.objects.filter(session_id=session_id, kind=DROPPED).count()

@@ -1,0 +1,389 @@
+"""One browser tab: hand to a service, relay what comes back. docs/websocket-protocol.md has the messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils import timezone
+
+from heygen_portal import providers
+from heygen_portal.people.access import roles
+from heygen_portal.people.access.live_access import Loss
+from heygen_portal.providers.contract.provider import LimitReached, RoomAccess, RoomCommand, TaskKind
+from heygen_portal.runtime import background, budgets, client_address
+from heygen_portal.runtime.in_thread import in_thread
+from sessions import errors
+from sessions.actions import provision, queries, send_task, stop
+from sessions.actions.start import Admission
+from sessions.capacity import leases
+from sessions.capacity.queue import TabAddress
+from sessions.capacity.slots import Wish
+from sessions.lifecycle import broadcast, end_evidence, transitions
+from sessions.models import EndReason, Purpose, Status, StreamingSession
+from sessions.presence import observers, own_rooms, tabs
+from sessions.presence.prepared_room import WaitingRoom
+from sessions.timeline.page_clock import PageClock
+from sessions.web import incoming, page_reports, report_gate
+from sessions.web.page_socket import LONGEST_REF, Handler, PageSocket
+from sessions.web.report_gate import URGENT, ReportGate
+
+SIGNED_OUT, NOT_HERE = 4401, 4404
+"""Close codes: HTTP's numbers, in the range that applications may use."""
+COUNTED_AFTER = transitions.TAB_GRACE + transitions.STOP_PATIENCE
+"""From a tab's leaving: by then its session is over, if nobody came back."""
+
+
+class SessionConsumer(PageSocket):
+    """One browser tab on one persona's page."""
+
+    def __init__(self, purpose: Purpose = Purpose.TALK) -> None:
+        super().__init__()
+        self.purpose = purpose
+        self.permission = roles.TRY if purpose == Purpose.TRIAL else roles.START
+
+    async def __call__(self, *args: Any) -> None:
+        self.session_id: UUID | None = None
+        self.session_persona_id: int | None = None
+        self.admission: Admission | None = None
+        self.waiting_room = WaitingRoom()
+        self.join_turn = asyncio.Lock()
+        self.told_session: UUID | None = None  # whose lines this tab has had,
+        self.told_until = 0  # up to this one
+        self.report_turn = asyncio.Lock()  # one report after the other, in the order the page sent them
+        self.clock = PageClock()
+        self.report_gate = ReportGate()
+        await super().__call__(*args)
+
+    async def connect(self) -> None:
+        user: Any = self.scope["user"]  # put there by AuthMiddlewareStack
+        self.user = user
+        self.persona_slug = self.scope["url_route"]["kwargs"]["persona"]
+        if not self.user.is_authenticated:
+            await self.close(code=SIGNED_OUT)
+            return
+        if not await self.may_connect():
+            return
+        persona = await in_thread(queries.find_persona)(self.user, self.persona_slug, self.purpose)
+        if not persona:
+            await self.close(code=NOT_HERE)
+            return
+        self.persona_id = persona.pk
+        self.has_own_rooms = persona.avatar.account.has_own_rooms
+        providers.for_account(persona.avatar.account)  # Start shall find the connections' set-up done
+        await leases.hold()
+        await self.let_in()
+
+    def personas(self) -> frozenset[int]:
+        """Return the page's persona, and that of the session, which another page may have started; none for trials."""
+        own = {self.persona_id} if self.purpose == Purpose.TALK else set()
+        return frozenset(own | ({self.session_persona_id} if self.session_persona_id else set()))
+
+    def follow_persona(self, session: StreamingSession) -> None:
+        """From now on access to this session's persona is checked, too."""
+        self.session_persona_id = session.persona_id if session.purpose == Purpose.TALK else None
+        if self.claim:
+            self.claim = replace(self.claim, persona_ids=self.personas())
+
+    async def disconnect(self, code: int) -> None:
+        await self.leave()  # first: the channel layer may be away
+        if self.session_id:
+            await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
+
+    async def access_lost(self, loss: Loss) -> None:
+        """End the session where account, role or persona is gone; who was signed out may come back in the grace."""
+        session_id = self.session_id
+        await super().access_lost(loss)
+        if session_id and loss in (Loss.DEACTIVATED, Loss.ROLE, Loss.PERSONA):
+            await stop.stop_by_id(session_id, EndReason.STAFF_STOPPED, end_evidence.access_lost(self.user.pk, loss))
+
+    async def leave(self) -> None:
+        """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
+        await super().leave()
+        self.waiting_room.drop()
+        if self.session_id or self.admission:
+            leases.tabs.pop(self.channel_name, None)
+            leaving = asyncio.ensure_future(self._leave())
+            background.keep(leaving)
+            await asyncio.shield(leaving)  # a server in a hurry cancels us
+            if self.session_id:
+                background.keep(self._count_dropped(self.session_id))
+                background.later(COUNTED_AFTER, partial(report_gate.settle, self.session_id))
+                stop.look_after(self.session_id)
+
+    async def _count_dropped(self, session_id: UUID) -> None:
+        async with self.report_turn:  # after the reports that are under way
+            await report_gate.settle(session_id)
+
+    async def _leave(self) -> None:
+        if self.admission:
+            await self.admission.give_up()
+        await in_thread(tabs.leave)(self.channel_name)
+
+    # What the page says
+
+    @property
+    def address(self) -> str | None:
+        return client_address.of_socket(self.scope)
+
+    async def spend(self, budget: str) -> None:
+        """Count a message against its session, person and address. Raises NoSession, TooManyRequests."""
+        await budgets.spend(budget, session=self.current(), person=self.user.pk, address=self.address)
+
+    async def on_start(self, content: dict[str, Any]) -> None:
+        wish = replace(incoming.wish(content), purpose=self.purpose)
+        if self.admission:
+            raise errors.AlreadyStarted
+        tab = TabAddress(leases.PROCESS_ID, self.channel_name)
+        admission = Admission(self.user.pk, self.persona_slug, tab, wish, self.tell)
+        session = await self.wait_for(admission, self.admit(admission, wish))
+        while session:
+            try:
+                await self.begin(session)
+            except LimitReached as exc:
+                session = await self.wait_for(admission, self.stand_back(admission, session, exc))
+            else:
+                return
+        await self.tell({"type": "queue.left"})
+
+    async def wait_for(self, admission: Admission, way: Awaitable[StreamingSession | None]) -> StreamingSession | None:
+        """Return a session for this tab, or None when the person has given it up. Raises SessionError."""
+        self.admission = admission
+        try:
+            session = await way
+        finally:
+            self.admission = None
+        if session and admission.is_given_up and self.is_open:
+            await in_thread(tabs.leave)(self.channel_name)
+            await stop.call_off(session, EndReason.USER_STOPPED, end_evidence.person(self.user.pk))
+            return None
+        return session
+
+    async def admit(self, admission: Admission, wish: Wish) -> StreamingSession | None:
+        await self.check_access()
+        await budgets.spend("start", person=self.user.pk, address=self.address)
+        if self.session_id and wish.is_plain and await in_thread(queries.is_running)(self.session_id):
+            raise errors.AlreadyStarted
+        if self.session_id and self.session_id == wish.continues:  # what becomes of it is no news to this tab
+            await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
+        return await admission.run()
+
+    async def stand_back(
+        self, admission: Admission, session: StreamingSession, exc: LimitReached
+    ) -> StreamingSession | None:
+        """The provider has no place after all. What becomes of this session is no news to the tab: it waits in line."""
+        await self.unfollow()
+        if not self.is_open:
+            await admission.give_up()
+        next_one = await admission.stand_back(session, end_evidence.answered(exc))
+        if next_one is None and not admission.is_given_up:
+            await self.follow(session.pk)  # but for a session that somebody has stopped meanwhile
+        return next_one
+
+    async def begin(self, session: StreamingSession) -> None:
+        """Have the provider asked for a session, and follow it. Raises LimitReached."""
+        # At once; joining the group takes less time than the answer.
+        opening = provision.bring_up(session, self.give_room, self.waiting_room.take())
+        bringing_up = background.keep(opening)
+        await self.follow(session.pk)
+        if session.continues_id:
+            await self.tell_lines(session.pk)
+        await bringing_up
+
+    async def on_prepare(self, content: dict[str, Any]) -> None:
+        """Make the room before anybody presses Start, where rooms are ours."""
+        if not self.has_own_rooms or (self.session_id and await in_thread(queries.is_running)(self.session_id)):
+            return
+        await self.check_access()
+        await budgets.spend("prepare", person=self.user.pk, address=self.address)
+        if room := await self.waiting_room.open():
+            await self.give_room(room, is_waiting=True)
+        if not self.is_open:
+            self.waiting_room.drop()
+
+    async def on_rejoin(self, content: dict[str, Any]) -> None:
+        await self.check_access()
+        await budgets.spend("prepare", person=self.user.pk, address=self.address)
+        await self.give_room(await own_rooms.access_again(self.current()))
+
+    async def on_join(self, content: dict[str, Any]) -> None:
+        await self.check_access()
+        await budgets.spend("join", person=self.user.pk, address=self.address)
+        async with self.join_turn:
+            await self.join(incoming.uuid(content.get("session_id")), content)
+
+    async def join(self, session_id: UUID, content: dict[str, Any]) -> None:
+        session = await in_thread(queries.find_own)(self.user.pk, session_id)
+        if not session:
+            raise errors.NotFound
+        self.follow_persona(session)
+        if session.purpose == Purpose.TALK and session.persona_id != self.persona_id:
+            await self.check_access()
+        await in_thread(tabs.enter)(session.pk, leases.PROCESS_ID, self.channel_name)
+        await self.follow(session.pk)
+        if session.room and content.get("room") is True:  # first: the page waits for it
+            await self.on_rejoin(content)
+        await self.tell_lines(session.pk, after=self.told_until if self.told_session == session.pk else 0)
+        if session.room:
+            await self.relay(await in_thread(observers.state)(session.pk, timezone.now()))
+
+    async def tell_lines(self, session_id: UUID, after: int = 0) -> None:
+        """Send the newest lines of a conversation to a page that may not have them: those stored after `after`."""
+        keys = await in_thread(queries.newest_said)(session_id, after)
+        if await in_thread(queries.are_left_out)(session_id, keys, after):
+            await self.relay(broadcast.LinesLeftOut(url=reverse("sessions:conversation", args=[session_id])))
+        for start in range(0, len(keys), queries.LINES_AT_ONCE):
+            if not self.is_open:
+                return
+            for line in await in_thread(queries.said)(keys[start : start + queries.LINES_AT_ONCE]):
+                await self.relay(broadcast.Said.of(line))
+        self.told_session, self.told_until = session_id, max(keys, default=after)
+
+    async def unfollow(self) -> None:
+        """Hear no more of this tab's session."""
+        if self.session_id:
+            await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
+            leases.tabs.pop(self.channel_name, None)
+            self.session_id = None
+
+    async def follow(self, session_id: UUID) -> None:
+        """Hear of everything that happens to this session from now on, and tell where it is."""
+        if self.session_id != session_id:
+            await self.unfollow()
+        self.session_id = session_id
+        leases.tabs[self.channel_name] = session_id
+        try:
+            await self.channel_layer.group_add(broadcast.group_name(session_id), self.channel_name)
+            if session := await in_thread(queries.find_own)(self.user.pk, session_id):
+                self.follow_persona(session)
+                await self.relay(broadcast.StatusChanged.of(session))
+        except RuntimeError:
+            if self.is_open:
+                raise
+            # The channel layer no longer knows a tab that left meanwhile.
+        finally:
+            if not self.is_open:  # the tab left while we were at it; its leaving is not to be lost
+                await self.leave()
+
+    async def on_task(self, content: dict[str, Any]) -> None:
+        text, ref, kind = content.get("text"), content.get("ref", ""), content.get("kind")
+        if not isinstance(text, str) or not isinstance(ref, str) or len(ref) > LONGEST_REF:
+            raise errors.BadMessage
+        if kind not in tuple(TaskKind):
+            raise errors.BadMessage
+        session_id = self.current()
+        async with send_task.turn(session_id):
+            await self.check_access()
+            await self.spend("task")  # in turn: texts keep their order
+            known = await send_task.send_task(
+                session_id,
+                text=text,
+                kind=TaskKind(kind),
+                user_id=self.user.pk,
+                ref=ref,
+                give_command=self.give_command,
+            )
+        if known:
+            await self.relay(known)
+
+    async def on_interrupt(self, content: dict[str, Any]) -> None:
+        await self.spend("act")
+        if command := await provision.interrupt(self.current()):
+            await self.give_command(command)
+
+    async def on_stay(self, content: dict[str, Any]) -> None:
+        await self.spend("act")
+        await provision.stay(self.current())
+
+    async def on_stop(self, content: dict[str, Any]) -> None:
+        if self.admission:
+            await self.admission.give_up()
+            return
+        await stop.stop_by_id(self.current(), EndReason.USER_STOPPED, end_evidence.person(self.user.pk))
+
+    async def on_leave_queue(self, content: dict[str, Any]) -> None:
+        if not self.admission:
+            raise errors.NoSession
+        await self.admission.give_up()
+
+    async def on_report(self, content: dict[str, Any]) -> None:
+        session_id = self.current()
+        # The first picture brings the greeting, and a text that waited for the picture is to come after it.
+        task_turn = send_task.turn(session_id) if page_reports.kind_of(content) == "first_frame" else nullcontext()
+        async with task_turn, self.report_turn:
+            if not await self.report_gate.admit(session_id, self.user.pk, content, self.address):
+                return
+            outcome = await page_reports.store(session_id, content, self.clock)
+            if outcome.command:
+                await self.give_command(outcome.command)
+        if outcome.follow_up:  # out of turn: no report waits for the provider
+            await outcome.follow_up()
+
+    HANDLERS: ClassVar[Mapping[str, Handler]] = {
+        "session.start": on_start,
+        "session.join": on_join,
+        "room.prepare": on_prepare,
+        "room.rejoin": on_rejoin,
+        "session.stay": on_stay,
+        "session.stop": on_stop,
+        "queue.leave": on_leave_queue,
+        "task.send": on_task,
+        "task.interrupt": on_interrupt,
+        "event.report": on_report,
+    }
+
+    def lane(self, content: dict[str, Any]) -> str:
+        """What ends a session, and what makes it live, never waits behind a flood of reports."""
+        if content["type"] in ("session.stop", "queue.leave"):
+            return "urgent"
+        if content["type"] == "event.report":
+            return "urgent" if str(content.get("kind")) in URGENT else "report"
+        return ""
+
+    def overflowed(self, lane: str) -> None:
+        if lane == "report":
+            self.report_gate.overflowed(self.session_id)
+
+    def current(self) -> UUID:
+        """Return this tab's session. Raises NoSession."""
+        if self.session_id is None:
+            raise errors.NoSession
+        return self.session_id
+
+    # What the page is told
+
+    async def session_event(self, message: dict[str, Any]) -> None:
+        """Relay what the session's group hears, with words in this tab's language."""
+        event = message["event"]
+        if event["type"] == broadcast.StatusChanged.type:
+            event |= {
+                "now": timezone.now().isoformat(),
+                "tab": tabs.key_of(self.channel_name),
+                "words": self.words(end_evidence.own_label, event["reason"]),
+            }
+            if event["status"] == Status.ENDED and event["session_id"] == str(self.session_id):
+                background.keep(self._count_dropped(UUID(event["session_id"])))
+        elif event["type"] == broadcast.TaskSent.type and event["code"]:
+            event |= {"words": self.words(errors.failure_words, event["code"])}
+        await self.tell(event)
+
+    async def queue_moved(self, message: dict[str, Any]) -> None:
+        """The line that this tab waits in has moved."""
+        if self.admission:
+            self.admission.wake()
+
+    async def relay(self, event: broadcast.Event) -> None:
+        await self.session_event(event.envelope())
+
+    async def give_room(self, room: RoomAccess, *, is_waiting: bool = False) -> None:
+        told = {"url": room.url, "token": room.token, "name": room.name, "waits": is_waiting}
+        await self.tell({"type": "session.room", **told})
+
+    async def give_command(self, command: RoomCommand) -> None:
+        await self.tell({"type": "room.publish", "topic": command.topic, "payload": command.payload})

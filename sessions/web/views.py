@@ -1,0 +1,179 @@
+"""The room: where one talks with a persona."""
+
+from dataclasses import asdict
+from math import ceil
+from typing import Any
+from uuid import UUID
+
+from csp.decorators import csp_replace
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_POST, require_safe
+
+from avatars.models import Persona
+from heygen_portal.providers.contract.provider import Quality
+from heygen_portal.runtime.in_thread import in_thread
+from sessions import errors
+from sessions.actions import queries, stop
+from sessions.capacity import slots
+from sessions.lifecycle import no_picture_texts
+from sessions.models import Purpose, StreamingSession
+from sessions.presence import tabs
+
+QUALITIES = {
+    Quality.LOW: gettext_lazy("Small"),
+    Quality.MEDIUM: gettext_lazy("Medium"),
+    Quality.HIGH: gettext_lazy("Large"),
+}
+
+
+@require_safe
+@never_cache
+@gzip_page
+def room(request: HttpRequest, slug: str) -> HttpResponse:
+    """The page of one persona; everything that happens on it goes over its socket."""
+    return _room(request, slug, Purpose.TALK)
+
+
+@require_safe
+@never_cache
+@gzip_page
+@xframe_options_sameorigin
+@csp_replace({"frame-ancestors": ["'self'"]})  # type: ignore[arg-type]  # its own types know no arguments of a view
+def trial(request: HttpRequest, slug: str) -> HttpResponse:
+    """The same page for staff, in a frame of the admin: with the persona as it was saved last."""
+    return _room(request, slug, Purpose.TRIAL)
+
+
+def _room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpResponse:
+    persona = queries.find_persona(request.user, slug, purpose)
+    if persona is None:
+        raise Http404  # whoever may not talk has no room
+    account = persona.avatar.account
+    is_debug = "debug" in request.GET and getattr(request.user, "is_staff", False)
+    context = {
+        "persona": persona,
+        "is_trial": purpose == Purpose.TRIAL,
+        "minutes": ceil(persona.duration_limit.total_seconds() / 60),
+        "can_be_observed": account.has_own_rooms,
+        "privacy_notice": settings.PRIVACY_NOTICE_URL,
+        "is_debug": is_debug,
+        "emulator_url": settings.EMULATOR_URL if account.base_url == settings.EMULATOR_URL else "",
+        "livekit_url": settings.LIVEKIT_PUBLIC_URL,
+        "words": page_words(persona.name),
+        "capabilities": page_capabilities(persona),
+        "qualities": [(value, label) for value, label in QUALITIES.items() if value in persona.capabilities.qualities],
+        "continues": _continued(request, persona),
+        "others": _in_other_languages(request, persona) if purpose == Purpose.TALK else [],
+    }
+    return render(request, "sessions/room.html", context)
+
+
+def _continued(request: HttpRequest, persona: Persona) -> StreamingSession | None:
+    """Return the conversation that this one goes on with, if it is one's own, with the same person, and over."""
+    try:
+        wish = slots.Wish(continues=UUID(request.GET.get("continues", "")))
+        session = slots.find_continued(request.user.pk or 0, persona, wish)
+    except (ValueError, errors.NotFound):
+        return None
+    return session if session and session.ended_at and slots.may_continue(session) else None
+
+
+def _in_other_languages(request: HttpRequest, persona: Persona) -> list[Persona]:
+    """Return the same person as one may meet them in other languages."""
+    return list(Persona.objects.open_to(request.user.pk).speaking_another_language(persona).order_by("language"))
+
+
+def page_capabilities(persona: Persona) -> dict[str, Any]:
+    """What the page may offer with this persona."""
+    known = persona.capabilities
+    return {
+        "takes_text": known.takes_text,
+        "takes_voice": known.takes_voice,
+        "hands_free": known.hands_free,
+        "push_to_talk": known.push_to_talk and asdict(known.push_to_talk),
+        "qualities": known.qualities,
+    }
+
+
+@require_POST
+async def leave(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """A page's last word, as it closes. Nobody reads the answer, so it tells nothing of whose session it is."""
+    user = await request.auser()
+    assert user.pk is not None  # others are sent to sign in
+    if await in_thread(tabs.say_goodbye)(user.pk, session_id, request.POST.get("tab", "")):
+        stop.look_after(session_id)
+    return HttpResponse(status=204)
+
+
+def page_words(name: str) -> dict[str, dict[str, str]]:
+    """The words that the page's scripts choose from; all others stand in the templates."""
+    return {
+        "quality": {
+            "good": _("Good"),
+            "poor": _("Weak"),
+            "lost": _("No connection"),
+            "reconnecting": _("Reconnecting"),
+        },
+        "causes": no_picture_texts.causes(name)
+        | {
+            "room_refused": _("Your browser could not enter the room."),
+            "room_closed": _("%(name)s left the room.") % {"name": name},
+            "room_elsewhere": _("This conversation is open in another tab."),
+            "signed_out": str(errors.SignedOut.words),
+            "access_ended": str(errors.AccessEnded.words),
+            "second_factor_needed": str(errors.SecondFactorNeeded.words),
+            "portal_away": _("The portal does not answer. This page keeps trying."),
+        },
+        "remedies": no_picture_texts.remedies()
+        | {
+            "": _("Try again; that is often enough."),
+            "room_refused": _("Change the network, for example to mobile data, or turn the VPN off. Then try again."),
+            "room_elsewhere": _("Go on in the other tab, or end it there and try again here."),
+            "signed_out": _("Sign in again and start a new conversation."),
+            "access_ended": _("Ask the team for access."),
+            "second_factor_needed": _("Set up your second factor, then come back."),
+            "session_running": _("End the other conversation, or wait a few seconds, and try again."),
+            "rejoin_refused": _("End this conversation and start another."),
+            "not_released": _("Wait half a minute and try again: it is still being closed."),
+            "quota_used": _("Next month there is time again. Who needs more can ask the team."),
+            "quota": _("Next month there is time again. Who needs more can ask the team."),
+            "spend_cap": _("The team can see it. Try again later."),
+            "queue_full": _("Try again in a few minutes, when fewer people wait."),
+            "queue_lost": _("Press Start to wait again."),
+            "too_many_requests": _("Wait a moment, then try again."),
+            "provider_limit": _("Try again in a minute, when somebody else has finished."),
+            "provider_unreachable": _("Try again in a minute; the team can see it."),
+            "provider_refused": _("Try again in a minute; the team can see it."),
+            "not_found": _("Choose somebody else."),
+            "time_is_up": _("Start a new conversation."),
+        },
+        "queue": {
+            "next": _("You are next in line"),
+            "place": _("You are number {n} in line"),
+            "soon": _("less than a minute"),
+            "minutes": _("about {n} minutes"),
+            "elsewhere": _("With {name}, since {time}."),
+        },
+        "provider": {
+            "connected": _("The avatar service says: the session is live there."),
+            "missing": _("The avatar service says: the session is over there."),
+            "unknown": _("The avatar service does not answer."),
+            "": _("The avatar service says: the session is not live there yet."),
+        },
+        "transcript": {
+            "title": _("Conversation with %(name)s") % {"name": name},
+            "you": _("You"),
+            "voice": _("by voice"),
+            "read": _("to be read aloud"),
+            "interrupted": _("interrupted"),
+            "reported": _("Reported by the browser only"),
+            "copied": _("Copied"),
+        },
+    }

@@ -1,0 +1,234 @@
+"""A record that was rewritten without the key, and which the portal goes on with: its signature must not heal it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from heygen_portal.trail import audit_log, db_triggers
+from heygen_portal.trail.models import AuditEntry, AuditHead
+from sessions.actions import deadlines
+from sessions.exports import list_export
+from sessions.integrity import verification
+from sessions.lifecycle import events, transitions
+from sessions.lifecycle.events import Entry
+from sessions.models import (
+    EndReason,
+    Erasure,
+    Export,
+    LegalHold,
+    SessionHead,
+    SessionSeal,
+    SessionTask,
+    SpokenWord,
+    Status,
+    StreamingSession,
+    Utterance,
+)
+from sessions.retention import erasure
+from tests.sessions import tampering
+from tests.sessions.integrity.test_tampering_columns import live, typed
+from tests.sessions.tampering import Rows, restated, rewrite
+from tests.support.factories import WHY, PersonaFactory, UserFactory
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+    audit_log.head()
+
+
+@pytest.fixture
+def running(announced: object) -> StreamingSession:
+    session = live(PersonaFactory.create(published=True), "theirs")
+    typed(session, "Hola")
+    assert verification.faults_of(session.pk) == []
+    return session
+
+
+def _end(session: StreamingSession) -> None:
+    session.refresh_from_db()
+    transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    transitions.end(session)
+
+
+@pytest.fixture
+def over(running: StreamingSession) -> StreamingSession:
+    _end(running)
+    assert verification.faults_of(running.pk) == []
+    return running
+
+
+def _given_to(other: int) -> Callable[[Rows], Rows]:
+    return lambda rows: restated(restated(rows, "session", user=other), "line", who="avatar", is_interrupted=True)
+
+
+def _stop_all(session: StreamingSession) -> None:
+    session.refresh_from_db()
+    transitions.begin_stop_all([session], EndReason.IDLE)
+    transitions.end_all([session.pk])
+
+
+GOES_ON: dict[str, Callable[[StreamingSession], object]] = {
+    "an event": lambda session: events.record(session.pk, Entry("muted")),
+    "two events": lambda session: events.record(session.pk, Entry("muted"), Entry("unmuted")),
+    "a text": lambda session: typed(session, "¿Sigues ahí?"),
+    "its end": _end,
+    "many ends": _stop_all,
+}
+
+
+@pytest.mark.parametrize(
+    ("by", "signature"),
+    [("an event", "x"), ("two events", "of before"), ("a text", "of another session"), ("its end", "of a seal"),
+     ("many ends", "x"), ("an event", "gone"), ("many ends", "gone")],
+)  # fmt: skip
+def test_a_running_sessions_rewritten_record_stays_broken_whatever_follows(
+    running: StreamingSession, by: str, signature: str
+) -> None:
+    head = SessionHead.objects.get(session=running)
+    made = {
+        "of before": head.signature,
+        "of another session": SessionHead.sign(uuid4(), head.number, head.hash),
+        "of a seal": SessionSeal.sign(running.pk, head.number, head.hash, timezone.now().isoformat()),
+    }
+    other = UserFactory.create().pk
+    rewrite(running, _given_to(other), made.get(signature, "x"))
+    StreamingSession.objects.filter(pk=running.pk).update(user_id=other)
+    Utterance.objects.filter(session=running).update(who="avatar", is_interrupted=True)
+    if signature == "gone":
+        with db_triggers.lifted(connection):
+            SessionHead.objects.filter(session=running).delete()
+    assert verification.faults_of(running.pk)
+    GOES_ON[by](running)
+    broken = {(fault.table, fault.number) for fault in verification.faults_of(running.pk)}
+    assert ("event", head.number + 1) in broken
+    events.record(running.pk, Entry("unmuted"))  # the process knows by now where the record ends
+    if StreamingSession.objects.get(pk=running.pk).status != Status.ENDED:
+        _end(running)
+    assert ("event", head.number + 1) in {(fault.table, fault.number) for fault in verification.faults_of(running.pk)}
+
+
+def test_a_rewritten_record_cannot_be_closed_up_after_the_portal_has_gone_on(running: StreamingSession) -> None:
+    rewrite(running, _given_to(UserFactory.create().pk))
+    events.record(running.pk, Entry("muted"))
+    rewrite(running)  # in order and without a gap, but again not signed
+    events.record(running.pk, Entry("unmuted"))
+    assert "event" in {fault.table for fault in verification.faults_of(running.pk)}
+
+
+def test_a_record_that_is_gone_with_its_head_does_not_begin_again_as_one_of_an_earlier_version(
+    running: StreamingSession,
+) -> None:
+    with db_triggers.lifted(connection):
+        running.events.all().delete()
+        SessionHead.objects.filter(session=running).delete()
+    StreamingSession.objects.filter(pk=running.pk).update(record_format=1)
+    events.record(running.pk, Entry("muted"))
+    assert "event" in {fault.table for fault in verification.faults_of(running.pk)}
+
+
+AFTER_THE_END: dict[str, Callable[[StreamingSession], object]] = {
+    "a hold": lambda session: erasure.hold(session.pk, "Litigation", session.user_id),
+    "an export": lambda session: list_export.ask(
+        session.user_id, None, Export.What.RECORD, Export.Format.JSON, session=session
+    ),
+    "an erasure": lambda session: erasure.erase(session.pk, Erasure.Cause.RETENTION),
+    "an event": lambda session: events.record(session.pk, Entry("rated")),
+}
+
+
+@pytest.mark.parametrize(
+    ("by", "kept"),
+    [*((by, "no seal") for by in AFTER_THE_END), ("an event", "the seals")],
+)
+def test_an_ended_sessions_rewritten_record_is_not_sealed_as_whole(over: StreamingSession, by: str, kept: str) -> None:
+    other = UserFactory.create().pk
+    line = Utterance.objects.filter(session=over).latest("pk")
+
+    def forged(rows: Rows) -> Rows:
+        for event in rows:
+            stated = event["data"].get("rows", {})
+            stated.get("line", {}).pop(str(line.pk), None)
+            if kept == "no seal":
+                stated.pop("seal", None)
+        return restated(rows, "session", end_reason="provider_ended", user=other)
+
+    rewrite(over, forged)
+    if kept == "no seal":
+        with db_triggers.lifted(connection):
+            SessionSeal.objects.filter(session=over).delete()
+    StreamingSession.objects.filter(pk=over.pk).update(user_id=other, end_reason="provider_ended")
+    SpokenWord.objects.filter(utterance=line).delete()
+    Utterance.objects.filter(pk=line.pk).delete()
+    length = over.events.count()
+    over.refresh_from_db()
+    for goes_on in (AFTER_THE_END[by], AFTER_THE_END["an event"]):
+        goes_on(over)
+        broken = {(fault.table, fault.number) for fault in verification.faults_of(over.pk)}
+        assert broken
+        assert kept == "the seals" or ("event", length + 1) in broken
+
+
+@pytest.mark.parametrize(("cut", "head"), [(0, "x"), (2, "x"), (2, "of before"), (0, "gone"), (4, "gone")])
+def test_a_rewritten_audit_log_stays_broken_when_entries_follow(cut: int, head: str) -> None:
+    for number in range(4):
+        audit_log.note_by(UserFactory.create().pk, None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+    assert audit_log.check()[1] is None
+    before = AuditHead.objects.get()
+    last_hash = ""
+    with db_triggers.lifted(connection):
+        kept = list(AuditEntry.objects.order_by("number"))[: 4 - cut]
+        AuditEntry.objects.filter(number__gt=len(kept)).delete()
+        for entry in kept:
+            entry.about, entry.previous_hash = "forged", last_hash
+            entry.close()
+            entry.save()
+            last_hash = entry.hash
+        signature = before.signature if head == "of before" else "x"
+        AuditHead.objects.update(number=len(kept), hash=last_hash, signature=signature)
+        if head == "gone":
+            AuditHead.objects.all().delete()
+    assert audit_log.check()[1] is not None
+    for number in range(2):
+        audit_log.note_by(None, None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+        wrong = audit_log.check()[1]
+        assert wrong is not None
+        assert wrong[1] == len(kept) + 1
+
+
+def test_a_hold_is_kept_until_the_record_says_that_it_is_released(over: StreamingSession) -> None:
+    held = erasure.hold(over.pk, "Litigation", over.user_id)
+    moments = ["infinity", "-infinity"] if connection.vendor == "postgresql" else ["9999-12-31 00:00:00", "x"]
+    for moment in [*moments, "2001-01-01 00:00:00+00:00"]:
+        tampering.sql("UPDATE avatar_sessions_legalhold SET released_at = %s WHERE id = %s", moment, held.pk)
+        assert erasure.erase(over.pk, Erasure.Cause.RETENTION) is None
+        assert ("hold", "released_at") in {(fault.table, fault.column) for fault in verification.faults_of(over.pk)}
+    tampering.sql("UPDATE avatar_sessions_legalhold SET released_at = NULL WHERE id = %s", held.pk)
+    assert verification.faults_of(over.pk) == []
+    erasure.release(held, over.user_id)
+    assert erasure.erase(over.pk, Erasure.Cause.RETENTION)
+    assert verification.faults_of(over.pk) == []
+
+
+def test_an_erasure_while_the_record_says_held_is_named(
+    over: StreamingSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = erasure.hold(over.pk, "Litigation", over.user_id)
+    LegalHold.objects.filter(pk=held.pk).update(released_at=timezone.now())
+    monkeypatch.setattr(erasure, "is_held", lambda session_id: False)  # somebody's own version of the portal
+    assert erasure.erase(over.pk, Erasure.Cause.RETENTION)
+    assert [(fault.how, fault.table) for fault in verification.faults_of(over.pk)] == [
+        ("held_erased", "erasure"),
+        ("row_changed", "hold"),
+    ]
+
+
+def test_the_record_fits_while_somebody_talks(running: StreamingSession) -> None:
+    deadlines.accept_task(running.pk, text="Otra", kind=SessionTask.Kind.TALK, user_id=running.user_id, ref="otra")
+    assert verification.faults_of(running.pk) == []

@@ -1,0 +1,128 @@
+"""Values that no program stores, in any column of the record: verification names row and column, and never fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection, models, transaction
+
+from sessions.integrity import verification
+from sessions.models import DayTotal, HistoryCheck, LegalHold, SpeechKey, StreamingSession, Utterance
+from tests.sessions.integrity.test_tampering_columns import World, a_row, in_rounds, key_of, names, owner, where, world
+
+__all__ = ["world"]
+
+ON_SQLITE = (
+    "'x'",
+    "x'ff41'",
+    "CAST(x'ff41' AS TEXT)",
+    "CAST(x'4100ff' AS TEXT)",
+    "3000000000000",
+    "1.5",
+    "9e999",
+    "NULL",
+)
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+
+
+def odd_values(field: Any) -> tuple[str, ...]:
+    """Return SQL of values that the column takes and that no program has stored."""
+    if connection.vendor == "sqlite":
+        return ON_SQLITE
+    column = f'"{field.column}"'
+    target = field.target_field if isinstance(field, models.ForeignKey) else field
+    match target:
+        case models.DateTimeField():
+            moment = f"coalesce({column}, now())"
+            bc = f"({moment}::text || ' BC')::timestamptz"
+            return "'infinity'", "'-infinity'", bc, f"{moment} + interval '10000 years'"
+        case models.DateField():
+            return "'infinity'", f"({column}::text || ' BC')::date", f"{column} + interval '10000 years'"
+        case models.DurationField():
+            return ("interval '300000000 days'",)
+        case models.DecimalField():
+            return ("'NaN'",)
+        case models.JSONField():
+            return """'{"a": 1e6000}'""", "(repeat('[', 3000) || repeat(']', 3000))::jsonb", "'1'", "'null'"
+        case models.GenericIPAddressField():
+            return (f"(host(coalesce({column}, '192.0.2.1')) || '/8')::inet",)
+        case models.IntegerField():
+            return ("-5", "2147483647")
+    return ()
+
+
+def put(model: type[models.Model], column: str, value: str, pk: Any) -> bool:
+    """Return whether the database takes the value."""
+    with owner() as cursor:
+        table, row = f'"{model._meta.db_table}"', where(model)
+        cursor.execute(f'SELECT "{column}" IS NULL FROM {table} WHERE {row}', [pk])  # noqa: S608 - our own names
+        if cursor.fetchone()[0] and value == "NULL":
+            return False
+        try:
+            with transaction.atomic():
+                cursor.execute(f'UPDATE {table} SET "{column}" = {value} WHERE {row}', [pk])  # noqa: S608
+        except DatabaseError:
+            return False
+    return True
+
+
+def unnamed(world: World, columns: list[tuple[type[models.Model], Any]]) -> Iterator[str]:
+    for number in range(max(len(odd_values(field)) for _model, field in columns)):
+        with transaction.atomic():
+            changed = [
+                (model, field, odd_values(field)[number])
+                for model, field in columns
+                if number < len(odd_values(field))
+                and put(model, field.column, odd_values(field)[number], key_of(model, a_row(model, world)))
+            ]
+            found = list(verification.faults()) if changed else []
+            for model, field, value in changed:
+                if not any(names(fault, model, field.name) for fault in found):
+                    yield f"{model.__name__}.{field.name} = {value}: {found[:3]}"
+            transaction.set_rollback(True)
+
+
+@pytest.mark.proof
+def test_an_odd_value_in_any_column_is_named(world: World) -> None:
+    lost = [line for columns in in_rounds() for line in unnamed(world, columns)]
+    assert not lost, "\n".join(lost)
+
+
+SOME: tuple[tuple[type[models.Model], str], ...] = (
+    (StreamingSession, "live_at"),
+    (StreamingSession, "record_format"),
+    (Utterance, "at"),
+    (Utterance, "is_interrupted"),
+    (LegalHold, "released_at"),
+    (DayTotal, "day"),
+    (SpeechKey, "wrapped"),
+)
+
+
+def test_some_odd_values_are_named_and_shown_and_kept(world: World) -> None:
+    for model, name in SOME:
+        field = model._meta.get_field(name)
+        lost = list(unnamed(world, [(model, field)]))
+        assert not lost
+
+
+def test_what_is_found_can_be_told_and_stored_whatever_it_is(world: World) -> None:
+    if connection.vendor == "sqlite":
+        pk = key_of(StreamingSession, world.session.pk)
+        changes: list[tuple[Any, str, str, Any]] = [(StreamingSession, "id", "CAST(x'ff41' AS TEXT)", pk)]
+    else:
+        lines = Utterance.objects.filter(session=world.session).values_list("pk", flat=True)
+        changes = [(Utterance, "at", "'infinity'", line) for line in lines]
+    for model, column, value, key in changes:
+        assert put(model, column, value, key)
+    with pytest.raises(CommandError):
+        call_command("verify_history")
+    assert HistoryCheck.objects.latest("pk").fault_count

@@ -1,0 +1,136 @@
+"""Values that a database or a clock cannot take: refused at the entrance, survived where they are stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.utils import timezone
+
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+from sessions.errors import BadMessage
+from sessions.integrity import verification
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry
+from sessions.models import SessionEvent, SessionHead, StreamingSession
+from sessions.timeline import page_clock
+from sessions.web import incoming, page_reports
+from tests.sessions.tampering import running, sql
+from tests.support.factories import StreamingSessionFactory
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, transactional_db: None, announced: object) -> None:
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+
+
+def report(session: StreamingSession, data: dict[str, Any], at: Any = None) -> None:
+    message = {"kind": "connection_state", "data": data, "at": at, "sent": at}
+    asyncio.run(page_reports.take(session.pk, message, page_clock.PageClock()))
+
+
+@pytest.mark.parametrize("value", [-0.0, 1e308, 5e-324, 2**53, 10**400, -(10**16), 1e-7, 123456789012345.0, "\ufffd"])
+def test_numbers_that_a_database_changes_leave_a_record_that_fits(value: Any) -> None:
+    session = StreamingSessionFactory.create()
+    report(session, {"x": value})
+    assert list(verification.faults()) == []
+
+
+@pytest.mark.parametrize(
+    "data", [{"x": {"deep": [-0.0, 1e20]}}, {"x": float("nan")}, {"x": "half \ud800"}, {"x": "a\0b"}]
+)
+def test_the_record_itself_takes_only_what_both_databases_give_back(data: dict[str, Any]) -> None:
+    session = StreamingSessionFactory.create()
+    events.record(session.pk, Entry("thing", data))
+    assert list(verification.faults()) == []
+
+
+def test_an_event_of_an_earlier_version_whose_zero_lost_its_sign_fits() -> None:
+    session = StreamingSessionFactory.create()
+    row = SessionEvent(session=session, number=1, source="browser", kind="thing", data={"x": -0.0, "y": 0.0})
+    row.hash = events.digest(row)
+    row.data = {"x": 0.0, "y": 0.0}  # as PostgreSQL gives it back
+    row.save()
+    SessionHead.of(row).save()
+    assert list(verification.faults()) == []
+
+
+@pytest.mark.parametrize("text", ['{"x": NaN}', '{"x": "\\ud800"}', "[" * 10_000, '{"x": ' + "9" * 5000 + "}"])
+def test_what_is_no_message_is_refused(text: str) -> None:
+    with pytest.raises(BadMessage):
+        incoming.parse(text)
+
+
+@pytest.mark.parametrize("kind", [None, [], {}, 5, True, -0.0, ["first_frame"], {"rated": 1}, "no such kind", ""])
+def test_a_report_of_no_known_kind_is_not_understood(kind: Any) -> None:
+    session = StreamingSessionFactory.create()
+    with pytest.raises(BadMessage):
+        asyncio.run(page_reports.take(session.pk, {"kind": kind, "data": {}}, page_clock.PageClock()))
+    assert not SessionEvent.objects.exists()
+
+
+@pytest.mark.parametrize("at", [-62135596800000, 253402300799000, 1e300, -1e300, "x", True])
+def test_a_clock_that_cannot_be_right_is_not_kept(at: Any) -> None:
+    session = StreamingSessionFactory.create()
+    report(session, {"page_at": "x"}, at)
+    event = SessionEvent.objects.get()
+    assert "page_at" not in event.data
+    assert abs((event.at - timezone.now()).total_seconds()) < 60
+
+
+@pytest.mark.parametrize(
+    "stored", ["x", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "2026-01-01T00:00:00", 5, None, {"a": 1}]
+)
+def test_the_auditors_page_survives_moments_that_are_stored_already(
+    stored: Any, admin_client: Client, settings: Any
+) -> None:
+    settings.TIME_ZONE = "Pacific/Auckland"
+    session = StreamingSessionFactory.create()
+    events.record(session.pk, Entry("connection_state", {"page_at": stored}, events.Source.BROWSER))
+    page = admin_client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/look/")
+    assert page.status_code in (200, 302)
+    assert list(verification.faults()) == []
+
+
+@pytest.mark.parametrize("data", ["{", "5", "[]", '"text"', json.dumps({"x": "\ud800"}), '{"x": ' + "9" * 5000 + "}"])
+def test_data_that_cannot_be_read_is_a_fault_and_ends_no_look(data: str) -> None:
+    session, whole = running(), running()
+    pk = SessionEvent.objects.get(session=session, number=4).pk
+    if connection.vendor == "sqlite":
+        sql("PRAGMA ignore_check_constraints = ON")
+        sql("UPDATE avatar_sessions_sessionevent SET data = %s WHERE id = %s", data, pk)
+        sql("PRAGMA ignore_check_constraints = OFF")
+    else:
+        sql("UPDATE avatar_sessions_sessionevent SET data = %s WHERE id = %s", "[5]", pk)
+    found = list(verification.faults())
+    assert [(fault.session, fault.number, fault.column) for fault in found] == [(str(session.pk), 4, "data")]
+    assert verification.look_at(whole.pk) is None
+
+
+UNREADABLE = {
+    "sqlite": [
+        ("at", "'yesterday'"), ("at", "'9999-99-99 99:99:99'"), ("at", "x'00ff'"), ("address", "'not an address'"),
+        ("data", "'[{}, 1]'"), ("about", "x'00ff'"), ("about", "CAST(x'ff' AS text)"),
+    ],
+    "postgresql": [
+        ("at", "'infinity'"), ("at", "'-infinity'"), ("at", "'4713-01-01 BC'"), ("at", "'20000-01-01'"),
+        ("address", "'10.0.0.0/8'"), ("data", "'null'"), ("data", "'\"\\\\ud800\"'"),
+    ],
+}  # fmt: skip
+
+
+def test_an_audit_entry_with_unreadable_values_is_named_and_ends_no_verification() -> None:
+    for number in range(3):
+        audit_log.note_by(None, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}")
+    for column, value in UNREADABLE[connection.vendor]:
+        with transaction.atomic():
+            sql(f"UPDATE heygen_portal_auditentry SET {column} = {value} WHERE number = 2")  # noqa: S608 - ours
+            [fault] = verification.faults()
+            transaction.set_rollback(True)
+        assert (fault.table, fault.number, fault.column) == ("audit_entry", 2, column.removesuffix("_id"))

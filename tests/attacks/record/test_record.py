@@ -1,0 +1,257 @@
+"""Attacks on the record by whoever owns the database: found by verification, row and column named."""
+
+from __future__ import annotations
+
+import tracemalloc
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidTag
+from django.db import connection
+from django.utils import timezone
+
+from heygen_portal.trail import audit_log, db_triggers
+from heygen_portal.trail.models import AuditEntry
+from sessions.costs import ledger
+from sessions.exports import list_export
+from sessions.integrity import anchors, nightly_check, scope, verification
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry
+from sessions.models import (
+    DayTotal,
+    Erasure,
+    Export,
+    HistoryCheck,
+    LegalHold,
+    SessionTotal,
+    SpeechKey,
+    StreamingSession,
+    Utterance,
+)
+from sessions.retention import erasure
+from tests.sessions.integrity.test_tampering_columns import World, world
+from tests.sessions.tampering import ended, running
+
+__all__ = ["world"]
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+
+
+def found() -> set[tuple[str, str]]:
+    return {(fault.table, fault.column) for fault in verification.faults()}
+
+
+def lines(world: World) -> list[Utterance]:
+    return list(Utterance.objects.filter(session=world.session).order_by("pk"))
+
+
+def test_a_line_given_to_another_speaker_is_found_and_cannot_be_read(world: World) -> None:
+    for line in lines(world):
+        other = "user" if line.who == "avatar" else "avatar"
+        Utterance.objects.filter(pk=line.pk).update(who=other)
+    assert ("line", "who") in found()
+    with pytest.raises(InvalidTag):
+        _ = lines(world)[0].text
+
+
+def test_two_texts_that_are_swapped_are_found_and_cannot_be_read(world: World) -> None:
+    one, other = lines(world)[:2]
+    Utterance.objects.filter(pk=one.pk).update(sealed=other.sealed)
+    Utterance.objects.filter(pk=other.pk).update(sealed=one.sealed)
+    assert ("line", "sealed") in found()
+    for line in lines(world)[:2]:
+        with pytest.raises(InvalidTag):
+            _ = line.text
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("at", "2001-01-01T00:00:00Z"), ("source", "browser"), ("is_interrupted", True), ("by", "voice")],
+)
+def test_what_a_typed_line_shows_cannot_be_changed_unseen(world: World, column: str, value: Any) -> None:
+    Utterance.objects.filter(pk=lines(world)[0].pk).update(**{column: value})
+    assert found() == {("line", column)}
+
+
+def test_a_typed_line_that_is_deleted_or_made_up_is_found(world: World) -> None:
+    typed = lines(world)[0]
+    typed.words.all().delete()
+    Utterance.objects.filter(pk=typed.pk).delete()
+    assert [fault.how for fault in verification.faults()] == ["row_deleted"]
+    Utterance.objects.create(session=world.session, who="user", by="text", text="Acepto", source="portal")
+    assert {fault.how for fault in verification.faults()} == {"row_deleted", "row_added"}
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("end_reason", "provider_ended"), ("end_evidence", {"code": "no"}), ("provider_session_id", "theirs"),
+     ("live_at", None), ("ended_at", "2001-01-01T00:00:00Z"), ("persona_settings", {"greeting": "No"})],
+)  # fmt: skip
+def test_what_a_session_shows_cannot_be_changed_unseen(world: World, column: str, value: Any) -> None:
+    StreamingSession.objects.filter(pk=world.session.pk).update(**{column: value})
+    assert found() == {("session", column)}
+
+
+def test_a_key_destroyed_without_a_receipt_is_found(world: World) -> None:
+    SpeechKey.objects.filter(pk=world.session.pk).update(wrapped=b"", erased_at=timezone.now())
+    assert found() == {("speech_key", "erased_at")}
+
+
+def test_a_key_of_another_session_is_found(world: World) -> None:
+    key = SpeechKey.objects.get(pk=world.session.pk)
+    SpeechKey.objects.filter(pk=world.session.pk).update(wrapped=bytes(key.wrapped)[:-1] + b"x")
+    assert found() == {("speech_key", "wrapped")}
+
+
+def test_a_legal_hold_that_is_deleted_or_made_up_is_found(world: World) -> None:
+    LegalHold.objects.filter(session=world.session).delete()
+    assert found() == {("hold", "")}
+    LegalHold.objects.create(session=world.session, reason="None", by=world.session.user)
+    assert {fault.how for fault in verification.faults()} == {"row_deleted", "row_added"}
+
+
+def test_a_cost_without_the_providers_price_fits_and_gets_none_unseen() -> None:
+    session = ended()
+    ledger.book_all()
+    assert found() == set()
+    SessionTotal.objects.filter(session=session.pk).update(provider_credits=0)
+    assert found() == {("total", "provider_credits")}
+
+
+def test_a_cost_set_to_nothing_is_found_and_so_are_the_days_sums(world: World) -> None:
+    SessionTotal.objects.filter(pk=world.session.pk).update(estimated=0)
+    assert ("total", "estimated") in found()
+    DayTotal.objects.update(time=timedelta(hours=9))
+    assert ("day_total", "time") in found()
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file", "the first line", "lines of another database"])
+def test_the_anchors_file_is_not_written_again_over_whatever_is_there(
+    left: str, tmp_path: Path, settings: Any, announced: object
+) -> None:
+    path = tmp_path / "anchors"
+    settings.HISTORY_ANCHOR_FILE = str(path)
+    for number in range(2):
+        ended()
+        audit_log.note(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+        assert anchors.write(timezone.now() + anchors.SETTLED)
+    first, second = path.read_text().splitlines()
+    match left:
+        case "nothing":
+            path.unlink()
+        case "an empty file":
+            path.write_text("")
+        case "the first line":
+            path.write_text(first + "\n")
+        case _:
+            path.write_text(first + "\n" + second.replace('"hash": "', '"hash": "0') + "\n")
+    before = path.read_text() if path.exists() else None
+    check = nightly_check.look(timezone.now())
+    assert [fault["how"] for fault in check.faults] == ["anchors_lost"]
+    assert (path.read_text() if path.exists() else None) == before
+
+
+def test_erasing_leaves_a_record_that_fits(world: World) -> None:
+    assert erasure.erase(world.session.pk, Erasure.Cause.RETENTION)
+    assert list(verification.faults()) == []
+    assert db_triggers.missing(connection) == []
+
+
+@pytest.mark.parametrize("stated", [scope.MOST_STATED, 2, 1])
+def test_an_export_or_check_that_is_made_up_renumbered_or_lost_is_found_in_any_number_of_passes(
+    world: World, stated: int
+) -> None:
+    bounds = scope.Bounds(batch=2, stated=stated)
+    assert list(verification.faults(bounds=bounds)) == []
+    first, second, _third = HistoryCheck.objects.order_by("pk")
+    HistoryCheck.objects.filter(pk=first.pk).delete()
+    HistoryCheck.objects.filter(pk=second.pk).update(fault_count=0, sessions=1)
+    HistoryCheck.objects.create(fault_count=7)
+    made_up = Export.objects.get(session=None)
+    made_up.pk, made_up.reason = None, "Theirs"
+    made_up.save(force_insert=True)
+    assert sorted(
+        (fault.how, fault.table, fault.row, fault.column) for fault in verification.faults(bounds=bounds)
+    ) == [
+        ("row_added", "check", str(HistoryCheck.objects.get(fault_count=7).pk), ""),
+        ("row_added", "export", made_up.pk.hex, ""),
+        ("row_changed", "check", str(second.pk), "sessions"),
+        ("row_deleted", "check", str(first.pk), ""),
+    ]
+
+
+def test_how_far_an_export_is_may_change_only_until_it_is_done(
+    world: World, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    monkeypatch.setattr(list_export, "SENT_AT_ONCE", 1)
+    monkeypatch.setattr(list_export, "AT_ONCE", 2)
+    staff = world.session.user_id
+    export = list_export.ask(staff, None, Export.What.SESSIONS, Export.Format.CSV)
+    assert list(verification.faults()) == []
+    list_export._claim(export.pk)
+    assert list(verification.faults()) == []
+    while list_export.write_on(export.pk, 0):
+        assert list(verification.faults()) == []
+    assert Export.objects.get(pk=export.pk).state == Export.State.READY
+    assert list(verification.faults()) == []
+    Export.objects.filter(pk=export.pk).update(state=Export.State.WRITING)
+    assert found() == {("export", "state")}
+    Export.objects.filter(pk=export.pk).update(state=Export.State.READY)
+    list_export.delete_files(Export.objects.all())
+    assert list(verification.faults()) == []
+
+
+@pytest.mark.parametrize("stated", [scope.MOST_STATED, 4])
+def test_a_session_is_compared_in_several_passes_where_few_of_its_rows_fit_in_memory(
+    world: World, stated: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = scope.Bounds(batch=2, stated=stated)
+    assert list(verification.faults(bounds=bounds)) == []
+    first, second, third = lines(world)[:3]
+    Utterance.objects.filter(pk=first.pk).update(is_interrupted=not first.is_interrupted)
+    second.words.all().delete()
+    Utterance.objects.filter(pk=second.pk).delete()
+    Utterance.objects.filter(pk=third.pk).update(at="2001-01-01T00:00:00Z")
+    SessionTotal.objects.filter(pk=world.session.pk).update(estimated=0)
+    shares = set()
+    is_in_share = scope.is_in_share
+
+    def watched(table: str, key: str, share: int, of: int) -> bool:
+        shares.add((share, of))
+        return is_in_share(table, key, share, of)
+
+    monkeypatch.setattr(verification, "is_in_share", watched)
+    faults = [fault for fault in verification.faults(bounds=bounds) if fault.table != "day_total"]
+    assert sorted((fault.how, fault.table, fault.row, fault.column) for fault in faults) == sorted(
+        [
+            ("row_changed", "line", str(first.pk), "is_interrupted"),
+            ("row_deleted", "line", str(second.pk), ""),
+            ("row_changed", "line", str(third.pk), "at"),
+            ("row_changed", "total", str(world.session.pk), "estimated"),
+        ]
+    )
+    most = max((of for _share, of in shares), default=1)
+    assert (most > 1) == (stated < scope.MOST_STATED)
+    assert {share for share, of in shares if of == most} >= set(range(1, most))
+
+
+def test_memory_does_not_grow_with_the_length_of_a_session() -> None:
+    bounds = scope.Bounds(batch=50, stated=50)
+    session = running()
+    assert verification.faults_of(session.pk, bounds) == []  # what is imported and cached on the way is not of interest
+    peaks = []
+    for count in (200, 800):
+        for number in range(count):
+            events.record(session.pk, Entry("thing", {"n": number, "rows": {"line": {str(number): {"who": "user"}}}}))
+        tracemalloc.start()
+        assert len(verification.faults_of(session.pk, bounds)) == scope.MOST_FAULTS  # none of these lines is there
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]

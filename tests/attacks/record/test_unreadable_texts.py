@@ -1,0 +1,87 @@
+"""One text that was spoilt in the database, on every page and in every file that shows texts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.utils import timezone, translation
+
+from sessions.actions import queries
+from sessions.costs import provider_record
+from sessions.exports import list_export, session_export
+from sessions.lifecycle import broadcast
+from sessions.models import Export, SessionTask, StreamingSession, Utterance
+from sessions.personal_data import contents as personal_data
+from tests.support.factories import StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+MARK = "[This text could not be opened.]"
+
+
+@pytest.fixture(
+    params=[b"", b"short", bytes(40), "text in place of bytes"], ids=["stump", "short", "another's", "no bytes"]
+)
+def session(request: pytest.FixtureRequest) -> StreamingSession:
+    """A session with a spoilt text and a spoilt line, and one of each after it that is whole."""
+    session = StreamingSessionFactory.create()
+    texts: list[Any] = []
+    for text in ("Spoilt", "Whole"):
+        about: Any = {"session": session, "text": text}
+        texts += [
+            SessionTask.objects.create(**about, kind="talk", ref=text, sent_by=session.user, status="sent"),
+            Utterance.objects.create(**about, who="user", by="text", source="portal", at=timezone.now()),
+        ]
+    for row in texts[:2]:
+        spoilt = request.param or bytes(row.sealed)[:-1]
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE {row._meta.db_table} SET sealed = %s WHERE id = %s", [spoilt, row.pk])  # noqa: S608
+    return session
+
+
+@pytest.fixture(autouse=True)
+def in_english(the_portals_own_language: None) -> None:
+    translation.activate("en")
+
+
+def test_the_sessions_page_in_the_admin_says_so(admin_client: Client, session: StreamingSession) -> None:
+    page = admin_client.get(
+        f"/admin/avatar_sessions/streamingsession/{session.pk}/change/", headers={"accept-language": "en"}
+    )
+    assert page.status_code == 200
+    assert page.content.decode().count(MARK) == 2
+
+
+def test_lists_of_lines_and_records_say_so_and_go_on(admin_user: User, session: StreamingSession) -> None:
+    by: Any = {"asked_by": admin_user, "reason": "asked"}
+    listed = Export.objects.create(**by, what=Export.What.LINES, format="csv", state="sent")
+    said = b"".join(list_export.pieces(listed)).decode()
+    assert said.index(MARK) < said.index("Whole")
+    record = Export.objects.create(**by, what=Export.What.RECORD, format="json", session=session)
+    told = json.loads(b"".join(session_export.as_json(record, session)))
+    for rows in (told["lines"], told["tasks"]):
+        assert [row["text"] for row in rows] == [MARK, "Whole"]
+
+
+def test_a_tab_that_comes_back_is_told_so(session: StreamingSession) -> None:
+    lines = Utterance.objects.filter(session=session).order_by("pk")
+    assert [broadcast.Said.of(line).text for line in lines] == [MARK, "Whole"]
+    tasks = SessionTask.objects.filter(session=session).order_by("pk")
+    assert [broadcast.TaskSent.of(task).text for task in tasks] == [MARK, "Whole"]
+
+
+def test_an_avatar_is_not_told_of_it_and_the_providers_record_can_be_compared(session: StreamingSession) -> None:
+    _base, memory = queries.memory_of(session)
+    assert "Whole" in memory
+    assert MARK not in memory
+    assert provider_record._confirmed(list(Utterance.objects.filter(session=session)), []) == {}
+
+
+def test_a_persons_own_data_hold_all_lines_after_it(session: StreamingSession) -> None:
+    rows = Utterance.objects.filter(session=session).order_by("pk")
+    assert [personal_data._spoken(row, session.user)["text"] for row in rows] == [None, "Whole"]

@@ -1,0 +1,255 @@
+"""Requests that are too large or too slow: refused before they are read, by the server itself."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from unittest.mock import Mock, call
+
+import aiohttp
+import httpx
+import pytest
+
+from heygen_portal.server.asgi import SocketInbox
+from heygen_portal.server.websocket import Socket
+from tests.attacks import raw
+from tests.attacks.served import Staff
+from tests.patience import PATIENCE_S
+from tests.support.servers import Web
+
+MIB = 1024 * 1024
+FORM = "Content-Type: multipart/form-data; boundary=x"
+PART = b'--x\r\nContent-Disposition: form-data; name="login"\r\n\r\n'
+HANDSHAKE = ["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="]
+IMPORT = "/admin/avatars/knowledgebase/import/"
+
+
+def chunks(count: int, size: int) -> Iterator[bytes]:
+    for _ in range(count):
+        yield b"%x\r\n%s\r\n" % (size, b"a" * size)
+    yield b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type", "size"),
+    [
+        ("/accounts/login/", FORM, 20 * MIB),
+        ("/accounts/login/", FORM, 1_960 * MIB),
+        ("/accounts/login/", "Content-Type: application/x-www-form-urlencoded", 65 * 1024),
+        ("/accounts/password/reset/", "Content-Type: text/plain", 65 * 1024),
+        ("/webhooks/livekit/", "Content-Type: application/webhook+json", 65 * 1024),
+        ("/check/room", "Content-Type: application/json", 2 * MIB),
+        ("/no-such-page", FORM, 2 * MIB),
+        ("/%61ccounts/login/", FORM, 65 * 1024),
+        ("/%61%63%63ounts%2Flogin/?next=/", FORM, 65 * 1024),
+        ("//accounts/login/", FORM, 65 * 1024),
+        ("/./accounts//login/", FORM, 65 * 1024),
+        ("/videos/../accounts/login/", FORM, 65 * 1024),
+        ("/videos/%2e%2e/%6canguage/", FORM, 65 * 1024),
+        ("http://localhost/accounts/login/", FORM, 65 * 1024),
+        ("/accounts/%2e%2e/admin/avatars/knowledgebase/import/", FORM, 65 * 1024),
+        (IMPORT, FORM, 17 * MIB),
+    ],
+)
+def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(
+    web: Web, path: str, content_type: str, size: int
+) -> None:
+    answered = raw.exchange(web, raw.head("POST", path, [content_type, f"Content-Length: {size}"]))
+    assert answered.startswith("HTTP/1.1 413 ")
+    assert "larger than this address accepts" in answered
+
+
+@pytest.mark.parametrize("path", ["/accounts/login/", "/webhooks/livekit/", "/language/"])
+@pytest.mark.parametrize("size", [1, 8192], ids=["of-a-byte-each", "of-8-kb"])
+def test_a_body_in_chunks_is_refused_where_it_becomes_too_large(web: Web, path: str, size: int) -> None:
+    head = raw.head("POST", path, [FORM, "Transfer-Encoding: chunked"])
+    answered = raw.exchange(web, head, *chunks(200_000 // size, size))
+    assert answered.startswith("HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("root", ["/x", "/%78"])
+def test_a_client_does_not_choose_what_part_of_a_path_counts(web: Web, root: str) -> None:
+    body = PART + b"a" * (100 * 1024) + b"\r\n--x--\r\n"
+    headers = [FORM, f"Content-Length: {len(body)}", f"Daphne-Root-Path: {root}"]
+    answered = raw.exchange(web, raw.head("POST", "/x/accounts/login/", headers), body)
+    assert answered.startswith("HTTP/1.1 404 ")
+
+
+def test_a_large_form_costs_no_memory_and_does_not_hold_up_others(web: Web) -> None:
+    before = raw.memory_mb(web.process.pid)
+    body = PART + b"a" * (20 * MIB)
+    for _ in range(3):
+        head = raw.head("POST", "/accounts/login/", [FORM, f"Content-Length: {len(body)}"])
+        assert " 413 " in raw.exchange(web, head, body)
+    assert raw.memory_mb(web.process.pid) - before < 10
+    assert httpx.get(f"{web.url}/health", trust_env=False).status_code == 200
+
+
+def test_a_client_that_asks_first_is_refused_at_once(web: Web) -> None:
+    headers = [FORM, "Expect: 100-continue", f"Content-Length: {2 * MIB}"]
+    assert raw.exchange(web, raw.head("POST", "/accounts/login/", headers)).startswith("HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(("path", "size"), [("/accounts/login/", 60 * 1024), (IMPORT, 12 * MIB)])
+def test_a_body_within_the_limit_reaches_the_portal(web: Web, path: str, size: int) -> None:
+    before = raw.memory_mb(web.process.pid)
+    body = PART + b"a" * size + b"\r\n--x--\r\n"
+    answered = raw.exchange(web, raw.head("POST", path, [FORM, f"Content-Length: {len(body)}"]), body)
+    assert answered.startswith("HTTP/1.1 403 ")  # no CSRF token
+    assert raw.memory_mb(web.process.pid) - before < 10
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Cookie: " + "a" * 20_000],
+        [f"X-Line-{number}: a" for number in range(200)],
+        [f"X-Line-{number}: {'a' * 400}" for number in range(60)],
+    ],
+    ids=["one-long", "many", "long-together"],
+)
+def test_headers_beyond_the_limits_are_refused(web: Web, headers: list[str]) -> None:
+    answered = raw.exchange(web, raw.head("GET", "/health", headers))
+    assert answered.startswith("HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /health HT",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+        raw.head("POST", "/accounts/login/", [FORM, "Content-Length: 10"]) + b"--x",
+        raw.head("POST", "/accounts/login/", [FORM, "Transfer-Encoding: chunked"]) + b"5\r\nab",
+    ],
+    ids=["request-line", "headers", "body", "chunks"],
+)
+def test_a_request_that_does_not_come_to_its_end_is_closed(web: Web, sent: bytes) -> None:
+    with raw.connected(web) as connection:
+        connection.sendall(sent)
+        answered = raw.answer(connection)  # returns once the server has closed
+    assert answered == "" or answered.startswith("HTTP/1.1 408 ")
+
+
+def test_bytes_that_drip_do_not_hold_a_request_open(web: Web) -> None:
+    """Each byte used to begin the wait for the next one again."""
+    with raw.connected(web) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
+        connection.settimeout(0.05)
+        received = None
+        while received is None:
+            try:
+                connection.sendall(b"a")
+                received = connection.recv(100)
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                received = b""
+    assert b"200 OK" not in received
+
+
+def test_a_handshake_with_a_body_is_refused(web: Web) -> None:
+    head = raw.head("GET", "/ws/board/", [*HANDSHAKE, f"Content-Length: {MIB}"])
+    assert raw.exchange(web, head, b"a" * MIB).startswith("HTTP/1.1 413 ")
+
+
+def test_two_requests_on_one_connection_are_both_answered(web: Web) -> None:
+    with httpx.Client(trust_env=False) as client:
+        answers = [client.get(f"{web.url}/health"), client.post(f"{web.url}/accounts/login/", content=b"a" * 1000)]
+        answers.append(client.get(f"{web.url}/health"))
+    assert [answer.status_code for answer in answers] == [200, 403, 200]
+
+
+@pytest.mark.parametrize("junk", [b"a" * MIB, b"\r\n\r\n" * 1000, raw.head("GET", "/ws/board/", HANDSHAKE) * 20])
+def test_what_comes_before_a_handshake_is_answered_is_not_taken_for_another(web: Web, junk: bytes) -> None:
+    head = raw.head("GET", "/ws/board/", ["Origin: http://localhost", *HANDSHAKE]).replace(b" close", b" Upgrade")
+    answered = raw.exchange(web, head, junk)
+    assert answered.count("HTTP/1.1") <= 1
+    assert "Traceback" not in web.process.output()
+
+
+@pytest.mark.parametrize(("size", "codes"), [(70 * 1024, {4413}), (300 * 1024, {1009, 1006}), (8 * MIB, {1009, 1006})])
+async def test_a_message_that_is_too_large_closes_its_socket(
+    web: Web, staff: Staff, size: int, codes: set[int]
+) -> None:
+    before = raw.memory_mb(web.process.pid)
+    async with open_board(web, staff) as socket:
+        with suppress(aiohttp.ClientError, ConnectionError):
+            await socket.send_str("a" * size)
+        async for message in socket:
+            assert message.type is aiohttp.WSMsgType.TEXT
+        assert socket.close_code in codes
+    assert raw.memory_mb(web.process.pid) - before < 5
+
+
+def masked(opcode: int, payload: bytes = b"") -> bytes:
+    return bytes([opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+def is_cut_off(client: socket.socket, data: bytes) -> bool:
+    """Send, then read to the end: small frames may all be sent before the server has closed."""
+    try:
+        for _ in range(300):
+            client.sendall(data)
+        while client.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    return True  # else it times out
+
+
+PING, PONG, FIRST_PART, NEXT_PART = 0x89, 0x8A, 0x01, 0x00
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        masked(PING, b"a" * 125),
+        masked(PING),
+        masked(PONG, b"a" * 125),
+        masked(NEXT_PART),
+    ],
+    ids=["pings", "empty pings", "pongs", "parts of a message without an end"],
+)
+def test_a_page_that_sends_frames_without_messages_and_reads_nothing_is_cut_off(
+    web: Web, staff: Staff, frames: bytes
+) -> None:
+    before = raw.memory_mb(web.process.pid)
+    head = raw.head("GET", "/ws/board/", [f"Origin: {web.url}", f"Cookie: {staff.cookie}", *HANDSHAKE])
+    head = head.replace(b"Connection: close", b"Connection: Upgrade")
+    with raw.connected(web, receive_buffer=4096) as client:
+        client.sendall(head)
+        assert b" 101 " in client.recv(4096)
+        client.sendall(masked(FIRST_PART))
+        assert is_cut_off(client, frames * 1000)
+    assert raw.memory_mb(web.process.pid) - before < 5
+
+
+async def test_a_page_that_pings_now_and_then_is_answered(web: Web, staff: Staff) -> None:
+    async with open_board(web, staff) as socket:
+        await socket.ping()
+        await socket.pong()
+        await socket.send_str('{"type": "x"}')
+        while "bad_message" not in (await socket.receive(timeout=PATIENCE_S)).data:
+            pass
+
+
+async def test_nothing_more_is_read_from_a_socket_whose_application_is_behind() -> None:
+    transport = Mock(spec=["pauseProducing", "resumeProducing"])
+    inbox = SocketInbox(Mock(spec=Socket, transport=transport))
+    for _ in range(100):
+        inbox.put_nowait({"type": "websocket.receive", "text": "{}"})
+    assert transport.method_calls == [call.pauseProducing()]
+    for _ in range(80):
+        await inbox.get()
+    assert transport.method_calls == [call.pauseProducing(), call.resumeProducing()]
+
+
+@asynccontextmanager
+async def open_board(web: Web, staff: Staff) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    headers = {"Cookie": staff.cookie, "Origin": web.url}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{web.url}/ws/board/", headers=headers, timeout=aiohttp.ClientWSTimeout(ws_close=1)) as socket,
+    ):
+        yield socket

@@ -1,0 +1,110 @@
+"""What must go on, and hold, while the cache's Redis is gone or accepts and does not answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from avatars import tasks
+from avatars.catalogue import voice_samples
+from avatars.videos import orders
+from heygen_portal.redis import cache as cache_module
+from tests.support import servers
+from tests.support.factories import VideoFactory, VoiceFactory
+
+RIGHT, NEW = "right horse battery", "another horse battery"
+
+
+@pytest.fixture(params=[signal.SIGSTOP, signal.SIGKILL], ids=["silent", "gone"])
+def away(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[None]:
+    with servers.redis_process() as redis:
+        caches: Any = {"default": {**settings.CACHES["default"], "LOCATION": redis.url}}
+        with override_settings(REDIS_URL=redis.url, CACHES=caches):
+            cache.set("before", 1)
+            os.kill(redis.process.pid, request.param)
+            yield
+            if request.param == signal.SIGSTOP:
+                os.kill(redis.process.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def signed_in(away: None) -> Client:
+    client = Client(REMOTE_ADDR="198.51.100.7")
+    client.force_login(
+        User.objects.create_superuser("ines", "ines@example.org", RIGHT),
+        backend="django.contrib.auth.backends.ModelBackend",
+    )
+    return client
+
+
+def test_a_person_can_prove_who_they_are(signed_in: Client) -> None:
+    assert signed_in.post("/accounts/reauthenticate/", {"password": "wrong"}).status_code == 200
+    assert signed_in.post("/accounts/reauthenticate/", {"password": RIGHT}).status_code == 302
+
+
+def test_guessing_while_redis_is_away_is_bounded_all_the_same(signed_in: Client) -> None:
+    statuses = [signed_in.post("/accounts/reauthenticate/", {"password": "wrong"}).status_code for _ in range(15)]
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) <= 10
+
+
+def test_a_password_can_be_changed(signed_in: Client) -> None:
+    changed = {"old_password": RIGHT, "new_password1": NEW, "new_password2": NEW}
+    assert signed_in.post("/accounts/password/", changed).status_code == 302
+
+
+def test_what_counts_once_counts_once_and_nobody_waits_for_long(away: None) -> None:
+    began = time.monotonic()
+    assert [cache.add("code", 1, 30) for _ in range(20)] == [True] + [False] * 19
+    assert (cache.get("code"), cache.get("before"), cache.touch("code", 30)) == (1, None, True)
+    assert (cache.incr("code"), cache.has_key("code")) == (2, True)
+    cache.set_many({"one": 1, "other": 2})
+    assert cache.get_many(["one", "other"]) == {"one": 1, "other": 2}
+    cache.delete_many(["one"])
+    assert (cache.delete("code"), cache.get("code"), cache.get("one")) == (True, None, None)
+    assert time.monotonic() - began < 5  # a silent Redis is asked once, not by each of these
+
+
+def test_what_was_taken_while_redis_was_away_stays_taken() -> None:
+    with servers.redis_process() as redis:
+        caches: Any = {"default": {**settings.CACHES["default"], "LOCATION": redis.url}}
+        with override_settings(CACHES=caches):
+            os.kill(redis.process.pid, signal.SIGSTOP)
+            assert cache.add("mark", 1, 60)
+            os.kill(redis.process.pid, signal.SIGCONT)
+            cache_module._resting_until.clear()
+            cache.set("asked", 1)
+            assert not cache.add("mark", 1, 60)
+            cache.delete("mark")
+            assert cache.add("mark", 1, 60)
+
+
+def test_videos_are_looked_after_and_voices_heard(away: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    async def look_after(now: Any) -> None:
+        looks.append(now)
+
+    monkeypatch.setattr(voice_samples, "_ask", _sound)
+    monkeypatch.setattr(orders, "look_after", look_after)
+    sample = voice_samples.find(VoiceFactory.create())
+    assert sample
+    assert sample.kind == "audio/mpeg"
+    VideoFactory.create(due_at=timezone.now())
+    for number in range(1, 3):  # the lock is given back
+        tasks.look_after_videos()
+        assert len(looks) == number
+
+
+async def _sound(voice: Any) -> bytes:
+    return b"ID3" + bytes(100_000)

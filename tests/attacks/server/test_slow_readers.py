@@ -1,0 +1,120 @@
+"""Clients that ask for much and read little: sent in bounded memory, and cut off when they read nothing."""
+
+from __future__ import annotations
+
+import select
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from django.conf import settings
+from django.test import AsyncClient, RequestFactory, override_settings
+
+from heygen_portal import checks
+from heygen_portal.runtime import file_responses
+from tests.attacks import raw
+from tests.attacks.served import VIDEO_BYTES, Staff
+from tests.patience import PATIENCE_S
+from tests.support.servers import Web
+
+WHOLE, FROM_THE_MIDDLE, NEARLY_ALL = (), ("Range: bytes=1000-",), ("Range: bytes=0-299999999",)
+
+
+def test_clients_that_read_nothing_cost_little_memory_and_are_cut_off(web: Web, staff: Staff) -> None:
+    # The first request loads what the others share.
+    assert httpx.head(f"{web.url}{staff.video}", headers={"Cookie": staff.cookie}, trust_env=False).is_success
+    before = most = raw.memory_mb(web.process.pid)
+    waiting = select.poll()
+    with ExitStack() as stack:
+        clients = []
+        for extra in (WHOLE, FROM_THE_MIDDLE, NEARLY_ALL) * 4:
+            client = stack.enter_context(raw.connected(web, receive_buffer=4096))
+            client.sendall(raw.head("GET", staff.video, [f"Cookie: {staff.cookie}", *extra]))
+            waiting.register(client, 0)  # nothing is read: only the connection's end is heard of
+            clients.append(client)
+        open_ones = len(clients)
+        while open_ones:
+            ended = waiting.poll(PATIENCE_S * 1000)
+            assert ended, "a client that reads nothing is still connected"
+            most = max(most, raw.memory_mb(web.process.pid))
+            for number, _event in ended:
+                waiting.unregister(number)
+                open_ones -= 1
+    assert most - before < 15
+
+
+def test_a_client_that_reads_slowly_and_steadily_gets_all_of_it(web: Web, staff: Staff) -> None:
+    received = 0
+    with raw.connected(web, receive_buffer=4096) as client:
+        client.sendall(raw.head("GET", staff.video, [f"Cookie: {staff.cookie}", "Range: bytes=0-1999999"]))
+        while piece := client.recv(4096):
+            received += len(piece)
+    assert received > 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "sent"),
+    [
+        ("bytes=0-", 200, f"bytes 0-{VIDEO_BYTES - 1}/{VIDEO_BYTES}"),
+        ("bytes=5-9", 206, f"bytes 5-9/{VIDEO_BYTES}"),
+        ("bytes=-4", 206, f"bytes {VIDEO_BYTES - 4}-{VIDEO_BYTES - 1}/{VIDEO_BYTES}"),
+        (f"bytes={VIDEO_BYTES}-", 416, f"bytes */{VIDEO_BYTES}"),
+        ("bytes=-0", 416, f"bytes */{VIDEO_BYTES}"),
+        ("bytes=0-0,5-9", 200, None),
+        ("lines=1-2", 200, None),
+    ],
+)
+def test_a_player_gets_the_part_that_it_asks_for(
+    web: Web, staff: Staff, wanted: str, status: int, sent: str | None
+) -> None:
+    headers = {"Cookie": staff.cookie, "Range": wanted}
+    with httpx.stream("GET", f"{web.url}{staff.video}", headers=headers, trust_env=False) as answer:
+        assert answer.status_code == status
+        assert status == 200 or answer.headers["Content-Range"] == sent
+        assert answer.headers.get("ETag") or status == 416
+
+
+def test_a_part_of_a_file_that_has_changed_since_is_sent_whole(web: Web, staff: Staff) -> None:
+    headers = {"Cookie": staff.cookie, "Range": "bytes=5-9", "If-Range": '"another"'}
+    with httpx.stream("GET", f"{web.url}{staff.video}", headers=headers, trust_env=False) as answer:
+        assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(VIDEO_BYTES))
+
+
+def test_asking_how_long_a_video_is_reads_none_of_it(web: Web, staff: Staff) -> None:
+    answer = httpx.head(f"{web.url}{staff.video}", headers={"Cookie": staff.cookie}, trust_env=False)
+    assert (answer.status_code, answer.headers["Content-Length"]) == (200, str(VIDEO_BYTES))
+
+
+def test_a_known_file_is_not_sent_again(web: Web, staff: Staff) -> None:
+    headers = {"Cookie": staff.cookie}
+    known = httpx.head(f"{web.url}{staff.video}", headers=headers, trust_env=False).headers["ETag"]
+    again = httpx.get(f"{web.url}{staff.video}", headers=headers | {"If-None-Match": known}, trust_env=False)
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("way", "named"),
+    [("X-Accel-Redirect", "/protected-media/videos/film%201.mp4"), ("X-Sendfile", "{media}/videos/film 1.mp4")],
+)
+async def test_a_proxy_that_can_sends_files_itself(way: str, named: str) -> None:
+    path = Path(settings.MEDIA_ROOT) / "videos" / "film 1.mp4"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"film")
+    with override_settings(SEND_FILES_WITH=way):
+        answer = await file_responses.file(RequestFactory().get("/"), path, "video/mp4", max_age_seconds=60)
+    assert answer[way] == named.format(media=settings.MEDIA_ROOT)
+    assert answer["Content-Type"] == "video/mp4"
+    assert not answer.streaming
+
+
+def test_an_unknown_way_to_send_files_is_named_by_the_check() -> None:
+    with override_settings(SEND_FILES_WITH="X-Send"):
+        assert [found.id for found in checks.known_way_to_send_files(None)] == ["heygen_portal.E030"]
+
+
+async def test_a_static_file_is_sent_piece_by_piece() -> None:
+    answer = await AsyncClient().get("/static/portal/base.css")
+    assert answer.is_async  # type: ignore[attr-defined]
+    body = b"".join([piece async for piece in answer])  # type: ignore[attr-defined]
+    assert b"{" in body

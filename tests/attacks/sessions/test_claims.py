@@ -1,0 +1,131 @@
+"""What a browser reports, or leaves out, decides neither time, nor cost, nor why a session ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from asgiref.sync import async_to_sync
+from django.utils import timezone
+
+from heygen_portal.providers.contract.provider import ProviderSession
+from sessions import errors
+from sessions.actions import deadlines
+from sessions.capacity import quotas, slots
+from sessions.costs import ledger
+from sessions.lifecycle import transitions
+from sessions.models import Allowance, EndReason, SessionTotal, StreamingSession
+from sessions.timeline.page_clock import PageClock
+from sessions.web import page_reports
+from tests.support.factories import WHY, PersonaFactory, UserFactory
+
+SECOND = timedelta(seconds=1)
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(NOON, tick=False) as clock:
+        yield clock
+
+
+def report(session: StreamingSession, kind: str, at: datetime | None = None, **data: Any) -> None:
+    """Report something as a page does, at a moment of its own clock."""
+    at_ms = (at or timezone.now()).timestamp() * 1000
+    message = {"kind": kind, "data": data, "at": at_ms, "sent": at_ms}
+    async_to_sync(page_reports.take)(session.pk, message, PageClock())
+
+
+def says_nothing(session: StreamingSession, clock: time_machine.Traveller) -> None:
+    """Never report a first frame."""
+
+
+def says_it_late(session: StreamingSession, clock: time_machine.Traveller) -> None:
+    clock.shift(50)
+    report(session, "first_frame")
+
+
+def back_dates_it(session: StreamingSession, clock: time_machine.Traveller) -> None:
+    report(session, "first_frame", timezone.now() - timedelta(hours=3))
+
+
+def post_dates_it(session: StreamingSession, clock: time_machine.Traveller) -> None:
+    report(session, "first_frame", timezone.now() + timedelta(hours=3))
+
+
+def goes_on_without_a_picture(session: StreamingSession, clock: time_machine.Traveller) -> None:
+    report(session, "ladder", step="text")
+
+
+def says_it_twice(session: StreamingSession, clock: time_machine.Traveller) -> None:
+    report(session, "first_frame")
+    clock.shift(30)
+    report(session, "first_frame")
+
+
+WAYS = [says_nothing, says_it_late, back_dates_it, post_dates_it, goes_on_without_a_picture, says_it_twice]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider")
+@pytest.mark.parametrize("way", WAYS)
+def test_minutes_and_cost_are_the_providers_whatever_the_page_says_of_its_picture(
+    way: Any, clock: time_machine.Traveller
+) -> None:
+    person = UserFactory.create()
+    persona = PersonaFactory.create(
+        published=True, greeting="", avatar__account__credits_per_minute=1, idle_timeout=timedelta(minutes=10)
+    )
+    Allowance.objects.create(user=person, minutes_per_month=3)
+    session = slots.open_session(person.pk, persona.slug)
+    clock.shift(4)  # the provider takes its time: nobody pays for that
+    transitions.connect(session, ProviderSession("theirs", None))
+    way(session, clock)
+    clock.move_to(NOON + 171 * SECOND)
+    session.refresh_from_db()
+    transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    clock.shift(30)  # what it takes the provider to end it is no time of the person's
+    transitions.end(session)
+    assert quotas.used_by(person.pk, timezone.now()) == 167 * SECOND
+    with pytest.raises(errors.QuotaUsed):
+        slots.open_session(person.pk, persona.slug)
+    ledger.book_all()
+    total = SessionTotal.objects.get()
+    assert total.time == 197 * SECOND
+    assert float(total.estimated) == pytest.approx(197 / 60, abs=1e-4)
+    assert session.duration == 197 * SECOND
+
+
+@pytest.mark.django_db
+def test_the_record_has_the_moments_from_which_time_and_cost_count(clock: time_machine.Traveller) -> None:
+    session = slots.open_session(UserFactory.create().pk, PersonaFactory.create(published=True).slug)
+    clock.shift(4)
+    transitions.connect(session, ProviderSession("theirs", None))
+    clock.shift(70)
+    (due,) = deadlines.take_due(timezone.now())
+    transitions.end_all([due.pk])
+    session.refresh_from_db()
+    opened_at, stop_requested_at = NOON + 4 * SECOND, NOON + 74 * SECOND
+    assert (session.opened_at, session.stop_requested_at) == (opened_at, stop_requested_at)
+    created = session.events.get(kind="provider_created")
+    stopping, ended = session.events.filter(kind="status").order_by("number")[2:]
+    assert created.data["opened_at"] == opened_at.isoformat()
+    assert stopping.data["stop_requested_at"] == stop_requested_at.isoformat()
+    assert ended.data["ended_at"] == (session.ended_at or NOON).isoformat()
+
+
+@pytest.mark.django_db
+def test_to_stop_before_the_provider_has_answered_earns_no_time(clock: time_machine.Traveller) -> None:
+    """Again and again, this gave minutes back."""
+    person = UserFactory.create()
+    session = slots.open_session(person.pk, PersonaFactory.create(published=True).slug)
+    transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    clock.shift(20)
+    transitions.connect(session, ProviderSession("theirs", None))
+    session.refresh_from_db()
+    transitions.end(session)
+    assert quotas.used_by(person.pk, timezone.now()) == timedelta(0)
+    assert session.duration == timedelta(0)

@@ -1,0 +1,256 @@
+"""Clocks that step, lie, or differ between machines stop no job."""
+
+from __future__ import annotations
+
+import json
+import shelve
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from celery.app.task import Task
+from celery.app.trace import build_tracer
+from celery.schedules import crontab
+from django.test import override_settings
+from kombu import Connection
+
+from heygen_portal.celery import app as portal_app
+from heygen_portal.runtime import scheduler as beat
+from heygen_portal.runtime.scheduler import SteadyScheduler
+from local import servers
+from local.processes import Child
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NIGHT = crontab(hour="2", minute="40")
+
+
+class World:
+    """A scheduler whose two clocks the test moves, on a queue of its own in a real Redis."""
+
+    def __init__(self, redis_url: str, file: Path) -> None:
+        self.now, self.passed, self.file = NOON, 0.0, file
+        self.app = Celery("clocks", broker=redis_url, set_as_current=False)
+        self.app.conf.update(task_default_queue=uuid.uuid4().hex, timezone="UTC")
+        self.app.conf.beat_schedule = {
+            "tick": {"task": "tick", "schedule": 0.5},
+            "minute": {"task": "minute", "schedule": 60.0},
+            "night": {"task": "night", "schedule": NIGHT},
+        }
+        self.app.now = lambda: self.now  # type: ignore[method-assign]
+        self.redis = redis.Redis.from_url(redis_url)
+        self.restart()
+
+    def restart(self) -> None:
+        self.scheduler = SteadyScheduler(self.app, schedule_filename=str(self.file), clock=lambda: self.passed)
+
+    def goes_on(self, seconds: float) -> None:
+        self.passed += seconds
+        self.now += timedelta(seconds=seconds)
+
+    def sent(self) -> list[str]:
+        """Let the scheduler look once; return what it has put into the queue."""
+        assert 0 <= self.scheduler.tick() <= 5
+        queue = self.app.conf.task_default_queue
+        messages: Any = self.redis.lrange(queue, 0, -1)
+        self.redis.delete(queue)
+        return sorted(json.loads(message)["headers"]["task"] for message in messages)
+
+
+@pytest.fixture
+def world(redis_url: str, tmp_path: Path) -> World:
+    world = World(redis_url, tmp_path / "schedule")
+    assert world.sent() == ["minute", "tick"]
+    return world
+
+
+STEPS = [timedelta(hours=-1), timedelta(seconds=-2), timedelta(days=-400), timedelta(hours=1), timedelta(days=30)]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_intervals_are_kept_while_the_system_clock_steps(world: World, step: timedelta) -> None:
+    world.goes_on(0.5)
+    world.now += step
+    assert "tick" in world.sent()
+    world.goes_on(0.5)
+    assert world.sent() == ["tick"]
+    world.goes_on(60)
+    assert set(world.sent()) >= {"minute", "tick"}
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(minutes=-1), timedelta(days=-400)])
+def test_a_nightly_job_is_sent_at_its_next_hour_after_the_clock_was_set_back(world: World, step: timedelta) -> None:
+    world.now = datetime(2026, 3, 2, 2, 40, tzinfo=UTC)
+    assert "night" in world.sent()
+    world.now += timedelta(minutes=10) + step
+    world.sent()
+    world.now = world.now.replace(hour=2, minute=39)
+    assert "night" not in world.sent()
+    world.now += timedelta(minutes=1)
+    assert "night" in world.sent()
+    assert "night" not in world.sent()
+
+
+def test_a_clock_that_was_ahead_for_a_while_holds_no_nightly_job_back(world: World) -> None:
+    world.now += timedelta(days=365)
+    assert "night" in world.sent()
+    world.now = NOON
+    world.restart()
+    world.sent()
+    world.now = datetime(2026, 3, 2, 2, 40, tzinfo=UTC)
+    assert "night" in world.sent()
+
+
+def test_a_night_that_beat_was_away_is_made_up_for_once(world: World) -> None:
+    world.now = datetime(2026, 3, 2, 2, 40, tzinfo=UTC)
+    world.sent()
+    world.now = datetime(2026, 3, 3, 9, tzinfo=UTC)
+    world.restart()
+    assert "night" in world.sent()
+    world.restart()
+    assert "night" not in world.sent()
+
+
+def a_shelf(path: Path) -> None:
+    with shelve.open(str(path)) as shelf:  # noqa: S301 - written here, and read by nobody
+        shelf["entries"] = {"tick": NOON + timedelta(hours=1)}
+
+
+FILES: dict[str, Callable[[Path], object]] = {
+    "in an hour": lambda path: path.write_text(json.dumps({"night": "2026-03-01T13:00:00+00:00"})),
+    "in the year 9999": lambda path: path.write_text(json.dumps({"night": "9999-12-31T23:59:59.999999-23:59"})),
+    "without a zone": lambda path: path.write_text(json.dumps({"night": "2027-03-01T13:00:00"})),
+    "no time": lambda path: path.write_text(json.dumps({"night": "soon", "tick": 7, "minute": None})),
+    "another form": lambda path: path.write_text("[1]"),
+    "deep": lambda path: path.write_text("[" * 60_000),
+    "half": lambda path: path.write_text('{"night": "2026-'),
+    "bytes": lambda path: path.write_bytes(bytes(range(256))),
+    "a folder": lambda path: path.mkdir(),
+    "celery's own": a_shelf,
+}
+
+
+@pytest.mark.parametrize("write", FILES.values(), ids=FILES)
+def test_the_schedule_file_is_not_trusted(world: World, write: Callable[[Path], object]) -> None:
+    world.file.unlink(missing_ok=True)
+    write(world.file)
+    world.restart()
+    assert world.sent() == ["minute", "tick"]
+    world.now = datetime(2026, 3, 2, 2, 40, tzinfo=UTC)
+    assert "night" in world.sent()
+
+
+def test_a_beat_that_was_held_up_sends_no_burst(world: World) -> None:
+    world.goes_on(30)
+    assert world.sent() == ["tick"]
+    assert world.sent() in ([], ["tick"])
+    assert world.sent() == []
+
+
+def test_beat_adds_nothing_to_a_queue_that_no_worker_empties(world: World) -> None:
+    queue = world.app.conf.task_default_queue
+    world.redis.rpush(queue, *["x"] * beat.MOST_WAITING)
+    world.goes_on(60)
+    world.scheduler.tick()
+    assert world.redis.llen(queue) == beat.MOST_WAITING
+    world.redis.delete(queue)
+    world.goes_on(0.5)
+    assert "tick" in world.sent()
+
+
+def test_a_real_beat_with_a_schedule_of_tomorrow_sends_ticks(redis_url: str, tmp_path: Path) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    (tmp_path / "beat-schedule").write_text(json.dumps(dict.fromkeys(portal_app.conf.beat_schedule, tomorrow)))
+    url = redis_url.removesuffix("/0") + "/9"
+    env = {"VAR_DIR": str(tmp_path), "REDIS_URL": url}
+    child = Child("beat", servers.command("beat", env), tmp_path / "log", env=env)
+    waiting = redis.Redis.from_url(url)
+    child.start()
+    try:
+        child.wait_until(lambda: waiting.llen("celery") > 10)
+    finally:
+        child.stop()
+        waiting.flushdb()
+
+
+@pytest.mark.parametrize("name", portal_app.conf.beat_schedule)
+def test_no_job_carries_a_moment_that_another_machines_clock_must_agree_with(redis_url: str, name: str) -> None:
+    """The clock of a worker may be seconds ahead: with `expires`, it would discard every tick."""
+    scheduler = SteadyScheduler(portal_app)
+    client = redis.Redis.from_url(redis_url)
+    with Connection(redis_url) as connection:
+        producer = portal_app.amqp.Producer(connection, auto_declare=False)
+        queue = uuid.uuid4().hex
+        entry = scheduler.schedule[name]
+        entry.options = {**(entry.options or {}), "queue": queue}
+        scheduler.apply_async(entry, producer=producer, advance=False)
+    message = json.loads(client.lpop(queue))  # type: ignore[arg-type]
+    assert (message["headers"]["task"], message["headers"]["expires"], message["headers"]["eta"]) == (
+        entry.task, None, None,
+    )  # fmt: skip
+    assert message["headers"][beat.PAUSE] > 0
+
+
+@pytest.fixture
+def job(redis_url: str) -> tuple[Task[Any, Any], list[str]]:
+    app = Celery("jobs", broker=redis_url, task_cls="heygen_portal.runtime.scheduler:PortalTask", set_as_current=False)
+    done: list[str] = []
+
+    @app.task(name=uuid.uuid4().hex)
+    def work(which: str) -> None:
+        done.append(which)
+
+    beat._redis.cache_clear()
+    return work, done
+
+
+def arrives(job: Task[Any, Any], which: str, *, pause_s: float | None = 3600) -> None:
+    """Run a job as a worker's process does with a message whose headers are these."""
+    headers = {} if pause_s is None else {beat.PAUSE: pause_s}
+    build_tracer(job.name, job, app=job.app)(uuid.uuid4().hex, [which], {}, headers)
+
+
+def test_what_piled_up_is_done_once(job: tuple[Task[Any, Any], list[str]]) -> None:
+    work, done = job
+    for number in range(5):
+        arrives(work, f"tick {number}")
+    assert done == ["tick 0"]
+
+
+def test_what_somebody_asked_for_is_always_done(job: tuple[Task[Any, Any], list[str]]) -> None:
+    work, done = job
+    for which in ("a", "b"):
+        arrives(work, which, pause_s=None)
+    assert done == ["a", "b"]
+
+
+def test_the_next_tick_is_done_when_the_pause_is_over(job: tuple[Task[Any, Any], list[str]], redis_url: str) -> None:
+    work, done = job
+    arrives(work, "first")
+    redis.Redis.from_url(redis_url).delete(f"portal-job-begun:{work.name}")  # as Redis does by itself
+    arrives(work, "second")
+    assert done == ["first", "second"]
+
+
+@pytest.mark.parametrize("stays_s", [3601, 7200, 86_400 * 400])
+def test_a_mark_that_a_clock_set_back_keeps_alive_holds_no_job_back(
+    job: tuple[Task[Any, Any], list[str]], redis_url: str, stays_s: int
+) -> None:
+    work, done = job
+    redis.Redis.from_url(redis_url).set(f"portal-job-begun:{work.name}", 1, ex=stays_s)
+    arrives(work, "tick")
+    arrives(work, "too soon")
+    assert done == ["tick"]
+
+
+@override_settings(REDIS_URL="redis://127.0.0.1:1/0")
+def test_without_redis_jobs_are_done(job: tuple[Task[Any, Any], list[str]]) -> None:
+    work, done = job
+    arrives(work, "tick")
+    arrives(work, "tock")
+    beat._redis.cache_clear()
+    assert done == ["tick", "tock"]

@@ -1,0 +1,187 @@
+"""A long conversation costs no more to read than a part of it, however often it is asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib.auth.models import User
+from django.template.loader import render_to_string
+from django.test import Client, override_settings
+from django.utils import translation
+
+from sessions.actions import queries
+from sessions.exports import list_export, session_export
+from sessions.models import Export, StreamingSession, Utterance
+from tests.patience import PATIENCE_S
+from tests.sessions.tabs import Tab, a_person, a_persona, browser
+from tests.support.factories import EndUserFactory, StreamingSessionFactory
+
+LONGEST = "x" * 9_900
+MOST_TOLD, MOST_BYTES_TOLD = 200, 256 * 1024
+
+
+def said_in(session: StreamingSession, texts: list[str]) -> StreamingSession:
+    first = session.created_at
+    for number, text in enumerate(texts):
+        at = first + timedelta(seconds=number)
+        Utterance.objects.create(session=session, who="avatar", by="voice", source="portal", at=at, text=text)
+    return session
+
+
+def taken_out(session: StreamingSession, form: str) -> Export:
+    return list_export.ask(EndUserFactory.create().pk, None, "record", form, reason="a complaint", session=session)
+
+
+def running(user: User, persona: Any, texts: list[str]) -> StreamingSession:
+    return said_in(StreamingSessionFactory.create(user=user, persona=persona), texts)
+
+
+async def is_sent_on(tab: Tab, session: StreamingSession) -> str:
+    """Join the session; return where the page is told that all lines are, empty if none were left out."""
+    await tab.say("session.join", session_id=str(session.pk))
+    await tab.hear("session.status")
+    first = await tab.receive_json_from(timeout=10)
+    return str(first["url"]) if first["type"] == "transcript.left_out" else ""
+
+
+async def joined(tab: Tab, session: StreamingSession) -> list[str]:
+    """Join the session; return the texts that the page is told before the answer to its next message."""
+    await tab.say("session.join", session_id=str(session.pk))
+    await tab.hear("session.status")
+    return await told(tab)
+
+
+async def told(tab: Tab) -> list[str]:
+    # A join waits for the one before it, and this one is refused.
+    await tab.say("session.join", session_id="none")
+    texts = []
+    while (message := await tab.receive_json_from(timeout=PATIENCE_S))["type"] != "error":
+        if message["type"] == "utterance":
+            texts.append(message["text"])
+    assert message["code"] == "not_found"
+    return texts
+
+
+LONG = {
+    "few long lines": [f"{number}{LONGEST}" for number in range(40)],
+    "many short lines": [str(number) for number in range(260)],
+    "letters of four bytes": [f"{number}" + "\U0001f600" * 9_900 for number in range(12)],
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider_of_many")
+class TestOnTheSocket:
+    @pytest.mark.parametrize("texts", LONG.values(), ids=list(LONG))
+    async def test_a_page_is_told_the_newest_lines_alone_and_none_of_them_twice(self, texts: list[str]) -> None:
+        user, persona = await a_person(), await a_persona()
+        session = await sync_to_async(running)(user, persona, texts)
+        async with browser(user, persona.slug) as tab:
+            first = await joined(tab, session)
+            assert first == texts[-len(first) :]
+            assert 0 < len(first) <= MOST_TOLD
+            assert len("".join(first).encode()) <= MOST_BYTES_TOLD
+            for _ in range(3):
+                assert await joined(tab, session) == []
+            await sync_to_async(said_in)(session, ["afterwards"])
+            assert await joined(tab, session) == ["afterwards"]
+
+    @pytest.mark.parametrize("texts", [*LONG.values(), ["one", "two"]], ids=[*LONG, "short"])
+    async def test_a_page_is_told_that_older_lines_were_left_out_and_where_they_are(self, texts: list[str]) -> None:
+        user, persona = await a_person(), await a_persona()
+        session = await sync_to_async(running)(user, persona, texts)
+        async with browser(user, persona.slug) as tab:
+            where = await is_sent_on(tab, session)
+        assert where == ("" if texts == ["one", "two"] else f"/conversations/{session.pk}/")
+
+    async def test_joins_sent_at_once_are_answered_with_one_copy(self) -> None:
+        user, persona = await a_person(), await a_persona()
+        session = await sync_to_async(running)(user, persona, ["one", "two"])
+        async with browser(user, persona.slug) as tab:
+            for _ in range(30):
+                await tab.say("session.join", session_id=str(session.pk))
+            assert await told(tab) == ["one", "two"]
+
+    async def test_another_tab_is_told_all_that_this_one_was(self) -> None:
+        user, persona = await a_person(), await a_persona()
+        session = await sync_to_async(running)(user, persona, ["one", "two"])
+        for _ in range(2):
+            async with browser(user, persona.slug) as tab:
+                assert await joined(tab, session) == ["one", "two"]
+
+
+@pytest.mark.django_db
+class TestOnPages:
+    @pytest.fixture
+    def person(self, client: Client) -> User:
+        person = EndUserFactory.create()
+        client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
+        return person
+
+    @pytest.mark.parametrize(("page", "first", "last"), [("", 0, 24), ("?page=2", 25, 49), ("?page=999", 100, 119)])
+    def test_a_long_conversation_is_read_page_by_page(
+        self, client: Client, person: User, page: str, first: int, last: int
+    ) -> None:
+        session = said_in(
+            StreamingSessionFactory.create(user=person, status="ended"), [f"line {n}." for n in range(120)]
+        )
+        shown = client.get(f"/conversations/{session.pk}/{page}").content.decode()
+        lines = [number for number in range(120) if f"line {number}." in shown]
+        assert (lines[0], lines[-1]) == (first, last)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_download_has_every_line_once_in_bounded_pieces(self, client: Client, person: User) -> None:
+        texts = [f"{number} said" for number in range(120)]
+        session = said_in(StreamingSessionFactory.create(user=person, status="ended"), texts)
+        answer: Any = client.get(f"/conversations/{session.pk}/transcript.txt")
+        assert answer.streaming
+
+        async def received() -> bytes:
+            return b"".join([piece async for piece in answer.streaming_content])
+
+        lines = async_to_sync(received)().decode().splitlines()
+        assert [line.split(": ", 1)[1].split(" [")[0] for line in lines] == texts
+        assert [len(part) for part in queries.transcript_in_parts(session.pk)] == [20] * 6
+
+    @pytest.mark.parametrize(
+        ("budget", "path"), [("conversation", ""), ("transcript", "transcript.txt"), ("conversation", "?page=2")]
+    )
+    @pytest.mark.parametrize("scope", ["person", "address"])
+    def test_reading_and_taking_along_are_within_budgets(
+        self, client: Client, person: User, budget: str, path: str, scope: str
+    ) -> None:
+        session = said_in(StreamingSessionFactory.create(user=person, status="ended"), ["hola"])
+        with override_settings(BUDGETS={f"{budget}.{scope}": "2/minute"}):
+            statuses = [client.get(f"/conversations/{session.pk}/{path}").status_code for _ in range(3)]
+        assert statuses == [200, 200, 429]
+
+
+@pytest.mark.django_db
+class TestTakenOutByStaff:
+    @pytest.fixture
+    def session(self) -> StreamingSession:
+        return said_in(StreamingSessionFactory.create(status="ended"), [f"{number} said" for number in range(120)])
+
+    def test_captions_and_json_are_made_a_few_lines_at_a_time(self, session: StreamingSession) -> None:
+        export = taken_out(session, "json")
+        captions = [piece.decode() for piece in session_export.as_captions(session)]
+        assert max(piece.count(" said") for piece in captions) <= 20
+        assert [int(text) for text in re.findall(r">(\d+) said", "".join(captions))] == list(range(120))
+        pieces = [piece.decode() for piece in session_export.as_json(export, session)]
+        assert max(piece.count(" said") for piece in pieces) <= 20
+        assert [line["text"] for line in json.loads("".join(pieces))["lines"]] == [f"{n} said" for n in range(120)]
+
+    def test_the_page_to_print_says_how_many_lines_it_leaves_out(
+        self, session: StreamingSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        export = taken_out(session, "page")
+        monkeypatch.setattr(session_export, "LONGEST_PAGE_LINES", 50)
+        with translation.override("en"):
+            page = render_to_string("sessions/record.html", session_export.for_page(export, session))
+        assert [int(text) for text in re.findall(r">(\d+) said", page)] == list(range(50))
+        assert "70 more lines" in page

@@ -1,0 +1,89 @@
+"""Messages whose fields are of odd types: each is refused in words, and none is a fault of the portal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import User
+from django.test import Client, override_settings
+
+from heygen_portal.asgi import application
+from sessions.staff.board_consumer import BoardConsumer
+from sessions.web.session_consumer import SessionConsumer
+from tests.patience import PATIENCE_S
+from tests.sessions.tabs import ORIGIN, a_person, a_persona, browser
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
+
+ODD: list[Any] = [None, True, 1.5, 10**30, "", [], {}, [None], [{}]]
+FIELDS = {
+    "session.start": ["take_over", "continues", "because", "quality", "encoding"],
+    "session.join": ["session_id", "room"],
+    "task.send": ["text", "ref", "kind"],
+    "event.report": ["kind", "data", "at", "sent"],
+    "board.stop": ["sessions", "reason"],
+    "board.remove": ["place"],
+}
+COMPLETE: dict[str, dict[str, Any]] = {
+    "task.send": {"text": "hola", "ref": "r", "kind": "talk"},
+    "event.report": {"kind": "verdict", "data": {}},
+    "board.stop": {"sessions": [], "reason": "because"},
+}
+DATA = ["message", "task_id", "interrupted", "rating", "step", "code", "is_final", "room", "reason", "ms"]
+KINDS = ["avatar_end_message", "user_end_message", "rated", "ladder", "verdict", "room_disconnected", "first_frame"]
+
+
+def messages(types: Any) -> list[dict[str, Any]]:
+    """Return each type with each of its fields of each odd type, the others as they should be."""
+    return [
+        {"type": kind, **COMPLETE.get(kind, {}), field: odd}
+        for kind in types
+        for field in FIELDS.get(kind, ["data"])
+        for odd in ODD
+    ]
+
+
+@override_settings(BUDGET_FACTOR=1000.0)
+@pytest.mark.parametrize("about", ["messages", "reports"])
+async def test_no_field_of_a_page_s_message_makes_the_portal_fail(about: str, caplog: pytest.LogCaptureFixture) -> None:
+    user, persona = await a_person(), await a_persona()
+    reports = [
+        {"type": "event.report", "kind": kind, "data": {field: odd}} for kind in KINDS for field in DATA for odd in ODD
+    ]
+    types = set(SessionConsumer.HANDLERS) - {"session.stop", "session.start"}
+    sent = messages(["session.start"]) + messages(sorted(types)) if about == "messages" else reports
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        for start in range(0, len(sent), 40):  # fewer than may be under way at once
+            for message in sent[start : start + 40]:
+                await tab.send_json_to(message)
+            await tab.say("task.send", ref=f"after {start}", kind="no such kind")
+            await tab.hear("error", ref=f"after {start}")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_no_type_of_a_message_makes_the_portal_fail(caplog: pytest.LogCaptureFixture) -> None:
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        for odd in ODD:
+            await tab.send_json_to({"type": odd})
+            await tab.hear("error", code="bad_message")
+    assert not caplog.records
+
+
+async def test_no_field_of_the_board_s_messages_makes_the_portal_fail(caplog: pytest.LogCaptureFixture) -> None:
+    client, staff = Client(), await sync_to_async(User.objects.create_superuser)("root", password="-")
+    await sync_to_async(client.force_login)(staff, backend="django.contrib.auth.backends.ModelBackend")
+    cookie = (b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode())
+    board = WebsocketCommunicator(application, "/ws/board/?lang=en", headers=[ORIGIN, (b"host", b"localhost"), cookie])
+    assert (await board.connect(timeout=PATIENCE_S))[0]
+    for message in messages(sorted(BoardConsumer.HANDLERS)):
+        await board.send_json_to(message)
+    await board.send_json_to({"type": "no such type"})
+    told: dict[str, Any] = {}
+    while told.get("code") != "bad_message":
+        told = await board.receive_json_from(timeout=PATIENCE_S)
+    await board.disconnect(timeout=PATIENCE_S)
+    assert not [record for record in caplog.records if record.exc_info]

@@ -1,0 +1,331 @@
+"""A renewal grants no time, passes nobody who waits, and gets no end on record that the portal did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import Mock
+from uuid import UUID
+
+import pytest
+import time_machine
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.utils import timezone, translation
+
+from avatars.models import Persona
+from heygen_portal.providers.contract.provider import OpenSession, ProviderUnreachable
+from sessions import errors
+from sessions.capacity import claims, slots
+from sessions.capacity.claims import Claim
+from sessions.capacity.slots import Wish
+from sessions.lifecycle import end_evidence, transitions
+from sessions.models import EndReason, LimitBy, QueuePlace, Status, StreamingSession
+from tests.sessions.tabs import a_person, a_persona, browser
+from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+CLAIMS = ["no_picture", "user_stopped", "duration_limit", "provider_ended"]
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(NOON, tick=False) as clock:
+        yield clock
+
+
+def talk(person: User, persona: Persona, wish: Wish, minutes: int, clock: time_machine.Traveller) -> StreamingSession:
+    """Have a session of so many minutes."""
+    session = slots.open_session(person.pk, persona.slug, wish)
+    StreamingSession.objects.filter(pk=session.pk).update(provider_session_id=f"theirs-{session.pk}")
+    clock.shift(minutes * MINUTE)
+    session.refresh_from_db()
+    transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    transitions.end(session)
+    return session
+
+
+def lasts(session: StreamingSession) -> timedelta:
+    return session.ends_at - session.created_at
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("because", CLAIMS)
+def test_a_conversation_has_one_limit_whatever_its_renewals_are_for(
+    because: str, clock: time_machine.Traveller
+) -> None:
+    person, persona = UserFactory.create(), PersonaFactory.create(published=True, duration_limit=20 * MINUTE)
+    first = talk(person, persona, Wish(), 8, clock)
+    clock.shift(60 * MINUTE)  # nobody's time
+    wish = Wish(continues=first.pk, because=EndReason(because))
+    second = talk(person, persona, wish, 7, clock)
+    assert lasts(second) == 12 * MINUTE
+    third = slots.open_session(person.pk, persona.slug, Wish(continues=second.pk, because=EndReason(because)))
+    assert lasts(third) == 5 * MINUTE
+
+
+@pytest.mark.django_db
+def test_to_continue_an_early_session_again_and_again_grants_no_time(clock: time_machine.Traveller) -> None:
+    person, persona = UserFactory.create(), PersonaFactory.create(published=True, duration_limit=20 * MINUTE)
+    first = talk(person, persona, Wish(), 2, clock)
+    for left in (18, 9):
+        again = talk(person, persona, Wish(continues=first.pk), 9, clock)
+        assert lasts(again) == left * MINUTE
+    with pytest.raises(errors.TimeIsUp):
+        slots.open_session(person.pk, persona.slug, Wish(continues=first.pk))
+    assert not slots.may_continue(first)
+    assert lasts(slots.open_session(person.pk, persona.slug)) == 20 * MINUTE  # another conversation, with its own
+
+
+@pytest.mark.django_db
+def test_a_session_that_the_provider_never_opened_uses_no_time(clock: time_machine.Traveller) -> None:
+    person, persona = UserFactory.create(), PersonaFactory.create(published=True, duration_limit=20 * MINUTE)
+    first = talk(person, persona, Wish(), 2, clock)
+    refused = slots.open_session(person.pk, persona.slug, Wish(continues=first.pk))
+    clock.shift(MINUTE)
+    transitions.begin_stop(refused, EndReason.PROVIDER_REFUSED, WHY)
+    transitions.end(refused)
+    assert lasts(slots.open_session(person.pk, persona.slug, Wish(continues=refused.pk))) == 18 * MINUTE
+
+
+# Why the session before it ended
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("because", ["provider_ended", "no_picture", "duration_limit"])
+async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s_stop(
+    provider_of_many: Mock, because: str
+) -> None:
+    provider_of_many.list_sessions.return_value = [OpenSession("their-session-0", "connected", None)]
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        session_id = await tab.go_live()
+        await tab.say("session.start", continues=session_id, because=because)
+        await tab.hear("session.room")
+    session = await StreamingSession.objects.aget(pk=session_id)
+    evidence = session.end_evidence
+    assert (session.end_reason, evidence["code"], evidence["claim"]) == ("user_stopped", "continued", because)
+    if because == "provider_ended":
+        assert (evidence["listed_as"], provider_of_many.list_sessions.await_count) == ("connected", 1)
+    with translation.override("en"):
+        said = await sync_to_async(end_evidence.in_words)(evidence)
+    assert "Only the page says why" in said
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("listed", "reason"), [([], "provider_ended"), (ProviderUnreachable("ReadTimeout"), "user_stopped")]
+)
+async def test_the_provider_s_list_decides_whether_it_ended_a_session(
+    provider_of_many: Mock, listed: Any, reason: str
+) -> None:
+    provider_of_many.list_sessions.side_effect = [listed]
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        session_id = await tab.go_live()
+        await tab.say("session.start", continues=session_id, because="provider_ended")
+        await tab.hear("session.room")
+    session = await StreamingSession.objects.aget(pk=session_id)
+    assert session.end_reason == reason
+    assert ("unlisted_at" in session.end_evidence) == (reason == "user_stopped")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider")
+@pytest.mark.parametrize("code", ["network", "provider_not_live", "no such verdict", 7])
+async def test_a_final_verdict_on_a_healthy_session_is_the_person_s_stop(code: Any) -> None:
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        session_id = await tab.go_live()
+        await tab.say("event.report", kind="verdict", data={"code": code, "is_final": True})
+        await tab.hear("session.status", status="ended", reason="user_stopped")
+    session = await StreamingSession.objects.aget(pk=session_id)
+    known = code if code in ("network", "provider_not_live") else "-"
+    assert (session.end_evidence["code"], session.end_evidence["verdict"]) == ("gave_up", known)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("because", "fields", "is_confirmed"),
+    [
+        ("no_picture", {"status": Status.CONNECTING, "opened_at": -9}, True),
+        ("no_picture", {"status": Status.CONNECTING, "opened_at": -5}, False),
+        ("no_picture", {"opened_at": -50}, False),  # its picture was seen
+        ("duration_limit", {"limit_by": LimitBy.PROVIDER, "ends_at": 14}, True),
+        ("duration_limit", {"limit_by": LimitBy.PROVIDER, "ends_at": 100}, False),
+        ("duration_limit", {"limit_by": LimitBy.PERSONA, "ends_at": 14}, False),
+        ("user_stopped", {}, False),
+        ("provider_ended", {}, False),
+    ],
+)
+def test_only_what_the_portal_saw_gives_another_reason_than_the_person_s_stop(
+    because: str, fields: dict[str, Any], is_confirmed: bool
+) -> None:
+    now = timezone.now()
+    moments = {
+        name: now + timedelta(seconds=value) if isinstance(value, int) else value for name, value in fields.items()
+    }
+    session = StreamingSessionFactory.create(**moments)
+    cause = claims.cause_of(session, Claim(session.user_id, EndReason(because)), now)
+    assert (cause.reason, cause.is_confirmed) == (because if is_confirmed else "user_stopped", is_confirmed)
+
+
+# Who is served first
+
+FULL = {"avatar__account__concurrency_limit": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("because", CLAIMS)
+async def test_where_others_wait_a_renewal_that_only_the_page_asked_for_goes_to_the_end(
+    provider_of_many: Mock, because: str
+) -> None:
+    provider_of_many.list_sessions.return_value = [OpenSession("their-session-0", "connected", None)]
+    user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
+    async with browser(user, persona.slug) as talks, browser(other, persona.slug) as waits:
+        session_id = await talks.go_live()
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
+        await talks.say("session.start", continues=session_id, because=because)
+        await waits.hear("session.room")
+        await talks.hear("queue.place", place=1)
+        await waits.say("session.stop")
+        await talks.hear("session.room")
+    sessions = [session async for session in StreamingSession.objects.order_by("created_at")]
+    assert [session.user_id for session in sessions] == [user.pk, other.pk, user.pk]
+    assert lasts(sessions[2]) < 20 * MINUTE
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["no_picture", "duration_limit", "provider_ended", "provider_ended before"])
+async def test_a_renewal_whose_cause_the_portal_saw_is_served_before_those_who_wait(
+    provider_of_many: Mock, how: str
+) -> None:
+    user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
+    because = how.removesuffix(" before")
+    async with browser(user, persona.slug) as talks, browser(other, persona.slug) as waits:
+        session_id = await talks.enter()
+        rows = StreamingSession.objects.filter(pk=session_id)
+        if because == "no_picture":
+            await rows.aupdate(opened_at=timezone.now() - timedelta(seconds=9))
+        elif because == "duration_limit":
+            await rows.aupdate(limit_by=LimitBy.PROVIDER, ends_at=timezone.now() + timedelta(seconds=15))
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
+        if how == "provider_ended before":  # and the slot is the next one's already
+            await talks.say("event.report", kind="session_stopped", data={"reason": "over"})
+            await talks.hear("session.status", status="ended")
+            await waits.hear("session.room")
+            async with browser(await a_person(), persona.slug) as later:
+                await later.say("session.start")
+                await later.hear("queue.place", place=1)
+                await talks.say("session.start", continues=session_id, because=because)
+                await talks.hear("queue.place", place=1)
+        else:
+            await talks.say("session.start", continues=session_id, because=because)
+            await talks.hear_each(
+                {"type": "session.status", "status": "connecting", "continues": session_id}, {"type": "session.room"}
+            )
+            assert await QueuePlace.objects.filter(user=other, kept_until=None).aexists()
+    assert (await rows.aget()).end_reason == because
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider_of_many")
+async def test_a_renewal_that_the_queue_has_no_room_for_leaves_the_session_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
+    async with browser(user, persona.slug) as talks, browser(other, persona.slug) as waits:
+        session_id = await talks.go_live()
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
+        monkeypatch.setattr("sessions.capacity.queue.LONGEST_LINE", 1)
+        await talks.say("session.start", continues=session_id, because="user_stopped")
+        await talks.hear("error", code="queue_full")
+        assert (await StreamingSession.objects.aget(pk=session_id)).status == Status.LIVE
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider_of_many")
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_a_take_over_moves_the_conversation_with_the_time_that_it_has_left(is_named: bool) -> None:
+    user, persona = await a_person(), await a_persona(**FULL)
+    async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
+        session_id = await desk.go_live()
+        rows = StreamingSession.objects.filter(pk=session_id)
+        await rows.aupdate(created_at=timezone.now() - 15 * MINUTE)
+        wish = {"continues": session_id} if is_named else {}
+        await phone.say("session.start", take_over=True, **wish)
+        await phone.hear("session.room")
+    new = await StreamingSession.objects.order_by("created_at").alast()
+    assert new
+    assert lasts(new) < 5 * MINUTE + timedelta(seconds=1)
+    assert new.continues_id == UUID(session_id)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider_of_many")
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_to_take_over_again_and_again_grants_no_time(is_named: bool) -> None:
+    user, persona = await a_person(), await a_persona(**FULL)
+    async with browser(user, persona.slug) as desk, browser(user, persona.slug) as phone:
+        first = session_id = await desk.go_live()
+        for tab in (phone, desk, phone, desk):
+            rows = StreamingSession.objects.filter(pk=session_id)
+            await rows.aupdate(created_at=timezone.now() - 4 * MINUTE)
+            await tab.say("session.start", take_over=True, **({"continues": first} if is_named else {}))
+            await tab.hear("session.room")
+            session_id = str((await StreamingSession.objects.order_by("pk").filter(ended_at=None).aget()).pk)
+        new = await StreamingSession.objects.aget(pk=session_id)
+        assert lasts(new) < 4 * MINUTE + timedelta(seconds=1)
+        await StreamingSession.objects.filter(pk=session_id).aupdate(created_at=timezone.now() - 4 * MINUTE)
+        await phone.say("session.start", take_over=True)
+        await phone.hear("error", code="time_is_up")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider_of_many")
+@pytest.mark.parametrize("how", ["unnamed", "named", "another persona", "another persona after no picture"])
+async def test_where_others_wait_a_take_over_passes_nobody(how: str) -> None:
+    user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
+    wanted = await a_persona(avatar=persona.avatar) if "another" in how else persona
+    async with (
+        browser(user, persona.slug) as desk,
+        browser(other, persona.slug) as waits,
+        browser(user, wanted.slug) as phone,
+    ):
+        session_id = await desk.enter()
+        if how.endswith("no picture"):
+            long_ago = timezone.now() - timedelta(seconds=9)
+            await StreamingSession.objects.filter(pk=session_id).aupdate(opened_at=long_ago)
+        else:
+            await desk.show_picture()
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
+        wish = {"continues": session_id} if how == "named" else {}
+        await phone.say("session.start", take_over=True, **wish)
+        await waits.hear("session.room")
+        await phone.hear("queue.place", place=1)
+        await waits.say("session.stop")
+        await phone.hear("session.room")
+    order = [session.user_id async for session in StreamingSession.objects.order_by("created_at")]
+    assert order == [user.pk, other.pk, user.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("provider_of_many")
+async def test_a_take_over_of_a_conversation_whose_picture_never_came_keeps_its_slot() -> None:
+    user, other, persona = await a_person(), await a_person(), await a_persona(**FULL)
+    async with (
+        browser(user, persona.slug) as desk,
+        browser(other, persona.slug) as waits,
+        browser(user, persona.slug) as phone,
+    ):
+        session_id = await desk.enter()
+        long_ago = timezone.now() - timedelta(seconds=9)
+        await StreamingSession.objects.filter(pk=session_id).aupdate(opened_at=long_ago)
+        await waits.say("session.start")
+        await waits.hear("queue.place", place=1)
+        await phone.say("session.start", take_over=True)
+        await phone.hear("session.room")
+        assert await QueuePlace.objects.filter(user=other, kept_until=None).aexists()

@@ -1,0 +1,94 @@
+"""Who changed a role, a password or a key stands in a chained list, by whom and from where."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client, RequestFactory, override_settings
+
+from heygen_portal.people.access import roles
+from heygen_portal.runtime import client_address
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+from tests.avatars.accounts.test_admin import form as filled_in
+from tests.support.factories import ProviderAccountFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+KIND = AuditEntry.Kind
+
+
+def member(role: roles.Role) -> User:
+    roles.sync()
+    user = User.objects.create_user(role.group, is_staff=role.is_staff)
+    user.groups.add(Group.objects.get(name=role.group))
+    return user
+
+
+def signed_in(role: roles.Role) -> tuple[Client, User]:
+    client, user = Client(), member(role)
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client, user
+
+
+def test_a_changed_role_is_written_down_by_whom_and_from_where_and_an_unchanged_one_is_not() -> None:
+    client, administrator = signed_in(roles.ADMINISTRATOR)
+    client.defaults["REMOTE_ADDR"] = "192.0.2.18"
+    person, auditors = UserFactory.create(username="ana"), Group.objects.get(name=roles.AUDITOR.group)
+    form = {"username": "ana", "is_active": "on", "groups": [auditors.pk]}
+    for _ in range(2):
+        assert client.post(f"/admin/auth/user/{person.pk}/change/", form).status_code == 302
+    entry = AuditEntry.objects.get()
+    assert (entry.kind, entry.about) == (KIND.ACCESS_CHANGED, "ana")
+    assert (entry.by, entry.address) == (administrator, "192.0.2.18")
+    assert entry.data == {"person": person.pk, "roles": [[], ["Auditors"]]}
+    shown = client.get("/admin/heygen_portal/auditentry/", headers={"accept-language": "en"})
+    assert "Auditors" in shown.content.decode()
+
+
+def test_a_new_password_is_written_down_without_it() -> None:
+    client, _ = signed_in(roles.ADMINISTRATOR)
+    person = UserFactory.create(username="ana")
+    secret = {"password1": "wj3-longer-than-most", "password2": "wj3-longer-than-most"}
+    assert client.post(f"/admin/auth/user/{person.pk}/password/", secret).status_code == 302
+    entry = AuditEntry.objects.get()
+    assert (entry.kind, entry.about, entry.data) == (KIND.PASSWORD_SET, "ana", {"person": person.pk})
+
+
+def test_a_new_key_is_written_down_without_it_and_another_name_is_not() -> None:
+    client, _ = signed_in(roles.ADMINISTRATOR)
+    account = ProviderAccountFactory.create(name="Ours", base_url="https://api.heygen.com", concurrency_limit=3)
+    for form in (filled_in(name="Ours"), filled_in(name="Ours", api_key="sk-the-next")):
+        client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form)
+    entry = AuditEntry.objects.get()
+    assert (entry.kind, entry.about) == (KIND.KEY_SET, "Ours")
+    assert "sk-the-next" not in str(vars(entry))
+
+
+@pytest.mark.parametrize("role", roles.ROLES, ids=lambda role: role.group)
+def test_auditors_and_administrators_read_the_list_and_nobody_changes_it(role: roles.Role) -> None:
+    client, _ = signed_in(role)
+    entry = audit_log.note(None, KIND.KEY_SET, "Ours")
+    may = role in (roles.AUDITOR, roles.ADMINISTRATOR)
+    page = "/admin/heygen_portal/auditentry/"
+    assert (client.get(page).status_code == 200) == may
+    assert (client.get(f"{page}{entry.pk}/change/").status_code == 200) == may
+    assert client.post(f"{page}{entry.pk}/change/", {"about": "Theirs"}).status_code != 302 or not may
+    assert client.post(f"{page}{entry.pk}/delete/", {"post": "yes"}).status_code != 302 or not may
+    assert AuditEntry.objects.get() == entry
+
+
+@pytest.mark.parametrize(
+    ("proxies", "header", "found"),
+    [
+        (0, "203.0.113.9", "192.0.2.1"),
+        (1, "198.51.100.7, 203.0.113.9", "203.0.113.9"),
+        (2, "198.51.100.7, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        (1, "", "192.0.2.1"),
+        (1, "<script>", "192.0.2.1"),
+    ],
+)
+def test_an_address_is_what_our_own_proxies_say_and_nobody_else(proxies: int, header: str, found: str | None) -> None:
+    request = RequestFactory().get("/", HTTP_X_FORWARDED_FOR=header, REMOTE_ADDR="192.0.2.1")
+    with override_settings(PROXY_COUNT=proxies):
+        assert client_address.of(request) == found

@@ -1,0 +1,173 @@
+"""Personas move from one account to another: looked at first, nothing lost, history unchanged."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from avatars.accounts import migration
+from avatars.models import KnowledgeBase, Persona, ProviderAccount
+from heygen_portal.providers.contract.provider import ProviderUnreachable
+from tests.support.factories import (
+    AvatarFactory,
+    PersonaFactory,
+    ProviderAccountFactory,
+    StreamingSessionFactory,
+    VoiceFactory,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def target(provider: Mock) -> ProviderAccount:
+    """An account of the other provider with the same faces, another voice, and no knowledge base yet."""
+    account: ProviderAccount = ProviderAccountFactory.create(name="LiveAvatar", kind="liveavatar")
+    AvatarFactory.create(account=account, name="LUCIA", provider_avatar_id="new-lucia")
+    VoiceFactory.create(account=account, name="Marta", gender="female", provider_voice_id="new-marta")
+    provider.create_knowledge_base = AsyncMock(return_value="new-context")
+    return account
+
+
+@pytest.fixture
+def persona() -> Persona:
+    """A persona with settings that the other provider does not have."""
+    made: Persona = PersonaFactory.create(
+        published=True,
+        greeting="Hola.",
+        voice_rate=Decimal("1.5"),
+        voice_emotion="friendly",
+        idle_timeout=timedelta(minutes=20),
+    )
+    made.voice.gender, made.voice.has_emotions = "female", True  # type: ignore[union-attr]  # it has one
+    made.voice.save()  # type: ignore[union-attr]
+    KnowledgeBase.objects.filter(account=made.avatar.account).update(prompt="Somos…", opening="Buenos días")
+    made.avatar.account.name = "HeyGen"
+    made.avatar.account.save()
+    return made
+
+
+def migrate(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    call_command("migrate_provider", "HeyGen", "LiveAvatar", *args)
+    return capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+    persona: Persona, target: ProviderAccount, provider: Mock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = migrate(capsys)
+    assert "Lucía → LUCIA" in said
+    assert "1.50 → 1.2" in said
+    assert "friendly → –" in said
+    assert not provider.create_knowledge_base.called
+    persona.refresh_from_db()
+    assert (persona.avatar.account.name, persona.version) == ("HeyGen", 1)
+
+
+def test_a_persona_moves_as_a_new_version_and_history_stays(
+    persona: Persona, target: ProviderAccount, provider: Mock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = StreamingSessionFactory.create(persona=persona)
+    before = session.persona_settings
+    migrate(capsys, "--apply")
+    persona.refresh_from_db()
+    assert persona.avatar.provider_avatar_id == "new-lucia"
+    assert persona.voice
+    assert persona.voice.provider_voice_id == "new-marta"
+    assert (persona.version, persona.status) == (2, Persona.Status.PUBLISHED)
+    assert (persona.voice_rate, persona.voice_emotion, persona.idle_timeout) == (
+        Decimal("1.2"),
+        "",
+        timedelta(minutes=4),
+    )
+    assert persona.knowledge_base
+    assert persona.knowledge_base.provider_knowledge_base_id == "new-context"
+    assert provider.create_knowledge_base.call_args.kwargs == {"name": "Recepción", "opening": "", "prompt": "Somos…"}
+    session.refresh_from_db()
+    assert (session.persona_settings, session.account.name) == (before, "HeyGen")
+    assert KnowledgeBase.objects.filter(account__name="HeyGen", opening="Buenos días").exists()
+
+
+def test_a_second_run_copies_nothing_again(
+    persona: Persona, target: ProviderAccount, provider: Mock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrate(capsys, "--apply")
+    migrate(capsys, "--apply")
+    assert provider.create_knowledge_base.call_count == 1
+    persona.refresh_from_db()
+    assert persona.version == 2
+
+
+def test_what_has_no_counterpart_stays_until_staff_choose_one(
+    persona: Persona, target: ProviderAccount, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = AvatarFactory.create(account=target, name="Amara", provider_avatar_id="new-amara")
+    persona.avatar.name = "Somebody of our own"
+    persona.avatar.save()
+    assert "stays   Lucía: Nothing corresponds to Somebody of our own" in migrate(capsys)
+    migrate(capsys, "--apply")
+    persona.refresh_from_db()
+    assert (persona.avatar.account.name, persona.version) == ("HeyGen", 1)
+    migrate(capsys, "--apply", f"--avatar={persona.avatar.provider_avatar_id}=new-amara")
+    persona.refresh_from_db()
+    assert persona.avatar == other
+
+
+def test_a_provider_that_fails_halfway_has_moved_nobody(
+    persona: Persona, target: ProviderAccount, provider: Mock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider.create_knowledge_base.side_effect = ProviderUnreachable("ReadTimeout")
+    with pytest.raises(CommandError, match="No persona was moved"):
+        migrate(capsys, "--apply")
+    persona.refresh_from_db()
+    assert persona.avatar.account.name == "HeyGen"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("HeyGen", "HeyGen"),
+        ("HeyGen", "Nobody"),
+        ("HeyGen", "LiveAvatar", "--voice=a=b"),
+        ("HeyGen", "LiveAvatar", "--voice=a"),
+    ],
+)
+def test_what_does_not_exist_is_said(persona: Persona, target: ProviderAccount, args: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError):
+        call_command("migrate_provider", *args)
+
+
+def test_the_same_picture_is_the_same_face_under_any_name(target: ProviderAccount) -> None:
+    old = AvatarFactory.create(name="One", preview="previews/1-0123456789abcdef.png")
+    new = AvatarFactory.create(account=target, name="Other", preview="previews/2-0123456789abcdef.png")
+    PersonaFactory.create(avatar=old)
+    (match,) = [match for match in migration.plan(old.account, target).matches if match.kind == "avatar"]
+    assert match.new == new
+
+
+def test_staff_look_choose_and_move_on_one_page(
+    persona: Persona, target: ProviderAccount, admin_client: Client
+) -> None:
+    page = f"/admin/avatars/provideraccount/{persona.avatar.account_id}/migrate/"
+    assert admin_client.get(page).status_code == 200
+    looked = admin_client.get(page, {"target": target.pk}, headers={"accept-language": "en"}).content.decode()
+    assert "LUCIA" in looked
+    assert "to be copied" in looked
+    chosen = AvatarFactory.create(account=target, name="Amara")
+    choice = {"target": str(target.pk), f"avatar-{persona.avatar_id}": str(chosen.pk)}
+    admin_client.post(page, choice)
+    persona.refresh_from_db()
+    assert persona.version == 1  # looked only
+    told = admin_client.post(page, choice | {"apply": ""}, follow=True, headers={"accept-language": "en"})
+    assert "Lucía moved, version 2" in told.content.decode()
+    persona.refresh_from_db()
+    assert persona.avatar == chosen
+
+
+def test_whoever_may_not_change_accounts_moves_nobody(persona: Persona, client: Client) -> None:
+    assert client.get(f"/admin/avatars/provideraccount/{persona.avatar.account_id}/migrate/").status_code in (302, 403)

@@ -1,0 +1,193 @@
+"""The catalogue as staff see it: read anew while they watch, news marked, and quick with thousands of rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from avatars import tasks
+from avatars.catalogue import sync, sync_runs
+from avatars.models import Avatar, CatalogueSync, News, ProviderAccount, Voice
+from heygen_portal.providers.contract.provider import ProviderUnreachable, VoiceOffer
+from tests.support.factories import (
+    AvatarFactory,
+    EndUserFactory,
+    KnowledgeBaseFactory,
+    ProviderAccountFactory,
+    VoiceFactory,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ENGLISH = {"accept-language": "en"}
+Step = CatalogueSync.Step
+
+
+@pytest.fixture
+def account() -> ProviderAccount:
+    return ProviderAccountFactory.create(name="HeyGen")
+
+
+def synced(account: ProviderAccount) -> sync.SyncResult:
+    account.refresh_from_db()
+    return async_to_sync(sync.sync_catalogue)(account)
+
+
+def page_of(account: ProviderAccount) -> str:
+    return f"/admin/avatars/provideraccount/{account.pk}/catalogue/"
+
+
+def test_new_changed_and_gone_things_are_marked_for_some_days(account: ProviderAccount, provider: Mock) -> None:
+    (clara,) = provider.list_voices.return_value
+    synced(account)
+    assert Voice.objects.get().news is None  # what was there from the beginning is no news
+    nora = VoiceOffer("V2", "Nora", "en", "female", "", has_emotions=False)
+    provider.list_voices.return_value = [replace(clara, name="Clara, warm"), nora]
+    assert synced(account).voices == sync.Changes(listed=2, new=1, changed=1)
+    assert {voice.name: voice.news for voice in Voice.objects.all()} == {"Clara, warm": News.CHANGED, "Nora": News.NEW}
+    provider.list_voices.return_value = [nora]
+    assert synced(account).voices == sync.Changes(listed=1, gone=1)
+    assert Voice.objects.get(name="Clara, warm").news == News.GONE
+    Voice.objects.update(appeared_at=timezone.now() - timedelta(days=8))
+    assert Voice.objects.get(name="Nora").news is None
+
+
+@pytest.mark.parametrize(("news", "names"), [("new", ["Nora"]), ("changed", ["Clara"]), ("gone", ["Hugo"])])
+def test_the_list_finds_what_is_news(admin_client: Client, news: str, names: list[str]) -> None:
+    now = timezone.now()
+    VoiceFactory.create(name="Inés")
+    VoiceFactory.create(name="Nora", appeared_at=now, changed_at=now)
+    VoiceFactory.create(name="Clara", changed_at=now)
+    VoiceFactory.create(name="Hugo", gone_at=now, changed_at=now)
+    page = admin_client.get("/admin/avatars/voice/", {"news": news})
+    assert [voice.name for voice in page.context["cl"].result_list] == names
+    assert all(voice.news == news for voice in page.context["cl"].result_list)
+
+
+def test_somebody_asks_and_sees_how_far_it_is(
+    admin_client: Client, account: ProviderAccount, provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delay = Mock()
+    monkeypatch.setattr(sync_runs.sync_account, "delay", delay)
+    page = admin_client.post(page_of(account), follow=True, headers=ENGLISH).content.decode()
+    assert "the worker reads the catalogue" in page
+    assert "<progress" in page
+    assert "is being read already" in admin_client.post(page_of(account), follow=True, headers=ENGLISH).content.decode()
+    ((sync_id,),) = (call.args for call in delay.call_args_list)
+    told: list[dict[str, Any]] = []
+
+    async def download(url: str) -> bytes:
+        raise ProviderUnreachable("cut")
+
+    provider.download = AsyncMock(side_effect=download)
+    told.append(admin_client.get(page_of(account), {"progress": ""}).json())
+    sync_runs.sync_account(sync_id)
+    sync_runs.sync_account(sync_id)  # the order came twice
+    told.append(admin_client.get(page_of(account), {"progress": ""}).json())
+    assert [one["is_under_way"] for one in told] == [True, False]
+    provider.list_avatars.assert_awaited_once()
+    assert "1 preview could not be fetched" in admin_client.get(page_of(account), headers=ENGLISH).content.decode()
+
+
+def test_a_sync_whose_worker_died_is_in_nobodys_way(account: ProviderAccount, provider: Mock) -> None:
+    lost, _is_new = sync_runs.begin(account)
+    assert sync_runs.begin(account) == (lost, False)
+    account.syncs.update(moved_at=timezone.now() - timedelta(minutes=5))
+    fresh, is_new = sync_runs.begin(account)
+    lost.refresh_from_db()
+    assert (lost.step, is_new, fresh.step) == (Step.LOST, True, Step.WAITING)
+
+
+def test_each_night_every_catalogue_is_read(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    ProviderAccountFactory.create_batch(2)
+    monkeypatch.setattr(sync_runs.sync_account, "delay", sync_runs.sync_account)
+    tasks.sync_all()
+    assert list(CatalogueSync.objects.values_list("step", flat=True)) == [Step.DONE, Step.DONE]
+
+
+@pytest.mark.parametrize("model", ["avatar", "voice", "knowledgebase"])
+def test_a_list_of_thousands_asks_as_little_as_a_list_of_few(
+    admin_client: Client, account: ProviderAccount, model: str
+) -> None:
+    factory: Any = {"avatar": AvatarFactory, "voice": VoiceFactory, "knowledgebase": KnowledgeBaseFactory}[model]
+
+    def queries(**search: str) -> int:
+        with CaptureQueriesContext(connection) as asked:
+            assert admin_client.get(f"/admin/avatars/{model}/", search).status_code == 200
+        return len(asked)
+
+    factory.create(account=account)
+    few = queries(), queries(q="l")
+    row = factory._meta.model.objects.get()
+    key = f"provider_{'knowledge_base' if model == 'knowledgebase' else model}_id"
+    copies = [{**_values(row), key: f"copy-{number}"} for number in range(3000)]
+    factory._meta.model.objects.bulk_create(factory._meta.model(**copy) for copy in copies)
+    assert (queries(), queries(q="l")) == few
+
+
+def _values(row: Any) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields if not field.primary_key}
+
+
+def test_a_second_sync_of_many_asks_as_little_as_one_of_few(account: ProviderAccount, provider: Mock) -> None:
+    def queries(count: int) -> int:
+        provider.list_voices.return_value = [
+            VoiceOffer(f"V{number}", "Voice", "es", "", "", has_emotions=False) for number in range(count)
+        ]
+        with CaptureQueriesContext(connection) as asked:
+            synced(account)
+        return len(asked)
+
+    synced(account)
+    assert queries(400) == queries(4)
+
+
+def test_staff_hear_a_voice_before_they_choose_it(
+    admin_client: Client, account: ProviderAccount, provider: Mock
+) -> None:
+    """Complaint 15."""
+    cache.clear()
+    voice = VoiceFactory.create(account=account, preview_url="https://cdn.test/v1.wav")
+    address = f"/voices/{voice.pk}/sample/"
+    assert f'src="{address}"' in admin_client.get("/admin/avatars/voice/").content.decode()
+    for _ in range(2):
+        answer = admin_client.get(address)
+        assert (answer.status_code, answer["Content-Type"]) == (200, "audio/wav")
+    provider.voice_sample.assert_awaited_once_with(voice.provider_voice_id, "https://cdn.test/v1.wav")
+
+
+@pytest.mark.parametrize("given", [b"<html><script>", ProviderUnreachable("cut")])
+def test_what_is_no_sound_is_not_handed_on(
+    admin_client: Client, account: ProviderAccount, provider: Mock, given: bytes | Exception
+) -> None:
+    cache.clear()
+    provider.voice_sample = AsyncMock(side_effect=[given])
+    voice = VoiceFactory.create(account=account, preview_url="https://cdn.test/v1.wav")
+    assert admin_client.get(f"/voices/{voice.pk}/sample/").status_code == 404
+
+
+def test_a_sample_is_for_those_who_choose_voices(client: Client, account: ProviderAccount, provider: Mock) -> None:
+    voice = VoiceFactory.create(account=account, preview_url="https://cdn.test/v1.wav")
+    client.force_login(EndUserFactory.create())
+    assert client.get(f"/voices/{voice.pk}/sample/").status_code == 404
+
+
+def test_avatars_are_told_apart_by_what_they_are_made_of(
+    admin_client: Client, account: ProviderAccount, provider: Mock
+) -> None:
+    (offer,) = provider.list_avatars.return_value
+    photo = replace(offer, provider_avatar_id="A2", name="Amara", is_image=True, is_own=True, preview_url="")
+    provider.list_avatars.return_value = [offer, photo]
+    synced(account)
+    page = admin_client.get("/admin/avatars/avatar/", {"is_image__exact": "1", "is_own__exact": "1"})
+    assert list(page.context["cl"].result_list) == [Avatar.objects.get(name="Amara")]

@@ -1,0 +1,171 @@
+"""The catalogue follows what the provider offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from asgiref.sync import async_to_sync
+from PIL import Image
+
+from avatars.catalogue.sync import Changes, SyncResult, sync_catalogue
+from avatars.models import Avatar, KnowledgeBase, ProviderAccount, Voice
+from heygen_portal.providers.contract.provider import AvatarOffer, ProviderUnreachable
+from tests.avatars.conftest import picture
+from tests.support.factories import AvatarFactory, ProviderAccountFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+sync = async_to_sync(sync_catalogue)
+
+
+@pytest.fixture
+def account() -> ProviderAccount:
+    return ProviderAccountFactory.create()
+
+
+@contextmanager
+def preview() -> Iterator[Image.Image]:
+    """The one avatar's picture, as it is kept."""
+    with Avatar.objects.get().preview.open("rb") as file, Image.open(file) as shown:
+        yield shown
+
+
+def test_what_is_offered_is_stored(account: ProviderAccount, provider: Mock) -> None:
+    one = Changes(listed=1, new=1)
+    assert sync(account) == SyncResult(avatars=one, voices=one, knowledge_bases=one)
+    avatar, voice, base = Avatar.objects.get(), Voice.objects.get(), KnowledgeBase.objects.get()
+    assert (avatar.name, avatar.provider_avatar_id, avatar.default_provider_voice_id) == ("Lucía", "A1", "V1")
+    assert (voice.language, voice.gender, voice.has_emotions) == ("es", "female", True)
+    assert (base.opening, base.prompt) == ("Hola", "Somos…")
+    account.refresh_from_db()
+    assert account.synced_at
+
+
+def test_what_is_no_longer_listed_is_marked_gone_and_comes_back(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    offers = provider.list_avatars.return_value
+    provider.list_avatars.return_value = []
+    sync(account)
+    gone_at = Avatar.objects.get().gone_at
+    assert gone_at
+    sync(account)
+    assert Avatar.objects.get().gone_at == gone_at  # since when, not when last looked
+    provider.list_avatars.return_value = [replace(offers[0], name="Lucía nueva")]
+    sync(account)
+    assert (Avatar.objects.get().gone_at, Avatar.objects.get().name) == (None, "Lucía nueva")
+
+
+def test_another_accounts_catalogue_is_left_alone(account: ProviderAccount, provider: Mock) -> None:
+    theirs = AvatarFactory.create(provider_avatar_id="A1", name="Otra")
+    sync(account)
+    theirs.refresh_from_db()
+    assert (theirs.name, theirs.gone_at) == ("Otra", None)
+    assert Avatar.objects.count() == 2
+
+
+def test_a_list_that_does_not_come_changes_nothing(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    provider.list_avatars.return_value = []
+    provider.list_voices.side_effect = ProviderUnreachable("cut")
+    with pytest.raises(ProviderUnreachable):
+        sync(account)
+    assert Avatar.objects.get().gone_at is None
+
+
+def test_a_preview_is_kept_and_served_by_the_portal_itself(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    avatar = Avatar.objects.get()
+    with preview() as shown:
+        assert (shown.format, shown.size) == ("WEBP", (4, 3))
+    assert avatar.preview_url == f"/avatars/{avatar.pk}/preview/"
+
+
+def test_a_preview_is_fetched_once_whatever_its_signature(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    offer = provider.list_avatars.return_value[0]
+    provider.list_avatars.return_value = [replace(offer, preview_url="https://cdn.test/a1.png?sig=2")]
+    sync(account)
+    provider.download.assert_awaited_once()
+
+
+def test_a_new_preview_takes_the_old_ones_place(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    old = str(Avatar.objects.get().preview.name)
+    offer = provider.list_avatars.return_value[0]
+    provider.list_avatars.return_value = [replace(offer, preview_url="https://cdn.test/a2.jpg")]
+    provider.download.return_value = picture("JPEG", (8, 6))
+    sync(account)
+    with preview() as shown:
+        assert shown.size == (8, 6)
+    assert not Avatar.objects.get().preview.storage.exists(old)
+
+
+def test_a_preview_is_as_large_as_it_is_shown_and_says_nothing_else(account: ProviderAccount, provider: Mock) -> None:
+    told = Image.Exif()
+    told[0x010E] = "where it was taken"
+    told[0x0112] = 6  # lies on its side
+    provider.download.return_value = picture("JPEG", (1440, 2560), exif=told)
+    sync(account)
+    with preview() as shown:
+        assert (shown.size, dict(shown.getexif())) == ((1280, 720), {})
+
+
+def test_a_preview_keeps_its_transparent_ground(account: ProviderAccount, provider: Mock) -> None:
+    provider.download.return_value = picture(mode="RGBA")
+    sync(account)
+    with preview() as shown:
+        assert shown.has_transparency_data
+
+
+def test_a_preview_kept_as_it_came_is_fetched_anew(account: ProviderAccount, provider: Mock) -> None:
+    sync(account)
+    Avatar.objects.update(preview="previews/1-0123456789abcdef.png")
+    sync(account)
+    assert str(Avatar.objects.get().preview.name).endswith(".webp")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html><script>",
+        b"<svg xmlns='http://www.w3.org/2000/svg'>",
+        b"",
+        b"\x89PNG\r\n\x1a\n<script>",
+        picture()[:40],
+        picture("GIF"),
+        picture(size=(8_000, 6_000)),
+    ],
+    ids=("page", "drawing", "nothing", "disguise", "half", "gif", "huge"),
+)
+def test_only_pictures_become_previews(account: ProviderAccount, provider: Mock, content: bytes) -> None:
+    provider.download.return_value = content
+    assert sync(account).previews_missing == 1
+    assert Avatar.objects.get().preview_url == ""
+
+
+def test_a_preview_that_does_not_come_is_no_reason_to_stop(account: ProviderAccount, provider: Mock) -> None:
+    provider.download = AsyncMock(side_effect=ProviderUnreachable("cut"))
+    assert sync(account).previews_missing == 1
+    assert Avatar.objects.get().name == "Lucía"
+
+
+def test_names_and_ids_too_long_to_keep_do_not_stop_the_rest(account: ProviderAccount, provider: Mock) -> None:
+    provider.list_avatars.return_value = [
+        AvatarOffer("A" * 201, "too long an ID", "", "", is_active=True),
+        AvatarOffer("A2", "n" * 300, "", "", is_active=True),
+    ]
+    sync(account)
+    assert Avatar.objects.get().name == "n" * 200
+
+
+def test_what_no_database_takes_is_left_out(account: ProviderAccount, provider: Mock) -> None:
+    provider.list_avatars.return_value = [
+        AvatarOffer("A\0", "no ID", "", "", is_active=True),
+        AvatarOffer("A2", "Lu\0cía \ud800", "", "", is_active=True),
+    ]
+    sync(account)
+    assert Avatar.objects.get().name == "Lucía ?"

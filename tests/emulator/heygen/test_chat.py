@@ -1,0 +1,88 @@
+"""The chat socket, without media: what the avatar says is told there too, so that it can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from heygen_portal.emulator.heygen.chat_frames import encode_audio, encode_text
+from tests.emulator.wire import Wire
+from tests.patience import PATIENCE_S
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as http:
+        yield http
+
+
+def address(wire: Wire, session_id: str, token: str = "", **more: str) -> str:
+    token = token or wire.token()
+    query = {"session_id": session_id, "session_token": token, "silence_response": "false", "push_to_talk": "false"}
+    return str(wire.http.build_request("GET", "/v1/ws/streaming.chat", params=query | more).url)
+
+
+async def until(socket: aiohttp.ClientWebSocketResponse, event_type: str) -> dict[str, Any]:
+    """The next message of this type."""
+    while True:
+        message: dict[str, Any] = await socket.receive_json(timeout=PATIENCE_S)
+        if message["event_type"] == event_type:
+            return message
+
+
+async def test_a_text_frame_is_answered(wire: Wire, http: aiohttp.ClientSession) -> None:
+    session_id = wire.session("connected")
+    async with http.ws_connect(address(wire, session_id)) as socket:
+        await socket.send_bytes(encode_text("hola"))
+        assert (await until(socket, "avatar_talking_message"))["message"] == "hola"
+    assert wire.seen(session_id)["tasks"] == 1
+
+
+@pytest.mark.parametrize("state", ["new", "connecting", "connected"])
+async def test_it_is_taken_in_every_state_before_the_end(wire: Wire, http: aiohttp.ClientSession, state: str) -> None:
+    session_id = wire.session(state)
+    async with http.ws_connect(address(wire, session_id)) as socket:
+        await socket.send_bytes(encode_text("hola"))
+        wire.data("streaming.stop", {"session_id": session_id})
+        while (message := await socket.receive(timeout=PATIENCE_S)).type is aiohttp.WSMsgType.TEXT:
+            pass
+        assert message.type is aiohttp.WSMsgType.CLOSE
+
+
+async def test_a_greeting_in_the_address_is_spoken_once_the_avatar_is_there(
+    wire: Wire, http: aiohttp.ClientSession
+) -> None:
+    session_id = wire.new()
+    async with http.ws_connect(address(wire, session_id, opening_text="Buenos días")) as socket:
+        wire.data("streaming.start", {"session_id": session_id})
+        assert (await until(socket, "avatar_talking_message"))["message"] == "Buenos días"
+
+
+async def test_strangers_and_ended_sessions_are_turned_away(wire: Wire, http: aiohttp.ClientSession) -> None:
+    session_id, closed = wire.new(), wire.session("closed")
+    other = wire.token()
+    wire.data("streaming.new", {"version": "v2"}, token=other)
+    for url, status in (
+        (address(wire, session_id, "nobody"), 401),
+        (address(wire, session_id, other), 401),
+        (address(wire, "nothing"), 404),
+        (address(wire, closed), 400),
+    ):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(url)
+        assert refused.value.status == status
+
+
+async def test_what_is_not_understood_is_passed_over(wire: Wire, http: aiohttp.ClientSession) -> None:
+    session_id = wire.session("connected")
+    async with http.ws_connect(address(wire, session_id)) as socket:
+        await socket.send_bytes(b"\xff\xff")
+        await socket.send_str("text is not for clients")
+        await socket.send_bytes(encode_text(" \n"))
+        await socket.send_bytes(encode_audio(b"\0" * 1024))
+        await socket.send_bytes(encode_audio(b"\0" * 3, 44_100, 2))
+        await socket.send_bytes(encode_text("x" * 5000))
+        assert len((await until(socket, "avatar_talking_message"))["message"]) == 1000

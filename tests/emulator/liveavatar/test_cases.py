@@ -1,0 +1,61 @@
+"""Every documented request and refusal of LiveAvatar, asked of the emulator and, with --live, of the real service."""
+
+from __future__ import annotations
+
+import os
+
+import httpx
+import pytest
+
+from heygen_portal.emulator.liveavatar.states import END_REASONS, LIVE_ERRORS
+from tests.emulator.live_wire import LiveWire
+from tests.emulator.providers_doc import Case, live_cases, look, table
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "real_case" in metafunc.fixturenames:
+        live = metafunc.config.getoption("--live")
+        metafunc.parametrize(
+            "real_case", [case for case in live_cases() if case.asked_of == "both"] if live else [], ids=str
+        )
+
+
+@pytest.mark.parametrize("case", live_cases(), ids=str)
+def test_a_documented_call_is_answered_as_documented(case: Case, live: LiveWire) -> None:
+    check(case, live.ask_case(case, live.session_as(case.state)))
+
+
+def test_the_real_service_answers_as_documented(real_case: Case) -> None:
+    with LiveWire("https://api.liveavatar.com", os.environ["LIVEAVATAR_API_KEY"], is_sandbox=True) as live:
+        session_id = live.session_as(real_case.state)
+        try:
+            check(real_case, live.ask_case(real_case, session_id))
+        finally:
+            if session_id:
+                live.stop(session_id)
+
+
+def check(case: Case, answer: httpx.Response) -> None:
+    assert answer.headers["Content-Type"].startswith("application/json")
+    body = answer.json()
+    assert answer.status_code == case.status, body
+    if case.status >= 400:
+        words = {
+            "envelope": lambda: body["message"],
+            "data": lambda: body["data"][0]["message"],
+            "detail": lambda: body["detail"][0]["msg"],
+        }[case.shape]()
+        assert words
+        return
+    assert body["code"] in (100, 1000)
+    for path in case.fields:
+        look(body, path)
+
+
+def test_the_documented_refusals_are_those_that_are_given() -> None:
+    quoted = {row["error"]: (int(row["HTTP"]), row["message"], row["shape"]) for row in table("error")}
+    assert quoted == {key: (error.status, error.message, error.shape) for key, error in LIVE_ERRORS.items()}
+
+
+def test_the_documented_end_reasons_are_those_that_are_given() -> None:
+    assert {row["ended by"]: row["end_reason"] for row in table("ended by")} == END_REASONS

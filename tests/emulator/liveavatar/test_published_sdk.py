@@ -1,0 +1,122 @@
+"""The vendor's LiveAvatar web SDK, unchanged, in a browser: told where the emulator is, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from tests.emulator.live_wire import LiveWire
+from tests.emulator.sdk_page import application, call, microphone_switches, record
+from tests.patience import PATIENCE_S
+from tests.support import servers
+
+pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.proof]
+
+LOW = {"video_settings": {"quality": "low"}}
+
+
+@pytest.fixture
+def real(emulator: servers.Emulator) -> Iterator[LiveWire]:
+    with LiveWire(emulator.url, emulator.api_key) as live:
+        live.control("reset")
+        yield live
+
+
+async def start(page: Page, real: LiveWire, session_id: str, **config: Any) -> Any:
+    return await call(page, "start", real.tokens[session_id], {"apiUrl": real.url, **config})
+
+
+async def until_over(real: LiveWire, session_id: str) -> None:
+    """Return once the session ended: the SDK does not wait for its own stop."""
+    async with asyncio.timeout(PATIENCE_S):
+        while real.state(session_id) != "closed":  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
+
+
+def told(events: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+    return [(event["kind"], event.get("text")) for event in events]
+
+
+def context(real: LiveWire, prompt: str) -> str:
+    body = {"name": "Hours", "prompt": prompt, "opening_text": ""}
+    return str(real.ask_for("POST", "/v1/contexts", body).raise_for_status().json()["data"]["id"])
+
+
+async def test_a_full_session_is_seen_speaks_answers_is_interrupted_and_stopped(real: LiveWire) -> None:
+    persona = {"language": "en", "context_id": context(real, "We open at nine in the morning.")}
+    session_id = real.mint(avatar_persona=persona, max_session_duration=600, **LOW)
+    async with application("liveavatar.html") as page:
+        assert await start(page, real, session_id) == {"state": "CONNECTED", "seconds": 600}
+        assert await page.evaluate("[app.video.videoWidth, app.video.videoHeight]") == [640, 360]
+
+        await call(page, "call", "repeat", "Good evening.")
+        assert told(await call(page, "until", "avatar.speak_ended")) == [
+            ("avatar.transcription", "Good evening."),
+            ("avatar.speak_started", None),
+            ("avatar.speak_ended", None),
+        ]
+        await call(page, "call", "message", "When do you open?")
+        events = told(await call(page, "until", "avatar.speak_ended"))
+        assert ("avatar.transcription", "We open at nine in the morning.") in events
+
+        await call(page, "call", "repeat", "A long text " * 40)
+        await call(page, "until", "avatar.speak_started")
+        await call(page, "call", "interrupt")
+        await call(page, "until", "avatar.speak_ended")
+        for name in ("startListening", "stopListening", "keepAlive", "stop"):
+            await call(page, "call", name)
+        assert ("disconnected", "CLIENT_INITIATED") in told(await call(page, "until", "disconnected"))
+        await until_over(real, session_id)
+        assert real.entry(session_id)["end_reason"] == "USER_CLOSED"
+
+
+async def test_the_end_that_the_service_decides_reaches_the_page_with_its_reason(real: LiveWire) -> None:
+    async with application("liveavatar.html") as page:
+        await start(page, real, real.mint(is_sandbox=True, **LOW))
+        real.move_clock(61)
+        assert ("disconnected", "SERVER_INITIATED") in told(await call(page, "until", "disconnected"))
+        refused = await call(page, "refused", real.tokens[next(iter(real.tokens))], {"apiUrl": real.url})
+        assert refused == "Session was already started"
+
+
+async def test_push_to_talk_is_heard_between_the_marks_and_answered(real: LiveWire, tmp_path: Path) -> None:
+    """Somebody talks all the time."""
+    microphone = tmp_path / "microphone.wav"
+    record("One two three four five. Six seven eight nine ten.", microphone, pause_s=0)
+    mode = {"interactivity_type": "PUSH_TO_TALK"}
+    persona = {"language": "en", "context_id": context(real, "We open at nine in the morning.")}
+    async with application("liveavatar.html", *microphone_switches(microphone)) as page:
+        voice = {"voiceChat": {"mode": "PUSH_TO_TALK"}}
+        await start(page, real, real.mint(avatar_persona=persona, **mode, **LOW), **voice)
+        await call(page, "call", "repeat", "Still here.")
+        before = told(await call(page, "until", "avatar.speak_ended"))
+        assert not [kind for kind, _ in before if kind.startswith("user.")]
+        await call(page, "voice", "startPushToTalk")
+        await call(page, "until", "user.speak_started")
+        await call(page, "call", "repeat", "I listen.")
+        await call(page, "until", "avatar.speak_ended")
+        await call(page, "voice", "stopPushToTalk")
+        heard = told(await call(page, "until", "user.transcription"))
+        assert [text for kind, text in heard if kind == "user.transcription"] != [""]
+        await call(page, "until", "avatar.speak_ended")
+        await call(page, "call", "stop")
+
+
+async def test_a_lite_session_says_the_sound_that_is_sent(real: LiveWire) -> None:
+    tone = base64.b64encode(bytes(range(0, 250, 2)) * 400).decode()  # about a second
+    async with application("liveavatar.html") as page:
+        await start(page, real, real.lite(**LOW))
+        await call(page, "call", "repeatAudio", tone)
+        kinds = [kind for kind, _ in told(await call(page, "until", "avatar.speak_ended"))]
+        assert kinds == ["avatar.speak_started", "avatar.speak_ended"]
+        await call(page, "call", "repeatAudio", tone * 20)
+        await call(page, "until", "avatar.speak_started")
+        await call(page, "call", "interrupt")
+        await call(page, "until", "avatar.speak_ended")
+        await call(page, "call", "stop")

@@ -1,0 +1,225 @@
+"""LiveAvatar's sessions without media: what they cost, why they end, who may speak to them, what is kept of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from tests.emulator.live_wire import LITE, LiveWire
+from tests.support import servers
+
+
+def credits_left(live: LiveWire) -> float:
+    return float(live.got("/v1/users/credits")["credits_left"])
+
+
+@pytest.mark.parametrize(("mode", "sandbox", "cost"), [("full", False, 1.0), ("lite", False, 0.5), ("full", True, 0.0)])
+def test_half_a_minute_costs_by_mode_and_a_sandbox_nothing(
+    live: LiveWire, mode: str, sandbox: bool, cost: float
+) -> None:
+    before = credits_left(live)
+    session_id = live.lite(is_sandbox=sandbox) if mode == "lite" else live.mint(is_sandbox=sandbox)
+    live.move_clock(100)  # a token costs nothing, however old
+    live.start(session_id)
+    live.move_clock(30)
+    live.stop(session_id)
+    assert before - credits_left(live) == pytest.approx(cost, abs=0.05)
+    assert live.entry(session_id)["credits_consumed"] == pytest.approx(cost, abs=0.05)
+
+
+def test_without_credits_sessions_end_and_new_ones_are_refused_but_in_the_sandbox(live: LiveWire) -> None:
+    running, sandboxed = live.mint(), live.mint(is_sandbox=True)
+    live.start(running)
+    live.start(sandboxed)
+    live.fault("quota_gone", times=None)
+    assert live.entry(running)["end_reason"] == "NO_CREDITS"
+    assert "end_reason" not in live.entry(sandboxed)
+    refused = live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.mint()])
+    assert (refused.status_code, refused.json()["message"]) == (403, "Not enough credits")
+    live.start(live.mint(is_sandbox=True))
+
+
+@pytest.mark.parametrize(("body", "wait", "reason"), [
+    ({}, 301, "IDLE_TIMEOUT"),
+    ({"max_session_duration": 90}, 91, "MAX_DURATION_REACHED"),
+    ({"is_sandbox": True}, 61, "MAX_DURATION_REACHED"),
+])  # fmt: skip
+def test_a_session_ends_by_itself_and_says_why(live: LiveWire, body: dict[str, object], wait: int, reason: str) -> None:
+    session_id = live.mint(**body)
+    live.start(session_id)
+    live.move_clock(wait)
+    assert live.entry(session_id)["end_reason"] == reason
+    assert [row["id"] for row in live.got("/v1/sessions?type=historic")["results"]] == [session_id]
+    assert live.got("/v1/sessions?type=active")["count"] == 0
+
+
+def test_keep_alive_puts_off_the_idle_end(live: LiveWire) -> None:
+    session_id = live.mint()
+    live.start(session_id)
+    for _ in range(2):
+        live.move_clock(200)
+        live.ask_for("POST", "/v1/sessions/keep-alive", {}, token=live.tokens[session_id]).raise_for_status()
+    assert "end_reason" not in live.entry(session_id)
+
+
+@pytest.mark.parametrize(("body", "reason"), [
+    (None, "USER_CLOSED"),
+    ({"session_id": "x"}, "UNKNOWN"),
+    ({"reason": "USER_DISCONNECTED"}, "USER_DISCONNECTED"),
+    ({"reason": "bored"}, "UNKNOWN"),
+])  # fmt: skip
+def test_a_stop_is_kept_with_the_reason_it_gave(live: LiveWire, body: dict[str, str] | None, reason: str) -> None:
+    session_id = live.mint()
+    live.start(session_id)
+    live.ask_for("POST", "/v1/sessions/stop", body, token=live.tokens[session_id]).raise_for_status()
+    assert live.entry(session_id)["end_reason"] == reason
+
+
+def test_the_token_tells_a_browser_its_mode_and_starts_once(live: LiveWire) -> None:
+    session_id = live.lite()
+    payload = live.tokens[session_id].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    assert claims["start_session_data"]["mode"] == "LITE"
+    assert live.start(session_id)["ws_url"].startswith("ws://127.0.0.1:")
+    refused = live.ask_for("POST", "/v1/sessions/start", {}, token=live.tokens[session_id])
+    assert refused.status_code == 400
+
+
+def test_a_full_session_has_no_socket_and_a_brought_room_no_token(live: LiveWire) -> None:
+    full = live.start(live.mint())
+    assert full["ws_url"] is None
+    assert full["livekit_client_token"]
+    room = {"livekit_url": "wss://rooms.example", "livekit_room": "r", "livekit_client_token": "t"}
+    brought = live.start(live.lite(livekit_config=room))
+    assert brought["livekit_url"] is brought["livekit_client_token"] is None
+    assert brought["ws_url"]
+
+
+def test_a_socket_behind_a_proxy_has_the_proxys_address(live: LiveWire) -> None:
+    headers = {
+        "Authorization": f"Bearer {live.tokens[live.lite()]}",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "avatars.example",
+    }
+    started = live.http.post("/v1/sessions/start", headers=headers).json()["data"]
+    assert started["ws_url"].startswith("wss://avatars.example/")
+
+
+def test_what_a_token_refers_to_is_looked_up_at_the_start(live: LiveWire) -> None:
+    nothing = "5f3c0f9e-0000-41ef-8000-000000000000"
+    portrait = next(row for row in live.got("/v1/avatars")["results"] if row["type"] == "IMAGE")["id"]
+    for status, body in (
+        (403, {"avatar_id": nothing}),
+        (400, {"avatar_persona": {"context_id": nothing}}),
+        (400, {"avatar_persona": {"voice_id": nothing}}),
+        (400, {"avatar_id": portrait}),  # a photograph has no voice of its own
+        (400, {"video_settings": {"quality": "very_high"}}),
+    ):
+        assert live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.mint(**body)]).status_code == status
+
+
+def test_the_limit_of_open_sessions_counts_started_ones_alone(live: LiveWire) -> None:
+    live.control("rules", {"concurrency": 1})
+    first, second = live.mint(), live.mint()
+    live.start(first)
+    assert live.ask_for("POST", "/v1/sessions/start", token=live.tokens[second]).status_code == 409
+    live.stop(first)
+    live.start(second)
+
+
+def test_too_many_calls_a_second_are_told_when_to_come_again(live: LiveWire) -> None:
+    live.control("rules", {"live_rate": 0})
+    refused = live.ask_for("GET", "/v1/voices")
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == refused.headers["X-RateLimit-Reset"] == "1"
+
+
+def test_a_page_may_call_with_its_cookies_and_read_refusals(live: LiveWire) -> None:
+    origin = {"Origin": "https://portal.example"}
+    for answer in (
+        live.http.options("/v1/sessions/start", headers=origin),
+        live.http.post("/v1/sessions/start", headers=origin),
+    ):
+        assert answer.headers["Access-Control-Allow-Origin"] == origin["Origin"]
+        assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+
+
+def test_a_transcript_goes_on_where_it_was_read_to_and_can_be_deleted(live: LiveWire) -> None:
+    context = {"name": "Hours", "prompt": "We open at nine.", "opening_text": "Hello, ${name}."}
+    context_id = live.ask_for("POST", "/v1/contexts", context).json()["data"]["id"]
+    session_id = live.mint(avatar_persona={"context_id": context_id}, dynamic_variables={"name": "Nora"})
+    live.start(session_id)
+    path = f"/v1/sessions/{session_id}/transcript"
+    live.move_clock(1)
+    live.command(session_id, "avatar.speak_text", text="Good evening.")
+    first = live.got(path)
+    assert [line["transcript"] for line in first["transcript_data"]] == ["Hello, Nora.", "Good evening."]
+    live.move_clock(1)
+    live.command(session_id, "avatar.speak_response", text="When do you open?")
+    rest = live.got(f"{path}?start_timestamp={first['next_timestamp']}")
+    assert [line["role"] for line in rest["transcript_data"]] == ["user", "avatar"]
+    live.stop(session_id)
+    assert not live.got(path)["session_active"]
+    live.ask_for("DELETE", f"/v1/sessions/{session_id}/events").raise_for_status()
+    assert live.got(path)["transcript_data"] == []
+
+
+def test_without_a_context_nothing_is_answered_and_words_are_still_said(live: LiveWire) -> None:
+    session_id = live.mint()
+    live.start(session_id)
+    live.command(session_id, "avatar.speak_response", text="When do you open?")
+    live.command(session_id, "avatar.speak_text", text="Good evening.")
+    lines = live.got(f"/v1/sessions/{session_id}/transcript")["transcript_data"]
+    assert [(line["role"], line["transcript"]) for line in lines] == [
+        ("user", "When do you open?"),
+        ("avatar", "Good evening."),
+    ]
+
+
+def test_contexts_are_made_changed_and_deleted(live: LiveWire) -> None:
+    texts = {"name": "Hours", "prompt": "We open at nine, ${name}.", "opening_text": "Hello"}
+    made = live.ask_for("POST", "/v1/contexts", {**texts, "llm": "gone"}).json()["data"]
+    assert made["required_dynamic_variables"] == ["name"]
+    path = f"/v1/contexts/{made['id']}"
+    assert live.ask_for("PATCH", path, {"name": "Other"}).status_code == 422
+    live.ask_for("PATCH", path, {**texts, "prompt": "We open at ten."}).raise_for_status()
+    assert live.got(path)["prompt"] == "We open at ten."
+    assert made["id"] in {row["id"] for row in live.got("/v1/contexts")["results"]}
+    live.ask_for("DELETE", path).raise_for_status()
+    assert live.ask_for("GET", path).status_code == 404
+
+
+def test_what_heygen_had_is_there_under_the_same_names_but_for_its_voices_ids(live: LiveWire) -> None:
+    old = {avatar["avatar_name"] for avatar in live.get("/v2/avatars")["data"]["avatars"]}
+    new = {avatar["name"] for avatar in live.got("/v1/avatars/public")["results"]}
+    assert new - old == {"Wayne"}
+    bases = {base["name"] for base in live.get("/v1/streaming/knowledge_base/list")["data"]["list"]}
+    assert {context["name"] for context in live.got("/v1/contexts")["results"]} == bases
+    voices = {voice["id"] for voice in live.got("/v1/voices")["results"]}
+    assert not voices & {voice["voice_id"] for voice in live.get("/v2/voices")["data"]["voices"]}
+
+
+def test_the_two_services_know_nothing_of_each_others_sessions(live: LiveWire) -> None:
+    theirs, ours = live.new(), live.mint()
+    live.start(ours)
+    assert live.call("streaming.stop", {"session_id": ours}).status_code == 404
+    assert live.ask_for("GET", f"/v1/sessions/{theirs}").status_code == 404
+    assert [live.seen(session)["service"] for session in (theirs, ours)] == ["heygen", "liveavatar"]
+
+
+def test_a_fault_can_be_any_refusal_of_this_wire(live: LiveWire) -> None:
+    live.fault("answer", error="avatar_not_allowed", on="sessions/start")
+    assert live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.mint()]).status_code == 403
+
+
+def test_with_a_key_of_its_own_the_other_services_key_is_refused() -> None:
+    with (
+        servers.emulator(media=False, args=["--liveavatar-key", "of-its-own"]) as emulator,
+        LiveWire(emulator.url, emulator.api_key) as live,
+    ):
+        assert live.ask_for("POST", "/v1/sessions/token", LITE).status_code == 401
+        live.api_key = "of-its-own"
+        live.start(live.lite())
+        assert live.call("streaming.new", {}).status_code == 401

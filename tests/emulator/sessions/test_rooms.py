@@ -1,0 +1,167 @@
+"""Sessions in real LiveKit rooms: who is there, when it counts as connected, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from livekit import api, rtc
+
+from heygen_portal.emulator.avatar.performer import Performer
+from heygen_portal.emulator.heygen.service import Studio
+from heygen_portal.emulator.sessions.rooms import LiveKit, Rooms
+from heygen_portal.emulator.sessions.rules import Rules
+from heygen_portal.emulator.sessions.store import Caller
+from tests.emulator.wire import AVATAR, Wire
+from tests.patience import PATIENCE_S
+from tests.support import servers
+
+pytestmark = pytest.mark.media
+
+ROOM_DELETED = 5
+
+
+@pytest.fixture
+def real(emulator: servers.Emulator) -> Iterator[Wire]:
+    with Wire(emulator.url, emulator.api_key) as wire:
+        wire.control("reset")
+        yield wire
+
+
+def opened(wire: Wire, **more: Any) -> dict[str, Any]:
+    session: dict[str, Any] = wire.data(
+        "streaming.new", {"version": "v2", "avatar_id": AVATAR, "quality": "low", **more}
+    )
+    return session
+
+
+class Guest:
+    """A participant who notices the avatar's tracks, and being thrown out."""
+
+    def __init__(self) -> None:
+        self.room = rtc.Room()
+        self.kinds: set[int] = set()
+        self.both = asyncio.Event()
+        self.alone = asyncio.Event()
+        self.thrown_out: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.room.on("track_subscribed", self._subscribed)
+        self.room.on("disconnected", self._disconnected)
+        self.room.on("participant_disconnected", lambda _: self.alone.set())
+
+    def _subscribed(self, track: rtc.Track, *_: object) -> None:
+        self.kinds.add(int(track.kind))
+        if len(self.kinds) == 2:
+            self.both.set()
+
+    def _disconnected(self, reason: int) -> None:
+        if not self.thrown_out.done():
+            self.thrown_out.set_result(int(reason))
+
+    async def sees_the_avatar(self) -> None:
+        await asyncio.wait_for(self.both.wait(), PATIENCE_S)
+        assert [participant.identity for participant in self.room.remote_participants.values()] == ["heygen"]
+
+    async def is_thrown_out(self) -> int:
+        return await asyncio.wait_for(self.thrown_out, PATIENCE_S)
+
+
+@asynccontextmanager
+async def guest(url: str, token: str) -> AsyncIterator[Guest]:
+    guest = Guest()
+    await guest.room.connect(url, token)
+    try:
+        yield guest
+    finally:
+        await guest.room.disconnect()
+
+
+async def test_a_session_is_connected_once_both_sides_are_there_and_its_end_deletes_the_room(real: Wire) -> None:
+    session = opened(real)
+    body = {"session_id": session["session_id"]}
+    real.data("streaming.start", body)
+    assert real.call("streaming.task", body | {"text": "Hello"}).json()["code"] == 400006
+    async with guest(session["url"], session["access_token"]) as person:
+        await person.sees_the_avatar()
+        await real.until_connected(session["session_id"])
+        assert set(real.seen(session["session_id"])["in_room"]) == {"heygen", "client"}
+        real.data("streaming.task", body | {"text": "Hello"})
+        real.data("streaming.stop", body)
+        assert await person.is_thrown_out() == ROOM_DELETED
+    assert real.state(session["session_id"]) == "closed"
+
+
+async def test_an_agent_alone_makes_no_connection(real: Wire) -> None:
+    session = opened(real)
+    real.data("streaming.start", {"session_id": session["session_id"]})
+    async with guest(session["url"], session["livekit_agent_token"]) as agent:
+        await agent.sees_the_avatar()
+        assert real.state(session["session_id"]) == "connecting"
+        async with guest(session["url"], session["access_token"]):
+            await real.until_connected(session["session_id"])
+
+
+async def test_an_idle_session_throws_everybody_out(real: Wire) -> None:
+    session = opened(real, activity_idle_timeout=30)
+    real.data("streaming.start", {"session_id": session["session_id"]})
+    async with guest(session["url"], session["access_token"]) as person:
+        await real.until_connected(session["session_id"])
+        real.move_clock(31)
+        assert await person.is_thrown_out() == ROOM_DELETED
+
+
+async def test_the_avatar_joins_a_room_of_the_callers_own_and_leaves_it_to_them(
+    real: Wire, livekit: servers.LiveKit
+) -> None:
+    def token(identity: str) -> str:
+        grants = api.VideoGrants(room_join=True, room="ours", room_create=True, can_publish=True, can_publish_data=True)
+        return api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity).with_grants(grants).to_jwt()
+
+    own = {"url": livekit.url, "room": "ours", "token": token("heygen")}
+    async with guest(livekit.url, token("person")) as person:
+        session = opened(real, livekit_settings=own)
+        assert session["url"] is session["access_token"] is None
+        real.data("streaming.start", {"session_id": session["session_id"]})
+        await person.sees_the_avatar()
+        await real.until_connected(session["session_id"])
+        real.data("streaming.stop", {"session_id": session["session_id"]})
+        await asyncio.wait_for(person.alone.wait(), PATIENCE_S)
+        assert not person.thrown_out.done()
+
+
+async def test_the_room_can_be_deleted_under_everyone(real: Wire) -> None:
+    session = opened(real)
+    real.data("streaming.start", {"session_id": session["session_id"]})
+    async with guest(session["url"], session["access_token"]) as person:
+        await real.until_connected(session["session_id"])
+        real.fault("room_deleted")
+        assert await person.is_thrown_out() == ROOM_DELETED
+    assert real.state(session["session_id"]) == "connected"  # and is billed
+
+
+async def test_a_session_that_ended_leaves_nothing_running(livekit: servers.LiveKit) -> None:
+    """An avatar thrown out of its room, rather than leaving it, left a task of LiveKit's client behind."""
+    rooms = Rooms(LiveKit(livekit.url, livekit.api_key, livekit.api_secret), is_real=True)
+    studio, before = Studio(Rules(), rooms, Performer), asyncio.all_tasks()
+    for _ in range(5):
+        session = studio.order({"quality": "low"}, Caller())
+        studio.start(session)
+        joining = studio.stages[session.id].joining
+        assert joining
+        await joining
+        await studio.end(session, "test")
+    await studio.close()
+    if left := asyncio.all_tasks() - before:
+        _, still = await asyncio.wait(left, timeout=PATIENCE_S)
+        assert not still
+
+
+async def test_with_a_foreign_token_nobody_is_there(real: Wire) -> None:
+    real.fault("foreign_token")
+    session = opened(real)
+    real.data("streaming.start", {"session_id": session["session_id"]})
+    async with guest(session["url"], session["access_token"]) as person:
+        assert person.room.name != session["session_id"]
+        assert not person.room.remote_participants

@@ -1,0 +1,120 @@
+"""Random sequences of calls: the state machine never answers what the documentation forbids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+
+from heygen_portal.emulator.heygen.catalogue import Catalogue
+from heygen_portal.emulator.heygen.requests import take_order
+from heygen_portal.emulator.sessions.clock import Clock
+from heygen_portal.emulator.sessions.rules import Rules
+from heygen_portal.emulator.sessions.states import ERRORS, MOVES, OPEN, VERBS, Refusal, State
+from heygen_portal.emulator.sessions.store import Caller, Session, Store
+from tests.emulator.providers_doc import table
+
+DOCUMENTED = {row["verb"]: row for row in table("verb")}
+RULES = Rules(concurrency=3, quota=2000)
+
+
+def refusal_of(act: Callable[[], object]) -> int | None:
+    """The code of the refusal, if it is one."""
+    try:
+        act()
+    except Refusal as refusal:
+        return refusal.error.code
+    return None
+
+
+class Sessions(RuleBasedStateMachine):
+    """The store, driven by verbs, joins, ends and time in any order, beside the simplest model of it."""
+
+    sessions = Bundle("sessions")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.store = Store(RULES, self.clock)
+        self.catalogue = Catalogue()
+        self.states: dict[str, State] = {}
+
+    @rule(target=sessions, idle=st.sampled_from([None, 30, 120, 3600]), never=st.booleans())
+    def order(self, idle: int | None, never: bool) -> Session | None:
+        order = take_order(
+            {"activity_idle_timeout": idle, "disable_idle_timeout": never}, self.catalogue, self.store.rules
+        )
+        was_full = sum(state in OPEN for state in self.states.values()) >= RULES.concurrency
+        was_broke = self.store.remaining_quota() <= 0
+        made: list[Session] = []
+        code = refusal_of(lambda: made.append(self.store.new_session(order, Caller())))
+        assert code == (10007 if was_full else 10015 if was_broke else None)
+        for session in made:
+            self.states[session.id] = session.state
+        return made[0] if made else None
+
+    @rule(session=sessions, verb=st.sampled_from(sorted(VERBS)))
+    def use(self, session: Session | None, verb: str) -> None:
+        if session is None:
+            return
+        documented = DOCUMENTED[verb][session.state]
+        code = refusal_of(lambda: self.store.accept(session, verb))
+        assert documented == (str(code) if code else "yes")
+        if verb == "start" and code is None:
+            assert self.store.move(session, State.CONNECTING)
+
+    @rule(session=sessions, to=st.sampled_from(State))
+    def move(self, session: Session | None, to: State) -> None:
+        if session is None:
+            return
+        before = session.state
+        assert self.store.move(session, to, "test") == (to in MOVES[before])
+        assert session.state == (to if to in MOVES[before] else before)
+
+    @rule(session=sessions, here=st.booleans())
+    def come_or_go(self, session: Session | None, here: bool) -> None:
+        if session is not None and session.is_open:
+            self.store.set_user(session, here)
+
+    @rule(seconds=st.floats(0, 700))
+    def wait(self, seconds: float) -> None:
+        self.clock.move(seconds)
+        now = self.clock.now()
+        for session, _ in self.store.due():
+            assert session.is_open
+            self.store.move(session, State.CLOSING, "due")
+        for session in self.store.open_sessions():
+            assert self.store.deadline(session)[0] > now
+
+    @invariant()
+    def no_state_goes_backwards(self) -> None:
+        order = list(State)
+        for session_id, before in self.states.items():
+            now = self.store.sessions[session_id].state
+            assert order.index(now) >= order.index(before)
+            self.states[session_id] = now
+
+    @invariant()
+    def the_list_of_open_sessions_is_the_truth(self) -> None:
+        assert {session.id for session in self.store.open_sessions()} == {
+            session_id for session_id, state in self.states.items() if state in OPEN
+        }
+
+    @invariant()
+    def every_open_session_will_be_looked_at(self) -> None:
+        for session in self.store.open_sessions():
+            assert self.store.next_look() <= self.store.deadline(session)[0]
+
+
+Sessions.TestCase.settings = settings(
+    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestRandomCalls = Sessions.TestCase
+
+
+def test_every_refusal_of_the_states_is_a_documented_error() -> None:
+    for row in VERBS.values():
+        assert set(row) == set(State)
+        assert {refusal for refusal in row.values() if refusal} <= ERRORS.keys()

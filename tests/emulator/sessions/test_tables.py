@@ -1,0 +1,45 @@
+"""What docs/providers.md quotes is what the emulator does."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from heygen_portal.emulator.control.faults import KINDS
+from heygen_portal.emulator.sessions.rules import Rules
+from heygen_portal.emulator.sessions.states import ERRORS, MOVES, VERBS, State
+from tests.emulator.providers_doc import cases, table
+
+
+def test_the_documented_errors_are_those_that_are_given() -> None:
+    quoted = {row["key"]: (int(row["HTTP"]), int(row["code"]), row["message"]) for row in table("key")}
+    assert quoted == {key: (error.status, error.code, error.message) for key, error in ERRORS.items()}
+
+
+def test_the_documented_moves_are_those_that_happen() -> None:
+    quoted = {row["from"]: set(row["may go to"].split(", ")) - {"nothing"} for row in table("from")}
+    assert quoted == {state: set(targets) for state, targets in MOVES.items()}
+
+
+def test_the_documented_refusals_are_those_of_each_state() -> None:
+    quoted = {row["verb"]: {state: row[state] for state in State} for row in table("verb")}
+    codes = {
+        verb: {state: str(ERRORS[refusal].code) if refusal else "yes" for state, refusal in row.items()}
+        for verb, row in VERBS.items()
+    }
+    assert quoted == codes
+
+
+def test_the_documented_rules_are_those_that_can_be_changed() -> None:
+    quoted = {row["rule"]: row["default"] for row in table("rule")}
+    assert quoted == {field.name: str(field.default).removesuffix(".0").lower() for field in fields(Rules)}
+
+
+def test_the_documented_faults_are_those_that_can_be_ordered() -> None:
+    quoted = {row["kind"]: row["takes"] for row in table("kind")}
+    assert quoted == {kind: ", ".join(takes) or "nothing" for kind, takes in KINDS.items()}
+
+
+def test_every_refusal_of_a_verb_but_closing_is_among_the_cases() -> None:
+    """`closing` lasts only while the room is deleted, which is over before a second call arrives."""
+    refusals = {refusal for row in VERBS.values() for refusal in row.values() if refusal} - {"state_closing"}
+    assert {ERRORS[refusal].code for refusal in refusals} <= {case.code for case in cases()}

@@ -1,0 +1,244 @@
+"""What an avatar hears: utterances cut from sound, recognised, told and answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from livekit import rtc
+
+from heygen_portal.emulator.sessions.interfaces import Hearing, Voice
+from heygen_portal.emulator.speech import recognition as ears
+from heygen_portal.emulator.speech import recognition_engines
+from heygen_portal.emulator.speech.recognition import Ear
+from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
+from heygen_portal.emulator.speech.voice_activity import VoiceActivity
+from tests.emulator.viewer import scene
+from tests.patience import PATIENCE_S
+from tests.support import servers
+
+WEATHER = "what is the weather today"  # a synthetic voice that the English model understands
+COUNT = "one two three four five"  # and does even twice in a row, where other words run together
+HEARD = ["user_start", "user_talking_message", "user_end_message", "user_stop"]
+SECOND = bytes(32_000)  # of silence
+
+
+def spoken(text: str, language: str = "en") -> bytes:
+    """Speech as a microphone brings it: 16 kHz, mono."""
+    pcm = speak(text, Voice(language)).pcm
+    resampler = rtc.AudioResampler(SAMPLE_RATE, 16_000, num_channels=1)
+    frames = resampler.push(rtc.AudioFrame(pcm, SAMPLE_RATE, 1, len(pcm) // 2)) + resampler.flush()
+    return b"".join(frame.data.tobytes() for frame in frames)
+
+
+class Listening:
+    """An ear, and what left it."""
+
+    def __init__(self, language: str, hearing: Hearing) -> None:
+        self.told: list[dict[str, Any]] = []
+        self.texts: asyncio.Queue[str] = asyncio.Queue()
+        self.ear = Ear(
+            hearing, language, tell=self.told.append, on_text=self.texts.put_nowait, on_deaf=self.texts.put_nowait
+        )
+
+    def hear(self, pcm: bytes) -> None:
+        for start in range(0, len(pcm), 1024):  # as the published client cuts it
+            self.ear.hear(pcm[start : start + 1024])
+
+    async def text(self) -> str:
+        return await asyncio.wait_for(self.texts.get(), PATIENCE_S)
+
+    @property
+    def kinds(self) -> list[str]:
+        return [event["type"] for event in self.told]
+
+
+@asynccontextmanager
+async def listening(language: str, hearing: Hearing | None = None) -> AsyncIterator[Listening]:
+    here = Listening(language, hearing or Hearing())
+    try:
+        yield here
+    finally:
+        await here.ear.close()
+
+
+async def test_an_utterance_is_told_in_order_and_answered() -> None:
+    async with listening("en") as here:
+        here.hear(SECOND + spoken(WEATHER) + SECOND)
+        assert await here.text() == WEATHER
+        assert here.kinds == HEARD
+        assert here.told[1]["message"] == WEATHER
+        assert {event["task_id"] for event in here.told} == {"user-1"}
+
+
+async def test_two_utterances_are_two_tasks() -> None:
+    async with listening("en") as here:
+        for _ in range(2):
+            here.hear(SECOND + spoken(WEATHER) + SECOND)
+            assert await here.text()
+        assert [event["task_id"] for event in here.told if event["type"] == "user_start"] == ["user-1", "user-2"]
+
+
+async def test_an_utterance_ends_when_no_more_sound_comes_as_when_it_is_silent() -> None:
+    """Clients that close the microphone simply stop sending."""
+    async with listening("en") as here:
+        here.hear(SECOND + spoken(WEATHER))
+        assert await here.text() == WEATHER
+
+
+async def test_push_to_talk_takes_what_is_between_the_marks_as_one_utterance_and_nothing_else() -> None:
+    async with listening("en") as here:
+        here.ear.press(False)
+        here.hear(SECOND + spoken(WEATHER) + SECOND)
+        assert here.told == []
+        here.ear.press(True)
+        here.hear(SECOND + spoken(COUNT) + SECOND + SECOND + spoken(COUNT))
+        here.ear.press(False)
+        assert (await here.text()).count("three four") == 2
+        assert here.kinds == HEARD
+
+
+async def test_push_to_talk_that_was_asked_for_hears_nothing_before_the_first_mark() -> None:
+    async with listening("en", Hearing(push_to_talk=True)) as here:
+        here.hear(SECOND + spoken(WEATHER) + SECOND)
+        assert here.told == []
+        here.ear.press(True)
+        here.hear(SECOND + spoken(COUNT))
+        here.ear.press(False)
+        assert (await here.text()).count("three four") == 1
+
+
+@pytest.mark.parametrize(("person", "voice"), [("en-US", "es"), ("", "en"), ("?!", "en")])
+async def test_a_person_is_heard_in_the_language_that_was_named_or_else_in_the_voices(person: str, voice: str) -> None:
+    async with listening(voice, Hearing(language=person)) as here:
+        here.hear(SECOND + spoken(WEATHER) + SECOND)
+        assert await here.text() == WEATHER
+
+
+async def test_noise_is_no_speech_and_a_hum_is_got_used_to() -> None:
+    random = np.random.default_rng(0)
+    activity = VoiceActivity()
+    noise = (random.standard_normal(16_000 * 10) * 60).astype(np.int16).tobytes()
+    assert activity.feed(noise) is None
+    assert not activity.speaking
+    hum = (random.standard_normal(16_000 * 3) * 100).astype(np.int16).tobytes()
+    activity.feed(hum)
+    activity.feed(spoken(WEATHER))
+    assert activity.speaking
+
+
+async def test_somebody_who_never_stops_talking_is_cut_into_utterances() -> None:
+    activity = VoiceActivity()
+    ended = [activity.feed(spoken(WEATHER)[:30_000]) for _ in range(30)]
+    assert sum(utterance is not None for utterance in ended) == 1
+
+
+async def test_without_a_model_the_avatar_says_so_and_the_log_is_told_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ears, "_told_deaf", set())
+    monkeypatch.delenv(recognition_engines.MODEL_VARIABLE, raising=False)
+    with caplog.at_level(logging.WARNING):
+        async with listening("es") as here:
+            for _ in range(2):
+                here.hear(SECOND + spoken("Hola, buenos días", "es") + SECOND)
+                assert "no puedo entender" in await here.text()
+            assert here.kinds == ["user_start", "user_stop"] * 2
+    assert len(caplog.records) == 1
+
+
+async def test_an_engine_that_hangs_is_killed_and_the_next_utterance_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognition_engines, "_AT_LEAST_S", 0.2)
+    monkeypatch.setattr(recognition_engines, "_SLOWEST", 0)
+    hangs = recognition_engines.Subprocess(sys.executable, "-c", "import time; time.sleep(600)")
+    hangs.users = 1
+    assert await hangs.text_of(SECOND) == ""
+    assert hangs._process is None
+    monkeypatch.setattr(recognition_engines, "_AT_LEAST_S", 20)
+    hangs._command = (sys.executable, "-c", 'print(\'{"text": "hello"}\')')
+    assert await hangs.text_of(SECOND) == "hello"
+    await hangs.close()
+
+
+async def test_an_engine_that_dies_costs_one_utterance() -> None:
+    dies = recognition_engines.Subprocess(sys.executable, "-c", "")
+    dies.users = 1
+    assert await dies.text_of(SECOND * 30) == ""
+    await dies.close()
+
+
+@pytest.mark.media
+class TestInARoom:
+    PART = {"quality": "low", "voice": Voice("en"), "knowledge": "The weather is fine today."}
+
+    @pytest.mark.proof
+    async def test_a_microphone_is_heard_and_answered_if_the_session_asked_for_it(
+        self, livekit: servers.LiveKit
+    ) -> None:
+        async with scene(livekit, {**self.PART, "listens": True}) as stage:
+            microphone = await Microphone.opened(stage.viewer.room)
+            await microphone.say(SECOND + spoken(WEATHER) + SECOND)
+            await stage.viewer.told("avatar_stop_talking")
+            kinds = [packet["type"] for packet in stage.viewer.packets]
+            assert kinds[:5] == [*HEARD, "avatar_start_talking"]
+            await microphone.close()
+
+    @pytest.mark.proof
+    async def test_the_newest_microphone_of_a_person_is_heard(self, livekit: servers.LiveKit) -> None:
+        async with scene(livekit, {**self.PART, "listens": True}) as stage:
+            first = await Microphone.opened(stage.viewer.room)
+            await first.say(SECOND)
+            second = await Microphone.opened(stage.viewer.room)
+            await second.say(SECOND + spoken(WEATHER) + SECOND)
+            assert (await stage.viewer.told("user_talking_message"))[0]["message"]
+            await first.close()
+            await second.close()
+
+    @pytest.mark.proof
+    async def test_nobody_listens_in_a_session_that_did_not_ask_for_it(self, livekit: servers.LiveKit) -> None:
+        async with scene(livekit, self.PART) as stage:
+            microphone = await Microphone.opened(stage.viewer.room)
+            await microphone.say(SECOND + spoken(WEATHER) + SECOND)
+            stage.performer.say("Yes.", task_id="t-1")
+            await stage.viewer.told("avatar_stop_talking")
+            assert not [packet for packet in stage.viewer.packets if packet["type"].startswith("user_")]
+            await microphone.close()
+
+    @pytest.mark.proof
+    async def test_sound_that_a_socket_brings_is_told_to_the_socket_alone(self, livekit: servers.LiveKit) -> None:
+        async with scene(livekit, self.PART) as stage:
+            stage.performer.hear(SECOND + spoken(WEATHER) + SECOND)
+            await stage.viewer.told("avatar_stop_talking")
+            assert [event["type"] for event in stage.events][:4] == HEARD
+            assert not [packet for packet in stage.viewer.packets if packet["type"].startswith("user_")]
+
+
+class Microphone:
+    """A track that a person publishes."""
+
+    def __init__(self) -> None:
+        self._source = rtc.AudioSource(16_000, 1)
+        self._track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
+
+    @classmethod
+    async def opened(cls, room: rtc.Room) -> Microphone:
+        microphone = cls()
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        await room.local_participant.publish_track(microphone._track, options)
+        return microphone
+
+    async def say(self, pcm: bytes) -> None:
+        """Play sound into the room; returns when all of it has gone out."""
+        for start in range(0, len(pcm), 3200):
+            chunk = pcm[start : start + 3200]
+            await self._source.capture_frame(rtc.AudioFrame(chunk, 16_000, 1, len(chunk) // 2))
+        await self._source.wait_for_playout()
+
+    async def close(self) -> None:
+        await self._source.aclose()

@@ -1,0 +1,49 @@
+"""Connections are kept warm in one event loop and closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import Provider
+
+
+@dataclass
+class Account:
+    kind: str = "heygen"
+    base_url: str = "https://api.test"
+    api_key: str = "sk-key"
+    key_header: str = "x-api-key"
+    is_sandbox: bool = False
+
+
+async def test_an_account_keeps_its_provider_until_something_of_it_changes() -> None:
+    account = Account()
+    async with providers.closing_providers():
+        first = providers.for_account(account)
+        assert providers.for_account(Account()) is first
+        assert providers.for_account(replace(account, api_key="sk-new")) is not first
+
+
+def test_event_loops_share_no_connections() -> None:
+    async def use() -> Provider:
+        async with providers.closing_providers():
+            return providers.for_account(Account())
+
+    assert asyncio.run(use()) is not asyncio.run(use())
+
+
+async def test_a_job_closes_what_it_opened() -> None:
+    async with providers.closing_providers():
+        before = providers.for_account(Account())
+    async with providers.closing_providers():
+        assert providers.for_account(Account()) is not before
+
+
+async def test_a_provider_of_ones_own_leaves_the_shared_ones_open() -> None:
+    async with providers.closing_providers():
+        shared = providers.for_account(Account())
+        async with providers.opened(Account()) as own:
+            assert own is not shared
+        assert providers.for_account(Account()) is shared

@@ -1,0 +1,107 @@
+"""What the channel layer keeps while Redis is away and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import redis
+from django.utils.module_loading import import_string
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from heygen_portal import settings
+from tests.patience import PATIENCE_S
+from tests.support import servers
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""redis-py leaves the socket of a lost connection to the garbage collector."""
+
+TRIES = 20
+
+
+@pytest.fixture
+def server() -> Any:
+    with servers.redis_process() as server:
+        yield server
+
+
+@pytest.fixture
+async def layer(server: servers.Redis) -> AsyncIterator[Any]:
+    layer = import_string(str(settings.CHANNEL_LAYERS["default"]["BACKEND"]))(
+        hosts=[{"address": server.url, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)}]
+    )
+    yield layer
+    await layer.flush()
+
+
+def is_up(server: servers.Redis) -> bool:
+    try:
+        return bool(redis.Redis.from_url(server.url).ping())
+    except RedisError:
+        return False
+
+
+def heard(server: servers.Redis) -> set[bytes]:
+    """Return what anybody is subscribed to."""
+    return set(redis.Redis.from_url(server.url).pubsub_channels())  # type: ignore[arg-type]
+
+
+async def let_in(layer: Any) -> str:
+    """Return a new channel, past connections that have not noticed yet that they were cut."""
+    for _ in range(TRIES):
+        with suppress(RedisError):
+            return str(await layer.new_channel())
+    pytest.fail("no tab is let in")
+
+
+async def test_tabs_that_come_while_redis_is_away_leave_nothing_behind(server: servers.Redis, layer: Any) -> None:
+    here = await layer.new_channel()
+    server.process.kill()
+    kept = [here]
+    for _ in range(TRIES):
+        with suppress(RedisError):  # the first may find a connection that has not noticed yet
+            kept.append(await layer.new_channel())
+    with pytest.raises(RedisError):
+        await layer.group_add("group", here)
+    inner = layer._get_layer()
+    assert len(kept) < TRIES / 2
+    assert (list(inner.channels), inner.groups) == (kept, {})
+
+
+async def test_a_tab_that_breaks_off_leaves_its_groups(layer: Any, server: servers.Redis) -> None:
+    channel = await layer.new_channel()
+    for number in range(3):
+        await layer.group_add(f"group-{number}", channel)
+    receiving = asyncio.create_task(layer.receive(channel))
+    await asyncio.sleep(0)
+    receiving.cancel()
+    await asyncio.wait([receiving])
+    inner = layer._get_layer()
+    assert (inner.channels, inner.groups, inner._groups_of, heard(server)) == ({}, {}, {}, set())
+
+
+async def test_what_tabs_that_left_meanwhile_heard_is_not_subscribed_to_again(
+    server: servers.Redis, layer: Any
+) -> None:
+    stays, *leave = [await layer.new_channel() for _ in range(5)]
+    for number, channel in enumerate(leave):
+        await layer.group_add(f"group-{number}", channel)
+    server.process.kill()
+    for number, channel in enumerate(leave):
+        receiving = asyncio.create_task(layer.receive(channel))
+        await asyncio.sleep(0)
+        receiving.cancel()
+        await asyncio.wait([receiving])
+        with suppress(RedisError):
+            await layer.group_discard(f"group-{number}", channel)
+    server.process.start()
+    server.process.wait_until(lambda: is_up(server))
+    came = await let_in(layer)
+    async with asyncio.timeout(PATIENCE_S):
+        while heard(server) != {came.encode(), stays.encode()}:  # noqa: ASYNC110 - the server's business
+            await asyncio.sleep(0.05)

@@ -1,0 +1,262 @@
+"""Whatever the provider answers: a clear word in the page's language, a recorded reason, nothing left open.
+
+Client, emulator and faults are the real ones; only avatars without picture and sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.utils import timezone
+
+from avatars.models import Persona, ProviderAccount
+from heygen_portal import providers
+from sessions.actions import queries, stop
+from sessions.capacity import queue
+from sessions.models import EndReason, QueuePlace, Status, StreamingSession
+from tests.emulator.wire import TLS
+from tests.patience import PATIENCE_S
+from tests.sessions.tabs import a_person, a_persona, browser
+from tests.support import on_postgres, servers
+from tests.support.factories import PersonaFactory, StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+AVATAR = "Lucia_public_20260101"
+REFUSED = EndReason.PROVIDER_REFUSED
+SILENT = EndReason.PROVIDER_UNREACHABLE
+WORDS = {
+    REFUSED: "El servicio de avatares no la aceptó",
+    SILENT: "El servicio de avatares no responde",
+    EndReason.PROVIDER_ENDED: "El servicio de avatares la cortó",
+}
+
+
+@pytest.fixture
+def provider(fresh_emulator: servers.Emulator) -> servers.Emulator:
+    return fresh_emulator
+
+
+@pytest.fixture
+async def control(provider: servers.Emulator) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"{provider.url}/_emulator/", verify=TLS) as control:
+        yield control
+
+
+async def order(control: httpx.AsyncClient, fault: dict[str, Any]) -> None:
+    (await control.post("faults", json=fault)).raise_for_status()
+
+
+async def listed(control: httpx.AsyncClient, what: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = (await control.get(what)).json()[what]
+    return rows
+
+
+def at(provider: servers.Emulator, **account: Any) -> dict[str, Any]:
+    """Return what makes a persona one of this provider's."""
+    account = {"base_url": provider.url, "api_key": provider.api_key, "is_exclusive": True} | account
+    parts = {"avatar__provider_avatar_id": AVATAR, "voice": None, "knowledge_base": None}
+    return {f"avatar__account__{name}": value for name, value in account.items()} | parts
+
+
+def somebody_opens(provider: servers.Emulator) -> str:
+    """Open a session that no portal knows, as one whose answer was lost; return its ID."""
+    order = {"version": "v2", "avatar_id": AVATAR}
+    answer = httpx.post(f"{provider.url}/v1/streaming.new", headers={"x-api-key": provider.api_key}, json=order)
+    opened: str = answer.raise_for_status().json()["data"]["session_id"]
+    return opened
+
+
+async def outcome(persona: Persona) -> tuple[dict[str, Any], StreamingSession]:
+    """Press Start on a Spanish page; return what it is told at the end, and the row."""
+    async with browser(await a_person(), persona.slug, lang="es") as tab:
+        await tab.say("session.start")
+        ended = await tab.hear("session.status", status="ended")
+    return ended, await StreamingSession.objects.aget(pk=ended["session_id"])
+
+
+FAULTS: list[tuple[dict[str, Any], EndReason]] = [
+    ({"kind": "answer", "status": 400, "body": {"code": 40012, "message": "invalid parameter"}}, REFUSED),
+    ({"kind": "answer", "status": 401, "body": {"code": 400112, "message": "unauthorized"}}, REFUSED),
+    ({"kind": "answer", "status": 500, "body": {"code": 1, "message": "internal"}}, SILENT),
+    ({"kind": "html", "status": 200}, SILENT),
+    ({"kind": "html", "status": 502}, SILENT),
+    ({"kind": "cut", "when": "before"}, SILENT),
+    ({"kind": "cut", "when": "after"}, SILENT),
+]
+# For `new` there is the line, see below.
+FULL = {"kind": "answer", "status": 429, "body": {"code": 10007, "message": "concurrent limit"}}
+# `start` may answer anything that is not a refusal; from `new` a session must come.
+CALLS = [
+    *((call, *fault) for call in ("streaming.new", "streaming.start") for fault in FAULTS),
+    ("streaming.start", FULL, REFUSED),
+    ("streaming.new", {"kind": "answer", "status": 200, "body": {}}, SILENT),
+]
+
+
+@pytest.mark.parametrize(("call", "fault", "reason"), CALLS, ids=str)
+async def test_a_failing_call_ends_it_in_words_and_leaves_nothing_open(
+    provider: servers.Emulator, control: httpx.AsyncClient, call: str, fault: dict[str, Any], reason: EndReason
+) -> None:
+    await order(control, {"on": call, **fault})
+    ended, row = await outcome(await a_persona(**at(provider)))
+    assert (ended["reason"], ended["words"]) == (reason, WORDS[reason])
+    assert (row.status, row.end_reason, bool(row.end_evidence)) == (Status.ENDED, reason, True)
+    assert await listed(control, "sessions") == []
+
+
+async def test_a_provider_that_is_not_there_is_said_to_be_silent() -> None:
+    ended, row = await outcome(await a_persona(avatar__account__base_url="http://127.0.0.1:1"))
+    assert (ended["words"], row.end_reason) == (WORDS[SILENT], SILENT)
+
+
+async def test_a_wrong_key_is_refused_and_the_key_is_in_no_word_of_it(provider: servers.Emulator) -> None:
+    ended, row = await outcome(await a_persona(**at(provider, api_key="a-wrong-key")))
+    assert row.end_reason == REFUSED
+    assert "a-wrong-key" not in f"{ended}{row.end_evidence}"
+
+
+async def test_a_token_that_does_not_come_leaves_no_half_made_session(
+    provider: servers.Emulator, control: httpx.AsyncClient
+) -> None:
+    """Requirement 11."""
+    fault = {"kind": "answer", "status": 200, "body": {"error": None, "data": {}}}
+    await order(control, {"on": "streaming.create_token", **fault})
+    _, row = await outcome(await a_persona(**at(provider)))
+    assert row.status == Status.ENDED
+    assert await listed(control, "sessions") == []
+
+
+async def test_the_calls_go_out_in_the_documented_order_with_the_documented_credentials(
+    provider: servers.Emulator, control: httpx.AsyncClient
+) -> None:
+    """Requirements 6, 9, 12, 24, 31: authenticate, create, start, interact, close."""
+    persona = await a_persona(**at(provider))
+    async with browser(await a_person(), persona.slug) as tab:
+        await tab.go_live()
+        await tab.say("task.send", ref="1", kind="talk", text="hola")
+        await tab.hear("task.sent", status="sent")
+        await tab.say("session.stop")
+        await tab.hear("session.status", status="ended")
+    paths = [request["path"] for request in await listed(control, "requests")]
+    assert [path.rsplit(".", 1)[1] for path in paths] == ["create_token", "new", "start", "task", "stop"]
+
+
+async def test_cancelling_while_the_provider_still_answers_closes_what_it_answers(
+    provider: servers.Emulator, control: httpx.AsyncClient
+) -> None:
+    """Complaint 21. The answer is waited for and stopped at once: nobody has to find it in the list."""
+    await order(control, {"on": "streaming.new", "kind": "delay", "seconds": 1})
+    persona = await a_persona(**at(provider))
+    async with browser(await a_person(), persona.slug) as tab:
+        await tab.say("session.start")
+        await tab.hear("session.status", status="creating")
+        await tab.say("session.stop")
+        ended = await tab.hear("session.status", status="ended")
+    assert ended["reason"] == EndReason.USER_STOPPED
+    assert await listed(control, "sessions") == []
+    calls = [request["path"].rsplit(".", 1)[1] for request in await listed(control, "requests")]
+    assert (calls[-1], "list" in calls) == ("stop", False)
+
+
+async def test_before_anybody_is_refused_what_nobody_owns_is_closed(
+    provider: servers.Emulator, control: httpx.AsyncClient
+) -> None:
+    """Complaint 4. The provider has one place, and our ledger says that it is free."""
+    await control.post("rules", json={"concurrency": 1})
+    orphan = await sync_to_async(somebody_opens)(provider)
+    persona = await a_persona(**at(provider))
+    async with browser(await a_person(), persona.slug) as tab:
+        row = await StreamingSession.objects.aget(pk=await tab.go_live())
+        open_there = [session["session_id"] for session in await listed(control, "sessions")]
+        assert open_there == [row.provider_session_id] != [orphan]
+    calls = [request["path"].rsplit(".", 1)[1] for request in await listed(control, "requests")]
+    assert [call for call in calls if call in ("new", "list", "stop")][1:5] == ["new", "list", "stop", "new"]
+
+
+async def test_where_others_hold_the_place_one_waits_in_line_and_nobody_s_session_is_closed(
+    provider: servers.Emulator, control: httpx.AsyncClient
+) -> None:
+    """Complaint 4. Our ledger says that there are places; the provider says no. Nobody meets a refusal."""
+    await control.post("rules", json={"concurrency": 1})
+    theirs = await sync_to_async(somebody_opens)(provider)
+    persona = await a_persona(**at(provider))
+    await ProviderAccount.objects.aupdate(is_exclusive=False)
+    first, second = await a_person(), await a_person()
+    async with browser(first, persona.slug) as waits:
+        await waits.say("session.start")
+        heard = [await waits.receive_json_from(timeout=PATIENCE_S)]
+        while heard[-1]["type"] != "queue.place":
+            heard.append(await waits.receive_json_from(timeout=PATIENCE_S))
+        assert (heard[-1]["place"], heard[-1]["waiting"]) == (1, 1)
+        assert {message["type"]: message.get("status") for message in heard[:-1]} == {"session.status": "creating"}
+        async with browser(second, persona.slug) as waits_too:
+            await waits_too.say("session.start")
+            await waits_too.hear("queue.place", place=2)
+        # Alone from here on: our ledger has places for two, and the one that is there would be whose call is quicker.
+        assert await QueuePlace.objects.acount() == 1
+        assert [session["session_id"] for session in await listed(control, "sessions")] == [theirs]
+        await control.post(f"sessions/{theirs}/end", json={})
+        await ProviderAccount.objects.aupdate(places_seen_at=timezone.now() - queue.BELIEVED)
+        await waits.see()
+        refused = await StreamingSession.objects.aget(user=first, provider_session_id=None)
+        assert (refused.status, refused.end_reason, refused.end_evidence["answer"]) == ("ended", REFUSED, "10007")
+        assert [row.status async for row in queries.of_person(first.pk)] == ["live"]
+
+
+def test_two_portals_on_one_account_do_not_end_each_other_s_sessions(
+    provider: servers.Emulator, postgres_url: str
+) -> None:
+    """Each has a database of its own, here an SQLite and a PostgreSQL one, and knows the other by the list alone."""
+    httpx.post(f"{provider.url}/_emulator/reset", json={}).raise_for_status()
+    ours = running_at(provider)
+    with on_postgres.swapped(postgres_url):
+        theirs = running_at(provider)
+        assert strangers_at(theirs.account) == [ours.provider_session_id]
+    assert strangers_at(ours.account) == [theirs.provider_session_id]
+    open_there = httpx.get(f"{provider.url}/_emulator/sessions").json()["sessions"]
+    assert {ours.provider_session_id, theirs.provider_session_id} <= {row["session_id"] for row in open_there}
+    with on_postgres.swapped(postgres_url):
+        theirs.refresh_from_db()
+        assert theirs.status == Status.LIVE
+    on_postgres.empty(postgres_url)
+
+
+def running_at(provider: servers.Emulator) -> StreamingSession:
+    """Return a session, no longer new, that runs at the provider."""
+    session: StreamingSession = StreamingSessionFactory.create(
+        persona=PersonaFactory.create(published=True, **at(provider, is_exclusive=False)),
+        provider_session_id=somebody_opens(provider),
+        created_at=timezone.now() - 2 * stop.SETTLED,
+    )
+    return session
+
+
+def strangers_at(account: ProviderAccount) -> list[str]:
+    """Compare this account's list with the database in use; return what is open there and not known here."""
+    async_to_sync(compare)(account)
+    account.refresh_from_db()
+    return [row["id"] for row in account.strangers]
+
+
+async def compare(account: ProviderAccount) -> None:
+    async with providers.closing_providers():
+        await stop.reconcile(account)
+
+
+async def test_a_room_that_the_provider_closed_ends_the_session_for_its_reason(
+    provider: servers.Emulator, control: httpx.AsyncClient
+) -> None:
+    persona = await a_persona(**at(provider))
+    async with browser(await a_person(), persona.slug, lang="es") as tab:
+        session_id = await tab.go_live()
+        row = await StreamingSession.objects.aget(pk=session_id)
+        await tab.say("event.report", kind="room_disconnected", data={"reason": 5})  # a page that is wrong about it
+        (await control.post(f"sessions/{row.provider_session_id}/end", json={})).raise_for_status()
+        await tab.say("event.report", kind="room_disconnected", data={"reason": 5})
+        ended = await tab.hear("session.status", status="ended")
+    assert (ended["reason"], ended["words"]) == (EndReason.PROVIDER_ENDED, WORDS[EndReason.PROVIDER_ENDED])

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from unittest.mock import Mock, call
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from heygen_portal.providers.contract.provider import OpenSession, ProviderUnreachable, SessionGone, StopReason
+from sessions.actions import stop
+from sessions.models import EndReason, Status, StreamingSession
+from tests.support.factories import WHY, ProviderAccountFactory, StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@sync_to_async
+def a_session(status: Status = Status.LIVE, **fields: object) -> StreamingSession:
+    session: StreamingSession = StreamingSessionFactory.create(status=status, **fields)
+    return session
+
+
+async def state(session: StreamingSession) -> tuple[str, str]:
+    await session.arefresh_from_db()
+    return session.status, session.end_reason
+
+
+async def test_a_stop_ends_it_here_and_at_the_provider(provider: Mock) -> None:
+    session = await a_session()
+    await stop.stop(session, EndReason.USER_STOPPED, WHY)
+    assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
+    assert provider.stop_session.call_args_list == [call(session.provider_session_id, StopReason.CLOSED)]
+
+
+async def test_a_second_stop_is_harmless(provider: Mock) -> None:
+    """Requirement 31."""
+    session = await a_session()
+    await stop.stop(session, EndReason.USER_STOPPED, WHY)
+    await stop.stop_by_id(session.pk, EndReason.STAFF_STOPPED, WHY)
+    assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
+    assert provider.stop_session.call_count == 1
+
+
+async def test_a_session_that_the_provider_no_longer_has_is_ended(provider: Mock) -> None:
+    provider.stop_session.side_effect = SessionGone("closed", code="10005", status=400)
+    session = await a_session()
+    await stop.stop(session, EndReason.USER_STOPPED, WHY)
+    assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
+
+
+async def test_a_stop_that_is_not_confirmed_is_brought_back_until_it_is(provider: Mock) -> None:
+    provider.stop_session.side_effect = [ProviderUnreachable("ConnectError"), ProviderUnreachable("ReadTimeout"), None]
+    session = await a_session()
+    await stop.stop(session, EndReason.USER_STOPPED, WHY)
+    for _ in range(2):
+        assert await state(session) == (Status.STOPPING, EndReason.USER_STOPPED)
+        assert session.deadline_at is not None
+        await stop.enforce_due(session.deadline_at)
+    assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
+
+
+async def test_everything_that_is_due_is_stopped_side_by_side(provider: Mock) -> None:
+    past = timezone.now() - timedelta(seconds=1)
+    sessions = [await a_session(ends_at=past, deadline_at=past) for _ in range(5)]
+    await stop.enforce_due(timezone.now())
+    for session in sessions:
+        assert await state(session) == (Status.ENDED, EndReason.DURATION_LIMIT)
+
+
+async def test_a_session_that_the_provider_ended_is_closed_here(provider: Mock) -> None:
+    session = await a_session(created_at=timezone.now() - timedelta(minutes=5))
+    provider.stop_session.side_effect = SessionGone("closed", code="10005", status=400)
+    await stop.reconcile(session.account)
+    assert await state(session) == (Status.ENDED, EndReason.PROVIDER_ENDED)
+
+
+async def test_a_session_too_young_for_the_list_is_left_alone(provider: Mock) -> None:
+    session = await a_session()
+    await stop.reconcile(session.account)
+    assert (await state(session))[0] == Status.LIVE
+
+
+async def test_what_nobody_owns_is_closed_on_an_exclusive_account_only(provider: Mock) -> None:
+    provider.list_sessions.return_value = [OpenSession("unknown", "connected", None)]
+    shared = await sync_to_async(ProviderAccountFactory.create)(is_exclusive=False)
+    await stop.reconcile(shared)
+    assert not provider.stop_session.called
+    exclusive = await sync_to_async(ProviderAccountFactory.create)(is_exclusive=True)
+    await stop.reconcile(exclusive)
+    assert provider.stop_session.call_args_list == [call("unknown")]
+
+
+async def test_what_is_over_here_is_closed_there_on_any_account(provider: Mock) -> None:
+    """An answer to `new` that came when everybody had given up may find its stop lost as well."""
+    session = await a_session(Status.ENDED, persona__avatar__account__is_exclusive=False)
+    provider.list_sessions.return_value = [Mock(provider_session_id=session.provider_session_id)]
+    await stop.reconcile(session.account)
+    assert provider.stop_session.call_args_list == [call(session.provider_session_id)]
+
+
+async def test_an_answer_that_comes_while_the_list_is_read_is_not_taken_for_a_stranger(provider: Mock) -> None:
+    account = await sync_to_async(ProviderAccountFactory.create)(is_exclusive=True)
+    creating = await a_session(
+        Status.CREATING,
+        provider_session_id=None,
+        persona__avatar__account=account,
+        deadline_at=timezone.now() + timedelta(seconds=30),
+    )
+    provider.list_sessions.return_value = [Mock(provider_session_id="their-session")]
+    await stop.reconcile(creating.account)
+    assert not provider.stop_session.called
+
+
+async def test_a_tick_that_is_cancelled_hands_back_what_is_not_confirmed(provider: Mock) -> None:
+    """The worker's event loop goes on; without this, so would the calls, and the row would be claimed for a minute."""
+    session = await a_session(Status.STOPPING)
+    begun = asyncio.Event()
+    cancelled = asyncio.Event()
+
+    async def never(*args: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    provider.stop_session.side_effect = never
+    tick = asyncio.create_task(stop.enforce_due(timezone.now() + timedelta(hours=1)))
+    await begun.wait()
+    tick.cancel()
+    await asyncio.wait([tick])
+    assert cancelled.is_set()
+    assert session.pk in {row.pk for row in await due()}
+
+
+@sync_to_async
+def due() -> list[StreamingSession]:
+    return list(StreamingSession.objects.due(timezone.now()))

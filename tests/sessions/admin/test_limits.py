@@ -1,0 +1,111 @@
+"""Limits in the admin: whose binds, what people may use, and who waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+from django.utils import timezone
+
+from avatars.models import ProviderAccount
+from sessions.capacity import queue
+from sessions.models import Allowance, LimitBy, QueuePlace
+from sessions.presence import tabs
+from tests.support.factories import PersonaFactory, StreamingSessionFactory, UserFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("announced")]
+
+ALLOWANCES = "/admin/avatar_sessions/allowance/"
+LINE = "/admin/avatar_sessions/queueplace/"
+
+
+def test_staff_read_in_words_which_limit_binds_a_session(admin_client: Client) -> None:
+    """Complaint 19."""
+    session = StreamingSessionFactory.create(limit_by=LimitBy.QUOTA, idle_limit_by=LimitBy.GROUP)
+    page = admin_client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/").content.decode()
+    assert "lo que queda de los minutos del mes" in page
+    assert "el del grupo" in page
+
+
+def test_an_allowance_is_given_to_a_group_and_read_again(admin_client: Client) -> None:
+    group = Group.objects.create(name="Customers")
+    given = {
+        "user": "",
+        "group": str(group.pk),
+        "duration_limit": "00:05:00",
+        "idle_timeout": "",
+        "minutes_per_month": 60,
+    }
+    admin_client.post(f"{ALLOWANCES}add/", given)
+    allowance = Allowance.objects.get()
+    assert (allowance.group, allowance.minutes_per_month) == (group, 60)
+    assert "5 min 00 s" in admin_client.get(ALLOWANCES).content.decode()
+    assert admin_client.get(f"{ALLOWANCES}{allowance.pk}/change/").status_code == 200
+
+
+@pytest.mark.parametrize("wrong", [{}, {"user": True, "group": True}, {"user": True, "duration_limit": "0"}])
+def test_an_allowance_that_says_nothing_clear_is_refused(admin_client: Client, wrong: dict[str, object]) -> None:
+    whose = {"user": UserFactory.create().pk, "group": Group.objects.create(name="Customers").pk}
+    given = {name: whose[name] if value is True else value for name, value in wrong.items()}
+    response = admin_client.post(f"{ALLOWANCES}add/", given)
+    assert response.context["adminform"].form.errors
+    assert not Allowance.objects.exists()
+
+
+def test_staff_see_who_waits_and_take_somebody_out_of_the_line(admin_client: Client) -> None:
+    process_id, persona, person = uuid4(), PersonaFactory.create(published=True), UserFactory.create()
+    tabs.renew(process_id)
+    queue.join(person.pk, persona, queue.TabAddress(process_id, "tab"))
+    assert person.username in admin_client.get(LINE).content.decode()
+    place = QueuePlace.objects.get()
+    assert admin_client.get(f"{LINE}{place.pk}/change/").status_code == 200
+    admin_client.post(LINE, {"action": "remove", "_selected_action": [place.pk]})
+    assert not QueuePlace.objects.exists()
+
+
+def test_the_account_s_page_tells_what_is_spent_who_has_its_places_and_who_waits(admin_client: Client) -> None:
+    now, persona = timezone.now(), PersonaFactory.create(published=True)
+    account = persona.avatar.account
+    limits = {"concurrency_limit": 3, "monthly_cap": 50, "credits_per_minute": 1}
+    ProviderAccount.objects.filter(pk=account.pk).update(**limits, places_seen=2, places_seen_at=now)
+    began = now - timedelta(minutes=5)
+    running = StreamingSessionFactory.create(persona=persona, created_at=began, ends_at=began + timedelta(minutes=20))
+    process_id, waits = uuid4(), UserFactory.create()
+    tabs.renew(process_id)
+    queue.join(waits.pk, persona, queue.TabAddress(process_id, "tab"))
+    with time_machine.travel(now, tick=False):  # what is spent grows as we look
+        page = admin_client.get(f"/admin/avatars/provideraccount/{account.pk}/change/").content.decode()
+    assert "5.00 créditos gastados" in page
+    assert "30.00" in page  # left of the cap: the session that runs counts to its limit
+    assert "1 de 2 (" in page
+    assert f"/streamingsession/{running.pk}/change/" in page
+    assert running.user.username in page
+    assert f"1. {waits.username}" in page
+
+
+def test_who_may_see_no_sessions_sees_none_on_the_account_s_page(client: Client) -> None:
+    session = StreamingSessionFactory.create()
+    keeper = UserFactory.create(is_staff=True)
+    keeper.user_permissions.add(Permission.objects.get(codename="change_provideraccount"))
+    client.force_login(keeper, backend="django.contrib.auth.backends.ModelBackend")
+    page = client.get(f"/admin/avatars/provideraccount/{session.account_id}/change/")
+    assert page.status_code == 200
+    assert session.user.username not in page.content.decode()
+
+
+def test_a_persons_page_tells_what_they_have_used_and_leads_to_what_they_may_use(admin_client: Client) -> None:
+    now, persona = timezone.now(), PersonaFactory.create(published=True)
+    person = UserFactory.create()
+    StreamingSessionFactory.create(user=person, persona=persona, created_at=now, live_at=now)
+    address = f"/admin/auth/user/{person.pk}/change/"
+    page = admin_client.get(address).content.decode()
+    assert "sin cuota" in page
+    assert f"/admin/avatar_sessions/allowance/add/?user={person.pk}" in page
+    allowance = Allowance.objects.create(user=person, minutes_per_month=30)
+    page = admin_client.get(address).content.decode()
+    assert "de 30 min 00 s" in page
+    assert f"/admin/avatar_sessions/allowance/{allowance.pk}/change/" in page

@@ -1,0 +1,149 @@
+"""History in the admin: read, searched, never edited; what runs may be stopped."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+from unittest.mock import AsyncMock, Mock, call
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import (
+    OpenSession,
+    Provider,
+    ProviderError,
+    ProviderRejected,
+    ProviderUnreachable,
+    StopReason,
+)
+from heygen_portal.trail.models import AuditEntry
+from sessions.models import EndReason, Status, StreamingSession
+from tests.support.factories import StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+ACROSS_THREADS = pytest.mark.django_db(transaction=True)
+SESSIONS = "/admin/avatar_sessions/streamingsession/"
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_session_in_any_status_can_be_looked_at(admin_client: Client, status: Status) -> None:
+    session = StreamingSessionFactory.create(status=status)
+    session.events.create(number=1, source="portal", kind="requested", previous_hash="", hash="")
+    session.utterances.create(who="avatar", by="voice", text="Hola", source="browser")
+    assert admin_client.get(SESSIONS).status_code == 200
+    assert admin_client.get(f"{SESSIONS}{session.pk}/change/").status_code == 200
+
+
+def test_history_is_neither_added_nor_changed_nor_deleted(admin_client: Client) -> None:
+    session = StreamingSessionFactory.create()
+    assert admin_client.get(f"{SESSIONS}add/").status_code == 403
+    assert admin_client.post(f"{SESSIONS}{session.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert admin_client.post(f"{SESSIONS}{session.pk}/change/", {"status": "ended"}).status_code == 403
+    admin_client.post(SESSIONS, {"action": "delete_selected", "_selected_action": [session.pk], "post": "yes"})
+    session.refresh_from_db()
+    assert session.status == Status.LIVE
+
+
+@pytest.mark.parametrize("query", ["ana", "their-id", "Lucía", "not-there", "%"])
+def test_search_finds_by_person_persona_and_the_providers_id(admin_client: Client, query: str) -> None:
+    session = StreamingSessionFactory.create(user__username="ana", provider_session_id="their-id")
+    found = admin_client.get(SESSIONS, {"q": query}).context["cl"].queryset
+    assert list(found) == ([session] if query in ("ana", "their-id", "Lucía") else [])
+
+
+def press_stop(client: Client, *sessions: StreamingSession, reason: str = "It rang twice") -> list[tuple[str, str]]:
+    """Choose these in the list, and stop them; return what the page says then."""
+    choice = {"action": "stop", "reason": reason, "_selected_action": [str(session.pk) for session in sessions]}
+    page: Any = client.post(SESSIONS, choice, follow=True, headers={"accept-language": "en"})
+    return [(message.level_tag, str(message)) for message in page.context["messages"]]
+
+
+@ACROSS_THREADS
+def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, provider: Mock) -> None:
+    """Requirement 49. Pressed twice, it stands once."""
+    live = StreamingSessionFactory.create(provider_session_id="theirs", user__username="ana")
+    ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
+    said = press_stop(admin_client, live, ended, stopping, reason=" It rang twice ")
+    before = "1 session is being stopped: its provider has not answered yet."
+    assert said == [("warning", f"1 session is over. {before}")]
+    assert press_stop(admin_client, live) == [("warning", "All of the selected sessions were over already.")]
+    assert press_stop(admin_client, live, stopping) == [("warning", before)]
+    assert provider.stop_session.call_args_list == [call("theirs", StopReason.CLOSED)]
+    staff = User.objects.get(username="admin")
+    live.refresh_from_db()
+    assert (live.status, live.end_reason) == (Status.ENDED, EndReason.STAFF_STOPPED)
+    assert live.end_evidence == {"code": "staff_because", "user": staff.pk, "why": "It rang twice"}
+    asked = live.events.get(kind="stop_asked")
+    assert asked.data == {"by": staff.pk, "from": "127.0.0.1", "reason": "It rang twice"}
+    entry = AuditEntry.objects.get(kind=AuditEntry.Kind.SESSIONS_STOPPED)
+    assert (entry.by, entry.about, entry.address) == (staff, "ana", "127.0.0.1")
+    assert entry.data == {"reason": "It rang twice", "sessions": [str(live.pk)]}
+
+
+@ACROSS_THREADS
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (ProviderUnreachable("ConnectError"), "No usable answer: ProviderUnreachable, ConnectError."),
+        (ProviderRejected("no", code="10002", status=500), "HTTP 500, code 10002."),
+    ],
+)
+def test_what_could_not_be_stopped_is_said_with_the_reason(
+    admin_client: Client, provider: Mock, trouble: ProviderError, why: str
+) -> None:
+    over, held_up = StreamingSessionFactory.create_batch(2)
+
+    async def answer(provider_session_id: str, why: StopReason) -> None:
+        if provider_session_id == held_up.provider_session_id:
+            raise trouble
+
+    provider.stop_session.side_effect = answer
+    ((level, words),) = press_stop(admin_client, over, held_up)
+    assert level == "error"
+    assert words.startswith("1 session is over. 1 session could not be stopped yet, and is tried again")
+    assert words.endswith(why)
+    assert (
+        why in admin_client.get(f"{SESSIONS}{held_up.pk}/change/", headers={"accept-language": "en"}).content.decode()
+    )
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "no"])
+def test_nothing_is_stopped_without_a_reason(admin_client: Client, provider: Mock, reason: str) -> None:
+    session = StreamingSessionFactory.create()
+    assert press_stop(admin_client, session, reason=reason) == [("error", "Say why, in a few words.")]
+    assert StreamingSession.objects.get().status == Status.LIVE
+
+
+def test_who_may_look_may_not_therefore_stop(client: Client, provider: Mock) -> None:
+    auditor = User.objects.create_user("auditor", is_staff=True)
+    auditor.user_permissions.add(Permission.objects.get(codename="view_streamingsession"))
+    client.force_login(auditor)
+    press_stop(client, StreamingSessionFactory.create())
+    assert StreamingSession.objects.get().status == Status.LIVE
+
+
+def test_the_list_asks_the_database_no_more_often_for_more_sessions(
+    admin_client: Client, django_assert_max_num_queries: Any
+) -> None:
+    StreamingSessionFactory.create_batch(20)
+    with django_assert_max_num_queries(20):
+        admin_client.get(SESSIONS)
+
+
+@pytest.mark.parametrize(("rows", "answer"), [(["theirs"], "Yes"), (["another"], "No"), (None, "could not be asked")])
+def test_staff_ask_whether_it_is_live_at_the_provider(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, rows: list[str] | None, answer: str
+) -> None:
+    """Requirement 71."""
+    listed = [OpenSession(provider_session_id=row, status="connected", created_at=None) for row in rows or []]
+    provider = Mock(spec=Provider)
+    provider.list_sessions = AsyncMock(return_value=listed, side_effect=None if rows else ProviderUnreachable("down"))
+    monkeypatch.setattr(providers, "opened", lambda account: nullcontext(provider))
+    english = {"accept-language": "en"}
+    session = StreamingSessionFactory.create(provider_session_id="theirs")
+    asked = admin_client.post(f"{SESSIONS}{session.pk}/ask_provider/", {"_form_submitted": "on"}, headers=english)
+    assert answer in admin_client.get(asked.headers["HX-Redirect"], headers=english).content.decode()

@@ -1,0 +1,168 @@
+"""The auditor's page: what happened is shown to who watches, what was said to who gives a reason, on record."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from heygen_portal.people.access import roles
+from heygen_portal.providers.contract.provider import SessionRecord
+from sessions.audit import inspection
+from sessions.costs import ledger, provider_record
+from sessions.labels import event_labels
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry
+from sessions.models import EndReason, Status, StreamingSession
+from sessions.web import livekit_events, page_reports
+from tests.support.factories import StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+SPEECH = "Quiero cambiar mi cita del jueves."
+CUT = "El jueves tienes cita en la segunda planta, y"
+ENGLISH = {"accept-language": "en"}
+
+
+def member(role: roles.Role) -> User:
+    roles.sync()
+    user = User.objects.create_user(role.group, is_staff=role.is_staff)
+    user.groups.add(Group.objects.get(name=role.group))
+    return user
+
+
+def signed_in(role: roles.Role) -> tuple[Client, User]:
+    client, user = Client(), member(role)
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client, user
+
+
+@pytest.fixture
+def session() -> StreamingSession:
+    made: StreamingSession = StreamingSessionFactory.create(
+        status=Status.ENDED, end_reason=EndReason.NO_PICTURE, end_evidence={"code": "no_picture_track", "limit_s": 60}
+    )
+    said: dict[str, Any] = {"source": "browser"}
+    made.utterances.create(who="user", by="voice", text=SPEECH, **said)
+    made.utterances.create(who="avatar", by="voice", text=CUT, is_interrupted=True, **said)
+    made.utterances.create(who="user", by="text", text="Gracias.", source="provider")
+    at = made.created_at + timedelta(seconds=1)
+    heard = Entry(
+        "room_connected", {"page_at": (at + timedelta(milliseconds=38)).isoformat()}, events.Source.BROWSER, at
+    )
+    events.record(made.pk, Entry("requested"), Entry("provider_created"), Entry("provider_started"), heard)
+    return made
+
+
+def page_of(session: StreamingSession) -> str:
+    return f"/admin/avatar_sessions/streamingsession/{session.pk}/audit/"
+
+
+SEES = {
+    roles.END_USER: (404, False),
+    roles.EDITOR: (403, False),
+    roles.OPERATOR: (200, False),
+    roles.AUDITOR: (200, True),
+    roles.ADMINISTRATOR: (200, True),
+}
+
+
+@pytest.mark.parametrize("role", SEES, ids=lambda role: role.group)
+def test_each_role_sees_what_it_may_and_speech_is_shown_for_a_reason_and_for_one_answer(
+    session: StreamingSession, role: roles.Role
+) -> None:
+    """Complaint 17: every line, by which way, from whom; the operator sees events and no speech."""
+    status, reads = SEES[role]
+    client, user = signed_in(role)
+    page, form = page_of(session), {"reason": "Reclamación 2026-118"}
+    first = client.get(page, follow=True)
+    assert first.status_code == status
+    assert SPEECH not in first.content.decode()
+    opened = client.post(page, form, headers=ENGLISH, follow=True)
+    assert (SPEECH in opened.content.decode()) == reads
+    looked = list(session.events.filter(kind="transcript_opened"))
+    entry = {"by": user.pk, "from": "127.0.0.1", "reason": "Reclamación 2026-118"}
+    assert [{name: value for name, value in event.data.items() if name != "rows"} for event in looked] == (
+        [entry] if reads else []
+    )
+    if reads:
+        assert "interrupted at “segunda planta, y”" in opened.content.decode()
+        assert "no-store" in opened.headers["Cache-Control"]
+        again = client.get(page, headers=ENGLISH).content.decode()
+        assert SPEECH not in again
+        assert "Reclamación 2026-118" in again
+
+
+@pytest.mark.parametrize("reason", ["", "   ", "x"])
+def test_without_a_reason_nothing_is_shown_and_nothing_recorded(session: StreamingSession, reason: str) -> None:
+    client, _ = signed_in(roles.AUDITOR)
+    answer = client.post(page_of(session), {"reason": reason}, headers=ENGLISH).content.decode()
+    assert "Say why" in answer
+    assert SPEECH not in answer
+    assert not session.events.filter(kind="transcript_opened").exists()
+
+
+def test_the_page_says_why_it_ended_what_failed_what_to_do_and_whose_clock_said_when(session: StreamingSession) -> None:
+    """Requirements 55, 64 and 65."""
+    client, _ = signed_in(roles.OPERATOR)
+    shown = client.get(page_of(session), headers=ENGLISH).content.decode()
+    for words in (
+        "The picture did not arrive",
+        "no picture came",
+        "The fault is in the provider&#x27;s session",
+        "It did not get to: Picture received",
+        "(38 ms off)",
+    ):
+        assert words in shown
+    assert " style=" not in shown
+
+
+def test_the_page_tells_the_cost_and_leads_to_the_export_who_may_have_them(session: StreamingSession) -> None:
+    session.account.credits_per_minute = 1
+    session.account.save()
+    provider_record.store(session, SessionRecord(duration=timedelta(seconds=61), credits=Decimal("2.03")))
+    ledger.book_all()
+    operator, auditor = signed_in(roles.OPERATOR)[0], signed_in(roles.AUDITOR)[0]
+    shown = auditor.get(page_of(session), headers=ENGLISH).content.decode()
+    assert "0.00 credits" in shown
+    assert "provider: 2.03" in shown
+    assert auditor.get(urljoin(page_of(session), "../export/"), follow=True).status_code == 200
+    assert 'href="../export/"' in shown
+    assert 'href="../export/"' not in operator.get(page_of(session), headers=ENGLISH).content.decode()
+
+
+def test_an_erased_line_is_said_to_be_erased(session: StreamingSession) -> None:
+    key = session.speech_key
+    key.wrapped, key.erased_at = b"", session.created_at
+    key.save()
+    client, _ = signed_in(roles.AUDITOR)
+    shown = client.post(page_of(session), {"reason": "A check"}, headers=ENGLISH).content.decode()
+    assert shown.count(">erased<") == 3
+
+
+def test_the_admins_page_shows_no_speech_to_anybody(session: StreamingSession) -> None:
+    client, _ = signed_in(roles.ADMINISTRATOR)
+    shown = client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/").content.decode()
+    assert SPEECH not in shown
+    assert page_of(session) in shown
+
+
+def test_everything_that_is_recorded_has_a_name_for_people() -> None:
+    code = "".join(path.read_text() for path in Path(inspection.__file__).parents[1].rglob("*.py"))
+    recorded = set(re.findall(r'Entry\(\s*"(\w+)"', code)) | set(page_reports.EFFECTS) | set(livekit_events.KINDS)
+    assert len(recorded) > 40
+    assert recorded - set(event_labels.TITLES) - {"status"} == set()
+
+
+def test_a_long_session_costs_no_more_questions(session: StreamingSession, django_assert_max_num_queries: Any) -> None:
+    events.record(session.pk, *(Entry("frozen", {}, events.Source.BROWSER) for _ in range(300)))
+    client, _ = signed_in(roles.AUDITOR)
+    with django_assert_max_num_queries(30):
+        assert client.get(page_of(session)).status_code == 200

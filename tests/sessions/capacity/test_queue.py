@@ -1,0 +1,158 @@
+"""The line for an account's places."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from avatars.models import Persona
+from sessions import errors
+from sessions.capacity import queue, slots
+from sessions.lifecycle import transitions
+from sessions.models import EndReason, QueuePlace, ServerProcess, StreamingSession
+from sessions.presence import tabs
+from tests.support.factories import WHY, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("announced")]
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def process() -> UUID:
+    process_id = uuid4()
+    tabs.renew(process_id)
+    return process_id
+
+
+def full(concurrency_limit: int = 1, **account: object) -> Persona:
+    """A persona of an account whose places are all taken by end users."""
+    given = {"concurrency_limit": concurrency_limit, **account}
+    persona: Persona = PersonaFactory.create(
+        published=True, **{f"avatar__account__{name}": value for name, value in given.items()}
+    )
+    StreamingSessionFactory.create_batch(
+        persona.avatar.account.concurrency_limit - persona.avatar.account.staff_places, persona=persona
+    )
+    return persona
+
+
+def stand(persona: Persona, process: UUID, **person: object) -> tuple[User, str]:
+    user = UserFactory.create(**person)
+    queue.join(user.pk, persona, queue.TabAddress(process, user.username))
+    return user, user.username
+
+
+def one_ends(persona: Persona) -> None:
+    session = StreamingSession.objects.open().filter(persona=persona).first()
+    assert session
+    transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    transitions.end(session)
+    queue.give_turns(session.account_id)
+
+
+def turns() -> list[str]:
+    return list(QueuePlace.objects.filter(kept_until__isnull=False).values_list("channel", flat=True))
+
+
+def test_the_first_in_line_gets_the_place_that_is_free_and_a_newcomer_does_not(process: UUID) -> None:
+    """Complaint 4."""
+    persona = full()
+    (first, tab), (second, _) = stand(persona, process), stand(persona, process)
+    one_ends(persona)
+    assert turns() == [tab]
+    for other in (second, UserFactory.create()):
+        with pytest.raises(errors.ProviderLimit):
+            slots.open_session(other.pk, persona.slug)
+    assert slots.open_session(first.pk, persona.slug)
+    assert [place.user for place in QueuePlace.objects.all()] == [second]
+
+
+def test_a_turn_that_is_not_taken_is_the_next_one_s(process: UUID) -> None:
+    persona = full()
+    (_, _), (_, tab) = stand(persona, process), stand(persona, process)
+    one_ends(persona)
+    QueuePlace.objects.filter(kept_until__isnull=False).update(kept_until=timezone.now())
+    queue.serve_all()
+    assert turns() == [tab]
+    assert QueuePlace.objects.count() == 1
+
+
+def test_the_line_of_a_web_process_that_died_is_gone_with_it(process: UUID) -> None:
+    persona, dead = full(), uuid4()
+    tabs.renew(dead)
+    stand(persona, dead)
+    _, tab = stand(persona, process)
+    ServerProcess.objects.filter(pk=dead).update(lease_ends_at=timezone.now() - MINUTE)
+    tabs.expire(timezone.now())
+    standing = queue.look(tab)
+    assert standing
+    assert (standing.place, standing.waiting) == (1, 1)
+
+
+def test_places_are_kept_for_staff_who_do_not_wait_for_those_who_may_not_have_them(process: UUID) -> None:
+    persona = full(concurrency_limit=2, staff_places=1)
+    newcomer, staff = UserFactory.create(), UserFactory.create(is_staff=True)
+    with pytest.raises(errors.ProviderLimit):
+        slots.open_session(newcomer.pk, persona.slug)
+    stand(persona, process)
+    session = slots.open_session(staff.pk, persona.slug)
+    _, late = stand(persona, process, is_staff=True)
+    transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    transitions.end(session)
+    queue.serve_all()
+    assert turns() == [late]
+
+
+def test_a_line_at_its_longest_takes_nobody_else(process: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "LONGEST_LINE", 1)
+    persona = full()
+    stand(persona, process)
+    with pytest.raises(errors.QueueFull):
+        stand(persona, process)
+
+
+def test_a_place_that_was_kept_and_is_gone_is_waited_for_at_the_head_of_the_line(process: UUID) -> None:
+    persona = full()
+    (first, tab), _ = stand(persona, process), stand(persona, process)
+    one_ends(persona)
+    StreamingSessionFactory.create(persona=persona)  # somebody has lowered the limit, say
+    with pytest.raises(errors.ProviderLimit):
+        slots.open_session(first.pk, persona.slug)
+    queue.give_back(tab)
+    standing = queue.look(tab)
+    assert standing
+    assert standing.place == 1
+
+
+def test_nothing_is_written_while_a_line_stands_still(process: UUID, django_assert_num_queries: Any) -> None:
+    persona = full()
+    stand(persona, process)
+    before = list(QueuePlace.objects.values())
+    with django_assert_num_queries(4):
+        queue.serve_all()
+    assert list(QueuePlace.objects.values()) == before
+
+
+def test_who_waits_is_told_how_long_as_far_as_anything_tells(process: UUID) -> None:
+    """Complaint 4: from how long sessions last; else from when those that run end at the latest; else nothing."""
+    persona, now = full(concurrency_limit=2), timezone.now()
+    running = StreamingSession.objects.open()
+    running.update(created_at=now - 4 * MINUTE, ends_at=now + 16 * MINUTE)
+    first, third = (queue.Standing(persona.avatar.account_id, place, 3) for place in (1, 3))
+    assert queue.expected_wait(first, now) == 16 * MINUTE
+    assert queue.expected_wait(third, now) is None
+    for _ in range(queue.ENOUGH):
+        began = now - timedelta(days=1)
+        StreamingSessionFactory.create(
+            persona=persona, status="ended", created_at=began, live_at=began, ended_at=began + 10 * MINUTE
+        )
+    assert queue.expected_wait(first, now) == 6 * MINUTE
+    assert queue.expected_wait(third, now) == 16 * MINUTE
+    running.update(account=ProviderAccountFactory.create())
+    assert queue.expected_wait(first, now) is None

@@ -1,0 +1,218 @@
+"""The books: what each session came to, by day, against the provider's own figures and the month's cap."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group, User
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from heygen_portal.people.access import roles
+from heygen_portal.providers.contract.session_records import PastSession, PastSessions
+from sessions.capacity import quotas
+from sessions.costs import ledger, provider_costs, provider_record, report, spend_alerts
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry, Source
+from sessions.models import DayTotal, SessionTotal, Status, StreamingSession
+from tests.sessions.costs.test_provider_record import RECORD
+from tests.support.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+NOW = timezone.now()
+MINUTE = timedelta(minutes=1)
+
+
+def over(minutes: float, **fields: Any) -> StreamingSession:
+    """A session of today that lasted so long."""
+    began = timezone.localtime(NOW).replace(hour=0, minute=0, second=0, microsecond=0)
+    moments = {"created_at": began, "ended_at": began + minutes * MINUTE}
+    session: StreamingSession = StreamingSessionFactory.create(status=Status.ENDED, **moments, **fields)
+    return session
+
+
+def happened(session: StreamingSession, *told: tuple[float, str, dict[str, Any]]) -> None:
+    """Record what happened so many seconds after the beginning."""
+    moments = ((session.created_at + timedelta(seconds=after), kind, data) for after, kind, data in told)
+    events.record(session.pk, *(Entry(kind, data, Source.BROWSER, at) for at, kind, data in moments))
+
+
+def test_a_session_that_is_over_is_booked_once_and_its_day_adds_up() -> None:
+    persona = PersonaFactory.create(published=True)
+    sessions = [over(minutes, persona=persona) for minutes in (5, 10)]
+    StreamingSessionFactory.create(persona=persona)  # runs
+    assert (ledger.book_all(), ledger.book_all()) == (2, 0)
+    totals = SessionTotal.objects.filter(session__in=sessions).order_by("time")
+    assert [total.estimated for total in totals] == [Decimal("1.0000"), Decimal("2.0000")]  # 0.2 a minute
+    day = DayTotal.objects.get()
+    assert (day.sessions, day.time, day.estimated) == (2, 15 * MINUTE, Decimal(3))
+
+
+def test_what_the_provider_never_opened_or_a_sandbox_gave_has_cost_nothing() -> None:
+    sandbox = PersonaFactory.create(published=True, avatar__account__is_sandbox=True)
+    over(5, provider_session_id=None)
+    over(5, persona=sandbox)
+    ledger.book_all()
+    assert [total.estimated for total in SessionTotal.objects.all()] == [0, 0]
+
+
+def test_time_with_nobody_there_is_counted_with_its_gaps() -> None:
+    session = over(2)
+    happened(
+        session,
+        (10, "room_connected", {}),
+        (30, "last_tab_left", {}),
+        (36, "tab_returned", {}),
+        (60, "person_left_room", {}),
+        (61, "last_tab_left", {}),
+        (64, "room_connected", {}),
+        (115, "last_tab_left", {}),
+    )
+    ledger.book_all()
+    assert SessionTotal.objects.get().wasted == timedelta(seconds=6 + 4 + 5)
+
+
+def test_how_long_each_answer_took_is_kept_with_the_session() -> None:
+    """Requirement 53."""
+    session = over(2)
+    happened(
+        session,
+        (20, "user_start", {}),
+        (22, "user_stop", {}),
+        (23.2, "avatar_start_talking", {"task_id": "a"}),
+        (40, "user_start", {}),
+        (41, "user_stop", {}),
+        (41.8, "avatar_start_talking", {"task_id": "b"}),
+    )
+    ledger.book_all()
+    assert SessionTotal.objects.get().answers_ms == [1200, 800]
+
+
+@pytest.mark.parametrize("is_booked_first", [True, False])
+def test_the_providers_own_figure_stands_beside_ours_whichever_comes_first(is_booked_first: bool) -> None:
+    session = over(10)
+    if is_booked_first:
+        ledger.book_all()
+    provider_record.store(session, RECORD)
+    if not is_booked_first:
+        ledger.book_all()
+    total = SessionTotal.objects.get()
+    assert (total.provider_time, total.provider_credits) == (RECORD.duration, Decimal("2.03"))
+    assert total.difference == Decimal("0.03")
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_provider_that_keeps_no_record_is_asked_for_its_history(provider: Mock) -> None:
+    session = await sync_to_async(over)(10, provider_session_id="theirs")
+    await sync_to_async(ledger.book_all)()
+    others = PastSession("not-ours", NOW, 3 * MINUTE)
+    pages = [PastSessions((others,), has_more=True), PastSessions((PastSession("theirs", NOW, 12 * MINUTE),))]
+    provider.past_sessions = AsyncMock(side_effect=pages)
+    account = await sync_to_async(lambda: session.account)()
+    assert [await provider_costs.read(account, NOW) for _ in range(2)] == [1, 0]
+    total = await SessionTotal.objects.aget()
+    assert (total.provider_time, total.provider_credits) == (12 * MINUTE, Decimal("2.4000"))
+
+
+def test_what_is_spent_is_the_same_before_and_after_it_is_booked() -> None:
+    persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=10)
+    over(10, persona=persona)
+    StreamingSessionFactory.create(persona=persona, created_at=NOW - 5 * MINUTE, ends_at=NOW + 5 * MINUTE)
+    before = quotas.spending(persona.avatar.account, NOW)
+    assert ledger.book_all() == 1
+    after = quotas.spending(persona.avatar.account, NOW)
+    assert (before.left, before.promised) == (after.left, after.promised)
+    assert round(after.spent, 4) == round(before.spent, 4)
+
+
+def keeper(email: str) -> User:
+    roles.sync()
+    user: User = UserFactory.create(is_staff=True, email=email)
+    user.groups.add(Group.objects.get(name=roles.ADMINISTRATOR.group))
+    return user
+
+
+def test_staff_are_told_once_at_their_share_of_the_cap_and_once_at_the_cap() -> None:
+    keeper("keeper@example.org")
+    account = ProviderAccountFactory.create(name="Main", monthly_cap=2, alarm_share=75)
+    persona = PersonaFactory.create(published=True, avatar__account=account)
+    subjects = []
+    for minutes in (5, 3, 2):  # 1.0, then 1.6, then 2.0 of 2 credits
+        over(minutes, persona=persona)
+        ledger.book_all()
+        spend_alerts.look(NOW)
+        spend_alerts.look(NOW)
+        subjects.append([message.subject for message in mail.outbox])
+    assert [len(sent) for sent in subjects] == [0, 1, 2]
+    assert "80 %" in subjects[1][0]
+    assert mail.outbox[0].to == ["keeper@example.org"]
+    assert account.alarms.filter(mailed_at=None).count() == 0
+
+
+def test_a_mail_that_cannot_be_sent_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper("keeper@example.org")
+    persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=1)
+    over(10, persona=persona)
+    with monkeypatch.context() as broken:
+        broken.setattr(spend_alerts, "send_mail", Mock(side_effect=ConnectionRefusedError))
+        spend_alerts.look(NOW)
+    spend_alerts.look(NOW)
+    assert len(mail.outbox) == 2  # its share, and the cap itself
+
+
+PAGES = ("/admin/avatar_sessions/sessiontotal/costs/", "/admin/avatar_sessions/sessiontotal/reconciliation/")
+
+
+def test_a_month_is_seen_by_day_persona_group_and_account_beside_what_providers_say(admin_client: Client) -> None:
+    persona = PersonaFactory.create(published=True)
+    person = UserFactory.create()
+    person.groups.add(Group.objects.create(name="Customers"))
+    sessions = [over(10, persona=persona, user=person), over(5, persona=persona, user=person)]
+    ledger.book_all()
+    ledger.note_provider(sessions[0].pk, 660, None)
+    month: Any = admin_client.get(PAGES[0]).context["report"]
+    today = next(day for day in month.days if day.sessions)
+    for sums in (month.total, today, month.personas[0], month.accounts[0], month.groups[0]):
+        assert (sums.sessions, sums.credits) == (2, 3)
+    assert month.groups[0].name == "Customers"
+    compared: Any = admin_client.get(PAGES[1]).context["report"]
+    account = compared.accounts[0]
+    assert (account.sessions, account.told, account.difference) == (2, 1, Decimal("0.2"))
+    assert [total.session_id for total in compared.furthest] == [sessions[0].pk]
+    assert admin_client.get(PAGES[0], {"month": "2001-02"}).context["report"].total.sessions == 0
+    assert admin_client.get(PAGES[0], {"month": "nonsense"}).context["month"] == report.Month.named("", NOW)
+
+
+@pytest.mark.parametrize(
+    ("role", "sees", "pays"),
+    [(roles.EDITOR, False, False), (roles.OPERATOR, True, True), (roles.AUDITOR, True, True)],
+    ids=lambda value: getattr(value, "group", ""),
+)
+def test_the_first_page_shows_each_role_what_it_may_see(
+    client: Client, role: roles.Role, sees: bool, pays: bool
+) -> None:
+    """Requirement 53."""
+    roles.sync()
+    user = UserFactory.create(is_staff=True)
+    user.groups.add(Group.objects.get(name=role.group))
+    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=2)
+    ended = over(9, persona=persona, end_reason="no_picture")
+    happened(ended, (20, "user_start", {}), (22, "user_stop", {}), (23.2, "avatar_start_talking", {"task_id": "a"}))
+    StreamingSession.objects.update(live_at=ended.created_at + timedelta(seconds=1.5))
+    ledger.book_all()
+    shown: Any = client.get("/admin/").context
+    assert ("today" in shown, "capped" in shown) == (sees, pays)
+    if sees:
+        today = shown["today"]
+        assert (today.sessions, today.open, today.failures) == (1, 0, [("La imagen no llegó", 1)])
+        assert (today.first_frame.usual, today.answers.slow) == (timedelta(seconds=1.5), timedelta(seconds=1.2))
+    if pays:
+        assert [(row.percent, row.is_alarming) for row in shown["capped"]] == [(90, True)]

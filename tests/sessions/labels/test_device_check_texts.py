@@ -1,0 +1,46 @@
+"""What the check of a device found stands in the session's record, where staff read it in words."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import translation
+
+from sessions.labels import device_check_texts, event_labels
+from sessions.timeline.moments import Moment
+
+CHECKUP = Path(__file__).parents[3] / "sessions" / "static" / "sessions" / "device-check" / "checks.js"
+FINE = {"secure": "ok fine", "udp": "ok fine", "turn": "skipped none", "way": "host → host · UDP · 12 ms"}
+
+
+def checked(**found: Any) -> Moment:
+    return Moment(number=1, at=datetime(2026, 1, 10, tzinfo=UTC), source="browser", kind="check", data=FINE | found)
+
+
+@pytest.mark.parametrize(
+    ("found", "words", "weight"),
+    [
+        ({}, "everything fine, host → host · UDP · 12 ms", "minor"),
+        ({"microphone": "warn refused", "tcp": "bad blocked"}, "microphone: refused, TCP: blocked, host", ""),
+        ({"way": 3, "secure": ["bad"], "mood": "bad"}, "everything fine", "minor"),
+    ],
+)
+def test_staff_read_what_the_check_of_the_device_found(found: dict[str, Any], words: str, weight: str) -> None:
+    """Requirements 58, 59 and 70; complaint 8."""
+    moment = checked(**found)
+    with translation.override("en"):
+        assert event_labels.details(moment, "Lucía").startswith(words)
+    assert event_labels.weight(moment) == weight
+
+
+def test_every_check_and_every_trouble_has_its_words() -> None:
+    source = CHECKUP.read_text()
+    listed = re.search(r"CHECKS = .*?\(\[(.*?)\]\)", source)
+    assert listed
+    assert re.findall(r'"(\w+)"', listed[1]) == list(device_check_texts.CHECKS)
+    codes = set(re.findall(r'code: "(\w+)"', source)) | {"refused", "absent", "busy"}  # the microphone's own
+    assert codes - set(device_check_texts.FINE) <= set(device_check_texts.CODES)

@@ -1,0 +1,96 @@
+"""A conversation from its picture to its limit, looked at only when its row says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.utils import timezone
+
+from heygen_portal.providers.contract.provider import ProviderSession
+from sessions.actions import deadlines
+from sessions.lifecycle import transitions
+from sessions.models import StreamingSession
+from tests.support.factories import PersonaFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+Told = list[dict[str, Any]]
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(datetime(2026, 3, 2, 9, tzinfo=UTC), tick=False) as clock:
+        yield clock
+
+
+def conversation(theirs: timedelta | None, **limit: timedelta) -> StreamingSession:
+    """Bring a session to its first picture; the provider has named a limit of its own."""
+    session = transitions.request(PersonaFactory.create(published=True, **limit), UserFactory.create().pk)
+    assert transitions.connect(session, ProviderSession("theirs", None, theirs))
+    assert transitions.go_live(session)
+    return session
+
+
+def live_on(session: StreamingSession, clock: time_machine.Traveller, told: Told) -> list[tuple[int, str]]:
+    """Let time pass from look to look until it is stopped; return what happened, and at which second."""
+    began, happened = session.created_at, []
+    while True:
+        session.refresh_from_db()
+        assert session.deadline_at is not None
+        clock.move_to(session.deadline_at)
+        second = round((timezone.now() - began).total_seconds())
+        taken = deadlines.take_due(timezone.now())
+        happened += [(second, f"{event['why']} in {event['seconds']}") for event in told if "seconds" in event]
+        told.clear()
+        if taken:
+            return [*happened, (second, taken[0].end_reason)]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "end"), [(timedelta(minutes=2), 120), (timedelta(minutes=10), 300), (None, 300)], ids=str
+)
+def test_the_lower_of_both_durations_warns_twice_and_cuts_to_the_second(
+    clock: time_machine.Traveller, announced: Told, theirs: timedelta | None, end: int
+) -> None:
+    """Requirement 23; complaints 5, 19."""
+    five_minutes = timedelta(minutes=5)
+    session = conversation(theirs, duration_limit=five_minutes, idle_timeout=timedelta(minutes=9))
+    announced.clear()
+    assert live_on(session, clock, announced) == [
+        (end - 60, "duration_limit in 60"),
+        (end - 15, "duration_limit in 15"),
+        (end, "duration_limit"),
+    ]
+
+
+def test_silence_warns_twice_and_ends_it_however_long_it_might_last(
+    clock: time_machine.Traveller, announced: Told
+) -> None:
+    """Complaint 5: our own clock decides, whatever the provider calls idle."""
+    session = conversation(None, idle_timeout=timedelta(minutes=3))
+    announced.clear()
+    assert live_on(session, clock, announced) == [(120, "idle in 60"), (165, "idle in 15"), (180, "idle")]
+
+
+def test_i_am_still_here_gives_the_whole_time_again(clock: time_machine.Traveller, announced: Told) -> None:
+    """Complaint 5."""
+    session = conversation(None, idle_timeout=timedelta(minutes=3))
+    clock.shift(150)
+    deadlines.stay(session.pk)
+    announced.clear()
+    assert live_on(session, clock, announced) == [(270, "idle in 60"), (315, "idle in 15"), (330, "idle")]
+
+
+def test_nobody_s_activity_moves_the_duration(clock: time_machine.Traveller, announced: Told) -> None:
+    """Complaint 19: who talks until the end is told of it as well, and is cut at the same second."""
+    session = conversation(timedelta(minutes=2), idle_timeout=timedelta(seconds=90))
+    clock.shift(59)
+    deadlines.note_activity(session.pk)
+    announced.clear()
+    happened = live_on(session, clock, announced)
+    assert happened[0] == (60, "duration_limit in 60")
+    assert happened[-1] == (120, "duration_limit")

@@ -1,0 +1,159 @@
+"""Four ways to an end, each of which is enough where the others fail."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from unittest.mock import Mock, call
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.test import AsyncClient, Client
+from django.utils import timezone
+
+from heygen_portal.providers.contract.provider import StopReason
+from sessions.actions import deadlines, stop
+from sessions.lifecycle import transitions
+from sessions.models import EndReason, Status, StreamingSession
+from tests.patience import PATIENCE_S
+from tests.sessions.tabs import Tab, a_person, a_persona, browser
+from tests.support.factories import EndUserFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transitions, "TAB_GRACE", timedelta(0))
+    monkeypatch.setattr(stop, "HEAD_START", timedelta(0))
+
+
+@pytest.fixture
+def no_list(provider: Mock) -> Mock:
+    """A provider whose list cannot be asked: nothing is found out by comparing."""
+    provider.list_sessions.side_effect = AssertionError("nobody compares")
+    return provider
+
+
+async def ended(session_id: str) -> tuple[str, str]:
+    """Wait for the end; return the reason and the code of its evidence."""
+
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            row = await StreamingSession.objects.aget(pk=session_id)
+            if row.status == Status.ENDED:
+                return row.end_reason, row.end_evidence["code"]
+            await asyncio.sleep(0.01)
+
+
+async def goodbye(user: User, session_id: str, tab: str) -> int:
+    client = AsyncClient()
+    await client.aforce_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    answer = await client.post(f"/sessions/{session_id}/leave", {"tab": tab})
+    return answer.status_code
+
+
+async def live(tab: Tab) -> tuple[str, str]:
+    """Start a conversation; return its ID and what the portal calls the tab."""
+    session_id = await tab.go_live()
+    await tab.say("session.join", session_id=session_id)
+    return session_id, (await tab.hear("session.status"))["tab"]
+
+
+async def test_the_button_is_enough(no_list: Mock) -> None:
+    """Complaint 2, 3; requirement 31. The tab stays, no worker runs, the provider tells nothing."""
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        session_id = await tab.go_live()
+        await tab.say("session.stop")
+        assert await ended(session_id) == (EndReason.USER_STOPPED, "person")
+    assert no_list.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
+
+
+async def test_a_socket_s_close_is_enough(no_list: Mock, no_grace: None) -> None:
+    """Complaint 2. Nothing was pressed and no worker runs."""
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        session_id = await tab.go_live()
+    assert await ended(session_id) == (EndReason.TAB_CLOSED, "tab_left")
+    assert no_list.stop_session.call_args_list == [call("their-session", StopReason.LEFT)]
+
+
+async def test_a_page_s_last_word_is_enough(no_list: Mock, no_grace: None) -> None:
+    """Complaint 2. The socket never closes, as where a laptop's lid was shut; no worker runs."""
+    user = await a_person()
+    async with browser(user, (await a_persona()).slug) as tab:
+        session_id, name = await live(tab)
+        assert await goodbye(user, session_id, name) == 204
+        assert await ended(session_id) == (EndReason.TAB_CLOSED, "tab_left")
+    left = await (await StreamingSession.objects.aget(pk=session_id)).events.aget(kind="last_tab_left")
+    assert left.data == {"sign": "page"}
+
+
+async def test_a_room_that_the_provider_closed_is_enough(provider: Mock) -> None:
+    """Complaint 6. The page stays and hears of no end but the room's; no worker runs."""
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        session_id = await tab.go_live()
+        await tab.say("event.report", kind="room_disconnected", data={"reason": 5})
+        assert await ended(session_id) == (EndReason.PROVIDER_ENDED, "room_closed")
+
+
+async def test_the_worker_s_tick_is_enough(no_list: Mock) -> None:
+    """Complaints 2, 5. The page stays open and silent, as one that hangs does."""
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        session_id = await tab.go_live()
+        now = timezone.now()
+        await StreamingSession.objects.filter(pk=session_id).aupdate(ends_at=now, deadline_at=now)
+        await stop.enforce_due(now)
+        assert await ended(session_id) == (EndReason.DURATION_LIMIT, "time_up")
+    assert no_list.stop_session.call_args_list == [call("their-session", StopReason.DURATION)]
+
+
+async def test_a_reload_keeps_the_session(provider: Mock) -> None:
+    """Complaint 7. The old page says goodbye and its socket closes, before or after the new one is there."""
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as old:
+        session_id, name = await live(old)
+        await goodbye(user, session_id, name)
+    async with browser(user, persona.slug) as new:
+        await new.say("session.join", session_id=session_id)
+        await new.hear("session.status", status="live")
+        row = await StreamingSession.objects.aget(pk=session_id)
+        assert row.abandoned_at is None
+        assert await sync_to_async(deadlines.take_due)(timezone.now() + transitions.TAB_GRACE, [row.pk]) == []
+
+
+async def test_a_page_shown_again_as_it_was_joins_by_the_socket_it_has(provider: Mock) -> None:
+    user = await a_person()
+    async with browser(user, (await a_persona()).slug) as tab:
+        session_id, name = await live(tab)
+        await goodbye(user, session_id, name)
+        await tab.say("session.join", session_id=session_id)
+        await tab.hear("session.status", status="live")
+        assert (await StreamingSession.objects.aget(pk=session_id)).abandoned_at is None
+
+
+async def test_nobody_can_say_goodbye_for_somebody_else(provider: Mock) -> None:
+    """The answer is the same, so that it tells nothing."""
+    user, stranger = await a_person(), await a_person()
+    async with browser(user, (await a_persona()).slug) as tab:
+        session_id, name = await live(tab)
+        assert await goodbye(stranger, session_id, name) == 204
+        assert await goodbye(user, session_id, "not-a-tab") == 204
+        assert await goodbye(user, str(uuid4()), name) == 204
+        assert (await StreamingSession.objects.aget(pk=session_id)).abandoned_at is None
+
+
+@pytest.fixture
+def careful() -> Client:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(EndUserFactory.create(), backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def test_a_goodbye_needs_the_page_s_token(careful: Client) -> None:
+    assert careful.post(f"/sessions/{uuid4()}/leave", {"tab": "x"}).status_code == 403
+
+
+def test_a_goodbye_of_somebody_signed_out_changes_nothing() -> None:
+    assert Client().post(f"/sessions/{uuid4()}/leave", {"tab": "x"}).status_code == 302

@@ -1,0 +1,149 @@
+"""The first hour's boxes tick from what happened, and an account's page tells which call fails."""
+
+from __future__ import annotations
+
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+from django.core.cache import cache
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from avatars.models import ProviderAccount
+from avatars.personas import versions
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import CredentialRefused, NotSent, Provider, ProviderRejected
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry, Source
+from sessions.models import Status
+from sessions.onboarding import checklist
+from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+ORDER = [*checklist.STEPS, "livekit", "webhook"]
+PAGE = "/admin/avatars/provideraccount/first-hour/"
+OWN = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret"}
+
+
+def ticked(trouble: str | None = None) -> set[str]:
+    return {box.code for box in checklist.boxes(trouble) if box.is_ticked}
+
+
+def test_nothing_is_ticked_in_an_empty_portal_and_there_are_eleven_boxes() -> None:
+    """One for each step of requirements 43 to 51; without a LiveKit of our own two are not needed."""
+    with override_settings(**dict.fromkeys(OWN, "")):
+        boxes = checklist.boxes(None)
+    assert [box.code for box in boxes] == ORDER
+    assert len(boxes) == 11
+    assert [box.is_ticked for box in boxes] == [False] * 9 + [None] * 2
+
+
+def test_each_box_is_ticked_by_what_it_names() -> None:
+    """Requirements 44, 45, 46, 47, 48, 49 and 51: a session's own record ticks them, one after the other."""
+    cache.delete(checklist.WEBHOOK_SEEN)  # other tests have seen some
+    account = ProviderAccountFactory.create(synced_at=timezone.now())
+    avatar = AvatarFactory.create(account=account)
+    assert ticked() == {"key", "catalogue"}
+    persona = PersonaFactory.create(published=True, avatar=avatar)
+    versions.keep(persona)
+    persona.refresh_from_db()
+    session = StreamingSessionFactory.create(persona=persona, live_at=None, status=Status.CONNECTING)
+    steps = [("provider_created", "made"), ("provider_started", "started"), ("room_connected", "joined")]
+    known = {"key", "catalogue", "persona"}
+    assert ticked() == known
+    for kind, box in steps:
+        events.append(session.pk, Entry(kind))
+        assert ticked() == (known := known | {box})
+    session.live_at = timezone.now()
+    session.save()
+    assert ticked() == (known := known | {"frame"})
+    session.utterances.create(who="avatar", by="voice", text="Hola", source="browser")
+    assert ticked() == known  # a greeting is no answer
+    session.utterances.create(who="user", by="text", text="¿Qué tal?", source="portal")
+    assert ticked() == (known := known | {"answer"})
+    with override_settings(**OWN):
+        assert ticked("") == (known := known | {"livekit"})
+        assert ticked("no answer") == known - {"livekit"}
+        events.append(session.pk, Entry("participant_joined", {}, Source.LIVEKIT))
+        assert ticked("") == known | {"webhook"}
+
+
+def test_a_session_of_another_avatar_than_was_chosen_ticks_nothing() -> None:
+    """Requirement 45: what was sent is compared with what was chosen."""
+    persona = PersonaFactory.create(published=True)
+    versions.keep(persona)
+    persona.refresh_from_db()
+    session = StreamingSessionFactory.create(persona=persona)
+    events.append(session.pk, Entry("provider_created"))
+    assert "made" in ticked()
+    session.persona_settings["avatar_id"] = "somebody-else"
+    session.save()
+    assert "made" not in ticked()
+
+
+def test_what_is_not_ticked_says_what_to_do_and_leads_there(admin_client: Client) -> None:
+    """Complaint 25: nobody has to know the way."""
+    page = admin_client.get(PAGE, headers={"accept-language": "en"}).content.decode()
+    assert 'href="/admin/avatars/provideraccount/add/"' in page
+    assert "Make an account and enter its key" in page
+    account = ProviderAccountFactory.create()
+    page = admin_client.get(PAGE).content.decode()
+    assert f'href="/admin/avatars/provideraccount/{account.pk}/change/"' in page
+
+
+def test_the_checklist_asks_as_much_of_a_long_history_as_of_a_short_one(
+    admin_client: Client, django_assert_max_num_queries: object
+) -> None:
+    persona = PersonaFactory.create(published=True)
+    for _ in range(checklist.NEWEST + 5):
+        StreamingSessionFactory.create(persona=persona, status=Status.ENDED, provider_session_id=None)
+    with django_assert_max_num_queries(30):  # type: ignore[operator]  # pytest-django's fixture
+        assert admin_client.get(PAGE).status_code == 200
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Everything answers but for two calls."""
+    stand_in = Mock(spec=Provider)
+    stand_in.credits = AsyncMock(return_value=None)
+    stand_in.list_avatars = AsyncMock(return_value=[1, 2])
+    stand_in.list_voices = AsyncMock(side_effect=ProviderRejected("/v2/voices: no", code="10", status=403))
+    stand_in.list_knowledge_bases = AsyncMock(side_effect=NotSent("/v1/bases: ConnectTimeout"))
+    stand_in.list_sessions = AsyncMock(return_value=[])
+
+    class Opened:
+        async def __aenter__(self) -> Mock:
+            return stand_in
+
+        async def __aexit__(self, *exc: object) -> None:
+            pass
+
+    monkeypatch.setattr(providers, "opened", lambda account: Opened())
+    return stand_in
+
+
+def test_the_check_of_a_connection_names_the_call_that_fails_and_why(admin_client: Client, provider: Mock) -> None:
+    """Requirement 43; complaint 16: no bare 400."""
+    account: ProviderAccount = ProviderAccountFactory.create()
+    address = f"/admin/avatars/provideraccount/{account.pk}/connection/"
+    page = admin_client.get(address, headers={"accept-language": "en"}).content.decode()
+    assert "2 calls fail" in page
+    assert "/v2/voices: no" in page
+    assert "Does the plan include it?" in page
+    assert "ConnectTimeout" in page
+    provider.credits.side_effect = CredentialRefused("/v1/credits: 401", code="400112", status=401)
+    page = admin_client.get(address, headers={"accept-language": "en"}).content.decode()
+    assert "does not accept this key" in page
+    assert account.api_key not in page
+
+
+def test_a_key_that_was_accepted_when_it_was_saved_ticks_the_first_box(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requirement 43."""
+    from tests.avatars.accounts.test_admin import form
+
+    monkeypatch.setattr("avatars.accounts.forms.check_key", AsyncMock())
+    admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-ours"))
+    assert ticked() == {"key"}

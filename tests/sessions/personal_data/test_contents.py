@@ -1,0 +1,326 @@
+"""People get, and erase, all that is stored about them; staff get it on their behalf, on record."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from allauth.mfa.models import Authenticator
+from asgiref.sync import async_to_sync
+from axes.models import AccessLog
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.test import Client, override_settings
+from django.utils import translation
+
+from heygen_portal.people.access import roles
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry, SignIn
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry
+from sessions.models import Allowance, Erasure, LegalHold, SessionTask, StreamingSession, Utterance
+from sessions.personal_data import contents as personal_data
+from sessions.personal_data import html_page as personal_data_page
+from sessions.retention import erasure
+from tests.people.signed_in import some_time_ago
+from tests.sessions.retention.test_erasure import SECRET, talked, texts
+from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)  # an answer is streamed from other threads
+
+JSON, PAGE = "/data/json", "/data/html"
+STAFF_ADDRESS = "203.0.113.99"
+
+HELD_ELSEWHERE = {
+    "auth.User_groups",
+    "auth.User_user_permissions",
+    "heygen_portal.Membership",
+    "heygen_portal.PreferredLanguage",
+}
+"""Tables that name a person and are told as part of the account."""
+READ_BY_SECTIONS = {
+    "account.EmailAddress",
+    "admin.LogEntry",
+    "avatar_sessions.Allowance",
+    "avatar_sessions.Erasure",
+    "avatar_sessions.Export",
+    "avatar_sessions.LegalHold",
+    "avatar_sessions.QueuePlace",
+    "avatar_sessions.SessionTask",
+    "avatar_sessions.StreamingSession",
+    "avatars.CatalogueSync",
+    "avatars.KnowledgeVersion",
+    "avatars.PersonaVersion",
+    "avatars.Video",
+    "heygen_portal.AuditEntry",
+    "heygen_portal.Invitation",
+    "heygen_portal.SignIn",
+    "mfa.Authenticator",
+    "socialaccount.SocialAccount",
+}
+READ_WITH_SESSIONS = {
+    "avatar_sessions.Erasure",
+    "avatar_sessions.Export",
+    "avatar_sessions.LegalHold",
+    "avatar_sessions.ProviderErasure",
+    "avatar_sessions.SessionEvent",
+    "avatar_sessions.SessionTask",
+    "avatar_sessions.SessionTotal",
+    "avatar_sessions.StreamingSession",
+    "avatar_sessions.Utterance",
+}
+LOGS = {"axes.AccessLog", "axes.AccessAttempt", "axes.AccessFailureLog"}
+PROOF_OR_GONE_WITH_THE_TAB = {
+    "avatar_sessions.ChatWatch",
+    "avatar_sessions.SessionHead",
+    "avatar_sessions.SessionSeal",
+    "avatar_sessions.SpeechKey",
+    "avatar_sessions.SpokenWord",
+    "avatar_sessions.Tab",
+}
+
+
+@pytest.fixture
+def person() -> User:
+    return EndUserFactory.create(username="ines", email="ines@example.org")
+
+
+@pytest.fixture
+def visitor(client: Client, person: User) -> Client:
+    client.force_login(person)
+    return client
+
+
+def body(response: Any) -> str:
+    async def read() -> bytes:
+        return b"".join([piece async for piece in response.streaming_content])
+
+    return async_to_sync(read)().decode()
+
+
+def document(client: Client) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(body(client.post(JSON)))
+    return told
+
+
+def test_every_table_that_names_a_person_is_read() -> None:
+    """A new one belongs into `personal_data.SECTIONS`, and then here."""
+    naming = {
+        model._meta.label
+        for model in apps.get_models(include_auto_created=True)
+        for field in model._meta.concrete_fields
+        if field.is_relation and field.related_model is User
+    }
+    assert naming == READ_BY_SECTIONS | HELD_ELSEWHERE
+
+
+def test_every_table_below_a_conversation_is_read() -> None:
+    """A new one belongs into `personal_data.SECTIONS`, and then here; or among what tells nothing of the person."""
+    below = {
+        model._meta.label
+        for model in apps.get_models()
+        for field in model._meta.concrete_fields
+        if field.is_relation and field.related_model in (StreamingSession, Utterance, SessionTask, Erasure, LegalHold)
+    }
+    assert below == READ_WITH_SESSIONS | PROOF_OR_GONE_WITH_THE_TAB
+
+
+def test_the_file_has_what_is_stored_about_the_person_and_nothing_of_anybody_else(
+    visitor: Client, person: User
+) -> None:
+    operator = UserFactory.create(username="the-operator")
+    session = talked(person, room="portal-x")
+    other = talked(EndUserFactory.create(username="somebody-else"))
+    session.tasks.create(kind="talk", status="sent", text="Hola", sent_by=person)
+    events.record(session.pk, Entry("observed", {"by": operator.pk, "from": STAFF_ADDRESS}))
+    erasure.hold(session.pk, "Secret reason 12", operator.pk, STAFF_ADDRESS)
+    Allowance.objects.create(user=person, minutes_per_month=90)
+    Authenticator.objects.create(user=person, type="totp", data={"secret": "JBSWY3DP"})
+    log = AccessLog.objects.create(username="INES", ip_address="192.0.2.7", user_agent="A browser", path_info="/")
+    SignIn.objects.create(user=person, succeeded=log)
+    audit_log.note_by(operator.pk, STAFF_ADDRESS, AuditEntry.Kind.ACCESS_CHANGED, person, roles=[[], ["End users"]])
+    User.objects.filter(pk=person.pk).update(password="pbkdf2_sha256$x")
+    visitor.force_login(User.objects.get(pk=person.pk))
+    told = document(visitor)
+    whole = json.dumps(told)
+    (mine,) = told["sessions"]
+    assert mine["id"] == str(session.pk)
+    assert [line["text"] for line in mine["lines"]] == [SECRET]
+    assert [task["text"] for task in mine["tasks"]] == ["Hola"]
+    assert mine["tasks"][0]["sent_by"] == "you"
+    assert [event["data"] for event in mine["events"] if event["kind"] == "observed"] == [{"by": "staff"}]
+    assert mine["legal_holds"][0]["by"] == "staff"
+    assert told["account"][0]["roles"] == ["End users"]
+    assert told["use"][0]["quota_s"] == 5400
+    assert "192.0.2.7" in [row["ip_address"] for row in told["sign_ins"]]
+    assert told["second_factors"][0]["type"] == "totp"
+    assert told["audit_entries"][0]["kind"] == "access_changed"
+    assert told["login_sessions"]
+    for kept_back in (str(other.pk), STAFF_ADDRESS, "the-operator", "Secret reason", "JBSWY3DP", "pbkdf2"):
+        assert kept_back not in whole
+
+
+def test_the_page_has_the_same_in_the_readers_language_and_runs_nothing_that_was_said(
+    visitor: Client, person: User
+) -> None:
+    session = StreamingSessionFactory.create(user=person)
+    session.utterances.create(who="user", by="text", text="<script>alert(1)</script>", source="portal")
+    page = body(visitor.post(PAGE, headers={"accept-language": "es"}))
+    assert '<html lang="es">' in page
+    assert "Datos personales de ines" in page
+    assert "<script>" not in page
+    assert "<script>alert(1)</script>" in html.unescape(page)
+
+
+def test_a_link_to_the_file_leads_to_the_button(visitor: Client) -> None:
+    assert visitor.get(PAGE)["Location"] == "/data/"
+    assert not AuditEntry.objects.exists()
+
+
+def test_the_page_says_in_words_what_the_file_says_in_codes(visitor: Client, person: User) -> None:
+    began = datetime(2026, 1, 20, 23, 30, 5, tzinfo=UTC)
+    session = StreamingSessionFactory.create(
+        user=person, status="ended", end_reason="user_stopped", created_at=began, ended_at=began + timedelta(minutes=4)
+    )
+    session.utterances.create(who="user", by="text", text="Hola", source="portal", at=began)
+    session.utterances.create(who="avatar", by="voice", text="Buenas", source="browser", at=began)
+    events.record(session.pk, Entry("participant_joined", {"identity": "ines", "by": person.pk}))
+    page = html.unescape(body(visitor.post(PAGE, headers={"accept-language": "es"})))
+    with override_settings(TIME_ZONE="Europe/Madrid"):
+        in_madrid = html.unescape(body(visitor.post(PAGE, headers={"accept-language": "es"})))
+    assert "20 de enero de 2026, 23:30:05" in page
+    assert "21 de enero de 2026, 0:30:05" in in_madrid or "21 de enero de 2026, 00:30:05" in in_madrid
+    assert "Has terminado la conversación" in page
+    assert "4 min 00 s" in page
+    assert re.search(r"<b>Tú</b> .*<p>Hola</p>", page)
+    assert "Solo la comunicó el navegador" in page
+    assert re.search(r"<details><summary>Sucesos</summary><ol class=\"events\"><li>.*Entró en la sala", page)
+    for raw in ("user_stopped", "participant_joined", "2026-01-20T", "True", "is_interrupted"):
+        assert raw not in page
+
+
+@pytest.mark.parametrize("name", sorted(READ_BY_SECTIONS | READ_WITH_SESSIONS | LOGS | {"auth.User"}))
+def test_every_column_has_a_name_for_people(name: str) -> None:
+    """A new one of ours needs a translated `verbose_name`; a library's, an entry in `personal_data_html.LABELS`."""
+    model = apps.get_model(name)
+    shown = [field.name for field in model._meta.concrete_fields if field.name not in personal_data.NEVER_SHOWN]
+    with translation.override("es"):
+        spanish = {column: personal_data_page.label(model, column) for column in shown}
+    with translation.override("en"):
+        same = {column for column in shown if personal_data_page.label(model, column) == spanish[column]}
+    assert same <= {"id", "object_id", "avatar", "uid", "persona", "written", "channel"}  # the last is left out
+
+
+def test_a_long_history_is_read_page_by_page_and_none_of_it_is_left_out(
+    visitor: Client, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(personal_data, "ROWS_PER_PAGE", 2)
+    began = [talked(person) for _ in range(5)]
+    StreamingSession.objects.update(created_at=began[0].created_at)  # equal times on a page's edge
+    late = StreamingSessionFactory.create(user=person, created_at=began[0].created_at + timedelta(hours=1))
+    for number in range(5):
+        late.utterances.create(who="user", by="text", text=str(number), source="portal")
+    told = document(visitor)["sessions"]
+    assert {row["id"] for row in told} == {str(session.pk) for session in (*began, late)}
+    assert len(told) == 6
+    assert [line["text"] for line in told[-1]["lines"]] == ["0", "1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("write", [personal_data.as_json, personal_data_page.as_page], ids=["JSON", "page"])
+def test_it_is_written_in_small_pieces_however_much_there_is(
+    person: User, monkeypatch: pytest.MonkeyPatch, write: Callable[[User], Iterator[bytes]]
+) -> None:
+    monkeypatch.setattr(personal_data, "BYTES_PER_PIECE", 2_000)
+    session = StreamingSessionFactory.create(user=person)
+    for number in range(60):
+        events.record(session.pk, Entry("ladder", {"step": "sound", "n": number}))
+    pieces = list(write(person))
+    assert len(pieces) > 3
+    assert max(map(len, pieces)) < 4_000
+
+
+@pytest.mark.parametrize("left_with", ["nothing", "another role"])
+def test_who_may_no_longer_talk_still_reads_downloads_and_erases(visitor: Client, person: User, left_with: str) -> None:
+    session = talked(person, provider_session_id="p1")
+    person.groups.set(Group.objects.filter(name=roles.AUDITOR.group) if left_with == "another role" else [])
+    assert SECRET in visitor.get(f"/conversations/{session.pk}/").content.decode()
+    assert SECRET in visitor.get(f"/conversations/{session.pk}/transcript.txt").content.decode()
+    assert document(visitor)["sessions"][0]["lines"][0]["text"] == SECRET
+    assert "/conversations/erase/" in visitor.get("/data/").content.decode()
+    visitor.post("/conversations/erase/")
+    assert texts(session) == [""]
+    assert document(visitor)["sessions"][0]["lines"][0]["text"] == ""
+
+
+def test_a_legal_hold_is_said_and_kept(visitor: Client, person: User) -> None:
+    held, free = talked(person), talked(person)
+    erasure.hold(held.pk, "Expediente 12", UserFactory.create().pk)
+    words = "1 conversation is under a legal hold"
+    english = {"accept-language": "en"}
+    assert words in visitor.get("/data/", headers=english).content.decode()
+    assert words in visitor.post("/conversations/erase/", headers=english).content.decode()
+    assert (texts(held), texts(free)) == ([SECRET], [""])
+
+
+def test_ones_own_download_is_recorded_and_needs_a_proof(visitor: Client, person: User) -> None:
+    some_time_ago(visitor)
+    person.set_password("wj3-longer-than-most")
+    person.save()
+    visitor.force_login(person)
+    some_time_ago(visitor)
+    assert visitor.post(JSON)["Location"] == "/accounts/reauthenticate/?next=%2Fdata%2F"
+    assert not AuditEntry.objects.exists()
+    answer = visitor.post("/accounts/reauthenticate/", {"password": "wj3-longer-than-most", "next": "/data/"})
+    assert answer["Location"] == "/data/"
+    document(visitor)
+    entry = AuditEntry.objects.get()
+    assert (entry.kind, entry.by, entry.about) == ("personal_data", person, "ines")
+
+
+def test_nothing_is_erased_by_an_unattended_browser(visitor: Client, person: User) -> None:
+    session = talked(person)
+    person.set_password("wj3-longer-than-most")
+    person.save()
+    visitor.force_login(person)
+    some_time_ago(visitor)
+    asked = visitor.post("/conversations/erase/")
+    assert texts(session) == [SECRET]
+    assert asked["Location"].startswith("/accounts/reauthenticate/")
+    onward = {"password": "wj3-longer-than-most", "next": "/conversations/erase/"}
+    assert visitor.post("/accounts/reauthenticate/", onward).status_code == 200
+    assert texts(session) == [""]
+
+
+# Staff, on somebody's behalf
+
+
+def address(person: User) -> str:
+    return f"/admin/auth/user/{person.pk}/personal-data/"
+
+
+def test_staff_take_it_for_a_reason_that_is_recorded_also_of_who_can_no_longer_sign_in(
+    admin_client: Client, person: User
+) -> None:
+    talked(person)
+    User.objects.filter(pk=person.pk).update(is_active=False)
+    assert admin_client.get(address(person)).status_code == 200
+    assert admin_client.post(address(person), {"extension": "json", "reason": " "}).status_code == 200
+    assert not AuditEntry.objects.exists()
+    answer = admin_client.post(address(person), {"extension": "json", "reason": "Her letter of 3 March"})
+    assert json.loads(body(answer))["sessions"][0]["lines"][0]["text"] == SECRET
+    entry = AuditEntry.objects.get()
+    assert (entry.kind, entry.about, entry.by) == ("personal_data", "ines", User.objects.get(username="admin"))
+    assert entry.data == {"format": "json", "person": person.pk, "reason": "Her letter of 3 March"}
+    assert audit_log.check() == (1, None)
+
+
+def test_staff_need_a_proof(admin_client: Client, person: User) -> None:
+    some_time_ago(admin_client)
+    posted = {"extension": "json", "reason": "Her letter of 3 March"}
+    assert admin_client.post(address(person), posted)["Location"].startswith("/accounts/reauthenticate/")
+    assert not AuditEntry.objects.exists()

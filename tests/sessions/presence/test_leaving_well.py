@@ -1,0 +1,257 @@
+"""Real processes that are asked to end, or lose a neighbour, while people talk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import aiohttp
+import httpx
+import pytest
+
+from local.processes import Child
+from local.servers import command as program
+from local.servers import redis_answers
+from tests.support import servers
+
+pytestmark = pytest.mark.proof
+
+COOKIE = """
+from django.contrib.auth.models import User
+from django.test import Client
+client = Client()
+client.force_login(User.objects.get(username="{username}"), backend="django.contrib.auth.backends.ModelBackend")
+print(client.cookies["sessionid"].value)
+"""
+DUE = "UPDATE avatar_sessions_streamingsession SET ends_at = created_at, deadline_at = created_at WHERE status = 'live'"
+OPEN = "SELECT id FROM avatar_sessions_streamingsession WHERE status <> 'ended'"
+NEWEST = " FROM avatar_sessions_streamingsession ORDER BY created_at DESC LIMIT 1"
+SECONDS = 40
+"""For machines that are busy with much else."""
+
+
+class House:
+    """A portal with a worker and a beat, the emulator behind it, and one person."""
+
+    def __init__(self, emulator: servers.Emulator, portal: servers.Portal) -> None:
+        self.emulator, self.portal = emulator, portal
+        self.cookie = self.signed_in("demo")
+
+    def signed_in(self, username: str) -> str:
+        """Return the cookie of one of the first run's people."""
+        return self.portal.manage("shell", "-v0", "-c", COOKIE.format(username=username)).strip()
+
+    def sql(self, statement: str) -> list[Any]:
+        with closing(sqlite3.connect(Path(self.portal.environment["VAR_DIR"]) / "db.sqlite3", timeout=20)) as database:
+            found = database.execute(statement).fetchall()
+            database.commit()
+        return found
+
+    def session(self, columns: str) -> Any:
+        """Return columns of the newest session."""
+        (row,) = self.sql("SELECT " + columns + NEWEST)
+        return row
+
+    async def control(self, what: str, order: dict[str, Any] | None = None) -> Any:
+        """Ask the emulator how it is, or order something of it."""
+        method, address = "GET" if order is None else "POST", f"{self.emulator.url}/_emulator/{what}"
+        async with aiohttp.ClientSession() as http, http.request(method, address, json=order) as answer:
+            return await answer.json()
+
+    @asynccontextmanager
+    async def tab(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        headers = {"Cookie": f"sessionid={self.cookie}", "Origin": self.portal.url}
+        address = f"{self.portal.url}/ws/personas/lucia/?lang=en"
+        async with aiohttp.ClientSession(headers=headers) as http, http.ws_connect(address) as socket:
+            yield socket
+
+    @asynccontextmanager
+    async def conversation(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        async with self.tab() as tab:
+            await tab.send_json({"type": "session.start"})
+            await hear(tab, "session.room")
+            await tab.send_json({"type": "event.report", "kind": "first_frame", "data": {}})
+            await hear(tab, "session.status", status="live")
+            yield tab
+
+
+async def hear(tab: aiohttp.ClientWebSocketResponse, message_type: str, **wanted: str) -> dict[str, Any]:
+    async with asyncio.timeout(SECONDS):
+        while True:
+            message: dict[str, Any] = await tab.receive_json()
+            if message["type"] == message_type and wanted.items() <= message.items():
+                return message
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not is_so():  # noqa: ASYNC110 - what is waited for is in other processes
+            await asyncio.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    with (
+        servers.emulator(media=False, args=["--control"]) as emulator,
+        servers.portal(emulator) as portal,
+    ):
+        yield House(emulator, portal)
+
+
+@pytest.fixture(autouse=True)
+async def nothing_open(house: House) -> AsyncIterator[None]:
+    yield
+    await house.control("reset", {})
+    house.sql(DUE.replace("= 'live'", "<> 'ended'"))
+    await until(lambda: not house.sql(OPEN))
+
+
+async def ask_to_end(child: Child) -> None:
+    os.kill(child.pid, signal.SIGTERM)
+    await until(lambda: not child.is_running)
+
+
+async def test_a_web_process_that_ends_hands_its_tabs_over_and_hears_the_answer_on_its_way(house: House) -> None:
+    """Complaint 2: `new` is still being answered when SIGTERM comes."""
+    await house.control("faults", {"on": "streaming.new", "kind": "delay", "seconds": 2})
+    async with house.tab() as tab:
+        await tab.send_json({"type": "session.start"})
+        session_id = (await hear(tab, "session.status", status="creating"))["session_id"]
+        await ask_to_end(house.portal.web)
+        while (message := await tab.receive(SECONDS)).type is aiohttp.WSMsgType.TEXT:
+            pass
+    assert message.data == 4503  # the page goes to another process
+    status, theirs, left_at = house.session("status, provider_session_id, abandoned_at")
+    assert (status, bool(theirs), bool(left_at)) == ("connecting", True, True)
+    assert house.sql("SELECT * FROM avatar_sessions_tab") == []
+    assert house.sql("SELECT * FROM avatar_sessions_serverprocess") == []
+    house.portal.web.start()
+    house.portal.web.wait_until(house.portal.is_healthy)
+    async with house.tab() as tab:
+        await tab.send_json({"type": "session.join", "session_id": session_id})
+        assert (await hear(tab, "session.status"))["status"] == "connecting"
+        assert house.session("abandoned_at") == (None,)
+
+
+async def test_a_web_process_that_ends_closes_its_connections_to_our_livekit() -> None:
+    """Else each new release would leave errors in the log."""
+    with (
+        servers.livekit() as livekit,
+        servers.emulator(livekit, media=False) as emulator,
+        servers.portal(emulator, livekit) as portal,
+    ):
+        portal.use_rooms("own")
+        async with House(emulator, portal).tab() as tab:
+            await tab.send_json({"type": "session.start"})
+            await hear(tab, "session.room")
+            await tab.send_json({"type": "session.stop"})
+            await hear(tab, "session.status", status="ended")
+            await ask_to_end(portal.web)
+        assert "Unclosed" not in portal.web.output()
+
+
+async def test_a_worker_that_ends_finishes_what_it_has_begun(house: House) -> None:
+    async with house.conversation():
+        await house.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 2})
+        house.sql(DUE)
+        await until(lambda: house.session("status")[0] == "stopping")
+        await ask_to_end(house.portal.worker)
+        assert house.session("status, end_reason") == ("ended", "duration_limit")
+    house.portal.worker.start()
+
+
+async def test_a_worker_that_ends_gives_back_what_nobody_confirms(house: House) -> None:
+    """The provider is silent: the next worker asks again at once, and not when the claim has run out."""
+    async with house.conversation():
+        await house.control("faults", {"on": "streaming.stop", "kind": "delay", "seconds": 60, "times": 1})
+        house.sql(DUE)
+        await until(lambda: house.session("status")[0] == "stopping")
+        await ask_to_end(house.portal.worker)
+        assert house.session("status, deadline_at < datetime('now')") == ("stopping", 1)
+    house.portal.worker.start()
+    await until(lambda: house.session("status")[0] == "ended")
+
+
+async def test_a_redis_that_starts_anew_loses_no_session_and_no_limit(house: House) -> None:
+    async with house.conversation():
+        house.portal.redis.kill()
+        house.portal.redis.start()
+        assert house.session("status") == ("live",)
+        house.sql(DUE)
+        await until(lambda: house.session("status, end_reason") == ("ended", "duration_limit"))
+    assert (await house.control("sessions"))["sessions"] == []
+
+
+async def stop_from_the_list(house: House) -> str:
+    """Do as staff do who choose the newest session there; return the page that answers."""
+    path, cookies = "/admin/avatar_sessions/streamingsession/", {"sessionid": house.signed_in("admin")}
+    session_id = str(UUID(house.session("id")[0]))
+    async with httpx.AsyncClient(base_url=house.portal.url, cookies=cookies, headers={"accept-language": "en"}) as http:
+        token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', (await http.get(path)).text)[0]
+        form = {"action": "stop", "reason": "It rang", "_selected_action": session_id, "csrfmiddlewaretoken": token}
+        return (await http.post(path, data=form, follow_redirects=True, timeout=SECONDS)).text
+
+
+async def stop_from_the_board(house: House) -> str:
+    """Do as staff do who stop all there; return what the page is told."""
+    headers = {"Cookie": f"sessionid={house.signed_in('admin')}", "Origin": house.portal.url}
+    address = f"{house.portal.url}/ws/board/?lang=en"
+    async with aiohttp.ClientSession(headers=headers) as http, http.ws_connect(address) as board:
+        await board.send_json({"type": "board.stop", "sessions": "all", "reason": "It rang"})
+        return str((await hear(board, "board.stopped"))["words"])
+
+
+@pytest.mark.parametrize("press", [stop_from_the_list, stop_from_the_board])
+async def test_staff_stop_a_session_while_no_worker_runs(
+    house: House, press: Callable[[House], Awaitable[str]]
+) -> None:
+    """The provider refuses at first. Complaint 2."""
+    portal, entries = house.portal, "SELECT count(*) FROM heygen_portal_auditentry WHERE kind = 'sessions_stopped'"
+    ((before,),) = house.sql(entries)
+    async with house.conversation() as tab:
+        portal.worker.kill()
+        portal.beat.kill()
+        await house.control("faults", {"on": "streaming.stop", "kind": "answer", "status": 500, "times": 1})
+        assert "1 session could not be stopped yet" in await press(house)
+        await hear(tab, "session.status", status="ended", reason="staff_stopped")
+    assert (await house.control("sessions"))["sessions"] == []
+    assert house.sql(entries) == [(before + 1,)]
+    portal.worker.start()
+    portal.beat.start()
+
+
+async def test_staff_stop_a_session_from_the_list_while_redis_is_away(house: House) -> None:
+    async with house.conversation():
+        house.portal.redis.kill()
+        assert "1 session is over." in await stop_from_the_list(house)
+        assert (await house.control("sessions"))["sessions"] == []
+    house.portal.redis.start()
+    house.portal.redis.wait_until(lambda: redis_answers(urlsplit(house.portal.environment["REDIS_URL"]).port or 0))
+
+
+async def test_two_beats_at_once_do_no_harm(house: House, tmp_path: Path) -> None:
+    """Each moment is looked at twice; the end is asked for once, and stands once in the record."""
+    variables = {"VAR_DIR": str(tmp_path)}
+    command = program("beat", variables)
+    beat = Child("second beat", command, tmp_path / "log", env={**house.portal.environment, **variables})
+    beat.start()
+    try:
+        async with house.conversation():
+            before = len((await house.control("requests"))["requests"])
+            house.sql(DUE)
+            await until(lambda: house.session("status")[0] == "ended")
+            asked = (await house.control("requests"))["requests"][before:]
+        assert [request["path"] for request in asked].count("/v1/streaming.stop") == 1
+        ends = "SELECT count(*) FROM avatar_sessions_sessionevent WHERE kind = 'status' AND data LIKE '%\"ended\"%'"
+        assert house.sql(f"{ends} AND session_id = '{house.session('id')[0]}'") == [(1,)]
+    finally:
+        beat.stop()

@@ -1,0 +1,151 @@
+"""While one of the team watches, the person's page says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from unittest.mock import AsyncMock
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.test import override_settings
+
+from heygen_portal.livekit import Told
+from sessions.actions import provision
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry
+from sessions.models import Status, StreamingSession
+from sessions.presence import observers
+from sessions.presence import own_rooms as rooms
+from sessions.web import livekit_events
+from tests.sessions.tabs import a_person, browser
+from tests.support.factories import PersonaFactory, StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROOM = "portal-room"
+KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "a secret of at least thirty-two letters"}
+
+
+@pytest.fixture(autouse=True)
+def own_rooms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(provision, "room_closed", AsyncMock())
+    with override_settings(LIVEKIT_URL="ws://rooms.test", LIVEKIT_PUBLIC_URL="ws://rooms.test", **KEYS):
+        yield
+
+
+@pytest.fixture
+def session() -> StreamingSession:
+    made: StreamingSession = StreamingSessionFactory.create(status=Status.LIVE, room=ROOM)
+    return made
+
+
+def let_in(session: StreamingSession) -> str:
+    """Let one of the team in; return the identity that LiveKit will know them by."""
+    operator, _ = User.objects.get_or_create(username="the-operator")
+    rooms.let_observe(session.pk, operator.pk, "127.0.0.1")
+    seat: str = session.events.filter(kind="observed").order_by("-number").first().data["seat"]  # type: ignore[union-attr]
+    return f"observer-{seat}"
+
+
+def livekit_tells(kind: str, identity: str, visit: str = "PA_1") -> None:
+    told = Told(str(uuid4()), kind, ROOM, identity, visit, "", datetime.now(UTC))
+    asyncio.run(livekit_events.take(told))
+
+
+def is_watched(session: StreamingSession, after: timedelta = timedelta(0)) -> bool:
+    return observers.state(session.pk, datetime.now(UTC) + after).is_observed
+
+
+HOURS = timedelta(hours=3)
+
+
+def test_it_is_said_from_the_moment_the_way_in_is_handed_out_until_they_leave(session: StreamingSession) -> None:
+    assert not is_watched(session)
+    who = let_in(session)
+    assert is_watched(session)
+    livekit_tells("participant_joined", who)
+    assert is_watched(session, after=HOURS)
+    livekit_tells("participant_left", who)
+    assert not is_watched(session)
+
+
+def test_a_way_in_that_nobody_used_is_forgotten_once_it_opens_nothing_any_more(session: StreamingSession) -> None:
+    let_in(session)
+    assert is_watched(session, after=timedelta(minutes=9))
+    assert not is_watched(session, after=timedelta(minutes=11))
+
+
+def test_of_two_who_watch_one_may_leave(session: StreamingSession) -> None:
+    first, second = let_in(session), let_in(session)
+    livekit_tells("participant_joined", first, "PA_1")
+    livekit_tells("participant_joined", second, "PA_2")
+    livekit_tells("participant_left", first, "PA_1")
+    assert is_watched(session, after=HOURS)
+    livekit_tells("participant_left", second, "PA_2")
+    assert not is_watched(session)
+
+
+def test_who_comes_in_again_with_the_same_way_in_is_seen_again(session: StreamingSession) -> None:
+    who = let_in(session)
+    for visit in ("PA_1", "PA_2"):
+        livekit_tells("participant_joined", who, visit)
+        assert is_watched(session, after=HOURS)
+        livekit_tells("participant_left", who, visit)
+        assert not is_watched(session)
+
+
+def test_webhooks_in_the_wrong_order_leave_nobody_watching(session: StreamingSession) -> None:
+    who = let_in(session)
+    livekit_tells("participant_left", who)
+    livekit_tells("participant_joined", who)
+    assert not is_watched(session)
+
+
+@pytest.mark.parametrize("who", ["person", "heygen", "somebody-else"])
+def test_others_in_the_room_are_no_watchers(session: StreamingSession, who: str) -> None:
+    livekit_tells("participant_joined", who)
+    assert not is_watched(session)
+
+
+def test_a_room_that_is_gone_is_watched_by_nobody(session: StreamingSession) -> None:
+    livekit_tells("participant_joined", let_in(session))
+    livekit_tells("room_finished", "", "")
+    assert not is_watched(session)
+
+
+def test_a_look_from_before_seats_were_recorded_is_said_for_as_long_as_its_token_was_good(
+    session: StreamingSession,
+) -> None:
+    events.record(session.pk, Entry("observed", {"by": 1, "from": None}))
+    assert is_watched(session)
+    assert not is_watched(session, after=timedelta(minutes=11))
+
+
+async def test_the_page_is_told_when_it_begins_and_ends_and_when_it_comes_back_meanwhile() -> None:
+    person = await a_person()
+
+    @sync_to_async
+    def talking() -> StreamingSession:
+        persona = PersonaFactory.create(published=True, slug="lucia", avatar__account__rooms="own")
+        made: StreamingSession = StreamingSessionFactory.create(
+            user=person, persona=persona, status=Status.LIVE, room=ROOM
+        )
+        return made
+
+    session = await talking()
+    async with browser(person, "lucia") as tab:
+        await tab.say("session.join", session_id=str(session.pk))
+        await tab.hear("session.observed", is_observed=False)
+        who = await sync_to_async(let_in)(session)
+        assert (await tab.hear("session.observed", is_observed=True))["until"]
+        await livekit_events.take(Told("1", "participant_joined", ROOM, who, "PA_1", "", datetime.now(UTC)))
+        await tab.hear("session.observed", is_observed=True, until="")
+        async with browser(person, "lucia") as reloaded:
+            await reloaded.say("session.join", session_id=str(session.pk))
+            await reloaded.hear("session.observed", is_observed=True)
+        await livekit_events.take(Told("2", "participant_left", ROOM, who, "PA_1", "", datetime.now(UTC)))
+        await tab.hear("session.observed", is_observed=False)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sessions.actions import deadlines
+from sessions.capacity import leases
+from sessions.lifecycle import transitions
+from sessions.models import EndReason, Status
+from sessions.presence import tabs
+from tests.support.factories import StreamingSessionFactory
+
+pytestmark = pytest.mark.django_db
+
+PROCESS = uuid4()
+
+
+@pytest.fixture(autouse=True)
+def process() -> None:
+    tabs.renew(PROCESS)
+
+
+def test_a_session_gets_its_grace_when_the_last_tab_has_left_and_not_before() -> None:
+    session = StreamingSessionFactory.create(status=Status.LIVE)
+    tabs.enter(session.pk, PROCESS, "one")
+    tabs.enter(session.pk, PROCESS, "two")
+    tabs.leave("one")
+    session.refresh_from_db()
+    assert session.abandoned_at is None
+    tabs.leave("two")
+    session.refresh_from_db()
+    assert session.abandoned_at is not None
+    assert session.deadline_at == session.abandoned_at + transitions.TAB_GRACE
+
+
+def test_a_tab_that_comes_back_within_the_grace_keeps_the_session() -> None:
+    session = StreamingSessionFactory.create(status=Status.LIVE)
+    tabs.enter(session.pk, PROCESS, "one")
+    tabs.leave("one")
+    tabs.enter(session.pk, PROCESS, "reloaded")
+    session.refresh_from_db()
+    assert session.abandoned_at is None
+    assert deadlines.due_reason(session, timezone.now() + transitions.TAB_GRACE) is None
+
+
+def test_nobody_coming_back_ends_it() -> None:
+    session = StreamingSessionFactory.create(status=Status.LIVE)
+    tabs.enter(session.pk, PROCESS, "one")
+    tabs.leave("one")
+    (due,) = deadlines.take_due(timezone.now() + transitions.TAB_GRACE)
+    assert due.end_reason == EndReason.TAB_CLOSED
+
+
+def test_leaving_twice_or_never_having_come_does_no_harm() -> None:
+    tabs.leave("stranger")
+    tabs.leave("stranger")
+
+
+def test_tabs_of_a_process_that_renews_no_more_count_as_closed() -> None:
+    session = StreamingSessionFactory.create(status=Status.LIVE)
+    tabs.enter(session.pk, PROCESS, "one")
+    tabs.expire(timezone.now() + tabs.LEASE / 2)
+    session.refresh_from_db()
+    assert session.abandoned_at is None
+    tabs.expire(timezone.now() + tabs.LEASE + timedelta(seconds=1))
+    session.refresh_from_db()
+    assert session.abandoned_at is not None
+
+
+def test_one_renewal_costs_the_same_however_many_tabs_it_holds() -> None:
+    for number in range(5):
+        tabs.enter(StreamingSessionFactory.create(status=Status.LIVE).pk, PROCESS, f"tab-{number}")
+    with CaptureQueriesContext(connection) as queries:
+        tabs.renew(PROCESS)
+    writes = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "INSERT"))]
+    assert len(writes) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_process_that_was_held_up_brings_its_tabs_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE)
+    monkeypatch.setattr(leases, "tabs", {"one": session.pk})
+    await leases.renew()
+    await sync_to_async(tabs.expire)(timezone.now() + tabs.LEASE + timedelta(seconds=1))
+    await session.arefresh_from_db()
+    assert session.abandoned_at is not None
+    await leases.renew()
+    await session.arefresh_from_db()
+    assert session.abandoned_at is None
+    assert await session.tabs.acount() == 1

@@ -1,0 +1,109 @@
+"""Speech at rest: sealed with its session's key, found by its words, unreadable without the key."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.exceptions import InvalidTag
+from django.core.exceptions import FieldError
+from django.db import connection
+from django.test import override_settings
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions.models import SessionTask, SpeechErased, SpeechKey, SpokenWord, StreamingSession, Utterance, sealing
+from sessions.speech import search as speech_search
+from tests.support.factories import StreamingSessionFactory
+
+SECRET = "Mi número es el 600 123 456"
+
+
+def line(session: StreamingSession, text: str) -> Utterance:
+    said: Utterance = session.utterances.create(who="user", by="text", text=text, source="portal")
+    return said
+
+
+def destroy(session: StreamingSession) -> None:
+    SpeechKey.objects.filter(session=session).update(wrapped=b"", erased_at=timezone.now())
+
+
+@pytest.mark.django_db
+def test_what_was_said_stands_nowhere_in_the_database_as_it_was_said() -> None:
+    session = StreamingSessionFactory.create()
+    line(session, SECRET)
+    session.tasks.create(kind="talk", text=SECRET)
+    stored = b""
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            if table.startswith("avatar_sessions_"):
+                cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608 - a table's name
+                stored += b"".join(v if isinstance(v, bytes) else str(v).encode() for row in cursor for v in row)
+    assert stored
+    assert not any(word.encode() in stored for word in SECRET.split() if len(word) > 5)
+    assert Utterance.objects.get().text == SessionTask.objects.get().text == SECRET
+
+
+@pytest.mark.django_db
+def test_a_hundred_lines_are_read_in_one_query(django_assert_num_queries: object) -> None:
+    session = StreamingSessionFactory.create()
+    for number in range(100):
+        line(session, f"línea {number}")
+    with django_assert_num_queries(1):  # type: ignore[operator]
+        assert [row.text for row in session.utterances.all()][::99] == ["línea 0", "línea 99"]
+
+
+@pytest.mark.django_db
+def test_without_the_key_a_text_is_gone_its_proof_stays_and_nothing_is_added() -> None:
+    session = StreamingSessionFactory.create()
+    proof = line(session, SECRET).fingerprint
+    destroy(session)
+    row = Utterance.objects.get()
+    assert (row.text, row.fingerprint) == ("", proof)
+    with pytest.raises(SpeechErased):
+        line(session, "otra")
+
+
+@pytest.mark.django_db
+def test_the_database_cannot_be_asked_for_a_text() -> None:
+    with pytest.raises(FieldError):
+        Utterance.objects.filter(text__icontains="600").exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("query", ["numero", "NÚMERO", "123 mi", "número, es el!", "núm", "NUMER 123"])
+def test_a_line_is_found_by_its_words_whatever_their_case_order_and_accents(query: str) -> None:
+    session = StreamingSessionFactory.create()
+    wanted = line(session, SECRET)
+    line(session, "Otra cosa")
+    assert list(speech_search.holding(Utterance.objects.all(), query)) == [wanted]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("query", ["", "¿?", "nú", "úmero", "número otra"])
+def test_nothing_is_found_by_two_letters_by_the_middle_of_words_or_by_words_of_different_lines(query: str) -> None:
+    session = StreamingSessionFactory.create()
+    line(session, SECRET)
+    line(session, "Otra cosa")
+    assert not speech_search.holding(Utterance.objects.all(), query).exists()
+
+
+@pytest.mark.django_db
+def test_lines_that_were_stored_together_are_found_once_they_are_indexed() -> None:
+    session = StreamingSessionFactory.create()
+    rows = [Utterance(session=session, who="user", by="text", source="portal", text=text) for text in ("una", "dos")]
+    speech_search.index(Utterance.objects.bulk_create(rows))
+    speech_search.index(rows)  # again
+    assert [row.text for row in speech_search.holding(Utterance.objects.all(), "DOS")] == ["dos"]
+    assert SpokenWord.objects.count() == 2
+
+
+@given(text=st.text())
+def test_every_text_comes_back_and_only_to_its_own_session(text: str) -> None:
+    mine, other = StreamingSession(), StreamingSession()
+    key = sealing.new_key(mine.pk)
+    sealed = sealing.seal(key, mine.pk, text)
+    assert sealing.unseal(key, mine.pk, sealed) == text
+    with pytest.raises(InvalidTag):
+        sealing.unseal(key, other.pk, sealed)
+    with override_settings(FIELD_ENCRYPTION_KEY="another"), pytest.raises(InvalidTag):
+        sealing.unseal(key, mine.pk, sealed)

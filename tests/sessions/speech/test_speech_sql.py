@@ -1,0 +1,53 @@
+"""What is stored by hand is what the models would have stored, on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from sessions import errors
+from sessions.actions import deadlines
+from sessions.models import SessionTask, Status, StreamingSession, Utterance
+from sessions.speech import search as speech_search
+from tests.support.factories import StreamingSessionFactory
+
+
+@pytest.fixture(params=["sqlite", "postgres"], autouse=True)
+def either(request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue("postgres" if request.param == "postgres" else "transactional_db")
+
+
+def accept(session: StreamingSession, text: str, ref: str = "") -> SessionTask:
+    task, is_new = deadlines.accept_task(
+        session.pk, text=text, kind=SessionTask.Kind.TALK, user_id=session.user_id, ref=ref
+    )
+    assert is_new
+    return task
+
+
+def test_a_text_is_read_and_found_again_and_counts_as_activity() -> None:
+    session = StreamingSessionFactory.create(created_at=timezone.now() - timedelta(minutes=1))
+    said = ["Hola, ¿cómo estás?", "Adiós"]  # the first makes the session's key, the second finds it
+    tasks = [accept(session, text) for text in said]
+    assert [task.session.account for task in tasks] == [session.account] * 2
+    assert [SessionTask.objects.get(pk=task.pk).text for task in tasks] == said
+    lines = Utterance.objects.filter(session=session)
+    assert [line.text for line in lines] == said
+    assert [line.text for line in speech_search.holding(lines, "como")] == said[:1]
+    session.refresh_from_db()
+    assert session.active_at > session.created_at
+    assert session.deadline_at != session.ends_at
+
+
+def test_a_mark_that_is_known_and_a_session_that_is_over_are_refused_as_before() -> None:
+    session = StreamingSessionFactory.create()
+    first = accept(session, "Hola", ref="a")
+    kind, user_id = SessionTask.Kind.TALK, session.user_id
+    again, is_new = deadlines.accept_task(session.pk, text="Hola", kind=kind, user_id=user_id, ref="a")
+    assert (again, is_new) == (first, False)
+    assert session.tasks.count() == session.utterances.count() == 1
+    over = StreamingSessionFactory.create(status=Status.ENDED)
+    with pytest.raises(errors.NotLive):
+        deadlines.accept_task(over.pk, text="Hola", kind=kind, user_id=user_id)

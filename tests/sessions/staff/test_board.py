@@ -1,0 +1,260 @@
+"""The live board: what staff see of all that is open, and what they may do with it, over the real socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import Mock, call
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.utils import timezone
+
+from heygen_portal.asgi import application
+from heygen_portal.people.access import roles
+from heygen_portal.providers.contract.provider import StopReason
+from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.trail.models import AuditEntry
+from sessions.lifecycle import broadcast, events, transitions
+from sessions.lifecycle.events import Entry, Source
+from sessions.models import EndReason, QueuePlace, ServerProcess, Status, StreamingSession
+from sessions.staff import board, board_consumer
+from tests.patience import PATIENCE_S
+from tests.sessions.tabs import ORIGIN
+from tests.support.factories import PersonaFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
+
+ON_SOCKET = pytest.mark.django_db(transaction=True)
+
+
+def member(role: roles.Role) -> User:
+    roles.sync()
+    user: User = UserFactory.create(username=role.group, is_staff=role.is_staff)
+    user.groups.add(Group.objects.get(name=role.group))
+    return user
+
+
+class Page(WebsocketCommunicator):
+    """A page of the board, which keeps what it was told as the real one does."""
+
+    def __init__(self, user: User) -> None:
+        client = Client()
+        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        cookie = f"sessionid={client.cookies['sessionid'].value}".encode()
+        headers = [ORIGIN, (b"host", b"localhost"), (b"cookie", cookie)]
+        super().__init__(application, "/ws/board/?lang=en", headers=headers)
+        self.scope["client"] = ("192.0.2.7", 50_000)
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.told: dict[str, Any] = {}
+
+    async def hear(self) -> dict[str, Any]:
+        message: dict[str, Any] = await self.receive_json_from(timeout=PATIENCE_S)
+        if message["type"] == "board.changed":
+            self.rows |= {row["id"]: row for row in message.get("sessions", [])}
+            for over in message.get("over", []):
+                del self.rows[over]
+            self.told |= message
+        return message
+
+    async def see(self, session: StreamingSession, **wanted: Any) -> None:
+        """Wait until the row of this session has these values."""
+        while not all(self.rows.get(str(session.pk), {}).get(name) == value for name, value in wanted.items()):
+            await self.hear()
+
+    async def say(self, kind: str, **content: Any) -> None:
+        await self.send_json_to({"type": kind, **content})
+
+    async def answer(self, kind: str) -> dict[str, Any]:
+        while (message := await self.hear())["type"] != kind:
+            pass
+        return message
+
+
+@asynccontextmanager
+async def opened(role: roles.Role) -> AsyncIterator[Page]:
+    page = await sync_to_async(lambda: Page(member(role)))()
+    assert (await page.connect(timeout=PATIENCE_S))[0]
+    try:
+        yield page
+    finally:
+        await page.disconnect(timeout=PATIENCE_S)
+
+
+@sync_to_async
+def live(username: str, **fields: Any) -> StreamingSession:
+    session: StreamingSession = StreamingSessionFactory.create(user__username=username, **fields)
+    return session
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_consumer, "CALM_S", 0.01)
+
+
+@ON_SOCKET
+async def test_the_board_moves_with_what_happens() -> None:
+    session = await live("ana", status=Status.CONNECTING)
+    async with opened(roles.OPERATOR) as page:
+        await page.see(session, user="ana", stage="Waiting for the picture", network="unknown", is_alert=False)
+        await in_thread(transitions.go_live)(session)
+        await page.see(session, stage="Live", quality="high (720p)")
+        for kind, data in (("connection_quality", {"quality": "poor"}), ("ladder", {"step": "sound"})):
+            await in_thread(events.record)(session.pk, Entry(kind, data, Source.BROWSER))
+        await page.see(session, stage="Sound only", network="poor", network_words="Weak")
+        await in_thread(transitions.begin_stop)(session, EndReason.IDLE, {})
+        await page.see(session, is_stopping=True, why="Closed after no activity", is_alert=True)
+        await in_thread(transitions.end)(session)
+        while page.rows:
+            await page.hear()
+
+
+@ON_SOCKET
+async def test_some_are_stopped_for_a_reason_that_stays_on_record(provider: Mock) -> None:
+    """Requirement 49."""
+    ana, ben, eva = [await live(name, provider_session_id=f"of-{name}") for name in ("ana", "ben", "eva")]
+    async with opened(roles.OPERATOR) as page:
+        await page.say("board.stop", sessions=[str(ana.pk), str(ben.pk), str(uuid4())], reason=" Too late today ")
+        assert (await page.answer("board.stopping"))["count"] == 2
+        while set(page.rows) != {str(eva.pk)}:
+            await page.hear()
+    asked = [event.data async for event in ana.events.filter(kind="stop_asked")]
+    operator = await User.objects.aget(username=roles.OPERATOR.group)
+    assert asked == [{"by": operator.pk, "from": "192.0.2.7", "reason": "Too late today"}]
+    await ana.arefresh_from_db()
+    assert (ana.end_reason, ana.end_evidence["why"]) == (EndReason.STAFF_STOPPED, "Too late today")
+    entry = await AuditEntry.objects.aget(kind=AuditEntry.Kind.SESSIONS_STOPPED)
+    assert (entry.by_id, entry.about, entry.data["reason"]) == (operator.pk, "ana, ben", "Too late today")
+    assert sorted(entry.data["sessions"]) == sorted([str(ana.pk), str(ben.pk)])
+    stopped = [call("of-ana", StopReason.CLOSED), call("of-ben", StopReason.CLOSED)]
+    assert sorted(provider.stop_session.call_args_list) == stopped
+
+
+@ON_SOCKET
+async def test_all_are_stopped_at_once(provider: Mock) -> None:
+    for name in ("ana", "ben", "eva"):
+        await live(name)
+    async with opened(roles.ADMINISTRATOR) as page:
+        await page.say("board.stop", sessions="all", reason="An exercise")
+        assert (await page.answer("board.stopping"))["count"] == 3
+        while page.rows or not page.told:
+            await page.hear()
+    assert await StreamingSession.objects.filter(end_reason=EndReason.STAFF_STOPPED).acount() == 3
+
+
+@ON_SOCKET
+@pytest.mark.parametrize("reason", ["", "  a ", None, "x" * 501])
+async def test_without_a_reason_nothing_is_stopped(reason: Any) -> None:
+    session = await live("ana")
+    async with opened(roles.OPERATOR) as page:
+        await page.say("board.stop", sessions="all", reason=reason)
+        assert (await page.answer("error"))["code"] == "reason_needed"
+    await session.arefresh_from_db()
+    assert session.status == Status.LIVE
+
+
+@ON_SOCKET
+async def test_an_auditor_watches_and_stops_nothing() -> None:
+    session = await live("ana", room="portal-room")
+    async with opened(roles.AUDITOR) as page:
+        await page.see(session, user="ana", look="")
+        await page.say("board.stop", sessions=[str(session.pk)], reason="I may not")
+        assert (await page.answer("error"))["code"] == "not_found"
+        assert page.told["line"] == []
+    await session.arefresh_from_db()
+    assert session.status == Status.LIVE
+
+
+@ON_SOCKET
+@pytest.mark.parametrize("role", [roles.END_USER, roles.EDITOR], ids=lambda role: role.group)
+async def test_who_may_see_no_sessions_finds_no_board(role: roles.Role) -> None:
+    page = await sync_to_async(lambda: Page(member(role)))()
+    assert await page.connect(timeout=PATIENCE_S) == (False, 4404)
+
+
+@ON_SOCKET
+async def test_a_role_that_is_taken_away_closes_the_board() -> None:
+    async with opened(roles.OPERATOR) as page:
+        await page.hear()
+        await User.objects.filter(username=roles.OPERATOR.group).aupdate(is_staff=False)
+        await in_thread(lambda: broadcast.wake([]))()
+        while (output := await page.receive_output(timeout=PATIENCE_S))["type"] != "websocket.close":
+            pass
+        assert output["code"] == 4403
+
+
+@sync_to_async
+def waiting(username: str) -> QueuePlace:
+    process = ServerProcess.objects.create(lease_ends_at=timezone.now())
+    persona = PersonaFactory.create(published=True)
+    return QueuePlace.objects.create(
+        user=UserFactory.create(username=username),
+        persona=persona,
+        account=persona.avatar.account,
+        process=process,
+        channel=uuid4().hex,
+    )
+
+
+@ON_SOCKET
+async def test_the_line_is_seen_and_shortened() -> None:
+    """Complaint 4."""
+    place = await waiting("leo")
+    async with opened(roles.OPERATOR) as page:
+        while [waiter["user"] for waiter in page.told.get("line", [])] != ["leo"]:
+            await page.hear()
+        await page.say("board.remove", place=place.pk)
+        while page.told["line"]:
+            await page.hear()
+    assert not await QueuePlace.objects.aexists()
+
+
+@pytest.mark.django_db
+def test_what_is_open_at_a_provider_and_not_ours_is_seen() -> None:
+    """Complaint 4."""
+    seen_at = timezone.now().isoformat()
+    ProviderAccountFactory.create(name="Main", strangers=[{"id": "theirs", "status": "connected", "seen_at": seen_at}])
+    found = board.look(member(roles.OPERATOR).pk)
+    assert found
+    assert found.strangers == [{"id": "theirs", "status": "connected", "account": "Main", "since": seen_at}]
+
+
+@pytest.mark.django_db
+def test_who_may_look_in_finds_the_way_where_the_room_is_ours() -> None:
+    """Requirement 41."""
+    ours, theirs = (StreamingSessionFactory.create(room=room) for room in ("portal-room", ""))
+    operator, auditor = (board.look(member(role).pk) for role in (roles.OPERATOR, roles.AUDITOR))
+    assert operator
+    assert auditor
+    look = f"/admin/avatar_sessions/streamingsession/{ours.pk}/look/"
+    assert [operator.sessions[str(session.pk)].look for session in (ours, theirs)] == [look, ""]
+    assert auditor.sessions[str(ours.pk)].look == ""
+
+
+@pytest.mark.django_db
+def test_what_it_costs_is_told_to_who_may_know() -> None:
+    session = StreamingSessionFactory.create(persona__avatar__account__monthly_cap=10)
+    operator = board.look(member(roles.OPERATOR).pk)
+    assert operator
+    assert operator.sessions[str(session.pk)].credits_per_minute == 0.2
+    assert operator.figures["caps"] == 10
+    operators = Group.objects.get(name=roles.OPERATOR.group)
+    operators.permissions.remove(*operators.permissions.filter(codename="view_sessiontotal"))
+    without = board.look(User.objects.get(username=roles.OPERATOR.group).pk)
+    assert without
+    assert without.sessions[str(session.pk)].credits_per_minute is None
+    assert "caps" not in without.figures
+
+
+@pytest.mark.django_db
+def test_it_asks_the_database_no_more_often_for_more_sessions(django_assert_max_num_queries: Any) -> None:
+    viewer = member(roles.ADMINISTRATOR).pk
+    for session in StreamingSessionFactory.create_batch(50):
+        events.record(session.pk, Entry("connection_quality", {"quality": "good"}, Source.BROWSER))
+    with django_assert_max_num_queries(20):
+        found = board.look(viewer)
+    assert found
+    assert len(found.sessions) == 50

@@ -1,0 +1,99 @@
+"""The monitor as the process that it is: killed without a word, and taken over by another."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import servers as programs
+from local.processes import Child
+from tests.support import servers
+
+pytestmark = [pytest.mark.media, pytest.mark.proof]
+
+PATIENCE_S = 120
+POLL_S = 0.5
+OPEN = """
+import asyncio
+from avatars.models import ProviderAccount
+from django.contrib.auth.models import User
+from heygen_portal.providers import closing_providers
+from sessions.lifecycle import transitions as lifecycle
+from sessions.capacity import slots as places
+from sessions.actions import provision as services
+
+async def bring_up():
+    async def ignore(room): pass
+    async with closing_providers():
+        await services.bring_up(session, ignore)
+
+ProviderAccount.objects.filter(kind="heygen").update(monitors_chat=True)
+session = places.open_session(User.objects.get(username="demo").pk, "lucia")
+asyncio.run(bring_up())
+lifecycle.go_live(session)
+"""
+SAY = """
+import asyncio
+from heygen_portal import providers
+from heygen_portal.providers.contract.provider import TaskKind
+from sessions.models import StreamingSession
+
+async def say():
+    async with providers.closing_providers():
+        await providers.for_account(session.account).send_task(
+            session.provider_session_id, text="Hola", kind=TaskKind.REPEAT)
+
+session = StreamingSession.objects.select_related("account").get()
+asyncio.run(say())
+"""
+TOLD = """
+import json
+from sessions.models import SessionEvent
+rows = SessionEvent.objects.filter(kind__in=("monitor_opened", "avatar_start_talking"))
+print(json.dumps(list(rows.order_by("number").values_list("source", "kind"))))
+"""
+
+
+def test_a_monitor_that_is_killed_is_followed_by_another_and_events_come_again(
+    quiet_emulator: servers.Emulator, tmp_path: Path
+) -> None:
+    with servers.portal(quiet_emulator) as portal:
+        monitors = [_monitor(number, portal, tmp_path) for number in range(2)]
+        try:
+            portal.manage("shell", "-v0", "-c", OPEN)
+            monitors[0].start()
+            _until(lambda: _told(portal) == ["monitor_opened"])
+            portal.manage("shell", "-v0", "-c", SAY)
+            _until(lambda: _told(portal) == ["monitor_opened", "avatar_start_talking"])
+            monitors[1].start()
+            os.killpg(monitors[0].pid, signal.SIGKILL)
+            _until(lambda: _told(portal).count("monitor_opened") == 2)
+            portal.manage("shell", "-v0", "-c", SAY)
+            _until(lambda: _told(portal).count("avatar_start_talking") == 2)
+        finally:
+            for monitor in monitors:
+                monitor.stop()
+
+
+def _monitor(number: int, portal: servers.Portal, folder: Path) -> Child:
+    log = folder / f"monitor-{number}.log"
+    return Child("monitor", programs.command("monitor", {}), log, env=portal.environment)
+
+
+def _told(portal: servers.Portal) -> list[str]:
+    told: Any = json.loads(portal.manage("shell", "-v0", "-c", TOLD))
+    return [kind for _source, kind in told]
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(POLL_S)

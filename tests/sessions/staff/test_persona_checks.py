@@ -1,0 +1,132 @@
+"""Each night every published persona is looked at: what broke is hidden before somebody meets it."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import Permission
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from avatars.models import Avatar, Persona, PersonaCheck
+from avatars.personas import publishing
+from heygen_portal.providers.contract.provider import LimitReached, ProviderRejected, ProviderUnreachable
+from sessions.models import EndReason, Purpose, Status, StreamingSession
+from sessions.staff import persona_checks
+from tests.support.factories import EndUserFactory, PersonaFactory, UserFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Outcome = PersonaCheck.Outcome
+ENGLISH = {"accept-language": "en"}
+
+
+@pytest.fixture(autouse=True)
+def catalogue(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
+    """The provider's catalogue says nothing new, unless a test puts an error here."""
+    errors: dict[str, Exception] = {}
+
+    async def refresh(account: Any) -> None:
+        if error := errors.get(account.name):
+            raise error
+
+    monkeypatch.setattr(persona_checks, "refresh", refresh)
+    return errors
+
+
+def met(**fields: Any) -> Persona:
+    return PersonaFactory.create(**{"published": True, "slug": "lucia", "avatar__account__is_sandbox": True} | fields)
+
+
+def rehearse() -> PersonaCheck | None:
+    async_to_sync(persona_checks.rehearse)()
+    return PersonaCheck.objects.first()
+
+
+def outcome() -> str:
+    check = rehearse()
+    assert check
+    return check.outcome
+
+
+def test_what_works_is_tried_with_a_session_that_is_over_at_once(provider: Mock) -> None:
+    persona = met()
+    assert outcome() == Outcome.PASSED
+    session = StreamingSession.objects.get()
+    assert (session.status, session.purpose, session.end_reason) == (
+        Status.ENDED, Purpose.CHECK, EndReason.STAFF_STOPPED,
+    )  # fmt: skip
+    provider.stop_session.assert_awaited_once()
+    persona.refresh_from_db()
+    assert persona.hidden_at is None
+
+
+def test_what_the_provider_refuses_is_hidden_and_staff_are_told(
+    provider: Mock, client: Client, admin_client: Client
+) -> None:
+    """Complaint 16."""
+    persona = met()
+    editor = UserFactory.create(email="nora@example.org")
+    editor.user_permissions.add(Permission.objects.get(codename="publish_persona"))
+    provider.new_session.side_effect = ProviderRejected("avatar not found", code="10012", status=404)
+    assert outcome() == Outcome.REFUSED
+    client.force_login(EndUserFactory.create())
+    assert client.get("/personas/lucia/").status_code == 404
+    assert list(client.get("/").context["personas"]) == []
+    (letter,) = mail.outbox
+    assert "nora@example.org" in letter.to
+    assert "Lucía" in letter.body
+    assert "10012" in letter.body
+    page = admin_client.get(f"/admin/avatars/persona/{persona.pk}/change/", headers=ENGLISH).content.decode()
+    assert "refused by the provider (ProviderRejected, 404, 10012)" in page
+    rehearse()
+    assert len(mail.outbox) == 1  # the same news is told once
+    provider.new_session.side_effect = None
+    assert outcome() == Outcome.PASSED
+    assert client.get("/personas/lucia/").status_code == 200
+
+
+def test_what_no_longer_fits_is_found_without_a_session_also_where_sessions_cost(provider: Mock) -> None:
+    persona = met(avatar__account__is_sandbox=False)
+    assert outcome() == Outcome.FITS
+    provider.new_session.assert_not_awaited()
+    Avatar.objects.update(gone_at=timezone.now())
+    assert outcome() == Outcome.UNFIT
+    persona.refresh_from_db()
+    assert persona.hidden_at
+    Avatar.objects.update(gone_at=None)
+    publishing.publish(persona)
+    assert Persona.objects.published().exists()
+
+
+@pytest.mark.parametrize("choice", ["always", "never"])
+def test_an_account_may_be_tried_though_it_costs_or_not_though_it_is_free(provider: Mock, choice: str) -> None:
+    met(avatar__account__nightly_check=choice, avatar__account__is_sandbox=choice == "never")
+    assert outcome() == (Outcome.PASSED if choice == "always" else Outcome.FITS)
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [(LimitReached("no place", status=429), Outcome.SKIPPED), (ProviderUnreachable("cut"), Outcome.AWAY)],
+)
+def test_a_provider_that_is_full_or_away_is_no_fault_of_the_persona(
+    provider: Mock, error: Exception, found: Outcome
+) -> None:
+    persona = met()
+    provider.new_session.side_effect = error
+    assert outcome() == found
+    persona.refresh_from_db()
+    assert (persona.hidden_at, mail.outbox) == (None, [])
+
+
+def test_a_catalogue_that_does_not_come_hides_nobody(provider: Mock, catalogue: dict[str, Exception]) -> None:
+    persona = met()
+    catalogue[persona.avatar.account.name] = ProviderUnreachable("cut")
+    assert outcome() == Outcome.AWAY
+    provider.new_session.assert_not_awaited()
+    persona.refresh_from_db()
+    assert persona.hidden_at is None

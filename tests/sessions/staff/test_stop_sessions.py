@@ -1,0 +1,123 @@
+"""What staff's stop promises, whoever is away: all of it or nothing, an answer soon, and an end at the provider."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.test import AsyncClient
+
+from heygen_portal.providers.contract.provider import ProviderUnreachable
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
+from sessions.actions import deadlines, stop
+from sessions.models import EndReason, SessionEvent, Status, StreamingSession
+from sessions.staff import stop_sessions
+from tests.patience import PATIENCE_S
+from tests.support.factories import StreamingSessionFactory, UserFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIST = "/admin/avatar_sessions/streamingsession/"
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker runs here, and nobody waits for one."""
+    monkeypatch.setattr(stop, "HEAD_START", timedelta(0))
+    monkeypatch.setattr(deadlines, "LONGEST_RETRY", timedelta(0))
+
+
+@sync_to_async
+def running(count: int = 1, **fields: Any) -> list[StreamingSession]:
+    sessions: list[StreamingSession] = StreamingSessionFactory.create_batch(count, **fields)
+    return sessions
+
+
+@sync_to_async
+def administrator() -> User:
+    user: User = UserFactory.create(is_staff=True, is_superuser=True)
+    return user
+
+
+async def over(session: StreamingSession) -> None:
+    """Wait until it is."""
+    async with asyncio.timeout(PATIENCE_S):
+        while session.status != Status.ENDED:
+            await asyncio.sleep(0.01)
+            await session.arefresh_from_db()
+
+
+async def test_what_a_provider_does_not_confirm_is_asked_for_again_without_a_worker(provider: Mock) -> None:
+    """Complaint 2."""
+    provider.stop_session.side_effect = [ProviderUnreachable("ConnectError"), ProviderUnreachable("ReadTimeout"), None]
+    (session,) = await running()
+    stops = await stop_sessions.stop((await administrator()).pk, None, [session.pk], "It rang")
+    outcome = await stop_sessions.outcome(stops)
+    assert (outcome.over, outcome.pending, len(outcome.troubles)) == (0, 0, 1)
+    await over(session)
+    assert (session.stop_attempts, provider.stop_session.call_count) == (2, 3)
+
+
+async def test_one_that_is_still_being_opened_is_closed_when_its_answer_is_overdue(
+    provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waited for the provider's answer has died, and no worker runs."""
+    monkeypatch.setattr("sessions.lifecycle.transitions.STOP_PATIENCE", timedelta(0))
+    (session,) = await running(status=Status.CREATING, provider_session_id=None)
+    stops = await stop_sessions.stop((await administrator()).pk, None, None, "It rang")
+    outcome = await stop_sessions.outcome(stops)
+    assert (outcome.over, outcome.pending) == (0, 1)
+    await over(session)
+    assert session.end_reason == EndReason.STAFF_STOPPED
+
+
+async def test_nobody_waits_long_for_a_slow_provider_and_it_is_heard_all_the_same(
+    provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is answered while the provider still thinks; its answer counts, though whoever asked has gone."""
+    monkeypatch.setattr(stop_sessions, "PATIENCE_S", 0.05)
+    may_answer = asyncio.Event()
+    provider.stop_session.side_effect = waiting_for(may_answer)
+    sessions = await running(40)
+    client = AsyncClient()
+    await client.aforce_login(await administrator(), backend="django.contrib.auth.backends.ModelBackend")
+    choice = {"action": "stop", "reason": "It rang", "_selected_action": [str(session.pk) for session in sessions]}
+    page: Any = await client.post(LIST, choice, follow=True, headers={"accept-language": "en"})
+    said = [(message.level_tag, str(message)) for message in page.context["messages"]]
+    assert said == [("warning", "40 sessions are being stopped: their providers have not answered yet.")]
+    may_answer.set()
+    for session in sessions:
+        await over(session)
+
+
+def waiting_for(event: asyncio.Event) -> Callable[..., Awaitable[None]]:
+    async def answer(*asked: Any) -> None:
+        await event.wait()
+
+    return answer
+
+
+def test_where_no_entry_can_be_written_nothing_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = StreamingSessionFactory.create()
+    monkeypatch.setattr(audit_log, "note_by", Mock(side_effect=OSError("no space")))
+    with pytest.raises(OSError, match="no space"):
+        stop_sessions.begin(UserFactory.create().pk, None, None, "It rang")
+    session.refresh_from_db()
+    assert session.status == Status.LIVE
+    assert not SessionEvent.objects.filter(kind="stop_asked").exists()
+
+
+def test_many_are_stopped_in_as_few_statements_as_one(django_assert_max_num_queries: Any) -> None:
+    StreamingSessionFactory.create_batch(60)
+    by = UserFactory.create().pk
+    with django_assert_max_num_queries(25):
+        assert len(stop_sessions.begin(by, None, None, "It rang")) == 60
+    entry = AuditEntry.objects.get(kind=AuditEntry.Kind.SESSIONS_STOPPED)
+    assert len(entry.data["sessions"]) == SessionEvent.objects.filter(kind="stop_asked").count() == 60

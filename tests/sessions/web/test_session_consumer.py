@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+from unittest.mock import Mock, call
+from uuid import uuid4
+
+import pytest
+from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
+from django.contrib.auth.models import AnonymousUser
+
+from heygen_portal.providers.contract.provider import LimitReached, ProviderUnreachable, StopReason
+from sessions.models import EndReason, Status, StreamingSession
+from sessions.web import page_socket
+from tests.patience import PATIENCE_S
+from tests.sessions.tabs import Tab, a_person, a_persona, browser
+from tests.support.factories import StreamingSessionFactory, UserFactory
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
+
+
+async def row(session_id: str) -> StreamingSession:
+    return await StreamingSession.objects.aget(pk=session_id)
+
+
+async def test_a_conversation_from_start_to_stop(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.say("session.start")
+        room = await tab.hear("session.room")
+        assert (room["url"], room["token"]) == ("ws://rooms.test", "room-token")
+        await tab.say("event.report", kind="first_frame", data={"ms": 312})
+        live = await tab.hear("session.status", status="live")
+        await tab.say("task.send", ref="1", kind="repeat", text="Hola ¿cómo estás?")
+        sent = await tab.hear("task.sent")
+        assert (sent["ref"], sent["text"], sent["status"]) == ("1", "Hola ¿cómo estás?", "sent")
+        await tab.say("session.stop")
+        ended = await tab.hear("session.status", status="ended")
+        assert (ended["reason"], ended["words"]) == ("user_stopped", "You ended the conversation")
+    assert (await row(live["session_id"])).end_reason == EndReason.USER_STOPPED
+    assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
+
+
+async def test_no_key_and_no_credential_of_the_provider_reaches_the_browser() -> None:
+    user, persona = await a_person(), await a_persona()
+    heard: list[str] = []
+    async with browser(user, persona.slug) as tab:
+        await tab.say("session.start")
+        while not heard or '"ended"' not in heard[-1]:
+            heard.append(str(await tab.receive_from(timeout=PATIENCE_S)))
+            if '"session.room"' in heard[-1]:
+                await tab.say("session.stop")
+    everything = "".join(heard)
+    assert "a-key-that-nobody-may-see" not in everything
+    assert "their-token" not in everything
+
+
+async def test_a_second_tab_of_the_same_person_hears_the_same_but_gets_no_room() -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab, browser(user, persona.slug) as other:
+        session_id = await tab.go_live()
+        await other.say("session.join", session_id=session_id)
+        await other.hear("session.status", status="live")
+        await tab.say("task.send", ref="1", kind="talk", text="hola")
+        assert (await other.hear("task.sent"))["text"] == "hola"
+        await other.say("session.stop")
+        await tab.hear("session.status", status="ended")
+
+
+async def test_a_tab_that_joins_later_reads_what_was_said() -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab, browser(user, persona.slug) as later:
+        session_id = await tab.go_live()
+        await tab.say("task.send", ref="1", kind="talk", text="¿Abrís los sábados?")
+        await tab.hear("task.sent")
+        data = {"task_id": "their-task", "message": "Sí, de nueve a dos."}
+        await tab.say("event.report", kind="avatar_end_message", data=data)
+        await tab.hear("utterance")
+        await later.say("session.join", session_id=session_id)
+        lines = [await later.hear("utterance"), await later.hear("utterance")]
+    assert [(line["who"], line["text"]) for line in lines] == [
+        ("user", "¿Abrís los sábados?"),
+        ("avatar", "Sí, de nueve a dos."),
+    ]
+
+
+async def test_a_line_that_two_tabs_report_was_said_once() -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        session_id = await tab.go_live()
+        for _ in range(2):
+            data = {"task_id": "t-1", "message": "Hola.", "interrupted": True}
+            await tab.say("event.report", kind="avatar_end_message", data=data)
+        await tab.hear("utterance")
+        await tab.say("task.send", ref="1", kind="talk", text="hola")
+        await tab.hear("task.sent")
+    session = await row(session_id)
+    assert await session.utterances.filter(who="avatar").acount() == 1
+
+
+async def test_closing_the_tab_gives_the_session_its_grace() -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        session_id = await tab.go_live()
+        assert (await row(session_id)).abandoned_at is None
+    assert (await row(session_id)).abandoned_at is not None
+
+
+async def test_someone_signed_out_is_turned_away() -> None:
+    persona = await a_persona()
+    tab = await sync_to_async(Tab)(AnonymousUser(), persona.slug)
+    assert await tab.connect(timeout=PATIENCE_S) == (False, 4401)
+
+
+async def test_someone_without_a_role_is_turned_away() -> None:
+    persona, user = await a_persona(), await sync_to_async(UserFactory.create)()
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)
+
+
+async def test_an_unknown_persona_has_no_socket() -> None:
+    tab = await sync_to_async(Tab)(await a_person(), "nobody")
+    assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)
+
+
+async def test_a_page_of_another_origin_has_no_socket() -> None:
+    user, persona = await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug, origin=(b"origin", b"https://elsewhere.test"))
+    connected, _ = await tab.connect(timeout=PATIENCE_S)
+    assert not connected
+
+
+async def test_a_stranger_s_session_is_not_found() -> None:
+    user, persona = await a_person(), await a_persona()
+    theirs = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE)
+    async with browser(user, persona.slug) as tab:
+        await tab.say("session.join", session_id=str(theirs.pk))
+        assert (await tab.hear("error"))["code"] == "not_found"
+        await tab.say("session.stop")
+        assert (await tab.hear("error"))["code"] == "no_session"
+    assert (await row(str(theirs.pk))).status == Status.LIVE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not JSON",
+        "[]",
+        "null",
+        '"session.start"',
+        "{}",
+        '{"type": null}',
+        '{"type": []}',
+        '{"type": "__class__"}',
+        '{"type": "session.begin"}',
+        '{"type": "session.stop", "x": NaN}',
+        '{"type": "session.stop", "x": "\\ud800"}',
+        '{"type": "session.stop", "x": "\\u0000"}',
+        "[" * 5000,
+    ],
+)
+async def test_a_malformed_message_is_answered_and_changes_nothing(text: str) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.send_to(text_data=text)
+        assert (await tab.hear("error"))["code"] == "bad_message"
+        await tab.go_live()  # and the socket still serves
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ({"type": "task.send", "kind": "talk", "text": ""}, "text_empty"),
+        ({"type": "task.send", "kind": "talk", "text": "x" * 10_000}, "text_too_long"),
+        ({"type": "task.send", "kind": "talk"}, "bad_message"),
+        ({"type": "task.send", "kind": "shout", "text": "hola"}, "bad_message"),
+        ({"type": "task.send", "kind": "talk", "text": ["hola"]}, "bad_message"),
+        ({"type": "task.send", "kind": "talk", "text": "hola", "ref": "x" * 65}, "bad_message"),
+        ({"type": "session.start"}, "already_started"),
+        ({"type": "session.join", "session_id": "1; drop table"}, "not_found"),
+        ({"type": "session.join", "session_id": str(uuid4())}, "not_found"),
+        ({"type": "event.report", "kind": "made_up"}, "bad_message"),
+        ({"type": "event.report", "kind": "room_connected", "data": [1]}, "bad_message"),
+        ({"type": "event.report", "kind": "room_connected", "data": {"x": "y" * 5000}}, "bad_message"),
+        ({"type": "event.report", "kind": "avatar_end_message", "data": {}}, "bad_message"),
+    ],
+)
+async def test_a_wrong_message_in_a_live_session_is_explained(message: dict[str, Any], code: str) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug, lang="es") as tab:
+        session_id = await tab.go_live()
+        await tab.send_json_to(message)
+        error = await tab.hear("error")
+        assert (error["code"], bool(error["words"])) == (code, True)
+        assert (await row(session_id)).status == Status.LIVE
+
+
+@pytest.mark.parametrize("kind", ["task.send", "task.interrupt", "session.stay", "session.stop", "event.report"])
+async def test_without_a_session_the_page_is_told_so(provider: Mock, kind: str) -> None:
+    """Requirement 32: and nothing goes out."""
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug, lang="es") as tab:
+        await tab.say(kind, kind="talk", text="hola")
+        error = await tab.hear("error")
+        assert (error["code"], error["words"]) == ("no_session", "La sesión aún no se ha creado.")
+    assert not provider.method_calls
+
+
+async def test_an_oversized_message_closes_the_socket_with_a_word() -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.send_to(text_data=json.dumps({"type": "task.send", "text": "x" * 70_000}))
+        assert (await tab.hear("error"))["code"] == "too_large"
+        assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4413
+
+
+async def test_a_provider_that_does_not_answer_ends_it_in_the_page_s_language(provider: Mock) -> None:
+    provider.new_session.side_effect = ProviderUnreachable("ConnectError")
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug, lang="es") as tab:
+        await tab.say("session.start")
+        ended = await tab.hear("session.status", status="ended")
+    assert (ended["reason"], ended["words"]) == (
+        "provider_unreachable",
+        "El servicio de avatares no responde",
+    )
+
+
+async def test_a_task_that_fails_is_explained_and_may_be_tried_again(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        provider.send_task.side_effect = LimitReached("slow down", code="400123", status=429)
+        await tab.say("task.send", ref="7", kind="talk", text="hola")
+        failed = await tab.hear("task.sent", ref="7")
+        assert (failed["status"], failed["code"], bool(failed["words"])) == ("failed", "provider_limit", True)
+        provider.send_task.side_effect = None
+        await tab.say("task.send", ref="8", kind="talk", text="hola")
+        assert (await tab.hear("task.sent", ref="8"))["status"] == "sent"
+
+
+async def test_ten_texts_sent_at_once_arrive_once_each_and_in_order(provider: Mock) -> None:
+    """Requirement 75."""
+    answered = provider.send_task.return_value
+
+    def take_turns() -> Callable[..., Awaitable[Any]]:
+        async def answer(*args: Any, text: str, kind: Any) -> Any:
+            for _ in range(10 - int(text)):  # the first takes the longest
+                await asyncio.sleep(0)
+            return answered
+
+        return answer
+
+    provider.send_task.side_effect = take_turns()
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        for number in range(10):
+            await tab.say("task.send", ref=str(number), kind="repeat", text=str(number))
+        await tab.hear("task.sent", ref="9")
+    assert [one.kwargs["text"] for one in provider.send_task.call_args_list] == [str(n) for n in range(10)]
+
+
+async def test_a_fault_of_ours_is_said_and_the_page_stays_usable(provider: Mock) -> None:
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        provider.interrupt.side_effect = RuntimeError("a bug")
+        await tab.say("task.interrupt")
+        assert (await tab.hear("error"))["code"] == "internal"
+        await tab.say("session.stop")
+        await tab.hear("session.status", status="ended")
+
+
+async def test_a_portal_without_its_redis_says_so(settings: Any) -> None:
+    user, persona = await a_person(), await a_persona()
+    layer = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": ["redis://127.0.0.1:1"]}}
+    settings.CHANNEL_LAYERS = {"default": layer}
+    async with browser(user, persona.slug, lang="es") as tab:
+        error = await tab.hear("error")
+        assert (error["code"], "portal" in error["words"]) == ("unwell", True)
+        assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4503
+
+
+async def test_too_many_messages_at_once_are_refused(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_socket, "MOST_WAITING", 3)
+    gate = asyncio.Event()
+    answered = provider.send_task.return_value
+
+    async def wait(*args: Any, **kwargs: Any) -> Any:
+        await gate.wait()
+        return answered
+
+    user, persona = await a_person(), await a_persona()
+    async with browser(user, persona.slug) as tab:
+        await tab.go_live()
+        provider.send_task.side_effect = wait
+        for number in range(4):
+            await tab.say("task.send", ref=str(number), kind="talk", text="hola")
+        assert (await tab.hear("error"))["ref"] == "3"
+        gate.set()
+        await tab.hear("task.sent", ref="2")
+
+
+async def test_a_tab_that_closes_while_redis_is_away_is_seen_to_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*args: object) -> None:
+        raise ConnectionError("Redis is away")
+
+    user, persona = await a_person(), await a_persona()
+    tab = await sync_to_async(Tab)(user, persona.slug)
+    await tab.connect(timeout=PATIENCE_S)
+    session_id = await tab.go_live()
+    monkeypatch.setattr(type(get_channel_layer()), "group_discard", fail, raising=False)
+    with suppress(ConnectionError):
+        await tab.disconnect(timeout=PATIENCE_S)
+    assert (await row(session_id)).abandoned_at is not None

@@ -1,0 +1,151 @@
+"""Rows for tests. Each is valid as it comes; a test names only what differs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import factory
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
+from factory.django import DjangoModelFactory
+
+from avatars.models import Avatar, Composed, KnowledgeBase, Persona, PersonaVersion, ProviderAccount, Video, Voice
+from heygen_portal.people.access import roles
+from sessions.models import RUNNING, EndReason, SessionHead, Status, StreamingSession
+
+WHY = {"code": "person", "user": None}
+"""What proves an end, where a test does not care."""
+
+
+class UserFactory(DjangoModelFactory[User]):
+    class Meta:
+        model = User
+
+    username = factory.Sequence("person-{}".format)
+
+
+class EndUserFactory(UserFactory):
+    """Somebody who may talk with avatars."""
+
+    class Meta:
+        skip_postgeneration_save = True
+
+    @factory.post_generation
+    def role(self: User, create: bool, extracted: object) -> None:
+        if not Group.objects.filter(name=roles.END_USER.group).exists():  # PostgreSQL's tables are left empty
+            roles.sync()
+        self.groups.add(Group.objects.get(name=roles.END_USER.group))
+
+
+class ProviderAccountFactory(DjangoModelFactory[ProviderAccount]):
+    class Meta:
+        model = ProviderAccount
+
+    name = factory.Sequence("Account {}".format)
+    base_url = "https://provider.test"
+    api_key = "a-key-that-nobody-may-see"
+    concurrency_limit = 100
+
+
+class AvatarFactory(DjangoModelFactory[Avatar]):
+    class Meta:
+        model = Avatar
+
+    account = factory.SubFactory(ProviderAccountFactory)
+    name = "Lucía"
+    provider_avatar_id = factory.Sequence("avatar-{}".format)
+    last_seen_at = factory.LazyFunction(timezone.now)
+
+
+class VoiceFactory(DjangoModelFactory[Voice]):
+    class Meta:
+        model = Voice
+
+    account = factory.SubFactory(ProviderAccountFactory)
+    name = "Clara"
+    provider_voice_id = factory.Sequence("voice-{}".format)
+    language = "es"
+    last_seen_at = factory.LazyFunction(timezone.now)
+
+
+class KnowledgeBaseFactory(DjangoModelFactory[KnowledgeBase]):
+    class Meta:
+        model = KnowledgeBase
+
+    account = factory.SubFactory(ProviderAccountFactory)
+    name = "Recepción"
+    provider_knowledge_base_id = factory.Sequence("knowledge-{}".format)
+    last_seen_at = factory.LazyFunction(timezone.now)
+
+
+class PersonaFactory(DjangoModelFactory[Persona]):
+    class Meta:
+        model = Persona
+        skip_postgeneration_save = True
+
+    class Params:
+        published = factory.Trait(status=Persona.Status.PUBLISHED, version=1)
+
+    name = "Lucía"
+    slug = factory.Sequence("lucia-{}".format)
+    language = "es"
+    avatar = factory.SubFactory(AvatarFactory)
+    voice = factory.SubFactory(VoiceFactory, account=factory.SelfAttribute("..avatar.account"))
+    knowledge_base = factory.SubFactory(KnowledgeBaseFactory, account=factory.SelfAttribute("..avatar.account"))
+
+    @factory.post_generation
+    def kept(self: Persona, create: bool, extracted: object) -> None:
+        """Whoever can be met has a version."""
+        if create and self.version:
+            composed = {name: getattr(self, name) for name in Composed.parts()}
+            version = PersonaVersion.objects.create(persona=self, number=self.version, **composed)
+            self.current, self.published_at = version, version.saved_at
+            self.save(update_fields=["current", "published_at"])
+
+
+class VideoFactory(DjangoModelFactory[Video]):
+    """A recorded video that is about to be ordered."""
+
+    class Meta:
+        model = Video
+
+    title = "Bienvenida"
+    text = "Hola, soy Lucía."
+    avatar = factory.SubFactory(AvatarFactory)
+    voice = factory.SubFactory(VoiceFactory, account=factory.SelfAttribute("..avatar.account"))
+    created_by = factory.SubFactory(UserFactory)
+
+
+class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
+    """A session in any status, with all that the database asks of that status."""
+
+    class Meta:
+        model = StreamingSession
+
+    user = factory.SubFactory(UserFactory)
+    persona = factory.SubFactory(PersonaFactory, published=True)
+    account = factory.SelfAttribute("persona.avatar.account")
+    persona_version = factory.SelfAttribute("persona.version")
+    persona_settings = factory.LazyAttribute(lambda row: row.persona.snapshot())
+    status = Status.LIVE
+    provider_session_id = factory.Sequence("their-session-{}".format)
+    created_at = factory.LazyFunction(timezone.now)
+    active_at = factory.SelfAttribute("created_at")
+    ends_at = factory.LazyAttribute(lambda row: row.created_at + timedelta(minutes=20))
+    live_at = factory.LazyAttribute(lambda row: row.created_at if _had_picture(row.status) else None)
+    deadline_at = factory.LazyAttribute(lambda row: None if row.status == Status.ENDED else row.ends_at)
+    ended_at = factory.LazyAttribute(lambda row: row.created_at if row.status == Status.ENDED else None)
+    end_reason = factory.LazyAttribute(lambda row: "" if row.status in RUNNING else EndReason.USER_STOPPED)
+    end_evidence = factory.LazyAttribute(lambda row: {} if row.status in RUNNING else WHY)
+
+    @classmethod
+    def _create(cls, model_class: type[StreamingSession], *args: Any, **kwargs: Any) -> StreamingSession:
+        """Store a session with a record that is signed and has no events yet."""
+        session: StreamingSession = super()._create(model_class, *args, **kwargs)
+        SessionHead.objects.create(session=session, number=0, signature=SessionHead.sign(session.pk, 0, ""))
+        return session
+
+
+def _had_picture(status: Any) -> bool:
+    return status in (Status.LIVE, Status.STOPPING, Status.ENDED)

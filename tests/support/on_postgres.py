@@ -1,0 +1,43 @@
+"""The portal's database swapped for a real PostgreSQL server's, in the middle of a run that began on SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dj_database_url
+from django.core.management import call_command
+from django.db import connections
+
+from heygen_portal.people.access import roles
+from heygen_portal.trail import audit_log
+
+
+@contextmanager
+def swapped(url: str) -> Iterator[None]:
+    """Let `default` be the database at this URL, for this thread and those started from now on."""
+    before = connections.settings["default"]
+    wanted = {"default": dict(dj_database_url.parse(url))}
+    _use(connections.configure_settings(wanted)["default"])
+    try:
+        yield
+    finally:
+        _use(before)
+
+
+def _use(database: object) -> None:
+    connections["default"].close()
+    del connections["default"]  # the next use makes a new one, from these settings
+    connections.settings["default"] = database
+
+
+def migrate(url: str) -> None:
+    with swapped(url):
+        call_command("migrate", verbosity=0)
+
+
+def empty(url: str) -> None:
+    with swapped(url):
+        call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
+        audit_log.head()
+        roles.ensure_organisation()

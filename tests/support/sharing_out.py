@@ -1,0 +1,64 @@
+"""Which tests one process makes one after the other, and which begin first, so that two processes end together."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+from xdist.scheduler import LoadFileScheduling
+
+# Files that share what takes long to start; the longest unit first, as all would wait for it at the end.
+TOGETHER = {
+    "the admin's portal": ("tests/browser/test_admin.py",),
+    "the room's stage": ("tests/browser/*",),
+    "LiveKit": (
+        "tests/emulator/avatar/test_performer.py",
+        "tests/emulator/avatar/test_room_faults.py",
+        "tests/emulator/liveavatar/test_room.py",
+        "tests/emulator/sessions/test_rooms.py",
+        "tests/sessions/presence/test_own_rooms.py",
+        "tests/setup/test_servers.py",
+    ),
+    "PostgreSQL": (
+        "tests/attacks/record/test_keys.py",
+        "tests/attacks/record/test_laundering.py",
+        "tests/attacks/record/test_odd_values.py",
+        "tests/attacks/record/test_record.py",
+        "tests/attacks/record/test_word_index.py",
+        "tests/attacks/sessions/test_access_at_use.py",
+        "tests/sessions/actions/test_failing_provider.py",
+        "tests/sessions/actions/test_model.py",
+        "tests/sessions/admin/test_long_list.py",
+        "tests/sessions/capacity/test_concurrency.py",
+        "tests/sessions/exports/test_list_export.py",
+        "tests/sessions/integrity/test_tampering_columns.py",
+        "tests/sessions/integrity/test_tampering_elsewhere.py",
+        "tests/sessions/integrity/test_verification.py",
+        "tests/sessions/lifecycle/test_events.py",
+        "tests/sessions/speech/test_speech_sql.py",
+        "tests/upgrades/*",
+    ),
+    "the server in front": (
+        "tests/attacks/server/test_bodies.py",
+        "tests/attacks/server/test_slow_readers.py",
+    ),
+    "the matrix": ("tests/access/*",),
+    "bin/serve": ("tests/setup/test_serve.py",),
+}
+
+
+def unit(test: str) -> str:
+    """Return what the test is a part of: tests of one unit are one process's; by itself, a file is one."""
+    file = test.partition("::")[0]
+    return next((name for name, files in TOGETHER.items() if any(fnmatch(file, each) for each in files)), file)
+
+
+def place(test: str) -> int:
+    """Return where among all others the test begins."""
+    return [*TOGETHER, unit(test)].index(unit(test))
+
+
+class WholeUnits(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist brings no types
+    """Gives each process whole units. The groups that pytest-xdist has for this are void from pytest 9.2 on."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit(nodeid)
