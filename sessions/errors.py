@@ -38,12 +38,12 @@ class AccessLost(SessionError):
 
 class SignedOut(AccessLost):
     code, close_code = "signed_out", 4401
-    words = _("You were signed out. Sign in again to continue.")
+    words = _("You have been signed out. Sign in again to continue.")
 
 
 class AccessEnded(AccessLost):
     code, close_code = "access_ended", 4403
-    words = _("Your account may no longer use this. Ask the team if you think this is a mistake.")
+    words = _("Your account no longer has access. If you think this is a mistake, ask the team.")
 
 
 class SecondFactorNeeded(AccessLost):
@@ -73,37 +73,37 @@ class AlreadyStarted(SessionError):
 
 class SessionRunning(SessionError):
     code = "session_running"
-    words = _("You already have a conversation open elsewhere.")
+    words = _("You already have another conversation open.")
 
 
 class NotReleased(SessionError):
     code = "not_released"
-    words = _("Your other conversation has not closed yet. Try again in a moment.")
+    words = _("Your other conversation is still closing. Try again in a moment.")
 
 
 class QuotaUsed(SessionError):
     code = "quota_used"
-    words = _("You have used this month's time.")
+    words = _("You have used up your time for this month.")
 
 
 class SpendCap(SessionError):
     code = "spend_cap"
-    words = _("The service has reached this month's spending limit.")
+    words = _("The service has reached its spending limit for this month.")
 
 
 class QueueFull(SessionError):
     code = "queue_full"
-    words = _("All places are taken, and too many people are waiting. Try again later.")
+    words = _("All slots are taken and the queue is full. Try again later.")
 
 
 class QueueLost(SessionError):
     code = "queue_lost"
-    words = _("You no longer have a place in line here. Press Start to wait again.")
+    words = _("You have lost your position in the queue. Press Start to join it again.")
 
 
 class NotFound(SessionError):
     code = "not_found"
-    words = _("There is no such conversation.")
+    words = _("This conversation does not exist.")
 
 
 class TimeIsUp(SessionError):
@@ -128,7 +128,7 @@ class TextTooLong(SessionError):
 
 class TooManyTasks(SessionError):
     code = "too_many_tasks"
-    words = _("Too many messages at once. Wait for the avatar to take them.")
+    words = _("Too many messages at once. Wait until the avatar has received them.")
 
 
 class TooManyRequests(SessionError):
@@ -146,32 +146,32 @@ class TooManyRequests(SessionError):
 
 class ProviderLimit(SessionError):
     code = "provider_limit"
-    words = _("All places are taken right now. Try again in a moment.")
+    words = _("All slots are taken. Try again in a moment.")
 
 
 class ProviderRefused(SessionError):
     code = "provider_refused"
-    words = _("The avatar service did not accept it.")
+    words = _("The avatar service refused the request.")
 
 
 class ProviderSilent(SessionError):
     code = "provider_unreachable"
-    words = _("The avatar service does not answer.")
+    words = _("The avatar service is not responding.")
 
 
 class RejoinRefused(SessionError):
     code = "rejoin_refused"
-    words = _("The way into this room cannot be opened again.")
+    words = _("Access to this room cannot be renewed.")
 
 
 class ReasonNeeded(SessionError):
     code = "reason_needed"
-    words = _("Say why, in a few words.")
+    words = _("Enter a short reason.")
 
 
 class Unwell(SessionError):
     code = "unwell"
-    words = _("The portal cannot serve you right now. This page keeps trying.")
+    words = _("The portal is not available. This page keeps trying.")
 
 
 class Internal(SessionError):

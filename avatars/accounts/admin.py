@@ -47,7 +47,7 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
                 )
             },
         ),
-        (_("Places"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "open_there")}),
+        (_("Slots"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "open_there")}),
         (_("Record"), {"fields": ("monitors_chat", "nightly_check")}),
         (
             _("Limits"),
@@ -66,10 +66,10 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     actions = ("sync",)
     actions_detail = ("try_connection", "catalogue", "past", "migrate")
 
-    @display(description=_("open there, not ours"))
+    @display(description=_("open at the provider, not started by this portal"))
     def open_there(self, account: ProviderAccount) -> str:
         lines = ((row["id"], row["status"], _local(row["seen_at"])) for row in account.strangers)
-        return format_html_join(mark_safe("<br>"), gettext("{} ({}), seen first {}"), lines) or "–"
+        return format_html_join(mark_safe("<br>"), gettext("{} ({}), first seen {}"), lines) or "–"
 
     @admin.action(description=_("Check connection and sync catalogue"), permissions=["change"])
     def sync(self, request: HttpRequest, queryset: QuerySet[ProviderAccount]) -> None:
@@ -92,7 +92,7 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
         account: ProviderAccount = chosen(self, request, object_id)
         return migration_admin.page(request, account, self.admin_site.each_context(request))
 
-    @action(description=_("Sessions that were"), permissions=["change"])
+    @action(description=_("Past sessions"), permissions=["change"])
     def past(self, request: HttpRequest, object_id: str) -> HttpResponse:
         account: ProviderAccount = chosen(self, request, object_id)
         return provider_history_page.page(request, account, self.admin_site.each_context(request))
@@ -105,7 +105,7 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
         if "api_key" in form.changed_data:
             audit_log.note(request, AuditEntry.Kind.KEY_SET, obj, accepted=[None, not form.is_unchecked])
         if form.is_unchecked:
-            words = gettext("%(account)s: the provider did not answer, so the key could not be checked.")
+            words = gettext("%(account)s: the provider did not respond, so the key could not be checked.")
             self.message_user(request, words % {"account": obj}, messages.WARNING)
 
 

@@ -11,16 +11,16 @@ from avatars.accounts import connection
 from avatars.models import ProviderAccount
 
 NAMES = {
-    "key": _("Is the key accepted?"),
-    "avatars": _("Which avatars are there?"),
-    "voices": _("Which voices are there?"),
-    "knowledge": _("Which knowledge bases are there?"),
-    "sessions": _("Which sessions are open?"),
+    "key": _("Key accepted"),
+    "avatars": _("Avatars"),
+    "voices": _("Voices"),
+    "knowledge": _("Knowledge bases"),
+    "sessions": _("Open sessions"),
 }
 REMEDIES = {
-    "key": _("The provider does not accept this key. Enter it again, and check that it is of this provider."),
-    "refused": _("The provider says no to this call. Does the plan include it?"),
-    "silent": _("No usable answer. Check the address, and whether this server may connect to it."),
+    "key": _("The provider does not accept this key. Enter it again and check that it belongs to this provider."),
+    "refused": _("The provider refuses this call. Check that your plan includes it."),
+    "silent": _("No usable response. Check the address and whether this server can connect to it."),
 }
 
 

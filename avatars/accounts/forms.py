@@ -28,8 +28,8 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
         widgets = {"api_key": UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"})}
         help_texts = {
             "api_key": _(
-                "Never shown again. Empty: the key stays as it is. "
-                "Enter it again when you change the provider, the address or how the key is sent."
+                "The key is never shown again. Leave empty to keep it. Enter it again when you change "
+                "the provider, the address or how the key is sent."
             )
         }
 
@@ -42,10 +42,10 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
     def clean_api_key(self) -> str:
         """Keep the stored key only for where it goes already: another server must not get it by a changed address."""
         if self.instance.pk and not self.cleaned_data["api_key"] and WHERE_THE_KEY_GOES & set(self.changed_data):
-            raise ValidationError(_("The key would go somewhere else than before: enter it again."))
+            raise ValidationError(_("The key would be sent to a new destination. Enter it again."))
         key: str = self.cleaned_data["api_key"] or self.instance.api_key
         if not (key.isascii() and key.isprintable()) or " " in key:
-            raise ValidationError(_("A key has only letters, digits and signs: no spaces, no accents."))
+            raise ValidationError(_("A key contains only letters, digits and punctuation: no spaces, no accents."))
         return key
 
     def full_clean(self) -> None:
@@ -63,9 +63,7 @@ class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic
             async_to_sync(check_key)(account)
         except CredentialRefused:
             provider = KINDS[account.kind].label
-            words = _(
-                "%(provider)s does not accept this key. Each provider has keys of its own: check which one it is."
-            )
+            words = _("%(provider)s does not accept this key. Check that the key belongs to this provider.")
             self.add_error("api_key", ValidationError(words, params={"provider": provider}))
         except ProviderError:
             self.is_unchecked = True

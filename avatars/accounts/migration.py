@@ -163,7 +163,7 @@ def _move(persona: Persona, found: Plan) -> Move:
         elif match and match.is_to_be_copied:
             changes[name] = match.old  # its copy, once it is made
         elif old:
-            obstacles.append(_("Nothing corresponds to %(name)s: choose something.") % {"name": old})
+            obstacles.append(_("No match for %(name)s: choose one.") % {"name": old})
     if not obstacles:
         changes |= _adjusted(persona, changes, found.target)
         obstacles = _obstacles(persona, changes, found)
@@ -227,9 +227,9 @@ def _move_all(wanted: Plan, chosen: Choices, actor: Actor) -> list[str]:
                     publishing.publish(persona, version, actor=actor)
                 persona.version = version.number
         except ValidationError as exc:
-            said.append(_("%(persona)s stays: %(why)s") % {"persona": persona, "why": " ".join(exc.messages)})
+            said.append(_("%(persona)s was not moved: %(why)s") % {"persona": persona, "why": " ".join(exc.messages)})
         else:
-            words = _("%(persona)s moved, version %(version)d: %(changes)s")
+            words = _("%(persona)s was moved, version %(version)d: %(changes)s")
             what = {"persona": persona, "version": persona.version, "changes": changes}
             said.append(words % what)
     return said

@@ -25,7 +25,7 @@ class Where(forms.Form):
     def __init__(self, targets: QuerySet[ProviderAccount], **options: Any) -> None:
         super().__init__(**options)
         self.fields["target"] = forms.ModelChoiceField(
-            targets, label=_("To which account?"), empty_label=None, widget=UnfoldAdminSelectWidget
+            targets, label=_("Target account"), empty_label=None, widget=UnfoldAdminSelectWidget
         )
 
 
@@ -38,7 +38,7 @@ def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]
     if wanted and request.method == "POST" and "apply" in request.POST:
         return _apply(request, wanted)
     shown = {
-        "title": _("Move the personas of %(account)s") % {"account": account},
+        "title": _("Move personas of %(account)s") % {"account": account},
         "where": Where(targets, initial={"target": target}),
         "target": target,
         "matches": _matches(wanted, target) if wanted and target else None,
@@ -64,7 +64,7 @@ def _matches(wanted: migration.Plan, target: ProviderAccount) -> forms.Form:
             migration.usable(MODELS[match.kind], target),
             label=str(match.old),
             initial=match.new,
-            empty_label=_("to be copied") if match.is_to_be_copied else _("nothing corresponds"),
+            empty_label=_("to be copied") if match.is_to_be_copied else _("no match"),
             required=False,
             widget=UnfoldAdminSelectWidget,
         )
@@ -76,6 +76,6 @@ def _apply(request: HttpRequest, wanted: migration.Plan) -> HttpResponse:
         for line in async_to_sync(migration.carry_out)(wanted, Actor.of(request)):
             messages.info(request, line)
     except ProviderError as exc:
-        words = _("%(account)s did not take a knowledge base (%(detail)s). No persona was moved.")
+        words = _("%(account)s did not accept a knowledge base (%(detail)s). No persona was moved.")
         messages.error(request, words % {"account": wanted.target, "detail": exc})
     return HttpResponseRedirect(f"{request.path}?target={wanted.target.pk}")

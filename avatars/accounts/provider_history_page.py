@@ -21,7 +21,7 @@ from heygen_portal.console.widgets import readable
 from heygen_portal.providers.contract.provider import PastSession, PastSessions, ProviderError
 
 HEADERS = (
-    gettext_lazy("provider's ID"),
+    gettext_lazy("provider’s ID"),
     gettext_lazy("created at"),
     gettext_lazy("duration"),
     gettext_lazy("end reason"),
@@ -36,11 +36,11 @@ def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]
     try:
         past = async_to_sync(_past)(account, number)
     except ProviderError as exc:
-        words = _("%(account)s could not be asked (%(detail)s).") % {"account": account, "detail": exc}
+        words = _("%(account)s could not be reached (%(detail)s).") % {"account": account, "detail": exc}
         messages.error(request, words)
         past = PastSessions()
     shown = {
-        "title": _("Sessions that were, as %(account)s has them") % {"account": account},
+        "title": _("Past sessions according to %(account)s") % {"account": account},
         "table": {"headers": HEADERS, "rows": [_cells(row) for row in past.rows]},
         "previous": f"?page={number - 1}" if number > 1 else "",
         "following": f"?page={number + 1}" if past.has_more else "",

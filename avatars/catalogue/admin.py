@@ -26,7 +26,7 @@ NEWS_COLOURS = {News.NEW.label: "success", News.CHANGED.label: "info", News.GONE
 class NewsFilter(admin.SimpleListFilter):
     """What became of it since the sync before."""
 
-    title = _("news")
+    title = _("changes")
     parameter_name = "news"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
@@ -61,7 +61,7 @@ class OfferedAdmin(ModelAdmin):
         """What goes with an avatar, once one was chosen; `beside` is what else the form says."""
         return queryset
 
-    @display(description=_("news"), ordering="gone_at", label=NEWS_COLOURS)
+    @display(description=_("changes"), ordering="gone_at", label=NEWS_COLOURS)
     def news(self, offered: Offered) -> str:
         return str(offered.news.label) if offered.news else ""
 
@@ -89,7 +89,7 @@ def uses_of(avatar: Avatar) -> str:
     live = gettext("Live, from text and voice") if can.takes_voice else gettext("Live, from text")
     if not can.takes_text:
         live = gettext("Live, from voice")
-    recorded = gettext("as a recorded video, from text; sound is not taken") if can.makes_videos else ""
+    recorded = gettext("recorded video from text; sound files are not accepted") if can.makes_videos else ""
     return "; ".join(filter(None, (live, recorded)))
 
 
@@ -125,11 +125,11 @@ class AvatarAdmin(ReadOnly, OfferedAdmin):
     def picture(self, avatar: Avatar) -> str:
         return picture_of(avatar, 320)
 
-    @display(description=_("how it can be used"))
+    @display(description=_("supported uses"))
     def uses(self, avatar: Avatar) -> str:
         return uses_of(avatar)
 
-    @display(description=_("provider's default voice"))
+    @display(description=_("provider’s default voice"))
     def default_voice(self, avatar: Avatar) -> str:
         return str(voices.default_voice(avatar) or avatar.default_provider_voice_id or "–")
 

@@ -53,10 +53,14 @@ def ask(request: HttpRequest, accounts: Iterable[ProviderAccount]) -> None:
             if is_new:
                 sync_runs.sync_account.delay(sync.pk)
         except OperationalError:
-            messages.error(request, _("The worker cannot be reached. Try again."))
+            messages.error(request, _("The worker is not reachable. Try again."))
             sync.delete()
             return
-        words = _("%(account)s: the worker reads the catalogue.") if is_new else _("%(account)s is being read already.")
+        words = (
+            _("%(account)s: the worker is syncing the catalogue.")
+            if is_new
+            else _("%(account)s is already being synced.")
+        )
         messages.info(request, words % {"account": account})
 
 

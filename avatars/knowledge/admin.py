@@ -63,11 +63,11 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
         if form.has_changed():
             knowledge_versions.keep(obj, request.user.pk)
 
-    @display(description=_("at the provider"), label={_("differs"): "danger", _("the same"): "success"})
+    @display(description=_("at the provider"), label={_("different"): "danger", _("identical"): "success"})
     def drift(self, base: KnowledgeBase) -> str:
         if not base.version:
-            return gettext("written there")
-        return gettext("differs") if vars(base).get("has_drifted") else gettext("the same")
+            return gettext("written at the provider")
+        return gettext("different") if vars(base).get("has_drifted") else gettext("identical")
 
     @action(description=_("Versions"), url_path="versions", permissions=["view"])
     def versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -108,7 +108,7 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
         except ValidationError as exc:
             self.message_user(request, " ".join(exc.messages), messages.ERROR)
         else:
-            words = gettext("Here and at the provider stands version %(number)d.") % {"number": kept.number}
+            words = gettext("Here and at the provider: version %(number)d.") % {"number": kept.number}
             self.message_user(request, words, messages.SUCCESS)
             self.log_change(request, base, words)
 
@@ -144,15 +144,16 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
                 changed += knowledge_versions.bring_in(form.cleaned_data["account"], texts, request.user.pk)
             except ValidationError as exc:
                 self.message_user(request, f"{texts.name}: {' '.join(exc.messages)}", messages.ERROR)
-        words = ngettext(
-            "%(count)d knowledge base was brought in.", "%(count)d knowledge bases were brought in.", changed
-        )
+        words = ngettext("%(count)d knowledge base was imported.", "%(count)d knowledge bases were imported.", changed)
         self.message_user(request, words % {"count": changed}, messages.SUCCESS if changed else messages.WARNING)
 
     @action(
         description=_("Delete at the provider"),
         permissions=["remove"],
-        dialog=ask_first(_("Delete it at the provider for good? What was said with it stays here."), _("Delete there")),
+        dialog=ask_first(
+            _("Delete it permanently at the provider? Conversations that used it are kept here."),
+            _("Delete at the provider"),
+        ),
     )
     def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         base: KnowledgeBase = chosen(self, request, object_id)

@@ -50,14 +50,14 @@ def read(content: bytes, file_name: str) -> Texts:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise ValidationError(_("%(file)s is no text in UTF-8.") % {"file": file_name})
+        raise ValidationError(_("%(file)s is not UTF-8 text.") % {"file": file_name})
     front, prompt = {}, text
     if found := FRONT.match(text):
         front = {name.strip(): _value(value) for name, _colon, value in _lines(found[1])}
         prompt = text[found.end() :]
     name = front.get("name") or PurePosixPath(file_name).stem
     if not prompt.strip():
-        raise ValidationError(_("%(file)s says nothing below its name.") % {"file": file_name})
+        raise ValidationError(_("%(file)s has no text below its title.") % {"file": file_name})
     return Texts(name[:200], front.get("opening", ""), prompt.strip())
 
 
@@ -94,7 +94,7 @@ def _of_archive(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
             entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(ENDINGS)]
             if len(entries) > MOST_FILES:
                 raise ValidationError(
-                    _("%(file)s holds more than %(most)d files.") % {"file": name, "most": MOST_FILES}
+                    _("%(file)s contains more than %(most)d files.") % {"file": name, "most": MOST_FILES}
                 )
             for entry in entries:
                 with archive.open(entry) as packed:  # never more of it than a file may have, whatever it claims
@@ -105,7 +105,7 @@ def _of_archive(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
 
 def _within(content: bytes, name: str) -> bytes:
     if len(content) > LARGEST_FILE:
-        raise ValidationError(_("%(file)s is too large for a text.") % {"file": name})
+        raise ValidationError(_("%(file)s is too large.") % {"file": name})
     return content
 
 

@@ -24,8 +24,8 @@ class KnowledgeBaseForm(OfTwoWriters):
 
     class Meta:
         help_texts = {
-            "opening": _("Some providers say it by themselves when a conversation begins."),
-            "prompt": _("Who the avatar is, what it knows and how it speaks. Markdown."),
+            "opening": _("Some providers say it automatically when a conversation starts."),
+            "prompt": _("Describes who the avatar is, what it knows and how it speaks. Markdown."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -54,7 +54,10 @@ class ImportForm(forms.Form):
     )
     file = forms.FileField(
         label=_("File"),
-        help_text=_("A Markdown file, or a zip archive of them. One with the name of a base becomes its next version."),
+        help_text=_(
+            "A Markdown file or a zip archive of Markdown files. A file named like a knowledge base becomes "
+            "its next version."
+        ),
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".md,.markdown,.txt,.zip"}),
     )
 
@@ -62,5 +65,5 @@ class ImportForm(forms.Form):
         file: UploadedFile[bytes] = self.cleaned_data["file"]
         found = [files.read(content, name) for name, content in files.unpacked(cast(BinaryIO, file), file.name or "")]
         if not found:
-            raise ValidationError(_("There is no Markdown file in it."))
+            raise ValidationError(_("It contains no Markdown file."))
         return found

@@ -151,7 +151,7 @@ def _add(base: KnowledgeBase, said: KnowledgeBase, saved_by: int | None) -> Know
 def remove(base: KnowledgeBase) -> None:
     """Delete it at the provider, and mark it gone here. Raises ValidationError while a published persona uses it."""
     if users := list(_users(base)):
-        words = _("It is in use: give %(personas)s another one first, or take them out of the gallery.")
+        words = _("It is in use. Assign another knowledge base to %(personas)s or unpublish them first.")
         raise ValidationError(words % {"personas": ", ".join(map(str, users))})
     try:
         async_to_sync(_delete)(base.account, base)
@@ -168,9 +168,9 @@ def _users(base: KnowledgeBase) -> QuerySet[Persona]:
 
 def _refusal(base: KnowledgeBase, exc: ProviderError) -> ValidationError:
     if isinstance(exc, ProviderUnreachable):
-        words = _("%(account)s did not answer (%(detail)s). Try again; nothing was changed here.")
+        words = _("%(account)s did not respond (%(detail)s). Nothing was changed here. Try again.")
     else:
-        words = _("%(account)s refused it (%(detail)s). Nothing was changed.")
+        words = _("%(account)s refused the request (%(detail)s). Nothing was changed.")
     return ValidationError(words % {"account": base.account, "detail": exc})
 
 

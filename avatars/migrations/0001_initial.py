@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 (
                     "base_url",
                     models.CharField(
-                        help_text="Where the provider's API is, without a path.",
+                        help_text="Address of the provider’s API, without a path.",
                         max_length=200,
                         validators=[avatars.models.validate_web_address],
                         verbose_name="address",
@@ -45,13 +45,13 @@ class Migration(migrations.Migration):
                         choices=[("x-api-key", "X-API-KEY"), ("bearer", "Authorization: Bearer")],
                         default="x-api-key",
                         max_length=20,
-                        verbose_name="key is sent as",
+                        verbose_name="key sent as",
                     ),
                 ),
                 (
                     "rooms",
                     models.CharField(
-                        choices=[("provider", "the provider's rooms")],
+                        choices=[("provider", "the provider’s rooms")],
                         default="provider",
                         max_length=10,
                         verbose_name="rooms",
@@ -61,9 +61,9 @@ class Migration(migrations.Migration):
                     "concurrency_limit",
                     models.PositiveIntegerField(
                         default=3,
-                        help_text="What the plan allows.",
+                        help_text="The maximum your plan allows.",
                         validators=[django.core.validators.MinValueValidator(1)],
-                        verbose_name="sessions at once",
+                        verbose_name="concurrent sessions",
                     ),
                 ),
                 (
@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
                     models.DecimalField(
                         blank=True,
                         decimal_places=2,
-                        help_text="Credits; empty: no cap.",
+                        help_text="In credits. Empty: no cap.",
                         max_digits=10,
                         null=True,
                         verbose_name="monthly cap",
@@ -81,8 +81,8 @@ class Migration(migrations.Migration):
                     "is_exclusive",
                     models.BooleanField(
                         default=False,
-                        help_text="Then sessions that nobody here owns are closed at the provider.",
-                        verbose_name="used by this portal alone",
+                        help_text="The portal closes sessions at the provider that it did not start.",
+                        verbose_name="used by this portal only",
                     ),
                 ),
                 ("synced_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="last synced")),
@@ -99,8 +99,8 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=200, verbose_name="name")),
                 ("last_seen_at", models.DateTimeField(editable=False, verbose_name="last seen")),
                 ("gone_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="gone since")),
-                ("provider_knowledge_base_id", models.CharField(max_length=200, verbose_name="provider's ID")),
-                ("opening", models.TextField(blank=True, verbose_name="opening")),
+                ("provider_knowledge_base_id", models.CharField(max_length=200, verbose_name="provider’s ID")),
+                ("opening", models.TextField(blank=True, verbose_name="greeting")),
                 ("prompt", models.TextField(blank=True, verbose_name="prompt")),
                 (
                     "account",
@@ -125,10 +125,10 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=200, verbose_name="name")),
                 ("last_seen_at", models.DateTimeField(editable=False, verbose_name="last seen")),
                 ("gone_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="gone since")),
-                ("provider_avatar_id", models.CharField(max_length=200, verbose_name="provider's ID")),
+                ("provider_avatar_id", models.CharField(max_length=200, verbose_name="provider’s ID")),
                 (
                     "default_provider_voice_id",
-                    models.CharField(blank=True, max_length=200, verbose_name="provider's default voice"),
+                    models.CharField(blank=True, max_length=200, verbose_name="provider’s default voice"),
                 ),
                 ("is_active", models.BooleanField(default=True, verbose_name="active at the provider")),
                 (
@@ -159,13 +159,15 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=200, verbose_name="name")),
                 ("last_seen_at", models.DateTimeField(editable=False, verbose_name="last seen")),
                 ("gone_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="gone since")),
-                ("provider_voice_id", models.CharField(max_length=200, verbose_name="provider's ID")),
+                ("provider_voice_id", models.CharField(max_length=200, verbose_name="provider’s ID")),
                 (
                     "language",
-                    models.CharField(blank=True, help_text="Empty: several.", max_length=20, verbose_name="language"),
+                    models.CharField(
+                        blank=True, help_text="Empty: several languages.", max_length=20, verbose_name="language"
+                    ),
                 ),
                 ("gender", models.CharField(blank=True, max_length=20, verbose_name="gender")),
-                ("has_emotions", models.BooleanField(default=False, verbose_name="takes emotions")),
+                ("has_emotions", models.BooleanField(default=False, verbose_name="supports emotions")),
                 ("preview_url", models.URLField(blank=True, max_length=500, verbose_name="sample")),
                 (
                     "account",
@@ -218,7 +220,8 @@ class Migration(migrations.Migration):
                     "is_improvising",
                     models.BooleanField(
                         default=False,
-                        help_text="Needed to publish a persona that has none: it then says what the provider's model believes.",
+                        help_text="Required to publish a persona without a knowledge base. It then answers from "
+                        "the provider’s model alone.",
                         verbose_name="answers without a knowledge base",
                     ),
                 ),
@@ -235,16 +238,18 @@ class Migration(migrations.Migration):
                 (
                     "greeting",
                     models.TextField(
-                        blank=True, help_text="Said when the picture stands.", max_length=500, verbose_name="greeting"
+                        blank=True, help_text="Said when the video starts.", max_length=500, verbose_name="greeting"
                     ),
                 ),
                 (
                     "duration_limit",
-                    models.DurationField(default=datetime.timedelta(seconds=1200), verbose_name="longest session"),
+                    models.DurationField(
+                        default=datetime.timedelta(seconds=1200), verbose_name="maximum session length"
+                    ),
                 ),
                 (
                     "idle_timeout",
-                    models.DurationField(default=datetime.timedelta(seconds=180), verbose_name="ends when idle for"),
+                    models.DurationField(default=datetime.timedelta(seconds=180), verbose_name="idle limit"),
                 ),
                 (
                     "status",
@@ -277,7 +282,7 @@ class Migration(migrations.Migration):
                     "voice",
                     models.ForeignKey(
                         blank=True,
-                        help_text="Empty: the avatar's own.",
+                        help_text="Empty: the avatar’s own voice.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         to="avatars.voice",

@@ -14,8 +14,8 @@ class Migration(migrations.Migration):
             name="is_voice_enabled",
             field=models.BooleanField(
                 default=True,
-                help_text="Off: it only reads what people write, and their microphone is not asked for.",
-                verbose_name="people may speak to it",
+                help_text="If off, users can only write, and the microphone is not requested.",
+                verbose_name="voice input allowed",
             ),
         ),
     ]

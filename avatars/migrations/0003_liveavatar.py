@@ -15,18 +15,18 @@ class Migration(migrations.Migration):
             name="breaks_silence",
             field=models.BooleanField(
                 default=False,
-                help_text="Speaks up by itself when nobody says anything.",
-                verbose_name="breaks a silence",
+                help_text="Speaks on its own initiative during silences.",
+                verbose_name="speaks during silences",
             ),
         ),
         migrations.AddField(
             model_name="persona",
             name="interactivity",
             field=models.CharField(
-                choices=[("hands_free", "all the time"), ("push_to_talk", "while the button is held")],
+                choices=[("hands_free", "always on"), ("push_to_talk", "push to talk")],
                 default="hands_free",
                 max_length=20,
-                verbose_name="listens",
+                verbose_name="listening mode",
             ),
         ),
         migrations.AddField(
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
             name="is_sandbox",
             field=models.BooleanField(
                 default=False,
-                help_text="For trying out: sessions cost nothing, end after a minute, and may show the provider's own avatar.",
+                help_text="For testing: sessions are free, end after a minute, and may show the provider’s own avatar.",
                 verbose_name="sandbox",
             ),
         ),
@@ -50,9 +50,9 @@ class Migration(migrations.Migration):
             name="longest_session",
             field=models.DurationField(
                 blank=True,
-                help_text="Hours:minutes:seconds; empty: no limit.",
+                help_text="Hours:minutes:seconds. Empty: no limit.",
                 null=True,
-                verbose_name="longest session of the plan",
+                verbose_name="plan’s maximum session length",
             ),
         ),
         migrations.AlterField(

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
             model_name="provideraccount",
             name="rooms",
             field=models.CharField(
-                choices=[("provider", "the provider's rooms"), ("own", "our own LiveKit")],
+                choices=[("provider", "the provider’s rooms"), ("own", "the portal’s LiveKit server")],
                 default="provider",
                 max_length=10,
                 verbose_name="rooms",

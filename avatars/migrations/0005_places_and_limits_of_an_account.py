@@ -18,10 +18,10 @@ class Migration(migrations.Migration):
             field=models.DecimalField(
                 decimal_places=3,
                 default=Decimal("0.2"),
-                help_text="What a minute of a session costs, for the monthly cap.",
+                help_text="Cost of one session minute, used for the monthly cap.",
                 max_digits=6,
                 validators=[django.core.validators.MinValueValidator(Decimal("0.001"))],
-                verbose_name="credits a minute",
+                verbose_name="credits per minute",
             ),
         ),
         migrations.AddField(
@@ -29,16 +29,18 @@ class Migration(migrations.Migration):
             name="idle_timeout",
             field=models.DurationField(
                 blank=True,
-                help_text="Hours:minutes:seconds. Empty: the persona's.",
+                help_text="Hours:minutes:seconds. Empty: the persona’s limit.",
                 null=True,
-                verbose_name="ends when idle for",
+                verbose_name="idle limit",
             ),
         ),
         migrations.AddField(
             model_name="provideraccount",
             name="staff_places",
             field=models.PositiveIntegerField(
-                default=0, help_text="Of these, places that only staff may use.", verbose_name="kept for staff"
+                default=0,
+                help_text="How many of these slots are reserved for staff.",
+                verbose_name="reserved for staff",
             ),
         ),
         migrations.AddConstraint(
@@ -46,7 +48,7 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("staff_places__lt", models.F("concurrency_limit"))),
                 name="account_keeps_a_place_for_all",
-                violation_error_message="Fewer than all sessions at once: end users need a place too.",
+                violation_error_message="Must be fewer than the concurrent sessions, so that end users have slots, too.",
             ),
         ),
         migrations.AddConstraint(
@@ -59,7 +61,7 @@ class Migration(migrations.Migration):
                     models.Q(("idle_timeout", None), ("idle_timeout__gt", datetime.timedelta(0)), _connector="OR"),
                 ),
                 name="account_limits_above_zero",
-                violation_error_message="A limit must be longer than nothing.",
+                violation_error_message="A limit must be longer than zero.",
             ),
         ),
     ]

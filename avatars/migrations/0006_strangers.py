@@ -12,6 +12,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="provideraccount",
             name="strangers",
-            field=models.JSONField(blank=True, default=list, editable=False, verbose_name="open there, not ours"),
+            field=models.JSONField(
+                blank=True,
+                default=list,
+                editable=False,
+                verbose_name="open at the provider, not started by this portal",
+            ),
         ),
     ]

@@ -49,29 +49,39 @@ class Migration(migrations.Migration):
                         choices=[
                             (
                                 "key_refused",
-                                "The provider does not accept the account's key. Enter the right one, then order again.",
+                                "The provider does not accept the account’s key. Enter a valid key, then "
+                                "order the video again.",
                             ),
-                            ("no_credits", "The account has no credits left. Top it up, then order again."),
+                            ("no_credits", "The account has no credits left. Add credits, then order the video again."),
                             (
                                 "refused",
-                                "The provider did not accept the order. Order again once that is settled, or make another.",
+                                "The provider did not accept the order. Solve the problem and order the "
+                                "video again, or create another one.",
                             ),
                             (
                                 "away",
-                                "The provider could not be reached for an hour: nothing was ordered. Order again later.",
+                                "The provider was not reachable for an hour, so nothing was ordered. Try again later.",
                             ),
                             (
                                 "full",
-                                "The provider had no free place for an hour: nothing was ordered. Order again later.",
+                                "The provider had no free slot for an hour, so nothing was ordered. Try again later.",
                             ),
                             (
                                 "lost",
-                                "The order was not answered, and the provider's list lacks it. Look there; if it is not, order again.",
+                                "The provider did not respond to the order, and the video is not in its "
+                                "list. Check there. If it is missing, order the video again.",
                             ),
-                            ("broken", "The provider could not make it. Order again, or make one with another text."),
-                            ("overdue", "It was not ready after three hours. Look again: that costs nothing."),
-                            ("gone", "The provider no longer has it. Order again: it is paid for anew."),
-                            ("not_fetched", "The file could not be fetched. Try again: that costs nothing."),
+                            (
+                                "broken",
+                                "The provider could not make the video. Order it again, or create one with "
+                                "another text.",
+                            ),
+                            ("overdue", "The video was not ready after three hours. Check again, free of charge."),
+                            (
+                                "gone",
+                                "The provider no longer has the video. If you order it again, it is charged again.",
+                            ),
+                            ("not_fetched", "The file could not be fetched. Try again, free of charge."),
                         ],
                         editable=False,
                         max_length=20,
@@ -80,14 +90,12 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "failure_detail",
-                    models.CharField(
-                        blank=True, editable=False, max_length=300, verbose_name="in the provider's words"
-                    ),
+                    models.CharField(blank=True, editable=False, max_length=300, verbose_name="provider’s message"),
                 ),
                 (
                     "due_at",
                     models.DateTimeField(
-                        default=django.utils.timezone.now, editable=False, null=True, verbose_name="next look"
+                        default=django.utils.timezone.now, editable=False, null=True, verbose_name="next check"
                     ),
                 ),
                 ("since", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
@@ -95,7 +103,7 @@ class Migration(migrations.Migration):
                 ("orders", models.PositiveIntegerField(default=0, editable=False, verbose_name="orders")),
                 (
                     "provider_video_id",
-                    models.CharField(blank=True, editable=False, max_length=200, verbose_name="provider's ID"),
+                    models.CharField(blank=True, editable=False, max_length=200, verbose_name="provider’s ID"),
                 ),
                 ("duration", models.DurationField(blank=True, editable=False, null=True, verbose_name="duration")),
                 (
@@ -120,14 +128,14 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
-                        verbose_name="asked for by",
+                        verbose_name="requested by",
                     ),
                 ),
                 (
                     "voice",
                     models.ForeignKey(
                         blank=True,
-                        help_text="Empty: the avatar's own.",
+                        help_text="Empty: the avatar’s own voice.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         to="avatars.voice",

@@ -10,7 +10,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="provideraccount",
             name="places_seen",
-            field=models.PositiveIntegerField(blank=True, editable=False, null=True, verbose_name="places found there"),
+            field=models.PositiveIntegerField(
+                blank=True, editable=False, null=True, verbose_name="slots available at the provider"
+            ),
         ),
         migrations.AddField(
             model_name="provideraccount",

@@ -14,8 +14,8 @@ class Migration(migrations.Migration):
             name="monitors_chat",
             field=models.BooleanField(
                 default=False,
-                help_text="The provider's own events are followed while a session runs, and stand in its record.",
-                verbose_name="provider tells in the record",
+                help_text="Follows the provider’s own events during a session and stores them in its record.",
+                verbose_name="record provider events",
             ),
         ),
     ]

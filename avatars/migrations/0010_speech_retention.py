@@ -15,10 +15,11 @@ class Migration(migrations.Migration):
             name="speech_days",
             field=models.PositiveIntegerField(
                 blank=True,
-                help_text="Days after the session's end; then it is erased for good. Empty: no limit here.",
+                help_text="Days after the end of the session. Then the text is erased permanently. Empty: no limit "
+                "here.",
                 null=True,
                 validators=[django.core.validators.MinValueValidator(1)],
-                verbose_name="speech is kept for",
+                verbose_name="transcripts kept for",
             ),
         ),
         migrations.AddField(
@@ -26,10 +27,11 @@ class Migration(migrations.Migration):
             name="speech_days",
             field=models.PositiveIntegerField(
                 blank=True,
-                help_text="Days after the session's end; then it is erased for good. Empty: no limit here.",
+                help_text="Days after the end of the session. Then the text is erased permanently. Empty: no limit "
+                "here.",
                 null=True,
                 validators=[django.core.validators.MinValueValidator(1)],
-                verbose_name="speech is kept for",
+                verbose_name="transcripts kept for",
             ),
         ),
     ]

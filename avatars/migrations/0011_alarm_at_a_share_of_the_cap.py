@@ -15,9 +15,10 @@ class Migration(migrations.Migration):
             name="alarm_share",
             field=models.PositiveSmallIntegerField(
                 default=80,
-                help_text="Percent of the monthly cap; when so much is spent, staff are told. At the cap they are told too.",
+                help_text="Percent of the monthly cap. Staff get an e-mail when this share is spent, and again "
+                "when the cap is reached.",
                 validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100)],
-                verbose_name="alarm at",
+                verbose_name="alert at",
             ),
         ),
     ]

@@ -56,9 +56,9 @@ class Migration(migrations.Migration):
             name="groups",
             field=models.ManyToManyField(
                 blank=True,
-                help_text="None: everybody who may talk. Takes effect when you save, also for what is published.",
+                help_text="Empty: all users who may talk. Takes effect when you save, also for the published version.",
                 to="auth.group",
-                verbose_name="only for",
+                verbose_name="restricted to",
             ),
         ),
         migrations.AddField(
@@ -74,21 +74,21 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="persona",
             name="voice_settings",
-            field=models.JSONField(blank=True, default=dict, verbose_name="more of the voice"),
+            field=models.JSONField(blank=True, default=dict, verbose_name="other voice settings"),
         ),
         migrations.AddField(
             model_name="provideraccount",
             name="nightly_check",
             field=models.CharField(
                 choices=[
-                    ("free", "where sessions cost nothing"),
-                    ("always", "always, also where it costs"),
+                    ("free", "only if free of charge"),
+                    ("always", "always, even if it costs credits"),
                     ("never", "never"),
                 ],
                 default="free",
-                help_text="Each published persona is tried with the shortest session there is; what fails is hidden.",
+                help_text="Tries each published persona with a very short session, and hides personas that fail.",
                 max_length=10,
-                verbose_name="check with a session each night",
+                verbose_name="nightly check with a session",
             ),
         ),
         migrations.CreateModel(
@@ -99,10 +99,11 @@ class Migration(migrations.Migration):
                     "speech_days",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Days after the session's end; then it is erased for good. Empty: no limit here.",
+                        help_text="Days after the end of the session. Then the text is erased permanently. Empty: "
+                        "no limit here.",
                         null=True,
                         validators=[django.core.validators.MinValueValidator(1)],
-                        verbose_name="speech is kept for",
+                        verbose_name="transcripts kept for",
                     ),
                 ),
                 ("name", models.CharField(max_length=80, verbose_name="name")),
@@ -131,30 +132,31 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("voice_emotion", models.CharField(blank=True, max_length=20, verbose_name="voice emotion")),
-                ("voice_settings", models.JSONField(blank=True, default=dict, verbose_name="more of the voice")),
+                ("voice_settings", models.JSONField(blank=True, default=dict, verbose_name="other voice settings")),
                 (
                     "is_improvising",
                     models.BooleanField(
                         default=False,
-                        help_text="Needed to publish a persona that has none: it then says what the provider's model believes.",
+                        help_text="Required to publish a persona without a knowledge base. It then answers from "
+                        "the provider’s model alone.",
                         verbose_name="answers without a knowledge base",
                     ),
                 ),
                 (
                     "interactivity",
                     models.CharField(
-                        choices=[("hands_free", "all the time"), ("push_to_talk", "while the button is held")],
+                        choices=[("hands_free", "always on"), ("push_to_talk", "push to talk")],
                         default="hands_free",
                         max_length=20,
-                        verbose_name="listens",
+                        verbose_name="listening mode",
                     ),
                 ),
                 (
                     "breaks_silence",
                     models.BooleanField(
                         default=False,
-                        help_text="Speaks up by itself when nobody says anything.",
-                        verbose_name="breaks a silence",
+                        help_text="Speaks on its own initiative during silences.",
+                        verbose_name="speaks during silences",
                     ),
                 ),
                 (
@@ -171,23 +173,25 @@ class Migration(migrations.Migration):
                     "is_voice_enabled",
                     models.BooleanField(
                         default=True,
-                        help_text="Off: it only reads what people write, and their microphone is not asked for.",
-                        verbose_name="people may speak to it",
+                        help_text="If off, users can only write, and the microphone is not requested.",
+                        verbose_name="voice input allowed",
                     ),
                 ),
                 (
                     "greeting",
                     models.TextField(
-                        blank=True, help_text="Said when the picture stands.", max_length=500, verbose_name="greeting"
+                        blank=True, help_text="Said when the video starts.", max_length=500, verbose_name="greeting"
                     ),
                 ),
                 (
                     "duration_limit",
-                    models.DurationField(default=datetime.timedelta(seconds=1200), verbose_name="longest session"),
+                    models.DurationField(
+                        default=datetime.timedelta(seconds=1200), verbose_name="maximum session length"
+                    ),
                 ),
                 (
                     "idle_timeout",
-                    models.DurationField(default=datetime.timedelta(seconds=180), verbose_name="ends when idle for"),
+                    models.DurationField(default=datetime.timedelta(seconds=180), verbose_name="idle limit"),
                 ),
                 ("number", models.PositiveIntegerField(verbose_name="version")),
                 ("saved_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="saved")),
@@ -230,7 +234,7 @@ class Migration(migrations.Migration):
                     "voice",
                     models.ForeignKey(
                         blank=True,
-                        help_text="Empty: the avatar's own.",
+                        help_text="Empty: the avatar’s own voice.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         to="avatars.voice",
@@ -239,8 +243,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "version of a persona",
-                "verbose_name_plural": "versions of personas",
+                "verbose_name": "persona version",
+                "verbose_name_plural": "persona versions",
                 "ordering": ("persona", "-number"),
             },
         ),
@@ -266,17 +270,17 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("passed", "works"),
-                            ("fits", "fits together; not tried with a session"),
-                            ("unfit", "no longer fits together"),
+                            ("fits", "valid; not tried with a session"),
+                            ("unfit", "no longer valid"),
                             ("refused", "refused by the provider"),
-                            ("away", "provider not reached"),
-                            ("skipped", "no place or no credits for a session"),
+                            ("away", "provider not reachable"),
+                            ("skipped", "no slot or no credits for a session"),
                         ],
                         max_length=10,
                         verbose_name="result",
                     ),
                 ),
-                ("detail", models.CharField(blank=True, max_length=300, verbose_name="in the provider's words")),
+                ("detail", models.CharField(blank=True, max_length=300, verbose_name="provider’s message")),
                 (
                     "persona",
                     models.ForeignKey(
@@ -288,8 +292,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "check of a persona",
-                "verbose_name_plural": "checks of personas",
+                "verbose_name": "persona check",
+                "verbose_name_plural": "persona checks",
                 "ordering": ("-at", "-pk"),
                 "indexes": [models.Index(fields=["persona", "-at"], name="check_of_persona")],
             },

@@ -26,12 +26,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="avatar",
             name="is_image",
-            field=models.BooleanField(default=False, verbose_name="made of a photograph"),
+            field=models.BooleanField(default=False, verbose_name="made from a photo"),
         ),
         migrations.AddField(
             model_name="avatar",
             name="is_own",
-            field=models.BooleanField(default=False, verbose_name="the account's own"),
+            field=models.BooleanField(default=False, verbose_name="the account’s own"),
         ),
         migrations.AddField(
             model_name="knowledgebase",
@@ -56,24 +56,24 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="voice",
             name="is_own",
-            field=models.BooleanField(default=False, verbose_name="the account's own"),
+            field=models.BooleanField(default=False, verbose_name="the account’s own"),
         ),
         migrations.CreateModel(
             name="CatalogueSync",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("asked_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="asked")),
+                ("asked_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="requested")),
                 (
                     "step",
                     models.CharField(
                         choices=[
                             ("waiting", "waiting for the worker"),
-                            ("lists", "reading the lists"),
+                            ("lists", "reading the catalogue"),
                             ("previews", "fetching previews"),
                             ("done", "done"),
                             ("refused", "the provider does not accept the key"),
-                            ("failed", "the provider did not give its catalogue"),
-                            ("lost", "broken off"),
+                            ("failed", "the provider did not return its catalogue"),
+                            ("lost", "interrupted"),
                         ],
                         default="waiting",
                         max_length=10,
@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                 ("done", models.PositiveIntegerField(default=0, verbose_name="done")),
                 ("total", models.PositiveIntegerField(default=0, verbose_name="of")),
                 ("found", models.JSONField(default=dict, verbose_name="found")),
-                ("detail", models.CharField(blank=True, max_length=300, verbose_name="in the provider's words")),
+                ("detail", models.CharField(blank=True, max_length=300, verbose_name="provider’s message")),
                 (
                     "account",
                     models.ForeignKey(
@@ -101,13 +101,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
-                        verbose_name="asked by",
+                        verbose_name="requested by",
                     ),
                 ),
             ],
             options={
-                "verbose_name": "sync of a catalogue",
-                "verbose_name_plural": "syncs of catalogues",
+                "verbose_name": "catalogue sync",
+                "verbose_name_plural": "catalogue syncs",
                 "ordering": ("-asked_at", "-pk"),
                 "constraints": [
                     models.UniqueConstraint(

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("number", models.PositiveIntegerField(verbose_name="version")),
                 ("name", models.CharField(max_length=200, verbose_name="name")),
-                ("opening", models.TextField(blank=True, verbose_name="opening")),
+                ("opening", models.TextField(blank=True, verbose_name="greeting")),
                 ("prompt", models.TextField(blank=True, verbose_name="prompt")),
                 ("saved_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="saved")),
                 (
@@ -48,8 +48,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "version of a knowledge base",
-                "verbose_name_plural": "versions of knowledge bases",
+                "verbose_name": "knowledge base version",
+                "verbose_name_plural": "knowledge base versions",
                 "ordering": ("base", "-number"),
                 "constraints": [models.UniqueConstraint(fields=("base", "number"), name="knowledge_version_once")],
             },

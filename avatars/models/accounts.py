@@ -28,7 +28,7 @@ def validate_web_address(address: str) -> None:
     if not client_address.is_base_url(address):
         raise ValidationError(_("An address like https://api.example.com, without a path."))
     if not client_address.keeps_secrets(address):
-        raise ValidationError(_("Use https: over http, others on the way could read the key."))
+        raise ValidationError(_("Use https. With http, the key could be intercepted."))
 
 
 def provider_kinds() -> list[tuple[str, str]]:
@@ -40,11 +40,11 @@ class ForgetsSpeech(models.Model):
     """Something that may say for how long what is said stays."""
 
     speech_days = models.PositiveIntegerField(
-        _("speech is kept for"),
+        _("transcripts kept for"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text=_("Days after the session's end; then it is erased for good. Empty: no limit here."),
+        help_text=_("Days after the end of the session. Then the text is erased permanently. Empty: no limit here."),
     )
 
     class Meta:
@@ -55,12 +55,12 @@ class ProviderAccount(ForgetsSpeech):
     """A key at a provider. The key is encrypted at rest and never shown again."""
 
     class Rooms(models.TextChoices):
-        PROVIDER = "provider", _("the provider's rooms")
-        OWN = "own", _("our own LiveKit")
+        PROVIDER = "provider", _("the provider’s rooms")
+        OWN = "own", _("the portal’s LiveKit server")
 
     class NightlyCheck(models.TextChoices):
-        FREE = "free", _("where sessions cost nothing")
-        ALWAYS = "always", _("always, also where it costs")
+        FREE = "free", _("only if free of charge")
+        ALWAYS = "always", _("always, even if it costs credits")
         NEVER = "never", _("never")
 
     class KeyHeader(models.TextChoices):
@@ -82,68 +82,84 @@ class ProviderAccount(ForgetsSpeech):
         max_length=200,
         # Not a URLField: inside a network of containers a host is one word.
         validators=[validate_web_address],
-        help_text=_("Where the provider's API is, without a path."),
+        help_text=_("Address of the provider’s API, without a path."),
     )
     api_key = EncryptedCharField(_("API key"), max_length=500)
-    key_header = models.CharField(_("key is sent as"), max_length=20, choices=KeyHeader, default=KeyHeader.X_API_KEY)
+    key_header = models.CharField(_("key sent as"), max_length=20, choices=KeyHeader, default=KeyHeader.X_API_KEY)
     rooms = models.CharField(_("rooms"), max_length=10, choices=Rooms, default=Rooms.PROVIDER)
     concurrency_limit = models.PositiveIntegerField(
-        _("sessions at once"), default=3, validators=[MinValueValidator(1)], help_text=_("What the plan allows.")
+        _("concurrent sessions"),
+        default=3,
+        validators=[MinValueValidator(1)],
+        help_text=_("The maximum your plan allows."),
     )
     staff_places = models.PositiveIntegerField(
-        _("kept for staff"), default=0, help_text=_("Of these, places that only staff may use.")
+        _("reserved for staff"), default=0, help_text=_("How many of these slots are reserved for staff.")
     )
     idle_timeout = models.DurationField(
-        _("ends when idle for"), null=True, blank=True, help_text=_("Hours:minutes:seconds. Empty: the persona's.")
+        _("idle limit"), null=True, blank=True, help_text=_("Hours:minutes:seconds. Empty: the persona’s limit.")
     )
     monthly_cap = models.DecimalField(
-        _("monthly cap"), max_digits=10, decimal_places=2, null=True, blank=True, help_text=_("Credits; empty: no cap.")
+        _("monthly cap"),
+        max_digits=10,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        help_text=_("In credits. Empty: no cap."),
     )
     alarm_share = models.PositiveSmallIntegerField(
-        _("alarm at"),
+        _("alert at"),
         default=80,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text=_("Percent of the monthly cap; when so much is spent, staff are told. At the cap they are told too."),
+        help_text=_(
+            "Percent of the monthly cap. Staff get an e-mail when this share is spent, and again when the "
+            "cap is reached."
+        ),
     )
     credits_per_minute = models.DecimalField(
-        _("credits a minute"),
+        _("credits per minute"),
         max_digits=6,
         decimal_places=3,
         default=Decimal("0.2"),
         validators=[MinValueValidator(Decimal("0.001"))],
-        help_text=_("What a minute of a session costs, for the monthly cap."),
+        help_text=_("Cost of one session minute, used for the monthly cap."),
     )
     is_exclusive = models.BooleanField(
-        _("used by this portal alone"),
+        _("used by this portal only"),
         default=False,
-        help_text=_("Then sessions that nobody here owns are closed at the provider."),
+        help_text=_("The portal closes sessions at the provider that it did not start."),
     )
     # Open at the provider and unknown here: ID, state there, first seen. Written when it changes.
-    strangers = models.JSONField(_("open there, not ours"), default=list, blank=True, editable=False)
+    strangers = models.JSONField(
+        _("open at the provider, not started by this portal"), default=list, blank=True, editable=False
+    )
     # How many sessions of ours were open when the provider last had no place for one more, and when that was.
-    places_seen = models.PositiveIntegerField(_("places found there"), null=True, blank=True, editable=False)
+    places_seen = models.PositiveIntegerField(
+        _("slots available at the provider"), null=True, blank=True, editable=False
+    )
     places_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     is_sandbox = models.BooleanField(
         _("sandbox"),
         default=False,
-        help_text=_(
-            "For trying out: sessions cost nothing, end after a minute, and may show the provider's own avatar."
-        ),
+        help_text=_("For testing: sessions are free, end after a minute, and may show the provider’s own avatar."),
     )
     nightly_check = models.CharField(
-        _("check with a session each night"),
+        _("nightly check with a session"),
         max_length=10,
         choices=NightlyCheck,
         default=NightlyCheck.FREE,
-        help_text=_("Each published persona is tried with the shortest session there is; what fails is hidden."),
+        help_text=_("Tries each published persona with a very short session, and hides personas that fail."),
     )
     monitors_chat = models.BooleanField(
-        _("provider tells in the record"),
+        _("record provider events"),
         default=False,
-        help_text=_("The provider's own events are followed while a session runs, and stand in its record."),
+        help_text=_("Follows the provider’s own events during a session and stores them in its record."),
     )
     longest_session = models.DurationField(
-        _("longest session of the plan"), null=True, blank=True, help_text=_("Hours:minutes:seconds; empty: no limit.")
+        _("plan’s maximum session length"),
+        null=True,
+        blank=True,
+        help_text=_("Hours:minutes:seconds. Empty: no limit."),
     )
     credits_left = models.DecimalField(
         _("credits left"), max_digits=14, decimal_places=2, null=True, blank=True, editable=False
@@ -157,13 +173,15 @@ class ProviderAccount(ForgetsSpeech):
             models.CheckConstraint(
                 condition=Q(staff_places__lt=F("concurrency_limit")),
                 name="account_keeps_a_place_for_all",
-                violation_error_message=_("Fewer than all sessions at once: end users need a place too."),
+                violation_error_message=_(
+                    "Must be fewer than the concurrent sessions, so that end users have slots, too."
+                ),
             ),
             models.CheckConstraint(
                 condition=(Q(longest_session=None) | Q(longest_session__gt=timedelta(0)))
                 & (Q(idle_timeout=None) | Q(idle_timeout__gt=timedelta(0))),
                 name="account_limits_above_zero",
-                violation_error_message=_("A limit must be longer than nothing."),
+                violation_error_message=_("A limit must be longer than zero."),
             ),
         )
 
@@ -173,18 +191,20 @@ class ProviderAccount(ForgetsSpeech):
     def clean(self) -> None:
         other = ProviderAccount.objects.filter(pk=self.pk).exclude(kind=self.kind)
         if other.filter(avatar__isnull=False).exists():
-            words = _("Its avatars are of another provider: make another account, and move the personas there.")
+            words = _("Its avatars belong to another provider. Create a new account and move the personas to it.")
             raise ValidationError({"kind": words})
         if self.rooms == self.Rooms.OWN and not self.capabilities.takes_rooms:
-            raise ValidationError({"rooms": _("The avatars of this provider come into its own rooms only.")})
+            raise ValidationError({"rooms": _("This provider’s avatars only join its own rooms.")})
         if self.key_header not in self.capabilities.key_headers:
-            raise ValidationError({"key_header": _("This provider does not take the key in this way. Choose another.")})
+            raise ValidationError(
+                {"key_header": _("This provider does not accept the key in this form. Choose another form.")}
+            )
         if self.is_sandbox and self.capabilities.sandbox_limit is None:
-            raise ValidationError({"is_sandbox": _("This provider has no sandbox. Switch it off.")})
+            raise ValidationError({"is_sandbox": _("This provider has no sandbox. Turn it off.")})
         if self.monitors_chat and not self.capabilities.tells_events:
-            raise ValidationError({"monitors_chat": _("This provider tells nothing beside the room. Switch it off.")})
+            raise ValidationError({"monitors_chat": _("This provider does not offer session events. Turn this off.")})
         if self.rooms == self.Rooms.OWN and not livekit.is_set_up():
-            words = _("LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET must be set first: docs/operations.md.")
+            words = _("Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET first: docs/operations.md.")
             raise ValidationError({"rooms": words})
 
     @property

@@ -62,11 +62,11 @@ class Offered(models.Model):
 
 
 class Avatar(Offered):
-    provider_avatar_id = models.CharField(_("provider's ID"), max_length=200)
-    default_provider_voice_id = models.CharField(_("provider's default voice"), max_length=200, blank=True)
+    provider_avatar_id = models.CharField(_("provider’s ID"), max_length=200)
+    default_provider_voice_id = models.CharField(_("provider’s default voice"), max_length=200, blank=True)
     is_active = models.BooleanField(_("active at the provider"), default=True)
-    is_own = models.BooleanField(_("the account's own"), default=False)
-    is_image = models.BooleanField(_("made of a photograph"), default=False)
+    is_own = models.BooleanField(_("the account’s own"), default=False)
+    is_image = models.BooleanField(_("made from a photo"), default=False)
     preview = models.FileField(_("preview"), upload_to="previews/", blank=True, editable=False)
     # Where the preview came from, without the query, which is often a signature of its own for each listing.
     preview_source = models.CharField(max_length=500, blank=True, editable=False)
@@ -85,11 +85,11 @@ class Avatar(Offered):
 
 
 class Voice(Offered):
-    provider_voice_id = models.CharField(_("provider's ID"), max_length=200)
-    language = models.CharField(_("language"), max_length=20, blank=True, help_text=_("Empty: several."))
+    provider_voice_id = models.CharField(_("provider’s ID"), max_length=200)
+    language = models.CharField(_("language"), max_length=20, blank=True, help_text=_("Empty: several languages."))
     gender = models.CharField(_("gender"), max_length=20, blank=True)
-    has_emotions = models.BooleanField(_("takes emotions"), default=False)
-    is_own = models.BooleanField(_("the account's own"), default=False)
+    has_emotions = models.BooleanField(_("supports emotions"), default=False)
+    is_own = models.BooleanField(_("the account’s own"), default=False)
     preview_url = models.URLField(_("sample"), max_length=500, blank=True)
 
     class Meta(Offered.Meta):
@@ -108,9 +108,9 @@ class Voice(Offered):
 
 
 class KnowledgeBase(Offered):
-    provider_knowledge_base_id = models.CharField(_("provider's ID"), max_length=200)
+    provider_knowledge_base_id = models.CharField(_("provider’s ID"), max_length=200)
     # As the provider has them; what was written here stands in the versions.
-    opening = models.TextField(_("opening"), blank=True)
+    opening = models.TextField(_("greeting"), blank=True)
     prompt = models.TextField(_("prompt"), blank=True)
     # The newest version; none of one that nobody has written here.
     version = models.PositiveIntegerField(_("version"), default=0, editable=False)

@@ -20,7 +20,7 @@ class KnowledgeVersion(models.Model):
     base = models.ForeignKey(KnowledgeBase, models.PROTECT, related_name="versions", verbose_name=_("knowledge base"))
     number = models.PositiveIntegerField(_("version"))
     name = models.CharField(_("name"), max_length=200)
-    opening = models.TextField(_("opening"), blank=True)
+    opening = models.TextField(_("greeting"), blank=True)
     prompt = models.TextField(_("prompt"), blank=True)
     saved_at = models.DateTimeField(_("saved"), default=timezone.now)
     # Empty: it was written at the provider, and found there.
@@ -29,8 +29,8 @@ class KnowledgeVersion(models.Model):
     )
 
     class Meta:
-        verbose_name = _("version of a knowledge base")
-        verbose_name_plural = _("versions of knowledge bases")
+        verbose_name = _("knowledge base version")
+        verbose_name_plural = _("knowledge base versions")
         ordering = ("base", "-number")
         constraints = (models.UniqueConstraint(fields=("base", "number"), name="knowledge_version_once"),)
 

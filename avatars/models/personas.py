@@ -41,8 +41,8 @@ class Composed(ForgetsSpeech):
         LOW = ProviderQuality.LOW.value, _("low (360p)")
 
     class Interactivity(models.TextChoices):
-        HANDS_FREE = ProviderInteractivity.HANDS_FREE.value, _("all the time")
-        PUSH_TO_TALK = ProviderInteractivity.PUSH_TO_TALK.value, _("while the button is held")
+        HANDS_FREE = ProviderInteractivity.HANDS_FREE.value, _("always on")
+        PUSH_TO_TALK = ProviderInteractivity.PUSH_TO_TALK.value, _("push to talk")
 
     name = models.CharField(_("name"), max_length=80)
     role = models.CharField(_("role"), max_length=80, blank=True)
@@ -50,7 +50,12 @@ class Composed(ForgetsSpeech):
     language = models.CharField(_("language"), max_length=5, choices=Language, default=Language.SPANISH)
     avatar = models.ForeignKey(Avatar, models.PROTECT, verbose_name=_("avatar"))
     voice = models.ForeignKey(
-        Voice, models.PROTECT, null=True, blank=True, verbose_name=_("voice"), help_text=_("Empty: the avatar's own.")
+        Voice,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        verbose_name=_("voice"),
+        help_text=_("Empty: the avatar’s own voice."),
     )
     voice_rate = models.DecimalField(
         _("voice rate"),
@@ -62,7 +67,7 @@ class Composed(ForgetsSpeech):
     )
     voice_emotion = models.CharField(_("voice emotion"), max_length=20, blank=True)
     # The provider's own, such as stability: the name, and a value between its limits.
-    voice_settings = models.JSONField(_("more of the voice"), default=dict, blank=True)
+    voice_settings = models.JSONField(_("other voice settings"), default=dict, blank=True)
     knowledge_base = models.ForeignKey(
         KnowledgeBase, models.PROTECT, null=True, blank=True, verbose_name=_("knowledge base")
     )
@@ -70,23 +75,25 @@ class Composed(ForgetsSpeech):
     is_improvising = models.BooleanField(
         _("answers without a knowledge base"),
         default=False,
-        help_text=_("Needed to publish a persona that has none: it then says what the provider's model believes."),
+        help_text=_(
+            "Required to publish a persona without a knowledge base. It then answers from the provider’s model alone."
+        ),
     )
     interactivity = models.CharField(
-        _("listens"), max_length=20, choices=Interactivity, default=Interactivity.HANDS_FREE
+        _("listening mode"), max_length=20, choices=Interactivity, default=Interactivity.HANDS_FREE
     )
     breaks_silence = models.BooleanField(
-        _("breaks a silence"), default=False, help_text=_("Speaks up by itself when nobody says anything.")
+        _("speaks during silences"), default=False, help_text=_("Speaks on its own initiative during silences.")
     )
     quality = models.CharField(_("quality"), max_length=10, choices=Quality, default=Quality.HIGH, blank=True)
     is_voice_enabled = models.BooleanField(
-        _("people may speak to it"),
+        _("voice input allowed"),
         default=True,
-        help_text=_("Off: it only reads what people write, and their microphone is not asked for."),
+        help_text=_("If off, users can only write, and the microphone is not requested."),
     )
-    greeting = models.TextField(_("greeting"), max_length=500, blank=True, help_text=_("Said when the picture stands."))
-    duration_limit = models.DurationField(_("longest session"), default=timedelta(minutes=20))
-    idle_timeout = models.DurationField(_("ends when idle for"), default=timedelta(minutes=3))
+    greeting = models.TextField(_("greeting"), max_length=500, blank=True, help_text=_("Said when the video starts."))
+    duration_limit = models.DurationField(_("maximum session length"), default=timedelta(minutes=20))
+    idle_timeout = models.DurationField(_("idle limit"), default=timedelta(minutes=3))
 
     class Meta:
         abstract = True
@@ -181,8 +188,8 @@ class Persona(Composed):
     groups = models.ManyToManyField(
         Group,
         blank=True,
-        verbose_name=_("only for"),
-        help_text=_("None: everybody who may talk. Takes effect when you save, also for what is published."),
+        verbose_name=_("restricted to"),
+        help_text=_("Empty: all users who may talk. Takes effect when you save, also for the published version."),
     )
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.DRAFT, editable=False)
     # Which version the columns are of, and its number: the one that is published or, of a draft, the newest.
@@ -231,8 +238,8 @@ class PersonaVersion(Composed):
     )
 
     class Meta:
-        verbose_name = _("version of a persona")
-        verbose_name_plural = _("versions of personas")
+        verbose_name = _("persona version")
+        verbose_name_plural = _("persona versions")
         ordering = ("persona", "-number")
         constraints = (models.UniqueConstraint(fields=("persona", "number"), name="persona_version_once"),)
 
@@ -251,22 +258,22 @@ class PersonaCheck(models.Model):
 
     class Outcome(models.TextChoices):
         PASSED = "passed", _("works")
-        FITS = "fits", _("fits together; not tried with a session")
-        UNFIT = "unfit", _("no longer fits together")
+        FITS = "fits", _("valid; not tried with a session")
+        UNFIT = "unfit", _("no longer valid")
         REFUSED = "refused", _("refused by the provider")
-        AWAY = "away", _("provider not reached")
-        SKIPPED = "skipped", _("no place or no credits for a session")
+        AWAY = "away", _("provider not reachable")
+        SKIPPED = "skipped", _("no slot or no credits for a session")
 
     persona = models.ForeignKey(Persona, models.CASCADE, related_name="checks", verbose_name=_("persona"))
     version = models.PositiveIntegerField(_("version"))
     at = models.DateTimeField(_("at"), default=timezone.now)
     outcome = models.CharField(_("result"), max_length=10, choices=Outcome)
     # What the provider answered, in its own words.
-    detail = models.CharField(_("in the provider's words"), max_length=300, blank=True)
+    detail = models.CharField(_("provider’s message"), max_length=300, blank=True)
 
     class Meta:
-        verbose_name = _("check of a persona")
-        verbose_name_plural = _("checks of personas")
+        verbose_name = _("persona check")
+        verbose_name_plural = _("persona checks")
         ordering = ("-at", "-pk")
         indexes = (models.Index(fields=("persona", "-at"), name="check_of_persona"),)
 

@@ -21,18 +21,18 @@ class CatalogueSync(models.Model):
 
     class Step(models.TextChoices):
         WAITING = "waiting", _("waiting for the worker")
-        LISTS = "lists", _("reading the lists")
+        LISTS = "lists", _("reading the catalogue")
         PREVIEWS = "previews", _("fetching previews")
         DONE = "done", _("done")
         REFUSED = "refused", _("the provider does not accept the key")
-        FAILED = "failed", _("the provider did not give its catalogue")
-        LOST = "lost", _("broken off")
+        FAILED = "failed", _("the provider did not return its catalogue")
+        LOST = "lost", _("interrupted")
 
     account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="syncs", verbose_name=_("account"))
-    asked_at = models.DateTimeField(_("asked"), default=timezone.now)
+    asked_at = models.DateTimeField(_("requested"), default=timezone.now)
     # Empty: the nightly one.
     asked_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("asked by")
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("requested by")
     )
     step = models.CharField(_("status"), max_length=10, choices=Step, default=Step.WAITING)
     # The last sign of life.
@@ -41,11 +41,11 @@ class CatalogueSync(models.Model):
     total = models.PositiveIntegerField(_("of"), default=0)
     # By kind: how many there are, and how many of them are new, changed or gone.
     found = models.JSONField(_("found"), default=dict)
-    detail = models.CharField(_("in the provider's words"), max_length=300, blank=True)
+    detail = models.CharField(_("provider’s message"), max_length=300, blank=True)
 
     class Meta:
-        verbose_name = _("sync of a catalogue")
-        verbose_name_plural = _("syncs of catalogues")
+        verbose_name = _("catalogue sync")
+        verbose_name_plural = _("catalogue syncs")
         ordering = ("-asked_at", "-pk")
         constraints = (
             models.UniqueConstraint(

@@ -38,47 +38,58 @@ class Video(models.Model):
 
         KEY_REFUSED = (
             "key_refused",
-            _("The provider does not accept the account's key. Enter the right one, then order again."),
+            _("The provider does not accept the account’s key. Enter a valid key, then order the video again."),
         )
-        NO_CREDITS = "no_credits", _("The account has no credits left. Top it up, then order again.")
+        NO_CREDITS = "no_credits", _("The account has no credits left. Add credits, then order the video again.")
         REFUSED = (
             "refused",
-            _("The provider did not accept the order. Order again once that is settled, or make another."),
+            _(
+                "The provider did not accept the order. Solve the problem and order the video again, or "
+                "create another one."
+            ),
         )
-        AWAY = "away", _("The provider could not be reached for an hour: nothing was ordered. Order again later.")
-        FULL = "full", _("The provider had no free place for an hour: nothing was ordered. Order again later.")
+        AWAY = "away", _("The provider was not reachable for an hour, so nothing was ordered. Try again later.")
+        FULL = "full", _("The provider had no free slot for an hour, so nothing was ordered. Try again later.")
         LOST = (
             "lost",
-            _("The order was not answered, and the provider's list lacks it. Look there; if it is not, order again."),
+            _(
+                "The provider did not respond to the order, and the video is not in its list. Check there. "
+                "If it is missing, order the video again."
+            ),
         )
-        BROKEN = "broken", _("The provider could not make it. Order again, or make one with another text.")
-        OVERDUE = "overdue", _("It was not ready after three hours. Look again: that costs nothing.")
-        GONE = "gone", _("The provider no longer has it. Order again: it is paid for anew.")
-        NOT_FETCHED = "not_fetched", _("The file could not be fetched. Try again: that costs nothing.")
+        BROKEN = "broken", _("The provider could not make the video. Order it again, or create one with another text.")
+        OVERDUE = "overdue", _("The video was not ready after three hours. Check again, free of charge.")
+        GONE = "gone", _("The provider no longer has the video. If you order it again, it is charged again.")
+        NOT_FETCHED = "not_fetched", _("The file could not be fetched. Try again, free of charge.")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     title = models.CharField(_("title"), max_length=100)
     text = models.TextField(_("text"))
     avatar = models.ForeignKey(Avatar, models.PROTECT, verbose_name=_("avatar"))
     voice = models.ForeignKey(
-        Voice, models.PROTECT, null=True, blank=True, verbose_name=_("voice"), help_text=_("Empty: the avatar's own.")
+        Voice,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        verbose_name=_("voice"),
+        help_text=_("Empty: the avatar’s own voice."),
     )
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False, verbose_name=_("asked for by")
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False, verbose_name=_("requested by")
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.WAITING, editable=False)
     failure = models.CharField(_("failure"), max_length=20, choices=Failure, blank=True, editable=False)
-    failure_detail = models.CharField(_("in the provider's words"), max_length=300, blank=True, editable=False)
+    failure_detail = models.CharField(_("provider’s message"), max_length=300, blank=True, editable=False)
     # The next moment somebody must look at this row; None when there is nothing to wait for.
-    due_at = models.DateTimeField(_("next look"), null=True, default=timezone.now, editable=False)
+    due_at = models.DateTimeField(_("next check"), null=True, default=timezone.now, editable=False)
     # Since when it is in this part of its life, and how often it was looked at there: patience and back-off.
     since = models.DateTimeField(default=timezone.now, editable=False)
     looks = models.PositiveIntegerField(default=0, editable=False)
     # How often it was ordered; part of the reference by which the provider's list shows the order.
     orders = models.PositiveIntegerField(_("orders"), default=0, editable=False)
-    provider_video_id = models.CharField(_("provider's ID"), max_length=200, blank=True, editable=False)
+    provider_video_id = models.CharField(_("provider’s ID"), max_length=200, blank=True, editable=False)
     duration = models.DurationField(_("duration"), null=True, blank=True, editable=False)
     credits = models.DecimalField(_("credits"), max_digits=10, decimal_places=2, null=True, blank=True, editable=False)
     # Good for some days only; looking again renews it.

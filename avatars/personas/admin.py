@@ -56,9 +56,9 @@ class PersonaAdmin(ModelAdmin):
     readonly_fields = ("state", "met", "missing", "last_check")
     fieldsets = (
         (None, {"fields": ("state", "met", "missing", "last_check")}),
-        (_("How people meet it"), {"fields": ("name", "slug", "role", "summary", "language", "greeting", "groups")}),
-        (_("Picture and voice"), {"fields": ("avatar", "quality", *SOUND)}),
-        (_("What it knows and hears"), {"fields": HEARING}),
+        (_("Publication"), {"fields": ("name", "slug", "role", "summary", "language", "greeting", "groups")}),
+        (_("Video and voice"), {"fields": ("avatar", "quality", *SOUND)}),
+        (_("Knowledge and listening"), {"fields": HEARING}),
         (_("Limits"), {"fields": ("duration_limit", "idle_timeout", "speech_days")}),
     )
     actions = ("publish", "unpublish")
@@ -121,7 +121,7 @@ class PersonaAdmin(ModelAdmin):
         if last is None or versions.differences(last, obj):
             version = versions.keep(obj, request.user.pk)
             if obj.status == Persona.Status.PUBLISHED:
-                words = gettext("Saved as version %(number)d. People meet it once it is published.")
+                words = gettext("Saved as version %(number)d. Publish it to make it available to users.")
                 self.message_user(request, words % {"number": version.number}, messages.WARNING)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -154,8 +154,8 @@ class PersonaAdmin(ModelAdmin):
             return "–"
         shown = gettext("Here: version %(number)d.") % {"number": persona.version}
         if stored.status == Persona.Status.DRAFT:
-            return f"{shown} {gettext('Nobody meets it yet.')}"
-        return f"{shown} {gettext('People meet version %(number)d.') % {'number': stored.version}}"
+            return f"{shown} {gettext('Not published yet.')}"
+        return f"{shown} {gettext('Published: version %(number)d.') % {'number': stored.version}}"
 
     @display(description=_("missing for publishing"))
     def missing(self, persona: Persona) -> str:
@@ -189,7 +189,7 @@ class PersonaAdmin(ModelAdmin):
     @action(
         description=_("Publish"),
         permissions=["publish"],
-        dialog=ask_first(_("Let end users meet this persona as it is saved?"), _("Publish")),
+        dialog=ask_first(_("Publish this persona as saved?"), _("Publish")),
     )
     def publish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         self._publish(request, chosen(self, request, object_id))
@@ -198,7 +198,7 @@ class PersonaAdmin(ModelAdmin):
     @action(
         description=_("Unpublish"),
         permissions=["publish"],
-        dialog=ask_first(_("Take this persona out of the gallery? Sessions that run go on."), _("Unpublish")),
+        dialog=ask_first(_("Unpublish this persona? Running sessions continue."), _("Unpublish")),
     )
     def unpublish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         self._unpublish(request, chosen(self, request, object_id))
@@ -225,7 +225,7 @@ class PersonaAdmin(ModelAdmin):
             self._publish(request, persona, version)
         elif "draft" in request.POST and self.has_change_permission(request, persona):
             made = versions.keep(versions.applied(persona, version), request.user.pk)
-            words = gettext("Version %(number)d is the draft now, as version %(made)d.")
+            words = gettext("The draft is now version %(made)d, a copy of version %(number)d.")
             self.message_user(request, words % {"number": version.number, "made": made.number}, messages.SUCCESS)
 
     def _publish(self, request: HttpRequest, persona: Persona, version: PersonaVersion | None = None) -> None:
@@ -237,7 +237,7 @@ class PersonaAdmin(ModelAdmin):
             self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
             return
         except ProviderError as exc:
-            words = gettext("%(account)s could not be asked (%(detail)s): published by what was known before.")
+            words = gettext("%(account)s could not be reached (%(detail)s). Published with the data known so far.")
             self.message_user(request, words % {"account": account, "detail": exc}, messages.WARNING)
         try:
             publishing.publish(persona, version, actor=Actor.of(request))

@@ -53,8 +53,9 @@ class OfTwoWriters(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
         self.data = data
         data[self.add_prefix("base")] = str(last.number)
         words = gettext(
-            "%(who)s saved version %(number)d meanwhile. Where you had changed nothing, theirs stands in the form now; "
-            "where both of you wrote, yours does, with theirs below. Look, and save again."
+            "%(who)s has saved version %(number)d in the meantime. Fields you had not changed now show "
+            "the new values. Fields you both changed keep your value, with the other value below. Review "
+            "them and save again."
         )
         self.add_error(None, words % {"who": last.saved_by or "HeyGen Portal", "number": last.number})
         before = stored.versions.filter(number=base).first() or last
@@ -69,7 +70,7 @@ class OfTwoWriters(forms.ModelForm):  # type: ignore[type-arg]  # generic in the
         typed = field.widget.value_from_datadict(self.data, self.files, html_name)
         if field.has_changed(was, typed):
             if field.has_changed(now, typed):
-                self.add_error(name, gettext("Theirs: %(after)s") % {"after": self.in_words(last, name)})
+                self.add_error(name, gettext("Other value: %(after)s") % {"after": self.in_words(last, name)})
         elif isinstance(field, forms.BooleanField):
             data.pop(html_name, None)
             data.update({html_name: "on"} if now else {})

@@ -38,25 +38,25 @@ def offers(avatar: Avatar, voice: Voice | None) -> dict[str, Any]:
 def _words(avatar: Avatar, emotions: tuple[str, ...]) -> Iterable[tuple[str, str]]:
     account, can = avatar.account, avatar.account.capabilities
     if not can.emotions:
-        yield "voice_emotion", _("The voices of this account take no emotions.")
+        yield "voice_emotion", _("The voices of this account do not support emotions.")
     elif not emotions:
-        yield "voice_emotion", _("This voice does not take emotions.")
+        yield "voice_emotion", _("This voice does not support emotions.")
     slowest, fastest = can.voice_rate
     yield "voice_rate", _("Between %(slowest)s and %(fastest)s.") % {"slowest": slowest, "fastest": fastest}
     if not avatar.default_provider_voice_id:
         yield "voice", _("This avatar has no voice of its own. Choose one.")
     if not can.push_to_talk:
-        yield "interactivity", _("The provider has no push to talk: let it listen all the time.")
+        yield "interactivity", _("The provider does not support push to talk. Choose “always on”.")
     if not can.breaks_silence:
-        yield "breaks_silence", _("The provider never speaks up by itself: switch it off.")
+        yield "breaks_silence", _("The provider does not support speaking during silences. Turn it off.")
     if not can.takes_voice:
-        yield "is_voice_enabled", _("The provider hears nobody: people can only write.")
+        yield "is_voice_enabled", _("The provider does not support voice input: users can only write.")
     if can.opens_by_itself:
-        yield "greeting", _("The provider says the opening of the knowledge base by itself: leave the greeting empty.")
+        yield "greeting", _("The provider says the knowledge base’s greeting automatically. Leave this greeting empty.")
     minutes = {"minutes": int(can.longest_idle.total_seconds() // 60)}
-    yield "idle_timeout", _("At most %(minutes)d minutes here: then the provider closes an idle session.") % minutes
+    yield "idle_timeout", _("At most %(minutes)d minutes: the provider then closes an idle session.") % minutes
     if account.duration_limit:
         longest = {"minutes": int(account.duration_limit.total_seconds() // 60)}
-        yield "duration_limit", _("A session of this account ends after %(minutes)d minutes at the latest.") % longest
+        yield "duration_limit", _("Sessions of this account end after %(minutes)d minutes at the latest.") % longest
     for name in DIALS if not can.voice_settings else ():
-        yield name, _("The provider's voices have no such setting.")
+        yield name, _("The provider’s voices do not have this setting.")

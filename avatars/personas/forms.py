@@ -36,17 +36,17 @@ class PersonaForm(OfTwoWriters):
     voice_emotion = forms.ChoiceField(
         label=capfirst(_("voice emotion")), required=False, choices=_emotions, widget=UnfoldAdminSelectWidget()
     )
-    voice_stability = _dial(_("Stability"), _("Low: livelier. High: more even. Empty: as the provider has it."))
+    voice_stability = _dial(_("Stability"), _("Low: more lively. High: more even. Empty: the provider’s default."))
     voice_similarity_boost = _dial(
-        _("Similarity"), _("How close to the original voice. Empty: as the provider has it.")
+        _("Similarity"), _("Similarity to the original voice. Empty: the provider’s default.")
     )
-    voice_style = _dial(_("Style"), _("How much of the voice's own manner. Empty: as the provider has it."))
+    voice_style = _dial(_("Style"), _("Strength of the voice’s own style. Empty: the provider’s default."))
 
     class Meta:
         help_texts = {
             "language": _(
-                "Who speaks several is a persona for each, of the same name and avatar: "
-                "people go on from one to the other within a conversation."
+                "For several languages, create one persona per language with the same name and avatar. "
+                "Users can switch between them during a conversation."
             ),
             "duration_limit": _("Hours:minutes:seconds."),
             "idle_timeout": _("Hours:minutes:seconds."),

@@ -62,17 +62,17 @@ def problems(persona: Persona) -> Problems:
     _check_voice(persona, capabilities, found)
     _check_knowledge(persona, found)
     if persona.language not in capabilities.languages:
-        found["language"].append(_("The provider does not speak this language. Choose another one."))
+        found["language"].append(_("The provider does not support this language. Choose another one."))
     if persona.quality and persona.quality not in capabilities.qualities:
         found["quality"].append(_("The provider does not offer this quality."))
     if persona.idle_timeout > capabilities.longest_idle:
         longest = {"minutes": int(capabilities.longest_idle.total_seconds() // 60)}
-        words = _("The provider closes an idle session sooner than that. Choose at most %(minutes)d minutes.")
+        words = _("The provider closes idle sessions sooner. Choose at most %(minutes)d minutes.")
         found["idle_timeout"].append(words % longest)
     _check_duration(persona, found)
     _check_listening(persona, capabilities, found)
     if len(persona.greeting) > capabilities.longest_text:
-        found["greeting"].append(_("The greeting is longer than the provider takes."))
+        found["greeting"].append(_("The greeting is longer than the provider allows."))
     return found
 
 
@@ -82,7 +82,7 @@ def account_problems(persona: Persona) -> Problems:
     left = account.credits_left
     if account.is_sandbox or left is None or left > account.capabilities.minimum_credits:
         return {}
-    words = _("%(account)s has no credits left: buy some at the provider, or use an account with credits.")
+    words = _("%(account)s has no credits left. Buy credits at the provider or use another account.")
     return {"avatar": [words % {"account": account}]}
 
 
@@ -90,18 +90,20 @@ def _check_duration(persona: Persona, found: Problems) -> None:
     account = persona.avatar.account
     limit = account.capabilities.sandbox_limit if account.is_sandbox else None
     if limit and persona.duration_limit > limit:
-        words = _("Sandbox sessions of %(account)s last %(seconds)d seconds: shorten it, or turn the sandbox off.")
+        words = _(
+            "Sandbox sessions of %(account)s last %(seconds)d seconds. Shorten the limit or turn the sandbox off."
+        )
         found["duration_limit"].append(words % {"account": account, "seconds": int(limit.total_seconds())})
 
 
 def _check_listening(persona: Persona, capabilities: Capabilities, found: Problems) -> None:
     if persona.interactivity == Persona.Interactivity.PUSH_TO_TALK and not capabilities.push_to_talk:
-        found["interactivity"].append(_("The provider has no push to talk: let it listen all the time."))
+        found["interactivity"].append(_("The provider does not support push to talk. Choose “always on”."))
     if persona.breaks_silence and not capabilities.breaks_silence:
-        found["breaks_silence"].append(_("The provider never speaks up by itself: switch it off."))
+        found["breaks_silence"].append(_("The provider does not support speaking during silences. Turn it off."))
     opening = persona.knowledge_base.opening if persona.knowledge_base else ""
     if capabilities.opens_by_itself and opening and persona.greeting:
-        words = _("The provider says the opening of the knowledge base by itself: leave the greeting empty.")
+        words = _("The provider says the knowledge base’s greeting automatically. Leave this greeting empty.")
         found["greeting"].append(words)
 
 
@@ -109,15 +111,18 @@ def _check_avatar(persona: Persona, found: Problems) -> None:
     if persona.avatar.gone_at:
         found["avatar"].append(_("The provider no longer offers this avatar. Choose another one."))
     elif not persona.avatar.is_active:
-        found["avatar"].append(_("The avatar is not active at the provider. Activate it there, or choose another one."))
+        found["avatar"].append(_("The avatar is not active at the provider. Activate it there or choose another one."))
     account = persona.avatar.account
     if IPHONES_SHOW not in account.capabilities.encodings:
-        words = _("Its picture comes in %(encodings)s only, and recent iPhones show none. Choose another avatar.")
+        words = _(
+            "This avatar’s video is only available as %(encodings)s, which recent iPhones cannot play. "
+            "Choose another avatar."
+        )
         found["avatar"].append(words % {"encodings": ", ".join(account.capabilities.encodings)})
     only = account.capabilities.sandbox_avatar if account.is_sandbox else ""
     if only and persona.avatar.provider_avatar_id != only:
         its_own = Avatar.objects.filter(account=account, provider_avatar_id=only).first()
-        words = _("The sandbox of %(account)s has one avatar only: choose %(avatar)s, or turn the sandbox off.")
+        words = _("The sandbox of %(account)s has only one avatar. Choose %(avatar)s or turn the sandbox off.")
         found["avatar"].append(words % {"account": account, "avatar": its_own or only})
 
 
@@ -129,21 +134,22 @@ def _check_voice(persona: Persona, capabilities: Capabilities, found: Problems) 
     voice = persona.voice or voices.default_voice(persona.avatar)
     if voice and voice.language and voice.language != persona.language:
         found["voice"].append(
-            _("The voice speaks another language: %(language)s. Choose one that fits.") % {"language": voice.language}
+            _("The voice speaks another language: %(language)s. Choose a matching voice.")
+            % {"language": voice.language}
         )
     slowest, fastest = capabilities.voice_rate
     if not slowest <= float(persona.voice_rate) <= fastest:
         limits = {"slowest": slowest, "fastest": fastest}
         found["voice_rate"].append(_("The rate must be between %(slowest)s and %(fastest)s.") % limits)
     if persona.voice_emotion and persona.voice_emotion not in capabilities.emotions:
-        found["voice_emotion"].append(_("The provider does not know this emotion. Choose none, or another one."))
+        found["voice_emotion"].append(_("The provider does not support this emotion. Choose another one or none."))
     elif persona.voice_emotion and voice and not voice.has_emotions:
-        found["voice_emotion"].append(_("This voice does not take emotions."))
+        found["voice_emotion"].append(_("This voice does not support emotions."))
     dials = {dial.name: dial for dial in capabilities.voice_settings}
     for name, value in persona.voice_settings.items():
         if name not in dials:
             found["voice_settings"].append(
-                _("The provider's voices have no setting %(name)s: empty it.") % {"name": name}
+                _("The provider’s voices do not have the setting %(name)s. Leave it empty.") % {"name": name}
             )
         elif not dials[name].least <= value <= dials[name].most:
             words = _("%(name)s must be between %(least)s and %(most)s.")
@@ -155,12 +161,14 @@ def _check_knowledge(persona: Persona, found: Problems) -> None:
     if persona.knowledge_base:
         _check_offered(persona, persona.knowledge_base, "knowledge_base", found)
     elif not persona.is_improvising:
-        found["knowledge_base"].append(_("Choose a knowledge base, or say that it answers without one."))
+        found["knowledge_base"].append(_("Choose a knowledge base or allow answers without one."))
 
 
 def _check_offered(persona: Persona, offered: Offered, field: str, found: Problems) -> None:
     if offered.account_id != persona.avatar.account_id:
-        words = _("It belongs to another account than the avatar. Choose one of %(account)s.")
+        words = _("It does not belong to the avatar’s account. Choose one of %(account)s.")
         found[field].append(words % {"account": persona.avatar.account})
     if offered.gone_at:
-        found[field].append(_("The provider no longer offers it. Choose another one, or make it there again and sync."))
+        found[field].append(
+            _("The provider no longer offers it. Choose another one, or create it there again and sync.")
+        )

@@ -52,9 +52,9 @@ class VideoAdmin(NeverDeleted, ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Video | None = None) -> Any:
         if obj is None:
-            words = _("It is ordered when you save, and costs what the provider charges for its length.")
+            words = _("The video is ordered when you save. The provider charges for its length.")
             return ((None, {"fields": ("title", "text", "script", "avatar", "voice"), "description": words}),)
-        return ((None, {"fields": STATE}), (_("What was asked for"), {"fields": ASKED}))
+        return ((None, {"fields": STATE}), (_("Order details"), {"fields": ASKED}))
 
     def has_change_permission(self, request: HttpRequest, obj: Video | None = None) -> bool:
         """What was ordered is paid for as it was ordered."""
@@ -96,24 +96,30 @@ class VideoAdmin(NeverDeleted, ModelAdmin):
         description=_("Order again"),
         permissions=["order"],
         dialog=ask_first(
-            _("Order this video once more? It is paid for anew, unless the provider's list has it."), _("Order")
+            _("Order this video again? It is charged again unless it is in the provider’s list."), _("Order")
         ),
     )
     def order_again(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         video = chosen(self, request, object_id)
-        refusal = gettext("%(video)s is under way or ready: it is not ordered again.")
-        return self._done(request, video, orders.order_again(video), gettext("%(video)s is ordered again."), refusal)
+        refusal = gettext("%(video)s is in progress or ready, so it was not ordered again.")
+        return self._done(
+            request, video, orders.order_again(video), gettext("%(video)s has been ordered again."), refusal
+        )
 
     @action(
-        description=_("Look again"),
+        description=_("Check again"),
         permissions=["order"],
-        dialog=ask_first(_("Ask the provider how far this video is? It costs nothing."), _("Look again")),
+        dialog=ask_first(_("Ask the provider for the status of this video? It is free of charge."), _("Check again")),
     )
     def look_again(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         video = chosen(self, request, object_id)
-        refusal = gettext("%(video)s is looked after already, or was never ordered.")
+        refusal = gettext("%(video)s is already being checked, or was never ordered.")
         return self._done(
-            request, video, orders.look_again(video), gettext("The provider is asked for %(video)s."), refusal
+            request,
+            video,
+            orders.look_again(video),
+            gettext("Asking the provider for the status of %(video)s."),
+            refusal,
         )
 
     def _done(self, request: HttpRequest, video: Video, is_done: bool, said: str, refusal: str) -> HttpResponse:

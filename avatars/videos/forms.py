@@ -23,7 +23,9 @@ class VideoForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the st
     script = forms.FileField(
         label=capfirst(_("or a text file")),
         required=False,
-        help_text=_("Plain text (UTF-8) to be said instead. Sound is not accepted: a video is made from text only."),
+        help_text=_(
+            "Plain text (UTF-8) to use as the script. Sound files are not accepted: a video is made from text only."
+        ),
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".txt,text/plain"}),
     )
 
@@ -42,7 +44,7 @@ class VideoForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the st
             return ""
         kind = (script.content_type or "").partition("/")[0]
         if kind in ("audio", "video"):
-            words = _("This is a recording. A video is made from text only: write what the avatar is to say.")
+            words = _("This is a sound or video file. A video is made from text only: enter the avatar’s script.")
             raise ValidationError(words, code="audio")
         if (script.size or 0) > LARGEST_SCRIPT:
             raise ValidationError(_("This file is too large for a text."))
@@ -51,7 +53,7 @@ class VideoForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the st
         except UnicodeDecodeError:
             text = "\0"
         if "\0" in text:
-            words = _("This is no plain text in UTF-8. A video is made from text only, not from sound or documents.")
+            words = _("This is not plain UTF-8 text. A video is made from text only, not from sound or documents.")
             raise ValidationError(words, code="no_text")
         return text.strip()
 
@@ -61,7 +63,7 @@ class VideoForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the st
             return cleaned
         typed, script = cleaned.get("text", "").strip(), cleaned.get("script", "")
         if typed and script:
-            raise ValidationError(_("Type the text or upload it, not both."))
+            raise ValidationError(_("Enter the text or upload a file, not both."))
         cleaned["text"] = typed or script
         self._check_cast(cleaned["avatar"], cleaned["text"])
         return cleaned
@@ -70,17 +72,18 @@ class VideoForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the st
         offered, voice = avatar.account.capabilities, self.cleaned_data.get("voice")
         if not offered.makes_videos:
             self.add_error(
-                "avatar", _("The provider of this avatar makes no recorded videos. Choose one of another account.")
+                "avatar",
+                _("This avatar’s provider does not make recorded videos. Choose an avatar of another account."),
             )
         elif avatar.gone_at or not avatar.is_active:
-            self.add_error("avatar", _("The provider no longer offers this avatar. Choose another."))
+            self.add_error("avatar", _("The provider no longer offers this avatar. Choose another one."))
         elif voice and (voice.account_id != avatar.account_id or voice.gone_at):
-            self.add_error("voice", _("The voice must be one that the avatar's account offers now."))
+            self.add_error("voice", _("Choose a voice that the avatar’s account currently offers."))
         elif not voice and not voices.default_voice(avatar):
             self.add_error("voice", _("This avatar has no voice of its own. Choose one."))
         if not text:
-            self.add_error("text", _("Write what the avatar is to say."))
+            self.add_error("text", _("Enter the avatar’s script."))
         elif len(text) > offered.longest_video_text:
-            words = _("At most %(most)d characters; this has %(count)d.")
+            words = _("At most %(most)d characters. This text has %(count)d.")
             params = {"most": offered.longest_video_text, "count": len(text)}
             self.add_error("text", ValidationError(words, params=params))

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
                 choices=[
                     ("access_changed", "access changed"),
                     ("password_set", "password set"),
-                    ("key_set", "provider's key set"),
+                    ("key_set", "provider key set"),
                     ("sessions_stopped", "sessions stopped"),
                 ],
                 max_length=20,

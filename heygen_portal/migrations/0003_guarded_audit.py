@@ -42,8 +42,8 @@ class Migration(migrations.Migration):
                 ("signature", models.CharField(blank=True, max_length=64)),
             ],
             options={
-                "verbose_name": "end of the audit entries",
-                "verbose_name_plural": "ends of the audit entries",
+                "verbose_name": "audit log head",
+                "verbose_name_plural": "audit log heads",
             },
         ),
         migrations.AlterModelOptions(
@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                 choices=[
                     ("access_changed", "access changed"),
                     ("password_set", "password set"),
-                    ("key_set", "provider's key set"),
+                    ("key_set", "provider key set"),
                     ("sessions_stopped", "sessions stopped"),
                     ("exported", "exported"),
                 ],

@@ -22,12 +22,12 @@ class Migration(migrations.Migration):
                 choices=[
                     ("access_changed", "access changed"),
                     ("password_set", "password set"),
-                    ("key_set", "provider's key set"),
+                    ("key_set", "provider key set"),
                     ("sessions_stopped", "sessions stopped"),
                     ("exported", "exported"),
-                    ("invited", "invited"),
+                    ("invited", "user invited"),
                     ("invitation_revoked", "invitation revoked"),
-                    ("joined", "joined"),
+                    ("joined", "invitation accepted"),
                     ("second_factor_on", "second factor set up"),
                     ("second_factor_off", "second factor removed"),
                 ],
@@ -42,14 +42,16 @@ class Migration(migrations.Migration):
                 (
                     "email",
                     models.EmailField(
-                        help_text="Also the name to sign in with.", max_length=150, verbose_name="e-mail address"
+                        help_text="Also used as the user name.", max_length=150, verbose_name="e-mail address"
                     ),
                 ),
                 (
                     "created_at",
-                    models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="invited"),
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="user invited"
+                    ),
                 ),
-                ("expires_at", models.DateTimeField(editable=False, verbose_name="good until")),
+                ("expires_at", models.DateTimeField(editable=False, verbose_name="expires")),
                 ("used_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="accepted")),
                 ("revoked_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="revoked")),
                 (
@@ -65,7 +67,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
-                        verbose_name="by whom",
+                        verbose_name="done by",
                     ),
                 ),
                 (

@@ -58,8 +58,8 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
     actions_detail: tuple[str, ...] = ("remove_second_factor",)
     fieldsets = (
         (None, {"fields": ("username", "password")}),
-        (_("Personal info"), {"fields": ("first_name", "last_name", "email")}),
-        (_("Signing in"), {"fields": ("second_factor",)}),
+        (_("Personal information"), {"fields": ("first_name", "last_name", "email")}),
+        (_("Sign-in"), {"fields": ("second_factor",)}),
         (_("Roles"), {"fields": ("is_active", "groups", "is_staff", *ABOVE_ROLES)}),
         (_("Important dates"), {"fields": ("last_login", "date_joined")}),
     )
@@ -75,7 +75,13 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
     @action(
         description=_("Remove second factor"),
         permissions=["let_in"],
-        dialog=ask_first(_("Their phone and their recovery codes are lost, and you are sure who asks?"), _("Remove")),
+        dialog=ask_first(
+            _(
+                "Remove the second factor? Do this only if the phone and the recovery codes are lost and you "
+                "have verified the identity of the user."
+            ),
+            _("Remove"),
+        ),
     )
     @sudo.required
     def remove_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
@@ -84,7 +90,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
         if removed:
             audit_log.note(request, AuditEntry.Kind.SECOND_FACTOR_OFF, user)
             security_mail.tell(request, user, "factor_off")
-            self.message_user(request, gettext("The password alone opens this account now."), messages.WARNING)
+            self.message_user(request, gettext("This account is now protected by its password only."), messages.WARNING)
         return to_change_page(User, object_id)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -130,7 +136,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
             EmailAddress.objects.filter(user=user).exclude(email__iexact=user.email).delete()
             security_mail.tell(request, user, "address", said_to={before["email"], user.email})
         if change and (ended := inviting.end_of(request, user)):
-            words = gettext("Their open invitations are withdrawn: %(emails)s.")
+            words = gettext("Open invitations were withdrawn: %(emails)s.")
             self.message_user(request, words % {"emails": ", ".join(map(str, ended))}, messages.WARNING)
 
     @sudo.required

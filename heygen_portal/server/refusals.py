@@ -31,7 +31,7 @@ class TooManyUploads(Exception):
             if self.is_own:
                 words = _("Other large files are still being uploaded from your address. Try again when they are done.")
                 return _answer(HTTPStatus.TOO_MANY_REQUESTS, _("Busy"), words)
-            words = _("Others are uploading large files now. Try again in a minute.")
+            words = _("Other users are uploading large files. Try again in a minute.")
             return _answer(HTTPStatus.SERVICE_UNAVAILABLE, _("Busy"), words)
 
 
@@ -39,21 +39,21 @@ def too_large(limit: int, accept_language: str) -> bytes:
     """Return the whole HTTP answer for a body of more than `limit` bytes."""
     with translation.override(_language(accept_language)):
         size = f"{limit // MIB} MB" if limit >= MIB else f"{limit // KIB} KB"
-        words = _("What you sent is larger than this address accepts (%(size)s). Send less at once.") % {"size": size}
+        words = _("Your upload exceeds the limit for this address (%(size)s). Send smaller files.") % {"size": size}
         return _answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _("Too large"), words)
 
 
 def headers_too_large() -> bytes:
     """Return the answer for a request line or headers beyond the limits; their language was not read."""
     with translation.override(settings.LANGUAGE_CODE):
-        words = _("The address or the cookies of this request are too long. Delete this site's cookies and try again.")
+        words = _("The address or cookies of this request are too long. Delete the cookies of this site and try again.")
         return _answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _("Too large"), words)
 
 
 def too_slow(accept_language: str) -> bytes:
     """Return the answer for a request that did not arrive in time."""
     with translation.override(_language(accept_language)):
-        words = _("The request did not arrive in time. Check your connection and try again.")
+        words = _("The request took too long to arrive. Check your connection and try again.")
         return _answer(HTTPStatus.REQUEST_TIMEOUT, _("Too slow"), words)
 
 

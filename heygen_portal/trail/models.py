@@ -26,26 +26,26 @@ class AuditEntry(models.Model):
     class Kind(models.TextChoices):
         ACCESS_CHANGED = "access_changed", _("access changed")
         PASSWORD_SET = "password_set", _("password set")
-        KEY_SET = "key_set", _("provider's key set")
+        KEY_SET = "key_set", _("provider key set")
         SESSIONS_STOPPED = "sessions_stopped", _("sessions stopped")
         EXPORTED = "exported", _("exported")
-        SEARCHED = "searched", _("what was said was searched")
-        INVITED = "invited", _("invited")
+        SEARCHED = "searched", _("transcripts searched")
+        INVITED = "invited", _("user invited")
         INVITATION_REVOKED = "invitation_revoked", _("invitation revoked")
-        JOINED = "joined", _("joined")
+        JOINED = "joined", _("invitation accepted")
         SECOND_FACTOR_ON = "second_factor_on", _("second factor set up")
         SECOND_FACTOR_OFF = "second_factor_off", _("second factor removed")
         ACCOUNT_CHANGED = "account_changed", _("provider account changed")
         PUBLISHED = "published", _("persona published")
         ROLLED_BACK = "rolled_back", _("persona rolled back")
         UNPUBLISHED = "unpublished", _("persona unpublished")
-        PERSONA_CHANGED = "persona_changed", _("persona's address or groups changed")
+        PERSONA_CHANGED = "persona_changed", _("persona address or groups changed")
         ALLOWANCE_CHANGED = "allowance_changed", _("quota changed")
-        PERSONAL_DATA = "personal_data", _("personal data taken out")
+        PERSONAL_DATA = "personal_data", _("personal data exported")
         ANCHORED = "anchored", _("anchored")
-        EXPORT_STATE = "export_state", _("export's state changed")
-        RECORD_CHECKED = "record_checked", _("record checked")
-        RECORD_UPGRADED = "record_upgraded", _("rows of an earlier version recorded")
+        EXPORT_STATE = "export_state", _("export state changed")
+        RECORD_CHECKED = "record_checked", _("integrity checked")
+        RECORD_UPGRADED = "record_upgraded", _("rows of an earlier version covered")
         ORGANISATION_CHANGED = "organisation_changed", _("organisation renamed")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
@@ -53,9 +53,9 @@ class AuditEntry(models.Model):
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
     # Empty: a command on the server, not a page.
     by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("by whom")
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("done by")
     )
-    address = models.GenericIPAddressField(_("from where"), null=True, blank=True)
+    address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     about = models.CharField(_("about"), max_length=200)
     data = models.JSONField(_("data"), default=dict)
     # Checksums of kind, by, address, about, data and at: they tell which was changed.
@@ -106,8 +106,8 @@ class AuditHead(models.Model):
     signature = models.CharField(max_length=64, blank=True)
 
     class Meta:
-        verbose_name = _("end of the audit entries")
-        verbose_name_plural = _("ends of the audit entries")
+        verbose_name = _("audit log head")
+        verbose_name_plural = _("audit log heads")
 
     def __str__(self) -> str:
         return str(self.number)
@@ -218,13 +218,13 @@ class Invitation(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    email = models.EmailField(_("e-mail address"), max_length=150, help_text=_("Also the name to sign in with."))
+    email = models.EmailField(_("e-mail address"), max_length=150, help_text=_("Also used as the user name."))
     group = models.ForeignKey(Group, models.PROTECT, verbose_name=_("role"))
     invited_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False, verbose_name=_("by whom")
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False, verbose_name=_("done by")
     )
-    created_at = models.DateTimeField(_("invited"), default=timezone.now, editable=False)
-    expires_at = models.DateTimeField(_("good until"), editable=False)
+    created_at = models.DateTimeField(_("user invited"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires"), editable=False)
     used_at = models.DateTimeField(_("accepted"), null=True, blank=True, editable=False)
     used_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

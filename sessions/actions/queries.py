@@ -161,7 +161,7 @@ def _vouched_for(session_id: UUID) -> list[tuple[str, str]]:
 
 def _quotation(lines: list[tuple[str, str]]) -> str:
     """Return lines as a quotation between two marks that cannot be part of it; nothing for none."""
-    who = {Utterance.Who.USER: _("The person"), Utterance.Who.AVATAR: _("You")}
+    who = {Utterance.Who.USER: _("The user"), Utterance.Who.AVATAR: _("You")}
     quoted: list[str] = []
     room = LONGEST_MEMORY
     for speaker, text in reversed(lines):

@@ -55,26 +55,26 @@ class AccountAdmin(ProviderAccountAdmin):
     @display(description=_("this month"))
     def spending(self, account: ProviderAccount) -> str:
         spending = quotas.spending(account, timezone.now())
-        said = gettext("%(spent).2f credits spent, and up to %(promised).2f more by the sessions that run.")
+        said = gettext("%(spent).2f credits spent. Running sessions may add up to %(promised).2f.")
         words = said % {"spent": spending.spent, "promised": spending.promised}
         if spending.left is None:
-            return f"{words} {gettext('There is no cap.')}"
-        left = gettext("Of the cap of %(cap).2f, %(left).2f are left.")
+            return f"{words} {gettext('No cap is set.')}"
+        left = gettext("%(left).2f of %(cap).2f left under the cap.")
         return f"{words} {left % {'cap': account.monthly_cap, 'left': spending.left}}"
 
-    @display(description=_("places taken"))
+    @display(description=_("slots in use"))
     def places(self, account: ProviderAccount) -> SafeString:
         rows = StreamingSession.objects.open().filter(account=account).select_related("user", "persona")
         taken = list(rows.order_by("created_at"))
         limit = queue.places_of(account)
         words = gettext("%(taken)d of %(limit)d") % {"taken": len(taken), "limit": limit}
         if limit < account.concurrency_limit and account.places_seen_at:
-            found = gettext("the provider had no more at %(at)s") % {"at": _local(account.places_seen_at)}
+            found = gettext("the provider had no free slot at %(at)s") % {"at": _local(account.places_seen_at)}
             words = f"{words} ({found})"
         lines = [(_page_of(session), session.user, session.persona, _since(session.created_at)) for session in taken]
         return _below(words, format_html_join(NEW_LINE, '<a href="{}">{}</a> · {} · {}', lines))
 
-    @display(description=_("waiting in line"))
+    @display(description=_("in the queue"))
     def line(self, account: ProviderAccount) -> SafeString:
         waiting = QueuePlace.objects.filter(account=account).select_related("user", "persona")
         lines = [(number, row.user, row.persona, _since(row.created_at)) for number, row in enumerate(waiting, start=1)]

@@ -62,7 +62,7 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
     def open_for(self, total: SessionTotal) -> str:
         return readable(total.time)
 
-    @display(description=_("open, says the provider"))
+    @display(description=_("duration according to the provider"))
     def theirs_open(self, total: SessionTotal) -> str:
         return readable(total.provider_time)
 
@@ -70,7 +70,7 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
     def more(self, total: SessionTotal) -> str:
         return "–" if total.difference is None else formats.number_format(total.difference, 4)
 
-    @display(description=_("nobody there"), ordering="wasted")
+    @display(description=_("unattended time"), ordering="wasted")
     def waste(self, total: SessionTotal) -> str:
         return readable(total.wasted) if total.wasted else "–"
 
@@ -103,5 +103,5 @@ def _chart(report: cost_report.Report) -> dict[str, Any]:
         "days": [day.name[-2:] for day in report.days],
         "credits": [float(day.credits - day.wasted_credits) for day in report.days],
         "wasted": [float(day.wasted_credits) for day in report.days],
-        "words": {"credits": gettext("Credits"), "wasted": gettext("Nobody there")},
+        "words": {"credits": gettext("Credits"), "wasted": gettext("Unattended time")},
     }

@@ -50,8 +50,10 @@ class _Asked(forms.Form):
     """Fields that both forms have, and the rule that words need a reason."""
 
     reason = forms.CharField(
-        label=_("Why you need the words"),
-        help_text=_("Without a reason the export holds no text of anybody's. It is recorded with your name."),
+        label=_("Reason for exporting text"),
+        help_text=_(
+            "Without a reason, the export contains no conversation text. The reason is recorded with your name."
+        ),
         min_length=5,
         max_length=500,
         required=False,
@@ -61,7 +63,7 @@ class _Asked(forms.Form):
     def clean(self) -> dict[str, Any]:
         asked = super().clean() or {}
         if not asked.get("reason") and (asked.get("what") == What.LINES or asked.get("format") == Format.VTT):
-            self.add_error("reason", gettext("This is nothing but words: say why you need them."))
+            self.add_error("reason", gettext("This export contains conversation text only, so a reason is required."))
         return asked
 
 
@@ -143,7 +145,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         try:
             filters = export_filters.of_address(request.GET.dict(), request.user.pk or 0)
         except export_filters.UnknownFilter as exc:
-            words = gettext("The list is filtered in a way that exports do not know (%(name)s).") % {"name": exc}
+            words = gettext("The list uses a filter that exports do not support (%(name)s).") % {"name": exc}
             self.message_user(request, words, messages.ERROR)
             return redirect("admin:avatar_sessions_streamingsession_changelist")
         form = ListForm(request.POST or None)
@@ -156,7 +158,9 @@ class ExportAdmin(ReadOnly, ModelAdmin):
                 request.user.pk or 0, address, asked["what"], asked["format"], reason=asked["reason"], filters=filters
             )
         except list_export.TooLong:
-            words = gettext("An Excel file has at most %(count)d rows: choose another format, or narrow the list.")
+            words = gettext(
+                "An Excel file holds at most %(count)d rows. Choose another format or filter the list further."
+            )
             form.add_error("format", words % {"count": list_export.XLSX_ROWS})
             return _ask(request, form, {"filters": filters})
         if export.state == State.SENT:
@@ -164,7 +168,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         try:
             tasks.write_export.delay(str(export.pk))
         except OperationalError:
-            self.message_user(request, gettext("The worker cannot be reached; it begins once it is back."))
+            self.message_user(request, gettext("The worker is not reachable. The export starts once it is back."))
         return redirect("admin:avatar_sessions_export_change", export.pk)
 
     def state_of(self, request: HttpRequest, export_id: UUID) -> HttpResponseBase:

@@ -35,19 +35,21 @@ class QueuePlaceAdmin(ReadOnly, ModelAdmin):
     fields = ("user", "persona", "account", "created_at", "is_staff", "kept_until")
     actions = ("remove",)
 
-    @display(description=_("status"), label={_("place kept"): "success", _("waiting"): "info"})
+    @display(description=_("status"), label={_("slot reserved"): "success", _("waiting"): "info"})
     def state(self, place: QueuePlace) -> str:
-        return gettext("place kept") if place.kept_until else gettext("waiting")
+        return gettext("slot reserved") if place.kept_until else gettext("waiting")
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("avatar_sessions.stop_streamingsession")
 
-    @admin.action(description=_("Remove from the line"), permissions=["stop"])
+    @admin.action(description=_("Remove from the queue"), permissions=["stop"])
     def remove(self, request: HttpRequest, queryset: QuerySet[QueuePlace]) -> None:
         places = list(queryset)
         for place in places:
             queue.remove(place)
-        words = ngettext("%(count)d person no longer waits.", "%(count)d people no longer wait.", len(places))
+        words = ngettext(
+            "%(count)d user was removed from the queue.", "%(count)d users were removed from the queue.", len(places)
+        )
         self.message_user(request, words % {"count": len(places)})
 
 
@@ -85,11 +87,11 @@ class AllowanceAdmin(ModelAdmin):
     def is_group(self, allowance: Allowance) -> bool:
         return allowance.group_id is not None
 
-    @display(description=_("longest session"), ordering="duration_limit")
+    @display(description=_("maximum session length"), ordering="duration_limit")
     def longest(self, allowance: Allowance) -> str:
         return readable(allowance.duration_limit)
 
-    @display(description=_("ends when idle for"), ordering="idle_timeout")
+    @display(description=_("idle limit"), ordering="idle_timeout")
     def quiet(self, allowance: Allowance) -> str:
         return readable(allowance.idle_timeout)
 

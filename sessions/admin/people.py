@@ -41,7 +41,7 @@ class PersonAdmin(UserAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         usual = super().get_fieldsets(request, obj)
-        return [*usual, (_("Use"), {"fields": ("used", "allowance_row")})] if obj else usual
+        return [*usual, (_("Usage"), {"fields": ("used", "allowance_row")})] if obj else usual
 
     @display(description=_("this month"))
     def used(self, user: User) -> str:
@@ -50,12 +50,12 @@ class PersonAdmin(UserAdmin):
             return gettext("%(used)s; no quota") % {"used": readable(used)}
         return gettext("%(used)s of %(given)s") % {"used": readable(used), "given": readable(given)}
 
-    @display(description=_("allowance"))
+    @display(description=_("quota"))
     def allowance_row(self, user: User) -> str:
         own = Allowance.objects.filter(user=user).first()
         if own:
-            where, words = reverse("admin:avatar_sessions_allowance_change", args=[own.pk]), gettext("Change it")
+            where, words = reverse("admin:avatar_sessions_allowance_change", args=[own.pk]), gettext("Change")
         else:
             where = f"{reverse('admin:avatar_sessions_allowance_add')}?user={user.pk}"
-            words = gettext("Give one of their own")
+            words = gettext("Set an individual quota")
         return format_html('<a href="{}">{}</a>', where, words)

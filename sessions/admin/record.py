@@ -30,7 +30,7 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     """What each night's look through the record came to."""
 
     empty_words = _(
-        "The record is checked each night, and by manage.py verify_history. Results of the night appear here."
+        "The record is checked every night and by manage.py verify_history. The nightly results appear here."
     )
     list_display = ("started_at", "state", "rows", "sessions", "events", "entries", "anchors", "took")
     fields = (
@@ -39,15 +39,15 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     )  # fmt: skip
     readonly_fields = ("state", "rows_by_table", "took", "coverage", "misfits")
 
-    @display(description=_("result"), label={_("whole"): "success", _("does not fit"): "danger"})
+    @display(description=_("result"), label={_("intact"): "success", _("problems found"): "danger"})
     def state(self, check: HistoryCheck) -> str:
-        return gettext("does not fit") if check.fault_count else gettext("whole")
+        return gettext("problems found") if check.fault_count else gettext("intact")
 
-    @display(description=_("took"))
+    @display(description=_("duration"))
     def took(self, check: HistoryCheck) -> str:
         return readable(check.ended_at - check.started_at if check.ended_at else None)
 
-    @display(description=_("rows read, by table"))
+    @display(description=_("rows read per table"))
     def rows_by_table(self, check: HistoryCheck) -> str:
         rows = check.covered.get("rows", {})
         named = sorted((str(TABLES.get(table, table)), count) for table, count in rows.items())
@@ -57,7 +57,7 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     def coverage(self, check: HistoryCheck) -> Any:
         return format_html_join("", "<p>{}</p>", ((line,) for line in _coverage(check.covered))) or "–"
 
-    @display(description=_("what does not fit"))
+    @display(description=_("problems found"))
     def misfits(self, check: HistoryCheck) -> Any:
         lines = [(Fault(**fault).in_words(),) for fault in check.faults]
         return format_html_join("", "<p>{}</p>", lines) or "–"
@@ -68,7 +68,9 @@ def _coverage(covered: dict[str, Any]) -> Iterator[str]:
     if not covered:
         return  # a check of an earlier version
     if older := covered.get("older_sessions"):
-        words = gettext("Sessions of earlier versions, covered in part: %(count)d. Run manage.py upgrade_record.")
+        words = gettext(
+            "Sessions of earlier versions that are only partly covered: %(count)d. Run manage.py upgrade_record."
+        )
         yield words % {"count": older}
     if since := covered.get("since"):
         words = gettext("Rows of earlier versions are covered since %(at)s.")
@@ -76,9 +78,9 @@ def _coverage(covered: dict[str, Any]) -> Iterator[str]:
     unstated = covered.get("unstated") or {}
     if unstated:
         columns = ", ".join(f"{name} ({count})" for name, count in sorted(unstated.items()))
-        yield gettext("Columns that are not covered, with the number of their rows: %(columns)s") % {"columns": columns}
+        yield gettext("Columns not covered, with their number of rows: %(columns)s") % {"columns": columns}
     else:
-        yield gettext("Every column that is shown is covered.")
+        yield gettext("All columns shown to auditors are covered.")
 
 
 @admin.register(LegalHold)
@@ -106,7 +108,7 @@ class LegalHoldAdmin(NeverDeleted, ModelAdmin):
     def release(self, request: HttpRequest, queryset: QuerySet[LegalHold]) -> None:
         for held in queryset:
             erasure.release(held, request.user.pk or 0, client_address.of(request))
-        self.message_user(request, gettext("Released."))
+        self.message_user(request, gettext("Legal holds released."))
 
 
 class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
@@ -117,7 +119,7 @@ class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the 
     def clean_session(self) -> StreamingSession:
         session: StreamingSession = self.cleaned_data["session"]
         if not erasure.erasable().filter(pk=session.pk).exists():
-            raise forms.ValidationError(_("It still runs, is under a legal hold, or has nothing left to erase."))
+            raise forms.ValidationError(_("It is still running, under a legal hold, or has nothing left to erase."))
         return session
 
 
@@ -145,9 +147,9 @@ class ErasureAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
             "failure": carried.failure,
         }
         if carried.done_at:
-            return gettext("deleted there too: %(at)s") % named
+            return gettext("also deleted there: %(at)s") % named
         if carried.failure:
-            return gettext("still there; tries so far: %(count)s; the last one: %(failure)s") % named
+            return gettext("not deleted yet, %(count)s attempts, last error: %(failure)s") % named
         return receipt.get_at_provider_display()
 
     def has_change_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:

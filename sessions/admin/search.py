@@ -23,14 +23,14 @@ from sessions.models import StreamingSession
 
 class SearchForm(forms.Form):
     words = forms.CharField(
-        label=_("Words that were said"),
-        help_text=_("All of them in one line, in any order; the first three letters of a word will do."),
+        label=_("Search terms"),
+        help_text=_("Finds lines that contain all of these words, in any order. Three letters of a word are enough."),
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
     )
     reason = forms.CharField(
-        label=_("Why you look for them"),
-        help_text=_("Your name, your address, the words and this reason go into the record."),
+        label=_("Reason for the search"),
+        help_text=_("Your name, IP address, the search terms and this reason are recorded."),
         min_length=SHORTEST_REASON,
         max_length=LONGEST_REASON,
         widget=UnfoldAdminTextInputWidget,
@@ -48,14 +48,14 @@ def page(request: HttpRequest) -> HttpResponse:
         search = filters.note_search(request.user.pk or 0, client_address.of(request), words, reason)
         listed = reverse("admin:avatar_sessions_streamingsession_changelist")
         return redirect(f"{listed}?{filters.SAID}={search.number}")
-    context = {"title": gettext("Search what was said"), "form": form, "opts": StreamingSession._meta}
+    context = {"title": gettext("Search transcripts"), "form": form, "opts": StreamingSession._meta}
     return render(request, "admin/sessions_search.html", admin.site.each_context(request) | context)
 
 
 class SaidFilter(admin.SimpleListFilter):
     """A search that this person has given a reason for; without one there is nothing to choose."""
 
-    title = _("what was said")
+    title = _("transcript search")
     parameter_name = filters.SAID
     words = ""
 

@@ -68,7 +68,7 @@ class History(ReadOnly, TabularInline):
         at = row.created_at if isinstance(row, SessionTask) else row.at
         return timezone.localtime(at).isoformat(" ", "milliseconds")[:-6]
 
-    @display(description=_("letters"))
+    @display(description=_("characters"))
     def letters(self, row: SessionTask | Utterance) -> int | str:
         """How long it is; what it says is read on the session's own page, for a reason."""
         return len(row.text) if row.is_readable else row.shown
@@ -102,7 +102,7 @@ class StopForm(ActionForm):
         label="",
         required=False,  # where it is missing, the action says so
         max_length=stop_sessions.LONGEST_REASON,
-        widget=UnfoldAdminTextInputWidget({"placeholder": _("Why?"), "aria-label": _("Why?")}),
+        widget=UnfoldAdminTextInputWidget({"placeholder": _("Reason"), "aria-label": _("Reason")}),
     )
 
 
@@ -121,7 +121,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     list_filter_submit = True
     list_select_related = ("user", "persona", "account")
     search_fields = ("=user__username", "=provider_session_id", "persona__name")
-    search_help_text = _("A user's name, a persona, or the provider's ID of a session.")
+    search_help_text = _("User name, persona or provider’s session ID.")
     list_before_template = "admin/sessions_export_link.html"
     inlines = (SessionEventInline, SessionTaskInline, UtteranceInline)
     action_form = StopForm
@@ -150,7 +150,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
             _("At the provider"),
             {"fields": ("account", "provider_session_id", "provider_limit", "is_paid", "stop_attempts", "unconfirmed")},
         ),
-        (_("Settings as they were"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
+        (_("Settings at the time"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
     )
     readonly_fields = ("state", "evidence", "lasted", "provider_limit", "unconfirmed")
 
@@ -172,7 +172,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     def lasted(self, session: StreamingSession) -> str:
         return readable(session.duration)
 
-    @display(description=_("provider's limit"))
+    @display(description=_("provider’s limit"))
     def provider_limit(self, session: StreamingSession) -> str:
         return readable(session.provider_duration_limit)
 
@@ -183,25 +183,25 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     def has_audit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("avatar_sessions.view_sessionevent")
 
-    @action(description=_("What happened"), url_path="audit", permissions=["view", "audit"])
+    @action(description=_("Session timeline"), url_path="audit", permissions=["view", "audit"])
     def audit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return audit_page.page(request, chosen(self, request, object_id))
 
     @action(
-        description=_("Is it live at the provider?"),
+        description=_("Check at the provider"),
         permissions=["view"],
-        dialog=ask_first(_("Ask the provider what is open there now?"), _("Ask")),
+        dialog=ask_first(_("Ask the provider which sessions are open?"), _("Check")),
     )
     def ask_provider(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         session = chosen(self, request, object_id)
         try:
             row = async_to_sync(provider_inquiry.find_at_provider)(session.account, session.provider_session_id)
         except ProviderError as exc:
-            words = gettext("The provider could not be asked (%(detail)s).") % {"detail": in_one_line(exc)}
+            words = gettext("The provider could not be reached (%(detail)s).") % {"detail": in_one_line(exc)}
             self.message_user(request, words, messages.ERROR)
         else:
-            says = gettext("Yes: the provider lists it as open (%(status)s).") % {"status": row.status} if row else ""
-            no = gettext("No: the provider does not list it, so nothing runs there.")
+            says = gettext("The session is open at the provider (%(status)s).") % {"status": row.status} if row else ""
+            no = gettext("The session is not in the provider’s list, so it is not running there.")
             self.message_user(request, says or no, messages.SUCCESS)
         return to_change_page(StreamingSession, object_id)
 
@@ -225,7 +225,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     def has_look_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(roles.OBSERVE)
 
-    @action(description=_("Look in"), url_path="look", permissions=["look"])
+    @action(description=_("Observe"), url_path="look", permissions=["look"])
     def look(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The page changes nothing; asking for the way into the room is what is recorded."""
         session = chosen(self, request, object_id)
@@ -235,7 +235,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
             except errors.NotLive as exc:
                 return JsonResponse({"words": str(exc)}, status=409)
             return JsonResponse({"url": room.url, "token": room.token})
-        context = {"title": gettext("Look in"), "looked_at": session, "opts": self.opts}
+        context = {"title": gettext("Observe"), "looked_at": session, "opts": self.opts}
         return render(request, "admin/sessions_look.html", self.admin_site.each_context(request) | context)
 
     def has_export_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -57,7 +57,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         if is_open:
             inspection.note_opening(session.pk, request.user.pk or 0, client_address.of(request), reason)
         else:
-            wrong = _("Say why, in a few words.")
+            wrong = _("Enter a short reason.")
     line = inspection.timeline_of(session)
     lines = inspection.lines_of(session, is_open=is_open)
     asked = request.GET.get("events", "")

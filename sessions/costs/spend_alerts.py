@@ -83,8 +83,8 @@ def _mail(alarm: SpendAlarm, row: Capped) -> None:
             "cap": row.account.monthly_cap,
         }
         subject = _("%(account)s has spent %(percent)d %% of its monthly cap") % figures
-        told = _("%(spent).2f of %(cap).2f credits are spent this month on the account %(account)s.") % figures
-        then = _("At the cap no new session begins there, and those that run are ended in time.")
+        told = _("%(spent).2f of %(cap).2f credits have been spent this month on the account %(account)s.") % figures
+        then = _("At the cap, no new sessions start on this account, and running sessions are ended in time.")
         try:
             send_mail(subject, f"{told}\n{then}\n", None, addresses)
         except (SMTPException, OSError):

@@ -20,21 +20,21 @@ CHECKS = {
 FINE = ("fine", "none", "later")
 CODES = {
     "insecure": gettext_lazy("not secure"),
-    "no_webrtc": gettext_lazy("shows no live video"),
-    "no_h264": gettext_lazy("shows no H.264"),
+    "no_webrtc": gettext_lazy("cannot play live video"),
+    "no_h264": gettext_lazy("cannot play H.264"),
     "refused": gettext_lazy("refused"),
-    "absent": gettext_lazy("not there"),
-    "busy": gettext_lazy("in another program's hands"),
-    "silent": gettext_lazy("hears nothing"),
-    "quiet": gettext_lazy("hears little"),
+    "absent": gettext_lazy("not found"),
+    "busy": gettext_lazy("in use by another program"),
+    "silent": gettext_lazy("no sound"),
+    "quiet": gettext_lazy("quiet"),
     "unmeasured": gettext_lazy("not measured"),
     "unheard": gettext_lazy("not heard"),
     "slow": gettext_lazy("slow"),
     "blocked": gettext_lazy("blocked"),
-    "unreachable": gettext_lazy("the room is not reached"),
-    "closed": gettext_lazy("blocked, as is every other way"),
-    "missing": gettext_lazy("not offered, and the only way there would be"),
-    "astray": gettext_lazy("does not lead to the room"),
+    "unreachable": gettext_lazy("room not reachable"),
+    "closed": gettext_lazy("blocked, as is every other route"),
+    "missing": gettext_lazy("not offered, and the only possible route"),
+    "astray": gettext_lazy("does not connect to the room"),
 }
 
 
@@ -51,4 +51,6 @@ def troubles(report: Mapping[str, Any]) -> list[str]:
 def in_words(report: Mapping[str, Any]) -> str:
     """Say all of it in one line."""
     way = report.get("way")
-    return ", ".join([*(troubles(report) or [_("everything fine")]), *([way] if way and isinstance(way, str) else [])])
+    return ", ".join(
+        [*(troubles(report) or [_("no problems found")]), *([way] if way and isinstance(way, str) else [])]
+    )

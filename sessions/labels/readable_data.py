@@ -32,13 +32,13 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 NAMES: dict[str, str | Promise] = {
-    "page_at": _("on the page's clock"), "task": _("text"), "speech": _("fingerprint of the text"),
+    "page_at": _("browser clock"), "task": _("text"), "speech": _("fingerprint of the text"),
     "utterance": _("line"), "interrupted": _("interrupted"), "evidence": _("evidence"), "code": _("code"),
-    "by": _("by whom"), "user": _("user"), "export": _("export"), "format": _("format"), "state": _("state"),
+    "by": _("done by"), "user": _("user"), "export": _("export"), "format": _("format"), "state": _("state"),
     "version": _("saved version"), "record_format": _("format of the record"), "text": _("text"),
     "seal_format": _("format of the stored text"), "avatar_id": _("avatar"), "voice_id": _("voice"),
-    "knowledge_base_id": _("knowledge base"), "takes_voice": _("people may speak to it"),
-    "duration_limit_s": _("duration limit, in s"), "idle_timeout_s": _("ends after idling, in s"),
+    "knowledge_base_id": _("knowledge base"), "takes_voice": _("voice input allowed"),
+    "duration_limit_s": _("duration limit, in s"), "idle_timeout_s": _("idle limit, in s"),
     "sealed": _("text"), "confirmed": _("confirmed"), "to": _("after"),
 }  # fmt: skip
 """Keys that have no name for people elsewhere: the record's timeline leaves them to the export."""

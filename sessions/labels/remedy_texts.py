@@ -10,43 +10,50 @@ from django.utils.translation import gettext_lazy as _
 
 from sessions.models import EndReason
 
-NOTHING = _("Nothing: this is how a conversation ends.")
+NOTHING = _("None: this is a normal end of a conversation.")
 
 BY_REASON: dict[str, str | Promise] = {
     EndReason.USER_STOPPED: NOTHING,
-    EndReason.TAB_CLOSED: _("Nothing, unless it happens often on one device: then have its connection checked."),
-    EndReason.IDLE: _("Nothing. If people are cut off while they think, give the persona a longer idle limit."),
-    EndReason.DURATION_LIMIT: _("Nothing. If conversations need longer, raise the limit named in the evidence."),
-    EndReason.STAFF_STOPPED: _("Ask whoever stopped it; the evidence names them."),
-    EndReason.TAKEN_OVER: NOTHING,
-    EndReason.QUOTA: _("Give the person or the group more minutes a month, under Allowances."),
-    EndReason.SPEND_CAP: _("Raise the account's monthly cap, or buy credits at the provider."),
-    EndReason.NO_PICTURE: _("Look at the stage that was not reached, and at the verdict below."),
-    EndReason.PROVIDER_ENDED: _(
-        "If it happens to others at the same time, it is the provider: look at its status page. Else look at its "
-        "limits: it may end sessions sooner than the persona says."
+    EndReason.TAB_CLOSED: _(
+        "None, unless this happens often on one device. In that case, have its connection checked."
     ),
-    EndReason.PROVIDER_REFUSED: _("Read the answer in the evidence, then check the account and the persona."),
-    EndReason.PROVIDER_UNREACHABLE: _("Check that this server reaches the provider's address, then its status page."),
-    EndReason.ORPHAN_FOUND: _("Look into the logs at the time of the start: a process of the portal died there."),
+    EndReason.IDLE: _("None. If users are cut off while thinking, raise the persona’s idle limit."),
+    EndReason.DURATION_LIMIT: _("None. If conversations need more time, raise the limit named in the evidence."),
+    EndReason.STAFF_STOPPED: _("Ask the staff member who stopped it, named in the evidence."),
+    EndReason.TAKEN_OVER: NOTHING,
+    EndReason.QUOTA: _("Give the user or group more minutes a month under Quotas."),
+    EndReason.SPEND_CAP: _("Raise the account’s monthly cap or buy credits at the provider."),
+    EndReason.NO_PICTURE: _("Check which stage was not reached, and the diagnosis below."),
+    EndReason.PROVIDER_ENDED: _(
+        "If several users are affected at the same time, check the provider’s status page. Otherwise "
+        "check the provider’s limits: they may be shorter than the persona’s."
+    ),
+    EndReason.PROVIDER_REFUSED: _(
+        "Read the provider’s response in the evidence, then check the account and the persona."
+    ),
+    EndReason.PROVIDER_UNREACHABLE: _(
+        "Check that this server can reach the provider’s address, then check the provider’s status page."
+    ),
+    EndReason.ORPHAN_FOUND: _("Check the logs at the start time: a process of the portal stopped there."),
 }
 
 BY_EVIDENCE: dict[str, str | Promise] = {
     "no_picture_room": _(
-        "The person's browser did not enter the room: have the device checked (network, VPN, firewall), and that the "
-        "LiveKit server can be reached from there."
+        "The user’s browser did not join the room. Have the device checked (network, VPN, firewall), and "
+        "check that it can reach the LiveKit server."
     ),
     "no_picture_track": _(
-        "The fault is in the provider's session, not in the person's device: give the provider its ID and this time."
+        "The problem is in the provider’s session, not on the user’s device. Report the session’s "
+        "provider ID and this time to the provider."
     ),
-    "no_picture_frame": _("The picture reached the device and was not shown: have the browser and the device checked."),
-    "rooms_away": _("Start the LiveKit server of the portal, or correct its address and keys."),
+    "no_picture_frame": _("Video reached the device but was not shown. Have the browser and the device checked."),
+    "rooms_away": _("Start the portal’s LiveKit server or correct its address and keys."),
 }
 
 BY_VERDICT: dict[str, str | Promise] = {
     "network": _(
-        "Their network lets nothing through: have them press Check my device there, which names what is blocked. Where "
-        "only the relay would get out, turn it on: docs/operations.md, The relay (TURN)."
+        "The user’s network blocks all media. Have the user run “Check my device”, which shows what is "
+        "blocked. If only the relay would work, enable it: docs/operations.md, The relay (TURN)."
     ),
 }
 """Sharper still, where the page gave up and said why."""

@@ -21,51 +21,52 @@ from sessions.lifecycle import no_picture_texts
 from sessions.models import EndReason, LimitBy, StreamingSession
 
 CLAIMS: dict[str, str | Promise] = {
-    "verdict": _("Only the page says why: %(verdict)s."),
-    "claim": _("Only the page says why: “%(claim)s”."),
-    "listed_at": _("The provider's list had it at %(listed_at)s, as: %(listed_as)s."),
-    "unlisted_at": _("The provider's list could not be had at %(unlisted_at)s."),
+    "verdict": _("Reason according to the browser only: %(verdict)s."),
+    "claim": _("Reason according to the browser only: “%(claim)s”."),
+    "listed_at": _("It was in the provider’s list at %(listed_at)s with the status: %(listed_as)s."),
+    "unlisted_at": _("The provider’s list was not available at %(unlisted_at)s."),
 }
 """Added to the words of an end about which a page has said something, or the provider was asked."""
 
 OWN_LABELS: dict[str, str | Promise] = {
     EndReason.USER_STOPPED: _("You ended the conversation"),
     EndReason.TAKEN_OVER: _("You continued on another device"),
-    EndReason.QUOTA: _("You have used this month's time"),
+    EndReason.QUOTA: _("Your time for this month was used up"),
 }
 """Reasons that speak of the user, for the user."""
 
 Evidence = Mapping[str, str | int | float | None]
 
 WORDS: dict[str, str | Promise] = {
-    "person": _("%(user)s asked for the end."),
-    "staff": _("%(user)s of the team stopped it."),  # from when no reason was asked for
-    "staff_because": _("%(user)s of the team stopped it: %(why)s"),
+    "person": _("Ended by %(user)s."),
+    "staff": _("Stopped by %(user)s (staff)."),  # from when no reason was asked for
+    "staff_because": _("Stopped by %(user)s (staff): %(why)s"),
     "access_lost": _("%(user)s no longer had access: %(loss)s."),
-    "checked": _("The nightly check ended its own session as soon as it stood."),
-    "taken_over": _("%(user)s went on in another tab or on another device."),
-    "continued": _("%(user)s began it anew."),
-    "tab_left": _("The last tab left at %(left_at)s; nobody came back within %(grace_s)s s."),
-    "room_left": _("The browser left the room at %(left_at)s and did not come back within %(grace_s)s s."),
-    "inactive": _("The last activity was at %(active_at)s; the limit is %(limit_s)s s."),
-    "time_up": _("It began at %(began_at)s; the limit is %(limit_s)s s, set by: %(limit_by)s."),
-    "used_up": _("It began at %(began_at)s, when %(limit_s)s s of the month's time were left."),
-    "spent": _("It began at %(began_at)s, when the account's monthly cap left time for %(limit_s)s s."),
-    "no_picture_room": _("No first frame was reported within %(limit_s)s s, nor that the page entered the room."),
+    "checked": _("The nightly check ended its own session once it was live."),
+    "taken_over": _("%(user)s continued in another tab or on another device."),
+    "continued": _("%(user)s started it again."),
+    "tab_left": _("The last tab closed at %(left_at)s and was not reopened within %(grace_s)s s."),
+    "room_left": _("The browser left the room at %(left_at)s and did not return within %(grace_s)s s."),
+    "inactive": _("The last activity was at %(active_at)s. The limit is %(limit_s)s s."),
+    "time_up": _("It started at %(began_at)s. The limit is %(limit_s)s s, set by: %(limit_by)s."),
+    "used_up": _("It started at %(began_at)s with %(limit_s)s s left of the monthly quota."),
+    "spent": _("It started at %(began_at)s with %(limit_s)s s left under the account’s monthly cap."),
+    "no_picture_room": _("Within %(limit_s)s s, the browser reported neither a first frame nor joining the room."),
     "no_picture_track": _(
-        "No first frame was reported within %(limit_s)s s: the page says that it was in the room and no picture came."
+        "No first frame was reported within %(limit_s)s s. According to the browser, it was in the room "
+        "but no video arrived."
     ),
     "no_picture_frame": _(
-        "No first frame was reported within %(limit_s)s s: the page says that a picture came and was not shown."
+        "No first frame was reported within %(limit_s)s s. According to the browser, video arrived but was not shown."
     ),
-    "gave_up": _("The page ended it: it says that it tried every way to a picture."),
-    "refused": _("The answer was a refusal: %(error)s, HTTP %(http)s, code %(answer)s."),
-    "silent": _("No usable answer: %(error)s, %(what)s."),
-    "rooms_away": _("Our own LiveKit could not be used: %(what)s. The provider was not asked."),
-    "not_listed": _("It was missing from the provider's list at %(asked_at)s."),
-    "room_closed": _("Its room was closed, and it was missing from the provider's list at %(asked_at)s."),
-    "opening_failed": _("Opening it failed in the portal: %(error)s."),
-    "opener_died": _("Whoever was opening it stopped working; no answer was noted within %(limit_s)s s."),
+    "gave_up": _("Ended by the browser, which reported that all ways to restore the video had failed."),
+    "refused": _("The provider refused the request: %(error)s, HTTP %(http)s, code %(answer)s."),
+    "silent": _("No usable response: %(error)s, %(what)s."),
+    "rooms_away": _("The portal’s LiveKit server was not available: %(what)s. The provider was not contacted."),
+    "not_listed": _("It was not in the provider’s list at %(asked_at)s."),
+    "room_closed": _("Its room was closed, and it was not in the provider’s list at %(asked_at)s."),
+    "opening_failed": _("An error in the portal prevented the start: %(error)s."),
+    "opener_died": _("The process starting it stopped. No response was recorded within %(limit_s)s s."),
 }
 
 
@@ -193,12 +194,12 @@ def _readable(name: str, value: Any) -> Any:
         return str(LimitBy(value).label)
     if name == "loss":
         if value == "persona":
-            return gettext("the persona was withdrawn")
-        return gettext("the account was deactivated") if value == "deactivated" else gettext("the role was taken away")
+            return gettext("the persona was unpublished")
+        return gettext("the account was deactivated") if value == "deactivated" else gettext("the role was removed")
     if name == "user":
         # A number, or a word in its place where the reader may not know who of the team it was.
         who = get_user_model().objects.filter(pk=value).first() if isinstance(value, int) else None
-        return str(who) if who else gettext("somebody")
+        return str(who) if who else gettext("a user")
     return value
 
 

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("persona_version", models.PositiveIntegerField(verbose_name="persona version")),
-                ("persona_settings", models.JSONField(verbose_name="settings as they were")),
+                ("persona_settings", models.JSONField(verbose_name="settings at the time")),
                 (
                     "status",
                     models.CharField(
@@ -52,17 +52,17 @@ class Migration(migrations.Migration):
                         choices=[
                             ("user_stopped", "You ended the conversation"),
                             ("tab_closed", "The tab was closed"),
-                            ("idle", "Closed after no activity"),
+                            ("idle", "Ended after inactivity"),
                             ("duration_limit", "Time is up"),
                             ("staff_stopped", "The team ended it"),
                             ("taken_over", "You continued on another device"),
-                            ("quota", "You have used this month's time"),
+                            ("quota", "Your time for this month was used up"),
                             ("spend_cap", "The service reached its spending limit"),
-                            ("no_picture", "The picture did not arrive"),
-                            ("provider_ended", "The avatar service cut it off"),
-                            ("provider_refused", "The avatar service did not accept it"),
-                            ("provider_unreachable", "The avatar service does not answer"),
-                            ("orphan_found", "It was left open and we closed it"),
+                            ("no_picture", "The video did not arrive"),
+                            ("provider_ended", "The avatar service ended it"),
+                            ("provider_refused", "The avatar service refused the request"),
+                            ("provider_unreachable", "The avatar service did not respond"),
+                            ("orphan_found", "It was left open and the portal closed it"),
                         ],
                         max_length=20,
                         verbose_name="end reason",
@@ -71,23 +71,23 @@ class Migration(migrations.Migration):
                 ("end_detail", models.CharField(blank=True, max_length=300, verbose_name="evidence")),
                 (
                     "provider_session_id",
-                    models.CharField(blank=True, max_length=200, null=True, verbose_name="provider's ID"),
+                    models.CharField(blank=True, max_length=200, null=True, verbose_name="provider’s ID"),
                 ),
                 (
                     "provider_duration_limit",
-                    models.DurationField(blank=True, null=True, verbose_name="provider's limit"),
+                    models.DurationField(blank=True, null=True, verbose_name="provider’s limit"),
                 ),
-                ("is_paid", models.BooleanField(blank=True, null=True, verbose_name="paid at the provider")),
+                ("is_paid", models.BooleanField(blank=True, null=True, verbose_name="billed by the provider")),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="created")),
-                ("live_at", models.DateTimeField(blank=True, null=True, verbose_name="first picture")),
+                ("live_at", models.DateTimeField(blank=True, null=True, verbose_name="first frame")),
                 (
                     "ends_at",
                     models.DateTimeField(help_text="When the duration limit is reached.", verbose_name="limit"),
                 ),
                 ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
                 ("active_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="last activity")),
-                ("abandoned_at", models.DateTimeField(blank=True, null=True, verbose_name="last tab left")),
-                ("deadline_at", models.DateTimeField(blank=True, null=True, verbose_name="next look")),
+                ("abandoned_at", models.DateTimeField(blank=True, null=True, verbose_name="last tab closed")),
+                ("deadline_at", models.DateTimeField(blank=True, null=True, verbose_name="next check")),
                 ("stop_attempts", models.PositiveIntegerField(default=0, verbose_name="stop attempts")),
                 (
                     "account",
@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
                         verbose_name="status",
                     ),
                 ),
-                ("provider_task_id", models.CharField(blank=True, max_length=200, verbose_name="provider's ID")),
+                ("provider_task_id", models.CharField(blank=True, max_length=200, verbose_name="provider’s ID")),
                 ("failure", models.CharField(blank=True, max_length=40, verbose_name="failure")),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="created")),
                 ("latency", models.DurationField(blank=True, null=True, verbose_name="latency")),
@@ -249,7 +249,7 @@ class Migration(migrations.Migration):
                 (
                     "by",
                     models.CharField(
-                        choices=[("voice", "by voice"), ("text", "by text")], max_length=10, verbose_name="how"
+                        choices=[("voice", "by voice"), ("text", "by text")], max_length=10, verbose_name="input"
                     ),
                 ),
                 ("text", models.TextField(verbose_name="text")),
@@ -267,7 +267,7 @@ class Migration(migrations.Migration):
                         verbose_name="source",
                     ),
                 ),
-                ("provider_task_id", models.CharField(blank=True, max_length=200, verbose_name="provider's task")),
+                ("provider_task_id", models.CharField(blank=True, max_length=200, verbose_name="provider’s task")),
                 ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
                 (
                     "session",
@@ -280,8 +280,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "utterance",
-                "verbose_name_plural": "utterances",
+                "verbose_name": "line",
+                "verbose_name_plural": "lines",
                 "ordering": ("at", "pk"),
             },
         ),

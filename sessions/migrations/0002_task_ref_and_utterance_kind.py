@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="sessiontask",
             name="ref",
-            field=models.CharField(blank=True, editable=False, max_length=64, verbose_name="page's mark"),
+            field=models.CharField(blank=True, editable=False, max_length=64, verbose_name="browser’s reference"),
         ),
         migrations.AddField(
             model_name="utterance",

@@ -29,10 +29,10 @@ class Migration(migrations.Migration):
                         null=True,
                         validators=[
                             django.core.validators.MinValueValidator(
-                                datetime.timedelta(seconds=1), message="It must be longer than nothing."
+                                datetime.timedelta(seconds=1), message="It must be longer than zero."
                             )
                         ],
-                        verbose_name="longest session",
+                        verbose_name="maximum session length",
                     ),
                 ),
                 (
@@ -43,10 +43,10 @@ class Migration(migrations.Migration):
                         null=True,
                         validators=[
                             django.core.validators.MinValueValidator(
-                                datetime.timedelta(seconds=1), message="It must be longer than nothing."
+                                datetime.timedelta(seconds=1), message="It must be longer than zero."
                             )
                         ],
-                        verbose_name="ends when idle for",
+                        verbose_name="idle limit",
                     ),
                 ),
                 (
@@ -55,13 +55,13 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="Time with a picture, by calendar month. A user's own number stands in place of the groups'.",
                         null=True,
-                        verbose_name="minutes a month",
+                        verbose_name="minutes per month",
                     ),
                 ),
             ],
             options={
-                "verbose_name": "allowance",
-                "verbose_name_plural": "allowances",
+                "verbose_name": "quota",
+                "verbose_name_plural": "quotas",
             },
         ),
         migrations.CreateModel(
@@ -69,13 +69,13 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("channel", models.CharField(max_length=100, unique=True)),
-                ("is_staff", models.BooleanField(default=False, verbose_name="may use staff's places")),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="waits since")),
-                ("kept_until", models.DateTimeField(blank=True, null=True, verbose_name="place kept until")),
+                ("is_staff", models.BooleanField(default=False, verbose_name="may use slots reserved for staff")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="waiting since")),
+                ("kept_until", models.DateTimeField(blank=True, null=True, verbose_name="slot reserved until")),
             ],
             options={
-                "verbose_name": "place in line",
-                "verbose_name_plural": "places in line",
+                "verbose_name": "queue position",
+                "verbose_name_plural": "queue positions",
                 "ordering": ("pk",),
             },
         ),
@@ -96,17 +96,17 @@ class Migration(migrations.Migration):
             name="idle_limit_by",
             field=models.CharField(
                 choices=[
-                    ("persona", "the persona's"),
-                    ("user", "the person's own"),
-                    ("group", "the group's"),
-                    ("account", "the account's"),
-                    ("provider", "the provider's"),
-                    ("quota", "what is left of the month's minutes"),
-                    ("spend_cap", "what is left of the account's monthly cap"),
+                    ("persona", "persona limit"),
+                    ("user", "user limit"),
+                    ("group", "group limit"),
+                    ("account", "account limit"),
+                    ("provider", "provider limit"),
+                    ("quota", "rest of the monthly quota"),
+                    ("spend_cap", "rest of the account’s monthly cap"),
                 ],
                 default="persona",
                 max_length=10,
-                verbose_name="idle limit that binds",
+                verbose_name="effective idle limit",
             ),
         ),
         migrations.AddField(
@@ -114,17 +114,17 @@ class Migration(migrations.Migration):
             name="limit_by",
             field=models.CharField(
                 choices=[
-                    ("persona", "the persona's"),
-                    ("user", "the person's own"),
-                    ("group", "the group's"),
-                    ("account", "the account's"),
-                    ("provider", "the provider's"),
-                    ("quota", "what is left of the month's minutes"),
-                    ("spend_cap", "what is left of the account's monthly cap"),
+                    ("persona", "persona limit"),
+                    ("user", "user limit"),
+                    ("group", "group limit"),
+                    ("account", "account limit"),
+                    ("provider", "provider limit"),
+                    ("quota", "rest of the monthly quota"),
+                    ("spend_cap", "rest of the account’s monthly cap"),
                 ],
                 default="persona",
                 max_length=10,
-                verbose_name="limit that binds",
+                verbose_name="effective duration limit",
             ),
         ),
         migrations.AddIndex(
@@ -136,7 +136,7 @@ class Migration(migrations.Migration):
             name="group",
             field=models.OneToOneField(
                 blank=True,
-                help_text="Each member may use this much.",
+                help_text="The quota applies to each member.",
                 null=True,
                 on_delete=django.db.models.deletion.CASCADE,
                 related_name="allowance",

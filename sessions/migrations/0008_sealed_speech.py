@@ -60,8 +60,8 @@ class Migration(migrations.Migration):
                 ("erased_at", models.DateTimeField(blank=True, null=True, verbose_name="erased")),
             ],
             options={
-                "verbose_name": "key of speech",
-                "verbose_name_plural": "keys of speech",
+                "verbose_name": "encryption key of the text",
+                "verbose_name_plural": "encryption keys of texts",
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(("wrapped", b""), ("erased_at", None), _connector="XOR"),

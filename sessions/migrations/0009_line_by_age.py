@@ -11,8 +11,8 @@ class Migration(migrations.Migration):
             name="queueplace",
             options={
                 "ordering": ("created_at", "pk"),
-                "verbose_name": "place in line",
-                "verbose_name_plural": "places in line",
+                "verbose_name": "queue position",
+                "verbose_name_plural": "queue positions",
             },
         ),
     ]

@@ -19,16 +19,16 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("asked_from", models.GenericIPAddressField(blank=True, null=True, verbose_name="from")),
-                ("asked_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="asked")),
+                ("asked_at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="requested")),
                 ("reason", models.CharField(blank=True, max_length=500, verbose_name="reason")),
                 (
                     "what",
                     models.CharField(
                         choices=[
-                            ("sessions", "Sessions, one a row"),
-                            ("events", "Events, one a row"),
-                            ("lines", "Transcripts, one line a row"),
-                            ("record", "One session with all that belongs to it"),
+                            ("sessions", "Sessions, one per row"),
+                            ("events", "Events, one per row"),
+                            ("lines", "Transcripts, one line per row"),
+                            ("record", "One session with all its data"),
                         ],
                         max_length=10,
                         verbose_name="contents",
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                             ("csv", "CSV"),
                             ("jsonl", "JSON Lines"),
                             ("json", "JSON"),
-                            ("html", "page to print"),
+                            ("html", "printable page"),
                             ("vtt", "WebVTT"),
                         ],
                         max_length=10,
@@ -69,14 +69,14 @@ class Migration(migrations.Migration):
                 ("last_key", models.JSONField(blank=True, editable=False, null=True)),
                 ("written", models.PositiveBigIntegerField(default=0, verbose_name="bytes")),
                 ("touched_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="file kept until")),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="file available until")),
                 (
                     "asked_by",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
-                        verbose_name="asked by",
+                        verbose_name="requested by",
                     ),
                 ),
                 (

@@ -22,9 +22,9 @@ class Migration(migrations.Migration):
                     "cause",
                     models.CharField(
                         choices=[
-                            ("person", "the person asked for it"),
+                            ("person", "user’s request"),
                             ("staff", "an administrator"),
-                            ("retention", "its time was over"),
+                            ("retention", "retention period ended"),
                         ],
                         max_length=10,
                         verbose_name="why",
@@ -36,8 +36,8 @@ class Migration(migrations.Migration):
                     "at_provider",
                     models.CharField(
                         choices=[
-                            ("nothing_kept", "the provider offers no deletion"),
-                            ("kept", "the provider keeps a record of its own: delete it there"),
+                            ("nothing_kept", "the provider does not support deletion"),
+                            ("kept", "the provider keeps its own record: delete it there"),
                         ],
                         max_length=12,
                         verbose_name="at the provider",
@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
-                        verbose_name="by whom",
+                        verbose_name="done by",
                     ),
                 ),
                 (
@@ -83,7 +83,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
-                        verbose_name="by whom",
+                        verbose_name="done by",
                     ),
                 ),
                 (

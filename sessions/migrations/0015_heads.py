@@ -69,8 +69,8 @@ class Migration(migrations.Migration):
                 ("signature", models.CharField(max_length=64)),
             ],
             options={
-                "verbose_name": "head of a record",
-                "verbose_name_plural": "heads of records",
+                "verbose_name": "record head",
+                "verbose_name_plural": "record heads",
             },
         ),
         migrations.AddField(

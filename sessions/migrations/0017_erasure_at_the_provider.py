@@ -16,10 +16,10 @@ class Migration(migrations.Migration):
             name="at_provider",
             field=models.CharField(
                 choices=[
-                    ("nothing_kept", "the provider offers no deletion"),
-                    ("kept", "the provider keeps a record of its own: delete it there"),
-                    ("asked", "the provider is asked to delete it too"),
-                    ("never_there", "it never was at the provider"),
+                    ("nothing_kept", "the provider does not support deletion"),
+                    ("kept", "the provider keeps its own record: delete it there"),
+                    ("asked", "deletion is being requested from the provider"),
+                    ("never_there", "never stored at the provider"),
                 ],
                 max_length=12,
                 verbose_name="at the provider",
@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 (
                     "due_at",
                     models.DateTimeField(
-                        blank=True, default=django.utils.timezone.now, null=True, verbose_name="next try"
+                        blank=True, default=django.utils.timezone.now, null=True, verbose_name="next attempt"
                     ),
                 ),
                 ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),

@@ -24,9 +24,9 @@ class Migration(migrations.Migration):
             name="minutes_per_month",
             field=models.PositiveIntegerField(
                 blank=True,
-                help_text="Time at the provider, by calendar month. A user's own number replaces the groups'.",
+                help_text="Time at the provider per calendar month. A user’s quota overrides the group quotas.",
                 null=True,
-                verbose_name="minutes a month",
+                verbose_name="minutes per month",
             ),
         ),
     ]

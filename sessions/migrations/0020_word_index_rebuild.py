@@ -17,8 +17,8 @@ class Migration(migrations.Migration):
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                "verbose_name": "rebuild of the word index",
-                "verbose_name_plural": "rebuilds of the word index",
+                "verbose_name": "word index rebuild",
+                "verbose_name_plural": "word index rebuilds",
             },
         ),
     ]

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
                     ("xlsx", "Excel"),
                     ("jsonl", "JSON Lines"),
                     ("json", "JSON"),
-                    ("html", "page to print"),
+                    ("html", "printable page"),
                     ("vtt", "WebVTT"),
                 ],
                 max_length=10,

@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
             "historycheck", "rows", models.PositiveBigIntegerField(default=0, verbose_name="rows read")
         ),
         migrations.AddField(
-            "historycheck", "covered", models.JSONField(blank=True, default=dict, verbose_name="covered")
+            "historycheck", "covered", models.JSONField(blank=True, default=dict, verbose_name="covers")
         ),
         migrations.RunPython(put_up, migrations.RunPython.noop),
     ]

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.trail.models import DEFAULT_ORGANISATION, Organisation
 
-ABOVE_ZERO = MinValueValidator(timedelta(seconds=1), message=_("It must be longer than nothing."))
+ABOVE_ZERO = MinValueValidator(timedelta(seconds=1), message=_("It must be longer than zero."))
 
 
 class Allowance(models.Model):
@@ -47,24 +47,28 @@ class Allowance(models.Model):
         blank=True,
         related_name="allowance",
         verbose_name=_("group"),
-        help_text=_("Each member may use this much."),
+        help_text=_("The quota applies to each member."),
     )
     duration_limit = models.DurationField(
-        _("longest session"), null=True, blank=True, validators=[ABOVE_ZERO], help_text=_("Hours:minutes:seconds.")
-    )
-    idle_timeout = models.DurationField(
-        _("ends when idle for"), null=True, blank=True, validators=[ABOVE_ZERO], help_text=_("Hours:minutes:seconds.")
-    )
-    minutes_per_month = models.PositiveIntegerField(
-        _("minutes a month"),
+        _("maximum session length"),
         null=True,
         blank=True,
-        help_text=_("Time at the provider, by calendar month. A user's own number replaces the groups'."),
+        validators=[ABOVE_ZERO],
+        help_text=_("Hours:minutes:seconds."),
+    )
+    idle_timeout = models.DurationField(
+        _("idle limit"), null=True, blank=True, validators=[ABOVE_ZERO], help_text=_("Hours:minutes:seconds.")
+    )
+    minutes_per_month = models.PositiveIntegerField(
+        _("minutes per month"),
+        null=True,
+        blank=True,
+        help_text=_("Time at the provider per calendar month. A user’s quota overrides the group quotas."),
     )
 
     class Meta:
-        verbose_name = _("allowance")
-        verbose_name_plural = _("allowances")
+        verbose_name = _("quota")
+        verbose_name_plural = _("quotas")
         constraints = (
             models.CheckConstraint(
                 condition=Q(user__isnull=True) ^ Q(group__isnull=True),

@@ -39,17 +39,17 @@ class EndReason(models.TextChoices):
 
     USER_STOPPED = "user_stopped", _("The user ended the conversation")
     TAB_CLOSED = "tab_closed", _("The tab was closed")
-    IDLE = "idle", _("Closed after no activity")
+    IDLE = "idle", _("Ended after inactivity")
     DURATION_LIMIT = "duration_limit", _("Time is up")
     STAFF_STOPPED = "staff_stopped", _("The team ended it")
     TAKEN_OVER = "taken_over", _("The user continued on another device")
-    QUOTA = "quota", _("The user's time for this month is used up")
+    QUOTA = "quota", _("The user’s time for this month was used up")
     SPEND_CAP = "spend_cap", _("The service reached its spending limit")
-    NO_PICTURE = "no_picture", _("The picture did not arrive")
-    PROVIDER_ENDED = "provider_ended", _("The avatar service cut it off")
-    PROVIDER_REFUSED = "provider_refused", _("The avatar service did not accept it")
-    PROVIDER_UNREACHABLE = "provider_unreachable", _("The avatar service does not answer")
-    ORPHAN_FOUND = "orphan_found", _("It was left open and we closed it")
+    NO_PICTURE = "no_picture", _("The video did not arrive")
+    PROVIDER_ENDED = "provider_ended", _("The avatar service ended it")
+    PROVIDER_REFUSED = "provider_refused", _("The avatar service refused the request")
+    PROVIDER_UNREACHABLE = "provider_unreachable", _("The avatar service did not respond")
+    ORPHAN_FOUND = "orphan_found", _("It was left open and the portal closed it")
 
 
 class Purpose(models.TextChoices):
@@ -63,13 +63,13 @@ class Purpose(models.TextChoices):
 class LimitBy(models.TextChoices):
     """Whose limit is the lowest, and so the one that binds."""
 
-    PERSONA = "persona", _("the persona's")
-    USER = "user", _("the person's own")
-    GROUP = "group", _("the group's")
-    ACCOUNT = "account", _("the account's")
-    PROVIDER = "provider", _("the provider's")
-    QUOTA = "quota", _("what is left of the month's minutes")
-    SPEND_CAP = "spend_cap", _("what is left of the account's monthly cap")
+    PERSONA = "persona", _("persona limit")
+    USER = "user", _("user limit")
+    GROUP = "group", _("group limit")
+    ACCOUNT = "account", _("account limit")
+    PROVIDER = "provider", _("provider limit")
+    QUOTA = "quota", _("rest of the monthly quota")
+    SPEND_CAP = "spend_cap", _("rest of the account’s monthly cap")
 
 
 class StreamingSessionQuerySet(models.QuerySet["StreamingSession"]):
@@ -97,15 +97,15 @@ class StreamingSession(models.Model):
     version = models.ForeignKey(PersonaVersion, models.PROTECT, null=True, related_name="sessions", editable=False)
     purpose = models.CharField(_("purpose"), max_length=10, choices=Purpose, default=Purpose.TALK)
     # What was asked for, as it was then: a persona changes, a record does not.
-    persona_settings = models.JSONField(_("settings as they were"))
+    persona_settings = models.JSONField(_("settings at the time"))
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.REQUESTED)
     end_reason = models.CharField(_("end reason"), max_length=20, choices=EndReason, blank=True)
     # What proves the reason: a code and its values, without keys or speech; `reasons` has the words.
     end_evidence = models.JSONField(_("evidence"), default=dict, blank=True, editable=False)
 
-    provider_session_id = models.CharField(_("provider's ID"), max_length=200, null=True, blank=True)
-    provider_duration_limit = models.DurationField(_("provider's limit"), null=True, blank=True)
-    is_paid = models.BooleanField(_("paid at the provider"), null=True, blank=True)
+    provider_session_id = models.CharField(_("provider’s ID"), max_length=200, null=True, blank=True)
+    provider_duration_limit = models.DurationField(_("provider’s limit"), null=True, blank=True)
+    is_paid = models.BooleanField(_("billed by the provider"), null=True, blank=True)
     # The room's name on our own LiveKit; empty where the room is the provider's.
     room = models.CharField(_("room"), max_length=80, blank=True)
     # The same conversation, begun anew: after no picture, at the provider's limit, or because the person went on.
@@ -117,22 +117,20 @@ class StreamingSession(models.Model):
     # When the provider created it, as far as the portal knows. Time and cost count from here, whatever browsers report.
     # Empty before that, and in rows from before this was kept: those count from `created_at`.
     opened_at = models.DateTimeField(_("created at the provider"), null=True, blank=True)
-    live_at = models.DateTimeField(_("first picture"), null=True, blank=True)
+    live_at = models.DateTimeField(_("first frame"), null=True, blank=True)
     ends_at = models.DateTimeField(_("limit"), help_text=_("When the duration limit is reached."))
-    limit_by = models.CharField(_("limit that binds"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
-    idle_limit_by = models.CharField(
-        _("idle limit that binds"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA
-    )
+    limit_by = models.CharField(_("effective duration limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
+    idle_limit_by = models.CharField(_("effective idle limit"), max_length=10, choices=LimitBy, default=LimitBy.PERSONA)
     # When the end was requested: a person's quota counts until then, the cost until the provider confirms.
     stop_requested_at = models.DateTimeField(_("stop requested"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     # The last thing that counts as somebody being there; written when it happens, never by waiting.
     active_at = models.DateTimeField(_("last activity"), default=timezone.now)
     # Set when the last tab left, cleared when one comes back.
-    abandoned_at = models.DateTimeField(_("last tab left"), null=True, blank=True)
+    abandoned_at = models.DateTimeField(_("last tab closed"), null=True, blank=True)
     # The next moment somebody must look at this row: a warning or a limit while people talk,
     # the retry while we stop. Stored, so one indexed query finds all that is due.
-    deadline_at = models.DateTimeField(_("next look"), null=True, blank=True)
+    deadline_at = models.DateTimeField(_("next check"), null=True, blank=True)
     # Set while the provider may know something of an ended session that we have not read yet.
     record_due_at = models.DateTimeField(_("record to be read"), null=True, blank=True, editable=False)
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
@@ -248,13 +246,13 @@ class SessionTask(Spoken):
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="tasks", verbose_name=_("session"))
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)
     # The page's own mark: a page that was cut off sends again what it has no answer to.
-    ref = models.CharField(_("page's mark"), max_length=64, blank=True, editable=False)
+    ref = models.CharField(_("browser’s reference"), max_length=64, blank=True, editable=False)
     # Empty: the portal itself, for the greeting.
     sent_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("sent by")
     )
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.SENDING)
-    provider_task_id = models.CharField(_("provider's ID"), max_length=200, blank=True)
+    provider_task_id = models.CharField(_("provider’s ID"), max_length=200, blank=True)
     failure = models.CharField(_("failure"), max_length=40, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     latency = models.DurationField(_("latency"), null=True, blank=True)
@@ -326,12 +324,12 @@ class Utterance(Spoken):
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="utterances", verbose_name=_("session"))
     who = models.CharField(_("who"), max_length=10, choices=Who)
-    by = models.CharField(_("how"), max_length=10, choices=By)
+    by = models.CharField(_("input"), max_length=10, choices=By)
     # What was asked of the avatar; empty for what was spoken.
     kind = models.CharField(_("kind"), max_length=10, choices=SessionTask.Kind, blank=True)
     is_interrupted = models.BooleanField(_("interrupted"), default=False)
     source = models.CharField(_("source"), max_length=10, choices=SessionEvent.Source)
-    provider_task_id = models.CharField(_("provider's task"), max_length=200, blank=True)
+    provider_task_id = models.CharField(_("provider’s task"), max_length=200, blank=True)
     at = models.DateTimeField(_("at"), default=timezone.now)
 
     standing: str
@@ -344,8 +342,8 @@ class Utterance(Spoken):
     objects: ClassVar[SpokenManager[Self]] = SpokenManager()
 
     class Meta:
-        verbose_name = _("utterance")
-        verbose_name_plural = _("utterances")
+        verbose_name = _("line")
+        verbose_name_plural = _("lines")
         ordering = ("at", "pk")
         constraints = (
             # Several tabs may report the same line; it was said once.

@@ -18,17 +18,17 @@ class Export(models.Model):
     """One export, and for a large one the job that writes its file. The row stays, the file does not."""
 
     class What(models.TextChoices):
-        SESSIONS = "sessions", _("Sessions, one a row")
-        EVENTS = "events", _("Events, one a row")
-        LINES = "lines", _("Transcripts, one line a row")
-        RECORD = "record", _("One session with all that belongs to it")
+        SESSIONS = "sessions", _("Sessions, one per row")
+        EVENTS = "events", _("Events, one per row")
+        LINES = "lines", _("Transcripts, one line per row")
+        RECORD = "record", _("One session with all its data")
 
     class Format(models.TextChoices):
         CSV = "csv", "CSV"
         XLSX = "xlsx", "Excel"
         JSONL = "jsonl", "JSON Lines"
         JSON = "json", "JSON"
-        PAGE = "html", _("page to print")
+        PAGE = "html", _("printable page")
         VTT = "vtt", "WebVTT"
 
     class State(models.TextChoices):
@@ -40,9 +40,11 @@ class Export(models.Model):
         EXPIRED = "expired", _("file deleted")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("asked by"))
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("requested by")
+    )
     asked_from = models.GenericIPAddressField(_("from"), null=True, blank=True)
-    asked_at = models.DateTimeField(_("asked"), default=timezone.now)
+    asked_at = models.DateTimeField(_("requested"), default=timezone.now)
     # Why the words were needed; without a reason there are none in it.
     reason = models.CharField(_("reason"), max_length=500, blank=True)
     what = models.CharField(_("contents"), max_length=10, choices=What)
@@ -60,7 +62,7 @@ class Export(models.Model):
     last_key = models.JSONField(null=True, blank=True, editable=False)
     written = models.PositiveBigIntegerField(_("bytes"), default=0)
     touched_at = models.DateTimeField(default=timezone.now, editable=False)
-    expires_at = models.DateTimeField(_("file kept until"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("file available until"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("export")

@@ -26,7 +26,7 @@ class LegalHold(models.Model):
 
     session = models.ForeignKey(StreamingSession, models.PROTECT, related_name="holds", verbose_name=_("session"))
     reason = models.CharField(_("reason"), max_length=300)
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("by whom"))
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("done by"))
     at = models.DateTimeField(_("at"), default=timezone.now)
     released_at = models.DateTimeField(_("released"), null=True, blank=True)
     released_by = models.ForeignKey(
@@ -52,21 +52,21 @@ class Erasure(models.Model):
     """The receipt of an erasure: what of a session is gone, when, and who wanted it. Never changed."""
 
     class Cause(models.TextChoices):
-        PERSON = "person", _("the person asked for it")
+        PERSON = "person", _("user’s request")
         STAFF = "staff", _("an administrator")
-        RETENTION = "retention", _("its time was over")
+        RETENTION = "retention", _("retention period ended")
 
     class AtProvider(models.TextChoices):
-        NOTHING_KEPT = "nothing_kept", _("the provider offers no deletion")
-        KEPT = "kept", _("the provider keeps a record of its own: delete it there")
-        ASKED = "asked", _("the provider is asked to delete it too")
-        NEVER_THERE = "never_there", _("it never was at the provider")
+        NOTHING_KEPT = "nothing_kept", _("the provider does not support deletion")
+        KEPT = "kept", _("the provider keeps its own record: delete it there")
+        ASKED = "asked", _("deletion is being requested from the provider")
+        NEVER_THERE = "never_there", _("never stored at the provider")
 
     session = models.OneToOneField(StreamingSession, models.PROTECT, related_name="erasure", verbose_name=_("session"))
     at = models.DateTimeField(_("at"), default=timezone.now)
     cause = models.CharField(_("why"), max_length=10, choices=Cause)
     by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("by whom")
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("done by")
     )
     lines = models.PositiveIntegerField(_("lines"))
     # Over the sealed texts, which stay: what was erased can be told from what was not.
@@ -91,7 +91,7 @@ class ProviderErasure(models.Model):
         Erasure, models.PROTECT, primary_key=True, related_name="carried", verbose_name=_("erasure")
     )
     # The next moment to ask; none once it is done.
-    due_at = models.DateTimeField(_("next try"), null=True, blank=True, default=timezone.now)
+    due_at = models.DateTimeField(_("next attempt"), null=True, blank=True, default=timezone.now)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     failure = models.CharField(_("failure"), max_length=200, blank=True)
     done_at = models.DateTimeField(_("deleted at the provider"), null=True, blank=True)

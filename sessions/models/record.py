@@ -27,8 +27,8 @@ class SessionHead(models.Model):
     signature = models.CharField(max_length=64)
 
     class Meta:
-        verbose_name = _("head of a record")
-        verbose_name_plural = _("heads of records")
+        verbose_name = _("record head")
+        verbose_name_plural = _("record heads")
 
     def __str__(self) -> str:
         return f"{self.session_id} {self.number}"
@@ -108,14 +108,14 @@ class HistoryCheck(models.Model):
     anchors = models.PositiveIntegerField(_("anchors"), default=0)
     rows = models.PositiveBigIntegerField(_("rows read"), default=0)
     # As `verification.Count.covered` has it: rows read of each table, and since when its columns are covered.
-    covered = models.JSONField(_("covered"), default=dict, blank=True)
+    covered = models.JSONField(_("covers"), default=dict, blank=True)
     # As `faults.Fault` has them; the first hundred.
-    faults = models.JSONField(_("what does not fit"), default=list, blank=True)
-    fault_count = models.PositiveIntegerField(_("faults"), default=0)
+    faults = models.JSONField(_("problems found"), default=list, blank=True)
+    fault_count = models.PositiveIntegerField(_("problems"), default=0)
 
     class Meta:
-        verbose_name = _("check of the record")
-        verbose_name_plural = _("checks of the record")
+        verbose_name = _("integrity check")
+        verbose_name_plural = _("integrity checks")
         ordering = ("-started_at",)
 
     def __str__(self) -> str:

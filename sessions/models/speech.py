@@ -37,8 +37,8 @@ class SpeechKey(models.Model):
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True)
 
     class Meta:
-        verbose_name = _("key of speech")
-        verbose_name_plural = _("keys of speech")
+        verbose_name = _("encryption key of the text")
+        verbose_name_plural = _("encryption keys of texts")
         constraints = (
             models.CheckConstraint(condition=Q(wrapped=b"") ^ Q(erased_at=None), name="speech_key_or_erased"),
         )
@@ -148,7 +148,7 @@ class Spoken(models.Model):
         try:
             return str(self.text)
         except (InvalidTag, TypeError, ValueError):  # text in place of bytes is a TypeError
-            return gettext("[This text could not be opened.]")
+            return gettext("[This text could not be decrypted.]")
 
     @property
     def fingerprint(self) -> str:
@@ -196,8 +196,8 @@ class WordIndexRebuild(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = _("rebuild of the word index")
-        verbose_name_plural = _("rebuilds of the word index")
+        verbose_name = _("word index rebuild")
+        verbose_name_plural = _("word index rebuilds")
 
     def __str__(self) -> str:
         return self.key_id

@@ -54,14 +54,14 @@ class QueuePlace(models.Model):
     persona = models.ForeignKey(Persona, models.CASCADE, related_name="+", verbose_name=_("persona"))
     process = models.ForeignKey(ServerProcess, models.CASCADE, related_name="+")
     channel = models.CharField(max_length=100, unique=True)
-    is_staff = models.BooleanField(_("may use staff's places"), default=False)
-    created_at = models.DateTimeField(_("waits since"), default=timezone.now)
+    is_staff = models.BooleanField(_("may use slots reserved for staff"), default=False)
+    created_at = models.DateTimeField(_("waiting since"), default=timezone.now)
     # Set when the turn has come: a place of the account is kept for this person until then.
-    kept_until = models.DateTimeField(_("place kept until"), null=True, blank=True)
+    kept_until = models.DateTimeField(_("slot reserved until"), null=True, blank=True)
 
     class Meta:
-        verbose_name = _("place in line")
-        verbose_name_plural = _("places in line")
+        verbose_name = _("queue position")
+        verbose_name_plural = _("queue positions")
         ordering = ("created_at", "pk")
 
     def __str__(self) -> str:

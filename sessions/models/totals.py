@@ -22,19 +22,19 @@ class SessionTotal(models.Model):
     account = models.ForeignKey(ProviderAccount, models.PROTECT, related_name="+", verbose_name=_("account"))
     persona = models.ForeignKey(Persona, models.PROTECT, related_name="+", verbose_name=_("persona"))
     day = models.DateField(_("day"))  # of its beginning, where the portal is
-    time = models.DurationField(_("open"), help_text=_("How long it was open at the provider."))
+    time = models.DurationField(_("open"), help_text=_("Time open at the provider."))
     estimated = models.DecimalField(_("estimated"), max_digits=12, decimal_places=4)
-    provider_time = models.DurationField(_("open, says the provider"), null=True, blank=True)
+    provider_time = models.DurationField(_("duration according to the provider"), null=True, blank=True)
     provider_credits = models.DecimalField(
-        _("provider's"), max_digits=12, decimal_places=4, null=True, blank=True, help_text=_("Credits.")
+        _("provider’s figure"), max_digits=12, decimal_places=4, null=True, blank=True, help_text=_("Credits.")
     )
-    wasted = models.DurationField(_("nobody there"), default=timedelta)
+    wasted = models.DurationField(_("unattended time"), default=timedelta)
     # From the end of what a person said or wrote to the avatar's first sound, turn by turn.
-    answers_ms = models.JSONField(_("answers, in ms"), default=list, blank=True)
+    answers_ms = models.JSONField(_("response times, in ms"), default=list, blank=True)
 
     class Meta:
-        verbose_name = _("cost of a session")
-        verbose_name_plural = _("costs of sessions")
+        verbose_name = _("session cost")
+        verbose_name_plural = _("session costs")
         ordering = ("-day", "-session_id")
         indexes = (models.Index(fields=("-day", "-session"), name="total_newest"),)
 
@@ -74,7 +74,7 @@ class SpendAlarm(models.Model):
     month = models.DateField(_("month"))
     share = models.PositiveSmallIntegerField(_("share"))  # percent of the cap
     at = models.DateTimeField(_("at"))
-    mailed_at = models.DateTimeField(_("mailed"), null=True, blank=True)
+    mailed_at = models.DateTimeField(_("e-mail sent"), null=True, blank=True)
 
     class Meta:
         constraints = (models.UniqueConstraint("account", "month", "share", name="alarm_once_a_month"),)

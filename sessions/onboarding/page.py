@@ -19,54 +19,57 @@ from sessions.onboarding import checklist
 # What each box says, what to do as long as it is not ticked, and what the link there is called.
 WORDS: dict[str, tuple[Any, Any, Any]] = {
     "key": (
-        _("A provider accepts our key"),
-        _("Make an account and enter its key. “Check connection” on its page tells which call fails, and why."),
+        _("A provider accepts the key"),
+        _("Create an account and enter its key. “Check connection” on its page shows which calls fail, and why."),
         _("Provider accounts"),
     ),
     "catalogue": (
-        _("Its avatars and voices are here"),
-        _("Sync the catalogue, on the account’s page."),
+        _("Avatars and voices are synced"),
+        _("Sync the catalogue on the account’s page."),
         _("The account"),
     ),
     "persona": (
         _("A persona is published"),
-        _("Make one of an avatar, a voice and a knowledge base; try it, and publish it."),
+        _("Create one with an avatar, a voice and a knowledge base. Try it, then publish it."),
         _("Personas"),
     ),
     "made": (
-        _("A session was made, with the avatar, the voice and the quality that were chosen"),
+        _("A session was created with the selected avatar, voice and quality"),
         _("Open the persona and press Start."),
         _("Talk"),
     ),
     "started": (
-        _("The provider has started it and told its room"),
-        _("The session’s page tells what the provider said instead."),
+        _("The provider started the session and returned its room"),
+        _("The session’s page shows what the provider responded."),
         _("Sessions"),
     ),
     "joined": (
-        _("A browser was in the room"),
-        _("“Check my device” finds what the network keeps out."),
+        _("A browser joined the room"),
+        _("“Check my device” shows what the network blocks."),
         _("Check my device"),
     ),
     "frame": (
-        _("The avatar’s picture was seen"),
-        _("The page of the session names the step that was not reached."),
+        _("The avatar’s video was shown"),
+        _("The session’s page shows which step was not reached."),
         _("Sessions"),
     ),
-    "answer": (_("Somebody said something, and was answered"), _("Write or say something in the room."), _("Talk")),
+    "answer": (_("A user’s message was answered"), _("Write or say something in the room."), _("Talk")),
     "stopped": (
-        _("A session was ended, and the provider has confirmed it"),
-        _("Press End. Until the provider has confirmed it, the session is shown as stopping."),
+        _("A session was ended and the provider confirmed it"),
+        _("Press End. The session is shown as stopping until the provider confirms."),
         _("Sessions"),
     ),
     "livekit": (
-        _("Our own LiveKit answers"),
-        _("It does not: check LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET."),
+        _("Your LiveKit server responds"),
+        _("If it does not, check LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET."),
         _("Provider accounts"),
     ),
     "webhook": (
-        _("Our own LiveKit has reported what happens in its rooms"),
-        _("Set its webhook to the address below, and hold a session in a room of ours: the account’s page chooses."),
+        _("Your LiveKit server has sent room events"),
+        _(
+            "Set its webhook to the address below, select your LiveKit server on the account’s page, and "
+            "hold a session."
+        ),
         _("Provider accounts"),
     ),
 }

@@ -62,17 +62,18 @@ LABELS: dict[str, str | Promise] = {
     "id": "ID", "user": _("user"), "uid": _("ID there"), "type": _("kind"), "log": _("kind"),
     "session": _("Conversation"), "created_at": _("created"), "last_used_at": _("last used"),
     "expires_at": _("valid until"), "verified": _("confirmed"), "primary": _("main address"),
-    "extra_data": _("what was told of you there"),
+    "extra_data": _("data about you there"),
     "user_agent": _("browser"), "ip_address": _("address"), "username": _("username"), "path_info": _("page"),
     "http_accept": _("accepted formats"), "attempt_time": _("at"), "logout_time": _("signed out"),
-    "get_data": _("sent with the page's address"), "failures_since_start": _("failed attempts"),
-    "locked_out": _("locked out"), "roles": _("roles"), "permissions": _("own permissions"), "language": _("language"),
-    "is_staff": _("may enter the administration"), "used_this_month_s": _("used this month"),
-    "quota_s": _("for use in a month"), "version": _("saved version"), "record_format": _("format of the record"),
+    "get_data": _("query parameters"), "failures_since_start": _("failed attempts"),
+    "locked_out": _("locked out"), "roles": _("roles"), "permissions": _("individual permissions"),
+    "language": _("language"),
+    "is_staff": _("staff access"), "used_this_month_s": _("used this month"),
+    "quota_s": _("monthly quota"), "version": _("saved version"), "record_format": _("format of the record"),
     "seal_format": _("format of the stored text"), "prints": _("fingerprints"), "touched_at": _("last written"),
-    "moved_at": _("last step"), "since": _("since"), "looks": _("looks so far"), "process": _("process"),
+    "moved_at": _("last step"), "since": _("since"), "looks": _("checks so far"), "process": _("process"),
     "text": _("text"), "object_repr": _("about"), "object_id": _("ID"), "action_flag": _("what"),
-    "change_message": _("in words"), "answers_ms": _("answers, in ms"), "data": _("data"),
+    "change_message": _("description"), "answers_ms": _("response times, in ms"), "data": _("data"),
 }  # fmt: skip
 """Columns that have no name for people in their model, and what is told beside them."""
 
@@ -143,8 +144,8 @@ def _page(user: User, language: str) -> Iterator[SafeString]:
         '<meta name="viewport" content="width=device-width,initial-scale=1"><title>{}</title>'
         '<style>{}</style></head><body><h1>{}</h1><p class="muted">{} {}</p>',
         language, title, mark_safe(STYLE), title,  # noqa: S308 - a constant
-        gettext("Made on %(at)s. Times are those of %(zone)s.") % {"at": moment(timezone.now()), "zone": zone},
-        gettext("The JSON file has the same with every technical detail."),
+        gettext("Created on %(at)s. Times are in %(zone)s.") % {"at": moment(timezone.now()), "zone": zone},
+        gettext("The JSON file contains the same data with all technical details."),
     )  # fmt: skip
     for section in SECTIONS:
         yield format_html("<section><h2>{}</h2>", section.title)
@@ -272,8 +273,8 @@ def _talk(row: Mapping[str, Any], user: User) -> Iterator[SafeString]:
     evidence = end_evidence.in_words(row["end_evidence"]) if row["end_evidence"] else ""
     began, ended = (datetime.fromisoformat(row[name]) if row[name] else None for name in ("created_at", "ended_at"))
     facts = [
-        (gettext("Duration"), readable(ended - began) if began and ended else gettext("Still going on")),
-        (gettext("Why it ended"), " ".join(part for part in (_sentence(row["end_reason"]), evidence) if part)),
+        (gettext("Duration"), readable(ended - began) if began and ended else gettext("Still open")),
+        (gettext("End reason"), " ".join(part for part in (_sentence(row["end_reason"]), evidence) if part)),
     ]
     yield format_html(
         "<article><h3>{}</h3><dl>{}</dl>",
@@ -348,7 +349,7 @@ def _event(event: Mapping[str, Any], row: Mapping[str, Any]) -> SafeString:
 
 
 def _task(task: Mapping[str, Any], _row_of: Mapping[str, Any]) -> SafeString:
-    text = gettext("[This text could not be opened.]") if UNREADABLE_TEXT in task else task["text"]
+    text = gettext("[This text could not be decrypted.]") if UNREADABLE_TEXT in task else task["text"]
     about = ", ".join(
         str(_value(task, name, task[name])) for name in ("kind", "status", "failure", "sent_by") if task[name]
     )

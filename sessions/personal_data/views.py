@@ -62,15 +62,15 @@ def download(request: HttpRequest, extension: str) -> HttpResponseBase:
 
 class RequestForm(forms.Form):
     reason = forms.CharField(
-        label=_("Why you need it"),
-        help_text=_("For example the date of the person's request. It is recorded with your name."),
+        label=_("Reason"),
+        help_text=_("For example, the date of the user’s request. It is recorded with your name."),
         min_length=5,
         max_length=300,
         widget=UnfoldAdminTextInputWidget,
     )
     extension = forms.ChoiceField(
         label=_("Format"),
-        choices=[("html", _("page to read")), ("json", "JSON")],
+        choices=[("html", _("web page")), ("json", "JSON")],
         initial="html",
         widget=UnfoldAdminRadioSelectWidget,
     )

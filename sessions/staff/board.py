@@ -32,10 +32,10 @@ COSTS, LINE = "avatar_sessions.view_sessiontotal", "avatar_sessions.view_queuepl
 TOLD = ("ladder", "connection_quality", "room_reconnecting", "room_reconnected", "frozen", "first_frame")
 """What pages report of their picture and network; `events.ON_BOARD` has these too."""
 
-WAITING = gettext_lazy("Waiting for the picture")
+WAITING = gettext_lazy("Waiting for video")
 STAGES = {
-    Status.REQUESTED: ("accent", gettext_lazy("Asked for")),
-    Status.CREATING: ("accent", gettext_lazy("The provider is asked")),
+    Status.REQUESTED: ("accent", gettext_lazy("Requested")),
+    Status.CREATING: ("accent", gettext_lazy("Asking the provider")),
     Status.CONNECTING: ("accent", WAITING),
     Status.LIVE: ("ok", gettext_lazy("Live")),
     Status.STOPPING: ("bad", gettext_lazy("Closing")),
@@ -49,9 +49,9 @@ TRYING = ("warn", gettext_lazy("Recovering"))
 NETWORKS = {
     "good": gettext_lazy("Good"),
     "poor": gettext_lazy("Weak"),
-    "lost": gettext_lazy("No picture"),
+    "lost": gettext_lazy("No video"),
     "absent": gettext_lazy("Absent"),
-    "unknown": gettext_lazy("Not known yet"),
+    "unknown": gettext_lazy("Unknown"),
 }
 
 
@@ -176,7 +176,7 @@ def _row(session: StreamingSession, told: Mapping[str, Any], viewer: User) -> Ro
         stage=str(stage),
         why=end_evidence.label(session.end_reason),
         trouble=_trouble(session),
-        note=_("Nobody there") if session.abandoned_at else "",
+        note=_("Unattended time") if session.abandoned_at else "",
         is_alert=is_stopping or session.abandoned_at is not None,
         is_stopping=is_stopping,
         quality=_quality(session),
@@ -194,7 +194,9 @@ def _trouble(session: StreamingSession) -> str:
     """Why it is not over yet, where its provider has said so."""
     if session.status != Status.STOPPING or not session.stop_trouble:
         return ""
-    tried = ngettext("Not confirmed in %(count)d try.", "Not confirmed in %(count)d tries.", session.stop_attempts)
+    tried = ngettext(
+        "Not confirmed after %(count)d attempt.", "Not confirmed after %(count)d attempts.", session.stop_attempts
+    )
     return f"{tried % {'count': session.stop_attempts}} {end_evidence.in_words(session.stop_trouble)}"
 
 
@@ -229,7 +231,7 @@ def _line(now: datetime) -> list[Waiter]:
     waiters = []
     for account_id, places in by_account.items():
         for number, (place, wait) in enumerate(zip(places, queue.waits(account_id, places, now), strict=True), start=1):
-            expected = _("it is their turn") if place.kept_until else how_long(wait) or "–"
+            expected = _("slot offered") if place.kept_until else how_long(wait) or "–"
             names = {"user": place.user.get_username(), "persona": place.persona.name}
             waiters.append(Waiter(place.pk, number, **names, since=place.created_at.isoformat(), expected=expected))
     return waiters

@@ -136,7 +136,7 @@ def _tell(hidden: Iterable[PersonaCheck]) -> None:
         if not addresses:
             return
         subject = _("Personas that no longer work were hidden")
-        then = _("Nobody meets them until a check finds them well again, or somebody publishes them anew.")
+        then = _("They stay hidden until a check succeeds or they are published again.")
         try:
             send_mail(subject, "\n".join([*lines, "", then, ""]), None, addresses)
         except (SMTPException, OSError):

@@ -117,23 +117,23 @@ def in_words(outcome: Outcome) -> str:
     """Say it in the active language."""
     said = []
     if outcome.over:
-        over = ngettext("%(count)d session is over.", "%(count)d sessions are over.", outcome.over)
+        over = ngettext("%(count)d session has ended.", "%(count)d sessions have ended.", outcome.over)
         said.append(over % {"count": outcome.over})
     if outcome.pending:
         pending = ngettext(
-            "%(count)d session is being stopped: its provider has not answered yet.",
-            "%(count)d sessions are being stopped: their providers have not answered yet.",
+            "%(count)d session is being stopped. Its provider has not responded yet.",
+            "%(count)d sessions are being stopped. Their providers have not responded yet.",
             outcome.pending,
         )
         said.append(pending % {"count": outcome.pending})
     for why, count in Counter(end_evidence.in_words(trouble) for trouble in outcome.troubles).items():
         held_up = ngettext(
-            "%(count)d session could not be stopped yet, and is tried again until its provider confirms. %(why)s",
-            "%(count)d sessions could not be stopped yet, and are tried again until their provider confirms. %(why)s",
+            "%(count)d session could not be stopped yet. The portal retries until its provider confirms. %(why)s",
+            "%(count)d sessions could not be stopped yet. The portal retries until their providers confirm. %(why)s",
             count,
         )
         said.append(held_up % {"count": count, "why": why})
-    return " ".join(said) or gettext("All of the selected sessions were over already.")
+    return " ".join(said) or gettext("All selected sessions had already ended.")
 
 
 def remove(place_id: int) -> bool:

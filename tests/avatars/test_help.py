@@ -64,7 +64,7 @@ def test_an_avatars_page_says_live_or_recorded_and_what_follows(
     monkeypatch.setattr(accounts, "capabilities_of", lambda kind: can)
     page = page_of(admin_client, f"/admin/avatars/avatar/{AvatarFactory.create().pk}/change/")
     assert ("Live, from text and voice" if voice else "Live, from text") in page
-    assert ("recorded video, from text; sound is not taken" in page) is videos
+    assert ("recorded video from text; sound files are not accepted" in page) is videos
 
 
 @pytest.mark.parametrize("voice", [True, False])
@@ -73,7 +73,7 @@ def test_the_gallery_promises_a_closed_microphone_only_where_nobody_hears(
 ) -> None:
     monkeypatch.setattr(accounts, "capabilities_of", lambda kind: replace(capabilities_of("heygen"), takes_voice=voice))
     PersonaFactory.create(published=True)
-    assert ("Neither your camera nor your microphone" in page_of(visitor, "/")) is not voice
+    assert ("Your camera and microphone are not used" in page_of(visitor, "/")) is not voice
 
 
 def test_where_only_some_personas_take_voice_the_page_says_so(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,4 +83,4 @@ def test_where_only_some_personas_take_voice_the_page_says_so(visitor: Client, m
     monkeypatch.setattr(accounts, "capabilities_of", kinds.__getitem__)
     PersonaFactory.create(slug="lucia", published=True)
     PersonaFactory.create(slug="daniel", published=True, avatar__account=ProviderAccountFactory.create(kind="other"))
-    assert takes(page_of(visitor, "/help/"), 'data-kind="live"') == {"text": YES, "voice": "With some"}
+    assert takes(page_of(visitor, "/help/"), 'data-kind="live"') == {"text": YES, "voice": "Some personas"}

@@ -29,9 +29,11 @@ async def test_what_the_check_finds_is_shown_taken_along_and_kept_with_the_next_
         marks = {check: page.locator(f"[data-check={check}] .badge:visible") for check in ("secure", "speakers", "udp")}
         for mark in marks.values():
             await expect(mark).to_have_text("Fine")
-        await expect(page.locator("[data-check=udp]")).to_contain_text("There and back:")
-        await expect(page.locator("[data-check=microphone] .badge:visible")).to_have_text("Look at it")
-        await expect(page.locator("[data-check=microphone] .remedy:visible")).to_contain_text("Or write")
+        await expect(page.locator("[data-check=udp]")).to_contain_text("Round trip:")
+        await expect(page.locator("[data-check=microphone] .badge:visible")).to_have_text("Warning")
+        await expect(page.locator("[data-check=microphone] .remedy:visible")).to_contain_text(
+            "You can always write instead"
+        )
         async with page.expect_download() as download:
             await page.click("#download")
         await (await download.value).save_as(tmp_path / "check.json")

@@ -41,7 +41,7 @@ async def test_a_conversation_goes_on_in_another_language_size_and_place_and_is_
         await room.has_said("Hello, I am Daniel. What can I do for you?")
         assert await room.lines("user").all_text_contents() == ["Hola ¿cómo estás?", "Mi pedido tiene el número 4711."]
         await room.write("4711?")  # the emulator answers with what its prompt has
-        await room.has_said("The person: “Mi pedido tiene el número 4711.”")
+        await room.has_said("The user: “Mi pedido tiene el número 4711.”")
         await page.click("[popovertarget=quality-panel]")
         await looks.check("size")
         await page.click("[data-quality=low]")

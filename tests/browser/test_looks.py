@@ -136,7 +136,7 @@ async def test_everybody_can_use_the_room_in_every_state(
         await look("take-over")
         await page.click("#leave-there")
         await page.click("#start")
-        words = {"es": "Todos los lugares están ocupados.", "en": "All places are taken right now."}[language]
+        words = {"es": "Todos los lugares están ocupados.", "en": "All slots are taken."}[language]
         prompter.tell("error", code="provider_limit", words=words)
         await look("failed")
         prompter.keeps_start = False

@@ -70,7 +70,7 @@ async def no_video(room: RoomPage) -> None:
     """Requirements 55, 65 and 66; complaint 1: down to the voice, chat included."""
     await room.page.click("#start")
     async with spoiling(room, "no_video"):
-        await expect(room.page.locator(WHY)).to_contain_text("el fallo está en su sesión")
+        await expect(room.page.locator(WHY)).to_contain_text("El problema está en su sesión")
         await blamed(room, "no_track")
         await goes_on(room, "sound")
     await came_to(room, "sound")
@@ -271,7 +271,7 @@ async def test_the_providers_limit_ends_a_session_and_not_the_conversation(chrom
         await room.write("Hola", "repeat")
         await room.has_said("Hola")
         await room.state("recovering")
-        await expect(room.page.locator("#recovering")).to_contain_text("La conversación sigue")
+        await expect(room.page.locator("#recovering")).to_contain_text("Tu conversación continúa")
         await keep_picture(room.page, "going-on")
         await room.state("live")
         await room.write("Sigo aquí.", "repeat")
@@ -300,7 +300,7 @@ async def test_ten_lines_while_the_network_is_away_arrive_once_and_in_order(
             for line in lines:
                 await room.write(line, "repeat")
             assert not heard(room, "task.send")
-            await expect(room.page.locator(WHY)).to_contain_text("Tu red no deja pasar")
+            await expect(room.page.locator(WHY)).to_contain_text("Tu red bloquea")
             await blamed(room, "network", since_ms=since_ms)
         finally:
             os.kill(livekit.process.pid, signal.SIGCONT)

@@ -88,7 +88,7 @@ async def test_ending_says_so_and_frees_the_provider(room: RoomPage) -> None:
     await room.start()
     await room.page.click("#end")
     await room.state("ended")
-    await expect(room.page.locator("#over")).to_have_text("Has terminado la conversación")
+    await expect(room.page.locator("#over")).to_have_text("Terminaste la conversación")
     await expect(room.page.locator("#over")).to_be_focused()
     await expect(room.page.locator("#closed")).to_be_visible()
     await room.all_over()
@@ -163,7 +163,7 @@ async def test_somebody_who_is_still_there_goes_on(chromium: Browser, stage: Sta
     async with RoomPage.opened(chromium, stage, slug="quiet", locale="en") as room:
         await room.start()
         await room.state("ending")
-        await expect(room.page.locator("#warning")).to_contain_text("Still there?")
+        await expect(room.page.locator("#warning")).to_contain_text("Are you still there?")
         await room.page.click("#stay")
         await room.state("live")
 
@@ -191,7 +191,7 @@ async def test_a_provider_that_refuses_is_told_in_words(room: RoomPage, tmp_path
     await room.page.request.post(f"{room.stage.emulator.url}/_emulator/faults", data=fault)
     await room.page.click("#start")
     await room.state("failed")
-    await expect(room.page.locator("#cause")).to_have_text("El servicio de avatares no la aceptó")
+    await expect(room.page.locator("#cause")).to_have_text("El servicio de avatares rechazó la solicitud")
     async with room.page.expect_download() as download:
         await room.page.click("#failure")
     await (await download.value).save_as(tmp_path / "report.json")
@@ -227,7 +227,7 @@ async def test_the_transcript_can_be_taken_along_and_the_picture_put_where_one_w
     text = (tmp_path / "transcript.txt").read_text(encoding="utf-8")
     assert "] Tú (para leer en voz alta): Hola ¿cómo estás?\n" in text
     # This provider keeps no transcript: what the avatar says is known from the browser alone.
-    assert "] Lucía (Solo la comunicó el navegador): Hola ¿cómo estás?\n" in text
+    assert "] Lucía (Comunicada solo por el navegador): Hola ¿cómo estás?\n" in text
     await room.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     await room.page.click("#copy")
     await expect(room.page.locator("#copied")).to_have_text("Copiada")

@@ -58,8 +58,8 @@ ways = [one.data for one in session.events.filter(kind="way")]
 print(json.dumps({"reason": [session.end_reason, session.end_evidence], "way": ways[-1] if ways else None}))
 """
 WORDS = {
-    "es": {"ok": "Bien", "warn": "Aviso", "bad": "Fallo"},
-    "en": {"ok": "Fine", "warn": "Look at it", "bad": "Failed"},
+    "es": {"ok": "Correcto", "warn": "Aviso", "bad": "Falló"},
+    "en": {"ok": "Passed", "warn": "Warning", "bad": "Failed"},
 }
 
 
@@ -231,7 +231,7 @@ async def test_where_nothing_gets_through_the_check_is_red_and_the_room_ends_wit
     office.change({name: section for name, section in settings.items() if name != "turn"})
     try:
         async with office.behind() as chromium:
-            for language, remedy in (("es", "encender el relevo"), ("en", "turn LiveKit's relay on")):
+            for language, remedy in (("es", "activar el relay de LiveKit"), ("en", "enable LiveKit’s relay")):
                 page, report = await checked(chromium, office.stage, language)
                 assert ways(report) == ("bad closed", "bad closed", "bad missing")
                 await expect(page.locator("[data-check=turn] .remedy:visible")).to_contain_text(remedy)
@@ -245,7 +245,7 @@ async def is_given_up(room: RoomPage) -> None:
     """The page climbs its ladder to the end, blames the network all the while, and says what helps."""
     await room.page.click("#start")
     await room.page.wait_for_selector("body[data-state=failed]", timeout=2 * PATIENCE_S * 1000)
-    await expect(room.page.locator("#cause")).to_have_text("Tu red no deja pasar el vídeo en directo.")
+    await expect(room.page.locator("#cause")).to_have_text("Tu red bloquea el vídeo en directo.")
     await expect(room.page.locator("#remedy")).to_contain_text("los datos del móvil")
     assert set(reported(room, "verdict", "code")) == {"network"}
     assert reported(room, "ladder", "step") == ["rejoin", "renew", "out"]

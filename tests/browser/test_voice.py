@@ -66,7 +66,7 @@ async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Brow
         await expect(room.lines("avatar")).to_have_count(2)
 
         await page.click("#mic")
-        await expect(page.get_by_text("The browser does not allow the microphone")).to_be_visible()
+        await expect(page.get_by_text("Your browser blocks the microphone")).to_be_visible()
         assert await page.evaluate("tracks.length") == 0
 
         await page.context.grant_permissions(["microphone"])
@@ -138,7 +138,7 @@ async def test_the_check_lets_one_choose_which_microphone_is_heard(with_micropho
         await room.sees("Number(document.querySelector('#level').dataset.level) > 0")
         await page.click("#yes")
         await expect(page.locator("#device")).to_be_enabled()
-        await expect(page.locator("[data-check=microphone] p:visible")).to_contain_text("You can be heard")
+        await expect(page.locator("[data-check=microphone] p:visible")).to_contain_text("Your voice comes through")
         device = await page.locator("#device option").last.get_attribute("value")
         await page.select_option("#device", device)
         await expect(page.locator("#device")).to_be_disabled()
@@ -163,7 +163,7 @@ async def test_where_the_persona_does_not_hear_the_control_says_why(chromium: Br
         await room.page.evaluate(SHOW, "live")
         await expect(room.page.locator("#hold")).to_be_hidden()
         await room.page.click("#mic")
-        await expect(room.page.get_by_text("switched speaking off for this persona")).to_be_visible()
+        await expect(room.page.get_by_text("turned voice input off for this persona")).to_be_visible()
 
 
 @pytest.mark.proof

@@ -61,7 +61,7 @@ async def test_whoever_waits_in_line_gets_in_without_another_press(chromium: Bro
         await other.page.goto(room.page.url)
         await other.page.click("#start")
         await other.state("queue")
-        await expect(other.page.locator("#queue-place")).to_contain_text("You are next in line")
+        await expect(other.page.locator("#queue-place")).to_contain_text("You are next in the queue")
         await room.page.click("#end")
         await other.state("live", "tap")
         assert other.complaints == []

@@ -88,7 +88,7 @@ def test_a_second_factor_is_told_when_it_comes_and_when_it_goes(
         client.post("/accounts/second-factor/remove/", headers=SPANISH)
     assert subjects() == [
         "Se ha configurado un segundo factor",
-        "Tienes nuevos códigos de recuperación",
+        "Se han creado códigos de recuperación nuevos",
         "Se ha quitado tu segundo factor",
     ]
 

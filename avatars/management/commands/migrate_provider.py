@@ -39,7 +39,7 @@ class Command(BaseCommand):
         choices = {pair: new for kind in KINDS for pair, new in self._choices(kind, options[kind], source, target)}
         wanted = migration.plan(source, target, choices)
         for match in wanted.matches:
-            copied = _("to be copied") if match.is_to_be_copied else _("nothing corresponds")
+            copied = _("to be copied") if match.is_to_be_copied else _("no match")
             self.stdout.write(f"{match.kind:8}{match.old} → {match.new or copied}")
         if not options["apply"]:
             self._show(wanted)

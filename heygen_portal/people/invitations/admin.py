@@ -43,7 +43,7 @@ class InvitationForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].lower()
         if User.objects.filter(email__iexact=email).exists() or User.objects.filter(username__iexact=email).exists():
-            raise ValidationError(_("Somebody with this address is here already: give the role on their page."))
+            raise ValidationError(_("There is already a user with this address. Assign the role on the user’s page."))
         return email
 
 
@@ -88,10 +88,10 @@ class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
             return
         inviting.invite(request, obj)
         if inviting.write(request, obj):
-            words = gettext("A letter with the link is on its way to %(email)s.")
+            words = gettext("An e-mail with the link is being sent to %(email)s.")
             self.message_user(request, words % {"email": obj.email}, messages.SUCCESS)
         else:
-            words = gettext("No letter was sent: copy the link, and give it to %(email)s yourself.")
+            words = gettext("No e-mail was sent. Copy the link and send it to %(email)s yourself.")
             self.message_user(request, words % {"email": obj.email}, messages.WARNING)
 
     def response_add(self, request: HttpRequest, obj: Invitation, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -110,8 +110,8 @@ class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
         if _is_open(invitation):
             return "open", gettext("not accepted yet")
         if invitation.expires_at > timezone.now():
-            return "over", gettext("over: the inviter may no longer invite")
-        return "over", gettext("too old")
+            return "over", gettext("invalid: the inviter may no longer invite users")
+        return "over", gettext("expired")
 
     @display(description=_("link"))
     def link(self, invitation: Invitation) -> str:
@@ -127,7 +127,7 @@ class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     @action(
         description=_("Withdraw"),
         permissions=["change"],
-        dialog=ask_first(_("Let the link open nothing any more?"), _("Withdraw")),
+        dialog=ask_first(_("Withdraw this invitation? The link will stop working."), _("Withdraw")),
     )
     def revoke_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         self._revoke(request, chosen(self, request, object_id))
@@ -135,10 +135,10 @@ class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
 
     def _revoke(self, request: HttpRequest, invitation: Invitation) -> None:
         if inviting.revoke(request, invitation):
-            words = gettext("The invitation of %(email)s is withdrawn.")
+            words = gettext("The invitation for %(email)s has been withdrawn.")
             self.message_user(request, words % {"email": invitation.email}, messages.SUCCESS)
         else:
-            words = gettext("The invitation of %(email)s was over already.")
+            words = gettext("The invitation for %(email)s was no longer valid.")
             self.message_user(request, words % {"email": invitation.email}, messages.WARNING)
 
 

@@ -61,4 +61,4 @@ def write(request: HttpRequest, invitation: Invitation) -> bool:
     by = invitation.invited_by.get_full_name() or invitation.invited_by.get_username()
     said = {"invitation": invitation, "link": link(request, invitation), "by": by}
     letter = render_to_string("people/invitation_letter.txt", said).strip()
-    return outgoing.send(invitation.email, _("You are invited to HeyGen Portal"), letter)
+    return outgoing.send(invitation.email, _("Invitation to HeyGen Portal"), letter)

@@ -26,8 +26,8 @@ SUBJECTS: Final[dict[Change, str | Promise]] = {
     "password": _("Your password was changed"),
     "factor_on": _("A second factor was set up"),
     "factor_off": _("Your second factor was removed"),
-    "codes": _("You have new recovery codes"),
-    "username": _("Your username was changed"),
+    "codes": _("New recovery codes were created"),
+    "username": _("Your user name was changed"),
     "address": _("Your e-mail address was changed"),
 }
 

@@ -44,9 +44,9 @@ LETTERS: dict[str, security_mail.Change] = {
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        "username_password_mismatch": _("User name and password do not belong together. Capital letters count."),
-        "too_many_login_attempts": _("Too many failed attempts. Try again in a while."),
-        "incorrect_password": _("That is not your password."),
+        "username_password_mismatch": _("The user name and password do not match. Both are case-sensitive."),
+        "too_many_login_attempts": _("Too many failed attempts. Try again later."),
+        "incorrect_password": _("Wrong password."),
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -132,7 +132,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  #
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # as above
-    error_messages = {**DefaultMFAAdapter.error_messages, "incorrect_code": _("That code is not right, or too old.")}
+    error_messages = {**DefaultMFAAdapter.error_messages, "incorrect_code": _("This code is wrong or has expired.")}
 
     def get_totp_issuer(self) -> str:
         return "HeyGen Portal"

@@ -22,13 +22,13 @@ class Plain:
         "email": _("E-mail address"),
         "password": _("Password"),
         "password1": _("New password"),
-        "password2": _("New password, once more"),
-        "old_password": _("Password until now"),
+        "password2": _("Repeat new password"),
+        "old_password": _("Current password"),
         "new_password1": _("New password"),
-        "new_password2": _("New password, once more"),
+        "new_password2": _("Repeat new password"),
     }
     RULES: ClassVar = {
-        name: _("At least 8 characters; not like your name, and none that everybody uses.")
+        name: _("At least 8 characters, not similar to your name, and not a common password.")
         for name in ("password1", "new_password1")
     }
 
@@ -77,7 +77,7 @@ class SetUpForm(Plain, ActivateTOTPForm):  # type: ignore[misc]  # as above
 class AcceptForm(Plain, SetPasswordMixin, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
     """How an invited person is called, and with what they will sign in."""
 
-    LABELS: ClassVar = {"password1": _("Password"), "password2": _("Password, once more")}
+    LABELS: ClassVar = {"password1": _("Password"), "password2": _("Repeat password")}
     password1, password2 = SetPasswordMixin.create_password_fields()
 
     class Meta:

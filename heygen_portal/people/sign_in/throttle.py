@@ -32,12 +32,11 @@ COOKIE_PATH = "/accounts/"
 MOST_PEOPLE = 5
 """People whom one browser is remembered for."""
 SALT = "heygen_portal.people.known_device"
-HINT = _("A device that you have signed in with before has attempts of its own.")
+HINT = _("You can still sign in from a device you have used before.")
 HINT_WITH_MAIL = _(
-    "A device that you have signed in with before has attempts of its own. "
-    "A new password by mail works from any device."
+    "You can still sign in from a device you have used before. You can reset your password by e-mail from any device."
 )
-MAIL_HINT = _("The letters of the last hour are still good.")
+MAIL_HINT = _("The e-mails sent in the last hour are still valid.")
 
 
 class SignInDelayed(TooManyRequests):

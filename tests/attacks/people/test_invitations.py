@@ -104,7 +104,7 @@ def test_invitations_end_for_good_when_an_administrator_takes_the_right_away(
     said = {"username": maker.username, "is_active": form["is_active"], "groups": groups}
     said = {name: value for name, value in said.items() if value}
     shown = admin_client.post(page, said, follow=True, headers={"accept-language": "en"})
-    assert f"Their open invitations are withdrawn: {EMAIL}." in shown.content.decode()
+    assert f"Open invitations were withdrawn: {EMAIL}." in shown.content.decode()
     assert AuditEntry.objects.latest("number").kind == AuditEntry.Kind.INVITATION_REVOKED
     User.objects.filter(pk=maker.pk).update(is_active=True)
     maker.groups.add(Group.objects.get(name=roles.ADMINISTRATOR.group))

@@ -36,8 +36,8 @@ from tests.support.factories import EndUserFactory, PersonaFactory, StreamingSes
 
 pytestmark = pytest.mark.django_db
 
-READERS = "You, and authorized staff"
-WATCHED, UNWATCHED = "Authorized staff can watch and listen", "Staff cannot watch or listen"
+READERS = "You, and authorised staff"
+WATCHED, UNWATCHED = "Authorised staff can watch and listen", "Staff cannot watch or listen"
 
 
 @pytest.fixture
@@ -328,7 +328,7 @@ def test_a_text_that_cannot_be_opened_is_said_to_be_so_and_all_else_is_there(
     with translation.override("en"):
         whole = b"".join(personal_data_page.as_page(ines)).decode()
     assert whole.count(SECRET) == 2
-    assert "could not be opened" in whole
+    assert "could not be decrypted" in whole
     assert whole.endswith("</html>\n")
 
 
@@ -380,7 +380,7 @@ def test_pages_and_exports_say_what_could_not_be_opened(
     with db_triggers.lifted(connection):
         spoil(session)
     client.force_login(session.user)
-    words = "[This text could not be opened.]"
+    words = "[This text could not be decrypted.]"
     for path in ("/conversations/", f"/conversations/{session.pk}/", f"/conversations/{session.pk}/transcript.txt"):
         assert words in page(client, path), path
     assert words in b"".join(session_export.as_captions(session)).decode()

@@ -83,7 +83,7 @@ def test_the_page_of_a_refusal_says_once_what_happened_and_leads_back(ines: User
     posted = {"login": "ines", "password": RIGHT}
     page = Client(REMOTE_ADDR="203.0.113.9").post(LOGIN, posted, headers={"accept-language": "es"}).content.decode()
     assert "<h1>Demasiadas solicitudes</h1>" in page
-    assert re.search(r"<p class=\"muted\">Vuelve a intentarlo en \d+ (minuto|segundo)s?\.", page)
+    assert re.search(r"<p class=\"muted\">Inténtalo de nuevo en \d+ (minuto|segundo)s?\.", page)
     assert f'href="{LOGIN}"' in page
     assert "data-theme-switch" in page
     assert 'name="language" value="en"' in page
@@ -208,8 +208,8 @@ def test_a_refusal_promises_a_letter_only_where_letters_are_sent(ines: User, hos
             LOGIN, {"login": "ines", "password": "x"}, headers={"accept-language": "en"}
         )
     assert refused.status_code == 429
-    assert "has attempts of its own" in refused.content.decode()
-    assert ("password by mail" in refused.content.decode()) == bool(host)
+    assert "from a device you have used before" in refused.content.decode()
+    assert ("reset your password by e-mail" in refused.content.decode()) == bool(host)
 
 
 @FEWER

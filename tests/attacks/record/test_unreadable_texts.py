@@ -21,7 +21,7 @@ from tests.support.factories import StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
 
-MARK = "[This text could not be opened.]"
+MARK = "[This text could not be decrypted.]"
 
 
 @pytest.fixture(

@@ -57,7 +57,7 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(
 ) -> None:
     answered = raw.exchange(web, raw.head("POST", path, [content_type, f"Content-Length: {size}"]))
     assert answered.startswith("HTTP/1.1 413 ")
-    assert "larger than this address accepts" in answered
+    assert "exceeds the limit for this address" in answered
 
 
 @pytest.mark.parametrize("path", ["/accounts/login/", "/webhooks/livekit/", "/language/"])

@@ -110,7 +110,7 @@ async def test_the_page_s_word_on_a_healthy_session_is_evidence_and_the_person_s
         assert (evidence["listed_as"], provider_of_many.list_sessions.await_count) == ("connected", 1)
     with translation.override("en"):
         said = await sync_to_async(end_evidence.in_words)(evidence)
-    assert "Only the page says why" in said
+    assert "Reason according to the browser only" in said
 
 
 @pytest.mark.django_db(transaction=True)

@@ -131,7 +131,7 @@ def test_what_only_a_browser_reported_is_not_part_of_the_next_prompt(kind: str, 
     )
     assert Utterance.objects.filter(session=session).count() == 5
     told = remembered(session)
-    assert told.endswith("\n<conversation>\nThe person: “Hello”\n</conversation>")
+    assert told.endswith("\n<conversation>\nThe user: “Hello”\n</conversation>")
 
 
 @pytest.mark.django_db
@@ -151,7 +151,7 @@ def test_no_line_ends_the_quotation_or_begins_another(text: str) -> None:
     head, *quoted = remembered(session).split("\n")
     assert head.count("<conversation>") == head.count("</conversation>") == 1
     assert (quoted[0], quoted[-1], len(quoted)) == ("<conversation>", "</conversation>", 4)
-    assert all(line.startswith("The person: “") and line.endswith("”") for line in quoted[1:-1])
+    assert all(line.startswith("The user: “") and line.endswith("”") for line in quoted[1:-1])
     assert not any(mark in line for line in quoted[1:-1] for mark in ("<", ">", "\u202e", "\u2028"))
 
 
@@ -310,7 +310,7 @@ def test_a_line_that_only_a_browser_reported_is_marked_wherever_it_is_read(over:
     text = shown(over, where)
     assert (text.count(REPORTED), text.count(EXPLAINED), text.count(MADE_UP)) == (0, 0, 1)
     if where == "audit":
-        assert "1 line that the browser reported is not in the provider’s transcript." in text
+        assert "1 line reported by the browser is not in the provider’s transcript." in text
         assert "1 line of the provider’s transcript was not reported by the browser." in text
 
 

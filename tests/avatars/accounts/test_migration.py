@@ -109,7 +109,7 @@ def test_what_has_no_counterpart_stays_until_staff_choose_one(
     other = AvatarFactory.create(account=target, name="Amara", provider_avatar_id="new-amara")
     persona.avatar.name = "Somebody of our own"
     persona.avatar.save()
-    assert "stays   Lucía: Nothing corresponds to Somebody of our own" in migrate(capsys)
+    assert "stays   Lucía: No match for Somebody of our own" in migrate(capsys)
     migrate(capsys, "--apply")
     persona.refresh_from_db()
     assert (persona.avatar.account.name, persona.version) == ("HeyGen", 1)

@@ -80,9 +80,11 @@ def test_somebody_asks_and_sees_how_far_it_is(
     delay = Mock()
     monkeypatch.setattr(sync_runs.sync_account, "delay", delay)
     page = admin_client.post(page_of(account), follow=True, headers=ENGLISH).content.decode()
-    assert "the worker reads the catalogue" in page
+    assert "the worker is syncing the catalogue" in page
     assert "<progress" in page
-    assert "is being read already" in admin_client.post(page_of(account), follow=True, headers=ENGLISH).content.decode()
+    assert (
+        "is already being synced" in admin_client.post(page_of(account), follow=True, headers=ENGLISH).content.decode()
+    )
     ((sync_id,),) = (call.args for call in delay.call_args_list)
     told: list[dict[str, Any]] = []
 

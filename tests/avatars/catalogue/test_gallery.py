@@ -51,9 +51,9 @@ def test_personas_are_found_by_name_topic_and_language(visitor: Client) -> None:
 
 def test_nobody_found_is_told_apart_from_nobody_there(visitor: Client) -> None:
     headers = {"accept-language": "en"}
-    assert "There is nobody to talk to yet" in visitor.get("/", headers=headers).content.decode()
+    assert "No personas yet" in visitor.get("/", headers=headers).content.decode()
     published(slug="lucia")
-    assert "Nobody matches" in visitor.get("/?q=nobody", headers=headers).content.decode()
+    assert "No matching personas" in visitor.get("/?q=nobody", headers=headers).content.decode()
 
 
 def test_what_staff_write_about_a_persona_is_not_markup(visitor: Client) -> None:

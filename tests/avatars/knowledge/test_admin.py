@@ -52,7 +52,8 @@ def test_what_is_written_is_stored_at_the_provider_and_here(admin_client: Client
 
 
 @pytest.mark.parametrize(
-    ("error", "words"), [(ProviderRejected("too long"), "refused it"), (ProviderUnreachable("cut"), "did not answer")]
+    ("error", "words"),
+    [(ProviderRejected("too long"), "refused the request"), (ProviderUnreachable("cut"), "did not respond")],
 )
 def test_what_the_provider_does_not_take_is_not_stored_here_either(
     admin_client: Client, provider: Mock, error: ProviderError, words: str
@@ -72,7 +73,7 @@ def test_a_change_that_would_unfit_a_published_persona_is_refused_with_its_name(
     base = KnowledgeBaseFactory.create(account=account, opening="")
     PersonaFactory.create(name="Inés", avatar__account=account, knowledge_base=base, greeting="Hola", published=True)
     page = save(admin_client, base)
-    assert "Inés: The provider says the opening of the knowledge base by itself" in page.content.decode()
+    assert "Inés: The provider says the knowledge base’s greeting automatically" in page.content.decode()
     provider.change_knowledge_base.assert_not_awaited()
 
 
@@ -88,7 +89,7 @@ def test_one_that_is_deleted_there_is_gone_here_and_no_longer_changed(admin_clie
 def test_one_that_is_in_use_stays(admin_client: Client, provider: Mock) -> None:
     base = KnowledgeBaseFactory.create()
     PersonaFactory.create(name="Inés", avatar__account=base.account, knowledge_base=base, published=True)
-    assert "give Inés another one first" in remove(admin_client, base)
+    assert "Assign another knowledge base to Inés" in remove(admin_client, base)
     provider.delete_knowledge_base.assert_not_awaited()
 
 
@@ -98,7 +99,7 @@ def test_one_that_the_provider_does_not_delete_is_gone_only_if_it_is(
 ) -> None:
     provider.delete_knowledge_base.side_effect = ProviderRejected("not found")
     base = KnowledgeBaseFactory.create(provider_knowledge_base_id="K1" if is_there else "K0")
-    assert ("refused it" in remove(admin_client, base)) is is_there
+    assert ("refused the request" in remove(admin_client, base)) is is_there
     base.refresh_from_db()
     assert bool(base.gone_at) is not is_there
 
@@ -112,4 +113,4 @@ def test_the_sessions_that_were_are_read_page_by_page_and_lead_to_ours(admin_cli
     provider.past_sessions.assert_awaited_once_with(2)
     assert all(part in page for part in ("?q=their-1", "1 min 01 s", "IDLE_TIMEOUT", "2.03", "?page=1", "?page=3"))
     provider.past_sessions.side_effect = ProviderUnreachable("ReadTimeout")
-    assert "could not be asked" in messages(admin_client.get(f"{address}?page=x", headers=ENGLISH))
+    assert "could not be reached" in messages(admin_client.get(f"{address}?page=x", headers=ENGLISH))

@@ -62,17 +62,17 @@ def test_what_was_changed_at_the_provider_is_shown_and_either_side_can_count(
     save(admin_client, base, prompt="Abrimos a las nueve.")
     base.refresh_from_db()
     changed_there(base, provider, "Abrimos a las siete.")
-    assert "differs" in admin_client.get(BASES, headers=ENGLISH).content.decode()
+    assert "different" in admin_client.get(BASES, headers=ENGLISH).content.decode()
     page = admin_client.get(f"{BASES}{base.pk}/versions/", headers=ENGLISH).content.decode()
-    assert "The provider has another text" in page
+    assert "The provider has a different text" in page
     assert "Abrimos a las siete." in page
     assert "Abrimos a las nueve." in admin_client.get(f"{BASES}{base.pk}/change/").content.decode()  # what is edited
-    assert "stands version 2" in settle(admin_client, base, push="2")
+    assert "at the provider: version 2" in settle(admin_client, base, push="2")
     assert provider.change_knowledge_base.await_args.args[0].prompt == "Abrimos a las nueve."
     base.refresh_from_db()
     assert (base.prompt, versions.drift(base)) == ("Abrimos a las nueve.", [])
     changed_there(base, provider, "Abrimos a las seis.")
-    assert "stands version 3" in settle(admin_client, base, accept="1")
+    assert "at the provider: version 3" in settle(admin_client, base, accept="1")
     base.refresh_from_db()
     assert (written(base)[-1], versions.drift(base)) == ("Abrimos a las seis.", [])
 
@@ -85,7 +85,7 @@ def test_rolling_back_stores_the_older_text_at_the_provider_too(
     assert provider.change_knowledge_base.await_args.args[0].prompt == "Abrimos a las ocho."
     assert written(base) == ["Abrimos a las ocho.", "Abrimos a las nueve.", "Abrimos a las ocho."]
     provider.change_knowledge_base.side_effect = ProviderRejected("too long")
-    assert "refused it" in settle(admin_client, base, push="2")
+    assert "refused the request" in settle(admin_client, base, push="2")
     assert len(written(base)) == 3
 
 
@@ -106,7 +106,7 @@ def test_of_two_who_write_at_once_the_second_sees_what_changed(admin_client: Cli
         f"{BASES}{base.pk}/change/", WRITTEN | {"base": "2", "prompt": "Abrimos a las diez."}, headers=ENGLISH
     )
     form = page.context["adminform"].form
-    assert "nora saved version 3 meanwhile" in page.content.decode()
+    assert "nora has saved version 3" in page.content.decode()
     assert (form["prompt"].value(), form["opening"].value()) == ("Abrimos a las diez.", "Buenas")
     assert len(written(base)) == 3
 
@@ -132,7 +132,7 @@ def test_files_become_bases_or_the_next_version_of_the_one_with_their_name(
     provider.create_knowledge_base = AsyncMock(return_value="K9")
     files = [Texts(base.name, "Hola", "Abrimos a las once."), TEXTS]
     page = handed_in(admin_client, base.account, "all.zip", knowledge_files.zipped(files))
-    assert "2 knowledge bases were brought in" in page
+    assert "2 knowledge bases were imported" in page
     assert written(base) == ["Abrimos a las ocho.", "Abrimos a las once."]
     assert written(KnowledgeBase.objects.get(provider_knowledge_base_id="K9")) == [TEXTS.prompt]
     assert "0 knowledge bases" in handed_in(admin_client, base.account, "all.zip", knowledge_files.zipped(files))
@@ -171,7 +171,7 @@ def test_what_is_no_text_or_too_much_is_refused_in_words(
     page = handed_in(admin_client, account, name, content)
     assert any(
         words in page
-        for words in ("no text", "nothing below", "too large", "neither", "unpacked", "no Markdown", "more than")
+        for words in ("not UTF-8 text", "no text below", "too large", "neither", "unpacked", "no Markdown", "more than")
     )
     assert not KnowledgeBase.objects.exists()
 

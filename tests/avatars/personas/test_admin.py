@@ -178,7 +178,7 @@ def test_the_connection_check_says_what_came(admin_client: Client, provider: Moc
     ("error", "words"),
     [
         (CredentialRefused("/v1/streaming/avatar.list: unauthorized"), "does not accept the key"),
-        (ProviderUnreachable("/v1/streaming/avatar.list: ConnectError"), "did not give its catalogue"),
+        (ProviderUnreachable("/v1/streaming/avatar.list: ConnectError"), "did not return its catalogue"),
     ],
 )
 def test_a_connection_that_fails_says_which_call_and_why(  # requirement 43

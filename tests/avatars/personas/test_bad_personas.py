@@ -33,7 +33,7 @@ BAD: dict[str, Bad] = {
     "a voice of another language": (
         {"voice__language": "en"}, "voice", "speaks another language: en", "habla otro idioma: en",
     ),
-    "a picture in VP8 only": ({}, "avatar", "recent iPhones show none", "los iPhone recientes no"),
+    "a picture in VP8 only": ({}, "avatar", "recent iPhones cannot play", "los iPhone recientes no"),
     "an avatar made of a photograph, without a voice": (
         {"voice": None}, "voice", "no voice of its own. Choose one", "no tiene voz propia. Elige una",
     ),
@@ -41,13 +41,13 @@ BAD: dict[str, Bad] = {
         {"avatar__is_active": False}, "avatar", "not active at the provider", "no está activo en el proveedor",
     ),
     "a knowledge base that was deleted": (
-        {"knowledge_base__gone_at": timezone.now()}, "knowledge_base", "make it there again", "vuelve a crearlo",
+        {"knowledge_base__gone_at": timezone.now()}, "knowledge_base", "create it there again", "vuelve a crearlo",
     ),
     "nothing to know, and nobody decided so": (
-        {"knowledge_base": None}, "knowledge_base", "answers without one", "responde sin ella",
+        {"knowledge_base": None}, "knowledge_base", "answers without one", "respuestas sin ella",
     ),
     "a longer silence than the provider bears": (
-        {"idle_timeout": timedelta(hours=2)}, "idle_timeout", "closes an idle session sooner", "cierra antes",
+        {"idle_timeout": timedelta(hours=2)}, "idle_timeout", "closes idle sessions sooner", "cierra antes",
     ),
 }  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_only_what_can_work_is_offered_and_the_rest_explained(
     assert offered["choices"]["voice_emotion"] == ["", *can.emotions]
     assert offered["limits"]["voice_rate"] == list(can.voice_rate)
     assert ("breaks_silence" in offered["off"]) is not can.breaks_silence
-    assert ("never speaks up" in offered["words"].get("breaks_silence", "")) is not can.breaks_silence
+    assert ("does not support speaking" in offered["words"].get("breaks_silence", "")) is not can.breaks_silence
     assert not any(name in str(offered["words"]) for name in ("HeyGen", "LiveAvatar"))
 
 

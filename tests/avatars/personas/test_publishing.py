@@ -43,8 +43,8 @@ def test_an_unpublished_persona_is_a_draft_that_keeps_its_version() -> None:
 
 
 REMEDIES = {
-    "en": ("shorten", "switch it off", "leave the greeting empty", "Choose", "choose", "must be between", "buy"),
-    "es": ("acorta", "Acorta", "desactív", "deja", "Elige", "elige", "debe estar entre", "compra"),
+    "en": ("Shorten", "Turn it off", "Leave this greeting empty", "Leave it empty", "Choose", "must be between", "Buy"),
+    "es": ("Acorta", "Desactív", "Deja", "Déjalo", "Elige", "elige", "debe estar entre", "Compra"),
 }
 
 

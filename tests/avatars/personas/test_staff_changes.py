@@ -182,13 +182,13 @@ def test_a_change_that_cannot_be_written_down_is_not_made(
             "en",
             [
                 "provider account changed",
-                "credits a minute: 0.200 → 0.500",
-                "rooms: the provider&#x27;s rooms → our own LiveKit",
+                "credits per minute: 0.200 → 0.500",
+                "rooms: the provider’s rooms → the portal’s LiveKit server",
             ],
         ),
         (
             "es",
-            ["cuenta del proveedor cambiada", "créditos por minuto: 0.200 → 0.500", "solo la usa este portal: no → sí"],
+            ["cuenta de proveedor cambiada", "créditos por minuto: 0.200 → 0.500", "solo la usa este portal: no → sí"],
         ),
     ],
 )

@@ -54,7 +54,7 @@ def test_people_meet_what_is_published_while_staff_write_on(met: Persona, admin_
     assert (met.role, met.version) == ("Citas", 1)
     page = admin_client.get(f"{PERSONAS}{met.pk}/change/", headers=ENGLISH).content.decode()
     assert 'value="Recepción"' in page
-    assert "Here: version 2. People meet version 1." in page
+    assert "Here: version 2. Published: version 1." in page
     publishing.publish(met)
     met.refresh_from_db()
     assert (met.role, met.version, met.published_at is not None) == ("Recepción", 2, True)
@@ -76,7 +76,7 @@ def test_rolling_back_lets_people_meet_the_older_version_and_loses_nothing(met: 
 
 def test_an_older_version_can_be_gone_on_from(met: Persona, admin_client: Client) -> None:
     saved(met, role="Recepción")
-    assert "Version 1 is the draft now, as version 3" in go(admin_client, met, draft=1)
+    assert "The draft is now version 3, a copy of version 1" in go(admin_client, met, draft=1)
     last = versions.newest(met)
     assert last
     assert (last.number, last.role, met.version) == (3, "Citas", 1)
@@ -140,8 +140,8 @@ def test_of_two_who_write_at_once_the_second_sees_what_changed_and_loses_nothing
     page = change(admin_client, met, base=1, role="Citas y precios", greeting="Hola")
     shown = page.context["adminform"].form
     assert met.versions.count() == 2  # nothing was overwritten
-    assert "nora saved version 2 meanwhile" in page.content.decode()
-    assert shown.errors["role"] == ["Theirs: Recepción"]  # both wrote it
+    assert "nora has saved version 2" in page.content.decode()
+    assert shown.errors["role"] == ["Other value: Recepción"]  # both wrote it
     typed = {name: shown[name].value() for name in ("role", "greeting", "summary", "base")}
     assert typed == {"role": "Citas y precios", "greeting": "Hola", "summary": "Horarios", "base": "2"}
     change(admin_client, met, **typed)

@@ -77,10 +77,10 @@ def test_a_video_that_cannot_be_is_refused_before_it_is_ordered() -> None:
     client.cookies["django_language"] = "en"
     other = AvatarFactory.create(account=ProviderAccountFactory.create(kind="liveavatar"))
     for wrong, reason in (
-        (form(avatar=other), "makes no recorded videos"),
+        (form(avatar=other), "does not make recorded videos"),
         (form(avatar=AvatarFactory.create(is_active=False)), "no longer offers"),
-        (form(voice=VoiceFactory.create()), "account offers now"),
-        (form(text=" "), "is to say"),
+        (form(voice=VoiceFactory.create()), "account currently offers"),
+        (form(text=" "), "Enter the avatar’s script"),
         (form(text="a" * 5001), "At most 5000"),
         (form() | {"voice": ""}, "no voice of its own"),
     ):
@@ -102,7 +102,7 @@ def test_who_may_only_look_orders_nothing(role: roles.Role) -> None:
 def test_pressing_again_is_the_way_out_of_unknown(admin_client: Client) -> None:
     video = VideoFactory.create(status="unknown", failure="lost", due_at=None)
     admin_client.cookies["django_language"] = "en"
-    assert "if it is not, order again" in admin_client.get(video.get_absolute_url()).content.decode()
+    assert "If it is missing, order the video again" in admin_client.get(video.get_absolute_url()).content.decode()
     admin_client.post(f"/admin/avatars/video/{video.pk}/order_again/", {"_form_submitted": "on"})
     video.refresh_from_db()
     assert video.status == "waiting"

@@ -30,9 +30,9 @@ AVATAR = "Lucia_public_20260101"
 REFUSED = EndReason.PROVIDER_REFUSED
 SILENT = EndReason.PROVIDER_UNREACHABLE
 WORDS = {
-    REFUSED: "El servicio de avatares no la aceptó",
-    SILENT: "El servicio de avatares no responde",
-    EndReason.PROVIDER_ENDED: "El servicio de avatares la cortó",
+    REFUSED: "El servicio de avatares rechazó la solicitud",
+    SILENT: "El servicio de avatares no respondió",
+    EndReason.PROVIDER_ENDED: "El servicio de avatares la terminó",
 }
 
 

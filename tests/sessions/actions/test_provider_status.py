@@ -83,7 +83,7 @@ async def test_when_nothing_is_left_to_try_the_session_ends_for_want_of_a_pictur
         await StreamingSession.objects.filter(pk=session_id).aupdate(opened_at=long_ago)
         await tab.say("event.report", kind="verdict", data={"code": "network", "stage": "out", "is_final": True})
         ended = await tab.hear("session.status", status="ended")
-        assert (ended["reason"], ended["words"]) == ("no_picture", "The picture did not arrive")
+        assert (ended["reason"], ended["words"]) == ("no_picture", "The video did not arrive")
     row = await StreamingSession.objects.aget(pk=session_id)
     assert row.end_evidence == {"code": "no_picture_room", "limit_s": 8, "verdict": "network"}
 

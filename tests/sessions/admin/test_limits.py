@@ -27,8 +27,8 @@ def test_staff_read_in_words_which_limit_binds_a_session(admin_client: Client) -
     """Complaint 19."""
     session = StreamingSessionFactory.create(limit_by=LimitBy.QUOTA, idle_limit_by=LimitBy.GROUP)
     page = admin_client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/").content.decode()
-    assert "lo que queda de los minutos del mes" in page
-    assert "el del grupo" in page
+    assert "resto de la cuota mensual" in page
+    assert "límite del grupo" in page
 
 
 def test_an_allowance_is_given_to_a_group_and_read_again(admin_client: Client) -> None:

@@ -55,7 +55,7 @@ def test_who_may_read_what_was_said_finds_sessions_by_it_for_a_reason_that_stays
 ) -> None:
     """Complaint 17: whole words and first letters, whatever their accents and case."""
     client, user = signed_in(role)
-    assert "Why you look" in client.get(SEARCH, headers={"accept-language": "en"}).content.decode()
+    assert "Reason for the search" in client.get(SEARCH, headers={"accept-language": "en"}).content.decode()
     for reason in ("", "x"):
         assert client.post(SEARCH, {"words": "poliza", "reason": reason}).status_code == 200
     assert not AuditEntry.objects.exists()

@@ -68,9 +68,9 @@ def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, provider:
     live = StreamingSessionFactory.create(provider_session_id="theirs", user__username="ana")
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
     said = press_stop(admin_client, live, ended, stopping, reason=" It rang twice ")
-    before = "1 session is being stopped: its provider has not answered yet."
-    assert said == [("warning", f"1 session is over. {before}")]
-    assert press_stop(admin_client, live) == [("warning", "All of the selected sessions were over already.")]
+    before = "1 session is being stopped. Its provider has not responded yet."
+    assert said == [("warning", f"1 session has ended. {before}")]
+    assert press_stop(admin_client, live) == [("warning", "All selected sessions had already ended.")]
     assert press_stop(admin_client, live, stopping) == [("warning", before)]
     assert provider.stop_session.call_args_list == [call("theirs", StopReason.CLOSED)]
     staff = User.objects.get(username="admin")
@@ -88,7 +88,7 @@ def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, provider:
 @pytest.mark.parametrize(
     ("trouble", "why"),
     [
-        (ProviderUnreachable("ConnectError"), "No usable answer: ProviderUnreachable, ConnectError."),
+        (ProviderUnreachable("ConnectError"), "No usable response: ProviderUnreachable, ConnectError."),
         (ProviderRejected("no", code="10002", status=500), "HTTP 500, code 10002."),
     ],
 )
@@ -104,7 +104,7 @@ def test_what_could_not_be_stopped_is_said_with_the_reason(
     provider.stop_session.side_effect = answer
     ((level, words),) = press_stop(admin_client, over, held_up)
     assert level == "error"
-    assert words.startswith("1 session is over. 1 session could not be stopped yet, and is tried again")
+    assert words.startswith("1 session has ended. 1 session could not be stopped yet. The portal retries")
     assert words.endswith(why)
     assert (
         why in admin_client.get(f"{SESSIONS}{held_up.pk}/change/", headers={"accept-language": "en"}).content.decode()
@@ -114,7 +114,7 @@ def test_what_could_not_be_stopped_is_said_with_the_reason(
 @pytest.mark.parametrize("reason", ["", "  ", "no"])
 def test_nothing_is_stopped_without_a_reason(admin_client: Client, provider: Mock, reason: str) -> None:
     session = StreamingSessionFactory.create()
-    assert press_stop(admin_client, session, reason=reason) == [("error", "Say why, in a few words.")]
+    assert press_stop(admin_client, session, reason=reason) == [("error", "Enter a short reason.")]
     assert StreamingSession.objects.get().status == Status.LIVE
 
 
@@ -134,7 +134,10 @@ def test_the_list_asks_the_database_no_more_often_for_more_sessions(
         admin_client.get(SESSIONS)
 
 
-@pytest.mark.parametrize(("rows", "answer"), [(["theirs"], "Yes"), (["another"], "No"), (None, "could not be asked")])
+@pytest.mark.parametrize(
+    ("rows", "answer"),
+    [(["theirs"], "is open at the provider"), (["another"], "is not running there"), (None, "could not be reached")],
+)
 def test_staff_ask_whether_it_is_live_at_the_provider(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch, rows: list[str] | None, answer: str
 ) -> None:

@@ -104,7 +104,7 @@ def test_each_role_sees_what_it_may_and_speech_is_shown_for_a_reason_and_for_one
 def test_without_a_reason_nothing_is_shown_and_nothing_recorded(session: StreamingSession, reason: str) -> None:
     client, _ = signed_in(roles.AUDITOR)
     answer = client.post(page_of(session), {"reason": reason}, headers=ENGLISH).content.decode()
-    assert "Say why" in answer
+    assert "Enter a short reason" in answer
     assert SPEECH not in answer
     assert not session.events.filter(kind="transcript_opened").exists()
 
@@ -114,11 +114,11 @@ def test_the_page_says_why_it_ended_what_failed_what_to_do_and_whose_clock_said_
     client, _ = signed_in(roles.OPERATOR)
     shown = client.get(page_of(session), headers=ENGLISH).content.decode()
     for words in (
-        "The picture did not arrive",
-        "no picture came",
-        "The fault is in the provider&#x27;s session",
-        "It did not get to: Picture received",
-        "(38 ms off)",
+        "The video did not arrive",
+        "no video arrived",
+        "The problem is in the provider’s session",
+        "Not reached: Track received by the browser",
+        "(offset 38 ms)",
     ):
         assert words in shown
     assert " style=" not in shown

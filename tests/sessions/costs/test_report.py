@@ -212,7 +212,7 @@ def test_the_first_page_shows_each_role_what_it_may_see(
     assert ("today" in shown, "capped" in shown) == (sees, pays)
     if sees:
         today = shown["today"]
-        assert (today.sessions, today.open, today.failures) == (1, 0, [("La imagen no llegó", 1)])
+        assert (today.sessions, today.open, today.failures) == (1, 0, [("El vídeo no llegó", 1)])
         assert (today.first_frame.usual, today.answers.slow) == (timedelta(seconds=1.5), timedelta(seconds=1.2))
     if pays:
         assert [(row.percent, row.is_alarming) for row in shown["capped"]] == [(90, True)]

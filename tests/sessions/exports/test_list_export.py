@@ -138,7 +138,7 @@ def test_a_page_to_print_says_in_words_what_events_hold(client: Client, auditor:
         f"{SESSIONS}{session.pk}/export/", {"format": "html", "reason": WHY}, headers={"accept-language": "en"}
     )
     text = html.unescape(re.sub(r"<[^>]+>", "", page.content.decode()))
-    assert "The end was asked for: The user ended the conversation" in text
+    assert "Stop requested: The user ended the conversation" in text
     assert "After: stopping" in text
     assert "End reason: The user ended the conversation" in text
     assert "You ended" not in text

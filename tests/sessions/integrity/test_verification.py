@@ -287,9 +287,9 @@ def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: An
     check = HistoryCheck.objects.latest("pk")
     assert (check.sessions, check.events, check.fault_count) == (1, 8, 1)
     page = client.get(f"/admin/avatar_sessions/historycheck/{check.pk}/change/", headers={"accept-language": "en"})
-    assert f"Session {session.pk}, event 4, column data: What it says was changed." in page.content.decode()
+    assert f"Session {session.pk}, event 4, column data: Its content was changed." in page.content.decode()
     listed = client.get("/admin/avatar_sessions/historycheck/", headers={"accept-language": "es"}).content.decode()
-    assert "no encaja" in listed
+    assert "problemas" in listed
     assert roles.AUDITOR.permissions.count("avatar_sessions.view_historycheck") == 1
 
 
@@ -298,7 +298,13 @@ def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: An
     [
         (
             "en",
-            ("session: 1", "event: 8", "Every column that is shown is covered.", "line.who (2)", "earlier versions"),
+            (
+                "session: 1",
+                "event: 8",
+                "All columns shown to auditors are covered.",
+                "line.who (2)",
+                "earlier versions",
+            ),
         ),
         ("es", ("sesión: 1", "suceso: 8", "Todas las columnas", "line.who (2)", "versiones anteriores")),
     ],

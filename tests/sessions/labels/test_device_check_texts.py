@@ -24,9 +24,9 @@ def checked(**found: Any) -> Moment:
 @pytest.mark.parametrize(
     ("found", "words", "weight"),
     [
-        ({}, "everything fine, host → host · UDP · 12 ms", "minor"),
+        ({}, "no problems found, host → host · UDP · 12 ms", "minor"),
         ({"microphone": "warn refused", "tcp": "bad blocked"}, "microphone: refused, TCP: blocked, host", ""),
-        ({"way": 3, "secure": ["bad"], "mood": "bad"}, "everything fine", "minor"),
+        ({"way": 3, "secure": ["bad"], "mood": "bad"}, "no problems found", "minor"),
     ],
 )
 def test_staff_read_what_the_check_of_the_device_found(found: dict[str, Any], words: str, weight: str) -> None:

@@ -192,6 +192,6 @@ def test_evidence_tells_moments_to_the_second_in_the_portals_time() -> None:
     evidence = end_evidence.inactive(datetime(2026, 1, 2, 13, 4, 5, tzinfo=UTC), timedelta(minutes=3))
     with timezone.override(ZoneInfo("Europe/Madrid")):
         assert said("en", lambda: end_evidence.in_words(evidence)) == (
-            "The last activity was at Jan. 2, 2026, 14:04:05; the limit is 180 s."
+            "The last activity was at Jan. 2, 2026, 14:04:05. The limit is 180 s."
         )
         assert "2 de enero de 2026, 14:04:05" in said("es", lambda: end_evidence.in_words(evidence))

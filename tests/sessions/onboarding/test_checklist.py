@@ -86,7 +86,7 @@ def test_what_is_not_ticked_says_what_to_do_and_leads_there(admin_client: Client
     """Complaint 25: nobody has to know the way."""
     page = admin_client.get(PAGE, headers={"accept-language": "en"}).content.decode()
     assert 'href="/admin/avatars/provideraccount/add/"' in page
-    assert "Make an account and enter its key" in page
+    assert "Create an account and enter its key" in page
     account = ProviderAccountFactory.create()
     page = admin_client.get(PAGE).content.decode()
     assert f'href="/admin/avatars/provideraccount/{account.pk}/change/"' in page
@@ -130,7 +130,7 @@ def test_the_check_of_a_connection_names_the_call_that_fails_and_why(admin_clien
     page = admin_client.get(address, headers={"accept-language": "en"}).content.decode()
     assert "2 calls fail" in page
     assert "/v2/voices: no" in page
-    assert "Does the plan include it?" in page
+    assert "Check that your plan includes it." in page
     assert "ConnectTimeout" in page
     provider.credits.side_effect = CredentialRefused("/v1/credits: 401", code="400112", status=401)
     page = admin_client.get(address, headers={"accept-language": "en"}).content.decode()

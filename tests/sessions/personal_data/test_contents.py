@@ -195,11 +195,11 @@ def test_the_page_says_in_words_what_the_file_says_in_codes(visitor: Client, per
         in_madrid = html.unescape(body(visitor.post(PAGE, headers={"accept-language": "es"})))
     assert "20 de enero de 2026, 23:30:05" in page
     assert "21 de enero de 2026, 0:30:05" in in_madrid or "21 de enero de 2026, 00:30:05" in in_madrid
-    assert "Has terminado la conversación" in page
+    assert "Terminaste la conversación" in page
     assert "4 min 00 s" in page
     assert re.search(r"<b>Tú</b> .*<p>Hola</p>", page)
-    assert "Solo la comunicó el navegador" in page
-    assert re.search(r"<details><summary>Sucesos</summary><ol class=\"events\"><li>.*Entró en la sala", page)
+    assert "Comunicada solo por el navegador" in page
+    assert re.search(r"<details><summary>Eventos</summary><ol class=\"events\"><li>.*Entró un participante", page)
     for raw in ("user_stopped", "participant_joined", "2026-01-20T", "True", "is_interrupted"):
         assert raw not in page
 

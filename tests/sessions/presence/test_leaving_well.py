@@ -232,7 +232,7 @@ async def test_staff_stop_a_session_while_no_worker_runs(
 async def test_staff_stop_a_session_from_the_list_while_redis_is_away(house: House) -> None:
     async with house.conversation():
         house.portal.redis.kill()
-        assert "1 session is over." in await stop_from_the_list(house)
+        assert "1 session has ended." in await stop_from_the_list(house)
         assert (await house.control("sessions"))["sessions"] == []
     house.portal.redis.start()
     house.portal.redis.wait_until(lambda: redis_answers(urlsplit(house.portal.environment["REDIS_URL"]).port or 0))

@@ -102,7 +102,7 @@ def test_a_person_erases_what_was_said_after_a_question_and_gets_a_receipt(clien
     answer = client.post("/conversations/erase/", headers={"accept-language": "es"}).content.decode()
     receipt = Erasure.objects.get()
     assert f"{receipt.pk}-{receipt.hash[:16]}" in answer
-    assert "el proveedor no ofrece borrado" in answer
+    assert "el proveedor no admite la eliminación" in answer
     assert (texts(session), texts(theirs)) == ([""], [SECRET])
     assert client.get(f"/conversations/{session.pk}/").status_code == 200
     client.logout()

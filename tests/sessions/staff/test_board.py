@@ -99,14 +99,14 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_board_moves_with_what_happens() -> None:
     session = await live("ana", status=Status.CONNECTING)
     async with opened(roles.OPERATOR) as page:
-        await page.see(session, user="ana", stage="Waiting for the picture", network="unknown", is_alert=False)
+        await page.see(session, user="ana", stage="Waiting for video", network="unknown", is_alert=False)
         await in_thread(transitions.go_live)(session)
         await page.see(session, stage="Live", quality="high (720p)")
         for kind, data in (("connection_quality", {"quality": "poor"}), ("ladder", {"step": "sound"})):
             await in_thread(events.record)(session.pk, Entry(kind, data, Source.BROWSER))
         await page.see(session, stage="Sound only", network="poor", network_words="Weak")
         await in_thread(transitions.begin_stop)(session, EndReason.IDLE, {})
-        await page.see(session, is_stopping=True, why="Closed after no activity", is_alert=True)
+        await page.see(session, is_stopping=True, why="Ended after inactivity", is_alert=True)
         await in_thread(transitions.end)(session)
         while page.rows:
             await page.hear()

@@ -186,7 +186,7 @@ def test_a_provider_without_such_a_socket_is_refused_with_the_reason(admin_clien
     account = ProviderAccountFactory.create(kind="liveavatar")
     admin_client.cookies["django_language"] = "en"
     page = admin_client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", {"monitors_chat": "on"})
-    assert "tells nothing beside the room" in page.content.decode()
+    assert "does not offer session events" in page.content.decode()
 
 
 def test_no_word_of_what_was_said_passes_on() -> None:

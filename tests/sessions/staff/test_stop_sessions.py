@@ -91,7 +91,7 @@ async def test_nobody_waits_long_for_a_slow_provider_and_it_is_heard_all_the_sam
     choice = {"action": "stop", "reason": "It rang", "_selected_action": [str(session.pk) for session in sessions]}
     page: Any = await client.post(LIST, choice, follow=True, headers={"accept-language": "en"})
     said = [(message.level_tag, str(message)) for message in page.context["messages"]]
-    assert said == [("warning", "40 sessions are being stopped: their providers have not answered yet.")]
+    assert said == [("warning", "40 sessions are being stopped. Their providers have not responded yet.")]
     may_answer.set()
     for session in sessions:
         await over(session)

@@ -89,7 +89,7 @@ def test_a_conversation_is_read_with_times_cuts_and_the_reason_of_its_end(visito
     session.utterances.filter(who="avatar").update(is_interrupted=True)
     page = page_of(visitor, f"/conversations/{session.pk}/", "es")
     assert "&lt;b&gt;Hola" in page
-    assert "Se cerró por inactividad" in page
+    assert "Terminó por inactividad" in page
     assert page.count("interrumpida") == 1
     assert f"{timezone.localtime(session.created_at):%H:%M:%S}" in page
     assert f"/personas/{session.persona.slug}/?continues={session.pk}" in page

@@ -66,7 +66,7 @@ def test_the_page_is_told_whether_the_persona_hears(visitor: Client, is_voice_en
     assert found
     told = json.loads(found[1])
     assert (told["takes_text"], told["takes_voice"]) == (True, is_voice_enabled)
-    assert (told["hands_free"], "never hears itself" in page) == (True, True)
+    assert (told["hands_free"], "does not hear itself" in page) == (True, True)
 
 
 def test_staff_find_the_administration_in_the_menu_and_others_do_not(client: Client) -> None:
@@ -80,7 +80,7 @@ def test_a_post_without_its_token_is_explained(language: str) -> None:
     careful = Client(enforce_csrf_checks=True, headers={"accept-language": language})
     answer = careful.post("/accounts/login/", {"login": "a", "password": "b"})
     assert answer.status_code == 403
-    words = {"es": "demasiado tiempo abierta", "en": "open for too long"}
+    words = {"es": "ha caducado", "en": "has expired"}
     assert words[language] in answer.content.decode()
 
 
@@ -154,7 +154,7 @@ def test_the_page_that_checks_the_device_is_linked_from_everywhere_and_asks_for_
         assert 'href="/check/"' in visitor.get(address, headers={"accept-language": language}).content.decode()
     page = visitor.get("/check/", headers={"accept-language": language}).content.decode()
     assert len(re.findall(r"data-check=", page)) == 7
-    assert {"es": "Comprobar ahora", "en": "Check now"}[language] in page
+    assert {"es": "Comprobar ahora", "en": "Start check"}[language] in page
 
 
 @override_settings(LIVEKIT_URL="", LIVEKIT_API_KEY="", LIVEKIT_API_SECRET="")

@@ -226,7 +226,7 @@ async def test_a_provider_that_does_not_answer_ends_it_in_the_page_s_language(pr
         ended = await tab.hear("session.status", status="ended")
     assert (ended["reason"], ended["words"]) == (
         "provider_unreachable",
-        "El servicio de avatares no responde",
+        "El servicio de avatares no respondió",
     )
 
 
