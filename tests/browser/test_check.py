@@ -28,7 +28,7 @@ async def test_what_the_check_finds_is_shown_taken_along_and_kept_with_the_next_
         await page.wait_for_selector("body[data-checked=look]")
         marks = {check: page.locator(f"[data-check={check}] .badge:visible") for check in ("secure", "speakers", "udp")}
         for mark in marks.values():
-            await expect(mark).to_have_text("Fine")
+            await expect(mark).to_have_text("Passed")
         await expect(page.locator("[data-check=udp]")).to_contain_text("Round trip:")
         await expect(page.locator("[data-check=microphone] .badge:visible")).to_have_text("Warning")
         await expect(page.locator("[data-check=microphone] .remedy:visible")).to_contain_text(
