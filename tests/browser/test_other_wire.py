@@ -22,7 +22,7 @@ pytestmark = [
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 PARTS = "addEventListener('room:open', ({ detail }) => (window.parts = detail), true)"
-PUBLISHED = "parts.room.room.localParticipant.trackPublications.size === 1"
+PUBLISHED = "parts.room.livekitRoom.localParticipant.trackPublications.size === 1"
 LEVEL = "Number(document.querySelector('#mic .level').dataset.level)"
 PRESS_TWICE = """parts.room.publish("agent-control", '{"event_type": "user.start_push_to_talk"}')"""
 

@@ -204,6 +204,6 @@ setInterval(() => conversation.recovery.tick(), LOOK_MS);
 one("#insecure", HTMLElement).hidden = isSecureContext;
 
 conversation.open(socket, room);
-room.prepare(livekitUrl);
+room.warmUp(livekitUrl);
 if (handedOver.sessionId) start(new Event("goes-on"), { continues, because: "user_stopped" });
 for (const { kind, text } of handedOver.unsent) conversation.say(kind, text);

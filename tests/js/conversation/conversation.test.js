@@ -34,7 +34,7 @@ function make() {
   });
   made.open(socket, {
     join: async (...place) => joined.push(place),
-    wait: async (...place) => waiting.push(place),
+    joinEarly: async (...place) => waiting.push(place),
     leave: () => (left += 1),
     facts: () => OUTSIDE,
     mute: (is) => hushed.push(is),

@@ -4,7 +4,7 @@ import { beforeEach, mock, test } from "node:test";
 
 import { AvatarRoom } from "../../../sessions/static/sessions/room/room.js";
 
-let calls, listeners, answers, heard, room;
+let calls, listeners, answers, heard, video, room;
 
 class Room {
   canPlaybackAudio = true;
@@ -71,7 +71,7 @@ beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout"] });
   [calls, listeners, answers, heard] = [[], {}, [], []];
-  const video = { requestVideoFrameCallback: (shown) => (video.show = () => shown(12, { width: 4, height: 3 })) };
+  video = { requestVideoFrameCallback: (shown) => (video.show = () => shown(12, { width: 4, height: 3 })) };
   room = new AvatarRoom({ LiveKit, video, audio: {}, onEvent: ({ type, code }) => heard.push(code ?? type) });
 });
 
@@ -109,19 +109,19 @@ test("a token that LiveKit refuses is tried once more, and named (requirement 57
   void room.join("ws://room", "t");
   await pass(5);
   assert.deepEqual(heard, ["room_refused"]);
-  assert.equal(room.refusal, "token");
+  assert.equal(room.facts().refusal, "token");
 });
 
 test("tracks that were there before us are told as well (requirement 69)", async () => {
   answers = [true];
-  room.room.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video" }]]) });
+  room.livekitRoom.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video" }]]) });
   await room.join("ws://room", "t");
   assert.deepEqual(heard, ["room_joined", "track_published"]);
 });
 
 test("a track that is not sent to us yet is asked for, one that is there is not", async () => {
   answers = [true];
-  room.room.remoteParticipants.set("avatar", {
+  room.livekitRoom.remoteParticipants.set("avatar", {
     trackPublications: new Map([["v", { kind: "video", isSubscribed: true }]]),
   });
   await room.join("ws://room", "t");
@@ -133,7 +133,7 @@ test("a track that is not sent to us yet is asked for, one that is there is not"
 test("one more try is no answer: a network that lets nothing through is not taken for a slow room each time", async () => {
   let now = 1_000;
   const clock = mock.method(performance, "now", () => now);
-  room.room.connect = () => new Promise(() => {});
+  room.livekitRoom.connect = () => new Promise(() => {});
   for (const at of [1_000, 6_000]) {
     now = at;
     void room.join("ws://room", "t");
@@ -178,13 +178,13 @@ test("the picture counts when it is shown, not when its track arrives", async ()
   await room.join("ws://room", "t");
   arrive("video");
   assert.deepEqual(heard, ["room_joined", "track_subscribed"]);
-  room.video.show();
+  video.show();
   assert.equal(heard.at(-1), "first_frame");
 });
 
 test("a room that waits says nothing until it is joined, and is not entered twice", async () => {
   answers = [true];
-  await room.wait("ws://room", "t", "n");
+  await room.joinEarly("ws://room", "t", "n");
   assert.deepEqual(heard, []);
   await room.join("ws://room", "t2", "n");
   assert.deepEqual(heard, ["room_joined"]);
@@ -193,7 +193,7 @@ test("a room that waits says nothing until it is joined, and is not entered twic
 
 test("a join that begins while the room is still being entered is told when it is", async () => {
   answers = [true];
-  const waiting = room.wait("ws://room", "t", "n");
+  const waiting = room.joinEarly("ws://room", "t", "n");
   await room.join("ws://room", "t2", "n");
   await waiting;
   assert.deepEqual(heard, ["room_joined"]);
@@ -201,7 +201,7 @@ test("a join that begins while the room is still being entered is told when it i
 
 test("a room that waits and is closed is no fault: the next join enters another", async () => {
   answers = [true, true];
-  await room.wait("ws://room", "t", "n");
+  await room.joinEarly("ws://room", "t", "n");
   listeners.Disconnected(REASONS.ROOM_DELETED);
   await room.join("ws://room", "t2", "other");
   assert.deepEqual(heard, ["room_joined"]);
@@ -209,7 +209,7 @@ test("a room that waits and is closed is no fault: the next join enters another"
 
 test("whoever waits in one room and is called to another leaves the first", async () => {
   answers = [true, true];
-  await room.wait("ws://room", "t", "n");
+  await room.joinEarly("ws://room", "t", "n");
   calls.length = 0;
   await room.join("ws://room", "t2", "other");
   assert.deepEqual(calls, ["disconnect", "connect"]);
@@ -219,13 +219,13 @@ test("whoever waits in one room and is called to another leaves the first", asyn
 test("sound that is slow to begin asks for no tap, sound that is refused does", async () => {
   answers = [true];
   await room.join("ws://room", "t");
-  room.room.canPlaybackAudio = false; // LiveKit's own view until the first track plays
+  room.livekitRoom.canPlaybackAudio = false; // LiveKit's own view until the first track plays
   const [video, audio] = [arrive("video"), arrive("audio")];
   video.emit("VideoPlaybackStarted");
   assert.ok(!heard.some((type) => type.startsWith("playback")));
   audio.emit("AudioPlaybackFailed");
   assert.equal(heard.at(-1), "playback_blocked");
-  room.room.canPlaybackAudio = true;
+  room.livekitRoom.canPlaybackAudio = true;
   audio.emit("AudioPlaybackStarted");
   assert.equal(heard.at(-1), "playback_started");
 });
@@ -235,6 +235,6 @@ test("a frame of a room that was left is nobody's first frame", async () => {
   await room.join("ws://room", "t");
   arrive("video");
   room.leave();
-  room.video.show();
+  video.show();
   assert.ok(!heard.includes("first_frame"));
 });

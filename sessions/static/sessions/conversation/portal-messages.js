@@ -26,7 +26,7 @@ const MESSAGES = {
   },
   "session.room": (it, { url, token, name = "", waits = false }) => {
     if (it.state.isCancelled) return;
-    if (waits) return void (it.place || it.room?.wait(url, token, name));
+    if (waits) return void (it.place || it.room?.joinEarly(url, token, name));
     it.enter({ url, token, name });
     it.remember();
   },

@@ -14,7 +14,7 @@ import { isOpen, isOver } from "./state.js";
  * @param {Conversation} it
  */
 export function prepare(it) {
-  if (!it.sessionId && !isOpen(it.state) && !it.room?.held && it.socket?.isOpen)
+  if (!it.sessionId && !isOpen(it.state) && !it.room?.hasEarlyRoom && it.socket?.isOpen)
     it.socket.send({ type: "room.prepare" });
 }
 

@@ -58,14 +58,14 @@ class DebugPanel {
     between(conversation, "onSocketDrop", () => log.add("browser", "socket dropped"));
     between(socket, "send", (message) => log.add("browser", message.kind ?? message.type, message));
     for (const name of EVENTS) {
-      this.room.room.on(this.room.LiveKit.RoomEvent[name], (/** @type {any[]} */ ...about) =>
+      this.room.livekitRoom.on(this.room.LiveKit.RoomEvent[name], (/** @type {any[]} */ ...about) =>
         log.add("LiveKit", name, told(about)),
       );
     }
   }
 
   async look() {
-    const { room } = this.room;
+    const room = this.room.livekitRoom;
     const tracks = [...room.remoteParticipants.values()].flatMap((one) => [...one.trackPublications.values()]);
     const reports = await Promise.all(tracks.map(({ track }) => track?.getRTCStatsReport()));
     const rows = reports.flatMap((report) => [...(report?.values() ?? [])]);

@@ -1,4 +1,4 @@
-/** Who is in a LiveKit room besides us, and what of theirs has arrived here, or shall arrive. */
+/** The other participants of a LiveKit room and their tracks. */
 
 /**
  * @param {import("livekit-client").Room} room
@@ -28,12 +28,12 @@ function tracksOf(room) {
 }
 
 /** @param {import("livekit-client").Room} room */
-export function publishedIn(room) {
+export function publishedKinds(room) {
   return tracksOf(room).map(({ kind }) => kind);
 }
 
 /** @param {import("livekit-client").Room} room */
-export function subscribeAnew(room) {
+export function resubscribeToVideo(room) {
   for (const track of remoteTracks(room, "video")) {
     track.setSubscribed(false);
     track.setSubscribed(true);
@@ -41,30 +41,30 @@ export function subscribeAnew(room) {
 }
 
 /**
- * Have what is published sent to us without delay.
+ * Negotiate the published tracks without delay.
  *
- * LiveKit's server answers an offer at once, but asks for one by itself not sooner than 150 ms after we came in: whoever
- * came just before the avatar would wait that long for nothing. This is not in LiveKit's public interface, and nothing
- * depends on it: without it, or where it fails, the server asks.
+ * LiveKit's server answers an offer at once, but sends its own only 150 ms after the join, which would delay the first
+ * frame of a page that joins just before the avatar. This is not part of LiveKit's public interface; if it is missing
+ * or fails, the server sends its offer as usual.
  *
  * @param {import("livekit-client").Room} room
  */
-export function offerNow(room) {
-  room.engine?.negotiate().catch(() => {}); // LiveKit connects anew by itself
+export function negotiateNow(room) {
+  room.engine?.negotiate().catch(() => {}); // LiveKit reconnects by itself
 }
 
 /** @param {import("livekit-client").Room} room */
-export function lacksTracks(room) {
+export function hasUnsubscribedTracks(room) {
   return tracksOf(room).some(({ isSubscribed }) => !isSubscribed);
 }
 
-/** A page's first connection sets up the browser's codecs, certificates and threads, so let that be none that waits. */
+/** Open a connection to nobody: a page's first one makes the browser load codecs, certificates and threads. */
 export function warmUp() {
-  if (typeof RTCPeerConnection === "undefined") return; // the doctor says so
-  const nobody = new RTCPeerConnection();
-  for (const kind of ["video", "audio"]) nobody.addTransceiver(kind, { direction: "recvonly" });
-  void nobody
-    .setLocalDescription() // it knows no server, so nothing is asked of anybody
+  if (typeof RTCPeerConnection === "undefined") return; // the diagnosis reports it
+  const connection = new RTCPeerConnection();
+  for (const kind of ["video", "audio"]) connection.addTransceiver(kind, { direction: "recvonly" });
+  void connection
+    .setLocalDescription() // no ICE servers, so nothing is sent
     .catch(() => {})
-    .then(() => nobody.close());
+    .then(() => connection.close());
 }

@@ -73,10 +73,7 @@ export function setUpVoice({ conversation, room, can, storage }) {
 function lineOf(room) {
   return {
     isTaking: () => room.isIn,
-    /** @param {MediaStreamTrack} track */
-    publish: (track) =>
-      room.room.localParticipant.publishTrack(track, { source: room.LiveKit.Track.Source.Microphone }),
-    /** @param {MediaStreamTrack} track */
-    withdraw: (track) => void room.room.localParticipant.unpublishTrack(track).catch(() => {}), // the room may be gone
+    publish: room.publishMicrophone.bind(room),
+    withdraw: room.unpublish.bind(room),
   };
 }
