@@ -1,9 +1,8 @@
-/** The room's page: finds the parts, wires them together, draws what changed. */
+/** The room's page: creates the parts, connects them, and draws the state when it changes. */
 
 import { Conversation } from "./conversation/conversation.js";
 import { sendLeaveBeacon } from "./conversation/leave-beacon.js";
 import { SavedSession } from "./conversation/saved-session.js";
-import { goOn, prepare } from "./conversation/start.js";
 import { face } from "./conversation/state.js";
 import { recallCheck } from "./device-check/last-check.js";
 import { all, on, one, showOnly } from "./lib/dom.js";
@@ -29,26 +28,27 @@ import { setUpVoice } from "./voice/setup.js";
 
 const page = document.body;
 const { persona = "", name = "", socket: socketPath = "", livekitUrl = "", signIn = "/" } = page.dataset;
-const handedOver = takeOver(sessionStorage, persona); // from the page of another language
+const handedOver = takeOver(sessionStorage, persona); // from the persona's page in another language
 const continues = handedOver.sessionId || page.dataset.continues || "";
 const language = document.documentElement.lang;
 const words = readWords();
 
+const stage = new StageView();
+const frames = new FrameWatch(stage.video);
 const conversation = new Conversation({
-  memory: new SavedSession(sessionStorage, socketPath),
+  savedSession: new SavedSession(sessionStorage, socketPath),
   newRef: () => Date.now().toString(36) + Math.random().toString(36).slice(2),
   onChange: draw,
+  onLeave: (isContinued) => voice.onLeave(isContinued),
+  readCheck: () => recallCheck(Date.now()),
+  readBrowser: () => browserFacts(frames),
 });
-const stage = new StageView();
 const captions = new CaptionView(conversation, stage.audio);
 const bar = new BarView(words);
 const outcome = new OutcomeView(words);
 const queue = new QueueView(words.queue);
-const quality = new QualityChoice(localStorage, ({ timeStamp }) =>
-  goOn(conversation, timeStamp, { ...quality.wish(), ...encodingPreference() }),
-);
-const ladder = new RecoveryView(words);
-const watch = new FrameWatch(stage.video);
+const recovery = new RecoveryView(words);
+const quality = new QualityChoice(localStorage, ({ timeStamp }) => conversation.restart(timeStamp, videoOptions()));
 const chat = new ChatView({
   onSay: (kind, text) => conversation.say(kind, text),
   onRetry: (ref) => conversation.retry(ref),
@@ -56,7 +56,7 @@ const chat = new ChatView({
     if (conversation.state.warning?.why === "idle") conversation.stay();
   },
 });
-const onFaceChanged = setUpAfterEnd(conversation, watch.rate);
+const afterEnd = setUpAfterEnd(conversation, frames.rate);
 const room = new AvatarRoom({
   LiveKit,
   video: stage.video,
@@ -65,7 +65,7 @@ const room = new AvatarRoom({
     conversation.onRoomEvent(event);
     voice.onRoomEvent(event);
   },
-  isDark: () => watch.looksDark(),
+  isDark: () => frames.looksDark(),
 });
 const voice = setUpVoice({ conversation, room, can: readCapabilities(), storage: localStorage });
 const socket = new PortalSocket(socketAddress(), {
@@ -76,13 +76,14 @@ const socket = new PortalSocket(socketAddress(), {
   },
   onDrop: () => conversation.onSocketDrop(),
   onRefused: (code) => {
-    if (!conversation.onAccessLost(code)) leavePage(code); // else the page says why, and Try again leads on
+    // If the page shows a reason, it is left only when the user tries again.
+    if (!conversation.onAccessLost(code)) leavePage(code);
   },
 });
 
 /** @param {number} code */
 function leavePage(code) {
-  // Signed out: come back here afterwards. Unpublished, or a factor is missing: reloading says so.
+  // Signed out: return here after signing in. No longer published, or a second factor is missing: a reload shows it.
   location.assign(code === 4401 ? `${signIn}?next=${encodeURIComponent(location.pathname)}` : location.href);
 }
 
@@ -96,7 +97,7 @@ function draw() {
   bar.draw(conversation);
   outcome.draw(conversation, now);
   queue.draw(conversation.state, now);
-  ladder.draw(conversation);
+  recovery.draw(conversation);
   chat.draw(conversation.transcript);
   if (now === shown) return;
   const before = shown;
@@ -105,11 +106,11 @@ function draw() {
   showOnly("data-when", now);
   moveFocus(before, now);
   voice.onFace();
-  onFaceChanged(now);
+  afterEnd(now);
 }
 
 /**
- * Whoever uses a keyboard or a screen reader is taken to what the new state asks for.
+ * Move the focus of keyboards and screen readers to what the new state asks for.
  *
  * @param {import("./conversation/state.js").Face} before
  * @param {import("./conversation/state.js").Face} now
@@ -118,48 +119,63 @@ function moveFocus(before, now) {
   const isWriting = document.activeElement === chat.text;
   if (now === "ended") one("#over", HTMLElement).focus();
   else if (now === "failed") one("#cause", HTMLElement).focus();
-  else if (now === "take-over" || now === "taken-over") focusFirst(`[data-when="${now}"] .btn--primary`);
-  else if (now === "ending" && !isWriting) focusFirst("#warning button");
-  else if (now === "tap" && !isWriting) focusFirst("#tap");
+  else if (now === "take-over" || now === "taken-over") focusLast(`[data-when="${now}"] .btn--primary`);
+  else if (now === "ending" && !isWriting) focusLast("#warning button");
+  else if (now === "tap" && !isWriting) focusLast("#tap");
   else if (now === "connecting" || (now === "live" && before !== "ending" && !isWriting)) {
-    // Where one types on the screen, its keyboard would cover half the page unasked.
-    (matchMedia("(pointer: fine)").matches ? chat.text : one("[role=log]", HTMLElement)).focus({ preventScroll: true });
+    // On a touch screen, focusing the text would open a keyboard over half the page.
+    const target = matchMedia("(pointer: fine)").matches ? chat.text : one("[role=log]", HTMLElement);
+    target.focus({ preventScroll: true });
   }
 }
 
 /** @param {string} selector */
-function focusFirst(selector) {
-  const wanted = [...document.querySelectorAll(selector)].findLast((one) => one instanceof HTMLElement && !one.hidden);
-  if (wanted instanceof HTMLElement) wanted.focus();
+function focusLast(selector) {
+  all(selector)
+    .findLast((element) => !element.hidden)
+    ?.focus();
 }
 
 /**
  * @param {Event} event
- * @param {import("./conversation/start.js").StartOptions} [more]
+ * @param {import("./conversation/state.js").StartOptions} [options]
  */
-function start(event, more = {}) {
+function start(event, options = {}) {
   if (socket.refusedWith) return leavePage(socket.refusedWith);
   performance.mark("start", { startTime: event.timeStamp });
-  conversation.start(event.timeStamp, { ...quality.wish(), ...encodingPreference(), ...more });
+  conversation.start(event.timeStamp, { ...videoOptions(), ...options });
 }
 
-/** The conversation on the other device goes on here, if it is with the same person, in whatever language. */
-function there() {
-  const { other } = conversation.state;
+/** @returns {import("./conversation/state.js").StartOptions} */
+function videoOptions() {
+  return { ...quality.choice(), ...encodingPreference() };
+}
+
+/**
+ * Continue the conversation of another tab or device, if it is with this persona in any language.
+ *
+ * @returns {import("./conversation/state.js").StartOptions}
+ */
+function continueElsewhere() {
+  const { elsewhere } = conversation.state;
   const slugs = [persona, ...all("[data-language]").map(({ dataset }) => dataset.language)];
-  return other?.id && slugs.includes(other.slug) ? { continues: other.id } : {};
+  return elsewhere?.id && slugs.includes(elsewhere.slug) ? { continues: elsewhere.id } : {};
 }
 
-/** The conversation that the next one goes on with. */
-function before() {
+/**
+ * Continue this page's last conversation.
+ *
+ * @returns {import("./conversation/state.js").StartOptions}
+ */
+function continueLast() {
   const { session } = conversation.state;
-  if (session?.reason === "duration_limit") return {}; // its time is up: the next one is another conversation
+  if (session?.reason === "duration_limit") return {}; // its time is used up: start another conversation
   const id = session?.id ?? continues;
   return id ? { continues: id } : {};
 }
 
 function prepareRoom() {
-  if (!document.hidden) prepare(conversation); // a page that nobody reads needs no room
+  if (!document.hidden) conversation.prepare();
 }
 
 function socketAddress() {
@@ -168,22 +184,22 @@ function socketAddress() {
   return address.href;
 }
 
-on("#start, #retry, #continue", "click", (event) => start(event, before()));
+on("#start, #retry, #continue", "click", (event) => start(event, continueLast()));
 on("#again", "click", (event) => start(event));
-on("#bring", "click", (event) => start(event, { ...there(), take_over: true }));
-on("#fetch", "click", (event) => start(event, { ...before(), take_over: true }));
+on("#bring", "click", (event) => start(event, { ...continueElsewhere(), take_over: true }));
+on("#fetch", "click", (event) => start(event, { ...continueLast(), take_over: true }));
 on("#cancel, #end, #end-now, [data-end], #leave-line", "click", () => conversation.stop());
 on("#leave-there", "click", () => conversation.dispatch({ type: "forget" }));
 on("#start, #again, #retry, #continue", "pointerenter", prepareRoom);
 document.addEventListener("visibilitychange", prepareRoom);
-on("#sound-only", "click", () => conversation.recovery.happen("settle"));
-on("[data-again]", "click", () => conversation.recovery.happen("again"));
+on("#sound-only", "click", () => conversation.recovery.settle());
+on("[data-again]", "click", () => conversation.recovery.again());
 on("#stay", "click", () => conversation.stay());
 on("#interrupt", "click", () => conversation.interrupt());
 on("#tap, #tap-picture", "click", () => void room.unblock());
-// A reload comes back within the grace, a page out of the browser's memory joins again.
+// After a reload the new page rejoins within the grace period; a page from the back-forward cache rejoins by itself.
 addEventListener("pagehide", () =>
-  sendLeaveBeacon(conversation, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value),
+  sendLeaveBeacon(conversation.state, one("[name=csrfmiddlewaretoken]", HTMLInputElement).value),
 );
 addEventListener("pageshow", ({ persisted }) => persisted && conversation.onShownAgain());
 setUpLanguageSwitch(sessionStorage, () => ({
@@ -198,12 +214,10 @@ setUpTranscriptExport({
 setInterval(() => conversation.state.session && draw(), 1_000);
 
 page.dispatchEvent(new CustomEvent("room:open", { detail: { conversation, room, socket } }));
-conversation.lastCheck = () => recallCheck(Date.now());
-conversation.recovery.look = () => browserFacts(watch);
 setInterval(() => conversation.recovery.tick(), LOOK_MS);
 one("#insecure", HTMLElement).hidden = isSecureContext;
 
 conversation.open(socket, room);
 room.warmUp(livekitUrl);
-if (handedOver.sessionId) start(new Event("goes-on"), { continues, because: "user_stopped" });
+if (handedOver.sessionId) start(new Event("handed-over"), { continues, because: "user_stopped" });
 for (const { kind, text } of handedOver.unsent) conversation.say(kind, text);

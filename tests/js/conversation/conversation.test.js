@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
-import { prepare } from "../../../sessions/static/sessions/conversation/start.js";
 import { face } from "../../../sessions/static/sessions/conversation/state.js";
 import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
 
@@ -24,7 +23,7 @@ beforeEach(() => {
 function make() {
   let refs = 0;
   const made = new Conversation({
-    memory: { recall: () => kept, keep: (place) => (kept = place), forget: () => (kept = null) },
+    savedSession: { recall: () => kept, keep: (place) => (kept = place), forget: () => (kept = null) },
     onChange: () => {},
     newRef: () => {
       refs += 1;
@@ -72,9 +71,9 @@ test("the room is joined the moment it is named, and the first frame is reported
 test("a page that is told that older lines were left out knows where all of them are, until the next conversation", () => {
   goLive();
   conversation.onMessage({ type: "transcript.left_out", url: "/conversations/s1/" });
-  assert.equal(conversation.transcript.wholeAt, "/conversations/s1/");
+  assert.equal(conversation.transcript.fullUrl, "/conversations/s1/");
   conversation.transcript.clear();
-  assert.equal(conversation.transcript.wholeAt, "");
+  assert.equal(conversation.transcript.fullUrl, "");
 });
 
 test("cancelling before the session has a name stops it as soon as it has one", () => {
@@ -289,14 +288,14 @@ test("coming back to a session that is not there any more leads to the beginning
 });
 
 test("a room that waits for Start is entered and told nothing of; Start goes on in it", () => {
-  prepare(conversation);
+  conversation.prepare();
   conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t1", name: "n", waits: true });
   assert.deepEqual(waiting, [["ws://ours", "t1", "n"]]);
   assert.equal(face(conversation.state), "ready");
   conversation.start(0);
   conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t2", name: "n", waits: false });
   assert.deepEqual(joined, [["ws://ours", "t2", "n"]]);
-  prepare(conversation);
+  conversation.prepare();
   assert.deepEqual(types(), ["room.prepare", "session.start"]);
 });
 
@@ -320,7 +319,7 @@ test("after the end nothing is kept, and the room is left", () => {
   status("ended", { reason: "idle" });
   assert.equal(kept, null);
   assert.ok(left > 0);
-  assert.equal(conversation.sessionId, "");
+  assert.equal(conversation.state.sessionId, "");
 });
 
 test("a room that nobody can enter is told; when a new session is refused, too, it is over; starting again waits for its end", () => {
@@ -390,7 +389,7 @@ test("whoever waits reads why access was lost", () => {
 test("reports that were refused do not trouble the person, texts do", () => {
   goLive();
   conversation.onMessage({ type: "error", code: "too_many_requests", about: "event.report", words: "Wait" });
-  assert.equal(conversation.trouble, "");
+  assert.equal(conversation.state.problem, "");
   conversation.onMessage({ type: "error", code: "too_many_requests", about: "task.interrupt", words: "Wait" });
-  assert.equal(conversation.trouble, "Wait");
+  assert.equal(conversation.state.problem, "Wait");
 });

@@ -2,17 +2,16 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
 import { Conversation } from "../../../sessions/static/sessions/conversation/conversation.js";
-import { goOn } from "../../../sessions/static/sessions/conversation/start.js";
 import { face } from "../../../sessions/static/sessions/conversation/state.js";
 import { OUTSIDE } from "../../../sessions/static/sessions/recovery/browser-facts.js";
-import { describeTurn } from "../../../sessions/static/sessions/views/queue.js";
+import { describeQueue } from "../../../sessions/static/sessions/views/queue.js";
 
 let sent, joined, conversation;
 
 beforeEach(() => {
   [sent, joined] = [[], []];
   conversation = new Conversation({
-    memory: { recall: () => null, keep: () => {}, forget: () => {} },
+    savedSession: { recall: () => null, keep: () => {}, forget: () => {} },
     onChange: () => {},
     newRef: () => "r1",
     clock: () => 0,
@@ -33,9 +32,9 @@ test("whoever waits in line sees the place move up, and starts without another p
   conversation.start(0, { quality: "low" });
   assert.deepEqual(sent, [{ type: "session.start", quality: "low" }]);
   tell("queue.place", { place: 3, waiting: 4, expected_wait_s: 240 });
-  assert.deepEqual([now(), conversation.state.turn], ["queue", { place: 3, waiting: 4, expectedS: 240 }]);
+  assert.deepEqual([now(), conversation.state.queue], ["queue", { position: 3, waiting: 4, expectedSeconds: 240 }]);
   tell("queue.place", { place: 1, waiting: 2, expected_wait_s: null });
-  assert.equal(conversation.state.turn.place, 1);
+  assert.equal(conversation.state.queue.position, 1);
   status("creating");
   assert.equal(now(), "connecting");
   tell("session.room", { url: "ws://room", token: "secret" });
@@ -46,11 +45,11 @@ test("whoever the avatar service has no place for after all waits in line, and b
   conversation.start(0);
   status("creating");
   tell("queue.place", { place: 1, waiting: 1 });
-  assert.deepEqual([now(), conversation.sessionId], ["queue", ""]);
+  assert.deepEqual([now(), conversation.state.sessionId], ["queue", ""]);
   status("ended", { reason: "provider_refused" }); // told to another tab's group, and late
   assert.equal(now(), "queue");
   tell("session.status", { session_id: "s2", status: "creating", now: "1970-01-01T00:00:00Z" });
-  assert.deepEqual([now(), conversation.sessionId], ["connecting", "s2"]);
+  assert.deepEqual([now(), conversation.state.sessionId], ["connecting", "s2"]);
 });
 
 test("cancelling while the avatar service finds no place leads back to the beginning (complaint 21)", () => {
@@ -58,7 +57,7 @@ test("cancelling while the avatar service finds no place leads back to the begin
   status("creating");
   conversation.stop();
   tell("queue.left");
-  assert.deepEqual([now(), conversation.sessionId], ["ready", ""]);
+  assert.deepEqual([now(), conversation.state.sessionId], ["ready", ""]);
 });
 
 test("a place in line is given up with one press, and a turn that comes just then is ended", () => {
@@ -98,7 +97,7 @@ test("a conversation elsewhere can be brought here: it is closed there first, an
   conversation.start(0, { take_over: true });
   assert.deepEqual(sent.at(-1), { type: "session.start", take_over: true });
   status("requested", { session_id: null, waits_for: "release" });
-  assert.deepEqual([now(), conversation.state.isReleasing, conversation.sessionId], ["connecting", true, ""]);
+  assert.deepEqual([now(), conversation.state.isReleasing, conversation.state.sessionId], ["connecting", true, ""]);
   status("creating");
   assert.equal(conversation.state.isReleasing, false);
 });
@@ -156,7 +155,7 @@ test("a tab whose conversation was taken over leaves the room, says so, and can 
 
 test("a place in line is told in words, with what the wait may be", () => {
   const phrases = { next: "next", place: "number {n}", soon: "soon", minutes: "about {n} minutes", elsewhere: "" };
-  const turn = (place, expectedS) => describeTurn({ place, waiting: 9, expectedS }, phrases);
+  const turn = (position, expectedSeconds) => describeQueue({ position, waiting: 9, expectedSeconds }, phrases);
   assert.deepEqual([turn(1, null), turn(1, 59), turn(3, 190)], ["next", "next, soon", "number 3, about 4 minutes"]);
 });
 
@@ -171,17 +170,17 @@ test("what a running session cannot change is had from a new one, which goes on 
     at: "2026-01-01T00:00:00Z",
     provider_task_id: "t1",
   });
-  goOn(conversation, 0, { quality: "low" });
+  conversation.restart(0, { quality: "low" });
   assert.deepEqual(sent.at(-1), { type: "session.start", quality: "low", continues: "s1", because: "user_stopped" });
   status("requested", { session_id: null, waits_for: "release", continues: "s1" });
   assert.deepEqual([now(), conversation.state.isReleasing], ["connecting", true]);
   status("ended", { session_id: "s1", reason: "user_stopped" }); // late news of the one before
   status("live", { session_id: "s2" });
-  assert.deepEqual([conversation.sessionId, conversation.transcript.lines.length], ["s2", 1]);
+  assert.deepEqual([conversation.state.sessionId, conversation.transcript.lines.length], ["s2", 1]);
 });
 
 test("where no session runs there is nothing to go on with", () => {
-  goOn(conversation, 0, { quality: "low" });
+  conversation.restart(0, { quality: "low" });
   assert.deepEqual([sent, now()], [[], "ready"]);
 });
 
@@ -192,9 +191,9 @@ test("requirement 63: the way into one session's room is never tried for another
   ]) {
     conversation.start(0);
     status("creating", { session_id: session });
-    assert.equal(conversation.place, null);
+    assert.equal(conversation.state.access, null);
     tell("session.room", { url, token: `token of ${session}` });
-    assert.equal(conversation.place.token, `token of ${session}`);
+    assert.equal(conversation.state.access.token, `token of ${session}`);
     status("ended", { session_id: session, reason: "user_stopped" });
   }
   assert.deepEqual(joined, ["ws://one", "ws://two"]);

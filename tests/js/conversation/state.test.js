@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { face, isOver, next, READY, takesTasks } from "../../../sessions/static/sessions/conversation/state.js";
+import { face, isOver, READY, reduce, takesTasks } from "../../../sessions/static/sessions/conversation/state.js";
 
 /** @param {...object} happenings */
-const after = (...happenings) => happenings.reduce(next, READY);
+const after = (...happenings) => happenings.reduce(reduce, READY);
 const status = (value, more = {}) => ({ type: "session.status", session_id: "s1", status: value, ...more });
 const LIVE = [
   { type: "start" },
@@ -31,21 +31,21 @@ test("the picture stands as soon as a frame is shown, tasks wait until the porta
 test("a browser that plays nothing asks for a tap, and goes on after it", () => {
   const blocked = after(...LIVE, { type: "playback_blocked" });
   assert.equal(face(blocked), "tap");
-  assert.equal(face(next(blocked, { type: "playback_started" })), "live");
+  assert.equal(face(reduce(blocked, { type: "playback_started" })), "live");
 });
 
 test("complaint 9: a picture that a phone in low power mode holds back is told from blocked sound", () => {
   const sound = after(...LIVE, { type: "playback_blocked", isPictureHeld: false });
   assert.equal(sound.isPictureHeld, false);
-  assert.equal(next(sound, { type: "playback_blocked", isPictureHeld: true }).isPictureHeld, true);
+  assert.equal(reduce(sound, { type: "playback_blocked", isPictureHeld: true }).isPictureHeld, true);
 });
 
 test("a warning stands until somebody stays, and writing answers the idle one only", () => {
   const warned = (why) => after(...LIVE, { type: "session.ending", why, at: "2026-01-01T00:00:00Z", seconds: 60 });
   assert.equal(face(warned("idle")), "ending");
-  assert.equal(face(next(warned("idle"), { type: "session.staying" })), "live");
-  assert.equal(face(next(warned("idle"), { type: "task.sent" })), "live");
-  assert.equal(face(next(warned("duration_limit"), { type: "task.sent" })), "ending");
+  assert.equal(face(reduce(warned("idle"), { type: "session.staying" })), "live");
+  assert.equal(face(reduce(warned("idle"), { type: "task.sent" })), "live");
+  assert.equal(face(reduce(warned("duration_limit"), { type: "task.sent" })), "ending");
 });
 
 test("an end that somebody chose is a goodbye, an end that nobody chose is a failure with its words", () => {
@@ -64,13 +64,13 @@ test("a session that ends while it connects, without having been cancelled, show
 test("a picture that comes after cancelling changes nothing: it leads back to the beginning (complaint 21)", () => {
   const late = after(...LIVE.slice(0, 4), { type: "cancel" }, { type: "first_frame" }, status("stopping"));
   assert.equal(face(late), "connecting");
-  assert.equal(face(next(late, status("ended", { reason: "user_stopped" }))), "ready");
+  assert.equal(face(reduce(late, status("ended", { reason: "user_stopped" }))), "ready");
 });
 
 test("cancelling leads back to the beginning once the portal has let go", () => {
   const cancelled = after({ type: "start" }, status("creating"), { type: "cancel" }, status("stopping"));
   assert.equal(face(cancelled), "connecting");
-  assert.equal(face(next(cancelled, status("ended", { reason: "user_stopped" }))), "ready");
+  assert.equal(face(reduce(cancelled, status("ended", { reason: "user_stopped" }))), "ready");
 });
 
 test("a refusal before there is a session is a failure, a later one is not", () => {
@@ -84,19 +84,19 @@ test("a refusal before there is a session is a failure, a later one is not", () 
 test("a room that is lost fails an open session, and changes nothing about one that is over", () => {
   assert.equal(face(after(...LIVE, { type: "room_lost", code: "room_closed" })), "failed");
   const over = after(...LIVE, status("ended", { reason: "idle" }));
-  assert.equal(next(over, { type: "room_lost", code: "room_closed" }), over);
+  assert.equal(reduce(over, { type: "room_lost", code: "room_closed" }), over);
 });
 
 test("what nobody knows changes nothing, however it is called", () => {
   const live = after(...LIVE);
-  assert.equal(next(live, { type: "something.new" }), live);
-  assert.equal(next(live, { type: "toString" }), live);
+  assert.equal(reduce(live, { type: "something.new" }), live);
+  assert.equal(reduce(live, { type: "toString" }), live);
 });
 
 test("who watches is said until they leave, and not of the session after", () => {
   const watched = after(...LIVE, { type: "session.observed", is_observed: true, until: "" });
   assert.deepEqual(watched.observed, { until: "" });
-  assert.equal(next(watched, { type: "session.observed", is_observed: false, until: "" }).observed, null);
-  assert.deepEqual(next(watched, status("live")).observed, { until: "" });
-  assert.equal(next(watched, { ...status("creating"), session_id: "s2" }).observed, null);
+  assert.equal(reduce(watched, { type: "session.observed", is_observed: false, until: "" }).observed, null);
+  assert.deepEqual(reduce(watched, status("live")).observed, { until: "" });
+  assert.equal(reduce(watched, { ...status("creating"), session_id: "s2" }).observed, null);
 });

@@ -6,9 +6,9 @@ import { backoff, countdown, offsetOf, secondsUntil, span } from "../../../sessi
 test("time left follows the portal's clock, not this one", () => {
   const offset = offsetOf("2026-01-01T00:01:00Z", Date.parse("2026-01-01T00:00:00Z"));
   assert.equal(offset, 60_000);
-  assert.equal(secondsUntil("2026-01-01T00:01:42Z", Date.parse("2026-01-01T00:00:00Z"), offset), 42);
-  assert.equal(secondsUntil("2025-01-01T00:00:00Z", Date.parse("2026-01-01T00:00:00Z"), offset), 0);
-  assert.equal(secondsUntil("", 0, offsetOf("nonsense", 0)), 0);
+  assert.equal(secondsUntil("2026-01-01T00:01:42Z", Date.parse("2026-01-01T00:00:00Z") + offset), 42);
+  assert.equal(secondsUntil("2025-01-01T00:00:00Z", Date.parse("2026-01-01T00:00:00Z") + offset), 0);
+  assert.equal(secondsUntil("", offsetOf("nonsense", 0)), 0);
 });
 
 test("countdowns and spans are written as people write them", () => {

@@ -12,10 +12,11 @@ test("a failure can be taken along: verdicts and steps on the portal's clock, an
     session: { id: "s1" },
     cause: { code: "no_track", words: "" },
     verdict: "no_track",
-    provider: "missing",
+    providerStatus: "missing",
+    clockOffset: 500,
   };
   const made = failureReport(
-    { state, reports, offset: 500, lastCheck: () => ({ udp: "ok fine" }) },
+    { state, reports, lastCheck: { udp: "ok fine" } },
     { persona: "lucia", browserName: "B", now: 4_000 },
   );
   assert.deepEqual(
@@ -36,5 +37,5 @@ test("a failure can be taken along: verdicts and steps on the portal's clock, an
 test("of a long conversation the newest events are kept", () => {
   const reports = new Reports(() => {});
   for (let number = 0; number < 300; number += 1) reports.add("frozen", { number }, number, false);
-  assert.deepEqual([reports.told.length, reports.told[0].data.number], [200, 100]);
+  assert.deepEqual([reports.recent.length, reports.recent[0].data.number], [200, 100]);
 });

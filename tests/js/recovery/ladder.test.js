@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { climb, isRecovering, MOST, OFF, PATIENCE } from "../../../sessions/static/sessions/recovery/ladder.js";
+import {
+  climb,
+  isRecovering,
+  LIMITS_MS,
+  MAX_REJOINS,
+  MAX_RENEWALS,
+  OFF,
+} from "../../../sessions/static/sessions/recovery/ladder.js";
 
 const LOOK = 250;
 const WELL = { hasAvatar: true, hasSound: true };
@@ -31,8 +38,8 @@ class Climber {
 const begun = () => new Climber().tell("begin");
 
 test("requirement 66: without a picture it joins again five seconds after the room was named, and not before", () => {
-  assert.equal(begun().wait(PATIENCE.first - LOOK).ladder.step, "picture");
-  assert.equal(begun().wait(PATIENCE.first).ladder.step, "rejoin");
+  assert.equal(begun().wait(LIMITS_MS.first - LOOK).ladder.step, "picture");
+  assert.equal(begun().wait(LIMITS_MS.first).ladder.step, "rejoin");
 });
 
 test("complaint 6: a room that was closed is not entered again, where it would be empty: a new session, as soon as it is told why", () => {
@@ -42,7 +49,7 @@ test("complaint 6: a room that was closed is not entered again, where it would b
 
 test("requirement 54: a picture that has stood still for three seconds counts as none", () => {
   const climber = begun().play(10_000);
-  assert.equal(climber.wait(PATIENCE.frozen - LOOK).ladder.step, "picture");
+  assert.equal(climber.wait(LIMITS_MS.frozen - LOOK).ladder.step, "picture");
   assert.equal(climber.wait(LOOK).ladder.step, "rejoin");
   assert.equal(climber.play(LOOK).ladder.step, "picture");
 });
@@ -55,12 +62,12 @@ test("each step leads to the next, down to what is left", () => {
 });
 
 test("a new session gets time of its own from the moment its room is named, and its picture ends the climb", () => {
-  const climber = begun().wait(PATIENCE.first + PATIENCE.retry);
+  const climber = begun().wait(LIMITS_MS.first + LIMITS_MS.retry);
   assert.equal(climber.ladder.step, "renew");
   climber
-    .wait(PATIENCE.renew - LOOK)
+    .wait(LIMITS_MS.renew - LOOK)
     .tell("begin")
-    .wait(PATIENCE.fresh - LOOK);
+    .wait(LIMITS_MS.fresh - LOOK);
   assert.equal(climber.ladder.step, "renew");
   assert.equal(climber.play(LOOK).ladder.step, "picture");
 });
@@ -70,11 +77,11 @@ test("complaint 10: LiveKit reconnects first, then the track is asked for anew, 
   const climber = begun().play(5_000).wait(4_000, away);
   assert.equal(climber.ladder.step, "reconnect");
   assert.equal(climber.wait(LOOK).ladder.step, "resubscribe");
-  assert.equal(climber.wait(PATIENCE.frozen).ladder.step, "rejoin");
+  assert.equal(climber.wait(LIMITS_MS.frozen).ladder.step, "rejoin");
   assert.deepEqual(
     begun()
       .play(5_000)
-      .wait(PATIENCE.frozen + PATIENCE.away, away).steps,
+      .wait(LIMITS_MS.frozen + LIMITS_MS.away, away).steps,
     ["picture", "reconnect", "rejoin"],
   );
 });
@@ -91,7 +98,7 @@ test("requirement 61: nothing counts while nobody can look, or before the tap; t
   for (const facts of [{ isHidden: true }, { isBlocked: true }]) {
     const climber = begun().wait(60_000, { ...WELL, ...facts });
     assert.deepEqual(climber.steps, ["picture"]);
-    assert.equal(climber.wait(PATIENCE.first - LOOK).ladder.step, "picture");
+    assert.equal(climber.wait(LIMITS_MS.first - LOOK).ladder.step, "picture");
     assert.equal(
       begun()
         .play(1_000)
@@ -105,22 +112,22 @@ test("requirement 61: nothing counts while nobody can look, or before the tap; t
 test("a picture that comes and goes is fetched back three times, then by a new session, which happens twice at most", () => {
   const climber = begun();
   for (let round = 0; round < 20; round += 1) {
-    climber.play(2_000).wait(PATIENCE.frozen);
+    climber.play(2_000).wait(LIMITS_MS.frozen);
     if (climber.ladder.step === "renew") climber.tell("begin");
   }
   const count = (step) => climber.steps.filter((one) => one === step).length;
-  assert.equal(count("renew"), MOST.renewals);
-  assert.ok(count("rejoin") <= MOST.rejoins * (MOST.renewals + 1));
+  assert.equal(count("renew"), MAX_RENEWALS);
+  assert.ok(count("rejoin") <= MAX_REJOINS * (MAX_RENEWALS + 1));
 });
 
 test("a minute of steady picture forgives the joins before it", () => {
   const climber = begun();
-  for (let round = 0; round < 6; round += 1) climber.play(PATIENCE.steady + 1_000).wait(PATIENCE.frozen);
+  for (let round = 0; round < 6; round += 1) climber.play(LIMITS_MS.steady + 1_000).wait(LIMITS_MS.frozen);
   assert.ok(!climber.steps.includes("renew"));
 });
 
 test("who chose sound keeps it until they ask again", () => {
-  const climber = begun().wait(PATIENCE.first).tell("settle", WELL).play(5_000);
+  const climber = begun().wait(LIMITS_MS.first).tell("settle", WELL).play(5_000);
   assert.equal(climber.ladder.step, "sound");
   assert.equal(climber.tell("again").ladder.step, "rejoin");
   assert.equal(climber.play(LOOK).ladder.step, "picture");
@@ -137,7 +144,7 @@ test("an avatar that leaves while one goes on without a picture is called back o
   assert.equal(
     begun()
       .wait(60_000)
-      .wait(PATIENCE.absent + LOOK, {}).ladder.step,
+      .wait(LIMITS_MS.absent + LOOK, {}).ladder.step,
     "renew",
   );
 });
@@ -174,7 +181,7 @@ test("whatever happens: bounded tries, a moving picture always ends them, and wi
       const type = types[Math.floor(random() * types.length)];
       climber.tell(type, facts);
       const { step, renewals, rejoins } = climber.ladder;
-      assert.ok(renewals <= MOST.renewals && rejoins <= MOST.rejoins, `seed ${seed}`);
+      assert.ok(renewals <= MAX_RENEWALS && rejoins <= MAX_REJOINS, `seed ${seed}`);
       if (type === "tick" && (isHidden || isBlocked) && before.step === "picture")
         assert.equal(step, "picture", `seed ${seed}`);
       if (

@@ -20,10 +20,15 @@ beforeEach(() => {
     leave: () => {},
   };
   room.now = THERE;
-  const memory = { recall: () => null, keep: () => {}, forget: () => {} };
-  conversation = new Conversation({ memory, onChange: () => {}, newRef: () => "r", clock: () => 0 });
-  conversation.recovery.clock = () => now;
-  conversation.recovery.look = () => seen;
+  const savedSession = { recall: () => null, keep: () => {}, forget: () => {} };
+  conversation = new Conversation({
+    savedSession,
+    onChange: () => {},
+    newRef: () => "r",
+    readBrowser: () => seen,
+    clock: () => 0,
+    monotonicClock: () => now,
+  });
   conversation.open({ isOpen: true, open: () => {}, send: (message) => sent.push(message) }, room);
   conversation.start(0);
   hear("session.status", { session_id: "s1", status: "connecting" });
@@ -66,7 +71,7 @@ test("the whole way is shown, said and recorded: rejoin, a new session, sound", 
   );
   assert.equal(reported("verdict")[0].code, "no_picture");
   hear("session.status", { session_id: "s1", status: "ended", reason: "no_picture" });
-  assert.equal(conversation.sessionId, "s2");
+  assert.equal(conversation.state.sessionId, "s2");
 });
 
 test("a picture that comes back ends it, and what was written meanwhile leaves once", () => {
@@ -110,10 +115,10 @@ test("complaint 7: before the provider's limit a new session takes over, with al
   pass(LOOK_MS);
   assert.deepEqual([face(conversation.state), starts()], ["live", []]);
   endsIn(14_000);
-  conversation.dispatch({ type: "talking", isTalking: true });
+  conversation.dispatch({ type: "avatar_talking", isTalking: true });
   pass(LOOK_MS);
   assert.deepEqual(starts(), []); // it may finish
-  conversation.dispatch({ type: "talking", isTalking: false });
+  conversation.dispatch({ type: "avatar_talking", isTalking: false });
   pass(LOOK_MS);
   assert.deepEqual(starts(), [{ type: "session.start", continues: "s1", because: "duration_limit" }]);
   assert.deepEqual(reported("ladder"), [{ step: "renew", from: "picture", because: "duration_limit" }]);
@@ -134,7 +139,7 @@ test("complaint 7: before the provider's limit a new session takes over, with al
 
 test("an avatar that goes on talking is not waited for until it is cut off", () => {
   goLive();
-  conversation.dispatch({ type: "talking", isTalking: true });
+  conversation.dispatch({ type: "avatar_talking", isTalking: true });
   endsIn(4_000);
   pass(LOOK_MS);
   assert.equal(starts().length, 1);
@@ -166,7 +171,7 @@ test("requirement 71: what the provider says sharpens the verdict", () => {
   hear("provider.status", { status: "missing", is_other_room: false });
   pass(LOOK_MS);
   assert.equal(conversation.state.verdict, "provider_not_live");
-  assert.equal(conversation.state.provider, "missing");
+  assert.equal(conversation.state.providerStatus, "missing");
 });
 
 test("cancelling while the picture is fetched back ends the tries", () => {
@@ -186,8 +191,8 @@ test("a renewal that has to wait in the queue shows the queue, and goes on from 
   hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended" });
   assert.equal(face(conversation.state), "recovering");
   hear("queue.place", { place: 2, waiting: 3, expected_wait_s: 60 });
-  assert.deepEqual([face(conversation.state), conversation.state.turn.place], ["queue", 2]);
-  assert.equal(conversation.startOptions.continues, "s1");
+  assert.deepEqual([face(conversation.state), conversation.state.queue.position], ["queue", 2]);
+  assert.equal(conversation.state.startOptions.continues, "s1");
   pass(60_000); // no step of the ladder is due meanwhile
   hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended" });
   assert.equal(face(conversation.state), "queue");

@@ -1,6 +1,6 @@
 /**
- * One page's conversation: brings socket, room, outbox and transcript together. Owns no element;
- * whoever draws is told by onChange that something is different, and reads it here.
+ * One page's conversation. Brings socket, room, outbox and transcript together and holds the page's state, which only
+ * `dispatch` changes. Touches no element: views read the state when `onChange` is called.
  */
 
 import { Recovery } from "../recovery/recovery.js";
@@ -10,97 +10,250 @@ import { MuteUntilSilent } from "./mute-until-silent.js";
 import { Outbox } from "./outbox.js";
 import { handleMessage } from "./portal-messages.js";
 import { Reports } from "./reports.js";
-import { cutOff, handleRoomEvent } from "./room-events.js";
-import { ask, begin, cancelOrStop, comeBack } from "./start.js";
-import { isOpen, next, READY, takesTasks } from "./state.js";
+import { handleRoomEvent } from "./room-events.js";
+import { isOpen, READY, reduce, takesTasks } from "./state.js";
 import { Transcript } from "./transcript.js";
 
-/** Told at once; the rest may wait for the first picture. */
+/** Reports sent at once. All others may wait for the first frame. */
 const URGENT = ["first_frame", "ladder", "verdict"];
 
-/** Close codes of the socket, and the causes that they show as. @type {Record<number, string>} */
+/** Causes to show for the socket's close codes. @type {Record<number, string>} */
 const ACCESS_LOST = { 4401: "signed_out", 4403: "access_ended", 4428: "second_factor_needed" };
 
+/** @typedef {import("./state.js").StartOptions} StartOptions */
+/** @typedef {import("./state.js").RoomAccess} RoomAccess */
+
 export class Conversation {
+  #state = READY;
+  #savedSession;
+  #onChange;
+  #onLeave;
+  #readCheck;
+  #checkedFor = ""; // ID of the session whose record has the device check
+  /** @type {import("../lib/socket.js").PortalSocket | undefined} */
+  #socket;
+  /** @type {import("../room/room.js").AvatarRoom | undefined} */
+  #room;
+
   /**
    * @param {object} parts
-   * @param {Pick<import("./saved-session.js").SavedSession, "recall" | "keep" | "forget">} parts.memory
+   * @param {Pick<import("./saved-session.js").SavedSession, "recall" | "keep" | "forget">} parts.savedSession
    * @param {() => void} parts.onChange
    * @param {() => string} parts.newRef
-   * @param {() => number} [parts.clock]
+   * @param {(isContinued: boolean) => void} [parts.onLeave]  the tab left its session; a new one may continue it
+   * @param {() => Record<string, unknown> | null} [parts.readCheck]  the last check of this device
+   * @param {() => import("../recovery/browser-facts.js").BrowserFacts} [parts.readBrowser]
+   * @param {() => number} [parts.clock]  milliseconds since 1970
+   * @param {() => number} [parts.monotonicClock]  milliseconds
    */
-  constructor({ memory, onChange, newRef, clock = Date.now }) {
-    this.memory = memory;
-    this.onChange = onChange;
+  constructor({
+    savedSession,
+    onChange,
+    newRef,
+    onLeave = () => {},
+    readCheck = () => null,
+    readBrowser,
+    clock = Date.now,
+    monotonicClock,
+  }) {
+    this.#savedSession = savedSession;
+    this.#onChange = onChange;
+    this.#onLeave = onLeave;
+    this.#readCheck = readCheck;
     this.clock = clock;
-    this.state = READY;
     this.outbox = new Outbox(newRef);
     this.transcript = new Transcript();
-    this.offset = this.startedAt = 0;
     this.captions = new Captions();
-    this.muting = new MuteUntilSilent((isSilent) => this.room?.mute(isSilent));
-    this.quality = this.trouble = "";
-    this.drops = 0; // of the socket, since it last stood
     this.heardUser = new HeardUser();
-    this.onLeave = (/** @type {boolean} */ _goesOn) => {}; // the session is over for this tab
-    this.isBack = true; // on the session, since the socket last stood
-    this.reports = new Reports((message) => this.socket?.send(message), this.clock);
-    /** @type {import("./start.js").StartOptions} */
-    this.startOptions = {}; // what Start was pressed with
-    this.sessionId = ""; // this tab's session, from the moment the portal names it until it is over
-    this.tab = ""; // what the portal calls this tab
-    this.leavingId = ""; // a session that must be over before another may start
-    this.formerId = ""; // the session before this one, whose end may still be told
-    /** @type {{ url: string, token: string, name: string } | null} */
-    this.place = null;
-    this.recovery = new Recovery(this);
-    this.lastCheck = /** @type {() => Record<string, unknown> | null} */ (() => null);
-    this.checkedFor = "";
+    this.muting = new MuteUntilSilent((isMuted) => this.#room?.mute(isMuted));
+    this.reports = new Reports((message) => this.send(message), clock);
+    this.recovery = new Recovery(this, { readBrowser, clock: monotonicClock });
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  get room() {
+    return this.#room;
+  }
+
+  get isOnline() {
+    return this.#socket?.isOpen ?? false;
+  }
+
+  /** The portal's clock, in milliseconds since 1970. */
+  now() {
+    return this.clock() + this.#state.clockOffset;
+  }
+
+  /** The last check of this device. */
+  get lastCheck() {
+    return this.#readCheck();
+  }
+
+  /** @param {import("./state.js").StateEvent} event */
+  dispatch(event) {
+    this.#state = reduce(this.#state, event);
+    this.#onChange();
+  }
+
+  /** Draw what changed outside the state: texts, captions. */
+  changed() {
+    this.#onChange();
   }
 
   /**
+   * Send a message to the portal, or keep it until the socket opens.
+   *
+   * @param {{ type: string, [key: string]: unknown }} message
+   */
+  send(message) {
+    this.#socket?.send(message);
+  }
+
+  /**
+   * Report what happened in this page to the portal.
+   *
+   * @param {string} kind
+   * @param {Record<string, unknown>} [data]
+   */
+  report(kind, data = {}) {
+    this.reports.add(kind, data, this.clock(), !this.#state.hasPicture && !URGENT.includes(kind));
+  }
+
+  /** Add the last check of this device to the session's record, once per session. */
+  reportCheck() {
+    const { sessionId } = this.#state;
+    if (this.#checkedFor === sessionId) return;
+    this.#checkedFor = sessionId;
+    const check = this.#readCheck();
+    if (check) this.report("check", check);
+  }
+
+  // Starting and leaving
+
+  /**
+   * Open the socket. After a reload, return to the session of this tab.
+   *
    * @param {import("../lib/socket.js").PortalSocket} socket
    * @param {import("../room/room.js").AvatarRoom} room
    */
   open(socket, room) {
-    this.socket = socket;
-    this.room = room;
-    const place = this.memory.recall();
-    if (place) comeBack(this, place);
+    this.#socket = socket;
+    this.#room = room;
+    const saved = this.#savedSession.recall();
+    if (saved) this.#rejoin(saved);
     socket.open();
   }
 
-  /** @param {{ url: string, token: string, name: string }} place */
-  enter({ url, token, name }) {
-    this.place = { url, token, name };
-    this.recovery.begin();
-    void this.room?.join(url, token, name);
+  /** @param {import("./saved-session.js").Saved} saved */
+  #rejoin({ sessionId, url, token, name, unsent }) {
+    const access = { url, token, name };
+    this.outbox.restore(unsent);
+    for (const item of unsent) this.transcript.written(item, this.now());
+    this.dispatch({ type: "rejoin", sessionId, access });
+    if (token) this.enter(access);
+  }
+
+  /** Ask the portal to prepare a room before Start is pressed, where it has rooms of its own. */
+  prepare() {
+    const { sessionId } = this.#state;
+    if (!sessionId && !isOpen(this.#state) && !this.#room?.hasEarlyRoom && this.isOnline) {
+      this.send({ type: "room.prepare" });
+    }
   }
 
   /**
-   * @param {number} pressedAt  on the page's own time line, for the first frame's delay
-   * @param {import("./start.js").StartOptions} [options]
+   * @param {number} pressedAt  on the page's own time line, for the delay of the first frame
+   * @param {StartOptions} [options]
    */
   start(pressedAt, options = {}) {
-    begin(this, pressedAt, options);
+    this.#state = reduce(this.#state, { type: "start", at: pressedAt, options });
+    const { leavingId, formerId } = this.#state;
+    if (!leavingId) this.requestSession(); // before drawing, so that the portal can work meanwhile
+    if (!formerId || options.continues !== formerId) this.transcript.clear();
+    this.reports.begin();
+    this.#onChange();
   }
 
+  /**
+   * Continue the conversation in a new session, to change what a running one cannot.
+   *
+   * @param {number} pressedAt
+   * @param {StartOptions} options
+   */
+  restart(pressedAt, options) {
+    const { sessionId } = this.#state;
+    if (!sessionId) return;
+    this.leave(true);
+    this.start(pressedAt, { ...options, continues: sessionId, because: "user_stopped" });
+  }
+
+  requestSession() {
+    this.send({ type: "session.start", ...this.#state.startOptions });
+  }
+
+  /** Cancel the start, leave the queue, or end the session. */
   stop() {
     this.recovery.end();
-    cancelOrStop(this);
+    if (this.#state.phase === "queue") return this.leaveQueue();
+    this.dispatch({ type: "cancel" });
+    // A session without an ID is stopped with its first status.
+    if (this.#state.session || this.#state.isReleasing) this.send({ type: "session.stop" });
   }
+
+  leaveQueue() {
+    this.send({ type: "queue.leave" });
+    this.dispatch({ type: "forget" });
+  }
+
+  /** @param {RoomAccess} access */
+  enter(access) {
+    this.dispatch({ type: "room_named", access });
+    this.recovery.begin();
+    void this.#room?.join(access.url, access.token, access.name);
+  }
+
+  /**
+   * Leave the session's room. This tab cannot return to the session.
+   *
+   * @param {boolean} [isContinued]  in a new session
+   */
+  leave(isContinued = false) {
+    this.recovery.end();
+    this.endAllLines();
+    this.#onLeave(isContinued);
+    this.reports.flush();
+    this.#room?.leave();
+    this.forgetSaved();
+    this.dispatch({ type: "left" });
+    for (const item of this.outbox.sessionEnded()) this.transcript.written(item, this.now());
+  }
+
+  /** Save what a reload needs to return to the session. */
+  save() {
+    const { sessionId, access } = this.#state;
+    if (sessionId && access) this.#savedSession.keep({ sessionId, ...access, unsent: this.outbox.items });
+  }
+
+  forgetSaved() {
+    this.#savedSession.forget();
+  }
+
+  // Talking
 
   stay() {
-    this.socket?.send({ type: "session.stay" });
+    this.send({ type: "session.stay" });
   }
 
-  /** Silence here at once, and at the provider as soon as it has heard of it. */
+  /** Mute the avatar at once and ask the provider to stop it. */
   interrupt() {
     this.muting.begin();
     this.captions.clear();
     this.transcript.interrupted();
-    this.socket?.send({ type: "task.interrupt" });
-    this.onChange();
+    this.send({ type: "task.interrupt" });
+    this.#onChange();
   }
 
   /**
@@ -119,101 +272,90 @@ export class Conversation {
     this.flush();
   }
 
-  /** @param {any} message */
-  onMessage(message) {
-    handleMessage(this, message);
-    this.onChange();
+  /** Send the texts that wait, if the session takes them now. */
+  flush() {
+    if (takesTasks(this.#state) && this.isOnline && this.#state.isJoined) {
+      for (const item of this.outbox.take()) {
+        this.send({ type: "task.send", ref: item.ref, kind: item.kind, text: item.text });
+        this.transcript.written(item, this.now());
+      }
+    }
+    this.save();
+    this.#onChange();
   }
 
-  onSocketOpen() {
-    this.drops = 0;
-    this.isBack = !this.sessionId; // else not before the portal has answered `session.join`
-    this.trouble = "";
-    const room = this.place?.token === ""; // the way into it is not kept
-    if (this.sessionId)
-      this.socket?.sendFirst({ type: "session.join", session_id: this.sessionId, ...(room && { room }) });
-    if (this.state.phase === "queue") ask(this); // the place in line went with the old socket
-    this.onChange();
+  /** @param {import("./transcript.js").Line | undefined} line */
+  reportLine(line) {
+    if (!line) return;
+    this.report("avatar_end_message", { task_id: line.taskId, message: line.text, interrupted: line.isInterrupted });
   }
 
   /**
-   * The portal closed the socket for good. Returns whether the page has something to say of it.
+   * End a line whose sound ended before its last words arrived.
    *
-   * @param {number} code
+   * @param {string} taskId
    */
-  onAccessLost(code) {
-    if (isOpen(this.state)) {
-      this.dispatch({ type: "room_lost", code: ACCESS_LOST[code] ?? "access_ended" });
-      this.leave();
+  endLine(taskId) {
+    for (const line of this.transcript.talking()) {
+      if (line.taskId !== taskId) continue;
+      this.transcript.interrupted(taskId);
+      this.reportLine(this.transcript.finished(taskId, ""));
     }
-    return Object.values(ACCESS_LOST).includes(this.state.cause?.code ?? "");
+    this.#onChange();
   }
 
-  /** The page is shown again as it was: it may have said goodbye meanwhile. */
-  onShownAgain() {
-    if (this.sessionId && this.socket?.isOpen)
-      this.socket.sendFirst({ type: "session.join", session_id: this.sessionId });
+  /** End all lines that the avatar has not finished. */
+  endAllLines() {
+    for (const { taskId } of this.transcript.talking()) this.endLine(taskId);
+    this.captions.clear();
+    this.muting.end();
+    this.#onChange();
+  }
+
+  // What socket, room and page report
+
+  /** @param {any} message */
+  onMessage(message) {
+    handleMessage(this, message);
+    this.#onChange();
+  }
+
+  onSocketOpen() {
+    this.dispatch({ type: "socket_opened" });
+    const { sessionId, access, phase } = this.#state;
+    const room = access?.token === ""; // its token is not kept over a reload
+    if (sessionId) this.#socket?.sendFirst({ type: "session.join", session_id: sessionId, ...(room && { room }) });
+    if (phase === "queue") this.requestSession(); // the queue position was lost with the old socket
   }
 
   onSocketDrop() {
-    this.drops += 1;
     this.outbox.cutOff();
-    this.onChange();
+    this.dispatch({ type: "socket_dropped" });
+  }
+
+  /**
+   * The portal closed the socket for good.
+   *
+   * @param {number} code
+   * @returns {boolean} whether the page shows a reason
+   */
+  onAccessLost(code) {
+    if (isOpen(this.#state)) {
+      this.dispatch({ type: "room_lost", code: ACCESS_LOST[code] ?? "access_ended" });
+      this.leave();
+    }
+    return Object.values(ACCESS_LOST).includes(this.#state.cause?.code ?? "");
+  }
+
+  /** The browser shows the page again as it was left: the portal may believe that the tab is gone. */
+  onShownAgain() {
+    const { sessionId } = this.#state;
+    if (sessionId && this.isOnline) this.#socket?.sendFirst({ type: "session.join", session_id: sessionId });
   }
 
   /** @param {{ type: string, [key: string]: any }} event */
   onRoomEvent(event) {
     handleRoomEvent(this, event);
-    this.onChange();
-  }
-
-  /**
-   * Tell the portal what happened here.
-   *
-   * @param {string} kind
-   * @param {Record<string, unknown>} [data]
-   */
-  report(kind, data = {}) {
-    this.reports.add(kind, data, this.clock(), !this.state.hasPicture && !URGENT.includes(kind));
-  }
-
-  /** The portal's clock. */
-  now() {
-    return this.clock() + this.offset;
-  }
-
-  /** @param {import("./state.js").Happening} happening */
-  dispatch(happening) {
-    this.state = next(this.state, happening);
-    this.onChange();
-  }
-
-  flush() {
-    if (takesTasks(this.state) && this.socket?.isOpen && this.isBack) {
-      for (const item of this.outbox.take()) {
-        this.socket.send({ type: "task.send", ref: item.ref, kind: item.kind, text: item.text });
-        this.transcript.written(item, this.now());
-      }
-    }
-    this.remember();
-    this.onChange();
-  }
-
-  remember() {
-    if (this.sessionId && this.place)
-      this.memory.keep({ sessionId: this.sessionId, ...this.place, unsent: this.outbox.items });
-  }
-
-  /** Out of the room, and no way back into this session. @param {boolean} [goesOn] in another one */
-  leave(goesOn = false) {
-    this.recovery.end();
-    cutOff(this);
-    this.onLeave(goesOn);
-    this.reports.flush();
-    this.room?.leave();
-    this.memory.forget();
-    this.sessionId = "";
-    this.place = null;
-    for (const item of this.outbox.sessionEnded()) this.transcript.written(item, this.now());
+    this.#onChange();
   }
 }

@@ -1,32 +1,29 @@
-/** What the avatar hears of a person: whether somebody speaks, and the line that is being understood. */
+/** Joins the fragments of the line that the user is saying. */
 
 export class HeardUser {
-  constructor() {
-    this.isOn = false;
-    this.taskId = "";
-    this.text = "";
-  }
+  #taskId = "";
+  #text = "";
 
   /**
    * @param {string} taskId
-   * @param {string} piece
+   * @param {string} fragment
    */
-  add(taskId, piece) {
-    if (this.taskId !== taskId) this.text = "";
-    this.taskId = taskId;
-    this.text += piece;
+  add(taskId, fragment) {
+    if (this.#taskId !== taskId) this.#text = "";
+    this.#taskId = taskId;
+    this.#text += fragment;
   }
 
   /**
-   * The line is understood.
+   * End the line.
    *
    * @param {string} taskId
-   * @param {string} whole  empty where the provider does not repeat it
-   * @returns {string} empty when nothing was
+   * @param {string} whole  empty if the provider sends fragments only
+   * @returns {string} the line; empty if nothing was understood
    */
   end(taskId, whole) {
-    const pieces = this.taskId === taskId ? this.text.trim() : "";
-    this.text = "";
-    return whole.trim() || pieces;
+    const fragments = this.#taskId === taskId ? this.#text.trim() : "";
+    this.#text = "";
+    return whole.trim() || fragments;
   }
 }

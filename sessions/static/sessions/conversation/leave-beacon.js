@@ -1,7 +1,7 @@
-/** The page's last word: a beacon outlives the page, where a socket may close without anybody hearing of it. */
+/** Tells the portal that the page is closing. A beacon outlives the page; a closing socket may go unnoticed. */
 
 /**
- * @param {{ sessionId: string, tab: string }} conversation
+ * @param {{ sessionId: string, tab: string }} state
  * @param {string} csrfToken
  * @param {(url: string, body: URLSearchParams) => boolean} [send]
  */

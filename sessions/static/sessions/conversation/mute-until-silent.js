@@ -1,44 +1,46 @@
 /**
- * Silence in the browser from the click on Interrupt until the provider has fallen silent, too: what it said before it
- * heard of the click is still on its way, and nobody wants to hear it.
+ * Mutes the avatar from the click on Interrupt until the provider confirms that it is silent. Speech that it sent
+ * before is still arriving, and the user does not want to hear it.
  */
 
 /** Sound arrives later than the message that it has ended. */
 const LATE_SOUND_MS = 400;
-/** The message may be lost; a voice that stays silent for good would be worse than a word too many. */
-const LONGEST_MS = 4_000;
+/** The confirmation may be lost, and an avatar that stays mute is worse than a few unwanted words. */
+const LONGEST_MUTE_MS = 4_000;
 
 export class MuteUntilSilent {
-  /** @param {(isSilent: boolean) => void} silence */
-  constructor(silence) {
-    this.silence = silence;
-    this.isOn = false;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.timer = undefined;
+  #mute;
+  #isOn = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /** @param {(isMuted: boolean) => void} mute */
+  constructor(mute) {
+    this.#mute = mute;
   }
 
   begin() {
-    this.isOn = true;
-    this.silence(true);
-    this.endIn(LONGEST_MS);
+    this.#isOn = true;
+    this.#mute(true);
+    this.#endIn(LONGEST_MUTE_MS);
   }
 
-  /** The provider confirms that it says no more. */
+  /** The provider has stopped speaking. */
   confirmed() {
-    if (this.isOn) this.endIn(LATE_SOUND_MS);
+    if (this.#isOn) this.#endIn(LATE_SOUND_MS);
   }
 
-  /** Something else is being said, or nothing will come of the interruption. */
+  /** Unmute now: the avatar says something else, or the interruption failed. */
   end() {
-    if (!this.isOn) return;
-    clearTimeout(this.timer);
-    this.isOn = false;
-    this.silence(false);
+    if (!this.#isOn) return;
+    clearTimeout(this.#timer);
+    this.#isOn = false;
+    this.#mute(false);
   }
 
   /** @param {number} ms */
-  endIn(ms) {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.end(), ms);
+  #endIn(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.end(), ms);
   }
 }

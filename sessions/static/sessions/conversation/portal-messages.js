@@ -1,65 +1,63 @@
-/** What follows from each message of the portal; docs/websocket-protocol.md has them all. */
+/** What each message of the portal changes in the conversation. docs/websocket-protocol.md describes the messages. */
 
-import { offsetOf } from "../lib/clock.js";
-import { ask, leaveQueue } from "./start.js";
 import { isOpen, isWaiting } from "./state.js";
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 
-/** @type {Record<string, (it: Conversation, message: any) => void>} */
-const MESSAGES = {
-  "session.status": (it, message) => {
-    it.offset = offsetOf(message.now, it.clock());
-    if (message.waits_for) return it.dispatch(message); // there is no session yet
-    if (message.session_id === it.leavingId) return leavingEnded(it, message);
-    if (message.session_id === it.formerId) return;
-    if (it.state.phase === "ready") return unwanted(it, message);
-    if (it.recovery.answers(message)) return;
-    it.sessionId = message.session_id;
-    it.tab = message.tab ?? "";
-    it.isBack = true;
-    const isFirst = !it.state.session;
-    it.dispatch(message);
-    if (isFirst && it.state.isCancelled) it.stop();
-    if (message.status === "ended" || !isOpen(it.state)) it.leave();
-    it.flush();
+/** @type {Record<string, (conversation: Conversation, message: any) => void>} */
+const HANDLERS = {
+  "session.status": (conversation, message) => {
+    conversation.dispatch({ type: "clock", now: message.now, at: conversation.clock() });
+    const { leavingId, formerId, phase, session } = conversation.state;
+    if (message.waits_for) return conversation.dispatch(message); // there is no session yet
+    if (message.session_id === leavingId) return formerStatus(conversation, message);
+    if (message.session_id === formerId) return;
+    if (phase === "ready") return unwanted(conversation, message);
+    if (conversation.recovery.answers(message)) return;
+    conversation.dispatch(message);
+    if (!session && conversation.state.isCancelled) conversation.stop();
+    if (message.status === "ended" || !isOpen(conversation.state)) conversation.leave();
+    conversation.flush();
   },
-  "session.room": (it, { url, token, name = "", waits = false }) => {
-    if (it.state.isCancelled) return;
-    if (waits) return void (it.place || it.room?.joinEarly(url, token, name));
-    it.enter({ url, token, name });
-    it.remember();
+  "session.room": (conversation, { url, token, name = "", waits = false }) => {
+    const { isCancelled, access } = conversation.state;
+    if (isCancelled) return;
+    if (waits) {
+      if (!access) void conversation.room?.joinEarly(url, token, name);
+      return;
+    }
+    conversation.enter({ url, token, name });
+    conversation.save();
   },
-  "queue.place": (it, message) => {
-    turnedAway(it);
-    waitsToRenew(it);
-    if (it.state.isCancelled) leaveQueue(it);
-    else it.dispatch(message);
+  "queue.place": (conversation, message) => {
+    turnedAway(conversation);
+    queueRenewal(conversation);
+    if (conversation.state.isCancelled) conversation.leaveQueue();
+    else conversation.dispatch(message);
   },
-  "queue.left": (it) => {
-    turnedAway(it);
-    if (isWaiting(it.state)) it.dispatch({ type: "forget" });
+  "queue.left": (conversation) => {
+    turnedAway(conversation);
+    if (isWaiting(conversation.state)) conversation.dispatch({ type: "forget" });
   },
-  "session.ending": (it, message) => {
-    if (message.goes_on) it.recovery.renewal.at = Date.parse(message.at);
-    else it.dispatch(message);
+  "session.ending": (conversation, message) => {
+    if (message.goes_on) conversation.recovery.expectEnd(Date.parse(message.at));
+    else conversation.dispatch(message);
   },
-  "session.staying": (it, message) => it.dispatch(message),
-  "session.observed": (it, message) => it.dispatch(message),
-  "provider.status": (it, message) => it.recovery.providerSays(message),
-  "room.publish": (it, { topic, payload }) => it.room?.publish(topic, payload),
-  "task.sent": (it, message) => {
-    if (message.status === "failed") return refused(it, message);
-    it.dispatch(message);
-    it.outbox.sent(message.ref);
-    it.remember();
-    it.transcript.sent({ ref: message.ref, taskId: message.provider_task_id ?? "", at: Date.parse(message.at) });
+  "session.staying": (conversation, message) => conversation.dispatch(message),
+  "session.observed": (conversation, message) => conversation.dispatch(message),
+  "provider.status": (conversation, message) => conversation.recovery.providerStatus(message),
+  "room.publish": (conversation, { topic, payload }) => conversation.room?.publish(topic, payload),
+  "task.sent": (conversation, message) => {
+    const { ref, provider_task_id: taskId = "", at } = message;
+    if (message.status === "failed") return taskFailed(conversation, message);
+    conversation.dispatch(message);
+    conversation.outbox.sent(ref);
+    conversation.save();
+    conversation.transcript.sent({ ref, taskId: taskId ?? "", at: Date.parse(at) });
   },
-  "transcript.left_out": (it, { url }) => {
-    it.transcript.wholeAt = url;
-  },
-  utterance: (it, message) => {
-    it.transcript.stored({
+  "transcript.left_out": (conversation, { url }) => conversation.transcript.leftOut(url),
+  utterance: (conversation, message) => {
+    conversation.transcript.stored({
       utteranceId: String(message.utterance_id),
       who: message.who,
       by: message.by,
@@ -71,86 +69,78 @@ const MESSAGES = {
       taskId: message.provider_task_id ?? "",
     });
   },
-  error: (it, message) => {
-    if (message.ref) return refused(it, message);
-    if (message.about === "event.report") return; // the record lacks it and says so; the person need not know
-    it.muting.end(); // it may have been the interruption that was refused
-    if (it.recovery.isAnsweredBy(message)) return;
-    const isGone = it.sessionId !== "" && !it.state.session;
+  error: (conversation, message) => {
+    if (message.ref) return taskFailed(conversation, message);
+    if (message.about === "event.report") return; // the record says that it is incomplete; the user need not know
+    conversation.muting.end(); // the interruption may have been refused
+    if (conversation.recovery.isAnsweredBy(message)) return;
+    const isGone = conversation.state.sessionId !== "" && !conversation.state.session;
     if (isGone) {
-      it.leave();
-      return it.dispatch({ type: "forget" });
-    }
-    const before = it.state.phase;
-    it.dispatch(message);
-    // Where the refusal has a card of its own, the bar need not say it again.
-    if (it.state.phase === before && it.state.phase !== "ready") it.trouble = message.words ?? "";
+      conversation.leave();
+      conversation.dispatch({ type: "forget" });
+    } else conversation.dispatch(message);
   },
 };
 
 /**
- * @param {Conversation} it
+ * @param {Conversation} conversation
  * @param {any} message
  */
-export function handleMessage(it, message) {
-  if (Object.hasOwn(MESSAGES, message.type)) MESSAGES[message.type]?.(it, message);
+export function handleMessage(conversation, message) {
+  if (Object.hasOwn(HANDLERS, message.type)) HANDLERS[message.type]?.(conversation, message);
 }
 
 /**
- * @param {Conversation} it
+ * @param {Conversation} conversation
  * @param {{ ref: string, words?: string }} message
  */
-function refused(it, { ref, words = "" }) {
-  const item = it.outbox.failed(ref, words);
-  if (item) it.transcript.written(item, it.now());
-  it.remember();
+function taskFailed(conversation, { ref, words = "" }) {
+  const item = conversation.outbox.failed(ref, words);
+  if (item) conversation.transcript.written(item, conversation.now());
+  conversation.save();
 }
 
 /**
- * The avatar service had no place for the session that was being created: it is over, and the person waits.
+ * The provider refused the session that was being created for lack of a slot. It is over, and the user waits.
  *
- * @param {Conversation} it
+ * @param {Conversation} conversation
  */
-function turnedAway(it) {
-  if (it.state.session?.status !== "creating") return;
-  it.formerId = it.sessionId;
-  it.sessionId = "";
-  it.memory.forget();
-  it.dispatch({ type: "turned_away" });
+function turnedAway(conversation) {
+  if (conversation.state.session?.status !== "creating") return;
+  conversation.dispatch({ type: "turned_away" });
+  conversation.forgetSaved();
 }
 
 /**
- * Others wait, and are served before a renewal whose cause the portal did not see: the session is over, the person waits.
+ * Users in the queue go before a recovery whose cause the portal did not see: the session is over, and the user waits.
  *
- * @param {Conversation} it
+ * @param {Conversation} conversation
  */
-function waitsToRenew(it) {
-  const { step, hasRoom } = it.recovery.ladder;
-  if (step !== "renew" || hasRoom || !it.sessionId) return;
-  it.formerId = it.sessionId;
-  it.startOptions = { ...it.startOptions, continues: it.sessionId };
-  it.leave(true);
-  it.dispatch({ type: "start" });
+function queueRenewal(conversation) {
+  const { sessionId } = conversation.state;
+  if (!conversation.recovery.awaitsSession || !sessionId) return;
+  conversation.leave(true);
+  conversation.dispatch({ type: "requeue", sessionId });
 }
 
 /**
- * The turn came just when the person left the line.
+ * A slot was assigned just when the user left the queue.
  *
- * @param {Conversation} it
+ * @param {Conversation} conversation
  * @param {{ status: string }} message
  */
-function unwanted(it, { status }) {
-  if (status !== "stopping" && status !== "ended") it.socket?.send({ type: "session.stop" });
+function unwanted(conversation, { status }) {
+  if (status !== "stopping" && status !== "ended") conversation.send({ type: "session.stop" });
 }
 
 /**
- * The session before this one: once it is over, the new one may begin.
+ * Once the previous session has ended, request the new one.
  *
- * @param {Conversation} it
+ * @param {Conversation} conversation
  * @param {{ status: string }} message
  */
-function leavingEnded(it, { status }) {
+function formerStatus(conversation, { status }) {
   if (status !== "ended") return;
-  it.leavingId = "";
-  ask(it);
+  conversation.dispatch({ type: "former_ended" });
+  conversation.requestSession();
 }

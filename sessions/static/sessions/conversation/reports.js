@@ -1,25 +1,39 @@
 /**
- * What happened here, told to the portal, which keeps it for auditors. Before the first frame it has better to do:
- * what happens until then is told together with it, or a little later if no frame comes.
+ * What happened in this page, reported to the portal for its record. Until the first frame, reports wait so that they
+ * do not delay it; they are sent together with it, or after HOLD_MS.
  */
 
 const HOLD_MS = 2_000;
-const MOST_KEPT = 200;
+const REPORTS_KEPT = 200;
 
 /** @typedef {{ type: string, [key: string]: unknown }} Message */
+/** @typedef {{ kind: string, data: Record<string, unknown>, at: number }} Report */
 
 export class Reports {
+  #send;
+  #clock;
+  /** @type {Message[]} */
+  #held = [];
+  /** @type {Report[]} */
+  #recent = [];
+
   /**
    * @param {(message: Message) => void} send
-   * @param {() => number} [clock]  tells the portal when a report left: so it learns how far this clock is off
+   * @param {() => number} [clock]  its time goes with each report, so that the portal can correct for this clock
    */
   constructor(send, clock = Date.now) {
-    this.send = send;
-    this.clock = clock;
-    /** @type {Message[]} */
-    this.held = [];
-    /** @type {{ kind: string, data: Record<string, unknown>, at: number }[]} */
-    this.told = []; // in this conversation, the newest of it
+    this.#send = send;
+    this.#clock = clock;
+  }
+
+  /** The newest reports of this conversation. */
+  get recent() {
+    return this.#recent;
+  }
+
+  /** Begin a new conversation. */
+  begin() {
+    this.#recent = [];
   }
 
   /**
@@ -29,13 +43,13 @@ export class Reports {
    * @param {boolean} mayWait
    */
   add(kind, data, at, mayWait) {
-    this.told = [...this.told, { kind, data, at }].slice(-MOST_KEPT);
-    this.held.push({ type: "event.report", kind, data, at });
+    this.#recent = [...this.#recent, { kind, data, at }].slice(-REPORTS_KEPT);
+    this.#held.push({ type: "event.report", kind, data, at });
     if (!mayWait) this.flush();
-    else if (this.held.length === 1) setTimeout(() => this.flush(), HOLD_MS);
+    else if (this.#held.length === 1) setTimeout(() => this.flush(), HOLD_MS);
   }
 
   flush() {
-    for (const message of this.held.splice(0)) this.send({ ...message, sent: this.clock() });
+    for (const message of this.#held.splice(0)) this.#send({ ...message, sent: this.#clock() });
   }
 }

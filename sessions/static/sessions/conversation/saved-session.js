@@ -2,7 +2,7 @@
  * What this tab needs to come back to its session after a reload. It lives as long as the tab,
  * and is forgotten when the session is over.
  *
- * @typedef {object} Place
+ * @typedef {object} Saved
  * @property {string} sessionId
  * @property {string} url
  * @property {string} token
@@ -22,7 +22,7 @@ export class SavedSession {
     this.key = `${KEY}:${scope}`;
   }
 
-  /** @returns {Place | null} */
+  /** @returns {Saved | null} */
   recall() {
     try {
       const {
@@ -38,10 +38,10 @@ export class SavedSession {
     }
   }
 
-  /** @param {Place} place */
-  keep(place) {
+  /** @param {Saved} saved */
+  keep(saved) {
     // Into its own room the portal lets the page again; a token that lives for minutes is not worth keeping.
-    const kept = place.name ? { ...place, token: "" } : place;
+    const kept = saved.name ? { ...saved, token: "" } : saved;
     try {
       this.storage.setItem(this.key, JSON.stringify(kept));
     } catch {

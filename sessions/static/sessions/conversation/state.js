@@ -1,16 +1,21 @@
-import { isRecovering } from "../recovery/ladder.js";
-import { WELL, WITHOUT } from "../recovery/without-picture.js";
-
 /**
- * The states of the room, as a pure reducer: what is, and what happened, give what is next.
+ * The state of one page's conversation, as a pure reducer. Only `Conversation` holds it; views render it.
  *
  * @typedef {"ready" | "queue" | "take-over" | "connecting" | "live" | "taken-over" | "ended" | "failed"} Phase
  * @typedef {Phase | "tap" | "ending" | "recovering" | "sound" | "text"} Face
  * @typedef {{ why: "idle" | "duration_limit" | "quota" | "spend_cap", at: string }} Warning
- * @typedef {{ code: string, words: string }} Cause  `words` may be empty: then the page has its own for the code
- * @typedef {{ place: number, waiting: number, expectedS: number | null }} Turn  1 is next
- * @typedef {{ id: string, slug: string, persona: string, startedAt: string }} Other  the person's conversation that runs elsewhere
- * @typedef {object} Session  what the portal said last about the session
+ * @typedef {{ code: string, words: string }} Cause  without `words` the page has a text of its own for the code
+ * @typedef {{ position: number, waiting: number, expectedSeconds: number | null }} Queue  position 1 is next
+ * @typedef {{ id: string, slug: string, persona: string, startedAt: string }} Elsewhere
+ * @typedef {{ url: string, token: string, name: string }} RoomAccess  without a token the portal is asked for a new one
+ * @typedef {object} StartOptions  fields of `session.start`
+ * @property {string} [quality]
+ * @property {string} [encoding]
+ * @property {string} [continues]  ID of the session that the new one continues
+ * @property {string} [because]
+ * @property {boolean} [take_over]
+ *
+ * @typedef {object} Session  as the portal reported it last
  * @property {string} id
  * @property {string} status
  * @property {string} reason
@@ -19,31 +24,50 @@ import { WELL, WITHOUT } from "../recovery/without-picture.js";
  * @property {string} endsAt
  * @property {string} endedAt
  *
- * @typedef {object} RoomState
+ * @typedef {object} ViewState  starts afresh with every session
  * @property {Phase} phase
- * @property {number} step  while connecting: 0 session, 1 room, 2 picture
+ * @property {number} step  while connecting: 0 session, 1 room, 2 video
  * @property {boolean} isCancelled
- * @property {boolean} isBlocked  the browser wants a tap before it plays
- * @property {boolean} isPictureHeld  not the sound alone: a phone that saves power holds muted pictures back as well
+ * @property {boolean} isBlocked  the browser plays only after a tap
+ * @property {boolean} isPictureHeld  the browser blocks the video too: phones that save power block muted video
  * @property {boolean} hasPicture
- * @property {boolean} isTalking
+ * @property {boolean} isTalking  the avatar
+ * @property {boolean} isUserTalking
  * @property {Warning | null} warning
  * @property {Session | null} session
  * @property {Cause | null} cause
- * @property {Turn | null} turn  while in line
- * @property {Other | null} other  while it stands in the way
- * @property {boolean} isReleasing  the conversation elsewhere is being closed first
- * @property {import("../recovery/ladder.js").Step} rung  where the recovery stands
- * @property {string} verdict  why there is no picture, as a code
- * @property {string} provider  what the avatar service says of the session
- * @property {boolean} isAway  LiveKit is reconnecting
- * @property {{ until: string } | null} observed  one of the team watches; `until` is empty, or when that ends by itself
+ * @property {Queue | null} queue
+ * @property {Elsewhere | null} elsewhere  the user's conversation in another tab or device, while it prevents this one
+ * @property {boolean} isReleasing  the conversation elsewhere is being ended first
+ * @property {{ until: string } | null} observed  staff watch the session; `until` is empty if that has no time limit
+ * @property {import("../recovery/ladder.js").Step} recoveryStep
+ * @property {string} verdict  code of the reason why there is no video
+ * @property {string} providerStatus  of the session; empty until the provider was asked
+ * @property {boolean} isReconnecting  LiveKit is restoring the connection
  *
- * @typedef {{ type: string, [key: string]: any }} Happening
+ * @typedef {object} TabState  outlives sessions
+ * @property {string} sessionId  of the session this tab takes part in; empty once it is over, unlike `session.id`
+ * @property {string} tab  the portal's ID of this tab
+ * @property {string} leavingId  a session that must end before another may start
+ * @property {string} formerId  the session before this one; its late messages are ignored
+ * @property {RoomAccess | null} access  to the session's room
+ * @property {StartOptions} startOptions  of the last start
+ * @property {number} pressedAt  when Start was pressed, on the page's own time line
+ * @property {number} clockOffset  how far the portal's clock is ahead of the page's, in milliseconds
+ * @property {string} connection  quality to show: good, poor, lost, reconnecting, or empty
+ * @property {string} problem  the portal's last error message for the user
+ * @property {number} socketDrops  since the socket was last open
+ * @property {boolean} isJoined  the portal has confirmed the session since the socket opened
+ *
+ * @typedef {ViewState & TabState} ConversationState
+ * @typedef {{ type: string, [key: string]: any }} StateEvent
  */
 
-/** @type {RoomState} */
-export const READY = Object.freeze({
+import { offsetOf } from "../lib/clock.js";
+import { isRecovering } from "../recovery/ladder.js";
+
+/** @type {ViewState} */
+const IDLE = Object.freeze({
   phase: "ready",
   step: 0,
   isCancelled: false,
@@ -51,18 +75,39 @@ export const READY = Object.freeze({
   isPictureHeld: false,
   hasPicture: false,
   isTalking: false,
+  isUserTalking: false,
   warning: null,
   session: null,
   cause: null,
-  turn: null,
-  other: null,
+  queue: null,
+  elsewhere: null,
   isReleasing: false,
   observed: null,
-  ...WELL,
+  recoveryStep: "off",
+  verdict: "",
+  providerStatus: "",
+  isReconnecting: false,
 });
 
-/** Ends that the person should be able to understand as a fault, not as a goodbye. */
-const FAULTS = new Set([
+/** @type {ConversationState} */
+export const READY = Object.freeze({
+  ...IDLE,
+  sessionId: "",
+  tab: "",
+  leavingId: "",
+  formerId: "",
+  access: null,
+  startOptions: {},
+  pressedAt: 0,
+  clockOffset: 0,
+  connection: "",
+  problem: "",
+  socketDrops: 0,
+  isJoined: true,
+});
+
+/** End reasons that are shown as a failure. */
+const FAILURES = new Set([
   "no_picture",
   "provider_ended",
   "provider_refused",
@@ -72,137 +117,216 @@ const FAULTS = new Set([
   "spend_cap",
 ]);
 
-/** @type {Record<string, (state: RoomState, it: Happening) => RoomState>} */
+/** LiveKit's connection qualities, and what is shown. @type {Record<string, string>} */
+const QUALITIES = { excellent: "good", unknown: "" };
+
+/** @type {Record<string, (state: ConversationState, event: StateEvent) => ConversationState>} */
 const REDUCERS = {
-  start: () => ({ ...READY, phase: "connecting" }),
-  rejoin: () => ({ ...READY, phase: "connecting", step: 1 }),
-  forget: () => READY,
+  // Starting and leaving
+  start: (state, { at = 0, options = {} }) => {
+    const formerId = state.session?.id ?? "";
+    const leavingId = mustEndFirst(state, options) ? formerId : "";
+    const tab = { pressedAt: at, startOptions: options, formerId, leavingId, connection: "", problem: "" };
+    return fresh({ ...state, ...tab }, { phase: "connecting" });
+  },
+  rejoin: (state, { sessionId, access }) => fresh({ ...state, sessionId, access }, { phase: "connecting", step: 1 }),
+  // The session is over, and its continuation waits in the queue.
+  requeue: (state, { sessionId }) =>
+    fresh(
+      { ...state, formerId: sessionId, startOptions: { ...state.startOptions, continues: sessionId } },
+      { phase: "connecting" },
+    ),
+  forget: (state) => fresh(state, {}),
   cancel: (state) => (state.phase === "connecting" ? { ...state, isCancelled: true } : state),
-  turned_away: (state) => ({ ...state, session: null }),
-  room_joined: (state) => ({ ...state, isAway: false, step: state.phase === "connecting" ? 2 : state.step }),
-  ...WITHOUT,
+  left: (state) => ({ ...state, sessionId: "", access: null }),
+  former_ended: (state) => ({ ...state, leavingId: "" }),
+  turned_away: (state) => ({ ...state, session: null, formerId: state.sessionId, sessionId: "" }),
+
+  // The socket
+  socket_opened: (state) => ({ ...state, socketDrops: 0, problem: "", isJoined: !state.sessionId }),
+  socket_dropped: (state) => ({ ...state, socketDrops: state.socketDrops + 1 }),
+  clock: (state, { now, at }) => ({ ...state, clockOffset: offsetOf(now, at) }),
+
+  // The room
+  room_named: (state, { access }) => ({ ...state, access }),
+  room_joined: (state) => ({ ...state, isReconnecting: false, step: state.phase === "connecting" ? 2 : state.step }),
+  room_reconnecting: (state) => ({ ...state, isReconnecting: true, connection: "reconnecting" }),
+  room_reconnected: (state) => ({ ...state, isReconnecting: false, connection: "" }),
+  room_lost: (state, { code }) => (isOpen(state) ? failed(state, { code, words: "" }) : state),
+  quality: (state, { quality }) => ({ ...state, connection: QUALITIES[quality] ?? quality }),
   first_frame: (state) => (isOpen(state) && !state.isCancelled ? { ...state, phase: "live", hasPicture: true } : state),
   playback_blocked: (state, { isPictureHeld = false }) => ({ ...state, isBlocked: true, isPictureHeld }),
   playback_started: (state) => ({ ...state, isBlocked: false }),
-  talking: (state, { isTalking }) => ({ ...state, isTalking }),
+  avatar_talking: (state, { isTalking }) => ({ ...state, isTalking }),
+  user_talking: (state, { isTalking }) => ({ ...state, isUserTalking: isTalking }),
+
+  // Recovery
+  ladder: (state, { step, code = "" }) => withRecoveryStep(state, step, code),
+  verdict: (state, { code }) => ({ ...state, verdict: code }),
+  provider: (state, { status }) => ({ ...state, providerStatus: status }),
+
+  // The portal's messages
   "session.ending": (state, { why, at }) => (isOpen(state) ? { ...state, warning: { why, at } } : state),
   "session.observed": (state, { is_observed: isObserved, until = "" }) => ({
     ...state,
     observed: isObserved ? { until } : null,
   }),
   "session.staying": (state) => ({ ...state, warning: null }),
-  // Whoever writes is there.
+  // Sending a text shows that the user is there.
   "task.sent": (state) => (state.warning?.why === "idle" ? { ...state, warning: null } : state),
   "session.status": (state, message) => {
-    if (message.waits_for !== "release") return withSession(state, sessionOf(message));
-    return isWaiting(state)
-      ? { ...READY, phase: "connecting", isReleasing: true, isCancelled: state.isCancelled }
-      : state;
-  },
-  "queue.place": (state, { place, waiting, expected_wait_s: expectedS = null }) =>
-    isWaiting(state) ? { ...READY, phase: "queue", turn: { place, waiting, expectedS } } : state,
-  // A refusal while nothing runs yet means that nothing will; later ones belong to one task.
-  error: (state, { code, words, session }) => {
+    if (message.waits_for !== "release") {
+      const joined = { ...state, sessionId: message.session_id, tab: message.tab ?? "", isJoined: true };
+      return withSession(joined, sessionOf(message));
+    }
     if (!isWaiting(state)) return state;
-    if (state.isCancelled) return READY;
+    return fresh(state, { phase: "connecting", isReleasing: true, isCancelled: state.isCancelled });
+  },
+  "queue.place": (state, { place: position, waiting, expected_wait_s: expectedSeconds = null }) =>
+    isWaiting(state) ? fresh(state, { phase: "queue", queue: { position, waiting, expectedSeconds } }) : state,
+  // A refused start means that there will be no session; a later refusal concerns one request.
+  error: (state, { code, words = "", session }) => {
+    if (!isWaiting(state)) return state.phase === "ready" ? state : { ...state, problem: words };
+    if (state.isCancelled) return fresh(state, {});
     if (code !== "session_running" || !session) return failed(state, { code, words });
     const { session_id: id, slug, persona, started_at: startedAt } = session;
-    return { ...READY, phase: "take-over", other: { id, slug, persona, startedAt } };
+    return fresh(state, { phase: "take-over", elsewhere: { id, slug, persona, startedAt } });
   },
-  room_lost: (state, { code }) => (isOpen(state) ? failed(state, { code, words: "" }) : state),
 };
 
 /**
- * @param {RoomState} state
- * @param {Happening} happening
- * @returns {RoomState} the same object when nothing changed
+ * @param {ConversationState} state
+ * @param {StateEvent} event
+ * @returns {ConversationState} the same object if nothing changed
  */
-export function next(state, happening) {
-  const reduce = Object.hasOwn(REDUCERS, happening.type) ? REDUCERS[happening.type] : undefined;
-  return reduce ? reduce(state, happening) : state;
+export function reduce(state, event) {
+  const reducer = Object.hasOwn(REDUCERS, event.type) ? REDUCERS[event.type] : undefined;
+  return reducer ? reducer(state, event) : state;
 }
 
 /**
- * What the page shows: a tap and a warning are faces of an open session, not phases of their own.
+ * What the page shows. A tap and a warning are faces of an open session, not phases.
  *
- * @param {RoomState} state
+ * @param {ConversationState} state
  * @returns {Face}
  */
 export function face(state) {
+  const { phase, recoveryStep } = state;
   if (isOpen(state) && state.isBlocked && (state.hasPicture || state.step === 2)) return "tap";
-  if (isOpen(state) && !state.isCancelled && isRecovering(state.rung)) return "recovering";
-  if (state.phase === "live" && state.warning) return "ending";
-  if (state.phase === "live" && (state.rung === "sound" || state.rung === "text")) return state.rung;
-  return state.phase;
+  if (isOpen(state) && !state.isCancelled && isRecovering(recoveryStep)) return "recovering";
+  if (phase === "live" && state.warning) return "ending";
+  if (phase === "live" && (recoveryStep === "sound" || recoveryStep === "text")) return recoveryStep;
+  return phase;
 }
 
 /**
- * Whether Start was pressed and the portal has not given us a session yet.
+ * Whether a start was requested and the portal has not named a session yet.
  *
- * @param {RoomState} state
+ * @param {ConversationState} state
  */
 export function isWaiting({ phase, session }) {
   return phase === "queue" || (phase === "connecting" && !session);
 }
 
-/** @param {RoomState} state */
+/** @param {ConversationState} state */
 export function isOpen(state) {
   return state.phase === "connecting" || state.phase === "live";
 }
 
 /**
- * Whether a task would be taken now: the picture stands here, and the portal knows it.
+ * Whether texts may be sent: the user sees the avatar, and the portal knows it.
  *
- * @param {RoomState} state
+ * @param {ConversationState} state
  */
 export function takesTasks(state) {
-  const isThere = !state.isAway && !isRecovering(state.rung); // else what is answered meanwhile would not be heard
-  return isThere && state.phase === "live" && state.session?.status === "live";
+  const isConnected = !state.isReconnecting && !isRecovering(state.recoveryStep); // else the answer would be missed
+  return isConnected && state.phase === "live" && state.session?.status === "live";
 }
 
 /**
- * Whether the session may be forgotten: it is over at the portal, too.
+ * Whether the portal has confirmed the session's end.
  *
- * @param {RoomState} state
+ * @param {ConversationState} state
  */
 export function isOver(state) {
   return state.session?.status === "ended";
 }
 
 /**
- * @param {RoomState} state
+ * Whether the current session must end before another is requested. The portal itself ends one that is continued.
+ *
+ * @param {ConversationState} state
+ * @param {StartOptions} options
+ */
+function mustEndFirst(state, { continues }) {
+  if (!state.session) return false;
+  return !isOver(state) && state.phase !== "taken-over" && continues !== state.session.id;
+}
+
+/**
+ * Reset what belongs to one session.
+ *
+ * @param {ConversationState} state
+ * @param {Partial<ViewState>} changes
+ * @returns {ConversationState}
+ */
+function fresh(state, changes) {
+  return { ...state, ...IDLE, ...changes };
+}
+
+/**
+ * @param {ConversationState} state
  * @param {Session} session
- * @returns {RoomState}
+ * @returns {ConversationState}
  */
 function withSession(state, session) {
-  // From the line it goes on as if Start had been pressed now.
-  if (state.phase === "queue") state = { ...READY, phase: "connecting" };
-  // Who watched the session before this one has not been let into this one's room.
-  const observed = state.session && state.session.id !== session.id ? null : state.observed;
-  const changed = { ...state, session, observed, isReleasing: false };
-  if (!isOpen(state)) return changed;
-  const isFault = session.status === "ended" && FAULTS.has(session.reason);
-  if (isFault) return failed(changed, { code: session.reason, words: session.words });
-  if (session.status === "ended" && state.isCancelled) return READY;
-  if (state.phase === "connecting" && session.status === "stopping") return changed;
-  if (session.status === "stopping" && FAULTS.has(session.reason)) return changed;
-  const over = session.reason === "taken_over" ? "taken-over" : "ended";
-  if (session.status === "stopping" || session.status === "ended") return { ...changed, phase: over, warning: null };
-  if (session.status === "connecting") return { ...changed, step: Math.max(state.step, 1) };
+  const before = state.phase === "queue" ? fresh(state, { phase: "connecting" }) : state;
+  // An observer of the previous session has no access to this one's room.
+  const observed = before.session && before.session.id !== session.id ? null : before.observed;
+  const changed = { ...before, session, observed, isReleasing: false };
+  if (!isOpen(before)) return changed;
+  const isFailure = FAILURES.has(session.reason);
+  if (session.status === "ended") {
+    if (isFailure) return failed(changed, { code: session.reason, words: session.words });
+    if (before.isCancelled) return fresh(changed, {});
+  }
+  // Wait for the end: it tells whether this is a cancelled start or a failure.
+  if (session.status === "stopping" && (before.phase === "connecting" || isFailure)) return changed;
+  if (session.status === "stopping" || session.status === "ended") {
+    return { ...changed, phase: session.reason === "taken_over" ? "taken-over" : "ended", warning: null };
+  }
+  if (session.status === "connecting") return { ...changed, step: Math.max(before.step, 1) };
   return changed;
 }
 
 /**
- * @param {RoomState} state
+ * Going on without video counts as live too.
+ *
+ * @param {ConversationState} state
+ * @param {import("../recovery/ladder.js").Step} recoveryStep
+ * @param {string} verdict
+ * @returns {ConversationState}
+ */
+function withRecoveryStep(state, recoveryStep, verdict) {
+  const isWithoutVideo = recoveryStep === "sound" || recoveryStep === "text";
+  const phase = state.phase === "connecting" && isWithoutVideo ? "live" : state.phase;
+  const isRestored = recoveryStep === "picture" && state.recoveryStep !== "off" && phase === "live";
+  const hasPicture = isRestored || (state.hasPicture && !isWithoutVideo);
+  const providerStatus = isRestored ? "" : state.providerStatus;
+  return { ...state, recoveryStep, verdict, phase, hasPicture, providerStatus };
+}
+
+/**
+ * @param {ConversationState} state
  * @param {Cause} cause
- * @returns {RoomState}
+ * @returns {ConversationState}
  */
 function failed(state, cause) {
   return { ...state, phase: "failed", cause, warning: null, isBlocked: false };
 }
 
 /**
- * @param {Happening} message
+ * @param {StateEvent} message
  * @returns {Session}
  */
 function sessionOf(message) {

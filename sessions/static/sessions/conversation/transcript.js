@@ -24,7 +24,7 @@ export class Transcript {
     /** @type {Line[]} */
     this.lines = [];
     this.count = 0;
-    this.wholeAt = ""; // the address of the page with all lines, where older ones are left out here
+    this.fullUrl = ""; // page with all lines, if older ones are left out here
   }
 
   /**
@@ -129,12 +129,26 @@ export class Transcript {
   /** A new conversation: what has not been sent yet stays. */
   clear() {
     this.lines = this.lines.filter((line) => line.stage === "waiting" || line.stage === "failed");
-    this.wholeAt = "";
+    this.fullUrl = "";
+  }
+
+  /** The lines that the avatar has not finished. */
+  talking() {
+    return this.lines.filter(({ stage }) => stage === "talking");
   }
 
   /** How many lines were said. */
   get saidCount() {
     return this.lines.filter((line) => line.stage === "said" || line.stage === "talking").length;
+  }
+
+  /**
+   * The portal sends only the newest lines.
+   *
+   * @param {string} url  of the page with all lines
+   */
+  leftOut(url) {
+    this.fullUrl = url;
   }
 
   /** @param {string} taskId */

@@ -12,14 +12,13 @@ export function offsetOf(portalNow, now) {
 }
 
 /**
- * Whole seconds until a moment of the portal's clock; never below zero.
+ * Whole seconds until a moment; never below zero.
  *
  * @param {string} moment  ISO 8601
- * @param {number} now  this clock
- * @param {number} offset  from offsetOf
+ * @param {number} now  by the same clock, milliseconds since 1970
  */
-export function secondsUntil(moment, now, offset) {
-  const left = Date.parse(moment) - now - offset;
+export function secondsUntil(moment, now) {
+  const left = Date.parse(moment) - now;
   return Number.isNaN(left) ? 0 : Math.max(0, Math.ceil(left / 1000));
 }
 

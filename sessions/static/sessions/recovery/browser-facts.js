@@ -1,16 +1,16 @@
-/** What the page and the browser say of themselves, besides the room. */
-
 /**
- * @typedef {object} BrowserFacts  what the page and the browser say, besides the room
+ * What page and browser report for the diagnosis, besides the room.
+ *
+ * @typedef {object} BrowserFacts
  * @property {boolean} hasWebRTC
  * @property {boolean} isSecure
  * @property {boolean} isOnline
  * @property {boolean} isHidden
  * @property {boolean} isDark
- * @property {boolean} hasMoved  a new picture since the last look
+ * @property {boolean} hasMoved  a new frame since the last look
  */
 
-/** Before anybody looks. @type {BrowserFacts} */
+/** Before the first look. @type {BrowserFacts} */
 export const FINE = {
   hasWebRTC: true,
   isSecure: true,
@@ -20,21 +20,29 @@ export const FINE = {
   hasMoved: false,
 };
 
+/** Facts about a room that has not been joined. */
 export const OUTSIDE = {
-  ...{ isIn: false, isReconnecting: false, joiningFor: 0, refusal: /** @type {const} */ (""), quality: "", room: "" },
-  ...{ hasAvatar: false, hasVideo: false, hasSound: false },
+  isIn: false,
+  isReconnecting: false,
+  joiningFor: 0,
+  refusal: /** @type {const} */ (""),
+  quality: "",
+  room: "",
+  hasAvatar: false,
+  hasVideo: false,
+  hasSound: false,
 };
 
 /**
- * @param {import("./frame-watch.js").FrameWatch} watch
+ * @param {import("./frame-watch.js").FrameWatch} frames
  * @returns {BrowserFacts}
  */
-export function browserFacts(watch) {
+export function browserFacts(frames) {
   return {
-    ...watch.look(),
+    ...frames.look(),
     hasWebRTC: typeof RTCPeerConnection === "function",
     isSecure: isSecureContext,
     isOnline: navigator.onLine,
-    isDark: watch.isDark,
+    isDark: frames.isDark,
   };
 }

@@ -1,31 +1,31 @@
 /**
- * What a failure looked like from here, for whoever helps: the same that the portal was told, the verdicts and steps
- * among it, without a word that was said.
+ * A failure as this page saw it, for whoever helps: the reports that the portal got, among them verdicts and recovery
+ * steps, without anything that was said.
  */
 
-const OF_SPEECH = ["message"];
+const SPEECH_FIELDS = ["message"];
 
 /**
- * @param {Pick<import("../conversation/conversation.js").Conversation, "state" | "reports" | "offset" | "lastCheck">} it
- * @param {{ persona: string, browserName: string, now: number }} here
+ * @param {Pick<import("../conversation/conversation.js").Conversation, "state" | "reports" | "lastCheck">} conversation
+ * @param {{ persona: string, browserName: string, now: number }} page  `now` by the page's clock
  */
-export function failureReport({ state, reports, offset, lastCheck }, { persona, browserName, now }) {
-  const at = (/** @type {number} */ moment) => new Date(moment + offset).toISOString();
+export function failureReport({ state, reports, lastCheck }, { persona, browserName, now }) {
+  const portalTime = (/** @type {number} */ moment) => new Date(moment + state.clockOffset).toISOString();
   return {
     session_id: state.session?.id ?? "",
     persona,
-    made_at: at(now),
+    made_at: portalTime(now),
     cause: state.cause?.code ?? "",
     words: state.cause?.words ?? "",
     verdict: state.verdict,
-    provider: state.provider,
+    provider: state.providerStatus,
     browser_name: browserName,
-    check: lastCheck(),
-    events: reports.told.map(({ kind, data, at: moment }) => ({ at: at(moment), kind, ...without(data) })),
+    check: lastCheck,
+    events: reports.recent.map(({ kind, data, at }) => ({ at: portalTime(at), kind, ...withoutSpeech(data) })),
   };
 }
 
 /** @param {Record<string, unknown>} data */
-function without(data) {
-  return Object.fromEntries(Object.entries(data).filter(([name]) => !OF_SPEECH.includes(name)));
+function withoutSpeech(data) {
+  return Object.fromEntries(Object.entries(data).filter(([name]) => !SPEECH_FIELDS.includes(name)));
 }

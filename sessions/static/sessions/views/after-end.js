@@ -1,6 +1,6 @@
-/** What is told once a conversation is over: how the picture ran, how the person found it, and what went wrong. */
+/** Once a conversation is over: report the frame rate and the rating, and offer the failure report. */
 
-import { on, save } from "../lib/dom.js";
+import { all, on, save } from "../lib/dom.js";
 import { failureReport } from "../recovery/failure-report.js";
 
 const OVER = ["ended", "failed", "taken-over"];
@@ -8,25 +8,24 @@ const OVER = ["ended", "failed", "taken-over"];
 /**
  * @param {import("../conversation/conversation.js").Conversation} conversation
  * @param {import("../recovery/frame-watch.js").FrameRate} rate
- * @returns {(now: string) => void}  to be told of each new state of the page
+ * @returns {(face: string) => void}  call it when the face changes
  */
 export function setUpAfterEnd(conversation, rate) {
   on("[name=rate]", "change", ({ target }) => {
     if (target instanceof HTMLInputElement) conversation.report("rated", { rating: target.value });
   });
   on("#failure", "click", () => {
-    const here = {
+    const page = {
       persona: document.body.dataset.persona ?? "",
       browserName: navigator.userAgent,
       now: conversation.clock(),
     };
-    save("report.json", JSON.stringify(failureReport(conversation, here), null, 2), "application/json");
+    save("report.json", JSON.stringify(failureReport(conversation, page), null, 2), "application/json");
   });
-  return (now) => {
-    if (!OVER.includes(now)) return;
-    const picture = rate.take();
-    if (picture) conversation.report("picture", picture);
-    for (const one of document.querySelectorAll("[name=rate]"))
-      if (one instanceof HTMLInputElement) one.checked = false;
+  return (face) => {
+    if (!OVER.includes(face)) return;
+    const frameRate = rate.take();
+    if (frameRate) conversation.report("picture", frameRate);
+    for (const choice of all("[name=rate]")) if (choice instanceof HTMLInputElement) choice.checked = false;
   };
 }

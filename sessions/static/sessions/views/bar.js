@@ -1,4 +1,4 @@
-/** The facts in the bar: time left and the connection, in words. */
+/** The bar: time left, connection, problems, and whether staff watch. */
 
 import { isOpen } from "../conversation/state.js";
 import { countdown, secondsUntil } from "../lib/clock.js";
@@ -21,25 +21,25 @@ export class BarView {
     this.left = one("#time-left", HTMLTimeElement);
     this.connection = one("#connection", HTMLElement);
     this.icon = one("use", SVGUseElement, this.connection);
-    this.trouble = one("#trouble", HTMLElement);
+    this.problem = one("#trouble", HTMLElement);
     this.observed = one("#observed", HTMLElement);
   }
 
-  /** @param {Conversation} it */
-  draw(it) {
-    if (it.state.session) {
-      const seconds = secondsUntil(it.state.session.endsAt, it.clock(), it.offset);
+  /** @param {Conversation} conversation */
+  draw(conversation) {
+    const { session, socketDrops, connection, observed } = conversation.state;
+    if (session) {
+      const seconds = secondsUntil(session.endsAt, conversation.now());
       say(this.left, countdown(seconds));
       this.left.dateTime = `PT${seconds}S`;
     }
-    this.drawConnection(it.drops ? "reconnecting" : it.quality);
-    // One drop is made good before anybody has read of it.
-    const trouble = it.trouble || (it.drops > 1 ? this.words.causes.portal_away : "") || "";
-    say(this.trouble, trouble);
-    this.trouble.hidden = !trouble;
-    const { observed } = it.state;
-    const isOver = !observed || (observed.until !== "" && secondsUntil(observed.until, it.clock(), it.offset) <= 0);
-    this.observed.hidden = isOver || !isOpen(it.state);
+    this.drawConnection(socketDrops ? "reconnecting" : connection);
+    // A single drop is over before anybody could read about it.
+    const problem = conversation.state.problem || (socketDrops > 1 ? this.words.causes.portal_away : "") || "";
+    say(this.problem, problem);
+    this.problem.hidden = !problem;
+    const isUnobserved = !observed || (observed.until !== "" && secondsUntil(observed.until, conversation.now()) <= 0);
+    this.observed.hidden = isUnobserved || !isOpen(conversation.state);
   }
 
   /** @param {string} quality */

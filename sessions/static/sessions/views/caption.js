@@ -13,11 +13,11 @@ const PAUSE_MS = 250;
 
 export class CaptionView {
   /**
-   * @param {Conversation} it
+   * @param {Conversation} conversation
    * @param {HTMLAudioElement} audio
    */
-  constructor(it, audio) {
-    this.it = it;
+  constructor(conversation, audio) {
+    this.conversation = conversation;
     this.audio = audio;
     this.element = one("#caption", HTMLElement);
     this.said = one(".said", HTMLElement, this.element);
@@ -42,7 +42,7 @@ export class CaptionView {
   }
 
   tick() {
-    const { captions, clock } = this.it;
+    const { captions, clock } = this.conversation;
     // Listening costs: it is only of use where words are known before they are spoken.
     this.listen(captions.isSpeaking && (captions.isAhead || this.meter.stream !== null));
     if (!captions.isSpeaking) return;
@@ -64,8 +64,8 @@ export class CaptionView {
   }
 
   draw() {
-    const { said, next } = this.it.captions.caption;
-    const text = this.it.captions.isOver ? "" : said;
+    const { said, next } = this.conversation.captions.caption;
+    const text = this.conversation.captions.isOver ? "" : said;
     if (!this.isOn) this.element.hidden = true;
     else if (text) {
       clearTimeout(this.lingering);

@@ -64,10 +64,10 @@ export class ChatView {
     this.send.disabled = !isSendable(this.text.value);
   }
 
-  /** @param {Pick<import("../conversation/transcript.js").Transcript, "lines" | "wholeAt">} transcript */
-  draw({ lines, wholeAt }) {
-    this.leftOut.hidden = !wholeAt;
-    if (wholeAt) one("a", HTMLAnchorElement, this.leftOut).href = wholeAt;
+  /** @param {Pick<import("../conversation/transcript.js").Transcript, "lines" | "fullUrl">} transcript */
+  draw({ lines, fullUrl }) {
+    this.leftOut.hidden = !fullUrl;
+    if (fullUrl) one("a", HTMLAnchorElement, this.leftOut).href = fullUrl;
     this.legend.hidden = !lines.some((line) => line.isReported && line.stage === "said");
     const kept = new Set(lines.map((line) => line.key));
     for (const [key, { element }] of this.drawn) {

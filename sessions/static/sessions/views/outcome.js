@@ -1,4 +1,4 @@
-/** The cards that stand in the picture's place: at the end, and when something failed. */
+/** The cards shown instead of the video when the conversation has ended or failed. */
 
 import { span, timeOfDay } from "../lib/clock.js";
 import { one, say } from "../lib/dom.js";
@@ -12,15 +12,15 @@ export class OutcomeView {
   }
 
   /**
-   * @param {Conversation} it
+   * @param {Conversation} conversation
    * @param {import("../conversation/state.js").Face} face
    */
-  draw(it, face) {
-    if (face === "ended") this.drawEnd(it);
-    if (face === "failed") this.drawFailure(it);
+  draw(conversation, face) {
+    if (face === "ended") this.drawEnd(conversation);
+    if (face === "failed") this.drawFailure(conversation);
   }
 
-  /** @param {Conversation} it */
+  /** @param {Conversation} conversation */
   drawEnd({ state, transcript }) {
     const { session } = state;
     if (!session) return;
@@ -35,7 +35,7 @@ export class OutcomeView {
     one("#continue", HTMLElement).hidden = transcript.saidCount === 0;
   }
 
-  /** @param {Conversation} it */
+  /** @param {Conversation} conversation */
   drawFailure({ state }) {
     const { causes, remedies } = this.words;
     const { code, words } = state.cause ?? { code: "", words: "" };

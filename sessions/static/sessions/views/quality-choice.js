@@ -33,12 +33,12 @@ export class QualityChoice {
   }
 
   mark() {
-    const { quality = "" } = this.wish();
+    const { quality = "" } = this.choice();
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset.quality === quality));
   }
 
-  /** @returns {{ quality?: string }} what goes with session.start: nothing where there is no choice */
-  wish() {
+  /** @returns {{ quality?: string }} the option of `session.start`; empty if the page offers no choice */
+  choice() {
     const chosen = this.radios.find((radio) => radio.checked);
     return chosen ? { quality: chosen.value } : {};
   }

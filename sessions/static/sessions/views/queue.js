@@ -1,9 +1,9 @@
-/** Waiting: the place in line, and the conversation elsewhere that stands in the way. */
+/** The queue position, and the user's conversation elsewhere that prevents this one. */
 
 import { timeOfDay } from "../lib/clock.js";
 import { one, say } from "../lib/dom.js";
 
-const MOST_DRAWN = 5;
+const MARKS_DRAWN = 5;
 
 /** @typedef {Record<"next" | "place" | "soon" | "minutes" | "elsewhere", string>} Phrases */
 
@@ -15,27 +15,27 @@ export class QueueView {
   }
 
   /**
-   * @param {import("../conversation/state.js").RoomState} state
+   * @param {import("../conversation/state.js").ConversationState} state
    * @param {import("../conversation/state.js").Face} face
    */
-  draw({ turn, other }, face) {
-    if (face === "queue" && turn) {
-      say(one("#queue-place", HTMLElement), describeTurn(turn, this.phrases));
-      this.drawLine(turn.place);
+  draw({ queue, elsewhere }, face) {
+    if (face === "queue" && queue) {
+      say(one("#queue-place", HTMLElement), describeQueue(queue, this.phrases));
+      this.drawQueue(queue.position);
     }
-    if (face === "take-over" && other) {
-      const time = timeOfDay(other.startedAt, document.documentElement.lang);
-      const words = fill(this.phrases.elsewhere, { name: other.persona, time });
+    if (face === "take-over" && elsewhere) {
+      const time = timeOfDay(elsewhere.startedAt, document.documentElement.lang);
+      const words = fill(this.phrases.elsewhere, { name: elsewhere.persona, time });
       say(one("#elsewhere", HTMLElement), words);
     }
   }
 
-  /** @param {number} place */
-  drawLine(place) {
-    const shown = Math.min(place, MOST_DRAWN);
+  /** @param {number} position */
+  drawQueue(position) {
+    const shown = Math.min(position, MARKS_DRAWN);
     const marks = Array.from({ length: shown }, (_, index) => {
       const mark = document.createElement("i");
-      mark.textContent = String(place - shown + index + 1);
+      mark.textContent = String(position - shown + index + 1);
       mark.classList.toggle("is-you", index === shown - 1);
       return mark;
     });
@@ -44,13 +44,13 @@ export class QueueView {
 }
 
 /**
- * @param {import("../conversation/state.js").Turn} turn
+ * @param {import("../conversation/state.js").Queue} queue
  * @param {Phrases} phrases
  */
-export function describeTurn({ place, expectedS }, phrases) {
-  const where = place <= 1 ? phrases.next : fill(phrases.place, { n: String(place) });
-  if (expectedS === null) return where;
-  const minutes = Math.ceil(expectedS / 60);
+export function describeQueue({ position, expectedSeconds }, phrases) {
+  const where = position <= 1 ? phrases.next : fill(phrases.place, { n: String(position) });
+  if (expectedSeconds === null) return where;
+  const minutes = Math.ceil(expectedSeconds / 60);
   return `${where}, ${minutes <= 1 ? phrases.soon : fill(phrases.minutes, { n: String(minutes) })}`;
 }
 

@@ -1,4 +1,4 @@
-/** The picture and what lies on it: poster, chip, steps, warning, the buttons in the corner. */
+/** The video and what lies on it: poster, chip, progress, warning, and the buttons in the corner. */
 
 import { countdown, secondsUntil } from "../lib/clock.js";
 import { all, on, one, say, showOnly } from "../lib/dom.js";
@@ -15,39 +15,39 @@ export class StageView {
   }
 
   /**
-   * @param {Conversation} it
+   * @param {Conversation} conversation
    * @param {import("../conversation/state.js").Face} face
    */
-  draw(it, face) {
-    const { state } = it;
+  draw(conversation, face) {
+    const { state } = conversation;
     document.body.toggleAttribute("data-picture", state.hasPicture);
     if (face === "connecting") this.drawSteps(state);
     one("#power", HTMLElement).hidden = !state.isPictureHeld;
-    if (face === "ending" && state.warning) this.drawWarning(state.warning, it);
-    showOnly("data-talk", it.heardUser.isOn ? "you" : state.isTalking ? "yes" : "no");
+    if (face === "ending" && state.warning) this.drawWarning(state.warning, conversation.now());
+    showOnly("data-talk", state.isUserTalking ? "you" : state.isTalking ? "yes" : "no");
   }
 
-  /** @param {import("../conversation/state.js").RoomState} state */
+  /** @param {import("../conversation/state.js").ConversationState} state */
   drawSteps({ step, isCancelled, isReleasing }) {
     one("#steps", HTMLElement).hidden = isCancelled || isReleasing;
     one("#releasing", HTMLElement).hidden = isCancelled || !isReleasing;
     one("#cancelling", HTMLElement).hidden = !isCancelled;
     one("#cancel", HTMLButtonElement).disabled = isCancelled;
     one("#progress", HTMLProgressElement).value = PROGRESS[step] ?? 100;
-    for (const [place, item] of all("#steps > li").entries()) {
-      item.classList.toggle("is-done", place < step);
-      item.classList.toggle("is-now", place === step);
-      if (place === step) item.setAttribute("aria-current", "step");
+    for (const [index, item] of all("#steps > li").entries()) {
+      item.classList.toggle("is-done", index < step);
+      item.classList.toggle("is-now", index === step);
+      if (index === step) item.setAttribute("aria-current", "step");
       else item.removeAttribute("aria-current");
     }
   }
 
   /**
    * @param {import("../conversation/state.js").Warning} warning
-   * @param {Conversation} it
+   * @param {number} now  the portal's clock
    */
-  drawWarning({ why, at }, it) {
-    const left = secondsUntil(at, it.clock(), it.offset);
+  drawWarning({ why, at }, now) {
+    const left = secondsUntil(at, now);
     showOnly("data-why", why);
     say(one("#warning-left", HTMLElement), countdown(left));
     one("#warning-ring", SVGCircleElement).setAttribute("stroke-dashoffset", String(60 - Math.min(60, left)));

@@ -19,7 +19,7 @@ import { Voice } from "./voice.js";
  */
 export function setUpVoice({ conversation, room, can, storage }) {
   const devices = /** @type {MediaDevices | undefined} */ (navigator.mediaDevices);
-  let told = ""; // the session that knows of the microphone
+  let toldSession = ""; // ID of the session whose record has the microphone
   const microphone = new Microphone(devices, () => voice.lost());
   const worklet = one("#voice-dock", HTMLElement).dataset.gate ?? "";
   const outgoing = new OutgoingTrack({
@@ -35,15 +35,15 @@ export function setUpVoice({ conversation, room, can, storage }) {
     can,
     preferences: preferencesIn(storage),
     report: (data) => {
-      if (!conversation.sessionId) return;
-      told = conversation.sessionId;
+      const { sessionId } = conversation.state;
+      if (!sessionId) return;
+      toldSession = sessionId;
       conversation.report("microphone", data);
     },
     onPress: (isPressed) => {
-      conversation.heardUser.isOn = isPressed;
-      // Whoever speaks up wants to be heard, not to hear.
+      // Who speaks wants to be heard, not to hear.
       if (isPressed && conversation.state.isTalking) conversation.interrupt();
-      conversation.onChange();
+      conversation.dispatch({ type: "user_talking", isTalking: isPressed });
     },
     onChange: () => {
       if (microphone.stream !== meter.stream) meter.listen(microphone.stream);
@@ -52,14 +52,15 @@ export function setUpVoice({ conversation, room, can, storage }) {
   });
   const view = new VoiceView(voice, can.takes_voice);
   devices?.addEventListener?.("devicechange", () => void voice.look());
-  conversation.onLeave = (goesOn) => voice.leave(goesOn);
   return {
+    /** @param {boolean} isContinued  in a new session */
+    onLeave: (isContinued) => voice.leave(isContinued),
     /** @param {{ type: string }} event  of the room */
     onRoomEvent({ type }) {
       if (type === "push_to_talk_failed" && voice.isOpen) voice.become("unheard");
       if (type !== "room_joined") return;
       // What was published in another room is gone; and each session's record says that there is a microphone.
-      if (voice.isOpen && told !== conversation.sessionId) void voice.change();
+      if (voice.isOpen && toldSession !== conversation.state.sessionId) void voice.change();
       else void outgoing.publish();
     },
     /** Where the session that was to go on did not come about, nobody is there to be spoken to. */
