@@ -17,7 +17,7 @@ import { setUpAfterEnd } from "./views/after-end.js";
 import { BarView } from "./views/bar.js";
 import { CaptionView } from "./views/caption.js";
 import { ChatView } from "./views/chat.js";
-import { setUpLanguageSwitch, takeOver } from "./views/language-switch.js";
+import { setUpLanguageSwitch, takeHandover } from "./views/language-switch.js";
 import { OutcomeView } from "./views/outcome.js";
 import { encodingPreference, QualityChoice } from "./views/quality-choice.js";
 import { QueueView } from "./views/queue.js";
@@ -28,7 +28,7 @@ import { setUpVoice } from "./voice/setup.js";
 
 const page = document.body;
 const { persona = "", name = "", socket: socketPath = "", livekitUrl = "", signIn = "/" } = page.dataset;
-const handedOver = takeOver(sessionStorage, persona); // from the persona's page in another language
+const handedOver = takeHandover(sessionStorage, persona); // from the persona's page in another language
 const continues = handedOver.sessionId || page.dataset.continues || "";
 const language = document.documentElement.lang;
 const words = readWords();

@@ -1,4 +1,4 @@
-/** One conversation of the past: its transcript to the clipboard. Without a script it can be downloaded. */
+/** Copies the transcript of a past conversation. Without this script it can be downloaded. */
 
 import { one, say } from "./lib/dom.js";
 

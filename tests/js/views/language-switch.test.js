@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { handOver, takeOver } from "../../../sessions/static/sessions/views/language-switch.js";
+import { handOver, takeHandover } from "../../../sessions/static/sessions/views/language-switch.js";
 
 const NOTHING = { sessionId: "", unsent: [] };
 
@@ -18,15 +18,15 @@ test("complaint 15: a conversation is handed over to the page of another languag
   const tab = storage();
   const going = { sessionId: "s1", unsent: [{ kind: "talk", text: "¿Y mañana?" }] };
   handOver(tab, "lucia-en", going);
-  assert.deepEqual(takeOver(tab, "lucia-en"), going);
-  assert.deepEqual(takeOver(tab, "lucia-en"), NOTHING);
+  assert.deepEqual(takeHandover(tab, "lucia-en"), going);
+  assert.deepEqual(takeHandover(tab, "lucia-en"), NOTHING);
 });
 
 test("another persona's page goes on with nothing, and what was meant for one is not kept for later", () => {
   const tab = storage();
   handOver(tab, "lucia-en", { sessionId: "s1", unsent: [] });
-  assert.deepEqual(takeOver(tab, "daniel"), NOTHING);
-  assert.deepEqual(takeOver(tab, "lucia-en"), NOTHING);
+  assert.deepEqual(takeHandover(tab, "daniel"), NOTHING);
+  assert.deepEqual(takeHandover(tab, "lucia-en"), NOTHING);
 });
 
 test("a storage that is forbidden or holds nonsense begins anew", () => {
@@ -36,7 +36,7 @@ test("a storage that is forbidden or holds nonsense begins anew", () => {
     removeItem: () => {},
   };
   handOver(forbidden, "lucia-en", { sessionId: "s1", unsent: [] });
-  assert.deepEqual(takeOver(forbidden, "lucia-en"), NOTHING);
+  assert.deepEqual(takeHandover(forbidden, "lucia-en"), NOTHING);
   for (const nonsense of ["{", "3", '{"persona":"lucia-en"}'])
-    assert.deepEqual(takeOver(storage({ "goes-on": nonsense }), "lucia-en"), NOTHING);
+    assert.deepEqual(takeHandover(storage({ "goes-on": nonsense }), "lucia-en"), NOTHING);
 });

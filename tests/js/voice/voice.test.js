@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { levelOf, Stillness } from "../../../sessions/static/sessions/voice/level.js";
+import { levelOf, SilenceTimer } from "../../../sessions/static/sessions/voice/level.js";
 import { Microphone } from "../../../sessions/static/sessions/voice/microphone.js";
 import { OutgoingTrack } from "../../../sessions/static/sessions/voice/outgoing-track.js";
 import { Voice } from "../../../sessions/static/sessions/voice/voice.js";
@@ -74,7 +74,7 @@ beforeEach(() => {
 });
 
 function speakingWith(can, devices = DEVICES) {
-  const microphone = new Microphone(devices, () => made.lost());
+  const microphone = new Microphone(devices, () => made.onDeviceLost());
   const made = new Voice({
     microphone,
     outgoing: new OutgoingTrack({
@@ -210,7 +210,7 @@ test("a session that has taken marks keeps to them; the next one is hands-free",
   voice.press();
   voice.release();
   voice.choose("hands_free");
-  assert.deepEqual([voice.mode, voice.wish], ["hold", "hands_free"]);
+  assert.deepEqual([voice.mode, voice.chosenMode], ["hold", "hands_free"]);
   voice.leave(false);
   assert.equal(voice.mode, "hands_free");
 });
@@ -296,7 +296,7 @@ test("a microphone that brings nothing while somebody talks is told as silent un
 test("a press that the service did not take is told until the next one", async () => {
   await voice.toggle();
   voice.press();
-  voice.become("unheard");
+  voice.setState("unheard");
   voice.heard(3, 100);
   assert.equal(voice.state, "unheard");
   voice.release();
@@ -348,7 +348,7 @@ test("levels run from silence to a shout", () => {
 });
 
 test("stillness counts only while somebody is meant to be heard", () => {
-  const stillness = new Stillness(1_000);
+  const stillness = new SilenceTimer(1_000);
   assert.equal(stillness.isTooLong(0, true, 0), false);
   assert.equal(stillness.isTooLong(0, false, 5_000), false);
   assert.equal(stillness.isTooLong(0, true, 5_100), false);

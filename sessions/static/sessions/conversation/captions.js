@@ -1,19 +1,19 @@
 /**
- * Captions in time with the voice. Providers hand over a line's words as they are spoken, or all at once before; words
- * that are known too early wait, greyed, until the voice must have come to them. Pure: moments are arguments.
+ * Captions in time with the avatar's speech. Some providers send a line's words as they are spoken, others all at once
+ * before; words that are known early stay grey until they must have been spoken. Pure: times are arguments.
  */
 
-/** Letters a second that synthetic voices speak, in Spanish as in English. */
+/** Characters per millisecond of synthetic speech, in Spanish as in English. */
 const PACE = 16 / 1_000;
-/** So few letters behind is the network's jitter, not a text that came early: catch up. */
-const NEARLY = 24;
+/** Being this few characters behind is network jitter rather than an early text: catch up. */
+const JITTER_CHARACTERS = 24;
 const CATCH_UP = 1.6;
-/** A pause in the voice is waited for, but not for ever: nobody may be listening for it. */
+/** Captions wait for a pause in the speech, but not for ever: it may not be measured. */
 const LONGEST_PAUSE_MS = 1_500;
-/** So long before the voice words may come. */
+/** Words may arrive this long before they are spoken. */
 const EARLIEST_MS = 2_500;
-const LONGEST = 96;
-const SENTENCE = 40; // shorter ones share a caption
+const CAPTION_CHARACTERS = 96;
+const SENTENCE_CHARACTERS = 40; // shorter sentences share a caption
 
 /** @typedef {{ said: string, next: string }} Caption */
 
@@ -21,7 +21,7 @@ export class Captions {
   constructor() {
     this.taskId = "";
     this.text = "";
-    this.reached = 0; // letters spoken
+    this.reached = 0; // characters spoken
     this.isSpeaking = false;
     this.isOver = false;
     this.firstAt = 0;
@@ -34,33 +34,33 @@ export class Captions {
   }
 
   /**
-   * The voice has begun: at some providers after the first words, at some before.
+   * The avatar begins to speak. Depending on the provider, the first words arrive before or after.
    *
    * @param {string} taskId
    * @param {number} now
    */
   begin(taskId, now) {
-    this.turnTo(taskId);
+    this.switchTo(taskId);
     this.isSpeaking = true;
     this.now = now;
   }
 
   /**
    * @param {string} taskId
-   * @param {string} piece
+   * @param {string} fragment
    * @param {number} now
    */
-  add(taskId, piece, now) {
-    this.turnTo(taskId);
+  add(taskId, fragment, now) {
+    this.switchTo(taskId);
     if (!this.text) this.firstAt = now;
     this.advance(now);
-    this.text += piece;
-    // Messages may be lost: words that go on coming are being spoken.
+    this.text += fragment;
+    // The message that speech began may be lost: if more words arrive, they are being spoken.
     if (!this.isSpeaking && now - this.firstAt > EARLIEST_MS) this.begin(taskId, now);
   }
 
   /**
-   * The voice has come to the end of this line.
+   * The avatar has spoken the whole line.
    *
    * @param {string} taskId
    */
@@ -72,10 +72,10 @@ export class Captions {
   }
 
   /**
-   * Time has passed.
+   * Advance with the time.
    *
    * @param {number} now
-   * @param {boolean | null} [isSounding]  null where nobody can tell
+   * @param {boolean | null} [isSounding]  null if it is not measured
    */
   advance(now, isSounding = null) {
     const passed = Math.max(0, now - this.now);
@@ -87,12 +87,12 @@ export class Captions {
     this.reached = Math.min(this.text.length, this.reached + passed * pace);
   }
 
-  /** Whether more is known than can have been spoken. */
+  /** Whether more words are known than can have been spoken. */
   get isAhead() {
-    return this.text.length - this.reached > NEARLY;
+    return this.text.length - this.reached > JITTER_CHARACTERS;
   }
 
-  /** @returns {Caption} what stands on the picture: the words said, and those that follow in the same caption */
+  /** @returns {Caption} the words spoken, and those that follow in the same caption */
   get caption() {
     const { text } = this;
     const upTo = this.isSpeaking || this.isOver ? wordEnd(text, this.reached) : 0;
@@ -101,7 +101,7 @@ export class Captions {
   }
 
   /** @param {string} taskId */
-  turnTo(taskId) {
+  switchTo(taskId) {
     if (this.taskId === taskId && !this.isOver) return;
     this.clear();
     this.taskId = taskId;
@@ -109,7 +109,7 @@ export class Captions {
 }
 
 /**
- * A word is shown when it begins to be spoken.
+ * A word is shown as soon as it begins to be spoken.
  *
  * @param {string} text
  * @param {number} reached
@@ -123,22 +123,22 @@ function wordEnd(text, reached) {
 }
 
 /**
- * The bounds of the caption that a letter stands in. Cut at the ends of sentences where that leaves enough to read, else
- * between words; what was cut stays so while more words come.
+ * Find the bounds of the caption that contains a character. Captions end with a sentence if that leaves enough to read,
+ * else between words. Later words do not move earlier bounds.
  *
  * @param {string} text
- * @param {number} place
+ * @param {number} position
  * @returns {[number, number]}
  */
-function captionAt(text, place) {
+function captionAt(text, position) {
   let begin = 0;
   let end = 0;
   for (const word of text.matchAll(/\S+\s*/gu)) {
     const from = word.index;
-    const isFull = from + word[0].trimEnd().length - begin > LONGEST;
-    const isSentence = from - begin >= SENTENCE && /[.!?…]["»”')]*\s+$/u.test(text.slice(begin, from));
+    const isFull = from + word[0].trimEnd().length - begin > CAPTION_CHARACTERS;
+    const isSentence = from - begin >= SENTENCE_CHARACTERS && /[.!?…]["»”')]*\s+$/u.test(text.slice(begin, from));
     if (from > begin && (isFull || isSentence)) {
-      if (place < from) return [begin, from];
+      if (position < from) return [begin, from];
       begin = from;
     }
     end = from + word[0].length;

@@ -1,6 +1,6 @@
 /**
- * What the person wrote and the portal has not confirmed yet. Lines wait while nobody would take them,
- * leave in the order they were written, and stay until the portal says what became of them.
+ * Texts that the user wrote and the portal has not confirmed. They wait while the session takes none, are sent in the
+ * order in which they were written, and stay until the portal answers.
  *
  * @typedef {"waiting" | "sending" | "failed"} Delivery
  * @typedef {object} Item
@@ -8,7 +8,7 @@
  * @property {"talk" | "repeat"} kind
  * @property {string} text
  * @property {Delivery} delivery
- * @property {string} why  in words, when it failed
+ * @property {string} why  text for the user if it failed
  */
 
 export class Outbox {
@@ -35,17 +35,17 @@ export class Outbox {
     return this.items.filter(({ delivery }) => delivery === "waiting");
   }
 
-  /** Take what has to leave now, in order; it counts as on its way from now on. */
+  /** Take the texts to send now, in order, and mark them as sending. */
   take() {
-    const again = this.isCutOff ? "sending" : "waiting";
-    const leaving = this.items.filter(({ delivery }) => delivery === "waiting" || delivery === again);
+    const alsoTake = this.isCutOff ? "sending" : "waiting";
+    const leaving = this.items.filter(({ delivery }) => delivery === "waiting" || delivery === alsoTake);
     for (const item of leaving) item.delivery = "sending";
     this.isCutOff = false;
     return leaving;
   }
 
   /**
-   * The portal has taken it: no longer ours to worry about.
+   * The portal has accepted a text: forget it.
    *
    * @param {string} ref
    * @returns {Item | undefined}
@@ -68,8 +68,8 @@ export class Outbox {
   }
 
   /**
-   * Once more, and last: what was written meanwhile is not overtaken twice. Under a new mark: the portal
-   * answers the old one with what became of it.
+   * Send a failed text again, after all others. It gets a new reference, as the portal answers a known one with its
+   * first outcome.
    *
    * @param {string} ref
    * @returns {Item | undefined}
@@ -83,7 +83,7 @@ export class Outbox {
   }
 
   /**
-   * After a reload: what was on its way may have arrived, which the portal knows by its mark.
+   * Restore the texts after a reload. Those being sent may have arrived; the portal recognises them by reference.
    *
    * @param {Item[]} items
    */
@@ -92,12 +92,12 @@ export class Outbox {
     this.cutOff();
   }
 
-  /** The socket broke: what has no answer leaves once more. The portal knows by its mark what it has already. */
+  /** The socket closed: send again what has no answer. The portal recognises by reference what it has already. */
   cutOff() {
     this.isCutOff = true;
   }
 
-  /** Whatever was on its way when the session ended will not arrive; what waited goes on waiting. */
+  /** The session ended: fail the texts that were being sent, keep those that wait. */
   sessionEnded() {
     const lost = this.items.filter((item) => item.delivery === "sending");
     for (const item of lost) item.delivery = "failed";

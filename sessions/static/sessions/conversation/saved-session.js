@@ -1,13 +1,12 @@
 /**
- * What this tab needs to come back to its session after a reload. It lives as long as the tab,
- * and is forgotten when the session is over.
+ * What this tab needs to return to its session after a reload. Kept in the tab's session storage until the session ends.
  *
  * @typedef {object} Saved
  * @property {string} sessionId
  * @property {string} url
  * @property {string} token
- * @property {string} name  of a room of the portal's own
- * @property {import("./outbox.js").Item[]} unsent  what was written and not confirmed
+ * @property {string} name  of the room, if the portal has rooms of its own
+ * @property {import("./outbox.js").Item[]} unsent  texts that the portal has not confirmed
  */
 
 const KEY = "session";
@@ -15,7 +14,7 @@ const KEY = "session";
 export class SavedSession {
   /**
    * @param {Pick<Storage, "getItem" | "setItem" | "removeItem">} storage
-   * @param {string} scope  one persona's page does not come back to another's session
+   * @param {string} scope  keeps the sessions of different personas apart
    */
   constructor(storage, scope) {
     this.storage = storage;
@@ -34,18 +33,18 @@ export class SavedSession {
       } = JSON.parse(this.storage.getItem(this.key) ?? "null") ?? {};
       return sessionId && url && (token || name) ? { sessionId, url, token, name, unsent } : null;
     } catch {
-      return null; // forbidden or broken: there is nothing to come back to
+      return null; // storage is forbidden, or its value broken
     }
   }
 
   /** @param {Saved} saved */
   keep(saved) {
-    // Into its own room the portal lets the page again; a token that lives for minutes is not worth keeping.
+    // The portal issues new tokens for its own rooms, and this one expires in minutes.
     const kept = saved.name ? { ...saved, token: "" } : saved;
     try {
       this.storage.setItem(this.key, JSON.stringify(kept));
     } catch {
-      // Without storage a reload ends the session; nothing else does.
+      // Without storage, a reload ends the session.
     }
   }
 
@@ -53,7 +52,7 @@ export class SavedSession {
     try {
       this.storage.removeItem(this.key);
     } catch {
-      // nothing was kept
+      // Nothing was saved.
     }
   }
 }

@@ -1,18 +1,18 @@
 /**
- * The lines of the conversation, brought together from three sides: what was typed here, what the avatar says
- * piece by piece in the room, and what the portal has stored. The provider's task ties them together.
- * A line that changes is a new object, so that whoever draws them can compare.
+ * The lines of the conversation, merged from three sources: what was typed here, what the avatar says in fragments in
+ * the room, and what the portal has stored. The provider's task ID connects them. A line that changes is a new object,
+ * so that views can compare.
  *
  * @typedef {object} Line
- * @property {string} key  stays the same while the line lives
+ * @property {string} key  never changes
  * @property {"avatar" | "user"} who
  * @property {"voice" | "text"} by
  * @property {string} text
- * @property {number} at  milliseconds since 1970, the portal's clock
+ * @property {number} at  the portal's clock, milliseconds since 1970
  * @property {"said" | "talking" | import("./outbox.js").Delivery} stage
- * @property {boolean} isRead  to be read aloud, word for word
+ * @property {boolean} isRead  the avatar is to say it verbatim
  * @property {boolean} isInterrupted
- * @property {boolean} isReported  only a browser says so
+ * @property {boolean} isReported  by a browser only
  * @property {string} taskId
  * @property {string} utteranceId
  * @property {string} ref
@@ -28,7 +28,7 @@ export class Transcript {
   }
 
   /**
-   * A line typed here, or what became of it.
+   * Add a line typed here, or update its delivery.
    *
    * @param {import("./outbox.js").Item} item
    * @param {number} at
@@ -50,9 +50,9 @@ export class Transcript {
   }
 
   /**
-   * A line that failed is tried again, under a new mark.
+   * A failed line is sent again with a new reference.
    *
-   * @param {string} ref  the old one
+   * @param {string} ref  the old reference
    * @param {import("./outbox.js").Item} item
    * @param {number} at
    */
@@ -63,7 +63,7 @@ export class Transcript {
   }
 
   /**
-   * The portal says that a typed line is with the provider.
+   * The provider has accepted a typed line.
    *
    * @param {{ ref: string, taskId: string, at: number }} task
    */
@@ -73,26 +73,26 @@ export class Transcript {
   }
 
   /**
-   * A piece of what the avatar is saying.
+   * Append a fragment of what the avatar is saying.
    *
    * @param {string} taskId
-   * @param {string} piece
+   * @param {string} fragment
    * @param {number} at
    */
-  spoken(taskId, piece, at) {
+  spoken(taskId, fragment, at) {
     const line = this.ofAvatar(taskId);
-    // The whole line is known already: this piece came late or twice.
+    // The whole line is known: this fragment is late or repeated.
     if (line && line.stage !== "talking") return;
-    if (line) this.change(line, { text: line.text + piece });
-    else this.append({ who: "avatar", by: "voice", text: piece, at, stage: "talking", taskId });
+    if (line) this.change(line, { text: line.text + fragment });
+    else this.append({ who: "avatar", by: "voice", text: fragment, at, stage: "talking", taskId });
   }
 
   /**
    * The avatar has finished a line.
    *
    * @param {string} taskId
-   * @param {string} whole  empty where the provider does not repeat it
-   * @returns {Line | undefined} the line as it stands now; undefined when nothing was said, or it was over already
+   * @param {string} whole  empty if the provider sends fragments only
+   * @returns {Line | undefined} the finished line; undefined if nothing was said, or it was finished before
    */
   finished(taskId, whole) {
     const line = this.ofAvatar(taskId);
@@ -101,9 +101,9 @@ export class Transcript {
   }
 
   /**
-   * What is being said is being cut off.
+   * Mark what the avatar is saying as interrupted.
    *
-   * @param {string} [taskId]  all that is being said without one
+   * @param {string} [taskId]  all unfinished lines if omitted
    */
   interrupted(taskId) {
     for (const line of this.lines) {
@@ -113,7 +113,7 @@ export class Transcript {
   }
 
   /**
-   * A line as the portal stored it; the last word on what was said.
+   * Add or correct a line from the portal's record.
    *
    * @param {{ utteranceId: string, who: "avatar" | "user", by: "voice" | "text", text: string, at: number,
    *   isRead: boolean, isInterrupted: boolean, isReported: boolean, taskId: string }} said
@@ -122,11 +122,11 @@ export class Transcript {
     const line = this.lines.find((other) => isSame(other, said));
     if (!line) this.add(said);
     else if (line.ref)
-      this.change(line, { utteranceId: said.utteranceId }); // stored before it is sent: not said yet
+      this.change(line, { utteranceId: said.utteranceId }); // the portal stores it before sending it
     else this.change(line, { ...said, at: line.at, stage: "said" });
   }
 
-  /** A new conversation: what has not been sent yet stays. */
+  /** Begin a new conversation; keep what has not been sent. */
   clear() {
     this.lines = this.lines.filter((line) => line.stage === "waiting" || line.stage === "failed");
     this.fullUrl = "";
@@ -137,7 +137,7 @@ export class Transcript {
     return this.lines.filter(({ stage }) => stage === "talking");
   }
 
-  /** How many lines were said. */
+  /** Number of lines that were said. */
   get saidCount() {
     return this.lines.filter((line) => line.stage === "said" || line.stage === "talking").length;
   }
@@ -153,14 +153,14 @@ export class Transcript {
 
   /** @param {string} taskId */
   ofAvatar(taskId) {
-    // A provider that names no task can only be saying one thing at a time.
+    // A provider that names no task says one line at a time.
     return this.lines.findLast(
       (line) => line.who === "avatar" && line.taskId === taskId && (taskId || line.stage === "talking"),
     );
   }
 
   /**
-   * What happens now comes last, even where the two clocks disagree a little.
+   * Add a line at the end, even if the two clocks differ a little.
    *
    * @param {Partial<Line> & { at: number }} line
    */
@@ -172,9 +172,9 @@ export class Transcript {
   add(line) {
     this.count += 1;
     const whole = { ...BLANK, ...line, key: String(this.count) };
-    let place = this.lines.length;
-    while (place > 0 && /** @type {Line} */ (this.lines[place - 1]).at > whole.at) place -= 1;
-    this.lines = this.lines.toSpliced(place, 0, whole);
+    let index = this.lines.length;
+    while (index > 0 && /** @type {Line} */ (this.lines[index - 1]).at > whole.at) index -= 1;
+    this.lines = this.lines.toSpliced(index, 0, whole);
   }
 
   /**
@@ -213,7 +213,7 @@ const BLANK = {
 function isSame(line, said) {
   if (line.utteranceId) return line.utteranceId === said.utteranceId;
   if (line.who !== said.who) return false;
-  // A typed line is stored before the provider has named its task: here the words have to do.
+  // A typed line is stored before its task is known: compare the text.
   if (line.ref) return said.by === "text" && line.stage !== "waiting" && line.text === said.text;
   return line.taskId !== "" && line.taskId === said.taskId;
 }

@@ -1,11 +1,11 @@
 /**
- * Everything that happens on the page, on the portal's clock. No access token and nothing that was said gets in:
- * what is copied from here ends up in reports.
+ * A log of the page's events by the portal's clock. It contains no access tokens and nothing that was said, as copies of
+ * it end up in reports.
  *
  * @typedef {{ at: string, ms: number, from: string, what: string, data: Record<string, unknown> }} Entry
  */
 
-const MOST = 500;
+const ENTRIES_KEPT = 500;
 const SECRET = new Set(["token", "url", "payload"]);
 const SPEECH = new Set(["text", "message"]);
 
@@ -28,7 +28,7 @@ export class DebugLog {
     if (what === "session.start") this.startedAt = at;
     const ms = this.startedAt ? Math.round(at - this.startedAt) : 0;
     this.entries.push({ at: new Date(at).toISOString(), ms, from, what, data: harmless(data) });
-    if (this.entries.length > MOST) this.entries.shift();
+    if (this.entries.length > ENTRIES_KEPT) this.entries.shift();
   }
 }
 

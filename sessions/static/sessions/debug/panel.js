@@ -1,15 +1,14 @@
 /**
- * The panel for staff, on pages opened with ?debug: stands between the page's parts and notes what they tell
- * each other. Comes with the page only when the portal put the panel into it.
+ * The debug panel for staff, on pages opened with `?debug`: logs the messages between the page's parts.
  */
 
 import { one, say } from "../lib/dom.js";
 import { DebugLog } from "./log.js";
 import { factsOf } from "./stats.js";
 
-const LOOK_MS = 1_000;
-const SHOWN = 200;
-/** LiveKit's names; what it says besides, such as each speaker's loudness, would bury the rest. */
+const SAMPLE_MS = 1_000;
+const ROWS_SHOWN = 200;
+/** LiveKit events to log. Others, such as speaker levels, would bury these. */
 const EVENTS = /** @type {const} */ ([
   "ConnectionStateChanged",
   "SignalReconnecting",
@@ -47,24 +46,24 @@ class DebugPanel {
     this.drawn = 0;
     this.listen(socket);
     one("#debug-copy", HTMLButtonElement).addEventListener("click", () => void this.copy());
-    setInterval(() => void this.look(), LOOK_MS);
+    setInterval(() => void this.sample(), SAMPLE_MS);
   }
 
   /** @param {import("../lib/socket.js").PortalSocket} socket */
   listen(socket) {
     const { conversation, log } = this;
-    between(conversation, "onMessage", (message) => log.add("portal", message.type, message));
-    between(conversation, "onRoomEvent", (event) => log.add("room", event.type, event));
-    between(conversation, "onSocketDrop", () => log.add("browser", "socket dropped"));
-    between(socket, "send", (message) => log.add("browser", message.kind ?? message.type, message));
+    onCall(conversation, "onMessage", (message) => log.add("portal", message.type, message));
+    onCall(conversation, "onRoomEvent", (event) => log.add("room", event.type, event));
+    onCall(conversation, "onSocketDrop", () => log.add("browser", "socket dropped"));
+    onCall(socket, "send", (message) => log.add("browser", message.kind ?? message.type, message));
     for (const name of EVENTS) {
-      this.room.livekitRoom.on(this.room.LiveKit.RoomEvent[name], (/** @type {any[]} */ ...about) =>
-        log.add("LiveKit", name, told(about)),
+      this.room.livekitRoom.on(this.room.LiveKit.RoomEvent[name], (/** @type {any[]} */ ...args) =>
+        log.add("LiveKit", name, summary(args)),
       );
     }
   }
 
-  async look() {
+  async sample() {
     const room = this.room.livekitRoom;
     const tracks = [...room.remoteParticipants.values()].flatMap((one) => [...one.trackPublications.values()]);
     const reports = await Promise.all(tracks.map(({ track }) => track?.getRTCStatsReport()));
@@ -84,7 +83,7 @@ class DebugPanel {
     one("#debug-facts", HTMLElement).replaceChildren(...facts.map(([name, value]) => pair(name, String(value))));
     if (this.drawn === this.log.entries.length) return;
     this.drawn = this.log.entries.length;
-    const rows = this.log.entries.slice(-SHOWN).map(({ ms, from, what, data }) => {
+    const rows = this.log.entries.slice(-ROWS_SHOWN).map(({ ms, from, what, data }) => {
       const row = document.createElement("li");
       row.textContent = `${ms} ms · ${from} · ${what} ${JSON.stringify(data)}`;
       return row;
@@ -109,34 +108,34 @@ class DebugPanel {
 }
 
 /**
- * Let somebody hear of each call, before it is made.
+ * Call `listener` before each call of a method.
  *
  * @param {any} target
  * @param {string} name
- * @param {(argument: any) => void} hear
+ * @param {(argument: any) => void} listener
  */
-function between(target, name, hear) {
+function onCall(target, name, listener) {
   const call = target[name].bind(target);
   target[name] = (/** @type {any} */ argument) => {
-    hear(argument);
+    listener(argument);
     return call(argument);
   };
 }
 
 /**
- * What matters of the things LiveKit hands to its listeners.
+ * Summarise the arguments of a LiveKit event.
  *
- * @param {any[]} about
+ * @param {any[]} args
  * @returns {Record<string, unknown>}
  */
-function told(about) {
+function summary(args) {
   /** @type {Record<string, unknown>} */
   const data = {};
-  for (const it of about) {
-    if (typeof it !== "object" || it === null) data.is = it;
-    else if (it.identity) data.identity = it.identity;
-    else if (it.kind) data.kind = it.kind;
-    else if (it instanceof Error) data.error = it.message;
+  for (const value of args) {
+    if (typeof value !== "object" || value === null) data.is = value;
+    else if (value.identity) data.identity = value.identity;
+    else if (value.kind) data.kind = value.kind;
+    else if (value instanceof Error) data.error = value.message;
   }
   return data;
 }
@@ -154,7 +153,7 @@ function pair(name, value) {
   return box;
 }
 
-// Modules run in the order of the page: this one listens before main.js tells.
+// Modules run in page order, so this listens before main.js dispatches.
 document.body.addEventListener(
   "room:open",
   (event) => new DebugPanel(/** @type {CustomEvent<Parts>} */ (event).detail),

@@ -1,4 +1,4 @@
-/** What the browser's own counters say of the picture, the sound and the way they come. */
+/** Selected WebRTC statistics of video, audio and route. */
 
 import { routeIn } from "../room/ice-route.js";
 

@@ -1,5 +1,5 @@
 /**
- * What each check of the device found, judged: fine, worth a look, or in the way. Pure; the words come with the page.
+ * Judges what each check found: ok, a warning, or a failure. Pure; the page has the texts.
  *
  * @typedef {"ok" | "warn" | "bad" | "skipped"} Mark
  * @typedef {{ mark: Mark, code: string, value?: number }} Finding
@@ -24,7 +24,7 @@ export function judgeBrowser({ hasWebRTC, codecs }) {
 
 /** @param {{ trouble: string, loudest: number | null }} found @returns {Finding} */
 export function judgeMicrophone({ trouble, loudest }) {
-  if (trouble) return { mark: "warn", code: trouble }; // one can write
+  if (trouble) return { mark: "warn", code: trouble }; // the user can still write
   if (loudest === null) return { mark: "warn", code: "unmeasured" };
   if (loudest === 0) return { mark: "warn", code: "silent" };
   return loudest <= QUIET ? { mark: "warn", code: "quiet" } : { mark: "ok", code: "fine" };
@@ -36,14 +36,14 @@ export function judgeSpeakers(wasHeard) {
 }
 
 /**
- * @typedef {object} Found  how far one got into a room of the portal's LiveKit
- * @property {boolean} isThere  there is a LiveKit server that can be tried beforehand
- * @property {string} refusal  empty when the server answered
- * @property {import("../room/ice-route.js").IceRoute | null} way  the one that came about by itself, if any did
- * @property {boolean} hasTcp  it held by TCP alone
+ * @typedef {object} Found  how well a room of the portal's LiveKit server can be reached
+ * @property {boolean} isThere  there is a LiveKit server to check
+ * @property {string} refusal  empty if the server answered
+ * @property {import("../room/ice-route.js").IceRoute | null} way  the route that WebRTC chose, if it found one
+ * @property {boolean} hasTcp  the connection works over TCP alone
  * @property {boolean} offersTurn
- * @property {"" | "udp" | "tls"} turn  how the relay alone led into the room
- * @property {boolean} turnAnswers  it is there, wherever it leads
+ * @property {"" | "udp" | "tls"} turn  how the room was reached through the relay alone
+ * @property {boolean} turnAnswers  the relay answers, whether or not it reaches the room
  * @property {string} server  its version and region
  */
 
@@ -75,7 +75,7 @@ function judgeRelay({ way, offersTurn, turn, turnAnswers }, blocked) {
 }
 
 /**
- * In one line, for whoever compares two networks: kinds of candidates, protocol, there and back, server and its region.
+ * One line to compare networks by: candidate types, protocol, round trip, server version and region.
  *
  * @param {Found} found
  */
@@ -97,7 +97,7 @@ export function summary(findings) {
 }
 
 /**
- * As it is reported with the next conversation: flat and small.
+ * The report for the record of the next conversation.
  *
  * @param {Partial<Record<Check, Finding>>} findings
  * @param {string} way  in short

@@ -1,4 +1,4 @@
-/** The last check of this device, kept in the browser, so that it can go into the record of the next conversation. */
+/** The last device check, kept in the browser for the record of the next conversation. */
 
 const KEY = "check";
 const FRESH_MS = 24 * 3_600_000;
@@ -8,7 +8,7 @@ export function keepCheck(report) {
   try {
     localStorage.setItem(KEY, JSON.stringify(report));
   } catch {
-    // Without storage nothing is attached to the next conversation.
+    // Without storage, the next conversation's record has no check.
   }
 }
 

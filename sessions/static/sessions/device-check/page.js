@@ -1,4 +1,4 @@
-/** The page that checks the device before a conversation: runs the probes one by one, shows and keeps what they find. */
+/** The device check: runs the probes, shows their findings and keeps them for the next conversation. */
 
 import { all, on, one, save, say, showOnly } from "../lib/dom.js";
 import { LiveKit } from "../lib/livekit.js";
@@ -28,8 +28,8 @@ const preferences = preferencesIn(localStorage);
 /** @type {Partial<Record<Check, Finding>>} */
 let findings = {};
 let report = {};
-let way = "";
-/** Why there was no room to try the way with, in the page's language. */
+let route = "";
+/** Why the portal offered no room for the check, in the page's language. */
 let refusal = "";
 
 async function run() {
@@ -58,8 +58,8 @@ async function hear() {
   note("microphone", judgeMicrophone(heard));
 }
 
-/** Another one is listened to at once; the room will take it, too. */
-async function hearAnother() {
+/** Check another microphone at once. The room will use it too. */
+async function switchMicrophone() {
   preferences.keep("device", device.value);
   one("#begin", HTMLButtonElement).disabled = device.disabled = true;
   await hear();
@@ -71,12 +71,12 @@ async function checkRoutes() {
   const found = await probeRoute(LiveKit, await access());
   const judged = judgeRoute(found);
   for (const check of /** @type {const} */ (["udp", "tcp", "turn"])) note(check, judged[check]);
-  way = routeSummary(found);
-  say(one("#way", HTMLElement), way || refusal);
-  one("#taken", HTMLElement).hidden = !way;
+  route = routeSummary(found);
+  say(one("#way", HTMLElement), route || refusal);
+  one("#taken", HTMLElement).hidden = !route;
 }
 
-/** A room to try the way with, where the portal has a LiveKit of its own. */
+/** Ask for a room to check the network with. Null unless the portal has a LiveKit server of its own. */
 async function access() {
   const headers = { "X-CSRFToken": one("[name=csrfmiddlewaretoken]", HTMLInputElement).value };
   const given = await fetch(list.dataset.room ?? "", { method: "POST", headers }).catch(() => null);
@@ -84,7 +84,7 @@ async function access() {
   return given?.status === 200 ? given.json() : null;
 }
 
-/** @returns {Promise<boolean>} whether the person heard the tone */
+/** @returns {Promise<boolean>} whether the user heard the tone */
 function answer() {
   one("#heard", HTMLElement).hidden = false;
   one("#yes", HTMLButtonElement).focus();
@@ -124,7 +124,7 @@ function show(check, mark, code = "", value) {
 
 function finish() {
   const { verdict, counts } = summary(findings);
-  report = asReport(findings, way, Date.now());
+  report = asReport(findings, route, Date.now());
   keepCheck(report);
   const told = one("#summary", HTMLElement);
   say(told, told.dataset[verdict] ?? "");
@@ -143,5 +143,5 @@ function download() {
 on("#begin", "click", () => void run());
 on("#again", "click", () => void playTone());
 on("#download", "click", download);
-on("#device", "change", () => void hearAnother());
+on("#device", "change", () => void switchMicrophone());
 one("#begin", HTMLButtonElement).disabled = false;

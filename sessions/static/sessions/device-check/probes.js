@@ -1,4 +1,4 @@
-/** Tries out what a conversation needs of the browser, the microphone and the loudspeaker. */
+/** Probes browser, microphone and speakers. */
 
 import { Microphone } from "../voice/microphone.js";
 import { SoundMeter } from "../voice/sound-meter.js";
@@ -13,30 +13,30 @@ export function probeBrowser() {
 }
 
 /**
- * Listen for some seconds; the microphone is let go of afterwards.
+ * Measure the microphone's level for a few seconds, then close it.
  *
- * @param {string} wanted  a device's ID; empty for the browser's own choice
+ * @param {string} deviceId  empty for the browser's default
  * @param {(level: number) => void} onLevel
  */
-export async function probeMicrophone(wanted, onLevel) {
+export async function probeMicrophone(deviceId, onLevel) {
   const microphone = new Microphone(navigator.mediaDevices, () => {});
-  const opened = await microphone.open(wanted);
+  const opened = await microphone.open(deviceId);
   if (opened !== "open" || !microphone.stream) return { trouble: opened, loudest: 0, choices: [], deviceId: "" };
   /** @type {number | null} */
-  let loudest = null; // a Firefox without a loudspeaker measures nothing
+  let loudest = null; // Firefox measures nothing without an audio output
   const meter = new SoundMeter((level) => {
     loudest = Math.max(loudest ?? 0, level);
     onLevel(level);
   });
   meter.listen(microphone.stream);
   const [choices] = await Promise.all([microphone.choices(), pause(LISTEN_MS)]);
-  const { deviceId } = microphone;
+  const usedId = microphone.deviceId;
   meter.listen(null);
   microphone.close();
-  return { trouble: "", loudest, choices, deviceId };
+  return { trouble: "", loudest, choices, deviceId: usedId };
 }
 
-/** Two notes, softly. */
+/** Play two soft notes. */
 export async function playTone() {
   const context = new AudioContext();
   const volume = new GainNode(context, { gain: 0.15 });

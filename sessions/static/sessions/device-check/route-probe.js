@@ -1,10 +1,10 @@
-/** Tries the ways into a room of the portal's own LiveKit: as it comes, by TCP alone, by each of its relays alone. */
+/** Tries the routes into a room of the portal's LiveKit server: as WebRTC chooses, over TCP alone, through relays alone. */
 
 import { refusalOf } from "../recovery/diagnosis.js";
 import { routeInto } from "../room/ice-route.js";
 
 const CONNECT_MS = 10_000;
-const RELAY_MS = 5_000; // for a relay to answer at all
+const RELAY_MS = 5_000; // for a relay to answer
 
 /** @typedef {typeof import("livekit-client")} LiveKit */
 /** @typedef {{ url: string, token: string }} Access */
@@ -36,7 +36,7 @@ export async function probeRoute(LiveKit, access) {
     await within(CONNECT_MS, room.connect(access.url, access.token));
     found.way = await routeInto(room);
     found.server = [room.serverInfo?.version, room.serverInfo?.region].filter(Boolean).join(" ");
-    found.hasTcp = found.way?.protocol === "tcp" || (await holdsByTcp(LiveKit, room));
+    found.hasTcp = found.way?.protocol === "tcp" || (await worksOverTcp(LiveKit, room));
   } catch (error) {
     if (!relays) found.refusal = refusalOf(LiveKit, error);
   }
@@ -48,7 +48,7 @@ export async function probeRoute(LiveKit, access) {
  * @param {LiveKit} LiveKit
  * @param {Access} access
  * @param {Relay[]} relays
- * @param {boolean} isIn  some way led into the room; else those by the relays have been tried already
+ * @param {boolean} isIn  the room was reached; if not, WebRTC has tried the relays already
  */
 async function probeRelays(LiveKit, access, relays, isIn) {
   const offersTurn = relays.length > 0;
@@ -59,13 +59,14 @@ async function probeRelays(LiveKit, access, relays, isIn) {
     const these = relays
       .map((relay) => ({ ...relay, urls: relay.urls.filter((url) => url.startsWith(scheme)) }))
       .filter(({ urls }) => urls.length);
-    if (isIn && these.length && (await leadsIn(LiveKit, access, these))) return { offersTurn, turn, turnAnswers: true };
+    if (isIn && these.length && (await reachesRoom(LiveKit, access, these)))
+      return { offersTurn, turn, turnAnswers: true };
   }
   return { offersTurn, turn: /** @type {const} */ (""), turnAnswers: offersTurn && (await answers(relays)) };
 }
 
 /**
- * The relays that the server named when it was joined; the one that is called TURN may be spoken to by UDP, TCP or TLS.
+ * The TURN servers named in LiveKit's join response.
  *
  * @param {import("livekit-client").Room} room
  * @returns {Relay[]}
@@ -78,13 +79,13 @@ function relaysOf(room) {
 }
 
 /**
- * Whether these relays alone lead into the room.
+ * Whether the room can be reached through these relays alone.
  *
  * @param {LiveKit} LiveKit
  * @param {Access} access
  * @param {Relay[]} iceServers
  */
-async function leadsIn(LiveKit, { url, token }, iceServers) {
+async function reachesRoom(LiveKit, { url, token }, iceServers) {
   const room = new LiveKit.Room();
   try {
     await within(CONNECT_MS, room.connect(url, token, { rtcConfig: { iceTransportPolicy: "relay", iceServers } }));
@@ -97,19 +98,19 @@ async function leadsIn(LiveKit, { url, token }, iceServers) {
 }
 
 /**
- * Whether one of these relays gives us a place, wherever it leads.
+ * Whether one of these relays allocates an address, even if the room cannot be reached through it.
  *
  * @param {Relay[]} iceServers
  */
 async function answers(iceServers) {
   const connection = new RTCPeerConnection({ iceTransportPolicy: "relay", iceServers });
-  const place = new Promise((resolve) =>
+  const allocated = new Promise((resolve) =>
     connection.addEventListener("icecandidate", ({ candidate }) => candidate?.candidate && resolve(true)),
   );
   connection.createDataChannel("");
   try {
     await connection.setLocalDescription();
-    return await within(RELAY_MS, place).then(() => true);
+    return await within(RELAY_MS, allocated).then(() => true);
   } catch {
     return false;
   } finally {
@@ -121,7 +122,7 @@ async function answers(iceServers) {
  * @param {LiveKit} LiveKit
  * @param {import("livekit-client").Room} room
  */
-async function holdsByTcp(LiveKit, room) {
+async function worksOverTcp(LiveKit, room) {
   const back = new Promise((resolve) => room.once(LiveKit.RoomEvent.Reconnected, () => resolve(true)));
   try {
     await room.simulateScenario("force-tcp");

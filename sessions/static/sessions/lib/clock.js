@@ -1,4 +1,4 @@
-/** The portal's clock as seen from here, and how spans of time are written. */
+/** The portal's clock, and formats of durations and times. */
 
 /**
  * How far the portal's clock is ahead of this one, in milliseconds.
@@ -30,11 +30,11 @@ export function secondsUntil(moment, now) {
 export function countdown(seconds) {
   const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, Math.floor(seconds) % 60];
   if (parts[0] === 0) parts.shift();
-  return parts.map((part, place) => (place ? String(part).padStart(2, "0") : String(part))).join(":");
+  return parts.map((part, index) => (index ? String(part).padStart(2, "0") : String(part))).join(":");
 }
 
 /**
- * A span in words that both languages share: 6 min 12 s.
+ * A duration in a form that all languages share: 6 min 12 s.
  *
  * @param {number} seconds
  */
@@ -46,7 +46,7 @@ export function span(seconds) {
 }
 
 /**
- * The time of day, as people here write it.
+ * The time of day in the format of a language.
  *
  * @param {string} moment  ISO 8601
  * @param {string} language
@@ -57,7 +57,7 @@ export function timeOfDay(moment, language) {
 }
 
 /**
- * How long to wait before the n-th try: doubling, bounded, and spread so that many pages do not come at once.
+ * Delay before an attempt: doubles each time up to a maximum, with jitter so that many pages do not retry together.
  *
  * @param {number} attempt  0 for the first
  * @param {{ first: number, most: number, random?: () => number }} bounds  milliseconds

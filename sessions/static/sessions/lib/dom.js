@@ -1,4 +1,4 @@
-/** Finding and showing elements. Text goes in as textContent only. */
+/** Finds and changes elements. Text is set as textContent only. */
 
 /**
  * @template {Element} T
@@ -23,7 +23,7 @@ export function all(selector, within = document) {
 }
 
 /**
- * Writes only what differs: a live region would read it out again.
+ * Set an element's text if it differs: a live region would read the same text again.
  *
  * @param {Element} element
  * @param {string} text
@@ -33,9 +33,9 @@ export function say(element, text) {
 }
 
 /**
- * Show those marked with one of the wanted values, hide the others.
+ * Show the elements whose attribute contains a value, and hide the others.
  *
- * @param {string} attribute  such as "data-when"; its value is a list of words
+ * @param {string} attribute  such as "data-when", with a list of values
  * @param {string} wanted
  * @param {ParentNode} [within]
  */
@@ -47,7 +47,7 @@ export function showOnly(attribute, wanted, within = document) {
 }
 
 /**
- * Have the browser save a file that is made here.
+ * Download a text as a file.
  *
  * @param {string} name
  * @param {string} text

@@ -1,4 +1,4 @@
-/** livekit-client's own UMD build, loaded by a script tag before any module runs. */
+/** livekit-client's UMD build, loaded by a script tag before any module runs. */
 export const LiveKit = /** @type {typeof import("livekit-client")} */ (/** @type {any} */ (globalThis).LivekitClient);
-// Its every step would fill the console; what goes wrong stays.
+// Keep only warnings and errors in the console.
 LiveKit.setLogLevel("warn");

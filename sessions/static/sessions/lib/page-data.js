@@ -1,11 +1,11 @@
 /**
- * The few words that the scripts choose from; all others stand in the templates.
+ * Translated texts that scripts choose from. All other texts are in the templates.
  *
  * @typedef {object} Words
  * @property {Record<string, string>} quality
  * @property {Record<string, string>} causes
  * @property {Record<string, string>} remedies
- * @property {Record<"next" | "place" | "soon" | "minutes" | "elsewhere", string>} queue  {n}, {name}, {time} stand for what the portal says
+ * @property {Record<"next" | "place" | "soon" | "minutes" | "elsewhere", string>} queue  {n}, {name} and {time} are placeholders
  * @property {import("../views/transcript-export.js").TranscriptWords} transcript
  * @property {Record<string, string>} provider
  */
@@ -16,13 +16,13 @@ export function readWords() {
 }
 
 /**
- * What the page may offer with this persona.
+ * What this persona supports.
  *
  * @typedef {object} Capabilities
  * @property {boolean} takes_text
  * @property {boolean} takes_voice
  * @property {boolean} hands_free
- * @property {import("../voice/push-to-talk.js").Marks | null} push_to_talk
+ * @property {import("../voice/push-to-talk.js").Markers | null} push_to_talk
  */
 
 /** @returns {Capabilities} */

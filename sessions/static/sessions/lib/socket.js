@@ -1,21 +1,21 @@
 /**
- * The page's line to the portal: opens itself again when it drops, and keeps what was said meanwhile.
- * Nothing is sent twice: what was handed to a connection that then broke is the caller's to look after.
+ * WebSocket to the portal. Reconnects when it drops, and keeps messages until it is open again. Messages sent on a
+ * connection that then broke are not repeated; callers track those that need an answer.
  */
 
 import { backoff } from "./clock.js";
 
-/** Closed for good: signed out, access ended, not this person's, or a second factor is missing. */
+/** Close codes after which reconnecting is useless: signed out, access ended, not found, second factor missing. */
 const FINAL = new Set([4401, 4403, 4404, 4428]);
 const RETRY = { first: 500, most: 10_000 };
-const MOST_KEPT = 200;
+const MAX_KEPT = 200;
 
 export class PortalSocket {
   /**
    * @param {string} url
    * @param {object} hooks
    * @param {(message: any) => void} hooks.onMessage
-   * @param {(isAgain: boolean) => void} hooks.onOpen  before anything that waited is sent
+   * @param {(isAgain: boolean) => void} hooks.onOpen  called before kept messages are sent
    * @param {() => void} hooks.onDrop
    * @param {(code: number) => void} hooks.onRefused
    * @param {(url: string) => WebSocket} [connect]
@@ -26,25 +26,25 @@ export class PortalSocket {
     this.connect = connect;
     this.attempt = 0;
     this.wasOpen = false;
-    this.refusedWith = 0; // the close code, once it is closed for good
+    this.refusedWith = 0; // a final close code
     /** @type {string[]} */
     this.kept = [];
     /** @type {WebSocket | null} */
-    this.line = null;
+    this.socket = null;
   }
 
   open() {
-    const line = this.connect(this.url);
-    this.line = line;
-    line.onopen = () => {
+    const socket = this.connect(this.url);
+    this.socket = socket;
+    socket.onopen = () => {
       this.attempt = 0;
       this.hooks.onOpen(this.wasOpen);
       this.wasOpen = true;
-      for (const text of this.kept.splice(0)) line.send(text);
+      for (const text of this.kept.splice(0)) socket.send(text);
     };
-    line.onmessage = ({ data }) => this.receive(data);
-    line.onclose = ({ code }) => {
-      this.line = null;
+    socket.onmessage = ({ data }) => this.receive(data);
+    socket.onclose = ({ code }) => {
+      this.socket = null;
       if (FINAL.has(code)) {
         this.refusedWith = code;
         return this.hooks.onRefused(code);
@@ -56,27 +56,27 @@ export class PortalSocket {
   }
 
   get isOpen() {
-    return this.line?.readyState === 1;
+    return this.socket?.readyState === 1;
   }
 
   /**
-   * Send now, or as soon as the line is open again.
+   * Send now, or when the socket is open again.
    *
    * @param {{ type: string, [key: string]: unknown }} message
    */
   send(message) {
     const text = JSON.stringify(message);
-    if (this.isOpen) this.line?.send(text);
-    else if (this.kept.length < MOST_KEPT) this.kept.push(text);
+    if (this.isOpen) this.socket?.send(text);
+    else if (this.kept.length < MAX_KEPT) this.kept.push(text);
   }
 
   /**
-   * Send now, ahead of whatever waits; only of use from `onOpen`.
+   * Send before all kept messages. Call from `onOpen`.
    *
    * @param {{ type: string, [key: string]: unknown }} message
    */
   sendFirst(message) {
-    this.line?.send(JSON.stringify(message));
+    this.socket?.send(JSON.stringify(message));
   }
 
   /** @param {unknown} data */
@@ -85,7 +85,7 @@ export class PortalSocket {
     try {
       message = JSON.parse(String(data));
     } catch {
-      return; // the portal speaks JSON; whatever this was, it is not for us
+      return; // the portal sends JSON only
     }
     if (typeof message?.type === "string") this.hooks.onMessage(message);
   }

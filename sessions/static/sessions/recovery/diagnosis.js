@@ -1,23 +1,22 @@
 /**
- * Why there is no picture, from what can be seen of it: one cause, the first that explains it.
- * The words for each, and what helps, come with the page.
+ * Why there is no video: the first cause that explains the facts. The page has the texts for each cause.
  *
  * @typedef {object} Facts
  * @property {boolean} hasWebRTC
- * @property {boolean} isSecure  HTTPS, or this very machine
+ * @property {boolean} isSecure  HTTPS or localhost
  * @property {boolean} isOnline
- * @property {boolean} isHidden  the tab, or the picture's place in it
- * @property {boolean} isBlocked  the browser wants a tap before it plays
+ * @property {boolean} isHidden  the tab, or the video in it
+ * @property {boolean} isBlocked  the browser plays only after a tap
  * @property {boolean} isIn  in the room
  * @property {boolean} isReconnecting
- * @property {number} joiningFor  milliseconds, while not in
- * @property {"" | "token" | "slow_room" | "network" | "closed"} refusal  of the last try to join, or the room is gone
- * @property {boolean} hasAvatar  somebody else is in the room
- * @property {boolean} hasVideo  its picture's track is here
+ * @property {number} joiningFor  milliseconds, while not in the room
+ * @property {"" | "token" | "slow_room" | "network" | "closed"} refusal  of the last attempt to join; closed: the room is gone
+ * @property {boolean} hasAvatar  another participant is in the room
+ * @property {boolean} hasVideo  its video track is subscribed
  * @property {boolean} hadPicture
- * @property {boolean} isDark  pictures come, and are black
- * @property {string} quality  LiveKit's word
- * @property {string} provider  what the avatar service says of the session; empty until it was asked
+ * @property {boolean} isDark  frames arrive and are black
+ * @property {string} quality  LiveKit's connection quality
+ * @property {string} provider  the session's status at the provider; empty until it was asked
  * @property {boolean} isOtherRoom  the token opened a room that is not this session's
  * @property {boolean} isPatienceOver  joining again did not help
  *
@@ -25,7 +24,7 @@
  *   | "no_track" | "black" | "frozen" | "playback_blocked" | "hidden" | "no_picture"} Verdict
  */
 
-/** A join that takes longer than this is not getting through. */
+/** A join that takes longer than this is blocked by the network. */
 const SLOW_JOIN_MS = 2_000;
 
 /**
@@ -57,13 +56,12 @@ function alone({ provider, isOtherRoom, hadPicture, isPatienceOver }) {
   if (provider === "missing") return "provider_not_live";
   if (isOtherRoom) return "token";
   if (hadPicture) return "avatar_left";
-  if (provider === "connected") return "slow_room"; // there, but not yet to be seen from here
+  if (provider === "connected") return "slow_room"; // the avatar is there, but not visible from here yet
   return isPatienceOver ? "provider_not_live" : "early";
 }
 
 /**
- * What LiveKit's refusal of a join means. It comes wrapped in an error that is "unreachable" by name, whatever was
- * the matter: the number and the status are right.
+ * What LiveKit's refusal of a join means. The error is always named "unreachable"; its reason and status tell the cause.
  *
  * @param {Pick<typeof import("livekit-client"), "ConnectionError" | "ConnectionErrorReason">} LiveKit
  * @param {unknown} error

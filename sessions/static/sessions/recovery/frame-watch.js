@@ -1,11 +1,11 @@
-/** Looks at the picture as a person would: does it move, is it black, is it to be seen at all? */
+/** Watches the video: whether it moves, is black, or is hidden. */
 
 const [WIDTH, HEIGHT] = [16, 9];
-const DARK = 24; // of 255: a face in the dark is still brighter somewhere
+const DARK = 24; // of 255; even a dark video of a face has brighter pixels
 
-const TOGETHER_MS = 5_000; // looks that are further apart tell nothing of how it ran between them
+const MAX_GAP_MS = 5_000; // the frame rate between looks further apart than this is unknown
 
-/** How the picture ran, from all looks of one conversation while it was to be seen. */
+/** The frame rate of one conversation, while its video was visible. */
 export class FrameRate {
   constructor() {
     this.frames = 0;
@@ -15,20 +15,20 @@ export class FrameRate {
   }
 
   /**
-   * @param {number} total  frames so far
+   * @param {number} total  number of frames
    * @param {number} at
    * @param {boolean} isSeen
    */
   add(total, at, isSeen) {
     const { last } = this;
-    if (isSeen && last && total > last.total && at - last.at < TOGETHER_MS) {
+    if (isSeen && last && total > last.total && at - last.at < MAX_GAP_MS) {
       this.frames += total - last.total;
       this.ms += at - last.at;
     }
     this.last = isSeen ? { total, at } : null;
   }
 
-  /** @returns {{ fps: number, seconds: number } | null} and begin anew; null when there was no picture */
+  /** Return the frame rate and reset. @returns {{ fps: number, seconds: number } | null} null if there was no video */
   take() {
     const { frames, ms } = this;
     Object.assign(this, new FrameRate());
@@ -53,7 +53,7 @@ export class FrameWatch {
     video.requestVideoFrameCallback(count);
   }
 
-  /** Frames so far; of a picture from a room, Firefox counts none by itself. */
+  /** Number of frames. Firefox does not count those of a MediaStream, so callbacks count as well. */
   total() {
     return Math.max(this.shown, this.video.getVideoPlaybackQuality().totalVideoFrames);
   }
@@ -64,13 +64,13 @@ export class FrameWatch {
     const isNew = this.frames >= 0 && total !== this.frames && this.video.videoWidth > 0;
     this.frames = total;
     if (isNew) this.isDark = this.looksDark();
-    // Older browsers cannot tell, and an element that is hidden there counts as seen.
+    // Older browsers lack checkVisibility: there the element counts as visible.
     const isHidden = document.hidden || this.video.checkVisibility?.() === false;
     this.rate.add(total, performance.now(), !isHidden && this.video.videoWidth > 0);
     return { hasMoved: isNew && !this.isDark, isHidden };
   }
 
-  /** Whether the frame that stands now is black. */
+  /** Whether the current frame is black. */
   looksDark() {
     if (!this.small) return false;
     this.small.drawImage(this.video, 0, 0, WIDTH, HEIGHT);
@@ -82,8 +82,8 @@ export class FrameWatch {
  * @param {ArrayLike<number>} pixels  red, green, blue, alpha
  */
 export function isDark(pixels) {
-  for (let place = 0; place < pixels.length; place += 1) {
-    if (place % 4 !== 3 && Number(pixels[place]) > DARK) return false;
+  for (let index = 0; index < pixels.length; index += 1) {
+    if (index % 4 !== 3 && Number(pixels[index]) > DARK) return false;
   }
   return true;
 }

@@ -1,10 +1,9 @@
 /**
- * What the avatar says on the room's data channel. Anybody in the room may send anything there,
- * so all that arrives is doubted here, and nowhere else.
+ * Events on the room's data channel. Any participant may send anything there, so this module validates what arrives.
  *
  * @typedef {object} AvatarEvent
  * @property {string} type
- * @property {string} taskId  empty where the provider gives none
+ * @property {string} taskId  empty if the provider names none
  * @property {string} message
  * @property {number} durationMs
  */
@@ -22,11 +21,11 @@ const KINDS = new Set([
   "user_end_message",
 ]);
 
-const LONGEST_MESSAGE = 10_000;
-const LONGEST_ID = 200;
+const MAX_MESSAGE_CHARACTERS = 10_000;
+const MAX_ID_CHARACTERS = 200;
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Reads one room's packets, in whichever dialect they come. */
+/** Reads the packets of one room, in either provider's format. */
 export class AvatarEvents {
   constructor() {
     this.agent = new AgentEvents();
@@ -35,7 +34,7 @@ export class AvatarEvents {
   /**
    * @param {Uint8Array} payload
    * @param {string} [topic]
-   * @returns {AvatarEvent[]} none for anything that is not an event we know
+   * @returns {AvatarEvent[]} empty for anything but a known event
    */
   read(payload, topic = "") {
     const data = parse(payload);
@@ -52,17 +51,19 @@ function avatarEvent(data) {
   const { type, task_id: taskId, message, duration_ms: durationMs } = /** @type {Record<string, unknown>} */ (data);
   if (typeof type !== "string" || !KINDS.has(type)) return [];
   const ms = typeof durationMs === "number" && Number.isFinite(durationMs) ? durationMs : 0;
-  return [{ type, taskId: text(taskId, LONGEST_ID), message: text(message, LONGEST_MESSAGE), durationMs: ms }];
+  return [
+    { type, taskId: text(taskId, MAX_ID_CHARACTERS), message: text(message, MAX_MESSAGE_CHARACTERS), durationMs: ms },
+  ];
 }
 
 /** @param {object} data */
 function agentEvent(data) {
   const fields = /** @type {Record<string, unknown>} */ (data);
   return {
-    type: text(fields.event_type, LONGEST_ID),
-    id: text(fields.event_id, LONGEST_ID),
-    source: text(fields.source_event_id, LONGEST_ID),
-    text: text(fields.text ?? fields.stop_reason ?? fields.end_reason, LONGEST_MESSAGE),
+    type: text(fields.event_type, MAX_ID_CHARACTERS),
+    id: text(fields.event_id, MAX_ID_CHARACTERS),
+    source: text(fields.source_event_id, MAX_ID_CHARACTERS),
+    text: text(fields.text ?? fields.stop_reason ?? fields.end_reason, MAX_MESSAGE_CHARACTERS),
   };
 }
 

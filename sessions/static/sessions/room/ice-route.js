@@ -1,4 +1,4 @@
-/** The way by which a room is reached, as the browser's own counters have it. */
+/** The network route to a room, from the browser's WebRTC statistics. */
 
 /** @typedef {{ local: string, remote: string, protocol: string, roundTripMs: number, bytes: number }} IceRoute */
 
@@ -10,7 +10,7 @@ export function routeIn(rows) {
   const byId = new Map([...rows].map((row) => [row.id, row]));
   const all = [...byId.values()];
   const chosen = all.find(({ selectedCandidatePairId }) => selectedCandidatePairId)?.selectedCandidatePairId;
-  // Not every browser tells which one it has chosen.
+  // Not every browser reports the selected pair.
   const pair =
     byId.get(chosen) ??
     all.find(({ type, nominated, state }) => type === "candidate-pair" && nominated && state === "succeeded");

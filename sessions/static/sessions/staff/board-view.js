@@ -1,4 +1,4 @@
-/** What the board shows: one row a session, which changes in place, so that what one has chosen and focused stays. */
+/** The board's rows, one per session. They change in place, so that selection and focus stay. */
 
 import { all, one, say } from "../lib/dom.js";
 import { clock, copy, decimal, fill, gauge, name } from "./templates.js";
@@ -36,20 +36,20 @@ export class BoardView {
   /**
    * @param {object} hooks
    * @param {(session: Session) => void} hooks.onStop
-   * @param {(place: number) => void} hooks.onRemove
+   * @param {(entry: number) => void} hooks.onRemove
    */
   constructor(hooks) {
     this.hooks = hooks;
     /** @type {Map<string, { session: Session, row: HTMLElement }>} */
     this.shown = new Map();
     this.query = "";
-    this.ahead = 0; // of this computer's clock, in milliseconds
+    this.clockOffset = 0; // how far the portal's clock is ahead, in milliseconds
     this.rows = one("#rows", HTMLElement);
   }
 
-  /** @param {Changed} told */
+  /** @param {Changed} message */
   change({ now, sessions = [], over = [], line, strangers, figures }) {
-    this.ahead = Date.parse(now) - Date.now();
+    this.clockOffset = Date.parse(now) - Date.now();
     for (const session of sessions) this.draw(session);
     for (const id of over) this.drop(id);
     if (sessions.length || over.length) this.order();
@@ -62,7 +62,7 @@ export class BoardView {
     this.tick();
   }
 
-  /** All of it is about to be told anew. */
+  /** Remove all rows: the portal is about to send them again. */
   forget() {
     for (const id of [...this.shown.keys()]) this.drop(id);
   }
@@ -110,7 +110,7 @@ export class BoardView {
     this.shown.delete(id);
   }
 
-  /** First those that need attention, then the oldest. A row that stands well is not touched: it may have the focus. */
+  /** Alerts first, then the oldest. A row in the right position is not touched: it may have the focus. */
   order() {
     const rows = [...this.shown.values()].sort(
       (a, b) =>
@@ -156,9 +156,9 @@ export class BoardView {
     gauge("#caps", figures.spent_of_caps, figures.caps);
   }
 
-  /** Seconds go on without news. */
+  /** Advance the times shown. */
   tick() {
-    const now = Date.now() + this.ahead;
+    const now = Date.now() + this.clockOffset;
     for (const { session, row } of this.shown.values()) {
       const seconds = Math.max(0, (now - Date.parse(session.created_at)) / 1000);
       say(one("[data-time]", HTMLElement, row), clock(seconds));
@@ -186,7 +186,7 @@ export class BoardView {
     return `${user}\n${persona}`.toLocaleLowerCase().includes(this.query);
   }
 
-  /** What is chosen and can be seen: nobody stops what a filter hides. */
+  /** The selected sessions, without those hidden by the filter. */
   chosen() {
     const ids = [...this.shown].filter(([, { row }]) => !row.hidden && row.querySelector(".tick:checked"));
     return ids.map(([id]) => id);

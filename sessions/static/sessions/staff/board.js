@@ -1,4 +1,4 @@
-/** The live board: what the socket tells is drawn, what staff press goes up the socket. */
+/** The live board: draws what the socket reports and sends what staff ask for. */
 
 import { all, on, one, say, showOnly } from "../lib/dom.js";
 import { PortalSocket } from "../lib/socket.js";
@@ -7,7 +7,10 @@ import { askToStop } from "./stop-dialog.js";
 
 const scheme = location.protocol === "https:" ? "wss:" : "ws:";
 const address = `${scheme}//${location.host}/ws/board/?lang=${document.documentElement.lang}`;
-const view = new BoardView({ onStop: stopOne, onRemove: (place) => socket.send({ type: "board.remove", place }) });
+const view = new BoardView({
+  onStop: stopOne,
+  onRemove: (entry) => socket.send({ type: "board.remove", place: entry }),
+});
 const said = one("#said", HTMLElement);
 
 /** @param {string} state */
@@ -20,7 +23,7 @@ const socket = new PortalSocket(address, {
     else if (message.type === "board.stopped" || message.type === "error") say(said, message.words);
   },
   onOpen(isAgain) {
-    if (isAgain) view.forget(); // the portal tells everything anew
+    if (isAgain) view.forget(); // the portal sends everything again
     showLine("open");
   },
   onDrop: () => showLine("dropped"),

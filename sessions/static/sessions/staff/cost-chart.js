@@ -1,10 +1,10 @@
-/** Draws a month's credits, day by day. The table below the chart has the same figures. */
+/** Draws the credits of each day of a month. The table below the chart has the same numbers. */
 
 /**
  * @typedef {object} Plot
  * @property {string[]} days
  * @property {number[]} credits
- * @property {number[]} wasted  credits spent with nobody there
+ * @property {number[]} wasted  credits spent in unattended time
  * @property {{ credits: string, wasted: string }} words
  */
 
@@ -37,7 +37,7 @@ function draw(canvas) {
 }
 
 /**
- * What a token comes to in the theme that is on; a canvas knows no `light-dark()`.
+ * Resolve a colour token in the current theme; canvas does not support `light-dark()`.
  *
  * @param {Element} beside
  * @param {string} token

@@ -1,4 +1,4 @@
-/** An operator looks into a running session: sees and hears, publishes nothing, and is in nobody's list. */
+/** Lets an operator observe a running session as a hidden participant that publishes nothing. */
 
 import { one, showOnly } from "../lib/dom.js";
 import { LiveKit } from "../lib/livekit.js";
@@ -9,7 +9,7 @@ const room = new LiveKit.Room({ adaptiveStream: false });
 
 room.on(LiveKit.RoomEvent.TrackSubscribed, (track) => {
   if (track.kind === LiveKit.Track.Kind.Video) track.attach(video);
-  else form.append(track.attach()); // the avatar and the person, each with an element of its own
+  else form.append(track.attach()); // the avatar and the user have an element each
 });
 room.on(LiveKit.RoomEvent.TrackUnsubscribed, (track) => track.detach());
 room.on(LiveKit.RoomEvent.Disconnected, () => show("over"));
@@ -20,7 +20,7 @@ function show(state) {
   form.dataset.state = state;
 }
 
-async function enter() {
+async function observe() {
   const answer = await fetch(location.href, { method: "POST", body: new FormData(form) });
   if (!answer.ok) return show("refused");
   const { url, token } = await answer.json();
@@ -28,9 +28,9 @@ async function enter() {
   show("watching");
 }
 
-// Sent without the script, the form would show the token instead of using it.
+// Without this script, submitting the form would show the token.
 one("#look button", HTMLButtonElement).disabled = false;
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  enter().catch(() => show("refused"));
+  observe().catch(() => show("refused"));
 });

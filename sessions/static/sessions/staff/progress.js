@@ -1,12 +1,12 @@
-/** How far a job of the worker is, until it is over: the page asks itself, with ?progress. */
+/** Shows the progress of a background job by polling the page's own URL with `?progress`. */
 
 import { one } from "../lib/dom.js";
 
-const EVERY_MS = 1500;
+const POLL_MS = 1500;
 const bar = one("#progress", HTMLProgressElement);
 const rows = one("#rows", HTMLElement);
 
-async function look() {
+async function poll() {
   const answer = await fetch(`${location.pathname}?progress`);
   if (!answer.ok) return;
   const { is_under_way, rows_done, rows_total } = await answer.json();
@@ -16,4 +16,4 @@ async function look() {
   rows.textContent = rows_total ? `${rows_done} / ${rows_total}` : "…";
 }
 
-setInterval(() => look().catch(() => {}), EVERY_MS); // a portal that is away for a moment is asked again
+setInterval(() => poll().catch(() => {}), POLL_MS); // the next poll tries again

@@ -1,11 +1,11 @@
-/** Nothing is stopped without a reason. */
+/** Asks for the reason before sessions are stopped. */
 
 import { one, say } from "../lib/dom.js";
 
 /**
- * Ask why, and hand the reason on; nothing happens when it is given up.
+ * Ask for a reason and pass it to `stop`. If the dialog is cancelled, nothing happens.
  *
- * @param {{ user?: string, count?: number }} what  one person's session, so many, or all of them
+ * @param {{ user?: string, count?: number }} what  one user's session, a number of sessions, or all
  * @param {(reason: string) => void} stop
  */
 export function askToStop({ user, count }, stop) {

@@ -1,4 +1,4 @@
-/** Small parts of the board: copies of templates, their texts, and figures in the page's language. */
+/** Copies of HTML templates, their texts, and numbers in the page's language. */
 
 import { all, one, say } from "../lib/dom.js";
 
@@ -13,7 +13,7 @@ export function copy(template) {
 }
 
 /**
- * Put what is known into the places that are marked for it.
+ * Fill the elements marked with `data-text` with the named values.
  *
  * @param {HTMLElement} part
  * @param {object} known
@@ -24,7 +24,7 @@ export function fill(part, known) {
 }
 
 /**
- * Each control says whose it is.
+ * Label each control with the user's name.
  *
  * @param {HTMLElement} part
  * @param {string} user
@@ -40,13 +40,13 @@ export function name(part, user) {
 /**
  * @param {string} selector
  * @param {number | undefined} value
- * @param {number | undefined} most
+ * @param {number | undefined} max
  */
-export function gauge(selector, value, most) {
+export function gauge(selector, value, max) {
   const found = document.querySelector(selector);
   if (!(found instanceof HTMLProgressElement)) return;
-  found.hidden = !most;
-  found.max = most || 1;
+  found.hidden = !max;
+  found.max = max || 1;
   found.value = Math.min(value ?? 0, found.max);
 }
 

@@ -1,14 +1,14 @@
-/** The caption on the picture, drawn as often as words are spoken while there is something to say. */
+/** The caption on the video, redrawn while the avatar speaks. */
 
 import { one, say } from "../lib/dom.js";
 import { SoundMeter } from "../voice/sound-meter.js";
 
 /** @typedef {import("../conversation/conversation.js").Conversation} Conversation */
 
-const EVERY_MS = 100;
-/** A caption stays until it has been read, not only until it has been said. */
-const LINGERS_MS = 2_000;
-/** The pause between two words is none. */
+const TICK_MS = 100;
+/** A caption stays this long after its last word, to be read. */
+const LINGER_MS = 2_000;
+/** Shorter gaps are between words, not pauses. */
 const PAUSE_MS = 250;
 
 export class CaptionView {
@@ -24,7 +24,7 @@ export class CaptionView {
     this.next = one(".next", HTMLElement, this.element);
     this.switch = one("#captions-switch", HTMLButtonElement);
     /** @type {number | null} */
-    this.soundAt = null; // when the voice was last heard; null while nobody can tell
+    this.soundAt = null; // when speech was last audible; null while it is not measured
     this.lingering = 0;
     this.meter = new SoundMeter((level, now) => {
       if (level > 0) this.soundAt = now;
@@ -34,7 +34,7 @@ export class CaptionView {
       this.element.hidden = true;
       this.draw();
     });
-    setInterval(() => this.tick(), EVERY_MS);
+    setInterval(() => this.tick(), TICK_MS);
   }
 
   get isOn() {
@@ -43,7 +43,7 @@ export class CaptionView {
 
   tick() {
     const { captions, clock } = this.conversation;
-    // Listening costs: it is only of use where words are known before they are spoken.
+    // Measuring takes processor time, and helps only if words are known before they are spoken.
     this.listen(captions.isSpeaking && (captions.isAhead || this.meter.stream !== null));
     if (!captions.isSpeaking) return;
     const isSounding = this.soundAt === null ? null : performance.now() - this.soundAt < PAUSE_MS;
@@ -52,7 +52,7 @@ export class CaptionView {
   }
 
   /**
-   * The voice itself tells where it pauses.
+   * Measure the speech to find its pauses.
    *
    * @param {boolean} isWanted
    */
@@ -74,13 +74,13 @@ export class CaptionView {
       say(this.said, said);
       say(this.next, next && ` ${next}`);
     } else if (!this.element.hidden && !this.lingering) {
-      // The last words of a line are said with its end.
+      // The end of a line also completes its last words.
       if (said) say(this.said, said);
       say(this.next, "");
       this.lingering = window.setTimeout(() => {
         this.element.hidden = true;
         this.lingering = 0;
-      }, LINGERS_MS);
+      }, LINGER_MS);
     }
   }
 }

@@ -1,12 +1,12 @@
-/** The transcript and the composer under it. */
+/** The transcript and the composer below it. */
 
 import { timeOfDay } from "../lib/clock.js";
 import { all, on, one, say } from "../lib/dom.js";
 
 /** @typedef {import("../conversation/transcript.js").Line} Line */
 
-const LONGEST = 2_000;
-const NEAR = 1_800;
+const MAX_CHARACTERS = 2_000;
+const NEAR_CHARACTERS = 1_800;
 
 export class ChatView {
   /**
@@ -35,7 +35,7 @@ export class ChatView {
       this.hooks.onTyping();
     });
     this.text.addEventListener("keydown", (event) => {
-      // isComposing: Enter then belongs to the keyboard that puts a letter together.
+      // While an input method composes a character, Enter belongs to it.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.submit();
@@ -59,8 +59,8 @@ export class ChatView {
   count() {
     const length = lengthOf(this.text.value);
     say(one("#count-now", HTMLElement), String(length));
-    this.counter.classList.toggle("is-near", length >= NEAR && length <= LONGEST);
-    this.counter.classList.toggle("is-over", length > LONGEST);
+    this.counter.classList.toggle("is-near", length >= NEAR_CHARACTERS && length <= MAX_CHARACTERS);
+    this.counter.classList.toggle("is-over", length > MAX_CHARACTERS);
     this.send.disabled = !isSendable(this.text.value);
   }
 
@@ -75,9 +75,9 @@ export class ChatView {
       element.remove();
       this.drawn.delete(key);
     }
-    for (const [place, line] of lines.entries()) {
+    for (const [index, line] of lines.entries()) {
       const element = this.drawLine(line);
-      if (this.list.children[place] !== element) this.list.insertBefore(element, this.list.children[place] ?? null);
+      if (this.list.children[index] !== element) this.list.insertBefore(element, this.list.children[index] ?? null);
     }
   }
 
@@ -110,7 +110,7 @@ export class ChatView {
   newLine({ who, key }) {
     const copy = document.importNode(one(`#line-${who}`, HTMLTemplateElement).content, true);
     const element = one("li", HTMLElement, copy);
-    // Each try has a mark of its own: the line's newest counts.
+    // Each attempt has its own reference: use the line's latest.
     const retry = () => this.hooks.onRetry(this.drawn.get(key)?.line.ref ?? "");
     for (const button of all("button", element)) button.addEventListener("click", retry);
     return element;
@@ -119,11 +119,11 @@ export class ChatView {
 
 /** @param {string} text */
 function isSendable(text) {
-  return text.trim() !== "" && lengthOf(text) <= LONGEST;
+  return text.trim() !== "" && lengthOf(text) <= MAX_CHARACTERS;
 }
 
 /**
- * Characters as the portal counts them: an emoji is one, not two.
+ * Count characters as the portal does: an emoji is one.
  *
  * @param {string} text
  */

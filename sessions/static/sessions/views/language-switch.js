@@ -1,22 +1,22 @@
 /**
- * The same person in another language is a page of their own. Whoever goes there from a conversation goes on with it
- * at once: which one it is, the browser keeps for that page of this tab, as an address could be anybody's.
+ * Continues a conversation on the persona's page in another language. The tab's session storage passes it on, as a URL
+ * could come from anybody.
  */
 
 import { all } from "../lib/dom.js";
 
 const KEY = "goes-on";
 
-/** @typedef {{ sessionId: string, unsent: { kind: "talk" | "repeat", text: string }[] }} Going  what goes along */
+/** @typedef {{ sessionId: string, unsent: { kind: "talk" | "repeat", text: string }[] }} Handover */
 
 /**
  * @param {Pick<Storage, "setItem">} storage
- * @param {() => Going} current  without an ID where there is no conversation
+ * @param {() => Handover} current  with an empty ID if there is no conversation
  */
 export function setUpLanguageSwitch(storage, current) {
   for (const link of all("[data-language]")) {
     link.addEventListener("click", (event) => {
-      const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // it stays on here
+      const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // the conversation stays in this tab
       if (!isElsewhere && current().sessionId) handOver(storage, link.dataset.language ?? "", current());
     });
   }
@@ -25,30 +25,30 @@ export function setUpLanguageSwitch(storage, current) {
 /**
  * @param {Pick<Storage, "setItem">} storage
  * @param {string} persona
- * @param {Going} going
+ * @param {Handover} handover
  */
-export function handOver(storage, persona, going) {
+export function handOver(storage, persona, handover) {
   try {
-    storage.setItem(KEY, JSON.stringify({ persona, ...going }));
+    storage.setItem(KEY, JSON.stringify({ persona, ...handover }));
   } catch {
-    // Without storage the other page begins anew.
+    // Without storage, the other page starts a new conversation.
   }
 }
 
 /**
- * What was handed over, once.
+ * Take the handover, once.
  *
  * @param {Pick<Storage, "getItem" | "removeItem">} storage
- * @param {string} persona  whose page this is
- * @returns {Going} without an ID where there is nothing
+ * @param {string} persona  of this page
+ * @returns {Handover} with an empty ID if there is none
  */
-export function takeOver(storage, persona) {
+export function takeHandover(storage, persona) {
   try {
     const kept = JSON.parse(storage.getItem(KEY) ?? "null");
     storage.removeItem(KEY);
     if (kept?.persona === persona && kept.sessionId) return { sessionId: kept.sessionId, unsent: kept.unsent ?? [] };
   } catch {
-    // forbidden or broken: nothing goes along
+    // storage is forbidden, or its value broken
   }
   return { sessionId: "", unsent: [] };
 }

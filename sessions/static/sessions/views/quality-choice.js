@@ -1,4 +1,4 @@
-/** The picture's quality that the person wants. Kept in this browser: it is the network here that asks for less. */
+/** The video quality chosen by the user. Kept in this browser, as it depends on its network. */
 
 import { all, one } from "../lib/dom.js";
 
@@ -7,7 +7,7 @@ const KEY = "quality";
 export class QualityChoice {
   /**
    * @param {Pick<Storage, "getItem" | "setItem">} storage
-   * @param {(event: Event) => void} onSwitch  another size is wanted for a picture that stands
+   * @param {(event: Event) => void} onSwitch  the quality was changed during a session
    */
   constructor(storage, onSwitch) {
     this.radios = all("input[name=quality]").filter((one) => one instanceof HTMLInputElement);
@@ -45,8 +45,8 @@ export class QualityChoice {
 }
 
 /**
- * What goes with session.start in a browser that plays no H.264, which is what avatars are sent in: a Firefox, say, that
- * has not fetched its decoder yet.
+ * The `encoding` option of `session.start` for browsers that cannot play H.264, the avatars' default; for example a
+ * Firefox that has not downloaded its decoder yet.
  *
  * @param {Pick<typeof RTCRtpReceiver, "getCapabilities"> | undefined} receiver
  */
@@ -60,7 +60,7 @@ function recall(storage) {
   try {
     return storage.getItem(KEY);
   } catch {
-    return null; // forbidden: the persona's own quality stands
+    return null; // storage is forbidden: use the persona's quality
   }
 }
 
@@ -72,6 +72,6 @@ function keep(storage, quality) {
   try {
     storage.setItem(KEY, quality);
   } catch {
-    // It holds until the page is left.
+    // Without storage, the choice lasts until the page is left.
   }
 }

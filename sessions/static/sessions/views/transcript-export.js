@@ -1,4 +1,4 @@
-/** The transcript as plain text, in the page's language: to the clipboard, or into a file. */
+/** Copies or downloads the transcript as plain text in the page's language. */
 
 import { timeOfDay } from "../lib/clock.js";
 import { on, one, save, say } from "../lib/dom.js";
@@ -32,7 +32,7 @@ export function plainText(lines, avatar, words, language) {
 }
 
 /**
- * Replace each line break, of whatever kind, with a space: what follows it would look like another line.
+ * Replace line breaks with spaces, so that a text cannot look like another line.
  *
  * @param {string} text
  */

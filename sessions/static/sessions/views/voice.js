@@ -1,18 +1,18 @@
-/** The dock's microphone: its button with the level, the button to hold, and the panel to choose and to mend. */
+/** The microphone in the dock: its button and level, the push-to-talk button, and the settings panel. */
 
 import { all, one, say, showOnly } from "../lib/dom.js";
 
 /** @typedef {import("../voice/voice.js").Voice} Voice */
 
-/** States that need words, and so open the panel. */
+/** States that need an explanation, so they open the panel. */
 const TROUBLES = new Set(["refused", "absent", "busy", "insecure", "silent", "unheard"]);
-/** Where the space bar has a meaning of its own. */
+/** Elements in which the space bar has its own meaning. */
 const TAKES_SPACE = "button, a, input, select, textarea, summary, [contenteditable]";
 
 export class VoiceView {
   /**
    * @param {Voice} voice
-   * @param {boolean} isEnabled  whether the persona hears at all
+   * @param {boolean} isEnabled  whether the persona takes speech
    */
   constructor(voice, isEnabled) {
     this.voice = voice;
@@ -44,27 +44,27 @@ export class VoiceView {
       });
     }
     this.gate.addEventListener("change", () => this.voice.filter(this.gate.checked));
-    this.panel.addEventListener("toggle", () => this.leadToHolding());
-    this.setUpHolding();
+    this.panel.addEventListener("toggle", () => this.focusPushToTalk());
+    this.setUpPushToTalk();
   }
 
-  /** Whoever has just turned the microphone on is going to hold the space bar, which would turn it off again here. */
-  leadToHolding() {
+  /** Move the focus from the microphone's button, where holding the space bar would close the microphone again. */
+  focusPushToTalk() {
     const isHere = document.activeElement === this.mic || document.activeElement?.id === "mic-more";
     if (isHere && this.voice.isOpen && this.voice.mode === "hold") this.hold.focus();
   }
 
-  setUpHolding() {
+  setUpPushToTalk() {
     const { voice, hold } = this;
     hold.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
-      if (!voice.isOpen) return void voice.toggle(); // once it is allowed, the next press is heard
+      if (!voice.isOpen) return void voice.toggle(); // the next press is sent
       hold.setPointerCapture(event.pointerId);
       voice.press();
     });
     for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
       hold.addEventListener(end, () => voice.release());
-    // Without a pointer there is nothing to hold: a screen reader's press begins, and the next one ends.
+    // A screen reader cannot hold a button: one press begins, the next one ends.
     hold.addEventListener("click", ({ detail }) => {
       if (detail !== 0) return;
       if (!voice.isOpen) void voice.toggle();
@@ -85,7 +85,7 @@ export class VoiceView {
     });
     document.addEventListener("keyup", (event) => {
       if (event.code !== "Space" || !voice.pushToTalk.isPressed) return;
-      event.preventDefault(); // a button would take it for a click
+      event.preventDefault(); // it would click a focused button
       voice.release();
     });
     window.addEventListener("blur", () => voice.release());
@@ -93,7 +93,7 @@ export class VoiceView {
   }
 
   /**
-   * Whether the space bar is free to be held: no message begins with a space.
+   * Whether the space bar may be used for push-to-talk. No message begins with a space.
    *
    * @param {EventTarget | null} target
    */
@@ -117,9 +117,9 @@ export class VoiceView {
     showOnly("data-held", voice.pushToTalk.isPressed ? "yes" : "no", hold);
     for (const radio of all("input[name=voice-mode]", this.panel)) {
       const choice = /** @type {HTMLInputElement} */ (radio);
-      choice.checked = choice.value === voice.wish;
+      choice.checked = choice.value === voice.chosenMode;
     }
-    one("#mode-later", HTMLElement).hidden = voice.wish === voice.mode;
+    one("#mode-later", HTMLElement).hidden = voice.chosenMode === voice.mode;
     this.gate.checked = voice.isSpeechOnly;
     one("#gate", HTMLElement).hidden = voice.mode !== "hands_free";
     one("#gate-failed", HTMLElement).hidden = voice.gate !== "failed";
@@ -127,7 +127,7 @@ export class VoiceView {
     if (voice.state === this.state) return;
     this.state = voice.state;
     if (TROUBLES.has(voice.state)) this.panel.showPopover();
-    this.leadToHolding();
+    this.focusPushToTalk();
   }
 
   drawDevices() {

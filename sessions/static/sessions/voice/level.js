@@ -1,7 +1,7 @@
-/** How loud a sound is, in the five steps of a meter, and whether a microphone that should be heard brings nothing. */
+/** The level of a sound in five steps, and whether a microphone that is in use stays silent. */
 
 const LOUDEST = 5;
-/** A quiet room lies at about -60 dB, a voice near the microphone at -30 to -15. */
+/** A quiet room is at about -60 dB, a voice near the microphone at -30 to -15 dB. */
 const FAINTEST_DB = -58;
 const STEP_DB = 8;
 
@@ -11,13 +11,13 @@ const STEP_DB = 8;
  */
 export function levelOf(samples) {
   let sum = 0;
-  for (let place = 0; place < samples.length; place += 1) sum += (samples[place] ?? 0) ** 2;
+  for (let index = 0; index < samples.length; index += 1) sum += (samples[index] ?? 0) ** 2;
   const decibels = 10 * Math.log10(sum / Math.max(1, samples.length));
   return Math.min(LOUDEST, Math.max(0, Math.ceil((decibels - FAINTEST_DB) / STEP_DB)));
 }
 
-/** Counts the time in which somebody should be heard and nobody is. */
-export class Stillness {
+/** Measures how long a microphone in use has been silent. */
+export class SilenceTimer {
   /** @param {number} longest  milliseconds */
   constructor(longest) {
     this.longest = longest;
@@ -33,9 +33,9 @@ export class Stillness {
 
   /**
    * @param {number} level
-   * @param {boolean} isMeant  to be heard now
+   * @param {boolean} isMeant  whether sound is expected
    * @param {number} now
-   * @returns {boolean} whether it has been still for too long
+   * @returns {boolean} whether it has been silent for too long
    */
   isTooLong(level, isMeant, now) {
     if (level > 0) this.still = 0;

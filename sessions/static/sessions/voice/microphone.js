@@ -1,5 +1,5 @@
 /**
- * The person's microphone: opened when they ask for it, never before, and let go of entirely when it is closed.
+ * The user's microphone. Opened only at the user's request; closing it releases every track.
  *
  * @typedef {"refused" | "absent" | "busy" | "insecure"} Trouble
  */
@@ -12,15 +12,15 @@ const TROUBLES = {
   OverconstrainedError: "absent",
 };
 /**
- * Without these an avatar hears its own voice from the loudspeakers, and answers itself.
- * What a browser does not know of it ignores.
+ * Without these, an avatar hears its own voice from the speakers and answers itself. Browsers ignore those they do not
+ * know.
  */
 const CLEAN = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, voiceIsolation: true };
 
 export class Microphone {
   /**
-   * @param {MediaDevices | undefined} devices  browsers give it to secure pages only
-   * @param {() => void} onLost  it was unplugged, or permission was taken back
+   * @param {MediaDevices | undefined} devices  undefined on insecure pages
+   * @param {() => void} onLost  it was unplugged, or permission was revoked
    */
   constructor(devices, onLost) {
     this.devices = devices;
@@ -35,8 +35,9 @@ export class Microphone {
   }
 
   /**
-   * @param {string} deviceId  empty for the browser's own choice
-   * @returns {Promise<Trouble | "open" | "overtaken">}  overtaken: closed, or opened again, while the browser was asking
+   * @param {string} deviceId  empty for the browser's default
+   * @returns {Promise<Trouble | "open" | "overtaken">}  overtaken: closed or opened again
+   *   meanwhile
    */
   async open(deviceId) {
     if (!this.devices?.getUserMedia) return "insecure";
@@ -55,7 +56,7 @@ export class Microphone {
       for (const each of stream.getTracks()) each.stop();
       return track ? "overtaken" : "absent";
     }
-    this.let();
+    this.release();
     track.onended = () => this.onLost();
     this.stream = stream;
     return "open";
@@ -63,7 +64,7 @@ export class Microphone {
 
   close() {
     this.opening += 1;
-    this.let();
+    this.release();
   }
 
   /** @returns {Promise<{ id: string, name: string }[]>} names only once a microphone was allowed */
@@ -79,7 +80,7 @@ export class Microphone {
   }
 
   /**
-   * The one that was chosen last may have been unplugged: any other is better than none.
+   * Open the chosen microphone, or any other if it is not there any more.
    *
    * @param {MediaDevices} devices
    * @param {string} deviceId
@@ -95,7 +96,7 @@ export class Microphone {
     return devices.getUserMedia({ audio: CLEAN });
   }
 
-  let() {
+  release() {
     for (const track of this.stream?.getTracks() ?? []) {
       track.onended = null;
       track.stop();

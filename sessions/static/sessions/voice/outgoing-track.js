@@ -1,6 +1,6 @@
 /**
- * What leaves this computer of a microphone: a copy of its track, so that the level shows while nothing is sent; or,
- * hands-free, only what is speech in it. Published in the avatar's room.
+ * The microphone track published in the avatar's room: a clone, so that the level meter works while nothing is sent, or
+ * in hands-free mode a filtered one with speech only.
  *
  * @typedef {{ copy: () => MediaStreamTrack, close: () => void }} Gate
  * @typedef {(stream: MediaStream, onChange: (isOpen: boolean) => void, onLost: () => void) => Promise<Gate>} GateFor
@@ -26,40 +26,40 @@ export class OutgoingTrack {
     /** @type {MediaStreamTrack | null} */
     this.track = null;
     this.isSent = false;
-    /** Whether what is heard now goes out, as far as a gate has a say in it. */
+    /** Whether the gate lets sound through now; true without a gate. */
     this.isThrough = true;
-    this.turns = 0;
-    this.onLost = () => {}; // the gate; what goes out is the whole sound again
+    this.takes = 0; // results of an earlier take are dropped
+    this.onLost = () => {}; // the gate failed, so all sound is sent
   }
 
   /**
-   * Another microphone, or another way. Where no gate can be had, the whole sound goes out: to be heard comes first.
+   * Send another microphone, or filter it differently. If the gate is not available, all sound is sent.
    *
    * @param {MediaStream} stream
    * @param {boolean} isSpeechOnly
-   * @returns {Promise<GateState | "overtaken">}  overtaken: ended, or asked for again, meanwhile
+   * @returns {Promise<GateState | "overtaken">}  overtaken: ended or called again meanwhile
    */
   async take(stream, isSpeechOnly) {
-    this.turns += 1;
-    const turn = this.turns;
-    const gate = isSpeechOnly ? await this.gateOf(stream, turn) : null;
-    if (turn !== this.turns) {
+    this.takes += 1;
+    const take = this.takes;
+    const gate = isSpeechOnly ? await this.gateOf(stream, take) : null;
+    if (take !== this.takes) {
       gate?.close();
       return "overtaken";
     }
-    this.let();
+    this.release();
     this.stream = stream;
     this.gate = gate;
     this.isThrough = !gate;
     this.track = this.copy(stream);
     await this.publish();
-    if (turn !== this.turns) return "overtaken";
+    if (take !== this.takes) return "overtaken";
     if (!isSpeechOnly) return "off";
     return gate ? "on" : "failed";
   }
 
   /**
-   * Whether what is said goes out.
+   * Send or mute the track.
    *
    * @param {boolean} isSent
    */
@@ -68,18 +68,18 @@ export class OutgoingTrack {
     if (this.track) this.track.enabled = isSent;
   }
 
-  /** The room was entered, perhaps again: what was published there before is gone, and LiveKit has ended it. */
+  /** Publish in a room that was joined. LiveKit ends tracks when their room is left. */
   async publish() {
     if (!this.stream || !this.track || !this.line.isTaking()) return;
     const track = this.track.readyState === "ended" ? this.copy(this.stream) : this.track;
     this.track = track;
-    // A room that is just being left does not take it; the next one is offered it again.
+    // A room that is being left refuses the track; it is published in the next one.
     if (track) await this.line.publish(track).catch(() => {});
   }
 
   end() {
-    this.turns += 1;
-    this.let();
+    this.takes += 1;
+    this.release();
     this.stream = null;
   }
 
@@ -92,30 +92,30 @@ export class OutgoingTrack {
 
   /**
    * @param {MediaStream} stream
-   * @param {number} turn
+   * @param {number} take
    * @returns {Promise<Gate | null>}
    */
-  async gateOf(stream, turn) {
+  async gateOf(stream, take) {
     const onChange = (/** @type {boolean} */ isOpen) => {
-      if (turn !== this.turns) return;
+      if (take !== this.takes) return;
       this.isThrough = isOpen;
       this.onChange();
     };
     try {
-      return await this.gateFor(stream, onChange, () => void this.lose(turn));
+      return await this.gateFor(stream, onChange, () => void this.lose(take));
     } catch {
       return null;
     }
   }
 
-  /** @param {number} turn */
-  async lose(turn) {
-    if (turn !== this.turns || !this.stream) return;
+  /** @param {number} take */
+  async lose(take) {
+    if (take !== this.takes || !this.stream) return;
     await this.take(this.stream, false);
     this.onLost();
   }
 
-  let() {
+  release() {
     if (this.track) this.line.withdraw(this.track);
     this.track?.stop();
     this.gate?.close();

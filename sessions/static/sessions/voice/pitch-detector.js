@@ -1,13 +1,13 @@
-/** Whether somebody's voice is in a sound: it has a pitch, which claps, clicks, taps and rustling have not. */
+/** Detects the pitch of a voice in a sound. Claps, clicks, taps and rustling have none. */
 
-/** Samples a second that a pitch needs; more are averaged down to about as many. */
+/** Samples per second needed to find a pitch; higher rates are averaged down. */
 const RATE = 8_000;
 const WINDOW_S = 0.035;
 const HOP_S = 0.01;
-/** The pitch of people who talk. */
+/** Range of speaking voices. */
 const LOWEST_HZ = 75;
 const HIGHEST_HZ = 400;
-/** Fainter than this (-50 dB) nothing is somebody at the microphone. */
+/** Mean power (-50 dB) below which a sound is not somebody at the microphone. */
 const FAINTEST = 1e-5;
 
 export class PitchDetector {
@@ -19,16 +19,16 @@ export class PitchDetector {
     this.longest = Math.ceil(rate / LOWEST_HZ);
     this.hop = Math.round(rate * HOP_S);
     this.window = new Float32Array(Math.round(rate * WINDOW_S));
-    this.fresh = 0; // samples at the window's end that have not been looked at
+    this.fresh = 0; // new samples at the end of the window
     this.sum = 0;
     this.summed = 0;
   }
 
   /**
    * @param {number} sample  from -1 to 1
-   * @returns {number | null} once in HOP_S how clear the pitch of the last WINDOW_S is, 0 to 1; null in between
+   * @returns {number | null} every HOP_S the clarity of the pitch in the last WINDOW_S, from 0 to 1; otherwise null
    */
-  hear(sample) {
+  add(sample) {
     this.sum += sample;
     this.summed += 1;
     if (this.summed < this.step) return null;
@@ -42,7 +42,7 @@ export class PitchDetector {
     return clarity;
   }
 
-  /** How much the sound is like itself one period later, at the period where it is so most. */
+  /** The highest autocorrelation of the sound over all periods in the range. */
   clarity() {
     const { window, shortest, longest } = this;
     const mean = window.reduce((sum, value) => sum + value, 0) / window.length;
@@ -52,7 +52,7 @@ export class PitchDetector {
     for (let lag = shortest; lag <= longest; lag += 1) {
       const length = sound.length - lag;
       let likeness = 0;
-      for (let place = 0; place < length; place += 1) likeness += (sound[place] ?? 0) * (sound[place + lag] ?? 0);
+      for (let index = 0; index < length; index += 1) likeness += (sound[index] ?? 0) * (sound[index + lag] ?? 0);
       if (likeness > 0)
         best = Math.max(best, likeness / Math.sqrt(energy(sound, 0, length) * energy(sound, lag, length)));
     }

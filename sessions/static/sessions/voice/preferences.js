@@ -1,7 +1,7 @@
-/** The microphone and the way of speaking that were chosen last, for the room and for the page that checks the device. */
+/** The microphone, mode and filter chosen last, shared by the room and the device check. */
 
 /**
- * What the person chose last time, where the browser keeps it.
+ * Preferences kept in the browser's storage.
  *
  * @param {Storage} storage
  */
@@ -23,7 +23,7 @@ export function preferencesIn(storage) {
       try {
         storage.setItem(`voice:${name}`, value);
       } catch {
-        // It will have to be chosen again.
+        // Without storage, the user chooses again next time.
       }
     },
   };

@@ -1,36 +1,36 @@
 /**
- * The button or the space bar, held to be heard: each press is one utterance, and is marked as such for providers that
- * take marks.
+ * Push-to-talk: each press of the button or the space bar is one utterance. Providers that support it are sent a marker
+ * at its beginning and end.
  *
- * @typedef {{ topic: string, start: string, stop: string }} Marks
+ * @typedef {{ topic: string, start: string, stop: string }} Markers
  */
 
-/** People let go with the last syllable, and sound is on its way for longer than a mark. */
+/** Users release with the last syllable, and sound arrives later than a marker. */
 const TAIL_MS = 350;
 
 export class PushToTalk {
   /**
    * @param {object} parts
-   * @param {Marks | null} parts.marks
-   * @param {(topic: string, payload: string) => void} parts.tell  publishes in the room
-   * @param {() => void} parts.onEnd  nothing is on its way any more
+   * @param {Markers | null} parts.markers
+   * @param {(topic: string, payload: string) => void} parts.tell  publishes a data packet in the room
+   * @param {() => void} parts.onEnd  the utterance is over
    */
-  constructor({ marks, tell, onEnd }) {
-    this.marks = marks;
+  constructor({ markers, tell, onEnd }) {
+    this.markers = markers;
     this.tell = tell;
     this.onEnd = onEnd;
     this.isPressed = false;
-    this.isMarked = false; // in this session the provider hears what is between marks, and nothing else
+    this.isMarked = false; // the provider ignores speech outside markers for the rest of the session
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.tail = undefined;
   }
 
-  /** Whether what is said goes out. */
+  /** Whether speech is sent. */
   get isHeard() {
     return this.isPressed || this.tail !== undefined;
   }
 
-  /** A press that follows at once belongs to the same utterance. */
+  /** Begin an utterance, or continue one that was released just now. */
   press() {
     this.isPressed = true;
     if (this.tail) clearTimeout(this.tail);
@@ -51,7 +51,7 @@ export class PushToTalk {
     this.onEnd();
   }
 
-  /** Another session begins, with an ear that knows nothing of marks. */
+  /** Another session begins, which has seen no markers. */
   forget() {
     this.end();
     this.isMarked = false;
@@ -59,8 +59,8 @@ export class PushToTalk {
 
   /** @param {"start" | "stop"} which */
   mark(which) {
-    if (!this.marks) return;
+    if (!this.markers) return;
     this.isMarked = true;
-    this.tell(this.marks.topic, this.marks[which]);
+    this.tell(this.markers.topic, this.markers[which]);
   }
 }

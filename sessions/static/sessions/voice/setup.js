@@ -1,4 +1,4 @@
-/** Puts together what speaking needs: the microphone, its meter, the room that takes the sound, and the dock. */
+/** Connects the parts of speaking: microphone, level meter, room and view. */
 
 import { isOpen } from "../conversation/state.js";
 import { one } from "../lib/dom.js";
@@ -20,7 +20,7 @@ import { Voice } from "./voice.js";
 export function setUpVoice({ conversation, room, can, storage }) {
   const devices = /** @type {MediaDevices | undefined} */ (navigator.mediaDevices);
   let toldSession = ""; // ID of the session whose record has the microphone
-  const microphone = new Microphone(devices, () => voice.lost());
+  const microphone = new Microphone(devices, () => voice.onDeviceLost());
   const worklet = one("#voice-dock", HTMLElement).dataset.gate ?? "";
   const outgoing = new OutgoingTrack({
     line: lineOf(room),
@@ -41,7 +41,7 @@ export function setUpVoice({ conversation, room, can, storage }) {
       conversation.report("microphone", data);
     },
     onPress: (isPressed) => {
-      // Who speaks wants to be heard, not to hear.
+      // A user who speaks up interrupts the avatar.
       if (isPressed && conversation.state.isTalking) conversation.interrupt();
       conversation.dispatch({ type: "user_talking", isTalking: isPressed });
     },
@@ -51,19 +51,19 @@ export function setUpVoice({ conversation, room, can, storage }) {
     },
   });
   const view = new VoiceView(voice, can.takes_voice);
-  devices?.addEventListener?.("devicechange", () => void voice.look());
+  devices?.addEventListener?.("devicechange", () => void voice.listDevices());
   return {
     /** @param {boolean} isContinued  in a new session */
     onLeave: (isContinued) => voice.leave(isContinued),
     /** @param {{ type: string }} event  of the room */
     onRoomEvent({ type }) {
-      if (type === "push_to_talk_failed" && voice.isOpen) voice.become("unheard");
+      if (type === "push_to_talk_failed" && voice.isOpen) voice.setState("unheard");
       if (type !== "room_joined") return;
-      // What was published in another room is gone; and each session's record says that there is a microphone.
+      // Tracks published in another room are gone, and each session's record mentions the microphone.
       if (voice.isOpen && toldSession !== conversation.state.sessionId) void voice.change();
       else void outgoing.publish();
     },
-    /** Where the session that was to go on did not come about, nobody is there to be spoken to. */
+    /** Close the microphone if the session that should have continued this one failed. */
     onFace() {
       if (voice.isOpen && !isOpen(conversation.state)) voice.close();
     },

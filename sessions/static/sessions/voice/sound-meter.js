@@ -1,4 +1,4 @@
-/** Listens to a stream without changing it, and tells how loud it is some times a second. */
+/** Measures the level of a stream several times a second. */
 
 import { levelOf } from "./level.js";
 
@@ -28,7 +28,7 @@ export class SoundMeter {
     context.createMediaStreamSource(stream).connect(analyser);
     this.context = context;
     this.timer = setInterval(() => {
-      // Without a gesture the browser lets nobody listen: then nothing is known, which is not silence.
+      // Without a user gesture the browser measures nothing, which is not silence.
       if (context.state !== "running") return;
       analyser.getFloatTimeDomainData(samples);
       this.onLevel(levelOf(samples), performance.now());

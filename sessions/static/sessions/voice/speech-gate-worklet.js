@@ -1,4 +1,4 @@
-/** The gate where the browser handles sound: a thread of its own, which a busy page does not hold up. */
+/** Runs the speech gate in the browser's audio thread, which a busy page does not delay. */
 
 import { SpeechGate } from "./speech-gate.js";
 
@@ -14,7 +14,7 @@ class SpeechGateProcessor extends AudioWorkletProcessor {
    * @param {Float32Array[][]} outputs
    */
   process([input], [output]) {
-    // A microphone that brings nothing has no channel at all.
+    // A silent microphone may have no channel.
     if (input?.[0] && output?.[0]) this.gate.process(input[0], output[0]);
     if (this.gate.isOpen !== this.wasOpen) {
       this.wasOpen = this.gate.isOpen;

@@ -1,7 +1,7 @@
-/** A microphone's sound with nothing in it but speech, as tracks that can be sent. */
+/** A microphone's sound reduced to speech, as tracks that can be published. */
 
-/** Milliseconds in which a browser has the gate ready, or never will. */
-const PATIENCE_MS = 3_000;
+/** How long the browser may take to load the gate. */
+const LOAD_TIMEOUT_MS = 3_000;
 
 export class SpeechOnly {
   /**
@@ -22,8 +22,8 @@ export class SpeechOnly {
    * @param {MediaStream} stream
    * @param {string} worklet  the address of speech-gate-worklet.js
    * @param {(isOpen: boolean) => void} onChange  whether somebody is speaking
-   * @param {() => void} onLost  the browser took the sound away, as for a telephone call: nothing goes out any more
-   * @throws {Error} where the browser has no worklets, or does not let the page handle sound in time
+   * @param {() => void} onLost  the browser suspended the sound, for example for a phone call
+   * @throws {Error} if the browser has no audio worklets, or does not load this one in time
    */
   static async of(stream, worklet, onChange, onLost) {
     const context = new AudioContext({ latencyHint: "interactive" });
@@ -39,7 +39,7 @@ export class SpeechOnly {
     }
   }
 
-  /** @returns {MediaStreamTrack} one more, which can be stopped by itself */
+  /** @returns {MediaStreamTrack} a new track, to be stopped by the caller */
   copy() {
     const end = this.context.createMediaStreamDestination();
     this.gate.connect(end);
@@ -61,7 +61,7 @@ function inTime(promise) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
       () => reject(new DOMException("the gate is not ready in time", "TimeoutError")),
-      PATIENCE_MS,
+      LOAD_TIMEOUT_MS,
     );
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });

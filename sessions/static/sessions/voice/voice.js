@@ -1,26 +1,26 @@
 /**
- * Speaking to the avatar: when the microphone is open, and when what it hears is sent. Owns no element.
+ * Speaking to the avatar: when the microphone is open, and when its sound is sent. Touches no element.
  *
  * hold        only while the button or the space bar is held
- * hands_free  always, or whenever somebody speaks; the provider finds out when a sentence is over
+ * hands_free  always, or while speech is detected; the provider detects the end of a sentence
  *
  * @typedef {import("./microphone.js").Trouble | "off" | "asking" | "on" | "silent" | "unheard"} MicrophoneState
  * @typedef {"hold" | "hands_free"} Mode
  * @typedef {import("./outgoing-track.js").GateState} GateState
  */
 
-import { Stillness } from "./level.js";
+import { SilenceTimer } from "./level.js";
 import { PushToTalk } from "./push-to-talk.js";
 
-const STILL_MS = { hold: 2_500, hands_free: 20_000 };
+const SILENT_MS = { hold: 2_500, hands_free: 20_000 };
 
 export class Voice {
   /**
    * @param {object} parts
    * @param {import("./microphone.js").Microphone} parts.microphone
    * @param {import("./outgoing-track.js").OutgoingTrack} parts.outgoing
-   * @param {(topic: string, payload: string) => void} parts.tell  publishes in the room
-   * @param {{ hands_free: boolean, push_to_talk: import("./push-to-talk.js").Marks | null }} parts.can
+   * @param {(topic: string, payload: string) => void} parts.tell  publishes a data packet in the room
+   * @param {{ hands_free: boolean, push_to_talk: import("./push-to-talk.js").Markers | null }} parts.can
    * @param {{ recall: (name: string) => string, keep: (name: string, value: string) => void }} parts.preferences
    * @param {(data: { state: MicrophoneState, mode: Mode, gate: GateState }) => unknown} parts.report
    * @param {(isPressed: boolean) => void} parts.onPress
@@ -29,7 +29,7 @@ export class Voice {
   constructor({ microphone, outgoing, tell, can, preferences, report, onPress, onChange }) {
     this.microphone = microphone;
     this.outgoing = outgoing;
-    this.pushToTalk = new PushToTalk({ marks: can.push_to_talk, tell, onEnd: () => this.obey() });
+    this.pushToTalk = new PushToTalk({ markers: can.push_to_talk, tell, onEnd: () => this.applyMode() });
     this.can = can;
     this.preferences = preferences;
     this.report = report;
@@ -42,21 +42,21 @@ export class Voice {
     this.level = 0;
     /** @type {{ id: string, name: string }[]} */
     this.choices = [];
-    this.stillness = new Stillness(STILL_MS[this.mode]);
-    outgoing.onLost = () => this.note("failed");
+    this.silence = new SilenceTimer(SILENT_MS[this.mode]);
+    outgoing.onLost = () => this.setGate("failed");
   }
 
   /** @returns {Mode} */
   get mode() {
-    return this.pushToTalk.isMarked ? "hold" : this.wish;
+    return this.pushToTalk.isMarked ? "hold" : this.chosenMode;
   }
 
-  /** @returns {Mode} what the person would have; a session that takes marks keeps to them */
-  get wish() {
+  /** @returns {Mode} the mode that the user chose; a session with push-to-talk markers keeps to them */
+  get chosenMode() {
     return this.can.hands_free && this.preferences.recall("mode") === "hands_free" ? "hands_free" : "hold";
   }
 
-  /** Hands-free, whether only speech goes out: a clap or the keyboard would interrupt, and be answered. */
+  /** Whether hands-free mode sends speech only. Other sounds would interrupt the avatar and be answered. */
   get isSpeechOnly() {
     return this.preferences.recall("gate") !== "off";
   }
@@ -65,25 +65,25 @@ export class Voice {
     return this.microphone.isOpen;
   }
 
-  /** The microphone's own button. */
+  /** The microphone's button was pressed. */
   async toggle() {
     if (this.isOpen || this.state === "asking") this.close();
     else await this.open();
   }
 
   async open() {
-    this.become("asking");
+    this.setState("asking");
     const outcome = await this.microphone.open(this.preferences.recall("device"));
     if (outcome === "overtaken") return;
-    if (outcome !== "open") return this.become(outcome);
-    this.stillness = new Stillness(STILL_MS[this.mode]);
-    this.obey();
+    if (outcome !== "open") return this.setState(outcome);
+    this.silence = new SilenceTimer(SILENT_MS[this.mode]);
+    this.applyMode();
     if (!(await this.pass())) return;
-    this.become("on");
-    await this.look();
+    this.setState("on");
+    await this.listDevices();
   }
 
-  /** What goes out goes out the way that was chosen; false if it was closed meanwhile. */
+  /** Send the microphone as chosen. @returns {Promise<boolean>} false if it was closed meanwhile */
   async pass() {
     const { stream } = this.microphone;
     if (!stream) return false;
@@ -92,13 +92,13 @@ export class Voice {
     return gate !== "overtaken";
   }
 
-  /** Which microphones there are now. */
-  async look() {
+  /** List the microphones again. */
+  async listDevices() {
     this.choices = await this.microphone.choices();
     this.onChange();
   }
 
-  /** Nothing is heard any more, and the browser shows so: by the person's wish, or as the session is over. */
+  /** Stop recording: the user closed the microphone, or the session is over. */
   close() {
     this.release();
     this.pushToTalk.end();
@@ -106,27 +106,27 @@ export class Voice {
     this.microphone.close();
     this.level = 0;
     this.gate = "off";
-    if (this.state !== "off") this.become("off");
+    if (this.state !== "off") this.setState("off");
   }
 
-  /** The session is over. @param {boolean} goesOn in another one, and so does whoever spoke */
-  leave(goesOn) {
-    if (goesOn) this.release();
+  /** The session is over. @param {boolean} isContinued  in another one, which keeps the microphone open */
+  leave(isContinued) {
+    if (isContinued) this.release();
     else this.close();
     this.pushToTalk.forget();
   }
 
-  lost() {
+  onDeviceLost() {
     this.close();
-    this.become("absent");
+    this.setState("absent");
   }
 
   press() {
     if (this.mode !== "hold" || this.pushToTalk.isPressed || !this.isOpen) return;
-    if (this.state === "unheard") this.become("on");
-    this.stillness.begin();
+    if (this.state === "unheard") this.setState("on");
+    this.silence.begin();
     this.pushToTalk.press();
-    this.obey();
+    this.applyMode();
     this.onPress(true);
     this.onChange();
   }
@@ -143,7 +143,7 @@ export class Voice {
     this.release();
     this.pushToTalk.end();
     this.preferences.keep("mode", mode);
-    this.stillness = new Stillness(STILL_MS[this.mode]);
+    this.silence = new SilenceTimer(SILENT_MS[this.mode]);
     void this.change();
   }
 
@@ -153,17 +153,17 @@ export class Voice {
     void this.change();
   }
 
-  /** Another way of being heard was chosen. */
+  /** Apply another mode or filter. */
   async change() {
-    this.obey();
+    this.applyMode();
     this.onChange();
-    if (await this.pass()) this.note(this.gate);
+    if (await this.pass()) this.setGate(this.gate);
   }
 
   /** @param {GateState} gate */
-  note(gate) {
+  setGate(gate) {
     this.gate = gate;
-    this.become(this.state);
+    this.setState(this.state);
   }
 
   /** @param {string} deviceId */
@@ -181,18 +181,18 @@ export class Voice {
   heard(level, now) {
     if (!this.isOpen) return;
     this.level = level;
-    const isStill = this.stillness.isTooLong(level, this.pushToTalk.isPressed || this.mode === "hands_free", now);
-    if (isStill && this.state === "on") this.become("silent");
-    else if (level > 0 && this.state === "silent") this.become("on");
+    const isSilent = this.silence.isTooLong(level, this.pushToTalk.isPressed || this.mode === "hands_free", now);
+    if (isSilent && this.state === "on") this.setState("silent");
+    else if (level > 0 && this.state === "silent") this.setState("on");
     else this.onChange();
   }
 
-  obey() {
+  applyMode() {
     this.outgoing.send(this.mode === "hands_free" || this.pushToTalk.isHeard);
   }
 
   /** @param {MicrophoneState} state */
-  become(state) {
+  setState(state) {
     this.state = state;
     if (state !== "asking") this.report({ state, mode: this.mode, gate: this.gate });
     this.onChange();
