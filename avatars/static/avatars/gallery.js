@@ -1,4 +1,4 @@
-/** The gallery's filter works by submitting; with a script, a choice of language submits by itself. */
+/** Submits the gallery's filter when a language is chosen. */
 const form = document.querySelector("#filter");
 if (form instanceof HTMLFormElement) {
   for (const button of form.querySelectorAll("[data-no-script]")) button.remove();

@@ -7,11 +7,11 @@ if (button instanceof HTMLButtonElement && navigator.clipboard) {
   button.hidden = false;
   button.addEventListener("click", async () => {
     const { source = "", copied = "" } = button.dataset;
-    const told = one("#copied", HTMLElement);
-    told.textContent = "";
+    const message = one("#copied", HTMLElement);
+    message.textContent = "";
     const answer = await fetch(source);
     if (!answer.ok) return;
     await navigator.clipboard.writeText(await answer.text());
-    say(told, copied);
+    say(message, copied);
   });
 }

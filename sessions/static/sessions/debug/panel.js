@@ -100,10 +100,10 @@ class DebugPanel {
   }
 
   async copy() {
-    const told = one("#debug-copied", HTMLElement);
-    told.textContent = "";
+    const message = one("#debug-copied", HTMLElement);
+    message.textContent = "";
     await navigator.clipboard.writeText(this.asJson());
-    say(told, told.dataset.words ?? "");
+    say(message, message.dataset.words ?? "");
   }
 }
 

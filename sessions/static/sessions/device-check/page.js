@@ -119,15 +119,15 @@ function show(check, mark, code = "", value) {
     { warn: "is-warn", bad: "is-bad", running: "is-run", waiting: "is-wait", skipped: "is-wait" }[mark] ?? "";
   showOnly("data-mark", mark, item);
   showOnly("data-code", code, item);
-  for (const place of all("[data-value]", item)) say(place, value === undefined ? "" : String(value));
+  for (const element of all("[data-value]", item)) say(element, value === undefined ? "" : String(value));
 }
 
 function finish() {
   const { verdict, counts } = summary(findings);
   report = asReport(findings, route, Date.now());
   keepCheck(report);
-  const told = one("#summary", HTMLElement);
-  say(told, told.dataset[verdict] ?? "");
+  const message = one("#summary", HTMLElement);
+  say(message, message.dataset[verdict] ?? "");
   for (const [mark, count] of Object.entries(counts)) say(one(`[data-count=${mark}]`, HTMLElement), String(count));
   one("#sum", HTMLElement).className = `card pad sum is-${verdict}`;
   one("#counts", HTMLElement).hidden = false;

@@ -41,11 +41,11 @@ export async function playTone() {
   const context = new AudioContext();
   const volume = new GainNode(context, { gain: 0.15 });
   volume.connect(context.destination);
-  for (const [place, frequency] of [523, 659].entries()) {
+  for (const [index, frequency] of [523, 659].entries()) {
     const note = new OscillatorNode(context, { frequency });
     note.connect(volume);
-    note.start(context.currentTime + place * 0.4);
-    note.stop(context.currentTime + place * 0.4 + 0.35);
+    note.start(context.currentTime + index * 0.4);
+    note.stop(context.currentTime + index * 0.4 + 0.35);
   }
   await pause(TONE_MS);
   await context.close();

@@ -1,5 +1,5 @@
 /**
- * A failure as this page saw it, for whoever helps: the reports that the portal got, among them verdicts and recovery
+ * A failure as this page saw it, for support staff: the reports that the portal got, among them verdicts and recovery
  * steps, without anything that was said.
  */
 

@@ -81,7 +81,7 @@ const REDUCERS = {
     const absentAt = event.hasAvatar ? 0 : ladder.absentAt || event.at;
     return TICKS[ladder.step]({ ...ladder, wasAway, absentAt }, event);
   },
-  // The current step cannot succeed: the room lets nobody in or is gone, or no new session was created.
+  // The current step cannot succeed: the room refuses this page or is gone, or no new session was created.
   refused: (ladder, event) => {
     if (isOver(ladder)) return ladder;
     return ladder.step === "renew" ? settle(ladder, event) : renew(ladder, event);

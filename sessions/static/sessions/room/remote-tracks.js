@@ -58,7 +58,7 @@ export function hasUnsubscribedTracks(room) {
   return tracksOf(room).some(({ isSubscribed }) => !isSubscribed);
 }
 
-/** Open a connection to nobody: a page's first one makes the browser load codecs, certificates and threads. */
+/** Open an unused connection: the first one makes the browser load codecs, certificates and threads. */
 export function warmUp() {
   if (typeof RTCPeerConnection === "undefined") return; // the diagnosis reports it
   const connection = new RTCPeerConnection();

@@ -50,9 +50,9 @@ export function setUpTranscriptExport({ text, fileName, words }) {
   on("[data-download]", "click", () => save(fileName(), text(), "text/plain;charset=utf-8"));
   one("#copy", HTMLButtonElement).hidden = !navigator.clipboard; // browsers give it to secure pages only
   on("#copy", "click", async () => {
-    const told = one("#copied", HTMLElement);
-    told.textContent = "";
+    const message = one("#copied", HTMLElement);
+    message.textContent = "";
     await navigator.clipboard.writeText(text());
-    say(told, words.copied);
+    say(message, words.copied);
   });
 }

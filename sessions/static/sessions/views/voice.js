@@ -134,9 +134,9 @@ export class VoiceView {
     const offered = JSON.stringify([this.voice.choices, this.voice.microphone.deviceId]);
     if (offered === this.offered) return;
     this.offered = offered;
-    const options = this.voice.choices.map(({ id, name }, place) => {
+    const options = this.voice.choices.map(({ id, name }, index) => {
       const option = new Option(undefined, id, false, id === this.voice.microphone.deviceId);
-      say(option, name || String(place + 1));
+      say(option, name || String(index + 1));
       return option;
     });
     this.devices.replaceChildren(...options);

@@ -67,6 +67,6 @@ export class PitchDetector {
  */
 function energy(sound, from, length) {
   let sum = 0;
-  for (let place = from; place < from + length; place += 1) sum += (sound[place] ?? 0) ** 2;
+  for (let index = from; index < from + length; index += 1) sum += (sound[index] ?? 0) ** 2;
   return sum;
 }

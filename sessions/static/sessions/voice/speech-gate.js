@@ -38,14 +38,14 @@ export class SpeechGate {
    */
   process(input, output) {
     const fade = 1 / (FADE_S * this.sampleRate);
-    for (let place = 0; place < input.length; place += 1) {
-      const sample = input[place] ?? 0;
+    for (let index = 0; index < input.length; index += 1) {
+      const sample = input[index] ?? 0;
       this.kept[this.written % this.kept.length] = sample;
       this.written += 1;
       this.watch(sample);
       this.lag = this.isOpen ? Math.max(0, this.lag + 1 - CATCH_UP) : Math.min(KEPT_S * this.sampleRate, this.lag + 1);
       this.gain = Math.min(1, Math.max(0, this.gain + (this.isOpen ? fade : -fade)));
-      output[place] = this.gain && this.gain * this.behind();
+      output[index] = this.gain && this.gain * this.behind();
     }
   }
 
@@ -67,8 +67,8 @@ export class SpeechGate {
     return a + (b - a) * (at - before);
   }
 
-  /** @param {number} place */
-  at(place) {
-    return place < 0 ? 0 : (this.kept[place % this.kept.length] ?? 0);
+  /** @param {number} index */
+  at(index) {
+    return index < 0 ? 0 : (this.kept[index % this.kept.length] ?? 0);
   }
 }

@@ -21,7 +21,7 @@ export class SpeechOnly {
   /**
    * @param {MediaStream} stream
    * @param {string} worklet  the address of speech-gate-worklet.js
-   * @param {(isOpen: boolean) => void} onChange  whether somebody is speaking
+   * @param {(isOpen: boolean) => void} onChange  whether speech is detected
    * @param {() => void} onLost  the browser suspended the sound, for example for a phone call
    * @throws {Error} if the browser has no audio worklets, or does not load this one in time
    */
