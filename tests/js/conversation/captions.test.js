@@ -12,7 +12,7 @@ beforeEach(() => {
 const LINE = "El viernes hay dos huecos: a las cuatro y a las cinco y cuarto.";
 const said = () => captions.caption.said;
 
-test("words that come as they are spoken are shown as they come", () => {
+test("words sent as they are spoken are shown as they arrive", () => {
   captions.begin("t1", 0);
   captions.add("t1", "El ", 0);
   assert.deepEqual(captions.caption, { said: "El", next: "" });
@@ -26,7 +26,7 @@ for (const [language, line] of [
   ["Spanish", LINE],
   ["English", "Let’s look at it together. Which month does not add up?"],
 ]) {
-  test(`a text that comes all at once is spread over the time it takes to say it, in ${language}`, () => {
+  test(`a text that arrives at once is spread over its speaking time, in ${language}`, () => {
     captions.add("t1", line, 0);
     captions.begin("t1", 100);
     assert.ok(said().split(" ").length <= 1);
@@ -40,19 +40,19 @@ for (const [language, line] of [
   });
 }
 
-test("nothing stands on the picture before the voice begins", () => {
+test("no caption is shown before the avatar speaks", () => {
   captions.add("t1", LINE, 0);
   captions.advance(400);
   assert.equal(said(), "");
 });
 
-test("words whose beginning was lost on the way are shown as they come", () => {
+test("words are shown even if the start of speech was not reported", () => {
   captions.add("t1", "El ", 0);
   captions.add("t1", "viernes ", 3_000);
   assert.equal(said(), "El");
 });
 
-test("a pause in the voice is waited for, but a voice that nobody hears is not waited for long", () => {
+test("captions wait for a pause in the speech, but not for long", () => {
   captions.add("t1", LINE, 0);
   captions.begin("t1", 0);
   captions.advance(500, true);
@@ -63,7 +63,7 @@ test("a pause in the voice is waited for, but a voice that nobody hears is not w
   assert.equal(said(), LINE);
 });
 
-test("the end of the voice is the end of the words, and the next line begins anew", () => {
+test("the end of speech completes the line, and the next one starts empty", () => {
   captions.begin("t1", 0);
   captions.add("t1", LINE, 0);
   captions.end("t1");
@@ -81,7 +81,7 @@ test("the end of another line changes nothing", () => {
   assert.equal(captions.isSpeaking, true);
 });
 
-test("a long text is cut into captions that stay as they are while more of it comes", () => {
+test("a long text is split into captions that later words do not change", () => {
   const words = [...Array(80).keys()].map((number) =>
     number % 12 === 11 ? `palabra${number}. ` : `palabra${number} `,
   );
@@ -98,7 +98,7 @@ test("a long text is cut into captions that stay as they are while more of it co
   assert.ok(shown.size < 16); // each caption grows; it does not move
 });
 
-test("without the names of tasks, a new line is known by the end of the one before", () => {
+test("without task IDs, a new line begins after the end of the previous one", () => {
   captions.begin("", 0);
   captions.add("", "Uno.", 0);
   captions.end("");

@@ -61,14 +61,14 @@ function goLive() {
   status("live");
 }
 
-test("the room is joined the moment it is named, and the first frame is reported from the click", () => {
+test("the room is joined when it is named, and the first frame is timed from the click", () => {
   goLive();
   assert.deepEqual(joined, [["ws://room", "secret", ""]]);
   assert.deepEqual(types(), ["session.start", "room_connected", "first_frame"]);
   assert.deepEqual(sent.at(-1).data, { width: 1280, height: 720, ms: 350 });
 });
 
-test("a page that is told that older lines were left out knows where all of them are, until the next conversation", () => {
+test("the page links to older lines that were left out, until the next conversation", () => {
   goLive();
   conversation.onMessage({ type: "transcript.left_out", url: "/conversations/s1/" });
   assert.equal(conversation.transcript.fullUrl, "/conversations/s1/");
@@ -76,7 +76,7 @@ test("a page that is told that older lines were left out knows where all of them
   assert.equal(conversation.transcript.fullUrl, "");
 });
 
-test("cancelling before the session has a name stops it as soon as it has one", () => {
+test("cancelling before the session has an ID stops it when it has one", () => {
   conversation.start(0);
   conversation.stop();
   assert.deepEqual(types(), ["session.start"]);
@@ -87,7 +87,7 @@ test("cancelling before the session has a name stops it as soon as it has one", 
   assert.equal(face(conversation.state), "ready");
 });
 
-test("lines typed while connecting leave once the session is live, in order and once", () => {
+test("texts typed while connecting are sent once, in order, when the session is live", () => {
   conversation.start(0);
   conversation.say("talk", "uno");
   conversation.say("repeat", "dos");
@@ -104,7 +104,7 @@ test("lines typed while connecting leave once the session is live, in order and 
   );
 });
 
-test("lines typed while the socket is down leave when it is back", () => {
+test("texts typed while the socket is closed are sent when it opens", () => {
   goLive();
   socket.isOpen = false;
   conversation.onSocketDrop();
@@ -115,7 +115,7 @@ test("lines typed while the socket is down leave when it is back", () => {
   assert.deepEqual(types().slice(-2), ["session.join", "task.send"]);
 });
 
-test("lines without an answer leave once more by themselves after a reconnect, in order and under their marks", () => {
+test("texts without an answer are sent again after a reconnect, in order, with their references", () => {
   goLive();
   for (const text of ["uno", "dos", "tres"]) conversation.say("talk", text);
   conversation.onMessage({ type: "task.sent", ref: "r1", status: "sent", at: "" });
@@ -137,7 +137,7 @@ test("lines without an answer leave once more by themselves after a reconnect, i
   assert.equal(sent.length, 4);
 });
 
-test("a line whose session ended while the socket was down is not said in the next one", () => {
+test("a text whose session ended meanwhile is not sent in the next one", () => {
   goLive();
   conversation.say("talk", "uno");
   conversation.onSocketDrop();
@@ -146,7 +146,7 @@ test("a line whose session ended while the socket was down is not said in the ne
   assert.equal(conversation.transcript.lines.at(-1).stage, "failed");
 });
 
-test("trying a failed line again is another sending: it has a new mark and keeps its place", () => {
+test("retrying a failed text uses a new reference and keeps its position", () => {
   goLive();
   conversation.say("talk", "uno");
   conversation.onMessage({ type: "error", ref: "r1", code: "not_live", words: "No" });
@@ -161,7 +161,7 @@ test("trying a failed line again is another sending: it has a new mark and keeps
   );
 });
 
-test("a line that the portal has stored is not said before the provider has it", () => {
+test("a stored text is not shown as said before the provider has it", () => {
   goLive();
   conversation.say("talk", "uno");
   conversation.onMessage({
@@ -179,7 +179,7 @@ test("a line that the portal has stored is not said before the provider has it",
   );
 });
 
-test("an interruption silences the room here before anybody else hears of it, and a refused one is taken back", () => {
+test("an interruption mutes the page at once, and a refused one unmutes it", () => {
   // Complaint 12.
   goLive();
   conversation.interrupt();
@@ -188,7 +188,7 @@ test("an interruption silences the room here before anybody else hears of it, an
   assert.deepEqual(hushed, [true, false]);
 });
 
-test("a refused line says why, next to itself", () => {
+test("a refused text shows its reason", () => {
   goLive();
   conversation.say("talk", "uno");
   conversation.onMessage({
@@ -204,7 +204,7 @@ test("a refused line says why, next to itself", () => {
   assert.equal(face(conversation.state), "live");
 });
 
-test("what the avatar says is shown piece by piece and reported whole", () => {
+test("what the avatar says is shown in fragments and reported whole", () => {
   goLive();
   for (const message of ["Buenas ", "tardes."])
     conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message });
@@ -221,7 +221,7 @@ test("a line whose sound ends before its words is reported as interrupted", () =
   assert.deepEqual(sent.at(-1).data, { task_id: "t1", message: "Buenas", interrupted: true });
 });
 
-test("a line that is being said when the session ends is not lost", () => {
+test("a line in progress when the session ends is not lost", () => {
   goLive();
   conversation.onRoomEvent({ type: "avatar_talking_message", taskId: "t1", message: "Buenas " });
   status("stopping", { reason: "duration_limit" });
@@ -229,7 +229,7 @@ test("a line that is being said when the session ends is not lost", () => {
   assert.equal(sent.at(-1).data.interrupted, true);
 });
 
-test("a reload comes back to its session without waiting for the socket", () => {
+test("a reload returns to the session without waiting for the socket", () => {
   kept = { sessionId: "s1", url: "ws://room", token: "secret", name: "", unsent: [] };
   conversation = make();
   assert.deepEqual(joined, [["ws://room", "secret", ""]]);
@@ -240,7 +240,7 @@ test("a reload comes back to its session without waiting for the socket", () => 
   assert.equal(face(conversation.state), "live");
 });
 
-test("a reload loses no line: what waited leaves once, what was on its way goes again under its mark (requirement 75)", () => {
+test("a reload loses no text: those waiting and being sent arrive once (requirement 75)", () => {
   goLive();
   conversation.say("talk", "uno");
   conversation.say("talk", "dos");
@@ -273,13 +273,13 @@ test("a reload loses no line: what waited leaves once, what was on its way goes 
   assert.deepEqual(kept.unsent, []);
 });
 
-test("a page that the browser shows again as it was joins its session anew", () => {
+test("a page restored from the browser's cache joins its session again", () => {
   goLive();
   conversation.onShownAgain();
   assert.deepEqual(sent.at(-1), { type: "session.join", session_id: "s1" });
 });
 
-test("coming back to a session that is not there any more leads to the beginning", () => {
+test("returning to a session that is gone leads to the start", () => {
   kept = { sessionId: "s1", url: "ws://room", token: "secret", unsent: [] };
   conversation = make();
   conversation.onMessage({ type: "error", code: "not_found", words: "No" });
@@ -287,7 +287,7 @@ test("coming back to a session that is not there any more leads to the beginning
   assert.equal(kept, null);
 });
 
-test("a room that waits for Start is entered and told nothing of; Start goes on in it", () => {
+test("a room joined before Start reports nothing and is used by Start", () => {
   conversation.prepare();
   conversation.onMessage({ type: "session.room", url: "ws://ours", token: "t1", name: "n", waits: true });
   assert.deepEqual(waiting, [["ws://ours", "t1", "n"]]);
@@ -299,7 +299,7 @@ test("a room that waits for Start is entered and told nothing of; Start goes on 
   assert.deepEqual(types(), ["room.prepare", "session.start"]);
 });
 
-test("into a room of the portal's own the page asks its way back after a reload", () => {
+test("after a reload, the page asks for new access to the portal's own room", () => {
   kept = { sessionId: "s1", url: "ws://ours", token: "", name: "n", unsent: [] };
   conversation = make();
   conversation.onSocketOpen();
@@ -312,7 +312,7 @@ test("into a room of the portal's own the page asks its way back after a reload"
   assert.deepEqual(sent, [{ type: "session.join", session_id: "s1" }]);
 });
 
-test("after the end nothing is kept, and the room is left", () => {
+test("after the end, nothing is saved and the room is left", () => {
   goLive();
   assert.deepEqual(kept, { sessionId: "s1", url: "ws://room", token: "secret", name: "", unsent: [] });
   status("stopping", { reason: "idle" });
@@ -322,7 +322,7 @@ test("after the end nothing is kept, and the room is left", () => {
   assert.equal(conversation.state.sessionId, "");
 });
 
-test("a room that nobody can enter is told; when a new session is refused, too, it is over; starting again waits for its end", () => {
+test("a room that refuses the page leads to a new session, then to the end; starting again waits for it", () => {
   goLive();
   conversation.onRoomEvent({ type: "room_lost", code: "room_refused", reason: 7 });
   assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
@@ -336,7 +336,7 @@ test("a room that nobody can enter is told; when a new session is refused, too, 
   assert.equal(types().at(-1), "session.start");
 });
 
-test("a room that closes because the session was ended is no failure", () => {
+test("a room that closes with its session is no failure", () => {
   goLive();
   conversation.onRoomEvent({ type: "room_lost", code: "room_closed", reason: 5 });
   status("stopping", { reason: "staff_stopped", words: "The team ended it" });
@@ -344,7 +344,7 @@ test("a room that closes because the session was ended is no failure", () => {
   assert.equal(face(conversation.state), "ended");
 });
 
-test("a room that closes for no reason of ours is answered with a new session after a moment", () => {
+test("a room that closes unexpectedly leads to a new session after a moment", () => {
   goLive();
   conversation.onRoomEvent({ type: "room_lost", code: "room_closed", reason: 5 });
   assert.equal(face(conversation.state), "live");
@@ -353,7 +353,7 @@ test("a room that closes for no reason of ours is answered with a new session af
   assert.equal(types().at(-1), "session.start");
 });
 
-test("a conversation that went on in another tab is not stopped here", () => {
+test("a conversation that continues in another tab is not stopped", () => {
   goLive();
   conversation.onRoomEvent({ type: "room_lost", code: "room_elsewhere", reason: 2 });
   assert.equal(face(conversation.state), "failed");
@@ -365,7 +365,7 @@ for (const [code, cause] of [
   [4403, "access_ended"],
   [4428, "second_factor_needed"],
 ]) {
-  test(`a conversation whose socket is closed with ${code} says why, and leaves the room`, () => {
+  test(`a socket closed with ${code} shows the reason and leaves the room`, () => {
     goLive();
     assert.ok(conversation.onAccessLost(code));
     assert.equal(face(conversation.state), "failed");
@@ -374,19 +374,19 @@ for (const [code, cause] of [
   });
 }
 
-test("a page on which nothing runs has nothing to say of lost access", () => {
+test("a page without a session shows no reason for lost access", () => {
   assert.ok(!conversation.onAccessLost(4401));
   assert.equal(face(conversation.state), "ready");
 });
 
-test("whoever waits reads why access was lost", () => {
+test("a waiting user reads why access was lost", () => {
   conversation.start(0);
   conversation.onMessage({ type: "error", code: "access_ended", words: "No longer yours" });
   assert.ok(conversation.onAccessLost(4403));
   assert.equal(conversation.state.cause.words, "No longer yours");
 });
 
-test("reports that were refused do not trouble the person, texts do", () => {
+test("refused reports are not shown, refused requests are", () => {
   goLive();
   conversation.onMessage({ type: "error", code: "too_many_requests", about: "event.report", words: "Wait" });
   assert.equal(conversation.state.problem, "");

@@ -9,11 +9,11 @@ const said = (conversation) => {
   return beacons;
 };
 
-test("a page that closes names its session and its tab, with its form's token", () => {
+test("a closing page sends its session, tab and CSRF token", () => {
   assert.deepEqual(said({ sessionId: "s1", tab: "abc" }), ["/sessions/s1/leave?tab=abc&csrfmiddlewaretoken=t%3Dken"]);
 });
 
-test("a page without a session says nothing", () => {
+test("a page without a session sends nothing", () => {
   assert.deepEqual(said({ sessionId: "", tab: "abc" }), []);
   assert.deepEqual(said({ sessionId: "s1", tab: "" }), []);
 });

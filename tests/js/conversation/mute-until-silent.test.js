@@ -15,7 +15,7 @@ beforeEach(() => {
 });
 
 // Complaint 12.
-test("silence begins with the click and outlasts the sound that is still on its way", () => {
+test("muting begins with the click and outlasts late sound", () => {
   muting.begin();
   assert.deepEqual(told, [true]);
   muting.confirmed();
@@ -24,7 +24,7 @@ test("silence begins with the click and outlasts the sound that is still on its 
   assert.deepEqual(told, [true, false]);
 });
 
-test("what is said next is heard from its first word", () => {
+test("the next line is audible from its first word", () => {
   muting.begin();
   muting.end();
   assert.deepEqual(told, [true, false]);
@@ -32,13 +32,13 @@ test("what is said next is heard from its first word", () => {
   assert.deepEqual(told, [true, false]);
 });
 
-test("a confirmation that never comes does not silence the avatar for good", () => {
+test("a lost confirmation does not mute the avatar for good", () => {
   muting.begin();
   mock.timers.tick(5_000);
   assert.deepEqual(told, [true, false]);
 });
 
-test("who was not interrupted is not touched", () => {
+test("an avatar that was not interrupted is not muted", () => {
   muting.confirmed();
   muting.end();
   mock.timers.tick(5_000);

@@ -15,13 +15,13 @@ beforeEach(() => {
 
 const taken = () => outbox.take().map(({ text }) => text);
 
-test("lines leave once, in the order they were written", () => {
+test("texts are sent once, in the order in which they were written", () => {
   for (const text of ["uno", "dos", "tres"]) outbox.add("talk", text);
   assert.deepEqual(taken(), ["uno", "dos", "tres"]);
   assert.deepEqual(taken(), []);
 });
 
-test("what the portal has taken is gone, and taking it twice does no harm", () => {
+test("an accepted text is forgotten, and accepting it twice does no harm", () => {
   outbox.add("talk", "uno");
   outbox.take();
   assert.equal(outbox.sent("r1").text, "uno");
@@ -29,7 +29,7 @@ test("what the portal has taken is gone, and taking it twice does no harm", () =
   assert.deepEqual(outbox.items, []);
 });
 
-test("a failed line waits for the person, then leaves last", () => {
+test("a failed text waits for a retry and is sent last", () => {
   outbox.add("talk", "uno");
   outbox.take();
   outbox.failed("r1", "No");
@@ -40,14 +40,14 @@ test("a failed line waits for the person, then leaves last", () => {
   assert.deepEqual(taken(), ["tres", "uno"]);
 });
 
-test("only a failed line can be tried again", () => {
+test("only failed texts can be retried", () => {
   outbox.add("talk", "uno");
   outbox.take();
   assert.equal(outbox.retry("r1"), undefined);
   assert.equal(outbox.retry("nobody"), undefined);
 });
 
-test("an ended session fails what was on its way and keeps what waits", () => {
+test("an ended session fails texts being sent and keeps those waiting", () => {
   outbox.add("talk", "on its way");
   outbox.take();
   outbox.add("repeat", "waits");

@@ -5,7 +5,7 @@ import { Reports } from "../../../sessions/static/sessions/conversation/reports.
 
 const kinds = (sent) => sent.map(({ kind }) => kind);
 
-test("what may wait is told together with what may not, in its order and with its own moment", () => {
+test("held reports are sent before an urgent one, in order and with their times", () => {
   const sent = [];
   const reports = new Reports((message) => sent.push(message));
   reports.add("room_connected", {}, 1, true);
@@ -19,7 +19,7 @@ test("what may wait is told together with what may not, in its order and with it
   );
 });
 
-test("with no frame, what waited is told all the same, and once", () => {
+test("without a first frame, held reports are sent once after a delay", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const sent = [];
   const reports = new Reports((message) => sent.push(message));

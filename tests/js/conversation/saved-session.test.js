@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { SavedSession } from "../../../sessions/static/sessions/conversation/saved-session.js";
 
-test("a place is remembered for its own page only, and a forbidden storage is no fault", () => {
+test("a session is saved for its own page only, and forbidden storage is no failure", () => {
   const kept = new Map();
   const storage = {
     getItem: (key) => kept.get(key) ?? null,

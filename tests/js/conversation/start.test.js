@@ -28,7 +28,7 @@ const status = (value, more = {}) =>
   tell("session.status", { session_id: "s1", status: value, now: "1970-01-01T00:00:00Z", ...more });
 const now = () => face(conversation.state);
 
-test("whoever waits in line sees the place move up, and starts without another press (complaint 4)", () => {
+test("a queued user sees the position advance and starts automatically (complaint 4)", () => {
   conversation.start(0, { quality: "low" });
   assert.deepEqual(sent, [{ type: "session.start", quality: "low" }]);
   tell("queue.place", { place: 3, waiting: 4, expected_wait_s: 240 });
@@ -41,7 +41,7 @@ test("whoever waits in line sees the place move up, and starts without another p
   assert.deepEqual(joined, ["ws://room"]);
 });
 
-test("whoever the avatar service has no place for after all waits in line, and begins when the turn comes", () => {
+test("a session refused for lack of a slot waits in the queue and then starts", () => {
   conversation.start(0);
   status("creating");
   tell("queue.place", { place: 1, waiting: 1 });
@@ -52,7 +52,7 @@ test("whoever the avatar service has no place for after all waits in line, and b
   assert.deepEqual([now(), conversation.state.sessionId], ["connecting", "s2"]);
 });
 
-test("cancelling while the avatar service finds no place leads back to the beginning (complaint 21)", () => {
+test("cancelling while the provider has no slot returns to ready (complaint 21)", () => {
   conversation.start(0);
   status("creating");
   conversation.stop();
@@ -60,7 +60,7 @@ test("cancelling while the avatar service finds no place leads back to the begin
   assert.deepEqual([now(), conversation.state.sessionId], ["ready", ""]);
 });
 
-test("a place in line is given up with one press, and a turn that comes just then is ended", () => {
+test("leaving the queue takes one press, and a slot assigned just then is released", () => {
   conversation.start(0);
   tell("queue.place", { place: 1, waiting: 1 });
   conversation.stop();
@@ -69,14 +69,14 @@ test("a place in line is given up with one press, and a turn that comes just the
   assert.deepEqual([now(), sent.at(-1)], ["ready", { type: "session.stop" }]);
 });
 
-test("cancelling before the place in line is known leaves the line (complaint 21)", () => {
+test("cancelling before the queue position is known leaves the queue (complaint 21)", () => {
   conversation.start(0);
   conversation.stop();
   tell("queue.place", { place: 2, waiting: 2 });
   assert.deepEqual([now(), sent.at(-1)], ["ready", { type: "queue.leave" }]);
 });
 
-test("a line that broke off is joined again with the same wishes, and a refusal there is told", () => {
+test("after a dropped socket the queue is joined again with the same options", () => {
   conversation.start(0, { quality: "low" });
   tell("queue.place", { place: 2, waiting: 2 });
   conversation.onSocketDrop();
@@ -86,7 +86,7 @@ test("a line that broke off is joined again with the same wishes, and a refusal 
   assert.deepEqual([now(), conversation.state.cause.words], ["failed", "Full"]);
 });
 
-test("a conversation elsewhere can be brought here: it is closed there first, and that is said (complaint 20)", () => {
+test("a conversation elsewhere can be continued here once it is ended there (complaint 20)", () => {
   conversation.start(0);
   tell("error", {
     code: "session_running",
@@ -102,7 +102,7 @@ test("a conversation elsewhere can be brought here: it is closed there first, an
   assert.equal(conversation.state.isReleasing, false);
 });
 
-test("waiting for the conversation elsewhere to close can be given up, and a close that takes too long is told", () => {
+test("waiting for the conversation elsewhere can be cancelled, and its failure is shown", () => {
   const waitForRelease = () => {
     conversation.start(0, { take_over: true });
     status("requested", { session_id: null, waits_for: "release" });
@@ -117,7 +117,7 @@ test("waiting for the conversation elsewhere to close can be given up, and a clo
   assert.deepEqual([now(), conversation.state.cause.code], ["failed", "not_released"]);
 });
 
-test("going on with what was said keeps the lines, another conversation does not", () => {
+test("continuing a conversation keeps its lines, a new one does not", () => {
   const line = {
     utterance_id: "u1",
     who: "avatar",
@@ -140,7 +140,7 @@ test("going on with what was said keeps the lines, another conversation does not
   }
 });
 
-test("a tab whose conversation was taken over leaves the room, says so, and can bring it back", () => {
+test("a tab whose conversation was taken over leaves the room and can take it back", () => {
   conversation.start(0);
   status("connecting");
   conversation.onRoomEvent({ type: "first_frame", shownAt: 1, width: 1, height: 1 });
@@ -153,13 +153,13 @@ test("a tab whose conversation was taken over leaves the room, says so, and can 
   assert.equal(now(), "connecting");
 });
 
-test("a place in line is told in words, with what the wait may be", () => {
+test("the queue position is described with the expected wait", () => {
   const phrases = { next: "next", place: "number {n}", soon: "soon", minutes: "about {n} minutes", elsewhere: "" };
   const turn = (position, expectedSeconds) => describeQueue({ position, waiting: 9, expectedSeconds }, phrases);
   assert.deepEqual([turn(1, null), turn(1, 59), turn(3, 190)], ["next", "next, soon", "number 3, about 4 minutes"]);
 });
 
-test("what a running session cannot change is had from a new one, which goes on at once and keeps the lines", () => {
+test("restarting continues in a new session with other options and keeps the lines", () => {
   conversation.start(0);
   status("live", { session_id: "s1" });
   tell("utterance", {
@@ -179,12 +179,12 @@ test("what a running session cannot change is had from a new one, which goes on 
   assert.deepEqual([conversation.state.sessionId, conversation.transcript.lines.length], ["s2", 1]);
 });
 
-test("where no session runs there is nothing to go on with", () => {
+test("without a session there is nothing to restart", () => {
   conversation.restart(0, { quality: "low" });
   assert.deepEqual([sent, now()], [[], "ready"]);
 });
 
-test("requirement 63: the way into one session's room is never tried for another", () => {
+test("access to one session's room is never used for another (requirement 63)", () => {
   for (const [session, url] of [
     ["s1", "ws://one"],
     ["s2", "ws://two"],

@@ -15,32 +15,32 @@ const LIVE = [
   status("live"),
 ];
 
-test("the way from Start to the picture is told in steps", () => {
+test("starting advances in steps until the video", () => {
   const steps = LIVE.slice(0, 4).map((_, count) => after(...LIVE.slice(0, count + 1)).step);
   assert.deepEqual(steps, [0, 0, 1, 2]);
   assert.equal(face(after(...LIVE)), "live");
 });
 
-test("the picture stands as soon as a frame is shown, tasks wait until the portal knows", () => {
+test("the first frame shows the video, texts wait for the portal", () => {
   const seen = after(...LIVE.slice(0, 5));
   assert.equal(face(seen), "live");
   assert.equal(takesTasks(seen), false);
   assert.equal(takesTasks(after(...LIVE)), true);
 });
 
-test("a browser that plays nothing asks for a tap, and goes on after it", () => {
+test("a browser that blocks playback asks for a tap", () => {
   const blocked = after(...LIVE, { type: "playback_blocked" });
   assert.equal(face(blocked), "tap");
   assert.equal(face(reduce(blocked, { type: "playback_started" })), "live");
 });
 
-test("complaint 9: a picture that a phone in low power mode holds back is told from blocked sound", () => {
+test("video blocked in low power mode is told from blocked audio (complaint 9)", () => {
   const sound = after(...LIVE, { type: "playback_blocked", isPictureHeld: false });
   assert.equal(sound.isPictureHeld, false);
   assert.equal(reduce(sound, { type: "playback_blocked", isPictureHeld: true }).isPictureHeld, true);
 });
 
-test("a warning stands until somebody stays, and writing answers the idle one only", () => {
+test("a warning stays until the user reacts; writing answers the idle warning only", () => {
   const warned = (why) => after(...LIVE, { type: "session.ending", why, at: "2026-01-01T00:00:00Z", seconds: 60 });
   assert.equal(face(warned("idle")), "ending");
   assert.equal(face(reduce(warned("idle"), { type: "session.staying" })), "live");
@@ -48,7 +48,7 @@ test("a warning stands until somebody stays, and writing answers the idle one on
   assert.equal(face(reduce(warned("duration_limit"), { type: "task.sent" })), "ending");
 });
 
-test("an end that somebody chose is a goodbye, an end that nobody chose is a failure with its words", () => {
+test("a chosen end is shown as ended, any other as a failure with its text", () => {
   assert.equal(face(after(...LIVE, status("stopping", { reason: "user_stopped" }))), "ended");
   const cut = after(...LIVE, status("ended", { reason: "provider_ended", words: "Cut off" }));
   assert.equal(face(cut), "failed");
@@ -56,24 +56,24 @@ test("an end that somebody chose is a goodbye, an end that nobody chose is a fai
   assert.equal(isOver(cut), true);
 });
 
-test("a session that ends while it connects, without having been cancelled, shows its end", () => {
+test("a session that ends while connecting shows its end", () => {
   const ended = status("ended", { reason: "staff_stopped", words: "The team ended it" });
   assert.equal(face(after({ type: "start" }, status("creating"), ended)), "ended");
 });
 
-test("a picture that comes after cancelling changes nothing: it leads back to the beginning (complaint 21)", () => {
+test("a frame after cancelling changes nothing (complaint 21)", () => {
   const late = after(...LIVE.slice(0, 4), { type: "cancel" }, { type: "first_frame" }, status("stopping"));
   assert.equal(face(late), "connecting");
   assert.equal(face(reduce(late, status("ended", { reason: "user_stopped" }))), "ready");
 });
 
-test("cancelling leads back to the beginning once the portal has let go", () => {
+test("cancelling returns to ready once the session has ended", () => {
   const cancelled = after({ type: "start" }, status("creating"), { type: "cancel" }, status("stopping"));
   assert.equal(face(cancelled), "connecting");
   assert.equal(face(reduce(cancelled, status("ended", { reason: "user_stopped" }))), "ready");
 });
 
-test("a refusal before there is a session is a failure, a later one is not", () => {
+test("a refused start is a failure, a later refusal is not", () => {
   const refusal = { type: "error", code: "provider_limit", words: "Full" };
   assert.equal(face(after({ type: "start" }, refusal)), "failed");
   assert.equal(face(after(...LIVE, refusal)), "live");
@@ -81,19 +81,19 @@ test("a refusal before there is a session is a failure, a later one is not", () 
   assert.equal(face(after({ type: "start" }, { type: "cancel" }, refusal)), "ready");
 });
 
-test("a room that is lost fails an open session, and changes nothing about one that is over", () => {
+test("a lost room fails an open session and does not change one that is over", () => {
   assert.equal(face(after(...LIVE, { type: "room_lost", code: "room_closed" })), "failed");
   const over = after(...LIVE, status("ended", { reason: "idle" }));
   assert.equal(reduce(over, { type: "room_lost", code: "room_closed" }), over);
 });
 
-test("what nobody knows changes nothing, however it is called", () => {
+test("unknown events change nothing", () => {
   const live = after(...LIVE);
   assert.equal(reduce(live, { type: "something.new" }), live);
   assert.equal(reduce(live, { type: "toString" }), live);
 });
 
-test("who watches is said until they leave, and not of the session after", () => {
+test("the observer is shown until they leave, and not in the next session", () => {
   const watched = after(...LIVE, { type: "session.observed", is_observed: true, until: "" });
   assert.deepEqual(watched.observed, { until: "" });
   assert.equal(reduce(watched, { type: "session.observed", is_observed: false, until: "" }).observed, null);

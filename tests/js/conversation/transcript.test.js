@@ -29,7 +29,7 @@ const stored = (more = {}) => ({
 });
 const texts = () => transcript.lines.map(({ text }) => text);
 
-test("pieces become one line, and the stored line is not a second one", () => {
+test("fragments become one line, and the stored line is not added again", () => {
   transcript.spoken("t1", "Buenas ", 1_000);
   transcript.spoken("t1", "tardes.", 1_200);
   assert.equal(transcript.finished("t1", "").text, "Buenas tardes.");
@@ -38,7 +38,7 @@ test("pieces become one line, and the stored line is not a second one", () => {
   assert.deepEqual(texts(), ["Buenas tardes."]);
 });
 
-test("a piece that comes after the end, or a second end, changes nothing", () => {
+test("a fragment or a second end after the end changes nothing", () => {
   transcript.spoken("t1", "Fin.", 1_000);
   transcript.finished("t1", "");
   transcript.spoken("t1", "Fin.", 1_100);
@@ -46,21 +46,21 @@ test("a piece that comes after the end, or a second end, changes nothing", () =>
   assert.deepEqual(texts(), ["Fin."]);
 });
 
-test("two lines that are said at once by name stay apart", () => {
+test("lines of different tasks stay apart", () => {
   transcript.spoken("t1", "Uno", 1_000);
   transcript.spoken("t2", "Dos", 1_100);
   transcript.spoken("t1", " y medio", 1_200);
   assert.deepEqual(texts(), ["Uno y medio", "Dos"]);
 });
 
-test("a provider that names no task still gets a line each time", () => {
+test("a provider without task IDs gets a new line each time", () => {
   transcript.spoken("", "Uno", 1_000);
   transcript.finished("", "");
   transcript.spoken("", "Dos", 2_000);
   assert.deepEqual(texts(), ["Uno", "Dos"]);
 });
 
-test("a typed line keeps its words and its place while it waits, leaves and arrives", () => {
+test("a typed line keeps its text and position until it arrives", () => {
   transcript.written(item({ delivery: "waiting" }), 1_000);
   const { key } = transcript.lines[0];
   transcript.written(item(), 2_000);
@@ -72,7 +72,7 @@ test("a typed line keeps its words and its place while it waits, leaves and arri
   );
 });
 
-test("a transcript that is told again after a dropped socket doubles no typed line", () => {
+test("a transcript sent again after a reconnect duplicates no typed line", () => {
   transcript.written(item(), 1_000);
   transcript.sent({ ref: "r1", taskId: "t1", at: 1_100 });
   transcript.written(item({ ref: "r2" }), 2_000);
@@ -88,13 +88,13 @@ test("a transcript that is told again after a dropped socket doubles no typed li
   );
 });
 
-test("a line of another moment takes its place in time", () => {
+test("a line of an earlier time is inserted by time", () => {
   transcript.stored(stored({ utteranceId: "2", taskId: "t2", at: 2_000, text: "Después" }));
   transcript.stored(stored({ utteranceId: "1", taskId: "t1", at: 1_000, text: "Antes" }));
   assert.deepEqual(texts(), ["Antes", "Después"]);
 });
 
-test("an interruption marks what is being said, not what was said", () => {
+test("an interruption marks unfinished lines only", () => {
   transcript.spoken("t1", "Dicho.", 1_000);
   transcript.finished("t1", "");
   transcript.spoken("t2", "Diciéndose", 2_000);
@@ -115,7 +115,7 @@ test("a changed line is a new object, an unchanged one the same", () => {
   assert.notEqual(transcript.lines[1], before[1]);
 });
 
-test("a new conversation keeps only what was not sent", () => {
+test("a new conversation keeps only unsent texts", () => {
   transcript.spoken("t1", "Adiós", 1_000);
   transcript.written(item({ delivery: "failed" }), 2_000);
   transcript.clear();
@@ -123,7 +123,7 @@ test("a new conversation keeps only what was not sent", () => {
   assert.equal(transcript.saidCount, 0);
 });
 
-test("a line typed after one that the portal has dated stands after it, even where the clocks disagree", () => {
+test("a typed line follows earlier lines even if the clocks differ", () => {
   transcript.written(item({ ref: "r1", text: "Uno." }), 1_000);
   transcript.sent({ ref: "r1", taskId: "t1", at: 1_500 });
   transcript.written(item({ ref: "r2", text: "Dos." }), 1_400);

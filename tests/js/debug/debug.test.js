@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { DebugLog } from "../../../sessions/static/sessions/debug/log.js";
 import { factsOf } from "../../../sessions/static/sessions/debug/stats.js";
 
-test("all that happens stands on one clock, counted from Start (requirement 64)", () => {
+test("all entries use one clock, counted from Start (requirement 64)", () => {
   let now = Date.parse("2026-01-01T00:00:00Z");
   const log = new DebugLog(() => now);
   log.add("browser", "session.start");
@@ -17,7 +17,7 @@ test("all that happens stands on one clock, counted from Start (requirement 64)"
   );
 });
 
-test("neither a token nor what was said can be copied out of the panel", () => {
+test("neither tokens nor speech can be copied from the panel", () => {
   const log = new DebugLog(() => 0);
   log.add("portal", "session.room", { type: "session.room", url: "wss://rooms", token: "secret" });
   log.add("browser", "task.send", { type: "task.send", ref: "r1", text: "Hola" });
@@ -28,14 +28,14 @@ test("neither a token nor what was said can be copied out of the panel", () => {
   assert.deepEqual(log.entries[2].data, { kind: "avatar_end_message", task_id: "t1", characters: 6 });
 });
 
-test("a day's events do not fill the page's memory", () => {
+test("the log is bounded", () => {
   const log = new DebugLog(() => 0);
   for (let n = 0; n < 2_000; n += 1) log.add("room", "talking", { n });
   assert.equal(log.entries.length, 500);
   assert.equal(log.entries.at(-1).data.n, 1_999);
 });
 
-test("of the browser's counters those are shown that tell where a picture is lost (requirement 70)", () => {
+test("the statistics show where video is lost (requirement 70)", () => {
   const facts = factsOf([
     {
       id: "v",

@@ -29,7 +29,7 @@ const codes = (found) =>
   );
 const shut = { way: null, hasTcp: false, turn: "", turnAnswers: false };
 
-test("requirement 70: the ways to the room are told apart: direct, by TCP, by the relay", () => {
+test("direct, TCP and relay routes are told apart (requirement 70)", () => {
   assert.deepEqual(codes({}), { udp: "ok fine", tcp: "ok fine", turn: "ok fine" });
   assert.deepEqual(codes({ way: { ...DIRECT, protocol: "tcp" } }), {
     udp: "warn blocked",
@@ -49,7 +49,7 @@ test("requirement 70: the ways to the room are told apart: direct, by TCP, by th
   });
 });
 
-test("complaint 23: where the relay is the only way, UDP is not taken for open, nor the relay for missing", () => {
+test("with the relay as the only route, UDP is blocked and the relay present (complaint 23)", () => {
   const relayed = { way: { ...DIRECT, local: "relay" }, hasTcp: false, turn: "udp" };
   assert.deepEqual(codes(relayed), { udp: "warn blocked", tcp: "warn blocked", turn: "ok by_udp" });
   assert.deepEqual(codes({ ...shut, offersTurn: false }), {
@@ -69,7 +69,7 @@ test("complaint 23: where the relay is the only way, UDP is not taken for open, 
   assert.equal(routeSummary({ ...FOUND, ...shut }), "");
 });
 
-test("requirement 59 and complaint 8: a microphone that is refused, absent, silent or soft is told apart, and none is needed to write", () => {
+test("refused, absent, silent and quiet microphones are told apart and are only warnings (requirement 59, complaint 8)", () => {
   const marks = ["refused", "absent", "busy", "insecure"].map((trouble) => judgeMicrophone({ trouble, loudest: 0 }));
   assert.deepEqual(
     marks.map(({ code }) => code),
@@ -80,14 +80,14 @@ test("requirement 59 and complaint 8: a microphone that is refused, absent, sile
   assert.deepEqual(levels, ["unmeasured", "silent", "quiet", "fine"]);
 });
 
-test("requirement 58 and complaint 9: HTTP, a browser without WebRTC and one without H.264 are named", () => {
+test("HTTP, missing WebRTC and missing H.264 are named (requirement 58, complaint 9)", () => {
   assert.equal(judgeOrigin(false).code, "insecure");
   assert.equal(judgeBrowser({ hasWebRTC: false, codecs: [] }).code, "no_webrtc");
   assert.equal(judgeBrowser({ hasWebRTC: true, codecs: ["video/vp8"] }).code, "no_h264");
   assert.equal(judgeBrowser({ hasWebRTC: true, codecs: ["video/vp8", "video/h264"] }).mark, "ok");
 });
 
-test("the summary says whether a conversation will work, and the report is small and flat", () => {
+test("the summary says whether a conversation will work, and the report is flat", () => {
   const fine = { secure: judgeOrigin(true), speakers: judgeSpeakers(true), ...judgeRoute(FOUND) };
   assert.equal(summary(fine).verdict, "fine");
   assert.equal(summary({ ...fine, speakers: judgeSpeakers(false) }).verdict, "look");

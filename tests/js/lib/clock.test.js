@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { backoff, countdown, offsetOf, secondsUntil, span } from "../../../sessions/static/sessions/lib/clock.js";
 
-test("time left follows the portal's clock, not this one", () => {
+test("remaining time follows the portal's clock", () => {
   const offset = offsetOf("2026-01-01T00:01:00Z", Date.parse("2026-01-01T00:00:00Z"));
   assert.equal(offset, 60_000);
   assert.equal(secondsUntil("2026-01-01T00:01:42Z", Date.parse("2026-01-01T00:00:00Z") + offset), 42);
@@ -11,12 +11,12 @@ test("time left follows the portal's clock, not this one", () => {
   assert.equal(secondsUntil("", offsetOf("nonsense", 0)), 0);
 });
 
-test("countdowns and spans are written as people write them", () => {
+test("countdowns and durations are formatted", () => {
   assert.deepEqual([42, 761, 3723, 0].map(countdown), ["0:42", "12:41", "1:02:03", "0:00"]);
   assert.deepEqual([25, 372, 6480].map(span), ["25 s", "6 min 12 s", "1 h 48 min"]);
 });
 
-test("each wait may be twice as long as the last, up to a bound, and never none", () => {
+test("the delay doubles up to a maximum and is never zero", () => {
   const wait = (attempt, random) => backoff(attempt, { first: 500, most: 4_000, random: () => random });
   assert.deepEqual(
     [0, 1, 2, 3, 9].map((attempt) => wait(attempt, 1)),

@@ -42,14 +42,14 @@ beforeEach(() => {
   socket.open();
 });
 
-test("what is said before the line stands is sent when it does, in order", () => {
+test("messages before the socket opens are sent in order when it does", () => {
   socket.send({ type: "session.start" });
   socket.send({ type: "task.send" });
   lines[0].opens();
   assert.deepEqual(lines[0].sent, ["session.start", "task.send"]);
 });
 
-test("a dropped line is opened again, and joining goes before what waited", () => {
+test("a dropped socket reconnects, and the join is sent before kept messages", () => {
   lines[0].opens();
   lines[0].closes(1006);
   socket.send({ type: "event.report" });
@@ -60,7 +60,7 @@ test("a dropped line is opened again, and joining goes before what waited", () =
   assert.deepEqual(heard, ["open", "drop", "open again"]);
 });
 
-test("a portal that stays away is asked ever less often", () => {
+test("reconnects back off", () => {
   for (let time = 0; time < 60; time += 1) {
     if (lines.at(-1).readyState === 0) lines.at(-1).closes(1006);
     mock.timers.tick(1_000);
@@ -68,7 +68,7 @@ test("a portal that stays away is asked ever less often", () => {
   assert.ok(lines.length > 5 && lines.length < 20, `${lines.length} tries in a minute`);
 });
 
-test("a refusal for good is told, and not tried again", () => {
+test("a final close code is reported and not retried", () => {
   lines[0].opens();
   lines[0].closes(4401);
   mock.timers.tick(60_000);
@@ -76,7 +76,7 @@ test("a refusal for good is told, and not tried again", () => {
   assert.deepEqual(heard, ["open", 4401]);
 });
 
-test("what is not a message of the portal is dropped", () => {
+test("invalid messages are dropped", () => {
   lines[0].opens();
   for (const data of ["", "[]", "null", "{", '{"type":5}', '{"type":"session.status"}']) lines[0].onmessage({ data });
   assert.deepEqual(heard, ["open", "session.status"]);

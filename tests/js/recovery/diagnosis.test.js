@@ -66,7 +66,7 @@ const CASES = [
 
 for (const [name, facts, verdict] of CASES) test(`${name}: ${verdict}`, () => assert.equal(diagnose(facts), verdict));
 
-test("what LiveKit answers to a join tells a bad token from a room that is not there and from a wall", () => {
+test("a refused join is diagnosed as bad token, missing room or blocked network", () => {
   const refusal = (...told) => refusalOf(LiveKit, new ConnectionError(...told));
   assert.equal(refusal("NotAllowed", 401), "token");
   assert.equal(refusal("NotAllowed", 404), "slow_room");

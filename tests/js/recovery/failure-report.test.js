@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Reports } from "../../../sessions/static/sessions/conversation/reports.js";
 import { failureReport } from "../../../sessions/static/sessions/recovery/failure-report.js";
 
-test("a failure can be taken along: verdicts and steps on the portal's clock, and nothing that was said", () => {
+test("the failure report has verdicts and steps by the portal's clock, and no speech", () => {
   const reports = new Reports(() => {});
   reports.add("verdict", { code: "no_track", stage: "rejoin", room: "s1" }, 1_000, false);
   reports.add("avatar_end_message", { task_id: "t", message: "A secret.", interrupted: false }, 2_000, false);
@@ -34,7 +34,7 @@ test("a failure can be taken along: verdicts and steps on the portal's clock, an
   assert.equal(JSON.stringify(made).includes("secret"), false);
 });
 
-test("of a long conversation the newest events are kept", () => {
+test("the newest reports of a long conversation are kept", () => {
   const reports = new Reports(() => {});
   for (let number = 0; number < 300; number += 1) reports.add("frozen", { number }, number, false);
   assert.deepEqual([reports.recent.length, reports.recent[0].data.number], [200, 100]);

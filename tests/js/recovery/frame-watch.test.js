@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { FrameRate } from "../../../sessions/static/sessions/recovery/frame-watch.js";
 
-test("how the picture ran counts only what could be seen, and begins anew with each conversation", () => {
+test("the frame rate counts visible time only and restarts with each conversation", () => {
   const rate = new FrameRate();
   const looks = [
     [0, 0, true],

@@ -37,17 +37,17 @@ class Climber {
 }
 const begun = () => new Climber().tell("begin");
 
-test("requirement 66: without a picture it joins again five seconds after the room was named, and not before", () => {
+test("without video the room is joined again after five seconds (requirement 66)", () => {
   assert.equal(begun().wait(LIMITS_MS.first - LOOK).ladder.step, "picture");
   assert.equal(begun().wait(LIMITS_MS.first).ladder.step, "rejoin");
 });
 
-test("complaint 6: a room that was closed is not entered again, where it would be empty: a new session, as soon as it is told why", () => {
+test("a closed room is not joined again but replaced by a new session (complaint 6)", () => {
   const closed = { hasAvatar: false, refusal: "closed" };
   assert.deepEqual(begun().play(5_000).wait(6_000, closed).tell("refused", closed).steps, ["picture", "renew"]);
 });
 
-test("requirement 54: a picture that has stood still for three seconds counts as none", () => {
+test("a video that stands still for three seconds counts as lost (requirement 54)", () => {
   const climber = begun().play(10_000);
   assert.equal(climber.wait(LIMITS_MS.frozen - LOOK).ladder.step, "picture");
   assert.equal(climber.wait(LOOK).ladder.step, "rejoin");
@@ -61,7 +61,7 @@ test("each step leads to the next, down to what is left", () => {
   assert.deepEqual(way({}), ["picture", "rejoin", "renew", "out"]);
 });
 
-test("a new session gets time of its own from the moment its room is named, and its picture ends the climb", () => {
+test("a new session has its own time limit, and its video ends the recovery", () => {
   const climber = begun().wait(LIMITS_MS.first + LIMITS_MS.retry);
   assert.equal(climber.ladder.step, "renew");
   climber
@@ -72,7 +72,7 @@ test("a new session gets time of its own from the moment its room is named, and 
   assert.equal(climber.play(LOOK).ladder.step, "picture");
 });
 
-test("complaint 10: LiveKit reconnects first, then the track is asked for anew, then the room", () => {
+test("LiveKit reconnects first, then resubscribes, then rejoins (complaint 10)", () => {
   const away = { ...WELL, isReconnecting: true };
   const climber = begun().play(5_000).wait(4_000, away);
   assert.equal(climber.ladder.step, "reconnect");
@@ -86,7 +86,7 @@ test("complaint 10: LiveKit reconnects first, then the track is asked for anew, 
   );
 });
 
-test("a reconnect that was too short to be seen still has the track asked for first", () => {
+test("a short reconnect resubscribes first too", () => {
   const climber = begun()
     .play(5_000)
     .wait(500, { ...WELL, isReconnecting: true })
@@ -94,7 +94,7 @@ test("a reconnect that was too short to be seen still has the track asked for fi
   assert.deepEqual(climber.steps, ["picture", "resubscribe"]);
 });
 
-test("requirement 61: nothing counts while nobody can look, or before the tap; then it has its whole time again", () => {
+test("time limits pause while the page is hidden or blocked, then start afresh (requirement 61)", () => {
   for (const facts of [{ isHidden: true }, { isBlocked: true }]) {
     const climber = begun().wait(60_000, { ...WELL, ...facts });
     assert.deepEqual(climber.steps, ["picture"]);
@@ -109,7 +109,7 @@ test("requirement 61: nothing counts while nobody can look, or before the tap; t
   }
 });
 
-test("a picture that comes and goes is fetched back three times, then by a new session, which happens twice at most", () => {
+test("an unstable video is rejoined three times, then renewed at most twice", () => {
   const climber = begun();
   for (let round = 0; round < 20; round += 1) {
     climber.play(2_000).wait(LIMITS_MS.frozen);
@@ -120,27 +120,27 @@ test("a picture that comes and goes is fetched back three times, then by a new s
   assert.ok(count("rejoin") <= MAX_REJOINS * (MAX_RENEWALS + 1));
 });
 
-test("a minute of steady picture forgives the joins before it", () => {
+test("a minute of steady video resets the number of rejoins", () => {
   const climber = begun();
   for (let round = 0; round < 6; round += 1) climber.play(LIMITS_MS.steady + 1_000).wait(LIMITS_MS.frozen);
   assert.ok(!climber.steps.includes("renew"));
 });
 
-test("who chose sound keeps it until they ask again", () => {
+test("a user who chose sound only keeps it until asking again", () => {
   const climber = begun().wait(LIMITS_MS.first).tell("settle", WELL).play(5_000);
   assert.equal(climber.ladder.step, "sound");
   assert.equal(climber.tell("again").ladder.step, "rejoin");
   assert.equal(climber.play(LOOK).ladder.step, "picture");
 });
 
-test("when the voice goes, too, the words stay; when it comes back, it is heard", () => {
+test("without sound the text remains; sound is used again when it returns", () => {
   const climber = begun().wait(60_000);
   assert.equal(climber.ladder.step, "sound");
   assert.equal(climber.wait(LOOK, { hasAvatar: true }).ladder.step, "text");
   assert.equal(climber.wait(LOOK).ladder.step, "sound");
 });
 
-test("an avatar that leaves while one goes on without a picture is called back once more", () => {
+test("an avatar that leaves without video leads to another renewal", () => {
   assert.equal(
     begun()
       .wait(60_000)
@@ -149,7 +149,7 @@ test("an avatar that leaves while one goes on without a picture is called back o
   );
 });
 
-test("a room that lets nobody in leads to a new session; when that is refused, too, to what is left", () => {
+test("a room that refuses the page leads to a new session, then to what is left", () => {
   assert.deepEqual(begun().tell("refused", {}).tell("refused", {}).steps, ["picture", "renew", "out"]);
   assert.deepEqual(begun().tell("refused", WELL).tell("refused", WELL).steps, ["picture", "renew", "sound"]);
 });
@@ -163,7 +163,7 @@ function chance(seed) {
   };
 }
 
-test("whatever happens: bounded tries, a moving picture always ends them, and without one it comes to rest", () => {
+test("any sequence of events: attempts are bounded, a moving video ends them, and without one they stop", () => {
   for (let seed = 1; seed <= 400; seed += 1) {
     const random = chance(seed);
     const climber = begun();

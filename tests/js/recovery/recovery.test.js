@@ -51,7 +51,7 @@ function goLive() {
   seen = FINE;
 }
 
-test("the whole way is shown, said and recorded: rejoin, a new session, sound", () => {
+test("each recovery step is shown and recorded: rejoin, new session, sound only", () => {
   pass(5_000);
   assert.equal(face(conversation.state), "recovering");
   assert.deepEqual(sent.at(-1), { type: "room.rejoin" });
@@ -74,7 +74,7 @@ test("the whole way is shown, said and recorded: rejoin, a new session, sound", 
   assert.equal(conversation.state.sessionId, "s2");
 });
 
-test("a picture that comes back ends it, and what was written meanwhile leaves once", () => {
+test("a restored video ends the recovery, and texts written meanwhile are sent once", () => {
   goLive();
   pass(3_000);
   assert.deepEqual(reported("frozen"), [{}]);
@@ -92,7 +92,7 @@ test("a picture that comes back ends it, and what was written meanwhile leaves o
   );
 });
 
-test("complaints 6 and 7: a session that the provider ended goes on in a new one, and its lines stay", () => {
+test("a session that the provider ended continues in a new one with its lines (complaints 6 and 7)", () => {
   goLive();
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
   hear("session.status", { session_id: "s1", status: "stopping", reason: "provider_ended" });
@@ -108,7 +108,7 @@ test("complaints 6 and 7: a session that the provider ended goes on in a new one
 const starts = () => sent.filter(({ type }) => type === "session.start").slice(1);
 const endsIn = (ms) => hear("session.ending", { why: "duration_limit", at: new Date(ms).toISOString(), goes_on: true });
 
-test("complaint 7: before the provider's limit a new session takes over, with all that was said", () => {
+test("before the provider's limit a new session takes over with all lines (complaint 7)", () => {
   goLive();
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
   endsIn(60_000);
@@ -137,7 +137,7 @@ test("complaint 7: before the provider's limit a new session takes over, with al
   assert.equal(starts().length, 1);
 });
 
-test("an avatar that goes on talking is not waited for until it is cut off", () => {
+test("an avatar that keeps talking does not delay the replacement too long", () => {
   goLive();
   conversation.dispatch({ type: "avatar_talking", isTalking: true });
   endsIn(4_000);
@@ -145,7 +145,7 @@ test("an avatar that goes on talking is not waited for until it is cut off", () 
   assert.equal(starts().length, 1);
 });
 
-test("an end that was quicker goes on all the same, but is not tried twice", () => {
+test("a session that ends before its replacement is continued once", () => {
   goLive();
   endsIn(60_000);
   hear("session.status", { session_id: "s1", status: "ended", reason: "duration_limit" });
@@ -155,7 +155,7 @@ test("an end that was quicker goes on all the same, but is not tried twice", () 
   assert.equal(face(conversation.state), "ended");
 });
 
-test("when nothing is left, the cause is shown and the session is ended for it", () => {
+test("when no step is left, the cause is shown and the session ended", () => {
   room.now = OUTSIDE;
   conversation.onRoomEvent({ type: "room_lost", code: "room_refused", reason: 7 });
   hear("error", { code: "provider_limit", words: "Full" });
@@ -164,7 +164,7 @@ test("when nothing is left, the cause is shown and the session is ended for it",
   assert.equal(conversation.state.cause.code, reported("verdict").at(-1).code);
 });
 
-test("requirement 71: what the provider says sharpens the verdict", () => {
+test("the provider's status refines the verdict (requirement 71)", () => {
   room.now = { ...THERE, hasAvatar: false, hasVideo: false, hasSound: false, room: "another" };
   pass(5_000);
   assert.equal(conversation.state.verdict, "early");
@@ -174,7 +174,7 @@ test("requirement 71: what the provider says sharpens the verdict", () => {
   assert.equal(conversation.state.providerStatus, "missing");
 });
 
-test("cancelling while the picture is fetched back ends the tries", () => {
+test("ending the session ends the recovery", () => {
   pass(5_000);
   conversation.stop();
   pass(60_000);
@@ -185,7 +185,7 @@ test("cancelling while the picture is fetched back ends the tries", () => {
   assert.deepEqual(sent.at(-1), { type: "session.stop" });
 });
 
-test("a renewal that has to wait in the queue shows the queue, and goes on from there with what was said", () => {
+test("a renewal that must queue shows the queue and keeps the lines", () => {
   goLive();
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
   hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended" });

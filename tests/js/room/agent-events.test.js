@@ -15,7 +15,7 @@ function hear(event_type, fields = {}) {
     .map(({ type, taskId, message }) => [type, taskId, message].filter(Boolean).join(" "));
 }
 
-test("a line read aloud has its text at once and ends with its sound", () => {
+test("a repeated text arrives at once and ends with its sound", () => {
   const of = { source_event_id: "t-1" };
   assert.deepEqual(hear("avatar.transcription", { ...of, text: "Hola, ¿qué tal?" }), [
     "avatar_talking_message t-1 Hola, ¿qué tal?",
@@ -32,7 +32,7 @@ test("a line read aloud has its text at once and ends with its sound", () => {
   );
 });
 
-test("pieces of an answer add up, and its whole text brings only what was missing", () => {
+test("fragments add up, and the whole text adds only what is missing", () => {
   const of = { source_event_id: "t-1" };
   hear("avatar.transcription.chunk", { ...of, text: "Abrimos " });
   hear("avatar.transcription_chunk", { ...of, text: "a las" });
@@ -42,7 +42,7 @@ test("pieces of an answer add up, and its whole text brings only what was missin
   assert.deepEqual(hear("avatar.transcription", { ...of, text: "Abrimos a las nueve." }), []);
 });
 
-test("answers to speech have no name: they go by their order, even when the next begins before the first is heard", () => {
+test("answers to speech without an ID are matched by their order", () => {
   hear("avatar.transcription.chunk", { event_id: "a", text: "Uno." });
   hear("avatar.transcription", { event_id: "b", text: "Uno." });
   assert.deepEqual(hear("avatar.transcription.chunk", { event_id: "c", text: "Dos." }), [
@@ -56,7 +56,7 @@ test("answers to speech have no name: they go by their order, even when the next
   assert.deepEqual(hear("avatar.speak_started", { event_id: "f" }), ["avatar_start_talking c"]);
 });
 
-test("what somebody speaks into, or what was still being thought of, did not come to its end", () => {
+test("an answer that the user interrupts, or that is incomplete, does not end normally", () => {
   hear("avatar.transcription", { source_event_id: "t-1", text: "Un texto largo." });
   hear("avatar.speak_started", { source_event_id: "t-1" });
   assert.deepEqual(hear("user.speak_started", { event_id: "u-1" }), ["user_start u-1"]);
@@ -66,7 +66,7 @@ test("what somebody speaks into, or what was still being thought of, did not com
   assert.deepEqual(hear("avatar.speak_ended", { source_event_id: "t-2" }), ["avatar_stop_talking t-2"]);
 });
 
-test("what the person says grows as a phrase repeated from its start, and keeps the name of its turn", () => {
+test("a growing user phrase is reported once and keeps its ID", () => {
   hear("user.speak_started", { event_id: "u-1" });
   assert.deepEqual(hear("user.transcription.chunk", { event_id: "x", text: "Buenos" }), [
     "user_talking_message u-1 Buenos",
@@ -81,18 +81,18 @@ test("what the person says grows as a phrase repeated from its start, and keeps 
   assert.deepEqual(hear("user.transcription", { event_id: "v", text: "Adiós." }), ["user_end_message v Adiós."]);
 });
 
-test("a press that the service did not take is told, one that it took is not", () => {
+test("a push-to-talk press that the provider refused is reported", () => {
   for (const verb of ["start", "stop"])
     assert.deepEqual(hear(`user.push_to_talk_${verb}_failed`), ["push_to_talk_failed"]);
   for (const done of ["started", "stopped"]) assert.deepEqual(hear(`user.push_to_talk_${done}`), []);
 });
 
-test("the end of the session comes with its reason, under either name", () => {
+test("the end of the session is reported with its reason in both spellings", () => {
   assert.deepEqual(hear("session.stopped", { end_reason: "IDLE_TIMEOUT" }), ["session_stopped IDLE_TIMEOUT"]);
   assert.deepEqual(hear("session_stopped", { stop_reason: "NO_CREDITS" }), ["session_stopped NO_CREDITS"]);
 });
 
-test("another topic, unknown events and values of the wrong kind are nothing, or do no harm", () => {
+test("other topics, unknown events and values of the wrong type do no harm", () => {
   const packet = new TextEncoder().encode('{"event_type":"avatar.speak_started","event_id":"e"}');
   assert.deepEqual(events.read(packet, "agent-control"), []);
   for (const type of ["session.updated", "toString", "constructor", ""]) assert.deepEqual(hear(type), []);
@@ -100,7 +100,7 @@ test("another topic, unknown events and values of the wrong kind are nothing, or
   assert.deepEqual(hear("user.speak_started", { event_id: null }), ["user_start"]);
 });
 
-test("lines that never end do not pile up", () => {
+test("lines that never end do not accumulate", () => {
   for (let number = 0; number < 500; number += 1)
     hear("avatar.transcription", { source_event_id: `t-${number}`, text: "…" });
   assert.ok(events.agent.lines.length <= 20);

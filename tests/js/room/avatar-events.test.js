@@ -6,7 +6,7 @@ import { AvatarEvents } from "../../../sessions/static/sessions/room/avatar-even
 const bytes = (text) => new TextEncoder().encode(text);
 const read = (text) => new AvatarEvents().read(bytes(text));
 
-test("the documented packets are understood, accents included", () => {
+test("documented packets are decoded, accents included", () => {
   const packet = '{"type":"avatar_talking_message","task_id":"t-1","message":"¿Qué tal, Inés?"}';
   assert.deepEqual(read(packet), [
     { type: "avatar_talking_message", taskId: "t-1", message: "¿Qué tal, Inés?", durationMs: 0 },
@@ -14,7 +14,7 @@ test("the documented packets are understood, accents included", () => {
   assert.equal(read('{"type":"avatar_stop_talking","task_id":"t-1","duration_ms":1840}')[0].durationMs, 1840);
 });
 
-test("what is no event is nothing, and wrong kinds of values do no harm", () => {
+test("unknown packets are ignored, and values of the wrong type do no harm", () => {
   for (const packet of [
     "",
     "null",

@@ -83,28 +83,28 @@ async function pass(seconds) {
   }
 }
 
-test("all listeners stand before the room is entered", async () => {
+test("listeners are registered before the room is joined", async () => {
   answers = [true];
   await room.join("ws://room", "t");
   assert.equal(calls.lastIndexOf("on") < calls.indexOf("connect"), true);
   assert.deepEqual(heard, ["room_joined"]);
 });
 
-test("requirement 62: no wait is fixed, a room that is not there yet is tried again", async () => {
+test("a room that does not exist yet is tried again without a fixed wait (requirement 62)", async () => {
   answers = [false, false, true];
   void room.join("ws://room", "t");
   await pass(5);
   assert.deepEqual(heard, ["room_joined"]);
 });
 
-test("a room that never comes is given up, in bounded time", async () => {
+test("joining a room that never exists is given up in bounded time", async () => {
   void room.join("ws://room", "t");
   await pass(20);
   assert.deepEqual(heard, ["room_refused"]);
   assert.equal(calls.filter((call) => call === "connect").length, 6);
 });
 
-test("a token that LiveKit refuses is tried once more, and named (requirement 57)", async () => {
+test("a token that LiveKit refuses is tried twice and reported (requirement 57)", async () => {
   answers = [new ConnectionError(0, 401), new ConnectionError(0, 401), true];
   void room.join("ws://room", "t");
   await pass(5);
@@ -112,14 +112,14 @@ test("a token that LiveKit refuses is tried once more, and named (requirement 57
   assert.equal(room.facts().refusal, "token");
 });
 
-test("tracks that were there before us are told as well (requirement 69)", async () => {
+test("tracks published before the join are reported too (requirement 69)", async () => {
   answers = [true];
   room.livekitRoom.remoteParticipants.set("avatar", { trackPublications: new Map([["v", { kind: "video" }]]) });
   await room.join("ws://room", "t");
   assert.deepEqual(heard, ["room_joined", "track_published"]);
 });
 
-test("a track that is not sent to us yet is asked for, one that is there is not", async () => {
+test("only tracks that are not subscribed yet are negotiated", async () => {
   answers = [true];
   room.livekitRoom.remoteParticipants.set("avatar", {
     trackPublications: new Map([["v", { kind: "video", isSubscribed: true }]]),
@@ -130,7 +130,7 @@ test("a track that is not sent to us yet is asked for, one that is there is not"
   assert.equal(calls.at(-1), "offer");
 });
 
-test("one more try is no answer: a network that lets nothing through is not taken for a slow room each time", async () => {
+test("joining again does not reset the time without an answer", async () => {
   let now = 1_000;
   const clock = mock.method(performance, "now", () => now);
   room.livekitRoom.connect = () => new Promise(() => {});
@@ -145,7 +145,7 @@ test("one more try is no answer: a network that lets nothing through is not take
   clock.mock.restore();
 });
 
-test("whoever leaves while joining is not brought in later", async () => {
+test("leaving cancels a join in progress", async () => {
   answers = [false, true];
   void room.join("ws://room", "t");
   await pass(0.25);
@@ -165,7 +165,7 @@ test("a broken connection is joined again, a closed room is not", async () => {
   assert.deepEqual(heard, ["room_disconnected", "room_closed"]);
 });
 
-test("a page that is being left does not come back to the room", async () => {
+test("a page that is being left does not join again", async () => {
   answers = [true, true];
   await room.join("ws://room", "t");
   listeners.Disconnected(REASONS.CLIENT_INITIATED);
@@ -173,7 +173,7 @@ test("a page that is being left does not come back to the room", async () => {
   assert.deepEqual(heard, ["room_joined"]);
 });
 
-test("the picture counts when it is shown, not when its track arrives", async () => {
+test("the first frame is reported when it is shown, not when its track arrives", async () => {
   answers = [true];
   await room.join("ws://room", "t");
   arrive("video");
@@ -182,7 +182,7 @@ test("the picture counts when it is shown, not when its track arrives", async ()
   assert.equal(heard.at(-1), "first_frame");
 });
 
-test("a room that waits says nothing until it is joined, and is not entered twice", async () => {
+test("a room joined early reports nothing until Start and is not joined twice", async () => {
   answers = [true];
   await room.joinEarly("ws://room", "t", "n");
   assert.deepEqual(heard, []);
@@ -191,7 +191,7 @@ test("a room that waits says nothing until it is joined, and is not entered twic
   assert.equal(calls.filter((call) => call === "connect").length, 1);
 });
 
-test("a join that begins while the room is still being entered is told when it is", async () => {
+test("Start during an early join reports the join when it completes", async () => {
   answers = [true];
   const waiting = room.joinEarly("ws://room", "t", "n");
   await room.join("ws://room", "t2", "n");
@@ -199,7 +199,7 @@ test("a join that begins while the room is still being entered is told when it i
   assert.deepEqual(heard, ["room_joined"]);
 });
 
-test("a room that waits and is closed is no fault: the next join enters another", async () => {
+test("an early room that closes is no failure: the next join uses another", async () => {
   answers = [true, true];
   await room.joinEarly("ws://room", "t", "n");
   listeners.Disconnected(REASONS.ROOM_DELETED);
@@ -207,7 +207,7 @@ test("a room that waits and is closed is no fault: the next join enters another"
   assert.deepEqual(heard, ["room_joined"]);
 });
 
-test("whoever waits in one room and is called to another leaves the first", async () => {
+test("joining another room leaves the early one", async () => {
   answers = [true, true];
   await room.joinEarly("ws://room", "t", "n");
   calls.length = 0;
@@ -216,7 +216,7 @@ test("whoever waits in one room and is called to another leaves the first", asyn
   assert.deepEqual(heard, ["room_joined"]);
 });
 
-test("sound that is slow to begin asks for no tap, sound that is refused does", async () => {
+test("audio that starts slowly asks for no tap, blocked audio does", async () => {
   answers = [true];
   await room.join("ws://room", "t");
   room.livekitRoom.canPlaybackAudio = false; // LiveKit's own view until the first track plays
@@ -230,7 +230,7 @@ test("sound that is slow to begin asks for no tap, sound that is refused does", 
   assert.equal(heard.at(-1), "playback_started");
 });
 
-test("a frame of a room that was left is nobody's first frame", async () => {
+test("a frame of a room that was left is not reported as the first frame", async () => {
   answers = [true];
   await room.join("ws://room", "t");
   arrive("video");

@@ -14,7 +14,7 @@ function storage(kept = {}) {
   };
 }
 
-test("complaint 15: a conversation is handed over to the page of another language, once", () => {
+test("a conversation is handed over once to the page in another language (complaint 15)", () => {
   const tab = storage();
   const going = { sessionId: "s1", unsent: [{ kind: "talk", text: "¿Y mañana?" }] };
   handOver(tab, "lucia-en", going);
@@ -22,14 +22,14 @@ test("complaint 15: a conversation is handed over to the page of another languag
   assert.deepEqual(takeHandover(tab, "lucia-en"), NOTHING);
 });
 
-test("another persona's page goes on with nothing, and what was meant for one is not kept for later", () => {
+test("another persona's page takes no handover, and the handover is not kept", () => {
   const tab = storage();
   handOver(tab, "lucia-en", { sessionId: "s1", unsent: [] });
   assert.deepEqual(takeHandover(tab, "daniel"), NOTHING);
   assert.deepEqual(takeHandover(tab, "lucia-en"), NOTHING);
 });
 
-test("a storage that is forbidden or holds nonsense begins anew", () => {
+test("forbidden or broken storage starts a new conversation", () => {
   const forbidden = {
     getItem: () => assert.fail("forbidden"),
     setItem: () => assert.fail("forbidden"),

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { encodingPreference } from "../../../sessions/static/sessions/views/quality-choice.js";
 
-test("a browser without H.264 asks for what it plays, every other asks for nothing (complaint 23)", () => {
+test("a browser without H.264 asks for VP8, any other for nothing (complaint 23)", () => {
   const playing = (...names) => ({
     getCapabilities: () => ({ codecs: names.map((name) => ({ mimeType: `video/${name}` })) }),
   });

@@ -29,7 +29,7 @@ const LINES = [
   { who: "user", by: "text", text: "Nunca enviado.", at, stage: "failed", isRead: false, isInterrupted: false },
 ];
 
-test("the transcript as text says when, who, how and what was cut off, in the page's language; what was never sent is left out", () => {
+test("the plain transcript has time, speaker, kind and interruptions, and omits unsent texts", () => {
   assert.equal(
     plainText(LINES, "Lucía", WORDS.es, "es"),
     "Conversación con Lucía, 21 de octubre de 2026\n\n" +
@@ -43,7 +43,7 @@ test("the transcript as text says when, who, how and what was cut off, in the pa
 });
 
 for (const lineBreak of ["\n", "\r", "\r\n\r\n", "\u0085", "\u2028", "\v", "\u001d"]) {
-  test(`a line that holds ${JSON.stringify(lineBreak)} does not look like two`, () => {
+  test(`a line with ${JSON.stringify(lineBreak)} does not look like two`, () => {
     const line = {
       who: "user",
       by: "text",

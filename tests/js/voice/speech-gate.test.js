@@ -45,7 +45,7 @@ const energy = (samples) => samples.reduce((sum, sample) => sum + sample ** 2, 0
 
 // Phones, headsets and computers differ.
 for (const rate of [16_000, 44_100, 48_000]) {
-  test(`claps and keys stay here, words go out, at ${rate} samples a second`, () => {
+  test(`claps and keys are blocked and words pass at ${rate} samples per second`, () => {
     // Complaint 11.
     const [gate, noise] = [new SpeechGate(rate), noiseFrom(1)];
     const clatter = joined(
@@ -59,7 +59,7 @@ for (const rate of [16_000, 44_100, 48_000]) {
   });
 }
 
-test("high voices and low ones, soft ones too", () => {
+test("high, low and soft voices pass", () => {
   for (const hertz of [85, 120, 220, 350]) {
     const gate = new SpeechGate(48_000);
     const word = joined(
@@ -71,7 +71,7 @@ test("high voices and low ones, soft ones too", () => {
   }
 });
 
-test("the beginning of a word that has no pitch goes out with it", () => {
+test("the beginning of a word without pitch passes", () => {
   const rate = 48_000;
   const begins = hiss(rate, 0.12);
   const sent = through(new SpeechGate(rate), joined(silence(rate, 0.5), begins, vowel(rate, 0.3), silence(rate, 1)));
@@ -80,7 +80,7 @@ test("the beginning of a word that has no pitch goes out with it", () => {
   assert.ok((vowelSent - first) / rate > 0.1, `${(vowelSent - first) / rate} s of 0.12`);
 });
 
-test("the end of a word and a pause in a sentence do not shut it; a long pause does", () => {
+test("the gate stays open at word ends and short pauses, and closes at a long one", () => {
   const rate = 48_000;
   const gate = new SpeechGate(rate);
   through(gate, joined(vowel(rate, 0.4), hiss(rate, 0.2), silence(rate, 0.25)));
@@ -89,7 +89,7 @@ test("the end of a word and a pause in a sentence do not shut it; a long pause d
   assert.equal(gate.isOpen, false);
 });
 
-test("what is kept back at first is made up for while somebody speaks", () => {
+test("the delay is made up for while the user speaks", () => {
   const rate = 48_000;
   const gate = new SpeechGate(rate);
   through(gate, vowel(rate, 0.5));
@@ -99,7 +99,7 @@ test("what is kept back at first is made up for while somebody speaks", () => {
   assert.equal(gate.lag, 0);
 });
 
-test("nothing goes out twice, however often the gate opens", () => {
+test("no sound passes twice", () => {
   const rate = 16_000;
   const gate = new SpeechGate(rate);
   const output = new Float32Array(1);

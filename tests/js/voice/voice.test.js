@@ -116,7 +116,7 @@ const DEVICES = {
 const sends = () => published.at(-1).enabled;
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-test("nothing is opened before the person asks, and then with echo cancelled", async () => {
+test("the microphone opens only at the user's request, with echo cancellation", async () => {
   // Complaint 11.
   assert.deepEqual(asked, []);
   await voice.toggle();
@@ -125,7 +125,7 @@ test("nothing is opened before the person asks, and then with echo cancelled", a
   assert.deepEqual(voice.choices, [{ id: "d1", name: "Headset" }]);
 });
 
-test("an open microphone sends nothing until the button is held, and each press is marked", async () => {
+test("an open microphone sends only while the button is held, with markers", async () => {
   await voice.toggle();
   assert.equal(sends(), false);
   voice.press();
@@ -136,7 +136,7 @@ test("an open microphone sends nothing until the button is held, and each press 
   assert.deepEqual([sends(), marks, pressed], [false, ["start", "stop"], [true, false]]);
 });
 
-test("a press that follows at once belongs to the same line", async () => {
+test("a press right after a release continues the utterance", async () => {
   await voice.toggle();
   voice.press();
   voice.release();
@@ -146,14 +146,14 @@ test("a press that follows at once belongs to the same line", async () => {
   assert.deepEqual([sends(), marks], [true, ["start"]]);
 });
 
-test("hands-free sends all the time, without marks", async () => {
+test("hands-free sends all the time, without markers", async () => {
   voice.choose("hands_free");
   await voice.toggle();
   voice.press();
   assert.deepEqual([sends(), marks, pressed], [true, [], []]);
 });
 
-test("hands-free, only speech goes out; and all of it again by the person's wish", async () => {
+test("hands-free sends speech only, or everything if the user chooses so", async () => {
   // Complaint 11.
   voice.choose("hands_free");
   await voice.toggle();
@@ -167,7 +167,7 @@ test("hands-free, only speech goes out; and all of it again by the person's wish
   assert.deepEqual([withdrawn, gates[0].isClosed, gates[0].copies[0].isRunning], [[gates[0].copies[0]], true, false]);
 });
 
-test("the button is a gate itself: while it is held all sound goes out, at once", async () => {
+test("push-to-talk sends all sound without the gate", async () => {
   voice = speakingWith({ hands_free: true, push_to_talk: null });
   voice.choose("hands_free");
   await voice.toggle();
@@ -178,7 +178,7 @@ test("the button is a gate itself: while it is held all sound goes out, at once"
   assert.equal(sends(), true);
 });
 
-test("where no gate can be had everything goes out, and the page and the record know", async () => {
+test("without a gate all sound is sent, and page and record show it", async () => {
   gateTrouble = new Error("no worklets");
   voice.choose("hands_free");
   await voice.toggle();
@@ -188,7 +188,7 @@ test("where no gate can be had everything goes out, and the page and the record 
   );
 });
 
-test("a gate whose sound the browser takes away is given up for the whole sound", async () => {
+test("a gate that the browser suspends is replaced by unfiltered sound", async () => {
   voice.choose("hands_free");
   await voice.toggle();
   gates[0].onLost();
@@ -196,7 +196,7 @@ test("a gate whose sound the browser takes away is given up for the whole sound"
   assert.deepEqual([published.at(-1), sends(), reports.at(-1)], [tracks[0].copies[0], true, "on hands_free failed"]);
 });
 
-test("a gate that is ready only when the microphone was turned off again is let go", async () => {
+test("a gate that is ready after the microphone was closed is released", async () => {
   voice.choose("hands_free");
   const opening = voice.toggle();
   while (!gates.length) await Promise.resolve();
@@ -205,7 +205,7 @@ test("a gate that is ready only when the microphone was turned off again is let 
   assert.deepEqual([gates[0].isClosed, voice.state, published], [true, "off", []]);
 });
 
-test("a session that has taken marks keeps to them; the next one is hands-free", async () => {
+test("a session with markers stays in push-to-talk; the next one may be hands-free", async () => {
   await voice.toggle();
   voice.press();
   voice.release();
@@ -215,7 +215,7 @@ test("a session that has taken marks keeps to them; the next one is hands-free",
   assert.equal(voice.mode, "hands_free");
 });
 
-test("whoever spoke goes on speaking where the conversation goes on in another session, whose ear knows no marks", async () => {
+test("an open microphone carries over to the session that continues the conversation", async () => {
   await voice.toggle();
   voice.press();
   voice.choose("hands_free");
@@ -227,7 +227,7 @@ test("whoever spoke goes on speaking where the conversation goes on in another s
   assert.equal(voice.isOpen, false);
 });
 
-test("a provider that takes no marks is spoken to by sending only while the button is held, and may be hands-free at any time", async () => {
+test("a provider without markers may switch to hands-free at any time", async () => {
   voice = speakingWith({ hands_free: true, push_to_talk: null });
   await voice.toggle();
   voice.press();
@@ -238,12 +238,12 @@ test("a provider that takes no marks is spoken to by sending only while the butt
   assert.deepEqual([voice.mode, sends()], ["hands_free", true]);
 });
 
-test("a provider that cannot tell when somebody speaks is never spoken to hands-free", () => {
+test("a provider without speech detection is never used hands-free", () => {
   preferences.mode = "hands_free";
   assert.equal(speakingWith({ hands_free: false, push_to_talk: MARKS }).mode, "hold");
 });
 
-test("closing lets the microphone go, copies included, and ends what is being said", async () => {
+test("closing releases the microphone and its clones, and ends the utterance", async () => {
   await voice.toggle();
   voice.press();
   await voice.toggle();
@@ -258,7 +258,7 @@ for (const [name, state] of [
   ["NotFoundError", "absent"],
   ["NotReadableError", "busy"],
 ]) {
-  test(`${name} is told as ${state}`, async () => {
+  test(`${name} is shown as ${state}`, async () => {
     refusal = name;
     await voice.toggle();
     assert.deepEqual([voice.state, voice.isOpen, reports], [state, false, [`${state} hold`]]);
@@ -268,20 +268,20 @@ for (const [name, state] of [
   });
 }
 
-test("a page that is not secure has no microphone to ask for", async () => {
+test("an insecure page has no microphone", async () => {
   // Complaint 8.
   voice = speakingWith({ hands_free: true, push_to_talk: MARKS }, null);
   await voice.toggle();
   assert.equal(voice.state, "insecure");
 });
 
-test("a microphone that is unplugged is told as absent", async () => {
+test("a microphone that is unplugged is shown as absent", async () => {
   await voice.toggle();
   tracks[0].onended();
   assert.deepEqual([voice.state, voice.isOpen, tracks[0].copies[0].isRunning], ["absent", false, false]);
 });
 
-test("a microphone that brings nothing while somebody talks is told as silent until it brings something", async () => {
+test("a microphone that stays silent is shown as silent until it delivers sound", async () => {
   await voice.toggle();
   voice.heard(0, 0);
   voice.heard(0, 60_000); // nobody is meant to be heard
@@ -293,7 +293,7 @@ test("a microphone that brings nothing while somebody talks is told as silent un
   assert.equal(voice.state, "on");
 });
 
-test("a press that the service did not take is told until the next one", async () => {
+test("a refused press is shown until the next one", async () => {
   await voice.toggle();
   voice.press();
   voice.setState("unheard");
@@ -304,14 +304,14 @@ test("a press that the service did not take is told until the next one", async (
   assert.deepEqual([voice.state, reports], ["on", ["on hold", "unheard hold", "on hold"]]);
 });
 
-test("asking that is called off while the browser still asks leaves nothing open", async () => {
+test("closing while the browser asks for permission leaves nothing open", async () => {
   const opening = voice.toggle();
   voice.close();
   await opening;
   assert.deepEqual([voice.state, voice.isOpen, tracks[0].isRunning, published], ["off", false, false, []]);
 });
 
-test("the chosen microphone is asked for, and any other if it is gone", async () => {
+test("the chosen microphone is opened, or any other if it is gone", async () => {
   await voice.toggle();
   await voice.use("d9");
   assert.deepEqual(asked.at(-1).deviceId, { exact: "d9" });
@@ -321,7 +321,7 @@ test("the chosen microphone is asked for, and any other if it is gone", async ()
   assert.deepEqual([asked.at(-2).deviceId, asked.at(-1).deviceId, voice.state], [{ exact: "d8" }, undefined, "absent"]);
 });
 
-test("a microphone that was opened while the room was away is published when it is back", async () => {
+test("a microphone opened while disconnected is published after the join", async () => {
   isTaking = false;
   await voice.toggle();
   assert.equal(published.length, 0);
@@ -330,7 +330,7 @@ test("a microphone that was opened while the room was away is published when it 
   assert.deepEqual(published, [tracks[0].copies[0]]);
 });
 
-test("a copy that ended with the room it was in is made anew for the next one, and sends what the old one sent", async () => {
+test("a track that ended with its room is replaced in the next one", async () => {
   // Complaint 10.
   voice.choose("hands_free");
   await voice.toggle();
@@ -340,14 +340,14 @@ test("a copy that ended with the room it was in is made anew for the next one, a
   assert.deepEqual([published[1].readyState, published[1].enabled], ["live", true]);
 });
 
-test("levels run from silence to a shout", () => {
+test("levels range from silence to a shout", () => {
   const tone = (loudness) => Float32Array.from({ length: 480 }, (_, n) => loudness * Math.sin(n / 5));
   const levels = [0, 0.0005, 0.003, 0.01, 0.1, 1].map((loudness) => levelOf(tone(loudness)));
   assert.deepEqual([levels[0], levels.at(-1)], [0, 5]);
   assert.deepEqual(levels, levels.toSorted());
 });
 
-test("stillness counts only while somebody is meant to be heard", () => {
+test("silence counts only while sound is expected", () => {
   const stillness = new SilenceTimer(1_000);
   assert.equal(stillness.isTooLong(0, true, 0), false);
   assert.equal(stillness.isTooLong(0, false, 5_000), false);
