@@ -58,7 +58,7 @@ class Target:
     """Of a person with a password."""
 
     async def connect(self, *, receive_buffer: int = 0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        import socket  # noqa: PLC0415 - asyncio alone cannot set it before connecting
+        import socket  # asyncio alone cannot set it before connecting
 
         raw = socket.socket()
         raw.setblocking(False)
@@ -615,12 +615,12 @@ def run(portal: servers.Portal, target: Target, name: str, one: Attack) -> dict[
 
 def prepare(portal: servers.Portal, emulator_url: str) -> Target:
     """Make the people that attackers are, a long film, and a past to export."""
-    from django.contrib.auth.models import User  # noqa: PLC0415
-    from django.test import Client  # noqa: PLC0415
+    from django.contrib.auth.models import User
+    from django.test import Client
 
-    from bench import _ledger  # noqa: PLC0415 - needs Django
-    from sessions.models import SessionEvent, SpeechKey, StreamingSession, Utterance  # noqa: PLC0415
-    from tests.support.factories import StreamingSessionFactory, VideoFactory  # noqa: PLC0415
+    from bench import _ledger
+    from sessions.models import SessionEvent, SpeechKey, StreamingSession, Utterance
+    from tests.support.factories import StreamingSessionFactory, VideoFactory
 
     person, reporter, talker = _ledger.sign_in(3, 50)
     long = StreamingSessionFactory.create(status="ended", user=User.objects.order_by("-pk")[0])
@@ -663,31 +663,31 @@ def prepare(portal: servers.Portal, emulator_url: str) -> Target:
 
 
 def words() -> int:
-    from sessions.models import SpokenWord  # noqa: PLC0415 - needs Django
+    from sessions.models import SpokenWord
 
     return SpokenWord.objects.count()
 
 
 def events() -> int:
-    from sessions.models import SessionEvent  # noqa: PLC0415 - needs Django
+    from sessions.models import SessionEvent
 
     return SessionEvent.objects.count()
 
 
 def newest_session() -> Any:
-    from sessions.models import StreamingSession  # noqa: PLC0415 - needs Django
+    from sessions.models import StreamingSession
 
     return StreamingSession.objects.order_by("created_at").last()
 
 
 def fault_of(session_id: Any) -> Any:
-    from sessions.integrity import verification  # noqa: PLC0415 - needs Django
+    from sessions.integrity import verification
 
     return verification.look_at(session_id)
 
 
 def sessions() -> int:
-    from sessions.models import StreamingSession  # noqa: PLC0415 - needs Django
+    from sessions.models import StreamingSession
 
     return StreamingSession.objects.count()
 

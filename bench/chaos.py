@@ -35,7 +35,7 @@ PLACES = 100_000
 
 
 async def main(options: argparse.Namespace) -> None:
-    chance = random.Random(options.seed)  # noqa: S311 - chance, not secrets
+    chance = random.Random(options.seed)
     with ExitStack() as stack:
         livekit = stack.enter_context(servers.livekit()) if options.media else None
         database_url = stack.enter_context(servers.postgres("max_connections=400"))
@@ -48,7 +48,7 @@ async def main(options: argparse.Namespace) -> None:
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
         logging.getLogger("livekit").setLevel(logging.CRITICAL)  # that its server is gone is what happens here
-        from bench import _ledger  # noqa: PLC0415 - needs Django
+        from bench import _ledger
 
         cookies = await asyncio.to_thread(_ledger.sign_in, options.sessions, PLACES)
         await lose_answers(emulator.url)
@@ -71,12 +71,9 @@ async def live_dangerously(
     options: argparse.Namespace,
 ) -> tuple[list[Any], int]:
     """Let people talk while processes die; return them `SETTLED_S` after the last death, and how many there were."""
-    from bench._people import Person  # noqa: PLC0415 - needs Django
+    from bench._people import Person
 
-    people = [
-        Person(portal, cookie, random.Random(chance.random()), watches=options.media)  # noqa: S311 - likewise
-        for cookie in cookies
-    ]
+    people = [Person(portal, cookie, random.Random(chance.random()), watches=options.media) for cookie in cookies]
     arrivals_s = len(people) / options.pace
     chaos_s = arrivals_s + options.chaos_s
     give_up_at = time.monotonic() + chaos_s + LAST_CHANCE_S

@@ -29,7 +29,7 @@ WORDS: Final = (
 
 
 async def main(avatars: int, sessions: int) -> None:
-    from tests.support import servers  # noqa: PLC0415 - the watching process needs none
+    from tests.support import servers
 
     with servers.livekit() as livekit, servers.emulator(livekit, args=["--concurrency", str(avatars)]) as emulator:
         media = await talking(emulator.url, emulator.api_key, emulator.process.pid, livekit.process.pid, avatars)

@@ -64,15 +64,15 @@ def _database(server_url: str, name: str) -> str:
 
 
 def fill(url: str, count: int) -> None:
-    from tests.support import on_postgres  # noqa: PLC0415 - needs Django
+    from tests.support import on_postgres
 
     on_postgres.migrate(url)
     began = time.perf_counter()
     with on_postgres.swapped(url):
-        from django.contrib.auth.models import User  # noqa: PLC0415
+        from django.contrib.auth.models import User
 
-        from bench import _past  # noqa: PLC0415 - needs Django
-        from sessions.exports import filters  # noqa: PLC0415
+        from bench import _past
+        from sessions.exports import filters
 
         root = User.objects.create_superuser("root")
         _past.make(count)
@@ -84,19 +84,19 @@ def fill(url: str, count: int) -> None:
 
 def look(url: str) -> dict[str, float]:
     """Open each page once; return how long each took."""
-    from django.contrib.auth.models import User  # noqa: PLC0415 - needs Django
-    from django.test import Client  # noqa: PLC0415
+    from django.contrib.auth.models import User
+    from django.test import Client
 
-    from heygen_portal.trail.models import AuditEntry  # noqa: PLC0415
-    from sessions.models import StreamingSession  # noqa: PLC0415
-    from tests.support import on_postgres  # noqa: PLC0415
+    from heygen_portal.trail.models import AuditEntry
+    from sessions.models import StreamingSession
+    from tests.support import on_postgres
 
     took = {}
     with on_postgres.swapped(url):
         client = Client(headers={"host": "localhost", "accept-language": "en"})
         client.force_login(User.objects.get(username="root"), "django.contrib.auth.backends.ModelBackend")
         newest = StreamingSession.objects.order_by("-created_at").values_list("pk", flat=True)
-        session = random.choice(newest[100:FEW])  # noqa: S311 - chooses, guards nothing
+        session = random.choice(newest[100:FEW])
         said = AuditEntry.objects.get(kind=AuditEntry.Kind.SEARCHED).number
         client.get("/admin/avatars/persona/")  # a connection that is new has its plans to make
         for name, page in PAGES.items():
@@ -111,9 +111,9 @@ def look(url: str) -> dict[str, float]:
 
 def find(people: tuple[int, ...] | None) -> float:
     """Find the newest sessions in which a word was said, by itself; return how long that took."""
-    from bench import _past  # noqa: PLC0415 - needs Django
-    from sessions.models import StreamingSession, Utterance  # noqa: PLC0415
-    from sessions.speech import search as speech_search  # noqa: PLC0415
+    from bench import _past
+    from sessions.models import StreamingSession, Utterance
+    from sessions.speech import search as speech_search
 
     began = time.perf_counter()
     lines = speech_search.holding(Utterance.objects.all(), _past.SAID, people=people)

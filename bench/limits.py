@@ -51,9 +51,9 @@ def main(live: int, due: int, idle_s: float) -> None:
 
 
 def make(emulator: servers.Emulator, live: int) -> list[Any]:
-    from bench import _crowd  # noqa: PLC0415 - needs Django
-    from sessions.capacity import leases  # noqa: PLC0415
-    from sessions.presence.tabs import renew  # noqa: PLC0415
+    from bench import _crowd
+    from sessions.capacity import leases
+    from sessions.presence.tabs import renew
 
     names = asyncio.run(_crowd.order(emulator, live))
     sessions = _crowd.fill(names)
@@ -65,8 +65,8 @@ def make(emulator: servers.Emulator, live: int) -> list[Any]:
 
 def idle_writes(live: int, seconds: float) -> float:
     """Return the rows written a minute and session, while a web process holds the tabs and nobody does anything."""
-    from bench import _crowd  # noqa: PLC0415 - needs Django
-    from sessions.capacity import leases as lease  # noqa: PLC0415
+    from bench import _crowd
+    from sessions.capacity import leases as lease
 
     async def hold() -> None:
         await lease.hold()  # as the web process does
@@ -81,11 +81,11 @@ def idle_writes(live: int, seconds: float) -> float:
 
 def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
     """Let limits be reached, and wait until the sessions are over."""
-    from django.utils import timezone  # noqa: PLC0415
+    from django.utils import timezone
 
-    from bench import _crowd  # noqa: PLC0415 - needs Django
-    from sessions.capacity import leases as lease  # noqa: PLC0415
-    from sessions.presence import tabs  # noqa: PLC0415
+    from bench import _crowd
+    from sessions.capacity import leases as lease
+    from sessions.presence import tabs
 
     first = timezone.now() + timedelta(seconds=4)
     _crowd.make_due(sessions, [first + timedelta(seconds=number * every_s) for number in range(len(sessions))])
@@ -102,11 +102,11 @@ def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
 
 def ticks() -> dict[str, float]:
     """What a tick costs when nothing is due, by how many sessions are live."""
-    from asgiref.sync import async_to_sync  # noqa: PLC0415
-    from django.utils import timezone  # noqa: PLC0415
+    from asgiref.sync import async_to_sync
+    from django.utils import timezone
 
-    from bench import _crowd  # noqa: PLC0415 - needs Django
-    from sessions.actions import stop  # noqa: PLC0415
+    from bench import _crowd
+    from sessions.actions import stop
 
     _crowd.empty()
     median: dict[int, float] = {}

@@ -35,7 +35,7 @@ def main(appended: int, stored: int) -> None:
     with servers.postgres() as database_url, servers.folder() as here:
         os.environ |= {"DATABASE_URL": database_url, "VAR_DIR": str(here)}
         set_up()
-        from django.core.management import call_command  # noqa: PLC0415 - needs Django
+        from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
         report: dict[str, Any] = {"bench": "record", "events": stored}
@@ -53,9 +53,9 @@ def set_up() -> None:
 
 def sessions_for(events: int) -> list[UUID]:
     """Make running sessions for so many events."""
-    from avatars.models import Persona  # noqa: PLC0415
-    from bench import _crowd  # noqa: PLC0415 - needs Django
-    from tests.support.factories import PersonaFactory  # noqa: PLC0415
+    from avatars.models import Persona
+    from bench import _crowd
+    from tests.support.factories import PersonaFactory
 
     if not Persona.objects.exists():
         PersonaFactory.create(published=True)
@@ -64,7 +64,7 @@ def sessions_for(events: int) -> list[UUID]:
 
 def chains(sessions: list[UUID], count: int) -> Iterator[Any]:
     """Build rows that are ready to be stored, chained as they are to stand."""
-    from sessions.lifecycle import events  # noqa: PLC0415 - needs Django
+    from sessions.lifecycle import events
 
     for session_id in sessions:
         number, last_hash = 0, ""
@@ -75,7 +75,7 @@ def chains(sessions: list[UUID], count: int) -> Iterator[Any]:
 
 
 def appending(count: int) -> dict[str, float]:
-    from sessions.lifecycle import events  # noqa: PLC0415 - needs Django
+    from sessions.lifecycle import events
 
     entry = events.Entry(KIND, DATA, events.Source.BROWSER)
     begun = sessions_for(count)
@@ -103,7 +103,7 @@ def appending(count: int) -> dict[str, float]:
 
 def note_ends(rows: list[Any]) -> None:
     """Give the records of these events, in their order, their heads."""
-    from sessions.models import SessionHead  # noqa: PLC0415 - needs Django
+    from sessions.models import SessionHead
 
     last = {row.session_id: row for row in rows}
     SessionHead.objects.bulk_create((SessionHead.of(row) for row in last.values()), batch_size=2000)
@@ -118,9 +118,9 @@ def timed(work: Callable[[Any], Any], items: list[Any]) -> float:
 
 def fill(count: int) -> None:
     """Store so many more events, past Django: only what they are is of interest, not how they came."""
-    from django.db import connection  # noqa: PLC0415 - needs Django
+    from django.db import connection
 
-    from sessions.models import SessionEvent  # noqa: PLC0415
+    from sessions.models import SessionEvent
 
     targets = sessions_for(count)  # first: nothing else may be asked while rows are copied
     last: dict[UUID, Any] = {}
@@ -141,7 +141,7 @@ def fill(count: int) -> None:
 
 def verifying() -> dict[str, float]:
     """Check the whole record, as `manage.py verify_history` does."""
-    from sessions.integrity import scope, verification  # noqa: PLC0415 - needs Django
+    from sessions.integrity import scope, verification
 
     count, began = scope.Count(), time.perf_counter()
     if found := [fault.in_words() for fault in verification.faults(count)]:
@@ -153,9 +153,9 @@ def verifying() -> dict[str, float]:
 
 def exporting() -> dict[str, float]:
     """Have a fresh process write all events to a file, as the worker does, and see how much memory it took."""
-    from sessions.exports import list_export  # noqa: PLC0415 - needs Django
-    from sessions.models import Export  # noqa: PLC0415
-    from tests.support.factories import UserFactory  # noqa: PLC0415
+    from sessions.exports import list_export
+    from sessions.models import Export
+    from tests.support.factories import UserFactory
 
     export = list_export.ask(UserFactory.create().pk, None, Export.What.EVENTS, Export.Format.JSONL)
     began = time.perf_counter()
@@ -176,7 +176,7 @@ def exporting() -> dict[str, float]:
 def write(export_id: str) -> None:
     """Be the process that writes an export; tell the most memory it had, in kilobytes."""
     set_up()
-    from sessions.exports import list_export as exports  # noqa: PLC0415 - needs Django
+    from sessions.exports import list_export as exports
 
     while exports.write_on(UUID(export_id), 3):
         pass

@@ -74,7 +74,7 @@ async def main(seconds: float, turns: int) -> None:
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
-        from bench import _ledger  # noqa: PLC0415 - needs Django
+        from bench import _ledger
 
         cookies = await asyncio.to_thread(_ledger.sign_in, SOCKETS, SOCKETS)
         async with AsyncExitStack() as sockets:
@@ -123,7 +123,7 @@ async def join(sockets: AsyncExitStack, portal: servers.Portal, cookies: list[st
 
 
 def _provider_ids() -> list[str]:
-    from sessions.models import Status, StreamingSession  # noqa: PLC0415 - needs Django
+    from sessions.models import Status, StreamingSession
 
     rows = StreamingSession.objects.filter(status=Status.LIVE)
     return [str(name) for name in rows.values_list("provider_session_id", flat=True)]

@@ -187,7 +187,7 @@ async def main(options: argparse.Namespace) -> None:
         os.environ.update(portal.environment)
         os.environ["DJANGO_SETTINGS_MODULE"] = "heygen_portal.settings"
         django.setup()
-        from bench import _ledger  # noqa: PLC0415 - needs Django
+        from bench import _ledger
 
         portal.beat.stop()
         portal.worker.stop()
@@ -257,7 +257,7 @@ class House:
         await self._until(lambda: self._waiting() == 0)
 
     def _send(self, many: int) -> None:
-        from heygen_portal.celery import app  # noqa: PLC0415 - needs Django
+        from heygen_portal.celery import app
 
         for _ in range(many):
             app.send_task("sessions.tasks.enforce_limits")
@@ -268,7 +268,7 @@ class House:
 
     async def _until(self, is_so: Callable[[], bool], patience_s: float = 10 * PATIENCE_S) -> None:
         async with asyncio.timeout(patience_s):
-            while not is_so():  # noqa: ASYNC110 - another process decides
+            while not is_so():  # another process decides
                 await asyncio.sleep(0.02)
 
     async def messages(self, times: int) -> None:
@@ -332,18 +332,18 @@ class House:
 
 
 def last_for_a_day(session_ids: list[str]) -> None:
-    from django.utils import timezone  # noqa: PLC0415 - needs Django
+    from django.utils import timezone
 
-    from sessions.models import StreamingSession  # noqa: PLC0415
+    from sessions.models import StreamingSession
 
     rows = StreamingSession.objects.filter(pk__in=session_ids)
     rows.update(ends_at=timezone.now() + timedelta(days=1))
 
 
 def reach_their_limit(session_ids: list[str]) -> None:
-    from django.utils import timezone  # noqa: PLC0415 - needs Django
+    from django.utils import timezone
 
-    from sessions.models import StreamingSession  # noqa: PLC0415
+    from sessions.models import StreamingSession
 
     now = timezone.now()
     StreamingSession.objects.filter(pk__in=session_ids).update(ends_at=now, deadline_at=now)

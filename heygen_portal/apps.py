@@ -9,8 +9,8 @@ class HeygenPortalConfig(AppConfig):
 
     def ready(self) -> None:
         # Jobs are sent from the web process too, and must find the broker.
-        from heygen_portal import celery, checks  # noqa: F401, PLC0415 - only once Django is set up
-        from heygen_portal.people.access import roles  # noqa: PLC0415 - only once Django is set up
+        from heygen_portal import celery, checks  # noqa: F401 - only once Django is set up
+        from heygen_portal.people.access import roles
 
         # The last of our apps: by then each permission of the table is there. Migrations themselves run before.
         post_migrate.connect(roles.sync_after_migrating, sender=apps.get_app_config("avatar_sessions"))

@@ -48,6 +48,6 @@ def _refuse_default_secrets(**about: Any) -> None:
 @worker_process_shutdown.connect
 def _close_connections(**about: Any) -> None:
     """Close what the jobs of this process kept open."""
-    from heygen_portal import livekit, providers  # noqa: PLC0415 - they need Django
+    from heygen_portal import livekit, providers
 
     job_loop.close(providers.close, livekit.close)

@@ -16,7 +16,7 @@ class Unclear(Exception):
 
 def environment() -> dict[str, str]:
     """Return the environment with what `.env` adds to it. Runs in the virtual environment."""
-    from dotenv import dotenv_values  # noqa: PLC0415 # a package: the rest of this file works without any
+    from dotenv import dotenv_values  # a package: the rest of this file works without any
 
     written = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
     return {**written, **os.environ}

@@ -28,7 +28,7 @@ def install(progress: Progress) -> None:
 
 
 def compile_all() -> None:
-    import polib  # noqa: PLC0415 # a package: the rest of this file works without any
+    import polib  # a package: the rest of this file works without any
 
     for po in _sources():
         write_whole(po.with_suffix(".mo"), polib.pofile(str(po), check_for_duplicates=True).to_binary())

@@ -234,7 +234,7 @@ async def _wait(video: Video, exc: ProviderError | None, patience: timedelta, to
 
 async def _pause(video: Video) -> None:
     pause = min(FIRST_LOOK * 1.5 ** min(video.looks, 20), LONGEST_PAUSE)
-    spread = pause * random.uniform(0.8, 1.2)  # noqa: S311 - spreads calls, guards nothing
+    spread = pause * random.uniform(0.8, 1.2)
     await in_thread(_update)(video, due_at=timezone.now() + spread, looks=video.looks + 1)
 
 

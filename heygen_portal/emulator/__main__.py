@@ -83,7 +83,7 @@ def performers(*, has_media: bool) -> Cast:
     """Who plays: an avatar in a LiveKit room or, without media, nobody that could be seen."""
     if not has_media:
         return Silent
-    from heygen_portal.emulator.avatar.performer import Performer  # noqa: PLC0415 - without media, nothing of WebRTC is loaded
+    from heygen_portal.emulator.avatar.performer import Performer  # without media, nothing of WebRTC is loaded
 
     return Performer
 
@@ -145,7 +145,7 @@ def main() -> None:
     logging.getLogger("livekit").setLevel(logging.CRITICAL)
     doors = [Door(options.host, options.port)]
     if options.tls:
-        from heygen_portal.emulator import certificates  # noqa: PLC0415 - large, and only this needs it
+        from heygen_portal.emulator import certificates  # large, and only this needs it
 
         tls, authority = certificates.server_context(options.tls_folder or certificates.default_folder())
         doors.append(Door(options.host, options.tls_port, tls))

@@ -109,7 +109,7 @@ async def _run_studios(app: web.Application) -> AsyncIterator[None]:
 
 async def _draw_faces(app: web.Application) -> AsyncIterator[None]:
     """In the background, the first time: later starts find the faces in the cache folder."""
-    from heygen_portal.emulator.face import sprites  # noqa: PLC0415 - without media, nothing that draws is loaded
+    from heygen_portal.emulator.face import sprites  # without media, nothing that draws is loaded
 
     drawing = asyncio.create_task(sprites.prepare())
     yield

@@ -43,7 +43,7 @@ def before_shutdown(farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """
     if farewell in _farewells or "twisted.internet.reactor" not in sys.modules:
         return  # said already; or another server, or none
-    from twisted.internet import defer, reactor  # noqa: PLC0415 - importing it elsewhere would choose an event loop
+    from twisted.internet import defer, reactor  # importing it elsewhere would choose an event loop
 
     def begin() -> defer.Deferred[None]:
         return defer.Deferred.fromFuture(asyncio.ensure_future(farewell()))

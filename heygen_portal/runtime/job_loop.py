@@ -114,7 +114,7 @@ def close(*farewells: Farewell) -> None:
 
 
 def _here() -> _LoopThread:
-    global _current  # noqa: PLW0603 - as above
+    global _current
     with _starting:
         if _current is None or not _current.is_alive:
             _current = _LoopThread()
@@ -123,7 +123,7 @@ def _here() -> _LoopThread:
 
 def _replace_if_stuck(here: _LoopThread) -> None:
     """Give up a loop that something holds up: the next job gets a new one."""
-    global _current  # noqa: PLW0603 - as above
+    global _current
     answered = threading.Event()
     here.loop.call_soon_threadsafe(answered.set)
     if not answered.wait(ANSWER_TIMEOUT_S):

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 class Channel(HTTPChannel):
     """One connection. Counts bytes and seconds of each request while it arrives."""
 
-    totalHeadersSize = limits.HEADER_BYTES  # noqa: N815 - Twisted's name
+    totalHeadersSize = limits.HEADER_BYTES
 
     _is_refused = _is_closing = False
     _deadline: IDelayedCall | None = None
@@ -30,11 +30,11 @@ class Channel(HTTPChannel):
     _discarded_bytes = 0
     _upload_place: str | None = None
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name, as the others below
+    def connectionMade(self) -> None:
         super().connectionMade()
         self._set_deadline(limits.CLIENT_TIMEOUT.total_seconds())
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         if self._is_refused:
             self._discarded_bytes += len(data)
             if self._discarded_bytes > limits.REFUSED_BYTES_READ:
@@ -44,7 +44,7 @@ class Channel(HTTPChannel):
             self._set_deadline(limits.CLIENT_TIMEOUT.total_seconds())
         super().dataReceived(data)
 
-    def lineReceived(self, line: bytes) -> None:  # noqa: N802
+    def lineReceived(self, line: bytes) -> None:
         if self._is_refused:
             return
         if self._deadline is None:  # it had come before the last one was answered
@@ -57,10 +57,10 @@ class Channel(HTTPChannel):
             return
         super().lineReceived(line)
 
-    def lineLengthExceeded(self, line: bytes) -> None:  # noqa: N802
+    def lineLengthExceeded(self, line: bytes) -> None:
         self.refuse(refusals.headers_too_large())
 
-    def allHeadersReceived(self) -> None:  # noqa: N802
+    def allHeadersReceived(self) -> None:
         limit = 0 if self._is_upgrade() else limits.body_bytes(self._path)
         if self.length is not None and self.length > limit:
             self._refuse_size(limit)
@@ -76,7 +76,7 @@ class Channel(HTTPChannel):
         self._set_deadline(limits.seconds_to_send(expected))
         super().allHeadersReceived()
 
-    def rawDataReceived(self, data: bytes) -> None:  # noqa: N802
+    def rawDataReceived(self, data: bytes) -> None:
         if self._handlingRequest or self.length is not None:
             if not self._is_refused:
                 super().rawDataReceived(data)
@@ -93,20 +93,20 @@ class Channel(HTTPChannel):
                 self._wire_bytes += len(part)
             super().rawDataReceived(part)
 
-    def allContentReceived(self) -> None:  # noqa: N802
+    def allContentReceived(self) -> None:
         if self._is_refused:
             return
         self._clear_deadline()
         self._give_upload_place_back()
         super().allContentReceived()
 
-    def loseConnection(self) -> None:  # noqa: N802
+    def loseConnection(self) -> None:
         """Close once the client has read what was written, but do not wait for ever."""
         self._is_closing = True
         self._set_deadline(limits.seconds(limits.PIECE_BYTES))
         super().loseConnection()
 
-    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+    def connectionLost(self, reason: Any) -> None:
         self._clear_deadline()
         self._give_upload_place_back()
         super().connectionLost(reason)
@@ -203,7 +203,7 @@ class Request(WebRequest):
         self._is_writable = asyncio.Event()
         self._is_writable.set()
 
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802
+    def handleContentChunk(self, data: bytes) -> None:
         if self.channel.takes(data):
             super().handleContentChunk(data)
 
@@ -227,20 +227,20 @@ class Request(WebRequest):
         self._release()
         super().finish()
 
-    def connectionLost(self, reason: Any) -> None:  # noqa: N802
+    def connectionLost(self, reason: Any) -> None:
         self.producer = None
         self._release()
         super().connectionLost(reason)
 
     # As the producer of its connection, it is told when to wait.
 
-    def pauseProducing(self) -> None:  # noqa: N802
+    def pauseProducing(self) -> None:
         self._is_writable.clear()
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         self._is_writable.set()
 
-    def stopProducing(self) -> None:  # noqa: N802
+    def stopProducing(self) -> None:
         self._is_writable.set()
 
     async def drain(self, size: int) -> None:
@@ -270,10 +270,10 @@ class Factory(HTTPFactory):
         self.large_bodies: Counter[str] = Counter()
         self.timeOut = limits.IDLE_TIMEOUT.total_seconds()
 
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
+    def buildProtocol(self, addr: Any) -> Any:
         channel = super().buildProtocol(addr)
         channel.requestFactory = Request
         return channel
 
-    def acceptableProtocols(self) -> list[bytes]:  # noqa: N802
+    def acceptableProtocols(self) -> list[bytes]:
         return [b"http/1.1"]

@@ -22,17 +22,17 @@ class Socket(WebSocketProtocol):
     _frames_left = float(limits.SOCKET_SIDE_FRAMES)
     _frames_counted_at = 0.0
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name, as the others below
+    def connectionMade(self) -> None:
         # The HTTP channel was the producer; it no longer hears of anything.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
         super().connectionMade()
 
-    def onConnect(self, request: Any) -> Any:  # noqa: N802
+    def onConnect(self, request: Any) -> Any:
         self._has_asked = True
         return super().onConnect(request)
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         # Autobahn would add what comes before its answer to the handshake, and parse that again.
         if self._has_asked and self.state == self.STATE_CONNECTING:
             self._early += data
@@ -41,13 +41,13 @@ class Socket(WebSocketProtocol):
             return
         super().dataReceived(data)
 
-    def onOpen(self) -> None:  # noqa: N802
+    def onOpen(self) -> None:
         super().onOpen()
         early, self._early = self._early, b""
         if early:
             super().dataReceived(early)
 
-    def sendData(self, data: bytes, *options: Any, **more: Any) -> None:  # noqa: N802
+    def sendData(self, data: bytes, *options: Any, **more: Any) -> None:
         """Write to the connection; every frame comes by here, answers to pings as well."""
         super().sendData(data, *options, **more)
         if self._unread_bytes is None:
@@ -58,7 +58,7 @@ class Socket(WebSocketProtocol):
             logger.warning("a page that does not read its socket was cut off")
             self.transport.abortConnection()
 
-    def onFrameBegin(self) -> None:  # noqa: N802
+    def onFrameBegin(self) -> None:
         """Bound the frames that are no message: pings, pongs and the pieces of a message in parts."""
         if self.current_frame.opcode not in (self.MESSAGE_TYPE_TEXT, self.MESSAGE_TYPE_BINARY):
             self._count_side_frame()
@@ -75,20 +75,20 @@ class Socket(WebSocketProtocol):
             self.transport.pauseProducing()
             self.transport.loseConnection()
 
-    def _closeConnection(self, abort: bool = False) -> None:  # noqa: N802
+    def _closeConnection(self, abort: bool = False) -> None:
         # With a producer that is paused, Twisted never closes.
         self.transport.unregisterProducer()
         super()._closeConnection(abort)
 
     # As the producer of its connection, it is told when the client does not read.
 
-    def pauseProducing(self) -> None:  # noqa: N802
+    def pauseProducing(self) -> None:
         self._unread_bytes = 0
 
-    def resumeProducing(self) -> None:  # noqa: N802
+    def resumeProducing(self) -> None:
         self._unread_bytes = None
 
-    def stopProducing(self) -> None:  # noqa: N802
+    def stopProducing(self) -> None:
         pass
 
 

@@ -138,7 +138,7 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
 
 
 async def _retry_later(session: StreamingSession, trouble: Evidence | None = None) -> None:
-    jitter = random.random()  # noqa: S311 - spreads retries, guards nothing
+    jitter = random.random()
     await in_thread(deadlines.retry_stop)(session, jitter, trouble)
 
 

@@ -158,4 +158,4 @@ _CONVERSATION = f"""
         SELECT id FROM before WHERE continues_id IS NULL
         UNION SELECT one.id FROM {_TABLE} one JOIN conversation ON one.continues_id = conversation.id
     ) SELECT id FROM conversation
-"""  # noqa: S608 - a name of our own
+"""

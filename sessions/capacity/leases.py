@@ -26,7 +26,7 @@ _renewing: asyncio.Task[None] | None = None
 
 async def hold() -> uuid.UUID:
     """Return this process's ID, with a lease that is renewed for as long as the event loop runs."""
-    global _renewing  # noqa: PLW0603 - one lease a process, as its name says
+    global _renewing
     if _renewing is None or _renewing.done() or _renewing.get_loop() is not asyncio.get_running_loop():
         await in_thread(presence.renew)(PROCESS_ID)
         _renewing = asyncio.create_task(_renew_for_ever(), name="lease")

@@ -46,4 +46,4 @@ def _select(personas: int) -> str:
     return f"""
         SELECT p.id FROM {PERSONAS} AS p WHERE p.status = %s AND p.id IN ({", ".join(["%s"] * personas)})
         AND NOT EXISTS (SELECT 1 FROM {LIMITS} AS held WHERE held.persona_id = p.id)
-    """  # noqa: S608 - names of our own tables
+    """

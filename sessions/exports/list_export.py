@@ -72,7 +72,7 @@ def ask(
     user_id: int,
     address: str | None,
     what: str,
-    format: str,  # noqa: A002 - the field's name
+    format: str,
     *,
     reason: str = "",
     filters: Mapping[str, str] | None = None,

@@ -294,7 +294,7 @@ class Found:
             return self.share == 0
         return is_in_share(table, key, self.share, self.shares)
 
-    def _compare(self, streams: _Streams, count: Count) -> None:  # noqa: C901 - one branch for each kind of row
+    def _compare(self, streams: _Streams, count: Count) -> None:
         unseen = dict(self.proofs)
         has_unproved = False
         sending: set[Any] = set()

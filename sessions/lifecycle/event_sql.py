@@ -70,13 +70,13 @@ def insert_next(event: SessionEvent, signature: str) -> bool:
 _NEWEST = f"""
     SELECT head.number, head.hash, head.signature, (SELECT max(number) FROM {EVENTS} WHERE session_id = %s)
     FROM (SELECT 1 AS one) AS single LEFT JOIN {HEADS} AS head ON head.session_id = %s
-"""  # noqa: S608 - names of our own tables
+"""
 
 _MOVE_HEAD = f"""
     UPDATE {HEADS} SET number = %s, hash = %s, signature = %s WHERE session_id = %s AND number = %s AND hash = %s
     AND EXISTS (SELECT 1 FROM {SESSIONS} WHERE id = %s AND status <> %s)
     AND NOT EXISTS (SELECT 1 FROM {EVENTS} WHERE session_id = %s AND number >= %s)
-"""  # noqa: S608
+"""
 
 APPEND_FUNCTION = f"""
 CREATE OR REPLACE FUNCTION avatar_sessions_append(
@@ -94,7 +94,7 @@ CREATE OR REPLACE FUNCTION avatar_sessions_append(
         VALUES (of_session, its_number, its_source, its_kind, its_data, its_at, its_prints, before, its_hash);
     RETURN true;
 END $$
-"""  # noqa: S608
+"""
 """For PostgreSQL, made by a migration: it plans its statements once a connection, not once an event."""
 
 
@@ -113,4 +113,4 @@ def _fields() -> tuple[Any, ...]:
 @cache
 def _insert() -> str:
     names, values = ", ".join(field.column for field in _fields()), ", ".join("%s" for _ in _fields())
-    return f"INSERT INTO {EVENTS} ({names}) VALUES ({values})"  # noqa: S608
+    return f"INSERT INTO {EVENTS} ({names}) VALUES ({values})"

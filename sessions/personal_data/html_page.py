@@ -217,7 +217,7 @@ def _field(model: type[Model] | None, name: str) -> Field[Any, Any] | None:
     return found[0] if found else None
 
 
-def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:  # noqa: C901 - one case for each kind of column
+def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:
     model = _model(row)
     field = _field(model, name)
     match name, value:

@@ -56,8 +56,8 @@ def insert_line(line: Utterance) -> None:
             cursor.executemany(_inserting(SpokenWord), words)
 
 
-_ACTIVITY = f"UPDATE {SESSIONS} SET active_at = %s, deadline_at = %s WHERE id = %s"  # noqa: S608 - a name of our own
-_ACCOUNT = f"SELECT * FROM {ACCOUNTS} WHERE id = %s"  # noqa: S608 - as above
+_ACTIVITY = f"UPDATE {SESSIONS} SET active_at = %s, deadline_at = %s WHERE id = %s"
+_ACCOUNT = f"SELECT * FROM {ACCOUNTS} WHERE id = %s"
 
 
 @cache
@@ -71,7 +71,7 @@ def _live(vendor: str, takes_keys: bool) -> str:
     return f"""
         SELECT held.*, speech.wrapped AS wrapped_key{keys} FROM {SESSIONS} held
         LEFT JOIN {KEYS} speech ON speech.session_id = held.id WHERE held.id = %s AND held.status = %s {lock}
-    """  # noqa: S608 - as above
+    """
 
 
 def _insert(row: Model) -> None:
@@ -85,7 +85,7 @@ def _insert(row: Model) -> None:
 def _inserting(model: type[Model]) -> str:
     names = [field.column for field in _fields(model)]
     places = ", ".join("%s" for _ in names)
-    return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608 - as above
+    return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({places})"
 
 
 def _values(row: Model) -> list[Any]:

@@ -132,7 +132,7 @@ async def follow(session: StreamingSession) -> None:
         if failures == 1:
             await _note(session, Entry("monitor_lost", {"why": why}))
         pause = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
-        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads calls, guards nothing
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))
     await _note(session, Entry("monitor_gave_up", {"tries": failures}))
 
 

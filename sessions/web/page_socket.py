@@ -93,7 +93,7 @@ async def _check_for_ever() -> None:
 
 
 def _keep_checking() -> None:
-    global _checking  # noqa: PLW0603 - one a process, for all its sockets
+    global _checking
     loop = asyncio.get_running_loop()
     if _checking is None or _checking.done() or _checking.get_loop() is not loop:
         _checking = loop.create_task(_check_for_ever(), name="access")

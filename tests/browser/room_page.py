@@ -251,5 +251,5 @@ print(json.dumps({
 async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
     """Ask again and again, in bounded time."""
     async with asyncio.timeout(PATIENCE_S):
-        while not await is_so():  # noqa: ASYNC110 - what is waited for is in other processes
+        while not await is_so():
             await asyncio.sleep(0.1)

@@ -75,7 +75,7 @@ class Fuzz:
     def __init__(self, url: str, api_key: str, seed: int) -> None:
         self._url = url
         self._key = api_key
-        self._chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+        self._chance = random.Random(seed)
         self._cases = cases() + live_cases()
         self._sessions: list[str] = []
         self._tokens: list[str] = [""]

@@ -103,5 +103,5 @@ async def test_what_tabs_that_left_meanwhile_heard_is_not_subscribed_to_again(
     server.process.wait_until(lambda: is_up(server))
     came = await let_in(layer)
     async with asyncio.timeout(PATIENCE_S):
-        while heard(server) != {came.encode(), stays.encode()}:  # noqa: ASYNC110 - the server's business
+        while heard(server) != {came.encode(), stays.encode()}:
             await asyncio.sleep(0.05)

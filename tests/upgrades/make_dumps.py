@@ -60,21 +60,20 @@ def fill() -> None:
     from django.contrib.auth.models import Group
     from django.utils import timezone
 
-    from heygen_portal.trail import audit_log
     from heygen_portal.people.access import roles
+    from heygen_portal.providers.contract.provider import ProviderSession, SessionRecord, Speaker, SpokenLine
+    from heygen_portal.trail import audit_log
     from heygen_portal.trail.models import AuditEntry
-    from heygen_portal.providers.contract.provider import ProviderSession, Speaker, SessionRecord, SpokenLine
-    from sessions.lifecycle import broadcast, transitions
-    from sessions.timeline import page_clock
-    from sessions.actions import send_task, deadlines
-    from sessions.retention import erasure
-    from sessions.exports import list_export
+    from sessions.actions import deadlines, send_task
     from sessions.audit import inspection
-    from sessions.costs import ledger
+    from sessions.costs import ledger, provider_record
+    from sessions.exports import list_export
     from sessions.integrity import nightly_check
-    from sessions.costs import provider_record
-    from sessions.web import page_reports
+    from sessions.lifecycle import broadcast, transitions
     from sessions.models import EndReason, Erasure, Export, SessionTask, StreamingSession
+    from sessions.retention import erasure
+    from sessions.timeline import page_clock
+    from sessions.web import page_reports
     from tests.support.factories import PersonaFactory, UserFactory
 
     for name in ("publish", "publish_all", "tell_board"):

@@ -80,7 +80,7 @@ class Camera:
         self._frame = rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, self._picture.data)
         self._black = rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, _black(width, height))
         self._mouth = mouth
-        self._random = Random(part.look)  # noqa: S311 - blinking is no secret
+        self._random = Random(part.look)
         self._next_blink = 0.0
 
     def start(self) -> None:

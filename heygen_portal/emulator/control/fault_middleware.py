@@ -91,7 +91,7 @@ def _answer(path: str, values: dict[str, Any]) -> web.Response:
 async def _vanish(request: web.Request, kind: str) -> web.Response:
     """Cut the connection, or leave the client waiting until it goes; what is returned reaches nobody."""
     if kind == "silence":
-        while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - it tells nobody
+        while request.transport is not None and not request.transport.is_closing():
             await asyncio.sleep(0.05)
     elif request.transport is not None:
         request.transport.abort()

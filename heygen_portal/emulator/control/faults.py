@@ -74,7 +74,7 @@ class Faults:
 
     book: dict[int, Fault] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
-    _chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - chance, not secrets
+    _chance: random.Random = field(default_factory=lambda: random.Random(0))
 
     def add(self, wish: dict[str, Any]) -> Fault:
         """ValueError, in words, for a wish that cannot be."""

@@ -34,7 +34,7 @@ async def sample(request: web.Request) -> web.Response:
 
 def wav(voice: Voice) -> bytes:
     """How a voice sounds; takes a tenth of a second."""
-    from heygen_portal.emulator.speech import synthesis as voices  # noqa: PLC0415 - without media, what speaks is seldom needed
+    from heygen_portal.emulator.speech import synthesis as voices  # without media, what speaks is seldom needed
 
     sound = io.BytesIO()
     with wave.open(sound, "wb") as file:
@@ -46,7 +46,7 @@ def wav(voice: Voice) -> bytes:
 
 
 async def _jpeg(look: str, *, is_face: bool) -> web.Response:
-    from heygen_portal.emulator.face import stills  # noqa: PLC0415 - without media, what draws is seldom needed
+    from heygen_portal.emulator.face import stills  # without media, what draws is seldom needed
 
     if look not in stills.LOOKS:
         raise web.HTTPNotFound

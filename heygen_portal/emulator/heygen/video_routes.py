@@ -162,7 +162,7 @@ async def _render_all(app: web.Application) -> None:
 
 
 async def _render(app: web.Application, film: Film) -> None:
-    from heygen_portal.emulator.avatar import recording  # noqa: PLC0415 - the encoder is large, and films are seldom ordered
+    from heygen_portal.emulator.avatar import recording  # the encoder is large, and films are seldom ordered
 
     film.status = "processing"
     folder = app[FILMS].folder

@@ -230,7 +230,7 @@ class LiveStudio(Staging):
                 group.create_task(self._send_agent(session))
 
     async def _send_agent(self, session: Session) -> None:
-        from heygen_portal.emulator.liveavatar.agent import Agent  # noqa: PLC0415 - without media, no WebRTC is loaded
+        from heygen_portal.emulator.liveavatar.agent import Agent  # without media, no WebRTC is loaded
 
         agent = self.stages[session.id].agent = Agent(self.rooms.url, self.rooms.helper_token(session.id))
         try:

@@ -13,7 +13,7 @@ Recogniser = Callable[[bytes], str]
 
 
 def pocketsphinx(language: str) -> Recogniser:
-    from pocketsphinx import Decoder  # noqa: PLC0415 - a child loads the one engine it is
+    from pocketsphinx import Decoder  # a child loads the one engine it is
 
     decoder = Decoder(loglevel="FATAL")
 
@@ -28,8 +28,8 @@ def pocketsphinx(language: str) -> Recogniser:
 
 
 def whisper(language: str) -> Recogniser:
-    import numpy as np  # noqa: PLC0415 - likewise
-    from faster_whisper import WhisperModel  # noqa: PLC0415 - likewise, and it may not be installed
+    import numpy as np
+    from faster_whisper import WhisperModel
 
     model = WhisperModel(os.environ["EMULATOR_WHISPER_MODEL"], device="cpu", compute_type="int8")
 

@@ -95,7 +95,7 @@ _MAY = f"""
     OR EXISTS (
         SELECT 1 FROM {GROUPS} AS g JOIN {OF_GROUPS} AS held ON held.group_id = g.group_id {_NAMED.format(whose="g")}
     )
-"""  # noqa: S608 - names of our own tables
+"""
 
 
 @lru_cache(maxsize=64)
@@ -104,7 +104,7 @@ def _select(permissions: int, people: int) -> str:
         SELECT u.id, u.is_active, u.is_staff, u.password,
             EXISTS (SELECT 1 FROM {FACTORS} AS f WHERE f.user_id = u.id AND f.type = %s) {f", ({_MAY})" * permissions}
         FROM {USERS} AS u WHERE u.id IN ({", ".join(["%s"] * people)})
-    """  # noqa: S608 - as above
+    """
 
 
 def _loss(claim: Claim, logins: Mapping[str, str], person: _Person | None) -> Loss | None:

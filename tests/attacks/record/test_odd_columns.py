@@ -63,12 +63,12 @@ def put(model: type[models.Model], column: str, value: str, pk: Any) -> bool:
     """Return whether the database takes the value."""
     with owner() as cursor:
         table, row = f'"{model._meta.db_table}"', where(model)
-        cursor.execute(f'SELECT "{column}" IS NULL FROM {table} WHERE {row}', [pk])  # noqa: S608 - our own names
+        cursor.execute(f'SELECT "{column}" IS NULL FROM {table} WHERE {row}', [pk])
         if cursor.fetchone()[0] and value == "NULL":
             return False
         try:
             with transaction.atomic():
-                cursor.execute(f'UPDATE {table} SET "{column}" = {value} WHERE {row}', [pk])  # noqa: S608
+                cursor.execute(f'UPDATE {table} SET "{column}" = {value} WHERE {row}', [pk])
         except DatabaseError:
             return False
     return True

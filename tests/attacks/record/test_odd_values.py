@@ -130,7 +130,7 @@ def test_an_audit_entry_with_unreadable_values_is_named_and_ends_no_verification
         audit_log.note_by(None, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}")
     for column, value in UNREADABLE[connection.vendor]:
         with transaction.atomic():
-            sql(f"UPDATE heygen_portal_auditentry SET {column} = {value} WHERE number = 2")  # noqa: S608 - ours
+            sql(f"UPDATE heygen_portal_auditentry SET {column} = {value} WHERE number = 2")
             [fault] = verification.faults()
             transaction.set_rollback(True)
         assert (fault.table, fault.number, fault.column) == ("audit_entry", 2, column.removesuffix("_id"))

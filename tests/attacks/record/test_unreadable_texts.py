@@ -40,7 +40,7 @@ def session(request: pytest.FixtureRequest) -> StreamingSession:
     for row in texts[:2]:
         spoilt = request.param or bytes(row.sealed)[:-1]
         with connection.cursor() as cursor:
-            cursor.execute(f"UPDATE {row._meta.db_table} SET sealed = %s WHERE id = %s", [spoilt, row.pk])  # noqa: S608
+            cursor.execute(f"UPDATE {row._meta.db_table} SET sealed = %s WHERE id = %s", [spoilt, row.pk])
     return session
 
 

@@ -316,7 +316,7 @@ def test_a_line_that_only_a_browser_reported_is_marked_wherever_it_is_read(over:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
-def test_an_export_says_who_vouches_for_each_line(over: StreamingSession, format: str) -> None:  # noqa: A002
+def test_an_export_says_who_vouches_for_each_line(over: StreamingSession, format: str) -> None:
     provider_record.store(over, THEIRS)
     export = list_export.ask(over.user_id, None, Export.What.LINES, format, reason="A check")
     told = b"".join(list_export.pieces(export)).decode()

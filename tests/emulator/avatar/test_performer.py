@@ -178,7 +178,7 @@ async def test_an_avatar_called_off_while_it_appears_leaves_without_a_stack_trac
     """LiveKit's client stumbles over events of tracks whose publication nobody waits for, and logs it."""
     async with before_the_scene(livekit) as stage:
         joining = asyncio.create_task(stage.performer.join())
-        while not stage.performer._publications:  # noqa: ASYNC110 - it tells nobody that it begins to publish
+        while not stage.performer._publications:
             await asyncio.sleep(0)
         for _ in range(3):  # steps of the loop, until both have been asked for
             await asyncio.sleep(0)

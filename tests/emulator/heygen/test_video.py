@@ -43,7 +43,7 @@ class Receiver:
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+            def log_message(self, format: str, *args: object) -> None:
                 """Tests are read, not logs."""
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)

@@ -35,7 +35,7 @@ async def start(page: Page, real: LiveWire, session_id: str, **config: Any) -> A
 async def until_over(real: LiveWire, session_id: str) -> None:
     """Return once the session ended: the SDK does not wait for its own stop."""
     async with asyncio.timeout(PATIENCE_S):
-        while real.state(session_id) != "closed":  # noqa: ASYNC110 - nobody tells
+        while real.state(session_id) != "closed":
             await asyncio.sleep(0.05)
 
 

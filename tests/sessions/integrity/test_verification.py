@@ -49,17 +49,17 @@ def nobody_listens(announced: object) -> None:
 
 
 def change(session: StreamingSession) -> int:
-    sql(f"UPDATE {EVENTS} SET data = %s WHERE id = %s", '{"n": 99}', row(session, 4).pk)  # noqa: S608 - ours
+    sql(f"UPDATE {EVENTS} SET data = %s WHERE id = %s", '{"n": 99}', row(session, 4).pk)
     return 4
 
 
 def change_the_last(session: StreamingSession) -> int:
-    sql(f"UPDATE {EVENTS} SET kind = 'nothing' WHERE id = %s", row(session, 8).pk)  # noqa: S608
+    sql(f"UPDATE {EVENTS} SET kind = 'nothing' WHERE id = %s", row(session, 8).pk)
     return 8
 
 
 def delete(session: StreamingSession) -> int:
-    sql(f"DELETE FROM {EVENTS} WHERE id = %s", row(session, 3).pk)  # noqa: S608
+    sql(f"DELETE FROM {EVENTS} WHERE id = %s", row(session, 3).pk)
     return 3
 
 
@@ -71,7 +71,7 @@ def delete_and_close_the_gap(session: StreamingSession) -> int:
 
 
 def delete_the_first(session: StreamingSession) -> int:
-    sql(f"DELETE FROM {EVENTS} WHERE id = %s", row(session, 1).pk)  # noqa: S608
+    sql(f"DELETE FROM {EVENTS} WHERE id = %s", row(session, 1).pk)
     return 1
 
 
@@ -126,7 +126,7 @@ def truncate_all(session: StreamingSession) -> int:
 
 
 def forge_a_hash(session: StreamingSession) -> int:
-    sql(f"UPDATE {EVENTS} SET hash = %s WHERE id = %s", "f" * 64, row(session, 4).pk)  # noqa: S608
+    sql(f"UPDATE {EVENTS} SET hash = %s WHERE id = %s", "f" * 64, row(session, 4).pk)
     return 4
 
 

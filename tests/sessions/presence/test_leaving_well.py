@@ -94,7 +94,7 @@ async def hear(tab: aiohttp.ClientWebSocketResponse, message_type: str, **wanted
 
 async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while not is_so():  # noqa: ASYNC110 - what is waited for is in other processes
+        while not is_so():
             await asyncio.sleep(0.1)
 
 
