@@ -22,7 +22,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import django
@@ -214,7 +214,7 @@ async def read_nothing(target: Target, count: int, ask: bytes, *, for_s: float =
     async def one(number: int) -> bool:
         _reader, writer = await target.connect(receive_buffer=4096)
         try:
-            writer.transport.pause_reading()  # type: ignore[attr-defined]  # of a transport that reads
+            cast(asyncio.Transport, writer.transport).pause_reading()
             writer.write(ask)
             poll = writer.get_extra_info("socket")
             give_up_at = time.monotonic() + for_s

@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
@@ -9,7 +11,8 @@ class HeygenPortalConfig(AppConfig):
 
     def ready(self) -> None:
         # Jobs are sent from the web process too, and must find the broker.
-        from heygen_portal import celery, checks  # noqa: F401 - only once Django is set up
+        import_module("heygen_portal.celery")
+        import_module("heygen_portal.checks")
         from heygen_portal.people.access import roles
 
         # The last of our apps: by then each permission of the table is there. Migrations themselves run before.

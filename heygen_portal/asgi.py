@@ -12,18 +12,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 pages = get_pages()  # sets Django up; models can be imported from here on
 production.refuse_default_secrets()
 
-from channels.auth import AuthMiddlewareStack  # noqa: E402
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
-from django.urls import path  # noqa: E402
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.urls import path
 
-from heygen_portal.env import env  # noqa: E402
-from heygen_portal.people.access.second_factor import SecondFactorForSockets  # noqa: E402
-from heygen_portal.runtime import background  # noqa: E402
-from heygen_portal.server.turns import Turns  # noqa: E402
-from sessions.models import Purpose  # noqa: E402
-from sessions.staff.board_consumer import BoardConsumer  # noqa: E402
-from sessions.web.session_consumer import SessionConsumer  # noqa: E402
+from heygen_portal.env import env
+from heygen_portal.people.access.second_factor import SecondFactorForSockets
+from heygen_portal.runtime import background
+from heygen_portal.server.turns import Turns
+from sessions.models import Purpose
+from sessions.staff.board_consumer import BoardConsumer
+from sessions.web.session_consumer import SessionConsumer
 
 # Checking a password keeps a processor busy for a third of a second, on purpose.
 SIGN_IN_PATHS = ("/accounts/", "/admin/login/")
@@ -55,10 +55,11 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
 
 
 trial = SessionConsumer.as_asgi(purpose=Purpose.TRIAL)
-routes: list[Any] = [  # Channels' own form, which Django's stubs do not know
-    path("ws/personas/<slug:persona>/", SessionConsumer.as_asgi()),  # type: ignore[arg-type]
-    path("ws/personas/<slug:persona>/trial/", trial),  # type: ignore[arg-type]
-    path("ws/board/", BoardConsumer.as_asgi()),  # type: ignore[arg-type]
+route: Any = path  # Django's stubs do not know Channels' applications
+routes = [
+    route("ws/personas/<slug:persona>/", SessionConsumer.as_asgi()),
+    route("ws/personas/<slug:persona>/trial/", trial),
+    route("ws/board/", BoardConsumer.as_asgi()),
 ]
 websocket = URLRouter(routes)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from asgiref.sync import async_to_sync
-from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget
@@ -14,11 +13,12 @@ from avatars.catalogue.sync import check_key
 from avatars.models import ProviderAccount
 from heygen_portal.providers import KINDS
 from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
+from heygen_portal.runtime.generics import AnyModelForm
 
 WHERE_THE_KEY_GOES = {"kind", "base_url", "key_header"}
 
 
-class ProviderAccountForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+class ProviderAccountForm(AnyModelForm):
     """The key goes in and never comes out again."""
 
     is_unchecked = False

@@ -25,6 +25,7 @@ from django.utils.translation import gettext as _
 from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
 from avatars.personas import publishing, versions
 from heygen_portal import providers
+from heygen_portal.runtime.generics import name_of_field
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail.change_log import SERVER, Actor
 
@@ -55,7 +56,7 @@ class Move:
     def described(self) -> list[str]:
         """Each change in words: the field, what it is, what it would be."""
         return [
-            f"{Persona._meta.get_field(name).verbose_name}: {getattr(self.persona, name) or '–'} → {value or '–'}"  # type: ignore[union-attr]  # a relation to it has no name of its own
+            f"{name_of_field(Persona, name)}: {getattr(self.persona, name) or '–'} → {value or '–'}"
             for name, value in self.changes.items()
         ]
 

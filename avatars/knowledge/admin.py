@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -98,9 +99,9 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
         version = base.versions.filter(number=int(number)).first() if number.isdecimal() and len(number) < 9 else None
         settle: Callable[[], KnowledgeVersion] | None = None
         if version:
-            settle = lambda: knowledge_versions.push(base, version, request.user.pk)  # noqa: E731 - said once, below
+            settle = partial(knowledge_versions.push, base, version, request.user.pk)
         elif "accept" in request.POST:
-            settle = lambda: knowledge_versions.accept(base, request.user.pk)  # noqa: E731 - as above
+            settle = partial(knowledge_versions.accept, base, request.user.pk)
         if settle is None:
             return
         try:

@@ -37,7 +37,8 @@ class KnowledgeBaseForm(OfTwoWriters):
         return TEXTS
 
     def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]  # Django's own hook; the stubs leave it out
+        hook: Any = super()  # Django's own, which the stubs leave out
+        hook._post_clean()
         if self.errors or not self.has_changed():
             return
         try:

@@ -28,6 +28,7 @@ from heygen_portal.providers.contract.provider import (
     ProviderRejected,
     ProviderUnreachable,
 )
+from heygen_portal.runtime.generics import name_of_field
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def differences(before: KnowledgeBase | KnowledgeVersion, after: KnowledgeBase |
     """What the second says otherwise than the first."""
     pairs = [(name, getattr(before, name), getattr(after, name)) for name in TEXTS]
     return [
-        Drift(name, capfirst(str(KnowledgeBase._meta.get_field(name).verbose_name)), _compared(was, now))  # type: ignore[union-attr]  # a relation to it has no name of its own
+        Drift(name, capfirst(name_of_field(KnowledgeBase, name)), _compared(was, now))
         for name, was, now in pairs
         if was != now
     ]

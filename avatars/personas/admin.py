@@ -33,6 +33,7 @@ from heygen_portal.trail.models import AuditEntry
 SOUND = ("voice", "voice_rate", "voice_emotion", "voice_stability", "voice_similarity_boost", "voice_style")
 HEARING = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
 LABELS = {_("published"): "success", _("draft"): "warning", _("hidden"): "danger"}
+BEFORE = "persona_before"  # attribute of a request, from save_model to save_related
 
 
 @admin.register(Persona)
@@ -115,7 +116,7 @@ class PersonaAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Persona, form: PersonaForm, change: bool) -> None:
         if change:
             before = Persona.objects.select_for_update().get(pk=obj.pk)
-            request.persona_before = before.slug, _groups(before)  # type: ignore[attr-defined]  # for below
+            vars(request)[BEFORE] = before.slug, _groups(before)
             Persona.objects.filter(pk=obj.pk).update(slug=obj.slug)
         last = versions.newest(obj) if change else None
         if last is None or versions.differences(last, obj):
@@ -128,7 +129,7 @@ class PersonaAdmin(ModelAdmin):
         super().save_related(request, form, formsets, change)
         if change:
             persona = form.instance
-            pairs = zip(request.persona_before, (persona.slug, _groups(persona)), strict=True)  # type: ignore[attr-defined]  # from above
+            pairs = zip(vars(request)[BEFORE], (persona.slug, _groups(persona)), strict=True)
             told = {name: [*pair] for name, pair in zip(("slug", "groups"), pairs, strict=True) if pair[0] != pair[1]}
             change_log.note(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, told)
 

@@ -14,8 +14,10 @@ from django.db.models import Model
 from django.http import QueryDict
 from django.utils.translation import gettext
 
+from heygen_portal.runtime.generics import AnyModelForm
 
-class OfTwoWriters(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+
+class OfTwoWriters(AnyModelForm):
     base = forms.IntegerField(required=False, widget=forms.HiddenInput)
     """The version that this work began with."""
 

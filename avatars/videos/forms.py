@@ -13,11 +13,12 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from avatars.catalogue import voices
 from avatars.models import Avatar, Video
+from heygen_portal.runtime.generics import AnyModelForm
 
 LARGEST_SCRIPT = 64 * 1024
 
 
-class VideoForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+class VideoForm(AnyModelForm):
     """What is to be said, typed or as a text file. Never as sound: an avatar says what can be read."""
 
     script = forms.FileField(

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
-from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import QuerySet
 
+from heygen_portal.runtime.generics import AnyPaginator
 
-class LongList(Paginator):  # type: ignore[type-arg]  # generic in the stubs only
+
+class LongList(AnyPaginator):
     """Counts one by one as far as a person would turn pages; beyond that it takes the database's estimate."""
 
     EXACT = 1000
 
     @cached_property
     def count(self) -> int:
-        rows: QuerySet[Any] = self.object_list.order_by().values("pk")  # type: ignore[attr-defined]  # the admin's is one
+        rows = cast("QuerySet[Any]", self.object_list).order_by().values("pk")
         if connection.vendor != "postgresql":
             return rows.count()
         few = rows[: self.EXACT + 1].count()

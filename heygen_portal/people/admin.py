@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -11,7 +11,7 @@ from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.forms import ModelForm, ModelMultipleChoiceField
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -26,6 +26,7 @@ from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.people.invitations import inviting
 from heygen_portal.people.mail import security_mail
+from heygen_portal.runtime.generics import AnyModelMultipleChoiceField
 from heygen_portal.trail import audit_labels, audit_log, change_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry, Organisation
@@ -34,10 +35,11 @@ from heygen_portal.trail.models import AuditEntry, Organisation
 for theirs in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
     admin.site.unregister(theirs)
 
+BEFORE = "access_before"  # attribute of a request, from save_model to save_related
 ABOVE_ROLES = ("is_superuser", "user_permissions")
 
 
-class RolesField(ModelMultipleChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+class RolesField(AnyModelMultipleChoiceField):
     """All roles at a glance, in the reader's language."""
 
     widget = UnfoldAdminCheckboxSelectMultipleWidget
@@ -46,8 +48,14 @@ class RolesField(ModelMultipleChoiceField):  # type: ignore[type-arg]  # generic
         return gettext(obj.name)
 
 
+if TYPE_CHECKING:
+    AnyUserAdmin = DjangoUserAdmin[User]
+else:
+    AnyUserAdmin = DjangoUserAdmin
+
+
 @admin.register(User)
-class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -117,7 +125,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
         stored = User.objects.filter(pk=obj.pk).first() if change else None
         before = audit_log.access_of(stored) | audit_log.names_of(stored) if stored else {}
-        request.access_before = before  # type: ignore[attr-defined]  # for below
+        vars(request)[BEFORE] = before
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
@@ -127,7 +135,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, DjangoUserAdmin, ModelAdmin):  # 
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
         user.save(update_fields=["is_staff"])
         roles.enrol(user)
-        before = request.access_before  # type: ignore[attr-defined]  # from above
+        before = vars(request)[BEFORE]
         audit_log.note_access(request, user, before)
         if change and before["username"] != user.username:
             security_mail.tell(request, user, "username", said_to={before["email"]})

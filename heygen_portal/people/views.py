@@ -40,7 +40,7 @@ from heygen_portal.trail.models import AuditEntry
 
 logger = logging.getLogger(__name__)
 
-PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 - a class's name
+MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 def with_mail(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -157,7 +157,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     if form.is_valid():
         if not joining.accept(request, found, user):
             return render(request, "people/invitation_over.html", status=410)
-        user.backend = PASSWORD_BACKEND
+        user.backend = MODEL_BACKEND
         response: HttpResponseBase = perform_login(request, user, email_verification="none")
         return response
     return render(request, "people/invitation.html", {"form": form, "invitation": found})

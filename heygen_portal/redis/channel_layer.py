@@ -17,7 +17,7 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
 
 
-class PortalChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # channels-redis has no types
+class PortalChannelLayer(RedisPubSubChannelLayer):
     def _get_layer(self) -> PortalLoopLayer:
         loop = asyncio.get_running_loop()
         if loop not in self._layers:
@@ -27,7 +27,7 @@ class PortalChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # chan
         return layer
 
 
-class PortalLoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]  # as above
+class PortalLoopLayer(RedisPubSubLoopLayer):
     def __init__(self, hosts: Any = None, **how: Any) -> None:
         super().__init__(hosts=hosts, **how)
         self._shards = [PortalShard(host, self) for host in decode_hosts(hosts)]
@@ -76,7 +76,7 @@ class PortalPubSub(PubSub):
         await super().on_connect(connection)
 
 
-class PortalShard(RedisSingleShardConnection):  # type: ignore[misc]  # as above
+class PortalShard(RedisSingleShardConnection):
     def _ensure_redis(self) -> None:
         if self._redis is None:
             super()._ensure_redis()

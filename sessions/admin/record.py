@@ -20,6 +20,7 @@ from unfold.decorators import display
 from heygen_portal.console.widgets import NeverDeleted, ReadOnly, readable
 from heygen_portal.people.access import sudo
 from heygen_portal.runtime import client_address
+from heygen_portal.runtime.generics import AnyModelForm
 from sessions.integrity.damage import TABLES, Fault
 from sessions.models import Erasure, HistoryCheck, LegalHold, ProviderErasure, StreamingSession
 from sessions.retention import erasure
@@ -111,7 +112,7 @@ class LegalHoldAdmin(NeverDeleted, ModelAdmin):
         self.message_user(request, gettext("Legal holds released."))
 
 
-class ErasureForm(forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+class ErasureForm(AnyModelForm):
     class Meta:
         model = Erasure
         fields = ("session",)

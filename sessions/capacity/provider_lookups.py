@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import cast
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
@@ -40,11 +41,11 @@ def _of_this_loop(calls: dict[int, Call], account_id: int) -> Call | None:
 
 
 async def _ask(account: ProviderAccount, before: Call | None) -> list[OpenSession]:
-    this = asyncio.current_task()
+    this = cast("Call", asyncio.current_task())
     if before:
         await asyncio.wait([before])
         _next.pop(account.pk, None)
-        _running[account.pk] = this  # type: ignore[assignment]  # a task of this very coroutine
+        _running[account.pk] = this
     try:
         await budgets.spend("provider_lookup", account=account.pk)
         return await providers.for_account(account).list_sessions()

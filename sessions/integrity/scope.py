@@ -33,6 +33,9 @@ class Bounds:
     stated: int = MOST_STATED
 
 
+USUAL_BOUNDS = Bounds()
+
+
 @dataclass
 class Count:
     """How far a look has come, and what it covered."""

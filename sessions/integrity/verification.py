@@ -24,7 +24,7 @@ from heygen_portal.trail.raw_values import AsText, Microseconds, Places, Written
 from sessions.integrity import audit_statements, diagnosis
 from sessions.integrity.damage import Fault, How
 from sessions.integrity.diagnosis import ERASED, TELLING, Chain, Event, Noted, data_of, proofs
-from sessions.integrity.scope import BATCH, MOST_FAULTS, Bounds, Count, is_in_share
+from sessions.integrity.scope import BATCH, MOST_FAULTS, USUAL_BOUNDS, Bounds, Count, is_in_share
 from sessions.lifecycle import coverage
 from sessions.lifecycle.coverage import BELOW, CARRIED, ERASURE, LINE, ROWS, SESSION, TABLES, TASK, Table
 from sessions.lifecycle.events import digest_of
@@ -56,7 +56,7 @@ HEAD = tuple(f"head__{name}" for name in NOTED)
 SEAL = (*NOTED, Written("at"))
 
 
-def faults(count: Count | None = None, bounds: Bounds = Bounds()) -> Iterator[Fault]:  # noqa: B008 - it is frozen
+def faults(count: Count | None = None, bounds: Bounds = USUAL_BOUNDS) -> Iterator[Fault]:
     """Look through everything; yield the first faults of the audit's list, and of each session that has any."""
     count = count or Count()
     if db_triggers.missing(connection):
@@ -85,7 +85,7 @@ def look_at(session_id: UUID | str) -> Fault | None:
     return next(iter(faults_of(session_id)), None)
 
 
-def faults_of(session_id: UUID | str, bounds: Bounds = Bounds()) -> list[Fault]:  # noqa: B008 - it is frozen
+def faults_of(session_id: UUID | str, bounds: Bounds = USUAL_BOUNDS) -> list[Fault]:
     """Look at one session as it is now, while nobody can add to it; return what does not fit, up to `MOST_FAULTS`."""
     session: Any = str(session_id)
     if not _is_id(session):
@@ -273,9 +273,8 @@ class Found:
             self._note_keeping(number, kind, data)
         for table, key, said in coverage.stated_in(data):
             if table in TABLES and self._is_mine(table, key):
-                if kind == UPGRADED:
-                    said = {**said, "": at}  # noqa: PLW2901 - since when it is stated
-                self.stated.setdefault((table, key), {}).update(said)
+                since = {"": at} if kind == UPGRADED else {}  # since when it is stated
+                self.stated.setdefault((table, key), {}).update({**said, **since})
                 self.number_of[table, key] = number
         if self.share == 0 and len(self.stated) + len(self.proofs) > self.bounds.stated:
             self.is_too_much = True

@@ -13,6 +13,7 @@ from django.db.models import F, Lookup, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.runtime.generics import AnyTextField
 from sessions.models import sealing, word_index
 
 BOUND = 2
@@ -86,7 +87,7 @@ class _Sealed:
         row.seal(text, SpeechKey.wrapped_for(row.session_id))
 
 
-class SpokenText(models.TextField):  # type: ignore[type-arg]  # it takes no arguments at run time
+class SpokenText(AnyTextField):
     """A field without a column: what it holds is in `sealed`. It cannot be asked of the database."""
 
     def get_attname_column(self) -> tuple[str, None]:  # Django's way to say "virtual"

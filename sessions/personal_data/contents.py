@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
@@ -67,6 +67,7 @@ UNREADABLE = (DatabaseError, InvalidTag, ArithmeticError, AttributeError, TypeEr
 UNREADABLE_REST, UNREADABLE_TEXT = "rest_could_not_be_read", "could_not_be_opened"
 
 Row = Mapping[str, Any]
+Some = TypeVar("Some")
 
 
 class Told(dict[str, Any]):
@@ -76,10 +77,10 @@ class Told(dict[str, Any]):
         super().__init__(values)
         self.model = model
 
-    def __or__(self, other: Mapping[str, Any]) -> Told:  # type: ignore[override]  # as dict does, but it stays Told
+    def __or__(self, other: Any) -> Any:
         return Told({**self, **other}, self.model)
 
-    def __ror__(self, other: Mapping[str, Any]) -> Told:  # type: ignore[override]
+    def __ror__(self, other: Any) -> Any:
         return Told({**other, **self}, self.model)
 
 
@@ -122,7 +123,7 @@ def file_name(user: User, extension: str) -> str:
     return f"personal-data-{user.pk}-{timezone.now():%Y-%m-%d}.{extension}"
 
 
-def as_far_as_readable(rows: Iterator[Row]) -> Iterator[Row]:
+def as_far_as_readable(rows: Iterator[Some]) -> Iterator[Some | Row]:
     """Yield rows; where the database holds what cannot be read, a row that says so, in place of the rest of the list.
 
     All other lists follow: half an answer that looks whole would be worse.
@@ -267,16 +268,19 @@ def _sessions(user: User) -> Iterator[Row]:
 
 
 def _spoken(row: Utterance | SessionTask, user: User) -> Row:
+    told = _fields(row, user)
     try:
-        return _fields(row, user) | {"text": row.text}
+        text = {"text": row.text}
     except (InvalidTag, TypeError, ValueError):
-        return _fields(row, user) | {"text": None, UNREADABLE_TEXT: True}
+        text = {"text": None, UNREADABLE_TEXT: True}
+    return Told({**told, **text}, told.model)
 
 
 def _event(event: SessionEvent, user: User) -> Row:
     left_out = PROOF | ({"reason"} if event.kind == "held" else frozenset())
     told = {name: value for name, value in event.data.items() if name not in left_out}
-    return _fields(event, user, frozenset({"session"})) | {"data": without_staff(told, user.pk)}
+    shown: Told = _fields(event, user, frozenset({"session"})) | {"data": without_staff(told, user.pk)}
+    return shown
 
 
 def without_staff(told: Mapping[str, Any], user_id: int) -> dict[str, Any]:

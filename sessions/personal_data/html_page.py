@@ -143,7 +143,7 @@ def _page(user: User, language: str) -> Iterator[SafeString]:
         '<!doctype html><html lang="{}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><title>{}</title>'
         '<style>{}</style></head><body><h1>{}</h1><p class="muted">{} {}</p>',
-        language, title, mark_safe(STYLE), title,  # noqa: S308 - a constant
+        language, title, SafeString(STYLE), title,
         gettext("Created on %(at)s. Times are in %(zone)s.") % {"at": moment(timezone.now()), "zone": zone},
         gettext("The JSON file contains the same data with all technical details."),
     )  # fmt: skip
@@ -283,8 +283,8 @@ def _talk(row: Mapping[str, Any], user: User) -> Iterator[SafeString]:
     )
     yield from _transcript(row)
     for name, title in BELOW.items():
-        write = {"events": _event, "tasks": _task}.get(name, _entry)
-        yield from _folded(str(title), as_far_as_readable(row[name]), lambda each, write=write: write(each, row))  # type: ignore[misc]
+        write: Writer = {"events": _event, "tasks": _task}.get(name, _entry)
+        yield from _folded(str(title), as_far_as_readable(row[name]), write, row)
     more = _facts(row, FACTS)
     yield format_html("<details><summary>{}</summary>{}</details></article>", gettext("More about this session"), more)
 
@@ -295,7 +295,7 @@ def _sentence(end_reason: str) -> str:
 
 def _transcript(row: Mapping[str, Any]) -> Iterator[SafeString]:
     parts = queries.transcript_in_parts(UUID(row["id"]))
-    items = (_line(line, row) for line in as_far_as_readable(chain.from_iterable(parts)))  # type: ignore[arg-type]
+    items = (_line(line, row) for line in as_far_as_readable(chain.from_iterable(parts)))
     first = next(items, None)
     if first is None:
         yield format_html('<p class="muted">{}</p>', gettext("Nothing was said."))
@@ -320,14 +320,17 @@ def _line(line: Any, row: Mapping[str, Any]) -> SafeString:
     )  # fmt: skip
 
 
-def _folded(title: str, rows: Iterator[Any], write: Callable[[Any], SafeString]) -> Iterator[SafeString]:
+Writer = Callable[[Mapping[str, Any], Mapping[str, Any]], SafeString]
+
+
+def _folded(title: str, rows: Iterator[Any], write: Writer, session: Mapping[str, Any]) -> Iterator[SafeString]:
     """Yield a list that is folded; nothing for an empty one."""
     first = next(rows, None)
     if first is None:
         return
     yield format_html('<details><summary>{}</summary><ol class="events">', title)
     for row in chain([first], rows):
-        yield format_html("<li>{}</li>", _rest() if UNREADABLE_REST in row else write(row))
+        yield format_html("<li>{}</li>", _rest() if UNREADABLE_REST in row else write(row, session))
     yield mark_safe("</ol></details>")
 
 

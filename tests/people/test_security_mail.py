@@ -12,6 +12,7 @@ from django.core import mail
 from django.core.cache import cache
 from django.test import Client, override_settings
 from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django.fixtures import Settings
 
 from heygen_portal.trail.models import AuditEntry
 from tests.people.phone import code
@@ -23,9 +24,9 @@ SPANISH, ENGLISH = {"accept-language": "es"}, {"accept-language": "en"}
 
 
 @pytest.fixture(autouse=True)
-def with_mail(settings: object) -> None:
+def with_mail(settings: Settings) -> None:
     cache.clear()
-    settings.EMAIL_HOST = "mail.test"  # type: ignore[attr-defined]  # pytest-django's
+    settings.EMAIL_HOST = "mail.test"
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
@@ -16,41 +15,10 @@ from django.test import Client, override_settings
 
 from heygen_portal.people.access import roles
 from heygen_portal.trail.models import AuditEntry, Invitation
-from tests.people import directory
-from tests.people.directory import CLIENT_ID, CLIENT_SECRET, Directory
+from tests.people.directory import Directory
 from tests.people.test_invitations import invited
 
 pytestmark = pytest.mark.django_db
-
-INES = {
-    "sub": "4711",
-    "email": "ines@example.org",
-    "email_verified": True,
-    "given_name": "Inés",
-    "family_name": "Example",
-}
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Directory]:
-    with directory.serving() as served:
-        yield served
-
-
-@pytest.fixture
-def theirs(served: Directory) -> Iterator[Directory]:
-    served.person, served.token_claims, served.is_refusing = dict(INES), {}, False
-    apps: list[dict[str, Any]] = [
-        {
-            "provider_id": "sso",
-            "name": "Example",
-            "client_id": CLIENT_ID,
-            "secret": CLIENT_SECRET,
-            "settings": {"server_url": served.url, "oauth_pkce_enabled": True, "verified_email": False},
-        }
-    ]
-    with override_settings(SOCIALACCOUNT_PROVIDERS={"openid_connect": {"APPS": apps}}, OIDC_ISSUER=served.url):
-        yield served
 
 
 def sign_in(client: Client) -> HttpResponse:
@@ -59,7 +27,7 @@ def sign_in(client: Client) -> HttpResponse:
     assert away.status_code == 302
     back = urlsplit(httpx.get(away["Location"]).headers["Location"])
     assert (back.netloc, back.path) == ("testserver", "/accounts/sso/sso/callback/")
-    return client.get(f"{back.path}?{back.query}")  # type: ignore[return-value]
+    return cast(HttpResponse, client.get(f"{back.path}?{back.query}"))
 
 
 def is_in(client: Client) -> bool:

@@ -23,7 +23,6 @@ from sessions.models import Export
 from tests.avatars.accounts.test_admin import KEY, form
 from tests.people.directory import Directory
 from tests.people.signed_in import some_time_ago
-from tests.people.test_single_sign_on import served, theirs  # noqa: F401 - fixtures
 from tests.sessions.retention.test_erasure import SECRET, talked, texts
 from tests.support.factories import EndUserFactory, ProviderAccountFactory, StreamingSessionFactory
 
@@ -208,7 +207,7 @@ def ines() -> User:
 
 
 @pytest.fixture
-def from_the_directory(client: Client, ines: User, theirs: Directory) -> Client:  # noqa: F811 - the fixture
+def from_the_directory(client: Client, ines: User, theirs: Directory) -> Client:
     client.force_login(ines)
     some_time_ago(client)
     return client
@@ -228,7 +227,7 @@ def sign_in_again(client: Client, asked: Any) -> Any:
 def test_who_has_no_password_signs_in_at_the_directory_again_and_loses_nothing(
     from_the_directory: Client,
     ines: User,
-    theirs: Directory,  # noqa: F811
+    theirs: Directory,
 ) -> None:
     theirs.token_claims = {"auth_time": int(time.time())}
     nora = EndUserFactory.create(username="nora")
@@ -253,7 +252,7 @@ def test_who_has_no_password_signs_in_at_the_directory_again_and_loses_nothing(
 def test_what_the_directory_says_of_somebody_else_or_of_earlier_is_no_proof(
     from_the_directory: Client,
     boss: User,
-    theirs: Directory,  # noqa: F811
+    theirs: Directory,
     person: dict[str, str],
     auth_time: int,
 ) -> None:

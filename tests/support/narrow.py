@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from local.paths import ROOT
 from local.ports import LOOPBACK
@@ -122,7 +122,7 @@ class _Inside(asyncio.DatagramProtocol):
 
     def answer(self, way: socket.socket, to: tuple[str, int]) -> None:
         with suppress(OSError):
-            self.transport.sendto(way.recv(1 << 16), to)  # type: ignore[attr-defined]
+            cast(asyncio.DatagramTransport, self.transport).sendto(way.recv(1 << 16), to)
 
     def close(self) -> None:
         for way in self.ways.values():

@@ -57,7 +57,7 @@ def place(test: str) -> int:
     return [*TOGETHER, unit(test)].index(unit(test))
 
 
-class WholeUnits(LoadFileScheduling):  # type: ignore[misc]  # pytest-xdist brings no types
+class WholeUnits(LoadFileScheduling):
     """Gives each process whole units. The groups that pytest-xdist has for this are void from pytest 9.2 on."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -156,8 +156,9 @@ def _read(wish: dict[str, Any], fault_id: int) -> Fault:
     if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
         raise ValueError("times is a whole number of 1 or more, or null for ever")
     on, session = wish.get("on") or "", wish.get("session") or ""
-    if not isinstance(on, str) or not isinstance(session, str):
-        raise ValueError("on and session are strings")  # noqa: TRY004 - a wish that cannot be
+    are_strings = isinstance(on, str) and isinstance(session, str)
+    if not are_strings:
+        raise ValueError("on and session are strings")
     return Fault(fault_id, kind, with_, on, session, times, _number("share", wish.get("share", 1.0), 1.0))
 
 

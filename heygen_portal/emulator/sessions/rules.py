@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from math import isfinite
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Rules:
             minimum_s=0.0,
         )
 
-    def changed(self, **changes: object) -> Self:
+    def changed(self, **changes: Any) -> Self:
         """A copy with other values; ValueError for an unknown name or a value that is not of its kind."""
         known = {field.name: type(getattr(self, field.name)) for field in fields(self)}
         for name, value in changes.items():
             if name not in known:
                 raise ValueError(f"there is no rule {name!r}; the rules are {', '.join(known)}")
             changes[name] = _of_kind(name, known[name], value)
-        return replace(self, **changes)  # type: ignore[arg-type]  # each was just made of its field's kind
+        return replace(self, **changes)
 
 
 def _of_kind(name: str, kind: type, value: object) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
@@ -23,10 +22,13 @@ from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_ch
 from heygen_portal.people.access import sudo
 from heygen_portal.people.access.roles import ROLES
 from heygen_portal.people.invitations import inviting
+from heygen_portal.runtime.generics import AnyModelChoiceField, AnyModelForm
 from heygen_portal.trail.models import Invitation
 
+LINK = "shown_link"  # attribute of an invitation, from get_object to the page
 
-class RoleField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the stubs only
+
+class RoleField(AnyModelChoiceField):
     """The roles of the table, in the reader's language; other groups are given on the user's page."""
 
     widget = UnfoldAdminSelectWidget
@@ -35,7 +37,7 @@ class RoleField(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in
         return gettext(obj.name)
 
 
-class InvitationForm(forms.ModelForm):  # type: ignore[type-arg]  # as above
+class InvitationForm(AnyModelForm):
     class Meta:
         model = Invitation
         fields = ("email", "group")
@@ -74,7 +76,7 @@ class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
         """With the link on it: it is of the address that the reader has come by."""
         invitation: Invitation | None = super().get_object(request, object_id, from_field)
         if invitation:
-            invitation.shown_link = inviting.link(request, invitation)  # type: ignore[attr-defined]  # for below
+            vars(invitation)[LINK] = inviting.link(request, invitation)
         return invitation
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -117,7 +119,7 @@ class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     def link(self, invitation: Invitation) -> str:
         if not _is_open(invitation):
             return "–"
-        return format_html("<code>{}</code>", invitation.shown_link)  # type: ignore[attr-defined]  # from above
+        return format_html("<code>{}</code>", vars(invitation)[LINK])
 
     @admin.action(description=_("Withdraw"), permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Invitation]) -> None:

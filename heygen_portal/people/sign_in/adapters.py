@@ -41,7 +41,7 @@ LETTERS: dict[str, security_mail.Change] = {
 }
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth has no types
+class AccountAdapter(DefaultAccountAdapter):
     error_messages = {
         **DefaultAccountAdapter.error_messages,
         "username_password_mismatch": _("The user name and password do not match. Both are case-sensitive."),
@@ -103,7 +103,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             security_mail.tell(self.request, user, change)
 
 
-class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  # as above
+class SingleSignOnAdapter(DefaultSocialAccountAdapter):
     """The organisation's own directory vouches for an address; who is behind it is let in only if expected here."""
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
@@ -131,7 +131,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]  #
         return user
 
 
-class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # as above
+class SecondFactorAdapter(DefaultMFAAdapter):
     error_messages = {**DefaultMFAAdapter.error_messages, "incorrect_code": _("This code is wrong or has expired.")}
 
     def get_totp_issuer(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from allauth.account import forms as account
 from allauth.mfa.base import forms as mfa
@@ -11,6 +11,8 @@ from django import forms
 from django.contrib.auth.forms import PasswordChangeForm, SetPasswordMixin
 from django.contrib.auth.models import User
 from django.utils.translation import gettext_lazy as _
+
+from heygen_portal.runtime.generics import AnyModelForm
 
 
 class Plain:
@@ -42,19 +44,19 @@ class Plain:
             field.widget.attrs.pop("placeholder", None)
 
 
-class SignInForm(Plain, account.LoginForm):  # type: ignore[misc]  # allauth has no types
+class SignInForm(Plain, account.LoginForm):
     pass
 
 
-class ReauthenticateForm(Plain, account.ReauthenticateForm):  # type: ignore[misc]  # as above
+class ReauthenticateForm(Plain, account.ReauthenticateForm):
     pass
 
 
-class ResetForm(Plain, account.ResetPasswordForm):  # type: ignore[misc]  # as above
+class ResetForm(Plain, account.ResetPasswordForm):
     pass
 
 
-class NewPasswordForm(Plain, account.ResetPasswordKeyForm):  # type: ignore[misc]  # as above
+class NewPasswordForm(Plain, account.ResetPasswordKeyForm):
     pass
 
 
@@ -62,19 +64,25 @@ class ChangeForm(Plain, PasswordChangeForm):
     pass
 
 
-class CodeForm(Plain, mfa.AuthenticateForm):  # type: ignore[misc]  # as above
+class CodeForm(Plain, mfa.AuthenticateForm):
     pass
 
 
-class CodeAgainForm(Plain, mfa.ReauthenticateForm):  # type: ignore[misc]  # as above
+class CodeAgainForm(Plain, mfa.ReauthenticateForm):
     pass
 
 
-class SetUpForm(Plain, ActivateTOTPForm):  # type: ignore[misc]  # as above
+class SetUpForm(Plain, ActivateTOTPForm):
     pass
 
 
-class AcceptForm(Plain, SetPasswordMixin, forms.ModelForm):  # type: ignore[type-arg]  # generic in the stubs only
+if TYPE_CHECKING:
+    PasswordMixin = SetPasswordMixin[User]
+else:
+    PasswordMixin = SetPasswordMixin
+
+
+class AcceptForm(Plain, PasswordMixin, AnyModelForm):
     """How an invited person is called, and with what they will sign in."""
 
     LABELS: ClassVar = {"password1": _("Password"), "password2": _("Repeat password")}
@@ -96,7 +104,8 @@ class AcceptForm(Plain, SetPasswordMixin, forms.ModelForm):  # type: ignore[type
         return super().clean() or self.cleaned_data
 
     def _post_clean(self) -> None:
-        super()._post_clean()  # type: ignore[misc]  # Django's own hook; the stubs leave it out
+        hook: Any = super()  # Django's own, which the stubs leave out
+        hook._post_clean()
         self.validate_password_for_user(self.instance)  # knows the name by now: it may not be the password
         if self.cleaned_data.get("password1"):
             self.instance.set_password(self.cleaned_data["password1"])

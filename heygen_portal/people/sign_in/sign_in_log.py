@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from heygen_portal.trail.models import SignIn
 
 
-class Handler(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
+class Handler(AxesDatabaseHandler):
     def user_logged_in(self, sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
         with transaction.atomic():
             super().user_logged_in(sender, request, user, **kwargs)
@@ -31,8 +31,8 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]  # axes has no types
         name = get_client_username(request, credentials)
         attempts = AccessAttempt.objects.filter(
             username=name,
-            ip_address=request.axes_ip_address,  # type: ignore[attr-defined]  # set by axes
-            user_agent=request.axes_user_agent,  # type: ignore[attr-defined]
+            ip_address=vars(request)["axes_ip_address"],
+            user_agent=vars(request)["axes_user_agent"],
         )
         with transaction.atomic():
             is_new = not attempts.exists()

@@ -177,7 +177,7 @@ def test_a_line_break_inside_a_line_forges_no_other_line(client: Client, who: st
 
 
 PASSWORD = "wj3-longer-than-most"
-FROM_ANA = {"REMOTE_ADDR": "192.0.2.77", "HTTP_USER_AGENT": "Ana's browser"}
+FROM_ANA: dict[str, Any] = {"REMOTE_ADDR": "192.0.2.77", "HTTP_USER_AGENT": "Ana's browser"}
 
 
 def told(user: User) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def person(name: str, email: str = "", days_here: int = 1) -> User:
 
 def try_to_sign_in(name: str, password: str = PASSWORD) -> None:
     cache.clear()  # no budget is under test
-    Client().post("/accounts/login/", {"login": name, "password": password}, **FROM_ANA)  # type: ignore[arg-type]
+    Client().post("/accounts/login/", {"login": name, "password": password}, **FROM_ANA)
 
 
 @pytest.mark.parametrize("attempt", [PASSWORD, "wrong"], ids=["signed in", "failed"])

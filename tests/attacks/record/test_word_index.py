@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from sessions.actions import queries
 from sessions.models import SpeechKey, SpokenWord, StreamingSession, Utterance, WordIndexRebuild, word_index
@@ -91,9 +92,11 @@ def test_staff_search_everybodys_words_and_people_their_own() -> None:
 
 
 @pytest.mark.parametrize("words", [20, 1000])
-def test_a_search_for_many_words_looks_for_a_few(words: int, django_assert_max_num_queries: object) -> None:
+def test_a_search_for_many_words_looks_for_a_few(
+    words: int, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
     line(StreamingSessionFactory.create(), " ".join(f"palabra{n}" for n in range(12)))
-    with django_assert_max_num_queries(10):  # type: ignore[operator]
+    with django_assert_max_num_queries(10):
         assert found(" ".join(f"palabra{n % 12}" for n in range(words)))
 
 

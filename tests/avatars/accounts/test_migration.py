@@ -44,8 +44,9 @@ def persona() -> Persona:
         voice_emotion="friendly",
         idle_timeout=timedelta(minutes=20),
     )
-    made.voice.gender, made.voice.has_emotions = "female", True  # type: ignore[union-attr]  # it has one
-    made.voice.save()  # type: ignore[union-attr]
+    assert made.voice
+    made.voice.gender, made.voice.has_emotions = "female", True
+    made.voice.save()
     KnowledgeBase.objects.filter(account=made.avatar.account).update(prompt="Somos…", opening="Buenos días")
     made.avatar.account.name = "HeyGen"
     made.avatar.account.save()

@@ -8,6 +8,7 @@ import pytest
 from django.core.cache import cache
 from django.test import Client, override_settings
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from avatars.models import ProviderAccount
 from avatars.personas import versions
@@ -93,12 +94,12 @@ def test_what_is_not_ticked_says_what_to_do_and_leads_there(admin_client: Client
 
 
 def test_the_checklist_asks_as_much_of_a_long_history_as_of_a_short_one(
-    admin_client: Client, django_assert_max_num_queries: object
+    admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     persona = PersonaFactory.create(published=True)
     for _ in range(checklist.NEWEST + 5):
         StreamingSessionFactory.create(persona=persona, status=Status.ENDED, provider_session_id=None)
-    with django_assert_max_num_queries(30):  # type: ignore[operator]  # pytest-django's fixture
+    with django_assert_max_num_queries(30):
         assert admin_client.get(PAGE).status_code == 200
 
 

@@ -47,7 +47,7 @@ def let_in(session: StreamingSession) -> str:
     """Let one of the team in; return the identity that LiveKit will know them by."""
     operator, _ = User.objects.get_or_create(username="the-operator")
     rooms.let_observe(session.pk, operator.pk, "127.0.0.1")
-    seat: str = session.events.filter(kind="observed").order_by("-number").first().data["seat"]  # type: ignore[union-attr]
+    seat: str = session.events.filter(kind="observed").latest("number").data["seat"]
     return f"observer-{seat}"
 
 

@@ -51,7 +51,7 @@ def test_what_is_erased_is_read_and_found_no_more_and_the_record_still_fits(pers
     assert (texts(session), texts(other)) == ([""], [SECRET])
     assert list(speech_search.holding(Utterance.objects.all(), "600").values_list("session", flat=True)) == [other.pk]
     assert not SpokenWord.objects.filter(utterance__session=session).exists()
-    assert session.events.order_by("number").last().kind == "speech_erased"  # type: ignore[union-attr]
+    assert session.events.latest("number").kind == "speech_erased"
     assert list(verification.faults()) == []
     assert erasure.erase(session.pk, Erasure.Cause.STAFF, person.pk) is None
 

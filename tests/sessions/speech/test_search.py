@@ -10,6 +10,7 @@ from django.test import override_settings
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django import DjangoAssertNumQueries
 
 from sessions.models import SessionTask, SpeechErased, SpeechKey, SpokenWord, StreamingSession, Utterance, sealing
 from sessions.speech import search as speech_search
@@ -44,11 +45,11 @@ def test_what_was_said_stands_nowhere_in_the_database_as_it_was_said() -> None:
 
 
 @pytest.mark.django_db
-def test_a_hundred_lines_are_read_in_one_query(django_assert_num_queries: object) -> None:
+def test_a_hundred_lines_are_read_in_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     session = StreamingSessionFactory.create()
     for number in range(100):
         line(session, f"línea {number}")
-    with django_assert_num_queries(1):  # type: ignore[operator]
+    with django_assert_num_queries(1):
         assert [row.text for row in session.utterances.all()][::99] == ["línea 0", "línea 99"]
 
 
