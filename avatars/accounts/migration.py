@@ -176,12 +176,12 @@ def _adjusted(persona: Persona, changes: Mapping[str, Any], target: ProviderAcco
     can = target.capabilities
     slowest, fastest = (Decimal(str(rate)) for rate in can.voice_rate)
     base = changes.get("knowledge_base")
-    opens = can.opens_by_itself and base is not None and base.account_id == target.pk and base.opening
+    opens = can.speaks_opening and base is not None and base.account_id == target.pk and base.opening
     limit = can.sandbox_limit if target.is_sandbox else None
     wanted = {
         "voice_rate": min(max(persona.voice_rate, slowest), fastest),
         "voice_emotion": persona.voice_emotion if persona.voice_emotion in can.emotions else "",
-        "idle_timeout": min(persona.idle_timeout, can.longest_idle),
+        "idle_timeout": min(persona.idle_timeout, can.max_idle_timeout),
         "duration_limit": min(persona.duration_limit, limit or persona.duration_limit),
         "breaks_silence": persona.breaks_silence and can.breaks_silence,
         "greeting": "" if opens else persona.greeting,

@@ -17,12 +17,12 @@ from avatars.catalogue import previews
 from avatars.models import Avatar, KnowledgeBase, Offered, ProviderAccount, Voice
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
-    AvatarOffer,
-    KnowledgeBaseOffer,
+    CatalogueAvatar,
+    CatalogueKnowledgeBase,
+    CatalogueVoice,
     Provider,
     ProviderError,
     ProviderRejected,
-    VoiceOffer,
 )
 from heygen_portal.runtime.in_thread import in_thread
 
@@ -77,7 +77,7 @@ async def refresh(account: ProviderAccount) -> None:
         await _refresh(account, provider)
 
 
-async def _refresh(account: ProviderAccount, provider: Provider) -> tuple[list[AvatarOffer], SyncResult]:
+async def _refresh(account: ProviderAccount, provider: Provider) -> tuple[list[CatalogueAvatar], SyncResult]:
     avatars, voices, bases, credits_left = await asyncio.gather(
         provider.list_avatars(), provider.list_voices(), provider.list_knowledge_bases(), _credits(provider)
     )
@@ -100,9 +100,9 @@ async def check_key(account: ProviderAccount) -> None:
 
 def _store(
     account: ProviderAccount,
-    avatars: Sequence[AvatarOffer],
-    voices: Sequence[VoiceOffer],
-    bases: Sequence[KnowledgeBaseOffer],
+    avatars: Sequence[CatalogueAvatar],
+    voices: Sequence[CatalogueVoice],
+    bases: Sequence[CatalogueKnowledgeBase],
 ) -> SyncResult:
     result = SyncResult(
         _store_kind(account, Avatar, "provider_avatar_id", [_avatar(offer) for offer in avatars]),
@@ -150,7 +150,7 @@ def _told(offers: list[dict[str, Any]], key: str) -> list[str]:
     return [name for name in offers[0] if name != key] if offers else []
 
 
-def _avatar(offer: AvatarOffer) -> dict[str, Any]:
+def _avatar(offer: CatalogueAvatar) -> dict[str, Any]:
     return {
         "provider_avatar_id": offer.provider_avatar_id,
         "name": _storable(offer.name)[:LONGEST_NAME],
@@ -161,7 +161,7 @@ def _avatar(offer: AvatarOffer) -> dict[str, Any]:
     }
 
 
-def _voice(offer: VoiceOffer) -> dict[str, Any]:
+def _voice(offer: CatalogueVoice) -> dict[str, Any]:
     return {
         "provider_voice_id": offer.provider_voice_id,
         "name": _storable(offer.name)[:LONGEST_NAME],
@@ -173,12 +173,12 @@ def _voice(offer: VoiceOffer) -> dict[str, Any]:
     }
 
 
-def _base(offer: KnowledgeBaseOffer) -> dict[str, Any]:
+def _base(offer: CatalogueKnowledgeBase) -> dict[str, Any]:
     return {
         "provider_knowledge_base_id": offer.provider_knowledge_base_id,
         "name": _storable(offer.name)[:LONGEST_NAME],
-        "opening": _storable(offer.opening) if offer.tells_texts else None,
-        "prompt": _storable(offer.prompt) if offer.tells_texts else None,
+        "opening": _storable(offer.opening) if offer.has_texts else None,
+        "prompt": _storable(offer.prompt) if offer.has_texts else None,
     }
 
 

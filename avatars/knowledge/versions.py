@@ -23,7 +23,7 @@ from avatars.models.knowledge import TEXTS
 from avatars.personas import publishing
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
-    KnowledgeBaseOffer,
+    CatalogueKnowledgeBase,
     ProviderError,
     ProviderRejected,
     ProviderUnreachable,
@@ -179,7 +179,7 @@ async def _store(account: ProviderAccount, base: KnowledgeBase) -> None:
     async with providers.opened(account) as provider:
         if base.pk:
             known = base.provider_knowledge_base_id
-            await provider.change_knowledge_base(KnowledgeBaseOffer(known, base.name, base.opening, base.prompt))
+            await provider.change_knowledge_base(CatalogueKnowledgeBase(known, base.name, base.opening, base.prompt))
         else:
             base.provider_knowledge_base_id = await provider.create_knowledge_base(
                 name=base.name, opening=base.opening, prompt=base.prompt

@@ -193,7 +193,7 @@ class ProviderAccount(ForgetsSpeech):
         if other.filter(avatar__isnull=False).exists():
             words = _("Its avatars belong to another provider. Create a new account and move the personas to it.")
             raise ValidationError({"kind": words})
-        if self.rooms == self.Rooms.OWN and not self.capabilities.takes_rooms:
+        if self.rooms == self.Rooms.OWN and not self.capabilities.accepts_own_rooms:
             raise ValidationError({"rooms": _("This provider’s avatars only join its own rooms.")})
         if self.key_header not in self.capabilities.key_headers:
             raise ValidationError(
@@ -201,7 +201,7 @@ class ProviderAccount(ForgetsSpeech):
             )
         if self.is_sandbox and self.capabilities.sandbox_limit is None:
             raise ValidationError({"is_sandbox": _("This provider has no sandbox. Turn it off.")})
-        if self.monitors_chat and not self.capabilities.tells_events:
+        if self.monitors_chat and not self.capabilities.has_event_socket:
             raise ValidationError({"monitors_chat": _("This provider does not offer session events. Turn this off.")})
         if self.rooms == self.Rooms.OWN and not livekit.is_set_up():
             words = _("Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET first: docs/operations.md.")

@@ -103,7 +103,7 @@ class Voice(Offered):
     @property
     def sample_url(self) -> str:
         """The portal's own address of how it sounds, or an empty string where the provider gives nothing."""
-        has_sample = self.preview_url or self.account.capabilities.tells_samples
+        has_sample = self.preview_url or self.account.capabilities.has_voice_samples
         return reverse("avatars:sample", args=[self.pk]) if has_sample else ""
 
 

@@ -111,7 +111,7 @@ class Composed(ForgetsSpeech):
         """What can be done with it: what its provider can do, as far as it was set up for it."""
         offered = self.avatar.account.capabilities
         holds_button = self.interactivity == self.Interactivity.PUSH_TO_TALK
-        can_hold = holds_button or not offered.listening_is_settled
+        can_hold = holds_button or not offered.listening_mode_is_fixed
         return replace(
             offered,
             takes_voice=offered.takes_voice and self.is_voice_enabled,

@@ -51,9 +51,9 @@ def _words(avatar: Avatar, emotions: tuple[str, ...]) -> Iterable[tuple[str, str
         yield "breaks_silence", _("The provider does not support speaking during silences. Turn it off.")
     if not can.takes_voice:
         yield "is_voice_enabled", _("The provider does not support voice input: users can only write.")
-    if can.opens_by_itself:
+    if can.speaks_opening:
         yield "greeting", _("The provider says the knowledge base’s greeting automatically. Leave this greeting empty.")
-    minutes = {"minutes": int(can.longest_idle.total_seconds() // 60)}
+    minutes = {"minutes": int(can.max_idle_timeout.total_seconds() // 60)}
     yield "idle_timeout", _("At most %(minutes)d minutes: the provider then closes an idle session.") % minutes
     if account.duration_limit:
         longest = {"minutes": int(account.duration_limit.total_seconds() // 60)}

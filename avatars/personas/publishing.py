@@ -65,13 +65,13 @@ def problems(persona: Persona) -> Problems:
         found["language"].append(_("The provider does not support this language. Choose another one."))
     if persona.quality and persona.quality not in capabilities.qualities:
         found["quality"].append(_("The provider does not offer this quality."))
-    if persona.idle_timeout > capabilities.longest_idle:
-        longest = {"minutes": int(capabilities.longest_idle.total_seconds() // 60)}
+    if persona.idle_timeout > capabilities.max_idle_timeout:
+        longest = {"minutes": int(capabilities.max_idle_timeout.total_seconds() // 60)}
         words = _("The provider closes idle sessions sooner. Choose at most %(minutes)d minutes.")
         found["idle_timeout"].append(words % longest)
     _check_duration(persona, found)
     _check_listening(persona, capabilities, found)
-    if len(persona.greeting) > capabilities.longest_text:
+    if len(persona.greeting) > capabilities.max_text_characters:
         found["greeting"].append(_("The greeting is longer than the provider allows."))
     return found
 
@@ -102,7 +102,7 @@ def _check_listening(persona: Persona, capabilities: Capabilities, found: Proble
     if persona.breaks_silence and not capabilities.breaks_silence:
         found["breaks_silence"].append(_("The provider does not support speaking during silences. Turn it off."))
     opening = persona.knowledge_base.opening if persona.knowledge_base else ""
-    if capabilities.opens_by_itself and opening and persona.greeting:
+    if capabilities.speaks_opening and opening and persona.greeting:
         words = _("The provider says the knowledge base’s greeting automatically. Leave this greeting empty.")
         found["greeting"].append(words)
 

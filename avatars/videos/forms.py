@@ -84,7 +84,7 @@ class VideoForm(AnyModelForm):
             self.add_error("voice", _("This avatar has no voice of its own. Choose one."))
         if not text:
             self.add_error("text", _("Enter the avatar’s script."))
-        elif len(text) > offered.longest_video_text:
+        elif len(text) > offered.max_video_text_characters:
             words = _("At most %(most)d characters. This text has %(count)d.")
-            params = {"most": offered.longest_video_text, "count": len(text)}
+            params = {"most": offered.max_video_text_characters, "count": len(text)}
             self.add_error("text", ValidationError(words, params=params))

@@ -8,7 +8,7 @@ from typing import Final
 from django.conf import settings
 from livekit import api
 
-from heygen_portal.providers.contract.provider import BroughtRoom, RoomAccess
+from heygen_portal.providers.contract.provider import OwnRoom, RoomAccess
 
 AVATAR: Final = "heygen"
 """The identity by which published clients know the avatar."""
@@ -19,12 +19,12 @@ PERSON_TOKEN: Final = timedelta(minutes=10)
 """For entering; who is inside stays. A rejoin gets another."""
 
 
-def for_avatar(room: str, life: timedelta) -> BroughtRoom:
+def for_avatar(room: str, life: timedelta) -> OwnRoom:
     """What the provider needs to bring the avatar into a room."""
     grants = api.VideoGrants(
         room_join=True, room=room, can_publish=True, can_publish_data=True, can_subscribe=True, room_admin=False
     )
-    return BroughtRoom(settings.LIVEKIT_PUBLIC_URL, room, _token(AVATAR, grants, life))
+    return OwnRoom(settings.LIVEKIT_PUBLIC_URL, room, _token(AVATAR, grants, life))
 
 
 def for_person(room: str) -> RoomAccess:

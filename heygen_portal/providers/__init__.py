@@ -19,13 +19,13 @@ KINDS: dict[str, type[Provider]] = {"heygen": HeyGen, "liveavatar": LiveAvatar}
 # Connections belong to the event loop that opened them; keyed by all that they depend on,
 # so an account whose key has changed gets new ones.
 Key = tuple[str, str, str, str, bool]
-_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, _Kept]] = WeakKeyDictionary()
-UNUSED_AFTER_S = 86_400
+_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, _OpenProvider]] = WeakKeyDictionary()
+UNUSED_SECONDS = 86_400
 """Longer than any call takes and any socket of the provider stays open."""
 
 
 @dataclass
-class _Kept:
+class _OpenProvider:
     provider: Provider
     used_at: float
 
@@ -36,26 +36,26 @@ def capabilities_of(kind: str) -> Capabilities:
 
 
 def for_account(account: Account) -> Provider:
-    """Return the account's provider with its connections kept warm. Only inside a running event loop."""
+    """Return the account's provider with its connections open_here warm. Only inside a running event loop."""
     key = (account.kind, account.base_url, account.api_key, account.key_header, account.is_sandbox)
     loop = asyncio.get_running_loop()
-    kept = _open.setdefault(loop, {})
-    if key not in kept:
-        _close_unused(kept, loop.time())
-        kept[key] = _Kept(KINDS[account.kind].connect(account), loop.time())
-    kept[key].used_at = loop.time()
-    return kept[key].provider
+    open_here = _open.setdefault(loop, {})
+    if key not in open_here:
+        _close_unused(open_here, loop.time())
+        open_here[key] = _OpenProvider(KINDS[account.kind].connect(account), loop.time())
+    open_here[key].used_at = loop.time()
+    return open_here[key].provider
 
 
-def _close_unused(kept: dict[Key, _Kept], now: float) -> None:
+def _close_unused(open_here: dict[Key, _OpenProvider], now: float) -> None:
     """Close the connections of accounts that have another key by now, or are gone."""
-    for key in [key for key, one in kept.items() if now - one.used_at > UNUSED_AFTER_S]:
-        background.keep(kept.pop(key).provider.aclose())
+    for key in [key for key, entry in open_here.items() if now - entry.used_at > UNUSED_SECONDS]:
+        background.keep(open_here.pop(key).provider.aclose())
 
 
 @asynccontextmanager
 async def opened(account: Account) -> AsyncIterator[Provider]:
-    """Give a provider of one's own and close it afterwards.
+    """Give a provider of entry's own and close it afterwards.
 
     For synchronous callers: under ASGI their coroutines run in the web process's own loop, whose
     providers are not theirs to close.
@@ -69,8 +69,8 @@ async def opened(account: Account) -> AsyncIterator[Provider]:
 
 async def close() -> None:
     """Close what `for_account` opened in this event loop, before the loop ends."""
-    kept = _open.pop(asyncio.get_running_loop(), {})
-    await asyncio.gather(*(one.provider.aclose() for one in kept.values()))
+    open_here = _open.pop(asyncio.get_running_loop(), {})
+    await asyncio.gather(*(entry.provider.aclose() for entry in open_here.values()))
 
 
 @asynccontextmanager

@@ -19,11 +19,11 @@ from uuid import UUID
 from heygen_portal import livekit, providers
 from heygen_portal.providers.contract.provider import (
     ENCODINGS,
-    BroughtRoom,
     Interactivity,
     LimitReached,
     NotSent,
     OutOfCredits,
+    OwnRoom,
     Provider,
     ProviderError,
     ProviderRejected,
@@ -89,7 +89,7 @@ async def _go_on(
     provider: Provider,
     answer: ProviderSession,
     starting: asyncio.Task[ProviderSession],
-    own_room: BroughtRoom | None,
+    own_room: OwnRoom | None,
     give_room: GiveRoom,
 ) -> None:
     """Note what the provider answered, hand its room over, and wait for the start."""
@@ -159,12 +159,12 @@ async def _is_closed(session: StreamingSession, provider: Provider, provider_ses
     return True
 
 
-async def _new(session: StreamingSession, provider: Provider, own_room: BroughtRoom | None) -> ProviderSession:
+async def _new(session: StreamingSession, provider: Provider, own_room: OwnRoom | None) -> ProviderSession:
     """Ask for a session. Where the provider says that no place is free, close what nobody uses and ask once more."""
     request = replace(_request(session), room=own_room)
-    if session.continues_id and session.account.capabilities.remembers:
-        knowledge, said_before = await in_thread(queries.memory_of)(session)
-        request = replace(request, knowledge=knowledge, said_before=said_before)
+    if session.continues_id and session.account.capabilities.accepts_history:
+        knowledge, conversation_history = await in_thread(queries.memory_of)(session)
+        request = replace(request, knowledge=knowledge, conversation_history=conversation_history)
     try:
         return await provider.new_session(request)
     except LimitReached as exc:

@@ -195,7 +195,7 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
         "opened_at": opened_at,
         "provider_duration_limit": answer.duration_limit,
         "is_paid": answer.is_paid,
-        "record_due_at": timezone.now() if session.account.capabilities.keeps_record else None,
+        "record_due_at": timezone.now() if session.account.capabilities.has_session_records else None,
     }
     steps = [Entry("provider_authenticated")] if answer.credential else []
     steps.append(Entry("provider_created", {"is_paid": answer.is_paid, "opened_at": opened_at.isoformat()}))

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from heygen_portal import livekit
 from heygen_portal.livekit import LiveKitAway
-from heygen_portal.providers.contract.provider import BroughtRoom, RoomAccess
+from heygen_portal.providers.contract.provider import OwnRoom, RoomAccess
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.lifecycle import coverage, events
@@ -36,7 +36,7 @@ async def prepare() -> RoomAccess:
     return livekit.for_person(name)
 
 
-async def take(session: StreamingSession, prepared: str) -> BroughtRoom:
+async def take(session: StreamingSession, prepared: str) -> OwnRoom:
     """Give a session its room, the prepared one if there is one; return how the avatar enters it.
 
     Raises LiveKitAway, quickly: the provider would open, and charge for, a session that nobody can see.

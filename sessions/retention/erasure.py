@@ -131,6 +131,6 @@ def _at_provider(session: StreamingSession) -> Erasure.AtProvider:
     if not session.provider_session_id:
         return Erasure.AtProvider.NEVER_THERE
     offers = session.account.capabilities
-    if offers.forgets:
+    if offers.can_delete_transcripts:
         return Erasure.AtProvider.ASKED
-    return Erasure.AtProvider.KEPT if offers.keeps_record else Erasure.AtProvider.NOTHING_KEPT
+    return Erasure.AtProvider.KEPT if offers.has_session_records else Erasure.AtProvider.NOTHING_KEPT

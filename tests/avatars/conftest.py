@@ -11,7 +11,13 @@ from PIL import Image
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
-from heygen_portal.providers.contract.provider import AvatarOffer, KnowledgeBaseOffer, NotSent, Provider, VoiceOffer
+from heygen_portal.providers.contract.provider import (
+    CatalogueAvatar,
+    CatalogueKnowledgeBase,
+    CatalogueVoice,
+    NotSent,
+    Provider,
+)
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (4, 3), **options: Any) -> bytes:
@@ -36,10 +42,14 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
     """A provider with one thing of each kind to offer."""
     stand_in = Mock(spec=Provider)
     stand_in.list_avatars = AsyncMock(
-        return_value=[AvatarOffer("A1", "Lucía", "https://cdn.test/a1.png?sig=1", "V1", is_active=True)]
+        return_value=[CatalogueAvatar("A1", "Lucía", "https://cdn.test/a1.png?sig=1", "V1", is_active=True)]
     )
-    stand_in.list_voices = AsyncMock(return_value=[VoiceOffer("V1", "Clara", "es", "female", "", has_emotions=True)])
-    stand_in.list_knowledge_bases = AsyncMock(return_value=[KnowledgeBaseOffer("K1", "Recepción", "Hola", "Somos…")])
+    stand_in.list_voices = AsyncMock(
+        return_value=[CatalogueVoice("V1", "Clara", "es", "female", "", has_emotions=True)]
+    )
+    stand_in.list_knowledge_bases = AsyncMock(
+        return_value=[CatalogueKnowledgeBase("K1", "Recepción", "Hola", "Somos…")]
+    )
     stand_in.credits = AsyncMock(return_value=Decimal(100))
     stand_in.download = AsyncMock(return_value=picture())
     stand_in.voice_sample = AsyncMock(return_value=b"RIFF\x24\0\0\0WAVEfmt ")

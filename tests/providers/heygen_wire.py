@@ -37,12 +37,12 @@ class Wire:
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
-        self.instead: dict[str, Answer | Callable[[httpx.Request], Answer]] = {}
+        self.overrides: dict[str, Answer | Callable[[httpx.Request], Answer]] = {}
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         path = request.url.path
-        answer = self.instead.get(path) or httpx.Response(200, json=ANSWERS[path])
+        answer = self.overrides.get(path) or httpx.Response(200, json=ANSWERS[path])
         if not isinstance(answer, httpx.Response | Exception):
             answer = answer(request)
         if isinstance(answer, Exception):
@@ -60,7 +60,7 @@ class Wire:
         return json.loads(self.request(name).content)
 
 
-FULL = SessionRequest(
+FULL_REQUEST = SessionRequest(
     avatar_id="A1",
     voice_id="V1",
     voice_rate=1.25,

@@ -74,7 +74,7 @@ class Capabilities:
     """It finds out for itself when somebody begins and ends to speak."""
     push_to_talk: PushToTalk | None
     """It can be told. From the first time on, it hears nothing else in that session."""
-    listening_is_settled: bool
+    listening_mode_is_fixed: bool
     """Which of the two it is must be known when the session is opened."""
     interrupts: bool
     commands_in_room: bool
@@ -83,19 +83,19 @@ class Capabilities:
     emotions: tuple[str, ...]
     qualities: tuple[Quality, ...]
     voice_rate: tuple[float, float]
-    longest_text: int
-    longest_idle: timedelta
-    takes_rooms: bool = False
+    max_text_characters: int
+    max_idle_timeout: timedelta
+    accepts_own_rooms: bool = False
     """Its avatar comes into a room that is brought along."""
-    opens_by_itself: bool = False
+    speaks_opening: bool = False
     """It says the opening of its knowledge base by itself."""
     breaks_silence: bool = False
     """It can be asked to speak up when nobody says anything."""
-    keeps_record: bool = False
+    has_session_records: bool = False
     """What was said, why a session ended and what it cost can be asked for afterwards."""
-    remembers: bool = False
+    accepts_history: bool = False
     """A session that goes on from another one can be told what was said there."""
-    forgets: bool = False
+    can_delete_transcripts: bool = False
     """What was said in a session can be deleted there afterwards."""
     sandbox_limit: timedelta | None = None
     """It has sessions for trying out, free of charge, of at most this long."""
@@ -103,14 +103,14 @@ class Capabilities:
     """The ID of the only avatar for trying out."""
     minimum_credits: Decimal = Decimal(0)
     """With less left than that, no session can be opened."""
-    tells_events: bool = False
+    has_event_socket: bool = False
     """Beside the room it has a socket that tells what happens in a session."""
     makes_videos: bool = False
     """It makes recorded videos from texts."""
-    longest_video_text: int = 0
+    max_video_text_characters: int = 0
     key_headers: tuple[str, ...] = ("x-api-key",)
     voice_settings: tuple[VoiceSetting, ...] = ()
-    tells_samples: bool = False
+    has_voice_samples: bool = False
     """A sample of any voice can be asked for; else only where the catalogue names an address."""
     encodings: tuple[str, ...] = ("H264", "VP8")
     """How it can send the picture. Recent iPhones show nothing but H264."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class AvatarOffer:
+class CatalogueAvatar:
     """An avatar as the provider's catalogue lists it."""
 
     provider_avatar_id: str
@@ -21,7 +21,7 @@ class AvatarOffer:
 
 
 @dataclass(frozen=True)
-class VoiceOffer:
+class CatalogueVoice:
     """A voice as the provider's catalogue lists it. `language` is a two-letter code, or empty for many."""
 
     provider_voice_id: str
@@ -34,14 +34,14 @@ class VoiceOffer:
 
 
 @dataclass(frozen=True)
-class KnowledgeBaseOffer:
+class CatalogueKnowledgeBase:
     """A knowledge base as the provider's catalogue lists it."""
 
     provider_knowledge_base_id: str
     name: str
     opening: str
     prompt: str
-    tells_texts: bool = True
+    has_texts: bool = True
     """Some lists have names only."""
 
 

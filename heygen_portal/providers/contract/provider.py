@@ -21,7 +21,12 @@ from heygen_portal.providers.contract.capabilities import (
     TaskKind,
     VoiceSetting,
 )
-from heygen_portal.providers.contract.catalogue import AvatarOffer, KnowledgeBaseOffer, ProviderEvent, VoiceOffer
+from heygen_portal.providers.contract.catalogue import (
+    CatalogueAvatar,
+    CatalogueKnowledgeBase,
+    CatalogueVoice,
+    ProviderEvent,
+)
 from heygen_portal.providers.contract.errors import (
     CredentialRefused,
     LimitReached,
@@ -44,19 +49,20 @@ from heygen_portal.providers.contract.videos import VideoRequest, VideoStatus
 
 __all__ = [
     "Account",
-    "AvatarOffer",
-    "BroughtRoom",
     "Capabilities",
+    "CatalogueAvatar",
+    "CatalogueKnowledgeBase",
+    "CatalogueVoice",
     "CredentialRefused",
     "Delivered",
     "Delivery",
     "Interactivity",
-    "KnowledgeBaseOffer",
     "LimitReached",
     "NotReady",
     "NotSent",
     "OpenSession",
     "OutOfCredits",
+    "OwnRoom",
     "PastSession",
     "PastSessions",
     "Provider",
@@ -75,7 +81,6 @@ __all__ = [
     "SpokenLine",
     "StopReason",
     "TaskKind",
-    "VoiceOffer",
     "VoiceSetting",
 ]
 
@@ -95,7 +100,7 @@ class Account(Protocol):
 
 
 @dataclass(frozen=True)
-class BroughtRoom:
+class OwnRoom:
     """A room of our own LiveKit, and the token with which the provider's avatar enters it."""
 
     url: str
@@ -115,9 +120,9 @@ class SessionRequest:
     """The provider's own, each within the limits that its capabilities name."""
     knowledge_base_id: str = ""
     knowledge: str = ""
-    """The base's own text, where it goes along with `said_before`."""
-    said_before: str = ""
-    """What was said in the conversation that goes on; only with the capability `remembers`."""
+    """The base's own text, where it goes along with `conversation_history`."""
+    conversation_history: str = ""
+    """What was said in the conversation that goes on; only with the capability `accepts_history`."""
     language: str = ""
     quality: Quality | None = None
     video_encoding: str = ENCODINGS[0]
@@ -126,7 +131,7 @@ class SessionRequest:
     duration_limit: timedelta | None = None
     interactivity: Interactivity = Interactivity.HANDS_FREE
     breaks_silence: bool = False
-    room: BroughtRoom | None = None
+    room: OwnRoom | None = None
     """None: the provider has one of its own."""
 
 
@@ -225,11 +230,11 @@ class Provider(ABC):
         """Return the sessions that the provider holds open for this account."""
 
     async def read_record(self, provider_session_id: str) -> SessionRecord:
-        """Return what it keeps of a session that is over; nothing without the capability `keeps_record`."""
+        """Return what it keeps of a session that is over; nothing without the capability `has_session_records`."""
         return SessionRecord()
 
     async def forget(self, provider_session_id: str) -> None:
-        """Delete for good what was said in a session that is over; only with the capability `forgets`.
+        """Delete for good what was said in a session that is over; only with the capability `can_delete_transcripts`.
 
         Safe to repeat. Raises SessionGone when it does not know the session.
         """
@@ -240,7 +245,7 @@ class Provider(ABC):
         return PastSessions()
 
     def listen(self, provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
-        """Tell what the provider's own socket tells of a session, until it closes; only with `tells_events`.
+        """Tell what the provider's own socket tells of a session, until it closes; only with `has_event_socket`.
 
         Raises SessionGone when there is no such session any more.
         """
@@ -270,15 +275,15 @@ class Provider(ABC):
         """Return what is left to spend; None where it does not say."""
 
     @abstractmethod
-    async def list_avatars(self) -> list[AvatarOffer]:
+    async def list_avatars(self) -> list[CatalogueAvatar]:
         """Return the avatars that can be used in a live session."""
 
     @abstractmethod
-    async def list_voices(self) -> list[VoiceOffer]:
+    async def list_voices(self) -> list[CatalogueVoice]:
         """Return the voices."""
 
     @abstractmethod
-    async def list_knowledge_bases(self) -> list[KnowledgeBaseOffer]:
+    async def list_knowledge_bases(self) -> list[CatalogueKnowledgeBase]:
         """Return the knowledge bases."""
 
     @abstractmethod
@@ -286,7 +291,7 @@ class Provider(ABC):
         """Store a knowledge base; return the provider's ID."""
 
     @abstractmethod
-    async def change_knowledge_base(self, base: KnowledgeBaseOffer) -> None:
+    async def change_knowledge_base(self, base: CatalogueKnowledgeBase) -> None:
         """Store these texts in the place of its own. Sessions that run may keep the old ones."""
 
     @abstractmethod

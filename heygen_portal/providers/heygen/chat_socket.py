@@ -12,9 +12,9 @@ import aiohttp
 from heygen_portal.providers.contract.catalogue import ProviderEvent
 from heygen_portal.providers.contract.errors import CredentialRefused, ProviderUnreachable, SessionGone
 from heygen_portal.providers.http import parsing
-from heygen_portal.providers.http.client import CONNECT_S, Calls
+from heygen_portal.providers.http.client import CONNECT_SECONDS, ApiClient
 
-TOLD: Final = frozenset(
+FORWARDED_EVENTS: Final = frozenset(
     {
         "avatar_start_talking",
         "avatar_stop_talking",
@@ -27,38 +27,38 @@ TOLD: Final = frozenset(
     }
 )
 """What is passed on. The pieces of a line are not: they would be one row of the record for every word."""
-HEARTBEAT_S: Final = 20  # a half-open socket is found out
-LARGEST: Final = 1024 * 1024
-REFUSED: Final = {400: SessionGone, 401: CredentialRefused, 403: CredentialRefused, 404: SessionGone}
+HEARTBEAT_SECONDS: Final = 20  # a half-open socket is found out
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+HANDSHAKE_ERRORS: Final = {400: SessionGone, 401: CredentialRefused, 403: CredentialRefused, 404: SessionGone}
 
 
-async def listen(calls: Calls, provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
+async def listen(client: ApiClient, provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
     """Tell that the socket is open, then what it says, until it closes."""
-    # The account's key opens no socket: each takes a token that was made for its session.
-    asked = {"session_id": provider_session_id, "paid": True}
-    made = parsing.mapping(await calls.post("/v1/streaming.create_token", asked))
-    token = parsing.secret(made.get("token"), "streaming.create_token: data.token")
-    url = calls.base_url.copy_with(scheme="wss" if calls.base_url.scheme == "https" else "ws")
+    # The account's key opens no socket: each takes a token that was answer for its session.
+    body = {"session_id": provider_session_id, "paid": True}
+    answer = parsing.mapping(await client.post("/v1/streaming.create_token", body))
+    token = parsing.required_text(answer.get("token"), "streaming.create_token: data.token")
+    url = client.base_url.copy_with(scheme="wss" if client.base_url.scheme == "https" else "ws")
     query = {
         "session_id": provider_session_id,
         "session_token": token,
         "silence_response": "false",
         "push_to_talk": "false",
     }
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         try:
             socket = await asyncio.wait_for(
                 http.ws_connect(
                     f"{str(url).rstrip('/')}/v1/ws/streaming.chat",
                     params=query,
-                    heartbeat=HEARTBEAT_S,
-                    max_msg_size=LARGEST,
+                    heartbeat=HEARTBEAT_SECONDS,
+                    max_msg_size=MAX_MESSAGE_BYTES,
                 ),
-                2 * CONNECT_S,
+                2 * CONNECT_SECONDS,
             )
         except aiohttp.WSServerHandshakeError as exc:
-            refusal = REFUSED.get(exc.status)
+            refusal = HANDSHAKE_ERRORS.get(exc.status)
             if refusal is None:
                 raise ProviderUnreachable(f"streaming.chat: HTTP {exc.status}") from None
             raise refusal("streaming.chat: refused", status=exc.status) from None
@@ -68,19 +68,19 @@ async def listen(calls: Calls, provider_session_id: str) -> AsyncGenerator[Provi
         async with socket:
             yield ProviderEvent("opened")
             async for message in socket:
-                if message.type is aiohttp.WSMsgType.TEXT and (event := read(message.data)):
+                if message.type is aiohttp.WSMsgType.TEXT and (event := parse_event(message.data)):
                     yield event
 
 
-def read(text: str) -> ProviderEvent | None:
-    """Return what a message tells; None for what is not passed on. The words stay here: only their number is told."""
+def parse_event(text: str) -> ProviderEvent | None:
+    """Return what a message tells; None for what is not passed on. The words stay here: only their number is data."""
     try:
-        told: Any = json.loads(text)
+        data: Any = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    told = parsing.mapping(told)
-    kind = parsing.text(told.get("event_type"))
-    if kind not in TOLD:
+    data = parsing.mapping(data)
+    kind = parsing.text(data.get("event_type"))
+    if kind not in FORWARDED_EVENTS:
         return None
-    task_id = parsing.text(told.get("task_id"))[: parsing.LONGEST_ID]
-    return ProviderEvent(kind, task_id=task_id, characters=len(parsing.text(told.get("message"))))
+    task_id = parsing.text(data.get("task_id"))[: parsing.MAX_ID_CHARACTERS]
+    return ProviderEvent(kind, task_id=task_id, characters=len(parsing.text(data.get("message"))))

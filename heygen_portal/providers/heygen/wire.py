@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from heygen_portal.providers.contract.provider import (
-    AvatarOffer,
+    CatalogueAvatar,
+    CatalogueKnowledgeBase,
+    CatalogueVoice,
     CredentialRefused,
-    KnowledgeBaseOffer,
     LimitReached,
     NotReady,
     OutOfCredits,
@@ -17,14 +18,13 @@ from heygen_portal.providers.contract.provider import (
     RoomAccess,
     SessionGone,
     SessionRequest,
-    VoiceOffer,
 )
 from heygen_portal.providers.http import parsing
 from heygen_portal.providers.http.languages import language_code
 
-SHORTEST_IDLE, LONGEST_IDLE = timedelta(seconds=30), timedelta(seconds=3599)
+MIN_IDLE_TIMEOUT, MAX_IDLE_TIMEOUT = timedelta(seconds=30), timedelta(seconds=3599)
 
-REFUSALS = parsing.Refusals(
+REFUSALS = parsing.RefusalTable(
     successes=("100",),
     by_code={
         "10001": NotReady,  # state: new
@@ -47,7 +47,7 @@ REFUSALS = parsing.Refusals(
         "400631": CredentialRefused,  # account blocked
     },
     # For codes that no source names, and for 400006, which one number uses for every wrong state.
-    by_words=(
+    by_message=(
         ("session not found", SessionGone),
         ("closed", SessionGone),
         ("closing", SessionGone),
@@ -60,10 +60,10 @@ REFUSALS = parsing.Refusals(
 )
 
 
-def avatar(row: dict[str, Any]) -> AvatarOffer:
+def avatar(row: dict[str, Any]) -> CatalogueAvatar:
     """An avatar of the catalogue."""
     avatar_id = parsing.text(row["avatar_id"])
-    return AvatarOffer(
+    return CatalogueAvatar(
         provider_avatar_id=avatar_id,
         name=parsing.text(row.get("pose_name")) or avatar_id,
         preview_url=parsing.text(row.get("normal_preview")),
@@ -73,9 +73,9 @@ def avatar(row: dict[str, Any]) -> AvatarOffer:
     )
 
 
-def voice(row: dict[str, Any]) -> VoiceOffer:
+def voice(row: dict[str, Any]) -> CatalogueVoice:
     """A voice of the catalogue."""
-    return VoiceOffer(
+    return CatalogueVoice(
         provider_voice_id=parsing.text(row["voice_id"]),
         name=(parsing.text(row.get("name")) or parsing.text(row["voice_id"])).strip(),
         language=language_code(parsing.text(row.get("language"))),
@@ -85,14 +85,14 @@ def voice(row: dict[str, Any]) -> VoiceOffer:
     )
 
 
-def knowledge_base(row: dict[str, Any]) -> KnowledgeBaseOffer:
+def knowledge_base(row: dict[str, Any]) -> CatalogueKnowledgeBase:
     """A knowledge base of the account."""
-    return KnowledgeBaseOffer(
+    return CatalogueKnowledgeBase(
         provider_knowledge_base_id=parsing.text(row["id"]),
         name=parsing.text(row.get("name")) or parsing.text(row["id"]),
         opening=parsing.text(row.get("opening")),
         prompt=parsing.text(row.get("prompt")),
-        tells_texts="prompt" in row,
+        has_texts="prompt" in row,
     )
 
 
@@ -100,7 +100,7 @@ def past_session(row: dict[str, Any]) -> PastSession:
     """A session that is over; why, and what it cost, is not told."""
     return PastSession(
         provider_session_id=parsing.text(row["session_id"]),
-        created_at=parsing.moment(row.get("created_at")),
+        created_at=parsing.timestamp(row.get("created_at")),
         duration=parsing.duration(row.get("duration"), timedelta(seconds=1)),
     )
 
@@ -111,7 +111,7 @@ def room(data: dict[str, Any]) -> RoomAccess | None:
     return RoomAccess(url, token) if url and token else None
 
 
-def of(provider_session_id: str) -> dict[str, Any]:
+def session_body(provider_session_id: str) -> dict[str, Any]:
     """Which session a call is about. Raises SessionGone where there is none."""
     if not provider_session_id:
         raise SessionGone("session not created")
@@ -120,12 +120,12 @@ def of(provider_session_id: str) -> dict[str, Any]:
 
 def _knowledge(request: SessionRequest) -> dict[str, str]:
     """The base or, where a conversation goes on, its text and what was said: which of both would count is not known."""
-    if request.said_before and (request.knowledge or not request.knowledge_base_id):
-        return {"knowledge_base": f"{request.knowledge}\n\n{request.said_before}".strip()}
+    if request.conversation_history and (request.knowledge or not request.knowledge_base_id):
+        return {"knowledge_base": f"{request.knowledge}\n\n{request.conversation_history}".strip()}
     return {"knowledge_base_id": request.knowledge_base_id}
 
 
-def new_body(request: SessionRequest) -> dict[str, Any]:
+def new_session_body(request: SessionRequest) -> dict[str, Any]:
     """The documented names, and only what was chosen."""
     voice = {
         "voice_id": request.voice_id,
@@ -134,12 +134,12 @@ def new_body(request: SessionRequest) -> dict[str, Any]:
         "elevenlabs_settings": dict(request.voice_settings),
     }
     room = request.room
-    idle = request.idle_timeout and min(max(request.idle_timeout, SHORTEST_IDLE), LONGEST_IDLE)
+    idle = request.idle_timeout and min(max(request.idle_timeout, MIN_IDLE_TIMEOUT), MAX_IDLE_TIMEOUT)
     body = {
         "avatar_id": request.avatar_id,
         "quality": request.quality and str(request.quality),
         "video_encoding": request.video_encoding,
-        "voice": parsing.chosen(voice),
+        "voice": parsing.without_empty(voice),
         **_knowledge(request),
         "language": request.language,
         "activity_idle_timeout": idle and int(idle.total_seconds()),
@@ -148,4 +148,4 @@ def new_body(request: SessionRequest) -> dict[str, Any]:
         "silence_response": request.breaks_silence or None,
         "livekit_settings": room and {"url": room.url, "room": room.name, "token": room.token},
     }
-    return {"version": "v2"} | parsing.chosen(body)
+    return {"version": "v2"} | parsing.without_empty(body)

@@ -14,28 +14,28 @@ from heygen_portal.providers.contract.provider import CredentialRefused, NotSent
 from heygen_portal.providers.http import downloads, parsing
 from heygen_portal.runtime import client_address
 
-CONNECT_S = 5
-ANSWER_S = 10
-SLOW_ANSWER_S = 30  # opening and starting: seven seconds have been seen
-LARGEST_VIDEO = 1024 * 1024 * 1024
-VIDEO_S = 600
-LARGEST_ANSWER = 16 * 1024 * 1024  # thousands of voices come in one list
+CONNECT_SECONDS = 5
+ANSWER_SECONDS = 10
+SLOW_ANSWER_SECONDS = 30  # opening and starting: seven seconds have been seen
+MAX_VIDEO_BYTES = 1024 * 1024 * 1024
+VIDEO_SECONDS = 600
+MAX_ANSWER_BYTES = 16 * 1024 * 1024  # thousands of voices come in one list
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def _tls_context() -> ssl.SSLContext:
     """One for the process: reading the certificates anew would cost each job some 20 ms."""
     return httpx.create_ssl_context()
 
 
-class Calls:
-    """Calls with the account's key or, where one is given, a session's own token. Raises only ProviderError."""
+class ApiClient:
+    """ApiClient with the account's key or, where one is given, a session's own token. Raises only ProviderError."""
 
     def __init__(
         self,
         base_url: str,
         api_key: str,
-        refusals: parsing.Refusals,
+        refusals: parsing.RefusalTable,
         *,
         is_bearer: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -49,7 +49,7 @@ class Calls:
         )
         self._http = httpx.AsyncClient(
             base_url="" if self._is_refused else base_url,
-            verify=_tls(),
+            verify=_tls_context(),
             transport=transport,
             # Each call looks at every connection that is kept: what one burst opened would cost all that follow.
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=12, keepalive_expiry=50),
@@ -62,7 +62,7 @@ class Calls:
         path: str,
         payload: dict[str, Any] | None,
         *,
-        within: float = ANSWER_S,
+        within: float = ANSWER_SECONDS,
         token: str = "",
         may_quote: bool = True,
     ) -> Any:
@@ -82,19 +82,21 @@ class Calls:
 
     async def download(self, url: str) -> bytes:
         """Return a preview image that the catalogue names; the key is not sent along."""
-        return await downloads.picture(self._http, url, trusted=self.base_url)
+        return await downloads.fetch_image(self._http, url, trusted=self.base_url)
 
     async def save(self, url: str, into: BinaryIO) -> None:
         """Write a video that the provider names; the key is not sent along."""
-        await downloads.save(self._http, url, into, trusted=self.base_url, largest=LARGEST_VIDEO, within=VIDEO_S)
+        await downloads.save(
+            self._http, url, into, trusted=self.base_url, max_bytes=MAX_VIDEO_BYTES, within=VIDEO_SECONDS
+        )
 
     @property
     def base_url(self) -> httpx.URL:
         """Where the service is. Raises NotSent for an address that no key may be sent to."""
-        self._refuse_unsafe()
+        self._require_safe_address()
         return self._http.base_url
 
-    def _refuse_unsafe(self) -> None:
+    def _require_safe_address(self) -> None:
         if self._is_refused:
             raise NotSent("the account's address is no web address, or not https: correct it in the admin")
 
@@ -102,17 +104,24 @@ class Calls:
         await self._http.aclose()
 
     async def _call(
-        self, method: str, path: str, *, within: float = ANSWER_S, token: str = "", may_quote: bool = True, **body: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        within: float = ANSWER_SECONDS,
+        token: str = "",
+        may_quote: bool = True,
+        **body: Any,
     ) -> Any:
-        self._refuse_unsafe()
+        self._require_safe_address()
         name = path.removeprefix("/v1/")
-        timeout = httpx.Timeout(within, connect=CONNECT_S)
+        timeout = httpx.Timeout(within, connect=CONNECT_SECONDS)
         try:
             headers = self._credential(token)
             request = self._http.build_request(method, path, headers=headers, timeout=timeout, **body)
         except UnicodeEncodeError:  # half a surrogate pair; the exception would carry the text
             raise ProviderRejected(f"{name}: a text is not valid Unicode") from None
-        return await self._answer(name, request, within, may_quote=may_quote)
+        return await self._send(name, request, within, may_quote=may_quote)
 
     def _credential(self, token: str) -> dict[str, str]:
         secret = token or self._api_key
@@ -120,13 +129,13 @@ class Calls:
             raise CredentialRefused("the key holds characters that no header can carry")
         return {"Authorization": f"Bearer {secret}"} if token or self._is_bearer else {"X-API-KEY": secret}
 
-    async def _answer(self, name: str, request: httpx.Request, within: float, *, may_quote: bool) -> Any:
+    async def _send(self, name: str, request: httpx.Request, within: float, *, may_quote: bool) -> Any:
         """Send and read. httpx limits the wait for each piece; the timeout here limits all of them together."""
         try:
-            async with asyncio.timeout(within + CONNECT_S):
+            async with asyncio.timeout(within + CONNECT_SECONDS):
                 response = await self._http.send(request, stream=True)
                 try:
-                    body = await downloads.read_at_most(response, LARGEST_ANSWER)
+                    body = await downloads.read_at_most(response, MAX_ANSWER_BYTES)
                 finally:
                     await response.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, UnicodeError) as exc:
@@ -134,4 +143,6 @@ class Calls:
         except (httpx.HTTPError, TimeoutError) as exc:
             raise ProviderUnreachable(f"{name}: {type(exc).__name__}") from exc
         secrets = (self._api_key, request.headers.get("Authorization", "").removeprefix("Bearer "))
-        return parsing.read(name, response.status_code, body, self._refusals, may_quote=may_quote, secrets=secrets)
+        return parsing.parse_response(
+            name, response.status_code, body, self._refusals, may_quote=may_quote, secrets=secrets
+        )

@@ -12,21 +12,21 @@ import httpx
 
 from heygen_portal.providers.contract.provider import ProviderUnreachable
 
-LARGEST_PICTURE = 5 * 1024 * 1024
-PICTURE_S = 20
-REDIRECTS = 3
+MAX_IMAGE_BYTES = 5 * 1024 * 1024
+IMAGE_SECONDS = 20
+MAX_REDIRECTS = 3
 TIMEOUT = httpx.Timeout(10, connect=5)
 
 
-async def picture(http: httpx.AsyncClient, url: str, *, trusted: httpx.URL) -> bytes:
+async def fetch_image(http: httpx.AsyncClient, url: str, *, trusted: httpx.URL) -> bytes:
     """Return a preview; raises ProviderUnreachable as `save` does."""
     body = io.BytesIO()
-    await save(http, url, body, trusted=trusted, largest=LARGEST_PICTURE, within=PICTURE_S)
+    await save(http, url, body, trusted=trusted, max_bytes=MAX_IMAGE_BYTES, within=IMAGE_SECONDS)
     return body.getvalue()
 
 
 async def save(
-    http: httpx.AsyncClient, url: str, into: BinaryIO, *, trusted: httpx.URL, largest: int, within: float
+    http: httpx.AsyncClient, url: str, into: BinaryIO, *, trusted: httpx.URL, max_bytes: int, within: float
 ) -> None:
     """Write the body behind an address of the provider's; raises ProviderUnreachable when it does not come in bounds.
 
@@ -37,17 +37,19 @@ async def save(
     try:
         async with asyncio.timeout(within):
             target = httpx.URL(url)
-            for _ in range(REDIRECTS + 1):
-                elsewhere = await _get(http, target, into, trusted, largest)
-                if elsewhere is None:
+            for _ in range(MAX_REDIRECTS + 1):
+                location = await _follow(http, target, into, trusted, max_bytes)
+                if location is None:
                     return
-                target = target.join(elsewhere)
+                target = target.join(location)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as exc:  # TimeoutError is an OSError
         raise ProviderUnreachable(f"download: {type(exc).__name__}") from exc
     raise ProviderUnreachable("download: too many redirects")
 
 
-async def _get(http: httpx.AsyncClient, url: httpx.URL, into: BinaryIO, trusted: httpx.URL, largest: int) -> str | None:
+async def _follow(
+    http: httpx.AsyncClient, url: httpx.URL, into: BinaryIO, trusted: httpx.URL, max_bytes: int
+) -> str | None:
     """Write the body, or return the address that the answer points to."""
     request = await _request(http, url, trusted)
     response = await http.send(request, stream=True)
@@ -56,7 +58,7 @@ async def _get(http: httpx.AsyncClient, url: httpx.URL, into: BinaryIO, trusted:
             return str(response.headers["location"])
         if response.status_code != 200:
             raise ProviderUnreachable(f"download: HTTP {response.status_code}")
-        await _copy(response, into, largest)
+        await _copy(response, into, max_bytes)
     finally:
         await response.aclose()
     return None
@@ -84,17 +86,17 @@ async def _public_address(url: httpx.URL) -> str:
     return addresses[0]
 
 
-async def read_at_most(response: httpx.Response, largest: int) -> bytes:
+async def read_at_most(response: httpx.Response, max_bytes: int) -> bytes:
     """Return the body; raises ProviderUnreachable as soon as it is larger than that."""
     body = io.BytesIO()
-    await _copy(response, body, largest)
+    await _copy(response, body, max_bytes)
     return body.getvalue()
 
 
-async def _copy(response: httpx.Response, into: BinaryIO, largest: int) -> None:
+async def _copy(response: httpx.Response, into: BinaryIO, max_bytes: int) -> None:
     size = 0
     async for chunk in response.aiter_bytes():
         size += len(chunk)
-        if size > largest:
+        if size > max_bytes:
             raise ProviderUnreachable("the answer is too large")
         into.write(chunk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-CODES = {
+CODE_BY_NAME = {
     "arabic": "ar",
     "bulgarian": "bg",
     "catalan": "ca",
@@ -40,15 +40,15 @@ CODES = {
     "ukrainian": "uk",
     "vietnamese": "vi",
 }
-SEVERAL = ("", "multilingual", "multi", "unknown")
+MULTILINGUAL = ("", "multilingual", "multi", "unknown")
 
 
 def language_code(name: str) -> str:
     """Return the two-letter code, "" for a voice of several languages, the name itself for one we do not know."""
     name = name.strip().lower()
-    if name in SEVERAL:
+    if name in MULTILINGUAL:
         return ""
     if re.match(r"[a-z]{2}([-_]|$)", name):
         return name[:2]
     word = re.split(r"[\s(,]", name, maxsplit=1)[0]
-    return CODES.get(word, name[:20])
+    return CODE_BY_NAME.get(word, name[:20])

@@ -1,7 +1,7 @@
 """Where providers' answers become ours: one way of reading, and a table of refusals for each provider.
 
 Each service has several envelopes and its sources disagree on some codes, so a refusal is read by a status that
-leaves no doubt, then by its code, then by its words.
+leaves no doubt, then by its code, then by its message.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from heygen_portal.providers.contract.provider import (
     ProviderUnreachable,
 )
 
-NOTHING_TO_SAY = 204
-LONGEST_MESSAGE, LONGEST_CODE, LONGEST_ID = 200, 40, 200
+NO_CONTENT = 204
+MAX_MESSAGE_CHARACTERS, MAX_CODE_CHARACTERS, MAX_ID_CHARACTERS = 200, 40, 200
 
 
 @dataclass(frozen=True)
-class Refusals:
+class RefusalTable:
     """How one provider says yes and no: the codes of its success, and what its refusals mean."""
 
     successes: tuple[str, ...]
     by_code: Mapping[str, type[ProviderRejected]]
-    by_words: tuple[tuple[str, type[ProviderRejected]], ...]
+    by_message: tuple[tuple[str, type[ProviderRejected]], ...]
     """Parts of its messages in lower case, the telling ones first."""
     by_status: Mapping[int, type[ProviderRejected]] = field(default_factory=dict)
     wrong_state: str = ""
-    """A code that it uses for every state a session may be in; the words may say more."""
+    """A code that it uses for every state a session may be in; the message may say more."""
 
 
-def read(
+def parse_response(
     path: str,
     status: int,
     body: bytes,
-    refusals: Refusals,
+    refusals: RefusalTable,
     *,
     may_quote: bool = True,
     secrets: tuple[str, ...] = (),
@@ -56,15 +56,17 @@ def read(
     """
     if status >= 500 or 300 <= status < 400:
         raise ProviderUnreachable(f"{path}: HTTP {status}")
-    if status == NOTHING_TO_SAY:
+    if status == NO_CONTENT:
         return None
     envelope = _envelope(path, status, body)
-    code, words = _complaint(envelope)
-    if 200 <= status < 300 and words is None and code in ("", *refusals.successes):
+    code, message = _code_and_message(envelope)
+    if 200 <= status < 300 and message is None and code in ("", *refusals.successes):
         return envelope.get("data")
-    words = words or _words(envelope)
-    said = _without(secrets, words)[:LONGEST_MESSAGE] if may_quote and words else "refused"
-    raise _kind(status, code, words.lower(), refusals)(f"{path}: {said}", code=code[:LONGEST_CODE], status=status)
+    message = message or _message(envelope)
+    quoted = _redact(secrets, message)[:MAX_MESSAGE_CHARACTERS] if may_quote and message else "refused"
+    raise _error_class(status, code, message.lower(), refusals)(
+        f"{path}: {quoted}", code=code[:MAX_CODE_CHARACTERS], status=status
+    )
 
 
 def _envelope(path: str, status: int, body: bytes) -> dict[str, Any]:
@@ -79,53 +81,57 @@ def _envelope(path: str, status: int, body: bytes) -> dict[str, Any]:
     raise ProviderUnreachable(f"{path}: HTTP {status} without a JSON object")
 
 
-def _complaint(envelope: dict[str, Any]) -> tuple[str, str | None]:
-    """Return the code ("" for none) and the error's words, None where the envelope names no error."""
+def _code_and_message(envelope: dict[str, Any]) -> tuple[str, str | None]:
+    """Return the code ("" for none) and the error's message, None where the envelope names no error."""
     error = envelope.get("error")
     code = envelope.get("code")
     if isinstance(error, dict):
-        return str(error.get("code") or code or ""), _text(error, "message", "msg")
+        return str(error.get("code") or code or ""), _first_text(error, "message", "msg")
     if error is None and envelope.get("success") is not False:
         return "" if code is None else str(code), None
-    return "" if code is None else str(code), _words(envelope)
+    return "" if code is None else str(code), _message(envelope)
 
 
-def _words(envelope: dict[str, Any]) -> str:
-    """Return what the envelope says in words, in whichever of the places that are known."""
-    inner = next(iter(envelope["data"]), None) if isinstance(envelope.get("data"), list) else None
-    said = _text(envelope, "message", "msg") or _text(mapping(inner), "message") or _text(envelope, "error", "detail")
+def _message(envelope: dict[str, Any]) -> str:
+    """Return what the envelope says in message, in whichever of the places that are known."""
+    first_entry = next(iter(envelope["data"]), None) if isinstance(envelope.get("data"), list) else None
+    quoted = (
+        _first_text(envelope, "message", "msg")
+        or _first_text(mapping(first_entry), "message")
+        or _first_text(envelope, "error", "detail")
+    )
     details = envelope.get("detail")
-    if said or not isinstance(details, list):
-        return said
+    if quoted or not isinstance(details, list):
+        return quoted
     return "; ".join(_detail(detail) for detail in details if isinstance(detail, dict))
 
 
 def _detail(detail: dict[str, Any]) -> str:
-    """One entry of a validator's list: where, and what. Its `input` may be what people said and is left out."""
+    """One entry of a validator's list: where, and what. Its `input` may be what people quoted and is left out."""
     place = detail.get("loc")
     where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
-    return ": ".join(filter(None, (where, _text(detail, "msg"))))
+    return ": ".join(filter(None, (where, _first_text(detail, "msg"))))
 
 
-def _text(source: dict[str, Any], *keys: str) -> str:
+def _first_text(source: dict[str, Any], *keys: str) -> str:
     return next((value for key in keys if isinstance(value := source.get(key), str)), "")
 
 
-def _without(secrets: tuple[str, ...], words: str) -> str:
+def _redact(secrets: tuple[str, ...], message: str) -> str:
     for secret in filter(None, secrets):
-        words = words.replace(secret, "…")
-    return words
+        message = message.replace(secret, "…")
+    return message
 
 
-def _kind(status: int, code: str, words: str, refusals: Refusals) -> type[ProviderRejected]:
+def _error_class(status: int, code: str, message: str, refusals: RefusalTable) -> type[ProviderRejected]:
     if status == 401:
         return CredentialRefused
     if code in refusals.by_code:
         return refusals.by_code[code]
     if status == 429:  # after the code: a trial that is used up says 429 as well, and waiting does not help
         return LimitReached
-    for part, refusal in refusals.by_words:
-        if part in words:
+    for part, refusal in refusals.by_message:
+        if part in message:
             return refusal
     if status in refusals.by_status:
         return refusals.by_status[status]
@@ -170,29 +176,29 @@ def text(value: Any) -> str:
 
 def identifier(value: Any, name: str) -> str:
     """An ID that can be stored; without it an answer is of no use, and ProviderUnreachable says what is missing."""
-    if not isinstance(value, str) or not value or len(value) > LONGEST_ID:
+    if not isinstance(value, str) or not value or len(value) > MAX_ID_CHARACTERS:
         raise ProviderUnreachable(f"{name} is missing")
     return value
 
 
-def secret(value: Any, name: str) -> str:
+def required_text(value: Any, name: str) -> str:
     """A token or an address that must be there; ProviderUnreachable says which one is missing."""
     if not isinstance(value, str) or not value:
         raise ProviderUnreachable(f"{name} is missing")
     return value
 
 
-def in_path(identifier: str) -> str:
+def path_segment(identifier: str) -> str:
     """An ID as one step of a path, whatever is in it."""
     return quote(identifier, safe="")
 
 
-def chosen(fields: dict[str, Any]) -> dict[str, Any]:
-    """Only what was chosen: an explicit null is a value to some servers."""
+def without_empty(fields: dict[str, Any]) -> dict[str, Any]:
+    """Only what was without_empty: an explicit null is a value to some servers."""
     return {name: value for name, value in fields.items() if value not in ("", None, {})}
 
 
-def amount(value: Any, *, per: int = 1) -> Decimal | None:
+def credit_amount(value: Any, *, per: int = 1) -> Decimal | None:
     """So many credits, which may be written as a text; None for what is no number."""
     try:
         found = Decimal(text(value) or str(number(value) if isinstance(value, float) else "")) / per
@@ -201,12 +207,12 @@ def amount(value: Any, *, per: int = 1) -> Decimal | None:
     return found if found.is_finite() else None
 
 
-def moment(value: Any) -> datetime | None:
+def timestamp(value: Any) -> datetime | None:
     """A Unix time or an ISO 8601 one; None for what is none."""
     try:
         if isinstance(value, str):
-            read = datetime.fromisoformat(value)
-            return read if read.tzinfo else read.replace(tzinfo=UTC)
+            parsed = datetime.fromisoformat(value)
+            return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
         return datetime.fromtimestamp(number(value), UTC) if number(value) > 0 else None
     except (OverflowError, OSError, ValueError):
         return None

@@ -1,22 +1,22 @@
-"""Long texts in pieces that a provider takes."""
+"""Long texts in split_text that a provider takes."""
 
 from __future__ import annotations
 
 import re
 
-# After the end of a sentence, else after any space: what is cut must sound like a pause.
-ENDS = (re.compile(r"[.!?…]['\"»”)]*\s+"), re.compile(r"[,;:]\s+"), re.compile(r"\s+"))
+# After the end of a sentence, else after any space: what is end must sound like a pause.
+BREAKS = (re.compile(r"[.!?…]['\"»”)]*\s+"), re.compile(r"[,;:]\s+"), re.compile(r"\s+"))
 
 
-def pieces(text: str, longest: int) -> list[str]:
-    """Return the text in pieces of at most `longest` characters; joined they are the text."""
-    found = []
-    while len(text) > longest:
-        cut = next((end for pattern in ENDS if (end := _last_end(pattern, text, longest))), longest)
-        found.append(text[:cut])
+def split_text(text: str, max_characters: int) -> list[str]:
+    """Return the text in split_text of at most `max_characters` characters; joined they are the text."""
+    chunks = []
+    while len(text) > max_characters:
+        cut = next((end for pattern in BREAKS if (end := _last_end(pattern, text, max_characters))), max_characters)
+        chunks.append(text[:cut])
         text = text[cut:]
-    return [*found, text]
+    return [*chunks, text]
 
 
-def _last_end(pattern: re.Pattern[str], text: str, longest: int) -> int:
-    return max((match.end() for match in pattern.finditer(text, 0, longest)), default=0)
+def _last_end(pattern: re.Pattern[str], text: str, max_characters: int) -> int:
+    return max((match.end() for match in pattern.finditer(text, 0, max_characters)), default=0)

@@ -14,10 +14,11 @@ import httpx
 
 from heygen_portal.providers.contract.provider import (
     Account,
-    AvatarOffer,
     Capabilities,
+    CatalogueAvatar,
+    CatalogueKnowledgeBase,
+    CatalogueVoice,
     Delivery,
-    KnowledgeBaseOffer,
     LimitReached,
     OpenSession,
     PastSessions,
@@ -34,17 +35,16 @@ from heygen_portal.providers.contract.provider import (
     SpokenLine,
     StopReason,
     TaskKind,
-    VoiceOffer,
     VoiceSetting,
 )
 from heygen_portal.providers.http import parsing
-from heygen_portal.providers.http.client import SLOW_ANSWER_S, Calls
-from heygen_portal.providers.http.transcript_times import moments
-from heygen_portal.providers.liveavatar import wire as parts
+from heygen_portal.providers.http.client import SLOW_ANSWER_SECONDS, ApiClient
+from heygen_portal.providers.http.transcript_times import parse_times
+from heygen_portal.providers.liveavatar import wire
 
-PAGE_SIZE, MOST_PAGES = 100, 100
-DETAILS_AT_ONCE = 4
-RATE_WINDOW_S = 1.0
+PAGE_SIZE, MAX_PAGES = 100, 100
+DETAILS_IN_PARALLEL = 4
+RATE_WINDOW_SECONDS = 1.0
 """The service counts calls in windows of a second."""
 RATE_TRIES = 5
 
@@ -61,25 +61,25 @@ class LiveAvatar(Provider):
         push_to_talk=PushToTalk(
             start='{"event_type": "user.start_push_to_talk"}',
             stop='{"event_type": "user.stop_push_to_talk"}',
-            topic=parts.CONTROL_TOPIC,
+            topic=wire.CONTROL_TOPIC,
         ),
-        listening_is_settled=True,
+        listening_mode_is_fixed=True,
         interrupts=True,
         commands_in_room=True,
         languages=("es", "en"),
         emotions=(),
         qualities=tuple(Quality),
         voice_rate=(0.8, 1.2),
-        longest_text=2000,
+        max_text_characters=2000,
         # Its own clock runs out after five minutes and cannot be set: ours has to be the first.
-        longest_idle=timedelta(minutes=4),
-        opens_by_itself=True,
-        keeps_record=True,
-        forgets=True,
+        max_idle_timeout=timedelta(minutes=4),
+        speaks_opening=True,
+        has_session_records=True,
+        can_delete_transcripts=True,
         sandbox_limit=timedelta(seconds=60),
         sandbox_avatar="dd73ea75-1218-4ef3-92ce-606d5f7fbc0a",
         minimum_credits=Decimal(2),
-        tells_samples=True,
+        has_voice_samples=True,
         voice_settings=tuple(map(VoiceSetting, ("stability", "similarity_boost", "style"))),
     )
 
@@ -92,195 +92,199 @@ class LiveAvatar(Provider):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._sandbox_limit = self.capabilities.sandbox_limit if is_sandbox else None
-        self._calls = Calls(base_url, api_key, parts.REFUSALS, transport=transport)
+        self._client = ApiClient(base_url, api_key, wire.REFUSALS, transport=transport)
 
     @classmethod
     def connect(cls, account: Account) -> Self:
         return cls(account.base_url, account.api_key, is_sandbox=account.is_sandbox)
 
     async def new_session(self, request: SessionRequest) -> ProviderSession:
-        data = parsing.mapping(await self._mint(parts.order(request, self._sandbox_limit)))
+        data = parsing.mapping(await self._create_token(wire.token_body(request, self._sandbox_limit)))
         return ProviderSession(
             provider_session_id=parsing.identifier(data.get("session_id"), "sessions/token: data.session_id"),
             room=None,  # only start knows it
             is_paid=self._sandbox_limit is None,
-            credential=parsing.secret(data.get("session_token"), "sessions/token: data.session_token"),
+            credential=parsing.required_text(data.get("session_token"), "sessions/token: data.session_token"),
         )
 
     async def start_session(self, session: ProviderSession) -> ProviderSession:
         if not session.credential:
             raise SessionGone("session not created")
         # The one call that takes nothing but the session's token.
-        answer = await self._calls.post("/v1/sessions/start", {}, within=SLOW_ANSWER_S, token=session.credential)
+        answer = await self._client.post("/v1/sessions/start", {}, within=SLOW_ANSWER_SECONDS, token=session.credential)
         data = parsing.mapping(answer)
         room = RoomAccess(
-            url=parsing.secret(data.get("livekit_url"), "sessions/start: data.livekit_url"),
-            token=parsing.secret(data.get("livekit_client_token"), "sessions/start: data.livekit_client_token"),
+            url=parsing.required_text(data.get("livekit_url"), "sessions/start: data.livekit_url"),
+            token=parsing.required_text(data.get("livekit_client_token"), "sessions/start: data.livekit_client_token"),
         )
-        limit = parsing.duration(data.get(parts.LIMIT), timedelta(seconds=1))
+        limit = parsing.duration(data.get(wire.LIMIT_FIELD), timedelta(seconds=1))
         return replace(session, room=room, duration_limit=limit)
 
     async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
-        if kind not in parts.SPEECH:
+        if kind not in wire.SPEECH_COMMANDS:
             raise ProviderRejected("agent-control: there is no task of this type")
-        return parts.command(provider_session_id, parts.SPEECH[kind], text=text)
+        return wire.room_command(provider_session_id, wire.SPEECH_COMMANDS[kind], text=text)
 
     async def interrupt(self, provider_session_id: str) -> Delivery:
-        return parts.command(provider_session_id, "avatar.interrupt")
+        return wire.room_command(provider_session_id, "avatar.interrupt")
 
     async def keep_alive(self, provider_session_id: str) -> None:
-        await self._steer("keep-alive", provider_session_id)
+        await self._post_for_session("keep-alive", provider_session_id)
 
     async def stop_session(self, provider_session_id: str, why: StopReason = StopReason.CLOSED) -> None:
-        await self._steer("stop", provider_session_id, reason=parts.STOPS[why])
+        await self._post_for_session("stop", provider_session_id, reason=wire.STOP_REASONS[why])
 
     async def list_sessions(self) -> list[OpenSession]:
         return [
             OpenSession(
                 provider_session_id=parsing.text(row["id"]),
                 status="active",
-                created_at=parsing.moment(row.get("created_at")),
+                created_at=parsing.timestamp(row.get("created_at")),
             )
             for row in await self._pages("/v1/sessions", type="active")
         ]
 
     async def past_sessions(self, page: int = 1) -> PastSessions:
         asked: dict[str, str | int] = {"type": "historic", "page": page, "page_size": PAGE_SIZE}
-        data = parsing.mapping(await self._calls.get("/v1/sessions", asked))
+        data = parsing.mapping(await self._client.get("/v1/sessions", asked))
         rows = parsing.rows(data.get("results"), key="id")
-        return PastSessions(tuple(parts.past_session(row) for row in rows), has_more=bool(data.get("next")))
+        return PastSessions(tuple(wire.past_session(row) for row in rows), has_more=bool(data.get("next")))
 
     async def read_record(self, provider_session_id: str) -> SessionRecord:
-        entry = parsing.mapping(await self._of_session(provider_session_id))
-        started_at = parsing.moment(entry.get("created_at"))
+        entry = parsing.mapping(await self._get_for_session(provider_session_id))
+        started_at = parsing.timestamp(entry.get("created_at"))
         spoken = await self._transcript(provider_session_id)
-        told = [parsing.number(row.get("absolute_timestamp")) for row in spoken]
-        how = parts.past_session(entry | {"id": provider_session_id})
+        times = [parsing.number(row.get("absolute_timestamp")) for row in spoken]
+        summary = wire.past_session(entry | {"id": provider_session_id})
         return SessionRecord(
-            end_reason=how.end_reason,
-            duration=how.duration,
-            credits=how.credits,
+            end_reason=summary.end_reason,
+            duration=summary.duration,
+            credits=summary.credits,
             lines=tuple(
-                SpokenLine(parts.SPEAKERS[row["role"]], parsing.text(row["transcript"]), at)
-                for row, at in zip(spoken, moments(told, started_at), strict=True)
+                SpokenLine(wire.SPEAKERS[row["role"]], parsing.text(row["transcript"]), at)
+                for row, at in zip(spoken, parse_times(times, started_at), strict=True)
             ),
         )
 
     async def forget(self, provider_session_id: str) -> None:
         try:
-            await self._calls.delete(f"/v1/sessions/{parsing.in_path(parts.known(provider_session_id))}/events")
+            await self._client.delete(
+                f"/v1/sessions/{parsing.path_segment(wire.require_id(provider_session_id))}/events"
+            )
         except ProviderRejected as exc:
             if exc.status not in (404, 410):
                 raise
             raise SessionGone(str(exc), code=exc.code, status=exc.status) from exc
 
     async def credits(self) -> Decimal | None:
-        left = parsing.mapping(await self._calls.get("/v1/users/credits")).get("credits_left")
-        return parsing.amount(left)
+        left = parsing.mapping(await self._client.get("/v1/users/credits")).get("credits_left")
+        return parsing.credit_amount(left)
 
-    async def list_avatars(self) -> list[AvatarOffer]:
+    async def list_avatars(self) -> list[CatalogueAvatar]:
         public, own = await asyncio.gather(self._pages("/v1/avatars/public"), self._pages("/v1/avatars"))
-        return [parts.avatar(row, is_own=is_own) for row, is_own in _once(public, own)]
+        return [wire.avatar(row, is_own=is_own) for row, is_own in _merge(public, own)]
 
-    async def list_voices(self) -> list[VoiceOffer]:
+    async def list_voices(self) -> list[CatalogueVoice]:
         public, own = await asyncio.gather(
             self._pages("/v1/voices", voice_type="public"), self._pages("/v1/voices", voice_type="private")
         )
-        return [parts.voice(row, is_own=is_own) for row, is_own in _once(public, own)]
+        return [wire.voice(row, is_own=is_own) for row, is_own in _merge(public, own)]
 
-    async def list_knowledge_bases(self) -> list[KnowledgeBaseOffer]:
+    async def list_knowledge_bases(self) -> list[CatalogueKnowledgeBase]:
         listed = await self._pages("/v1/contexts")
-        places = asyncio.Semaphore(DETAILS_AT_ONCE)
+        slots = asyncio.Semaphore(DETAILS_IN_PARALLEL)
 
-        async def read(row: dict[str, Any]) -> KnowledgeBaseOffer:
-            async with places:  # the list has names only
-                return parts.context(
-                    row, parsing.mapping(await self._detail(f"/v1/contexts/{parsing.text(row['id'])}"))
+        async def read(row: dict[str, Any]) -> CatalogueKnowledgeBase:
+            async with slots:  # the list has names only
+                return wire.context(
+                    row, parsing.mapping(await self._get_with_retry(f"/v1/contexts/{parsing.text(row['id'])}"))
                 )
 
         return list(await asyncio.gather(*(read(row) for row in listed)))
 
     async def create_knowledge_base(self, *, name: str, opening: str, prompt: str) -> str:
         body = {"name": name, "opening_text": opening, "prompt": prompt}
-        made = parsing.mapping(await self._calls.post("/v1/contexts", body))
+        made = parsing.mapping(await self._client.post("/v1/contexts", body))
         return parsing.identifier(made.get("id"), "contexts: data.id")
 
-    async def change_knowledge_base(self, base: KnowledgeBaseOffer) -> None:
+    async def change_knowledge_base(self, base: CatalogueKnowledgeBase) -> None:
         body = {"name": base.name, "opening_text": base.opening, "prompt": base.prompt}  # all of them, or it is refused
-        await self._calls.patch(f"/v1/contexts/{parsing.in_path(base.provider_knowledge_base_id)}", body)
+        await self._client.patch(f"/v1/contexts/{parsing.path_segment(base.provider_knowledge_base_id)}", body)
 
     async def delete_knowledge_base(self, provider_knowledge_base_id: str) -> None:
-        await self._calls.delete(f"/v1/contexts/{parsing.in_path(provider_knowledge_base_id)}")
+        await self._client.delete(f"/v1/contexts/{parsing.path_segment(provider_knowledge_base_id)}")
 
     async def download(self, url: str) -> bytes:
-        return await self._calls.download(url)
+        return await self._client.download(url)
 
     async def voice_sample(self, provider_voice_id: str, url: str) -> bytes:
-        answer = parsing.mapping(await self._calls.get(f"/v1/voices/{parsing.in_path(provider_voice_id)}/preview"))
+        answer = parsing.mapping(
+            await self._client.get(f"/v1/voices/{parsing.path_segment(provider_voice_id)}/preview")
+        )
         try:
             return b64decode(parsing.text(answer.get("audio_base64")), validate=True)
         except ValueError as exc:
             raise ProviderUnreachable("voices/preview: no usable sound") from exc
 
     async def aclose(self) -> None:
-        await self._calls.aclose()
+        await self._client.aclose()
 
-    async def _mint(self, body: dict[str, Any]) -> Any:
+    async def _create_token(self, body: dict[str, Any]) -> Any:
         try:
-            return await self._calls.post("/v1/sessions/token", body, within=SLOW_ANSWER_S)
+            return await self._client.post("/v1/sessions/token", body, within=SLOW_ANSWER_SECONDS)
         except ProviderRejected as exc:
-            if body.pop(parts.LIMIT, None) is None or parts.LIMIT not in str(exc):
+            if body.pop(wire.LIMIT_FIELD, None) is None or wire.LIMIT_FIELD not in str(exc):
                 raise
         # The plan's own limit is shorter than ours, and start says what it is.
-        return await self._calls.post("/v1/sessions/token", body, within=SLOW_ANSWER_S)
+        return await self._client.post("/v1/sessions/token", body, within=SLOW_ANSWER_SECONDS)
 
-    async def _steer(self, verb: str, provider_session_id: str, **more: str) -> None:
+    async def _post_for_session(self, action: str, provider_session_id: str, **more: str) -> None:
         """Keep alive or stop. The key is used: a session's token may have run out by then."""
-        body = {"session_id": parts.known(provider_session_id), **more}
+        body = {"session_id": wire.require_id(provider_session_id), **more}
         try:
-            await self._calls.post(f"/v1/sessions/{verb}", body)
+            await self._client.post(f"/v1/sessions/{action}", body)
         except ProviderRejected as exc:
             if exc.status not in (404, 410):
                 raise
             raise SessionGone(str(exc), code=exc.code, status=exc.status) from exc
 
-    async def _of_session(self, provider_session_id: str, part: str = "", **params: int) -> Any:
-        return await self._calls.get(f"/v1/sessions/{parts.known(provider_session_id)}{part}", params)
+    async def _get_for_session(self, provider_session_id: str, part: str = "", **params: int) -> Any:
+        return await self._client.get(f"/v1/sessions/{wire.require_id(provider_session_id)}{part}", params)
 
     async def _transcript(self, provider_session_id: str) -> list[dict[str, Any]]:
         """The rows that say who said what, however many pages they take."""
         rows: list[dict[str, Any]] = []
         since: dict[str, int] = {}
-        for _ in range(MOST_PAGES):
-            data = parsing.mapping(await self._of_session(provider_session_id, "/transcript", **since))
+        for _ in range(MAX_PAGES):
+            data = parsing.mapping(await self._get_for_session(provider_session_id, "/transcript", **since))
             rows += parsing.rows(data, "transcript_data", key="transcript")
             following = data.get("next_timestamp")
             if not isinstance(following, int) or following <= since.get("start_timestamp", -1):
                 break
             since = {"start_timestamp": following}
-        return [row for row in rows if row.get("role") in parts.SPEAKERS]
+        return [row for row in rows if row.get("role") in wire.SPEAKERS]
 
     async def _pages(self, path: str, **params: str | int) -> list[dict[str, Any]]:
         """Every entry of a list, page by page. A list that never ends is no usable answer."""
         found: list[dict[str, Any]] = []
-        for page in range(1, MOST_PAGES + 1):
-            data = parsing.mapping(await self._detail(path, {**params, "page": page, "page_size": PAGE_SIZE}))
+        for page in range(1, MAX_PAGES + 1):
+            data = parsing.mapping(await self._get_with_retry(path, {**params, "page": page, "page_size": PAGE_SIZE}))
             found += parsing.rows(data.get("results"), key="id")
             if not data.get("next"):
                 return found
         raise ProviderUnreachable(f"{path}: the list has no end")
 
-    async def _detail(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
+    async def _get_with_retry(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
         """One of many small calls: too many in a second are refused, and are allowed in the next."""
         for _ in range(RATE_TRIES):
             try:
-                return await self._calls.get(path, params)
+                return await self._client.get(path, params)
             except LimitReached:
-                await asyncio.sleep(RATE_WINDOW_S)
-        return await self._calls.get(path, params)
+                await asyncio.sleep(RATE_WINDOW_SECONDS)
+        return await self._client.get(path, params)
 
 
-def _once(public: Iterable[dict[str, Any]], own: Iterable[dict[str, Any]]) -> Iterable[tuple[dict[str, Any], bool]]:
+def _merge(public: Iterable[dict[str, Any]], own: Iterable[dict[str, Any]]) -> Iterable[tuple[dict[str, Any], bool]]:
     """Each row once, and whether it is the account's own: that list counts where both have it."""
     return {
         parsing.text(row["id"]): (row, is_own) for is_own, rows in ((False, public), (True, own)) for row in rows

@@ -8,10 +8,11 @@ from typing import Any, Final
 from uuid import uuid4
 
 from heygen_portal.providers.contract.provider import (
-    AvatarOffer,
+    CatalogueAvatar,
+    CatalogueKnowledgeBase,
+    CatalogueVoice,
     CredentialRefused,
     Interactivity,
-    KnowledgeBaseOffer,
     LimitReached,
     OutOfCredits,
     PastSession,
@@ -22,26 +23,25 @@ from heygen_portal.providers.contract.provider import (
     Speaker,
     StopReason,
     TaskKind,
-    VoiceOffer,
 )
 from heygen_portal.providers.http import parsing
 from heygen_portal.providers.http.languages import language_code
 
 CONTROL_TOPIC: Final = "agent-control"
-LIMIT: Final = "max_session_duration"
-SPEECH = {TaskKind.TALK: "avatar.speak_response", TaskKind.REPEAT: "avatar.speak_text"}
+LIMIT_FIELD: Final = "max_session_duration"
+SPEECH_COMMANDS = {TaskKind.TALK: "avatar.speak_response", TaskKind.REPEAT: "avatar.speak_text"}
 INTERACTIVITY = {Interactivity.HANDS_FREE: "CONVERSATIONAL", Interactivity.PUSH_TO_TALK: "PUSH_TO_TALK"}
-STOPS = {
+STOP_REASONS = {
     StopReason.CLOSED: "USER_CLOSED",
     StopReason.LEFT: "USER_DISCONNECTED",
     StopReason.IDLE: "IDLE_TIMEOUT",
     StopReason.DURATION: "MAX_DURATION_REACHED",
 }
 
-REFUSALS = parsing.Refusals(
+REFUSALS = parsing.RefusalTable(
     successes=("1000", "100"),
     by_code={},  # its numbers are documented nowhere
-    by_words=(
+    by_message=(
         ("session not found", SessionGone),
         ("session is closed", SessionGone),
         ("session has ended", SessionGone),
@@ -58,9 +58,9 @@ REFUSALS = parsing.Refusals(
 SPEAKERS = {"user": Speaker.USER, "avatar": Speaker.AVATAR}
 
 
-def avatar(row: dict[str, Any], *, is_own: bool) -> AvatarOffer:
+def avatar(row: dict[str, Any], *, is_own: bool) -> CatalogueAvatar:
     """An avatar of the catalogue."""
-    return AvatarOffer(
+    return CatalogueAvatar(
         provider_avatar_id=parsing.text(row["id"]),
         name=parsing.text(row.get("name")) or parsing.text(row["id"]),
         preview_url=parsing.text(row.get("preview_url")),
@@ -71,9 +71,9 @@ def avatar(row: dict[str, Any], *, is_own: bool) -> AvatarOffer:
     )
 
 
-def voice(row: dict[str, Any], *, is_own: bool) -> VoiceOffer:
+def voice(row: dict[str, Any], *, is_own: bool) -> CatalogueVoice:
     """A voice of the catalogue."""
-    return VoiceOffer(
+    return CatalogueVoice(
         provider_voice_id=parsing.text(row["id"]),
         name=(parsing.text(row.get("name")) or parsing.text(row["id"])).strip(),
         language=language_code(parsing.text(row.get("language"))),
@@ -84,9 +84,9 @@ def voice(row: dict[str, Any], *, is_own: bool) -> VoiceOffer:
     )
 
 
-def context(row: dict[str, Any], detail: dict[str, Any]) -> KnowledgeBaseOffer:
+def context(row: dict[str, Any], detail: dict[str, Any]) -> CatalogueKnowledgeBase:
     """A knowledge base, which the service calls a context: a row of the list, and what it says of it alone."""
-    return KnowledgeBaseOffer(
+    return CatalogueKnowledgeBase(
         provider_knowledge_base_id=parsing.text(row["id"]),
         name=parsing.text(row.get("name")) or parsing.text(row["id"]),
         opening=parsing.text(detail.get("opening_text")),
@@ -98,14 +98,14 @@ def past_session(row: dict[str, Any]) -> PastSession:
     """A session that is over, as the list of those has it, or what it says of one alone."""
     return PastSession(
         provider_session_id=parsing.text(row["id"]),
-        created_at=parsing.moment(row.get("created_at")),
+        created_at=parsing.timestamp(row.get("created_at")),
         duration=parsing.duration(row.get("duration"), timedelta(seconds=1)),
-        end_reason=parsing.text(row.get("end_reason"))[: parsing.LONGEST_CODE],
-        credits=parsing.amount(row.get("credits_consumed")),
+        end_reason=parsing.text(row.get("end_reason"))[: parsing.MAX_CODE_CHARACTERS],
+        credits=parsing.credit_amount(row.get("credits_consumed")),
     )
 
 
-def order(request: SessionRequest, sandbox_limit: timedelta | None) -> dict[str, Any]:
+def token_body(request: SessionRequest, sandbox_limit: timedelta | None) -> dict[str, Any]:
     """The documented names, and only what was chosen: the service ignores typing errors without a word.
 
     With a limit of the sandbox, a session there is ordered.
@@ -117,31 +117,31 @@ def order(request: SessionRequest, sandbox_limit: timedelta | None) -> dict[str,
         "context_id": request.knowledge_base_id,
         "language": request.language,
         # One is the default, and naming it would bind the voice to a maker that may not be its own.
-        "voice_settings": parsing.chosen(voice) if is_set else {},
+        "voice_settings": parsing.without_empty(voice) if is_set else {},
     }
     video = {"quality": request.quality and str(request.quality), "encoding": request.video_encoding}
     longest = min(filter(None, (request.duration_limit, sandbox_limit)), default=None)
     body = {
         "mode": "FULL",
         "avatar_id": request.avatar_id,
-        "avatar_persona": parsing.chosen(persona),
-        "video_settings": parsing.chosen(video),
-        LIMIT: max(1, int(longest.total_seconds())) if longest else None,
+        "avatar_persona": parsing.without_empty(persona),
+        "video_settings": parsing.without_empty(video),
+        LIMIT_FIELD: max(1, int(longest.total_seconds())) if longest else None,
         "interactivity_type": INTERACTIVITY[request.interactivity],
         "is_sandbox": sandbox_limit is not None,
     }
-    return parsing.chosen(body) | {"avatar_persona": parsing.chosen(persona)}
+    return parsing.without_empty(body) | {"avatar_persona": parsing.without_empty(persona)}
 
 
-def known(provider_session_id: str) -> str:
+def require_id(provider_session_id: str) -> str:
     """The session's own name. Raises SessionGone where it has none."""
     if not provider_session_id:
         raise SessionGone("session not created")
     return provider_session_id
 
 
-def command(provider_session_id: str, event_type: str, **more: str) -> RoomCommand:
+def room_command(provider_session_id: str, event_type: str, **more: str) -> RoomCommand:
     """What the browser is to publish in the room."""
     event_id = str(uuid4())
-    envelope = {"event_id": event_id, "event_type": event_type, "session_id": known(provider_session_id), **more}
+    envelope = {"event_id": event_id, "event_type": event_type, "session_id": require_id(provider_session_id), **more}
     return RoomCommand(CONTROL_TOPIC, json.dumps(envelope), provider_task_id=event_id)

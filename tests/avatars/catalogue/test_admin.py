@@ -18,7 +18,7 @@ from django.utils import timezone
 from avatars import tasks
 from avatars.catalogue import sync, sync_runs
 from avatars.models import Avatar, CatalogueSync, News, ProviderAccount, Voice
-from heygen_portal.providers.contract.provider import ProviderUnreachable, VoiceOffer
+from heygen_portal.providers.contract.provider import CatalogueVoice, ProviderUnreachable
 from tests.support.factories import (
     AvatarFactory,
     EndUserFactory,
@@ -51,7 +51,7 @@ def test_new_changed_and_gone_things_are_marked_for_some_days(account: ProviderA
     (clara,) = provider.list_voices.return_value
     synced(account)
     assert Voice.objects.get().news is None  # what was there from the beginning is no news
-    nora = VoiceOffer("V2", "Nora", "en", "female", "", has_emotions=False)
+    nora = CatalogueVoice("V2", "Nora", "en", "female", "", has_emotions=False)
     provider.list_voices.return_value = [replace(clara, name="Clara, warm"), nora]
     assert synced(account).voices == sync.Changes(listed=2, new=1, changed=1)
     assert {voice.name: voice.news for voice in Voice.objects.all()} == {"Clara, warm": News.CHANGED, "Nora": News.NEW}
@@ -144,7 +144,7 @@ def _values(row: Any) -> dict[str, Any]:
 def test_a_second_sync_of_many_asks_as_little_as_one_of_few(account: ProviderAccount, provider: Mock) -> None:
     def queries(count: int) -> int:
         provider.list_voices.return_value = [
-            VoiceOffer(f"V{number}", "Voice", "es", "", "", has_emotions=False) for number in range(count)
+            CatalogueVoice(f"V{number}", "Voice", "es", "", "", has_emotions=False) for number in range(count)
         ]
         with CaptureQueriesContext(connection) as asked:
             synced(account)

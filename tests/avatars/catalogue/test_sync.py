@@ -13,7 +13,7 @@ from PIL import Image
 
 from avatars.catalogue.sync import Changes, SyncResult, sync_catalogue
 from avatars.models import Avatar, KnowledgeBase, ProviderAccount, Voice
-from heygen_portal.providers.contract.provider import AvatarOffer, ProviderUnreachable
+from heygen_portal.providers.contract.provider import CatalogueAvatar, ProviderUnreachable
 from tests.avatars.conftest import picture
 from tests.support.factories import AvatarFactory, ProviderAccountFactory
 
@@ -155,8 +155,8 @@ def test_a_preview_that_does_not_come_is_no_reason_to_stop(account: ProviderAcco
 
 def test_names_and_ids_too_long_to_keep_do_not_stop_the_rest(account: ProviderAccount, provider: Mock) -> None:
     provider.list_avatars.return_value = [
-        AvatarOffer("A" * 201, "too long an ID", "", "", is_active=True),
-        AvatarOffer("A2", "n" * 300, "", "", is_active=True),
+        CatalogueAvatar("A" * 201, "too long an ID", "", "", is_active=True),
+        CatalogueAvatar("A2", "n" * 300, "", "", is_active=True),
     ]
     sync(account)
     assert Avatar.objects.get().name == "n" * 200
@@ -164,8 +164,8 @@ def test_names_and_ids_too_long_to_keep_do_not_stop_the_rest(account: ProviderAc
 
 def test_what_no_database_takes_is_left_out(account: ProviderAccount, provider: Mock) -> None:
     provider.list_avatars.return_value = [
-        AvatarOffer("A\0", "no ID", "", "", is_active=True),
-        AvatarOffer("A2", "Lu\0cía \ud800", "", "", is_active=True),
+        CatalogueAvatar("A\0", "no ID", "", "", is_active=True),
+        CatalogueAvatar("A2", "Lu\0cía \ud800", "", "", is_active=True),
     ]
     sync(account)
     assert Avatar.objects.get().name == "Lucía ?"

@@ -12,7 +12,7 @@ from django.test import Client
 
 from avatars.models import KnowledgeBase
 from heygen_portal.providers.contract.provider import (
-    KnowledgeBaseOffer,
+    CatalogueKnowledgeBase,
     PastSession,
     PastSessions,
     ProviderError,
@@ -45,7 +45,7 @@ def test_what_is_written_is_stored_at_the_provider_and_here(admin_client: Client
     base = KnowledgeBase.objects.get()
     assert (base.provider_knowledge_base_id, base.prompt) == ("K9", TEXTS["prompt"])
     assert save(admin_client, base, prompt="Abrimos a las diez.").status_code == 302
-    changed = KnowledgeBaseOffer("K9", "Recepción", "Hola", "Abrimos a las diez.")
+    changed = CatalogueKnowledgeBase("K9", "Recepción", "Hola", "Abrimos a las diez.")
     provider.change_knowledge_base.assert_awaited_once_with(changed)
     base.refresh_from_db()
     assert base.prompt == "Abrimos a las diez."

@@ -18,7 +18,7 @@ from avatars.knowledge import files as knowledge_files
 from avatars.knowledge import versions
 from avatars.knowledge.files import Texts
 from avatars.models import KnowledgeBase
-from heygen_portal.providers.contract.provider import KnowledgeBaseOffer, ProviderRejected
+from heygen_portal.providers.contract.provider import CatalogueKnowledgeBase, ProviderRejected
 from tests.avatars.knowledge.test_admin import BASES, ENGLISH, save
 from tests.avatars.knowledge.test_admin import TEXTS as WRITTEN
 from tests.avatars.personas.test_admin import messages
@@ -42,7 +42,7 @@ def settle(client: Client, base: KnowledgeBase, **choice: str) -> str:
 
 
 def changed_there(base: KnowledgeBase, provider: Mock, prompt: str) -> None:
-    provider.list_knowledge_bases.return_value = [KnowledgeBaseOffer("K1", base.name, base.opening, prompt)]
+    provider.list_knowledge_bases.return_value = [CatalogueKnowledgeBase("K1", base.name, base.opening, prompt)]
     async_to_sync(sync.sync_catalogue)(base.account)
 
 
@@ -91,7 +91,7 @@ def test_rolling_back_stores_the_older_text_at_the_provider_too(
 
 def test_a_list_that_has_names_only_is_no_drift(admin_client: Client, base: KnowledgeBase, provider: Mock) -> None:
     save(admin_client, base, prompt="Abrimos a las nueve.")
-    provider.list_knowledge_bases.return_value = [KnowledgeBaseOffer("K1", "Recepción", "", "", tells_texts=False)]
+    provider.list_knowledge_bases.return_value = [CatalogueKnowledgeBase("K1", "Recepción", "", "", has_texts=False)]
     async_to_sync(sync.sync_catalogue)(base.account)
     base.refresh_from_db()
     assert (base.prompt, versions.drift(base)) == ("Abrimos a las nueve.", [])

@@ -25,7 +25,7 @@ def written(value: Any) -> str:
     return "no" if value in (None, "") else str(value)
 
 
-def test_the_table_of_capabilities_is_what_the_providers_say() -> None:
+def test_the_documented_capabilities_match_the_code() -> None:
     """Requirement 79."""
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in DOC.read_text().splitlines() if "|" in line]
     start = rows.index(["capability", *KINDS, "meaning"]) + 2

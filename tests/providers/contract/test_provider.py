@@ -17,9 +17,9 @@ import pytest
 
 from heygen_portal.providers import KINDS
 from heygen_portal.providers.contract.provider import (
+    CatalogueKnowledgeBase,
     CredentialRefused,
     Delivered,
-    KnowledgeBaseOffer,
     NotReady,
     Provider,
     ProviderRejected,
@@ -35,7 +35,7 @@ from tests.emulator.wire import TLS
 from tests.support import servers
 from tests.support.servers import Emulator
 
-NOBODY = "5f3c0f9e-0000-41ef-8000-000000000000"
+UNKNOWN_ID = "5f3c0f9e-0000-41ef-8000-000000000000"
 
 
 @dataclass
@@ -79,16 +79,16 @@ async def provider(account: Account) -> AsyncIterator[Provider]:
 
 
 @asynccontextmanager
-async def opened(provider: Provider, **wishes: Any) -> AsyncIterator[ProviderSession]:
+async def opened(provider: Provider, **options: Any) -> AsyncIterator[ProviderSession]:
     """A session with the first avatar that has a voice, stopped whatever happens."""
     avatar = next(avatar for avatar in await provider.list_avatars() if avatar.is_active and avatar.default_voice_id)
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "language": "es",
         "quality": Quality.LOW,
         "idle_timeout": timedelta(seconds=60),
         "duration_limit": timedelta(seconds=60),
     }
-    session = await provider.new_session(SessionRequest(avatar.provider_avatar_id, **(usual | wishes)))
+    session = await provider.new_session(SessionRequest(avatar.provider_avatar_id, **(defaults | options)))
     try:
         yield session
     finally:
@@ -96,11 +96,11 @@ async def opened(provider: Provider, **wishes: Any) -> AsyncIterator[ProviderSes
             await provider.stop_session(session.provider_session_id)
 
 
-async def listed(provider: Provider) -> set[str]:
+async def listed_ids(provider: Provider) -> set[str]:
     return {row.provider_session_id for row in await provider.list_sessions()}
 
 
-async def test_the_catalogue_has_what_a_persona_is_made_of(provider: Provider) -> None:
+async def test_the_catalogue_lists_avatars_voices_and_knowledge_bases(provider: Provider) -> None:
     avatars, voices = await provider.list_avatars(), await provider.list_voices()
     assert any(avatar.is_active for avatar in avatars)
     assert {"es", "en"} <= {voice.language for voice in voices}
@@ -108,14 +108,14 @@ async def test_the_catalogue_has_what_a_persona_is_made_of(provider: Provider) -
     assert await provider.download(next(avatar.preview_url for avatar in avatars if avatar.preview_url))
 
 
-async def test_a_voice_can_be_heard_before_it_is_chosen(provider: Provider) -> None:
+async def test_every_voice_has_a_sample(provider: Provider) -> None:
     voice = (await provider.list_voices())[0]
-    assert voice.preview_url or provider.capabilities.tells_samples
+    assert voice.preview_url or provider.capabilities.has_voice_samples
     assert len(await provider.voice_sample(voice.provider_voice_id, voice.preview_url)) > 1000
 
 
-async def test_a_session_is_opened_started_listed_and_stopped(provider: Provider) -> None:
-    """Requirements 9, 12, 22, 24, 28, 31: wherever the room and the limit are told, both are known after the start."""
+async def test_a_session_is_created_started_listed_and_stopped(provider: Provider) -> None:
+    """Requirements 9, 12, 22, 24, 28, 31: wherever the room and the limit are status, both are known after the start."""
     async with opened(provider) as session:
         assert session.credential
         started = await provider.start_session(session)
@@ -123,10 +123,10 @@ async def test_a_session_is_opened_started_listed_and_stopped(provider: Provider
         assert started.room
         assert started.room.url.startswith(("ws://", "wss://"))
         assert started.duration_limit
-        assert session.provider_session_id in await listed(provider)
+        assert session.provider_session_id in await listed_ids(provider)
         await provider.keep_alive(session.provider_session_id)
         await provider.stop_session(session.provider_session_id)
-        assert session.provider_session_id not in await listed(provider)
+        assert session.provider_session_id not in await listed_ids(provider)
 
 
 async def test_a_second_stop_is_harmless(provider: Provider) -> None:
@@ -138,7 +138,7 @@ async def test_a_second_stop_is_harmless(provider: Provider) -> None:
                 await provider.stop_session(session.provider_session_id)
 
 
-async def test_what_was_stopped_is_gone(provider: Provider) -> None:
+async def test_a_stopped_session_is_gone(provider: Provider) -> None:
     async with opened(provider) as session:
         await provider.start_session(session)
         await provider.stop_session(session.provider_session_id)
@@ -146,28 +146,28 @@ async def test_what_was_stopped_is_gone(provider: Provider) -> None:
             await provider.keep_alive(session.provider_session_id)
 
 
-async def test_a_session_that_never_was_is_gone(provider: Provider) -> None:
+async def test_an_unknown_session_is_gone(provider: Provider) -> None:
     for call in (provider.keep_alive, provider.stop_session):
         with pytest.raises(SessionGone):
-            await call(NOBODY)
+            await call(UNKNOWN_ID)
 
 
-async def test_an_unknown_avatar_is_refused_in_words(provider: Provider) -> None:
+async def test_an_unknown_avatar_is_refused_with_a_message(provider: Provider) -> None:
     """Requirement 14: some look it up when the session is opened, some when it is started."""
     with pytest.raises(ProviderRejected, match=r"(?i)avatar"):
-        await provider.start_session(await provider.new_session(SessionRequest(avatar_id=NOBODY)))
+        await provider.start_session(await provider.new_session(SessionRequest(avatar_id=UNKNOWN_ID)))
 
 
-async def test_a_wrong_key_is_told_apart(account: Account) -> None:
+async def test_a_wrong_key_raises_credential_refused(account: Account) -> None:
     wrong = Account(account.kind, account.base_url, "sk-wrong")
     async with connected(wrong) as provider:
         with pytest.raises(CredentialRefused):
             await provider.list_voices()
         with pytest.raises(CredentialRefused):
-            await provider.new_session(SessionRequest(avatar_id=NOBODY))
+            await provider.new_session(SessionRequest(avatar_id=UNKNOWN_ID))
 
 
-async def test_the_key_may_be_sent_in_each_way_that_the_provider_takes(account: Account) -> None:
+async def test_the_key_can_be_sent_in_every_supported_header(account: Account) -> None:
     """Requirement 10."""
     for header in KINDS[account.kind].capabilities.key_headers:
         sent_so = Account(account.kind, account.base_url, account.api_key, header, is_sandbox=account.is_sandbox)
@@ -175,7 +175,7 @@ async def test_the_key_may_be_sent_in_each_way_that_the_provider_takes(account: 
             await provider.start_session(session)
 
 
-async def test_every_kind_of_task_is_taken_or_handed_to_the_room(provider: Provider, account: Account) -> None:
+async def test_every_kind_of_task_is_delivered_or_becomes_a_room_command(provider: Provider, account: Account) -> None:
     """Requirements 3, 29. Without media, the emulator's avatar is there as soon as the session has been started."""
     if account.base_url == KINDS[account.kind].address:
         pytest.skip("nobody has joined the room")
@@ -190,7 +190,7 @@ async def test_every_kind_of_task_is_taken_or_handed_to_the_room(provider: Provi
         assert isinstance(interrupted, RoomCommand if goes_by_room else Delivered)
 
 
-async def test_a_task_before_the_start_is_too_early_where_the_provider_takes_it_itself(provider: Provider) -> None:
+async def test_a_task_before_start_raises_not_ready(provider: Provider) -> None:
     if provider.capabilities.commands_in_room:
         pytest.skip("the browser publishes it, once it is in the room")
     async with opened(provider) as session:
@@ -198,7 +198,7 @@ async def test_a_task_before_the_start_is_too_early_where_the_provider_takes_it_
             await provider.send_task(session.provider_session_id, text="Hola", kind=TaskKind.REPEAT)
 
 
-async def test_how_it_is_told_to_listen_fits_the_room(provider: Provider) -> None:
+async def test_push_to_talk_has_distinct_start_and_stop_packets(provider: Provider) -> None:
     """Push to talk, where it is offered, is one packet to begin and another to end."""
     button = provider.capabilities.push_to_talk
     assert button
@@ -207,13 +207,13 @@ async def test_how_it_is_told_to_listen_fits_the_room(provider: Provider) -> Non
     assert provider.capabilities.hands_free
 
 
-async def test_credits_are_told(provider: Provider) -> None:
+async def test_the_remaining_credits_can_be_read(provider: Provider) -> None:
     left = await provider.credits()
     assert left is not None
     assert left >= 0
 
 
-async def test_a_knowledge_base_is_stored_used_changed_and_deleted(provider: Provider, service: str) -> None:
+async def test_a_knowledge_base_is_created_used_changed_and_deleted(provider: Provider, service: str) -> None:
     """Requirement 20."""
     if service == "live":
         pytest.skip("it would stay there")
@@ -222,7 +222,7 @@ async def test_a_knowledge_base_is_stored_used_changed_and_deleted(provider: Pro
     assert (found.name, found.opening, found.prompt) == ("Horario", "Hola", "Abrimos a las nueve.")
     async with opened(provider, knowledge_base_id=made) as session:
         await provider.start_session(session)
-    await provider.change_knowledge_base(KnowledgeBaseOffer(made, "Horario", "", "Abrimos a las diez."))
+    await provider.change_knowledge_base(CatalogueKnowledgeBase(made, "Horario", "", "Abrimos a las diez."))
     (found,) = [base for base in await provider.list_knowledge_bases() if base.provider_knowledge_base_id == made]
     assert (found.opening, found.prompt) == ("", "Abrimos a las diez.")
     await provider.delete_knowledge_base(made)
@@ -231,7 +231,7 @@ async def test_a_knowledge_base_is_stored_used_changed_and_deleted(provider: Pro
         await provider.delete_knowledge_base(made)
 
 
-async def test_sessions_that_were_are_listed_page_by_page_the_newest_first(
+async def test_past_sessions_are_listed_in_pages_newest_first(
     account: Account, provider: Provider, service: str
 ) -> None:
     if service == "live":
@@ -253,26 +253,26 @@ async def test_sessions_that_were_are_listed_page_by_page_the_newest_first(
     assert not (await provider.past_sessions(1000)).rows
 
 
-async def test_what_is_kept_of_a_session_can_be_read_where_it_is_kept_and_what_was_said_deleted(
+async def test_a_session_record_can_be_read_and_its_transcript_deleted(
     provider: Provider,
 ) -> None:
     async with opened(provider) as session:
         await provider.start_session(session)
         await provider.stop_session(session.provider_session_id)
         record = await provider.read_record(session.provider_session_id)
-        assert bool(record.end_reason) == provider.capabilities.keeps_record
-        if not provider.capabilities.forgets:
+        assert bool(record.end_reason) == provider.capabilities.has_session_records
+        if not provider.capabilities.can_delete_transcripts:
             return
         for _ in range(2):  # safe to repeat
             await provider.forget(session.provider_session_id)
         kept = await provider.read_record(session.provider_session_id)
         assert (kept.lines, kept.end_reason) == ((), record.end_reason)
         with pytest.raises(SessionGone):
-            await provider.forget(NOBODY)
+            await provider.forget(UNKNOWN_ID)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-async def test_the_service_recovers_from_a_moment_of_trouble(kind: str) -> None:
+async def test_a_cut_connection_leaves_only_listed_sessions(kind: str) -> None:
     """A call that is cut off leaves nothing behind that the provider's own list does not show."""
     with servers.emulator(media=False, args=["--control"]) as emulator:
         account = Account(kind, emulator.url, emulator.api_key)
@@ -282,8 +282,8 @@ async def test_the_service_recovers_from_a_moment_of_trouble(kind: str) -> None:
             async with opened(provider) as session:
                 with pytest.raises(Exception, match=r"start"):
                     await provider.start_session(session)
-                assert session.provider_session_id in await listed(provider)
-            assert not await listed(provider)
+                assert session.provider_session_id in await listed_ids(provider)
+            assert not await listed_ids(provider)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -298,12 +298,12 @@ async def test_sessions_end_at_the_providers_own_limits(kind: str) -> None:
         ):
             await provider.start_session(session)
             await control.post("/_emulator/clock", json={"move": 3700})  # answers once what is due has ended
-            assert session.provider_session_id not in await listed(provider)
+            assert session.provider_session_id not in await listed_ids(provider)
             with pytest.raises(SessionGone):
                 await provider.keep_alive(session.provider_session_id)
 
 
-async def test_a_recorded_video_is_ordered_found_by_its_reference_and_saved(provider: Provider, service: str) -> None:
+async def test_a_video_is_ordered_found_by_reference_and_saved(provider: Provider, service: str) -> None:
     """Requirement 74: a lost answer to an order can be found again."""
     if not provider.capabilities.makes_videos:
         pytest.skip("it makes no recorded videos")
@@ -315,17 +315,17 @@ async def test_a_recorded_video_is_ordered_found_by_its_reference_and_saved(prov
     assert await provider.find_video(reference) == ""
     made = await provider.make_video(order)
     assert await provider.find_video(reference) == made
-    told = await provider.video_status(made)
-    while told.state is VideoState.MAKING:
+    status = await provider.video_status(made)
+    while status.state is VideoState.MAKING:
         await asyncio.sleep(0.2)
-        told = await provider.video_status(made)
-    assert told.state is VideoState.READY
-    assert told.duration
-    film = io.BytesIO()
-    await provider.save_video(told.url, film)
-    assert film.getvalue()[4:8] == b"ftyp"
+        status = await provider.video_status(made)
+    assert status.state is VideoState.READY
+    assert status.duration
+    file = io.BytesIO()
+    await provider.save_video(status.url, file)
+    assert file.getvalue()[4:8] == b"ftyp"
     with pytest.raises(ProviderRejected):
-        await provider.video_status(NOBODY)
+        await provider.video_status(UNKNOWN_ID)
     with pytest.raises(ProviderRejected, match="refused"):
         await provider.make_video(replace(order, avatar_id="nobody_at_all"))
 
@@ -336,7 +336,7 @@ QUALITIES, RATES, LANGUAGES = tuple(Quality), ("slowest", "usual", "fastest"), (
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("quality", QUALITIES)
-async def test_every_quality_rate_and_language_is_taken_as_it_was_chosen(
+async def test_every_quality_rate_and_language_is_sent_as_chosen(
     account: Account, provider: Provider, service: str, quality: Quality, rate: str, language: str
 ) -> None:
     """Requirements 15, 18, 21, 52: three qualities, three rates, two languages, seen in the service's own log."""

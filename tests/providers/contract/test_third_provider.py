@@ -16,11 +16,12 @@ from avatars.personas import publishing
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
     Account,
-    AvatarOffer,
     Capabilities,
+    CatalogueAvatar,
+    CatalogueKnowledgeBase,
+    CatalogueVoice,
     Delivered,
     Delivery,
-    KnowledgeBaseOffer,
     OpenSession,
     Provider,
     ProviderSession,
@@ -30,7 +31,6 @@ from heygen_portal.providers.contract.provider import (
     SessionRequest,
     StopReason,
     TaskKind,
-    VoiceOffer,
 )
 from sessions.actions import provision, stop
 from sessions.actions import send_task as delivery
@@ -48,15 +48,15 @@ class Parrot(Provider):
         takes_voice=False,
         hands_free=False,
         push_to_talk=None,
-        listening_is_settled=True,
+        listening_mode_is_fixed=True,
         interrupts=False,
         commands_in_room=False,
         languages=("es",),
         emotions=("cheeky",),
         qualities=(Quality.LOW,),
         voice_rate=(1.0, 1.0),
-        longest_text=20,
-        longest_idle=timedelta(hours=1),
+        max_text_characters=20,
+        max_idle_timeout=timedelta(hours=1),
     )
     open: dict[str, list[str]] = {}
 
@@ -90,19 +90,19 @@ class Parrot(Provider):
     async def credits(self) -> Decimal | None:
         return None
 
-    async def list_avatars(self) -> list[AvatarOffer]:
-        return [AvatarOffer("bird", "Bird", "", "squawk", is_active=True)]
+    async def list_avatars(self) -> list[CatalogueAvatar]:
+        return [CatalogueAvatar("bird", "Bird", "", "squawk", is_active=True)]
 
-    async def list_voices(self) -> list[VoiceOffer]:
-        return [VoiceOffer("squawk", "Squawk", "es", "", "", has_emotions=True)]
+    async def list_voices(self) -> list[CatalogueVoice]:
+        return [CatalogueVoice("squawk", "Squawk", "es", "", "", has_emotions=True)]
 
-    async def list_knowledge_bases(self) -> list[KnowledgeBaseOffer]:
-        return [KnowledgeBaseOffer("crackers", "Crackers", "", "Wants one.")]
+    async def list_knowledge_bases(self) -> list[CatalogueKnowledgeBase]:
+        return [CatalogueKnowledgeBase("crackers", "Crackers", "", "Wants one.")]
 
     async def create_knowledge_base(self, *, name: str, opening: str, prompt: str) -> str:
         return "seeds"
 
-    async def change_knowledge_base(self, base: KnowledgeBaseOffer) -> None: ...
+    async def change_knowledge_base(self, base: CatalogueKnowledgeBase) -> None: ...
 
     async def delete_knowledge_base(self, provider_knowledge_base_id: str) -> None: ...
 
@@ -135,7 +135,7 @@ def published() -> Persona:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_conversation_with_a_provider_that_nobody_has_heard_of() -> None:
+async def test_a_conversation_runs_on_a_third_provider() -> None:
     account = await sync_to_async(ProviderAccountFactory.create)(kind="parrot")
     await sync.sync_catalogue(account)
     persona = await published()
@@ -159,7 +159,7 @@ async def test_a_conversation_with_a_provider_that_nobody_has_heard_of() -> None
 
 
 @pytest.mark.django_db
-def test_it_can_be_chosen_and_its_limits_are_the_admins(admin_client: Client) -> None:
+def test_a_third_provider_appears_in_the_admin_with_its_capabilities(admin_client: Client) -> None:
     page = admin_client.get("/admin/avatars/provideraccount/add/").content.decode()
     assert '<option value="parrot">Parrot</option>' in page
     assert "cheeky" in admin_client.get("/admin/avatars/persona/add/").content.decode()

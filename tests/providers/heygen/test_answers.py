@@ -24,7 +24,7 @@ from heygen_portal.providers.contract.provider import (
     TaskKind,
 )
 from heygen_portal.providers.heygen.provider import HeyGen
-from tests.providers.heygen_wire import FULL, KEY, Answer, Wire
+from tests.providers.heygen_wire import FULL_REQUEST, KEY, Answer, Wire
 
 REFUSALS = [
     (400, {"code": 10001, "message": "session state wrong: new"}, NotReady),
@@ -58,11 +58,11 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("status", "answer", "refusal"), REFUSALS)
-async def test_a_refusal_is_read_by_status_then_code_then_words(
+async def test_a_refusal_is_classified_by_status_then_code_then_message(
     heygen: HeyGen, wire: Wire, status: int, answer: Any, refusal: type[ProviderRejected]
 ) -> None:
     body = answer if isinstance(answer, str) else json.dumps(answer)
-    wire.instead["/v1/streaming.keep_alive"] = httpx.Response(status, text=body)
+    wire.overrides["/v1/streaming.keep_alive"] = httpx.Response(status, text=body)
     with pytest.raises(ProviderRejected) as caught:
         await heygen.keep_alive("0b7f")
     assert type(caught.value) is refusal
@@ -87,36 +87,36 @@ UNUSABLE: list[Answer] = [
 
 
 @pytest.mark.parametrize("answer", UNUSABLE, ids=repr)
-async def test_no_usable_answer_is_unknown_not_refused(heygen: HeyGen, wire: Wire, answer: Answer) -> None:
-    wire.instead["/v1/streaming.stop"] = answer
+async def test_an_unusable_answer_counts_as_unreachable(heygen: HeyGen, wire: Wire, answer: Answer) -> None:
+    wire.overrides["/v1/streaming.stop"] = answer
     with pytest.raises(ProviderUnreachable):
         await heygen.stop_session("0b7f")
 
 
-async def test_every_wait_has_an_end(heygen: HeyGen, wire: Wire) -> None:
-    await heygen.start_session(await heygen.new_session(FULL))
+async def test_every_call_has_a_timeout(heygen: HeyGen, wire: Wire) -> None:
+    await heygen.start_session(await heygen.new_session(FULL_REQUEST))
     waits = {name: wire.request(name).extensions["timeout"] for name in ("create_token", "new", "start")}
     assert waits["new"]["read"] == waits["start"]["read"] == 30
     assert waits["create_token"] == {"connect": 5, "read": 10, "write": 10, "pool": 10}
 
 
-async def test_an_error_never_repeats_what_people_said(heygen: HeyGen, wire: Wire) -> None:
+async def test_an_error_never_quotes_speech(heygen: HeyGen, wire: Wire) -> None:
     def echo(request: httpx.Request) -> httpx.Response:
         return httpx.Response(400, json={"code": 40039, "message": f"invalid text: {json.loads(request.content)}"})
 
-    wire.instead["/v1/streaming.task"] = echo
+    wire.overrides["/v1/streaming.task"] = echo
     with pytest.raises(ProviderRejected) as refusal:
         await heygen.send_task("0b7f", text="mi secreto", kind=TaskKind.TALK)
     assert "secreto" not in f"{refusal.value} {refusal.value!r}"
     assert refusal.value.code == "40039"
 
 
-async def test_an_error_never_repeats_a_key_or_a_token(heygen: HeyGen, wire: Wire) -> None:
+async def test_an_error_never_quotes_a_key_or_token(heygen: HeyGen, wire: Wire) -> None:
     def echo(request: httpx.Request) -> httpx.Response:
         sent = request.headers.get("x-api-key") or request.headers["authorization"]
         return httpx.Response(401, json={"code": 400112, "message": f"bad credential {sent}"})
 
-    wire.instead = {"/v1/streaming.stop": echo, "/v1/streaming.start": echo}
+    wire.overrides = {"/v1/streaming.stop": echo, "/v1/streaming.start": echo}
     with pytest.raises(CredentialRefused) as of_key:
         await heygen.stop_session("0b7f")
     with pytest.raises(CredentialRefused) as of_token:
@@ -125,34 +125,34 @@ async def test_an_error_never_repeats_a_key_or_a_token(heygen: HeyGen, wire: Wir
 
 
 @pytest.mark.parametrize("key", ["line\nbreak", "clavé"])
-async def test_a_key_that_no_header_can_carry_is_refused_without_being_quoted(key: str) -> None:
+async def test_a_key_that_is_no_valid_header_is_refused_unquoted(key: str) -> None:
     with pytest.raises(ProviderError) as refusal:
         await HeyGen("https://api.test", key).stop_session("0b7f")
     assert key not in repr(refusal.value)
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 70, "nobody.invalid"])
-async def test_a_host_that_is_no_name_is_out_of_reach(host: str) -> None:
+async def test_an_invalid_host_name_is_unreachable(host: str) -> None:
     heygen = HeyGen(f"http://{host}", KEY)
     with pytest.raises(ProviderUnreachable):
         await heygen.stop_session("0b7f")
     await heygen.aclose()
 
 
-def test_secrets_are_not_in_what_a_log_would_show() -> None:
+def test_secrets_are_not_in_repr() -> None:
     session = ProviderSession("0b7f", room=RoomAccess("wss://lk", "jwt-user"), credential="session-token")
     assert "jwt-user" not in repr(session)
     assert "session-token" not in repr(session)
 
 
-async def test_open_sessions_are_listed_with_their_age(heygen: HeyGen, wire: Wire) -> None:
+async def test_open_sessions_are_listed_with_their_creation_time(heygen: HeyGen, wire: Wire) -> None:
     rows = [
         {"session_id": "0b7f", "status": "connected", "created_at": 1_767_225_600, "api_key_type": "paid"},
         {"session_id": "1c80", "status": "new", "created_at": "yesterday"},
         {"status": "new"},
         "noise",
     ]
-    wire.instead["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": {"sessions": rows}})
+    wire.overrides["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": {"sessions": rows}})
     assert await heygen.list_sessions() == [
         OpenSession("0b7f", "connected", datetime(2026, 1, 1, tzinfo=UTC)),
         OpenSession("1c80", "new", None),
@@ -161,12 +161,12 @@ async def test_open_sessions_are_listed_with_their_age(heygen: HeyGen, wire: Wir
 
 @pytest.mark.parametrize("data", [{"sessions": None}, {"sessions": []}, {}])
 async def test_no_open_sessions_is_an_empty_list(heygen: HeyGen, wire: Wire, data: Any) -> None:
-    wire.instead["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": data})
+    wire.overrides["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": data})
     assert await heygen.list_sessions() == []
 
 
 @pytest.mark.parametrize("data", [None, "none", 7, {"sessions": "none"}])
-async def test_what_is_no_list_does_not_say_that_nothing_is_open(heygen: HeyGen, wire: Wire, data: Any) -> None:
-    wire.instead["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": data})
+async def test_a_malformed_list_is_not_read_as_empty(heygen: HeyGen, wire: Wire, data: Any) -> None:
+    wire.overrides["/v1/streaming.list"] = httpx.Response(200, json={"code": 100, "data": data})
     with pytest.raises(ProviderUnreachable):
         await heygen.list_sessions()

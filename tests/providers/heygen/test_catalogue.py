@@ -8,47 +8,52 @@ from typing import Any
 import httpx
 import pytest
 
-from heygen_portal.providers.contract.provider import AvatarOffer, KnowledgeBaseOffer, ProviderUnreachable, VoiceOffer
+from heygen_portal.providers.contract.provider import (
+    CatalogueAvatar,
+    CatalogueKnowledgeBase,
+    CatalogueVoice,
+    ProviderUnreachable,
+)
 from heygen_portal.providers.heygen.provider import HeyGen
 from heygen_portal.providers.http.languages import language_code
 
-PICTURE = b"\x89PNG\r\n\x1a\n..."
+IMAGE = b"\x89PNG\r\n\x1a\n..."
 
 
-def offering(answers: dict[str, Any]) -> HeyGen:
+def client_answering(answers: dict[str, Any]) -> HeyGen:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=answers[request.url.path])
 
     return HeyGen("https://api.test", "sk-key", transport=httpx.MockTransport(answer))
 
 
-def serving(answer: Callable[[httpx.Request], httpx.Response]) -> HeyGen:
+def client_with(answer: Callable[[httpx.Request], httpx.Response]) -> HeyGen:
     return HeyGen("http://127.0.0.1:8900", "sk-key", transport=httpx.MockTransport(answer))
 
 
-async def test_of_an_avatar_listed_twice_the_newest_counts() -> None:
+async def test_the_newest_row_of_an_avatar_counts() -> None:
     rows = [
         {"avatar_id": "A1", "created_at": 200, "pose_name": "New", "status": "ACTIVE", "default_voice": "V1"},
         {"avatar_id": "A1", "created_at": 100, "pose_name": "Old", "status": "ACTIVE"},
         {"avatar_id": "A2", "created_at": None, "status": "INACTIVE", "normal_preview": "https://cdn.test/a2.png"},
         {"pose_name": "without an id"},
     ]
-    heygen = offering({"/v1/streaming/avatar.list": {"code": 100, "data": rows}})
+    heygen = client_answering({"/v1/streaming/avatar.list": {"code": 100, "data": rows}})
     assert sorted(await heygen.list_avatars(), key=lambda avatar: avatar.provider_avatar_id) == [
-        AvatarOffer("A1", "New", "", "V1", is_active=True),
-        AvatarOffer("A2", "A2", "https://cdn.test/a2.png", "", is_active=False),
+        CatalogueAvatar("A1", "New", "", "V1", is_active=True),
+        CatalogueAvatar("A2", "A2", "https://cdn.test/a2.png", "", is_active=False),
     ]
 
 
-async def test_voices_have_their_language_as_a_code() -> None:
+async def test_voices_have_a_language_code() -> None:
     rows = [
         {"voice_id": "V1", "name": " Lucía ", "language": "Spanish", "gender": "Female", "emotion_support": True},
         {"voice_id": "V2", "language": "Multilingual", "preview_audio": "https://cdn.test/v2.mp3"},
     ]
-    heygen = offering({"/v2/voices": {"error": None, "data": {"voices": rows}}})
+    heygen = client_answering({"/v2/voices": {"error": None, "data": {"voices": rows}}})
     assert await heygen.list_voices() == [
-        VoiceOffer("V1", "Lucía", "es", "female", "", has_emotions=True),
-        VoiceOffer("V2", "V2", "", "", "https://cdn.test/v2.mp3", has_emotions=False),
+        CatalogueVoice("V1", "Lucía", "es", "female", "", has_emotions=True),
+        CatalogueVoice("V2", "V2", "", "", "https://cdn.test/v2.mp3", has_emotions=False),
     ]
 
 
@@ -65,36 +70,36 @@ async def test_voices_have_their_language_as_a_code() -> None:
         ("Klingon", "klingon"),
     ],
 )
-def test_a_language_is_known_by_any_of_its_spellings(name: str, code: str) -> None:
+def test_every_spelling_of_a_language_gives_its_code(name: str, code: str) -> None:
     assert language_code(name) == code
 
 
-async def test_knowledge_bases_come_with_their_texts_where_there_are_any() -> None:
+async def test_knowledge_bases_have_texts_if_the_list_includes_them() -> None:
     rows = [{"id": "K1", "name": "Recepción", "opening": "Hola", "prompt": "Somos…"}, {"id": "K2"}]
-    heygen = offering({"/v1/streaming/knowledge_base/list": {"code": 100, "data": {"list": rows}}})
+    heygen = client_answering({"/v1/streaming/knowledge_base/list": {"code": 100, "data": {"list": rows}}})
     assert await heygen.list_knowledge_bases() == [
-        KnowledgeBaseOffer("K1", "Recepción", "Hola", "Somos…"),
-        KnowledgeBaseOffer("K2", "K2", "", "", tells_texts=False),
+        CatalogueKnowledgeBase("K1", "Recepción", "Hola", "Somos…"),
+        CatalogueKnowledgeBase("K2", "K2", "", "", has_texts=False),
     ]
 
 
-async def test_a_picture_on_the_providers_own_host_is_fetched_without_the_key() -> None:
+async def test_an_image_on_the_providers_host_is_fetched_without_the_key() -> None:
     seen = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         seen.append(request)
-        return httpx.Response(200, content=PICTURE)
+        return httpx.Response(200, content=IMAGE)
 
-    assert await serving(answer).download("http://127.0.0.1:8900/preview.png") == PICTURE
+    assert await client_with(answer).download("http://127.0.0.1:8900/preview.png") == IMAGE
     assert not {"x-api-key", "authorization"} & set(seen[0].headers)
 
 
-async def test_a_public_picture_is_fetched_from_the_address_that_was_checked() -> None:
+async def test_a_public_image_is_fetched_from_the_checked_address() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         assert request.headers["host"] == "8.8.8.8"
-        return httpx.Response(200, content=PICTURE)
+        return httpx.Response(200, content=IMAGE)
 
-    assert await serving(answer).download("https://8.8.8.8/preview.png") == PICTURE
+    assert await client_with(answer).download("https://8.8.8.8/preview.png") == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -115,12 +120,12 @@ async def test_a_public_picture_is_fetched_from_the_address_that_was_checked() -
         "",
     ],
 )
-async def test_a_picture_is_no_way_into_the_network_around_the_portal(url: str) -> None:
+async def test_an_image_url_cannot_reach_the_private_network(url: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         pytest.fail(f"asked {request.url}")
 
     with pytest.raises(ProviderUnreachable):
-        await serving(answer).download(url)
+        await client_with(answer).download(url)
 
 
 async def test_a_redirect_is_checked_like_the_first_address() -> None:
@@ -129,10 +134,10 @@ async def test_a_redirect_is_checked_like_the_first_address() -> None:
         return httpx.Response(302, headers={"location": "http://127.0.0.1:6379/"})
 
     with pytest.raises(ProviderUnreachable, match="public"):
-        await serving(answer).download("http://127.0.0.1:8900/preview.png")
+        await client_with(answer).download("http://127.0.0.1:8900/preview.png")
 
 
-async def test_a_circle_of_redirects_has_an_end() -> None:
+async def test_a_redirect_loop_ends() -> None:
     asked = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -140,11 +145,11 @@ async def test_a_circle_of_redirects_has_an_end() -> None:
         return httpx.Response(302, headers={"location": "/again"})
 
     with pytest.raises(ProviderUnreachable, match="redirects"):
-        await serving(answer).download("http://127.0.0.1:8900/preview.png")
+        await client_with(answer).download("http://127.0.0.1:8900/preview.png")
     assert len(asked) == 4
 
 
 @pytest.mark.parametrize("response", [httpx.Response(404), httpx.Response(200, content=b"x" * (5 * 1024 * 1024 + 1))])
-async def test_a_picture_that_is_missing_or_too_large_is_not_taken(response: httpx.Response) -> None:
+async def test_a_missing_or_too_large_image_is_refused(response: httpx.Response) -> None:
     with pytest.raises(ProviderUnreachable):
-        await serving(lambda request: response).download("http://127.0.0.1:8900/preview.png")
+        await client_with(lambda request: response).download("http://127.0.0.1:8900/preview.png")

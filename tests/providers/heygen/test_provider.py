@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from heygen_portal.providers.contract.provider import (
-    BroughtRoom,
     Delivered,
+    OwnRoom,
     ProviderRejected,
     ProviderSession,
     ProviderUnreachable,
@@ -24,14 +24,14 @@ from heygen_portal.providers.contract.provider import (
     TaskKind,
 )
 from heygen_portal.providers.heygen.provider import HeyGen
-from tests.providers.heygen_wire import FULL, KEY, OPENED, Wire
+from tests.providers.heygen_wire import FULL_REQUEST, KEY, OPENED, Wire
 
 
-async def test_a_conversation_that_goes_on_is_told_what_was_said_in_the_place_of_its_knowledge_base(
+async def test_a_continued_conversation_sends_its_history_in_place_of_the_knowledge_base(
     heygen: HeyGen, wire: Wire
 ) -> None:
     """Complaint 7. A base whose text nobody knows is worth more than a memory."""
-    going_on = replace(FULL, said_before="You: Hello")
+    going_on = replace(FULL_REQUEST, conversation_history="You: Hello")
     known, without = replace(going_on, knowledge="We open at eight."), replace(going_on, knowledge_base_id="")
     for request in (known, without, going_on):
         await heygen.new_session(request)
@@ -44,23 +44,23 @@ async def test_a_conversation_that_goes_on_is_told_what_was_said_in_the_place_of
 
 
 async def test_create_token_has_the_key_and_an_empty_body(heygen: HeyGen, wire: Wire) -> None:  # requirement 9
-    await heygen.new_session(FULL)
+    await heygen.new_session(FULL_REQUEST)
     request = wire.request("create_token")
     assert (request.method, request.headers["X-API-KEY"], request.content) == ("POST", KEY, b"")
     assert "authorization" not in request.headers
 
 
-async def test_the_key_may_be_a_bearer_by_configuration(bearer: HeyGen, wire: Wire) -> None:  # requirements 10, 12
-    session = await bearer.new_session(FULL)
+async def test_an_account_can_send_its_key_as_a_bearer_token(bearer: HeyGen, wire: Wire) -> None:  # requirements 10, 12
+    session = await bearer.new_session(FULL_REQUEST)
     assert session.credential == "session-token"
     assert {request.headers["authorization"] for request in wire.requests} == {f"Bearer {KEY}"}
     assert not any("x-api-key" in request.headers for request in wire.requests)
 
 
-async def test_the_token_is_asked_for_first_and_opens_the_start(
+async def test_the_token_is_requested_first_and_authorizes_start(
     heygen: HeyGen, wire: Wire
 ) -> None:  # requirements 6, 11, 24
-    session = await heygen.new_session(FULL)
+    session = await heygen.new_session(FULL_REQUEST)
     await heygen.start_session(session)
     await heygen.send_task("0b7f", text="Hola", kind=TaskKind.TALK)
     assert wire.paths == ["create_token", "new", "start", "task"]
@@ -74,35 +74,35 @@ async def test_the_token_is_asked_for_first_and_opens_the_start(
 async def test_a_missing_token_leaves_no_session_behind(
     heygen: HeyGen, wire: Wire, data: Any
 ) -> None:  # requirement 11
-    wire.instead["/v1/streaming.create_token"] = httpx.Response(200, json={"error": None, "data": data})
+    wire.overrides["/v1/streaming.create_token"] = httpx.Response(200, json={"error": None, "data": data})
     with pytest.raises(ProviderUnreachable, match=r"create_token: data\.token is missing"):
-        await heygen.new_session(FULL)
+        await heygen.new_session(FULL_REQUEST)
     assert wire.paths[-1] == "stop"
     assert wire.body("stop") == {"session_id": "0b7f"}
 
 
-async def test_the_refusal_of_new_is_what_the_caller_hears(heygen: HeyGen, wire: Wire) -> None:
-    wire.instead["/v1/streaming.create_token"] = httpx.Response(200, json={"data": {}})
-    wire.instead["/v1/streaming.new"] = httpx.Response(404, json={"code": 10012, "message": "avatar not found"})
+async def test_a_refusal_of_new_is_raised_to_the_caller(heygen: HeyGen, wire: Wire) -> None:
+    wire.overrides["/v1/streaming.create_token"] = httpx.Response(200, json={"data": {}})
+    wire.overrides["/v1/streaming.new"] = httpx.Response(404, json={"code": 10012, "message": "avatar not found"})
     with pytest.raises(ProviderRejected, match="avatar not found"):  # requirement 14
-        await heygen.new_session(FULL)
+        await heygen.new_session(FULL_REQUEST)
     assert "stop" not in wire.paths
 
 
-async def test_a_wait_for_the_token_that_is_cancelled_leaves_no_session_behind(heygen: HeyGen, wire: Wire) -> None:
+async def test_cancelling_the_token_request_leaves_no_session_behind(heygen: HeyGen, wire: Wire) -> None:
     def cancelled(request: httpx.Request) -> httpx.Response:
         raise asyncio.CancelledError
 
-    wire.instead["/v1/streaming.create_token"] = cancelled
+    wire.overrides["/v1/streaming.create_token"] = cancelled
     with pytest.raises(asyncio.CancelledError):
-        await heygen.new_session(FULL)
+        await heygen.new_session(FULL_REQUEST)
     assert wire.paths == ["create_token", "new", "stop"]
 
 
-async def test_a_new_session_says_all_that_was_chosen(
+async def test_a_new_session_sends_every_chosen_option(
     heygen: HeyGen, wire: Wire
 ) -> None:  # requirements 13-19, 20, 21, 27
-    await heygen.new_session(FULL)
+    await heygen.new_session(FULL_REQUEST)
     assert wire.body("new") == {
         "version": "v2",
         "avatar_id": "A1",
@@ -115,7 +115,7 @@ async def test_a_new_session_says_all_that_was_chosen(
     }
 
 
-async def test_a_new_session_leaves_out_what_was_not_chosen(
+async def test_a_new_session_omits_options_that_were_not_chosen(
     heygen: HeyGen, wire: Wire
 ) -> None:  # requirements 15, 19, 20
     await heygen.new_session(SessionRequest(avatar_id="A1"))
@@ -123,18 +123,14 @@ async def test_a_new_session_leaves_out_what_was_not_chosen(
 
 
 @pytest.mark.parametrize("takes_voice", [True, False])
-async def test_the_service_is_asked_to_listen_only_where_voice_is_wanted(
-    heygen: HeyGen, wire: Wire, takes_voice: bool
-) -> None:
+async def test_the_service_listens_only_if_voice_is_enabled(heygen: HeyGen, wire: Wire, takes_voice: bool) -> None:
     """Requirement 77."""
     await heygen.new_session(SessionRequest(avatar_id="A1", takes_voice=takes_voice))
     assert wire.body("new").get("ia_is_livekit_transport", False) is takes_voice
 
 
 @pytest.mark.parametrize("is_wanted", [True, False])
-async def test_whether_it_breaks_a_silence_is_sent_where_the_real_wire_takes_it(
-    heygen: HeyGen, wire: Wire, is_wanted: bool
-) -> None:
+async def test_new_carries_silence_response_and_language(heygen: HeyGen, wire: Wire, is_wanted: bool) -> None:
     """Requirements 25, 26, 27: `new` carries the language; `start` takes the session ID and its token as bearer."""
     session = await heygen.new_session(SessionRequest(avatar_id="A1", language="es", breaks_silence=is_wanted))
     await heygen.start_session(session)
@@ -145,21 +141,21 @@ async def test_whether_it_breaks_a_silence_is_sent_where_the_real_wire_takes_it(
 
 
 @pytest.mark.parametrize("quality", list(Quality))
-async def test_each_quality_is_sent_by_its_name(heygen: HeyGen, wire: Wire, quality: Quality) -> None:  # requirement 15
+async def test_each_quality_is_sent_by_name(heygen: HeyGen, wire: Wire, quality: Quality) -> None:  # requirement 15
     await heygen.new_session(SessionRequest(avatar_id="A1", quality=quality))
     assert wire.body("new")["quality"] == quality.value
 
 
 @pytest.mark.parametrize(("wanted", "sent"), [(1, 30), (30, 30), (3599, 3599), (3600, 3599), (86_400, 3599)])
-async def test_the_idle_timeout_stays_within_what_is_documented(
+async def test_the_idle_timeout_is_clamped_to_the_documented_range(
     heygen: HeyGen, wire: Wire, wanted: int, sent: int
 ) -> None:
     await heygen.new_session(SessionRequest(avatar_id="A1", idle_timeout=timedelta(seconds=wanted)))
     assert wire.body("new")["activity_idle_timeout"] == sent
 
 
-async def test_what_the_provider_says_of_the_session_is_kept(heygen: HeyGen) -> None:  # requirement 22
-    assert await heygen.new_session(FULL) == ProviderSession(
+async def test_new_returns_room_limit_and_payment(heygen: HeyGen) -> None:  # requirement 22
+    assert await heygen.new_session(FULL_REQUEST) == ProviderSession(
         provider_session_id="0b7f",
         room=RoomAccess("wss://lk.example", "jwt-user"),
         duration_limit=timedelta(minutes=10),
@@ -168,38 +164,38 @@ async def test_what_the_provider_says_of_the_session_is_kept(heygen: HeyGen) -> 
     )
 
 
-async def test_a_room_that_is_brought_along_is_named_with_the_avatars_way_in(heygen: HeyGen, wire: Wire) -> None:
+async def test_our_own_room_is_sent_with_the_avatars_token(heygen: HeyGen, wire: Wire) -> None:
     """Requirements 38 and 51."""
-    room = BroughtRoom("wss://rooms.test", "portal-room", "the-avatars-token")
-    await heygen.new_session(replace(FULL, room=room))
+    room = OwnRoom("wss://rooms.test", "portal-room", "the-avatars-token")
+    await heygen.new_session(replace(FULL_REQUEST, room=room))
     wanted = {"url": "wss://rooms.test", "room": "portal-room", "token": "the-avatars-token"}
     assert wire.body("new")["livekit_settings"] == wanted
     assert "the-avatars-token" not in repr(room)
     wire.requests.clear()
-    await heygen.new_session(FULL)
+    await heygen.new_session(FULL_REQUEST)
     assert "livekit_settings" not in wire.body("new")
 
 
-async def test_a_session_without_a_room_of_theirs_is_normal(heygen: HeyGen, wire: Wire) -> None:  # requirement 39
-    wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"code": 100, "data": {"session_id": "0b7f"}})
-    session = await heygen.new_session(FULL)
+async def test_a_session_may_have_no_provider_room(heygen: HeyGen, wire: Wire) -> None:  # requirement 39
+    wire.overrides["/v1/streaming.new"] = httpx.Response(200, json={"code": 100, "data": {"session_id": "0b7f"}})
+    session = await heygen.new_session(FULL_REQUEST)
     assert (session.room, session.duration_limit, session.is_paid) == (None, None, None)
 
 
 @pytest.mark.parametrize("limit", [None, 0, -5, "600", 1e300, float("inf"), float("nan"), []])
-async def test_a_limit_that_is_no_time_span_is_no_limit(heygen: HeyGen, wire: Wire, limit: Any) -> None:
+async def test_an_invalid_duration_limit_is_ignored(heygen: HeyGen, wire: Wire, limit: Any) -> None:
     body = json.dumps({"code": 100, "data": {**OPENED, "session_duration_limit": limit}})
-    wire.instead["/v1/streaming.new"] = httpx.Response(200, content=body)
-    assert (await heygen.new_session(FULL)).duration_limit is None
+    wire.overrides["/v1/streaming.new"] = httpx.Response(200, content=body)
+    assert (await heygen.new_session(FULL_REQUEST)).duration_limit is None
 
 
 @pytest.mark.parametrize(
     "data", [None, {}, [], "ok", {"session_id": None}, {"session_id": 7}, {"session_id": "x" * 201}]
 )
-async def test_a_session_without_an_id_is_no_usable_answer(heygen: HeyGen, wire: Wire, data: Any) -> None:
-    wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"code": 100, "data": data})
+async def test_a_session_without_an_id_is_an_unusable_answer(heygen: HeyGen, wire: Wire, data: Any) -> None:
+    wire.overrides["/v1/streaming.new"] = httpx.Response(200, json={"code": 100, "data": data})
     with pytest.raises(ProviderUnreachable):
-        await heygen.new_session(FULL)
+        await heygen.new_session(FULL_REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -211,26 +207,26 @@ async def test_a_session_without_an_id_is_no_usable_answer(heygen: HeyGen, wire:
         {},
     ],
 )
-async def test_start_may_answer_at_length_or_hardly(heygen: HeyGen, wire: Wire, answer: Any) -> None:  # requirement 28
-    wire.instead["/v1/streaming.start"] = httpx.Response(200, json=answer)
+async def test_start_accepts_long_and_empty_answers(heygen: HeyGen, wire: Wire, answer: Any) -> None:  # requirement 28
+    wire.overrides["/v1/streaming.start"] = httpx.Response(200, json=answer)
     await heygen.start_session(ProviderSession("0b7f", room=None, credential="session-token"))
 
 
-async def test_a_start_that_has_been_made_is_no_error(heygen: HeyGen, wire: Wire) -> None:
+async def test_starting_a_started_session_is_not_an_error(heygen: HeyGen, wire: Wire) -> None:
     refusal = {"code": 10003, "message": "session state wrong: connected"}
-    wire.instead["/v1/streaming.start"] = httpx.Response(400, json=refusal)
+    wire.overrides["/v1/streaming.start"] = httpx.Response(400, json=refusal)
     await heygen.start_session(ProviderSession("0b7f", room=None))
 
 
-async def test_the_same_number_for_an_avatar_too_old_is_an_error(heygen: HeyGen, wire: Wire) -> None:
+async def test_a_deprecated_avatar_with_the_same_code_is_an_error(heygen: HeyGen, wire: Wire) -> None:
     refusal = {"code": 10003, "message": "avatar version deprecated", "details": "invalid avatar"}
-    wire.instead["/v1/streaming.start"] = httpx.Response(400, json=refusal)
+    wire.overrides["/v1/streaming.start"] = httpx.Response(400, json=refusal)
     with pytest.raises(ProviderRejected):
         await heygen.start_session(ProviderSession("0b7f", room=None))
 
 
 @pytest.mark.parametrize("kind", list(TaskKind))
-async def test_a_text_goes_out_intact_with_its_kind(heygen: HeyGen, wire: Wire, kind: TaskKind) -> None:  # 29, 35
+async def test_a_text_is_sent_unchanged_with_its_kind(heygen: HeyGen, wire: Wire, kind: TaskKind) -> None:  # 29, 35
     await heygen.send_task("0b7f", text="Hola ¿cómo estás? 😀\n", kind=kind)
     assert wire.body("task") == {
         "session_id": "0b7f",
@@ -250,20 +246,20 @@ async def test_a_text_goes_out_intact_with_its_kind(heygen: HeyGen, wire: Wire, 
         ({"code": 100, "data": {"duration_ms": 1e300, "task_id": None}}, Delivered()),
     ],
 )
-async def test_a_task_counts_as_sent_whatever_shape_the_yes_has(  # requirement 30
+async def test_every_shape_of_success_counts_as_delivered(  # requirement 30
     heygen: HeyGen, wire: Wire, answer: Any, delivered: Delivered
 ) -> None:
-    wire.instead["/v1/streaming.task"] = httpx.Response(200, json=answer)
+    wire.overrides["/v1/streaming.task"] = httpx.Response(200, json=answer)
     assert await heygen.send_task("0b7f", text="Hola", kind=TaskKind.REPEAT) == delivered
 
 
-async def test_other_kinds_of_tasks_are_refused_before_sending(heygen: HeyGen, wire: Wire) -> None:  # requirement 29
+async def test_unknown_kinds_of_tasks_are_refused_before_sending(heygen: HeyGen, wire: Wire) -> None:  # requirement 29
     with pytest.raises(ProviderRejected):
         await heygen.send_task("0b7f", text="Hola", kind=cast(TaskKind, "sing"))
     assert wire.requests == []
 
 
-async def test_half_a_character_is_refused_without_being_quoted(heygen: HeyGen, wire: Wire) -> None:
+async def test_half_a_surrogate_pair_is_refused_without_quoting_the_text(heygen: HeyGen, wire: Wire) -> None:
     with pytest.raises(ProviderRejected, match="Unicode") as refusal:
         await heygen.send_task("0b7f", text="secreto \ud800", kind=TaskKind.TALK)
     assert "secreto" not in repr(refusal.value)
@@ -287,15 +283,17 @@ async def test_without_a_session_nothing_is_called(heygen: HeyGen, wire: Wire, c
 
 
 @pytest.mark.parametrize("verb", ["interrupt", "keep_alive", "stop"])
-async def test_the_short_verbs_name_the_session(heygen: HeyGen, wire: Wire, verb: str) -> None:  # requirement 31
+async def test_interrupt_keep_alive_and_stop_send_the_session_id(
+    heygen: HeyGen, wire: Wire, verb: str
+) -> None:  # requirement 31
     method = heygen.stop_session if verb == "stop" else getattr(heygen, verb)
     await method("0b7f")
     assert wire.body(verb) == {"session_id": "0b7f"}
     assert wire.request(verb).headers["x-api-key"] == KEY
 
 
-async def test_the_next_start_has_an_id_of_its_own(heygen: HeyGen, wire: Wire) -> None:  # requirement 36
-    first = await heygen.new_session(FULL)
+async def test_the_next_session_has_its_own_id(heygen: HeyGen, wire: Wire) -> None:  # requirement 36
+    first = await heygen.new_session(FULL_REQUEST)
     await heygen.stop_session(first.provider_session_id)
-    wire.instead["/v1/streaming.new"] = httpx.Response(200, json={"data": {**OPENED, "session_id": "1c80"}})
-    assert (await heygen.new_session(FULL)).provider_session_id == "1c80"
+    wire.overrides["/v1/streaming.new"] = httpx.Response(200, json={"data": {**OPENED, "session_id": "1c80"}})
+    assert (await heygen.new_session(FULL_REQUEST)).provider_session_id == "1c80"

@@ -15,16 +15,16 @@ from tests.providers.heygen_wire import Wire
 VIDEO = VideoRequest("A1", "V1", "Lo que dice", "Bienvenida", "ref-1")
 
 
-async def test_a_video_is_ordered_from_text_under_our_reference(heygen: HeyGen, wire: Wire) -> None:
+async def test_a_video_is_ordered_with_our_reference(heygen: HeyGen, wire: Wire) -> None:
     """Requirement 74."""
-    wire.instead["/v2/video/generate"] = httpx.Response(200, json={"error": None, "data": {"video_id": "v-1"}})
+    wire.overrides["/v2/video/generate"] = httpx.Response(200, json={"error": None, "data": {"video_id": "v-1"}})
     assert await heygen.make_video(VIDEO) == "v-1"
     sent = json.loads(wire.requests[-1].content)
     assert (sent["callback_id"], sent["title"]) == ("ref-1", "Bienvenida [ref-1]")
     assert sent["video_inputs"][0]["voice"] == {"type": "text", "voice_id": "V1", "input_text": "Lo que dice"}
 
 
-async def test_an_order_is_found_on_a_later_page_by_either_mark(heygen: HeyGen, wire: Wire) -> None:
+async def test_a_video_is_found_on_a_later_page_by_title_or_callback_id(heygen: HeyGen, wire: Wire) -> None:
     rows = [{"video_id": "v-1", "video_title": "Bienvenida [ref-1]"}, {"video_id": "v-2", "callback_id": "ref-2"}]
 
     def page(request: httpx.Request) -> httpx.Response:
@@ -32,7 +32,7 @@ async def test_an_order_is_found_on_a_later_page_by_either_mark(heygen: HeyGen, 
         data = {"videos": rows, "token": None} if second else {"videos": [{"video_id": "v-0"}], "token": "more"}
         return httpx.Response(200, json={"code": 100, "data": data})
 
-    wire.instead["/v1/video.list"] = page
+    wire.overrides["/v1/video.list"] = page
     assert [await heygen.find_video(reference) for reference in ("ref-1", "ref-2", "ref-3")] == ["v-1", "v-2", ""]
 
 
@@ -46,10 +46,10 @@ async def test_an_order_is_found_on_a_later_page_by_either_mark(heygen: HeyGen, 
         ({"status": "failed", "error": {"code": 40119, "detail": "too long"}}, VideoState.FAILED),
     ],
 )
-async def test_what_a_status_says_of_a_video_is_doubted(
+async def test_a_malformed_video_status_is_not_trusted(
     heygen: HeyGen, wire: Wire, told: dict[str, Any], state: VideoState
 ) -> None:
-    wire.instead["/v1/video_status.get"] = httpx.Response(200, json={"code": 100, "data": told})
+    wire.overrides["/v1/video_status.get"] = httpx.Response(200, json={"code": 100, "data": told})
     status = await heygen.video_status("v-1")
     assert status.state is state
     assert status.detail == ("too long 40119" if state is VideoState.FAILED else "")

@@ -18,7 +18,7 @@ class Account:
     is_sandbox: bool = False
 
 
-async def test_an_account_keeps_its_provider_until_something_of_it_changes() -> None:
+async def test_an_account_reuses_its_provider_until_its_settings_change() -> None:
     account = Account()
     async with providers.closing_providers():
         first = providers.for_account(account)
@@ -34,14 +34,14 @@ def test_event_loops_share_no_connections() -> None:
     assert asyncio.run(use()) is not asyncio.run(use())
 
 
-async def test_a_job_closes_what_it_opened() -> None:
+async def test_closing_providers_closes_the_shared_provider() -> None:
     async with providers.closing_providers():
         before = providers.for_account(Account())
     async with providers.closing_providers():
         assert providers.for_account(Account()) is not before
 
 
-async def test_a_provider_of_ones_own_leaves_the_shared_ones_open() -> None:
+async def test_closing_a_separate_provider_leaves_the_shared_one_open() -> None:
     async with providers.closing_providers():
         shared = providers.for_account(Account())
         async with providers.opened(Account()) as own:

@@ -12,10 +12,11 @@ import pytest
 
 from heygen_portal.emulator.liveavatar.states import STOP_REASONS
 from heygen_portal.providers.contract.provider import (
-    AvatarOffer,
+    CatalogueAvatar,
+    CatalogueKnowledgeBase,
+    CatalogueVoice,
     CredentialRefused,
     Interactivity,
-    KnowledgeBaseOffer,
     LimitReached,
     OpenSession,
     OutOfCredits,
@@ -32,7 +33,6 @@ from heygen_portal.providers.contract.provider import (
     SpokenLine,
     StopReason,
     TaskKind,
-    VoiceOffer,
 )
 from heygen_portal.providers.liveavatar.provider import LiveAvatar
 
@@ -43,7 +43,7 @@ STARTED = {
     "livekit_client_token": "jwt-user",
     "max_session_duration": 1200,
 }
-FULL = SessionRequest(
+FULL_REQUEST = SessionRequest(
     avatar_id="A1",
     voice_id="V1",
     voice_rate=1.1,
@@ -94,9 +94,9 @@ def provider(wire: Wire) -> LiveAvatar:
     return LiveAvatar("https://api.test", KEY, transport=httpx.MockTransport(wire))
 
 
-async def test_the_key_opens_a_session_and_its_token_starts_it(provider: LiveAvatar, wire: Wire) -> None:
+async def test_the_key_creates_a_session_and_its_token_starts_it(provider: LiveAvatar, wire: Wire) -> None:
     """Requirements 24, 25, 28: the room comes with the start, and the browser's token is the provider's."""
-    session = await provider.new_session(FULL)
+    session = await provider.new_session(FULL_REQUEST)
     assert session == ProviderSession("7d0c", room=None, is_paid=True, credential="h.p.s")
     started = await provider.start_session(session)
     assert started.room == RoomAccess("wss://lk.example", "jwt-user")
@@ -106,9 +106,9 @@ async def test_the_key_opens_a_session_and_its_token_starts_it(provider: LiveAva
     assert (begun.headers["authorization"], "x-api-key" in begun.headers) == ("Bearer h.p.s", False)
 
 
-async def test_a_new_session_says_all_that_was_chosen(provider: LiveAvatar, wire: Wire) -> None:
+async def test_a_new_session_sends_every_chosen_option(provider: LiveAvatar, wire: Wire) -> None:
     """Requirements 15, 16, 18, 20, 27."""
-    await provider.new_session(FULL)
+    await provider.new_session(FULL_REQUEST)
     assert wire.body("token") == {
         "mode": "FULL",
         "avatar_id": "A1",
@@ -125,7 +125,7 @@ async def test_a_new_session_says_all_that_was_chosen(provider: LiveAvatar, wire
     }
 
 
-async def test_a_new_session_leaves_out_what_was_not_chosen(provider: LiveAvatar, wire: Wire) -> None:
+async def test_a_new_session_omits_options_that_were_not_chosen(provider: LiveAvatar, wire: Wire) -> None:
     """Requirements 15, 20."""
     request = SessionRequest(avatar_id="A1", voice_rate=1.0, interactivity=Interactivity.PUSH_TO_TALK)
     await provider.new_session(request)
@@ -139,16 +139,16 @@ async def test_a_new_session_leaves_out_what_was_not_chosen(provider: LiveAvatar
     }
 
 
-async def test_a_plan_with_a_shorter_limit_opens_a_session_of_its_own_length(provider: LiveAvatar, wire: Wire) -> None:
+async def test_a_limit_above_the_plans_is_dropped_and_the_call_repeated(provider: LiveAvatar, wire: Wire) -> None:
     refused = httpx.Response(400, json={"data": [{"message": "max_session_duration is over the limit"}]})
     wire.answers["/v1/sessions/token"] = [refused, ok({"session_id": "7d0c", "session_token": "h.p.s"})]
-    assert (await provider.new_session(FULL)).provider_session_id == "7d0c"
+    assert (await provider.new_session(FULL_REQUEST)).provider_session_id == "7d0c"
     assert "max_session_duration" not in json.loads(wire.requests[1].content)
 
 
-async def test_a_sandbox_is_asked_for_no_longer_than_it_lasts(wire: Wire) -> None:
+async def test_a_sandbox_session_is_limited_to_the_sandbox_limit(wire: Wire) -> None:
     provider = LiveAvatar("https://api.test", KEY, is_sandbox=True, transport=httpx.MockTransport(wire))
-    assert (await provider.new_session(FULL)).is_paid is False
+    assert (await provider.new_session(FULL_REQUEST)).is_paid is False
     body = wire.body("token")
     assert (body["is_sandbox"], body["max_session_duration"]) == (True, 60)
 
@@ -156,9 +156,7 @@ async def test_a_sandbox_is_asked_for_no_longer_than_it_lasts(wire: Wire) -> Non
 @pytest.mark.parametrize(
     ("kind", "event"), [(TaskKind.TALK, "avatar.speak_response"), (TaskKind.REPEAT, "avatar.speak_text")]
 )
-async def test_a_text_becomes_a_command_for_the_room(
-    provider: LiveAvatar, wire: Wire, kind: TaskKind, event: str
-) -> None:
+async def test_a_text_becomes_a_room_command(provider: LiveAvatar, wire: Wire, kind: TaskKind, event: str) -> None:
     """Requirements 29, 35: the browser publishes it, and its events can be told by its ID."""
     command = await provider.send_task("7d0c", text="Hola ¿cómo estás? 😀\n", kind=kind)
     assert isinstance(command, RoomCommand)
@@ -173,14 +171,14 @@ async def test_a_text_becomes_a_command_for_the_room(
     assert "Hola" not in repr(command)
 
 
-async def test_interrupting_is_a_command_as_well(provider: LiveAvatar) -> None:
+async def test_an_interruption_becomes_a_room_command(provider: LiveAvatar) -> None:
     command = await provider.interrupt("7d0c")
     assert isinstance(command, RoomCommand)
     assert json.loads(command.payload)["event_type"] == "avatar.interrupt"
 
 
 @pytest.mark.parametrize(("verb", "more"), [("stop", {"reason": "USER_CLOSED"}), ("keep-alive", {})])
-async def test_a_session_is_steered_with_the_key(
+async def test_stop_and_keep_alive_use_the_key(
     provider: LiveAvatar, wire: Wire, verb: str, more: dict[str, str]
 ) -> None:
     """Requirement 31: a token may have run out by then."""
@@ -207,7 +205,7 @@ async def test_without_a_session_nothing_is_called(provider: LiveAvatar, wire: W
 
 
 @pytest.mark.parametrize("why", list(StopReason))
-async def test_every_reason_of_ours_is_told_in_a_word_of_the_service(
+async def test_every_stop_reason_is_one_that_the_service_accepts(
     provider: LiveAvatar, wire: Wire, why: StopReason
 ) -> None:
     await provider.stop_session("7d0c", why)
@@ -235,7 +233,7 @@ REFUSALS: list[tuple[int, Any, type[ProviderRejected], str]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "refusal", "words"), REFUSALS)
-async def test_a_refusal_is_understood_in_each_of_its_shapes(
+async def test_every_shape_of_refusal_is_classified(
     provider: LiveAvatar, wire: Wire, status: int, body: Any, refusal: type[ProviderRejected], words: str
 ) -> None:
     wire.answers["/v1/sessions/keep-alive"] = httpx.Response(status, json=body)
@@ -251,16 +249,14 @@ async def test_success_has_any_of_three_codes(provider: LiveAvatar, wire: Wire, 
 
 
 @pytest.mark.parametrize("data", [None, [], "ok", {}, {"session_id": 7, "session_token": "t"}, {"session_id": "7d0c"}])
-async def test_a_session_that_cannot_be_started_is_no_usable_answer(
-    provider: LiveAvatar, wire: Wire, data: Any
-) -> None:
+async def test_a_session_without_id_or_token_is_an_unusable_answer(provider: LiveAvatar, wire: Wire, data: Any) -> None:
     wire.answers["/v1/sessions/token"] = ok(data)
     with pytest.raises(ProviderUnreachable, match="is missing"):
-        await provider.new_session(FULL)
+        await provider.new_session(FULL_REQUEST)
 
 
 @pytest.mark.parametrize("room", [{"livekit_url": None}, {"livekit_client_token": ""}, {"livekit_url": ["wss://"]}])
-async def test_a_start_without_a_room_is_no_usable_answer(provider: LiveAvatar, wire: Wire, room: Any) -> None:
+async def test_a_start_without_a_room_is_an_unusable_answer(provider: LiveAvatar, wire: Wire, room: Any) -> None:
     wire.answers["/v1/sessions/start"] = ok({**STARTED, **room}, 201)
     with pytest.raises(ProviderUnreachable, match="is missing"):
         await provider.start_session(ProviderSession("7d0c", room=None, credential="h.p.s"))
@@ -279,15 +275,15 @@ async def test_lists_are_read_to_their_last_page(provider: LiveAvatar, wire: Wir
     ]
 
 
-async def test_too_many_calls_in_a_second_are_made_in_the_next(
+async def test_a_rate_limited_call_is_repeated(
     provider: LiveAvatar, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heygen_portal.providers.liveavatar.provider.RATE_WINDOW_S", 0)
+    monkeypatch.setattr("heygen_portal.providers.liveavatar.provider.RATE_WINDOW_SECONDS", 0)
     wire.answers["/v1/sessions"] = [httpx.Response(429, json={"message": "Too many"}), page({"id": "s1"})]
     assert [row.provider_session_id for row in await provider.list_sessions()] == ["s1"]
 
 
-async def test_the_catalogue_is_the_public_one_and_the_accounts_own(provider: LiveAvatar, wire: Wire) -> None:
+async def test_the_catalogue_merges_public_and_own_entries(provider: LiveAvatar, wire: Wire) -> None:
     voice = {"id": "V1", "name": " Lucía ", "language": "Spanish", "gender": "Female", "tags": []}
     wire.answers |= {
         "/v1/avatars/public": page({"id": "A1", "name": "Lucía", "preview_url": "/a", "default_voice": {"id": "V1"}}),
@@ -297,12 +293,12 @@ async def test_the_catalogue_is_the_public_one_and_the_accounts_own(provider: Li
         "/v1/contexts/C1": ok({"id": "C1", "opening_text": "Hola", "prompt": "Somos…", "links": {"odd": 1}}),
     }  # fmt: skip
     assert await provider.list_avatars() == [
-        AvatarOffer("A1", "Lucía", "/a", "V1", is_active=True),
-        AvatarOffer("A2", "A2", "", "", is_active=False, is_own=True),
-        AvatarOffer("A3", "A3", "", "", is_active=False, is_own=True),
+        CatalogueAvatar("A1", "Lucía", "/a", "V1", is_active=True),
+        CatalogueAvatar("A2", "A2", "", "", is_active=False, is_own=True),
+        CatalogueAvatar("A3", "A3", "", "", is_active=False, is_own=True),
     ]
-    assert await provider.list_voices() == [VoiceOffer("V1", "Lucía", "es", "female", "", False, is_own=True)]
-    assert await provider.list_knowledge_bases() == [KnowledgeBaseOffer("C1", "Recepción", "Hola", "Somos…")]
+    assert await provider.list_voices() == [CatalogueVoice("V1", "Lucía", "es", "female", "", False, is_own=True)]
+    assert await provider.list_knowledge_bases() == [CatalogueKnowledgeBase("C1", "Recepción", "Hola", "Somos…")]
 
 
 async def test_a_knowledge_base_is_stored_as_a_context(provider: LiveAvatar, wire: Wire) -> None:
@@ -311,17 +307,15 @@ async def test_a_knowledge_base_is_stored_as_a_context(provider: LiveAvatar, wir
     assert wire.body("contexts") == {"name": "Recepción", "opening_text": "", "prompt": "Somos…"}
 
 
-async def test_a_context_is_changed_as_a_whole_and_deleted_without_a_word(provider: LiveAvatar, wire: Wire) -> None:
+async def test_a_context_is_changed_as_a_whole_and_deleted(provider: LiveAvatar, wire: Wire) -> None:
     wire.answers |= {"/v1/contexts/C9": [ok({"id": "C9"}), httpx.Response(204)]}
-    await provider.change_knowledge_base(KnowledgeBaseOffer("C9", "Recepción", "", "Somos…"))
+    await provider.change_knowledge_base(CatalogueKnowledgeBase("C9", "Recepción", "", "Somos…"))
     await provider.delete_knowledge_base("C9")
     assert [asked.method for asked in wire.requests] == ["PATCH", "DELETE"]
     assert wire.body("C9") == {"name": "Recepción", "opening_text": "", "prompt": "Somos…"}
 
 
-async def test_a_page_of_the_sessions_that_were_says_why_each_ended_and_what_it_cost(
-    provider: LiveAvatar, wire: Wire
-) -> None:
+async def test_past_sessions_have_end_reason_and_cost(provider: LiveAvatar, wire: Wire) -> None:
     told = {"id": "7d0c", "duration": 61, "end_reason": "IDLE_TIMEOUT", "credits_consumed": 2.03}
     wire.answers["/v1/sessions"] = page(told, {"id": "7d0b", "duration": "long", "end_reason": {}}, following="3")
     past = await provider.past_sessions(2)
@@ -343,7 +337,7 @@ STARTED_AT = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("per_second", [1, 1000])
-async def test_what_was_said_is_read_whatever_unit_its_moments_are_in(
+async def test_a_transcript_is_read_with_times_in_seconds_or_milliseconds(
     provider: LiveAvatar, wire: Wire, per_second: int
 ) -> None:
     def row(role: str, text: Any, second: int) -> dict[str, Any]:
@@ -376,13 +370,13 @@ async def test_what_was_said_is_read_whatever_unit_its_moments_are_in(
     )
 
 
-async def test_a_list_that_is_none_is_not_an_empty_one(provider: LiveAvatar, wire: Wire) -> None:
+async def test_a_malformed_list_is_not_read_as_empty(provider: LiveAvatar, wire: Wire) -> None:
     wire.answers["/v1/sessions"] = ok({"results": "none"})
     with pytest.raises(ProviderUnreachable):
         await provider.list_sessions()
 
 
-async def test_an_error_repeats_no_key(provider: LiveAvatar, wire: Wire) -> None:
+async def test_an_error_never_quotes_the_key(provider: LiveAvatar, wire: Wire) -> None:
     wire.answers["/v1/sessions/stop"] = httpx.Response(401, json={"message": f"bad key {KEY}"})
     with pytest.raises(CredentialRefused) as refusal:
         await provider.stop_session("7d0c")

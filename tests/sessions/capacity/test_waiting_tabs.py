@@ -295,7 +295,7 @@ async def test_the_same_person_goes_on_in_another_language_with_what_was_said(pr
     assert (old.end_reason, new.continues_id, new.persona_id) == (EndReason.USER_STOPPED, old.pk, english.pk)
     assert await sync_to_async(lambda: [line.text for line in queries.said(queries.newest_said(new.pk))])() == ["Hola"]
     orders = [asked for (asked,), _ in provider.new_session.call_args_list]
-    assert [(asked.knowledge, asked.said_before) for asked in orders] == [
+    assert [(asked.knowledge, asked.conversation_history) for asked in orders] == [
         ("", ""),
         ("We open at eight.", REMEMBERED),
     ]

@@ -191,9 +191,9 @@ def test_a_provider_without_such_a_socket_is_refused_with_the_reason(admin_clien
 
 def test_no_word_of_what_was_said_passes_on() -> None:
     told = {"event_type": "user_end_message", "task_id": "u1", "message": "secreto"}
-    assert chat_socket.read(json.dumps(told)) == ProviderEvent("user_end_message", "u1", 7)
+    assert chat_socket.parse_event(json.dumps(told)) == ProviderEvent("user_end_message", "u1", 7)
     for strange in ("[" * 5000, "null", '{"event_type": ["user_start"]}', '{"event_type": "user_talking_message"}'):
-        assert chat_socket.read(strange) is None
+        assert chat_socket.parse_event(strange) is None
 
 
 @pytest.fixture
