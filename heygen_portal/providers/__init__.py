@@ -1,4 +1,4 @@
-"""Providers of avatars. Everything outside asks `for_account` and knows only the contract in `base`."""
+"""Providers of streaming avatars. Call `for_account`; `contract.provider` has the interface."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from heygen_portal.providers.heygen.provider import HeyGen
 from heygen_portal.providers.liveavatar.provider import LiveAvatar
 from heygen_portal.runtime import background
 
+# Providers that staff can choose for an account.
 KINDS: dict[str, type[Provider]] = {"heygen": HeyGen, "liveavatar": LiveAvatar}
-"""Every provider there is; what is added here can be chosen for an account."""
 
-# Connections belong to the event loop that opened them; keyed by all that they depend on,
-# so an account whose key has changed gets new ones.
+# Connections belong to the event loop that opened them. The key holds every setting that they
+# depend on, so an account with a new API key gets new connections.
 Key = tuple[str, str, str, str, bool]
 _open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, _OpenProvider]] = WeakKeyDictionary()
+# Longer than any call lasts and any provider socket stays open.
 UNUSED_SECONDS = 86_400
-"""Longer than any call takes and any socket of the provider stays open."""
 
 
 @dataclass
@@ -31,12 +31,15 @@ class _OpenProvider:
 
 
 def capabilities_of(kind: str) -> Capabilities:
-    """What a kind of provider can do; needs no account and no network."""
+    """Return the capabilities of a kind of provider, without an account or a network call."""
     return KINDS[kind].capabilities
 
 
 def for_account(account: Account) -> Provider:
-    """Return the account's provider with its connections open_here warm. Only inside a running event loop."""
+    """Return the account's provider with warm connections.
+
+    Must be called inside a running event loop. Each loop has its own connections.
+    """
     key = (account.kind, account.base_url, account.api_key, account.key_header, account.is_sandbox)
     loop = asyncio.get_running_loop()
     open_here = _open.setdefault(loop, {})
@@ -48,17 +51,17 @@ def for_account(account: Account) -> Provider:
 
 
 def _close_unused(open_here: dict[Key, _OpenProvider], now: float) -> None:
-    """Close the connections of accounts that have another key by now, or are gone."""
+    # Left over from accounts that were deleted or have another key now.
     for key in [key for key, entry in open_here.items() if now - entry.used_at > UNUSED_SECONDS]:
         background.keep(open_here.pop(key).provider.aclose())
 
 
 @asynccontextmanager
 async def opened(account: Account) -> AsyncIterator[Provider]:
-    """Give a provider of entry's own and close it afterwards.
+    """Yield a separate provider and close it afterwards.
 
-    For synchronous callers: under ASGI their coroutines run in the web process's own loop, whose
-    providers are not theirs to close.
+    For synchronous callers: under ASGI their coroutines run in the web process's event loop, whose shared
+    providers they must not close.
     """
     provider = KINDS[account.kind].connect(account)
     try:
@@ -68,14 +71,14 @@ async def opened(account: Account) -> AsyncIterator[Provider]:
 
 
 async def close() -> None:
-    """Close what `for_account` opened in this event loop, before the loop ends."""
+    """Close the providers that `for_account` opened in this event loop."""
     open_here = _open.pop(asyncio.get_running_loop(), {})
     await asyncio.gather(*(entry.provider.aclose() for entry in open_here.values()))
 
 
 @asynccontextmanager
 async def closing_providers() -> AsyncIterator[None]:
-    """Close what `for_account` opened in this event loop, for a loop that ends with the block."""
+    """Close this event loop's providers when the block ends."""
     try:
         yield
     finally:

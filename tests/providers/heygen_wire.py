@@ -1,4 +1,4 @@
-"""HeyGen's end of the wire, for tests of the client."""
+"""A fake of HeyGen's API for client tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Answer = httpx.Response | Exception
 
 
 class Wire:
-    """HeyGen's end: answers what a healthy service would, or what a test puts in its place; keeps what was asked."""
+    """Returns successful responses or a test's `overrides`, and records requests."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []

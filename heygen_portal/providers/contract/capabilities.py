@@ -1,4 +1,4 @@
-"""What a provider can do, and the words in which it is said."""
+"""Capabilities of a provider and the enums used in requests to it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ from enum import StrEnum
 
 
 class TaskKind(StrEnum):
-    """What the avatar does with a text: answer it, or read it aloud word for word."""
+    """How the avatar treats a text: answer it, or say it verbatim."""
 
     TALK = "talk"
     REPEAT = "repeat"
 
 
 class Quality(StrEnum):
-    """The three picture sizes that providers offer."""
-
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
 
 
 class StopReason(StrEnum):
-    """What a provider is told when a session is ended: by somebody, as nobody is there any more, or by a limit."""
+    """Reason passed to the provider when a session is stopped."""
 
     CLOSED = "closed"
     LEFT = "left"
@@ -33,7 +31,7 @@ class StopReason(StrEnum):
 
 
 class Interactivity(StrEnum):
-    """When the avatar listens: all the time, or while somebody holds the button."""
+    """Whether the avatar listens all the time or while a button is held."""
 
     HANDS_FREE = "hands_free"
     PUSH_TO_TALK = "push_to_talk"
@@ -41,7 +39,7 @@ class Interactivity(StrEnum):
 
 @dataclass(frozen=True)
 class PushToTalk:
-    """What the person's browser publishes in the room when the button is pressed and when it is let go."""
+    """Data packets that the browser publishes when the button is pressed and released."""
 
     start: str
     stop: str
@@ -50,7 +48,10 @@ class PushToTalk:
 
 @dataclass(frozen=True)
 class VoiceSetting:
-    """A dial that the provider's own voices have beside rate and emotion; untouched it stands where they have it."""
+    """A voice setting other than rate and emotion.
+
+    If it is not set, the provider's default applies.
+    """
 
     name: str
     least: float = 0.0
@@ -62,55 +63,55 @@ class VoiceSetting:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a provider can do; pages and admin follow it and never ask for the provider's name.
+    """What a provider can do.
 
-    `docs/providers.md` has the table of them all.
+    Pages and admin depend on these values, never on a provider's name. `docs/providers.md` has a table of them.
     """
 
     takes_text: bool
+    # Hears the microphone track that the user publishes in the room.
     takes_voice: bool
-    """It hears the microphone that a person publishes in the room."""
+    # Detects by itself when the user starts and stops speaking.
     hands_free: bool
-    """It finds out for itself when somebody begins and ends to speak."""
+    # None if unsupported. After the first push-to-talk packet, the session no longer listens hands-free.
     push_to_talk: PushToTalk | None
-    """It can be told. From the first time on, it hears nothing else in that session."""
+    # Hands-free or push to talk must be chosen when the session is created.
     listening_mode_is_fixed: bool
-    """Which of the two it is must be known when the session is opened."""
     interrupts: bool
+    # The browser publishes commands in the room, after the portal has checked and recorded them.
     commands_in_room: bool
-    """The browser publishes commands in the room, after the portal has checked and recorded them."""
     languages: tuple[str, ...]
     emotions: tuple[str, ...]
     qualities: tuple[Quality, ...]
     voice_rate: tuple[float, float]
     max_text_characters: int
     max_idle_timeout: timedelta
+    # The avatar can join a room of our own LiveKit server.
     accepts_own_rooms: bool = False
-    """Its avatar comes into a room that is brought along."""
+    # Says the opening of the knowledge base by itself.
     speaks_opening: bool = False
-    """It says the opening of its knowledge base by itself."""
+    # Can be asked to speak when the user is silent.
     breaks_silence: bool = False
-    """It can be asked to speak up when nobody says anything."""
+    # Transcript, end reason and cost can be read after a session.
     has_session_records: bool = False
-    """What was said, why a session ended and what it cost can be asked for afterwards."""
+    # A new session can be given the transcript of the session it continues.
     accepts_history: bool = False
-    """A session that goes on from another one can be told what was said there."""
+    # The transcript of an ended session can be deleted at the provider.
     can_delete_transcripts: bool = False
-    """What was said in a session can be deleted there afterwards."""
+    # Maximum length of its free sandbox sessions; None if it has no sandbox.
     sandbox_limit: timedelta | None = None
-    """It has sessions for trying out, free of charge, of at most this long."""
+    # ID of the only avatar that works in the sandbox.
     sandbox_avatar: str = ""
-    """The ID of the only avatar for trying out."""
+    # No session can be created with fewer credits.
     minimum_credits: Decimal = Decimal(0)
-    """With less left than that, no session can be opened."""
+    # Reports a session's events through a socket of its own, beside the room.
     has_event_socket: bool = False
-    """Beside the room it has a socket that tells what happens in a session."""
+    # Renders recorded videos from text.
     makes_videos: bool = False
-    """It makes recorded videos from texts."""
     max_video_text_characters: int = 0
     key_headers: tuple[str, ...] = ("x-api-key",)
     voice_settings: tuple[VoiceSetting, ...] = ()
+    # Can return a sample of any voice. Otherwise only voices with a preview URL have one.
     has_voice_samples: bool = False
-    """A sample of any voice can be asked for; else only where the catalogue names an address."""
+    # Video codecs it can send. Recent iPhones show nothing but H264.
     encodings: tuple[str, ...] = ("H264", "VP8")
-    """How it can send the picture. Recent iPhones show nothing but H264."""

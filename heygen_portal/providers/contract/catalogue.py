@@ -1,4 +1,4 @@
-"""What a provider's catalogue lists."""
+"""Entries of a provider's catalogue."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CatalogueAvatar:
-    """An avatar as the provider's catalogue lists it."""
-
     provider_avatar_id: str
     name: str
     preview_url: str
     default_voice_id: str
     is_active: bool
+    # Made for this account; other avatars are public.
     is_own: bool = False
-    """Made for this account; the others are for everybody."""
+    # Made from a photograph; has no default voice.
     is_image: bool = False
-    """Made of a photograph: it has no voice of its own."""
 
 
 @dataclass(frozen=True)
 class CatalogueVoice:
-    """A voice as the provider's catalogue lists it. `language` is a two-letter code, or empty for many."""
+    """A voice. `language` is a two-letter code, or empty for a multilingual voice."""
 
     provider_voice_id: str
     name: str
@@ -35,21 +33,22 @@ class CatalogueVoice:
 
 @dataclass(frozen=True)
 class CatalogueKnowledgeBase:
-    """A knowledge base as the provider's catalogue lists it."""
-
     provider_knowledge_base_id: str
     name: str
     opening: str
     prompt: str
+    # False if the provider's list contains names only.
     has_texts: bool = True
-    """Some lists have names only."""
 
 
 @dataclass(frozen=True)
 class ProviderEvent:
-    """Something that the provider's own socket told of a session. `opened` is the first: it listens now."""
+    """An event from the provider's own socket.
+
+    The first one has the kind `opened` and is sent once the socket is connected.
+    """
 
     kind: str
     task_id: str = ""
+    # Length of the spoken line. The text itself is not passed on.
     characters: int = 0
-    """How long a line was that was said; the line itself is not told."""

@@ -1,33 +1,33 @@
-"""How a provider fails. Each class is there because somebody catches it.
+"""Errors that a provider raises. Every class exists because some caller catches it.
 
 * ProviderError
-  - ProviderUnreachable   no usable answer; the call may or may not have taken effect
-    + NotSent             the call never reached it: nothing can have taken effect
-  - ProviderRejected      an answer that says no, with the provider's own code
-    + CredentialRefused   the key is wrong, blocked, or not allowed to do this
-    + LimitReached        no free place, or too many calls: later may work
-    + OutOfCredits        the account has nothing left to spend
-    + NotReady            the session is not connected yet: soon may work
-    + SessionGone         the session is closed or unknown; for a stop, that is success
+  - ProviderUnreachable   no usable response; the call may or may not have taken effect
+    + NotSent             no connection; the call cannot have taken effect
+  - ProviderRejected      the provider refused, with its own error code
+    + CredentialRefused   the key is wrong, blocked, or lacks the permission
+    + LimitReached        no free slot, or rate limited; retry later
+    + OutOfCredits        the account has no credits left
+    + NotReady            the session is not connected yet; retry soon
+    + SessionGone         the session is closed or unknown; stop treats this as success
 """
 
 from __future__ import annotations
 
 
 class ProviderError(Exception):
-    """Something went wrong at the provider. The message never holds a key, a token or what people said."""
+    """Base of all provider errors. Messages never contain a key, a token or speech."""
 
 
 class ProviderUnreachable(ProviderError):
-    """No usable answer came: the call may or may not have taken effect."""
+    """No usable response. The call may or may not have taken effect."""
 
 
 class NotSent(ProviderUnreachable):
-    """No connection came about: nothing can have taken effect."""
+    """No connection was made. The call cannot have taken effect."""
 
 
 class ProviderRejected(ProviderError):
-    """The provider said no. `code` is its own code, `status` the HTTP status."""
+    """The provider refused. `code` is its own error code, `status` the HTTP status."""
 
     def __init__(self, message: str, *, code: str = "", status: int = 0) -> None:
         super().__init__(message)
@@ -36,15 +36,15 @@ class ProviderRejected(ProviderError):
 
 
 class CredentialRefused(ProviderRejected):
-    """The key is wrong, blocked, or not allowed to do this."""
+    """The key is wrong, blocked, or lacks the permission."""
 
 
 class LimitReached(ProviderRejected):
-    """No free place, or too many calls."""
+    """No free slot, or rate limited."""
 
 
 class OutOfCredits(ProviderRejected):
-    """The account has nothing left to spend."""
+    """The account has no credits left."""
 
 
 class NotReady(ProviderRejected):

@@ -1,6 +1,6 @@
-"""The contract every provider of avatars keeps: what it is asked, what it answers; `errors` says how it fails.
+"""The interface that every provider implements. `errors` has the exceptions.
 
-Nothing here knows Django or the database, and who asks a provider needs no other module than this one.
+Independent of Django and the database. Callers import everything they need from this module.
 """
 
 from __future__ import annotations
@@ -85,12 +85,12 @@ __all__ = [
 ]
 
 
+# Video codecs, the default first. Some iPhones show a black picture with VP8.
 ENCODINGS = ("H264", "VP8")
-"""Of the picture, the usual one first: with VP8 some iPhones stay black."""
 
 
 class Account(Protocol):
-    """What a provider needs to know of an account."""
+    """Connection settings of a provider account."""
 
     kind: str
     base_url: str
@@ -101,7 +101,7 @@ class Account(Protocol):
 
 @dataclass(frozen=True)
 class OwnRoom:
-    """A room of our own LiveKit, and the token with which the provider's avatar enters it."""
+    """A room on our own LiveKit server, with the token for the provider's avatar."""
 
     url: str
     name: str
@@ -110,19 +110,19 @@ class OwnRoom:
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """What a new session is to be. Empty strings and None are left out of the call."""
+    """Options of a new session. Empty strings and None are omitted from the request."""
 
     avatar_id: str
     voice_id: str = ""
     voice_rate: float | None = None
     voice_emotion: str = ""
+    # Provider-specific, each within the range that its capabilities give.
     voice_settings: Mapping[str, float] = field(default_factory=dict)
-    """The provider's own, each within the limits that its capabilities name."""
     knowledge_base_id: str = ""
+    # Text of the knowledge base, sent together with `conversation_history`.
     knowledge: str = ""
-    """The base's own text, where it goes along with `conversation_history`."""
+    # Transcript of the session that this one continues. Requires `accepts_history`.
     conversation_history: str = ""
-    """What was said in the conversation that goes on; only with the capability `accepts_history`."""
     language: str = ""
     quality: Quality | None = None
     video_encoding: str = ENCODINGS[0]
@@ -131,13 +131,13 @@ class SessionRequest:
     duration_limit: timedelta | None = None
     interactivity: Interactivity = Interactivity.HANDS_FREE
     breaks_silence: bool = False
+    # None: the provider creates the room.
     room: OwnRoom | None = None
-    """None: the provider has one of its own."""
 
 
 @dataclass(frozen=True)
 class RoomAccess:
-    """Where the LiveKit room is, and the token that opens it for one person. Only rooms of ours have a `name` here."""
+    """URL of a LiveKit room and a participant's token. Only our own rooms have a `name`."""
 
     url: str
     token: str = field(repr=False)
@@ -146,7 +146,7 @@ class RoomAccess:
 
 @dataclass(frozen=True)
 class ProviderSession:
-    """The provider's answer to a new session. `credential` is good for this session's calls only."""
+    """A session as the provider created it. `credential` authorizes calls for this session only."""
 
     provider_session_id: str
     room: RoomAccess | None
@@ -157,7 +157,7 @@ class ProviderSession:
 
 @dataclass(frozen=True)
 class OpenSession:
-    """One row of the provider's own list of open sessions."""
+    """A row of the provider's list of open sessions."""
 
     provider_session_id: str
     status: str
@@ -166,7 +166,7 @@ class OpenSession:
 
 @dataclass(frozen=True)
 class Delivered:
-    """The provider took it. `duration` is how long the speech lasts, where it says so."""
+    """The provider accepted the task. `duration` is the length of the speech, if reported."""
 
     provider_task_id: str = ""
     duration: timedelta | None = None
@@ -174,9 +174,9 @@ class Delivered:
 
 @dataclass(frozen=True)
 class RoomCommand:
-    """Not sent yet: only the room's own participant may publish it, so it goes to the browser.
+    """A command that the browser must publish, as only a participant of the room can.
 
-    `provider_task_id` is what the provider's events will call it, where they do.
+    `provider_task_id` identifies the task in the provider's events, if it reports any.
     """
 
     topic: str
@@ -188,91 +188,100 @@ Delivery = Delivered | RoomCommand
 
 
 class Provider(ABC):
-    """One account at one provider. Every method waits for the network and raises only ProviderError."""
+    """One account at one provider. Methods raise only ProviderError."""
 
+    # Name shown to people.
     label: ClassVar[str]
-    """What people call it."""
+    # Default base URL of the API; an account can override it.
     address: ClassVar[str]
-    """Where its API is, unless an account says otherwise."""
     capabilities: ClassVar[Capabilities]
 
     @classmethod
     @abstractmethod
     def connect(cls, account: Account) -> Self:
-        """Return a provider for the account. Asks nobody yet."""
+        """Return a provider for the account, without a network call."""
 
     @abstractmethod
     async def new_session(self, request: SessionRequest) -> ProviderSession:
-        """Open a session. Never repeated blindly: each success holds a place and costs money."""
+        """Create a session.
+
+        Not idempotent: each success occupies a slot and costs money.
+        """
 
     @abstractmethod
     async def start_session(self, session: ProviderSession) -> ProviderSession:
-        """Bring the avatar into the room; return the session with what only this answer tells, such as the room."""
+        """Send the avatar into the room.
+
+        Return the session completed with what only this response contains, such as the room.
+        """
 
     @abstractmethod
     async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
-        """Have the avatar answer a text or read it aloud. Raises NotReady before both are in the room."""
+        """Have the avatar answer a text or say it verbatim.
+
+        Raises NotReady before user and avatar are in the room.
+        """
 
     @abstractmethod
     async def interrupt(self, provider_session_id: str) -> Delivery:
-        """Silence the avatar."""
+        """Stop the avatar's current speech."""
 
     @abstractmethod
     async def keep_alive(self, provider_session_id: str) -> None:
-        """Start the provider's idle clock anew."""
+        """Reset the provider's idle timeout."""
 
     @abstractmethod
     async def stop_session(self, provider_session_id: str, why: StopReason = StopReason.CLOSED) -> None:
-        """End a session, and say why where the provider asks. Raises SessionGone when there is nothing left to end."""
+        """End a session. Raises SessionGone if it is not open."""
 
     @abstractmethod
     async def list_sessions(self) -> list[OpenSession]:
-        """Return the sessions that the provider holds open for this account."""
+        """Return the account's open sessions."""
 
     async def read_record(self, provider_session_id: str) -> SessionRecord:
-        """Return what it keeps of a session that is over; nothing without the capability `has_session_records`."""
+        """Return the record of an ended session, empty without `has_session_records`."""
         return SessionRecord()
 
     async def forget(self, provider_session_id: str) -> None:
-        """Delete for good what was said in a session that is over; only with the capability `can_delete_transcripts`.
+        """Delete the transcript of an ended session at the provider. Idempotent.
 
-        Safe to repeat. Raises SessionGone when it does not know the session.
+        Requires `can_delete_transcripts`. Raises SessionGone for an unknown session.
         """
         raise NotImplementedError
 
     async def past_sessions(self, page: int = 1) -> PastSessions:
-        """Return a page of the sessions that are over; nothing where the provider keeps no such list."""
+        """Return a page of ended sessions, empty if the provider has no such list."""
         return PastSessions()
 
     def listen(self, provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
-        """Tell what the provider's own socket tells of a session, until it closes; only with `has_event_socket`.
+        """Yield events from the provider's own socket until it closes.
 
-        Raises SessionGone when there is no such session any more.
+        Requires `has_event_socket`. Raises SessionGone if the session is not open.
         """
         raise NotImplementedError
 
     async def make_video(self, request: VideoRequest) -> str:
-        """Order a recorded video; return the provider's ID. Never repeated blindly: each success costs money.
+        """Order a recorded video and return the provider's ID.
 
-        This and the next three only with the capability `makes_videos`.
+        Not idempotent: each success costs money. This and the next three methods require `makes_videos`.
         """
         raise NotImplementedError
 
     async def video_status(self, provider_video_id: str) -> VideoStatus:
-        """Return how far a video is, and where its file is for now."""
+        """Return the progress of a video and the temporary URL of its file."""
         raise NotImplementedError
 
     async def find_video(self, reference: str) -> str:
-        """Return the ID of the video that was ordered under a reference; empty when there is none."""
+        """Return the ID of the video ordered with `reference`, or "" if there is none."""
         raise NotImplementedError
 
     async def save_video(self, url: str, into: BinaryIO) -> None:
-        """Write the file that a status names, at most 1 GB of it."""
+        """Write the file of a finished video, at most 1 GB."""
         raise NotImplementedError
 
     @abstractmethod
     async def credits(self) -> Decimal | None:
-        """Return what is left to spend; None where it does not say."""
+        """Return the remaining credits, or None if the provider does not report them."""
 
     @abstractmethod
     async def list_avatars(self) -> list[CatalogueAvatar]:
@@ -280,30 +289,33 @@ class Provider(ABC):
 
     @abstractmethod
     async def list_voices(self) -> list[CatalogueVoice]:
-        """Return the voices."""
+        """Return the voices of the catalogue."""
 
     @abstractmethod
     async def list_knowledge_bases(self) -> list[CatalogueKnowledgeBase]:
-        """Return the knowledge bases."""
+        """Return the account's knowledge bases."""
 
     @abstractmethod
     async def create_knowledge_base(self, *, name: str, opening: str, prompt: str) -> str:
-        """Store a knowledge base; return the provider's ID."""
+        """Create a knowledge base and return the provider's ID."""
 
     @abstractmethod
     async def change_knowledge_base(self, base: CatalogueKnowledgeBase) -> None:
-        """Store these texts in the place of its own. Sessions that run may keep the old ones."""
+        """Replace the texts of a knowledge base. Running sessions may keep the old ones."""
 
     @abstractmethod
     async def delete_knowledge_base(self, provider_knowledge_base_id: str) -> None:
-        """Delete it for good. Raises ProviderRejected when it is not there."""
+        """Delete a knowledge base. Raises ProviderRejected if it does not exist."""
 
     @abstractmethod
     async def download(self, url: str) -> bytes:
-        """Return a preview image that the catalogue names, at most 5 MB."""
+        """Return a preview image of the catalogue, at most 5 MB."""
 
     async def voice_sample(self, provider_voice_id: str, url: str) -> bytes:
-        """Return how a voice sounds, at most 5 MB; `url` is what the catalogue names, if it does."""
+        """Return a sample of a voice, at most 5 MB.
+
+        `url` is the voice's preview URL, empty if the catalogue has none.
+        """
         return await self.download(url)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What a provider keeps of sessions that are over."""
+"""What a provider stores about ended sessions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from enum import StrEnum
 
 
 class Speaker(StrEnum):
-    """Who said a line."""
-
     AVATAR = "avatar"
     USER = "user"
 
 
 @dataclass(frozen=True)
 class SpokenLine:
-    """One line of the provider's own transcript. `at` is None where it cannot be told when."""
+    """A line of the provider's transcript. `at` is None if the time is unknown."""
 
     who: Speaker
     text: str = field(repr=False)
@@ -26,7 +24,7 @@ class SpokenLine:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """What the provider keeps of a session that is over."""
+    """End reason, length, cost and transcript of an ended session."""
 
     end_reason: str = ""
     duration: timedelta | None = None
@@ -36,7 +34,7 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class PastSession:
-    """One row of the provider's own history."""
+    """A row of the provider's list of ended sessions."""
 
     provider_session_id: str
     created_at: datetime | None = None
@@ -47,7 +45,7 @@ class PastSession:
 
 @dataclass(frozen=True)
 class PastSessions:
-    """One page of it, the newest first."""
+    """A page of ended sessions, newest first."""
 
     rows: tuple[PastSession, ...] = ()
     has_more: bool = False

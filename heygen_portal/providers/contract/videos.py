@@ -1,4 +1,4 @@
-"""What a provider is asked for a recorded video, and what it tells of one. Part of the contract in `base`."""
+"""Requests for recorded videos and their status. Part of the provider contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from enum import StrEnum
 
 @dataclass(frozen=True)
 class VideoRequest:
-    """What a video is to be. `reference` is ours, another one for each order: by it a lost answer is found again."""
+    """Options of a new video.
+
+    `reference` is unique to each order, so that an order can be found again if the response was lost.
+    """
 
     avatar_id: str
     voice_id: str
@@ -20,8 +23,6 @@ class VideoRequest:
 
 
 class VideoState(StrEnum):
-    """How far the provider is."""
-
     MAKING = "making"
     READY = "ready"
     FAILED = "failed"
@@ -29,11 +30,11 @@ class VideoState(StrEnum):
 
 @dataclass(frozen=True)
 class VideoStatus:
-    """What the provider says of a video. `url` is where the file is for now; `detail` is why it failed."""
+    """Status of a video. `url` is temporary; `detail` explains a failure."""
 
     state: VideoState
     detail: str = ""
     duration: timedelta | None = None
+    # Cost, if the provider reports it.
     credits: Decimal | None = None
-    """What it cost, where the provider says so."""
     url: str = field(default="", repr=False)

@@ -1,4 +1,4 @@
-"""HeyGen's chat socket, only listened to: what the service tells of a session beside its room."""
+"""Listener for HeyGen's chat socket, which reports a session's events."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from heygen_portal.providers.contract.errors import CredentialRefused, ProviderU
 from heygen_portal.providers.http import parsing
 from heygen_portal.providers.http.client import CONNECT_SECONDS, ApiClient
 
+# Partial-line events are left out: they would add one event row for every word.
 FORWARDED_EVENTS: Final = frozenset(
     {
         "avatar_start_talking",
@@ -26,15 +27,14 @@ FORWARDED_EVENTS: Final = frozenset(
         "stream_disconnected",
     }
 )
-"""What is passed on. The pieces of a line are not: they would be one row of the record for every word."""
-HEARTBEAT_SECONDS: Final = 20  # a half-open socket is found out
+HEARTBEAT_SECONDS: Final = 20  # detects half-open connections
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
 HANDSHAKE_ERRORS: Final = {400: SessionGone, 401: CredentialRefused, 403: CredentialRefused, 404: SessionGone}
 
 
 async def listen(client: ApiClient, provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
-    """Tell that the socket is open, then what it says, until it closes."""
-    # The account's key opens no socket: each takes a token that was answer for its session.
+    """Yield an `opened` event, then the socket's events until it closes."""
+    # The account's key is not accepted here: the socket needs a token made for its session.
     body = {"session_id": provider_session_id, "paid": True}
     answer = parsing.mapping(await client.post("/v1/streaming.create_token", body))
     token = parsing.required_text(answer.get("token"), "streaming.create_token: data.token")
@@ -63,7 +63,7 @@ async def listen(client: ApiClient, provider_session_id: str) -> AsyncGenerator[
                 raise ProviderUnreachable(f"streaming.chat: HTTP {exc.status}") from None
             raise refusal("streaming.chat: refused", status=exc.status) from None
         except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
-            # Without its cause: the address there holds the token.
+            # No cause: its message has the URL, which contains the token.
             raise ProviderUnreachable(f"streaming.chat: {type(exc).__name__}") from None
         async with socket:
             yield ProviderEvent("opened")
@@ -73,7 +73,10 @@ async def listen(client: ApiClient, provider_session_id: str) -> AsyncGenerator[
 
 
 def parse_event(text: str) -> ProviderEvent | None:
-    """Return what a message tells; None for what is not passed on. The words stay here: only their number is data."""
+    """Return the event in a message, or None if it is not forwarded.
+
+    The event has the length of the spoken text, never the text itself.
+    """
     try:
         data: Any = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""HeyGen's Streaming API, version 2: sessions over LiveKit. docs/providers.md is the wire."""
+"""HeyGen's Streaming API, version 2: sessions over LiveKit. docs/providers.md describes the wire."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ from heygen_portal.providers.http.text_chunks import split_text
 
 ALREADY_STARTED = "10003"
 QUOTA_PER_CREDIT = 60
-PAGE_SIZE = 10  # the documented one
+PAGE_SIZE = 10  # as documented
 
 
 class HeyGen(Provider):
-    """One account at HeyGen, or at the emulator in its place."""
+    """One account at HeyGen, or at the emulator."""
 
     label = "HeyGen Streaming"
     address = "https://api.heygen.com"
@@ -89,8 +89,8 @@ class HeyGen(Provider):
         return cls(account.base_url, account.api_key, is_bearer=account.key_header == "bearer")
 
     async def new_session(self, request: SessionRequest) -> ProviderSession:
-        # The documented order is token, new, start. The token is not needed before start, so both
-        # are asked for at once, the token first: it costs no time.
+        # The documented order is token, new, start. Only start needs the token, so both requests run
+        # in parallel, the token's first, and the token adds no delay.
         token = asyncio.create_task(self._create_token())
         opened = asyncio.create_task(self._new_session(request))
         try:
@@ -102,7 +102,7 @@ class HeyGen(Provider):
         try:
             return replace(session, credential=await token)
         except BaseException:
-            # Nobody will ever start it, and open it would cost money.
+            # The session will never be started, and costs money while it is open.
             with suppress(ProviderError):
                 await self.stop_session(session.provider_session_id)
             raise
@@ -112,7 +112,7 @@ class HeyGen(Provider):
         try:
             answer = await self._post("streaming.start", payload, within=SLOW_ANSWER_SECONDS, token=session.credential)
         except ProviderRejected as exc:
-            # The number is shared with "avatar version deprecated".
+            # "avatar version deprecated" has the same code.
             if exc.code != ALREADY_STARTED or "state" not in str(exc):
                 raise
             return session
@@ -121,7 +121,7 @@ class HeyGen(Provider):
     async def send_task(self, provider_session_id: str, *, text: str, kind: TaskKind) -> Delivery:
         if not isinstance(kind, TaskKind):
             raise ProviderRejected("streaming.task: there is no task of this type")
-        # The service refuses more at once; what follows is queued behind it and spoken in order.
+        # The service refuses longer texts. It queues the chunks and speaks them in order.
         chunks = split_text(text, self.capabilities.max_text_characters)
         sent = [await self._send_chunk(provider_session_id, chunk, kind) for chunk in chunks]
         return sent[0]
@@ -150,7 +150,8 @@ class HeyGen(Provider):
     async def past_sessions(self, page: int = 1) -> PastSessions:
         asked: dict[str, str | int] = {"status": "closed", "page": page, "page_size": PAGE_SIZE}
         data = await self._client.get("/v2/streaming.list", asked)
-        # Beside the envelope's own fields, or below `data`: sources disagree, and on how the next page is named, too.
+        # Sources disagree on whether the rows are in the envelope or below `data`, and on the name of the
+        # next page's token.
         rows = parsing.rows(data, "data", key="session_id")
         return PastSessions(tuple(wire.past_session(row) for row in rows), has_more=len(rows) == PAGE_SIZE)
 
@@ -175,7 +176,7 @@ class HeyGen(Provider):
 
     async def list_avatars(self) -> list[CatalogueAvatar]:
         rows = parsing.rows(await self._client.get("/v1/streaming/avatar.list"), key="avatar_id")
-        # The same avatar may be listed several times; the newest counts.
+        # An avatar can be listed several times; the newest row counts.
         newest = {
             parsing.text(row["avatar_id"]): row
             for row in sorted(rows, key=lambda row: parsing.number(row.get("created_at")))
@@ -226,7 +227,7 @@ class HeyGen(Provider):
         )
         return ProviderSession(
             provider_session_id=parsing.identifier(data.get("session_id"), "streaming.new: data.session_id"),
-            # With a LiveKit of our own there is no room to name.
+            # None for sessions in a room of our own.
             room=wire.room(data),
             duration_limit=parsing.duration(data.get("session_duration_limit"), timedelta(seconds=1)),
             is_paid=data["is_paid"] if isinstance(data.get("is_paid"), bool) else None,

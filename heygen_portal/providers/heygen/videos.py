@@ -1,4 +1,4 @@
-"""HeyGen's Video API: a text in, some minutes later an MP4. docs/providers.md is the wire."""
+"""HeyGen's Video API: renders a text to an MP4 within minutes. docs/providers.md describes the wire."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from heygen_portal.providers.http.client import SLOW_ANSWER_SECONDS, ApiClient
 
 MAX_TEXT_CHARACTERS = 5000
 VIDEO_SIZE = {"width": 1280, "height": 720}
-MAX_PAGES = 5  # of the list, newest first: what has just been ordered is on the first
+MAX_PAGES = 5  # the list is newest first, so recent orders are on the first pages
 PAGE_ROWS = 100
 MAX_URL_CHARACTERS = 2000
 
 
 async def make(client: ApiClient, request: VideoRequest) -> str:
-    """Order it; return the ID."""
+    """Order a video and return its ID."""
     body = {
-        # Old lists tell a title and no callback_id, so the reference is in both.
+        # Old versions of the list have the title but no callback_id, so both carry the reference.
         "title": f"{request.title} [{request.reference}]",
         "callback_id": request.reference,
         "dimension": VIDEO_SIZE,
@@ -47,7 +47,7 @@ async def status(client: ApiClient, video_id: str) -> VideoStatus:
 
 
 async def find(client: ApiClient, reference: str) -> str:
-    """Return the ID of what was ordered under a reference; empty when the list has none."""
+    """Return the ID of the video ordered with `reference`, or "" if it is not listed."""
     token = ""
     for _ in range(MAX_PAGES):
         page = await client.get("/v1/video.list", parsing.without_empty({"limit": PAGE_ROWS, "token": token}))

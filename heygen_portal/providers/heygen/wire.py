@@ -1,4 +1,4 @@
-"""What HeyGen's answers are read by, and what a new session is ordered with."""
+"""HeyGen's request bodies, catalogue rows and error codes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ REFUSALS = parsing.RefusalTable(
         "10004": SessionGone,  # state: closing
         "10005": SessionGone,  # state: closed
         "10006": SessionGone,  # not found
-        "10007": LimitReached,  # sessions at once
+        "10007": LimitReached,  # too many concurrent sessions
         "10012": ProviderRejected,  # avatar not found
-        "10013": ProviderRejected,  # avatar not allowed: comes as 403, but the key is all right
+        "10013": ProviderRejected,  # avatar not allowed: status 403, but the key is valid
         "10014": LimitReached,  # the service is full
-        "10015": OutOfCredits,  # the trial's limit: waiting does not help
-        "400123": LimitReached,  # too many calls
+        "10015": OutOfCredits,  # the trial's limit: retrying does not help
+        "400123": LimitReached,  # rate limit
         "40009": CredentialRefused,
         "40102": CredentialRefused,
         "400101": CredentialRefused,
@@ -46,7 +46,7 @@ REFUSALS = parsing.RefusalTable(
         "400599": CredentialRefused,  # the plan has no API
         "400631": CredentialRefused,  # account blocked
     },
-    # For codes that no source names, and for 400006, which one number uses for every wrong state.
+    # For undocumented codes, and for 400006, which stands for every wrong state.
     by_message=(
         ("session not found", SessionGone),
         ("closed", SessionGone),
@@ -61,7 +61,6 @@ REFUSALS = parsing.RefusalTable(
 
 
 def avatar(row: dict[str, Any]) -> CatalogueAvatar:
-    """An avatar of the catalogue."""
     avatar_id = parsing.text(row["avatar_id"])
     return CatalogueAvatar(
         provider_avatar_id=avatar_id,
@@ -74,7 +73,6 @@ def avatar(row: dict[str, Any]) -> CatalogueAvatar:
 
 
 def voice(row: dict[str, Any]) -> CatalogueVoice:
-    """A voice of the catalogue."""
     return CatalogueVoice(
         provider_voice_id=parsing.text(row["voice_id"]),
         name=(parsing.text(row.get("name")) or parsing.text(row["voice_id"])).strip(),
@@ -86,7 +84,6 @@ def voice(row: dict[str, Any]) -> CatalogueVoice:
 
 
 def knowledge_base(row: dict[str, Any]) -> CatalogueKnowledgeBase:
-    """A knowledge base of the account."""
     return CatalogueKnowledgeBase(
         provider_knowledge_base_id=parsing.text(row["id"]),
         name=parsing.text(row.get("name")) or parsing.text(row["id"]),
@@ -97,7 +94,7 @@ def knowledge_base(row: dict[str, Any]) -> CatalogueKnowledgeBase:
 
 
 def past_session(row: dict[str, Any]) -> PastSession:
-    """A session that is over; why, and what it cost, is not told."""
+    """Convert a row of the ended sessions. HeyGen reports no end reason and no cost."""
     return PastSession(
         provider_session_id=parsing.text(row["session_id"]),
         created_at=parsing.timestamp(row.get("created_at")),
@@ -106,27 +103,30 @@ def past_session(row: dict[str, Any]) -> PastSession:
 
 
 def room(data: dict[str, Any]) -> RoomAccess | None:
-    """Where the provider's room is, where it says so."""
+    """Return the provider's room, or None if the response has none."""
     url, token = parsing.text(data.get("url")), parsing.text(data.get("access_token"))
     return RoomAccess(url, token) if url and token else None
 
 
 def session_body(provider_session_id: str) -> dict[str, Any]:
-    """Which session a call is about. Raises SessionGone where there is none."""
+    """Return the body that identifies a session. Raises SessionGone for an empty ID."""
     if not provider_session_id:
         raise SessionGone("session not created")
     return {"session_id": provider_session_id}
 
 
 def _knowledge(request: SessionRequest) -> dict[str, str]:
-    """The base or, where a conversation goes on, its text and what was said: which of both would count is not known."""
+    """Return the knowledge base's ID, or its text with the conversation history.
+
+    Never both: no source says which one would take precedence.
+    """
     if request.conversation_history and (request.knowledge or not request.knowledge_base_id):
         return {"knowledge_base": f"{request.knowledge}\n\n{request.conversation_history}".strip()}
     return {"knowledge_base_id": request.knowledge_base_id}
 
 
 def new_session_body(request: SessionRequest) -> dict[str, Any]:
-    """The documented names, and only what was chosen."""
+    """Return the body of `streaming.new`, with documented names and chosen options only."""
     voice = {
         "voice_id": request.voice_id,
         "rate": request.voice_rate,
@@ -143,7 +143,7 @@ def new_session_body(request: SessionRequest) -> dict[str, Any]:
         **_knowledge(request),
         "language": request.language,
         "activity_idle_timeout": idle and int(idle.total_seconds()),
-        # The service listens in the room only if it is asked to.
+        # The service hears the room's microphone only with this option.
         "ia_is_livekit_transport": request.takes_voice or None,
         "silence_response": request.breaks_silence or None,
         "livekit_settings": room and {"url": room.url, "room": room.name, "token": room.token},

@@ -1,4 +1,4 @@
-"""The connection of one account: sends, waits in bounded time, and reads the answers by one provider's table."""
+"""HTTP client of one provider account, with bounded waits."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from heygen_portal.runtime import client_address
 
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 10
-SLOW_ANSWER_SECONDS = 30  # opening and starting: seven seconds have been seen
+SLOW_ANSWER_SECONDS = 30  # creating and starting a session took up to 7 s
 MAX_VIDEO_BYTES = 1024 * 1024 * 1024
 VIDEO_SECONDS = 600
-MAX_ANSWER_BYTES = 16 * 1024 * 1024  # thousands of voices come in one list
+MAX_ANSWER_BYTES = 16 * 1024 * 1024  # a list can hold thousands of voices
 
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    """One for the process: reading the certificates anew would cost each job some 20 ms."""
+    """Return the process's TLS context. Reading the certificates takes about 20 ms."""
     return httpx.create_ssl_context()
 
 
 class ApiClient:
-    """ApiClient with the account's key or, where one is given, a session's own token. Raises only ProviderError."""
+    """Sends requests with the account's key or a session's token. Raises only ProviderError."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class ApiClient:
         self._api_key = api_key
         self._is_bearer = is_bearer
         self._refusals = refusals
-        # Stored before forms refused it, or by other ways than a form. Each call says so; no key goes there.
+        # Forms refuse such an address, but older rows and other writers may not have. Calls then raise NotSent.
         self._is_refused = not (
             client_address.is_base_url(base_url.rstrip("/")) and client_address.keeps_secrets(base_url)
         )
@@ -51,9 +51,9 @@ class ApiClient:
             base_url="" if self._is_refused else base_url,
             verify=_tls_context(),
             transport=transport,
-            # Each call looks at every connection that is kept: what one burst opened would cost all that follow.
+            # Each request scans all idle connections, so those left by a burst would slow every later call.
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=12, keepalive_expiry=50),
-            # A company's proxy does not know this machine's own loopback.
+            # A company proxy cannot reach this machine's loopback.
             mounts={"all://127.0.0.1": None, "all://localhost": None},
         )
 
@@ -66,33 +66,33 @@ class ApiClient:
         token: str = "",
         may_quote: bool = True,
     ) -> Any:
-        """Return what stands under `data`. `may_quote` is False for calls that carry speech."""
+        """Return `data` of the response. Pass `may_quote=False` for requests that carry speech."""
         return await self._call("POST", path, json=payload, within=within, token=token, may_quote=may_quote)
 
     async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        """Return what stands under `data`."""
+        """Return `data` of the response."""
         return await self._call("GET", path, params=params)
 
     async def patch(self, path: str, payload: dict[str, Any]) -> Any:
-        """Return what stands under `data`."""
+        """Return `data` of the response."""
         return await self._call("PATCH", path, json=payload)
 
     async def delete(self, path: str) -> None:
         await self._call("DELETE", path)
 
     async def download(self, url: str) -> bytes:
-        """Return a preview image that the catalogue names; the key is not sent along."""
+        """Return a preview image of the catalogue, fetched without the key."""
         return await downloads.fetch_image(self._http, url, trusted=self.base_url)
 
     async def save(self, url: str, into: BinaryIO) -> None:
-        """Write a video that the provider names; the key is not sent along."""
+        """Write a video, fetched without the key."""
         await downloads.save(
             self._http, url, into, trusted=self.base_url, max_bytes=MAX_VIDEO_BYTES, within=VIDEO_SECONDS
         )
 
     @property
     def base_url(self) -> httpx.URL:
-        """Where the service is. Raises NotSent for an address that no key may be sent to."""
+        """Base URL of the API. Raises NotSent if the key must not be sent there."""
         self._require_safe_address()
         return self._http.base_url
 
@@ -130,7 +130,10 @@ class ApiClient:
         return {"Authorization": f"Bearer {secret}"} if token or self._is_bearer else {"X-API-KEY": secret}
 
     async def _send(self, name: str, request: httpx.Request, within: float, *, may_quote: bool) -> Any:
-        """Send and read. httpx limits the wait for each piece; the timeout here limits all of them together."""
+        """Send the request and parse the response.
+
+        httpx limits the wait for each chunk; the timeout here limits the whole response.
+        """
         try:
             async with asyncio.timeout(within + CONNECT_SECONDS):
                 response = await self._http.send(request, stream=True)
@@ -139,7 +142,7 @@ class ApiClient:
                 finally:
                     await response.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, UnicodeError) as exc:
-            raise NotSent(f"{name}: {type(exc).__name__}") from exc  # the last: a host that is no name at all
+            raise NotSent(f"{name}: {type(exc).__name__}") from exc  # UnicodeError: an invalid host name
         except (httpx.HTTPError, TimeoutError) as exc:
             raise ProviderUnreachable(f"{name}: {type(exc).__name__}") from exc
         secrets = (self._api_key, request.headers.get("Authorization", "").removeprefix("Bearer "))

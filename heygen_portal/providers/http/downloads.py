@@ -1,4 +1,4 @@
-"""Files that a provider names, fetched without becoming a way into the network the portal stands in."""
+"""Downloads of files that a provider links to, without access to the private network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT = httpx.Timeout(10, connect=5)
 
 
 async def fetch_image(http: httpx.AsyncClient, url: str, *, trusted: httpx.URL) -> bytes:
-    """Return a preview; raises ProviderUnreachable as `save` does."""
+    """Return a preview image. Raises ProviderUnreachable as `save` does."""
     body = io.BytesIO()
     await save(http, url, body, trusted=trusted, max_bytes=MAX_IMAGE_BYTES, within=IMAGE_SECONDS)
     return body.getvalue()
@@ -28,11 +28,11 @@ async def fetch_image(http: httpx.AsyncClient, url: str, *, trusted: httpx.URL) 
 async def save(
     http: httpx.AsyncClient, url: str, into: BinaryIO, *, trusted: httpx.URL, max_bytes: int, within: float
 ) -> None:
-    """Write the body behind an address of the provider's; raises ProviderUnreachable when it does not come in bounds.
+    """Write the file at `url`.
 
-    Only the provider's own host (`trusted`) may be a private one. Any other name is resolved here and the connection
-    made to the address that was checked, so that a second answer of the name server changes nothing.
-    `http` carries no key: the address may be anybody's.
+    Raises ProviderUnreachable if it is missing, too large or too slow, or if its host is private. Only the
+    provider's own host (`trusted`) may be private. Other hosts are resolved here and the connection goes to the
+    address that was checked, so a second DNS answer has no effect. `http` must carry no key.
     """
     try:
         async with asyncio.timeout(within):
@@ -50,7 +50,7 @@ async def save(
 async def _follow(
     http: httpx.AsyncClient, url: httpx.URL, into: BinaryIO, trusted: httpx.URL, max_bytes: int
 ) -> str | None:
-    """Write the body, or return the address that the answer points to."""
+    """Write the body, or return the redirect's location."""
     request = await _request(http, url, trusted)
     response = await http.send(request, stream=True)
     try:
@@ -70,7 +70,7 @@ async def _request(http: httpx.AsyncClient, url: httpx.URL, trusted: httpx.URL) 
     if (url.host, url.port) == (trusted.host, trusted.port):
         return http.build_request("GET", url, timeout=TIMEOUT)
     address = await _public_address(url)
-    # The name stays in the Host header and in the certificate's check.
+    # The Host header and the certificate check still use the name.
     headers = {"Host": url.netloc.decode()}
     request = http.build_request("GET", url.copy_with(host=address), headers=headers, timeout=TIMEOUT)
     request.extensions["sni_hostname"] = url.host
@@ -87,7 +87,7 @@ async def _public_address(url: httpx.URL) -> str:
 
 
 async def read_at_most(response: httpx.Response, max_bytes: int) -> bytes:
-    """Return the body; raises ProviderUnreachable as soon as it is larger than that."""
+    """Return the body. Raises ProviderUnreachable as soon as it exceeds `max_bytes`."""
     body = io.BytesIO()
     await _copy(response, body, max_bytes)
     return body.getvalue()

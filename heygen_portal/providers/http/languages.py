@@ -1,4 +1,4 @@
-"""The language of a voice as a code. Catalogues name it in English words, or as a locale."""
+"""Language codes of voices. Catalogues give an English name or a locale."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ MULTILINGUAL = ("", "multilingual", "multi", "unknown")
 
 
 def language_code(name: str) -> str:
-    """Return the two-letter code, "" for a voice of several languages, the name itself for one we do not know."""
+    """Return the two-letter code of a language.
+
+    Return "" for multilingual voices and the name itself for an unknown language.
+    """
     name = name.strip().lower()
     if name in MULTILINGUAL:
         return ""

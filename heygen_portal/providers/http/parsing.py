@@ -1,7 +1,7 @@
-"""Where providers' answers become ours: one way of reading, and a table of refusals for each provider.
+"""Parsing of provider responses, with a table of refusals for each provider.
 
-Each service has several envelopes and its sources disagree on some codes, so a refusal is read by a status that
-leaves no doubt, then by its code, then by its message.
+The services use several envelopes, and sources disagree on some codes. A refusal is therefore classified by an
+unambiguous status first, then by its code, then by its message.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ MAX_MESSAGE_CHARACTERS, MAX_CODE_CHARACTERS, MAX_ID_CHARACTERS = 200, 40, 200
 
 @dataclass(frozen=True)
 class RefusalTable:
-    """How one provider says yes and no: the codes of its success, and what its refusals mean."""
+    """A provider's success codes and the meaning of its refusals."""
 
     successes: tuple[str, ...]
     by_code: Mapping[str, type[ProviderRejected]]
+    # Lower-case parts of messages, the most specific first.
     by_message: tuple[tuple[str, type[ProviderRejected]], ...]
-    """Parts of its messages in lower case, the telling ones first."""
     by_status: Mapping[int, type[ProviderRejected]] = field(default_factory=dict)
+    # A code used for every wrong session state; the message may be more specific.
     wrong_state: str = ""
-    """A code that it uses for every state a session may be in; the message may say more."""
 
 
 def parse_response(
@@ -49,10 +49,10 @@ def parse_response(
     may_quote: bool = True,
     secrets: tuple[str, ...] = (),
 ) -> Any:
-    """Return what stands under `data`, or raise the refusal.
+    """Return `data` of a response, or raise the refusal.
 
-    The refusal quotes the provider, which may repeat what it was sent: `may_quote` is False for calls
-    that carry speech, and `secrets` are blotted out.
+    The refusal quotes the provider, which may repeat what it was sent. `may_quote` must be False for calls that carry
+    speech; `secrets` are redacted.
     """
     if status >= 500 or 300 <= status < 400:
         raise ProviderUnreachable(f"{path}: HTTP {status}")
@@ -76,13 +76,13 @@ def _envelope(path: str, status: int, body: bytes) -> dict[str, Any]:
         envelope = None
     if isinstance(envelope, dict):
         return envelope
-    if status in (401, 429):  # a gateway's own page; the status says enough
+    if status in (401, 429):  # a gateway's page; the status is sufficient
         return {}
     raise ProviderUnreachable(f"{path}: HTTP {status} without a JSON object")
 
 
 def _code_and_message(envelope: dict[str, Any]) -> tuple[str, str | None]:
-    """Return the code ("" for none) and the error's message, None where the envelope names no error."""
+    """Return the error code, "" for none, and the message, None if there is no error."""
     error = envelope.get("error")
     code = envelope.get("code")
     if isinstance(error, dict):
@@ -93,7 +93,7 @@ def _code_and_message(envelope: dict[str, Any]) -> tuple[str, str | None]:
 
 
 def _message(envelope: dict[str, Any]) -> str:
-    """Return what the envelope says in message, in whichever of the places that are known."""
+    """Return the message from any of the places where providers put it."""
     first_entry = next(iter(envelope["data"]), None) if isinstance(envelope.get("data"), list) else None
     quoted = (
         _first_text(envelope, "message", "msg")
@@ -107,7 +107,10 @@ def _message(envelope: dict[str, Any]) -> str:
 
 
 def _detail(detail: dict[str, Any]) -> str:
-    """One entry of a validator's list: where, and what. Its `input` may be what people quoted and is left out."""
+    """Format one validation error as location and message.
+
+    Its `input` may contain speech and is left out.
+    """
     place = detail.get("loc")
     where = ".".join(str(part) for part in place) if isinstance(place, list) else ""
     return ": ".join(filter(None, (where, _first_text(detail, "msg"))))
@@ -128,7 +131,7 @@ def _error_class(status: int, code: str, message: str, refusals: RefusalTable) -
         return CredentialRefused
     if code in refusals.by_code:
         return refusals.by_code[code]
-    if status == 429:  # after the code: a trial that is used up says 429 as well, and waiting does not help
+    if status == 429:  # after the code: an exhausted trial has status 429 too, and retrying does not help
         return LimitReached
     for part, refusal in refusals.by_message:
         if part in message:
@@ -141,14 +144,14 @@ def _error_class(status: int, code: str, message: str, refusals: RefusalTable) -
 
 
 def mapping(data: Any) -> dict[str, Any]:
-    """The object under `data`; empty for anything else, since every field of it is optional."""
+    """Return `data` if it is an object, else an empty one."""
     return data if isinstance(data, dict) else {}
 
 
 def rows(data: Any, name: str = "", *, key: str) -> list[dict[str, Any]]:
-    """The entries, below `name` if given, that can be told apart.
+    """Return the rows of a list, below `name` if given, that have a `key`.
 
-    What is no list at all raises: read as an empty one, it would say that everything is gone.
+    Raises ProviderUnreachable if there is no list: read as empty, it would mean that everything was deleted.
     """
     listed = data.get(name) or [] if name and isinstance(data, dict) else data
     if not isinstance(listed, list):
@@ -157,12 +160,12 @@ def rows(data: Any, name: str = "", *, key: str) -> list[dict[str, Any]]:
 
 
 def number(value: Any) -> float:
-    """A finite number; zero for anything else."""
+    """Return a finite number, or 0 for any other value."""
     return float(value) if isinstance(value, int | float) and abs(value) < math.inf else 0.0
 
 
 def duration(value: Any, unit: timedelta) -> timedelta | None:
-    """So many units of time; None for what is no time span."""
+    """Return `value` units of time, or None if it is no valid duration."""
     try:
         return number(value) * unit if number(value) > 0 else None
     except OverflowError:
@@ -170,36 +173,36 @@ def duration(value: Any, unit: timedelta) -> timedelta | None:
 
 
 def text(value: Any) -> str:
-    """A text; empty for anything else, since a list or an object in its place would end up in a template."""
+    """Return a string or an integer as text, or "" for any other value."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def identifier(value: Any, name: str) -> str:
-    """An ID that can be stored; without it an answer is of no use, and ProviderUnreachable says what is missing."""
+    """Return an ID short enough to store. Raises ProviderUnreachable if it is missing."""
     if not isinstance(value, str) or not value or len(value) > MAX_ID_CHARACTERS:
         raise ProviderUnreachable(f"{name} is missing")
     return value
 
 
 def required_text(value: Any, name: str) -> str:
-    """A token or an address that must be there; ProviderUnreachable says which one is missing."""
+    """Return a token or URL. Raises ProviderUnreachable with `name` if it is missing."""
     if not isinstance(value, str) or not value:
         raise ProviderUnreachable(f"{name} is missing")
     return value
 
 
 def path_segment(identifier: str) -> str:
-    """An ID as one step of a path, whatever is in it."""
+    """Return an ID quoted for a URL path."""
     return quote(identifier, safe="")
 
 
 def without_empty(fields: dict[str, Any]) -> dict[str, Any]:
-    """Only what was without_empty: an explicit null is a value to some servers."""
+    """Return the fields that have a value. Some servers treat null as a value."""
     return {name: value for name, value in fields.items() if value not in ("", None, {})}
 
 
 def credit_amount(value: Any, *, per: int = 1) -> Decimal | None:
-    """So many credits, which may be written as a text; None for what is no number."""
+    """Return a number of credits, which may be a string, or None if it is invalid."""
     try:
         found = Decimal(text(value) or str(number(value) if isinstance(value, float) else "")) / per
     except InvalidOperation:
@@ -208,7 +211,7 @@ def credit_amount(value: Any, *, per: int = 1) -> Decimal | None:
 
 
 def timestamp(value: Any) -> datetime | None:
-    """A Unix time or an ISO 8601 one; None for what is none."""
+    """Return a Unix or ISO 8601 time as a datetime, or None if it is invalid."""
     try:
         if isinstance(value, str):
             parsed = datetime.fromisoformat(value)

@@ -1,15 +1,15 @@
-"""Long texts in split_text that a provider takes."""
+"""Splitting of long texts into chunks that a provider accepts."""
 
 from __future__ import annotations
 
 import re
 
-# After the end of a sentence, else after any space: what is end must sound like a pause.
+# Ends of sentences first, then of clauses, then any space, so that a break sounds like a pause.
 BREAKS = (re.compile(r"[.!?…]['\"»”)]*\s+"), re.compile(r"[,;:]\s+"), re.compile(r"\s+"))
 
 
 def split_text(text: str, max_characters: int) -> list[str]:
-    """Return the text in split_text of at most `max_characters` characters; joined they are the text."""
+    """Split a text into chunks of at most `max_characters`. Joined, they equal the text."""
     chunks = []
     while len(text) > max_characters:
         cut = next((end for pattern in BREAKS if (end := _last_end(pattern, text, max_characters))), max_characters)

@@ -1,4 +1,4 @@
-"""Moments of a provider's transcript whose unit nobody documents."""
+"""Times in transcripts whose unit is undocumented."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 UNITS = (timedelta(seconds=1), timedelta(milliseconds=1))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Longer than any session plus the difference of two clocks.
 MAX_CLOCK_OFFSET = timedelta(days=1)
-"""No session lasts longer, and no two clocks are further apart."""
 
 
 def parse_times(numbers: Sequence[float], started_at: datetime | None) -> list[datetime | None]:
-    """Return the parse_times that these numbers name, counted since 1970 in whichever unit puts them near the start."""
+    """Convert Unix times in seconds or milliseconds, whichever unit is near the start.
+
+    Return None for each if neither unit fits.
+    """
     if started_at is None:
         return [None] * len(numbers)
     for unit in UNITS:

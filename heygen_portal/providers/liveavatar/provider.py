@@ -1,4 +1,4 @@
-"""LiveAvatar's API in FULL mode: commands travel in the room. docs/providers.md is the wire."""
+"""LiveAvatar's API in FULL mode: commands travel in the room. docs/providers.md describes the wire."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ from heygen_portal.providers.liveavatar import wire
 
 PAGE_SIZE, MAX_PAGES = 100, 100
 DETAILS_IN_PARALLEL = 4
+# The service's rate limit counts calls per second.
 RATE_WINDOW_SECONDS = 1.0
-"""The service counts calls in windows of a second."""
 RATE_TRIES = 5
 
 
 class LiveAvatar(Provider):
-    """One account at LiveAvatar, or at the emulator in its place."""
+    """One account at LiveAvatar, or at the emulator."""
 
     label = "LiveAvatar"
     address = "https://api.liveavatar.com"
@@ -71,7 +71,7 @@ class LiveAvatar(Provider):
         qualities=tuple(Quality),
         voice_rate=(0.8, 1.2),
         max_text_characters=2000,
-        # Its own clock runs out after five minutes and cannot be set: ours has to be the first.
+        # The provider's own idle timeout is five minutes, fixed. Ours must come first.
         max_idle_timeout=timedelta(minutes=4),
         speaks_opening=True,
         has_session_records=True,
@@ -102,7 +102,7 @@ class LiveAvatar(Provider):
         data = parsing.mapping(await self._create_token(wire.token_body(request, self._sandbox_limit)))
         return ProviderSession(
             provider_session_id=parsing.identifier(data.get("session_id"), "sessions/token: data.session_id"),
-            room=None,  # only start knows it
+            room=None,  # returned by start
             is_paid=self._sandbox_limit is None,
             credential=parsing.required_text(data.get("session_token"), "sessions/token: data.session_token"),
         )
@@ -110,7 +110,7 @@ class LiveAvatar(Provider):
     async def start_session(self, session: ProviderSession) -> ProviderSession:
         if not session.credential:
             raise SessionGone("session not created")
-        # The one call that takes nothing but the session's token.
+        # The only call that requires the session's token.
         answer = await self._client.post("/v1/sessions/start", {}, within=SLOW_ANSWER_SECONDS, token=session.credential)
         data = parsing.mapping(answer)
         room = RoomAccess(
@@ -195,7 +195,7 @@ class LiveAvatar(Provider):
         slots = asyncio.Semaphore(DETAILS_IN_PARALLEL)
 
         async def read(row: dict[str, Any]) -> CatalogueKnowledgeBase:
-            async with slots:  # the list has names only
+            async with slots:  # the list has only names
                 return wire.context(
                     row, parsing.mapping(await self._get_with_retry(f"/v1/contexts/{parsing.text(row['id'])}"))
                 )
@@ -208,7 +208,7 @@ class LiveAvatar(Provider):
         return parsing.identifier(made.get("id"), "contexts: data.id")
 
     async def change_knowledge_base(self, base: CatalogueKnowledgeBase) -> None:
-        body = {"name": base.name, "opening_text": base.opening, "prompt": base.prompt}  # all of them, or it is refused
+        body = {"name": base.name, "opening_text": base.opening, "prompt": base.prompt}  # refused unless complete
         await self._client.patch(f"/v1/contexts/{parsing.path_segment(base.provider_knowledge_base_id)}", body)
 
     async def delete_knowledge_base(self, provider_knowledge_base_id: str) -> None:
@@ -235,11 +235,11 @@ class LiveAvatar(Provider):
         except ProviderRejected as exc:
             if body.pop(wire.LIMIT_FIELD, None) is None or wire.LIMIT_FIELD not in str(exc):
                 raise
-        # The plan's own limit is shorter than ours, and start says what it is.
+        # The plan's limit is shorter than ours; the response to start contains it.
         return await self._client.post("/v1/sessions/token", body, within=SLOW_ANSWER_SECONDS)
 
     async def _post_for_session(self, action: str, provider_session_id: str, **more: str) -> None:
-        """Keep alive or stop. The key is used: a session's token may have run out by then."""
+        """Send an action with the key, as the session's token may have expired."""
         body = {"session_id": wire.require_id(provider_session_id), **more}
         try:
             await self._client.post(f"/v1/sessions/{action}", body)
@@ -252,7 +252,7 @@ class LiveAvatar(Provider):
         return await self._client.get(f"/v1/sessions/{wire.require_id(provider_session_id)}{part}", params)
 
     async def _transcript(self, provider_session_id: str) -> list[dict[str, Any]]:
-        """The rows that say who said what, however many pages they take."""
+        """Return the rows of all pages of the transcript that have a speaker."""
         rows: list[dict[str, Any]] = []
         since: dict[str, int] = {}
         for _ in range(MAX_PAGES):
@@ -265,7 +265,7 @@ class LiveAvatar(Provider):
         return [row for row in rows if row.get("role") in wire.SPEAKERS]
 
     async def _pages(self, path: str, **params: str | int) -> list[dict[str, Any]]:
-        """Every entry of a list, page by page. A list that never ends is no usable answer."""
+        """Return the rows of all pages. Raises ProviderUnreachable if the list does not end."""
         found: list[dict[str, Any]] = []
         for page in range(1, MAX_PAGES + 1):
             data = parsing.mapping(await self._get_with_retry(path, {**params, "page": page, "page_size": PAGE_SIZE}))
@@ -275,7 +275,7 @@ class LiveAvatar(Provider):
         raise ProviderUnreachable(f"{path}: the list has no end")
 
     async def _get_with_retry(self, path: str, params: Mapping[str, str | int] | None = None) -> Any:
-        """One of many small calls: too many in a second are refused, and are allowed in the next."""
+        """Get one of many small resources, retrying when rate limited."""
         for _ in range(RATE_TRIES):
             try:
                 return await self._client.get(path, params)
@@ -285,7 +285,7 @@ class LiveAvatar(Provider):
 
 
 def _merge(public: Iterable[dict[str, Any]], own: Iterable[dict[str, Any]]) -> Iterable[tuple[dict[str, Any], bool]]:
-    """Each row once, and whether it is the account's own: that list counts where both have it."""
+    """Return each row once, with whether it is the account's own. Own rows take precedence."""
     return {
         parsing.text(row["id"]): (row, is_own) for is_own, rows in ((False, public), (True, own)) for row in rows
     }.values()

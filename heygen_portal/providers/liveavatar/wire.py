@@ -1,4 +1,4 @@
-"""What LiveAvatar's answers are read by, what a session is ordered with, and the commands of its rooms."""
+"""LiveAvatar's request bodies, catalogue rows, error codes and room commands."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ STOP_REASONS = {
 
 REFUSALS = parsing.RefusalTable(
     successes=("1000", "100"),
-    by_code={},  # its numbers are documented nowhere
+    by_code={},  # its codes are undocumented
     by_message=(
         ("session not found", SessionGone),
         ("session is closed", SessionGone),
@@ -48,7 +48,7 @@ REFUSALS = parsing.RefusalTable(
         ("session is not active", SessionGone),
         ("concurren", LimitReached),
         ("credit", OutOfCredits),
-        ("avatar", ProviderRejected),  # comes as 403 too, but the key is all right
+        ("avatar", ProviderRejected),  # status 403 too, but the key is valid
         ("voice", ProviderRejected),
         ("context", ProviderRejected),
         ("unauthorized", CredentialRefused),
@@ -59,7 +59,6 @@ SPEAKERS = {"user": Speaker.USER, "avatar": Speaker.AVATAR}
 
 
 def avatar(row: dict[str, Any], *, is_own: bool) -> CatalogueAvatar:
-    """An avatar of the catalogue."""
     return CatalogueAvatar(
         provider_avatar_id=parsing.text(row["id"]),
         name=parsing.text(row.get("name")) or parsing.text(row["id"]),
@@ -72,20 +71,22 @@ def avatar(row: dict[str, Any], *, is_own: bool) -> CatalogueAvatar:
 
 
 def voice(row: dict[str, Any], *, is_own: bool) -> CatalogueVoice:
-    """A voice of the catalogue."""
     return CatalogueVoice(
         provider_voice_id=parsing.text(row["id"]),
         name=(parsing.text(row.get("name")) or parsing.text(row["id"])).strip(),
         language=language_code(parsing.text(row.get("language"))),
         gender=parsing.text(row.get("gender")).lower(),
-        preview_url="",  # a sample comes as sound in JSON, with the key, one voice at a time
+        preview_url="",  # samples are base64 in JSON, and need the key
         has_emotions=False,
         is_own=is_own,
     )
 
 
 def context(row: dict[str, Any], detail: dict[str, Any]) -> CatalogueKnowledgeBase:
-    """A knowledge base, which the service calls a context: a row of the list, and what it says of it alone."""
+    """Return a knowledge base, which LiveAvatar calls a context.
+
+    The list's row has the name, the detail response the texts.
+    """
     return CatalogueKnowledgeBase(
         provider_knowledge_base_id=parsing.text(row["id"]),
         name=parsing.text(row.get("name")) or parsing.text(row["id"]),
@@ -95,7 +96,7 @@ def context(row: dict[str, Any], detail: dict[str, Any]) -> CatalogueKnowledgeBa
 
 
 def past_session(row: dict[str, Any]) -> PastSession:
-    """A session that is over, as the list of those has it, or what it says of one alone."""
+    """Convert a row of the ended sessions, or the detail response of one."""
     return PastSession(
         provider_session_id=parsing.text(row["id"]),
         created_at=parsing.timestamp(row.get("created_at")),
@@ -106,9 +107,9 @@ def past_session(row: dict[str, Any]) -> PastSession:
 
 
 def token_body(request: SessionRequest, sandbox_limit: timedelta | None) -> dict[str, Any]:
-    """The documented names, and only what was chosen: the service ignores typing errors without a word.
+    """Return the body of `sessions/token`, with documented names and chosen options only.
 
-    With a limit of the sandbox, a session there is ordered.
+    The service silently ignores unknown names. With `sandbox_limit`, the session is a sandbox session.
     """
     voice = {"provider": "elevenLabs", "speed": request.voice_rate, **request.voice_settings}
     is_set = request.voice_settings or request.voice_rate not in (None, 1)
@@ -116,7 +117,7 @@ def token_body(request: SessionRequest, sandbox_limit: timedelta | None) -> dict
         "voice_id": request.voice_id,
         "context_id": request.knowledge_base_id,
         "language": request.language,
-        # One is the default, and naming it would bind the voice to a maker that may not be its own.
+        # 1 is the default. Sending it would require a voice vendor, which may not be the voice's own.
         "voice_settings": parsing.without_empty(voice) if is_set else {},
     }
     video = {"quality": request.quality and str(request.quality), "encoding": request.video_encoding}
@@ -134,14 +135,14 @@ def token_body(request: SessionRequest, sandbox_limit: timedelta | None) -> dict
 
 
 def require_id(provider_session_id: str) -> str:
-    """The session's own name. Raises SessionGone where it has none."""
+    """Return the session's ID. Raises SessionGone if it is empty."""
     if not provider_session_id:
         raise SessionGone("session not created")
     return provider_session_id
 
 
 def room_command(provider_session_id: str, event_type: str, **more: str) -> RoomCommand:
-    """What the browser is to publish in the room."""
+    """Return a command for the browser to publish in the room."""
     event_id = str(uuid4())
     envelope = {"event_id": event_id, "event_type": event_type, "session_id": require_id(provider_session_id), **more}
     return RoomCommand(CONTROL_TOPIC, json.dumps(envelope), provider_task_id=event_id)

@@ -1,4 +1,4 @@
-"""The table of capabilities in docs/providers.md is what the providers say of themselves."""
+"""Comparison of the capability table in docs/providers.md with the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DOC = Path(__file__).parents[3] / "docs/providers.md"
 
 
 def written(value: Any) -> str:
-    """A capability as the table has it."""
+    """Format a capability as the table does."""
     if isinstance(value, bool) or is_dataclass(value):
         return "yes" if value else "no"
     if isinstance(value, timedelta):

@@ -1,4 +1,4 @@
-"""One set of cases for every provider, asked of the emulator and, with --live, of the real services."""
+"""Contract tests of every provider against the emulator and, with --live, the real service."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ UNKNOWN_ID = "5f3c0f9e-0000-41ef-8000-000000000000"
 
 @dataclass
 class Account:
-    """What a provider is connected with. On a live service sandbox sessions are used where there are any."""
+    """Connection settings. On a live service, sandbox sessions are used if there are any."""
 
     kind: str
     base_url: str
@@ -80,7 +80,7 @@ async def provider(account: Account) -> AsyncIterator[Provider]:
 
 @asynccontextmanager
 async def opened(provider: Provider, **options: Any) -> AsyncIterator[ProviderSession]:
-    """A session with the first avatar that has a voice, stopped whatever happens."""
+    """Open a session with the first avatar that has a voice, and stop it at the end."""
     avatar = next(avatar for avatar in await provider.list_avatars() if avatar.is_active and avatar.default_voice_id)
     defaults: dict[str, Any] = {
         "language": "es",
@@ -115,7 +115,7 @@ async def test_every_voice_has_a_sample(provider: Provider) -> None:
 
 
 async def test_a_session_is_created_started_listed_and_stopped(provider: Provider) -> None:
-    """Requirements 9, 12, 22, 24, 28, 31: wherever the room and the limit are status, both are known after the start."""
+    """Requirements 9, 12, 22, 24, 28, 31: room and limit are known once the session has started."""
     async with opened(provider) as session:
         assert session.credential
         started = await provider.start_session(session)
@@ -153,7 +153,7 @@ async def test_an_unknown_session_is_gone(provider: Provider) -> None:
 
 
 async def test_an_unknown_avatar_is_refused_with_a_message(provider: Provider) -> None:
-    """Requirement 14: some look it up when the session is opened, some when it is started."""
+    """Requirement 14: some providers check the avatar in `new_session`, others in `start_session`."""
     with pytest.raises(ProviderRejected, match=r"(?i)avatar"):
         await provider.start_session(await provider.new_session(SessionRequest(avatar_id=UNKNOWN_ID)))
 
@@ -176,7 +176,7 @@ async def test_the_key_can_be_sent_in_every_supported_header(account: Account) -
 
 
 async def test_every_kind_of_task_is_delivered_or_becomes_a_room_command(provider: Provider, account: Account) -> None:
-    """Requirements 3, 29. Without media, the emulator's avatar is there as soon as the session has been started."""
+    """Requirements 3, 29. Without media, the emulator's avatar is present as soon as the session has started."""
     if account.base_url == KINDS[account.kind].address:
         pytest.skip("nobody has joined the room")
     goes_by_room = provider.capabilities.commands_in_room
@@ -199,7 +199,6 @@ async def test_a_task_before_start_raises_not_ready(provider: Provider) -> None:
 
 
 async def test_push_to_talk_has_distinct_start_and_stop_packets(provider: Provider) -> None:
-    """Push to talk, where it is offered, is one packet to begin and another to end."""
     button = provider.capabilities.push_to_talk
     assert button
     assert button.start != button.stop
@@ -273,7 +272,6 @@ async def test_a_session_record_can_be_read_and_its_transcript_deleted(
 
 @pytest.mark.parametrize("kind", list(KINDS))
 async def test_a_cut_connection_leaves_only_listed_sessions(kind: str) -> None:
-    """A call that is cut off leaves nothing behind that the provider's own list does not show."""
     with servers.emulator(media=False, args=["--control"]) as emulator:
         account = Account(kind, emulator.url, emulator.api_key)
         fault = {"kind": "cut", "on": "start", "when": "after"}
@@ -288,7 +286,7 @@ async def test_a_cut_connection_leaves_only_listed_sessions(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 async def test_sessions_end_at_the_providers_own_limits(kind: str) -> None:
-    """Requirement 23: theirs are the outer bounds, however patient the portal is."""
+    """Requirement 23: the provider's limits apply in addition to the portal's."""
     with servers.emulator(media=False, args=["--control"]) as emulator:
         account = Account(kind, emulator.url, emulator.api_key)
         async with (
@@ -297,14 +295,14 @@ async def test_sessions_end_at_the_providers_own_limits(kind: str) -> None:
             opened(provider) as session,
         ):
             await provider.start_session(session)
-            await control.post("/_emulator/clock", json={"move": 3700})  # answers once what is due has ended
+            await control.post("/_emulator/clock", json={"move": 3700})  # responds after the due sessions have ended
             assert session.provider_session_id not in await listed_ids(provider)
             with pytest.raises(SessionGone):
                 await provider.keep_alive(session.provider_session_id)
 
 
 async def test_a_video_is_ordered_found_by_reference_and_saved(provider: Provider, service: str) -> None:
-    """Requirement 74: a lost answer to an order can be found again."""
+    """Requirement 74: an order whose response was lost can be found again."""
     if not provider.capabilities.makes_videos:
         pytest.skip("it makes no recorded videos")
     if service == "live":
@@ -339,7 +337,7 @@ QUALITIES, RATES, LANGUAGES = tuple(Quality), ("slowest", "usual", "fastest"), (
 async def test_every_quality_rate_and_language_is_sent_as_chosen(
     account: Account, provider: Provider, service: str, quality: Quality, rate: str, language: str
 ) -> None:
-    """Requirements 15, 18, 21, 52: three qualities, three rates, two languages, seen in the service's own log."""
+    """Requirements 15, 18, 21, 52, checked in the emulator's request log."""
     if service == "live":
         pytest.skip("eighteen sessions cost too much")
     slowest, fastest = provider.capabilities.voice_rate
@@ -355,7 +353,7 @@ async def test_every_quality_rate_and_language_is_sent_as_chosen(
 
 
 async def last_order(account: Account) -> dict[str, Any]:
-    """The newest request that opened a session, as the emulator's log has it."""
+    """Return the body of the latest session request in the emulator's log."""
     async with httpx.AsyncClient(base_url=account.base_url, verify=TLS) as control:
         log = (await control.get("/_emulator/requests")).json()["requests"]
     body: dict[str, Any] = next(

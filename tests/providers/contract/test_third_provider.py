@@ -1,4 +1,4 @@
-"""Another provider is one class in one file: whatever the portal does with it follows its capabilities."""
+"""A third provider, added as a single class, as an example and a test of the contract."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.support.factories import EndUserFactory, ProviderAccountFactory
 
 
 class Parrot(Provider):
-    """Repeats what it hears; has one bird, one voice, and no buttons."""
+    """Repeats every text. Has one avatar and one voice."""
 
     label, address = "Parrot", "https://parrot.test"
     capabilities = Capabilities(

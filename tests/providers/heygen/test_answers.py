@@ -1,4 +1,4 @@
-"""What the client makes of HeyGen's refusals, of answers that are none, and of lists."""
+"""Refusals, unusable responses and lists of the HeyGen client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the client makes of HeyGen's catalogue, and where it fetches pictures from."""
+"""Catalogue and image downloads of the HeyGen client."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_a_public_image_is_fetched_from_the_checked_address() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://127.0.0.1:6379/",  # another port of this machine
+        "http://127.0.0.1:6379/",  # another port on this machine
         "http://localhost:8900/",
         "http://[::1]/",
         "http://10.0.0.7/",

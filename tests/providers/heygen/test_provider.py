@@ -1,4 +1,4 @@
-"""The HeyGen client: requests sent and replies parsed. Requirements are numbered as in docs/requirements.md."""
+"""Requests and responses of the HeyGen client. Requirements are numbered as in docs/requirements.md."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.providers.heygen_wire import FULL_REQUEST, KEY, OPENED, Wire
 async def test_a_continued_conversation_sends_its_history_in_place_of_the_knowledge_base(
     heygen: HeyGen, wire: Wire
 ) -> None:
-    """Complaint 7. A base whose text nobody knows is worth more than a memory."""
+    """If the text of the knowledge base is unknown, its ID is sent and the history is not."""
     going_on = replace(FULL_REQUEST, conversation_history="You: Hello")
     known, without = replace(going_on, knowledge="We open at eight."), replace(going_on, knowledge_base_id="")
     for request in (known, without, going_on):
@@ -67,7 +67,7 @@ async def test_the_token_is_requested_first_and_authorizes_start(
     assert wire.request("start").headers["authorization"] == "Bearer session-token"
     assert "x-api-key" not in wire.request("start").headers
     assert wire.body("start") == {"session_id": "0b7f"}
-    assert wire.request("task").headers["x-api-key"] == KEY  # nothing of the session has to be kept for later calls
+    assert wire.request("task").headers["x-api-key"] == KEY  # later calls need no session token
 
 
 @pytest.mark.parametrize("data", [{}, {"token": ""}, {"token": None}, None, []])

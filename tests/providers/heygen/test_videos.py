@@ -1,4 +1,4 @@
-"""Recorded videos, as the client orders and finds them at HeyGen."""
+"""Recorded videos of the HeyGen client."""
 
 from __future__ import annotations
 

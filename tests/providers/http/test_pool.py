@@ -1,4 +1,4 @@
-"""Connections are kept warm in one event loop and closed with it."""
+"""Reuse and closing of provider connections per event loop."""
 
 from __future__ import annotations
 

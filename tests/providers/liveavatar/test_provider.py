@@ -1,4 +1,4 @@
-"""The LiveAvatar client: requests sent and replies parsed. Requirements are numbered as in docs/requirements.md."""
+"""Requests and responses of the LiveAvatar client. Requirements are numbered as in docs/requirements.md."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def page(*rows: dict[str, Any], following: str | None = None) -> httpx.Response:
 
 
 class Wire:
-    """LiveAvatar's end: answers as a healthy service, or what a test puts in its place; keeps what was asked."""
+    """A fake of LiveAvatar's API. Returns successful responses or a test's `answers`, and records requests."""
 
     def __init__(self) -> None:
         self.requests: list[httpx.Request] = []
@@ -95,7 +95,7 @@ def provider(wire: Wire) -> LiveAvatar:
 
 
 async def test_the_key_creates_a_session_and_its_token_starts_it(provider: LiveAvatar, wire: Wire) -> None:
-    """Requirements 24, 25, 28: the room comes with the start, and the browser's token is the provider's."""
+    """Requirements 24, 25, 28: `start` returns the room; the browser uses the provider's token."""
     session = await provider.new_session(FULL_REQUEST)
     assert session == ProviderSession("7d0c", room=None, is_paid=True, credential="h.p.s")
     started = await provider.start_session(session)
@@ -157,7 +157,7 @@ async def test_a_sandbox_session_is_limited_to_the_sandbox_limit(wire: Wire) -> 
     ("kind", "event"), [(TaskKind.TALK, "avatar.speak_response"), (TaskKind.REPEAT, "avatar.speak_text")]
 )
 async def test_a_text_becomes_a_room_command(provider: LiveAvatar, wire: Wire, kind: TaskKind, event: str) -> None:
-    """Requirements 29, 35: the browser publishes it, and its events can be told by its ID."""
+    """Requirements 29, 35: the browser publishes it; the ID matches the provider's events."""
     command = await provider.send_task("7d0c", text="Hola ¿cómo estás? 😀\n", kind=kind)
     assert isinstance(command, RoomCommand)
     assert command.topic == "agent-control"
@@ -181,7 +181,7 @@ async def test_an_interruption_becomes_a_room_command(provider: LiveAvatar) -> N
 async def test_stop_and_keep_alive_use_the_key(
     provider: LiveAvatar, wire: Wire, verb: str, more: dict[str, str]
 ) -> None:
-    """Requirement 31: a token may have run out by then."""
+    """Requirement 31: the session's token may have expired."""
     await (provider.stop_session if verb == "stop" else provider.keep_alive)("7d0c")
     assert wire.body(verb) == {"session_id": "7d0c", **more}
     assert wire.requests[0].headers["x-api-key"] == KEY
