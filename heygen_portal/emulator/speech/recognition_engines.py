@@ -89,7 +89,7 @@ def engine_for(language: str) -> Engine | None:
     key = (id(asyncio.get_running_loop()), f"{name} {language}")
     engine = _engines.get(key)
     if engine is None or not engine.users:
-        engine = _engines[key] = Subprocess(sys.executable, "-m", f"{__package__}.hearing_child", name, language)
+        engine = _engines[key] = Subprocess(sys.executable, "-m", f"{__package__}.engine_process", name, language)
     engine.users += 1
     return engine
 
