@@ -37,14 +37,14 @@ LOOK_AGAIN = timedelta(seconds=0.5)
 LONGEST_DELIVERY = timedelta(seconds=30)
 """A text that is still being sent after so long was in the hands of a process that died."""
 
-_turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+_session_locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
 GiveCommand = Callable[[RoomCommand], Awaitable[None]]
 
 
-def turn(session_id: UUID) -> asyncio.Lock:
+def session_lock(session_id: UUID) -> asyncio.Lock:
     """One text of a session after the other: a tab that comes back does not overtake what it sent before."""
-    return _turns.setdefault(session_id, asyncio.Lock())
+    return _session_locks.setdefault(session_id, asyncio.Lock())
 
 
 async def send_task(

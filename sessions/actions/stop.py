@@ -106,7 +106,7 @@ async def finish_stop(session: StreamingSession, provider: Provider) -> None:
 def _end(session: StreamingSession) -> None:
     """Note the end; the place is the next one's."""
     if transitions.end(session):
-        queue.give_turns(session.account_id)
+        queue.offer_slots(session.account_id)
 
 
 async def call_off(session: StreamingSession, reason: EndReason, evidence: Evidence) -> None:
@@ -146,7 +146,7 @@ async def enforce_due(now: datetime) -> None:
     """Stop or warn every session whose moment has come."""
     await in_thread(tabs.expire)(now)
     taken = await in_thread(deadlines.take_due)(now)
-    await in_thread(queue.serve_all)()
+    await in_thread(queue.offer_all_slots)()
     await _finish_all(taken)
 
 
@@ -201,7 +201,7 @@ async def _finish_all(sessions: Iterable[StreamingSession]) -> None:
 
 def _end_all(session_ids: Collection[UUID]) -> None:
     transitions.end_all(session_ids)
-    queue.serve_all()
+    queue.offer_all_slots()
 
 
 async def _side_by_side(work: Iterable[Awaitable[None]]) -> None:

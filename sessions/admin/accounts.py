@@ -66,7 +66,7 @@ class AccountAdmin(ProviderAccountAdmin):
     def places(self, account: ProviderAccount) -> SafeString:
         rows = StreamingSession.objects.open().filter(account=account).select_related("user", "persona")
         taken = list(rows.order_by("created_at"))
-        limit = queue.places_of(account)
+        limit = queue.slots_of(account)
         words = gettext("%(taken)d of %(limit)d") % {"taken": len(taken), "limit": limit}
         if limit < account.concurrency_limit and account.places_seen_at:
             found = gettext("the provider had no free slot at %(at)s") % {"at": _local(account.places_seen_at)}

@@ -65,10 +65,10 @@ async def renew() -> None:
             await in_thread(presence.enter)(session_id, PROCESS_ID, channel)
 
 
-def _renew(places: list[QueuePlace]) -> bool:
+def _renew(entries: list[QueuePlace]) -> bool:
     with transaction.atomic():  # no tab sees that it is alive again, and its place is not
         had_run_out = presence.renew(PROCESS_ID)
         if had_run_out:
-            for place in sorted(places, key=lambda place: (place.account_id, place.created_at)):
-                queue.take_back(place)
+            for entry in sorted(entries, key=lambda entry: (entry.account_id, entry.created_at)):
+                queue.restore(entry)
     return had_run_out

@@ -22,15 +22,15 @@ from sessions import errors
 from sessions.lifecycle import broadcast
 from sessions.models import QueuePlace, Status, StreamingSession
 
-LONGEST_LINE = 50
+LONGEST_QUEUE = 50
 """People who may wait for one account."""
-TURN = timedelta(seconds=10)
+OFFER_TIMEOUT = timedelta(seconds=10)
 """How long a place is kept for the one whose turn it is; then it is the next one's."""
-BELIEVED = timedelta(seconds=60)
+SLOTS_SEEN_TIMEOUT = timedelta(seconds=60)
 """How long it counts that the provider had no place for one more. Then those who wait try again."""
-HISTORY = 50
+PAST_SESSIONS_COUNTED = 50
 """Past sessions that tell how long one lasts."""
-ENOUGH = 5
+PAST_SESSIONS_NEEDED = 5
 """Fewer tell nothing."""
 
 
@@ -43,13 +43,13 @@ class TabAddress:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where somebody stands in line. `place` is 1 for the next."""
+class QueuePosition:
+    """Where somebody stands in line. `position` is 1 for the next."""
 
     account_id: int
-    place: int
+    position: int
     waiting: int
-    is_turn: bool = False
+    is_offered: bool = False
 
 
 def lock(account_id: int) -> ProviderAccount:
@@ -57,22 +57,22 @@ def lock(account_id: int) -> ProviderAccount:
     return ProviderAccount.objects.select_for_update().get(pk=account_id)
 
 
-def line_of(account_id: int) -> list[QueuePlace]:
+def entries_of(account_id: int) -> list[QueuePlace]:
     return list(QueuePlace.objects.filter(account=account_id))
 
 
-def places_of(account: ProviderAccount) -> int:
+def slots_of(account: ProviderAccount) -> int:
     """Return how many sessions may be open: what the plan allows, or fewer where the provider has just had fewer."""
     limit, seen_at = account.concurrency_limit, account.places_seen_at
-    if account.places_seen is None or seen_at is None or seen_at + BELIEVED <= timezone.now():
+    if account.places_seen is None or seen_at is None or seen_at + SLOTS_SEEN_TIMEOUT <= timezone.now():
         return limit
     return min(limit, account.places_seen)
 
 
-def free_places(account: ProviderAccount, open_sessions: int, line: list[QueuePlace], *, is_staff: bool) -> int:
+def free_slots(account: ProviderAccount, open_sessions: int, entries: list[QueuePlace], *, is_staff: bool) -> int:
     """Return how many places somebody may have who is not in this line; those kept for a turn are not free."""
-    kept = sum(place.kept_until is not None for place in line)
-    return places_of(account) - open_sessions - kept - (0 if is_staff else account.staff_places)
+    kept = sum(entry.kept_until is not None for entry in entries)
+    return slots_of(account) - open_sessions - kept - (0 if is_staff else account.staff_places)
 
 
 def note_full(account_id: int) -> None:
@@ -89,29 +89,29 @@ def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
     account_id = persona.avatar.account_id
     with transaction.atomic():
         lock(account_id)
-        line = line_of(account_id)
-        own = next((place for place in line if place.user_id == user_id), None)
-        if own is None and len(line) >= LONGEST_LINE:
+        entries = entries_of(account_id)
+        own = next((entry for entry in entries if entry.user_id == user_id), None)
+        if own is None and len(entries) >= LONGEST_QUEUE:
             raise errors.QueueFull
-        broadcast.wake([place.channel for place in line])
-        return _stand(user_id, persona, tab, own)
+        broadcast.wake([entry.channel for entry in entries])
+        return _save_entry(user_id, persona, tab, own)
 
 
-def join_again(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> QueuePlace:
+def rejoin(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> QueuePlace:
     """Take a place before everybody who came later than this: a line may be too long only for those who are new.
 
     The caller holds the account.
     """
     account_id = persona.avatar.account_id
     own = QueuePlace.objects.filter(user=user_id, account=account_id).first()
-    place = _stand(user_id, persona, tab, own)
-    QueuePlace.objects.filter(pk=place.pk).update(created_at=since)
-    place.created_at = since
+    entry = _save_entry(user_id, persona, tab, own)
+    QueuePlace.objects.filter(pk=entry.pk).update(created_at=since)
+    entry.created_at = since
     broadcast.wake(_channels(account_id))
-    return place
+    return entry
 
 
-def take_back(lost: QueuePlace) -> None:
+def restore(lost: QueuePlace) -> None:
     """The web process that this person waits at was counted out, and lives: the place is theirs as it was.
 
     Not where they wait somewhere else meanwhile.
@@ -124,21 +124,23 @@ def take_back(lost: QueuePlace) -> None:
             broadcast.wake(_channels(lost.account_id))
 
 
-def keep(user_id: int, persona: Persona, tab: TabAddress, until: datetime, *, steps_back: bool = False) -> QueuePlace:
+def hold_slot(
+    user_id: int, persona: Persona, tab: TabAddress, until: datetime, *, steps_back: bool = False
+) -> QueuePlace:
     """Keep a slot for somebody whose session is about to end, so that the queue does not take it before the next opens.
 
     `steps_back`: where others wait, it is theirs, and this person joins the end of the queue. Raises QueueFull then.
     """
     with transaction.atomic():
         lock(persona.avatar.account_id)
-        line = line_of(persona.avatar.account_id)
-        if steps_back and any(place.user_id != user_id for place in line):
+        entries = entries_of(persona.avatar.account_id)
+        if steps_back and any(entry.user_id != user_id for entry in entries):
             return join(user_id, persona, tab)
-        own = next((place for place in line if place.user_id == user_id), None)
-        return _stand(user_id, persona, tab, own, kept_until=until)
+        own = next((entry for entry in entries if entry.user_id == user_id), None)
+        return _save_entry(user_id, persona, tab, own, kept_until=until)
 
 
-def _stand(
+def _save_entry(
     user_id: int, persona: Persona, tab: TabAddress, own: QueuePlace | None, kept_until: datetime | None = None
 ) -> QueuePlace:
     where = {"persona": persona, "process_id": tab.process_id, "channel": tab.channel}
@@ -159,70 +161,70 @@ def _stand(
 
 def leave(channel: str) -> None:
     """This tab waits no more. Safe to repeat."""
-    place = QueuePlace.objects.filter(channel=channel).first()
-    if place:
-        remove(place)
+    entry = QueuePlace.objects.filter(channel=channel).first()
+    if entry:
+        remove(entry)
 
 
-def remove(place: QueuePlace) -> None:
+def remove(entry: QueuePlace) -> None:
     """Take somebody out of the line; the others move up. Safe to repeat."""
     with transaction.atomic():
-        QueuePlace.objects.filter(pk=place.pk).delete()
-        broadcast.wake([place.channel, *_channels(place.account_id)])
+        QueuePlace.objects.filter(pk=entry.pk).delete()
+        broadcast.wake([entry.channel, *_channels(entry.account_id)])
 
 
-def give_back(channel: str) -> None:
+def return_offer(channel: str) -> None:
     """The place that was kept does not exist any more: wait on, as the next one."""
     QueuePlace.objects.filter(channel=channel).update(kept_until=None)
 
 
-def look(channel: str) -> Standing | None:
+def position_of(channel: str) -> QueuePosition | None:
     """Return where the one who waits in this tab stands, or None when nobody does any more."""
-    line = list(QueuePlace.objects.filter(account__line__channel=channel))
-    own = next((place for place in line if place.channel == channel), None)
+    entries = list(QueuePlace.objects.filter(account__line__channel=channel))
+    own = next((entry for entry in entries if entry.channel == channel), None)
     if own is None:
         return None
-    waiting = [place for place in line if place.kept_until is None]
+    waiting = [entry for entry in entries if entry.kept_until is None]
     if own.kept_until:
-        return Standing(own.account_id, 0, len(waiting), is_turn=True)
-    return Standing(own.account_id, waiting.index(own) + 1, len(waiting))
+        return QueuePosition(own.account_id, 0, len(waiting), is_offered=True)
+    return QueuePosition(own.account_id, waiting.index(own) + 1, len(waiting))
 
 
-def serve_all() -> None:
+def offer_all_slots() -> None:
     """Give everybody their turn for whom there is a place. An empty line costs one look and no write."""
     for account_id in QueuePlace.objects.order_by().values_list("account", flat=True).distinct():
-        give_turns(account_id)
+        offer_slots(account_id)
 
 
-def give_turns(account_id: int) -> None:
+def offer_slots(account_id: int) -> None:
     """Give their turn to those who are next, as many as there are places; pass by who has not taken it in time.
 
     Safe to call at any time and by many at once: the account's lock lets one give a place, once.
     """
     account = ProviderAccount.objects.filter(pk=account_id, line__isnull=False).first()
-    if account is None or not any(_moves(account)):
+    if account is None or not any(_lapsed_and_next(account)):
         return  # nothing to do: nothing is locked, and nothing is written
     with transaction.atomic():
-        lapsed, called = _moves(lock(account_id))
-        QueuePlace.objects.filter(pk__in=[place.pk for place in lapsed]).delete()
-        kept = QueuePlace.objects.filter(pk__in=[place.pk for place in called])
-        kept.update(kept_until=timezone.now() + TURN)
+        lapsed, called = _lapsed_and_next(lock(account_id))
+        QueuePlace.objects.filter(pk__in=[entry.pk for entry in lapsed]).delete()
+        kept = QueuePlace.objects.filter(pk__in=[entry.pk for entry in called])
+        kept.update(kept_until=timezone.now() + OFFER_TIMEOUT)
         if lapsed or called:
-            broadcast.wake([*(place.channel for place in lapsed), *_channels(account_id)])
+            broadcast.wake([*(entry.channel for entry in lapsed), *_channels(account_id)])
 
 
-def _moves(account: ProviderAccount) -> tuple[list[QueuePlace], list[QueuePlace]]:
+def _lapsed_and_next(account: ProviderAccount) -> tuple[list[QueuePlace], list[QueuePlace]]:
     """Return who has let the turn pass, and whose turn it is now. Places kept for staff may pass people by."""
     now = timezone.now()
-    line = line_of(account.pk)
-    lapsed = [place for place in line if place.kept_until and place.kept_until <= now]
-    line = [place for place in line if place not in lapsed]
+    entries = entries_of(account.pk)
+    lapsed = [entry for entry in entries if entry.kept_until and entry.kept_until <= now]
+    entries = [entry for entry in entries if entry not in lapsed]
     called: list[QueuePlace] = []
-    if waiting := [place for place in line if place.kept_until is None]:
+    if waiting := [entry for entry in entries if entry.kept_until is None]:
         open_sessions = StreamingSession.objects.open().filter(account=account).count()
-        for place in waiting:
-            if free_places(account, open_sessions, line, is_staff=place.is_staff) > len(called):
-                called.append(place)
+        for entry in waiting:
+            if free_slots(account, open_sessions, entries, is_staff=entry.is_staff) > len(called):
+                called.append(entry)
     return lapsed, called
 
 
@@ -230,25 +232,25 @@ def _channels(account_id: int) -> list[str]:
     return list(QueuePlace.objects.filter(account=account_id).values_list("channel", flat=True))
 
 
-def expected_wait(standing: Standing, now: datetime) -> timedelta | None:
+def expected_wait(position: QueuePosition, now: datetime) -> timedelta | None:
     """Return how long until their turn, or None where nothing tells.
 
     A session ends when most do, and at the latest at its limit; each end is one person's turn. Where too few have ended
     to know how long one lasts, only the limits tell, and those only of the sessions that run.
     """
-    return _wait(standing.place, *_course(standing.account_id, now))
+    return _wait_at(position.position, *_expected_ends(position.account_id, now))
 
 
-def waits(account_id: int, line: Sequence[QueuePlace], now: datetime) -> list[timedelta | None]:
+def expected_waits(account_id: int, entries: Sequence[QueuePlace], now: datetime) -> list[timedelta | None]:
     """Return how long each of an account's line has to wait still. Two queries, however long it is."""
-    ends, lasts = _course(account_id, now)
-    return [_wait(place, ends, lasts) for place in range(1, len(line) + 1)]
+    ends, lasts = _expected_ends(account_id, now)
+    return [_wait_at(position, ends, lasts) for position in range(1, len(entries) + 1)]
 
 
-def _course(account_id: int, now: datetime) -> tuple[list[timedelta], timedelta | None]:
+def _expected_ends(account_id: int, now: datetime) -> tuple[list[timedelta], timedelta | None]:
     """Return in how long the account's open sessions are likely to end, the first first, and how long one lasts."""
     rows = StreamingSession.objects.filter(account=account_id)
-    lasts = _lasts(rows)
+    lasts = _usual_duration(rows)
     ends = []
     for began, limit in rows.open().values_list("created_at", "ends_at"):
         is_usual = lasts is not None and began + lasts > now
@@ -256,17 +258,17 @@ def _course(account_id: int, now: datetime) -> tuple[list[timedelta], timedelta 
     return [end - now for end in sorted(ends)], lasts
 
 
-def _wait(place: int, ends: Sequence[timedelta], lasts: timedelta | None) -> timedelta | None:
+def _wait_at(position: int, ends: Sequence[timedelta], lasts: timedelta | None) -> timedelta | None:
     if not ends:
         return None
-    rounds, n = divmod(place - 1, len(ends))
+    rounds, n = divmod(position - 1, len(ends))
     if rounds and lasts is None:
         return None
     return ends[n] + rounds * (lasts or timedelta(0))
 
 
-def _lasts(rows: QuerySet[StreamingSession]) -> timedelta | None:
+def _usual_duration(rows: QuerySet[StreamingSession]) -> timedelta | None:
     """Return how long a session that the provider opened lasts, as a rule."""
     past = rows.filter(status=Status.ENDED, provider_session_id__isnull=False).order_by("-created_at")
-    times = past.annotate(time=F("ended_at") - F("created_at")).values_list("time", flat=True)[:HISTORY]
-    return median(times) if len(times) >= ENOUGH else None
+    times = past.annotate(time=F("ended_at") - F("created_at")).values_list("time", flat=True)[:PAST_SESSIONS_COUNTED]
+    return median(times) if len(times) >= PAST_SESSIONS_NEEDED else None

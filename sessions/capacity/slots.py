@@ -25,14 +25,14 @@ from sessions.presence import tabs
 
 
 @dataclass(frozen=True)
-class Wish:
+class StartRequest:
     """What somebody asks for beside a session."""
 
     quality: str = ""
     encoding: str = ""
     is_taking_over: bool = False
     continues: UUID | None = None
-    because: EndReason = EndReason.NO_PICTURE
+    claimed_reason: EndReason = EndReason.NO_PICTURE
     """Why, as the page says."""
     took_over: frozenset[UUID] = frozenset()
     """Sessions of the same conversation that were ended for it: their time counts."""
@@ -44,13 +44,13 @@ class Wish:
         return not self.is_taking_over and self.continues is None
 
 
-class NoPlace(errors.ProviderLimit):
-    """No place is free by our count. `has_line`: others are waiting for one."""
+class NoFreeSlot(errors.ProviderLimit):
+    """No place is free by our count. `has_queue`: others are waiting for one."""
 
-    def __init__(self, persona: Persona, *, has_line: bool) -> None:
+    def __init__(self, persona: Persona, *, has_queue: bool) -> None:
         super().__init__()
         self.persona = persona
-        self.has_line = has_line
+        self.has_queue = has_queue
 
 
 def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Persona:
@@ -69,57 +69,57 @@ def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Pe
     return versions.drafted(persona) if purpose == Purpose.TRIAL else persona
 
 
-def open_session(user_id: int, persona_slug: str, wish: Wish = Wish()) -> StreamingSession:
+def open_session(user_id: int, persona_slug: str, request: StartRequest = StartRequest()) -> StreamingSession:
     """Take a place and store the session, before anybody outside is called.
 
     Raises NotFound for a persona that is not published or a conversation to continue that is not theirs, SessionRunning
-    when the person has one already, TimeIsUp, QuotaUsed, SpendCap, and NoPlace when none is free or others wait for it.
+    when the person has one already, TimeIsUp, QuotaUsed, SpendCap, and NoFreeSlot when none is free or others wait.
     """
-    persona = find_persona(persona_slug, user_id, wish.purpose)
-    if wish.quality and wish.quality not in persona.avatar.account.capabilities.qualities:
+    persona = find_persona(persona_slug, user_id, request.purpose)
+    if request.quality and request.quality not in persona.avatar.account.capabilities.qualities:
         raise errors.BadMessage
-    continues = find_continued(user_id, persona, wish)
+    continues = find_continued(user_id, persona, request)
     now = timezone.now()
-    bound = terms_of(user_id, persona, wish)
+    bound = terms_of(user_id, persona, request)
     try:
         with transaction.atomic():
             account = queue.lock(persona.avatar.account_id)  # one place, one taker
             facts = _facts(account.pk, user_id)
             if facts.is_running:
-                raise errors.SessionRunning(_running(user_id))
+                raise errors.SessionRunning(_running_session(user_id))
             bound = quotas.within_cap(bound, account, now)
-            if facts.has_line:
-                _pass_line(user_id, persona, account, facts)
-            elif queue.free_places(account, facts.open_sessions, [], is_staff=facts.is_staff) < 1:
-                raise NoPlace(persona, has_line=False)
+            if facts.has_queue:
+                _require_slot(user_id, persona, account, facts)
+            elif queue.free_slots(account, facts.open_sessions, [], is_staff=facts.is_staff) < 1:
+                raise NoFreeSlot(persona, has_queue=False)
             if facts.is_waiting:
-                _step_out(user_id)
+                _leave_queue(user_id)
             return transitions.request(
                 persona,
                 user_id,
                 bound,
-                quality=wish.quality,
-                encoding=wish.encoding,
-                purpose=wish.purpose,
+                quality=request.quality,
+                encoding=request.encoding,
+                purpose=request.purpose,
                 continues=continues,
             )
     except IntegrityError as exc:
-        raise errors.SessionRunning(_running(user_id)) from exc
+        raise errors.SessionRunning(_running_session(user_id)) from exc
 
 
-def terms_of(user_id: int, persona: Persona, wish: Wish) -> Terms:
+def terms_of(user_id: int, persona: Persona, request: StartRequest) -> Terms:
     """Return what binds the session: of the time that a conversation may last, what is left of it.
 
     Raises TimeIsUp, QuotaUsed.
     """
-    now, before = timezone.now(), wish.took_over | ({wish.continues} if wish.continues else set())
+    now, before = timezone.now(), request.took_over | ({request.continues} if request.continues else set())
     return quotas.terms(persona, user_id, now, claims.time_used(before, now) if before else timedelta(0))
 
 
 def may_continue(session: StreamingSession) -> bool:
     """Whether time is left for a conversation to go on."""
     try:
-        terms_of(session.user_id, session.persona, Wish(continues=session.pk))
+        terms_of(session.user_id, session.persona, StartRequest(continues=session.pk))
     except errors.TimeIsUp:
         return False
     except errors.QuotaUsed:
@@ -127,15 +127,15 @@ def may_continue(session: StreamingSession) -> bool:
     return True
 
 
-def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, wish: Wish) -> StreamingSession:
+def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, request: StartRequest) -> StreamingSession:
     """Do what `open_session` does, for a tab that is on the session from its beginning."""
     with transaction.atomic():
-        session = open_session(user_id, persona_slug, wish)
+        session = open_session(user_id, persona_slug, request)
         tabs.note(session, tab.process_id, tab.channel)
     return session
 
 
-def stand_back(
+def requeue(
     session: StreamingSession, tab: TabAddress, since: datetime, evidence: end_evidence.Evidence
 ) -> QueuePlace | None:
     """The provider has no place for this session, whatever our ledger says: it is over before it began, and its person
@@ -148,17 +148,17 @@ def stand_back(
         is_wanted = transitions.begin_stop(session, EndReason.PROVIDER_REFUSED, evidence)
         transitions.end(session)
         queue.note_full(session.account_id)
-        return queue.join_again(session.user_id, session.persona, tab, since) if is_wanted else None
+        return queue.rejoin(session.user_id, session.persona, tab, since) if is_wanted else None
 
 
-def find_continued(user_id: int, persona: Persona, wish: Wish) -> StreamingSession | None:
+def find_continued(user_id: int, persona: Persona, request: StartRequest) -> StreamingSession | None:
     """Return the conversation that is to go on, if any; in another language it may have been until now.
 
     Raises NotFound for one that is not theirs, or with somebody else.
     """
-    if wish.continues is None:
+    if request.continues is None:
         return None
-    if session := _same_conversations(user_id, persona).filter(pk=wish.continues).first():
+    if session := _same_conversations(user_id, persona).filter(pk=request.continues).first():
         return session
     raise errors.NotFound
 
@@ -169,7 +169,9 @@ def _same_conversations(user_id: int, persona: Persona) -> QuerySet[StreamingSes
     return StreamingSession.objects.select_related("account").filter(same, user_id=user_id)
 
 
-def renewal_of(user_id: int, persona: Persona, wish: Wish, in_the_way: list[StreamingSession]) -> Wish:
+def as_renewal(
+    user_id: int, persona: Persona, request: StartRequest, in_the_way: list[StreamingSession]
+) -> StartRequest:
     """Return the wish of somebody who takes over: a renewal, where what ends is the same conversation.
 
     It goes on from that session if the page names none, so that the conversation keeps its one time limit however
@@ -177,30 +179,30 @@ def renewal_of(user_id: int, persona: Persona, wish: Wish, in_the_way: list[Stre
     """
     same = _same_conversations(user_id, persona).filter(pk__in=[session.pk for session in in_the_way])
     taken = list(same.order_by("-created_at").values_list("pk", flat=True))
-    continues = wish.continues or next(iter(taken), None)
-    return replace(wish, continues=continues, took_over=frozenset(taken))
+    continues = request.continues or next(iter(taken), None)
+    return replace(request, continues=continues, took_over=frozenset(taken))
 
 
-def to_release(user_id: int, persona: Persona, wish: Wish) -> list[StreamingSession]:
+def sessions_in_the_way(user_id: int, persona: Persona, request: StartRequest) -> list[StreamingSession]:
     """Return the sessions that must be over before the wish can be granted. Raises NotFound."""
-    if wish.is_taking_over:
+    if request.is_taking_over:
         rows = StreamingSession.objects.select_related("account")
         return list(rows.open().filter(user_id=user_id))
-    continued = find_continued(user_id, persona, wish)
+    continued = find_continued(user_id, persona, request)
     return [continued] if continued and continued.ended_at is None else []
 
 
-def join_queue(user_id: int, persona: Persona, tab: TabAddress, wish: Wish) -> QueuePlace:
+def join_queue(user_id: int, persona: Persona, tab: TabAddress, request: StartRequest) -> QueuePlace:
     """Join the queue: at the end or, for a renewal whose cause the portal saw, before people who came later.
 
     Raises QueueFull, NotFound.
     """
     with transaction.atomic():
         queue.lock(persona.avatar.account_id)
-        continued = find_continued(user_id, persona, wish)
-        claim = claims.Claim(user_id, wish.because)
+        continued = find_continued(user_id, persona, request)
+        claim = claims.Claim(user_id, request.claimed_reason)
         if continued and continued.ended_at and claims.keeps_slot(continued, claim, timezone.now()):
-            return queue.join_again(user_id, persona, tab, continued.created_at)
+            return queue.rejoin(user_id, persona, tab, continued.created_at)
         return queue.join(user_id, persona, tab)
 
 
@@ -215,7 +217,7 @@ def _facts(account_id: int, user_id: int) -> Any:
     own = StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING)
     asked = {
         "open_sessions": Coalesce(_count(open_here), 0),
-        "has_line": Exists(QueuePlace.objects.filter(account=OuterRef("pk"))),
+        "has_queue": Exists(QueuePlace.objects.filter(account=OuterRef("pk"))),
         "is_waiting": Exists(QueuePlace.objects.filter(user=user_id)),
         "is_running": Exists(own),
         "is_staff": Exists(User.objects.filter(pk=user_id, is_staff=True)),
@@ -227,23 +229,23 @@ def _count(rows: QuerySet[StreamingSession]) -> Subquery:
     return Subquery(rows.order_by().values("account").annotate(count=Count("pk")).values("count"))
 
 
-def _pass_line(user_id: int, persona: Persona, account: ProviderAccount, facts: Any) -> None:
-    """Let in who has the turn, and who need not wait for those in line. Raises NoPlace."""
-    line = queue.line_of(account.pk)
-    has_turn = any(place.kept_until for place in line if place.user_id == user_id)
-    others = [place for place in line if place.user_id != user_id]
-    ahead = [place for place in others if not place.kept_until and (place.is_staff or not facts.is_staff)]
-    free = queue.free_places(account, facts.open_sessions, others, is_staff=facts.is_staff)
-    if free < 1 or (ahead and not has_turn):
-        raise NoPlace(persona, has_line=bool(others))
+def _require_slot(user_id: int, persona: Persona, account: ProviderAccount, facts: Any) -> None:
+    """Let in who has the turn, and who need not wait for those in line. Raises NoFreeSlot."""
+    entries = queue.entries_of(account.pk)
+    has_offer = any(entry.kept_until for entry in entries if entry.user_id == user_id)
+    others = [entry for entry in entries if entry.user_id != user_id]
+    ahead = [entry for entry in others if not entry.kept_until and (entry.is_staff or not facts.is_staff)]
+    free = queue.free_slots(account, facts.open_sessions, others, is_staff=facts.is_staff)
+    if free < 1 or (ahead and not has_offer):
+        raise NoFreeSlot(persona, has_queue=bool(others))
 
 
-def _step_out(user_id: int) -> None:
-    for place in QueuePlace.objects.filter(user=user_id):
-        queue.remove(place)
+def _leave_queue(user_id: int) -> None:
+    for entry in QueuePlace.objects.filter(user=user_id):
+        queue.remove(entry)
 
 
-def _running(user_id: int) -> dict[str, Any]:
+def _running_session(user_id: int) -> dict[str, Any]:
     """Return what the page tells of the session that is in the way."""
     rows = StreamingSession.objects.select_related("persona").filter(user_id=user_id, status__in=RUNNING)
     session = rows.first()

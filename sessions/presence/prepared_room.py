@@ -17,7 +17,7 @@ MARGIN = timedelta(seconds=10)
 """Dropped this much sooner than LiveKit's own limit: a room that is taken is not about to go."""
 
 
-class WaitingRoom:
+class PreparedRoom:
     """At most one room for one tab. Nothing in it costs anything at a provider."""
 
     def __init__(self) -> None:

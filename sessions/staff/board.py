@@ -230,7 +230,8 @@ def _line(now: datetime) -> list[Waiter]:
         by_account[place.account_id].append(place)
     waiters = []
     for account_id, places in by_account.items():
-        for number, (place, wait) in enumerate(zip(places, queue.waits(account_id, places, now), strict=True), start=1):
+        waits = queue.expected_waits(account_id, places, now)
+        for number, (place, wait) in enumerate(zip(places, waits, strict=True), start=1):
             expected = _("slot offered") if place.kept_until else how_long(wait) or "–"
             names = {"user": place.user.get_username(), "persona": place.persona.name}
             waiters.append(Waiter(place.pk, number, **names, since=place.created_at.isoformat(), expected=expected))

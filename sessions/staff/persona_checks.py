@@ -25,7 +25,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import provision, stop
 from sessions.capacity import slots
-from sessions.capacity.slots import Wish
+from sessions.capacity.slots import StartRequest
 from sessions.lifecycle import end_evidence
 from sessions.models import RUNNING, EndReason, Purpose, StreamingSession
 
@@ -118,7 +118,7 @@ async def _leave_room_empty(room: RoomAccess) -> None:
 
 def _open(slug: str) -> StreamingSession:
     checker, _is_new = User.objects.get_or_create(username=CHECKER, defaults={"is_active": False})
-    return slots.open_session(checker.pk, slug, Wish(purpose=Purpose.CHECK))
+    return slots.open_session(checker.pk, slug, StartRequest(purpose=Purpose.CHECK))
 
 
 def _in_short(evidence: end_evidence.Evidence) -> str:

@@ -9,7 +9,7 @@ from uuid import UUID
 from heygen_portal.providers.contract.provider import ENCODINGS, Quality
 from sessions import errors
 from sessions.capacity.claims import RENEWABLE
-from sessions.capacity.slots import Wish
+from sessions.capacity.slots import StartRequest
 from sessions.models import EndReason
 
 
@@ -37,7 +37,7 @@ def uuid(value: Any) -> UUID:
         raise errors.NotFound from exc
 
 
-def wish(content: dict[str, Any]) -> Wish:
+def start_request(content: dict[str, Any]) -> StartRequest:
     """Return what a page asks for with `session.start`. Raises BadMessage, NotFound."""
     continues, is_taking_over = content.get("continues"), content.get("take_over", False)
     quality, because = content.get("quality", ""), content.get("because", EndReason.NO_PICTURE.value)
@@ -46,10 +46,10 @@ def wish(content: dict[str, Any]) -> Wish:
     encoding = content.get("encoding", "")
     if quality not in ("", *Quality) or encoding not in ("", *ENCODINGS):
         raise errors.BadMessage
-    return Wish(
+    return StartRequest(
         quality=str(quality),
         encoding=str(encoding),
         is_taking_over=is_taking_over,
         continues=None if continues is None else uuid(continues),
-        because=EndReason(because),
+        claimed_reason=EndReason(because),
     )

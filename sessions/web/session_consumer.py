@@ -21,14 +21,14 @@ from heygen_portal.runtime import background, budgets, client_address
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import provision, queries, send_task, stop
-from sessions.actions.start import Admission
+from sessions.actions.start import StartAttempt
 from sessions.capacity import leases
 from sessions.capacity.queue import TabAddress
-from sessions.capacity.slots import Wish
+from sessions.capacity.slots import StartRequest
 from sessions.lifecycle import broadcast, end_evidence, transitions
 from sessions.models import EndReason, Purpose, Status, StreamingSession
 from sessions.presence import observers, own_rooms, tabs
-from sessions.presence.prepared_room import WaitingRoom
+from sessions.presence.prepared_room import PreparedRoom
 from sessions.timeline.page_clock import PageClock
 from sessions.web import incoming, page_reports, report_gate
 from sessions.web.page_socket import LONGEST_REF, Handler, PageSocket
@@ -51,12 +51,12 @@ class SessionConsumer(PageSocket):
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None
         self.session_persona_id: int | None = None
-        self.admission: Admission | None = None
-        self.waiting_room = WaitingRoom()
-        self.join_turn = asyncio.Lock()
+        self.attempt: StartAttempt | None = None
+        self.prepared_room = PreparedRoom()
+        self.join_lock = asyncio.Lock()
         self.told_session: UUID | None = None  # whose lines this tab has had,
         self.told_until = 0  # up to this one
-        self.report_turn = asyncio.Lock()  # one report after the other, in the order the page sent them
+        self.report_lock = asyncio.Lock()  # one report after the other, in the order the page sent them
         self.clock = PageClock()
         self.report_gate = ReportGate()
         await super().__call__(*args)
@@ -106,8 +106,8 @@ class SessionConsumer(PageSocket):
     async def leave(self) -> None:
         """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
         await super().leave()
-        self.waiting_room.drop()
-        if self.session_id or self.admission:
+        self.prepared_room.drop()
+        if self.session_id or self.attempt:
             leases.tabs.pop(self.channel_name, None)
             leaving = asyncio.ensure_future(self._leave())
             background.keep(leaving)
@@ -118,12 +118,12 @@ class SessionConsumer(PageSocket):
                 stop.look_after(self.session_id)
 
     async def _count_dropped(self, session_id: UUID) -> None:
-        async with self.report_turn:  # after the reports that are under way
+        async with self.report_lock:  # after the reports that are under way
             await report_gate.settle(session_id)
 
     async def _leave(self) -> None:
-        if self.admission:
-            await self.admission.give_up()
+        if self.attempt:
+            await self.attempt.give_up()
         await in_thread(tabs.leave)(self.channel_name)
 
     # What the page says
@@ -137,59 +137,59 @@ class SessionConsumer(PageSocket):
         await budgets.spend(budget, session=self.current(), person=self.user.pk, address=self.address)
 
     async def on_start(self, content: dict[str, Any]) -> None:
-        wish = replace(incoming.wish(content), purpose=self.purpose)
-        if self.admission:
+        request = replace(incoming.start_request(content), purpose=self.purpose)
+        if self.attempt:
             raise errors.AlreadyStarted
         tab = TabAddress(leases.PROCESS_ID, self.channel_name)
-        admission = Admission(self.user.pk, self.persona_slug, tab, wish, self.tell)
-        session = await self.wait_for(admission, self.admit(admission, wish))
+        attempt = StartAttempt(self.user.pk, self.persona_slug, tab, request, self.tell)
+        session = await self.wait_for(attempt, self.admit(attempt, request))
         while session:
             try:
                 await self.begin(session)
             except LimitReached as exc:
-                session = await self.wait_for(admission, self.stand_back(admission, session, exc))
+                session = await self.wait_for(attempt, self.requeue(attempt, session, exc))
             else:
                 return
         await self.tell({"type": "queue.left"})
 
-    async def wait_for(self, admission: Admission, way: Awaitable[StreamingSession | None]) -> StreamingSession | None:
+    async def wait_for(self, attempt: StartAttempt, way: Awaitable[StreamingSession | None]) -> StreamingSession | None:
         """Return a session for this tab, or None when the person has given it up. Raises SessionError."""
-        self.admission = admission
+        self.attempt = attempt
         try:
             session = await way
         finally:
-            self.admission = None
-        if session and admission.is_given_up and self.is_open:
+            self.attempt = None
+        if session and attempt.is_given_up and self.is_open:
             await in_thread(tabs.leave)(self.channel_name)
             await stop.call_off(session, EndReason.USER_STOPPED, end_evidence.person(self.user.pk))
             return None
         return session
 
-    async def admit(self, admission: Admission, wish: Wish) -> StreamingSession | None:
+    async def admit(self, attempt: StartAttempt, request: StartRequest) -> StreamingSession | None:
         await self.check_access()
         await budgets.spend("start", person=self.user.pk, address=self.address)
-        if self.session_id and wish.is_plain and await in_thread(queries.is_running)(self.session_id):
+        if self.session_id and request.is_plain and await in_thread(queries.is_running)(self.session_id):
             raise errors.AlreadyStarted
-        if self.session_id and self.session_id == wish.continues:  # what becomes of it is no news to this tab
+        if self.session_id and self.session_id == request.continues:  # what becomes of it is no news to this tab
             await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
-        return await admission.run()
+        return await attempt.run()
 
-    async def stand_back(
-        self, admission: Admission, session: StreamingSession, exc: LimitReached
+    async def requeue(
+        self, attempt: StartAttempt, session: StreamingSession, exc: LimitReached
     ) -> StreamingSession | None:
         """The provider has no place after all. What becomes of this session is no news to the tab: it waits in line."""
         await self.unfollow()
         if not self.is_open:
-            await admission.give_up()
-        next_one = await admission.stand_back(session, end_evidence.answered(exc))
-        if next_one is None and not admission.is_given_up:
+            await attempt.give_up()
+        next_one = await attempt.requeue(session, end_evidence.answered(exc))
+        if next_one is None and not attempt.is_given_up:
             await self.follow(session.pk)  # but for a session that somebody has stopped meanwhile
         return next_one
 
     async def begin(self, session: StreamingSession) -> None:
         """Have the provider asked for a session, and follow it. Raises LimitReached."""
         # At once; joining the group takes less time than the answer.
-        opening = provision.bring_up(session, self.give_room, self.waiting_room.take())
+        opening = provision.bring_up(session, self.give_room, self.prepared_room.take())
         bringing_up = background.keep(opening)
         await self.follow(session.pk)
         if session.continues_id:
@@ -202,10 +202,10 @@ class SessionConsumer(PageSocket):
             return
         await self.check_access()
         await budgets.spend("prepare", person=self.user.pk, address=self.address)
-        if room := await self.waiting_room.open():
+        if room := await self.prepared_room.open():
             await self.give_room(room, is_waiting=True)
         if not self.is_open:
-            self.waiting_room.drop()
+            self.prepared_room.drop()
 
     async def on_rejoin(self, content: dict[str, Any]) -> None:
         await self.check_access()
@@ -215,7 +215,7 @@ class SessionConsumer(PageSocket):
     async def on_join(self, content: dict[str, Any]) -> None:
         await self.check_access()
         await budgets.spend("join", person=self.user.pk, address=self.address)
-        async with self.join_turn:
+        async with self.join_lock:
             await self.join(incoming.uuid(content.get("session_id")), content)
 
     async def join(self, session_id: UUID, content: dict[str, Any]) -> None:
@@ -278,7 +278,7 @@ class SessionConsumer(PageSocket):
         if kind not in tuple(TaskKind):
             raise errors.BadMessage
         session_id = self.current()
-        async with send_task.turn(session_id):
+        async with send_task.session_lock(session_id):
             await self.check_access()
             await self.spend("task")  # in turn: texts keep their order
             known = await send_task.send_task(
@@ -302,21 +302,23 @@ class SessionConsumer(PageSocket):
         await provision.stay(self.current())
 
     async def on_stop(self, content: dict[str, Any]) -> None:
-        if self.admission:
-            await self.admission.give_up()
+        if self.attempt:
+            await self.attempt.give_up()
             return
         await stop.stop_by_id(self.current(), EndReason.USER_STOPPED, end_evidence.person(self.user.pk))
 
     async def on_leave_queue(self, content: dict[str, Any]) -> None:
-        if not self.admission:
+        if not self.attempt:
             raise errors.NoSession
-        await self.admission.give_up()
+        await self.attempt.give_up()
 
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()
         # The first picture brings the greeting, and a text that waited for the picture is to come after it.
-        task_turn = send_task.turn(session_id) if page_reports.kind_of(content) == "first_frame" else nullcontext()
-        async with task_turn, self.report_turn:
+        task_lock = (
+            send_task.session_lock(session_id) if page_reports.kind_of(content) == "first_frame" else nullcontext()
+        )
+        async with task_lock, self.report_lock:
             if not await self.report_gate.admit(session_id, self.user.pk, content, self.address):
                 return
             outcome = await page_reports.store(session_id, content, self.clock)
@@ -375,8 +377,8 @@ class SessionConsumer(PageSocket):
 
     async def queue_moved(self, message: dict[str, Any]) -> None:
         """The line that this tab waits in has moved."""
-        if self.admission:
-            self.admission.wake()
+        if self.attempt:
+            self.attempt.wake()
 
     async def relay(self, event: broadcast.Event) -> None:
         await self.session_event(event.envelope())

@@ -83,8 +83,8 @@ def _room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpResponse:
 def _continued(request: HttpRequest, persona: Persona) -> StreamingSession | None:
     """Return the conversation that this one goes on with, if it is one's own, with the same person, and over."""
     try:
-        wish = slots.Wish(continues=UUID(request.GET.get("continues", "")))
-        session = slots.find_continued(request.user.pk or 0, persona, wish)
+        asked = slots.StartRequest(continues=UUID(request.GET.get("continues", "")))
+        session = slots.find_continued(request.user.pk or 0, persona, asked)
     except (ValueError, errors.NotFound):
         return None
     return session if session and session.ended_at and slots.may_continue(session) else None

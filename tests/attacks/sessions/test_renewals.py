@@ -19,7 +19,7 @@ from heygen_portal.providers.contract.provider import OpenSession, ProviderUnrea
 from sessions import errors
 from sessions.capacity import claims, slots
 from sessions.capacity.claims import Claim
-from sessions.capacity.slots import Wish
+from sessions.capacity.slots import StartRequest
 from sessions.lifecycle import end_evidence, transitions
 from sessions.models import EndReason, LimitBy, QueuePlace, Status, StreamingSession
 from tests.sessions.tabs import a_person, a_persona, browser
@@ -36,9 +36,11 @@ def clock() -> Iterator[time_machine.Traveller]:
         yield clock
 
 
-def talk(person: User, persona: Persona, wish: Wish, minutes: int, clock: time_machine.Traveller) -> StreamingSession:
+def talk(
+    person: User, persona: Persona, request: StartRequest, minutes: int, clock: time_machine.Traveller
+) -> StreamingSession:
     """Have a session of so many minutes."""
-    session = slots.open_session(person.pk, persona.slug, wish)
+    session = slots.open_session(person.pk, persona.slug, request)
     StreamingSession.objects.filter(pk=session.pk).update(provider_session_id=f"theirs-{session.pk}")
     clock.shift(minutes * MINUTE)
     session.refresh_from_db()
@@ -57,24 +59,26 @@ def test_a_conversation_has_one_limit_whatever_its_renewals_are_for(
     because: str, clock: time_machine.Traveller
 ) -> None:
     person, persona = UserFactory.create(), PersonaFactory.create(published=True, duration_limit=20 * MINUTE)
-    first = talk(person, persona, Wish(), 8, clock)
+    first = talk(person, persona, StartRequest(), 8, clock)
     clock.shift(60 * MINUTE)  # nobody's time
-    wish = Wish(continues=first.pk, because=EndReason(because))
-    second = talk(person, persona, wish, 7, clock)
+    request = StartRequest(continues=first.pk, claimed_reason=EndReason(because))
+    second = talk(person, persona, request, 7, clock)
     assert lasts(second) == 12 * MINUTE
-    third = slots.open_session(person.pk, persona.slug, Wish(continues=second.pk, because=EndReason(because)))
+    third = slots.open_session(
+        person.pk, persona.slug, StartRequest(continues=second.pk, claimed_reason=EndReason(because))
+    )
     assert lasts(third) == 5 * MINUTE
 
 
 @pytest.mark.django_db
 def test_to_continue_an_early_session_again_and_again_grants_no_time(clock: time_machine.Traveller) -> None:
     person, persona = UserFactory.create(), PersonaFactory.create(published=True, duration_limit=20 * MINUTE)
-    first = talk(person, persona, Wish(), 2, clock)
+    first = talk(person, persona, StartRequest(), 2, clock)
     for left in (18, 9):
-        again = talk(person, persona, Wish(continues=first.pk), 9, clock)
+        again = talk(person, persona, StartRequest(continues=first.pk), 9, clock)
         assert lasts(again) == left * MINUTE
     with pytest.raises(errors.TimeIsUp):
-        slots.open_session(person.pk, persona.slug, Wish(continues=first.pk))
+        slots.open_session(person.pk, persona.slug, StartRequest(continues=first.pk))
     assert not slots.may_continue(first)
     assert lasts(slots.open_session(person.pk, persona.slug)) == 20 * MINUTE  # another conversation, with its own
 
@@ -82,12 +86,12 @@ def test_to_continue_an_early_session_again_and_again_grants_no_time(clock: time
 @pytest.mark.django_db
 def test_a_session_that_the_provider_never_opened_uses_no_time(clock: time_machine.Traveller) -> None:
     person, persona = UserFactory.create(), PersonaFactory.create(published=True, duration_limit=20 * MINUTE)
-    first = talk(person, persona, Wish(), 2, clock)
-    refused = slots.open_session(person.pk, persona.slug, Wish(continues=first.pk))
+    first = talk(person, persona, StartRequest(), 2, clock)
+    refused = slots.open_session(person.pk, persona.slug, StartRequest(continues=first.pk))
     clock.shift(MINUTE)
     transitions.begin_stop(refused, EndReason.PROVIDER_REFUSED, WHY)
     transitions.end(refused)
-    assert lasts(slots.open_session(person.pk, persona.slug, Wish(continues=refused.pk))) == 18 * MINUTE
+    assert lasts(slots.open_session(person.pk, persona.slug, StartRequest(continues=refused.pk))) == 18 * MINUTE
 
 
 # Why the session before it ended
@@ -239,7 +243,7 @@ async def test_a_renewal_that_the_queue_has_no_room_for_leaves_the_session_as_it
         session_id = await talks.go_live()
         await waits.say("session.start")
         await waits.hear("queue.place", place=1)
-        monkeypatch.setattr("sessions.capacity.queue.LONGEST_LINE", 1)
+        monkeypatch.setattr("sessions.capacity.queue.LONGEST_QUEUE", 1)
         await talks.say("session.start", continues=session_id, because="user_stopped")
         await talks.hear("error", code="queue_full")
         assert (await StreamingSession.objects.aget(pk=session_id)).status == Status.LIVE
@@ -254,8 +258,8 @@ async def test_a_take_over_moves_the_conversation_with_the_time_that_it_has_left
         session_id = await desk.go_live()
         rows = StreamingSession.objects.filter(pk=session_id)
         await rows.aupdate(created_at=timezone.now() - 15 * MINUTE)
-        wish = {"continues": session_id} if is_named else {}
-        await phone.say("session.start", take_over=True, **wish)
+        request = {"continues": session_id} if is_named else {}
+        await phone.say("session.start", take_over=True, **request)
         await phone.hear("session.room")
     new = await StreamingSession.objects.order_by("created_at").alast()
     assert new
@@ -302,8 +306,8 @@ async def test_where_others_wait_a_take_over_passes_nobody(how: str) -> None:
             await desk.show_picture()
         await waits.say("session.start")
         await waits.hear("queue.place", place=1)
-        wish = {"continues": session_id} if how == "named" else {}
-        await phone.say("session.start", take_over=True, **wish)
+        request = {"continues": session_id} if how == "named" else {}
+        await phone.say("session.start", take_over=True, **request)
         await waits.hear("session.room")
         await phone.hear("queue.place", place=1)
         await waits.say("session.stop")

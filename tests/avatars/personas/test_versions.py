@@ -14,7 +14,7 @@ from avatars.models import Persona
 from avatars.personas import publishing, versions
 from heygen_portal.people.access import roles
 from sessions.capacity import slots
-from sessions.capacity.slots import Wish
+from sessions.capacity.slots import StartRequest
 from sessions.lifecycle import transitions
 from sessions.models import Purpose
 from tests.avatars.personas.test_admin import PERSONAS, form, messages
@@ -198,7 +198,7 @@ def test_staff_try_what_they_saved_in_a_frame_of_the_admin_and_nowhere_else(met:
 def test_a_trial_is_a_session_of_the_draft_and_marked_as_one(admin_user: User) -> None:
     draft = PersonaFactory.create(slug="ines", greeting="Hola")
     versions.keep(draft)
-    session = slots.open_session(admin_user.pk, "ines", Wish(purpose=Purpose.TRIAL))
+    session = slots.open_session(admin_user.pk, "ines", StartRequest(purpose=Purpose.TRIAL))
     assert (session.purpose, session.version and session.version.greeting) == (Purpose.TRIAL, "Hola")
     requested = session.events.get(kind="requested")
     assert requested.data["purpose"] == "trial"

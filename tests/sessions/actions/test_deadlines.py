@@ -181,12 +181,12 @@ def test_what_goes_on_at_the_providers_limit_has_what_is_left_of_our_own() -> No
     persona = PersonaFactory.create(published=True, duration_limit=timedelta(minutes=20))
     began = now - timedelta(minutes=12)
     before = live(persona=persona, status=Status.ENDED, created_at=began, ended_at=now)
-    wish = slots.Wish(continues=before.pk, because=EndReason.DURATION_LIMIT)
-    after = slots.open_session(before.user_id, persona.slug, wish)
+    request = slots.StartRequest(continues=before.pk, claimed_reason=EndReason.DURATION_LIMIT)
+    after = slots.open_session(before.user_id, persona.slug, request)
     assert abs(after.ends_at - before.own_limit_at) < SECOND
     assert abs(after.own_limit_at - before.own_limit_at) < 2 * SECOND
     transitions.begin_stop(after, EndReason.USER_STOPPED, WHY)
     transitions.end(after)
     StreamingSession.objects.filter(pk=before.pk).update(created_at=now - timedelta(minutes=20))
     with pytest.raises(errors.TimeIsUp):
-        slots.open_session(before.user_id, persona.slug, wish)
+        slots.open_session(before.user_id, persona.slug, request)

@@ -201,7 +201,7 @@ async def test_where_others_hold_the_place_one_waits_in_line_and_nobody_s_sessio
         assert await QueuePlace.objects.acount() == 1
         assert [session["session_id"] for session in await listed(control, "sessions")] == [theirs]
         await control.post(f"sessions/{theirs}/end", json={})
-        await ProviderAccount.objects.aupdate(places_seen_at=timezone.now() - queue.BELIEVED)
+        await ProviderAccount.objects.aupdate(places_seen_at=timezone.now() - queue.SLOTS_SEEN_TIMEOUT)
         await waits.see()
         refused = await StreamingSession.objects.aget(user=first, provider_session_id=None)
         assert (refused.status, refused.end_reason, refused.end_evidence["answer"]) == ("ended", REFUSED, "10007")

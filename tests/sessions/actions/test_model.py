@@ -26,10 +26,10 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess, TaskKind
 from sessions import errors
 from sessions.actions import provision, send_task, start, stop
-from sessions.actions.start import Admission
+from sessions.actions.start import StartAttempt
 from sessions.capacity import slots
 from sessions.capacity.queue import TabAddress
-from sessions.capacity.slots import Wish
+from sessions.capacity.slots import StartRequest
 from sessions.lifecycle import broadcast, end_evidence, events, transitions
 from sessions.models import Allowance, EndReason, QueuePlace, SessionEvent, StreamingSession
 from sessions.presence import tabs
@@ -67,7 +67,7 @@ class Portal(RuleBasedStateMachine):
         self.webs: dict[UUID, Process] = {}
         self.tabs: dict[str, UUID | None] = {}
         self.started: list[UUID] = []
-        self.admissions: dict[str, Admission] = {}
+        self.attempts: dict[str, StartAttempt] = {}
         self.waiting: dict[str, Process] = {}
         self.is_redis_away = False
         self.reasons: dict[UUID, str] = {}
@@ -90,7 +90,7 @@ class Portal(RuleBasedStateMachine):
             self.patch.setattr(broadcast, name, lambda *told: None)
         self.patch.setattr(broadcast, "wake", self._wake)
         self.patch.setattr(slots, "open_in_tab", self._noting(slots.open_in_tab))
-        for name in ("LOOK", "RELEASE_LOOK"):  # as time passes here, not as it does outside
+        for name in ("QUEUE_POLL", "RELEASE_POLL"):  # as time passes here, not as it does outside
             self.patch.setattr(start, name, timedelta(days=1))
         for module in (start, provision, stop):
             self.patch.setattr(module, "in_thread", self.simulation.in_thread)
@@ -113,15 +113,15 @@ class Portal(RuleBasedStateMachine):
         process_id = self._alive()[where]
         channel = f"{self.account.pk}-{len(self.tabs)}"
         self.tabs[channel] = process_id
-        wish = Wish(is_taking_over=is_taking_over)
+        request = StartRequest(is_taking_over=is_taking_over)
         tab = TabAddress(process_id, channel)
-        self.admissions[channel] = Admission(self.people[who].pk, self.slug, tab, wish, self._tell)
+        self.attempts[channel] = StartAttempt(self.people[who].pk, self.slug, tab, request, self._tell)
         self.waiting[channel] = self.webs[process_id]
         self.simulation.spawn(self.webs[process_id], self._start(channel, self.webs[process_id]))
 
     async def _start(self, channel: str, web: Process) -> None:
-        admission = self.admissions[channel]
-        session = await self._wait_for(channel, admission.run())
+        attempt = self.attempts[channel]
+        session = await self._wait_for(channel, attempt.run())
         while session:
             working_for.set(session.pk)
             if self.tabs[channel] is None:
@@ -131,8 +131,8 @@ class Portal(RuleBasedStateMachine):
             except LimitReached as exc:
                 self.waiting[channel] = web
                 if self.tabs[channel] is None:
-                    await admission.give_up()
-                session = await self._wait_for(channel, admission.stand_back(session, end_evidence.answered(exc)))
+                    await attempt.give_up()
+                session = await self._wait_for(channel, attempt.requeue(session, end_evidence.answered(exc)))
             else:
                 return
 
@@ -156,7 +156,7 @@ class Portal(RuleBasedStateMachine):
 
     def _wake(self, channels: Iterable[str]) -> None:
         for channel in () if self.is_redis_away else channels:
-            self.admissions[channel].wake()
+            self.attempts[channel].wake()
 
     async def _tell(self, message: dict[str, Any]) -> None:
         pass
@@ -173,8 +173,8 @@ class Portal(RuleBasedStateMachine):
             self.simulation.spawn(self.webs[process_id], self._leave(channel))
 
     async def _leave(self, channel: str) -> None:
-        if admission := self.admissions.get(channel):
-            await admission.give_up()
+        if attempt := self.attempts.get(channel):
+            await attempt.give_up()
         await self.simulation.in_thread(tabs.leave)(channel)
 
     @precondition(lambda self: self.started)
@@ -236,7 +236,7 @@ class Portal(RuleBasedStateMachine):
                     call.take()
                 self.simulation.answer(call, is_lost=True)
         self.time.shift(time)
-        for waits in self.admissions.values():  # each looks by itself now and then
+        for waits in self.attempts.values():  # each looks by itself now and then
             waits.wake()
         for process_id in self._alive():
             tabs.renew(process_id)

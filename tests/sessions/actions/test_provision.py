@@ -298,5 +298,5 @@ async def test_the_tab_that_opened_a_session_is_present_from_the_start() -> None
     persona = await sync_to_async(PersonaFactory.create)(published=True)
     user = await sync_to_async(UserFactory.create)()
     open_in_tab = sync_to_async(slots.open_in_tab)
-    session = await open_in_tab(user.pk, persona.slug, TabAddress(process, "tab"), slots.Wish())
+    session = await open_in_tab(user.pk, persona.slug, TabAddress(process, "tab"), slots.StartRequest())
     assert await session.tabs.acount() == 1

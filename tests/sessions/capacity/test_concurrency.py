@@ -103,7 +103,7 @@ def test_the_last_place_is_taken_once() -> None:
     persona = PersonaFactory.create(published=True, avatar__account__concurrency_limit=3)
     people = UserFactory.create_batch(AT_ONCE)
     answers = side_by_side(*[partial(try_to_open, person.pk, persona.slug) for person in people])
-    assert answers.count(slots.NoPlace) == AT_ONCE - 3
+    assert answers.count(slots.NoFreeSlot) == AT_ONCE - 3
     assert StreamingSession.objects.open().count() == 3
 
 
@@ -184,8 +184,8 @@ def test_twenty_people_for_three_places_are_served_in_their_order_and_never_more
             queue.join(people[channel], persona, TabAddress(process_id, channel))
 
     def take_turn(channel: str) -> StreamingSession | None:
-        standing = queue.look(channel)
-        return slots.open_session(people[channel], persona.slug) if standing and standing.is_turn else None
+        position = queue.position_of(channel)
+        return slots.open_session(people[channel], persona.slug) if position and position.is_offered else None
 
     side_by_side(*[partial(come, channel) for channel in people])
     order = list(QueuePlace.objects.order_by("pk").values_list("channel", flat=True))
@@ -195,7 +195,7 @@ def test_twenty_people_for_three_places_are_served_in_their_order_and_never_more
         assert len(running) <= 3
         transitions.begin_stop_all(running, EndReason.USER_STOPPED)
         transitions.end_all([session.pk for session in running])
-        side_by_side(*[queue.serve_all] * 4)  # the worker, and those who ended
+        side_by_side(*[queue.offer_all_slots] * 4)  # the worker, and those who ended
         called = list(QueuePlace.objects.exclude(kept_until=None).values_list("channel", flat=True))
         assert len(called) <= 3
         assert sorted(called, key=order.index) == order[len(served) : len(served) + len(called)]
@@ -214,7 +214,7 @@ def test_a_turn_is_taken_once_though_a_newcomer_and_every_tick_reach_for_the_pla
     queue.join(first.pk, persona, TabAddress(process_id, "tab"))
     side_by_side(
         *[partial(try_to_open, person.pk, persona.slug) for person in others],
-        *[partial(queue.give_turns, persona.avatar.account_id)] * 4,
+        *[partial(queue.offer_slots, persona.avatar.account_id)] * 4,
     )
     assert not StreamingSession.objects.exists()
     assert isinstance(try_to_open(first.pk, persona.slug), StreamingSession)

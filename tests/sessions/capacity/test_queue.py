@@ -53,7 +53,7 @@ def one_ends(persona: Persona) -> None:
     assert session
     transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
     transitions.end(session)
-    queue.give_turns(session.account_id)
+    queue.offer_slots(session.account_id)
 
 
 def turns() -> list[str]:
@@ -78,7 +78,7 @@ def test_a_turn_that_is_not_taken_is_the_next_one_s(process: UUID) -> None:
     (_, _), (_, tab) = stand(persona, process), stand(persona, process)
     one_ends(persona)
     QueuePlace.objects.filter(kept_until__isnull=False).update(kept_until=timezone.now())
-    queue.serve_all()
+    queue.offer_all_slots()
     assert turns() == [tab]
     assert QueuePlace.objects.count() == 1
 
@@ -90,9 +90,9 @@ def test_the_line_of_a_web_process_that_died_is_gone_with_it(process: UUID) -> N
     _, tab = stand(persona, process)
     ServerProcess.objects.filter(pk=dead).update(lease_ends_at=timezone.now() - MINUTE)
     tabs.expire(timezone.now())
-    standing = queue.look(tab)
-    assert standing
-    assert (standing.place, standing.waiting) == (1, 1)
+    position = queue.position_of(tab)
+    assert position
+    assert (position.position, position.waiting) == (1, 1)
 
 
 def test_places_are_kept_for_staff_who_do_not_wait_for_those_who_may_not_have_them(process: UUID) -> None:
@@ -105,12 +105,12 @@ def test_places_are_kept_for_staff_who_do_not_wait_for_those_who_may_not_have_th
     _, late = stand(persona, process, is_staff=True)
     transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
     transitions.end(session)
-    queue.serve_all()
+    queue.offer_all_slots()
     assert turns() == [late]
 
 
 def test_a_line_at_its_longest_takes_nobody_else(process: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "LONGEST_LINE", 1)
+    monkeypatch.setattr(queue, "LONGEST_QUEUE", 1)
     persona = full()
     stand(persona, process)
     with pytest.raises(errors.QueueFull):
@@ -124,10 +124,10 @@ def test_a_place_that_was_kept_and_is_gone_is_waited_for_at_the_head_of_the_line
     StreamingSessionFactory.create(persona=persona)  # somebody has lowered the limit, say
     with pytest.raises(errors.ProviderLimit):
         slots.open_session(first.pk, persona.slug)
-    queue.give_back(tab)
-    standing = queue.look(tab)
-    assert standing
-    assert standing.place == 1
+    queue.return_offer(tab)
+    position = queue.position_of(tab)
+    assert position
+    assert position.position == 1
 
 
 def test_nothing_is_written_while_a_line_stands_still(process: UUID, django_assert_num_queries: Any) -> None:
@@ -135,7 +135,7 @@ def test_nothing_is_written_while_a_line_stands_still(process: UUID, django_asse
     stand(persona, process)
     before = list(QueuePlace.objects.values())
     with django_assert_num_queries(4):
-        queue.serve_all()
+        queue.offer_all_slots()
     assert list(QueuePlace.objects.values()) == before
 
 
@@ -144,10 +144,10 @@ def test_who_waits_is_told_how_long_as_far_as_anything_tells(process: UUID) -> N
     persona, now = full(concurrency_limit=2), timezone.now()
     running = StreamingSession.objects.open()
     running.update(created_at=now - 4 * MINUTE, ends_at=now + 16 * MINUTE)
-    first, third = (queue.Standing(persona.avatar.account_id, place, 3) for place in (1, 3))
+    first, third = (queue.QueuePosition(persona.avatar.account_id, place, 3) for place in (1, 3))
     assert queue.expected_wait(first, now) == 16 * MINUTE
     assert queue.expected_wait(third, now) is None
-    for _ in range(queue.ENOUGH):
+    for _ in range(queue.PAST_SESSIONS_NEEDED):
         began = now - timedelta(days=1)
         StreamingSessionFactory.create(
             persona=persona, status="ended", created_at=began, live_at=began, ended_at=began + 10 * MINUTE

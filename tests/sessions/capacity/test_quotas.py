@@ -164,4 +164,4 @@ def test_start_asks_the_database_little(django_assert_num_queries: Any) -> None:
 
 def test_an_idle_line_is_looked_at_with_one_question(django_assert_num_queries: Any) -> None:
     with django_assert_num_queries(1):
-        queue.serve_all()
+        queue.offer_all_slots()

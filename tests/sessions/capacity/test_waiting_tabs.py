@@ -114,7 +114,7 @@ async def test_a_person_who_waits_in_a_second_tab_keeps_the_place_there() -> Non
 
 
 async def test_a_full_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessions.capacity.queue.LONGEST_LINE", 0)
+    monkeypatch.setattr("sessions.capacity.queue.LONGEST_QUEUE", 0)
     first, second = await a_person(), await a_person()
     persona = await a_persona(**FULL)
     async with browser(first, persona.slug) as talks, browser(second, persona.slug) as refused:
