@@ -52,13 +52,13 @@ def main(live: int, due: int, idle_s: float) -> None:
 
 def make(emulator: servers.Emulator, live: int) -> list[Any]:
     from bench import _crowd
-    from sessions.capacity import leases
+    from sessions.capacity.leases import this_process
     from sessions.presence.tabs import renew
 
     names = asyncio.run(_crowd.order(emulator, live))
     sessions = _crowd.fill(names)
-    renew(leases.PROCESS_ID)
-    _crowd.open_tabs(sessions, leases.PROCESS_ID)
+    renew(this_process.id)
+    _crowd.open_tabs(sessions, this_process.id)
     _crowd.analyse()
     return sessions
 
@@ -66,10 +66,10 @@ def make(emulator: servers.Emulator, live: int) -> list[Any]:
 def idle_writes(live: int, seconds: float) -> float:
     """Return the rows written a minute and session, while a web process holds the tabs and nobody does anything."""
     from bench import _crowd
-    from sessions.capacity import leases as lease
+    from sessions.capacity.leases import this_process
 
     async def hold() -> None:
-        await lease.hold()  # as the web process does
+        await this_process.hold_lease()  # as the web process does
         await asyncio.sleep(seconds)
 
     before = _crowd.rows_written()
@@ -84,7 +84,7 @@ def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
     from django.utils import timezone
 
     from bench import _crowd
-    from sessions.capacity import leases as lease
+    from sessions.capacity.leases import this_process
     from sessions.presence import tabs
 
     first = timezone.now() + timedelta(seconds=4)
@@ -93,7 +93,7 @@ def kept(name: str, sessions: list[Any], *, every_s: float) -> dict[str, float]:
     while (late := _crowd.lateness(sessions)) is None:
         if time.monotonic() > give_up_at:
             sys.exit(f"{name}: not all sessions were over after {LONGEST_S} s")
-        tabs.renew(lease.PROCESS_ID)
+        tabs.renew(this_process.id)
         time.sleep(0.5)
     p50, p99 = statistics.median(late), sorted(late)[int(len(late) * 0.99)]
     print(f"{name:8} {len(late):>6} sessions: late by p50 {p50:.2f} s, p99 {p99:.2f} s, most {max(late):.2f} s")

@@ -1,137 +1,255 @@
-"""One tab's way from Start to a session: straight in, after another session's release, or through the line.
+"""Start a session for one browser tab: the use case from the request to a session that runs at the provider.
 
-It can be given up at every moment. Nothing here is remembered by the process alone but who is to be told: what holds a
-place is a row.
+`StartAttempt` takes these steps, in this order:
+
+1. `run` refuses a second session in the same tab.
+2. `_end_sessions_in_the_way` ends what a take-over or a renewal replaces, and waits for the provider's confirmation.
+3. `_first_slot` takes a slot at once, after a comparison with the provider's list, or through the queue.
+4. `_bring_up` asks the provider for the session (`provision`) and connects the tab with it.
+5. `_requeue` returns to the queue if the provider has no slot after all; step 4 follows again.
+
+What holds a slot or a queue position is a row. The process alone only remembers which tab to inform.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from django.utils import timezone
 
 from avatars.models import Persona
+from heygen_portal.providers.contract.provider import LimitReached, RoomAccess
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
-from sessions.actions import stop
-from sessions.capacity import claims, leases, queue, slots
+from sessions.actions import provision, queries, stop
+from sessions.capacity import claims, queue, slots
 from sessions.capacity.claims import Claim
+from sessions.capacity.leases import this_process
 from sessions.capacity.queue import QueuePosition, TabAddress
 from sessions.capacity.slots import NoFreeSlot, StartRequest
 from sessions.lifecycle import end_evidence
 from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 from sessions.presence import tabs
 
+# A queued tab is woken when the queue moves. It also looks by itself, because Redis may be away.
 QUEUE_POLL = timedelta(seconds=3)
-"""How often a tab that waits in line looks by itself. It is told of every change; Redis may be away."""
-RELEASE_POLL = timedelta(seconds=0.25)
-"""How often it is asked whether the other session is over: few can be waiting for that."""
+RELEASE_POLL = timedelta(seconds=0.25)  # few starts wait for the end of another session
 RELEASE_TIMEOUT = timedelta(seconds=45)
-"""How long the provider is given to confirm it."""
+
+
+class StartingTab(Protocol):
+    """What a start needs of its browser tab."""
+
+    @property
+    def is_open(self) -> bool:
+        """False as soon as the page is gone."""
+
+    @property
+    def session_id(self) -> UUID | None:
+        """The session that the tab follows."""
+
+    async def tell(self, message: dict[str, Any], /) -> None:
+        """Send a message to the page."""
+
+    async def ignore_session(self) -> None:
+        """Relay no more events of the tab's session, which stays the tab's session."""
+
+    async def follow(self, session_id: UUID, /) -> None:
+        """Make this the tab's session: relay its events from now on, and its status at once."""
+
+    async def unfollow(self) -> None:
+        """Leave the tab without a session."""
+
+    async def tell_lines(self, session_id: UUID, /) -> None:
+        """Send the lines of the conversation that the session continues."""
+
+    async def give_room(self, room: RoomAccess, /) -> None:
+        """Let the page join the session's room."""
+
+    def take_prepared_room(self) -> str:
+        """Return the name of the room that the page may already be in, or an empty string."""
 
 
 class StartAttempt:
-    """One person's wish for a session, in one tab. `tell` sends to the page."""
+    """One attempt to start a session. Call `run` once; `give_up` and `wake` may be called at any time."""
 
     def __init__(
-        self,
-        user_id: int,
-        persona_slug: str,
-        tab: TabAddress,
-        request: StartRequest,
-        tell: Callable[[dict[str, Any]], Awaitable[None]],
+        self, user_id: int, persona_slug: str, request: StartRequest, address: TabAddress, tab: StartingTab
     ) -> None:
         self.user_id = user_id
         self.persona_slug = persona_slug
-        self.tab = tab
         self.request = request
-        self.tell = tell
-        self.since = timezone.now()
+        self.address = address
+        self.tab = tab
+        self.is_waiting = True
         self.is_given_up = False
+        self._waits_since = timezone.now()
         self._is_queued = False
         self._woken = asyncio.Event()
 
-    async def run(self) -> StreamingSession | None:
-        """Return a session that holds a place, or None when the wish was given up before. Raises SessionError."""
-        return await self._leaving_the_queue(self._first_slot())
+    async def run(self) -> bool:
+        """Start the session. Return False if the attempt was given up first. Raises SessionError.
 
-    async def requeue(self, session: StreamingSession, evidence: end_evidence.Evidence) -> StreamingSession | None:
-        """The provider has no place for this session, and nobody there is in the way: it is over, and its person waits.
-
-        Return the next one; None when somebody has stopped this one meanwhile, or the wish was given up. Raises
-        SessionError.
+        A provider's failure is no error here: the session ends with a reason, and its tabs are told.
         """
-        return await self._leaving_the_queue(self._stand_back(session, evidence))
+        current = self.tab.session_id
+        if current and self.request.is_plain and await in_thread(queries.is_running)(current):
+            raise errors.AlreadyStarted
+        if current and current == self.request.continues:
+            await self.tab.ignore_session()
+        session = await self._wait_for(self._first_slot())
+        while session:
+            try:
+                await self._bring_up(session)
+            except LimitReached as exc:
+                session = await self._wait_for(self._requeue(session, exc))
+            else:
+                return True
+        return False
 
-    async def _stand_back(self, session: StreamingSession, evidence: end_evidence.Evidence) -> StreamingSession | None:
-        joining = in_thread(slots.requeue)(session, self.tab, self.since, evidence)
-        return await self._wait_in_queue() if await self._enter_queue(joining) else None
+    async def give_up(self) -> None:
+        """Wait no longer. A session that is stored at the same moment is called off."""
+        self.is_given_up = True
+        self.wake()
+        if self._is_queued:
+            await in_thread(queue.leave)(self.address.channel)
 
-    async def _leaving_the_queue(self, way: Awaitable[StreamingSession | None]) -> StreamingSession | None:
+    def wake(self) -> None:
+        """Look at once whether the queue has moved."""
+        self._woken.set()
+
+    async def _wait_for(self, slot: Awaitable[StreamingSession | None]) -> StreamingSession | None:
+        """Return the session that took a slot, or None if the attempt was given up."""
+        self.is_waiting = True
         try:
-            return await way
+            session = await self._leaving_the_queue(slot)
+        finally:
+            self.is_waiting = False
+        if session and self.is_given_up and self.tab.is_open:
+            await in_thread(tabs.leave)(self.address.channel)
+            await stop.call_off(session, EndReason.USER_STOPPED, end_evidence.person(self.user_id))
+            return None
+        return session
+
+    async def _leaving_the_queue(self, slot: Awaitable[StreamingSession | None]) -> StreamingSession | None:
+        try:
+            return await slot
         finally:
             if self._is_queued:
-                leases.waiting.pop(self.tab.channel, None)
-                await in_thread(queue.leave)(self.tab.channel)
+                this_process.forget_queue_entry(self.address.channel)
+                await in_thread(queue.leave)(self.address.channel)
+
+    # A slot: at once, after a comparison with the provider's list, or through the queue
 
     async def _first_slot(self) -> StreamingSession | None:
-        if not self.request.is_plain and not await self._is_released():
+        if not self.request.is_plain and not await self._end_sessions_in_the_way():
             return None
         try:
             return await self._open()
         except NoFreeSlot as full:
             persona, has_queue = full.persona, full.has_queue
-        if not has_queue:  # else somebody has looked before
+        if not has_queue:  # the first person in the queue has had the list compared
             await stop.clean(persona.avatar.account)
             with suppress(NoFreeSlot):
                 return await self._open()
-        await self._enter_queue(in_thread(slots.join_queue)(self.user_id, persona, self.tab, self.request))
+        await self._enter_queue(in_thread(slots.join_queue)(self.user_id, persona, self.address, self.request))
         return await self._wait_in_queue()
-
-    async def give_up(self) -> None:
-        """Wait no more. Safe to call at any time; a session that was opened all the same is its caller's to stop."""
-        self.is_given_up = True
-        self.wake()
-        if self._is_queued:
-            await in_thread(queue.leave)(self.tab.channel)
-
-    def wake(self) -> None:
-        """Something has moved: look."""
-        self._woken.set()
 
     async def _open(self) -> StreamingSession | None:
         if self.is_given_up:
             return None
-        return await in_thread(slots.open_in_tab)(self.user_id, self.persona_slug, self.tab, self.request)
+        return await in_thread(slots.open_in_tab)(self.user_id, self.persona_slug, self.address, self.request)
+
+    # The sessions that a take-over or a renewal replaces
+
+    async def _end_sessions_in_the_way(self) -> bool:
+        """End them and wait for the provider's confirmation. Return False if the attempt was given up meanwhile.
+
+        The person's slot is held for that long. Raises NotReleased, NotFound, TimeIsUp, QuotaUsed.
+        """
+        give_up_at = timezone.now() + RELEASE_TIMEOUT
+        persona, in_the_way = await in_thread(self._find_sessions_in_the_way)()
+        if not in_the_way:
+            return True
+        claim = Claim(self.user_id, self.request.claimed_reason)
+        if not self.request.is_taking_over:
+            claim = await claims.examine(in_the_way[0], claim)
+        if any(session.account_id == persona.avatar.account_id for session in in_the_way):
+            steps_back = not await in_thread(self._keeps_slot)(in_the_way, claim)
+            hold = partial(queue.hold_slot, steps_back=steps_back)
+            held_until = give_up_at + queue.OFFER_TIMEOUT
+            await self._enter_queue(in_thread(hold)(self.user_id, persona, self.address, held_until))
+        await self.tab.tell(self._waits_for_release())
+        for session in in_the_way:
+            if self.request.is_taking_over:
+                ending = stop.stop(session, EndReason.TAKEN_OVER, end_evidence.taken_over(self.user_id))
+            else:
+                ending = stop.stop_as_claimed(session, claim)
+            background.keep(ending)  # not awaited, because the attempt may be given up meanwhile
+        while not self.is_given_up:
+            self._woken.clear()
+            if await in_thread(slots.are_over)(in_the_way):
+                return True
+            if timezone.now() >= give_up_at:
+                raise errors.NotReleased
+            await self._pause(RELEASE_POLL)
+        return False
+
+    def _find_sessions_in_the_way(self) -> tuple[Persona, list[StreamingSession]]:
+        """Return the persona and the sessions to end first. Raises TimeIsUp, QuotaUsed before any of them is ended."""
+        persona = slots.find_persona(self.persona_slug, self.user_id, self.request.purpose)
+        in_the_way = slots.sessions_in_the_way(self.user_id, persona, self.request)
+        if self.request.is_taking_over:
+            self.request = slots.as_renewal(self.user_id, persona, self.request, in_the_way)
+        slots.terms_of(self.user_id, persona, self.request)
+        return persona, in_the_way
+
+    def _keeps_slot(self, in_the_way: list[StreamingSession], claim: Claim) -> bool:
+        """Return whether the person is served before people who wait: the portal saw why the conversation moves."""
+        if self.request.is_taking_over and not {session.pk for session in in_the_way} <= self.request.took_over:
+            return False
+        return all(claims.keeps_slot(session, claim, timezone.now()) for session in in_the_way)
+
+    def _waits_for_release(self) -> dict[str, Any]:
+        continues = str(self.request.continues) if self.request.continues else None
+        status = {"session_id": None, "status": Status.REQUESTED.value, "reason": "", "words": ""}
+        moments = dict.fromkeys(("created_at", "ends_at", "conversation_ends_at", "ended_at"))
+        return {
+            "type": "session.status", **status, **moments, "now": timezone.now().isoformat(),
+            "continues": continues, "waits_for": "release",
+        }  # fmt: skip
+
+    # The queue
 
     async def _enter_queue(self, joining: Awaitable[QueuePlace | None]) -> bool:
-        self._is_queued = True  # said first: whoever gives up meanwhile leaves a place that is just being taken
+        self._is_queued = True  # set first: `give_up` also removes an entry that is being stored
         if entry := await joining:
-            self.since = entry.created_at
-            leases.waiting[self.tab.channel] = entry
+            self._waits_since = entry.created_at
+            this_process.remember_queue_entry(entry)
         return entry is not None
 
     async def _wait_in_queue(self) -> StreamingSession | None:
+        """Wait for an offered slot and take it. Return None if the attempt was given up. Raises QueueLost."""
         told: QueuePosition | None = None
         while not self.is_given_up:
             self._woken.clear()
-            is_counted_out, position = await in_thread(_check_position)(self.tab)
+            is_counted_out, position = await in_thread(_check_position)(self.address)
             if position is None and not is_counted_out:
                 break
             if position is None:
-                pass  # the next renewal of this process's lease brings the place back
+                pass  # the next renewal of this process's lease restores the entry
             elif position.is_offered:
                 try:
                     return await self._open()
-                except NoFreeSlot:  # somebody has lowered the limit
-                    await in_thread(queue.return_offer)(self.tab.channel)
+                except NoFreeSlot:  # the limit was lowered meanwhile
+                    await in_thread(queue.return_offer)(self.address.channel)
             elif position != told:
                 told = position
                 await self._tell_position(position)
@@ -143,81 +261,51 @@ class StartAttempt:
     async def _tell_position(self, position: QueuePosition) -> None:
         wait = await in_thread(queue.expected_wait)(position, timezone.now())
         seconds = None if wait is None else round(wait.total_seconds())
-        place = {"place": position.position, "waiting": position.waiting, "expected_wait_s": seconds}
-        await self.tell({"type": "queue.place", **place})
-
-    async def _is_released(self) -> bool:
-        """End what is in the way and wait until the provider confirms; False when that was given up.
-
-        The place stays theirs meanwhile. Raises NotReleased, NotFound.
-        """
-        give_up_at = timezone.now() + RELEASE_TIMEOUT
-        persona, in_the_way = await in_thread(self._prepare)()
-        if not in_the_way:
-            return True
-        claim = Claim(self.user_id, self.request.claimed_reason)
-        if not self.request.is_taking_over:
-            claim = await claims.examine(in_the_way[0], claim)
-        if any(session.account_id == persona.avatar.account_id for session in in_the_way):
-            steps_back = not await in_thread(self._keeps_slot)(in_the_way, claim)
-            offer_expires_at = give_up_at + queue.OFFER_TIMEOUT
-            keep = partial(queue.hold_slot, steps_back=steps_back)
-            await self._enter_queue(in_thread(keep)(self.user_id, persona, self.tab, offer_expires_at))
-        await self.tell(self._waiting())
-        for session in in_the_way:
-            if self.request.is_taking_over:
-                ending = stop.stop(session, EndReason.TAKEN_OVER, end_evidence.taken_over(self.user_id))
-            else:
-                ending = stop.stop_as_claimed(session, claim)
-            background.keep(ending)  # not awaited: it can be given up meanwhile
-        while not self.is_given_up:
-            self._woken.clear()
-            if await in_thread(slots.are_over)(in_the_way):
-                return True
-            if timezone.now() >= give_up_at:
-                raise errors.NotReleased
-            await self._pause(RELEASE_POLL)
-        return False
-
-    def _prepare(self) -> tuple[Persona, list[StreamingSession]]:
-        """Return the persona and what must be over first. Raises TimeIsUp, QuotaUsed: then that goes on as it is."""
-        persona = slots.find_persona(self.persona_slug, self.user_id, self.request.purpose)
-        in_the_way = slots.sessions_in_the_way(self.user_id, persona, self.request)
-        if self.request.is_taking_over:
-            self.request = slots.as_renewal(self.user_id, persona, self.request, in_the_way)
-        slots.terms_of(self.user_id, persona, self.request)
-        return persona, in_the_way
-
-    def _keeps_slot(self, in_the_way: list[StreamingSession], claim: Claim) -> bool:
-        """Whether nobody who waits is served first: the same conversation goes on, and the portal saw why it must."""
-        if self.request.is_taking_over and not {session.pk for session in in_the_way} <= self.request.took_over:
-            return False
-        return all(claims.keeps_slot(session, claim, timezone.now()) for session in in_the_way)
-
-    def _waiting(self) -> dict[str, Any]:
-        continues = str(self.request.continues) if self.request.continues else None
-        status = {"session_id": None, "status": Status.REQUESTED.value, "reason": "", "words": ""}
-        moments = dict.fromkeys(("created_at", "ends_at", "conversation_ends_at", "ended_at"))
-        return {
-            "type": "session.status", **status, **moments, "now": timezone.now().isoformat(),
-            "continues": continues, "waits_for": "release",
-        }  # fmt: skip
+        told = {"place": position.position, "waiting": position.waiting, "expected_wait_s": seconds}
+        await self.tab.tell({"type": "queue.place", **told})
 
     async def _pause(self, longest: timedelta) -> None:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._woken.wait(), longest.total_seconds())
 
+    # The provider
 
-def _check_position(tab: TabAddress) -> tuple[bool, QueuePosition | None]:
-    """Return whether this tab's process was counted out, as one that hung, and where the tab stands.
+    async def _bring_up(self, session: StreamingSession) -> None:
+        """Ask the provider for the session and connect the tab with it. Raises LimitReached."""
+        # The provider is asked first: joining the session's group takes less time than its answer.
+        opening = provision.bring_up(session, self.tab.give_room, self.tab.take_prepared_room())
+        bringing_up = background.keep(opening)
+        await self.tab.follow(session.pk)
+        if session.continues_id:
+            await self.tab.tell_lines(session.pk)
+        await bringing_up
 
-    Whatever turns there are to give are given, for the worker may be away.
+    async def _requeue(self, session: StreamingSession, refusal: LimitReached) -> StreamingSession | None:
+        """End a session that the provider has no slot for, and wait in the queue, before everybody who started later.
+
+        Return None if the session was stopped meanwhile or the attempt was given up.
+        """
+        await self.tab.unfollow()  # the page hears of the queue, not of this session's end
+        if not self.tab.is_open:
+            await self.give_up()
+        requeue = in_thread(slots.requeue)
+        rejoining = requeue(session, self.address, self._waits_since, end_evidence.answered(refusal))
+        next_session = await self._wait_in_queue() if await self._enter_queue(rejoining) else None
+        if next_session is None and not self.is_given_up:
+            await self.tab.follow(session.pk)  # it was stopped meanwhile, and the page hears why
+        return next_session
+
+
+def _check_position(address: TabAddress) -> tuple[bool, QueuePosition | None]:
+    """Return whether the lease of the tab's process ran out, and the tab's position in the queue.
+
+    Slots that are free are offered first, because the worker may be away.
     """
-    position = queue.position_of(tab.channel)
+    position = queue.position_of(address.channel)
     if position is None:
-        is_counted_out = not tabs.is_held(tab.process_id)
-        return is_counted_out, queue.position_of(tab.channel)  # again: it may have been counted in between the two
+        is_counted_out = not tabs.is_held(address.process_id)
+        return is_counted_out, queue.position_of(address.channel)  # again: it may have been restored in between
     if not position.is_offered:
         queue.offer_slots(position.account_id)
-        position = queue.position_of(tab.channel)
+        position = queue.position_of(address.channel)
     return False, position

@@ -1,10 +1,10 @@
-"""This web process's lease on the tabs that it holds."""
+"""The lease of this web process on the tabs and queue entries that it holds."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
+from uuid import UUID, uuid4
 
 from django.db import DatabaseError, transaction
 
@@ -12,63 +12,78 @@ from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.capacity import queue
 from sessions.models import QueuePlace
-from sessions.presence import tabs as presence
+from sessions.presence import tabs
 
 logger = logging.getLogger(__name__)
 
-PROCESS_ID = uuid.uuid4()
-tabs: dict[str, uuid.UUID] = {}
-"""The tabs that this process holds: their channels, and the sessions they are on."""
-waiting: dict[str, QueuePlace] = {}
-"""The places in line that its tabs hold, by their channels."""
-_renewing: asyncio.Task[None] | None = None
 
+class WebProcess:
+    """One web process: its ID, its lease, and what its tabs hold. Used in one event loop.
 
-async def hold() -> uuid.UUID:
-    """Return this process's ID, with a lease that is renewed for as long as the event loop runs."""
-    global _renewing
-    if _renewing is None or _renewing.done() or _renewing.get_loop() is not asyncio.get_running_loop():
-        await in_thread(presence.renew)(PROCESS_ID)
-        _renewing = asyncio.create_task(_renew_for_ever(), name="lease")
-        background.before_shutdown(give_back)
-    return PROCESS_ID
-
-
-async def give_back() -> None:
-    """The server ends: its tabs have left, and what providers still answer is heard, for a while.
-
-    What nobody hears any more stands on its row, and is found by the worker.
+    The rows are the truth. What is remembered here restores them after a renewal that came too late.
     """
-    if _renewing:
-        _renewing.cancel()
-    await in_thread(presence.release)(PROCESS_ID)
-    await background.finish()
+
+    def __init__(self) -> None:
+        self.id = uuid4()
+        self._sessions: dict[str, UUID] = {}  # by the channels of the tabs
+        self._queue_entries: dict[str, QueuePlace] = {}
+        self._renewing: asyncio.Task[None] | None = None
+
+    def remember_session(self, channel: str, session_id: UUID) -> None:
+        self._sessions[channel] = session_id
+
+    def forget_session(self, channel: str) -> None:
+        """Safe to repeat."""
+        self._sessions.pop(channel, None)
+
+    def remember_queue_entry(self, entry: QueuePlace) -> None:
+        self._queue_entries[entry.channel] = entry
+
+    def forget_queue_entry(self, channel: str) -> None:
+        """Safe to repeat."""
+        self._queue_entries.pop(channel, None)
+
+    async def hold_lease(self) -> None:
+        """Take the lease, and renew it for as long as the event loop runs. Safe to repeat."""
+        renewing = self._renewing
+        if renewing is None or renewing.done() or renewing.get_loop() is not asyncio.get_running_loop():
+            await in_thread(tabs.renew)(self.id)
+            self._renewing = asyncio.create_task(self._renew_for_ever(), name="lease")
+            background.before_shutdown(self.release_lease)
+
+    async def release_lease(self) -> None:
+        """Give the lease back when the server ends, and wait a while for providers' answers.
+
+        The worker finds what is not answered by then.
+        """
+        if self._renewing:
+            self._renewing.cancel()
+        await in_thread(tabs.release)(self.id)
+        await background.finish()
+
+    async def renew_lease(self) -> None:
+        """Renew once. If the lease had run out, restore the tabs and queue entries that were removed with it."""
+        if await in_thread(self._renew)(list(self._queue_entries.values())):
+            for channel, session_id in list(self._sessions.items()):
+                await in_thread(tabs.enter)(session_id, self.id, channel)
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(tabs.RENEWAL.total_seconds())
+            try:
+                await self.renew_lease()
+            except DatabaseError:
+                # The tabs are still here; the next renewal may come through before the lease runs out.
+                logger.exception("the lease could not be renewed")
+
+    def _renew(self, entries: list[QueuePlace]) -> bool:
+        """Return whether the lease had run out."""
+        with transaction.atomic():  # no tab finds the process alive and its entry missing
+            had_run_out = tabs.renew(self.id)
+            if had_run_out:
+                for entry in sorted(entries, key=lambda entry: (entry.account_id, entry.created_at)):
+                    queue.restore(entry)
+        return had_run_out
 
 
-async def _renew_for_ever() -> None:
-    while True:
-        await asyncio.sleep(presence.RENEWAL.total_seconds())
-        try:
-            await renew()
-        except DatabaseError:
-            # The tabs are still here; the next renewal may come through before the lease runs out.
-            logger.exception("the lease could not be renewed")
-
-
-async def renew() -> None:
-    """Renew once. Where the lease had run out, its tabs were counted as closed: they are here, and come back.
-
-    Those who wait in line stand where they stood.
-    """
-    if await in_thread(_renew)(list(waiting.values())):
-        for channel, session_id in list(tabs.items()):
-            await in_thread(presence.enter)(session_id, PROCESS_ID, channel)
-
-
-def _renew(entries: list[QueuePlace]) -> bool:
-    with transaction.atomic():  # no tab sees that it is alive again, and its place is not
-        had_run_out = presence.renew(PROCESS_ID)
-        if had_run_out:
-            for entry in sorted(entries, key=lambda entry: (entry.account_id, entry.created_at)):
-                queue.restore(entry)
-    return had_run_out
+this_process = WebProcess()

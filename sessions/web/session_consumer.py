@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,15 +16,14 @@ from django.utils import timezone
 from heygen_portal import providers
 from heygen_portal.people.access import roles
 from heygen_portal.people.access.live_access import Loss
-from heygen_portal.providers.contract.provider import LimitReached, RoomAccess, RoomCommand, TaskKind
+from heygen_portal.providers.contract.provider import RoomAccess, RoomCommand, TaskKind
 from heygen_portal.runtime import background, budgets, client_address
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.actions import provision, queries, send_task, stop
 from sessions.actions.start import StartAttempt
-from sessions.capacity import leases
+from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
-from sessions.capacity.slots import StartRequest
 from sessions.lifecycle import broadcast, end_evidence, transitions
 from sessions.models import EndReason, Purpose, Status, StreamingSession
 from sessions.presence import observers, own_rooms, tabs
@@ -51,7 +50,7 @@ class SessionConsumer(PageSocket):
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None
         self.session_persona_id: int | None = None
-        self.attempt: StartAttempt | None = None
+        self.starts: list[StartAttempt] = []
         self.prepared_room = PreparedRoom()
         self.join_lock = asyncio.Lock()
         self.told_session: UUID | None = None  # whose lines this tab has had,
@@ -77,7 +76,7 @@ class SessionConsumer(PageSocket):
         self.persona_id = persona.pk
         self.has_own_rooms = persona.avatar.account.has_own_rooms
         providers.for_account(persona.avatar.account)  # Start shall find the connections' set-up done
-        await leases.hold()
+        await this_process.hold_lease()
         await self.let_in()
 
     def personas(self) -> frozenset[int]:
@@ -93,8 +92,7 @@ class SessionConsumer(PageSocket):
 
     async def disconnect(self, code: int) -> None:
         await self.leave()  # first: the channel layer may be away
-        if self.session_id:
-            await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
+        await self.ignore_session()
 
     async def access_lost(self, loss: Loss) -> None:
         """End the session where account, role or persona is gone; who was signed out may come back in the grace."""
@@ -107,8 +105,8 @@ class SessionConsumer(PageSocket):
         """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
         await super().leave()
         self.prepared_room.drop()
-        if self.session_id or self.attempt:
-            leases.tabs.pop(self.channel_name, None)
+        if self.session_id or self.waiting_start:
+            this_process.forget_session(self.channel_name)
             leaving = asyncio.ensure_future(self._leave())
             background.keep(leaving)
             await asyncio.shield(leaving)  # a server in a hurry cancels us
@@ -122,8 +120,8 @@ class SessionConsumer(PageSocket):
             await report_gate.settle(session_id)
 
     async def _leave(self) -> None:
-        if self.attempt:
-            await self.attempt.give_up()
+        if waiting := self.waiting_start:
+            await waiting.give_up()
         await in_thread(tabs.leave)(self.channel_name)
 
     # What the page says
@@ -138,63 +136,27 @@ class SessionConsumer(PageSocket):
 
     async def on_start(self, content: dict[str, Any]) -> None:
         request = replace(incoming.start_request(content), purpose=self.purpose)
-        if self.attempt:
+        if self.waiting_start:
             raise errors.AlreadyStarted
-        tab = TabAddress(leases.PROCESS_ID, self.channel_name)
-        attempt = StartAttempt(self.user.pk, self.persona_slug, tab, request, self.tell)
-        session = await self.wait_for(attempt, self.admit(attempt, request))
-        while session:
-            try:
-                await self.begin(session)
-            except LimitReached as exc:
-                session = await self.wait_for(attempt, self.requeue(attempt, session, exc))
-            else:
-                return
-        await self.tell({"type": "queue.left"})
-
-    async def wait_for(self, attempt: StartAttempt, way: Awaitable[StreamingSession | None]) -> StreamingSession | None:
-        """Return a session for this tab, or None when the person has given it up. Raises SessionError."""
-        self.attempt = attempt
+        address = TabAddress(this_process.id, self.channel_name)
+        attempt = StartAttempt(self.user.pk, self.persona_slug, request, address, self)
+        self.starts.append(attempt)
         try:
-            session = await way
+            await self.check_access()
+            await budgets.spend("start", person=self.user.pk, address=self.address)
+            is_started = await attempt.run()
         finally:
-            self.attempt = None
-        if session and attempt.is_given_up and self.is_open:
-            await in_thread(tabs.leave)(self.channel_name)
-            await stop.call_off(session, EndReason.USER_STOPPED, end_evidence.person(self.user.pk))
-            return None
-        return session
+            self.starts.remove(attempt)
+        if not is_started:
+            await self.tell({"type": "queue.left"})
 
-    async def admit(self, attempt: StartAttempt, request: StartRequest) -> StreamingSession | None:
-        await self.check_access()
-        await budgets.spend("start", person=self.user.pk, address=self.address)
-        if self.session_id and request.is_plain and await in_thread(queries.is_running)(self.session_id):
-            raise errors.AlreadyStarted
-        if self.session_id and self.session_id == request.continues:  # what becomes of it is no news to this tab
-            await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
-        return await attempt.run()
+    @property
+    def waiting_start(self) -> StartAttempt | None:
+        """The start of this tab that waits for a slot. One that the provider was asked for is a session already."""
+        return next((attempt for attempt in self.starts if attempt.is_waiting), None)
 
-    async def requeue(
-        self, attempt: StartAttempt, session: StreamingSession, exc: LimitReached
-    ) -> StreamingSession | None:
-        """The provider has no place after all. What becomes of this session is no news to the tab: it waits in line."""
-        await self.unfollow()
-        if not self.is_open:
-            await attempt.give_up()
-        next_one = await attempt.requeue(session, end_evidence.answered(exc))
-        if next_one is None and not attempt.is_given_up:
-            await self.follow(session.pk)  # but for a session that somebody has stopped meanwhile
-        return next_one
-
-    async def begin(self, session: StreamingSession) -> None:
-        """Have the provider asked for a session, and follow it. Raises LimitReached."""
-        # At once; joining the group takes less time than the answer.
-        opening = provision.bring_up(session, self.give_room, self.prepared_room.take())
-        bringing_up = background.keep(opening)
-        await self.follow(session.pk)
-        if session.continues_id:
-            await self.tell_lines(session.pk)
-        await bringing_up
+    def take_prepared_room(self) -> str:
+        return self.prepared_room.take()
 
     async def on_prepare(self, content: dict[str, Any]) -> None:
         """Make the room before anybody presses Start, where rooms are ours."""
@@ -225,7 +187,7 @@ class SessionConsumer(PageSocket):
         self.follow_persona(session)
         if session.purpose == Purpose.TALK and session.persona_id != self.persona_id:
             await self.check_access()
-        await in_thread(tabs.enter)(session.pk, leases.PROCESS_ID, self.channel_name)
+        await in_thread(tabs.enter)(session.pk, this_process.id, self.channel_name)
         await self.follow(session.pk)
         if session.room and content.get("room") is True:  # first: the page waits for it
             await self.on_rejoin(content)
@@ -245,19 +207,24 @@ class SessionConsumer(PageSocket):
                 await self.relay(broadcast.Said.of(line))
         self.told_session, self.told_until = session_id, max(keys, default=after)
 
-    async def unfollow(self) -> None:
-        """Hear no more of this tab's session."""
+    async def ignore_session(self) -> None:
+        """Relay no more events of this tab's session, which stays its session."""
         if self.session_id:
             await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
-            leases.tabs.pop(self.channel_name, None)
+
+    async def unfollow(self) -> None:
+        """Leave this tab without a session."""
+        if self.session_id:
+            await self.ignore_session()
+            this_process.forget_session(self.channel_name)
             self.session_id = None
 
     async def follow(self, session_id: UUID) -> None:
-        """Hear of everything that happens to this session from now on, and tell where it is."""
+        """Make this the tab's session: relay its events from now on, and its status at once."""
         if self.session_id != session_id:
             await self.unfollow()
         self.session_id = session_id
-        leases.tabs[self.channel_name] = session_id
+        this_process.remember_session(self.channel_name, session_id)
         try:
             await self.channel_layer.group_add(broadcast.group_name(session_id), self.channel_name)
             if session := await in_thread(queries.find_own)(self.user.pk, session_id):
@@ -302,15 +269,15 @@ class SessionConsumer(PageSocket):
         await provision.stay(self.current())
 
     async def on_stop(self, content: dict[str, Any]) -> None:
-        if self.attempt:
-            await self.attempt.give_up()
+        if waiting := self.waiting_start:
+            await waiting.give_up()
             return
         await stop.stop_by_id(self.current(), EndReason.USER_STOPPED, end_evidence.person(self.user.pk))
 
     async def on_leave_queue(self, content: dict[str, Any]) -> None:
-        if not self.attempt:
+        if not (waiting := self.waiting_start):
             raise errors.NoSession
-        await self.attempt.give_up()
+        await waiting.give_up()
 
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()
@@ -377,8 +344,8 @@ class SessionConsumer(PageSocket):
 
     async def queue_moved(self, message: dict[str, Any]) -> None:
         """The line that this tab waits in has moved."""
-        if self.attempt:
-            self.attempt.wake()
+        if waiting := self.waiting_start:
+            waiting.wake()
 
     async def relay(self, event: broadcast.Event) -> None:
         await self.session_event(event.envelope())

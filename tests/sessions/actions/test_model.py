@@ -23,14 +23,14 @@ from hypothesis.stateful import (
 )
 
 from heygen_portal import providers
-from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess, TaskKind
+from heygen_portal.providers.contract.provider import ProviderError, RoomAccess, TaskKind
 from sessions import errors
 from sessions.actions import provision, send_task, start, stop
 from sessions.actions.start import StartAttempt
 from sessions.capacity import slots
 from sessions.capacity.queue import TabAddress
 from sessions.capacity.slots import StartRequest
-from sessions.lifecycle import broadcast, end_evidence, events, transitions
+from sessions.lifecycle import broadcast, events, transitions
 from sessions.models import Allowance, EndReason, QueuePlace, SessionEvent, StreamingSession
 from sessions.presence import tabs
 from tests.sessions.simulation import LONGEST_CALL, Process, RememberingProvider, Simulation, working_for
@@ -55,6 +55,50 @@ T = TypeVar("T")
 which = st.integers(0, 5)  # the oldest of what waits comes first, and is what a failure is reduced to
 
 
+class SimulatedTab:
+    """What a start sees of a tab. `Portal.tabs` has None for one that is closed."""
+
+    def __init__(self, portal: Portal, channel: str) -> None:
+        self.portal = portal
+        self.channel = channel
+        self.session_id: UUID | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.portal.tabs[self.channel] is not None
+
+    async def follow(self, session_id: UUID) -> None:
+        self.session_id = session_id
+        if not self.is_open:
+            await self.portal.simulation.in_thread(tabs.leave)(self.channel)
+
+    async def unfollow(self) -> None:
+        self.session_id = None
+
+    async def ignore_session(self) -> None:
+        pass
+
+    async def tell(self, message: dict[str, Any]) -> None:
+        pass
+
+    async def tell_lines(self, session_id: UUID) -> None:
+        pass
+
+    async def give_room(self, room: RoomAccess) -> None:
+        pass
+
+    def take_prepared_room(self) -> str:
+        return ""
+
+
+def _working_for_it(bring_up: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    async def bring_up_and_say_for_whom(session: StreamingSession, *about: Any) -> None:
+        working_for.set(session.pk)
+        await bring_up(session, *about)
+
+    return bring_up_and_say_for_whom
+
+
 class Portal(RuleBasedStateMachine):
     """Four people, one with a quota, two web processes, a worker, a provider that answers late, wrongly or never."""
 
@@ -68,7 +112,6 @@ class Portal(RuleBasedStateMachine):
         self.tabs: dict[str, UUID | None] = {}
         self.started: list[UUID] = []
         self.attempts: dict[str, StartAttempt] = {}
-        self.waiting: dict[str, Process] = {}
         self.is_redis_away = False
         self.reasons: dict[UUID, str] = {}
         self.foreign: set[str] = set()
@@ -90,6 +133,7 @@ class Portal(RuleBasedStateMachine):
             self.patch.setattr(broadcast, name, lambda *told: None)
         self.patch.setattr(broadcast, "wake", self._wake)
         self.patch.setattr(slots, "open_in_tab", self._noting(slots.open_in_tab))
+        self.patch.setattr(provision, "bring_up", _working_for_it(provision.bring_up))
         for name in ("QUEUE_POLL", "RELEASE_POLL"):  # as time passes here, not as it does outside
             self.patch.setattr(start, name, timedelta(days=1))
         for module in (start, provision, stop):
@@ -114,37 +158,14 @@ class Portal(RuleBasedStateMachine):
         channel = f"{self.account.pk}-{len(self.tabs)}"
         self.tabs[channel] = process_id
         request = StartRequest(is_taking_over=is_taking_over)
-        tab = TabAddress(process_id, channel)
-        self.attempts[channel] = StartAttempt(self.people[who].pk, self.slug, tab, request, self._tell)
-        self.waiting[channel] = self.webs[process_id]
-        self.simulation.spawn(self.webs[process_id], self._start(channel, self.webs[process_id]))
+        address = TabAddress(process_id, channel)
+        attempt = StartAttempt(self.people[who].pk, self.slug, request, address, SimulatedTab(self, channel))
+        self.attempts[channel] = attempt
+        self.simulation.spawn(self.webs[process_id], self._start(attempt))
 
-    async def _start(self, channel: str, web: Process) -> None:
-        attempt = self.attempts[channel]
-        session = await self._wait_for(channel, attempt.run())
-        while session:
-            working_for.set(session.pk)
-            if self.tabs[channel] is None:
-                await self.simulation.in_thread(tabs.leave)(channel)
-            try:
-                await provision.bring_up(session, self._give_room)
-            except LimitReached as exc:
-                self.waiting[channel] = web
-                if self.tabs[channel] is None:
-                    await attempt.give_up()
-                session = await self._wait_for(channel, attempt.requeue(session, end_evidence.answered(exc)))
-            else:
-                return
-
-    async def _wait_for(
-        self, channel: str, way: Coroutine[Any, Any, StreamingSession | None]
-    ) -> StreamingSession | None:
-        try:
-            return await way
-        except errors.SessionError:
-            return None
-        finally:
-            self.waiting.pop(channel, None)
+    async def _start(self, attempt: StartAttempt) -> None:
+        with suppress(errors.SessionError):
+            await attempt.run()
 
     def _noting(self, open_in_tab: Callable[..., StreamingSession]) -> Callable[..., StreamingSession]:
         def open_and_note(*asked: Any) -> StreamingSession:
@@ -158,12 +179,6 @@ class Portal(RuleBasedStateMachine):
         for channel in () if self.is_redis_away else channels:
             self.attempts[channel].wake()
 
-    async def _tell(self, message: dict[str, Any]) -> None:
-        pass
-
-    async def _give_room(self, room: RoomAccess) -> None:
-        pass
-
     @precondition(lambda self: self.tabs)
     @rule(n=which)
     def close_tab(self, n: int) -> None:
@@ -173,7 +188,8 @@ class Portal(RuleBasedStateMachine):
             self.simulation.spawn(self.webs[process_id], self._leave(channel))
 
     async def _leave(self, channel: str) -> None:
-        if attempt := self.attempts.get(channel):
+        attempt = self.attempts.get(channel)
+        if attempt and attempt.is_waiting:
             await attempt.give_up()
         await self.simulation.in_thread(tabs.leave)(channel)
 
@@ -355,7 +371,8 @@ class Portal(RuleBasedStateMachine):
     def _wait(self) -> list[str]:
         """Return the tabs that wait for a session, or hold a place in line."""
         line = list(QueuePlace.objects.filter(account=self.account).values_list("channel", flat=True))
-        return line + [channel for channel, web in self.waiting.items() if web.is_alive]
+        waiting = [attempt for attempt in self.attempts.values() if attempt.is_waiting]
+        return line + [one.address.channel for one in waiting if self.webs[one.address.process_id].is_alive]
 
     def _time_to_next_look(self) -> timedelta:
         longest = timedelta(seconds=60)

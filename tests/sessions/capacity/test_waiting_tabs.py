@@ -18,7 +18,8 @@ from django.utils import timezone
 from heygen_portal.providers.contract.provider import LimitReached
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions import queries, start
-from sessions.capacity import leases, queue
+from sessions.capacity import queue
+from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import broadcast
 from sessions.models import EndReason, QueuePlace, ServerProcess, StreamingSession, Utterance
@@ -150,7 +151,7 @@ async def test_a_web_process_that_hung_gives_its_tabs_their_old_places_back() ->
         await sync_to_async(tabs.renew)(elsewhere.process_id)
         await sync_to_async(queue.join)(third.pk, persona, elsewhere)
         assert [place.user_id async for place in QueuePlace.objects.all()] == [third.pk]
-        await leases.renew()
+        await this_process.renew_lease()
         line = [(place.user_id, place.created_at) async for place in QueuePlace.objects.all()]
         assert (line[0], line[1][0]) == ((second.pk, since), third.pk)
         await waits.hear("queue.place", place=1, waiting=2)
@@ -242,7 +243,7 @@ async def test_a_take_over_can_be_given_up_while_it_waits(provider: Mock) -> Non
 async def test_a_take_over_that_is_never_confirmed_ends_with_a_clear_refusal(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "RELEASE_PATIENCE", start.RELEASE_LOOK)
+    monkeypatch.setattr(start, "RELEASE_TIMEOUT", start.RELEASE_POLL)
     never = asyncio.Event()
     provider.stop_session.side_effect = once(never)
     user, persona = await a_person(), await a_persona()

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sessions.actions import deadlines
-from sessions.capacity import leases
+from sessions.capacity.leases import WebProcess
 from sessions.lifecycle import transitions
 from sessions.models import EndReason, Status
 from sessions.presence import tabs
@@ -83,14 +83,15 @@ def test_one_renewal_costs_the_same_however_many_tabs_it_holds() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_process_that_was_held_up_brings_its_tabs_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_was_held_up_brings_its_tabs_back() -> None:
     session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE)
-    monkeypatch.setattr(leases, "tabs", {"one": session.pk})
-    await leases.renew()
+    process = WebProcess()
+    process.remember_session("one", session.pk)
+    await process.renew_lease()
     await sync_to_async(tabs.expire)(timezone.now() + tabs.LEASE + timedelta(seconds=1))
     await session.arefresh_from_db()
     assert session.abandoned_at is not None
-    await leases.renew()
+    await process.renew_lease()
     await session.arefresh_from_db()
     assert session.abandoned_at is None
     assert await session.tabs.acount() == 1
