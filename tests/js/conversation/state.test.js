@@ -87,6 +87,13 @@ test("a lost room fails an open session and does not change one that is over", (
   assert.equal(reduce(over, { type: "room_lost", code: "room_closed" }), over);
 });
 
+test("a reconnecting room shows as such until it is back, and texts wait meanwhile", () => {
+  const away = after(...LIVE, { type: "quality", quality: "excellent" }, { type: "room_reconnecting" });
+  assert.deepEqual([away.connection, takesTasks(away)], ["reconnecting", false]);
+  const back = reduce(away, { type: "room_reconnected" });
+  assert.deepEqual([back.connection, takesTasks(back)], ["", true]);
+});
+
 test("unknown events change nothing", () => {
   const live = after(...LIVE);
   assert.equal(reduce(live, { type: "something.new" }), live);

@@ -145,6 +145,21 @@ test("joining again does not reset the time without an answer", async () => {
   clock.mock.restore();
 });
 
+test("a later join makes an earlier one's outcome irrelevant", async () => {
+  const outcomes = [];
+  room.livekitRoom.connect = () => new Promise((resolve) => outcomes.push(resolve));
+  void room.join("ws://first", "t");
+  await pass(0.25);
+  void room.join("ws://second", "t");
+  await pass(0.25);
+  outcomes[0]();
+  await pass(0.25);
+  assert.deepEqual([heard, room.isIn], [[], false]);
+  outcomes[1]();
+  await pass(0.25);
+  assert.deepEqual([heard, room.isIn], [["room_joined"], true]);
+});
+
 test("leaving cancels a join in progress", async () => {
   answers = [false, true];
   void room.join("ws://room", "t");

@@ -98,11 +98,6 @@ export class Conversation {
     this.#onChange();
   }
 
-  /** Draw what changed outside the state: texts, captions. */
-  changed() {
-    this.#onChange();
-  }
-
   /**
    * Send a message to the portal, or keep it until the socket opens.
    *

@@ -36,7 +36,7 @@ export class DebugLog {
  * @param {Record<string, unknown>} data
  * @returns {Record<string, unknown>}
  */
-export function harmless(data) {
+function harmless(data) {
   /** @type {Record<string, unknown>} */
   const kept = {};
   for (const [key, value] of Object.entries(data)) {
