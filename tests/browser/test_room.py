@@ -124,7 +124,7 @@ async def test_staff_end_a_running_session_and_the_person_reads_why(room: RoomPa
     await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/")
     await page.locator("input.action-select").first.check()
     await page.locator("select[name=action]").select_option("stop")
-    await page.get_by_label("¿Por qué?").fill("Habla con otra persona")
+    await page.get_by_label("Motivo", exact=True).fill("Habla con otra persona")
     await page.locator("button[name=index]").click()
     await room.state("ended")
     await expect(room.page.locator("#over")).to_have_text("El equipo la terminó")
