@@ -16,6 +16,7 @@ from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import OpenSession
 from sessions import errors
 from sessions.lifecycle import broadcast, end_evidence, events, transitions
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import (
     RUNNING,
@@ -107,7 +108,7 @@ def stay(session_id: UUID) -> StreamingSession:
     """Somebody is there: the idle limit starts anew. Raises NotLive."""
     with transaction.atomic():
         session = _touch(session_id)
-        events.append(session_id, Entry("stayed"))
+        events.append(session_id, Entry(EventKind.STAYED))
         broadcast.publish(session_id, broadcast.Staying())
     return session
 

@@ -16,13 +16,14 @@ from sessions.actions import provision, queries
 from sessions.actions.stop import in_one_line
 from sessions.capacity import provider_lookups
 from sessions.lifecycle import broadcast, events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, Status, StreamingSession
 
 logger = logging.getLogger(__name__)
 
-ASKED = "provider_asked"
-WITHOUT_PICTURE = "without_picture"
+ASKED = EventKind.PROVIDER_ASKED
+WITHOUT_PICTURE = EventKind.WITHOUT_PICTURE
 BETWEEN_QUESTIONS = timedelta(seconds=2)
 """The provider's list is long: a page that reports without end does not have it read without end."""
 MISSING, UNKNOWN = "missing", "unknown"

@@ -43,6 +43,7 @@ from sessions.actions import deadlines, queries, send_task
 from sessions.actions.stop import call_off, clean, finish_stop, in_one_line, stop
 from sessions.capacity import provider_lookups
 from sessions.lifecycle import end_evidence, events, transitions
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionTask, StreamingSession
 from sessions.presence import own_rooms
@@ -250,7 +251,7 @@ async def interrupt(session_id: UUID) -> RoomCommand | None:
     session = await in_thread(deadlines.touch)(session_id)
     assert session.provider_session_id is not None
     delivery = await _asked(providers.for_account(session.account).interrupt(session.provider_session_id))
-    await in_thread(events.record)(session_id, Entry("interrupted"))
+    await in_thread(events.record)(session_id, Entry(EventKind.INTERRUPTED))
     return delivery if isinstance(delivery, RoomCommand) else None
 
 

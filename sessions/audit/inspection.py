@@ -13,6 +13,7 @@ from django.contrib.auth import get_user_model
 
 from sessions.costs import ledger
 from sessions.lifecycle import events, vouching
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 from sessions.timeline import page_clock, timeline
@@ -25,10 +26,18 @@ MOST_EVENTS = 5000
 EVENTS_A_PAGE = 500
 LAST_WORDS = 3
 """Words that are shown of where a line was cut off."""
-OPENED, STOP_ASKED = "transcript_opened", "stop_asked"
-LOOKS = (OPENED, STOP_ASKED, "observed", "exported", "held", "hold_released", "speech_erased")
+OPENED, STOP_ASKED = EventKind.TRANSCRIPT_OPENED, EventKind.STOP_ASKED
+LOOKS = (
+    OPENED,
+    STOP_ASKED,
+    EventKind.OBSERVED,
+    EventKind.EXPORTED,
+    EventKind.HELD,
+    EventKind.HOLD_RELEASED,
+    EventKind.SPEECH_ERASED,
+)
 """Kinds of what people with power over sessions did to this one."""
-ADDED = "line_added"
+ADDED = EventKind.LINE_ADDED
 """A line of the provider's transcript: a row of ours, not an event of the record."""
 
 

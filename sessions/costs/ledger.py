@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from sessions.capacity import quotas
 from sessions.lifecycle import coverage, events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import DayTotal, SessionEvent, SessionTask, SessionTotal, Status, StreamingSession
 from sessions.timeline.moments import PORTAL, TASK, Moment, in_order
@@ -26,11 +27,11 @@ from sessions.timeline.turns import SPEECH, turns_of
 BATCH = 100
 BOOKS_FOR_S = 2
 """After so long the rest is left to the next tick: the limits are kept by the same worker."""
-LEFT = ("last_tab_left", "person_left_room")
-BACK = ("tab_returned", "room_connected", "room_reconnected", "participant_joined")
+LEFT = (EventKind.LAST_TAB_LEFT, EventKind.PERSON_LEFT_ROOM)
+BACK = (EventKind.TAB_RETURNED, EventKind.ROOM_CONNECTED, EventKind.ROOM_RECONNECTED, EventKind.PARTICIPANT_JOINED)
 """Signs that somebody is there again."""
-RECORD = "provider_record"
-TOLD = (*LEFT, *BACK, *SPEECH, "ladder", "interrupted", RECORD)
+RECORD = EventKind.PROVIDER_RECORD
+TOLD = (*LEFT, *BACK, *SPEECH, EventKind.LADDER, EventKind.INTERRUPTED, RECORD)
 
 
 def book_all() -> int:
@@ -53,7 +54,7 @@ def book() -> int:
         totals = [_total(session, told[session.pk]) for session in over]
         SessionTotal.objects.bulk_create(totals)
         _add_up(totals)
-        booked = {total.session_id: Entry("booked", coverage.state(coverage.TOTAL, total)) for total in totals}
+        booked = {total.session_id: Entry(EventKind.BOOKED, coverage.state(coverage.TOTAL, total)) for total in totals}
         events.append_each(booked, are_over=True)
         StreamingSession.objects.filter(pk__in=[session.pk for session in over]).update(booked_at=timezone.now())
     return len(over)
@@ -71,7 +72,7 @@ def note_provider(session_id: UUID, seconds: float | None, told: Decimal | None)
             return
         names = ("provider_time", "provider_credits")
         total.save(update_fields=names)
-        events.record(session_id, Entry("cost_told", coverage.state(coverage.TOTAL, total, *names)))
+        events.record(session_id, Entry(EventKind.COST_TOLD, coverage.state(coverage.TOTAL, total, *names)))
 
 
 def _told(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Moment]]:

@@ -19,6 +19,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions.stop import in_one_line
 from sessions.costs import ledger
 from sessions.lifecycle import coverage, events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SpeechKey, Status, StreamingSession, Utterance
 from sessions.speech import text_matching
@@ -64,7 +65,7 @@ async def _read(session: StreamingSession, now: datetime) -> None:
 def _give_up(session: StreamingSession) -> None:
     with transaction.atomic():
         StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)
-        events.record(session.pk, Entry("provider_record_missing"))
+        events.record(session.pk, Entry(EventKind.PROVIDER_RECORD_MISSING))
 
 
 def store(session: StreamingSession, record: SessionRecord) -> None:
@@ -98,7 +99,7 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
             "speech": [row.fingerprint for row in added],
         }
         noted |= coverage.together(*(coverage.state(coverage.LINE, row) for row in added))
-        events.record(session.pk, Entry("provider_record", noted, events.Source.PROVIDER))
+        events.record(session.pk, Entry(EventKind.PROVIDER_RECORD, noted, events.Source.PROVIDER))
         ledger.note_provider(session.pk, noted["seconds"], record.credits)
         StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)
 

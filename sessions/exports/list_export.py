@@ -29,6 +29,7 @@ from sessions.exports import filters as export_filters
 from sessions.exports import formats
 from sessions.exports.formats import Row
 from sessions.lifecycle import coverage, events, vouching
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import Erasure, Export, SessionEvent, StreamingSession, Utterance
 
@@ -104,7 +105,7 @@ def ask(
             audit_log.note_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **taken)
         else:
             said = {"export": str(export.pk), "by": user_id, "from": address, "format": format, "reason": reason}
-            events.record(session.pk, Entry("exported", said | stated))
+            events.record(session.pk, Entry(EventKind.EXPORTED, said | stated))
     return export
 
 
@@ -123,7 +124,7 @@ def _state(export_id: UUID, by_id: int | None = None, address: str | None = None
         audit_log.note_by(by_id, address, AuditEntry.Kind.EXPORT_STATE, export.pk, state=str(export.state), **stated)
     else:
         said = {"export": str(export.pk), "by": by_id, "from": address, "state": str(export.state)}
-        events.record(export.session_id, Entry("export_state", said | stated))
+        events.record(export.session_id, Entry(EventKind.EXPORT_STATE, said | stated))
 
 
 def pieces(export: Export) -> Iterator[bytes]:

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 from heygen_portal.trail import hash_chain
 from sessions.integrity.damage import How
 from sessions.lifecycle import coverage
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import digest_of
 from sessions.models import SessionHead, SessionSeal
 
-ERASED = "speech_erased"
-HELD, HOLD_RELEASED = "held", "hold_released"
+ERASED = EventKind.SPEECH_ERASED
+HELD, HOLD_RELEASED = EventKind.HELD, EventKind.HOLD_RELEASED
 KEEPING = {ERASED, HELD, HOLD_RELEASED}
 """Kinds of event that say what became of a session's speech."""
-TELLING = {"task", "avatar_end_message", "user_end_message", "provider_record"}
+TELLING = {EventKind.TASK, EventKind.AVATAR_END_MESSAGE, EventKind.USER_END_MESSAGE, EventKind.PROVIDER_RECORD}
 """Kinds of event that prove a text."""
 SAID = ("source", "kind", "data", "at")
 """What an event's checksums are of, in their order."""

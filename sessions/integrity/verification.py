@@ -27,6 +27,7 @@ from sessions.integrity.diagnosis import ERASED, TELLING, Chain, Event, Noted, d
 from sessions.integrity.scope import BATCH, MOST_FAULTS, USUAL_BOUNDS, Bounds, Count, is_in_share
 from sessions.lifecycle import coverage
 from sessions.lifecycle.coverage import BELOW, CARRIED, ERASURE, LINE, ROWS, SESSION, TABLES, TASK, Table
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import digest_of
 from sessions.models import (
     DayTotal,
@@ -47,7 +48,7 @@ SETTLED = timedelta(minutes=2)
 CLOCKS_APART = timedelta(seconds=5)
 """How far the clock of another process may be ahead of this one's."""
 UNNAMED: diagnosis.Wrong = ("changed", None, "event", "")
-UPGRADED = "record_upgraded"
+UPGRADED = EventKind.RECORD_UPGRADED
 """The event that states what rows of an earlier format show."""
 
 EVENT = ("number", "source", "kind", AsText("data"), Written("at"), "prints", "previous_hash", "hash")

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sessions.labels import device_check_texts
 from sessions.lifecycle import end_evidence, no_picture_texts
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, Status
 from sessions.timeline.anomalies import Oddity
 from sessions.timeline.moments import Moment
@@ -19,74 +20,74 @@ from sessions.timeline.moments import Moment
 Words = str | Promise
 
 TITLES: dict[str, Words] = {
-    "requested": _("Session requested"),
-    "provider_authenticated": _("Signed in to the provider"),
-    "provider_created": _("Session created at the provider"),
-    "provider_started": _("Avatar started by the provider"),
-    "provider_answered_late": _("Provider response too late"),
-    "provider_asked": _("Provider asked for the session status"),
-    "provider_record": _("Provider’s record read"),
-    "held": _("Legal hold set"),
-    "hold_released": _("Legal hold released"),
-    "provider_record_missing": _("Provider has no record"),
-    "line_added": _("Line of the provider’s transcript"),
-    "room_made": _("Room created"),
-    "room_access_renewed": _("Room access renewed"),
-    "room_connected": _("Browser joined the room"),
-    "room_reconnecting": _("Browser lost the room and is retrying"),
-    "room_reconnected": _("Browser rejoined the room"),
-    "room_disconnected": _("Browser left the room"),
-    "connection_state": _("Connection"),
-    "connection_quality": _("Connection quality"),
-    "participant_joined": _("Participant joined"),
-    "participant_left": _("Participant left"),
-    "room_finished": _("Room closed"),
-    "track_published": _("Track published"),
-    "track_subscribed": _("Track received"),
-    "track_unsubscribed": _("Track ended"),
-    "first_frame": _("First frame shown"),
-    "way": _("Media route"),
-    "picture": _("Video quality report"),
-    "rated": _("User rated video and sound"),
-    "playback_blocked": _("Browser blocked video and sound"),
-    "playback_started": _("Video and sound playing"),
-    "frozen": _("Video frozen"),
-    "ladder": _("Recovery"),
-    "verdict": _("Diagnosis by the browser"),
-    "without_picture": _("Continued without video"),
-    "check": _("Device checked"),
-    "microphone": _("Microphone"),
-    "text_sent": _("Text for the avatar"),
-    "task": _("Provider responded to the text"),
-    "interrupted": _("Interruption sent"),
-    "user_start": _("User started speaking"),
-    "user_stop": _("User stopped speaking"),
-    "user_end_message": _("Speech recognised"),
-    "avatar_start_talking": _("Avatar started speaking"),
-    "avatar_stop_talking": _("Avatar stopped speaking"),
-    "avatar_end_message": _("Avatar line completed"),
-    "session_stopped": _("Provider announced the end in the room"),
-    "stayed": _("User confirmed presence"),
-    "tab_returned": _("Tab reopened"),
-    "last_tab_left": _("Last tab closed"),
-    "person_left_room": _("Room empty"),
-    "avatar_talking_message": _("Avatar line"),
-    "user_talking_message": _("User line"),
-    "monitor_opened": _("Connected to the provider’s socket"),
-    "monitor_lost": _("Connection to the provider’s socket lost"),
-    "monitor_gave_up": _("Provider’s socket could not be opened"),
-    "speech_erased": _("Text erased"),
-    "provider_erased": _("Text deleted at the provider"),
-    "provider_erasure_failed": _("Provider did not delete the text; retrying"),
-    "reports_dropped": _("Too many browser reports; further reports dropped"),
-    "observed": _("Observed by staff"),
-    "transcript_opened": _("Transcript opened"),
-    "exported": _("Exported"),
-    "export_state": _("Export delivered"),
-    "stop_asked": _("Stop requested by staff"),
-    "booked": _("Added to totals"),
-    "cost_told": _("Cost reported by the provider"),
-    "record_upgraded": _("Data of an earlier version recorded"),
+    EventKind.REQUESTED: _("Session requested"),
+    EventKind.PROVIDER_AUTHENTICATED: _("Signed in to the provider"),
+    EventKind.PROVIDER_CREATED: _("Session created at the provider"),
+    EventKind.PROVIDER_STARTED: _("Avatar started by the provider"),
+    EventKind.PROVIDER_ANSWERED_LATE: _("Provider response too late"),
+    EventKind.PROVIDER_ASKED: _("Provider asked for the session status"),
+    EventKind.PROVIDER_RECORD: _("Provider’s record read"),
+    EventKind.HELD: _("Legal hold set"),
+    EventKind.HOLD_RELEASED: _("Legal hold released"),
+    EventKind.PROVIDER_RECORD_MISSING: _("Provider has no record"),
+    EventKind.LINE_ADDED: _("Line of the provider’s transcript"),
+    EventKind.ROOM_MADE: _("Room created"),
+    EventKind.ROOM_ACCESS_RENEWED: _("Room access renewed"),
+    EventKind.ROOM_CONNECTED: _("Browser joined the room"),
+    EventKind.ROOM_RECONNECTING: _("Browser lost the room and is retrying"),
+    EventKind.ROOM_RECONNECTED: _("Browser rejoined the room"),
+    EventKind.ROOM_DISCONNECTED: _("Browser left the room"),
+    EventKind.CONNECTION_STATE: _("Connection"),
+    EventKind.CONNECTION_QUALITY: _("Connection quality"),
+    EventKind.PARTICIPANT_JOINED: _("Participant joined"),
+    EventKind.PARTICIPANT_LEFT: _("Participant left"),
+    EventKind.ROOM_FINISHED: _("Room closed"),
+    EventKind.TRACK_PUBLISHED: _("Track published"),
+    EventKind.TRACK_SUBSCRIBED: _("Track received"),
+    EventKind.TRACK_UNSUBSCRIBED: _("Track ended"),
+    EventKind.FIRST_FRAME: _("First frame shown"),
+    EventKind.WAY: _("Media route"),
+    EventKind.PICTURE: _("Video quality report"),
+    EventKind.RATED: _("User rated video and sound"),
+    EventKind.PLAYBACK_BLOCKED: _("Browser blocked video and sound"),
+    EventKind.PLAYBACK_STARTED: _("Video and sound playing"),
+    EventKind.FROZEN: _("Video frozen"),
+    EventKind.LADDER: _("Recovery"),
+    EventKind.VERDICT: _("Diagnosis by the browser"),
+    EventKind.WITHOUT_PICTURE: _("Continued without video"),
+    EventKind.CHECK: _("Device checked"),
+    EventKind.MICROPHONE: _("Microphone"),
+    EventKind.TEXT_SENT: _("Text for the avatar"),
+    EventKind.TASK: _("Provider responded to the text"),
+    EventKind.INTERRUPTED: _("Interruption sent"),
+    EventKind.USER_START: _("User started speaking"),
+    EventKind.USER_STOP: _("User stopped speaking"),
+    EventKind.USER_END_MESSAGE: _("Speech recognised"),
+    EventKind.AVATAR_START_TALKING: _("Avatar started speaking"),
+    EventKind.AVATAR_STOP_TALKING: _("Avatar stopped speaking"),
+    EventKind.AVATAR_END_MESSAGE: _("Avatar line completed"),
+    EventKind.SESSION_STOPPED: _("Provider announced the end in the room"),
+    EventKind.STAYED: _("User confirmed presence"),
+    EventKind.TAB_RETURNED: _("Tab reopened"),
+    EventKind.LAST_TAB_LEFT: _("Last tab closed"),
+    EventKind.PERSON_LEFT_ROOM: _("Room empty"),
+    EventKind.AVATAR_TALKING_MESSAGE: _("Avatar line"),
+    EventKind.USER_TALKING_MESSAGE: _("User line"),
+    EventKind.MONITOR_OPENED: _("Connected to the provider’s socket"),
+    EventKind.MONITOR_LOST: _("Connection to the provider’s socket lost"),
+    EventKind.MONITOR_GAVE_UP: _("Provider’s socket could not be opened"),
+    EventKind.SPEECH_ERASED: _("Text erased"),
+    EventKind.PROVIDER_ERASED: _("Text deleted at the provider"),
+    EventKind.PROVIDER_ERASURE_FAILED: _("Provider did not delete the text; retrying"),
+    EventKind.REPORTS_DROPPED: _("Too many browser reports; further reports dropped"),
+    EventKind.OBSERVED: _("Observed by staff"),
+    EventKind.TRANSCRIPT_OPENED: _("Transcript opened"),
+    EventKind.EXPORTED: _("Exported"),
+    EventKind.EXPORT_STATE: _("Export delivered"),
+    EventKind.STOP_ASKED: _("Stop requested by staff"),
+    EventKind.BOOKED: _("Added to totals"),
+    EventKind.COST_TOLD: _("Cost reported by the provider"),
+    EventKind.RECORD_UPGRADED: _("Data of an earlier version recorded"),
 }
 
 MOVES: dict[str, Words] = {
@@ -118,17 +119,43 @@ ODDITIES: dict[str, Words] = {
 }
 
 MINOR = {
-    "monitor_opened", "avatar_talking_message", "user_talking_message",
-    "provider_authenticated", "connection_state", "track_published", "check", "microphone", "task", "room_made",
-    "connection_quality", "avatar_end_message", "avatar_stop_talking", "user_start", "user_stop", "track_unsubscribed",
-    "participant_joined", "way", "booked", "cost_told", "record_upgraded",
-}  # fmt: skip
+    EventKind.MONITOR_OPENED,
+    EventKind.AVATAR_TALKING_MESSAGE,
+    EventKind.USER_TALKING_MESSAGE,
+    EventKind.PROVIDER_AUTHENTICATED,
+    EventKind.CONNECTION_STATE,
+    EventKind.TRACK_PUBLISHED,
+    EventKind.CHECK,
+    EventKind.MICROPHONE,
+    EventKind.TASK,
+    EventKind.ROOM_MADE,
+    EventKind.CONNECTION_QUALITY,
+    EventKind.AVATAR_END_MESSAGE,
+    EventKind.AVATAR_STOP_TALKING,
+    EventKind.USER_START,
+    EventKind.USER_STOP,
+    EventKind.TRACK_UNSUBSCRIBED,
+    EventKind.PARTICIPANT_JOINED,
+    EventKind.WAY,
+    EventKind.BOOKED,
+    EventKind.COST_TOLD,
+    EventKind.RECORD_UPGRADED,
+}
 """Shown only to who wants to see everything."""
-KEY = {"first_frame"}
+KEY = {EventKind.FIRST_FRAME}
 TROUBLE = {
-    "frozen", "ladder", "verdict", "room_disconnected", "room_reconnecting", "playback_blocked", "without_picture",
-    "provider_answered_late", "session_stopped", "provider_erasure_failed", "reports_dropped",
-}  # fmt: skip
+    EventKind.FROZEN,
+    EventKind.LADDER,
+    EventKind.VERDICT,
+    EventKind.ROOM_DISCONNECTED,
+    EventKind.ROOM_RECONNECTING,
+    EventKind.PLAYBACK_BLOCKED,
+    EventKind.WITHOUT_PICTURE,
+    EventKind.PROVIDER_ANSWERED_LATE,
+    EventKind.SESSION_STOPPED,
+    EventKind.PROVIDER_ERASURE_FAILED,
+    EventKind.REPORTS_DROPPED,
+}
 
 DETAILS: dict[str, Words] = {
     "version": _("version"), "kind": _("kind"), "status": _("status"), "task_id": _("provider’s task"),
@@ -159,7 +186,7 @@ RATINGS: dict[str, Words] = {"good": _("Good"), "fair": _("Fair"), "poor": _("Po
 
 def title(moment: Moment, *, is_own: bool = False) -> str:
     """`is_own`: for the person whose session it was."""
-    if moment.kind == "status":
+    if moment.kind == EventKind.STATUS:
         to, reason = str(moment.data.get("to", "")), str(moment.data.get("reason", ""))
         words = str(MOVES.get(to, to))
         if reason not in EndReason.values:
@@ -170,29 +197,29 @@ def title(moment: Moment, *, is_own: bool = False) -> str:
 
 def weight(moment: Moment) -> str:
     """How a page shows it: key, warn, minor, or nothing of these."""
-    to = moment.data.get("to") if moment.kind == "status" else ""
+    to = moment.data.get("to") if moment.kind == EventKind.STATUS else ""
     if moment.kind in KEY or to in (Status.LIVE, Status.ENDED):
         return "key"
     if moment.kind in TROUBLE and moment.data.get("step") != "picture":
         return "warn"
-    if moment.kind == "check" and device_check_texts.troubles(moment.data):
+    if moment.kind == EventKind.CHECK and device_check_texts.troubles(moment.data):
         return ""
     return "minor" if moment.kind in MINOR or to in (Status.CREATING, Status.CONNECTING) else ""
 
 
 def details(moment: Moment, name: str) -> str:
     """The rest of what is known, for reading; what has no name for people is left to the export."""
-    if moment.kind == "status":
+    if moment.kind == EventKind.STATUS:
         return ""
-    if moment.kind == "verdict":
+    if moment.kind == EventKind.VERDICT:
         code = str(moment.data.get("code", ""))
         return no_picture_texts.causes(name).get(code, code)
-    if moment.kind == "check":
+    if moment.kind == EventKind.CHECK:
         return device_check_texts.in_words(moment.data)
-    if moment.kind == "rated":
+    if moment.kind == EventKind.RATED:
         return rating(str(moment.data.get("rating", "")))
     known = {key: value for key, value in moment.data.items() if key in DETAILS and value not in ("", None)}
-    if moment.kind == "ladder":
+    if moment.kind == EventKind.LADDER:
         known.pop("from", None)  # a step, no place; the row before has it
     return ", ".join(f"{DETAILS[key]}: {_plain(value)}" for key, value in known.items())
 
@@ -230,12 +257,12 @@ def _plain(value: Any) -> str:
 def looked(kind: str) -> str:
     """What somebody did to a session, after their name."""
     words: Mapping[str, str] = {
-        "transcript_opened": gettext("read the transcript"),
-        "observed": gettext("observed the live session"),
-        "exported": gettext("exported it"),
-        "stop_asked": gettext("stopped it"),
-        "held": gettext("set a legal hold"),
-        "hold_released": gettext("released the legal hold"),
-        "speech_erased": gettext("requested the erasure of the text"),
+        EventKind.TRANSCRIPT_OPENED: gettext("read the transcript"),
+        EventKind.OBSERVED: gettext("observed the live session"),
+        EventKind.EXPORTED: gettext("exported it"),
+        EventKind.STOP_ASKED: gettext("stopped it"),
+        EventKind.HELD: gettext("set a legal hold"),
+        EventKind.HOLD_RELEASED: gettext("released the legal hold"),
+        EventKind.SPEECH_ERASED: gettext("requested the erasure of the text"),
     }
     return words[kind]

@@ -22,6 +22,7 @@ from sessions.exports.formats import to_json
 from sessions.integrity import damage
 from sessions.labels import event_labels
 from sessions.lifecycle import coverage
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, Status, StreamingSession
 
 DEEPEST = 6
@@ -43,7 +44,7 @@ NAMES: dict[str, str | Promise] = {
 }  # fmt: skip
 """Keys that have no name for people elsewhere: the record's timeline leaves them to the export."""
 
-STATUS = "status"
+STATUS = EventKind.STATUS
 """The kind of events that say how a session moved."""
 
 Label = Callable[[str], str]

@@ -15,6 +15,7 @@ from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 
 from heygen_portal.runtime.in_thread import afterwards
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 
 
@@ -162,10 +163,19 @@ class ProviderStatus(Event):
 
 BOARD = "board"
 """The channel-layer group of the pages on which staff watch all sessions."""
-ON_BOARD = frozenset({
-    "ladder", "connection_quality", "room_reconnecting", "room_reconnected", "frozen", "first_frame",
-    "last_tab_left", "tab_returned", "person_left_room",
-})  # fmt: skip
+ON_BOARD = frozenset(
+    {
+        EventKind.LADDER,
+        EventKind.CONNECTION_QUALITY,
+        EventKind.ROOM_RECONNECTING,
+        EventKind.ROOM_RECONNECTED,
+        EventKind.FROZEN,
+        EventKind.FIRST_FRAME,
+        EventKind.LAST_TAB_LEFT,
+        EventKind.TAB_RETURNED,
+        EventKind.PERSON_LEFT_ROOM,
+    }
+)
 """What those pages are told of at once, beside every change of status and of the line."""
 
 

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from heygen_portal.livekit import LiveKitAway
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected
 from sessions.lifecycle import no_picture_texts
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, LimitBy, StreamingSession
 
 CLAIMS: dict[str, str | Promise] = {
@@ -131,7 +132,7 @@ def _span(session: StreamingSession) -> dict[str, str | int]:
 
 def no_picture(seen: set[str], limit: timedelta) -> Evidence:
     """`seen` are the kinds of what the browser has reported: the first that is missing is the stage that failed."""
-    stage = "frame" if "track_subscribed" in seen else "track" if "room_connected" in seen else "room"
+    stage = "frame" if EventKind.TRACK_SUBSCRIBED in seen else "track" if EventKind.ROOM_CONNECTED in seen else "room"
     return {"code": f"no_picture_{stage}", "limit_s": _seconds(limit)}
 
 

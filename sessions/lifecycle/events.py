@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from heygen_portal.trail import hash_chain
 from sessions.lifecycle import broadcast, coverage, event_sql
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
     SessionEvent,
     SessionHead,
@@ -44,7 +45,7 @@ def task_entry(task: SessionTask) -> Entry:
     said = {"task": task.pk, "kind": task.kind, "status": task.status, "speech": task.fingerprint}
     line = vars(task).get("line") or line_of(task)
     stated = coverage.state(coverage.TASK, task), *([coverage.state(coverage.LINE, line)] if line else [])
-    return Entry("task", said | coverage.together(*stated))
+    return Entry(EventKind.TASK, said | coverage.together(*stated))
 
 
 def line_of(task: SessionTask) -> Utterance | None:

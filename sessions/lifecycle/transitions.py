@@ -19,6 +19,7 @@ from avatars.models import Persona
 from heygen_portal.providers.contract.provider import ProviderSession
 from sessions.lifecycle import broadcast, coverage, events
 from sessions.lifecycle.end_evidence import Evidence
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import RUNNING, EndReason, LimitBy, Purpose, Status, StreamingSession
 
@@ -122,7 +123,7 @@ def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) ->
         stated |= {"end_reason", "end_evidence"}
     if to == Status.ENDED:
         stated |= coverage.SESSION.late
-    return Entry("status", data | coverage.state(coverage.SESSION, session, *sorted(stated)))
+    return Entry(EventKind.STATUS, data | coverage.state(coverage.SESSION, session, *sorted(stated)))
 
 
 def request(
@@ -170,8 +171,8 @@ def request(
             record_format=coverage.FORMAT,
         )
         said = {"persona": persona.slug, "version": persona.version} | _origin(session)
-        asked = Entry("requested", said | coverage.state(coverage.SESSION, session))
-        moved = Entry("status", {"from": Status.REQUESTED, "to": Status.CREATING})
+        asked = Entry(EventKind.REQUESTED, said | coverage.state(coverage.SESSION, session))
+        moved = Entry(EventKind.STATUS, {"from": Status.REQUESTED, "to": Status.CREATING})
         events.begin(session.pk, asked, moved)
     return session
 
@@ -197,8 +198,8 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
         "is_paid": answer.is_paid,
         "record_due_at": timezone.now() if session.account.capabilities.has_session_records else None,
     }
-    steps = [Entry("provider_authenticated")] if answer.credential else []
-    steps.append(Entry("provider_created", {"is_paid": answer.is_paid, "opened_at": opened_at.isoformat()}))
+    steps = [Entry(EventKind.PROVIDER_AUTHENTICATED)] if answer.credential else []
+    steps.append(Entry(EventKind.PROVIDER_CREATED, {"is_paid": answer.is_paid, "opened_at": opened_at.isoformat()}))
     with transaction.atomic(savepoint=False):
         _read_again(session, lock=True)
         if session.status == Status.CREATING:
@@ -213,7 +214,7 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
         is_over = session.status == Status.ENDED
         for name, value in known.items():
             setattr(session, name, value)
-        late = Entry("provider_answered_late", coverage.state(coverage.SESSION, session, *known))
+        late = Entry(EventKind.PROVIDER_ANSWERED_LATE, coverage.state(coverage.SESSION, session, *known))
         events.append(session.pk, *steps, late, is_over=is_over)
         return False
 
@@ -251,7 +252,7 @@ def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
             session.save(update_fields=[*bound, "deadline_at"])
             stated = coverage.state(coverage.SESSION, session, *bound)
             broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
-        events.append(session.pk, Entry("provider_started", stated), is_over=session.status == Status.ENDED)
+        events.append(session.pk, Entry(EventKind.PROVIDER_STARTED, stated), is_over=session.status == Status.ENDED)
     return goes_on
 
 

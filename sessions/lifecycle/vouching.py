@@ -9,10 +9,11 @@ from uuid import UUID
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import SessionEvent, Utterance
 
 Source = SessionEvent.Source
-RECORD = "provider_record"
+RECORD = EventKind.PROVIDER_RECORD
 """The event that tells what the provider's own record had; `confirmed` names the reported lines that it has too."""
 
 

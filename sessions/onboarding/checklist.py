@@ -15,6 +15,7 @@ from django.core.cache import cache
 from avatars.models import Avatar, Persona, PersonaVersion, ProviderAccount
 from heygen_portal import livekit
 from heygen_portal.trail.models import AuditEntry
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Source
 from sessions.models import SessionEvent, Status, StreamingSession, Utterance
 
@@ -58,7 +59,7 @@ class Facts:
     def is_made_as_chosen(self) -> bool:
         """The provider made a session, with the token that it asks for, of what staff had chosen."""
         made = [session for session in self.sessions if session.provider_session_id]
-        return self.has("provider_created") and any(_is_as_chosen(session) for session in made)
+        return self.has(EventKind.PROVIDER_CREATED) and any(_is_as_chosen(session) for session in made)
 
     def is_answered(self) -> bool:
         """Somebody said something, and the avatar was heard."""
@@ -79,8 +80,8 @@ STEPS: dict[str, Callable[[Facts], bool]] = {
     "catalogue": Facts.is_synced,
     "persona": lambda facts: Persona.objects.published().exists(),
     "made": Facts.is_made_as_chosen,
-    "started": lambda facts: facts.has("provider_started"),
-    "joined": lambda facts: facts.has("room_connected"),
+    "started": lambda facts: facts.has(EventKind.PROVIDER_STARTED),
+    "joined": lambda facts: facts.has(EventKind.ROOM_CONNECTED),
     "frame": lambda facts: any(session.live_at for session in facts.sessions),
     "answer": Facts.is_answered,
     "stopped": Facts.is_released,

@@ -34,6 +34,7 @@ from heygen_portal.trail.models import Invitation, Membership
 from sessions.capacity import quotas
 from sessions.exports.formats import plain, to_json
 from sessions.lifecycle import coverage
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
     Allowance,
     Erasure,
@@ -277,7 +278,7 @@ def _spoken(row: Utterance | SessionTask, user: User) -> Row:
 
 
 def _event(event: SessionEvent, user: User) -> Row:
-    left_out = PROOF | ({"reason"} if event.kind == "held" else frozenset())
+    left_out = PROOF | ({"reason"} if event.kind == EventKind.HELD else frozenset())
     told = {name: value for name, value in event.data.items() if name not in left_out}
     shown: Told = _fields(event, user, frozenset({"session"})) | {"data": without_staff(told, user.pk)}
     return shown

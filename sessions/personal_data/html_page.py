@@ -26,6 +26,7 @@ from sessions.actions import queries
 from sessions.labels import event_labels
 from sessions.labels.readable_data import as_list, column_value, moment, value_of
 from sessions.lifecycle import end_evidence, vouching
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import StreamingSession, Utterance
 from sessions.personal_data.contents import (
     SECTIONS,
@@ -347,7 +348,7 @@ def _event(event: Mapping[str, Any], row: Mapping[str, Any]) -> SafeString:
         f"{at:%H:%M:%S}",
         event_labels.title(told, is_own=True),
         " · ".join(part for part in (str(_value(event, "source", event["source"])), words) if part),
-        as_list(rest) if rest and event["kind"] != "status" else "",
+        as_list(rest) if rest and event["kind"] != EventKind.STATUS else "",
     )
 
 

@@ -17,10 +17,12 @@ from django.utils import timezone
 
 from heygen_portal import livekit
 from sessions.lifecycle import broadcast, events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
 from sessions.models import SessionEvent
 
-HANDED_OUT, JOINED, LEFT, FINISHED = "observed", "participant_joined", "participant_left", "room_finished"
+HANDED_OUT, FINISHED = EventKind.OBSERVED, EventKind.ROOM_FINISHED
+JOINED, LEFT = EventKind.PARTICIPANT_JOINED, EventKind.PARTICIPANT_LEFT
 
 
 def hand_out(session_id: UUID, user_id: int | None, address: str | None) -> str:

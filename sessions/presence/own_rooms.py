@@ -17,6 +17,7 @@ from heygen_portal.providers.contract.provider import OwnRoom, RoomAccess
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
 from sessions.lifecycle import coverage, events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import Status, StreamingSession
 from sessions.presence import observers, tabs
@@ -50,7 +51,7 @@ async def take(session: StreamingSession, prepared: str) -> OwnRoom:
 def _note_room(session: StreamingSession, *, is_prepared: bool) -> None:
     StreamingSession.objects.filter(pk=session.pk).update(room=session.room)
     stated = coverage.state(coverage.SESSION, session, "room")
-    events.record(session.pk, Entry("room_made", {"prepared": is_prepared} | stated))
+    events.record(session.pk, Entry(EventKind.ROOM_MADE, {"prepared": is_prepared} | stated))
 
 
 async def access_again(session_id: UUID) -> RoomAccess:
@@ -77,7 +78,7 @@ def _room_of_running(session_id: UUID, *, is_noted: bool = False) -> str:
     if session is None:
         raise errors.RejoinRefused
     if is_noted:
-        events.record(session.pk, Entry("room_access_renewed"))
+        events.record(session.pk, Entry(EventKind.ROOM_ACCESS_RENEWED))
         tabs.still_here(session.pk)
     return session.room
 

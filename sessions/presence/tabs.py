@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from sessions.lifecycle import events, transitions
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import RUNNING, ServerProcess, Status, StreamingSession, Tab
 
@@ -43,7 +44,7 @@ def enter(session_id: UUID, process_id: UUID, channel: str) -> None:
         session = StreamingSession.objects.select_for_update().get(pk=session_id)
         note(session, process_id, channel)
         if _take_back(session):
-            events.append(session.pk, Entry("tab_returned"))
+            events.append(session.pk, Entry(EventKind.TAB_RETURNED))
 
 
 def note(session: StreamingSession, process_id: UUID, channel: str) -> None:
@@ -83,7 +84,7 @@ def left_the_room(session: StreamingSession) -> None:
     """
     if session.status in RUNNING and not session.abandoned_at:
         _give_grace(session, timezone.now())
-        events.append(session.pk, Entry("person_left_room"))
+        events.append(session.pk, Entry(EventKind.PERSON_LEFT_ROOM))
 
 
 def leave(channel: str) -> None:
@@ -145,7 +146,7 @@ def _mark_abandoned(rows: list[StreamingSession], sign: str) -> None:
         if session.pk in watched:
             continue
         _give_grace(session, now)
-        events.append(session.pk, Entry("last_tab_left", {"sign": sign}))
+        events.append(session.pk, Entry(EventKind.LAST_TAB_LEFT, {"sign": sign}))
 
 
 def _give_grace(session: StreamingSession, now: datetime) -> None:

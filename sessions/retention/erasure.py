@@ -17,6 +17,7 @@ from django.utils import timezone
 from sessions.exports import list_export
 from sessions.integrity.diagnosis import HELD, HOLD_RELEASED
 from sessions.lifecycle import coverage, events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import (
     Erasure,
@@ -82,7 +83,7 @@ def erase(
         stated = coverage.state(coverage.ERASURE, receipt)
         if carried:
             stated = coverage.together(stated, coverage.state(coverage.CARRIED, carried))
-        events.record(session_id, Entry("speech_erased", told | stated))
+        events.record(session_id, Entry(EventKind.SPEECH_ERASED, told | stated))
         transaction.on_commit(list_export.delete_speech)  # a file that was written before may hold it
     return receipt
 

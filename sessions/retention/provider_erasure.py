@@ -15,6 +15,7 @@ from heygen_portal.providers.contract.provider import ProviderError, ProviderRej
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions.stop import in_one_line
 from sessions.lifecycle import coverage, events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import ProviderErasure, StreamingSession
 
@@ -65,13 +66,13 @@ def _note_failure(row: ProviderErasure, exc: ProviderError) -> None:
     row.failure = in_one_line(exc)[:200]
     http = exc.status if isinstance(exc, ProviderRejected) else None
     told = {"erasure": row.pk, "failure": type(exc).__name__, "http": http}
-    _note(row, "provider_erasure_failed", told, failure=row.failure)
+    _note(row, EventKind.PROVIDER_ERASURE_FAILED, told, failure=row.failure)
 
 
 def _note_receipt(row: ProviderErasure, now: datetime) -> None:
     row.done_at, row.due_at, row.failure = now, None, ""
     told = {"erasure": row.pk, "attempts": row.attempts}
-    _note(row, "provider_erased", told, done_at=now, due_at=None, failure="")
+    _note(row, EventKind.PROVIDER_ERASED, told, done_at=now, due_at=None, failure="")
 
 
 def _note(row: ProviderErasure, kind: str, told: dict[str, Any], **changes: Any) -> None:

@@ -24,12 +24,20 @@ from heygen_portal.people.access import roles
 from sessions.capacity import queue, quotas
 from sessions.costs import metrics
 from sessions.lifecycle import end_evidence
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import QueuePlace, SessionEvent, Status, StreamingSession
 from sessions.templatetags.session_words import how_long, measured
 
 SEE, STOP = "avatar_sessions.view_streamingsession", "avatar_sessions.stop_streamingsession"
 COSTS, LINE = "avatar_sessions.view_sessiontotal", "avatar_sessions.view_queueplace"
-TOLD = ("ladder", "connection_quality", "room_reconnecting", "room_reconnected", "frozen", "first_frame")
+TOLD = (
+    EventKind.LADDER,
+    EventKind.CONNECTION_QUALITY,
+    EventKind.ROOM_RECONNECTING,
+    EventKind.ROOM_RECONNECTED,
+    EventKind.FROZEN,
+    EventKind.FIRST_FRAME,
+)
 """What pages report of their picture and network; `events.ON_BOARD` has these too."""
 
 WAITING = gettext_lazy("Waiting for video")
@@ -147,15 +155,15 @@ def _told(sessions: Iterable[StreamingSession]) -> Mapping[UUID, dict[str, Any]]
     rows = SessionEvent.objects.filter(session__in=[session.pk for session in sessions], kind__in=TOLD)
     for session_id, kind, data in rows.order_by("session", "number").values_list("session_id", "kind", "data"):
         last = told[session_id]
-        if kind == "connection_quality":
+        if kind == EventKind.CONNECTION_QUALITY:
             last["quality"] = data.get("quality")
-        elif kind == "ladder":
+        elif kind == EventKind.LADDER:
             last["step"] = data.get("step")
-        elif kind in ("room_reconnecting", "frozen"):
+        elif kind in (EventKind.ROOM_RECONNECTING, EventKind.FROZEN):
             last["is_away"] = True
         else:
             last["is_away"] = False
-            last["step"] = "picture" if kind == "first_frame" else last.get("step")
+            last["step"] = "picture" if kind == EventKind.FIRST_FRAME else last.get("step")
     return told
 
 

@@ -26,6 +26,7 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions import provision
 from sessions.actions.stop import in_one_line
 from sessions.lifecycle import events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
 from sessions.models import ChatWatch, Status, StreamingSession
 from sessions.presence import tabs
@@ -130,10 +131,10 @@ async def follow(session: StreamingSession) -> None:
             failures = 0
         failures += 1
         if failures == 1:
-            await _note(session, Entry("monitor_lost", {"why": why}))
+            await _note(session, Entry(EventKind.MONITOR_LOST, {"why": why}))
         pause = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-    await _note(session, Entry("monitor_gave_up", {"tries": failures}))
+    await _note(session, Entry(EventKind.MONITOR_GAVE_UP, {"tries": failures}))
 
 
 async def _listen(session: StreamingSession) -> str:
@@ -153,7 +154,7 @@ async def _listen(session: StreamingSession) -> str:
 
 def _entry(event: ProviderEvent) -> Entry:
     if event.kind == "opened":
-        return Entry("monitor_opened")
+        return Entry(EventKind.MONITOR_OPENED)
     known = {"task_id": event.task_id, "characters": event.characters}
     return Entry(event.kind, {name: value for name, value in known.items() if value}, Source.PROVIDER)
 

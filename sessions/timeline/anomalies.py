@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.moments import PORTAL, Moment, first, moves
 from sessions.timeline.turns import Turn
 
@@ -28,14 +29,20 @@ class Oddity:
 
 
 FOLLOWS = (
-    ("provider_created", "requested"),
-    ("provider_started", "provider_created"),
-    ("room_connected", "requested"),
-    ("track_subscribed", "room_connected"),
-    ("first_frame", "track_subscribed"),
+    (EventKind.PROVIDER_CREATED, EventKind.REQUESTED),
+    (EventKind.PROVIDER_STARTED, EventKind.PROVIDER_CREATED),
+    (EventKind.ROOM_CONNECTED, EventKind.REQUESTED),
+    (EventKind.TRACK_SUBSCRIBED, EventKind.ROOM_CONNECTED),
+    (EventKind.FIRST_FRAME, EventKind.TRACK_SUBSCRIBED),
 )
 """The first of the left cannot be before the first of the right."""
-SIGNS_OF_LIFE = ("first_frame", "track_subscribed", "track_published", "avatar_start_talking", "user_start")
+SIGNS_OF_LIFE = (
+    EventKind.FIRST_FRAME,
+    EventKind.TRACK_SUBSCRIBED,
+    EventKind.TRACK_PUBLISHED,
+    EventKind.AVATAR_START_TALKING,
+    EventKind.USER_START,
+)
 
 
 def oddities_of(line: Sequence[Moment], turns: Iterable[Turn]) -> list[Oddity]:
@@ -71,15 +78,17 @@ def _status(line: Sequence[Moment]) -> Iterator[Oddity]:
 
 def _is_seen_by(line: Sequence[Moment], live: Moment) -> bool:
     """Whether a first frame, or the page's going on without one, was recorded before the session went live."""
-    shown = (moment for moment in line if moment.kind in ("first_frame", "without_picture"))
+    shown = (moment for moment in line if moment.kind in (EventKind.FIRST_FRAME, EventKind.WITHOUT_PICTURE))
     return any(moment.number < live.number for moment in shown)
 
 
 def _order(line: Sequence[Moment]) -> Iterator[Oddity]:
     for later, earlier in FOLLOWS:
         yield from _contradiction(first(line, later), first(line, earlier))
-    for stopped in (moment for moment in line if moment.kind == "avatar_stop_talking" and moment.data.get("task_id")):
-        yield from _contradiction(stopped, first(line, "avatar_start_talking", task_id=stopped.data["task_id"]))
+    for stopped in (
+        moment for moment in line if moment.kind == EventKind.AVATAR_STOP_TALKING and moment.data.get("task_id")
+    ):
+        yield from _contradiction(stopped, first(line, EventKind.AVATAR_START_TALKING, task_id=stopped.data["task_id"]))
 
 
 def _contradiction(later: Moment | None, earlier: Moment | None) -> Iterator[Oddity]:

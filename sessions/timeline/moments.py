@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from sessions.lifecycle.event_kinds import EventKind
+
 PORTAL, BROWSER, PROVIDER, LIVEKIT = "portal", "browser", "provider", "livekit"
-TASK = "text_sent"
+TASK = EventKind.TEXT_SENT
 """A text handed to the avatar: a row of its own, not an event of the record."""
 
 
@@ -48,5 +50,5 @@ def first(line: Sequence[Moment], kind: str, /, **data: Any) -> Moment | None:
 
 def moves(line: Sequence[Moment], *to: str) -> Iterator[Moment]:
     """Changes of status, in the order of the record, to these or to any."""
-    found = [moment for moment in line if moment.kind == "status" and (not to or moment.data.get("to") in to)]
+    found = [moment for moment in line if moment.kind == EventKind.STATUS and (not to or moment.data.get("to") in to)]
     yield from sorted(found, key=lambda moment: moment.number)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.anomalies import Oddity, oddities_of
 from sessions.timeline.moments import BROWSER, LIVEKIT, PORTAL, PROVIDER, Moment, first, in_order, last
 from sessions.timeline.turns import Turn, turns_of
@@ -62,13 +63,13 @@ class Timeline:
     @property
     def frames_per_second(self) -> float | None:
         """How the picture ran, as the page last told; it tells at the end."""
-        told = last(self.moments, "picture", "fps")
+        told = last(self.moments, EventKind.PICTURE, "fps")
         return told if isinstance(told, float | int) else None
 
     @property
     def rating(self) -> str:
         """How the person found it, the last time they said so."""
-        return str(last(self.moments, "rated", "rating") or "")
+        return str(last(self.moments, EventKind.RATED, "rating") or "")
 
     def latency(self, share: float) -> timedelta | None:
         """The latency that this share of the turns does not exceed."""
@@ -99,12 +100,12 @@ STAGES = {
 
 def _stages(line: Sequence[Moment], began_at: datetime) -> Iterator[Stage]:
     reached = {
-        "requested": first(line, "requested"),
-        "created": first(line, "provider_created"),
-        "started": first(line, "provider_started"),
-        "room": first(line, "room_connected"),
-        "track": first(line, "track_subscribed", kind="video") or first(line, "track_subscribed"),
-        "frame": first(line, "first_frame"),
+        "requested": first(line, EventKind.REQUESTED),
+        "created": first(line, EventKind.PROVIDER_CREATED),
+        "started": first(line, EventKind.PROVIDER_STARTED),
+        "room": first(line, EventKind.ROOM_CONNECTED),
+        "track": first(line, EventKind.TRACK_SUBSCRIBED, kind="video") or first(line, EventKind.TRACK_SUBSCRIBED),
+        "frame": first(line, EventKind.FIRST_FRAME),
     }
     for code, (source, awaited) in STAGES.items():
         end, before = reached[code], awaited
@@ -122,7 +123,7 @@ def _is_before(start: Moment | None, end: Moment | None) -> bool:
 
 # The picture, lost and found
 
-LOST = ("frozen", "room_disconnected", "room_reconnecting")
+LOST = (EventKind.FROZEN, EventKind.ROOM_DISCONNECTED, EventKind.ROOM_RECONNECTING)
 
 
 def _outages(line: Sequence[Moment]) -> Iterator[Outage]:
@@ -130,10 +131,10 @@ def _outages(line: Sequence[Moment]) -> Iterator[Outage]:
     began: Moment | None = None
     steps: list[str] = []
     for moment in line:
-        if moment.kind == "status" and moment.data.get("to") in ("stopping", "ended"):
+        if moment.kind == EventKind.STATUS and moment.data.get("to") in ("stopping", "ended"):
             break
-        step = moment.data.get("step") if moment.kind == "ladder" else None
-        if moment.kind == "first_frame" or step == "picture" or _is_reconnected(moment, began):
+        step = moment.data.get("step") if moment.kind == EventKind.LADDER else None
+        if moment.kind == EventKind.FIRST_FRAME or step == "picture" or _is_reconnected(moment, began):
             if began:
                 yield Outage(began.at, moment.at, began.kind, tuple(steps))
             is_seen, began, steps = True, None, []
@@ -145,4 +146,4 @@ def _outages(line: Sequence[Moment]) -> Iterator[Outage]:
 
 
 def _is_reconnected(moment: Moment, began: Moment | None) -> bool:
-    return moment.kind == "room_reconnected" and began is not None and began.kind == "room_reconnecting"
+    return moment.kind == EventKind.ROOM_RECONNECTED and began is not None and began.kind == EventKind.ROOM_RECONNECTING

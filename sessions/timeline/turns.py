@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.moments import BROWSER, TASK, Moment
 
 
@@ -24,7 +25,7 @@ class Turn:
         return self.heard_at - self.asked_at if self.heard_at else None
 
 
-SPEECH = ("user_start", "user_stop", "user_end_message", "avatar_start_talking")
+SPEECH = (EventKind.USER_START, EventKind.USER_STOP, EventKind.USER_END_MESSAGE, EventKind.AVATAR_START_TALKING)
 
 
 def _heard(line: Sequence[Moment]) -> Iterator[Moment]:
@@ -45,11 +46,11 @@ def turns_of(line: Sequence[Moment]) -> Iterator[Turn]:
     reads_only = False
     for moment in _heard(line):
         task_id = str(moment.data.get("task_id") or "")
-        if moment.kind == "ladder":
+        if moment.kind == EventKind.LADDER:
             reads_only = moment.data.get("step") == "text"
-        elif moment.kind == "user_start":
+        elif moment.kind == EventKind.USER_START:
             spoken_by = ""
-        elif moment.kind in ("user_stop", "user_end_message"):
+        elif moment.kind in (EventKind.USER_STOP, EventKind.USER_END_MESSAGE):
             # Each spoken turn has both, in an order that differs between providers: the first is its end.
             if spoken_by in ("", moment.kind):
                 spoken_by = moment.kind
@@ -57,10 +58,10 @@ def turns_of(line: Sequence[Moment]) -> Iterator[Turn]:
         elif moment.kind == TASK and not moment.data.get("is_greeting"):
             called_off = reads_only or moment.data.get("status") == "failed"
             waiting.append((Turn("text", moment.at, is_called_off=called_off), task_id))
-        elif moment.kind == "interrupted":
+        elif moment.kind == EventKind.INTERRUPTED:
             done += [Turn(turn.by, turn.asked_at, is_called_off=True) for turn, _ in waiting]
             waiting.clear()
-        elif moment.kind == "avatar_start_talking" and not (task_id and task_id in heard):
+        elif moment.kind == EventKind.AVATAR_START_TALKING and not (task_id and task_id in heard):
             heard.add(task_id)
             open_turns = [entry for entry in waiting if not entry[0].is_called_off]
             named = [entry for entry in open_turns if task_id and entry[1] == task_id]

@@ -15,12 +15,13 @@ from heygen_portal.livekit import Told
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions import provision
 from sessions.lifecycle import events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
 from sessions.models import SessionEvent, Status, StreamingSession
 from sessions.presence import observers, tabs
 
-JOINED, LEFT, FINISHED = "participant_joined", "participant_left", "room_finished"
-KINDS = (JOINED, LEFT, "track_published", FINISHED)
+JOINED, LEFT, FINISHED = EventKind.PARTICIPANT_JOINED, EventKind.PARTICIPANT_LEFT, EventKind.ROOM_FINISHED
+KINDS = (JOINED, LEFT, EventKind.TRACK_PUBLISHED, FINISHED)
 
 
 async def take(told: Told) -> None:

@@ -20,6 +20,7 @@ from sessions import errors
 from sessions.actions import deadlines, provider_status, provision, queries, stop
 from sessions.capacity.claims import Claim
 from sessions.lifecycle import broadcast, coverage, events, no_picture_texts, transitions
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionEvent, SpeechErased, Status, StreamingSession, Utterance
 from sessions.presence import tabs
@@ -29,7 +30,13 @@ LONGEST_DATA = 4096
 """Bytes of one report's `data`, as JSON."""
 LONGEST_LINE = 10_000
 """Characters of one reported line of speech."""
-WAY_TO_THE_ROOM = ("room_disconnected", "room_reconnecting", "room_reconnected", "room_connected", "ladder")
+WAY_TO_THE_ROOM = (
+    EventKind.ROOM_DISCONNECTED,
+    EventKind.ROOM_RECONNECTING,
+    EventKind.ROOM_RECONNECTED,
+    EventKind.ROOM_CONNECTED,
+    EventKind.LADDER,
+)
 """A page that says this is out of the room, or was, and lives."""
 ENDED_BY_SERVER = (4, 5)
 """LiveKit's reasons for leaving a room that the other side closed: participant removed, room deleted."""
@@ -38,13 +45,13 @@ WITHOUT_PICTURE = ("sound", "text")
 RATINGS = ("good", "fair", "poor")
 LARGEST_INTEGER = 2**53
 """What a browser can count to."""
-LINES = frozenset({"avatar_end_message", "user_end_message"})
+LINES = frozenset({EventKind.AVATAR_END_MESSAGE, EventKind.USER_END_MESSAGE})
 """Kinds that add a line to the transcript."""
 LATE_REPORTS = timedelta(seconds=10)
 """From a session's end: what was on its way is still taken."""
 RATING_WINDOW = timedelta(hours=24)
 """From a session's end: how long it may be rated, which is all that is taken then."""
-MOST_KEPT = {"first_frame": 20, "rated": 10}
+MOST_KEPT: dict[str, int] = {EventKind.FIRST_FRAME: 20, EventKind.RATED: 10}
 """How many a session keeps of the kinds that no maximum of events bounds: a page that is loaded again has another."""
 
 
@@ -102,7 +109,7 @@ def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
     rows = StreamingSession.objects.filter(pk=session_id)
     status, stop_requested_at, ended_at = rows.values_list("status", "stop_requested_at", "ended_at").get()
     if ended_at:
-        return now - ended_at <= (RATING_WINDOW if kind == "rated" else LATE_REPORTS)
+        return now - ended_at <= (RATING_WINDOW if kind == EventKind.RATED else LATE_REPORTS)
     if kind not in LINES:
         return True
     if status == Status.STOPPING:  # the provider may need long to confirm what is over for whoever talked
@@ -231,31 +238,31 @@ async def _rated(session_id: UUID, kind: str, data: dict[str, Any], at: datetime
 Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[Outcome | None]]
 
 EFFECTS: dict[str, Effect] = {
-    "room_connected": _keep,
-    "room_reconnecting": _keep,
-    "room_reconnected": _keep,
-    "room_disconnected": _room_left,
-    "connection_state": _keep,
-    "connection_quality": _keep,
-    "track_published": _keep,
-    "track_subscribed": _keep,
-    "track_unsubscribed": _keep,
-    "first_frame": _first_frame,
-    "way": _keep,
-    "picture": _keep,
-    "rated": _rated,
-    "playback_blocked": _keep,
-    "playback_started": _keep,
-    "frozen": _keep,
-    "ladder": _climbed,
-    "verdict": _judged,
-    "check": _keep,
-    "microphone": _keep,
-    "avatar_start_talking": _keep,
-    "avatar_stop_talking": _keep,
-    "avatar_end_message": _avatar_line,
-    "session_stopped": _session_stopped,
-    "user_start": _heard_somebody,
-    "user_stop": _heard_somebody,
-    "user_end_message": _user_line,
+    EventKind.ROOM_CONNECTED: _keep,
+    EventKind.ROOM_RECONNECTING: _keep,
+    EventKind.ROOM_RECONNECTED: _keep,
+    EventKind.ROOM_DISCONNECTED: _room_left,
+    EventKind.CONNECTION_STATE: _keep,
+    EventKind.CONNECTION_QUALITY: _keep,
+    EventKind.TRACK_PUBLISHED: _keep,
+    EventKind.TRACK_SUBSCRIBED: _keep,
+    EventKind.TRACK_UNSUBSCRIBED: _keep,
+    EventKind.FIRST_FRAME: _first_frame,
+    EventKind.WAY: _keep,
+    EventKind.PICTURE: _keep,
+    EventKind.RATED: _rated,
+    EventKind.PLAYBACK_BLOCKED: _keep,
+    EventKind.PLAYBACK_STARTED: _keep,
+    EventKind.FROZEN: _keep,
+    EventKind.LADDER: _climbed,
+    EventKind.VERDICT: _judged,
+    EventKind.CHECK: _keep,
+    EventKind.MICROPHONE: _keep,
+    EventKind.AVATAR_START_TALKING: _keep,
+    EventKind.AVATAR_STOP_TALKING: _keep,
+    EventKind.AVATAR_END_MESSAGE: _avatar_line,
+    EventKind.SESSION_STOPPED: _session_stopped,
+    EventKind.USER_START: _heard_somebody,
+    EventKind.USER_STOP: _heard_somebody,
+    EventKind.USER_END_MESSAGE: _user_line,
 }

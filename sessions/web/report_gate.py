@@ -19,18 +19,19 @@ from heygen_portal.runtime import budgets
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.lifecycle import events
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, Status, StreamingSession
 
 MOST_EVENTS = 5_000
 """Events of one session that its pages reported. Lines of speech and urgent reports may exceed it."""
 MOST_LINES = 10_000
-LINES = frozenset({"avatar_end_message", "user_end_message"})
-URGENT = frozenset({"first_frame", "rated"})
+LINES = frozenset({EventKind.AVATAR_END_MESSAGE, EventKind.USER_END_MESSAGE})
+URGENT = frozenset({EventKind.FIRST_FRAME, EventKind.RATED})
 """Never dropped because of other reports: a budget of their own bounds them."""
 COUNT_AGAIN = 50
 """Reports after which the stored ones are counted again: other tabs report as well."""
-DROPPED = "reports_dropped"
+DROPPED = EventKind.REPORTS_DROPPED
 RATE, MAXIMUM = "rate", "maximum"
 UNIT_BYTES = 1024
 MOST_COUNTED = 10_000

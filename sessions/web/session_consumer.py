@@ -25,6 +25,7 @@ from sessions.actions.start import StartAttempt
 from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import broadcast, end_evidence, transitions
+from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, Purpose, Status, StreamingSession
 from sessions.presence import observers, own_rooms, tabs
 from sessions.presence.prepared_room import PreparedRoom
@@ -282,9 +283,8 @@ class SessionConsumer(PageSocket):
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()
         # The first picture brings the greeting, and a text that waited for the picture is to come after it.
-        task_lock = (
-            send_task.session_lock(session_id) if page_reports.kind_of(content) == "first_frame" else nullcontext()
-        )
+        is_first_frame = page_reports.kind_of(content) == EventKind.FIRST_FRAME
+        task_lock = send_task.session_lock(session_id) if is_first_frame else nullcontext()
         async with task_lock, self.report_lock:
             if not await self.report_gate.admit(session_id, self.user.pk, content, self.address):
                 return

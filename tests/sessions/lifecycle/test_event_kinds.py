@@ -1,0 +1,44 @@
+"""One list of event kinds: what Python records, what the page reports, and what people read."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from sessions.labels import event_labels
+from sessions.lifecycle import event_kinds
+from sessions.lifecycle.event_kinds import EventKind
+from sessions.web import livekit_events, page_reports
+
+SESSIONS = Path(event_kinds.__file__).parents[1]
+SCRIPTS = SESSIONS / "static" / "sessions"
+VERDICTS = {"playback_blocked"}  # also a verdict of the page about a missing picture
+
+
+def test_every_kind_has_a_name_for_people() -> None:
+    """A change of status is named by the status it leads to."""
+    assert set(event_labels.TITLES) == set(EventKind) - {EventKind.STATUS}
+
+
+def test_every_kind_that_arrives_from_outside_is_in_the_list() -> None:
+    assert {*page_reports.EFFECTS, *livekit_events.KINDS} <= set(EventKind)
+
+
+def test_python_writes_no_kind_as_a_string() -> None:
+    """Only names with an underscore: "task" or "held" are other things too."""
+    names = {kind for kind in EventKind if "_" in kind} - VERDICTS
+    retyped = [
+        f"{path.relative_to(SESSIONS)}: {node.value}"
+        for path in SESSIONS.rglob("*.py")
+        if "migrations" not in path.parts and path != Path(event_kinds.__file__)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    assert retyped == []
+
+
+def test_the_page_reports_exactly_the_kinds_that_the_portal_takes() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS.rglob("*.js") if "vendor" not in path.parts)
+    reported = set(re.findall(r'(?:conversation|this)\.report\(\s*"(\w+)"', code))
+    assert reported == set(page_reports.EFFECTS)
