@@ -5,11 +5,12 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import beat_init, celeryd_init, worker_process_shutdown
+from celery.signals import beat_init, celeryd_init, worker_init, worker_process_shutdown, worker_shutting_down
 from django.core.exceptions import ImproperlyConfigured
 
 from heygen_portal import production
 from heygen_portal.runtime import job_loop
+from heygen_portal.runtime.worker_shutdown import this_worker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
 
@@ -43,6 +44,18 @@ def _refuse_default_secrets(**about: Any) -> None:
         production.refuse_default_secrets()
     except ImproperlyConfigured as exc:
         raise SystemExit(str(exc)) from exc  # celery logs every other exception of a receiver, and goes on
+
+
+@worker_init.connect
+def _prepare_shutdown(**about: Any) -> None:
+    """Before the pool forks, so that its processes see the flag."""
+    this_worker.prepare()
+
+
+@worker_shutting_down.connect
+def _announce_shutdown(**about: Any) -> None:
+    """Let running jobs hand back what they have not finished: the supervisor kills after ten seconds."""
+    this_worker.request()
 
 
 @worker_process_shutdown.connect

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_shutting_down
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
@@ -39,12 +37,6 @@ UPGRADES_FOR_S = 30
 """How long each night's look states what records of earlier versions show; the rest is the next night's."""
 WRITES_FOR_S = 3
 """After so long an export lets the limits have the worker, and takes its turn again."""
-
-
-@worker_shutting_down.connect
-def _give_back_soon(**about: Any) -> None:
-    """The worker is asked to end: its pool finishes what it has begun, but does not wait for long."""
-    stop.is_ending.set()
 
 
 @shared_task

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import random
 import time
 from collections.abc import Awaitable, Collection, Iterable
@@ -23,6 +22,7 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import Provider, ProviderError, ProviderRejected, SessionGone, StopReason
 from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
+from heygen_portal.runtime.worker_shutdown import this_worker
 from sessions.actions import deadlines
 from sessions.capacity import claims, queue
 from sessions.capacity.claims import Claim
@@ -36,8 +36,6 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 32
 """Sessions that one job stops side by side. The work of httpx's pool grows with the square of its connections: at 100
 it took four times as long as the answers it waited for."""
-is_ending = multiprocessing.Event()
-"""Set in a worker that was asked to end, and seen by the processes of its pool."""
 PATIENCE_S = 5
 """How long a worker that ends waits for confirmations; its supervisor kills after ten seconds."""
 LOOK_UP_S = 0.5
@@ -188,7 +186,7 @@ async def _finish_all(sessions: Iterable[StreamingSession]) -> None:
             if ended := [session for task in done if not task.exception() and (session := task.result())]:
                 await in_thread(_end_all)([session.pk for session in ended])
                 over += ended
-            if is_ending.is_set() and give_up_at is None:
+            if this_worker.is_ending() and give_up_at is None:
                 give_up_at = time.monotonic() + PATIENCE_S
     finally:  # also where this is cancelled: the event loop goes on, and so would they
         for task in waiting:
