@@ -43,7 +43,7 @@ GiveCommand = Callable[[RoomCommand], Awaitable[None]]
 
 
 def session_lock(session_id: UUID) -> asyncio.Lock:
-    """One text of a session after the other: a tab that comes back does not overtake what it sent before."""
+    """Return the lock that keeps a session's texts in order, also across a tab's reconnection."""
     return _session_locks.setdefault(session_id, asyncio.Lock())
 
 

@@ -1,7 +1,7 @@
-"""The line for an account's places: who waits, whose turn it is, and how long it may take.
+"""The queue for an account's slots: who waits, who is offered a slot, and how long the wait may be.
 
-The rows are the truth. A message to a waiting tab only says "look"; a tab that hears none looks by itself, so that no
-death of a worker, of beat or of Redis keeps anybody waiting.
+The rows are the truth. A message only wakes a waiting tab; a tab that gets none looks by itself, so the queue moves
+without a worker, without beat and without Redis.
 """
 
 from __future__ import annotations
@@ -22,16 +22,13 @@ from sessions import errors
 from sessions.lifecycle import broadcast
 from sessions.models import QueuePlace, Status, StreamingSession
 
-LONGEST_QUEUE = 50
-"""People who may wait for one account."""
+LONGEST_QUEUE = 50  # people who wait for one account
+# How long an offered slot is held; then the next person is offered it.
 OFFER_TIMEOUT = timedelta(seconds=10)
-"""How long a place is kept for the one whose turn it is; then it is the next one's."""
+# How long the provider's last refusal limits the slots. Then people who wait try again.
 SLOTS_SEEN_TIMEOUT = timedelta(seconds=60)
-"""How long it counts that the provider had no place for one more. Then those who wait try again."""
-PAST_SESSIONS_COUNTED = 50
-"""Past sessions that tell how long one lasts."""
-PAST_SESSIONS_NEEDED = 5
-"""Fewer tell nothing."""
+PAST_SESSIONS_COUNTED = 50  # the newest, for the usual duration
+PAST_SESSIONS_NEEDED = 5  # with fewer, the usual duration is unknown
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class TabAddress:
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """Where somebody stands in line. `position` is 1 for the next."""
+    """Where a person is in the queue: `position` is 1 for the next person, and 0 once a slot is offered."""
 
     account_id: int
     position: int
@@ -53,7 +50,7 @@ class QueuePosition:
 
 
 def lock(account_id: int) -> ProviderAccount:
-    """Hold an account: whoever gives or takes one of its places does so alone, until the transaction ends."""
+    """Lock an account until the transaction ends. Slots are taken and offered only under this lock."""
     return ProviderAccount.objects.select_for_update().get(pk=account_id)
 
 
@@ -62,7 +59,7 @@ def entries_of(account_id: int) -> list[QueuePlace]:
 
 
 def slots_of(account: ProviderAccount) -> int:
-    """Return how many sessions may be open: what the plan allows, or fewer where the provider has just had fewer."""
+    """Return how many sessions may be open: the plan's limit, or fewer if the provider just refused one."""
     limit, seen_at = account.concurrency_limit, account.places_seen_at
     if account.places_seen is None or seen_at is None or seen_at + SLOTS_SEEN_TIMEOUT <= timezone.now():
         return limit
@@ -70,19 +67,19 @@ def slots_of(account: ProviderAccount) -> int:
 
 
 def free_slots(account: ProviderAccount, open_sessions: int, entries: list[QueuePlace], *, is_staff: bool) -> int:
-    """Return how many places somebody may have who is not in this line; those kept for a turn are not free."""
+    """Return how many slots are free for a person outside this queue. Offered slots are not free."""
     kept = sum(entry.kept_until is not None for entry in entries)
     return slots_of(account) - open_sessions - kept - (0 if is_staff else account.staff_places)
 
 
 def note_full(account_id: int) -> None:
-    """The provider has no place for more than what is open of ours now, whatever the plan allows."""
+    """Record that the provider has no slot beyond the sessions that are open now, whatever the plan allows."""
     count = StreamingSession.objects.open().filter(account=account_id).count()
     ProviderAccount.objects.filter(pk=account_id).update(places_seen=count, places_seen_at=timezone.now())
 
 
 def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
-    """Take a place at the end of the line. Who stands in it already keeps the place, and waits in this tab from now on.
+    """Join the end of the queue. A person who is in it already keeps the position and waits in this tab from now on.
 
     Raises QueueFull.
     """
@@ -98,9 +95,9 @@ def join(user_id: int, persona: Persona, tab: TabAddress) -> QueuePlace:
 
 
 def rejoin(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> QueuePlace:
-    """Take a place before everybody who came later than this: a line may be too long only for those who are new.
+    """Join the queue before everyone who came after `since`, even if the queue is full.
 
-    The caller holds the account.
+    The caller holds the account's lock.
     """
     account_id = persona.avatar.account_id
     own = QueuePlace.objects.filter(user=user_id, account=account_id).first()
@@ -112,9 +109,9 @@ def rejoin(user_id: int, persona: Persona, tab: TabAddress, since: datetime) -> 
 
 
 def restore(lost: QueuePlace) -> None:
-    """The web process that this person waits at was counted out, and lives: the place is theirs as it was.
+    """Restore an entry that was removed because its web process renewed the lease too late.
 
-    Not where they wait somewhere else meanwhile.
+    Does nothing if the person waits elsewhere by now.
     """
     with transaction.atomic():
         lock(lost.account_id)
@@ -127,9 +124,9 @@ def restore(lost: QueuePlace) -> None:
 def hold_slot(
     user_id: int, persona: Persona, tab: TabAddress, until: datetime, *, steps_back: bool = False
 ) -> QueuePlace:
-    """Keep a slot for somebody whose session is about to end, so that the queue does not take it before the next opens.
+    """Hold a slot for a person whose session is about to end, and give it to nobody else meanwhile.
 
-    `steps_back`: where others wait, it is theirs, and this person joins the end of the queue. Raises QueueFull then.
+    With `steps_back`, people who wait come first: this person joins the end of the queue. Raises QueueFull then.
     """
     with transaction.atomic():
         lock(persona.avatar.account_id)
@@ -160,26 +157,26 @@ def _save_entry(
 
 
 def leave(channel: str) -> None:
-    """This tab waits no more. Safe to repeat."""
+    """Remove this tab's entry. Safe to repeat."""
     entry = QueuePlace.objects.filter(channel=channel).first()
     if entry:
         remove(entry)
 
 
 def remove(entry: QueuePlace) -> None:
-    """Take somebody out of the line; the others move up. Safe to repeat."""
+    """Remove an entry; the entries behind it move up. Safe to repeat."""
     with transaction.atomic():
         QueuePlace.objects.filter(pk=entry.pk).delete()
         broadcast.wake([entry.channel, *_channels(entry.account_id)])
 
 
 def return_offer(channel: str) -> None:
-    """The place that was kept does not exist any more: wait on, as the next one."""
+    """Withdraw an offer whose slot no longer exists. The person waits on, as the next one."""
     QueuePlace.objects.filter(channel=channel).update(kept_until=None)
 
 
 def position_of(channel: str) -> QueuePosition | None:
-    """Return where the one who waits in this tab stands, or None when nobody does any more."""
+    """Return the position of the person who waits in this tab, or None if the tab has no entry."""
     entries = list(QueuePlace.objects.filter(account__line__channel=channel))
     own = next((entry for entry in entries if entry.channel == channel), None)
     if own is None:
@@ -191,19 +188,19 @@ def position_of(channel: str) -> QueuePosition | None:
 
 
 def offer_all_slots() -> None:
-    """Give everybody their turn for whom there is a place. An empty line costs one look and no write."""
+    """Offer the free slots of all accounts. With no queue at all this is one query and no write."""
     for account_id in QueuePlace.objects.order_by().values_list("account", flat=True).distinct():
         offer_slots(account_id)
 
 
 def offer_slots(account_id: int) -> None:
-    """Give their turn to those who are next, as many as there are places; pass by who has not taken it in time.
+    """Offer an account's free slots to the next people in the queue, and remove people whose offer has expired.
 
-    Safe to call at any time and by many at once: the account's lock lets one give a place, once.
+    Safe to call at any time and from several processes: under the account's lock a slot is offered once.
     """
     account = ProviderAccount.objects.filter(pk=account_id, line__isnull=False).first()
     if account is None or not any(_lapsed_and_next(account)):
-        return  # nothing to do: nothing is locked, and nothing is written
+        return  # a queue that does not move locks nothing and writes nothing
     with transaction.atomic():
         lapsed, called = _lapsed_and_next(lock(account_id))
         QueuePlace.objects.filter(pk__in=[entry.pk for entry in lapsed]).delete()
@@ -214,7 +211,7 @@ def offer_slots(account_id: int) -> None:
 
 
 def _lapsed_and_next(account: ProviderAccount) -> tuple[list[QueuePlace], list[QueuePlace]]:
-    """Return who has let the turn pass, and whose turn it is now. Places kept for staff may pass people by."""
+    """Return the entries whose offer expired, and those to offer a slot. Staff may pass others."""
     now = timezone.now()
     entries = entries_of(account.pk)
     lapsed = [entry for entry in entries if entry.kept_until and entry.kept_until <= now]
@@ -233,22 +230,22 @@ def _channels(account_id: int) -> list[str]:
 
 
 def expected_wait(position: QueuePosition, now: datetime) -> timedelta | None:
-    """Return how long until their turn, or None where nothing tells.
+    """Return the expected wait, or None if it is unknown.
 
-    A session ends when most do, and at the latest at its limit; each end is one person's turn. Where too few have ended
-    to know how long one lasts, only the limits tell, and those only of the sessions that run.
+    A session is expected to last as long as most, and to end at its limit at the latest; each end frees one slot. While
+    too few sessions have ended to know how long most last, only the limits of running sessions count.
     """
     return _wait_at(position.position, *_expected_ends(position.account_id, now))
 
 
 def expected_waits(account_id: int, entries: Sequence[QueuePlace], now: datetime) -> list[timedelta | None]:
-    """Return how long each of an account's line has to wait still. Two queries, however long it is."""
+    """Return the expected wait of each entry of an account's queue, in two queries."""
     ends, lasts = _expected_ends(account_id, now)
     return [_wait_at(position, ends, lasts) for position in range(1, len(entries) + 1)]
 
 
 def _expected_ends(account_id: int, now: datetime) -> tuple[list[timedelta], timedelta | None]:
-    """Return in how long the account's open sessions are likely to end, the first first, and how long one lasts."""
+    """Return the times until the account's open sessions end, soonest first, and the usual duration of a session."""
     rows = StreamingSession.objects.filter(account=account_id)
     lasts = _usual_duration(rows)
     ends = []
@@ -268,7 +265,7 @@ def _wait_at(position: int, ends: Sequence[timedelta], lasts: timedelta | None) 
 
 
 def _usual_duration(rows: QuerySet[StreamingSession]) -> timedelta | None:
-    """Return how long a session that the provider opened lasts, as a rule."""
+    """Return the median duration of the account's newest sessions, or None if there are too few."""
     past = rows.filter(status=Status.ENDED, provider_session_id__isnull=False).order_by("-created_at")
     times = past.annotate(time=F("ended_at") - F("created_at")).values_list("time", flat=True)[:PAST_SESSIONS_COUNTED]
     return median(times) if len(times) >= PAST_SESSIONS_NEEDED else None

@@ -1,4 +1,4 @@
-"""Who may begin a session now. The ledger of an account's places is its open sessions and the turns that it gave."""
+"""Who may begin a session now. The ledger of an account's slots is its open sessions and its offers."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from sessions.presence import tabs
 
 @dataclass(frozen=True)
 class StartRequest:
-    """What somebody asks for beside a session."""
+    """How a person asks to start a session."""
 
     quality: str = ""
     encoding: str = ""
     is_taking_over: bool = False
     continues: UUID | None = None
     claimed_reason: EndReason = EndReason.NO_PICTURE
-    """Why, as the page says."""
+    """Why the conversation moves to a new session, according to the page."""
     took_over: frozenset[UUID] = frozenset()
     """Sessions of the same conversation that were ended for it: their time counts."""
     purpose: Purpose = Purpose.TALK
 
     @property
     def is_plain(self) -> bool:
-        """Whether no other session has to end for it."""
+        """Whether no other session has to end first."""
         return not self.is_taking_over and self.continues is None
 
 
 class NoFreeSlot(errors.ProviderLimit):
-    """No place is free by our count. `has_queue`: others are waiting for one."""
+    """No slot is free by the portal's count. `has_queue`: other people wait for one."""
 
     def __init__(self, persona: Persona, *, has_queue: bool) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Pe
 
 
 def open_session(user_id: int, persona_slug: str, request: StartRequest = StartRequest()) -> StreamingSession:
-    """Take a place and store the session, before anybody outside is called.
+    """Take a slot and store the session, before the provider is called.
 
     Raises NotFound for a persona that is not published or a conversation to continue that is not theirs, SessionRunning
     when the person has one already, TimeIsUp, QuotaUsed, SpendCap, and NoFreeSlot when none is free or others wait.
@@ -83,7 +83,7 @@ def open_session(user_id: int, persona_slug: str, request: StartRequest = StartR
     bound = terms_of(user_id, persona, request)
     try:
         with transaction.atomic():
-            account = queue.lock(persona.avatar.account_id)  # one place, one taker
+            account = queue.lock(persona.avatar.account_id)  # each slot is taken once
             facts = _facts(account.pk, user_id)
             if facts.is_running:
                 raise errors.SessionRunning(_running_session(user_id))
@@ -128,7 +128,7 @@ def may_continue(session: StreamingSession) -> bool:
 
 
 def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, request: StartRequest) -> StreamingSession:
-    """Do what `open_session` does, for a tab that is on the session from its beginning."""
+    """Open a session that a tab follows from its beginning. Raises as `open_session`."""
     with transaction.atomic():
         session = open_session(user_id, persona_slug, request)
         tabs.note(session, tab.process_id, tab.channel)
@@ -138,13 +138,12 @@ def open_in_tab(user_id: int, persona_slug: str, tab: TabAddress, request: Start
 def requeue(
     session: StreamingSession, tab: TabAddress, since: datetime, evidence: end_evidence.Evidence
 ) -> QueuePlace | None:
-    """The provider has no place for this session, whatever our ledger says: it is over before it began, and its person
-    waits in line, before everybody who came after `since`.
+    """End a session that the provider has no slot for, and queue its person before everyone who came after `since`.
 
-    None where somebody has stopped it meanwhile: then it is over, and nobody waits.
+    Return None if the session was stopped meanwhile: it ends, and its person does not wait.
     """
     with transaction.atomic():
-        queue.lock(session.account_id)  # nobody takes the place in between
+        queue.lock(session.account_id)  # nobody takes the slot in between
         is_wanted = transitions.begin_stop(session, EndReason.PROVIDER_REFUSED, evidence)
         transitions.end(session)
         queue.note_full(session.account_id)
@@ -184,7 +183,7 @@ def as_renewal(
 
 
 def sessions_in_the_way(user_id: int, persona: Persona, request: StartRequest) -> list[StreamingSession]:
-    """Return the sessions that must be over before the wish can be granted. Raises NotFound."""
+    """Return the sessions that must be over before this one can begin. Raises NotFound."""
     if request.is_taking_over:
         rows = StreamingSession.objects.select_related("account")
         return list(rows.open().filter(user_id=user_id))
@@ -212,7 +211,7 @@ def are_over(sessions: list[StreamingSession]) -> bool:
 
 
 def _facts(account_id: int, user_id: int) -> Any:
-    """Return, in one query, all that decides. After the lock, lest it tells of the time before."""
+    """Return, in one query, the facts that decide. Call under the account's lock, so that they stay true."""
     open_here = StreamingSession.objects.open().filter(account=OuterRef("pk"))
     own = StreamingSession.objects.filter(user_id=user_id, status__in=RUNNING)
     asked = {
@@ -230,7 +229,7 @@ def _count(rows: QuerySet[StreamingSession]) -> Subquery:
 
 
 def _require_slot(user_id: int, persona: Persona, account: ProviderAccount, facts: Any) -> None:
-    """Let in who has the turn, and who need not wait for those in line. Raises NoFreeSlot."""
+    """Raise NoFreeSlot unless the person was offered a slot, or one is free and nobody who waits comes first."""
     entries = queue.entries_of(account.pk)
     has_offer = any(entry.kept_until for entry in entries if entry.user_id == user_id)
     others = [entry for entry in entries if entry.user_id != user_id]
@@ -246,7 +245,7 @@ def _leave_queue(user_id: int) -> None:
 
 
 def _running_session(user_id: int) -> dict[str, Any]:
-    """Return what the page tells of the session that is in the way."""
+    """Return what the page shows of the session that the person already has."""
     rows = StreamingSession.objects.select_related("persona").filter(user_id=user_id, status__in=RUNNING)
     session = rows.first()
     if session is None:

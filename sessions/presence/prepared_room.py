@@ -1,4 +1,4 @@
-"""The room of ours that waits for one tab's Start: made while the person still reads, dropped when it is not used."""
+"""A room on our own LiveKit that is made before Start is pressed, and deleted if it is not used."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sessions.presence import own_rooms
 logger = logging.getLogger(__name__)
 
 MARGIN = timedelta(seconds=10)
-"""Dropped this much sooner than LiveKit's own limit: a room that is taken is not about to go."""
+"""How long before LiveKit's own limit the room is dropped, so that a room that is taken lasts."""
 
 
 class PreparedRoom:
-    """At most one room for one tab. Nothing in it costs anything at a provider."""
+    """At most one prepared room for one tab. It costs nothing at a provider."""
 
     def __init__(self) -> None:
         self._name = ""
@@ -26,8 +26,10 @@ class PreparedRoom:
         self._expiry: asyncio.TimerHandle | None = None
 
     async def open(self) -> RoomAccess | None:
-        """Make the room, unless it is there; None where there is nothing to tell. A LiveKit that is away is no error:
-        Start finds out for itself, and says it."""
+        """Make the room and return its access, or None if it exists already or LiveKit is away.
+
+        The failure is only logged here: Start reports it when it needs the room.
+        """
         async with self._making:
             if self._name:
                 return None
@@ -42,13 +44,13 @@ class PreparedRoom:
         return room
 
     def take(self) -> str:
-        """Hand the room's name over to a session, or nothing when no room waits."""
+        """Return the room's name for a session, or an empty string if no room is prepared."""
         name, self._name = self._name, ""
         if self._expiry:
             self._expiry.cancel()
         return name
 
     def drop(self) -> None:
-        """Nobody pressed Start: the room goes, beside whatever else is done. Safe to repeat."""
+        """Delete the unused room in the background. Safe to repeat."""
         if name := self.take():
             background.keep(own_rooms.drop(name))
