@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,6 +24,7 @@ from django.utils.translation import gettext as _
 from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
 from avatars.personas import publishing, versions
 from heygen_portal import providers
+from heygen_portal.runtime.accents import folded
 from heygen_portal.runtime.generics import name_of_field
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail.change_log import SERVER, Actor
@@ -149,8 +149,7 @@ def _like_base(old: KnowledgeBase, new: KnowledgeBase) -> int:
 
 
 def _plain(name: str) -> str:
-    letters = unicodedata.normalize("NFKD", name).casefold()
-    return "".join(re.findall(r"[^\W_]+", letters))
+    return "".join(re.findall(r"[^\W_]+", folded(name)))
 
 
 def _move(persona: Persona, found: Plan) -> Move:

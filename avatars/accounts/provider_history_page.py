@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
-from heygen_portal.console.widgets import readable
+from heygen_portal.console.durations import readable
 from heygen_portal.providers.contract.provider import PastSession, PastSessions, ProviderError
 
 HEADERS = (

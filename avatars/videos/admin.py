@@ -17,7 +17,8 @@ from unfold.decorators import action, display
 from avatars.models import Video
 from avatars.videos import orders
 from avatars.videos.forms import VideoForm
-from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, readable, to_change_page
+from heygen_portal.console.durations import readable
+from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_change_page
 
 ASKED = ("title", "text", "avatar", "voice")
 STATE = (

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import Any, BinaryIO, TypeAlias
 
 from django.core.files.base import File
-from django.db import transaction
 from django.utils import timezone
 
 from avatars.models import Video
@@ -31,6 +30,7 @@ from heygen_portal.providers.contract.provider import (
     ProviderUnreachable,
 )
 from heygen_portal.providers.contract.videos import VideoRequest, VideoState, VideoStatus
+from heygen_portal.runtime import due_rows
 from heygen_portal.runtime.in_thread import in_thread
 
 logger = logging.getLogger(__name__)
@@ -58,12 +58,9 @@ async def look_after(now: datetime) -> None:
 
 
 def _take(now: datetime) -> list[Video]:
-    """Two workers never take the same row: each is claimed until its next look."""
-    with transaction.atomic():
-        rows = Video.objects.select_related("avatar__account", "voice")
-        due = list(rows.select_for_update(skip_locked=True, of=("self",)).due(now)[:AT_ONCE])
-        Video.objects.filter(pk__in=[video.pk for video in due]).update(due_at=now + CLAIM)
-    return due
+    return due_rows.claim(
+        Video.objects.select_related("avatar__account", "voice").due(now), AT_ONCE, due_at=now + CLAIM
+    )
 
 
 def order_again(video: Video) -> bool:

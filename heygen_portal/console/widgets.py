@@ -1,14 +1,12 @@
-"""What the admin's pages share: evidence that nobody edits, rows that nobody deletes, durations one can read."""
+"""What the admin's pages share: evidence that nobody edits, rows that nobody deletes."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.translation import gettext as _
 
 
 class NeverDeleted:
@@ -26,19 +24,6 @@ class ReadOnly(NeverDeleted):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-def readable(duration: timedelta | None) -> str:
-    """Return a duration as people say it: "1 h 02 min", "3 min 05 s", "12.4 s"; a dash for none."""
-    if duration is None:
-        return "–"
-    seconds = duration.total_seconds()
-    if seconds < 60:
-        return _("%(seconds).1f s") % {"seconds": seconds}
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return _("%(minutes)d min %(seconds)02d s") % {"minutes": minutes, "seconds": rest}
-    return _("%(hours)d h %(minutes)02d min") % {"hours": minutes // 60, "minutes": minutes % 60}
 
 
 def ask_first(question: Any, answer: Any) -> dict[str, Any]:

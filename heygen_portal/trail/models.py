@@ -194,6 +194,14 @@ class SignIn(models.Model):
 MAY_INVITE = "heygen_portal.add_invitation"
 
 
+def holders_of(permission: str) -> models.QuerySet[User, User]:
+    """Return the active users with a permission: superusers, and by a group or of their own."""
+    rows: models.QuerySet[User, User] = User.objects.with_perm(
+        permission, backend="django.contrib.auth.backends.ModelBackend"
+    )
+    return rows
+
+
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
         """Invitations whose link still lets somebody in: whoever made one may still make invitations."""
@@ -208,7 +216,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
     @staticmethod
     def _who_may_invite() -> models.QuerySet[User, Any]:
-        return User.objects.with_perm(MAY_INVITE, backend="django.contrib.auth.backends.ModelBackend").values("pk")
+        return holders_of(MAY_INVITE).values("pk")
 
 
 class Invitation(models.Model):

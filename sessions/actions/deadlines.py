@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import OpenSession
+from heygen_portal.runtime import due_rows
 from sessions import errors
 from sessions.lifecycle import broadcast, end_evidence, events, transitions
 from sessions.lifecycle.event_kinds import EventKind
@@ -142,9 +143,8 @@ def take_due(now: datetime, only: Collection[UUID] | None = None) -> list[Stream
     """
     again, ending, going_on = [], defaultdict(list), []
     with transaction.atomic():
-        rows = StreamingSession.objects.select_related("account").select_for_update(skip_locked=True, of=("self",))
-        due = rows.due(now)
-        for session in (due if only is None else due.filter(pk__in=only))[:BATCH]:
+        due = StreamingSession.objects.select_related("account").due(now)
+        for session in due_rows.unlocked(due if only is None else due.filter(pk__in=only))[:BATCH]:
             if session.status == Status.STOPPING:
                 again.append(session)
             elif reason := due_reason(session, now):

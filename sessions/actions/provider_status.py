@@ -48,12 +48,11 @@ async def ask_provider(session_id: UUID, room_name: str = "") -> None:
 
 async def _status_there(session: StreamingSession) -> str:
     try:
-        listed = await provider_lookups.listed(session)
+        row = await provider_lookups.find_listed(session)
     except ProviderError as exc:
         logger.warning("session %s: the provider cannot be asked: %s", session.pk, in_one_line(exc))
         return UNKNOWN
-    known = {row.provider_session_id: row.status for row in listed}
-    return known.get(session.provider_session_id or "", MISSING)
+    return row.status if row else MISSING
 
 
 def _was_just_asked(session_id: UUID) -> bool:

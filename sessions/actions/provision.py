@@ -278,7 +278,7 @@ async def room_closed(session_id: UUID) -> None:
     if session is None or not session.provider_session_id:
         return
     try:
-        listed = await provider_lookups.listed(session)
+        row = await provider_lookups.find_listed(session)
     except TooManyRequests:
         return  # as below
     except ProviderError as exc:
@@ -286,5 +286,5 @@ async def room_closed(session_id: UUID) -> None:
             "session %s: its room was closed, and the provider cannot be asked: %s", session_id, in_one_line(exc)
         )
         return  # the next comparison with the provider's list finds it
-    if session.provider_session_id not in {row.provider_session_id for row in listed}:
+    if row is None:
         await stop(session, EndReason.PROVIDER_ENDED, end_evidence.not_listed(is_room_closed=True))

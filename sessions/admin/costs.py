@@ -17,8 +17,9 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
+from heygen_portal.console.durations import readable
 from heygen_portal.console.lists import NeverCounted
-from heygen_portal.console.widgets import ReadOnly, readable
+from heygen_portal.console.widgets import ReadOnly
 from sessions.costs import report as cost_report
 from sessions.models import SessionTotal
 

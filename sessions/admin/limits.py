@@ -15,7 +15,8 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
-from heygen_portal.console.widgets import ReadOnly, readable
+from heygen_portal.console.durations import readable
+from heygen_portal.console.widgets import ReadOnly
 from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry

@@ -14,7 +14,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
-from heygen_portal.console.widgets import chosen, readable
+from heygen_portal.console.durations import readable
+from heygen_portal.console.widgets import chosen
 from heygen_portal.people.access import roles
 from heygen_portal.people.admin import UserAdmin
 from sessions.capacity import quotas

@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from heygen_portal.console.widgets import NeverDeleted, ReadOnly, readable
+from heygen_portal.console.durations import readable
+from heygen_portal.console.widgets import NeverDeleted, ReadOnly
 from heygen_portal.people.access import sudo
 from heygen_portal.runtime import client_address
 from heygen_portal.runtime.generics import AnyModelForm

@@ -22,8 +22,9 @@ from unfold.decorators import action, display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from heygen_portal.console.durations import readable
 from heygen_portal.console.lists import NeverCounted
-from heygen_portal.console.widgets import ReadOnly, ask_first, chosen, readable, to_change_page
+from heygen_portal.console.widgets import ReadOnly, ask_first, chosen, to_change_page
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime import client_address

@@ -64,12 +64,11 @@ async def examine(session: StreamingSession, claim: Claim) -> Claim:
 async def _status_at_provider(session: StreamingSession) -> str:
     try:
         async with asyncio.timeout(LOOK_PATIENCE_S):
-            rows = await provider_lookups.listed(session)
+            row = await provider_lookups.find_listed(session)
     except (ProviderError, TimeoutError, TooManyRequests) as exc:
         logger.warning("session %s: the provider's list is not to be had: %s", session.pk, type(exc).__name__)
         return UNKNOWN
-    known = {row.provider_session_id: row.status for row in rows}
-    return known.get(session.provider_session_id or "", MISSING)
+    return row.status if row else MISSING
 
 
 def cause_of(session: StreamingSession, claim: Claim, now: datetime) -> Cause:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import cast
 
@@ -17,6 +18,16 @@ Call = asyncio.Task[list[OpenSession]]
 _running: dict[int, Call] = {}
 _next: dict[int, Call] = {}
 """By account. A call that has begun may miss what somebody has just seen: whoever comes then shares the next one."""
+
+
+def find(rows: Iterable[OpenSession], provider_session_id: str | None) -> OpenSession | None:
+    """Return a session's row in the provider's list; None when nothing runs there."""
+    return next((row for row in rows if row.provider_session_id == provider_session_id), None)
+
+
+async def find_listed(session: StreamingSession) -> OpenSession | None:
+    """Return what the provider lists of a session now. Raises ProviderError, TooManyRequests."""
+    return find(await listed(session), session.provider_session_id)
 
 
 async def listed(session: StreamingSession) -> list[OpenSession]:

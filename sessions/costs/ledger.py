@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from heygen_portal.runtime import due_rows
 from sessions.capacity import quotas
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind
@@ -46,8 +47,8 @@ def book_all() -> int:
 def book() -> int:
     """Add some sessions that are over to the totals; return how many. Two workers never take the same."""
     with transaction.atomic():
-        rows = StreamingSession.objects.select_related("account").select_for_update(skip_locked=True, of=("self",))
-        over = list(rows.filter(status=Status.ENDED, booked_at=None).order_by("account", "created_at")[:BATCH])
+        rows = StreamingSession.objects.select_related("account").filter(status=Status.ENDED, booked_at=None)
+        over = list(due_rows.unlocked(rows.order_by("account", "created_at"))[:BATCH])
         if not over:
             return 0
         told = _told(over)

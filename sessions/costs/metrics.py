@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from math import ceil
 
 from django.db.models import Count, Q, Sum
 
 from avatars.models import ProviderAccount
 from sessions.capacity import quotas
 from sessions.models import DayTotal, EndReason, SessionTotal, StreamingSession
+from sessions.timeline.percentiles import percentile
 
 FAILURES = (
     EndReason.NO_PICTURE,
@@ -40,12 +40,8 @@ class Spread:
 
     @classmethod
     def of(cls, measured: Iterable[timedelta]) -> Spread:
-        known = sorted(measured)
-        return cls(_at(known, 0.5), _at(known, 0.95), len(known))
-
-
-def _at(known: Sequence[timedelta], share: float) -> timedelta | None:
-    return known[max(0, ceil(share * len(known)) - 1)] if known else None
+        known = list(measured)
+        return cls(percentile(known, 0.5), percentile(known, 0.95), len(known))
 
 
 @dataclass(frozen=True)

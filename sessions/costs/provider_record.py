@@ -15,6 +15,7 @@ from django.db import transaction
 
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionRecord, SpokenLine
+from heygen_portal.runtime import due_rows
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions.stop import in_one_line
 from sessions.costs import ledger
@@ -39,13 +40,8 @@ async def read_due(now: datetime) -> None:
 
 
 def _take(now: datetime) -> list[StreamingSession]:
-    """Two workers never take the same row: each is claimed until its next try."""
-    with transaction.atomic():
-        rows = StreamingSession.objects.select_related("account").select_for_update(skip_locked=True, of=("self",))
-        due = list(rows.filter(status=Status.ENDED, record_due_at__lte=now).order_by("record_due_at")[:AT_ONCE])
-        ids = [session.pk for session in due]
-        StreamingSession.objects.filter(pk__in=ids).update(record_due_at=now + RETRY)
-    return due
+    rows = StreamingSession.objects.select_related("account").filter(status=Status.ENDED, record_due_at__lte=now)
+    return due_rows.claim(rows.order_by("record_due_at"), AT_ONCE, record_due_at=now + RETRY)
 
 
 async def _read(session: StreamingSession, now: datetime) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from smtplib import SMTPException
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core.mail import send_mail
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from avatars.models import ProviderAccount
+from heygen_portal.people.mail import holders
 from sessions.capacity import quotas
 from sessions.capacity.quotas import Spending
 from sessions.models import SpendAlarm
@@ -71,7 +70,7 @@ def look(now: datetime) -> None:
 
 
 def _mail(alarm: SpendAlarm, row: Capped) -> None:
-    addresses, who = keepers(), (row.account.pk, row.percent)
+    addresses, who = holders.addresses(KEEPER), (row.account.pk, row.percent)
     if not addresses:
         logger.warning("account %s has spent %s %% of its cap, and nobody who keeps accounts has an address", *who)
         return
@@ -90,9 +89,3 @@ def _mail(alarm: SpendAlarm, row: Capped) -> None:
         except (SMTPException, OSError):
             logger.exception("the alarm of account %s could not be mailed; it is tried again", row.account.pk)
             SpendAlarm.objects.filter(pk=alarm.pk).update(mailed_at=None)
-
-
-def keepers() -> list[str]:
-    """Return the addresses of those who may change a cap."""
-    people: Iterable[User] = User.objects.with_perm(KEEPER, backend="django.contrib.auth.backends.ModelBackend")
-    return sorted({user.email for user in people if user.is_active and user.email})

@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona
-from heygen_portal.console.widgets import readable
+from heygen_portal.console.durations import readable
 from sessions.exports.formats import to_json
 from sessions.integrity import damage
 from sessions.labels import event_labels

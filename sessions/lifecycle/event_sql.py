@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from sessions.lifecycle import insert_sql
 from sessions.models import SessionEvent, SessionHead, Status, StreamingSession
 
 EVENTS, HEADS, SESSIONS = (model._meta.db_table for model in (SessionEvent, SessionHead, StreamingSession))
@@ -50,7 +51,7 @@ def insert_next(event: SessionEvent, signature: str) -> bool:
     else has appended, or the database was tampered with. The session's row is locked first, so whoever else holds it
     appends undisturbed.
     """
-    values = [field.get_db_prep_save(getattr(event, field.attname), connection) for field in _fields()]
+    values = insert_sql.values(event)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(_appended(), [*values, signature])
@@ -61,7 +62,7 @@ def insert_next(event: SessionEvent, signature: str) -> bool:
         head = [event.number, event.hash, signature, key, event.number - 1, event.previous_hash]
         cursor.execute(_MOVE_HEAD, [*head, key, Status.ENDED, key, event.number])
         if cursor.rowcount:
-            cursor.execute(_insert(), values)
+            cursor.execute(insert_sql.statement(SessionEvent), values)
             return True
     return False
 
@@ -101,16 +102,5 @@ END $$
 @cache
 def _appended() -> str:
     casts = {"session_id": "uuid", "number": "integer", "data": "jsonb", "at": "timestamptz"}
-    values = ", ".join(f"%s::{casts.get(field.column, 'varchar')}" for field in _fields())
+    values = ", ".join(f"%s::{casts.get(field.column, 'varchar')}" for field in insert_sql.fields(SessionEvent))
     return f"SELECT avatar_sessions_append({values}, %s::varchar)"
-
-
-@cache
-def _fields() -> tuple[Any, ...]:
-    return tuple(field for field in SessionEvent._meta.concrete_fields if not field.primary_key)
-
-
-@cache
-def _insert() -> str:
-    names, values = ", ".join(field.column for field in _fields()), ", ".join("%s" for _ in _fields())
-    return f"INSERT INTO {EVENTS} ({names}) VALUES ({values})"

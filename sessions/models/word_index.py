@@ -10,12 +10,12 @@ from __future__ import annotations
 import hmac
 import re
 import struct
-import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import blake2s
 from itertools import islice
 
+from heygen_portal.runtime.accents import folded
 from heygen_portal.trail import signing
 
 PURPOSE = "words"
@@ -77,9 +77,7 @@ def _beginnings(word: str) -> set[str]:
 
 
 def _whole_words(text: str) -> Iterator[str]:
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
-    return (found[0] for found in re.finditer(r"\w+", letters))
+    return (found[0] for found in re.finditer(r"\w+", folded(text)))
 
 
 def _mark(key: bytes, word: str) -> int:

@@ -19,7 +19,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal.console.widgets import readable
+from heygen_portal.console.durations import readable
 from heygen_portal.trail import audit_labels
 from heygen_portal.trail.models import AuditEntry
 from sessions.actions import queries

@@ -12,6 +12,7 @@ from django.db import transaction
 
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionGone
+from heygen_portal.runtime import due_rows
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions.stop import in_one_line
 from sessions.lifecycle import coverage, events
@@ -38,9 +39,8 @@ def _take(now: datetime) -> list[ProviderErasure]:
     The try is counted in memory: what came of it is stored together with the event that states it.
     """
     with transaction.atomic():
-        rows = ProviderErasure.objects.select_related("erasure__session__account")
-        rows = rows.select_for_update(skip_locked=True, of=("self",))
-        due = list(rows.filter(done_at=None, due_at__lte=now).order_by("due_at")[:AT_ONCE])
+        rows = ProviderErasure.objects.select_related("erasure__session__account").filter(done_at=None)
+        due = list(due_rows.unlocked(rows.filter(due_at__lte=now).order_by("due_at"))[:AT_ONCE])
         for row in due:
             row.attempts += 1
             row.due_at = now + min(SOONEST * 2 ** min(row.attempts - 1, 20), LATEST)

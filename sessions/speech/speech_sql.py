@@ -6,13 +6,12 @@ Django takes ten times as long to put one together as the database to carry it o
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Model
 
 from avatars.models import ProviderAccount
+from sessions.lifecycle import insert_sql
 from sessions.models import SessionTask, SpeechKey, SpokenWord, Status, StreamingSession, Utterance
 from sessions.models.speech import Spoken, next_key, words_of
 
@@ -39,7 +38,7 @@ def update_activity(session: StreamingSession) -> None:
     """Store when somebody was last active, and the next look."""
     fields = [StreamingSession._meta.get_field(name) for name in ("active_at", "deadline_at", "id")]
     with connection.cursor() as cursor:
-        cursor.execute(_ACTIVITY, [_value(session, field) for field in fields])
+        cursor.execute(_ACTIVITY, [insert_sql.value(session, field) for field in fields])
 
 
 def insert_task(task: SessionTask) -> None:
@@ -50,10 +49,10 @@ def insert_task(task: SessionTask) -> None:
 def insert_line(line: Utterance) -> None:
     """Store a new line of the transcript, and the words by which it is found; its key is known then."""
     _insert(line)
-    words = [_values(word) for word in words_of(line)]
+    words = [insert_sql.values(word) for word in words_of(line)]
     if words:
         with connection.cursor() as cursor:
-            cursor.executemany(_inserting(SpokenWord), words)
+            cursor.executemany(insert_sql.statement(SpokenWord), words)
 
 
 _ACTIVITY = f"UPDATE {SESSIONS} SET active_at = %s, deadline_at = %s WHERE id = %s"
@@ -74,29 +73,10 @@ def _live(vendor: str, takes_keys: bool) -> str:
     """
 
 
-def _insert(row: Model) -> None:
+def _insert(row: Spoken) -> None:
+    """Store a row whose key was taken before, as its sealed text is bound to it."""
     with connection.cursor() as cursor:
-        cursor.execute(f"{_inserting(type(row))} RETURNING id", _values(row))
+        statement = insert_sql.statement(type(row), with_key=True)
+        cursor.execute(f"{statement} RETURNING id", insert_sql.values(row, with_key=True))
         row.pk = cursor.fetchone()[0]
     row._state.adding, row._state.db = False, connection.alias
-
-
-@cache
-def _inserting(model: type[Model]) -> str:
-    names = [field.column for field in _fields(model)]
-    places = ", ".join("%s" for _ in names)
-    return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({places})"
-
-
-def _values(row: Model) -> list[Any]:
-    return [_value(row, field) for field in _fields(type(row))]
-
-
-def _value(row: Model, field: Any) -> Any:
-    return field.get_db_prep_save(getattr(row, field.attname), connection)
-
-
-@cache
-def _fields(model: type[Model]) -> tuple[Any, ...]:
-    has_key = issubclass(model, Spoken)  # taken before, as the sealed text is bound to it
-    return tuple(field for field in model._meta.concrete_fields if has_key or not field.primary_key)

@@ -20,13 +20,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from avatars.models import Persona, ProviderAccount
+from heygen_portal.console.durations import how_long, measured
 from heygen_portal.people.access import roles
 from sessions.capacity import queue, quotas
 from sessions.costs import metrics
 from sessions.lifecycle import end_evidence
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import QueuePlace, SessionEvent, Status, StreamingSession
-from sessions.templatetags.session_words import how_long, measured
 
 SEE, STOP = "avatar_sessions.view_streamingsession", "avatar_sessions.stop_streamingsession"
 COSTS, LINE = "avatar_sessions.view_sessiontotal", "avatar_sessions.view_queueplace"

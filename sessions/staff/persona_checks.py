@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from avatars.catalogue.sync import refresh
 from avatars.models import Persona, PersonaCheck, ProviderAccount
 from avatars.personas import publishing
+from heygen_portal.people.mail import holders
 from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
@@ -128,8 +129,7 @@ def _in_short(evidence: end_evidence.Evidence) -> str:
 
 
 def _tell(hidden: Iterable[PersonaCheck]) -> None:
-    people: Iterable[User] = User.objects.with_perm(PUBLISHER, backend="django.contrib.auth.backends.ModelBackend")
-    addresses = sorted({user.email for user in people if user.is_active and user.email})
+    addresses = holders.addresses(PUBLISHER)
     with translation.override(settings.LANGUAGE_CODE):
         lines = [_line(check) for check in hidden]
         logger.warning("hidden, as they no longer work: %s", "; ".join(lines))

@@ -10,6 +10,7 @@ from django.utils import formats
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from heygen_portal.console import durations
 from sessions.labels import event_labels, readable_data
 from sessions.lifecycle import end_evidence
 from sessions.models import SessionEvent
@@ -35,26 +36,8 @@ def event_data(event: SessionEvent) -> SafeString:
     return readable_data.of_event(event.kind, event.data)
 
 
-@register.filter
-def how_long(duration: timedelta | None) -> str:
-    """A span as people in both languages write it: 6 min 12 s. Empty for none."""
-    if duration is None:
-        return ""
-    minutes, seconds = divmod(round(duration.total_seconds()), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-
-
-@register.filter
-def measured(duration: timedelta | None) -> str:
-    """A span that was measured: 594 ms, 1.32 s, 6 min 12 s. A dash for none."""
-    if duration is None:
-        return "–"
-    seconds = duration.total_seconds()
-    if abs(seconds) < 1:
-        return f"{round(seconds * 1000)} ms"
-    return f"{formats.number_format(seconds, 2)} s" if seconds < 60 else how_long(duration)
+register.filter(durations.how_long)
+register.filter(durations.measured)
 
 
 @register.filter

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import ceil
 
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.anomalies import Oddity, oddities_of
 from sessions.timeline.moments import BROWSER, LIVEKIT, PORTAL, PROVIDER, Moment, first, in_order, last
+from sessions.timeline.percentiles import percentile
 from sessions.timeline.turns import Turn, turns_of
 
 
@@ -73,8 +73,7 @@ class Timeline:
 
     def latency(self, share: float) -> timedelta | None:
         """The latency that this share of the turns does not exceed."""
-        known = sorted(turn.latency for turn in self.turns if turn.latency is not None)
-        return known[max(0, ceil(share * len(known)) - 1)] if known else None
+        return percentile((turn.latency for turn in self.turns if turn.latency is not None), share)
 
 
 def build(recorded: Iterable[Moment], began_at: datetime) -> Timeline:

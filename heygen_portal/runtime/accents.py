@@ -1,0 +1,11 @@
+"""Comparing words without their accents and capitals."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def folded(text: str) -> str:
+    """Return a text in lower case and without accents: "Niño" as "nino"."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(sign for sign in plain if not unicodedata.combining(sign))

@@ -1,0 +1,13 @@
+"""Percentiles of what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from math import ceil
+
+
+def percentile(measured: Iterable[timedelta], share: float) -> timedelta | None:
+    """Return the smallest measurement that this share of them does not exceed; None for none."""
+    known = sorted(measured)
+    return known[max(0, ceil(share * len(known)) - 1)] if known else None
