@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from avatars.catalogue import voice_samples
 from avatars.models import Avatar, Persona, Voice
 from heygen_portal.people.access import roles
+from heygen_portal.permissions import Permission
 
 
 @require_safe
@@ -60,7 +61,7 @@ def _published(user: Any) -> QuerySet[Persona]:
 @cache_control(private=True, max_age=86400)
 def sample(request: HttpRequest, voice_id: int) -> HttpResponse:
     """How a voice sounds, for those who choose among them: fetched when somebody first listens, then kept for a day."""
-    if not request.user.has_perm("avatars.view_voice"):
+    if not request.user.has_perm(Permission.VIEW_VOICE):
         raise Http404
     voice = get_object_or_404(Voice.objects.select_related("account"), pk=voice_id)
     found = voice_samples.find(voice) if voice.sample_url else None

@@ -25,6 +25,7 @@ from avatars.personas import form_options, publishing, versions, versions_page
 from avatars.personas.forms import AT_ONCE, PersonaForm
 from heygen_portal.console.widgets import ask_first, chosen, to_change_page
 from heygen_portal.people.access import roles
+from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
 from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import Actor
@@ -104,7 +105,7 @@ class PersonaAdmin(ModelAdmin):
         return {} if obj else self.prepopulated_fields
 
     def has_publish_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("avatars.publish_persona")
+        return request.user.has_perm(Permission.PUBLISH_PERSONA)
 
     def has_try_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(roles.TRY)

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.permissions import Permission
 from heygen_portal.trail import hash_chain
 
 
@@ -191,7 +192,7 @@ class SignIn(models.Model):
         return str(self.pk)
 
 
-MAY_INVITE = "heygen_portal.add_invitation"
+MAY_INVITE = Permission.ADD_INVITATION
 
 
 def holders_of(permission: str) -> models.QuerySet[User, User]:

@@ -18,6 +18,7 @@ from unfold.decorators import display
 
 from avatars.accounts.admin import ProviderAccountAdmin
 from avatars.models import ProviderAccount
+from heygen_portal.permissions import Permission
 from sessions.capacity import queue, quotas
 from sessions.models import QueuePlace, StreamingSession
 from sessions.onboarding import page as onboarding_page
@@ -39,8 +40,8 @@ class AccountAdmin(ProviderAccountAdmin):
         if obj is None:
             return usual
         told = ["spending"]
-        told += ["places"] if request.user.has_perm("avatar_sessions.view_streamingsession") else []
-        told += ["line"] if request.user.has_perm("avatar_sessions.view_queueplace") else []
+        told += ["places"] if request.user.has_perm(Permission.VIEW_SESSION) else []
+        told += ["line"] if request.user.has_perm(Permission.VIEW_QUEUE) else []
         return [(_("Now"), {"fields": told}), *usual]
 
     def get_urls(self) -> list[Any]:

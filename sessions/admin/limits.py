@@ -17,6 +17,7 @@ from unfold.decorators import display
 
 from heygen_portal.console.durations import readable
 from heygen_portal.console.widgets import ReadOnly
+from heygen_portal.permissions import Permission
 from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
@@ -41,7 +42,7 @@ class QueuePlaceAdmin(ReadOnly, ModelAdmin):
         return gettext("slot reserved") if place.kept_until else gettext("waiting")
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("avatar_sessions.stop_streamingsession")
+        return request.user.has_perm(Permission.STOP_SESSION)
 
     @admin.action(description=_("Remove from the queue"), permissions=["stop"])
     def remove(self, request: HttpRequest, queryset: QuerySet[QueuePlace]) -> None:

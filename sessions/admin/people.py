@@ -18,6 +18,7 @@ from heygen_portal.console.durations import readable
 from heygen_portal.console.widgets import chosen
 from heygen_portal.people.access import roles
 from heygen_portal.people.admin import UserAdmin
+from heygen_portal.permissions import Permission
 from sessions.capacity import quotas
 from sessions.models import Allowance
 from sessions.personal_data import views as personal_data_views
@@ -31,7 +32,7 @@ class PersonAdmin(UserAdmin):
 
     def has_personal_data_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """What somebody said is in it, and so is what the export of everything would tell."""
-        return request.user.has_perms((roles.EXPORT, *roles.READ_TRANSCRIPTS, "auth.change_user"))
+        return request.user.has_perms((roles.EXPORT, *roles.READ_TRANSCRIPTS, Permission.CHANGE_USER))
 
     @action(description=_("Personal data"), url_path="personal-data", permissions=["view", "personal_data"])
     def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponseBase:

@@ -20,6 +20,7 @@ from unfold.decorators import display
 from heygen_portal.console.durations import readable
 from heygen_portal.console.widgets import NeverDeleted, ReadOnly
 from heygen_portal.people.access import sudo
+from heygen_portal.permissions import Permission
 from heygen_portal.runtime import client_address
 from heygen_portal.runtime.generics import AnyModelForm
 from sessions.integrity.damage import TABLES, Fault
@@ -100,7 +101,7 @@ class LegalHoldAdmin(NeverDeleted, ModelAdmin):
         return False
 
     def has_release_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("avatar_sessions.change_legalhold")
+        return request.user.has_perm(Permission.CHANGE_LEGAL_HOLD)
 
     def save_model(self, request: HttpRequest, obj: LegalHold, form: Any, change: bool) -> None:
         held = erasure.hold(obj.session_id, obj.reason, request.user.pk or 0, client_address.of(request))

@@ -26,6 +26,7 @@ from heygen_portal.console.durations import readable
 from heygen_portal.console.lists import NeverCounted
 from heygen_portal.console.widgets import ReadOnly, ask_first, chosen, to_change_page
 from heygen_portal.people.access import roles, sudo
+from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime import client_address
 from sessions import errors
@@ -182,7 +183,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         return end_evidence.in_words(session.stop_trouble)
 
     def has_audit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("avatar_sessions.view_sessionevent")
+        return request.user.has_perm(Permission.VIEW_EVENT)
 
     @action(description=_("Session timeline"), url_path="audit", permissions=["view", "audit"])
     def audit(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -248,7 +249,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         return exports.one_session(request, chosen(self, request, object_id))
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("avatar_sessions.stop_streamingsession")
+        return request.user.has_perm(Permission.STOP_SESSION)
 
     @admin.action(description=_("Stop selected sessions"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[StreamingSession]) -> None:

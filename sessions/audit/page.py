@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from heygen_portal.people.access import roles
+from heygen_portal.permissions import Permission
 from heygen_portal.runtime import client_address
 from sessions.audit import inspection
 from sessions.integrity import verification
@@ -25,7 +26,7 @@ from sessions.timeline.moments import Moment
 from sessions.timeline.timeline import Timeline
 from sessions.timeline.turns import Turn
 
-READ, COSTS = "avatar_sessions.view_utterance", "avatar_sessions.view_sessiontotal"
+READ, COSTS = Permission.VIEW_TRANSCRIPT, Permission.VIEW_COSTS
 SHORTEST_REASON, LONGEST_REASON = 5, 500
 TICKS = 4
 MOST_TURNS = 30

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from avatars.models import ProviderAccount
 from heygen_portal.people.mail import holders
+from heygen_portal.permissions import Permission
 from sessions.capacity import quotas
 from sessions.capacity.quotas import Spending
 from sessions.models import SpendAlarm
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 WHOLE = 100
 """Percent: at the cap itself staff are told again."""
-KEEPER = "avatars.change_provideraccount"
+KEEPER = Permission.CHANGE_ACCOUNT
 """Who may change a cap is told of it."""
 
 

@@ -22,14 +22,15 @@ from django.utils.translation import gettext_lazy, ngettext
 from avatars.models import Persona, ProviderAccount
 from heygen_portal.console.durations import how_long, measured
 from heygen_portal.people.access import roles
+from heygen_portal.permissions import Permission
 from sessions.capacity import queue, quotas
 from sessions.costs import metrics
 from sessions.lifecycle import end_evidence
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import QueuePlace, SessionEvent, Status, StreamingSession
 
-SEE, STOP = "avatar_sessions.view_streamingsession", "avatar_sessions.stop_streamingsession"
-COSTS, LINE = "avatar_sessions.view_sessiontotal", "avatar_sessions.view_queueplace"
+SEE, STOP = Permission.VIEW_SESSION, Permission.STOP_SESSION
+COSTS, LINE = Permission.VIEW_COSTS, Permission.VIEW_QUEUE
 TOLD = (
     EventKind.LADDER,
     EventKind.CONNECTION_QUALITY,

@@ -21,6 +21,7 @@ from avatars.catalogue.sync import refresh
 from avatars.models import Persona, PersonaCheck, ProviderAccount
 from avatars.personas import publishing
 from heygen_portal.people.mail import holders
+from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import LimitReached, ProviderError, RoomAccess
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
@@ -36,7 +37,7 @@ Outcome = PersonaCheck.Outcome
 Found = tuple[Outcome, str]
 CHECKER = "nightly-check"
 """Whose sessions these are: nobody can sign in as them."""
-PUBLISHER = "avatars.publish_persona"
+PUBLISHER = Permission.PUBLISH_PERSONA
 """Who may publish a persona is told when one is hidden."""
 ENDS: dict[str, Outcome] = {
     EndReason.PROVIDER_REFUSED: Outcome.REFUSED,

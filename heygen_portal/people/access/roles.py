@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Permission as StoredPermission
 from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.utils.translation import gettext_noop
 
+from heygen_portal.permissions import Permission
 from heygen_portal.trail.models import DEFAULT_ORGANISATION, Membership, Organisation
 
 
@@ -22,59 +24,59 @@ class Role:
     permissions: tuple[str, ...]
 
 
-START = "avatar_sessions.start_streamingsession"
+START = Permission.START_SESSION
 TALK = (START,)
-SEE_VIDEOS = "avatars.view_video"
+SEE_VIDEOS = Permission.VIEW_VIDEO
 SEE_CATALOGUE = (
-    "avatars.view_avatar",
-    "avatars.view_voice",
-    "avatars.view_knowledgebase",
-    "avatars.view_persona",
+    Permission.VIEW_AVATAR,
+    Permission.VIEW_VOICE,
+    Permission.VIEW_KNOWLEDGE,
+    Permission.VIEW_PERSONA,
     SEE_VIDEOS,
 )
-MAKE_VIDEOS = ("avatars.add_video",)
-TRY = "avatars.change_persona"
+MAKE_VIDEOS = (Permission.ADD_VIDEO,)
+TRY = Permission.CHANGE_PERSONA
 MAKE_PERSONAS = (
-    "avatars.add_persona",
+    Permission.ADD_PERSONA,
     TRY,
-    "avatars.delete_persona",
-    "avatars.publish_persona",
+    Permission.DELETE_PERSONA,
+    Permission.PUBLISH_PERSONA,
 )
-KEEP_KNOWLEDGE = ("avatars.add_knowledgebase", "avatars.change_knowledgebase")
-SEE_SESSIONS = ("avatar_sessions.view_streamingsession", "avatar_sessions.view_sessionevent")
-SEE_COSTS = ("avatar_sessions.view_sessiontotal",)
-SEE_LINE = ("avatar_sessions.view_queueplace",)
-STOP_SESSIONS = ("avatar_sessions.stop_streamingsession",)
-OBSERVE = "avatar_sessions.observe_streamingsession"
+KEEP_KNOWLEDGE = (Permission.ADD_KNOWLEDGE, Permission.CHANGE_KNOWLEDGE)
+SEE_SESSIONS = (Permission.VIEW_SESSION, Permission.VIEW_EVENT)
+SEE_COSTS = (Permission.VIEW_COSTS,)
+SEE_LINE = (Permission.VIEW_QUEUE,)
+STOP_SESSIONS = (Permission.STOP_SESSION,)
+OBSERVE = Permission.OBSERVE_SESSION
 OBSERVE_SESSIONS = (OBSERVE,)
-SEE_KEEPING = ("avatar_sessions.view_erasure", "avatar_sessions.view_legalhold")
-KEEP_SPEECH = ("avatar_sessions.add_legalhold", "avatar_sessions.change_legalhold")
-ERASE = ("avatar_sessions.add_erasure",)
-SEE_CHECKS = ("avatar_sessions.view_historycheck",)
-READ_TRANSCRIPTS = ("avatar_sessions.view_sessiontask", "avatar_sessions.view_utterance")
-SEE_AUDIT = ("heygen_portal.view_auditentry",)
-EXPORT = "avatar_sessions.add_export"
-EXPORT_SESSIONS = (EXPORT, "avatar_sessions.view_export")
+SEE_KEEPING = (Permission.VIEW_ERASURE, Permission.VIEW_LEGAL_HOLD)
+KEEP_SPEECH = (Permission.ADD_LEGAL_HOLD, Permission.CHANGE_LEGAL_HOLD)
+ERASE = (Permission.ADD_ERASURE,)
+SEE_CHECKS = (Permission.VIEW_INTEGRITY_CHECK,)
+READ_TRANSCRIPTS = (Permission.VIEW_TASK, Permission.VIEW_TRANSCRIPT)
+SEE_AUDIT = (Permission.VIEW_AUDIT_LOG,)
+EXPORT = Permission.ADD_EXPORT
+EXPORT_SESSIONS = (EXPORT, Permission.VIEW_EXPORT)
 KEEP_ACCOUNTS = (
-    "avatars.view_provideraccount",
-    "avatars.add_provideraccount",
-    "avatars.change_provideraccount",
+    Permission.VIEW_ACCOUNT,
+    Permission.ADD_ACCOUNT,
+    Permission.CHANGE_ACCOUNT,
 )
 KEEP_USERS = (
-    "auth.view_user",
-    "auth.add_user",
-    "auth.change_user",
-    "auth.view_group",
-    "heygen_portal.view_invitation",
-    "heygen_portal.add_invitation",
-    "heygen_portal.change_invitation",
+    Permission.VIEW_USER,
+    Permission.ADD_USER,
+    Permission.CHANGE_USER,
+    Permission.VIEW_ROLE,
+    Permission.VIEW_INVITATION,
+    Permission.ADD_INVITATION,
+    Permission.CHANGE_INVITATION,
 )
-KEEP_ORGANISATION = ("heygen_portal.view_organisation", "heygen_portal.change_organisation")
+KEEP_ORGANISATION = (Permission.VIEW_ORGANISATION, Permission.CHANGE_ORGANISATION)
 KEEP_ALLOWANCES = (
-    "avatar_sessions.view_allowance",
-    "avatar_sessions.add_allowance",
-    "avatar_sessions.change_allowance",
-    "avatar_sessions.delete_allowance",
+    Permission.VIEW_ALLOWANCE,
+    Permission.ADD_ALLOWANCE,
+    Permission.CHANGE_ALLOWANCE,
+    Permission.DELETE_ALLOWANCE,
 )
 
 END_USER = Role(gettext_noop("End users"), False, TALK)
@@ -131,7 +133,7 @@ def sync() -> None:
     """Make the groups what the table says; safe to repeat. Groups that are not in the table are left alone."""
     there = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
-        for permission in Permission.objects.select_related("content_type")
+        for permission in StoredPermission.objects.select_related("content_type")
     }
     with transaction.atomic():
         for role in ROLES:

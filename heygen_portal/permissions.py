@@ -1,0 +1,63 @@
+"""Every permission that the code asks for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """Django's permissions by the names of this product. `people.access.roles` says which role has which."""
+
+    # Sessions
+    START_SESSION = "avatar_sessions.start_streamingsession"
+    VIEW_SESSION = "avatar_sessions.view_streamingsession"
+    STOP_SESSION = "avatar_sessions.stop_streamingsession"
+    OBSERVE_SESSION = "avatar_sessions.observe_streamingsession"
+    VIEW_EVENT = "avatar_sessions.view_sessionevent"
+    VIEW_COSTS = "avatar_sessions.view_sessiontotal"
+    VIEW_QUEUE = "avatar_sessions.view_queueplace"
+    VIEW_TASK = "avatar_sessions.view_sessiontask"
+    VIEW_TRANSCRIPT = "avatar_sessions.view_utterance"
+    ADD_EXPORT = "avatar_sessions.add_export"
+    VIEW_EXPORT = "avatar_sessions.view_export"
+    VIEW_INTEGRITY_CHECK = "avatar_sessions.view_historycheck"
+    VIEW_LEGAL_HOLD = "avatar_sessions.view_legalhold"
+    ADD_LEGAL_HOLD = "avatar_sessions.add_legalhold"
+    CHANGE_LEGAL_HOLD = "avatar_sessions.change_legalhold"
+    VIEW_ERASURE = "avatar_sessions.view_erasure"
+    ADD_ERASURE = "avatar_sessions.add_erasure"
+    VIEW_ALLOWANCE = "avatar_sessions.view_allowance"
+    ADD_ALLOWANCE = "avatar_sessions.add_allowance"
+    CHANGE_ALLOWANCE = "avatar_sessions.change_allowance"
+    DELETE_ALLOWANCE = "avatar_sessions.delete_allowance"
+
+    # Personas, catalogue and provider accounts
+    VIEW_PERSONA = "avatars.view_persona"
+    ADD_PERSONA = "avatars.add_persona"
+    CHANGE_PERSONA = "avatars.change_persona"
+    DELETE_PERSONA = "avatars.delete_persona"
+    PUBLISH_PERSONA = "avatars.publish_persona"
+    VIEW_AVATAR = "avatars.view_avatar"
+    VIEW_VOICE = "avatars.view_voice"
+    VIEW_KNOWLEDGE = "avatars.view_knowledgebase"
+    ADD_KNOWLEDGE = "avatars.add_knowledgebase"
+    CHANGE_KNOWLEDGE = "avatars.change_knowledgebase"
+    VIEW_VIDEO = "avatars.view_video"
+    ADD_VIDEO = "avatars.add_video"
+    VIEW_ACCOUNT = "avatars.view_provideraccount"
+    ADD_ACCOUNT = "avatars.add_provideraccount"
+    CHANGE_ACCOUNT = "avatars.change_provideraccount"
+
+    # People
+    VIEW_USER = "auth.view_user"
+    ADD_USER = "auth.add_user"
+    CHANGE_USER = "auth.change_user"
+    VIEW_ROLE = "auth.view_group"
+
+    # Access and audit
+    VIEW_INVITATION = "heygen_portal.view_invitation"
+    ADD_INVITATION = "heygen_portal.add_invitation"
+    CHANGE_INVITATION = "heygen_portal.change_invitation"
+    VIEW_AUDIT_LOG = "heygen_portal.view_auditentry"
+    VIEW_ORGANISATION = "heygen_portal.view_organisation"
+    CHANGE_ORGANISATION = "heygen_portal.change_organisation"

@@ -1,0 +1,42 @@
+"""One table of permissions: what Python asks for, what templates ask for, and what Django has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Permission as StoredPermission
+
+from heygen_portal import permissions
+from heygen_portal.people.access import roles
+from heygen_portal.permissions import Permission
+
+ROOT = Path(permissions.__file__).parents[1]
+
+
+@pytest.mark.django_db
+def test_django_has_every_permission_of_the_table() -> None:
+    rows = StoredPermission.objects.values_list("content_type__app_label", "codename")
+    assert set(Permission) - {f"{app}.{codename}" for app, codename in rows} == set()
+
+
+def test_roles_and_templates_use_the_table() -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "templates").rglob("*.html"))
+    asked = set(re.findall(r"\bperms\.(\w+\.\w+)", pages))
+    assert asked
+    assert asked <= set(Permission)
+    assert {name for role in roles.ROLES for name in role.permissions} <= set(Permission)
+
+
+def test_python_writes_no_permission_as_a_string() -> None:
+    retyped = [
+        f"{path.relative_to(ROOT)}: {node.value}"
+        for app in ("heygen_portal", "avatars", "sessions")
+        for path in (ROOT / app).rglob("*.py")
+        if "migrations" not in path.parts and path != Path(permissions.__file__)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in set(Permission)
+    ]
+    assert retyped == []
