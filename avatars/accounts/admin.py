@@ -26,8 +26,9 @@ from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 
 
-@admin.register(ProviderAccount)
 class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
+    """Registered by `sessions.admin.accounts`, which adds what only sessions tell."""
+
     form = ProviderAccountForm
     list_display = ("name", "kind", "base_url", "concurrency_limit", "synced_at")
     readonly_fields = ("synced_at", "credits_left", "open_there")

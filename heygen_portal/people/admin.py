@@ -54,8 +54,9 @@ else:
     AnyUserAdmin = DjangoUserAdmin
 
 
-@admin.register(User)
 class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
+    """Registered by `sessions.admin.people`, which adds what only sessions tell."""
+
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

@@ -25,8 +25,6 @@ from sessions.onboarding import page as onboarding_page
 
 NEW_LINE = mark_safe("<br>")
 
-admin.site.unregister(ProviderAccount)
-
 
 @admin.register(ProviderAccount)
 class AccountAdmin(ProviderAccountAdmin):

@@ -26,6 +26,7 @@ from heygen_portal.people.access import roles, sudo
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.in_thread import in_pieces
 from sessions import tasks
+from sessions.audit import reasons
 from sessions.exports import filters as export_filters
 from sessions.exports import list_export, session_export
 from sessions.models import Export, StreamingSession
@@ -54,8 +55,8 @@ class _Asked(forms.Form):
         help_text=_(
             "Without a reason, the export contains no conversation text. The reason is recorded with your name."
         ),
-        min_length=5,
-        max_length=500,
+        min_length=reasons.SHORTEST_REASON,
+        max_length=reasons.LONGEST_REASON,
         required=False,
         widget=UnfoldAdminTextInputWidget,
     )

@@ -23,8 +23,6 @@ from sessions.capacity import quotas
 from sessions.models import Allowance
 from sessions.personal_data import views as personal_data_views
 
-admin.site.unregister(User)
-
 
 @admin.register(User)
 class PersonAdmin(UserAdmin):

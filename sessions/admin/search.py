@@ -16,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from heygen_portal.runtime import budgets, client_address
-from sessions.audit.page import LONGEST_REASON, READ, SHORTEST_REASON
+from sessions.audit.page import READ
+from sessions.audit.reasons import LONGEST_REASON, SHORTEST_REASON
 from sessions.exports import filters
 from sessions.models import StreamingSession
 

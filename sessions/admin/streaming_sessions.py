@@ -34,6 +34,7 @@ from sessions.actions.stop import in_one_line
 from sessions.admin import exports
 from sessions.admin import search as search_admin
 from sessions.audit import page as audit_page
+from sessions.audit import reasons
 from sessions.exports import filters
 from sessions.lifecycle import end_evidence
 from sessions.models import (
@@ -103,7 +104,7 @@ class StopForm(ActionForm):
     reason = forms.CharField(
         label="",
         required=False,  # where it is missing, the action says so
-        max_length=stop_sessions.LONGEST_REASON,
+        max_length=reasons.LONGEST_REASON,
         widget=UnfoldAdminTextInputWidget({"placeholder": _("Reason"), "aria-label": _("Reason")}),
     )
 
@@ -222,7 +223,15 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         """All that is open now; the page's socket brings it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return render(request, "sessions/board.html", {"may_stop": self.has_stop_permission(request)})
+        return render(
+            request,
+            "sessions/board.html",
+            {
+                "may_stop": self.has_stop_permission(request),
+                "shortest_reason": reasons.SHORTEST_REASON,
+                "longest_reason": reasons.LONGEST_REASON,
+            },
+        )
 
     def has_look_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(roles.OBSERVE)
@@ -254,7 +263,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     @admin.action(description=_("Stop selected sessions"), permissions=["stop"])
     def stop(self, request: HttpRequest, queryset: QuerySet[StreamingSession]) -> None:
         try:
-            reason = stop_sessions.checked_reason(request.POST.get("reason"))
+            reason = reasons.checked(request.POST.get("reason"))
         except errors.ReasonNeeded as exc:
             self.message_user(request, str(exc), messages.ERROR)
             return

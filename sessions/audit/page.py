@@ -11,13 +11,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime import client_address
-from sessions.audit import inspection
+from sessions import errors
+from sessions.audit import inspection, reasons
 from sessions.integrity import verification
 from sessions.labels import event_labels, remedy_texts
 from sessions.lifecycle import end_evidence, vouching
@@ -27,7 +27,6 @@ from sessions.timeline.timeline import Timeline
 from sessions.timeline.turns import Turn
 
 READ, COSTS = Permission.VIEW_TRANSCRIPT, Permission.VIEW_COSTS
-SHORTEST_REASON, LONGEST_REASON = 5, 500
 TICKS = 4
 MOST_TURNS = 30
 """Turns that are drawn; their middle and their worst are of all."""
@@ -53,12 +52,13 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
     if request.method == "POST":
         if not may_read:
             raise PermissionDenied
-        reason = request.POST.get("reason", "").strip()[:LONGEST_REASON]
-        is_open = len(reason) >= SHORTEST_REASON
-        if is_open:
-            inspection.note_opening(session.pk, request.user.pk or 0, client_address.of(request), reason)
+        try:
+            reason = reasons.checked(request.POST.get("reason"))
+        except errors.ReasonNeeded as exc:
+            wrong = str(exc)
         else:
-            wrong = _("Enter a short reason.")
+            is_open = True
+            inspection.note_opening(session.pk, request.user.pk or 0, client_address.of(request), reason)
     line = inspection.timeline_of(session)
     lines = inspection.lines_of(session, is_open=is_open)
     asked = request.GET.get("events", "")
@@ -89,6 +89,8 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "may_read": may_read,
         "is_open": is_open,
         "wrong": wrong,
+        "shortest_reason": reasons.SHORTEST_REASON,
+        "longest_reason": reasons.LONGEST_REASON,
         "lines": lines,
         "added": sum(one.is_unreported for one in lines),
         "reported": any(one.standing == vouching.Standing.BROWSER for one in lines),

@@ -15,6 +15,7 @@ from heygen_portal.people.access.live_access import Loss
 from heygen_portal.runtime import background, client_address
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
+from sessions.audit import reasons
 from sessions.lifecycle import broadcast
 from sessions.staff import board, stop_sessions
 from sessions.web import incoming
@@ -92,7 +93,7 @@ class BoardConsumer(PageSocket):
     # What the page says
 
     async def on_stop(self, content: dict[str, Any]) -> None:
-        wanted, reason = content.get("sessions"), stop_sessions.checked_reason(content.get("reason"))
+        wanted, reason = content.get("sessions"), reasons.checked(content.get("reason"))
         if wanted != "all" and not isinstance(wanted, list):
             raise errors.BadMessage
         ids = None if wanted == "all" else [incoming.uuid(one) for one in wanted]

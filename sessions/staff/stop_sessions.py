@@ -15,28 +15,14 @@ from heygen_portal.runtime import background
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
-from sessions import errors
 from sessions.actions import stop as stopping
 from sessions.audit import inspection
 from sessions.capacity import queue
 from sessions.lifecycle import end_evidence, transitions
 from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 
-SHORTEST_REASON, LONGEST_REASON = 3, 500
-"""In characters."""
 PATIENCE_S = 5.0
 """How long whoever has stopped sessions waits for their providers, however many those are."""
-
-
-def checked_reason(said: object) -> str:
-    """Return why somebody's session is to be stopped, as it is kept.
-
-    Raises:
-        errors.ReasonNeeded: nobody could make anything of it afterwards.
-    """
-    if not isinstance(said, str) or not SHORTEST_REASON <= len(said.strip()) <= LONGEST_REASON:
-        raise errors.ReasonNeeded
-    return said.strip()
 
 
 @dataclass(frozen=True)

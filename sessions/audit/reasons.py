@@ -1,0 +1,19 @@
+"""The reason that staff give before they read a transcript, search, export text or stop sessions."""
+
+from __future__ import annotations
+
+from sessions import errors
+
+SHORTEST_REASON, LONGEST_REASON = 5, 500  # characters
+
+
+def checked(given: object) -> str:
+    """Return a reason as it is recorded, without spaces around it.
+
+    Raises:
+        errors.ReasonNeeded: it is no text, or too short or too long to tell anybody anything.
+    """
+    reason = given.strip() if isinstance(given, str) else ""
+    if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
+        raise errors.ReasonNeeded
+    return reason
