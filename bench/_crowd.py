@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from avatars.models import Persona
-from sessions.models import Status, StreamingSession, Tab
+from sessions.models import Conversation, Status, StreamingSession, Tab
 from tests.support.servers import Emulator
 
 AT_ONCE = 100
@@ -39,10 +39,16 @@ def fill(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
     names = list(provider_session_ids)
     people = User.objects.bulk_create((User(username=uuid4().hex) for _ in names), batch_size=BATCH)
     now = timezone.now()
+    conversations = Conversation.objects.bulk_create(
+        (Conversation(id=uuid4(), user=person, persona=persona, started_at=now) for person in people),
+        batch_size=BATCH,
+    )
     return StreamingSession.objects.bulk_create(
         (
             StreamingSession(
-                user=person,
+                id=conversation.pk,
+                conversation=conversation,
+                user=conversation.user,
                 account=persona.avatar.account,
                 persona=persona,
                 persona_version=persona.version,
@@ -54,7 +60,7 @@ def fill(provider_session_ids: Iterable[str | None]) -> list[StreamingSession]:
                 ends_at=now + 2 * AN_HOUR,
                 deadline_at=now + AN_HOUR,
             )
-            for person, name in zip(people, names, strict=True)
+            for conversation, name in zip(conversations, names, strict=True)
         ),
         batch_size=BATCH,
     )
@@ -91,7 +97,7 @@ def rows_written() -> int:
 def empty() -> None:
     """Forget all sessions at once; the benchmark's database is thrown away anyway."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE avatar_sessions_streamingsession CASCADE")
+        cursor.execute("TRUNCATE avatar_sessions_conversation CASCADE")
 
 
 def analyse() -> None:

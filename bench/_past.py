@@ -10,7 +10,16 @@ from django.db import connection
 from django.db.models import Model
 
 from heygen_portal.trail import signing
-from sessions.models import DayTotal, SessionEvent, SessionTotal, SpokenWord, StreamingSession, Utterance, word_index
+from sessions.models import (
+    Conversation,
+    DayTotal,
+    SessionEvent,
+    SessionTotal,
+    SpokenWord,
+    StreamingSession,
+    Utterance,
+    word_index,
+)
 from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccountFactory, StreamingSessionFactory
 
 A_DAY = 1000
@@ -35,14 +44,16 @@ def make(sessions: int) -> None:
         PersonaFactory.create(published=True, avatar=AvatarFactory.create(account=account)).pk for _ in range(8)
     ]
     pattern = StreamingSessionFactory.create(status="ended", account=account, persona_id=personas[0], user=people[0])
+    its = "gen_random_uuid() AS its_id"
     began = f"now() - interval '1 minute' - n * interval '{86400 / A_DAY} seconds'"
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")  # rows that fit need not be asked whether they do
         _copies(
             cursor,
             pattern,
-            f"FROM generate_series(1, {sessions - 1}) n, LATERAL (SELECT {began} AS began) times",
-            id="gen_random_uuid()",
+            f"FROM generate_series(1, {sessions - 1}) n, LATERAL (SELECT {began} AS began, {its}) times",
+            id="its_id",
+            conversation_id="its_id",
             user_id=f"{people[0].pk} + mod(n, {len(people)})",
             persona_id=f"{personas[0]} + mod(n, {len(personas)})",
             provider_session_id="'their-' || n",
@@ -84,10 +95,13 @@ def _copies(cursor: Any, pattern: Model, source: str, **columns: str) -> None:
     )
 
 
-SESSION, EVENT, LINE = (model._meta.db_table for model in (StreamingSession, SessionEvent, Utterance))
+CONVERSATION, SESSION = (model._meta.db_table for model in (Conversation, StreamingSession))
+EVENT, LINE = (model._meta.db_table for model in (SessionEvent, Utterance))
 WORD, TOTAL, DAY = (model._meta.db_table for model in (SpokenWord, SessionTotal, DayTotal))
 ENDLESS = "repeat('0', 64)"
 BELONGS = (
+    f"""INSERT INTO {CONVERSATION} (id, user_id, persona_id, started_at, limit_by, ended_at)
+        SELECT id, user_id, persona_id, created_at, '', ended_at FROM {SESSION} ON CONFLICT DO NOTHING""",
     f"""INSERT INTO {EVENT} (session_id, number, source, kind, data, at, previous_hash, hash)
         SELECT s.id, n, 'portal', (string_to_array('{KINDS}', ' '))[n], '{{}}', s.created_at + n * interval '1 second',
                {ENDLESS}, {ENDLESS}

@@ -21,8 +21,8 @@ from sessions.models import RUNNING, Purpose, SessionTask, Status, StreamingSess
 from sessions.speech import search as speech_search
 from sessions.speech import text_matching
 
-LONGEST_CHAIN = 20
-"""Sessions of one conversation whose lines a page is told."""
+MOST_SESSIONS_TOLD = 20
+"""The newest sessions of one conversation whose lines a page or an avatar is told."""
 MOST_LINES_TOLD = 200
 """The newest lines of a conversation that a room's page is told; the conversation's own page has all of them."""
 MOST_BYTES_TOLD = 256 * 1024
@@ -95,11 +95,11 @@ def in_parts(lines: QuerySet[Any]) -> Iterator[list[Any]]:
 
 
 def newest_said(session_id: UUID, after: int = 0) -> list[int]:
-    """Return the keys of the newest lines of a session and of those that it goes on from, in order.
+    """Return the keys of the newest lines of a session and of what came before it in its conversation, in order.
 
     As many as a page is told, and none up to the key `after`.
     """
-    lines = Utterance.objects.filter(session__in=_chain(session_id), pk__gt=after).order_by("-at", "-pk")
+    lines = Utterance.objects.filter(session__in=_so_far(session_id), pk__gt=after).order_by("-at", "-pk")
     newest, room = [], MOST_BYTES_TOLD
     for pk, size in lines.values_list("pk", Length("sealed"))[:MOST_LINES_TOLD]:
         room -= size
@@ -111,7 +111,7 @@ def newest_said(session_id: UUID, after: int = 0) -> list[int]:
 
 def are_left_out(session_id: UUID, keys: Sequence[int], after: int = 0) -> bool:
     """Whether `newest_said`, which returned these keys, left out older lines."""
-    lines = Utterance.objects.filter(session__in=_chain(session_id), pk__gt=after)
+    lines = Utterance.objects.filter(session__in=_so_far(session_id), pk__gt=after)
     return lines.order_by().count() > len(keys)
 
 
@@ -120,13 +120,13 @@ def said(keys: Iterable[int]) -> list[Utterance]:
     return vouching.for_pages(list(Utterance.objects.filter(pk__in=keys)))
 
 
-def _chain(session_id: UUID) -> list[UUID]:
-    """Return a session and those that it goes on from."""
-    sessions, before = [session_id], _before(session_id)
-    while before and before not in sessions and len(sessions) < LONGEST_CHAIN:
-        sessions.append(before)
-        before = _before(before)
-    return sessions
+def _so_far(session_id: UUID) -> list[UUID]:
+    """Return a session and those that came before it in its conversation, the newest first."""
+    own = StreamingSession.objects.filter(pk=session_id)
+    rows = StreamingSession.objects.filter(
+        conversation=Subquery(own.values("conversation")), created_at__lte=Subquery(own.values("created_at"))
+    )
+    return list(rows.order_by("-created_at").values_list("pk", flat=True)[:MOST_SESSIONS_TOLD])
 
 
 def memory_of(session: StreamingSession) -> tuple[str, str]:
@@ -144,7 +144,7 @@ def memory_of(session: StreamingSession) -> tuple[str, str]:
 
 def _vouched_for(session_id: UUID) -> list[tuple[str, str]]:
     """Return the newest lines of a conversation, in order, each with who said it, that no page could make up."""
-    sessions = _chain(session_id)
+    sessions = _so_far(session_id)
     lines = Utterance.objects.filter(session__in=sessions).exclude(source=events.Source.BROWSER)
     written = lines.exclude(kind=SessionTask.Kind.REPEAT)
     known = [(line.at, line.pk, line.who, line.text) for line in written if line.is_readable]
@@ -189,10 +189,6 @@ def _as_quoted(text: str) -> str:
 
 
 QUOTED = str.maketrans({"<": "‹", ">": "›", "“": "'", "”": "'", '"': "'"})
-
-
-def _before(session_id: UUID) -> UUID | None:
-    return StreamingSession.objects.filter(pk=session_id).values_list("continues", flat=True).first()
 
 
 def of_person(

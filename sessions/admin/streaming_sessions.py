@@ -148,14 +148,14 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
                 )
             },
         ),
-        (_("Limits"), {"fields": ("limit_by", "idle_limit_by", "continues")}),
+        (_("Limits"), {"fields": ("limit_by", "idle_limit_by", "conversation", "conversation_limit", "continues")}),
         (
             _("At the provider"),
             {"fields": ("account", "provider_session_id", "provider_limit", "is_paid", "stop_attempts", "unconfirmed")},
         ),
         (_("Settings at the time"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
     )
-    readonly_fields = ("state", "evidence", "lasted", "provider_limit", "unconfirmed")
+    readonly_fields = ("state", "evidence", "lasted", "provider_limit", "unconfirmed", "conversation_limit")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
@@ -178,6 +178,10 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     @display(description=_("provider’s limit"))
     def provider_limit(self, session: StreamingSession) -> str:
         return readable(session.provider_duration_limit)
+
+    @display(description=_("time limit of the conversation"))
+    def conversation_limit(self, session: StreamingSession) -> str:
+        return readable(session.conversation.time_limit)
 
     @display(description=_("not confirmed because"))
     def unconfirmed(self, session: StreamingSession) -> str:

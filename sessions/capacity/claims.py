@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -133,28 +133,8 @@ def _is_at_providers_limit(session: StreamingSession, now: datetime) -> bool:
 
 def time_used(session_ids: Collection[UUID], now: datetime) -> timedelta:
     """Return how long the conversations that these sessions belong to have lasted, all their sessions together."""
-    conversation: set[UUID] = set().union(*map(_conversation_of, session_ids))
-    rows = StreamingSession.objects.filter(pk__in=conversation)
+    conversations = StreamingSession.objects.filter(pk__in=session_ids).values("conversation")
+    rows = StreamingSession.objects.filter(conversation__in=conversations)
     rows = rows.filter(Q(status__in=RUNNING) | Q(provider_session_id__isnull=False))
     times = rows.values_list("created_at", "stop_requested_at", "ended_at")
     return sum((max((stop or end or now) - begin, timedelta(0)) for begin, stop, end in times), timedelta(0))
-
-
-def _conversation_of(session_id: UUID) -> set[UUID]:
-    """Return the IDs of a session, of all that it goes on from, and of all that go on from those."""
-    field = StreamingSession._meta.pk
-    with connection.cursor() as cursor:
-        cursor.execute(_CONVERSATION, [field.get_db_prep_value(session_id, connection)])
-        return {field.to_python(pk) for (pk,) in cursor.fetchall()}
-
-
-_TABLE = StreamingSession._meta.db_table
-_CONVERSATION = f"""
-    WITH RECURSIVE before(id, continues_id) AS (
-        SELECT id, continues_id FROM {_TABLE} WHERE id = %s
-        UNION SELECT one.id, one.continues_id FROM {_TABLE} one JOIN before ON one.id = before.continues_id
-    ), conversation(id) AS (
-        SELECT id FROM before WHERE continues_id IS NULL
-        UNION SELECT one.id FROM {_TABLE} one JOIN conversation ON one.continues_id = conversation.id
-    ) SELECT id FROM conversation
-"""

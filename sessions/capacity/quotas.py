@@ -17,7 +17,7 @@ from django.utils import timezone
 from avatars.models import Persona, ProviderAccount
 from sessions import errors
 from sessions.lifecycle.transitions import Terms
-from sessions.models import Allowance, DayTotal, LimitBy, Status, StreamingSession
+from sessions.models import Allowance, Conversation, DayTotal, LimitBy, Status, StreamingSession
 
 _OPENED = Coalesce("opened_at", "created_at", output_field=DateTimeField())
 """When a session's time and cost begin to count: `StreamingSession.billed_from`."""
@@ -44,11 +44,18 @@ def day_of(moment: datetime) -> datetime:
     return timezone.localtime(moment).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def terms(persona: Persona, user_id: int, now: datetime, used: timedelta = timedelta(0)) -> Terms:
+def terms(
+    persona: Persona,
+    user_id: int,
+    now: datetime,
+    conversation: Conversation | None = None,
+    used: timedelta = timedelta(0),
+) -> Terms:
     """Return what binds this person's session with this persona. Raises TimeIsUp, QuotaUsed.
 
-    `used` is how long the conversation that goes on has lasted. One query for the allowances, and one more for a
-    person who has a quota.
+    `conversation` is the one that goes on, and `used` how long it has lasted: of its time limit, or of the limits that
+    apply now where they are lower, the rest is left. One query for the allowances, and one more for a person who has a
+    quota.
     """
     account = persona.avatar.account
     allowances = _allowances(user_id)
@@ -56,8 +63,10 @@ def terms(persona: Persona, user_id: int, now: datetime, used: timedelta = timed
     idle = [(persona.idle_timeout, LimitBy.PERSONA), *_of(allowances, "idle_timeout")]
     lengths += [(account.duration_limit, LimitBy.ACCOUNT)] if account.duration_limit else []
     idle += [(account.idle_timeout, LimitBy.ACCOUNT)] if account.idle_timeout else []
-    duration, limit_by = _lowest(lengths)
-    duration -= used
+    if conversation and conversation.time_limit is not None:
+        lengths.append((conversation.time_limit, LimitBy(conversation.limit_by)))
+    time_limit, time_limit_by = _lowest(lengths)
+    duration, limit_by = time_limit - used, time_limit_by
     if used and duration < SHORTEST:
         raise errors.TimeIsUp
     quota = _quota(allowances)
@@ -67,7 +76,7 @@ def terms(persona: Persona, user_id: int, now: datetime, used: timedelta = timed
             raise errors.QuotaUsed
         duration, limit_by = min((duration, limit_by), (left, LimitBy.QUOTA), key=lambda limit: limit[0])
     idle_timeout, idle_limit_by = _lowest(idle)
-    return Terms(duration, limit_by, idle_timeout, idle_limit_by)
+    return Terms(duration, limit_by, idle_timeout, idle_limit_by, time_limit, time_limit_by)
 
 
 def within_cap(bound: Terms, account: ProviderAccount, now: datetime) -> Terms:

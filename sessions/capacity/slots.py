@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from sessions.capacity import claims, queue, quotas
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import end_evidence, transitions
 from sessions.lifecycle.transitions import Terms
-from sessions.models import RUNNING, EndReason, Purpose, QueuePlace, StreamingSession
+from sessions.models import RUNNING, Conversation, EndReason, Purpose, QueuePlace, StreamingSession
 from sessions.presence import tabs
 
 
@@ -113,7 +113,10 @@ def terms_of(user_id: int, persona: Persona, request: StartRequest) -> Terms:
     Raises TimeIsUp, QuotaUsed.
     """
     now, before = timezone.now(), request.took_over | ({request.continues} if request.continues else set())
-    return quotas.terms(persona, user_id, now, claims.time_used(before, now) if before else timedelta(0))
+    if not before:
+        return quotas.terms(persona, user_id, now)
+    conversation = Conversation.objects.filter(sessions=request.continues).first()
+    return quotas.terms(persona, user_id, now, conversation, claims.time_used(before, now))
 
 
 def may_continue(session: StreamingSession) -> bool:

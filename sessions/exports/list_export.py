@@ -60,7 +60,7 @@ WITH_FILE = (*TO_WRITE, State.READY)
 SESSION = (
     "id", "user__username", "persona__name", "persona_version", "account__name", "provider_session_id", "status",
     "end_reason", "end_evidence", "limit_by", "created_at", "opened_at", "live_at", "stop_requested_at", "ended_at",
-    "is_paid", "continues_id",
+    "is_paid", "conversation_id", "continues_id",
 )  # fmt: skip
 EVENT = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
 LINE = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "standing", "text")

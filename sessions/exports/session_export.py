@@ -27,8 +27,8 @@ LONGEST_PAGE_LINES = 1000
 
 SESSION = (
     "id", "provider_session_id", "persona_version", "persona_settings", "status", "end_reason", "end_evidence",
-    "limit_by", "idle_limit_by", "is_paid", "provider_duration_limit", "continues_id", "created_at", "opened_at",
-    "live_at", "ends_at", "stop_requested_at", "ended_at", "duration",
+    "limit_by", "idle_limit_by", "is_paid", "provider_duration_limit", "conversation_id", "continues_id",
+    "created_at", "opened_at", "live_at", "ends_at", "stop_requested_at", "ended_at", "duration",
 )  # fmt: skip
 EVENT = ("number", "source", "kind", "data", "at", "previous_hash", "hash")
 TASK = ("kind", "status", "failure", "provider_task_id", "created_at", "latency")

@@ -67,6 +67,7 @@ WORDS = {
 
 TABLES = {
     "session": _("session"),
+    "conversation": _("conversation"),
     "event": _("event"),
     "head": _("record head"),
     "seal": _("seal"),

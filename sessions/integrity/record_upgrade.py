@@ -16,12 +16,14 @@ from django.db import transaction
 
 from sessions.integrity import audit_statements
 from sessions.integrity.scope import BATCH
-from sessions.integrity.verification import UPGRADED, faults_of
+from sessions.integrity.verification import UPGRADED, faults_of, rows_of
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.coverage import BELOW, LINE, ROWS, SESSION, TASK
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionTask, Status, StreamingSession
 
+SINCE_WHOLE_ROWS = ("conversation", "record_format")
+"""Columns of a session that records of format `WHOLE_ROWS` do not state as they are now."""
 ROWS_EACH = 200
 """Rows that one event states."""
 
@@ -65,23 +67,27 @@ def _upgrade_one(session_id: UUID) -> bool:
             return True
         if faults_of(session_id):
             return False
+        was = session.record_format
         StreamingSession.objects.filter(pk=session_id).update(record_format=coverage.FORMAT)
-        stated = _stated(session_id, is_over=session.status == Status.ENDED)
+        stated = _stated(session_id, was, is_over=session.status == Status.ENDED)
         while part := list(islice(stated, ROWS_EACH)):
             said = {"format": coverage.FORMAT} | coverage.together(*part)
             events.append(session_id, Entry(UPGRADED, said), is_over=session.status == Status.ENDED)
     return True
 
 
-def _stated(session_id: UUID, *, is_over: bool) -> Iterator[dict[str, Any]]:
-    """Yield what is to be stated of each row. A text that is being sent is stated once its outcome is known."""
+def _stated(session_id: UUID, was: int, *, is_over: bool) -> Iterator[dict[str, Any]]:
+    """Yield what is to be stated of each row that a record of format `was` does not state.
+
+    A text that is being sent is stated once its outcome is known.
+    """
     for row in SESSION.stored(StreamingSession.objects.filter(pk=session_id)):
         said = SESSION.read(row)
-        yield _of(SESSION, "", {name: said[name] for name in said if is_over or name not in SESSION.late})
+        names = said.keys() if was < coverage.WHOLE_ROWS else SINCE_WHOLE_ROWS
+        yield _of(SESSION, "", {name: said[name] for name in names if is_over or name not in SESSION.late})
     sending: set[Any] = set()
-    for table in BELOW:
-        rows = table.model._base_manager.filter(**{table.session: session_id}).order_by("pk")
-        for row in table.stored(rows).iterator(chunk_size=BATCH):
+    for table in (table for table in BELOW if was < table.since):
+        for row in rows_of(table, session_id).iterator(chunk_size=BATCH):
             said = table.read(row)
             if table is TASK and said["status"] == SessionTask.Status.SENDING:
                 sending.add(said["created_at"])

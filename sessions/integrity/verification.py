@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Count as Counted
-from django.db.models import Exists, F, OuterRef, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from heygen_portal.trail import db_triggers
@@ -26,10 +26,11 @@ from sessions.integrity.damage import Fault, How
 from sessions.integrity.diagnosis import ERASED, TELLING, Chain, Event, Noted, data_of, proofs
 from sessions.integrity.scope import BATCH, MOST_FAULTS, USUAL_BOUNDS, Bounds, Count, is_in_share
 from sessions.lifecycle import coverage
-from sessions.lifecycle.coverage import BELOW, CARRIED, ERASURE, LINE, ROWS, SESSION, TABLES, TASK, Table
+from sessions.lifecycle.coverage import BELOW, CARRIED, CONVERSATION, ERASURE, LINE, ROWS, SESSION, TABLES, TASK, Table
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import digest_of
 from sessions.models import (
+    Conversation,
     DayTotal,
     Erasure,
     SessionEvent,
@@ -65,6 +66,7 @@ def faults(count: Count | None = None, bounds: Bounds = USUAL_BOUNDS) -> Iterato
     with any_text(connection):
         yield from audit_statements.faults(count, bounds)
         yield from _session_faults(count, bounds)
+        yield from _conversations_without_session()
         yield from _day_faults(count)
 
 
@@ -79,6 +81,12 @@ def _session_faults(count: Count, bounds: Bounds) -> Iterator[Fault]:
             yield from faults_of(found.session, bounds)
     for orphan in streams.before(None):
         yield from faults_of(orphan, bounds)
+
+
+def _conversations_without_session() -> Iterator[Fault]:
+    """Name conversations that no session's record could state."""
+    for pk in _orphans(Conversation, "pk").order_by("pk").values_list(AsText("pk"), flat=True)[:MOST_FAULTS]:
+        yield Fault("row_added", table=CONVERSATION.name, row=pk)
 
 
 def look_at(session_id: UUID | str) -> Fault | None:
@@ -201,7 +209,8 @@ class Found:
         self.own = SESSION.read(tuple(own))
         self.is_over = self.own["status"] == Status.ENDED
         its_format = self.own["record_format"]
-        self.is_older = isinstance(its_format, int) and its_format < coverage.FORMAT
+        self.format = its_format if isinstance(its_format, int) else coverage.FORMAT
+        self.is_older = self.format < coverage.WHOLE_ROWS
         self.head = Noted(number, its_hash, signature) if number is not None else None
         self.seal: Noted | None = None
         self.share, self.shares = share, shares
@@ -221,7 +230,7 @@ class Found:
         self.is_chained = is_fine and length > 0 and self._is_noted(length, last_hash)
         if self.is_chained and not self.is_too_much:
             self._compare(streams, count)
-        count.older += self.is_older
+        count.older += self.format < coverage.FORMAT
         count.rows["session"] += 1
         count.rows["head"] += self.head is not None
         return self.is_chained and not self.faults and not self.is_too_much
@@ -321,9 +330,11 @@ class Found:
                         continue
                 if not self._is_mine(table.name, key):
                     continue
+                for name in table.misfits(row):
+                    self._tell("row_changed", table, key, name, None)
                 if is_stated:
                     self._compare_row(table, key, found, count)
-                elif self.is_older:
+                elif self.format < table.since:
                     count.unstated.update(f"{table.name}.{name}" for name in table.fields)
                 elif len(extra) < MOST_FAULTS:
                     extra.append((table, key, found))
@@ -420,14 +431,21 @@ class Found:
             self.faults.append(Fault(how, self.session, number, table=name, row=key or self.session, column=column))
 
 
+def _orphans(model: Any, session: str = "session_id") -> QuerySet[Any]:
+    """Return the rows that name a session that is not there."""
+    sessions = StreamingSession.objects.filter(pk=OuterRef(session))
+    rows: QuerySet[Any] = model._base_manager.exclude(Exists(sessions))
+    return rows
+
+
 def _has_orphan(model: Any) -> bool:
-    """Whether a row names a session that is not there."""
-    sessions = StreamingSession.objects.filter(pk=OuterRef("session_id"))
-    return bool(model._base_manager.exclude(Exists(sessions)).exists())
+    return _orphans(model).exists()
 
 
 def _moved(table: Table, key: str) -> str:
     """Return the column by which a row left its session, if it is still there."""
+    if table is CONVERSATION:
+        return "id" if _orphans(Conversation, "pk").exists() else ""
     if table.is_single:
         return "session" if _has_orphan(table.model) else ""
     if not table.model._base_manager.filter(pk=key).exists():
@@ -491,8 +509,22 @@ class _Streams:
             yield _name(name)
 
 
-def _below(table: Table, session: str | None) -> QuerySet[Any]:
-    rows = table.model._base_manager.order_by(table.session, "pk")
+def _all(table: Table) -> QuerySet[Any]:
+    """Return a table's rows, with what its derived columns are compared with."""
+    if table is CONVERSATION:
+        ended_at = Conversation.ended_last().annotate(at=Written("ended_at")).values("at")[:1]
+        return Conversation.objects.annotate(sessions_ended_at=Subquery(ended_at))
+    rows: QuerySet[Any] = table.model._base_manager.all()
+    return rows
+
+
+def rows_of(table: Table, session: UUID | str) -> QuerySet[Any]:
+    """Return tuples of what is stored of the rows that belong to a session."""
+    return _below(table, session)
+
+
+def _below(table: Table, session: UUID | str | None) -> QuerySet[Any]:
+    rows = _all(table).order_by(table.session, "pk")
     chosen = {table.session: session} if session else {f"{table.session.removesuffix('_id')}__isnull": False}
     return table.stored(rows.filter(**chosen))
 

@@ -22,6 +22,7 @@ from django.db.models import QuerySet
 
 from heygen_portal.trail.raw_values import AsText, Host, Microseconds, Places, Written, blob
 from sessions.models import (
+    Conversation,
     Erasure,
     Export,
     HistoryCheck,
@@ -37,8 +38,12 @@ ROWS = "rows"
 """Where an event's data keeps what it says of rows."""
 SEAL = "seal"
 """Under this table an event states that it is sealed."""
-FORMAT = 2
-"""Of a session's record: all that is shown of it is stated, from its first event or from an upgrade on."""
+WHOLE_ROWS = 2
+"""The format of a session's record from which on it states every row that is shown of it."""
+WITH_CONVERSATION = 3
+"""The format from which on it states the session's conversation, too."""
+FORMAT = WITH_CONVERSATION
+"""The newest: all that is shown is stated, from the first event or from an upgrade on."""
 NOT_SHOWN = "not shown to auditors"
 
 
@@ -54,11 +59,15 @@ class Table:
     """Columns that no event states, each with the reason."""
     late: frozenset[str] = frozenset()
     """Columns that change with every sign of life: stated when the session ends."""
+    derived: Mapping[str, str] = field(default_factory=dict)
+    """Columns with a moment that no event states, each with the annotation that must be the same, as text."""
+    since: int = WHOLE_ROWS
+    """The format of a record from which on these rows are stated."""
 
     @cached_property
     def fields(self) -> dict[str, Any]:
         """The covered columns by name."""
-        skipped = {*self.uncovered, "session"}
+        skipped = {*self.uncovered, *self.derived, "session"}
         return {
             each.name: each
             for each in self.model._meta.concrete_fields
@@ -71,15 +80,27 @@ class Table:
 
     @cached_property
     def is_single(self) -> bool:
-        return self.model is StreamingSession or self.model._meta.pk.name == "session"
+        return self.model in (StreamingSession, Conversation) or self.model._meta.pk.name == "session"
 
     def stored(self, rows: QuerySet[Any], *more: Any) -> QuerySet[Any]:
-        """Return tuples of session, key and covered columns, as text where a value could be unreadable."""
-        return rows.values_list(AsText(self.session), AsText("pk"), *map(_expression, self.fields.values()), *more)
+        """Return tuples of session, key and covered columns, as text where a value could be unreadable.
+
+        Then come the derived columns, each with the value that it must have.
+        """
+        derived = [part for name, annotation in self.derived.items() for part in (Written(name), annotation)]
+        covered = map(_expression, self.fields.values())
+        return rows.values_list(AsText(self.session), AsText("pk"), *covered, *derived, *more)
+
+    def misfits(self, row: tuple[Any, ...]) -> Iterator[str]:
+        """Yield the derived columns of a tuple of `stored` that do not have the value they must have."""
+        values = iter(row[2 + len(self.fields) :])
+        for name, is_value, must_be in zip(self.derived, values, values, strict=False):
+            if is_value != must_be:
+                yield name
 
     def read(self, row: tuple[Any, ...]) -> dict[str, Any]:
         """Return what a tuple of `stored` says, as a statement would."""
-        return {name: _read(column, value) for (name, column), value in zip(self.fields.items(), row[2:], strict=True)}
+        return {name: _read(column, value) for (name, column), value in zip(self.fields.items(), row[2:], strict=False)}
 
 
 SESSION = Table(
@@ -93,6 +114,14 @@ SESSION = Table(
     },
     late=frozenset({"active_at", "abandoned_at", "stop_attempts", "stop_trouble"}),
 )
+CONVERSATION = Table(
+    "conversation",
+    Conversation,
+    "pk",
+    derived={"ended_at": "sessions_ended_at"},
+    since=WITH_CONVERSATION,
+)
+"""Its row belongs to its first session, which has the same ID."""
 TASK = Table("task", SessionTask)
 LINE = Table("line", Utterance)
 TOTAL = Table("total", SessionTotal)
@@ -112,7 +141,7 @@ EXPORT = Table(
         "touched_at": f"{NOT_SHOWN}: when the worker wrote last",
     },
 )
-BELOW = (TASK, LINE, TOTAL, HOLD, ERASURE, CARRIED, EXPORT)
+BELOW = (CONVERSATION, TASK, LINE, TOTAL, HOLD, ERASURE, CARRIED, EXPORT)
 """Tables with rows that belong to a session."""
 TABLES = {table.name: table for table in (SESSION, *BELOW)}
 

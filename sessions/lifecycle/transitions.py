@@ -10,9 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.db.models import Subquery
 from django.utils import timezone
 
 from avatars.models import Persona
@@ -21,7 +22,7 @@ from sessions.lifecycle import broadcast, coverage, events
 from sessions.lifecycle.end_evidence import Evidence
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import RUNNING, EndReason, LimitBy, Purpose, Status, StreamingSession
+from sessions.models import RUNNING, Conversation, EndReason, LimitBy, Purpose, Status, StreamingSession
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     Status.REQUESTED: frozenset({Status.CREATING, Status.STOPPING}),
@@ -54,11 +55,15 @@ class Terms:
     limit_by: LimitBy
     idle_timeout: timedelta
     idle_limit_by: LimitBy
+    time_limit: timedelta
+    """Of a conversation that begins with it: all its sessions together."""
+    time_limit_by: LimitBy
 
     @classmethod
     def of(cls, persona: Persona) -> Terms:
         """The persona's own, where nothing else applies."""
-        return cls(persona.duration_limit, LimitBy.PERSONA, persona.idle_timeout, LimitBy.PERSONA)
+        longest, idle, whose = persona.duration_limit, persona.idle_timeout, LimitBy.PERSONA
+        return cls(longest, whose, idle, whose, longest, whose)
 
 
 class IllegalTransition(Exception):
@@ -83,6 +88,7 @@ def transition(session: StreamingSession, to: Status, *noted: Entry, **changes: 
         # The UPDATE holds the row.
         if to == Status.ENDED:
             _read_late([session])
+            _note_ends([session])
         events.append(session.pk, *noted, _moved(session, to, changes), is_over=to == Status.ENDED)
         broadcast.publish(session.pk, broadcast.StatusChanged.of(session))
     return True
@@ -96,6 +102,7 @@ def transition_all(sessions: Sequence[StreamingSession], to: Status, **changes: 
     StreamingSession.objects.filter(pk__in=[session.pk for session in sessions]).update(status=to, **changes)
     if to == Status.ENDED:
         _read_late(sessions)
+        _note_ends(sessions)
     moved = {session.pk: _moved(session, to, changes) for session in sessions}
     events.append_each(moved, are_over=to == Status.ENDED)
     broadcast.publish_all({session.pk: broadcast.StatusChanged.of(session) for session in sessions})
@@ -107,6 +114,14 @@ def _read_late(sessions: Sequence[StreamingSession]) -> None:
     for session in sessions:
         for name in coverage.SESSION.late:
             setattr(session, name, getattr(late[session.pk], name))
+
+
+def _note_ends(sessions: Sequence[StreamingSession]) -> None:
+    """Note the end of the conversations whose last open sessions these were."""
+    conversations = Conversation.objects.filter(pk__in={session.conversation_id for session in sessions})
+    # Two sessions of one conversation may end at once. Locked first: the UPDATE then sees what the other has done.
+    list(conversations.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+    conversations.update(ended_at=Subquery(Conversation.ended_last().values("ended_at")[:1]))
 
 
 def _moved(session: StreamingSession, to: Status, changes: Mapping[str, Any]) -> Entry:
@@ -141,7 +156,7 @@ def request(
     A conversation that goes on is not greeted again, but for one in another language.
     Raises IntegrityError when the person has an open session.
     """
-    now = timezone.now()
+    now, session_id = timezone.now(), uuid4()
     terms = terms or Terms.of(persona)
     wished = {name: value for name, value in {"quality": quality, "encoding": encoding}.items() if value}
     is_greeted = continues is not None and continues.live_at and continues.persona_id == persona.pk
@@ -151,8 +166,11 @@ def request(
         "idle_timeout_s": int(terms.idle_timeout.total_seconds()),
     }
     with transaction.atomic(savepoint=False):
+        begun = None if continues else _begin_conversation(session_id, persona, user_id, terms, now)
         session = StreamingSession.objects.create(
+            id=session_id,
             user_id=user_id,
+            conversation_id=continues.conversation_id if continues else session_id,
             account=persona.avatar.account,
             persona=persona,
             persona_version=persona.version,
@@ -171,10 +189,28 @@ def request(
             record_format=coverage.FORMAT,
         )
         said = {"persona": persona.slug, "version": persona.version} | _origin(session)
-        asked = Entry(EventKind.REQUESTED, said | coverage.state(coverage.SESSION, session))
+        if continues:
+            Conversation.objects.filter(pk=session.conversation_id).update(ended_at=None)
+        stated = coverage.state(coverage.SESSION, session)
+        if begun:
+            stated = coverage.together(stated, coverage.state(coverage.CONVERSATION, begun))
+        asked = Entry(EventKind.REQUESTED, said | stated)
         moved = Entry(EventKind.STATUS, {"from": Status.REQUESTED, "to": Status.CREATING})
         events.begin(session.pk, asked, moved)
     return session
+
+
+def _begin_conversation(
+    first_session_id: UUID, persona: Persona, user_id: int, terms: Terms, now: datetime
+) -> Conversation:
+    return Conversation.objects.create(
+        id=first_session_id,
+        user_id=user_id,
+        persona=persona,
+        started_at=now,
+        time_limit=terms.time_limit,
+        limit_by=terms.time_limit_by,
+    )
 
 
 def _origin(session: StreamingSession) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from sessions.models.allowances import Allowance
 from sessions.models.conversations import (
     RUNNING,
+    Conversation,
     EndReason,
     LimitBy,
     Purpose,
@@ -23,6 +24,7 @@ __all__ = [
     "RUNNING",
     "Allowance",
     "ChatWatch",
+    "Conversation",
     "DayTotal",
     "EndReason",
     "Erasure",

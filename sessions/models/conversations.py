@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -72,6 +72,49 @@ class LimitBy(models.TextChoices):
     SPEND_CAP = "spend_cap", _("rest of the account’s monthly cap")
 
 
+class Conversation(models.Model):
+    """What a user experiences: sessions that continue each other, within one time limit. Never deleted.
+
+    Its ID is that of its first session, whose record states it.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="conversations", verbose_name=_("user")
+    )
+    # Of the first session; a later one may be with the same persona in another language.
+    persona = models.ForeignKey(Persona, models.PROTECT, related_name="conversations", verbose_name=_("persona"))
+    started_at = models.DateTimeField(_("started"))
+    # Of all its sessions together. Empty in conversations from before it was kept: the limits of each session applied.
+    time_limit = models.DurationField(_("time limit"), null=True, blank=True)
+    limit_by = models.CharField(_("effective duration limit"), max_length=10, choices=LimitBy, blank=True)
+    # Empty while a session of it is open; a new session clears it.
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
+        ordering = ("-started_at",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(time_limit=None, limit_by="") | (Q(time_limit__gt=timedelta(0)) & ~Q(limit_by="")),
+                name="conversation_limit_is_somebodys",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @staticmethod
+    def ended_last() -> models.QuerySet[StreamingSession]:
+        """Return the sessions of the outer query's conversation, open ones first, then by when they ended.
+
+        Their first `ended_at` is that of the conversation.
+        """
+        rows = StreamingSession.objects.filter(conversation=OuterRef("pk"))
+        return rows.order_by(F("ended_at").desc(nulls_first=True))
+
+
 class StreamingSessionQuerySet(models.QuerySet["StreamingSession"]):
     def open(self) -> StreamingSessionQuerySet:
         """Everything that is not over: it holds a place and may cost money."""
@@ -84,11 +127,14 @@ class StreamingSessionQuerySet(models.QuerySet["StreamingSession"]):
 
 
 class StreamingSession(models.Model):
-    """One conversation between a person and an avatar. Kept for auditors, never deleted."""
+    """One session at the provider. Kept for auditors, never deleted."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="streaming_sessions", verbose_name=_("user")
+    )
+    conversation = models.ForeignKey(
+        Conversation, models.PROTECT, related_name="sessions", verbose_name=_("conversation")
     )
     account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
     persona = models.ForeignKey(Persona, models.PROTECT, verbose_name=_("persona"))
@@ -108,7 +154,8 @@ class StreamingSession(models.Model):
     is_paid = models.BooleanField(_("billed by the provider"), null=True, blank=True)
     # The room's name on our own LiveKit; empty where the room is the provider's.
     room = models.CharField(_("room"), max_length=80, blank=True)
-    # The same conversation, begun anew: after no picture, at the provider's limit, or because the person went on.
+    # The session of the same conversation that this one took over from: after no picture, at the provider's limit, or
+    # because the person went on.
     continues = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="continued_by", verbose_name=_("continues")
     )
@@ -136,8 +183,8 @@ class StreamingSession(models.Model):
     stop_attempts = models.PositiveIntegerField(_("stop attempts"), default=0)
     # Why the last of them was not confirmed, as `end_evidence` says why it ends.
     stop_trouble = models.JSONField(_("not confirmed because"), default=dict, blank=True, editable=False)
-    # How much of what is shown of it its record states: 1, texts and receipts; 2, every column
-    # (`sessions.lifecycle.coverage`).
+    # How much of what is shown of it its record states: 1, texts and receipts; 2, every column; 3, its conversation
+    # too (`sessions.lifecycle.coverage`).
     record_format = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
     # When it was added to the totals, which is soon after its end.
     booked_at = models.DateTimeField(_("booked"), null=True, blank=True, editable=False)
@@ -173,7 +220,7 @@ class StreamingSession(models.Model):
             models.Index(fields=("end_reason", "-created_at"), name="session_of_reason"),
             models.Index(fields=("provider_session_id",), name="session_at_provider"),
             # For what an upgrade has still to state.
-            models.Index(fields=("id",), name="session_of_old_format", condition=Q(record_format=1)),
+            models.Index(fields=("id",), name="session_of_old_format", condition=Q(record_format__lt=3)),
         )
         constraints = (
             models.CheckConstraint(

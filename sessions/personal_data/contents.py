@@ -37,6 +37,7 @@ from sessions.lifecycle import coverage
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
     Allowance,
+    Conversation,
     Erasure,
     Export,
     LegalHold,
@@ -324,7 +325,8 @@ SECTIONS: tuple[Section, ...] = (
     Section("invitations", _("Invitations"), _invitations),
     Section("use", _("Usage and limits"), _use),
     Section("queue", _("Queue"), _of(QueuePlace, "user", leave_out=frozenset({"channel", "process"}))),
-    Section("sessions", _("Conversations"), _sessions),
+    Section("conversations", _("Conversations"), _of(Conversation, "user", related=("persona",))),
+    Section("sessions", _("Sessions"), _sessions),
     Section("audit_entries", _("Audit log"), _audit_entries),
     Section("admin_log_about_you", _("Changes to your account by administrators"), _admin_log_about),
     Section("exports", _("Exports that you made"), _of(Export, "asked_by")),

@@ -9,7 +9,7 @@ from sessions.lifecycle import events
 from sessions.audit import inspection
 from sessions.costs import ledger
 from sessions.lifecycle.events import Entry, Source
-from sessions.models import StreamingSession
+from sessions.models import Conversation, StreamingSession
 
 auditor, is_new = User.objects.get_or_create(username="auditor", defaults={"is_staff": True})
 if is_new:
@@ -22,8 +22,11 @@ def make(pk, slug, began, lasted, reason, evidence, told, said, sent=()):
     if StreamingSession.objects.filter(pk=pk).exists():
         return False
     persona = Persona.objects.get(slug=slug)
+    conversation = Conversation.objects.create(
+        id=UUID(pk), user=demo, persona=persona, started_at=began, ended_at=began + timedelta(seconds=lasted))
     session = StreamingSession.objects.create(
-        pk=UUID(pk), user=demo, account=persona.avatar.account, persona=persona, persona_version=persona.version or 1,
+        pk=UUID(pk), conversation=conversation, user=demo,
+        account=persona.avatar.account, persona=persona, persona_version=persona.version or 1,
         persona_settings=persona.snapshot(), status="ended", end_reason=reason, end_evidence=evidence,
         created_at=began, live_at=began + timedelta(seconds=1.32), ended_at=began + timedelta(seconds=lasted),
         ends_at=began + timedelta(minutes=20), provider_session_id=pk[:8],

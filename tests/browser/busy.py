@@ -10,7 +10,7 @@ from avatars.models import Persona, ProviderAccount
 from sessions.lifecycle import events
 from sessions.costs import ledger
 from sessions.lifecycle.events import Entry, Source
-from sessions.models import QueuePlace, ServerProcess, StreamingSession
+from sessions.models import Conversation, QueuePlace, ServerProcess, StreamingSession
 
 now, chance = timezone.now(), random.Random(1)
 StreamingSession.objects.open().update(status="ended", end_reason="staff_stopped", ended_at=now, deadline_at=None)
@@ -33,8 +33,10 @@ def make(n, status, age_s, account=silent, **fields):
     began = now - timedelta(seconds=age_s)
     over = status == "ended"
     fields = {"live_at": began + timedelta(seconds=chance.uniform(.7, 2.4))} | fields
+    conversation = Conversation.objects.create(id=uuid.uuid4(), user=person(n), persona=persona, started_at=began)
     return StreamingSession.objects.create(
-        user=person(n), account=account, persona=persona, persona_version=persona.version,
+        id=conversation.pk, conversation=conversation, user=person(n),
+        account=account, persona=persona, persona_version=persona.version,
         persona_settings=persona.snapshot(), status=status, created_at=began, active_at=now,
         ends_at=began + timedelta(minutes=20), deadline_at=None if over else now + timedelta(hours=1),
         **({"provider_session_id": uuid.uuid4().hex} | fields))

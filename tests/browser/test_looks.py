@@ -35,10 +35,11 @@ ONLY_STARTERS = """for (const slug of ["brief", "quiet", "unhearing", "small", "
   for (const one of document.querySelectorAll(`.person:has([href*="/${slug}/"]), [data-persona=${slug}]`)) one.remove();
 """
 SAID = """
+import uuid
 from datetime import datetime, timedelta, UTC
 from django.contrib.auth.models import User
 from avatars.models import Persona
-from sessions.models import StreamingSession
+from sessions.models import Conversation, StreamingSession
 if not StreamingSession.objects.filter(end_reason="idle").exists():
     user = User.objects.get(username="demo")
     english = [
@@ -54,8 +55,13 @@ if not StreamingSession.objects.filter(end_reason="idle").exists():
     for days, slug, reason, lines in ((1, "daniel", "user_stopped", english), (3, "lucia", "idle", spanish)):
         persona = Persona.objects.get(slug=slug)
         began = datetime(2026, 1, 20, 14, 2, tzinfo=UTC) - timedelta(days=days)
+        ended = began + timedelta(minutes=4, seconds=40)
+        conversation = Conversation.objects.create(
+            id=uuid.uuid4(), user=user, persona=persona, started_at=began, ended_at=ended
+        )
         session = StreamingSession.objects.create(
-            user=user, account=persona.avatar.account, persona=persona, persona_version=persona.version,
+            id=conversation.pk, conversation=conversation, user=user,
+            account=persona.avatar.account, persona=persona, persona_version=persona.version,
             persona_settings=persona.snapshot(), status="ended", end_reason=reason, created_at=began, live_at=began,
             provider_session_id=f"said-{slug}",
             ends_at=began + timedelta(minutes=20), ended_at=began + timedelta(minutes=4, seconds=40),

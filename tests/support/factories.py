@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import factory
 from django.contrib.auth.models import Group, User
@@ -12,7 +13,7 @@ from factory.django import DjangoModelFactory
 
 from avatars.models import Avatar, Composed, KnowledgeBase, Persona, PersonaVersion, ProviderAccount, Video, Voice
 from heygen_portal.people.access import roles
-from sessions.models import RUNNING, EndReason, SessionHead, Status, StreamingSession
+from sessions.models import RUNNING, Conversation, EndReason, SessionHead, Status, StreamingSession
 
 WHY = {"code": "person", "user": None}
 """What proves an end, where a test does not care."""
@@ -141,10 +142,22 @@ class StreamingSessionFactory(DjangoModelFactory[StreamingSession]):
 
     @classmethod
     def _create(cls, model_class: type[StreamingSession], *args: Any, **kwargs: Any) -> StreamingSession:
-        """Store a session with a record that is signed and has no events yet."""
+        """Store a session with a record that is signed and has no events yet; one of its own begins a conversation."""
+        if continues := kwargs.get("continues"):
+            kwargs.setdefault("conversation", continues.conversation)
+        kwargs.setdefault("id", uuid4())
+        if "conversation" not in kwargs:
+            kwargs["conversation"] = a_conversation(model_class(**kwargs))
         session: StreamingSession = super()._create(model_class, *args, **kwargs)
         SessionHead.objects.create(session=session, number=0, signature=SessionHead.sign(session.pk, 0, ""))
         return session
+
+
+def a_conversation(first: StreamingSession) -> Conversation:
+    """Store the conversation that begins with a session that is about to be stored."""
+    return Conversation.objects.create(
+        id=first.pk, user=first.user, persona=first.persona, started_at=first.created_at, ended_at=first.ended_at
+    )
 
 
 def _had_picture(status: Any) -> bool:

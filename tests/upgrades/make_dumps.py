@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import inspect
 import os
 import sqlite3
 import subprocess
@@ -122,6 +123,13 @@ def fill() -> None:
         transitions.begin_stop(session, reason, {"code": "person", "user": session.user_id})
         transitions.end(session)
 
+    def continued(before: StreamingSession, number: int) -> StreamingSession:
+        session = transitions.request(persona, before.user_id, continues=before)
+        transitions.connect(session, ProviderSession(f"their-session-{number}", None))
+        report(session, "first_frame", {"width": 1280, "share": 0.25})
+        close(session)
+        return session
+
     plain, erased, held, released, theirs, refused, running = (
         opened(number, is_live=number != 5) for number in range(7)
     )
@@ -137,6 +145,10 @@ def fill() -> None:
         lines=(SpokenLine(Speaker.AVATAR, "Son 20 €", None), SpokenLine(Speaker.AVATAR, "Una línea más.", None)),
     )
     provider_record.store(theirs, record)
+    if "continues" in inspect.signature(transitions.request).parameters:
+        again = continued(theirs, 7)  # a conversation of four sessions, two of which continue the same one
+        continued(again, 8)
+        continued(again, 9)
     erasure.hold(held.pk, "Litigation", staff.pk, "192.0.2.7")
     kept = erasure.hold(released.pk, "Litigation", staff.pk, "192.0.2.7")
     erasure.release(kept, staff.pk, "192.0.2.7")

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from heygen_portal.trail import db_triggers
 from sessions.integrity import nightly_check, verification
-from sessions.models import SessionEvent, SessionHead, SessionSeal, StreamingSession
+from sessions.models import Conversation, SessionEvent, SessionHead, SessionSeal, StreamingSession
 from tests.sessions.tampering import ended, running
 
 
@@ -26,6 +26,7 @@ def take_away(session_id: UUID) -> None:
         for model in (SessionSeal, SessionHead, SessionEvent):
             model.objects.filter(session=session_id).delete()
         StreamingSession.objects.filter(pk=session_id).delete()
+        Conversation.objects.filter(pk=session_id).delete()
 
 
 def how() -> list[str]:

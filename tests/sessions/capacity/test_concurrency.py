@@ -22,7 +22,7 @@ from sessions.capacity import queue, slots
 from sessions.capacity.queue import TabAddress
 from sessions.lifecycle import events, transitions
 from sessions.lifecycle.events import Entry
-from sessions.models import EndReason, QueuePlace, ServerProcess, SessionEvent, Status, StreamingSession
+from sessions.models import Conversation, EndReason, QueuePlace, ServerProcess, SessionEvent, Status, StreamingSession
 from sessions.presence import tabs
 from sessions.staff import stop_sessions
 from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory, UserFactory
@@ -74,6 +74,16 @@ def test_ticks_at_once_share_the_work_and_never_take_the_same_row() -> None:
     left = deadlines.take_due(timezone.now())  # rows that a tick passed by because another one held them
     assert set(times) | {one.pk for one in left} == {session.pk for session in sessions}
     assert SessionEvent.objects.filter(kind="status").count() == len(sessions)
+
+
+def test_sessions_of_one_conversation_that_end_at_once_leave_it_ended() -> None:
+    first = StreamingSessionFactory.create(status=Status.STOPPING)
+    more = StreamingSessionFactory.create_batch(
+        AT_ONCE - 1, status=Status.STOPPING, user=first.user, persona=first.persona, continues=first
+    )
+    assert all(side_by_side(*[partial(transitions.end, session) for session in (first, *more)]))
+    ends = [session.ended_at for session in StreamingSession.objects.all() if session.ended_at]
+    assert Conversation.objects.get().ended_at == max(ends)
 
 
 def test_a_tick_passes_by_what_somebody_else_holds_and_does_not_wait() -> None:

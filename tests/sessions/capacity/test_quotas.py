@@ -156,9 +156,9 @@ def test_an_allowance_is_a_user_s_or_a_group_s(fields: dict[str, bool]) -> None:
 
 
 def test_start_asks_the_database_little(django_assert_num_queries: Any) -> None:
-    """Persona, allowances, lock, all facts at once, the row and its first two events, inside one transaction."""
+    """Persona, allowances, lock, all facts, the conversation, the row and its first two events, in one transaction."""
     person, persona = UserFactory.create(), PersonaFactory.create(published=True)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         slots.open_session(person.pk, persona.slug)
 
 

@@ -71,6 +71,7 @@ COLUMNS_NOT_SHOWN = {
     },
 }
 TABLE_OF = {
+    "conversation": "conversation",
     "streamingsession": "session",
     "sessionevent": "event",
     "sessionhead": "head",

@@ -258,6 +258,7 @@ def test_anchors_find_a_session_that_vanished_with_its_whole_record(tmp_path: Pa
         SessionHead.objects.filter(session=gone).delete()
         gone.events.all().delete()
         gone.delete()
+        gone.conversation.delete()
     assert list(verification.faults()) == []
     assert anchors.check() == (1, 1)
     check = nightly_check.look(timezone.now())

@@ -47,6 +47,7 @@ READ_BY_SECTIONS = {
     "account.EmailAddress",
     "admin.LogEntry",
     "avatar_sessions.Allowance",
+    "avatar_sessions.Conversation",
     "avatar_sessions.Erasure",
     "avatar_sessions.Export",
     "avatar_sessions.LegalHold",

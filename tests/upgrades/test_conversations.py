@@ -1,0 +1,134 @@
+"""A database from before conversations had a table: sessions that continue each other get one, and the record fits."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from pytest_django import DjangoDbBlocker
+
+from heygen_portal.trail import db_triggers
+from sessions.integrity import scope, verification
+from sessions.models import Conversation, SessionEvent, StreamingSession
+from tests.support import on_postgres
+
+HERE = Path(__file__).parent / "before_conversations"
+KEY = "a-key-for-the-dumps-and-for-nothing-else"
+CIRCLE = """
+    UPDATE avatar_sessions_streamingsession SET continues_id = (
+        SELECT id FROM avatar_sessions_streamingsession WHERE provider_session_id = 'their-session-8'
+    ) WHERE provider_session_id = 'their-session-4'
+"""
+
+Migrate = Callable[..., None]
+
+
+def dump(name: str) -> str:
+    return gzip.decompress((HERE / name).read_bytes()).decode()
+
+
+def on_sqlite(folder: Path, change: str) -> str:
+    path = folder / "before.sqlite3"
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(dump("sqlite.sql.gz"))
+        database.executescript(change)
+    return f"sqlite:///{path}"
+
+
+def in_postgres(server_url: str, change: str) -> str:
+    url = f"{server_url.rpartition('/')[0]}/before_conversations"
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute("DROP DATABASE IF EXISTS before_conversations")
+        server.execute("CREATE DATABASE before_conversations")
+    with psycopg.connect(url) as database:
+        database.execute(dump("postgres.sql.gz"))
+    with psycopg.connect(url) as database:
+        database.execute(change)
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def migrated(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    settings: Any,
+    announced: object,
+    monkeypatch: pytest.MonkeyPatch,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[Migrate]:
+    """Migrate such a database to the newest version, two sessions at a time, and use it."""
+    settings.FIELD_ENCRYPTION_KEY = KEY
+    monkeypatch.setattr(import_module("sessions.migrations.0027_sessions_in_conversations"), "ROWS", 2)
+    with ExitStack() as stack:
+
+        def migrate(change: str = "SELECT 1") -> None:
+            if request.param == "postgres":
+                url = in_postgres(request.getfixturevalue("postgres_url"), change)
+            else:
+                url = on_sqlite(tmp_path, change)
+            stack.enter_context(django_db_blocker.unblock())
+            on_postgres.migrate(url)
+            stack.enter_context(on_postgres.swapped(url))
+
+        yield migrate
+
+
+def test_sessions_that_continue_each_other_become_one_conversation(migrated: Migrate) -> None:
+    migrated()
+    first = StreamingSession.objects.get(provider_session_id="their-session-4")
+    conversation = first.conversation
+    assert conversation.pk == first.pk
+    assert sorted(str(session.provider_session_id) for session in conversation.sessions.all()) == [
+        "their-session-4",
+        "their-session-7",
+        "their-session-8",
+        "their-session-9",
+    ]
+    assert (conversation.user, conversation.persona) == (first.user, first.persona)
+    last = StreamingSession.objects.get(provider_session_id="their-session-9")
+    assert (conversation.started_at, conversation.ended_at) == (first.created_at, last.ended_at)
+    assert conversation.time_limit is None
+    others = Conversation.objects.exclude(pk=first.pk)
+    assert {row.pk for row in others} == {row.sessions.get().pk for row in others}
+    assert others.count() == 6
+    assert {row.ended_at for row in others} == {row.sessions.get().ended_at for row in others}
+
+
+def test_an_upgrade_adds_conversations_to_records_that_stated_every_row(migrated: Migrate) -> None:
+    migrated()
+    assert db_triggers.missing(connection) == []
+    events = list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))
+    count = scope.Count()
+    assert list(verification.faults(count)) == []
+    assert (count.sessions, count.older) == (10, 10)
+    call_command("upgrade_record")
+    added = SessionEvent.objects.order_by("pk")[len(events) :]
+    assert {frozenset(event.data["rows"]) - {"seal"} for event in added} == {
+        frozenset({"session", "conversation"}),
+        frozenset({"session"}),
+    }
+    assert list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))[: len(events)] == events
+    count = scope.Count()
+    assert list(verification.faults(count)) == []
+    assert count.older == 0
+    assert set(count.covered()["since"]) >= {"session.conversation", "conversation.user", "conversation.time_limit"}
+    first = StreamingSession.objects.get(provider_session_id="their-session-4")
+    Conversation.objects.filter(pk=first.pk).update(started_at=first.ended_at)
+    StreamingSession.objects.filter(provider_session_id="their-session-8").update(conversation=first.conversation)
+    assert {(fault.table, fault.column) for fault in verification.faults()} == {("conversation", "started_at")}
+
+
+def test_sessions_that_continue_each_other_in_a_circle_have_a_conversation_too(migrated: Migrate) -> None:
+    migrated(CIRCLE)
+    rows = StreamingSession.objects.filter(user__username="person-4")
+    assert rows.count() == 4
+    assert len(set(rows.values_list("conversation", flat=True))) == 1
