@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from avatars.models import Persona
 from sessions.actions import queries
 from sessions.capacity import slots
-from sessions.capacity.slots import Wish
+from sessions.capacity.slots import StartRequest
 from sessions.integrity import verification
 from sessions.lifecycle import transitions
 from sessions.models import Allowance, Conversation, EndReason, LimitBy, SessionEvent, StreamingSession
@@ -34,7 +34,7 @@ def persona() -> Persona:
 
 
 def started(person: User, persona: Persona, continues: StreamingSession | None = None) -> StreamingSession:
-    return slots.open_session(person.pk, persona.slug, Wish(continues=continues.pk if continues else None))
+    return slots.open_session(person.pk, persona.slug, StartRequest(continues=continues.pk if continues else None))
 
 
 def ended(session: StreamingSession) -> StreamingSession:
