@@ -181,8 +181,9 @@ async def test_a_picture_that_never_came_names_the_stage_that_failed(
 async def test_the_duration_that_was_cut_says_whose_limit_it_was(provider: Mock) -> None:
     """Complaints 5, 19."""
     began = timezone.now() - timedelta(minutes=10)
-    theirs = await due(created_at=began, ends_at=timezone.now(), limit_by=LimitBy.PROVIDER)
-    ours = await due(created_at=began, ends_at=timezone.now())
+    ends_at = began + timedelta(minutes=10)
+    theirs = await due(created_at=began, ends_at=ends_at, limit_by=LimitBy.PROVIDER)
+    ours = await due(created_at=began, ends_at=ends_at)
     for session, by in ((theirs, "provider"), (ours, "persona")):
         await session.arefresh_from_db()
         assert (session.end_evidence["limit_by"], session.end_evidence["limit_s"]) == (by, 600)
