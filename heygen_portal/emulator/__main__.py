@@ -16,8 +16,8 @@ from aiohttp import web
 from jwt.warnings import InsecureKeyLengthWarning
 
 from heygen_portal.emulator.app import Config, create_app
-from heygen_portal.emulator.avatar.silent_performer import Silent
-from heygen_portal.emulator.sessions.interfaces import Cast
+from heygen_portal.emulator.avatar.silent_performer import SilentPerformer
+from heygen_portal.emulator.sessions.interfaces import PerformerFactory
 from heygen_portal.emulator.sessions.rooms import LiveKit
 from heygen_portal.emulator.sessions.rules import Rules
 
@@ -61,7 +61,7 @@ def rules_of(options: argparse.Namespace) -> Rules:
         changes[name] = value
     named = {"concurrency": options.concurrency, "idle_s": options.idle, "duration_s": options.duration}
     changes |= {name: value for name, value in named.items() if value is not None}
-    return Rules().changed(**changes)
+    return Rules().with_changes(**changes)
 
 
 def api_key_of(options: argparse.Namespace) -> str:
@@ -79,23 +79,23 @@ def livekit_of(env: "os._Environ[str]") -> LiveKit:
     )
 
 
-def performers(*, has_media: bool) -> Cast:
+def performer_factory(*, has_media: bool) -> PerformerFactory:
     """Who plays: an avatar in a LiveKit room or, without media, nobody that could be seen."""
     if not has_media:
-        return Silent
-    from heygen_portal.emulator.avatar.performer import Performer  # without media, nothing of WebRTC is loaded
+        return SilentPerformer
+    from heygen_portal.emulator.avatar.performer import RoomPerformer  # without media, nothing of WebRTC is loaded
 
-    return Performer
+    return RoomPerformer
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """To whoever started the emulator, which may be a program that waits for the line."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 @dataclass(frozen=True)
-class Door:
+class Listener:
     """A port to serve on; 0 is a free one."""
 
     host: str
@@ -103,7 +103,7 @@ class Door:
     tls: ssl.SSLContext | None = None
 
 
-async def serve(app: web.Application, doors: list[Door]) -> None:
+async def serve(app: web.Application, listeners: list[Listener]) -> None:
     """Serve until SIGINT or SIGTERM; open sessions are ended before this returns."""
     stopped = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -111,11 +111,11 @@ async def serve(app: web.Application, doors: list[Door]) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
     await runner.setup()
     try:
-        for door in doors:
-            await web.TCPSite(runner, door.host, door.port, ssl_context=door.tls).start()
-        for door, address in zip(doors, runner.addresses, strict=True):
+        for listener in listeners:
+            await web.TCPSite(runner, listener.host, listener.port, ssl_context=listener.tls).start()
+        for listener, address in zip(listeners, runner.addresses, strict=True):
             host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            say(f"emulator: {'https' if door.tls else 'http'}://{host}:{address[1]}")
+            print_line(f"emulator: {'https' if listener.tls else 'http'}://{host}:{address[1]}")
         await stopped.wait()
     finally:
         await runner.cleanup()
@@ -143,18 +143,18 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     # Each room deleted at the end of a session is an error to LiveKit's client, and everyday life here.
     logging.getLogger("livekit").setLevel(logging.CRITICAL)
-    doors = [Door(options.host, options.port)]
+    listeners = [Listener(options.host, options.port)]
     if options.tls:
         from heygen_portal.emulator import certificates  # large, and only this needs it
 
         tls, authority = certificates.server_context(options.tls_folder or certificates.default_folder())
-        doors.append(Door(options.host, options.tls_port, tls))
-        say(f"certificate authority to trust: {authority}")
+        listeners.append(Listener(options.host, options.tls_port, tls))
+        print_line(f"certificate authority to trust: {authority}")
     if not (options.api_key or options.api_key_file):
-        say(f"API key: {config.api_key}")
-    app = create_app(config, performers(has_media=config.has_media))
+        print_line(f"API key: {config.api_key}")
+    app = create_app(config, performer_factory(has_media=config.has_media))
     try:
-        asyncio.run(serve(app, doors))
+        asyncio.run(serve(app, listeners))
     except OSError as exc:  # a port that is taken, or needs rights
         args.exit(1, f"{exc.strerror or exc}\n")
 

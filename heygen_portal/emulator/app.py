@@ -22,14 +22,14 @@ from heygen_portal.emulator.heygen import (
     video_routes,
     webhooks,
 )
-from heygen_portal.emulator.heygen.service import CALLER, STUDIO, Studio
-from heygen_portal.emulator.liveavatar import access as live_door
+from heygen_portal.emulator.heygen.service import CALLER, HEYGEN, HeyGenService
+from heygen_portal.emulator.liveavatar import access as liveavatar_access
 from heygen_portal.emulator.liveavatar import account_routes as live_account
 from heygen_portal.emulator.liveavatar import lite_socket
 from heygen_portal.emulator.liveavatar import session_routes as live_session_routes
-from heygen_portal.emulator.liveavatar.service import LIVE, LiveStudio
+from heygen_portal.emulator.liveavatar.service import LIVEAVATAR, LiveAvatarService
 from heygen_portal.emulator.liveavatar.states import is_liveavatar
-from heygen_portal.emulator.sessions.interfaces import Cast
+from heygen_portal.emulator.sessions.interfaces import PerformerFactory
 from heygen_portal.emulator.sessions.rooms import LiveKit, Rooms
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import Refusal
@@ -37,7 +37,7 @@ from heygen_portal.emulator.sessions.store import Caller
 
 log = logging.getLogger(__name__)
 
-LARGEST_BODY: Final = 1024 * 1024
+MAX_BODY_BYTES: Final = 1024 * 1024
 CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
@@ -45,8 +45,8 @@ CORS: Final = {
     "Access-Control-Max-Age": "600",
 }
 # Session tokens open what their session needs; everything else is the account's.
-FOR_TOKENS: Final = ("/v1/streaming.", "/v1/realtime.")
-NOT_FOR_TOKENS: Final = ("/v1/streaming.create_token", "/v1/streaming.list")
+TOKEN_PATHS: Final = ("/v1/streaming.", "/v1/realtime.")
+KEY_ONLY_PATHS: Final = ("/v1/streaming.create_token", "/v1/streaming.list")
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,17 @@ class Config:
     liveavatar_key: str = field(default="", repr=False)  # empty: the same as `api_key`
 
 
-def create_app(config: Config, cast: Cast) -> web.Application:
+def create_app(config: Config, performer_factory: PerformerFactory) -> web.Application:
     """The whole service; `cast` is asked for a performer whenever a session starts."""
-    rooms = Rooms(config.livekit, is_real=config.has_media)
-    studio = Studio(config.rules, rooms, cast)
-    app = web.Application(middlewares=[_door(config), _credentials(config)], client_max_size=LARGEST_BODY)
-    app[STUDIO] = studio
-    app[LIVE] = LiveStudio(config.rules, rooms, cast, studio.clock)
-    app[live_door.CALLS] = live_door.Calls()
-    app[video_routes.FILMS] = video_routes.Films()
+    rooms = Rooms(config.livekit, has_server=config.has_media)
+    service = HeyGenService(config.rules, rooms, performer_factory)
+    app = web.Application(
+        middlewares=[_response_middleware(config), _credentials(config)], client_max_size=MAX_BODY_BYTES
+    )
+    app[HEYGEN] = service
+    app[LIVEAVATAR] = LiveAvatarService(config.rules, rooms, performer_factory, service.clock)
+    app[liveavatar_access.RATE_LIMITER] = liveavatar_access.RateLimiter()
+    app[video_routes.VIDEOS] = video_routes.Videos()
     app[webhooks.WEBHOOKS] = webhooks.Webhooks()
     app.router.add_get("/_health", _health)
     for module in (
@@ -89,7 +91,7 @@ def create_app(config: Config, cast: Cast) -> web.Application:
     if config.has_control:
         add_control(app)
     app.on_shutdown.append(_end_sessions)
-    app.cleanup_ctx.extend((_run_studios, video_routes.run_films))
+    app.cleanup_ctx.extend((_run_services, video_routes.run_rendering))
     if config.has_media:
         app.cleanup_ctx.append(_draw_faces)
     return app
@@ -99,8 +101,8 @@ async def _health(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
 
 
-async def _run_studios(app: web.Application) -> AsyncIterator[None]:
-    running = [asyncio.create_task(studio.run()) for studio in (app[STUDIO], app[LIVE])]
+async def _run_services(app: web.Application) -> AsyncIterator[None]:
+    running = [asyncio.create_task(service.run()) for service in (app[HEYGEN], app[LIVEAVATAR])]
     yield
     for task in running:
         task.cancel()
@@ -120,18 +122,18 @@ async def _draw_faces(app: web.Application) -> AsyncIterator[None]:
 
 async def _end_sessions(app: web.Application) -> None:
     """Before the server waits for its clients: sockets close with their sessions."""
-    await asyncio.gather(app[STUDIO].close(), app[LIVE].close())
+    await asyncio.gather(app[HEYGEN].close(), app[LIVEAVATAR].close())
 
 
-def _door(config: Config) -> Middleware:
+def _response_middleware(config: Config) -> Middleware:
     """Where every answer leaves: refusals become envelopes, CORS headers are on all, latency is added."""
 
     @web.middleware
-    async def door(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def respond(request: web.Request, handler: Handler) -> web.StreamResponse:
         is_service = not request.path.startswith("/_emulator")  # which no other page may read or touch
         if request.method == "OPTIONS" and is_service:
             preflight = web.Response(status=204)
-            _open_to_pages(request, preflight)
+            _add_cors_headers(request, preflight)
             return preflight
         try:
             response = await handler(request)
@@ -143,17 +145,17 @@ def _door(config: Config) -> Middleware:
             log.exception("%s %s", request.method, request.path)
             response = failure(request.path, 500, 500, "Internal error")
         if is_service and not response.prepared:
-            _open_to_pages(request, response)
+            _add_cors_headers(request, response)
             if config.latency_s and request.path.startswith(("/v1/", "/v2/")):
                 await asyncio.sleep(config.latency_s)
         return response
 
-    return door
+    return respond
 
 
-def _open_to_pages(request: web.Request, response: web.StreamResponse) -> None:
+def _add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
     if is_liveavatar(request.path):
-        live_door.add_headers(request, response)
+        liveavatar_access.add_headers(request, response)
     else:
         response.headers.update(CORS)
 
@@ -165,10 +167,10 @@ def _credentials(config: Config) -> Middleware:
     async def credentials(request: web.Request, handler: Handler) -> web.StreamResponse:
         path = request.path
         if is_liveavatar(path):
-            live_door.admit(request, config.liveavatar_key or config.api_key)
+            liveavatar_access.authorize(request, config.liveavatar_key or config.api_key)
         elif path.startswith(("/v1/", "/v2/")) and not path.startswith("/v1/ws/"):
             request[CALLER] = caller = _caller(request, config)
-            if not caller.is_account and (not path.startswith(FOR_TOKENS) or path in NOT_FOR_TOKENS):
+            if not caller.is_account and (not path.startswith(TOKEN_PATHS) or path in KEY_ONLY_PATHS):
                 raise Refusal("not_supported")
         return await handler(request)
 
@@ -181,6 +183,6 @@ def _caller(request: web.Request, config: Config) -> Caller:
     given = request.headers.get("X-Api-Key") or (bearer.strip() if scheme.lower() == "bearer" else "")
     if hmac.compare_digest(given.encode("utf-8", "replace"), config.api_key.encode()):
         return Caller()
-    if token := request.app[STUDIO].store.tokens.get(given):
+    if token := request.app[HEYGEN].store.tokens.get(given):
         return Caller(token)
     raise Refusal("unauthorized")

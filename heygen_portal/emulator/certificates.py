@@ -9,7 +9,7 @@ import trustme
 from heygen_portal.emulator.face.sprites import user_cache
 
 # Published clients have the service's host name built in.
-NAMES: Final = ("api.heygen.com", "localhost", "127.0.0.1", "::1")
+HOST_NAMES: Final = ("api.heygen.com", "localhost", "127.0.0.1", "::1")
 
 
 def default_folder() -> Path:
@@ -23,7 +23,7 @@ def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """
     authority = _authority(folder)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*NAMES).configure_cert(context)
+    authority.issue_cert(*HOST_NAMES).configure_cert(context)
     return context, folder / "ca.pem"
 
 

@@ -21,7 +21,7 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_nothing_of_the_portal_or_its_frameworks_is_imported() -> None:
+def test_the_emulator_imports_nothing_of_the_portal() -> None:
     script = (
         "import sys, heygen_portal.emulator.__main__, heygen_portal.emulator.avatar.performer\n"
         "import heygen_portal.emulator.avatar.recording\n"
@@ -32,7 +32,7 @@ def test_nothing_of_the_portal_or_its_frameworks_is_imported() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_taken_port_is_said_in_one_line(quiet_emulator: servers.Emulator) -> None:
+def test_a_taken_port_is_reported_in_one_line(quiet_emulator: servers.Emulator) -> None:
     port = httpx.URL(quiet_emulator.url).port
     done = run("--no-media", "--port", str(port))
     assert done.returncode == 1
@@ -40,13 +40,13 @@ def test_a_taken_port_is_said_in_one_line(quiet_emulator: servers.Emulator) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_control_is_refused_where_others_could_reach_it() -> None:
+def test_control_is_refused_off_loopback() -> None:
     done = run("--no-media", "--control", "--host", str(IPv4Address(0)))
     assert done.returncode == 2
     assert "only on loopback" in done.stderr
 
 
-def test_limits_come_from_the_command_line() -> None:
+def test_limits_can_be_set_on_the_command_line() -> None:
     rules = rules_of(parser().parse_args(["--concurrency", "3", "--idle", "9.5", "--rule", "sync_waits=true"]))
     assert (rules.concurrency, rules.idle_s, rules.sync_waits) == (3, 9.5, True)
     for wrong in ("patience=1", "idle_s=soon", "nonsense"):
@@ -54,14 +54,14 @@ def test_limits_come_from_the_command_line() -> None:
             rules_of(parser().parse_args(["--rule", wrong]))
 
 
-def test_a_key_is_read_from_a_file_or_made_anew(tmp_path: Path) -> None:
+def test_a_key_is_read_from_a_file_or_generated(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("from-a-file\n")
     assert api_key_of(parser().parse_args(["--api-key-file", str(tmp_path / "key")])) == "from-a-file"
     options = parser().parse_args([])
     assert api_key_of(options) != api_key_of(options)
 
 
-def test_https_is_served_with_a_certificate_of_an_authority_that_is_kept(tmp_path: Path) -> None:
+def test_https_uses_a_certificate_of_a_persistent_authority(tmp_path: Path) -> None:
     args = ["--tls", "--tls-port", "0", "--tls-folder", str(tmp_path)]
     authority = b""
     for _ in range(2):

@@ -15,8 +15,8 @@ import numpy as np
 from livekit import api, rtc
 from numpy.typing import NDArray
 
-from heygen_portal.emulator.avatar.performer import Performer
-from heygen_portal.emulator.sessions.interfaces import Part
+from heygen_portal.emulator.avatar.performer import RoomPerformer
+from heygen_portal.emulator.sessions.interfaces import PerformerConfig
 from tests.patience import PATIENCE_S
 from tests.support import servers
 
@@ -163,7 +163,7 @@ class Scene:
 
     room: str
     viewer: Viewer
-    performer: Performer = field(init=False)
+    performer: RoomPerformer = field(init=False)
     events: list[dict[str, Any]] = field(default_factory=list)
     present: list[bool] = field(default_factory=list)
     users: list[bool] = field(default_factory=list)
@@ -190,9 +190,11 @@ async def before_the_scene(
     async with AsyncExitStack() as after:
         await viewer.room.connect(livekit.url, token(livekit, room, "client"))
         after.push_async_callback(viewer.close)
-        role = Part(livekit.url, token(livekit, room, "heygen"), "lucia", **({"quality": "low"} | (part or {})))
+        role = PerformerConfig(
+            livekit.url, token(livekit, room, "heygen"), "lucia", **({"quality": "low"} | (part or {}))
+        )
         stage = Scene(room, viewer)
-        stage.performer = Performer(
+        stage.performer = RoomPerformer(
             role,
             lambda event: viewer.note(stage.events, event),
             lambda: viewer.note(stage.present, True),

@@ -9,18 +9,18 @@ from weakref import WeakKeyDictionary
 
 from livekit import rtc
 
-from heygen_portal.emulator.face.sprites import SIZES, TURNS, Picture, Sheet
-from heygen_portal.emulator.sessions.interfaces import Part, PerformerFaults
+from heygen_portal.emulator.face.sprites import SIZES, TURNS, Picture, SpriteSheet
+from heygen_portal.emulator.sessions.interfaces import PerformerConfig, PerformerFaults
 
 FPS: Final = 25
-_NO_LIMIT: Final = 60  # at 25, WebRTC drops each picture that comes a little early after one that was late
-_CATCH_UP: Final = 5  # pictures
+_MAX_FRAME_RATE: Final = 60  # at 25, WebRTC drops each picture that comes a little early after one that was late
+_CATCH_UP_FRAMES: Final = 5  # pictures
 BITRATES: Final = {"low": 500_000, "medium": 1_000_000, "high": 2_000_000}
 # The library's stubs do not know its own enum.
-_KEEP: Final = cast("Any", rtc.DegradationPreference.MAINTAIN_FRAMERATE_AND_RESOLUTION)
+_DEGRADATION: Final = cast("Any", rtc.DegradationPreference.MAINTAIN_FRAMERATE_AND_RESOLUTION)
 _CODECS: Final = {"H264": rtc.VideoCodec.H264, "VP8": rtc.VideoCodec.VP8}
-_SWAY_S: Final = 7.0  # from one side to the other and back
-_BLINK_S: Final = (2.0, 6.0)  # between two
+_SWAY_SECONDS: Final = 7.0  # from one side to the other and back
+_BLINK_INTERVAL_SECONDS: Final = (2.0, 6.0)  # between two
 # What the lids do in a blink, by the time since it began.
 _LIDS: Final = ((0.04, "half"), (0.14, "shut"), (0.20, "half"))
 
@@ -54,7 +54,7 @@ class Ticker:
             for call in tuple(self._calls):
                 call(loop.time())
             # A short hold-up is made good, so that the rate is kept; after a long one the beat starts anew.
-            due = max(due + 1 / FPS, loop.time() - _CATCH_UP / FPS)
+            due = max(due + 1 / FPS, loop.time() - _CATCH_UP_FRAMES / FPS)
             await asyncio.sleep(due - loop.time())
         self._task = None
 
@@ -62,8 +62,10 @@ class Ticker:
 class Camera:
     """The avatar's video track. `mouth` tells the mouth's shape at a moment."""
 
-    def __init__(self, part: Part, sheet: Sheet, mouth: Callable[[float], str], faults: PerformerFaults) -> None:
-        width, height = SIZES[part.quality]
+    def __init__(
+        self, config: PerformerConfig, sheet: SpriteSheet, mouth: Callable[[float], str], faults: PerformerFaults
+    ) -> None:
+        width, height = SIZES[config.quality]
         self._faults = faults
         self.listening = False
         self._source = rtc.VideoSource(width, height)
@@ -71,16 +73,16 @@ class Camera:
         self.options = rtc.TrackPublishOptions(
             source=rtc.TrackSource.SOURCE_CAMERA,
             simulcast=False,
-            video_codec=_CODECS[part.encoding],
+            video_codec=_CODECS[config.encoding],
             # Whatever the machine is busy with: the documented sizes are what clients and tests expect.
-            degradation_preference=_KEEP,
-            video_encoding=rtc.VideoEncoding(max_bitrate=BITRATES[part.quality], max_framerate=_NO_LIMIT),
+            degradation_preference=_DEGRADATION,
+            video_encoding=rtc.VideoEncoding(max_bitrate=BITRATES[config.quality], max_framerate=_MAX_FRAME_RATE),
         )
         self._picture = Picture(sheet)
         self._frame = rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, self._picture.data)
         self._black = rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, _black(width, height))
         self._mouth = mouth
-        self._random = Random(part.look)
+        self._random = Random(config.look)
         self._next_blink = 0.0
 
     def start(self) -> None:
@@ -103,14 +105,14 @@ class Camera:
         since = now - self._next_blink
         lids = next((lids for until, lids in _LIDS if since < until), None) if since >= 0 else "open"
         if lids is None:
-            self._next_blink = now + self._random.uniform(*_BLINK_S)
+            self._next_blink = now + self._random.uniform(*_BLINK_INTERVAL_SECONDS)
             lids = "open"
         return f"{lids}-listening" if self.listening else lids
 
 
 def _turn(now: float) -> int:
     """How far the body is turned: slowly to and fro, as nobody sits still."""
-    return round((sin(2 * pi * now / _SWAY_S) + 1) / 2 * (TURNS - 1))
+    return round((sin(2 * pi * now / _SWAY_SECONDS) + 1) / 2 * (TURNS - 1))
 
 
 def _black(width: int, height: int) -> bytes:

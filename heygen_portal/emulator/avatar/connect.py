@@ -5,7 +5,7 @@ import asyncio
 from livekit import rtc
 
 
-async def enter(room: rtc.Room, url: str, token: str) -> None:
+async def connect_to_room(room: rtc.Room, url: str, token: str) -> None:
     """Enter a room. Once begun this cannot be called off: cancelled, it leaves as soon as it has entered."""
     # Two peer connections: a single one takes longer, and keeps five times the threads for seconds after the end.
     options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)

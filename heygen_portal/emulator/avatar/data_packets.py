@@ -13,11 +13,11 @@ from heygen_portal.emulator.sessions.interfaces import PerformerFaults
 log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
-_LAST: Final = ("avatar_stop_talking", "avatar.speak_ended", "session.stopped")  # nothing need follow these
-_LAST_WORDS_S: Final = 0.5
+_FINAL_EVENTS: Final = ("avatar_stop_talking", "avatar.speak_ended", "session.stopped")  # nothing need follow these
+_FLUSH_SECONDS: Final = 0.5
 
 
-class Packets:
+class PacketSender:
     """Publishes messages in the order they were handed in, unless told to lose, double or swap them."""
 
     def __init__(self, participant: rtc.LocalParticipant, faults: PerformerFaults, topic: str = "") -> None:
@@ -30,17 +30,17 @@ class Packets:
         self._task = asyncio.create_task(self._run())
 
     def send(self, message: Message) -> None:
-        for each in self._spoilt(message):
+        for each in self._with_faults(message):
             self._queue.put_nowait(each)
 
     async def close(self) -> None:
         """Publish what waits, unless nothing goes out any more, and be done."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._queue.join(), _LAST_WORDS_S)
+            await asyncio.wait_for(self._queue.join(), _FLUSH_SECONDS)
         self._task.cancel()
         await asyncio.wait({self._task})
 
-    def _spoilt(self, message: Message) -> list[Message]:
+    def _with_faults(self, message: Message) -> list[Message]:
         """What is sent instead of `message`: every second one lost, each doubled, or neighbours swapped."""
         self._count += 1
         held, self._held = self._held, None
@@ -50,7 +50,7 @@ class Packets:
                 return before + ([message] if self._count % 2 else [])
             case "doubled":
                 return [*before, message, message]
-            case "reordered" if held is None and message.get("type", message.get("event_type")) not in _LAST:
+            case "reordered" if held is None and message.get("type", message.get("event_type")) not in _FINAL_EVENTS:
                 self._held = message  # until the next one has overtaken it
                 return []
             case "reordered":

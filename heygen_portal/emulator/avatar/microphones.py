@@ -7,19 +7,24 @@ from typing import Final
 
 from livekit import rtc
 
-from heygen_portal.emulator.speech.recognition import Ear
+from heygen_portal.emulator.speech.recognition import SpeechRecognizer
 from heygen_portal.emulator.speech.voice_activity import SAMPLE_RATE
 
-_PRESSED: Final = {"push_to_talk:start": True, "push_to_talk:stop": False}
+_PUSH_TO_TALK: Final = {"push_to_talk:start": True, "push_to_talk:stop": False}
 
 
 class Microphones:
     """Follows the sound that people publish. Nothing is subscribed to unless `listens`: sound costs."""
 
     def __init__(
-        self, room: rtc.Room, ear: Callable[[], Ear], *, listens: bool, is_user: Callable[[rtc.RemoteParticipant], bool]
+        self,
+        room: rtc.Room,
+        recognizer: Callable[[], SpeechRecognizer],
+        *,
+        listens: bool,
+        is_user: Callable[[rtc.RemoteParticipant], bool],
     ) -> None:
-        self._ear = ear
+        self._new_recognizer = recognizer
         self._listens = listens
         self._is_user = is_user
         self._streams: dict[str, asyncio.Task[None]] = {}  # by participant
@@ -27,7 +32,7 @@ class Microphones:
         room.on("track_subscribed", self._subscribed)
         self._room = room
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Take up the tracks that were there before the avatar."""
         for participant in self._room.remote_participants.values():
             for publication in participant.track_publications.values():
@@ -50,16 +55,16 @@ class Microphones:
         self._streams[participant.identity] = asyncio.create_task(self._listen(track))
 
     async def _listen(self, track: rtc.Track) -> None:
-        ear = self._ear()
+        recognizer = self._new_recognizer()
         stream = rtc.AudioStream(track, sample_rate=SAMPLE_RATE, num_channels=1)
         try:
             async for event in stream:
-                ear.hear(event.frame.data.tobytes())
+                recognizer.hear(event.frame.data.tobytes())
         finally:
             await stream.aclose()
 
 
-def command(payload: bytes) -> tuple[str, bool | None]:
+def parse_message(payload: bytes) -> tuple[str, bool | None]:
     """A client's message on the data channel: text to be answered, or push to talk pressed or let go.
 
     ("", None) for anything else: the data channel belongs to everybody in the room.
@@ -70,4 +75,4 @@ def command(payload: bytes) -> tuple[str, bool | None]:
         return "", None
     if not isinstance(text, str):
         return "", None
-    return ("", _PRESSED[text]) if text in _PRESSED else (text.strip(), None)
+    return ("", _PUSH_TO_TALK[text]) if text in _PUSH_TO_TALK else (text.strip(), None)

@@ -10,88 +10,90 @@ from uuid import uuid4
 from livekit import rtc
 
 from heygen_portal.emulator.avatar.camera import Camera, Ticker
-from heygen_portal.emulator.avatar.connect import enter
-from heygen_portal.emulator.avatar.data_packets import Packets
-from heygen_portal.emulator.avatar.microphones import Microphones, command
-from heygen_portal.emulator.avatar.speaker import Mouthpiece, Played, Spoken
+from heygen_portal.emulator.avatar.connect import connect_to_room
+from heygen_portal.emulator.avatar.data_packets import PacketSender
+from heygen_portal.emulator.avatar.microphones import Microphones, parse_message
+from heygen_portal.emulator.avatar.speaker import PlayedAudio, Speaker, SpokenText
 from heygen_portal.emulator.avatar.track_publication import Publication
 from heygen_portal.emulator.face import sprites
-from heygen_portal.emulator.sessions.interfaces import OnEvent, OnPresent, OnUser, Part, PerformerFaults
+from heygen_portal.emulator.sessions.interfaces import OnEvent, OnPresent, OnUser, PerformerConfig, PerformerFaults
 from heygen_portal.emulator.speech import answers
-from heygen_portal.emulator.speech.recognition import Ear
+from heygen_portal.emulator.speech.recognition import SpeechRecognizer
 from heygen_portal.emulator.speech.synthesis import speak
 
 log = logging.getLogger(__name__)
 
-IDENTITY: Final = "heygen"
-_LONGEST_TEXT: Final = 1000  # characters; the routes refuse what is longer, here there is nobody to refuse it to
+AVATAR_IDENTITY: Final = "heygen"
+_MAX_TEXT_CHARACTERS: Final = 1000  # characters; the routes refuse what is longer, here there is nobody to refuse it to
 
 
-class Performer:
+class RoomPerformer:
     """An avatar in a room; `part.py` says what each method promises."""
 
-    def __init__(self, part: Part, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> None:
-        self.part = part
+    def __init__(self, config: PerformerConfig, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> None:
+        self.config = config
         self.faults = PerformerFaults()
         self._on_event = on_event
         self._on_present = on_present
         self._on_user = on_user
         self._room = rtc.Room()
-        self._mouthpiece = Mouthpiece(self._tell, on_talking=self._leave_mid_sentence)
-        self._microphones = Microphones(self._room, self._room_ear, listens=part.listens, is_user=_is_user)
+        self._speaker = Speaker(self._tell, on_talking=self._schedule_exit)
+        self._microphones = Microphones(self._room, self._room_recognizer, listens=config.listens, is_user=_is_user)
         self._camera: Camera | None = None
-        self._packets: Packets | None = None
+        self._packets: PacketSender | None = None
         self._publications: list[Publication] = []
-        self._ears: dict[str, Ear] = {}  # for the room's microphones, and for one brought by a socket
-        self._playing: dict[str, Played] = {}
+        self._recognizers: dict[
+            str, SpeechRecognizer
+        ] = {}  # for the room's microphones, and for one brought by a socket
+        self._playing: dict[str, PlayedAudio] = {}
         self._users: set[str] = set()
-        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._disconnected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leaving: asyncio.Task[None] | None = None
-        self._exit: asyncio.TimerHandle | None = None
+        self._exit_timer: asyncio.TimerHandle | None = None
 
     async def join(self) -> None:
         if self.faults.late_s:
             await asyncio.sleep(self.faults.late_s)
-        self._room.on("participant_connected", self._arrived)
-        self._room.on("participant_disconnected", self._departed)
-        self._room.on("data_received", self._told)
-        self._room.on("disconnected", self._thrown_out)
+        self._room.on("participant_connected", self._on_joined)
+        self._room.on("participant_disconnected", self._on_left)
+        self._room.on("data_received", self._on_data)
+        self._room.on("disconnected", self._on_disconnected)
         sheet, _ = await asyncio.gather(
-            asyncio.to_thread(sprites.sheet, self.part.look, self.part.quality),
-            enter(self._room, self.part.room_url, self.part.token),
+            asyncio.to_thread(sprites.sheet, self.config.look, self.config.quality),
+            connect_to_room(self._room, self.config.room_url, self.config.token),
         )
-        topic = self.part.topics.events if self.part.topics else ""
-        self._packets = Packets(self._room.local_participant, self.faults, topic)
-        self._camera = Camera(self.part, sheet, self._mouthpiece.shape, self.faults)
-        await self._appear(self._camera)
+        topic = self.config.topics.events if self.config.topics else ""
+        self._packets = PacketSender(self._room.local_participant, self.faults, topic)
+        self._camera = Camera(self.config, sheet, self._speaker.shape, self.faults)
+        await self._publish_tracks(self._camera)
         self._on_present()
-        self._microphones.begin()
+        self._microphones.start()
         for participant in self._room.remote_participants.values():
-            self._arrived(participant)
+            self._on_joined(participant)
 
-    async def _appear(self, camera: Camera) -> None:
+    async def _publish_tracks(self, camera: Camera) -> None:
         publication = partial(Publication, self._room.local_participant)
         self._publications = [
             publication(camera.track, camera.options, lambda: not self.faults.no_video),
-            publication(self._mouthpiece.track, self._mouthpiece.options, lambda: not self.faults.no_audio),
+            publication(self._speaker.track, self._speaker.options, lambda: not self.faults.no_audio),
         ]
         camera.start()  # the first picture is there before the track is, so that nobody waits for it
         await asyncio.gather(*(publication.publish() for publication in self._publications))
-        Ticker.current().add(self._obey)
+        Ticker.current().add(self._update_tracks)
 
     async def prepare(self, text: str) -> None:
-        await asyncio.to_thread(speak, text, self.part.voice)
+        await asyncio.to_thread(speak, text, self.config.voice)
 
     def say(self, text: str, *, task_id: str) -> float:
-        self._mouthpiece.add(Spoken(task_id, text, self.part.voice))
-        return speak(text, self.part.voice).seconds * 1000
+        self._speaker.add(SpokenText(task_id, text, self.config.voice))
+        return speak(text, self.config.voice).seconds * 1000
 
     def answer(self, text: str, *, task_id: str) -> float:
         return self.say(self.reply(text), task_id=task_id)
 
     def reply(self, text: str) -> str:
-        language = self.part.voice.language
-        return answers.answer(text, knowledge=self.part.knowledge, opening=self.part.opening, language=language)
+        language = self.config.voice.language
+        return answers.answer(text, knowledge=self.config.knowledge, opening=self.config.opening, language=language)
 
     def tell(self, message: dict[str, Any]) -> None:
         if self._packets:
@@ -99,8 +101,8 @@ class Performer:
 
     def play(self, pcm: bytes, *, task_id: str) -> None:
         if task_id not in self._playing:
-            self._playing[task_id] = Played(task_id)
-            self._mouthpiece.add(self._playing[task_id])
+            self._playing[task_id] = PlayedAudio(task_id)
+            self._speaker.add(self._playing[task_id])
         self._playing[task_id].add(pcm)
 
     def end_play(self, task_id: str) -> None:
@@ -109,7 +111,7 @@ class Performer:
 
     def interrupt(self) -> None:
         self._playing.clear()
-        self._mouthpiece.interrupt()
+        self._speaker.interrupt()
 
     def listen(self, on: bool) -> None:
         if self._camera:
@@ -117,12 +119,12 @@ class Performer:
 
     def hear(self, pcm: bytes) -> None:
         # The socket that brought the sound tells its client what was heard; the room would tell it twice.
-        if "socket" not in self._ears:
-            self._ears["socket"] = self._ear(self._on_event)
-        self._ears["socket"].hear(pcm)
+        if "socket" not in self._recognizers:
+            self._recognizers["socket"] = self._new_recognizer(self._on_event)
+        self._recognizers["socket"].hear(pcm)
 
     def press(self, on: bool) -> None:
-        self._room_ear().press(on)
+        self._room_recognizer().press(on)
 
     async def leave(self) -> None:
         if self._leaving is None:
@@ -130,87 +132,87 @@ class Performer:
         await asyncio.shield(self._leaving)
 
     async def _leave(self) -> None:
-        if self._exit:
-            self._exit.cancel()
-        Ticker.current().remove(self._obey)
-        await asyncio.gather(*(publication.settle(self._gone) for publication in self._publications))
+        if self._exit_timer:
+            self._exit_timer.cancel()
+        Ticker.current().remove(self._update_tracks)
+        await asyncio.gather(*(publication.settle(self._disconnected) for publication in self._publications))
         await self._microphones.close()
-        await asyncio.gather(*(ear.close() for ear in self._ears.values()))
+        await asyncio.gather(*(recognizer.close() for recognizer in self._recognizers.values()))
         if self._packets:
             await self._packets.close()
         with suppress(Exception):  # the room may be gone already
             await self._room.disconnect()
         # Only now: until the room is left, its encoders read from these.
-        await self._mouthpiece.close()
+        await self._speaker.close()
         if self._camera:
             await self._camera.close()
 
     def _tell(self, message: dict[str, Any]) -> None:
-        if not self.part.topics:
+        if not self.config.topics:
             self.tell(message)
         self._on_event(message)
 
-    def _room_ear(self) -> Ear:
-        if "room" not in self._ears:
-            self._ears["room"] = self._ear(self._tell)
-        return self._ears["room"]
+    def _room_recognizer(self) -> SpeechRecognizer:
+        if "room" not in self._recognizers:
+            self._recognizers["room"] = self._new_recognizer(self._tell)
+        return self._recognizers["room"]
 
-    def _ear(self, tell: OnEvent) -> Ear:
-        return Ear(
-            self.part.hearing,
-            self.part.voice.language,
+    def _new_recognizer(self, tell: OnEvent) -> SpeechRecognizer:
+        return SpeechRecognizer(
+            self.config.hearing,
+            self.config.voice.language,
             tell=tell,
-            on_text=self._heard,
-            on_deaf=self._excuse,
+            on_text=self._on_text,
+            on_no_model=self._on_no_model,
         )
 
-    def _heard(self, text: str) -> None:
-        if not self.part.topics:  # else whoever puts the events into words answers, too
+    def _on_text(self, text: str) -> None:
+        if not self.config.topics:  # else whoever puts the events into words answers, too
             self.answer(text, task_id=str(uuid4()))
 
-    def _excuse(self, words: str) -> None:
-        if self.part.topics:
-            self._on_event({"type": "_deaf", "message": words})
+    def _on_no_model(self, words: str) -> None:
+        if self.config.topics:
+            self._on_event({"type": "_no_model", "message": words})
         else:
             self.say(words, task_id=str(uuid4()))
 
-    def _told(self, packet: rtc.DataPacket) -> None:
+    def _on_data(self, packet: rtc.DataPacket) -> None:
         """Obey what a client sends on the data channel."""
         # LiveKit tells of a person who publishes no track up to three seconds late: a sender yet unknown is one.
         if packet.participant and not _is_user(packet.participant):
             return
-        if self.part.topics:
-            if packet.topic == self.part.topics.commands:
+        if self.config.topics:
+            if packet.topic == self.config.topics.commands:
                 self._on_event({"type": "_command", "payload": packet.data})
             return
-        text, pressed = command(packet.data)
+        text, pressed = parse_message(packet.data)
         if pressed is not None:
-            self._room_ear().press(pressed)
+            self._room_recognizer().press(pressed)
         elif text:
-            self.answer(text[:_LONGEST_TEXT], task_id=str(uuid4()))
+            self.answer(text[:_MAX_TEXT_CHARACTERS], task_id=str(uuid4()))
 
-    def _obey(self, now: float) -> None:
+    def _update_tracks(self, now: float) -> None:
         for publication in self._publications:
             publication.follow()
 
-    def _leave_mid_sentence(self) -> None:
-        if self.faults.leaves_after_s is not None and self._exit is None:
-            self._exit = asyncio.get_running_loop().call_later(self.faults.leaves_after_s, self._go)
+    def _schedule_exit(self) -> None:
+        if self.faults.leaves_after_s is not None and self._exit_timer is None:
+            self._exit_timer = asyncio.get_running_loop().call_later(self.faults.leaves_after_s, self._start_leaving)
 
-    def _go(self) -> None:
+    def _start_leaving(self) -> None:
         self._leaving = self._leaving or asyncio.create_task(self._leave())
 
-    def _thrown_out(self, reason: object) -> None:
-        if not self._gone.done():
-            self._gone.set_result(None)
-        self._go()
+    def _on_disconnected(self, reason: object) -> None:
+        if not self._disconnected.done():
+            self._disconnected.set_result(None)
+        self._start_leaving()
 
-    def _arrived(self, participant: rtc.RemoteParticipant) -> None:
+    def _on_joined(self, participant: rtc.RemoteParticipant) -> None:
         if _is_user(participant) and participant.identity not in self._users:
             self._users.add(participant.identity)
             self._on_user(True)
 
-    def _departed(self, participant: rtc.RemoteParticipant) -> None:
+    def _on_left(self, participant: rtc.RemoteParticipant) -> None:
         if participant.identity in self._users:
             self._users.discard(participant.identity)
             if not self._users:
@@ -222,6 +224,6 @@ def _is_user(participant: rtc.RemoteParticipant) -> bool:
     is_agent = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
     return (
         not is_agent
-        and participant.identity != IDENTITY
+        and participant.identity != AVATAR_IDENTITY
         and not participant.identity.startswith(("agent", "liveavatar-agent-"))
     )

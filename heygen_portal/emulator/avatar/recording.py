@@ -15,9 +15,9 @@ from heygen_portal.emulator.speech.mouth_shapes import SHUT, MouthTrack
 from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, Speech, speak
 
 FPS: Final = 25
-_BLINK_EVERY: Final = 4 * FPS
-_BLINK: Final = {0: "half", 1: "shut", 2: "shut", 3: "half"}  # frames of one
-_SAMPLES_A_FRAME: Final = SAMPLE_RATE // FPS
+_BLINK_INTERVAL_FRAMES: Final = 4 * FPS
+_BLINK_LIDS: Final = {0: "half", 1: "shut", 2: "shut", 3: "half"}  # frames of one
+_SAMPLES_PER_FRAME: Final = SAMPLE_RATE // FPS
 
 
 @dataclass(frozen=True)
@@ -35,33 +35,33 @@ class Scene:
         return Speech(bytes(round(self.silence_s * SAMPLE_RATE) * 2), (), ())
 
 
-def shoot(scenes: list[Scene], size: tuple[int, int], path: Path, longest_s: float) -> float:
+def render(scenes: list[Scene], size: tuple[int, int], path: Path, max_seconds: float) -> float:
     """Write the film; return its seconds. Raises FilmTooLong before anything is drawn.
 
     Takes about a tenth of the film's length, in a thread of its own please.
     """
-    takes = [(scene, scene.speech()) for scene in scenes]
-    if sum(speech.seconds for _, speech in takes) > longest_s:
-        raise FilmTooLong
-    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as film:
-        video = film.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "24"})
+    speeches = [(scene, scene.speech()) for scene in scenes]
+    if sum(speech.seconds for _, speech in speeches) > max_seconds:
+        raise VideoTooLong
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as output:
+        video = output.add_stream("libx264", rate=FPS, options={"preset": "ultrafast", "crf": "24"})
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
-        sound = film.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        sound = output.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         shown = 0
-        for scene, speech in takes:
+        for scene, speech in speeches:
             for picture, samples in _frames(scene, speech, size):
                 picture.pts, picture.time_base = shown, Fraction(1, FPS)
-                samples.pts, samples.time_base = shown * _SAMPLES_A_FRAME, Fraction(1, SAMPLE_RATE)
-                film.mux(video.encode(picture))
-                film.mux(sound.encode(samples))
+                samples.pts, samples.time_base = shown * _SAMPLES_PER_FRAME, Fraction(1, SAMPLE_RATE)
+                output.mux(video.encode(picture))
+                output.mux(sound.encode(samples))
                 shown += 1
-        film.mux(video.encode(None))
-        film.mux(sound.encode(None))
+        output.mux(video.encode(None))
+        output.mux(sound.encode(None))
     return shown / FPS
 
 
-class FilmTooLong(Exception):
+class VideoTooLong(Exception):
     """More speech than the account's films may have."""
 
 
@@ -72,18 +72,18 @@ def _frames(scene: Scene, speech: Speech, size: tuple[int, int]) -> Iterator[tup
     mouth = MouthTrack()
     mouth.add(0.0, list(speech.shapes))
     samples = np.frombuffer(speech.pcm, np.int16)
-    for index in range(max(1, -(-len(samples) // _SAMPLES_A_FRAME))):
+    for index in range(max(1, -(-len(samples) // _SAMPLES_PER_FRAME))):
         shape = mouth.at(index / FPS) if speech.shapes else SHUT
-        picture.show(sprites.TURNS // 2, shape, _BLINK.get(index % _BLINK_EVERY, "open"))
-        part = np.zeros(_SAMPLES_A_FRAME, np.int16)
-        heard = samples[index * _SAMPLES_A_FRAME : (index + 1) * _SAMPLES_A_FRAME]
+        picture.show(sprites.TURNS // 2, shape, _BLINK_LIDS.get(index % _BLINK_INTERVAL_FRAMES, "open"))
+        part = np.zeros(_SAMPLES_PER_FRAME, np.int16)
+        heard = samples[index * _SAMPLES_PER_FRAME : (index + 1) * _SAMPLES_PER_FRAME]
         part[: len(heard)] = heard
         sound = av.AudioFrame.from_ndarray(part.reshape(1, -1), format="s16", layout="mono")
         sound.sample_rate = SAMPLE_RATE
-        yield _framed(picture, sheet, size), sound
+        yield _cropped(picture, sheet, size), sound
 
 
-def _framed(picture: sprites.Picture, sheet: sprites.Sheet, size: tuple[int, int]) -> av.VideoFrame:
+def _cropped(picture: sprites.Picture, sheet: sprites.SpriteSheet, size: tuple[int, int]) -> av.VideoFrame:
     """The middle of the picture, in the shape and size that was ordered."""
     width = min(sheet.width, sheet.height * size[0] // size[1]) // 2 * 2
     height = min(sheet.height, sheet.width * size[1] // size[0]) // 2 * 2

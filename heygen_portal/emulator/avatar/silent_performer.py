@@ -3,17 +3,17 @@
 import asyncio
 from typing import Any
 
-from heygen_portal.emulator.sessions.interfaces import OnEvent, OnPresent, OnUser, Part, PerformerFaults
+from heygen_portal.emulator.sessions.interfaces import OnEvent, OnPresent, OnUser, PerformerConfig, PerformerFaults
 
 MS_PER_CHARACTER = 60.0  # about as fast as people talk
 BYTES_PER_MS = 48  # 24 kHz, mono, 16 bit
 
 
-class Silent:
+class SilentPerformer:
     """Present at once, and its user with it; speech takes its time but is not heard."""
 
-    def __init__(self, part: Part, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> None:
-        self.part = part
+    def __init__(self, config: PerformerConfig, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> None:
+        self.config = config
         self.faults = PerformerFaults()
         self._on_event = on_event
         self._on_present = on_present
@@ -32,7 +32,7 @@ class Silent:
         """There is no sound to be made."""
 
     def say(self, text: str, *, task_id: str) -> float:
-        duration = len(text) * MS_PER_CHARACTER / self.part.voice.rate
+        duration = len(text) * MS_PER_CHARACTER / self.config.voice.rate
         self._queue.append((task_id, text, duration))
         if len(self._queue) == 1:
             self._begin()
@@ -42,7 +42,7 @@ class Silent:
         return self.say(self.reply(text), task_id=task_id)
 
     def reply(self, text: str) -> str:
-        return self.part.opening or text
+        return self.config.opening or text
 
     def tell(self, message: dict[str, Any]) -> None:
         """Nobody is in a room."""

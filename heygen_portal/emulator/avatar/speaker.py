@@ -14,56 +14,56 @@ from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
 
 log = logging.getLogger(__name__)
 
-_LONGEST_PLAYED_S: Final = 600
-_CHUNK_S: Final = 0.5
-_QUEUE_MS: Final = 1000  # how far sound is handed over ahead of time; clear_queue() takes it back
+_MAX_PLAYED_SECONDS: Final = 600
+_CHUNK_SECONDS: Final = 0.5
+_QUEUE_MILLISECONDS: Final = 1000  # how far sound is handed over ahead of time; clear_queue() takes it back
 
 
-class Task(Protocol):
+class SpeechTask(Protocol):
     """Something to say. `perform` returns when it has been heard."""
 
     task_id: str
 
-    async def perform(self, mouthpiece: "Mouthpiece") -> None: ...
+    async def perform(self, speaker: "Speaker") -> None: ...
 
 
-class Mouthpiece:
+class Speaker:
     """The avatar's audio track and the queue of what it is to say.
 
     Between tasks nothing is handed over: LiveKit's source fills the gap with silence by itself.
     """
 
     def __init__(self, tell: Callable[[dict[str, Any]], None], *, on_talking: Callable[[], None]) -> None:
-        self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=_QUEUE_MS)
+        self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=_QUEUE_MILLISECONDS)
         self.track = rtc.LocalAudioTrack.create_audio_track("audio", self._source)
         # Without discontinuous transmission, which would stop packets in silence: the real track never pauses.
         self.options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False)
         self._tell = tell
-        self._waiting: deque[Task] = deque()
-        self._performance: asyncio.Task[None] | None = None
+        self._waiting: deque[SpeechTask] = deque()
+        self._current: asyncio.Task[None] | None = None
         self.mouth = MouthTrack()
         self._on_talking = on_talking
 
     def shape(self, moment: float) -> str:
         """The mouth's shape at a moment of the loop's time."""
-        return self.mouth.at(moment) if self._performance else SHUT
+        return self.mouth.at(moment) if self._current else SHUT
 
-    def add(self, task: Task) -> None:
+    def add(self, task: SpeechTask) -> None:
         self._waiting.append(task)
-        if self._performance is None:
+        if self._current is None:
             self._begin()
 
     def interrupt(self) -> None:
         """Fall silent now, and forget what was queued."""
         self._waiting.clear()
         self._source.clear_queue()
-        if self._performance:
-            self._performance.cancel()
+        if self._current:
+            self._current.cancel()
 
     async def close(self) -> None:
         self.interrupt()
-        if self._performance:
-            await asyncio.wait({self._performance})
+        if self._current:
+            await asyncio.wait({self._current})
         await self._source.aclose()
 
     def tell(self, kind: str, task_id: str, **more: Any) -> None:
@@ -71,23 +71,23 @@ class Mouthpiece:
 
     async def sound(self, pcm: bytes) -> None:
         """Hand sound to the track; returns when most of it is on its way."""
-        for start in range(0, len(pcm), int(_CHUNK_S * SAMPLE_RATE) * 2):
-            chunk = pcm[start : start + int(_CHUNK_S * SAMPLE_RATE) * 2]
+        for start in range(0, len(pcm), int(_CHUNK_SECONDS * SAMPLE_RATE) * 2):
+            chunk = pcm[start : start + int(_CHUNK_SECONDS * SAMPLE_RATE) * 2]
             await self._source.capture_frame(rtc.AudioFrame(chunk, SAMPLE_RATE, 1, len(chunk) // 2))
 
     def _begin(self) -> None:
         self.mouth = MouthTrack()
-        self._performance = asyncio.create_task(self._perform(self._waiting.popleft()))
-        self._performance.add_done_callback(self._after)
+        self._current = asyncio.create_task(self._perform(self._waiting.popleft()))
+        self._current.add_done_callback(self._after)
 
-    def _after(self, performance: asyncio.Task[None]) -> None:
-        self._performance = None
-        if not performance.cancelled() and (error := performance.exception()):
+    def _after(self, finished: asyncio.Task[None]) -> None:
+        self._current = None
+        if not finished.cancelled() and (error := finished.exception()):
             log.warning("a task could not be performed: %s", type(error).__name__)  # words stay out of the log
         if self._waiting:
             self._begin()
 
-    async def _perform(self, task: Task) -> None:
+    async def _perform(self, task: SpeechTask) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self.tell("avatar_start_talking", task.task_id)
@@ -100,7 +100,7 @@ class Mouthpiece:
             self.tell("avatar_stop_talking", task.task_id, duration_ms=duration)
 
 
-class Spoken:
+class SpokenText:
     """Words in the avatar's own voice. Only they are kept while it waits its turn: sound is large, and soon made."""
 
     def __init__(self, task_id: str, text: str, voice: Voice) -> None:
@@ -108,45 +108,45 @@ class Spoken:
         self._text = text
         self._voice = voice
 
-    async def perform(self, mouthpiece: Mouthpiece) -> None:
+    async def perform(self, speaker: Speaker) -> None:
         loop = asyncio.get_running_loop()
         speech = await asyncio.to_thread(speak, self._text, self._voice)  # made again if it waited long
         began = loop.time()
-        mouthpiece.mouth.add(began, list(speech.shapes))
+        speaker.mouth.add(began, list(speech.shapes))
         async with asyncio.TaskGroup() as group:
-            group.create_task(mouthpiece.sound(speech.pcm))
-            for at, words in speech.pieces:
+            group.create_task(speaker.sound(speech.pcm))
+            for at, words in speech.timed_words:
                 await asyncio.sleep(began + at - loop.time())
-                mouthpiece.tell("avatar_talking_message", self.task_id, message=words)
-            mouthpiece.tell("avatar_end_message", self.task_id)
+                speaker.tell("avatar_talking_message", self.task_id, message=words)
+            speaker.tell("avatar_end_message", self.task_id)
             await asyncio.sleep(began + speech.seconds - loop.time())
 
 
-class Played:
+class PlayedAudio:
     """Sound that a client brings, piece by piece; it ends when the client says so."""
 
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._room = _LONGEST_PLAYED_S * SAMPLE_RATE * 2  # bytes
+        self._bytes_left = _MAX_PLAYED_SECONDS * SAMPLE_RATE * 2  # bytes
 
     def add(self, pcm: bytes) -> None:
         """Append sound; what a client brings beyond ten minutes is dropped."""
-        taken = pcm[: min(len(pcm), self._room) // 2 * 2]
-        self._room -= len(taken)
+        taken = pcm[: min(len(pcm), self._bytes_left) // 2 * 2]
+        self._bytes_left -= len(taken)
         self._chunks.put_nowait(taken)
 
     def end(self) -> None:
         self._chunks.put_nowait(None)
 
-    async def perform(self, mouthpiece: Mouthpiece) -> None:
+    async def perform(self, speaker: Speaker) -> None:
         loop = asyncio.get_running_loop()
         heard = loop.time()  # all that came so far has been heard by then
         async for pcm in self._all():
             heard = max(heard, loop.time())
-            mouthpiece.mouth.add(heard, shapes_of_sound(pcm, SAMPLE_RATE))
+            speaker.mouth.add(heard, shapes_of_sound(pcm, SAMPLE_RATE))
             heard += len(pcm) / 2 / SAMPLE_RATE
-            await mouthpiece.sound(pcm)
+            await speaker.sound(pcm)
         await asyncio.sleep(heard - loop.time())
 
     async def _all(self) -> AsyncIterator[bytes]:

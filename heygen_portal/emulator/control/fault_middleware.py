@@ -11,13 +11,13 @@ from aiohttp.typedefs import Handler
 
 from heygen_portal.emulator.control.faults import Fault, Faults
 from heygen_portal.emulator.error_responses import refused
-from heygen_portal.emulator.heygen.service import STUDIO
+from heygen_portal.emulator.heygen.service import HEYGEN
 from heygen_portal.emulator.liveavatar.states import LIVE_ERRORS, is_liveavatar
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import ERRORS, Refusal
 
-REMEMBERED: Final = 1000
-LONGEST_BODY: Final = 8192  # of a request in the log
+MAX_LOGGED_REQUESTS: Final = 1000
+MAX_LOGGED_BODY_BYTES: Final = 8192  # of a request in the log
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 SECRET_FIELDS: Final = ("token", "session_token", "livekit_client_token")
 
@@ -27,44 +27,44 @@ class Control:
 
     def __init__(self, rules: Rules) -> None:
         self.faults = Faults()
-        self.requests: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
-        self.started_with = rules
+        self.requests: deque[dict[str, Any]] = deque(maxlen=MAX_LOGGED_REQUESTS)
+        self.initial_rules = rules
 
 
 CONTROL: Final = web.AppKey("control", Control)
 
 
 @web.middleware
-async def break_calls(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def inject_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Note the call of the service, and let happen to it what was ordered."""
     if not request.path.startswith(("/v1/", "/v2/")) or request.path.startswith("/v1/ws/"):
         return await handler(request)
     control = request.app[CONTROL]
     began = time.monotonic()
     body = _body(await request.read())
-    note = _note(request, body, request.app[STUDIO].clock.now())
-    control.requests.append(note)
+    entry = _log_entry(request, body, request.app[HEYGEN].clock.now())
+    control.requests.append(entry)
     session_id = body.get("session_id") if isinstance(body, dict) else ""
     faults = control.faults.on_call(request.path, session_id if isinstance(session_id, str) else "")
-    note["faults"] = [fault.kind for fault in faults]
+    entry["faults"] = [fault.kind for fault in faults]
     try:
-        response = await _spoilt(request, handler, faults)
+        response = await _respond(request, handler, faults)
         if request.transport is not None and not request.transport.is_closing():
-            note["status"] = response.status
+            entry["status"] = response.status
     except (Refusal, web.HTTPException) as exc:
-        note["status"] = refused(request.path, exc).status if isinstance(exc, Refusal) else exc.status
+        entry["status"] = refused(request.path, exc).status if isinstance(exc, Refusal) else exc.status
         raise
     finally:
-        note["ms"] = round((time.monotonic() - began) * 1000, 1)
+        entry["ms"] = round((time.monotonic() - began) * 1000, 1)
     return response
 
 
-async def _spoilt(request: web.Request, handler: Handler, faults: list[Fault]) -> web.StreamResponse:
+async def _respond(request: web.Request, handler: Handler, faults: list[Fault]) -> web.StreamResponse:
     """The call with its faults: those that prevent the effect first, then the effect, then the rest."""
     by_kind = {fault.kind: fault.with_ for fault in faults}
     for kind in ("cut", "silence"):
         if by_kind.get(kind, {}).get("when") == "before":
-            return await _vanish(request, kind)
+            return await _abandon(request, kind)
     if answer := by_kind.get("answer"):
         return _answer(request.path, answer)
     if html := by_kind.get("html"):
@@ -74,21 +74,21 @@ async def _spoilt(request: web.Request, handler: Handler, faults: list[Fault]) -
         await asyncio.sleep(delay["seconds"])
     for kind in ("cut", "silence"):
         if kind in by_kind:
-            return await _vanish(request, kind)
+            return await _abandon(request, kind)
     return response
 
 
 def _answer(path: str, values: dict[str, Any]) -> web.Response:
     if error := values["error"]:
-        book = LIVE_ERRORS if is_liveavatar(path) else ERRORS
-        return refused(path, Refusal(error if error in book else "bad_request"))
+        errors = LIVE_ERRORS if is_liveavatar(path) else ERRORS
+        return refused(path, Refusal(error if error in errors else "bad_request"))
     body = values["body"]
     if isinstance(body, str):
         return web.Response(status=values["status"], text=body, content_type="application/json")
     return web.json_response(body, status=values["status"])
 
 
-async def _vanish(request: web.Request, kind: str) -> web.Response:
+async def _abandon(request: web.Request, kind: str) -> web.Response:
     """Cut the connection, or leave the client waiting until it goes; what is returned reaches nobody."""
     if kind == "silence":
         while request.transport is not None and not request.transport.is_closing():
@@ -99,7 +99,7 @@ async def _vanish(request: web.Request, kind: str) -> web.Response:
 
 
 def _body(raw: bytes) -> Any:
-    if len(raw) > LONGEST_BODY:
+    if len(raw) > MAX_LOGGED_BODY_BYTES:
         return f"({len(raw)} bytes)"
     try:
         return json.loads(raw) if raw else None
@@ -107,7 +107,7 @@ def _body(raw: bytes) -> Any:
         return raw.decode("utf-8", "replace")
 
 
-def _note(request: web.Request, body: Any, now: float) -> dict[str, Any]:
+def _log_entry(request: web.Request, body: Any, now: float) -> dict[str, Any]:
     """A request as the log shows it: with the kind of credential, without the credential."""
     credential = next((name for name in ("X-Api-Key", "Authorization") if name in request.headers), None)
     return {

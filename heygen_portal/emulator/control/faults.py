@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any, Final
 
 from heygen_portal.emulator.liveavatar.states import LIVE_ERRORS
-from heygen_portal.emulator.sessions.runner import Stage
+from heygen_portal.emulator.sessions.runner import SessionRuntime
 from heygen_portal.emulator.sessions.states import ERRORS
 from heygen_portal.emulator.sessions.store import Session
 
@@ -43,8 +43,8 @@ CHOICES: Final = {
     "packets": ("lost", "doubled", "reordered"),
     "error": tuple(ERRORS | LIVE_ERRORS),
 }
-LONGEST_S: Final = 3600
-MOST_FAULTS: Final = 1000
+MAX_SECONDS: Final = 3600
+MAX_FAULTS: Final = 1000
 
 
 @dataclass
@@ -72,94 +72,94 @@ class Fault:
 class Faults:
     """All faults in force. Chance has a fixed seed, so that a test that fails fails again."""
 
-    book: dict[int, Fault] = field(default_factory=dict)
+    active: dict[int, Fault] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
-    _chance: random.Random = field(default_factory=lambda: random.Random(0))
+    _random: random.Random = field(default_factory=lambda: random.Random(0))
 
-    def add(self, wish: dict[str, Any]) -> Fault:
+    def add(self, request: dict[str, Any]) -> Fault:
         """ValueError, in words, for a wish that cannot be."""
-        if len(self.book) >= MOST_FAULTS:
-            raise ValueError(f"more than {MOST_FAULTS} faults")
-        fault = _read(wish, next(self._ids))
-        self.book[fault.id] = fault
+        if len(self.active) >= MAX_FAULTS:
+            raise ValueError(f"more than {MAX_FAULTS} faults")
+        fault = _parse(request, next(self._ids))
+        self.active[fault.id] = fault
         return fault
 
     def remove(self, fault_id: int) -> Fault | None:
-        return self.book.pop(fault_id, None)
+        return self.active.pop(fault_id, None)
 
     def clear(self) -> None:
-        self.book.clear()
-        self._chance.seed(0)
+        self.active.clear()
+        self._random.seed(0)
 
     def on_call(self, path: str, session_id: str) -> list[Fault]:
         """Those that happen to this call, counted as happened."""
-        return self._happening(
+        return self._triggered(
             fault
-            for fault in self.book.values()
+            for fault in self.active.values()
             if fault.kind in CALL_KINDS and path.endswith(fault.on) and fault.session in ("", session_id)
         )
 
-    def on_new_session(self, session: Session, stage: Stage) -> None:
+    def on_new_session(self, session: Session, runtime: SessionRuntime) -> None:
         """Spoil a session just ordered by those meant for the next ones."""
-        meant = (fault for fault in self.book.values() if fault.kind in SESSION_KINDS and not fault.session)
-        for fault in self._happening(meant):
-            spoil(fault, session, stage)
+        meant = (fault for fault in self.active.values() if fault.kind in SESSION_KINDS and not fault.session)
+        for fault in self._triggered(meant):
+            apply_fault(fault, session, runtime)
 
-    def _happening(self, candidates: Iterator[Fault]) -> list[Fault]:
-        hits = [fault for fault in candidates if fault.share >= 1 or self._chance.random() < fault.share]
+    def _triggered(self, candidates: Iterator[Fault]) -> list[Fault]:
+        hits = [fault for fault in candidates if fault.share >= 1 or self._random.random() < fault.share]
         for fault in hits:
             fault.happened += 1
             if fault.is_over:
-                del self.book[fault.id]
+                del self.active[fault.id]
         return hits
 
 
-def spoil(fault: Fault, session: Session, stage: Stage) -> None:
+def apply_fault(fault: Fault, session: Session, runtime: SessionRuntime) -> None:
     """Apply a fault of SESSION_KINDS; on a session that runs it shows at once."""
     values = fault.with_
     match fault.kind:
         case "never_connects":
-            stage.never_connects = True
+            runtime.never_connects = True
         case "foreign_token":
-            stage.foreign_token = True
+            runtime.foreign_token = True
         case "expired_token":
-            stage.expired_token = True
+            runtime.expired_token = True
         case "billing":
-            session.billed = values["factor"]
+            session.billing_factor = values["factor"]
         case "late":
-            stage.faults.late_s = values["seconds"]
+            runtime.faults.late_s = values["seconds"]
         case "leaves":
-            stage.faults.leaves_after_s = values["seconds"]
+            runtime.faults.leaves_after_s = values["seconds"]
         case "packets":
-            stage.faults.packets = values["packets"]
+            runtime.faults.packets = values["packets"]
         case switch:
-            setattr(stage.faults, switch, True)
+            setattr(runtime.faults, switch, True)
 
 
-def mend(session: Session, stage: Stage) -> None:
+def remove_faults(session: Session, runtime: SessionRuntime) -> None:
     """Take back what `spoil` did to a session that runs. A token once handed out stays what it is."""
-    for switch in fields(stage.faults):  # in place: the avatar reads them as it goes
-        setattr(stage.faults, switch.name, switch.default)
-    stage.never_connects = False
-    session.billed = 1.0
+    for switch in fields(runtime.faults):  # in place: the avatar reads them as it goes
+        setattr(runtime.faults, switch.name, switch.default)
+    runtime.never_connects = False
+    session.billing_factor = 1.0
 
 
-def _read(wish: dict[str, Any], fault_id: int) -> Fault:
-    kind = wish.get("kind")
+def _parse(request: dict[str, Any], fault_id: int) -> Fault:
+    kind = request.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind is one of {', '.join(KINDS)}")
     scope = {"kind", "on", "session", "times", "share"}
-    if unknown := wish.keys() - scope - KINDS[kind].keys():
+    if unknown := request.keys() - scope - KINDS[kind].keys():
         raise ValueError(f"{kind} does not take {', '.join(sorted(unknown))}")
-    with_ = {name: _value(name, wish.get(name), default) for name, default in KINDS[kind].items()}
-    times = wish.get("times", 1)
+    with_ = {name: _value(name, request.get(name), default) for name, default in KINDS[kind].items()}
+    times = request.get("times", 1)
     if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
         raise ValueError("times is a whole number of 1 or more, or null for ever")
-    on, session = wish.get("on") or "", wish.get("session") or ""
+    on, session = request.get("on") or "", request.get("session") or ""
     are_strings = isinstance(on, str) and isinstance(session, str)
     if not are_strings:
         raise ValueError("on and session are strings")
-    return Fault(fault_id, kind, with_, on, session, times, _number("share", wish.get("share", 1.0), 1.0))
+    return Fault(fault_id, kind, with_, on, session, times, _number("share", request.get("share", 1.0), 1.0))
 
 
 def _value(name: str, given: Any, default: Any) -> Any:
@@ -173,10 +173,10 @@ def _value(name: str, given: Any, default: Any) -> Any:
         if isinstance(given, bool) or not isinstance(given, int) or not 200 <= given <= 599:
             raise ValueError("status is from 200 to 599")
         return given
-    return _number(name, given, LONGEST_S)
+    return _number(name, given, MAX_SECONDS)
 
 
-def _number(name: str, given: Any, most: float) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= most:
-        raise ValueError(f"{name} is a number from 0 to {most:g}")
+def _number(name: str, given: Any, maximum: float) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= maximum:
+        raise ValueError(f"{name} is a number from 0 to {maximum:g}")
     return float(given)

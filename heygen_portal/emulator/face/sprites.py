@@ -50,7 +50,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class SpriteSheet:
     """Everything that can be seen of one look at one size."""
 
     width: int
@@ -73,7 +73,7 @@ def planes(picture: Bytes, width: int, height: int) -> tuple[Bytes, Bytes, Bytes
 class Picture:
     """The frame an avatar is showing: one buffer, in which only what changed is replaced."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(self, sheet: SpriteSheet) -> None:
         self.data = bytearray(sheet.stills[0].tobytes())
         self._sheet = sheet
         self._frame = np.frombuffer(self.data, np.uint8)
@@ -109,7 +109,7 @@ def i420(image: Image.Image) -> bytes:
     return luma.tobytes() + b"".join(plane.reduce(2).point(narrow).tobytes() for plane in (cb, cr))
 
 
-def draw(look: str, width: int, height: int) -> Sheet:
+def draw(look: str, width: int, height: int) -> SpriteSheet:
     """Draw a whole sheet; takes up to a second or two of processor time."""
     person = LOOKS[look]
     room, body = Canvas.blank(width, height), Canvas.blank(width, height + _HEM)
@@ -125,7 +125,7 @@ def draw(look: str, width: int, height: int) -> Sheet:
     for name, state in EYES.items():
         paint_eyes(part := body.part(eyes_box), person, state)
         eyes[name] = part.reduced()
-    return Sheet(
+    return SpriteSheet(
         width,
         height,
         np.stack([_bytes(over(_turned(figure, turn, whole), wall)) for turn in range(TURNS)]),
@@ -187,7 +187,7 @@ def user_cache() -> Path:
 
 
 @cache
-def sheet(look: str, quality: str) -> Sheet:
+def sheet(look: str, quality: str) -> SpriteSheet:
     """All pictures of a look; drawn if nobody has drawn them before. Call it in a thread: it may take a second."""
     width, height = SIZES[quality]
     path = _folder() / f"{look}-{quality}.npy"
@@ -197,7 +197,7 @@ def sheet(look: str, quality: str) -> Sheet:
         parts = [drawn.stills, drawn.mouths.pictures, drawn.eyes.pictures]
         _store(path, parts)
     stills, mouths, eyes = parts
-    return Sheet(
+    return SpriteSheet(
         width,
         height,
         stills,

@@ -7,22 +7,22 @@ from aiohttp import web
 
 from heygen_portal.emulator.heygen.catalogue import KnowledgeBase, as_json
 from heygen_portal.emulator.heygen.responses import ok, ok_v2, read_object, required_text
-from heygen_portal.emulator.heygen.service import STUDIO
-from heygen_portal.emulator.sessions.order import CatalogueAvatar
+from heygen_portal.emulator.heygen.service import HEYGEN
+from heygen_portal.emulator.sessions.options import CatalogueAvatar
 from heygen_portal.emulator.sessions.states import Refusal
 
 routes = web.RouteTableDef()
 
-YEAR_S: Final = 365 * 86400
-LONGEST_NAME: Final = 200
-LONGEST_PROMPT: Final = 50_000
+YEAR_SECONDS: Final = 365 * 86400
+MAX_NAME_CHARACTERS: Final = 200
+MAX_PROMPT_CHARACTERS: Final = 50_000
 
 
 @routes.get("/v1/streaming/avatar.list")
 async def streaming_avatars(request: web.Request) -> web.Response:
     """As with the real service an avatar may be listed more than once; the newest row counts."""
     listed = [avatar for avatar in _avatars(request) if avatar.streams and not avatar.deprecated]
-    earlier = replace(listed[0], name=f"{listed[0].name} (2025)", created_at=listed[0].created_at - YEAR_S)
+    earlier = replace(listed[0], name=f"{listed[0].name} (2025)", created_at=listed[0].created_at - YEAR_SECONDS)
     return ok([_streaming(request, avatar) for avatar in (earlier, *listed)])
 
 
@@ -34,7 +34,7 @@ async def avatars(request: web.Request) -> web.Response:
 
 @routes.get("/v2/avatar/{avatar_id}/details")
 async def avatar_details(request: web.Request) -> web.Response:
-    avatar = request.app[STUDIO].catalogue.avatars.get(request.match_info["avatar_id"])
+    avatar = request.app[HEYGEN].catalogue.avatars.get(request.match_info["avatar_id"])
     if avatar is None:
         raise Refusal("avatar_not_found")
     return ok_v2(
@@ -66,29 +66,29 @@ async def voices(request: web.Request) -> web.Response:
             "emotion_support": True,
             "support_locale": False,
         }
-        for voice in request.app[STUDIO].catalogue.voices.values()
+        for voice in request.app[HEYGEN].catalogue.voices.values()
     ]
     return ok_v2({"voices": found})
 
 
 @routes.get("/v2/user/remaining_quota")
 async def quota(request: web.Request) -> web.Response:
-    left = request.app[STUDIO].store.remaining_quota()
+    left = request.app[HEYGEN].store.remaining_quota()
     return ok_v2({"remaining_quota": left, "details": {"api": left}})
 
 
 @routes.get("/v1/streaming/knowledge_base/list")
 async def knowledge_list(request: web.Request) -> web.Response:
-    return ok({"list": [as_json(base) for base in request.app[STUDIO].catalogue.knowledge.values()]})
+    return ok({"list": [as_json(base) for base in request.app[HEYGEN].catalogue.knowledge.values()]})
 
 
 @routes.post("/v1/streaming/knowledge_base/create")
 async def knowledge_create(request: web.Request) -> web.Response:
     body = await read_object(request)
-    base = request.app[STUDIO].catalogue.add_knowledge(
-        _text(body, "name", LONGEST_NAME, required=True),
-        _text(body, "opening", LONGEST_PROMPT),
-        _text(body, "prompt", LONGEST_PROMPT),
+    base = request.app[HEYGEN].catalogue.add_knowledge(
+        _text(body, "name", MAX_NAME_CHARACTERS, required=True),
+        _text(body, "opening", MAX_PROMPT_CHARACTERS),
+        _text(body, "prompt", MAX_PROMPT_CHARACTERS),
     )
     return ok(as_json(base))
 
@@ -99,7 +99,9 @@ async def knowledge_change(request: web.Request) -> web.Response:
     base = _knowledge_base(request)
     body = await read_object(request)
     changes = {
-        name: _text(body, name, LONGEST_NAME if name == "name" else LONGEST_PROMPT, required=name == "name")
+        name: _text(
+            body, name, MAX_NAME_CHARACTERS if name == "name" else MAX_PROMPT_CHARACTERS, required=name == "name"
+        )
         for name in ("name", "opening", "prompt")
         if body.get(name) is not None
     }
@@ -110,7 +112,7 @@ async def knowledge_change(request: web.Request) -> web.Response:
 
 @routes.delete("/v1/streaming/knowledge_base/{id}")
 async def knowledge_delete(request: web.Request) -> web.Response:
-    del request.app[STUDIO].catalogue.knowledge[_knowledge_base(request).id]
+    del request.app[HEYGEN].catalogue.knowledge[_knowledge_base(request).id]
     return ok()
 
 
@@ -120,7 +122,7 @@ def picture_url(request: web.Request, look: str) -> str:
 
 
 def _avatars(request: web.Request) -> list[CatalogueAvatar]:
-    return list(request.app[STUDIO].catalogue.avatars.values())
+    return list(request.app[HEYGEN].catalogue.avatars.values())
 
 
 def _streaming(request: web.Request, avatar: CatalogueAvatar) -> dict[str, Any]:
@@ -147,16 +149,16 @@ def _video(request: web.Request, avatar: CatalogueAvatar) -> dict[str, Any]:
 
 
 def _knowledge_base(request: web.Request) -> KnowledgeBase:
-    base = request.app[STUDIO].catalogue.knowledge.get(request.match_info["id"])
+    base = request.app[HEYGEN].catalogue.knowledge.get(request.match_info["id"])
     if base is None:
         raise Refusal("invalid_value", "knowledge base not found")
     return base
 
 
-def _text(body: dict[str, Any], name: str, most: int, *, required: bool = False) -> str:
+def _text(body: dict[str, Any], name: str, maximum: int, *, required: bool = False) -> str:
     value = required_text(body, name) if required else body.get(name) or ""
     if not isinstance(value, str):
         raise Refusal("invalid_parameter", f"{name} must be a string")
-    if len(value) > most:
-        raise Refusal("invalid_value", f"{name} has more than {most} characters")
+    if len(value) > maximum:
+        raise Refusal("invalid_value", f"{name} has more than {maximum} characters")
     return value.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be spoken

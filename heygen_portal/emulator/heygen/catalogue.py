@@ -5,7 +5,7 @@ from typing import Final
 from uuid import uuid4
 
 from heygen_portal.emulator.sessions.interfaces import Voice
-from heygen_portal.emulator.sessions.order import CatalogueAvatar
+from heygen_portal.emulator.sessions.options import CatalogueAvatar
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class CatalogueVoice:
     name: str
     language: str  # as the service writes it
     gender: str
-    sounds: Voice
+    speech_voice: Voice
 
 
 @dataclass
@@ -68,7 +68,7 @@ Support answers by email from Monday to Friday between 9 and 17 hours.
 """
 
 
-def _first_knowledge() -> dict[str, KnowledgeBase]:
+def _initial_knowledge() -> dict[str, KnowledgeBase]:
     bases = (
         KnowledgeBase(
             "c1a5e0d27b6f4c0e9d3a8b54f2e61709",
@@ -94,13 +94,13 @@ class Catalogue:
     def __init__(self) -> None:
         self.avatars = {avatar.avatar_id: avatar for avatar in AVATARS}
         self.voices = {voice.voice_id: voice for voice in VOICES}
-        self.knowledge = _first_knowledge()
+        self.knowledge = _initial_knowledge()
 
     def add_knowledge(self, name: str, opening: str, prompt: str) -> KnowledgeBase:
         """A new knowledge base; the oldest one made by a client gives way when there are too many."""
         base = KnowledgeBase(uuid4().hex, name, opening, prompt)
         if len(self.knowledge) >= self.LIMIT:
-            kept = _first_knowledge()
+            kept = _initial_knowledge()
             del self.knowledge[next(key for key in self.knowledge if key not in kept)]
         self.knowledge[base.id] = base
         return base
@@ -109,9 +109,9 @@ class Catalogue:
         """The avatar's own voice, unless it does not speak `language` (`es`, `en-US`, empty for any)."""
         own = self.voices[avatar.default_voice]
         short = language[:2].lower()
-        if not short or own.sounds.language == short:
+        if not short or own.speech_voice.language == short:
             return own
-        speaking = [voice for voice in VOICES if voice.sounds.language == short]
+        speaking = [voice for voice in VOICES if voice.speech_voice.language == short]
         alike = [voice for voice in speaking if voice.gender == own.gender]
         return (alike or speaking or [own])[0]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-LONGEST_VARINT: Final = 10
+MAX_VARINT_BYTES: Final = 10
 
 
-class NotAFrame(ValueError):
+class InvalidFrame(ValueError):
     """Not the protobuf that was expected."""
 
 
@@ -61,7 +61,7 @@ def _text(value: int | bytes | None) -> str:
     try:
         return _bytes(value).decode("utf-8")
     except UnicodeDecodeError:
-        raise NotAFrame("a text that is not UTF-8") from None
+        raise InvalidFrame("a text that is not UTF-8") from None
 
 
 def _bytes(value: int | bytes | None) -> bytes:
@@ -87,9 +87,9 @@ def _fields(message: bytes) -> list[tuple[int, int | bytes]]:
         elif kind in (FIXED64, FIXED32):
             length = 8 if kind == FIXED64 else 4
         else:
-            raise NotAFrame(f"wire type {kind}")
+            raise InvalidFrame(f"wire type {kind}")
         if at + length > len(message):
-            raise NotAFrame("the message ends too early")
+            raise InvalidFrame("the message ends too early")
         if kind == BYTES:
             found.append((number, message[at : at + length]))
         at += length
@@ -98,11 +98,11 @@ def _fields(message: bytes) -> list[tuple[int, int | bytes]]:
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:
     value = 0
-    for index, byte in enumerate(message[at : at + LONGEST_VARINT]):
+    for index, byte in enumerate(message[at : at + MAX_VARINT_BYTES]):
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value, at + index + 1
-    raise NotAFrame("a number that does not end")
+    raise InvalidFrame("a number that does not end")
 
 
 def _varint(value: int) -> bytes:

@@ -8,10 +8,10 @@ from aiohttp import WSMessage, WSMsgType, web
 
 from heygen_portal.emulator.heygen import chat_frames
 from heygen_portal.emulator.heygen.responses import clean
-from heygen_portal.emulator.heygen.service import STUDIO, Studio
+from heygen_portal.emulator.heygen.service import HEYGEN, HeyGenService
 from heygen_portal.emulator.sessions.states import OPEN, Refusal, State
 from heygen_portal.emulator.sessions.store import Caller, Session
-from heygen_portal.emulator.sessions.websocket import Message, Wire
+from heygen_portal.emulator.sessions.websocket import Message, SessionSocket
 
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
@@ -22,14 +22,14 @@ MICROPHONE: Final = (16_000, 1)  # samples a second, channels
 @routes.get("/v1/ws/streaming.chat")
 async def chat(request: web.Request) -> web.WebSocketResponse:
     """Taken in any state from `new` on: published clients open it before or after `start`."""
-    studio = request.app[STUDIO]
-    token = studio.store.tokens.get(request.query.get("session_token", ""))
+    service = request.app[HEYGEN]
+    token = service.store.tokens.get(request.query.get("session_token", ""))
     if token is None:
         raise Refusal("unauthorized")
-    session = studio.store.find_for(request.query.get("session_id", ""), Caller(token))
+    session = service.store.find_for(request.query.get("session_id", ""), Caller(token))
     if session.state not in OPEN:
         raise Refusal("state_closing" if session.state is State.CLOSING else "state_closed")
-    return await Chat(request, studio, session).serve()
+    return await Chat(request, service, session).serve()
 
 
 class Chat:
@@ -39,25 +39,25 @@ class Chat:
     `arch_version=v2` it comes by the room, and is told there. The avatar's words are always told in the room.
     """
 
-    def __init__(self, request: web.Request, studio: Studio, session: Session) -> None:
-        self._studio = studio
+    def __init__(self, request: web.Request, service: HeyGenService, session: Session) -> None:
+        self._service = service
         self._session = session
-        self._wire = Wire(request, studio, session)
+        self._socket = SessionSocket(request, service, session)
         self._opening = clean(request.query.get("opening_text", ""))
-        self._brings_voice = request.query.get("arch_version") != "v2"
+        self._carries_microphone = request.query.get("arch_version") != "v2"
         # Documented for microphones in the room alone: by this socket the marks could not come.
-        push_to_talk = request.query.get("push_to_talk") == "true" and not self._brings_voice
-        studio.hear_as(session, language=request.query.get("stt_language", ""), push_to_talk=push_to_talk)
+        push_to_talk = request.query.get("push_to_talk") == "true" and not self._carries_microphone
+        service.set_hearing(session, language=request.query.get("stt_language", ""), push_to_talk=push_to_talk)
 
     async def serve(self) -> web.WebSocketResponse:
         if self._session.state is State.CONNECTED:
             self._greet()
-        return await self._wire.serve(self._on_message, self._on_event)
+        return await self._socket.serve(self._on_message, self._on_event)
 
     def _on_message(self, raw: WSMessage) -> None:
         try:
             frame = chat_frames.decode(raw.data) if raw.type is WSMsgType.BINARY else None
-        except chat_frames.NotAFrame:
+        except chat_frames.InvalidFrame:
             log.info("a chat frame of %s was not understood", self._session.id)
             return
         match frame:
@@ -68,11 +68,11 @@ class Chat:
 
     def _answer(self, text: str) -> None:
         """There is no way to refuse on this socket: what cannot be answered is dropped, what is too long is cut."""
-        words = clean(text)[: self._studio.store.rules.text_limit]
+        words = clean(text)[: self._service.store.rules.text_limit]
         if not words:
             return
         try:
-            self._studio.speak(self._session, words, answer=True)
+            self._service.speak(self._session, words, answer=True)
         except Refusal as refusal:
             log.info("a text of %s was dropped: %s", self._session.id, refusal.message)
 
@@ -80,24 +80,24 @@ class Chat:
         """Sound in the one form the SDK sends; it sends silence too, so only what is understood counts as activity."""
         if (frame.sample_rate, frame.channels) == MICROPHONE:
             with suppress(Refusal):  # the avatar is not there yet
-                self._studio.actor(self._session).hear(frame.audio[: len(frame.audio) // 2 * 2])
+                self._service.performer(self._session).hear(frame.audio[: len(frame.audio) // 2 * 2])
 
     def _on_event(self, event: Message) -> None:
         if event["type"] == "_state":
             if event["state"] == State.CONNECTED:
                 self._greet()
             elif event["state"] == State.CLOSED:
-                self._wire.close()
-        elif not self._studio.has_media or (self._brings_voice and event["type"].startswith("user_")):
-            self._wire.send(_on_chat(event))  # without a room there is no other way to hear of it
+                self._socket.close()
+        elif not self._service.has_media or (self._carries_microphone and event["type"].startswith("user_")):
+            self._socket.send(_as_chat_event(event))  # without a room there is no other way to hear of it
 
     def _greet(self) -> None:
         """Say the greeting asked for in the address, once the avatar is there to say it."""
-        words, self._opening = self._opening[: self._studio.store.rules.text_limit], ""
+        words, self._opening = self._opening[: self._service.store.rules.text_limit], ""
         if words:
-            self._studio.speak(self._session, words, answer=False)
+            self._service.speak(self._session, words, answer=False)
 
 
-def _on_chat(event: dict[str, Any]) -> Message:
+def _as_chat_event(event: dict[str, Any]) -> Message:
     """The same message, keyed as on this socket."""
     return {"event_type": event["type"]} | {name: value for name, value in event.items() if name != "type"}

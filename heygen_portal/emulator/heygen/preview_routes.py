@@ -6,7 +6,7 @@ import wave
 
 from aiohttp import web
 
-from heygen_portal.emulator.heygen.service import STUDIO
+from heygen_portal.emulator.heygen.service import HEYGEN
 from heygen_portal.emulator.sessions.interfaces import Voice
 
 SAMPLES = {"es": "Hola. Así suena mi voz.", "en": "Hello. This is how I sound."}
@@ -26,10 +26,10 @@ async def face(request: web.Request) -> web.Response:
 
 @routes.get("/_static/voices/{id:[0-9a-f]+}.wav")
 async def sample(request: web.Request) -> web.Response:
-    voice = request.app[STUDIO].catalogue.voices.get(request.match_info["id"])
+    voice = request.app[HEYGEN].catalogue.voices.get(request.match_info["id"])
     if voice is None:
         raise web.HTTPNotFound
-    return web.Response(body=await asyncio.to_thread(wav, voice.sounds), content_type="audio/wav")
+    return web.Response(body=await asyncio.to_thread(wav, voice.speech_voice), content_type="audio/wav")
 
 
 def wav(voice: Voice) -> bytes:

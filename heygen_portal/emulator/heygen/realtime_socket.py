@@ -8,42 +8,42 @@ from uuid import uuid4
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from heygen_portal.emulator.heygen.service import STUDIO, Studio
+from heygen_portal.emulator.heygen.service import HEYGEN, HeyGenService
 from heygen_portal.emulator.sessions.states import OPEN, Refusal, State
 from heygen_portal.emulator.sessions.store import Session
-from heygen_portal.emulator.sessions.websocket import Message, Wire
+from heygen_portal.emulator.sessions.websocket import Message, SessionSocket
 
 routes = web.RouteTableDef()
 
-MOST_BUFFERED: Final = 24_000 * 2 * 600  # ten minutes of sound
+MAX_BUFFERED_BYTES: Final = 24_000 * 2 * 600  # ten minutes of sound
 
 
 @routes.get("/v2-alpha/interactive-avatar/session/{id}")
 @routes.get("/v1-alpha/realtime/{id}")
 async def realtime(request: web.Request) -> web.WebSocketResponse:
     """Authorised by its address alone, which only `streaming.new` tells."""
-    studio = request.app[STUDIO]
-    session = studio.store.find(request.match_info["id"])
+    service = request.app[HEYGEN]
+    session = service.store.find(request.match_info["id"])
     if session.state not in OPEN:
         raise Refusal("state_closing" if session.state is State.CLOSING else "state_closed")
-    return await Realtime(request, studio, session).serve()
+    return await Realtime(request, service, session).serve()
 
 
 class Realtime:
     """One realtime client of a session, and the sound it is handing over."""
 
-    def __init__(self, request: web.Request, studio: Studio, session: Session) -> None:
-        self._studio = studio
+    def __init__(self, request: web.Request, service: HeyGenService, session: Session) -> None:
+        self._service = service
         self._session = session
-        self._wire = Wire(request, studio, session)
+        self._socket = SessionSocket(request, service, session)
         self._pose = "idle"
         self._speaking: tuple[str, str] | None = None  # the client's event id, and our task's
         self._events: dict[str, str] = {}  # task -> the client's event id
         self._buffer = bytearray()
 
     async def serve(self) -> web.WebSocketResponse:
-        self._tell("session.state_updated", state=self._visible_state())
-        return await self._wire.serve(self._on_message, self._on_event, self._studio.store.rules.realtime_idle_s)
+        self._tell("session.state_updated", state=self._reported_state())
+        return await self._socket.serve(self._on_message, self._on_event, self._service.store.rules.realtime_idle_s)
 
     # From the client -------------------------------------------------------------------------------------------
 
@@ -62,14 +62,14 @@ class Realtime:
     def _speak(self, message: Message) -> None:
         event_id = _event_id(message)
         pcm = base64.b64decode(message["audio"], validate=True)
-        actor = self._studio.actor(self._session)
+        performer = self._service.performer(self._session)
         if self._speaking is None or self._speaking[0] != event_id:
             self._finish()
-            task_id = self._studio.next_task(self._session)
+            task_id = self._service.next_task(self._session)
             self._speaking = (event_id, task_id)
             self._events[task_id] = event_id
-        self._session.touched_at = self._studio.clock.now()
-        actor.play(pcm, task_id=self._speaking[1])
+        self._session.active_at = self._service.clock.now()
+        performer.play(pcm, task_id=self._speaking[1])
 
     def _speak_end(self, message: Message) -> None:
         self._finish()
@@ -77,32 +77,32 @@ class Realtime:
     def _finish(self) -> None:
         """No more sound for the utterance at hand."""
         if self._speaking:
-            self._studio.actor(self._session).end_play(self._speaking[1])
+            self._service.performer(self._session).end_play(self._speaking[1])
             self._speaking = None
 
     def _interrupt(self, message: Message) -> None:
         self._speaking = None
         broken_off, self._events = self._events, {}  # first: what stops now was not spoken to its end
-        self._studio.hush(self._session)
+        self._service.stop_speech(self._session)
         for task_id, event_id in broken_off.items():
             self._tell("agent.speak_interrupted", source_event_id=event_id, task={"id": task_id})
 
     def _start_listening(self, message: Message) -> None:
         if self._pose == "idle":  # documented: only from there
-            self._studio.actor(self._session).listen(True)
-            self._strike("listening")
+            self._service.performer(self._session).listen(True)
+            self._set_pose("listening")
 
     def _stop_listening(self, message: Message) -> None:
         if self._pose == "listening":
-            self._studio.actor(self._session).listen(False)
-            self._strike("idle")
+            self._service.performer(self._session).listen(False)
+            self._set_pose("idle")
 
     def _keep_alive(self, message: Message) -> None:
-        self._studio.store.accept(self._session, "keep_alive")
+        self._service.store.accept(self._session, "keep_alive")
 
     def _append(self, message: Message) -> None:
         pcm = base64.b64decode(message["audio"], validate=True)
-        if len(self._buffer) + len(pcm) > MOST_BUFFERED:
+        if len(self._buffer) + len(pcm) > MAX_BUFFERED_BYTES:
             raise ValueError("too much sound")
         self._buffer += pcm
         self._tell("agent.audio_buffer_appended", source_event_id=_event_id(message))
@@ -110,12 +110,12 @@ class Realtime:
     def _commit(self, message: Message) -> None:
         if message.get("audio"):
             self._append(message)
-        actor = self._studio.actor(self._session)
-        task_id = self._studio.next_task(self._session)
+        performer = self._service.performer(self._session)
+        task_id = self._service.next_task(self._session)
         self._events[task_id] = _event_id(message)
         self._tell("agent.audio_buffer_committed", source_event_id=_event_id(message), task={"id": task_id})
-        actor.play(bytes(self._buffer), task_id=task_id)
-        actor.end_play(task_id)
+        performer.play(bytes(self._buffer), task_id=task_id)
+        performer.end_play(task_id)
         self._buffer.clear()
 
     def _clear(self, message: Message) -> None:
@@ -142,12 +142,12 @@ class Realtime:
             case "_state":
                 self._tell("session.state_updated", state=event["state"])
                 if event["state"] == State.CLOSED:
-                    self._wire.close()
+                    self._socket.close()
             case "avatar_start_talking":
-                self._strike("talking")
+                self._set_pose("talking")
                 self._tell_speech("agent.speak_started", event["task_id"])
             case "avatar_stop_talking":
-                self._strike("idle")
+                self._set_pose("idle")
                 if event["task_id"] in self._events:
                     self._tell_speech("agent.speak_ended", event["task_id"])
                     del self._events[event["task_id"]]
@@ -155,7 +155,7 @@ class Realtime:
     def _tell_speech(self, kind: str, task_id: str) -> None:
         self._tell(kind, source_event_id=self._events.get(task_id), task={"id": task_id})
 
-    def _strike(self, pose: str) -> None:
+    def _set_pose(self, pose: str) -> None:
         before, self._pose = self._pose, pose
         if before == pose:
             return
@@ -165,15 +165,15 @@ class Realtime:
         elif pose == "idle":
             self._tell("agent.idle_started")
 
-    def _visible_state(self) -> str:
+    def _reported_state(self) -> str:
         """`new` is none of this socket's states: the room is yet to be prepared."""
         return State.CONNECTING if self._session.state is State.NEW else self._session.state
 
     def _error(self, kind: str, words: str) -> None:
-        self._wire.send({"type": "error", "event_id": str(uuid4()), "error": {"type": kind, "message": words}})
+        self._socket.send({"type": "error", "event_id": str(uuid4()), "error": {"type": kind, "message": words}})
 
     def _tell(self, kind: str, **more: Any) -> None:
-        self._wire.send({"type": kind, "event_id": str(uuid4()), **more})
+        self._socket.send({"type": kind, "event_id": str(uuid4()), **more})
 
 
 def _event_id(message: Message) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from heygen_portal.emulator.heygen.catalogue import AVATARS, Catalogue
-from heygen_portal.emulator.sessions.order import CatalogueAvatar, Order, OwnRoom
+from heygen_portal.emulator.sessions.options import CatalogueAvatar, OwnRoom, SessionOptions
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import Refusal
 
@@ -15,7 +15,7 @@ IDLE_RANGE: Final = (30, 3600)
 RATE_RANGE: Final = (0.5, 1.5)
 
 
-def take_order(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> Order:
+def parse_options(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> SessionOptions:
     """Read a `streaming.new` body: both spellings of names, nulls and unknown keys are welcome.
 
     Raises Refusal for an avatar that cannot stream and for values of the wrong kind or out of range.
@@ -35,10 +35,10 @@ def take_order(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> Orde
     if base_id and base_id not in catalogue.knowledge:
         raise Refusal("invalid_value", "knowledge base not found")
     base = catalogue.knowledge.get(base_id)
-    return Order(
+    return SessionOptions(
         avatar=avatar,
         voice=replace(
-            voice.sounds,
+            voice.speech_voice,
             rate=wanted.number("rate", 1.0, RATE_RANGE),
             emotion=wanted.one_of("emotion", EMOTIONS, "friendly"),
         ),

@@ -7,53 +7,53 @@ from typing import Any, Final
 from aiohttp import web
 
 from heygen_portal.emulator.heygen.catalogue import Catalogue
-from heygen_portal.emulator.heygen.requests import take_order
-from heygen_portal.emulator.sessions.interfaces import Cast
+from heygen_portal.emulator.heygen.requests import parse_options
+from heygen_portal.emulator.sessions.interfaces import PerformerFactory
 from heygen_portal.emulator.sessions.rooms import Rooms
 from heygen_portal.emulator.sessions.rules import Rules
-from heygen_portal.emulator.sessions.runner import Staging
+from heygen_portal.emulator.sessions.runner import SessionService
 from heygen_portal.emulator.sessions.states import State
 from heygen_portal.emulator.sessions.store import Caller, Session
 
 
 @dataclass(frozen=True)
-class Spoken:
+class QueuedSpeech:
     task_id: str
     duration_ms: float
 
 
-class Studio(Staging):
+class HeyGenService(SessionService):
     """The service behind the routes. One verb a method; each raises Refusal when the answer is no."""
 
     NAME = "heygen"
 
-    def __init__(self, rules: Rules, rooms: Rooms, cast: Cast) -> None:
-        super().__init__(rules, rooms, cast)
+    def __init__(self, rules: Rules, rooms: Rooms, performer_factory: PerformerFactory) -> None:
+        super().__init__(rules, rooms, performer_factory)
         self.catalogue = Catalogue()
 
-    def order(self, body: dict[str, Any], caller: Caller) -> Session:
-        session = self.store.new_session(take_order(body, self.catalogue, self.store.rules), caller)
-        self.set_up(session)
+    def create_session(self, body: dict[str, Any], caller: Caller) -> Session:
+        session = self.store.new_session(parse_options(body, self.catalogue, self.store.rules), caller)
+        self.add_runtime(session)
         return session
 
-    def speak(self, session: Session, text: str, *, answer: bool) -> Spoken:
+    def speak(self, session: Session, text: str, *, answer: bool) -> QueuedSpeech:
         """Queue speech: `text` itself, or an answer to it."""
         self.store.accept(session, "task")
-        actor = self.actor(session)
+        performer = self.performer(session)
         task_id = self.next_task(session)
-        stage = self.stages[session.id]
-        stage.speaking[task_id] = asyncio.Event()
-        speak = actor.answer if answer else actor.say
-        return Spoken(task_id, speak(text, task_id=task_id))
+        runtime = self.runtimes[session.id]
+        runtime.speaking[task_id] = asyncio.Event()
+        speak = performer.answer if answer else performer.say
+        return QueuedSpeech(task_id, speak(text, task_id=task_id))
 
     async def prepare(self, session: Session, text: str) -> None:
         """Have a text's sound made before `speak`, in a thread: a long one would hold up everybody's pictures."""
         if session.state is State.CONNECTED:
-            await self.actor(session).prepare(text)
+            await self.performer(session).prepare(text)
 
-    def hear_as(self, session: Session, *, language: str, push_to_talk: bool) -> None:
+    def set_hearing(self, session: Session, *, language: str, push_to_talk: bool) -> None:
         """Heed what a chat socket asks for; what it leaves out stays as it is."""
-        hearing = self.stages[session.id].hearing
+        hearing = self.runtimes[session.id].hearing
         hearing.language = language or hearing.language
         hearing.push_to_talk = push_to_talk or hearing.push_to_talk
 
@@ -62,5 +62,5 @@ class Studio(Staging):
         self.catalogue = Catalogue()
 
 
-STUDIO: Final = web.AppKey("studio", Studio)
+HEYGEN: Final = web.AppKey("heygen", HeyGenService)
 CALLER: Final = web.RequestKey("caller", Caller)

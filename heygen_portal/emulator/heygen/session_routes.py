@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from heygen_portal.emulator.heygen.responses import clean, ok, ok_v2, read_object, required_text
-from heygen_portal.emulator.heygen.service import CALLER, STUDIO
+from heygen_portal.emulator.heygen.service import CALLER, HEYGEN
 from heygen_portal.emulator.sessions.states import Refusal, State
 from heygen_portal.emulator.sessions.store import Session
 
@@ -15,31 +15,31 @@ routes = web.RouteTableDef()
 
 TASK_TYPES: Final = ("repeat", "talk", "chat")
 TASK_MODES: Final = ("sync", "async")
-LARGEST_PAGE: Final = 100
+MAX_PAGE_ROWS: Final = 100
 
 
 @routes.post("/v1/streaming.create_token")
 async def create_token(request: web.Request) -> web.Response:
     body = await read_object(request)
     session_id = required_text(body, "session_id") if body.get("session_id") is not None else None
-    return ok_v2({"token": request.app[STUDIO].store.new_token(session_id)})
+    return ok_v2({"token": request.app[HEYGEN].store.new_token(session_id)})
 
 
 @routes.post("/v1/streaming.new")
 @routes.post("/v1/realtime.new")
 async def new(request: web.Request) -> web.Response:
-    studio = request.app[STUDIO]
-    session = studio.order(await read_object(request), request[CALLER])
-    ours = session.order.own_room is None
+    service = request.app[HEYGEN]
+    session = service.create_session(await read_object(request), request[CALLER])
+    ours = session.options.own_room is None
     scheme = "wss" if request.secure else "ws"
     return ok(
         {
             "session_id": session.id,
-            "url": studio.rooms.url if ours else None,
-            "access_token": await studio.user_token(session) if ours else None,
-            "livekit_agent_token": studio.rooms.agent_token(session.id) if ours else None,
+            "url": service.rooms.url if ours else None,
+            "access_token": await service.user_token(session) if ours else None,
+            "livekit_agent_token": service.rooms.agent_token(session.id) if ours else None,
             "realtime_endpoint": f"{scheme}://{request.host}/v2-alpha/interactive-avatar/session/{session.id}",
-            "session_duration_limit": int(studio.store.rules.duration_s),
+            "session_duration_limit": int(service.store.rules.duration_s),
             "is_paid": True,
             "sdp": None,
             "ice_servers": None,
@@ -52,31 +52,31 @@ async def new(request: web.Request) -> web.Response:
 @routes.post("/v1/realtime.start")
 async def start(request: web.Request) -> web.Response:
     session, _ = await _session(request)
-    request.app[STUDIO].start(session)
+    request.app[HEYGEN].start(session)
     return ok({"status": session.state})
 
 
 @routes.post("/v1/streaming.task")
 async def task(request: web.Request) -> web.Response:
-    studio = request.app[STUDIO]
+    service = request.app[HEYGEN]
     session, body = await _session(request)
     kind = _choice(body, "task_type", TASK_TYPES)
     mode = _choice(body, "task_mode", TASK_MODES)
     text = clean(required_text(body, "text"))
-    if not text or len(text) > studio.store.rules.text_limit:
-        raise Refusal("invalid_text", f"1 to {studio.store.rules.text_limit} characters")
+    if not text or len(text) > service.store.rules.text_limit:
+        raise Refusal("invalid_text", f"1 to {service.store.rules.text_limit} characters")
     if kind == "repeat":  # answers are a sentence or two
-        await studio.prepare(session, text)
-    spoken = studio.speak(session, text, answer=kind != "repeat")
-    if mode == "sync" and studio.store.rules.sync_waits:
-        await studio.spoken(session, spoken.task_id)
+        await service.prepare(session, text)
+    spoken = service.speak(session, text, answer=kind != "repeat")
+    if mode == "sync" and service.store.rules.sync_waits:
+        await service.wait_until_spoken(session, spoken.task_id)
     return ok({"duration_ms": spoken.duration_ms, "task_id": spoken.task_id})
 
 
 @routes.post("/v1/streaming.interrupt")
 async def interrupt(request: web.Request) -> web.Response:
     session, _ = await _session(request)
-    request.app[STUDIO].interrupt(session)
+    request.app[HEYGEN].interrupt(session)
     return ok()
 
 
@@ -84,28 +84,28 @@ async def interrupt(request: web.Request) -> web.Response:
 @routes.post("/v1/realtime.stop")
 async def stop(request: web.Request) -> web.Response:
     session, _ = await _session(request)
-    await request.app[STUDIO].end(session, "stopped")
+    await request.app[HEYGEN].end(session, "stopped")
     return ok({"status": "success"})
 
 
 @routes.post("/v1/streaming.keep_alive")
 async def keep_alive(request: web.Request) -> web.Response:
     session, _ = await _session(request)
-    request.app[STUDIO].store.accept(session, "keep_alive")
+    request.app[HEYGEN].store.accept(session, "keep_alive")
     return ok()
 
 
 @routes.post("/v1/streaming.start_listening")
 async def start_listening(request: web.Request) -> web.Response:
     session, _ = await _session(request)
-    request.app[STUDIO].listen(session, True)
+    request.app[HEYGEN].listen(session, True)
     return ok()
 
 
 @routes.post("/v1/streaming.stop_listening")
 async def stop_listening(request: web.Request) -> web.Response:
     session, _ = await _session(request)
-    request.app[STUDIO].listen(session, False)
+    request.app[HEYGEN].listen(session, False)
     return ok()
 
 
@@ -116,14 +116,14 @@ async def ice(request: web.Request) -> web.Response:
 
 @routes.get("/v1/streaming.list")
 async def list_open(request: web.Request) -> web.Response:
-    sessions = request.app[STUDIO].store.open_sessions()
+    sessions = request.app[HEYGEN].store.open_sessions()
     return ok({"sessions": [_summary(session) for session in sessions]})
 
 
 @routes.get("/v2/streaming.list")
 async def list_all(request: web.Request) -> web.Response:
     """Everything remembered, newest first, in pages; `token` goes on where the page before ended."""
-    store = request.app[STUDIO].store
+    store = request.app[HEYGEN].store
     page, size, offset = _paging(request)
     wanted = list(_filtered(request, reversed(list(store.sessions.values()))))
     shown = wanted[offset : offset + size]
@@ -145,7 +145,7 @@ async def _session(request: web.Request) -> tuple[Session, dict[str, Any]]:
     """The session the body names, if the caller may speak to it, and the body."""
     body = await read_object(request)
     session_id = required_text(body, "session_id")
-    return request.app[STUDIO].store.find_for(session_id, request[CALLER]), body
+    return request.app[HEYGEN].store.find_for(session_id, request[CALLER]), body
 
 
 def _choice(body: dict[str, Any], name: str, values: tuple[str, ...]) -> str:
@@ -170,24 +170,24 @@ def _summary(session: Session) -> dict[str, Any]:
 def _details(session: Session, now: float) -> dict[str, Any]:
     return _summary(session) | {
         "duration": round(session.duration(now), 3),
-        "avatar_id": session.order.avatar.avatar_id,
-        "voice_name": session.order.voice_name,
+        "avatar_id": session.options.avatar.avatar_id,
+        "voice_name": session.options.voice_name,
     }
 
 
 def _paging(request: web.Request) -> tuple[int, int, int]:
     """Page, page size, and where the page begins."""
     page = _whole(request, "page", 1, 1_000_000)
-    size = _whole(request, "page_size", 10, LARGEST_PAGE)
+    size = _whole(request, "page_size", 10, MAX_PAGE_ROWS)
     if request.query.get("token"):
         return page, size, _whole(request, "token", 1, 1_000_000_000)
     return page, size, (page - 1) * size
 
 
-def _whole(request: web.Request, name: str, default: int, most: int) -> int:
+def _whole(request: web.Request, name: str, default: int, maximum: int) -> int:
     raw = request.query.get(name) or str(default)
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 10 and 1 <= int(raw) <= most):
-        raise Refusal("invalid_value", f"{name} must be from 1 to {most}")
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 10 and 1 <= int(raw) <= maximum):
+        raise Refusal("invalid_value", f"{name} must be from 1 to {maximum}")
     return int(raw)
 
 

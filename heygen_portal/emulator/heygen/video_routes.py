@@ -15,7 +15,7 @@ from aiohttp import web
 from heygen_portal.emulator.heygen.catalogue import Catalogue
 from heygen_portal.emulator.heygen.requests import EMOTIONS, RATE_RANGE, Fields
 from heygen_portal.emulator.heygen.responses import clean, ok, ok_v2, read_object, required_text
-from heygen_portal.emulator.heygen.service import STUDIO
+from heygen_portal.emulator.heygen.service import HEYGEN
 from heygen_portal.emulator.heygen.webhooks import WEBHOOKS
 from heygen_portal.emulator.sessions.interfaces import Voice
 from heygen_portal.emulator.sessions.states import Refusal
@@ -23,19 +23,19 @@ from heygen_portal.emulator.sessions.states import Refusal
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
-MOST_FILMS: Final = 100  # kept; the oldest gives way
-MOST_SCENES: Final = 50
-MOST_WAITING: Final = 50
-LONGEST_TEXT: Final = 5000
-LONGEST_S: Final = 300
-SIDES: Final = (128, 1920)
-URL_LIFE_S: Final = 7 * 86400
-TOO_LONG: Final = {"code": 40119, "detail": "Video is too long", "message": "Video is too long"}
-BROKEN: Final = {"code": 40056, "detail": "Rendering failed", "message": "Rendering failed"}
+MAX_VIDEOS: Final = 100  # kept; the oldest gives way
+MAX_SCENES: Final = 50
+MAX_WAITING_VIDEOS: Final = 50
+MAX_TEXT_CHARACTERS: Final = 5000
+MAX_VIDEO_SECONDS: Final = 300
+SIDE_RANGE: Final = (128, 1920)
+URL_LIFETIME_SECONDS: Final = 7 * 86400
+TOO_LONG_ERROR: Final = {"code": 40119, "detail": "Video is too long", "message": "Video is too long"}
+RENDERING_ERROR: Final = {"code": 40056, "detail": "Rendering failed", "message": "Rendering failed"}
 
 
 @dataclass(frozen=True)
-class Take:
+class Scene:
     """One entry of `video_inputs`, read."""
 
     look: str
@@ -45,13 +45,13 @@ class Take:
 
 
 @dataclass
-class Film:
+class Video:
     id: str
     title: str
     callback_id: str | None
     callback_url: str | None
     base: str  # of the addresses it is told by: the host its client asked
-    takes: list[Take]
+    scenes: list[Scene]
     size: tuple[int, int]
     created_at: float
     status: str = "pending"
@@ -61,92 +61,92 @@ class Film:
 
 
 @dataclass
-class Films:
+class Videos:
     """Every film, and the queue of those to be rendered."""
 
     folder: Path | None = None  # while the application runs
-    known: dict[str, Film] = field(default_factory=dict)
-    waiting: "asyncio.Queue[Film]" = field(default_factory=asyncio.Queue)
+    known: dict[str, Video] = field(default_factory=dict)
+    waiting: "asyncio.Queue[Video]" = field(default_factory=asyncio.Queue)
 
-    def add(self, film: Film) -> None:
-        if self.waiting.qsize() >= MOST_WAITING:
+    def add(self, video: Video) -> None:
+        if self.waiting.qsize() >= MAX_WAITING_VIDEOS:
             raise Refusal("rate_limit", "too many videos are waiting")
-        self.known[film.id] = film
-        self.waiting.put_nowait(film)
-        while len(self.known) > MOST_FILMS:
+        self.known[video.id] = video
+        self.waiting.put_nowait(video)
+        while len(self.known) > MAX_VIDEOS:
             self.forget(next(iter(self.known)))
 
-    def find(self, film_id: str) -> Film:
-        if film := self.known.get(film_id):
-            return film
+    def find(self, video_id: str) -> Video:
+        if video := self.known.get(video_id):
+            return video
         raise Refusal("invalid_value", "video not found")
 
     def clear(self) -> None:
-        for film_id in list(self.known):
-            self.forget(film_id)
+        for video_id in list(self.known):
+            self.forget(video_id)
 
-    def forget(self, film_id: str) -> None:
-        if path := self.known.pop(film_id).path:
+    def forget(self, video_id: str) -> None:
+        if path := self.known.pop(video_id).path:
             path.unlink(missing_ok=True)
 
 
-FILMS: Final = web.AppKey("films", Films)
+VIDEOS: Final = web.AppKey("videos", Videos)
 
 
 @routes.post("/v2/video/generate")
 async def generate(request: web.Request) -> web.Response:
-    studio = request.app[STUDIO]
+    service = request.app[HEYGEN]
     body = await read_object(request)
     fields = Fields(body)
-    film = Film(
+    video = Video(
         id=uuid4().hex,
         title=fields.text("title")[:200],
         callback_id=fields.text("callback_id") or None,
         callback_url=fields.text("callback_url") or None,
         base=f"{request.scheme}://{request.host}/_static",
-        takes=_takes(body.get("video_inputs"), studio.catalogue),
+        scenes=_scenes(body.get("video_inputs"), service.catalogue),
         size=_size(Fields(fields.mapping("dimension"))),
-        created_at=studio.clock.now(),
+        created_at=service.clock.now(),
     )
-    request.app[FILMS].add(film)
-    return ok_v2({"video_id": film.id})
+    request.app[VIDEOS].add(video)
+    return ok_v2({"video_id": video.id})
 
 
 @routes.get("/v1/video_status.get")
 async def status(request: web.Request) -> web.Response:
-    film = request.app[FILMS].find(request.query.get("video_id", ""))
-    return ok(_summary(film) | _urls(film, request.app[STUDIO].clock.now()))
+    video = request.app[VIDEOS].find(request.query.get("video_id", ""))
+    return ok(_summary(video) | _urls(video, request.app[HEYGEN].clock.now()))
 
 
 @routes.get("/v1/video.list")
 async def list_all(request: web.Request) -> web.Response:
-    films = reversed(request.app[FILMS].known.values())
-    return ok({"videos": [_summary(film) for film in films], "total": len(request.app[FILMS].known), "token": None})
+    videos = reversed(request.app[VIDEOS].known.values())
+    return ok({"videos": [_summary(video) for video in videos], "total": len(request.app[VIDEOS].known), "token": None})
 
 
 @routes.delete("/v1/video.delete")
 async def delete(request: web.Request) -> web.Response:
-    films = request.app[FILMS]
-    films.forget(films.find(request.query.get("video_id", "")).id)
+    videos = request.app[VIDEOS]
+    videos.forget(videos.find(request.query.get("video_id", "")).id)
     return ok()
 
 
 @routes.get("/_static/video/{id:[0-9a-f]+}.mp4")
 async def download(request: web.Request) -> web.StreamResponse:
     """Whoever has the address may fetch the film, until the address expires."""
-    film = request.app[FILMS].known.get(request.match_info["id"])
-    if film is None or film.path is None:
+    video = request.app[VIDEOS].known.get(request.match_info["id"])
+    if video is None or video.path is None:
         raise web.HTTPNotFound
     expires = request.query.get("expires", "")
-    if not expires.isdigit() or len(expires) > 12 or int(expires) < request.app[STUDIO].clock.now():
+    if not expires.isdigit() or len(expires) > 12 or int(expires) < request.app[HEYGEN].clock.now():
         raise web.HTTPForbidden
-    return web.FileResponse(film.path)
+    return web.FileResponse(video.path)
 
 
-async def run_films(app: web.Application) -> AsyncIterator[None]:
+async def run_rendering(app: web.Application) -> AsyncIterator[None]:
     """The rendering, for as long as the application lives; films are gone with it."""
     with tempfile.TemporaryDirectory(prefix="emulator-films-") as folder:
-        app[FILMS].folder = Path(folder)
+        app[VIDEOS].folder = Path(folder)
         rendering = asyncio.create_task(_render_all(app))
         yield
         rendering.cancel()
@@ -156,77 +156,79 @@ async def run_films(app: web.Application) -> AsyncIterator[None]:
 
 async def _render_all(app: web.Application) -> None:
     while True:
-        film = await app[FILMS].waiting.get()
-        if film.id in app[FILMS].known:
-            await _render(app, film)
+        video = await app[VIDEOS].waiting.get()
+        if video.id in app[VIDEOS].known:
+            await _render(app, video)
 
 
-async def _render(app: web.Application, film: Film) -> None:
+async def _render(app: web.Application, video: Video) -> None:
     from heygen_portal.emulator.avatar import recording  # the encoder is large, and films are seldom ordered
 
-    film.status = "processing"
-    folder = app[FILMS].folder
+    video.status = "processing"
+    folder = app[VIDEOS].folder
     assert folder is not None
-    path = folder / f"{film.id}.mp4"
-    scenes = [recording.Scene(take.look, take.voice, take.text, take.silence_s) for take in film.takes]
+    path = folder / f"{video.id}.mp4"
+    scenes = [recording.Scene(scene.look, scene.voice, scene.text, scene.silence_s) for scene in video.scenes]
     try:
-        film.duration = await asyncio.to_thread(recording.shoot, scenes, film.size, path, LONGEST_S)
-    except recording.FilmTooLong:
-        film.status, film.error = "failed", TOO_LONG
+        video.duration = await asyncio.to_thread(recording.render, scenes, video.size, path, MAX_VIDEO_SECONDS)
+    except recording.VideoTooLong:
+        video.status, video.error = "failed", TOO_LONG_ERROR
     except Exception:
-        log.exception("video %s", film.id)
-        film.status, film.error = "failed", BROKEN
+        log.exception("video %s", video.id)
+        video.status, video.error = "failed", RENDERING_ERROR
     else:
-        film.status, film.path = "completed", path
-        if film.id not in app[FILMS].known:  # deleted meanwhile
+        video.status, video.path = "completed", path
+        if video.id not in app[VIDEOS].known:  # deleted meanwhile
             path.unlink(missing_ok=True)
             return
-    event = {"video_id": film.id, "callback_id": film.callback_id}
-    if film.status == "completed":
-        url = _urls(film, app[STUDIO].clock.now())["video_url"]
-        await app[WEBHOOKS].tell("avatar_video.success", event | {"url": url}, also=film.callback_url)
+    event = {"video_id": video.id, "callback_id": video.callback_id}
+    if video.status == "completed":
+        url = _urls(video, app[HEYGEN].clock.now())["video_url"]
+        await app[WEBHOOKS].send("avatar_video.success", event | {"url": url}, callback_url=video.callback_url)
     else:
-        await app[WEBHOOKS].tell("avatar_video.fail", event | {"msg": "Rendering failed"}, also=film.callback_url)
+        await app[WEBHOOKS].send(
+            "avatar_video.fail", event | {"msg": "Rendering failed"}, callback_url=video.callback_url
+        )
 
 
-def _summary(film: Film) -> dict[str, Any]:
+def _summary(video: Video) -> dict[str, Any]:
     return {
-        "id": film.id,
-        "video_id": film.id,
-        "video_title": film.title,
-        "status": film.status,
-        "duration": film.duration,
-        "created_at": int(film.created_at),
-        "callback_id": film.callback_id,
-        "error": film.error,
+        "id": video.id,
+        "video_id": video.id,
+        "video_title": video.title,
+        "status": video.status,
+        "duration": video.duration,
+        "created_at": int(video.created_at),
+        "callback_id": video.callback_id,
+        "error": video.error,
     }
 
 
-def _urls(film: Film, now: float) -> dict[str, str | None]:
+def _urls(video: Video, now: float) -> dict[str, str | None]:
     """Addresses good for seven days from now: asking again renews them."""
-    expires = int(now) + URL_LIFE_S
-    is_done = film.status == "completed"
+    expires = int(now) + URL_LIFETIME_SECONDS
+    is_done = video.status == "completed"
     return {
-        "video_url": f"{film.base}/video/{film.id}.mp4?expires={expires}" if is_done else None,
+        "video_url": f"{video.base}/video/{video.id}.mp4?expires={expires}" if is_done else None,
         "video_url_caption": None,
-        "thumbnail_url": f"{film.base}/{film.takes[0].look}.jpg" if is_done else None,
+        "thumbnail_url": f"{video.base}/{video.scenes[0].look}.jpg" if is_done else None,
         "gif_url": None,
         "caption_url": None,
     }
 
 
-def _takes(inputs: Any, catalogue: Catalogue) -> list[Take]:
-    if not isinstance(inputs, list) or not 1 <= len(inputs) <= MOST_SCENES:
-        raise Refusal("missing_parameter", f"video_inputs: a list of 1 to {MOST_SCENES}")
-    takes = []
+def _scenes(inputs: Any, catalogue: Catalogue) -> list[Scene]:
+    if not isinstance(inputs, list) or not 1 <= len(inputs) <= MAX_SCENES:
+        raise Refusal("missing_parameter", f"video_inputs: a list of 1 to {MAX_SCENES}")
+    scenes = []
     for given in inputs:
         if not isinstance(given, dict):
             raise Refusal("invalid_parameter", "video_inputs")
-        takes.append(_take(Fields(given), catalogue))
-    return takes
+        scenes.append(_scene(Fields(given), catalogue))
+    return scenes
 
 
-def _take(fields: Fields, catalogue: Catalogue) -> Take:
+def _scene(fields: Fields, catalogue: Catalogue) -> Scene:
     character, voice = fields.mapping("character"), fields.mapping("voice")
     avatar = catalogue.avatars.get(required_text(character, "avatar_id"))
     if avatar is None:
@@ -236,25 +238,25 @@ def _take(fields: Fields, catalogue: Catalogue) -> Take:
     if kind == "audio":
         raise Refusal("invalid_value", "audio input is not supported here")
     if kind == "silence":
-        return Take(avatar.look, Voice(), "", wanted.number("duration", 1.0, (1.0, 100.0)))
+        return Scene(avatar.look, Voice(), "", wanted.number("duration", 1.0, (1.0, 100.0)))
     text = clean(required_text(voice, "input_text"))
-    if not text or len(text) > LONGEST_TEXT:
-        raise Refusal("invalid_text", f"1 to {LONGEST_TEXT} characters")
+    if not text or len(text) > MAX_TEXT_CHARACTERS:
+        raise Refusal("invalid_text", f"1 to {MAX_TEXT_CHARACTERS} characters")
     chosen = catalogue.voices.get(wanted.text("voice_id") or avatar.default_voice)
     if chosen is None:
         raise Refusal("invalid_value", "voice not found")
-    sounds = Voice(
-        chosen.sounds.language,
-        chosen.sounds.pitch,
-        chosen.sounds.variant,
+    speech_voice = Voice(
+        chosen.speech_voice.language,
+        chosen.speech_voice.pitch,
+        chosen.speech_voice.variant,
         wanted.number("speed", 1.0, RATE_RANGE),
         wanted.one_of("emotion", EMOTIONS, "friendly"),
     )
-    return Take(avatar.look, sounds, text, 0.0)
+    return Scene(avatar.look, speech_voice, text, 0.0)
 
 
 def _size(fields: Fields) -> tuple[int, int]:
     """Whole and even, as the encoder wants them."""
-    width = int(fields.number("width", 1280, SIDES)) // 2 * 2
-    height = int(fields.number("height", 720, SIDES)) // 2 * 2
+    width = int(fields.number("width", 1280, SIDE_RANGE)) // 2 * 2
+    height = int(fields.number("height", 720, SIDE_RANGE)) // 2 * 2
     return width, height

@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
 EVENTS: Final = ("avatar_video.success", "avatar_video.fail", "live_avatar.success", "live_avatar.fail")
-PROBE_S: Final = 1.0  # documented: an endpoint that does not answer OPTIONS within it is refused
-DELIVERY_S: Final = 5.0
-MOST_ENDPOINTS: Final = 20
+PROBE_SECONDS: Final = 1.0  # documented: an endpoint that does not answer OPTIONS within it is refused
+DELIVERY_SECONDS: Final = 5.0
+MAX_ENDPOINTS: Final = 20
 
 
 @dataclass
@@ -45,13 +45,15 @@ class Webhooks:
     def __init__(self) -> None:
         self.endpoints: dict[str, Endpoint] = {}
 
-    async def tell(self, event_type: str, data: dict[str, Any], *, also: str | None = None) -> None:
+    async def send(self, event_type: str, data: dict[str, Any], *, callback_url: str | None = None) -> None:
         """Deliver to all who want the event, and to `also`; who cannot be reached is logged and left."""
         body = json.dumps({"event_type": event_type, "event_data": data}).encode()
-        wanted = [end for end in self.endpoints.values() if not end.events or event_type in end.events]
-        targets = [(end.url, {"Signature": signature(body, end.secret)}) for end in wanted]
-        if also:
-            targets.append((also, {}))
+        wanted = [
+            endpoint for endpoint in self.endpoints.values() if not endpoint.events or event_type in endpoint.events
+        ]
+        targets = [(endpoint.url, {"Signature": signature(body, endpoint.secret)}) for endpoint in wanted]
+        if callback_url:
+            targets.append((callback_url, {}))
         await asyncio.gather(*(_deliver(url, body, headers) for url, headers in targets))
 
 
@@ -77,13 +79,13 @@ async def add(request: web.Request) -> web.Response:
     body = await read_object(request)
     known = request.app[WEBHOOKS].endpoints
     url = required_text(body, "url")
-    if len(known) >= MOST_ENDPOINTS:
-        raise Refusal("invalid_value", f"more than {MOST_ENDPOINTS} endpoints")
+    if len(known) >= MAX_ENDPOINTS:
+        raise Refusal("invalid_value", f"more than {MAX_ENDPOINTS} endpoints")
     wanted = _events(body)
     if not url.startswith(("http://", "https://")) or not await _answers_options(url):
         raise Refusal("invalid_value", "the url does not answer OPTIONS")
-    made = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    endpoint = Endpoint(uuid4().hex, url, wanted, secrets.token_hex(16), made)
+    created_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    endpoint = Endpoint(uuid4().hex, url, wanted, secrets.token_hex(16), created_at)
     known[endpoint.endpoint_id] = endpoint
     return ok(endpoint.as_json())
 
@@ -124,7 +126,7 @@ def _events(body: dict[str, Any]) -> list[str]:
 
 async def _answers_options(url: str) -> bool:
     try:
-        async with _client(PROBE_S) as client, client.options(url) as response:
+        async with _client(PROBE_SECONDS) as client, client.options(url) as response:
             return response.status < 400
     except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
         return False
@@ -133,7 +135,7 @@ async def _answers_options(url: str) -> bool:
 async def _deliver(url: str, body: bytes, headers: dict[str, str]) -> None:
     headers = headers | {"Content-Type": "application/json"}
     try:
-        async with _client(DELIVERY_S) as client, client.post(url, data=body, headers=headers) as response:
+        async with _client(DELIVERY_SECONDS) as client, client.post(url, data=body, headers=headers) as response:
             log.info("webhook: %s", response.status)
     except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as exc:
         log.warning("a webhook was not delivered: %s", type(exc).__name__)

@@ -6,37 +6,39 @@ from typing import Final
 
 from aiohttp import web
 
-from heygen_portal.emulator.liveavatar.service import LIVE
+from heygen_portal.emulator.liveavatar.service import LIVEAVATAR
 from heygen_portal.emulator.liveavatar.states import SOCKETS
 from heygen_portal.emulator.sessions.states import Refusal
 
-HOLDER: Final = web.RequestKey("holder", str)  # the session whose token was shown; empty for the account's key
+TOKEN_SESSION: Final = web.RequestKey(
+    "token_session", str
+)  # the session whose token was shown; empty for the account's key
 
-FOR_NOBODY: Final = ("/v1/avatars/public", "/v1/languages")
-FOR_TOKENS: Final = ("/v1/sessions/start", "/v1/sessions/stop", "/v1/sessions/keep-alive")
-NOT_FOR_KEYS: Final = "/v1/sessions/start"
+PUBLIC_PATHS: Final = ("/v1/avatars/public", "/v1/languages")
+TOKEN_PATHS: Final = ("/v1/sessions/start", "/v1/sessions/stop", "/v1/sessions/keep-alive")
+START_PATH: Final = "/v1/sessions/start"
 
 
-def admit(request: web.Request, key: str) -> None:
+def authorize(request: web.Request, key: str) -> None:
     """Look at the credential and at how often it was used. Raises Refusal."""
     path = request.path
     given = request.headers.get("X-Api-Key", "")
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     token = bearer.strip() if scheme.lower() == "bearer" else ""
-    request[HOLDER] = request.app[LIVE].tokens.get(token, "")
-    request.app[CALLS].count(request, token or given)
-    if path in FOR_NOBODY or path.startswith(SOCKETS):
+    request[TOKEN_SESSION] = request.app[LIVEAVATAR].tokens.get(token, "")
+    request.app[RATE_LIMITER].count(request, token or given)
+    if path in PUBLIC_PATHS or path.startswith(SOCKETS):
         return
-    if request[HOLDER]:
-        if path not in FOR_TOKENS:
+    if request[TOKEN_SESSION]:
+        if path not in TOKEN_PATHS:
             raise Refusal("not_supported", "a session token")
     elif not hmac.compare_digest(given.encode("utf-8", "replace"), key.encode()):
         raise Refusal("unauthorized")
-    elif path == NOT_FOR_KEYS:
+    elif path == START_PATH:
         raise Refusal("not_supported", "the API key; a session token is needed")
 
 
-class Calls:
+class RateLimiter:
     """Calls of the second that runs, by credential and endpoint."""
 
     def __init__(self) -> None:
@@ -45,7 +47,7 @@ class Calls:
 
     def count(self, request: web.Request, credential: str) -> None:
         """Raise Refusal once there were too many."""
-        live = request.app[LIVE]
+        live = request.app[LIVEAVATAR]
         second = int(live.clock.now())
         if second != self._second:
             self._second = second
@@ -57,7 +59,7 @@ class Calls:
             raise Refusal("rate_limit")
 
 
-CALLS: Final = web.AppKey("calls", Calls)
+RATE_LIMITER: Final = web.AppKey("rate_limiter", RateLimiter)
 
 
 def add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -13,7 +13,7 @@ from heygen_portal.emulator.heygen.preview_routes import wav
 from heygen_portal.emulator.heygen.responses import read_object, required_text
 from heygen_portal.emulator.liveavatar.catalogue import Avatar, Context
 from heygen_portal.emulator.liveavatar.responses import is_uuid, ok, page, when
-from heygen_portal.emulator.liveavatar.service import LIVE
+from heygen_portal.emulator.liveavatar.service import LIVEAVATAR
 from heygen_portal.emulator.liveavatar.states import LANGUAGES
 from heygen_portal.emulator.sessions.states import Refusal
 
@@ -21,8 +21,8 @@ routes = web.RouteTableDef()
 
 T = TypeVar("T")
 
-LONGEST_NAME: Final = 255
-LONGEST_PROMPT: Final = 50_000
+MAX_NAME_CHARACTERS: Final = 255
+MAX_PROMPT_CHARACTERS: Final = 50_000
 MADE_AT: Final = 1767225600.0  # of voices
 
 
@@ -38,24 +38,24 @@ async def own_avatars(request: web.Request) -> web.Response:
 
 @routes.get("/v1/avatars/{id}")
 async def avatar(request: web.Request) -> web.Response:
-    return ok(_avatar(request, _find(request, request.app[LIVE].catalogue.avatars)))
+    return ok(_avatar(request, _find(request, request.app[LIVEAVATAR].catalogue.avatars)))
 
 
 @routes.patch("/v1/avatars/{id}")
 async def change_avatar(request: web.Request) -> web.Response:
     own, body = _own_avatar(request), await read_object(request)
-    name = _text(body, "name", LONGEST_NAME) or own.name
-    voice = _text(body, "default_voice_id", LONGEST_NAME) or own.default_voice
-    if voice and voice not in request.app[LIVE].catalogue.voices:
+    name = _text(body, "name", MAX_NAME_CHARACTERS) or own.name
+    voice = _text(body, "default_voice_id", MAX_NAME_CHARACTERS) or own.default_voice
+    if voice and voice not in request.app[LIVEAVATAR].catalogue.voices:
         raise Refusal("unknown_reference", "voice")
-    changed = replace(own, name=name, default_voice=voice)
-    request.app[LIVE].catalogue.avatars[own.avatar_id] = changed
-    return ok(_avatar(request, changed))
+    updated = replace(own, name=name, default_voice=voice)
+    request.app[LIVEAVATAR].catalogue.avatars[own.avatar_id] = updated
+    return ok(_avatar(request, updated))
 
 
 @routes.delete("/v1/avatars/{id}")
 async def delete_avatar(request: web.Request) -> web.Response:
-    del request.app[LIVE].catalogue.avatars[_own_avatar(request).avatar_id]
+    del request.app[LIVEAVATAR].catalogue.avatars[_own_avatar(request).avatar_id]
     return ok()
 
 
@@ -64,19 +64,19 @@ async def voices(request: web.Request) -> web.Response:
     kind = request.query.get("voice_type") or "public"
     if kind not in ("public", "private"):
         raise Refusal("invalid_value", "voice_type is public or private")
-    known = request.app[LIVE].catalogue.voices.values() if kind == "public" else ()
+    known = request.app[LIVEAVATAR].catalogue.voices.values() if kind == "public" else ()
     return page(request, [_voice(voice) for voice in known])
 
 
 @routes.get("/v1/voices/{id}")
 async def voice(request: web.Request) -> web.Response:
-    return ok(_voice(_find(request, request.app[LIVE].catalogue.voices)))
+    return ok(_voice(_find(request, request.app[LIVEAVATAR].catalogue.voices)))
 
 
 @routes.get("/v1/voices/{id}/preview")
 async def voice_preview(request: web.Request) -> web.Response:
-    voice = _find(request, request.app[LIVE].catalogue.voices)
-    sound = await asyncio.to_thread(wav, voice.sounds)
+    voice = _find(request, request.app[LIVEAVATAR].catalogue.voices)
+    sound = await asyncio.to_thread(wav, voice.speech_voice)
     return ok({"audio_base64": b64encode(sound).decode()})
 
 
@@ -87,20 +87,20 @@ async def languages(request: web.Request) -> web.Response:
 
 @routes.get("/v1/users/credits")
 async def credits_left(request: web.Request) -> web.Response:
-    return ok({"credits_left": f"{request.app[LIVE].store.remaining_quota() / 60:.2f}"})
+    return ok({"credits_left": f"{request.app[LIVEAVATAR].store.remaining_quota() / 60:.2f}"})
 
 
 @routes.get("/v1/contexts")
 async def contexts(request: web.Request) -> web.Response:
     """Without their texts, as with the real service."""
     brief = ("id", "name", "created_at", "updated_at")
-    shown = [_context(context) for context in request.app[LIVE].catalogue.contexts.values()]
+    shown = [_context(context) for context in request.app[LIVEAVATAR].catalogue.contexts.values()]
     return page(request, [{name: context[name] for name in brief} for context in shown])
 
 
 @routes.post("/v1/contexts")
 async def add_context(request: web.Request) -> web.Response:
-    live = request.app[LIVE]
+    live = request.app[LIVEAVATAR]
     now = live.clock.now()
     context = Context(**await _texts(request), created_at=now, updated_at=now)
     live.catalogue.add_context(context)
@@ -109,22 +109,22 @@ async def add_context(request: web.Request) -> web.Response:
 
 @routes.get("/v1/contexts/{id}")
 async def context(request: web.Request) -> web.Response:
-    return ok(_context(_find(request, request.app[LIVE].catalogue.contexts)))
+    return ok(_context(_find(request, request.app[LIVEAVATAR].catalogue.contexts)))
 
 
 @routes.patch("/v1/contexts/{id}")
 async def change_context(request: web.Request) -> web.Response:
     """All three texts are needed here too."""
-    found = _find(request, request.app[LIVE].catalogue.contexts)
+    found = _find(request, request.app[LIVEAVATAR].catalogue.contexts)
     for name, value in (await _texts(request)).items():
         setattr(found, name, value)
-    found.updated_at = request.app[LIVE].clock.now()
+    found.updated_at = request.app[LIVEAVATAR].clock.now()
     return ok(_context(found))
 
 
 @routes.delete("/v1/contexts/{id}")
 async def delete_context(request: web.Request) -> web.Response:
-    del request.app[LIVE].catalogue.contexts[_find(request, request.app[LIVE].catalogue.contexts).id]
+    del request.app[LIVEAVATAR].catalogue.contexts[_find(request, request.app[LIVEAVATAR].catalogue.contexts).id]
     return ok()
 
 
@@ -138,11 +138,11 @@ def _find(request: web.Request, among: dict[str, T]) -> T:
 
 
 def _avatars(request: web.Request) -> list[Avatar]:
-    return list(request.app[LIVE].catalogue.avatars.values())
+    return list(request.app[LIVEAVATAR].catalogue.avatars.values())
 
 
 def _own_avatar(request: web.Request) -> Avatar:
-    found = _find(request, request.app[LIVE].catalogue.avatars)
+    found = _find(request, request.app[LIVEAVATAR].catalogue.avatars)
     if found.is_public:
         raise Refusal("not_yours")
     return found
@@ -154,21 +154,21 @@ async def _texts(request: web.Request) -> dict[str, Any]:
     if not isinstance(links, list) or not all(isinstance(link, dict) for link in links):
         raise Refusal("invalid_parameter", "links must be a list of objects")
     name = required_text(body, "name")
-    if len(name) > LONGEST_NAME:
-        raise Refusal("invalid_value", f"name has more than {LONGEST_NAME} characters")
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise Refusal("invalid_value", f"name has more than {MAX_NAME_CHARACTERS} characters")
     for field in ("prompt", "opening_text"):
         if field not in body:
             raise Refusal("missing_parameter", field)
-    texts = {field: _text(body, field, LONGEST_PROMPT) for field in ("prompt", "opening_text")}
+    texts = {field: _text(body, field, MAX_PROMPT_CHARACTERS) for field in ("prompt", "opening_text")}
     return {"name": _sound(name), "links": links, **texts}
 
 
-def _text(body: dict[str, Any], name: str, most: int) -> str:
+def _text(body: dict[str, Any], name: str, maximum: int) -> str:
     value = body.get(name) or ""
     if not isinstance(value, str):
         raise Refusal("invalid_parameter", f"{name} must be a string")
-    if len(value) > most:
-        raise Refusal("invalid_value", f"{name} has more than {most} characters")
+    if len(value) > maximum:
+        raise Refusal("invalid_value", f"{name} has more than {maximum} characters")
     return _sound(value)
 
 
@@ -177,7 +177,7 @@ def _sound(text: str) -> str:
 
 
 def _avatar(request: web.Request, avatar: Avatar) -> dict[str, Any]:
-    voice = request.app[LIVE].catalogue.voices.get(avatar.default_voice)
+    voice = request.app[LIVEAVATAR].catalogue.voices.get(avatar.default_voice)
     return {
         "id": avatar.avatar_id,
         "name": avatar.name,
@@ -199,7 +199,7 @@ def _voice(voice: CatalogueVoice) -> dict[str, Any]:
         "id": voice.voice_id,
         "name": voice.name,
         "description": None,
-        "language": voice.sounds.language,
+        "language": voice.speech_voice.language,
         "gender": voice.gender,
         "tags": [],
         "created_at": when(MADE_AT),

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from livekit import rtc
 
-from heygen_portal.emulator.avatar.connect import enter
+from heygen_portal.emulator.avatar.connect import connect_to_room
 
 
 class Agent:
@@ -18,9 +18,9 @@ class Agent:
 
     async def join(self) -> None:
         self._room.on("data_received", self._received)
-        await enter(self._room, self._url, self._token)
+        await connect_to_room(self._room, self._url, self._token)
 
-    async def hear_stopped(self) -> None:
+    async def wait_for_stopped(self) -> None:
         """Return once `session.stopped` was received: LiveKit has handed it on to everybody in the room."""
         await self._stopped.wait()
 

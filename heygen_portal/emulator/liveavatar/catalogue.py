@@ -10,7 +10,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from heygen_portal.emulator.heygen import catalogue as heygen
 from heygen_portal.emulator.heygen.catalogue import CatalogueVoice
-from heygen_portal.emulator.sessions.order import CatalogueAvatar
+from heygen_portal.emulator.sessions.options import CatalogueAvatar
 
 SANDBOX_AVATAR: Final = "dd73ea75-1218-4ef3-92ce-606d5f7fbc0a"
 _VARIABLE: Final = re.compile(r"\$\{(\w{1,64})\}")
@@ -47,7 +47,7 @@ class Context:
         return list(dict.fromkeys(_VARIABLE.findall(f"{self.opening_text} {self.prompt}")))
 
 
-def filled(text: str, variables: dict[str, str]) -> str:
+def fill_placeholders(text: str, variables: dict[str, str]) -> str:
     """`text` with its placeholders filled; one without a value stays as it is."""
     return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), text)
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from heygen_portal.emulator.heygen.requests import Fields
-from heygen_portal.emulator.liveavatar.catalogue import Context, LiveCatalogue, filled
+from heygen_portal.emulator.liveavatar.catalogue import Context, LiveCatalogue, fill_placeholders
 from heygen_portal.emulator.liveavatar.responses import is_uuid
 from heygen_portal.emulator.liveavatar.states import LANGUAGES
-from heygen_portal.emulator.sessions.order import Order, OwnRoom
+from heygen_portal.emulator.sessions.options import OwnRoom, SessionOptions
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import Refusal
 
@@ -19,13 +19,13 @@ ENCODINGS: Final = ("H264", "VP8")
 INTERACTIVITY: Final = ("CONVERSATIONAL", "PUSH_TO_TALK")
 CONNECTORS: Final = ("elevenlabs_agent_config", "openai_realtime_config", "gemini_realtime_config", "agora_config")
 SPEEDS: Final = (0.8, 1.2)
-MOST_VARIABLES: Final = 50
-LONGEST_VARIABLE: Final = 1000
-LITE_SHARE: Final = 0.5  # of what FULL costs
+MAX_VARIABLES: Final = 50
+MAX_VARIABLE_CHARACTERS: Final = 1000
+LITE_COST_FACTOR: Final = 0.5  # of what FULL costs
 
 
 @dataclass(frozen=True)
-class Wish:
+class TokenRequest:
     """A session token's configuration, fixed when it is minted; what it refers to is looked up at the start."""
 
     mode: Mode
@@ -44,7 +44,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class LiveOrder(Order):
+class LiveAvatarOptions(SessionOptions):
     """A session as started. `has_context` False answers nothing: LiveAvatar's restricted mode."""
 
     mode: Mode = "FULL"
@@ -57,7 +57,7 @@ class LiveOrder(Order):
         return bool(self.context_id)
 
 
-def take_wish(body: dict[str, Any], rules: Rules) -> Wish:
+def parse_token_request(body: dict[str, Any], rules: Rules) -> TokenRequest:
     """Read a token request: unknown fields are ignored, null means absent, both spellings of quality are taken."""
     fields = Fields(body)
     mode: Mode = "FULL" if fields.one_of("mode", MODES, "FULL") == "FULL" else "LITE"
@@ -67,7 +67,7 @@ def take_wish(body: dict[str, Any], rules: Rules) -> Wish:
         {"quality": body.get("video_quality"), "encoding": body.get("video_encoding")}
         | {name: value for name, value in video.items() if value is not None}
     )
-    wish = Wish(
+    token_request = TokenRequest(
         mode=mode,
         avatar_id=_id(fields, "avatar_id", required=True),
         is_sandbox=is_sandbox,
@@ -77,10 +77,10 @@ def take_wish(body: dict[str, Any], rules: Rules) -> Wish:
         is_push_to_talk=fields.one_of("interactivity_type", INTERACTIVITY, "CONVERSATIONAL") == "PUSH_TO_TALK",
         variables=_variables(fields.mapping("dynamic_variables")),
     )
-    return _with_persona(wish, fields) if mode == "FULL" else _with_room(wish, fields)
+    return _with_persona(token_request, fields) if mode == "FULL" else _with_room(token_request, fields)
 
 
-def _with_persona(wish: Wish, fields: Fields) -> Wish:
+def _with_persona(token_request: TokenRequest, fields: Fields) -> TokenRequest:
     persona, agent = fields.mapping("avatar_persona"), fields.mapping("voice_agent")
     if fields.has("avatar_persona") == fields.has("voice_agent"):
         raise Refusal("missing_parameter", "exactly one of avatar_persona and voice_agent")
@@ -88,7 +88,7 @@ def _with_persona(wish: Wish, fields: Fields) -> Wish:
         raise Refusal("bad_request", "the emulator has neither voice agents nor LLM configurations")
     wanted = Fields(persona)
     return replace(
-        wish,
+        token_request,
         voice_id=_id(wanted, "voice_id"),
         context_id=_id(wanted, "context_id"),
         language=wanted.one_of("language", tuple(LANGUAGES), "en"),
@@ -96,54 +96,56 @@ def _with_persona(wish: Wish, fields: Fields) -> Wish:
     )
 
 
-def _with_room(wish: Wish, fields: Fields) -> Wish:
+def _with_room(token_request: TokenRequest, fields: Fields) -> TokenRequest:
     for name in CONNECTORS:
         if fields.mapping(name):
             raise Refusal("bad_request", f"the emulator has no {name}")
     given = fields.mapping("livekit_config")
     if not given:
-        return wish
+        return token_request
     config = Fields(given)
     url = config.text("livekit_url") or config.text("url")
     token = config.text("livekit_client_token") or config.text("token")
     if not (url.startswith(("ws://", "wss://")) and token):
         raise Refusal("missing_parameter", "livekit_config needs livekit_url, livekit_room and livekit_client_token")
-    return replace(wish, own_room=OwnRoom(url, config.text("livekit_room"), token))
+    return replace(token_request, own_room=OwnRoom(url, config.text("livekit_room"), token))
 
 
-def take_order(wish: Wish, catalogue: LiveCatalogue, rules: Rules) -> LiveOrder:
+def parse_options(token_request: TokenRequest, catalogue: LiveCatalogue, rules: Rules) -> LiveAvatarOptions:
     """Look up what a token refers to. Raises Refusal for what is not there, or not ready."""
-    avatar = catalogue.avatars.get(wish.avatar_id)
+    avatar = catalogue.avatars.get(token_request.avatar_id)
     if avatar is None or avatar.status != "ACTIVE":
         raise Refusal("avatar_not_allowed")
-    if wish.quality == "very_high":
+    if token_request.quality == "very_high":
         raise Refusal("unknown_reference", "a picture of 1080p, which this avatar does not have")
-    voice_id = wish.voice_id or avatar.default_voice
-    if wish.mode == "FULL" and voice_id not in catalogue.voices:
+    voice_id = token_request.voice_id or avatar.default_voice
+    if token_request.mode == "FULL" and voice_id not in catalogue.voices:
         raise Refusal("unknown_reference", "voice" if voice_id else "this avatar has no voice of its own")
     voice = catalogue.voices.get(voice_id) or next(iter(catalogue.voices.values()))
-    context = catalogue.contexts.get(wish.context_id)
-    if wish.context_id and context is None:
+    context = catalogue.contexts.get(token_request.context_id)
+    if token_request.context_id and context is None:
         raise Refusal("unknown_reference", "context")
     said = context or Context("", "", "")
-    return LiveOrder(
+    return LiveAvatarOptions(
         avatar=avatar,
-        voice=replace(voice.sounds, rate=wish.speed, language=wish.language or voice.sounds.language),
+        voice=replace(
+            voice.speech_voice, rate=token_request.speed, language=token_request.language or voice.speech_voice.language
+        ),
         voice_name=voice.name,
-        quality=wish.quality,
-        encoding=wish.encoding,
-        knowledge=filled(said.prompt, wish.variables),
-        opening=filled(said.opening_text, wish.variables),
-        language=wish.language,
+        quality=token_request.quality,
+        encoding=token_request.encoding,
+        knowledge=fill_placeholders(said.prompt, token_request.variables),
+        opening=fill_placeholders(said.opening_text, token_request.variables),
+        language=token_request.language,
         idle_s=rules.idle_s,
-        listens=wish.mode == "FULL",
-        own_room=wish.own_room,
-        duration_s=wish.duration_s,
-        tariff=0.0 if wish.is_sandbox else 1.0 if wish.mode == "FULL" else LITE_SHARE,
-        mode=wish.mode,
-        is_sandbox=wish.is_sandbox,
-        is_push_to_talk=wish.is_push_to_talk,
-        context_id=wish.context_id,
+        listens=token_request.mode == "FULL",
+        own_room=token_request.own_room,
+        duration_s=token_request.duration_s,
+        cost_factor=0.0 if token_request.is_sandbox else 1.0 if token_request.mode == "FULL" else LITE_COST_FACTOR,
+        mode=token_request.mode,
+        is_sandbox=token_request.is_sandbox,
+        is_push_to_talk=token_request.is_push_to_talk,
+        context_id=token_request.context_id,
     )
 
 
@@ -156,21 +158,23 @@ def _id(fields: Fields, name: str, *, required: bool = False) -> str:
     return value.lower()
 
 
-def _duration(given: Any, most: float) -> int:
+def _duration(given: Any, maximum: float) -> int:
     if given is None:
-        return int(most)
+        return int(maximum)
     if isinstance(given, bool) or not isinstance(given, int):
         raise Refusal("invalid_parameter", "max_session_duration must be a whole number")
     if given < 1:
         raise Refusal("invalid_value", "max_session_duration must be positive")
-    if given > most:
-        raise Refusal("too_long", f"at most {int(most)} seconds")
+    if given > maximum:
+        raise Refusal("too_long", f"at most {int(maximum)} seconds")
     return given
 
 
 def _variables(given: dict[str, Any]) -> dict[str, str]:
     """The first fifty; more are ignored."""
     for value in given.values():
-        if not isinstance(value, str) or len(value) > LONGEST_VARIABLE:
-            raise Refusal("invalid_value", f"dynamic_variables are strings of at most {LONGEST_VARIABLE} characters")
-    return dict(list(given.items())[:MOST_VARIABLES])
+        if not isinstance(value, str) or len(value) > MAX_VARIABLE_CHARACTERS:
+            raise Refusal(
+                "invalid_value", f"dynamic_variables are strings of at most {MAX_VARIABLE_CHARACTERS} characters"
+            )
+    return dict(list(given.items())[:MAX_VARIABLES])

@@ -12,7 +12,7 @@ from heygen_portal.emulator.liveavatar.states import LIVE_ERRORS, Shape
 from heygen_portal.emulator.sessions.states import Refusal
 
 SUCCESS: Final = 1000
-LARGEST_PAGE: Final = 100
+MAX_PAGE_ROWS: Final = 100
 
 
 def ok(data: Any = None, status: int = 200) -> web.Response:
@@ -39,7 +39,7 @@ def failure(status: int, message: str, shape: Shape = "envelope") -> web.Respons
 
 def page(request: web.Request, items: Sequence[Any]) -> web.Response:
     """The page of `items` that the query asks for."""
-    number, size = _whole(request, "page", 1, 1_000_000), _whole(request, "page_size", 20, LARGEST_PAGE)
+    number, size = _whole(request, "page", 1, 1_000_000), _whole(request, "page_size", 20, MAX_PAGE_ROWS)
     start = (number - 1) * size
     base = URL(f"{origin(request)}{request.path_qs}")
     return ok(
@@ -71,8 +71,8 @@ def when(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
-def _whole(request: web.Request, name: str, default: int, most: int) -> int:
+def _whole(request: web.Request, name: str, default: int, maximum: int) -> int:
     raw = request.query.get(name) or str(default)
-    if not (raw.isascii() and raw.isdigit() and len(raw) <= 10 and 1 <= int(raw) <= most):
-        raise Refusal("invalid_value", f"{name} must be from 1 to {most}")
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= 10 and 1 <= int(raw) <= maximum):
+        raise Refusal("invalid_value", f"{name} must be from 1 to {maximum}")
     return int(raw)

@@ -14,90 +14,101 @@ from aiohttp import web
 
 from heygen_portal.emulator.heygen.responses import clean
 from heygen_portal.emulator.liveavatar.catalogue import LiveCatalogue
-from heygen_portal.emulator.liveavatar.requests import LiveOrder, Wish, take_order, take_wish
+from heygen_portal.emulator.liveavatar.requests import (
+    LiveAvatarOptions,
+    TokenRequest,
+    parse_options,
+    parse_token_request,
+)
 from heygen_portal.emulator.liveavatar.states import COMMANDS, EVENTS, end_reason
 from heygen_portal.emulator.sessions.clock import Clock
-from heygen_portal.emulator.sessions.interfaces import Actor, Cast, Hearing, Part, Topics
-from heygen_portal.emulator.sessions.order import Order
+from heygen_portal.emulator.sessions.interfaces import (
+    HearingSettings,
+    Performer,
+    PerformerConfig,
+    PerformerFactory,
+    Topics,
+)
+from heygen_portal.emulator.sessions.options import SessionOptions
 from heygen_portal.emulator.sessions.rooms import Rooms
 from heygen_portal.emulator.sessions.rules import Rules
-from heygen_portal.emulator.sessions.runner import Stage, Staging
+from heygen_portal.emulator.sessions.runner import SessionRuntime, SessionService
 from heygen_portal.emulator.sessions.states import Refusal, State
-from heygen_portal.emulator.sessions.store import Caller, Line, Session
+from heygen_portal.emulator.sessions.store import Caller, Session, TranscriptLine
 
 log = logging.getLogger(__name__)
 
-MOST_MINTED: Final = 10_000
-HAND_ON_S: Final = 3.0  # in which LiveKit passes a data packet on, unless it is lost
-LEAVE_S: Final = 0.5  # in which a person who received the reason may leave before the room is deleted
+MAX_PENDING_SESSIONS: Final = 10_000
+DELIVERY_SECONDS: Final = 3.0  # in which LiveKit passes a data packet on, unless it is lost
+LEAVE_SECONDS: Final = 0.5  # in which a person who received the reason may leave before the room is deleted
 
 
 @dataclass
-class Talk:
+class RoomConversation:
     """How a conversation stands, for as long as its session is open."""
 
     sources: dict[str, str | None] = field(default_factory=dict)  # task -> the command that asked for it
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # speech is made in threads, and said in order
-    breaks: int = 0  # interruptions so far
+    speech_lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # speech is made in threads, and said in order
+    interruptions: int = 0  # interruptions so far
     heard: str = ""
     is_talking: bool = False
     is_pressed: bool = False
-    person_left: asyncio.Event = field(default_factory=asyncio.Event)
+    user_left: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class LiveStudio(Staging):
+class LiveAvatarService(SessionService):
     """One verb a method; each raises Refusal when the answer is no."""
 
     NAME = "liveavatar"
 
-    def __init__(self, rules: Rules, rooms: Rooms, cast: Cast, clock: Clock) -> None:
-        super().__init__(rules.liveavatar(), rooms, cast, clock)
+    def __init__(self, rules: Rules, rooms: Rooms, performer_factory: PerformerFactory, clock: Clock) -> None:
+        super().__init__(rules.liveavatar(), rooms, performer_factory, clock)
         self.catalogue = LiveCatalogue()
-        self.minted: dict[str, Wish] = {}  # by the id of the session to be
+        self.pending: dict[str, TokenRequest] = {}  # by the id of the session to be
         self.tokens: dict[str, str] = {}  # session tokens, and whose they are
         self.sockets: dict[str, str] = {}  # the last step of a socket's address, and whose it is
-        self._talks: dict[str, Talk] = {}
-        self._signature = secrets.token_urlsafe(32)
+        self._conversations: dict[str, RoomConversation] = {}
+        self._signing_key = secrets.token_urlsafe(32)
 
     # Verbs --------------------------------------------------------------------------------------------------
 
-    def mint(self, body: dict[str, Any]) -> tuple[str, str]:
+    def create_token(self, body: dict[str, Any]) -> tuple[str, str]:
         """A session's id, and the token that starts it. Nothing is billed or held yet."""
-        wish, session_id = take_wish(body, self.store.rules), str(uuid4())
-        if len(self.minted) >= MOST_MINTED:
-            del self.minted[next(iter(self.minted))]
-        if len(self.tokens) >= 2 * MOST_MINTED:
+        token_request, session_id = parse_token_request(body, self.store.rules), str(uuid4())
+        if len(self.pending) >= MAX_PENDING_SESSIONS:
+            del self.pending[next(iter(self.pending))]
+        if len(self.tokens) >= 2 * MAX_PENDING_SESSIONS:
             self.tokens = {token: named for token, named in self.tokens.items() if self._is_known(named)}
-        self.minted[session_id] = wish
+        self.pending[session_id] = token_request
         claims = {
             "session_id": session_id,
             "iat": int(self.clock.now()),
             "start_session_data": {
-                "mode": wish.mode,
-                "avatar_id": wish.avatar_id,
-                "voice_id": wish.voice_id or None,
-                "is_sandbox": wish.is_sandbox,
-                "interactivity_type": "PUSH_TO_TALK" if wish.is_push_to_talk else "CONVERSATIONAL",
+                "mode": token_request.mode,
+                "avatar_id": token_request.avatar_id,
+                "voice_id": token_request.voice_id or None,
+                "is_sandbox": token_request.is_sandbox,
+                "interactivity_type": "PUSH_TO_TALK" if token_request.is_push_to_talk else "CONVERSATIONAL",
             },
         }
-        token = jwt.encode(claims, self._signature, "HS256")
+        token = jwt.encode(claims, self._signing_key, "HS256")
         self.tokens[token] = session_id
         return session_id, token
 
     def open(self, session_id: str) -> Session:
         """Start the session that was minted under this id, and send the avatar on its way."""
-        wish = self.minted.get(session_id)
-        if wish is None:
+        token_request = self.pending.get(session_id)
+        if token_request is None:
             raise Refusal("already_started" if session_id in self.store.sessions else "session_not_found")
-        order = take_order(wish, self.catalogue, self.store.rules)
-        minute = order.tariff * self.store.rules.credits_per_minute * 60
-        if order.tariff and self.store.remaining_quota() < minute:  # at least one is needed
+        options = parse_options(token_request, self.catalogue, self.store.rules)
+        minute = options.cost_factor * self.store.rules.credits_per_minute * 60
+        if options.cost_factor and self.store.remaining_quota() < minute:  # at least one is needed
             raise Refusal("trial_limit")
-        session = self.store.new_session(order, Caller(), session_id)
-        del self.minted[session_id]
-        self._talks[session_id] = Talk()
-        stage = self.set_up(session)
-        stage.hearing.push_to_talk = order.is_push_to_talk
+        session = self.store.new_session(options, Caller(), session_id)
+        del self.pending[session_id]
+        self._conversations[session_id] = RoomConversation()
+        runtime = self.add_runtime(session)
+        runtime.hearing.push_to_talk = options.is_push_to_talk
         self.start(session)
         return session
 
@@ -109,130 +120,136 @@ class LiveStudio(Staging):
 
     async def stop(self, session_id: str, reason: str) -> None:
         """End a session, or give up one that never began. One that is over stays so: clients stop twice."""
-        if self.minted.pop(session_id, None) is None:
+        if self.pending.pop(session_id, None) is None:
             await self.end(self.store.find(session_id), reason)
 
     def command(self, session: Session, message: dict[str, Any]) -> None:
         """Obey what a client publishes on the topic of commands. There, nothing can be refused."""
-        talk = self._talks.get(session.id)
-        if talk is None or live(session).mode != "FULL":
+        conversation = self._conversations.get(session.id)
+        if conversation is None or options_of(session).mode != "FULL":
             return
-        session.touched_at = self.clock.now()
+        session.active_at = self.clock.now()
         event_id = message.get("event_id")
         source = event_id if isinstance(event_id, str) else None
         text = message.get("text")
         words = clean(text)[: self.store.rules.text_limit] if isinstance(text, str) else ""
         match message.get("event_type"):
             case "avatar.speak_text" if words:
-                self._speak(session, talk, words, source, is_answer=False)
+                self._speak(session, conversation, words, source, is_answer=False)
             case "avatar.speak_response" if words:
-                session.transcript.append(Line("user", words, self.clock.now()))
-                self._answer(session, talk, words, source)
+                session.transcript.append(TranscriptLine("user", words, self.clock.now()))
+                self._answer(session, conversation, words, source)
             case "avatar.interrupt":
-                self.hush(session)
+                self.stop_speech(session)
             case "avatar.start_listening":
-                self.actor(session).listen(True)
+                self.performer(session).listen(True)
             case "avatar.stop_listening":
-                self.actor(session).listen(False)
+                self.performer(session).listen(False)
             case "user.start_push_to_talk":
-                self._press(session, talk, True)
+                self._press(session, conversation, True)
             case "user.stop_push_to_talk":
-                self._press(session, talk, False)
+                self._press(session, conversation, False)
 
-    def hush(self, session: Session) -> None:
-        if talk := self._talks.get(session.id):
-            talk.breaks += 1
-        super().hush(session)
+    def stop_speech(self, session: Session) -> None:
+        if conversation := self._conversations.get(session.id):
+            conversation.interruptions += 1
+        super().stop_speech(session)
 
     async def reset(self, rules: Rules) -> None:
         await super().reset(rules.liveavatar())
         self.catalogue = LiveCatalogue()
-        for known in (self.minted, self.tokens, self.sockets):
+        for known in (self.pending, self.tokens, self.sockets):
             known.clear()
 
     # What is said in a room -----------------------------------------------------------------------------------
 
     def say(self, session: Session, kind: str, source: str | None = None, **more: Any) -> None:
         """Publish an event to everybody in the room."""
-        stage = self.stages.get(session.id)
-        if stage and stage.actor:
+        runtime = self.runtimes.get(session.id)
+        if runtime and runtime.performer:
             ids = {"event_id": str(uuid4()), "session_id": session.id, "source_event_id": source}
-            stage.actor.tell({"event_type": kind, **ids, **more})
+            runtime.performer.tell({"event_type": kind, **ids, **more})
 
-    def _speak(self, session: Session, talk: Talk, text: str, source: str | None, *, is_answer: bool) -> None:
+    def _speak(
+        self, session: Session, conversation: RoomConversation, text: str, source: str | None, *, is_answer: bool
+    ) -> None:
         """Have `text` said: its words are told at once, its sound is made in a thread and follows in its turn."""
         if is_answer:
             for piece in text.split(" "):
                 self.say(session, "avatar.transcription.chunk", source, text=f"{piece} ")
         self.say(session, "avatar.transcription", source, text=text)
-        session.transcript.append(Line("avatar", text, self.clock.now()))
-        self.in_background(self._utter(session, talk, text, source, talk.breaks))
+        session.transcript.append(TranscriptLine("avatar", text, self.clock.now()))
+        self.in_background(self._say_in_order(session, conversation, text, source, conversation.interruptions))
 
-    async def _utter(self, session: Session, talk: Talk, text: str, source: str | None, breaks: int) -> None:
+    async def _say_in_order(
+        self, session: Session, conversation: RoomConversation, text: str, source: str | None, interruptions: int
+    ) -> None:
         """Unless there was an interruption since so many."""
-        async with talk.turn:
-            if session.id in self.stages and talk.breaks == breaks:
-                await self.actor(session).prepare(text)
-            if session.id in self.stages and talk.breaks == breaks:
+        async with conversation.speech_lock:
+            if session.id in self.runtimes and conversation.interruptions == interruptions:
+                await self.performer(session).prepare(text)
+            if session.id in self.runtimes and conversation.interruptions == interruptions:
                 task_id = self.next_task(session)
-                talk.sources[task_id] = source
-                self.actor(session).say(text, task_id=task_id)
+                conversation.sources[task_id] = source
+                self.performer(session).say(text, task_id=task_id)
 
-    def _answer(self, session: Session, talk: Talk, question: str, source: str | None = None) -> None:
-        if live(session).has_context:
-            reply = self.actor(session).reply(question)
-            self._speak(session, talk, reply, source, is_answer=True)
+    def _answer(
+        self, session: Session, conversation: RoomConversation, question: str, source: str | None = None
+    ) -> None:
+        if options_of(session).has_context:
+            reply = self.performer(session).reply(question)
+            self._speak(session, conversation, reply, source, is_answer=True)
 
-    def _press(self, session: Session, talk: Talk, on: bool) -> None:
+    def _press(self, session: Session, conversation: RoomConversation, on: bool) -> None:
         verb, done = ("start", "started") if on else ("stop", "stopped")
-        if not live(session).is_push_to_talk or talk.is_pressed == on:
+        if not options_of(session).is_push_to_talk or conversation.is_pressed == on:
             self.say(session, f"user.push_to_talk_{verb}_failed")
             return
-        talk.is_pressed = on
+        conversation.is_pressed = on
         self.say(session, f"user.push_to_talk_{done}")
-        self.actor(session).press(on)
+        self.performer(session).press(on)
 
-    def _narrate(self, session: Session, talk: Talk, event: dict[str, Any]) -> None:
+    def _report(self, session: Session, conversation: RoomConversation, event: dict[str, Any]) -> None:
         """Put what happens to the performer into the words of this service."""
         match event["type"]:
             case "user_start":
-                talk.heard = ""
+                conversation.heard = ""
                 self.say(session, "user.speak_started")
-                if talk.is_talking and not live(session).is_push_to_talk:
-                    self.hush(session)
+                if conversation.is_talking and not options_of(session).is_push_to_talk:
+                    self.stop_speech(session)
             case "user_talking_message":
-                talk.heard += event["message"]
-                self.say(session, "user.transcription.chunk", text=talk.heard)
+                conversation.heard += event["message"]
+                self.say(session, "user.transcription.chunk", text=conversation.heard)
             case "user_stop":
                 self.say(session, "user.speak_ended")
-                if talk.heard:
-                    self.say(session, "user.transcription", text=talk.heard)
-                    session.transcript.append(Line("user", talk.heard, self.clock.now()))
-                    self._answer(session, talk, talk.heard)
+                if conversation.heard:
+                    self.say(session, "user.transcription", text=conversation.heard)
+                    session.transcript.append(TranscriptLine("user", conversation.heard, self.clock.now()))
+                    self._answer(session, conversation, conversation.heard)
             case "avatar_start_talking":
-                talk.is_talking = True
-                self.say(session, "avatar.speak_started", talk.sources.get(event["task_id"]))
+                conversation.is_talking = True
+                self.say(session, "avatar.speak_started", conversation.sources.get(event["task_id"]))
             case "avatar_stop_talking":
-                talk.is_talking = False
-                self.say(session, "avatar.speak_ended", talk.sources.pop(event["task_id"], None))
-            case "_deaf":
-                self._speak(session, talk, event["message"], None, is_answer=True)
+                conversation.is_talking = False
+                self.say(session, "avatar.speak_ended", conversation.sources.pop(event["task_id"], None))
+            case "_no_model":
+                self._speak(session, conversation, event["message"], None, is_answer=True)
 
     # From the stage --------------------------------------------------------------------------------------------
 
-    def _part(self, room: str, order: Order, hearing: Hearing) -> Part:
-        return replace(super()._part(room, order, hearing), topics=Topics(COMMANDS, EVENTS))
+    def _performer_config(self, room: str, options: SessionOptions, hearing: HearingSettings) -> PerformerConfig:
+        return replace(super()._performer_config(room, options, hearing), topics=Topics(COMMANDS, EVENTS))
 
-    async def _join(self, session: Session, actor: Actor) -> None:
+    async def _join(self, session: Session, performer: Performer) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(super()._join(session, actor))
-            if self.has_media and live(session).mode == "FULL":
+            group.create_task(super()._join(session, performer))
+            if self.has_media and options_of(session).mode == "FULL":
                 group.create_task(self._send_agent(session))
 
     async def _send_agent(self, session: Session) -> None:
         from heygen_portal.emulator.liveavatar.agent import Agent  # without media, no WebRTC is loaded
 
-        agent = self.stages[session.id].agent = Agent(self.rooms.url, self.rooms.helper_token(session.id))
+        agent = self.runtimes[session.id].agent = Agent(self.rooms.url, self.rooms.service_agent_token(session.id))
         try:
             await agent.join()
         except Exception as exc:  # noqa: BLE001 - whatever kept it away; clients notice that it does not come
@@ -244,61 +261,61 @@ class LiveStudio(Staging):
 
     def _on_user(self, session: Session, here: bool) -> None:
         super()._on_user(session, here)
-        if talk := self._talks.get(session.id):
+        if conversation := self._conversations.get(session.id):
             if here:
-                talk.person_left.clear()
+                conversation.user_left.clear()
             else:
-                talk.person_left.set()
+                conversation.user_left.set()
 
     def _on_event(self, session: Session, event: dict[str, Any]) -> None:
         if event["type"] == "_command":
-            if message := _object(event["payload"]):
+            if message := _parse_object(event["payload"]):
                 self.command(session, message)
             return
         super()._on_event(session, event)
-        talk = self._talks.get(session.id)
-        if talk and live(session).mode == "FULL":
-            self._narrate(session, talk, event)
+        conversation = self._conversations.get(session.id)
+        if conversation and options_of(session).mode == "FULL":
+            self._report(session, conversation, event)
 
     def _tell_state(self, session: Session) -> None:
         super()._tell_state(session)
-        if live(session).mode != "FULL":
+        if options_of(session).mode != "FULL":
             return
-        if session.state is State.CONNECTED and (opening := session.order.opening):
-            talk = self._talks[session.id]
-            self._speak(session, talk, opening, None, is_answer=False)
+        if session.state is State.CONNECTED and (opening := session.options.opening):
+            conversation = self._conversations[session.id]
+            self._speak(session, conversation, opening, None, is_answer=False)
         elif session.state is State.CLOSING:
             reason = end_reason(session.end_reason)
             self.say(session, "session.stopped", stop_reason=reason, end_reason=reason)
 
-    async def _deliver_reason(self, session: Session, stage: Stage) -> None:
+    async def _deliver_reason(self, session: Session, runtime: SessionRuntime) -> None:
         """Keep the room until `session.stopped` has arrived: the end of a connection drops packets on their way."""
-        talk = self._talks.get(session.id)
-        if talk is None or stage.agent is None:
+        conversation = self._conversations.get(session.id)
+        if conversation is None or runtime.agent is None:
             return
         # Even if nobody seems to be there: LiveKit announces a person without tracks up to three seconds late.
         with suppress(TimeoutError):
-            await asyncio.wait_for(stage.agent.hear_stopped(), HAND_ON_S)
+            await asyncio.wait_for(runtime.agent.wait_for_stopped(), DELIVERY_SECONDS)
         with suppress(TimeoutError):  # the person's packet left LiveKit with the agent's
-            await asyncio.wait_for(talk.person_left.wait(), LEAVE_S)
+            await asyncio.wait_for(conversation.user_left.wait(), LEAVE_SECONDS)
 
     async def end(self, session: Session, reason: str) -> None:
         await super().end(session, reason)
         if session.state is State.CLOSED:
-            self._talks.pop(session.id, None)
+            self._conversations.pop(session.id, None)
             self.sockets = {key: named for key, named in self.sockets.items() if named != session.id}
 
     def _is_known(self, session_id: str) -> bool:
-        return session_id in self.minted or session_id in self.store.sessions
+        return session_id in self.pending or session_id in self.store.sessions
 
 
-def live(session: Session) -> LiveOrder:
+def options_of(session: Session) -> LiveAvatarOptions:
     """The session's order, which here is always one of LiveAvatar's."""
-    assert isinstance(session.order, LiveOrder)
-    return session.order
+    assert isinstance(session.options, LiveAvatarOptions)
+    return session.options
 
 
-def _object(payload: bytes) -> dict[str, Any] | None:
+def _parse_object(payload: bytes) -> dict[str, Any] | None:
     """The data channel belongs to everybody in the room: what is no JSON object is nobody's command."""
     try:
         message = json.loads(payload)
@@ -307,4 +324,4 @@ def _object(payload: bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
-LIVE: Final = web.AppKey("live", LiveStudio)
+LIVEAVATAR: Final = web.AppKey("liveavatar", LiveAvatarService)

@@ -5,9 +5,9 @@ from typing import Any
 from aiohttp import web
 
 from heygen_portal.emulator.heygen.responses import read_object
-from heygen_portal.emulator.liveavatar.access import HOLDER
+from heygen_portal.emulator.liveavatar.access import TOKEN_SESSION
 from heygen_portal.emulator.liveavatar.responses import ok, origin, page, when
-from heygen_portal.emulator.liveavatar.service import LIVE, live
+from heygen_portal.emulator.liveavatar.service import LIVEAVATAR, options_of
 from heygen_portal.emulator.liveavatar.states import SOCKETS, STOP_REASONS, end_reason
 from heygen_portal.emulator.sessions.states import Refusal
 from heygen_portal.emulator.sessions.store import Session
@@ -17,25 +17,25 @@ routes = web.RouteTableDef()
 
 @routes.post("/v1/sessions/token")
 async def token(request: web.Request) -> web.Response:
-    session_id, session_token = request.app[LIVE].mint(await read_object(request))
+    session_id, session_token = request.app[LIVEAVATAR].create_token(await read_object(request))
     return ok({"session_id": session_id, "session_token": session_token})
 
 
 @routes.post("/v1/sessions/start")
 async def start(request: web.Request) -> web.Response:
     """Clients send no body, an empty object, or the session's id; the token alone decides."""
-    studio = request.app[LIVE]
-    session = studio.open(request[HOLDER])
-    order, rooms = live(session), studio.rooms
-    ours, lite = order.own_room is None, order.mode == "LITE"
+    service = request.app[LIVEAVATAR]
+    session = service.open(request[TOKEN_SESSION])
+    options, rooms = options_of(session), service.rooms
+    ours, lite = options.own_room is None, options.mode == "LITE"
     return ok(
         {
             "session_id": session.id,
             "livekit_url": rooms.url if ours else None,
-            "livekit_client_token": await studio.user_token(session) if ours else None,
+            "livekit_client_token": await service.user_token(session) if ours else None,
             "livekit_agent_token": rooms.agent_token(session.id) if ours and lite else None,
             "max_session_duration": int(session.ends_at - session.created_at),
-            "ws_url": f"{origin(request, socket=True)}{SOCKETS}{studio.socket_of(session)}" if lite else None,
+            "ws_url": f"{origin(request, socket=True)}{SOCKETS}{service.socket_of(session)}" if lite else None,
         },
         status=201,
     )
@@ -45,16 +45,16 @@ async def start(request: web.Request) -> web.Response:
 async def stop(request: web.Request) -> web.Response:
     body = await read_object(request)
     reason = body.get("reason") if body else "USER_CLOSED"
-    await request.app[LIVE].stop(_named(request, body), reason if reason in STOP_REASONS else "UNKNOWN")
+    await request.app[LIVEAVATAR].stop(_requested_id(request, body), reason if reason in STOP_REASONS else "UNKNOWN")
     return ok()
 
 
 @routes.post("/v1/sessions/keep-alive")
 async def keep_alive(request: web.Request) -> web.Response:
-    studio = request.app[LIVE]
-    session_id = _named(request, await read_object(request))
-    if session_id not in studio.minted:
-        studio.store.accept(studio.store.find(session_id), "keep_alive")
+    service = request.app[LIVEAVATAR]
+    session_id = _requested_id(request, await read_object(request))
+    if session_id not in service.pending:
+        service.store.accept(service.store.find(session_id), "keep_alive")
     return ok()
 
 
@@ -65,10 +65,10 @@ async def list_sessions(request: web.Request) -> web.Response:
         raise Refusal("invalid_value" if kind else "missing_parameter", "type is active or historic")
     wanted = [
         _entry(request, session)
-        for session in reversed(request.app[LIVE].store.sessions.values())
+        for session in reversed(request.app[LIVEAVATAR].store.sessions.values())
         if session.is_open == (kind == "active")
-        and request.query.get("avatar_id") in (None, session.order.avatar.avatar_id)
-        and request.query.get("context_id") in (None, live(session).context_id)
+        and request.query.get("avatar_id") in (None, session.options.avatar.avatar_id)
+        and request.query.get("context_id") in (None, options_of(session).context_id)
     ]
     return page(request, wanted)
 
@@ -108,10 +108,10 @@ async def forget(request: web.Request) -> web.Response:
     return ok()
 
 
-def _named(request: web.Request, body: dict[str, Any]) -> str:
+def _requested_id(request: web.Request, body: dict[str, Any]) -> str:
     """The session that is meant: a token names its own, the account's key needs to say."""
-    if holder := request[HOLDER]:
-        return holder
+    if token_session := request[TOKEN_SESSION]:
+        return token_session
     session_id = body.get("session_id")
     if session_id is None:
         raise Refusal("missing_parameter", "session_id")
@@ -121,19 +121,19 @@ def _named(request: web.Request, body: dict[str, Any]) -> str:
 
 
 def _session(request: web.Request) -> Session:
-    return request.app[LIVE].store.find(request.match_info["id"])
+    return request.app[LIVEAVATAR].store.find(request.match_info["id"])
 
 
 def _entry(request: web.Request, session: Session) -> dict[str, Any]:
-    store = request.app[LIVE].store
+    store = request.app[LIVEAVATAR].store
     entry = {
         "id": session.id,
         "created_at": when(session.created_at),
-        "updated_at": when(session.touched_at),
+        "updated_at": when(session.active_at),
         "duration": int(session.duration(store.clock.now())),
         "source": "API",
-        "mode": live(session).mode,
-        "is_sandbox": live(session).is_sandbox,
+        "mode": options_of(session).mode,
+        "is_sandbox": options_of(session).is_sandbox,
         "credits_consumed": round(store.credits(session), 2),
     }
     if session.ended_at is not None:

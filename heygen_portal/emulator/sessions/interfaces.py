@@ -17,7 +17,7 @@ class Voice:
 
 
 @dataclass
-class Hearing:
+class HearingSettings:
     """How the person is heard. The chat socket's address decides it, and may come while the session runs."""
 
     language: str = ""  # spoken by the person; empty for the voice's own
@@ -33,7 +33,7 @@ class Topics:
 
 
 @dataclass(frozen=True)
-class Part:
+class PerformerConfig:
     """What a performer is to be, for one session."""
 
     room_url: str
@@ -45,7 +45,7 @@ class Part:
     knowledge: str = ""  # the knowledge base's prompt, the source of every answer
     opening: str = ""
     listens: bool = False  # transcribe the person's microphone in the room
-    hearing: Hearing = field(default_factory=Hearing)
+    hearing: HearingSettings = field(default_factory=HearingSettings)
     # With topics the performer does not speak for itself in the room: what happens to it is told by `on_event` alone,
     # a packet on the topic of commands among it, as `_command`; what is then said in the room comes by `tell`.
     topics: Topics | None = None
@@ -64,7 +64,7 @@ class PerformerFaults:
     packets: Literal["lost", "doubled", "reordered"] | None = None
 
 
-class Actor(Protocol):
+class Performer(Protocol):
     """A performer as the routes see it; `room.Performer` with media, `silent.Silent` without."""
 
     faults: PerformerFaults
@@ -115,4 +115,6 @@ class Actor(Protocol):
 OnEvent = Callable[[dict[str, Any]], None]  # all that happens, in the words of HeyGen's data channel
 OnPresent = Callable[[], None]  # both tracks are published
 OnUser = Callable[[bool], None]  # somebody other than avatar and agent came (True) or the last one left
-Cast = Callable[[Part, OnEvent, OnPresent, OnUser], Actor]  # how the routes come by a performer
+PerformerFactory = Callable[
+    [PerformerConfig, OnEvent, OnPresent, OnUser], Performer
+]  # how the routes come by a performer

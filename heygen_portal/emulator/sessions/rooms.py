@@ -10,10 +10,10 @@ from livekit import api
 
 log = logging.getLogger(__name__)
 
-AVATAR = "heygen"  # published clients know the avatar by this identity
-USER = "client"
-TOKEN_LIFE_S = 24 * 3600
-ROOM_LIFE_S = 3600  # without anybody in it; a session's end deletes its room earlier
+AVATAR_IDENTITY = "heygen"  # published clients know the avatar by this identity
+USER_IDENTITY = "client"
+TOKEN_LIFETIME_SECONDS = 24 * 3600
+EMPTY_ROOM_SECONDS = 3600  # without anybody in it; a session's end deletes its room earlier
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class LiveKit:
 class Rooms:
     """Rooms of one LiveKit server. With `is_real` False tokens are minted, but no server is ever asked."""
 
-    def __init__(self, livekit: LiveKit, *, is_real: bool) -> None:
+    def __init__(self, livekit: LiveKit, *, has_server: bool) -> None:
         self.livekit = livekit
-        self.is_real = is_real
+        self.has_server = has_server
         self._api: api.LiveKitAPI | None = None
 
     @property
@@ -38,38 +38,40 @@ class Rooms:
         return self.livekit.url
 
     def user_token(self, room: str, *, is_expired: bool = False) -> str:
-        return self._token(room, USER, age_s=2 * TOKEN_LIFE_S if is_expired else 0)
+        return self._token(room, USER_IDENTITY, age_seconds=2 * TOKEN_LIFETIME_SECONDS if is_expired else 0)
 
     def agent_token(self, room: str) -> str:
         """For a client's backend; its identity tells it from people and from the avatar."""
         return self._token(room, f"agent-{room[:8]}", is_agent=True)
 
     def avatar_token(self, room: str) -> str:
-        return self._token(room, AVATAR)
+        return self._token(room, AVATAR_IDENTITY)
 
-    def helper_token(self, room: str) -> str:
+    def service_agent_token(self, room: str) -> str:
         """For LiveAvatar's own agent, which is in the room of every FULL session; clients wait for this identity."""
         return self._token(room, f"liveavatar-agent-{room}", is_agent=True)
 
-    def _token(self, room: str, identity: str, *, is_agent: bool = False, age_s: int = 0) -> str:
+    def _token(self, room: str, identity: str, *, is_agent: bool = False, age_seconds: int = 0) -> str:
         """A join token, written out: the library's builder takes three times as long, and load tests open thousands."""
-        since = int(time.time()) - age_s
+        since = int(time.time()) - age_seconds
         grants = dict.fromkeys(("roomJoin", "canPublish", "canPublishData", "canSubscribe"), True)
         claims = {
             "iss": self.livekit.key,
             "sub": identity,
             "name": identity,
             "nbf": since,
-            "exp": since + TOKEN_LIFE_S,
+            "exp": since + TOKEN_LIFETIME_SECONDS,
             "video": {"room": room, **grants, "agent": is_agent},
         }
         return jwt.encode(claims, self.livekit.secret, "HS256")
 
-    async def make(self, room: str) -> None:
+    async def create(self, room: str) -> None:
         """Make a room before anybody has its token: the server opens none by itself. Safe to repeat."""
-        if not self.is_real:
+        if not self.has_server:
             return
-        wanted = api.CreateRoomRequest(name=room, empty_timeout=ROOM_LIFE_S, departure_timeout=ROOM_LIFE_S)
+        wanted = api.CreateRoomRequest(
+            name=room, empty_timeout=EMPTY_ROOM_SECONDS, departure_timeout=EMPTY_ROOM_SECONDS
+        )
         try:
             await self._client().room.create_room(wanted)
         except (api.TwirpError, aiohttp.ClientError, TimeoutError) as exc:
@@ -77,7 +79,7 @@ class Rooms:
 
     async def delete(self, room: str) -> None:
         """Throw everybody out. A room that never was, or a server that does not answer, is no error here."""
-        if not self.is_real:
+        if not self.has_server:
             return
         try:
             await self._client().room.delete_room(api.DeleteRoomRequest(room=room))
@@ -87,9 +89,9 @@ class Rooms:
         except (aiohttp.ClientError, TimeoutError) as exc:
             log.warning("room %s was not deleted: %s", room, type(exc).__name__)
 
-    async def people(self, room: str) -> list[str] | None:
+    async def participants(self, room: str) -> list[str] | None:
         """Identities in the room; None when the server does not say."""
-        if not self.is_real:
+        if not self.has_server:
             return []
         try:
             answer = await self._client().room.list_participants(api.ListParticipantsRequest(room=room))

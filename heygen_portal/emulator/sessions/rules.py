@@ -37,17 +37,17 @@ class Rules:
             minimum_s=0.0,
         )
 
-    def changed(self, **changes: Any) -> Self:
+    def with_changes(self, **changes: Any) -> Self:
         """A copy with other values; ValueError for an unknown name or a value that is not of its kind."""
         known = {field.name: type(getattr(self, field.name)) for field in fields(self)}
         for name, value in changes.items():
             if name not in known:
                 raise ValueError(f"there is no rule {name!r}; the rules are {', '.join(known)}")
-            changes[name] = _of_kind(name, known[name], value)
+            changes[name] = _convert(name, known[name], value)
         return replace(self, **changes)
 
 
-def _of_kind(name: str, kind: type, value: object) -> object:
+def _convert(name: str, kind: type, value: object) -> object:
     """`value`, as typed on a command line or sent as JSON, as a `kind`."""
     if kind is bool:
         words = {"true": True, "1": True, "false": False, "0": False}

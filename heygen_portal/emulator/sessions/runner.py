@@ -9,8 +9,14 @@ from typing import Any, ClassVar, Final, Protocol
 from uuid import uuid1
 
 from heygen_portal.emulator.sessions.clock import Clock
-from heygen_portal.emulator.sessions.interfaces import Actor, Cast, Hearing, Part, PerformerFaults
-from heygen_portal.emulator.sessions.order import Order
+from heygen_portal.emulator.sessions.interfaces import (
+    HearingSettings,
+    Performer,
+    PerformerConfig,
+    PerformerFactory,
+    PerformerFaults,
+)
+from heygen_portal.emulator.sessions.options import SessionOptions
 from heygen_portal.emulator.sessions.rooms import Rooms
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import Refusal, State
@@ -19,161 +25,165 @@ from heygen_portal.emulator.sessions.store import Session, Store
 log = logging.getLogger(__name__)
 
 Listener = Callable[[dict[str, Any]], None]  # takes a message of the data channel, or `_state` ones of ours
-LONGEST_SLEEP: Final = 1.0
+MAX_SLEEP_SECONDS: Final = 1.0
 
 
-class Guest(Protocol):
-    async def hear_stopped(self) -> None:
+class RoomAgent(Protocol):
+    async def wait_for_stopped(self) -> None:
         """Return once the room was told that the session has stopped."""
 
     async def leave(self) -> None: ...
 
 
 @dataclass
-class Stage:
+class SessionRuntime:
     """What is alive of a session: its actor, the sockets that listen in, the tasks not yet spoken."""
 
-    actor: Actor | None = None
-    agent: Guest | None = None  # of the service, beside the avatar
+    performer: Performer | None = None
+    agent: RoomAgent | None = None  # of the service, beside the avatar
     joining: asyncio.Task[None] | None = None
     listeners: list[Listener] = field(default_factory=list)
     speaking: dict[str, asyncio.Event] = field(default_factory=dict)
     faults: PerformerFaults = field(default_factory=PerformerFaults)
-    hearing: Hearing = field(default_factory=Hearing)
+    hearing: HearingSettings = field(default_factory=HearingSettings)
     never_connects: bool = False
     foreign_token: bool = False
     expired_token: bool = False
 
 
-class Staging:
+class SessionService:
     """The sessions of one service, each with its performer. Verbs raise Refusal when the answer is no."""
 
     NAME: ClassVar[str]
 
-    def __init__(self, rules: Rules, rooms: Rooms, cast: Cast, clock: Clock | None = None) -> None:
+    def __init__(
+        self, rules: Rules, rooms: Rooms, performer_factory: PerformerFactory, clock: Clock | None = None
+    ) -> None:
         self.clock = clock or Clock()
         self.store = Store(rules, self.clock)
         self.rooms = rooms
-        self.stages: dict[str, Stage] = {}
-        self.spoil: Callable[[Session, Stage], None] | None = None  # called with every session to come
-        self._cast = cast
+        self.runtimes: dict[str, SessionRuntime] = {}
+        self.on_new_session: Callable[[Session, SessionRuntime], None] | None = (
+            None  # called with every session to come
+        )
+        self._performer_factory = performer_factory
         self._background: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self.clock.watch(self._wake.set)
 
     # Verbs --------------------------------------------------------------------------------------------------
 
-    def set_up(self, session: Session) -> Stage:
+    def add_runtime(self, session: Session) -> SessionRuntime:
         """Give a session just ordered its stage, spoilt if that was ordered."""
-        stage = self.stages[session.id] = Stage(hearing=Hearing(session.order.language))
-        if self.spoil:
-            self.spoil(session, stage)
-        return stage
+        runtime = self.runtimes[session.id] = SessionRuntime(hearing=HearingSettings(session.options.language))
+        if self.on_new_session:
+            self.on_new_session(session, runtime)
+        return runtime
 
     def start(self, session: Session) -> None:
         """Send the avatar on its way; the answer does not wait for it."""
         self.store.accept(session, "start")
         self.store.move(session, State.CONNECTING)
         self._tell_state(session)
-        stage = self.stages[session.id]
-        stage.actor = self._cast(
-            self._part(session.id, session.order, stage.hearing),
+        runtime = self.runtimes[session.id]
+        runtime.performer = self._performer_factory(
+            self._performer_config(session.id, session.options, runtime.hearing),
             lambda event: self._on_event(session, event),
             lambda: self._on_present(session),
             lambda here: self._on_user(session, here),
         )
-        stage.actor.faults = stage.faults
-        stage.joining = asyncio.create_task(self._join(session, stage.actor))
+        runtime.performer.faults = runtime.faults
+        runtime.joining = asyncio.create_task(self._join(session, runtime.performer))
 
-    async def spoken(self, session: Session, task_id: str) -> None:
+    async def wait_until_spoken(self, session: Session, task_id: str) -> None:
         """Return when the task's speech is over, whatever ended it."""
-        if (stage := self.stages.get(session.id)) and (over := stage.speaking.get(task_id)):
+        if (runtime := self.runtimes.get(session.id)) and (over := runtime.speaking.get(task_id)):
             await over.wait()
 
     def interrupt(self, session: Session) -> None:
         self.store.accept(session, "interrupt")
-        self.hush(session)
+        self.stop_speech(session)
 
-    def hush(self, session: Session) -> None:
+    def stop_speech(self, session: Session) -> None:
         """Have the avatar fall silent, whatever the state."""
-        self.actor(session).interrupt()
-        for over in self.stages[session.id].speaking.values():
+        self.performer(session).interrupt()
+        for over in self.runtimes[session.id].speaking.values():
             over.set()  # what was still queued is never begun, and so never reported as over
-        self.stages[session.id].speaking.clear()
+        self.runtimes[session.id].speaking.clear()
 
     def listen(self, session: Session, on: bool) -> None:
         self.store.accept(session, "start_listening" if on else "stop_listening")
-        self.actor(session).listen(on)
+        self.performer(session).listen(on)
 
     async def end(self, session: Session, reason: str) -> None:
         """Close a session: actor gone, room deleted, sockets told. The first caller does it, others return at once."""
         if not self.store.move(session, State.CLOSING, reason):
             return
         self._tell_state(session)
-        stage = self.stages.pop(session.id)
-        for over in stage.speaking.values():
+        runtime = self.runtimes.pop(session.id)
+        for over in runtime.speaking.values():
             over.set()
-        if stage.joining is None or stage.joining.done():
-            await self._deliver_reason(session, stage)
+        if runtime.joining is None or runtime.joining.done():
+            await self._deliver_reason(session, runtime)
             # First: thrown out by the deletion, LiveKit's client would keep a task and a queue for ever.
-            await self._dismiss(stage)
+            await self._leave_room(runtime)
         else:
-            self.in_background(self._call_off(session, stage, stage.joining))
-        if session.order.own_room is None:  # theirs is not ours to delete
+            self.in_background(self._cancel_join(session, runtime, runtime.joining))
+        if session.options.own_room is None:  # theirs is not ours to delete
             await self.rooms.delete(session.id)
         self.store.move(session, State.CLOSED)
-        for listener in stage.listeners:
+        for listener in runtime.listeners:
             listener(_state_message(session))
 
     @property
     def has_media(self) -> bool:
-        return self.rooms.is_real
+        return self.rooms.has_server
 
-    async def _deliver_reason(self, session: Session, stage: Stage) -> None:
+    async def _deliver_reason(self, session: Session, runtime: SessionRuntime) -> None:
         """Wait, within bounds, until the room knows why the session ends; services that say so override this."""
 
-    async def _dismiss(self, stage: Stage) -> None:
-        for guest in (stage.actor, stage.agent):
-            if guest:
+    async def _leave_room(self, runtime: SessionRuntime) -> None:
+        for participant in (runtime.performer, runtime.agent):
+            if participant:
                 with suppress(Exception):  # its room may be gone already: it is over either way
-                    await guest.leave()
+                    await participant.leave()
 
-    async def _call_off(self, session: Session, stage: Stage, joining: asyncio.Task[None]) -> None:
+    async def _cancel_join(self, session: Session, runtime: SessionRuntime, joining: asyncio.Task[None]) -> None:
         """End a session whose avatar is on its way. It may arrive all the same, and open the deleted room again."""
         joining.cancel()
         await asyncio.wait({joining})
-        await self._dismiss(stage)
-        if session.order.own_room is None:
+        await self._leave_room(runtime)
+        if session.options.own_room is None:
             await self.rooms.delete(session.id)
 
     # What others need -----------------------------------------------------------------------------------------
 
-    def actor(self, session: Session) -> Actor:
-        stage = self.stages.get(session.id)
-        if stage is None or stage.actor is None:
+    def performer(self, session: Session) -> Performer:
+        runtime = self.runtimes.get(session.id)
+        if runtime is None or runtime.performer is None:
             raise Refusal("state_incorrect")
-        return stage.actor
+        return runtime.performer
 
     async def user_token(self, session: Session) -> str:
         """Make the session's room, and return what opens it for the person, unless that is to go wrong."""
-        stage = self.stages[session.id]
-        room = str(uuid1()) if stage.foreign_token else session.id
-        await asyncio.gather(*(self.rooms.make(name) for name in {room, session.id}))
-        return self.rooms.user_token(room, is_expired=stage.expired_token)
+        runtime = self.runtimes[session.id]
+        room = str(uuid1()) if runtime.foreign_token else session.id
+        await asyncio.gather(*(self.rooms.create(name) for name in {room, session.id}))
+        return self.rooms.user_token(room, is_expired=runtime.expired_token)
 
     def next_task(self, session: Session) -> str:
         session.tasks += 1
         return f"{session.id}-task-{session.tasks}"
 
-    def listen_in(self, session: Session, listener: Listener) -> Callable[[], None]:
+    def subscribe(self, session: Session, listener: Listener) -> Callable[[], None]:
         """Have `listener` called with all that is said in the session; call the result to stop that."""
-        listeners = self.stages[session.id].listeners
+        listeners = self.runtimes[session.id].listeners
         listeners.append(listener)
         return lambda: listeners.remove(listener)
 
     def tell(self, session: Session, message: dict[str, Any]) -> None:
-        if stage := self.stages.get(session.id):
-            for listener in list(stage.listeners):
+        if runtime := self.runtimes.get(session.id):
+            for listener in list(runtime.listeners):
                 listener(message)
 
     # The life of the whole -----------------------------------------------------------------------------------
@@ -183,15 +193,15 @@ class Staging:
         while True:
             self._wake.clear()
             self.in_background(self.end_due())
-            nap = min(max(self.store.next_look() - self.clock.now(), 0.01), LONGEST_SLEEP)
+            delay = min(max(self.store.next_deadline() - self.clock.now(), 0.01), MAX_SLEEP_SECONDS)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), nap)
+                await asyncio.wait_for(self._wake.wait(), delay)
 
     async def end_due(self) -> None:
         """End what is due by now; with the quota gone, that is everything."""
         due = list(self.store.due())
         if self.store.is_quota_gone():
-            due += [(session, "quota") for session in self.store.open_sessions() if session.order.tariff]
+            due += [(session, "quota") for session in self.store.open_sessions() if session.options.cost_factor]
         await asyncio.gather(*(self.end(session, reason) for session, reason in due))
 
     async def reset(self, rules: Rules) -> None:
@@ -213,24 +223,24 @@ class Staging:
 
     # From the actor ------------------------------------------------------------------------------------------
 
-    def _part(self, room: str, order: Order, hearing: Hearing) -> Part:
-        own = order.own_room
-        return Part(
+    def _performer_config(self, room: str, options: SessionOptions, hearing: HearingSettings) -> PerformerConfig:
+        own = options.own_room
+        return PerformerConfig(
             room_url=own.url if own else self.rooms.url,
             token=own.token if own else self.rooms.avatar_token(room),
-            look=order.avatar.look,
-            quality=order.quality,
-            encoding=order.encoding,
-            voice=order.voice,
-            knowledge=order.knowledge,
-            opening=order.opening,
-            listens=order.listens,
+            look=options.avatar.look,
+            quality=options.quality,
+            encoding=options.encoding,
+            voice=options.voice,
+            knowledge=options.knowledge,
+            opening=options.opening,
+            listens=options.listens,
             hearing=hearing,
         )
 
-    async def _join(self, session: Session, actor: Actor) -> None:
+    async def _join(self, session: Session, performer: Performer) -> None:
         try:
-            await actor.join()
+            await performer.join()
         except Exception as exc:  # noqa: BLE001 - whatever kept it away
             # As with the real service: the session stays in `connecting`, and nobody is told why.
             log.warning("the avatar of %s could not join: %s", session.id, exc or type(exc).__name__)
@@ -246,20 +256,20 @@ class Staging:
 
     def connect_if_complete(self, session: Session) -> None:
         """Move on to `connected` once person and avatar are there; safe to ask at any time."""
-        stage = self.stages.get(session.id)
-        if stage is None or stage.never_connects or not session.present or session.user_since is None:
+        runtime = self.runtimes.get(session.id)
+        if runtime is None or runtime.never_connects or not session.present or session.user_since is None:
             return
         if self.store.move(session, State.CONNECTED):
-            session.touched_at = self.clock.now()
+            session.active_at = self.clock.now()
             self._tell_state(session)
 
     def _on_event(self, session: Session, event: dict[str, Any]) -> None:
-        stage = self.stages.get(session.id)
-        if stage is None:
+        runtime = self.runtimes.get(session.id)
+        if runtime is None:
             return
         if event["type"].startswith(("user_", "avatar_start_")):
-            session.touched_at = self.clock.now()  # speech and texts in the room count like tasks
-        if event["type"] == "avatar_stop_talking" and (over := stage.speaking.pop(event["task_id"], None)):
+            session.active_at = self.clock.now()  # speech and texts in the room count like tasks
+        if event["type"] == "avatar_stop_talking" and (over := runtime.speaking.pop(event["task_id"], None)):
             over.set()
         self.tell(session, event)
 

@@ -22,7 +22,7 @@ class State(StrEnum):
 # A session holds a concurrency slot and is billed in these.
 OPEN: Final = frozenset({State.NEW, State.CONNECTING, State.CONNECTED})
 
-MOVES: Final[dict[State, frozenset[State]]] = {
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.NEW: frozenset({State.CONNECTING, State.CLOSING}),
     State.CONNECTING: frozenset({State.CONNECTED, State.CLOSING}),
     State.CONNECTED: frozenset({State.CLOSING}),
@@ -80,7 +80,7 @@ _ONLY_CONNECTED: Final = {
     State.CONNECTED: None,
     **_OVER,
 }
-VERBS: Final[dict[str, dict[State, str | None]]] = {
+ACTIONS: Final[dict[str, dict[State, str | None]]] = {
     "start": {
         State.NEW: None,
         State.CONNECTING: "state_connecting",

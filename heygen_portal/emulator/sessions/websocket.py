@@ -8,27 +8,27 @@ from typing import Any, Final
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from heygen_portal.emulator.sessions.runner import Staging
+from heygen_portal.emulator.sessions.runner import SessionService
 from heygen_portal.emulator.sessions.store import Session
 
-LARGEST_MESSAGE: Final = 2 * 1024 * 1024  # a second of sound is 64 kB in base64; documented is 1 MB
-MOST_WAITING: Final = 1000
+MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024  # a second of sound is 64 kB in base64; documented is 1 MB
+MAX_QUEUED_MESSAGES: Final = 1000
 
 Message = dict[str, Any]
 
 
-class Wire:
+class SessionSocket:
     """One client's WebSocket on a session. `send` never waits; a client that does not read loses the oldest."""
 
-    def __init__(self, request: web.Request, studio: Staging, session: Session) -> None:
-        self.studio = studio
+    def __init__(self, request: web.Request, service: SessionService, session: Session) -> None:
+        self.service = service
         self.session = session
         self._request = request
-        self._ws = web.WebSocketResponse(max_msg_size=LARGEST_MESSAGE)
+        self._ws = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES)
         self._waiting: asyncio.Queue[Message | None] = asyncio.Queue()
 
     def send(self, message: Message) -> None:
-        if self._waiting.qsize() >= MOST_WAITING:
+        if self._waiting.qsize() >= MAX_QUEUED_MESSAGES:
             self._waiting.get_nowait()
         self._waiting.put_nowait(message)
 
@@ -43,7 +43,7 @@ class Wire:
 
         `on_message` gets what the client sends, text or binary; `on_event` what is told in the session.
         """
-        leave = self.studio.listen_in(self.session, on_event)  # first: nothing told meanwhile is to be missed
+        leave = self.service.subscribe(self.session, on_event)  # first: nothing told meanwhile is to be missed
         try:
             await self._ws.prepare(self._request)
         except BaseException:

@@ -18,7 +18,7 @@ _HELLO: Final = {"es": "Hola, ¿en qué puedo ayudarle?", "en": "Hello, how can 
 # Long lists of words read better as text.
 _GREETINGS: Final = _set("hola buenas buenos dias tardes noches hello hi hey good morning afternoon evening")
 # Words that say nothing about what is asked.
-_IDLE: Final = _set("""
+_STOP_WORDS: Final = _set("""
     a al algo ante con cual cuales cuando cuanta cuanto cuantos de del desde donde el ella en entre es esa ese eso esta
     este esto estoy hay la las le les lo los me mi mis muy no nos o os para pero por porque puede puedo pueden que quien
     quiero se ser si sin sobre son soy su sus tal te tengo tiene tienen tu tus un una uno unos usted y ya yo favor
@@ -37,9 +37,9 @@ _ENDINGS: Final = tuple(
         reverse=True,
     )
 )
-_SHORTEST_STEM: Final = 3
-_ENOUGH: Final = 0.34  # of the question's weight must be found in an answer
-_AT_MOST: Final = 2  # sentences
+_MIN_STEM_CHARACTERS: Final = 3
+_MIN_SCORE: Final = 0.34  # of the question's weight must be found in an answer
+_MAX_SENTENCES: Final = 2  # sentences
 
 
 def answer(question: str, *, knowledge: str, opening: str, language: str) -> str:
@@ -48,7 +48,7 @@ def answer(question: str, *, knowledge: str, opening: str, language: str) -> str
     Never a word that is not in the knowledge base or in one of two fixed phrases.
     """
     words = _words(question)
-    if words and all(word in _GREETINGS or word in _IDLE for word in words) and _GREETINGS & set(words):
+    if words and all(word in _GREETINGS or word in _STOP_WORDS for word in words) and _GREETINGS & set(words):
         return opening or _phrase(_HELLO, language)
     found = _best(_stems(question), _sentences(knowledge))
     return " ".join(found) if found else _phrase(_UNKNOWN, language)
@@ -68,9 +68,9 @@ def _best(asked: frozenset[str], sentences: list[str]) -> list[str]:
         return []
     scores = [sum(weights[stem] for stem in asked & other) / total for other in stems]
     best = max(scores, default=0.0)
-    if best < _ENOUGH:
+    if best < _MIN_SCORE:
         return []
-    good = [index for index, score in enumerate(scores) if score > best * 0.9][:_AT_MOST]
+    good = [index for index, score in enumerate(scores) if score > best * 0.9][:_MAX_SENTENCES]
     return [sentences[index] for index in good]
 
 
@@ -86,14 +86,14 @@ def _words(text: str) -> list[str]:
 
 
 def _stems(text: str) -> frozenset[str]:
-    return frozenset(_stem(word) for word in _words(text) if word not in _IDLE)
+    return frozenset(_stem(word) for word in _words(text) if word not in _STOP_WORDS)
 
 
 def _stem(word: str) -> str:
     """`word` without its endings, so that "cuesta" finds "cuestan" and "invoices" finds "invoice"."""
     for _ in range(2):
         for ending in _ENDINGS:
-            if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
+            if word.endswith(ending) and len(word) - len(ending) >= _MIN_STEM_CHARACTERS:
                 word = word.removesuffix(ending)
                 break
     return word

@@ -31,7 +31,7 @@ _MARKS: Final = "ˈˌːˑ̩ʲ̃"
 
 _CLOSED: Final = (SHUT, "pp")
 _HALFWAY: Final = {"aa": "dd", "E": "ih", "oh": "rr", "ou": "rr"}
-_BLOCK_S: Final = 0.04  # one video frame
+_FRAME_SECONDS: Final = 0.04  # one video frame
 # Loudness above which the mouth opens so far: played sound comes without phonemes.
 _LOUDNESS: Final = ((4000.0, "aa"), (1800.0, "E"), (700.0, "ih"), (250.0, "dd"))
 
@@ -52,7 +52,7 @@ def eased(shapes: list[tuple[float, str]]) -> list[tuple[float, str]]:
         moment = max(at, smooth[-1][0]) if smooth else at  # a sound may be shorter than a picture
         if halfway := _halfway(before, shape):
             smooth.append((moment, halfway))
-            moment += _BLOCK_S
+            moment += _FRAME_SECONDS
         smooth.append((moment, shape))
         before = shape
     return smooth
@@ -67,11 +67,11 @@ def _halfway(before: str, after: str) -> str | None:
 def shapes_of_sound(pcm: bytes, rate: int) -> list[tuple[float, str]]:
     """Seconds and shapes for sound of which nothing is known but how loud it is."""
     samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], np.int16).astype(np.float32)
-    block = round(rate * _BLOCK_S)
+    block = round(rate * _FRAME_SECONDS)
     shapes = []
     for index, start in enumerate(range(0, len(samples), block)):
         loudness = float(np.sqrt(np.mean(samples[start : start + block] ** 2)))
-        shapes.append((index * _BLOCK_S, next((shape for least, shape in _LOUDNESS if loudness > least), SHUT)))
+        shapes.append((index * _FRAME_SECONDS, next((shape for least, shape in _LOUDNESS if loudness > least), SHUT)))
     return shapes
 
 

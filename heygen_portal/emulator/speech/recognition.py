@@ -5,39 +5,39 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from heygen_portal.emulator.sessions.interfaces import Hearing
+from heygen_portal.emulator.sessions.interfaces import HearingSettings
 from heygen_portal.emulator.speech.recognition_engines import MODEL_VARIABLE, Engine, engine_for
 from heygen_portal.emulator.speech.voice_activity import VoiceActivity
 
 log = logging.getLogger(__name__)
 
 # Clients that close the microphone just stop sending: an utterance also ends by time without sound.
-_GAP_S: Final = 1.0
-_LONGEST_PRESSED: Final = 60 * 32_000  # bytes: a minute
-_DEAF: Final = {
+_GAP_SECONDS: Final = 1.0
+_MAX_PRESSED_BYTES: Final = 60 * 32_000  # bytes: a minute
+_NO_MODEL_REPLIES: Final = {
     "es": "Lo siento, aquí no puedo entender el habla en este idioma: falta un modelo. Escríbame, por favor.",
     "en": "I am sorry, I cannot understand speech in this language here: a model is missing. Please write to me.",
 }
-_told_deaf: set[str] = set()  # languages the log already knows to be without a model
+_languages_reported: set[str] = set()  # languages the log already knows to be without a model
 
 
-class Ear:
+class SpeechRecognizer:
     """One microphone. What is heard leaves through `tell`, in the order of the data channel's messages."""
 
     def __init__(
         self,
-        hearing: Hearing,
+        hearing: HearingSettings,
         voice_language: str,
         *,
         tell: Callable[[dict[str, Any]], None],
         on_text: Callable[[str], object],
-        on_deaf: Callable[[str], object],
+        on_no_model: Callable[[str], object],
     ) -> None:
         self._hearing = hearing
         self._voice_language = voice_language
         self._tell = tell
         self._on_text = on_text
-        self._on_deaf = on_deaf
+        self._on_deaf = on_no_model
         self._activity = VoiceActivity()
         self._pressed: bytearray | None = None
         self._utterances = 0
@@ -49,7 +49,7 @@ class Ear:
     def hear(self, pcm: bytes) -> None:
         """Take sound in: 16 kHz, mono, 16 bit."""
         if self._hearing.push_to_talk:
-            if self._pressed is not None and len(self._pressed) < _LONGEST_PRESSED:
+            if self._pressed is not None and len(self._pressed) < _MAX_PRESSED_BYTES:
                 self._pressed += pcm
             return
         was_speaking = self._activity.speaking
@@ -83,7 +83,7 @@ class Ear:
             self._ending.cancel()
             self._ending = None
         if self._activity.speaking:
-            self._ending = asyncio.get_running_loop().call_later(_GAP_S, self._gap)
+            self._ending = asyncio.get_running_loop().call_later(_GAP_SECONDS, self._gap)
 
     def _gap(self) -> None:
         if utterance := self._activity.end():
@@ -111,7 +111,7 @@ class Ear:
         while True:
             task_id, utterance = await self._queue.get()
             self._engine = self._engine or engine_for(self._language)
-            text = await self._engine.text_of(utterance) if self._engine else ""
+            text = await self._engine.recognize(utterance) if self._engine else ""
             if text:
                 self._tell({"type": "user_talking_message", "task_id": task_id, "message": text})
                 self._tell({"type": "user_end_message", "task_id": task_id})
@@ -119,10 +119,10 @@ class Ear:
             if text:
                 self._on_text(text)
             elif self._engine is None:
-                self._say_deaf()
+                self._report_no_model()
 
-    def _say_deaf(self) -> None:
-        if self._language not in _told_deaf:
-            _told_deaf.add(self._language)
+    def _report_no_model(self) -> None:
+        if self._language not in _languages_reported:
+            _languages_reported.add(self._language)
             log.warning("no model to recognise speech in %r; %s can name one", self._language, MODEL_VARIABLE)
-        self._on_deaf(_DEAF.get(self._voice_language[:2].lower(), _DEAF["en"]))
+        self._on_deaf(_NO_MODEL_REPLIES.get(self._voice_language[:2].lower(), _NO_MODEL_REPLIES["en"]))

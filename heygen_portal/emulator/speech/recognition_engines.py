@@ -16,33 +16,33 @@ from typing import Final, Protocol
 log = logging.getLogger(__name__)
 
 MODEL_VARIABLE: Final = "EMULATOR_WHISPER_MODEL"
-_SLOWEST: Final = 2.0  # times as long as the utterance itself, and
-_AT_LEAST_S: Final = 15.0  # as a model has to be loaded first
+_TIMEOUT_FACTOR: Final = 2.0  # times as long as the utterance itself, and
+_MIN_TIMEOUT_SECONDS: Final = 15.0  # as a model has to be loaded first
 
 
 class Engine(Protocol):
     """Hears one language. Used by many sessions; `close` is called once by each that was given it."""
 
-    async def text_of(self, pcm: bytes) -> str:
+    async def recognize(self, pcm: bytes) -> str:
         """The words of an utterance, 16 kHz mono; empty when nothing was understood or it took too long."""
 
     async def close(self) -> None: ...
 
 
-class Subprocess:
+class EngineProcess:
     """An engine in a child process, started with the first utterance and again after it had to be killed."""
 
     def __init__(self, *command: str) -> None:
         self.users = 0
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    async def text_of(self, pcm: bytes) -> str:
-        async with self._turn:
-            patience = max(_AT_LEAST_S, len(pcm) / 32_000 * _SLOWEST)
+    async def recognize(self, pcm: bytes) -> str:
+        async with self._lock:
+            timeout = max(_MIN_TIMEOUT_SECONDS, len(pcm) / 32_000 * _TIMEOUT_FACTOR)
             try:
-                return await asyncio.wait_for(self._ask(pcm), patience)
+                return await asyncio.wait_for(self._ask(pcm), timeout)
             except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError) as exc:
                 log.warning("speech was not recognised: %s", type(exc).__name__)
                 await self._kill()
@@ -78,7 +78,7 @@ class Subprocess:
             await process.wait()
 
 
-_engines: dict[tuple[int, str], Subprocess] = {}
+_engines: dict[tuple[int, str], EngineProcess] = {}
 
 
 def engine_for(language: str) -> Engine | None:
@@ -89,7 +89,7 @@ def engine_for(language: str) -> Engine | None:
     key = (id(asyncio.get_running_loop()), f"{name} {language}")
     engine = _engines.get(key)
     if engine is None or not engine.users:
-        engine = _engines[key] = Subprocess(sys.executable, "-m", f"{__package__}.engine_process", name, language)
+        engine = _engines[key] = EngineProcess(sys.executable, "-m", f"{__package__}.engine_process", name, language)
     engine.users += 1
     return engine
 

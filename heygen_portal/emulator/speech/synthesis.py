@@ -41,7 +41,7 @@ class Speech:
     """Sound ready to be played: 24 kHz, mono, 16 bit."""
 
     pcm: bytes = field(repr=False)
-    pieces: tuple[tuple[float, str], ...] = field(
+    timed_words: tuple[tuple[float, str], ...] = field(
         repr=False
     )  # seconds, words with the spaces that follow; together exactly the text
     shapes: tuple[tuple[float, str], ...] = field(repr=False)  # seconds, mouths
@@ -70,7 +70,7 @@ def speak(text: str, voice: Voice) -> Speech:
     shapes.append((len(sound.pcm) / 2 / rate, SHUT))
     return Speech(
         pcm=_resampled(sound.pcm, rate),
-        pieces=tuple(_pieces(text, [(sample / rate, index) for sample, index in sound.words])),
+        timed_words=tuple(_split_words(text, [(sample / rate, index) for sample, index in sound.words])),
         shapes=tuple(eased(shapes)),
     )
 
@@ -83,20 +83,20 @@ def _resampled(pcm: bytes, rate: int) -> bytes:
     return b"".join(frame.data.tobytes() for frame in frames)
 
 
-def _pieces(text: str, words: list[tuple[float, int]]) -> list[tuple[float, str]]:
+def _split_words(text: str, words: list[tuple[float, int]]) -> list[tuple[float, str]]:
     """Cut the text into words, each with the moment at which its first sound is heard.
 
     espeak says one word for "and so", several for "1234", none for a dash: a piece without a sound of its own comes
     with the one before it, and the pieces always add up to the text.
     """
-    pieces: list[tuple[float, str]] = []
+    timed_words: list[tuple[float, str]] = []
     at, spoken = 0.0, iter(words)
-    ahead = next(spoken, None)
+    upcoming = next(spoken, None)
     for match in re.finditer(r"\s*\S+\s*|\s+", text):
         first = True
-        while ahead is not None and ahead[1] < match.end():
-            if first and ahead[1] >= match.start():
-                at, first = max(at, ahead[0]), False
-            ahead = next(spoken, None)
-        pieces.append((at, match[0]))
-    return pieces
+        while upcoming is not None and upcoming[1] < match.end():
+            if first and upcoming[1] >= match.start():
+                at, first = max(at, upcoming[0]), False
+            upcoming = next(spoken, None)
+        timed_words.append((at, match[0]))
+    return timed_words

@@ -7,13 +7,13 @@ import numpy as np
 
 SAMPLE_RATE: Final = 16_000
 BLOCK: Final = 480 * 2  # bytes of 30 ms
-_BLOCK_S: Final = 0.03
-_QUIETEST: Final = 120.0  # below this nothing counts as speech, however silent the room is
-_ABOVE_NOISE: Final = 3.0
-_LOUD_OF_LAST: Final = (4, 6)  # so many of the last blocks are loud: somebody speaks
-_PAUSE_S: Final = 0.7  # so long silent: the sentence is over
-_LONGEST_S: Final = 20.0
-_BEFORE: Final = 10  # blocks kept from before speech was noticed: the first sound is soft
+_BLOCK_SECONDS: Final = 0.03
+_MIN_LOUDNESS: Final = 120.0  # below this nothing counts as speech, however silent the room is
+_NOISE_FACTOR: Final = 3.0
+_LOUD_BLOCKS: Final = (4, 6)  # so many of the last blocks are loud: somebody speaks
+_PAUSE_SECONDS: Final = 0.7  # so long silent: the sentence is over
+_MAX_UTTERANCE_SECONDS: Final = 20.0
+_LEAD_IN_BLOCKS: Final = 10  # blocks kept from before speech was noticed: the first sound is soft
 
 
 class VoiceActivity:
@@ -21,18 +21,18 @@ class VoiceActivity:
 
     def __init__(self) -> None:
         self.speaking = False
-        self._rest = b""
-        self._noise = _QUIETEST
-        self._recent: deque[bool] = deque(maxlen=_LOUD_OF_LAST[1])
-        self._before: deque[bytes] = deque(maxlen=_BEFORE)
+        self._remainder = b""
+        self._noise = _MIN_LOUDNESS
+        self._recent: deque[bool] = deque(maxlen=_LOUD_BLOCKS[1])
+        self._lead_in: deque[bytes] = deque(maxlen=_LEAD_IN_BLOCKS)
         self._utterance = bytearray()
         self._silent_s = 0.0
 
     def feed(self, pcm: bytes) -> bytes | None:
         """Take 16 kHz mono sound in; the utterance, if one ended with it."""
-        sound = self._rest + pcm
+        sound = self._remainder + pcm
         whole = len(sound) // BLOCK * BLOCK
-        self._rest = sound[whole:]
+        self._remainder = sound[whole:]
         ended = None
         for start in range(0, whole, BLOCK):
             ended = self._take(sound[start : start + BLOCK]) or ended
@@ -52,15 +52,15 @@ class VoiceActivity:
         loud = self._is_loud(block)
         self._recent.append(loud)
         if not self.speaking:
-            self._before.append(block)
-            if sum(self._recent) >= _LOUD_OF_LAST[0]:
+            self._lead_in.append(block)
+            if sum(self._recent) >= _LOUD_BLOCKS[0]:
                 self.speaking, self._silent_s = True, 0.0
-                self._utterance += b"".join(self._before)
-                self._before.clear()
+                self._utterance += b"".join(self._lead_in)
+                self._lead_in.clear()
             return None
         self._utterance += block
-        self._silent_s = 0.0 if loud else self._silent_s + _BLOCK_S
-        if self._silent_s >= _PAUSE_S or len(self._utterance) > _LONGEST_S * SAMPLE_RATE * 2:
+        self._silent_s = 0.0 if loud else self._silent_s + _BLOCK_SECONDS
+        if self._silent_s >= _PAUSE_SECONDS or len(self._utterance) > _MAX_UTTERANCE_SECONDS * SAMPLE_RATE * 2:
             return self.end()
         return None
 
@@ -68,4 +68,4 @@ class VoiceActivity:
         loudness = float(np.sqrt(np.mean(np.frombuffer(block, np.int16).astype(np.float32) ** 2)))
         if not self.speaking:  # noise that falls is believed at once, noise that rises slowly
             self._noise = min(loudness, self._noise * 1.02 + 0.1)
-        return loudness > max(_QUIETEST, self._noise * _ABOVE_NOISE)
+        return loudness > max(_MIN_LOUDNESS, self._noise * _NOISE_FACTOR)

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from heygen_portal.emulator.avatar.performer import Performer
-from heygen_portal.emulator.sessions.interfaces import Part, Voice
+from heygen_portal.emulator.avatar.performer import RoomPerformer
+from heygen_portal.emulator.sessions.interfaces import PerformerConfig, Voice
 from local.paths import ROOT
 from tests.emulator.viewer import token
 from tests.support import browsing, servers
@@ -32,17 +32,17 @@ async def chromium() -> AsyncIterator[Browser]:
     ("quality", "encoding", "size"),
     [("low", "H264", [640, 360]), ("high", "VP8", [1280, 720])],
 )
-async def test_a_browser_shows_a_face_whose_mouth_moves_while_it_is_heard_and_only_then(
+async def test_the_mouth_moves_in_the_browser_only_while_sound_plays(
     livekit: servers.LiveKit, chromium: Browser, quality: str, encoding: str, size: list[int]
 ) -> None:
     page = await chromium.new_page()
     await page.add_script_tag(path=str(CLIENT))
     await page.add_script_tag(path=str(Path(__file__).with_name("watch.js")))
     room = f"browser-{quality}"
-    role = Part(
+    role = PerformerConfig(
         livekit.url, token(livekit, room, "heygen"), "lucia", quality=quality, encoding=encoding, voice=Voice("es")
     )
-    performer = Performer(role, lambda _: None, lambda: None, lambda _: None)
+    performer = RoomPerformer(role, lambda _: None, lambda: None, lambda _: None)
     try:
         await page.evaluate("([url, token]) => join(url, token)", [livekit.url, token(livekit, room, "client")])
         await performer.join()

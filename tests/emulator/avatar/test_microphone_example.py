@@ -39,7 +39,9 @@ def _served(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-async def test_it_is_heard_and_answered(emulator: servers.Emulator, checkout: str, tmp_path: Path) -> None:
+async def test_the_documented_microphone_example_is_heard_and_answered(
+    emulator: servers.Emulator, checkout: str, tmp_path: Path
+) -> None:
     """Requirement 80."""
     microphone = tmp_path / "microphone.wav"
     record("What is the weather today?", microphone)

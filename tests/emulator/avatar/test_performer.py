@@ -30,7 +30,7 @@ LONG = "Una frase muy larga que nadie quiere oír hasta el final, y que por eso 
         ("high", "H264", (1280, 720)),
     ],
 )
-async def test_the_picture_has_the_size_that_was_ordered_and_25_frames_a_second(
+async def test_the_video_has_the_chosen_size_and_25_frames_per_second(
     livekit: servers.LiveKit, quality: str, encoding: str, size: tuple[int, int]
 ) -> None:
     async with scene(livekit, {"quality": quality, "encoding": encoding}) as stage:
@@ -41,7 +41,7 @@ async def test_the_picture_has_the_size_that_was_ordered_and_25_frames_a_second(
         assert 20 <= rate <= 30  # the clock is the receiver's, and the machine may be busy
 
 
-async def test_words_are_told_in_pieces_that_add_up_to_the_text(livekit: servers.LiveKit) -> None:
+async def test_partial_messages_join_to_the_text(livekit: servers.LiveKit) -> None:
     async with scene(livekit, {"voice": SPANISH}) as stage:
         await stage.visible()
         duration = stage.performer.say(QUESTION, task_id="t-1")
@@ -61,7 +61,7 @@ async def test_words_are_told_in_pieces_that_add_up_to_the_text(livekit: servers
         assert stage.events == stage.viewer.packets
 
 
-async def test_there_is_sound_while_the_avatar_talks_and_silence_that_flows_before_and_after(
+async def test_sound_plays_while_the_avatar_talks_and_silence_before_and_after(
     livekit: servers.LiveKit,
 ) -> None:
     async with scene(livekit, {"voice": SPANISH}) as stage:
@@ -95,7 +95,7 @@ def openings(frames: list[Frame]) -> int:
     return sum(one != other for one, other in pairwise(dark))
 
 
-async def test_an_interrupted_avatar_falls_silent_and_forgets_what_was_queued(livekit: servers.LiveKit) -> None:
+async def test_an_interruption_stops_speech_and_clears_the_queue(livekit: servers.LiveKit) -> None:
     async with scene(livekit, {"voice": SPANISH}) as stage:
         await stage.visible()
         stage.performer.say(LONG, task_id="t-1")
@@ -111,7 +111,7 @@ async def test_an_interrupted_avatar_falls_silent_and_forgets_what_was_queued(li
         assert (await stage.viewer.told("avatar_stop_talking", 2))[1]["task_id"] == "t-3"
 
 
-async def test_tasks_are_said_one_after_the_other(livekit: servers.LiveKit) -> None:
+async def test_tasks_are_spoken_one_after_another(livekit: servers.LiveKit) -> None:
     async with scene(livekit) as stage:
         for task_id in ("t-1", "t-2"):
             stage.performer.say("Yes.", task_id=task_id)
@@ -128,7 +128,7 @@ async def test_a_question_is_answered_from_the_knowledge_base(livekit: servers.L
         assert "".join(packet.get("message", "") for packet in stage.viewer.packets) == knowledge.splitlines()[0]
 
 
-async def test_sound_that_a_client_brings_is_played_and_moves_the_mouth(livekit: servers.LiveKit) -> None:
+async def test_client_audio_is_played_and_moves_the_mouth(livekit: servers.LiveKit) -> None:
     tone = (8000 * np.sin(np.arange(24_000) * 0.1)).astype(np.int16).tobytes()  # one second
     async with scene(livekit) as stage:
         await stage.visible()
@@ -143,7 +143,7 @@ async def test_sound_that_a_client_brings_is_played_and_moves_the_mouth(livekit:
         assert any(np.mean(frame.luma[218:250, 295:345] < 75) > 0.05 for frame in frames)
 
 
-async def test_the_routes_learn_who_is_in_the_room_but_not_of_agents(livekit: servers.LiveKit) -> None:
+async def test_users_are_reported_but_agents_are_not(livekit: servers.LiveKit) -> None:
     async with scene(livekit) as stage:
         assert stage.present == [True]
         assert stage.users == [True]
@@ -164,7 +164,7 @@ async def test_a_text_on_the_data_channel_is_answered(livekit: servers.LiveKit) 
         assert "".join(packet.get("message", "") for packet in stage.viewer.packets) == "Welcome!"
 
 
-async def test_an_avatar_that_is_told_twice_to_leave_leaves_once(livekit: servers.LiveKit) -> None:
+async def test_leaving_twice_leaves_once(livekit: servers.LiveKit) -> None:
     async with scene(livekit) as stage:
         await stage.visible()
         await stage.performer.leave()
@@ -172,7 +172,7 @@ async def test_an_avatar_that_is_told_twice_to_leave_leaves_once(livekit: server
         await stage.viewer.until(lambda: "heygen" in stage.viewer.gone)
 
 
-async def test_an_avatar_called_off_while_it_appears_leaves_without_a_stack_trace(
+async def test_cancelling_a_join_while_publishing_logs_no_stack_trace(
     livekit: servers.LiveKit, caplog: pytest.LogCaptureFixture
 ) -> None:
     """LiveKit's client stumbles over events of tracks whose publication nobody waits for, and logs it."""

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.media
 TEXT = "One two three four five six seven eight nine ten."
 
 
-async def test_a_late_avatar_comes_when_it_is_due_and_not_before(livekit: servers.LiveKit) -> None:
+async def test_a_late_avatar_joins_when_it_is_due(livekit: servers.LiveKit) -> None:
     loop = asyncio.get_running_loop()
     async with before_the_scene(livekit, late_s=0.5) as stage:
         began = loop.time()
@@ -26,7 +26,7 @@ async def test_a_late_avatar_comes_when_it_is_due_and_not_before(livekit: server
         await stage.visible()
 
 
-async def test_a_late_avatar_that_is_called_off_never_comes(livekit: servers.LiveKit) -> None:
+async def test_a_cancelled_late_avatar_never_joins(livekit: servers.LiveKit) -> None:
     async with before_the_scene(livekit, late_s=3600) as stage:
         joining = asyncio.create_task(stage.performer.join())
         await stage.viewer.send("hello")  # time enough for somebody who is not late to begin
@@ -36,7 +36,7 @@ async def test_a_late_avatar_that_is_called_off_never_comes(livekit: servers.Liv
         assert not stage.viewer.came
 
 
-async def test_an_avatar_without_video_is_only_heard_until_the_fault_is_taken_back(livekit: servers.LiveKit) -> None:
+async def test_an_avatar_without_video_shows_video_once_the_fault_is_removed(livekit: servers.LiveKit) -> None:
     async with scene(livekit, no_video=True) as stage:
         await stage.viewer.until(lambda: stage.viewer.peaks)
         assert stage.viewer.tracks == {"audio"}
@@ -45,7 +45,7 @@ async def test_an_avatar_without_video_is_only_heard_until_the_fault_is_taken_ba
         await stage.viewer.until(lambda: stage.viewer.frames)
 
 
-async def test_sound_taken_away_while_the_avatar_is_there_comes_back(livekit: servers.LiveKit) -> None:
+async def test_sound_removed_by_a_fault_comes_back(livekit: servers.LiveKit) -> None:
     async with scene(livekit) as stage:
         await stage.visible()
         stage.performer.faults.no_audio = True
@@ -56,7 +56,7 @@ async def test_sound_taken_away_while_the_avatar_is_there_comes_back(livekit: se
         await stage.viewer.until(lambda: max(peak for _, peak in stage.viewer.peaks[-5:]) > LOUD)
 
 
-async def test_a_black_picture_is_black_and_flows(livekit: servers.LiveKit) -> None:
+async def test_a_black_picture_keeps_its_frame_rate(livekit: servers.LiveKit) -> None:
     async with scene(livekit, black=True) as stage:
         await stage.visible()
         assert np.mean((await stage.viewer.see(10))[-1].luma) < 20
@@ -64,7 +64,7 @@ async def test_a_black_picture_is_black_and_flows(livekit: servers.LiveKit) -> N
         await stage.viewer.until(lambda: np.mean(stage.viewer.frames[-1].luma) > 60)
 
 
-async def test_a_frozen_picture_sends_no_frame_while_sound_goes_on(livekit: servers.LiveKit) -> None:
+async def test_a_frozen_picture_sends_no_frames_while_sound_continues(livekit: servers.LiveKit) -> None:
     async with scene(livekit) as stage:
         await stage.visible()
         stage.performer.faults.frozen = True
@@ -76,7 +76,7 @@ async def test_a_frozen_picture_sends_no_frame_while_sound_goes_on(livekit: serv
         await stage.viewer.see(5)
 
 
-async def test_an_avatar_that_leaves_mid_sentence_is_gone_before_the_end_of_it(livekit: servers.LiveKit) -> None:
+async def test_an_avatar_can_leave_in_the_middle_of_a_sentence(livekit: servers.LiveKit) -> None:
     async with scene(livekit, leaves_after_s=0.5) as stage:
         await stage.visible()
         stage.performer.say(TEXT, task_id="t-1")
@@ -89,11 +89,11 @@ async def test_every_second_packet_can_be_lost(livekit: servers.LiveKit) -> None
     assert told == [event for index, event in enumerate(_all()) if index % 2 == 0]
 
 
-async def test_packets_can_come_twice(livekit: servers.LiveKit) -> None:
+async def test_packets_can_be_duplicated(livekit: servers.LiveKit) -> None:
     assert await _told(livekit, "doubled") == [event for event in _all() for _ in range(2)]
 
 
-async def test_neighbouring_packets_can_change_places(livekit: servers.LiveKit) -> None:
+async def test_neighbouring_packets_can_be_swapped(livekit: servers.LiveKit) -> None:
     assert await _told(livekit, "reordered") == ["avatar_talking_message", "avatar_start_talking", *_all()[:1:-1]]
 
 

@@ -23,27 +23,27 @@ def open_sessions(wire: Wire) -> int:
 
 
 @pytest.mark.parametrize("key", ERRORS)
-def test_any_documented_refusal_can_be_caused_by_its_name(wire: Wire, key: str) -> None:
+def test_every_documented_refusal_can_be_injected_by_name(wire: Wire, key: str) -> None:
     wire.fault("answer", error=key)
     answer = refused(wire)
     assert (answer.status_code, answer.json()["code"]) == (ERRORS[key].status, ERRORS[key].code)
     assert refused(wire).status_code == 200
 
 
-def test_any_status_and_body_can_be_answered(wire: Wire) -> None:
+def test_any_status_and_body_can_be_injected(wire: Wire) -> None:
     wire.fault("answer", status=503, body={"oh": ["dear"]})
     answer = refused(wire)
     assert (answer.status_code, answer.json()) == (503, {"oh": ["dear"]})
     assert open_sessions(wire) == 0
 
 
-def test_a_fault_happens_to_the_next_n_calls_it_is_meant_for(wire: Wire) -> None:
+def test_a_fault_affects_the_next_n_matching_calls(wire: Wire) -> None:
     wire.fault("answer", on="streaming.new", times=2)
     assert wire.call("streaming.create_token").status_code == 200
     assert [refused(wire).status_code for _ in range(3)] == [500, 500, 200]
 
 
-def test_a_fault_may_be_meant_for_one_session(wire: Wire) -> None:
+def test_a_fault_can_be_limited_to_one_session(wire: Wire) -> None:
     spoilt, other = wire.new(), wire.new()
     wire.fault("answer", session=spoilt, times=None)
     for _ in range(2):
@@ -51,21 +51,21 @@ def test_a_fault_may_be_meant_for_one_session(wire: Wire) -> None:
         assert wire.call("streaming.keep_alive", {"session_id": other}).status_code == 200
 
 
-def test_a_fault_may_happen_to_a_share_of_calls(wire: Wire) -> None:
+def test_a_fault_can_affect_a_share_of_calls(wire: Wire) -> None:
     wire.fault("answer", share=0.5, times=None)
     statuses = [wire.call("/v2/voices", method="GET").status_code for _ in range(60)]
     assert 10 < statuses.count(500) < 50
 
 
 @pytest.mark.parametrize(("when", "opened"), [("before", 0), ("after", 1)])
-def test_a_connection_is_cut_before_or_after_the_effect(wire: Wire, when: str, opened: int) -> None:
+def test_a_connection_can_be_cut_before_or_after_the_effect(wire: Wire, when: str, opened: int) -> None:
     wire.fault("cut", when=when)
     with pytest.raises(httpx.RemoteProtocolError):
         refused(wire)
     assert open_sessions(wire) == opened
 
 
-def test_an_answer_may_never_come_although_the_call_took_effect(wire: Wire) -> None:
+def test_a_call_can_take_effect_without_a_response(wire: Wire) -> None:
     wire.fault("silence", on="streaming.new")
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(
@@ -74,13 +74,13 @@ def test_an_answer_may_never_come_although_the_call_took_effect(wire: Wire) -> N
     assert open_sessions(wire) == 1
 
 
-def test_a_proxys_page_may_come_in_place_of_json(wire: Wire) -> None:
+def test_a_proxy_page_can_replace_json(wire: Wire) -> None:
     wire.fault("html", status=504)
     answer = refused(wire)
     assert (answer.status_code, answer.headers["Content-Type"]) == (504, "text/html; charset=utf-8")
 
 
-def test_a_delayed_call_has_its_effect_at_once(wire: Wire) -> None:
+def test_a_delayed_call_takes_effect_at_once(wire: Wire) -> None:
     wire.fault("delay", seconds=5)
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(
@@ -89,7 +89,7 @@ def test_a_delayed_call_has_its_effect_at_once(wire: Wire) -> None:
     assert open_sessions(wire) == 1
 
 
-def test_a_session_may_never_leave_connecting(wire: Wire) -> None:
+def test_a_session_can_stay_in_connecting(wire: Wire) -> None:
     wire.fault("never_connects")
     spoilt, sound = wire.new(), wire.new()
     for session_id in (spoilt, sound):
@@ -104,20 +104,20 @@ def test_a_late_avatar_keeps_the_session_connecting(wire: Wire) -> None:
     assert wire.state(session_id) == "connecting"
 
 
-def test_the_token_of_another_room_is_handed_out(wire: Wire) -> None:
+def test_a_foreign_token_opens_another_room(wire: Wire) -> None:
     wire.fault("foreign_token")
     opened = wire.data("streaming.new", {"version": "v2"})
     assert room_of(opened["access_token"]) != opened["session_id"]
     assert room_of(opened["livekit_agent_token"]) == opened["session_id"]
 
 
-def test_a_token_that_has_run_out_is_handed_out(wire: Wire) -> None:
+def test_an_expired_token_can_be_issued(wire: Wire) -> None:
     wire.fault("expired_token")
     token = wire.data("streaming.new", {"version": "v2"})["access_token"]
     assert jwt.decode(token, options={"verify_signature": False})["exp"] < time.time()
 
 
-def test_what_is_billed_may_differ_from_the_truth(wire: Wire) -> None:
+def test_billed_time_can_differ_from_real_time(wire: Wire) -> None:
     wire.fault("billing", factor=2)
     session_id = wire.new()
     wire.move_clock(60)
@@ -126,7 +126,7 @@ def test_what_is_billed_may_differ_from_the_truth(wire: Wire) -> None:
     assert wire.seen(session_id)["duration"] == pytest.approx(60, abs=2.5)
 
 
-def test_without_quota_sessions_end_and_none_can_be_opened_until_it_is_mended(wire: Wire) -> None:
+def test_an_exhausted_quota_ends_sessions_until_the_fault_is_removed(wire: Wire) -> None:
     session_id = wire.new()
     fault = wire.fault("quota_gone")
     assert wire.seen(session_id)["end_reason"] == "quota"
@@ -136,7 +136,7 @@ def test_without_quota_sessions_end_and_none_can_be_opened_until_it_is_mended(wi
     assert refused(wire).status_code == 200
 
 
-def test_the_limit_can_be_reached_with_nobody_there(wire: Wire) -> None:
+def test_the_session_limit_can_be_reached_without_sessions(wire: Wire) -> None:
     wire.fault("limit_reached")
     assert refused(wire).json()["code"] == 10007
     wire.control("faults", method="DELETE")
@@ -147,14 +147,14 @@ def test_the_limit_can_be_reached_with_nobody_there(wire: Wire) -> None:
     ("kind", "values"),
     [("no_video", {}), ("no_audio", {}), ("black", {}), ("frozen", {}), ("leaves", {"seconds": 2}), ("late", {})],
 )
-def test_a_running_avatar_can_be_spoilt(wire: Wire, kind: str, values: dict[str, Any]) -> None:
+def test_faults_apply_to_a_running_avatar(wire: Wire, kind: str, values: dict[str, Any]) -> None:
     session_id = wire.session("connected")
     healthy = wire.seen(session_id)["faults"]
     wire.fault(kind, session=session_id, **values)
     assert wire.seen(session_id)["faults"] != healthy
 
 
-def test_a_running_session_is_mended_and_goes_on(wire: Wire) -> None:
+def test_a_running_session_continues_once_its_faults_are_removed(wire: Wire) -> None:
     stuck, other = wire.session("connecting"), wire.session("connected")
     healthy = wire.seen(other)["faults"]
     for session_id in (stuck, other):
@@ -184,14 +184,14 @@ def test_a_running_session_is_mended_and_goes_on(wire: Wire) -> None:
         {"kind": "black", "session": "nobody"},
     ],
 )
-def test_a_wish_that_cannot_be_is_refused_in_words(wire: Wire, wish: dict[str, Any]) -> None:
+def test_an_invalid_fault_is_refused_with_a_message(wire: Wire, wish: dict[str, Any]) -> None:
     answer = wire.http.post("/_emulator/faults", json=wish)
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert wire.http.get("/_emulator/faults").json()["faults"] == []
 
 
-def test_every_kind_can_be_ordered_with_nothing_but_its_name() -> None:
+def test_every_kind_of_fault_has_defaults() -> None:
     faults = Faults()
     assert [faults.add({"kind": kind}).kind for kind in KINDS] == list(KINDS)
 

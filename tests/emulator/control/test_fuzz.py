@@ -6,7 +6,7 @@ from tests.support import servers
 INPUTS = 2000  # `bin/bench fuzz` sends a hundred thousand
 
 
-async def test_nothing_that_is_sent_breaks_it() -> None:
+async def test_no_input_breaks_the_emulator() -> None:
     with servers.emulator(
         media=False, args=["--control", "--rule", "live_rate=1000000", "--concurrency", "50"]
     ) as emulator:

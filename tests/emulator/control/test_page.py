@@ -12,7 +12,9 @@ from tests.support.browsing import browser
 pytestmark = pytest.mark.browser
 
 
-async def test_a_person_sees_sessions_and_breaks_one(quiet_emulator: servers.Emulator, wire: Wire) -> None:
+async def test_the_control_page_lists_sessions_and_injects_a_fault(
+    quiet_emulator: servers.Emulator, wire: Wire
+) -> None:
     session_id = wire.session("connected")
     async with browser() as chromium:
         page = await chromium.new_page()

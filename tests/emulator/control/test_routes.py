@@ -8,13 +8,13 @@ from tests.emulator.wire import AVATAR, Wire
 from tests.support import servers
 
 
-def test_without_being_asked_for_it_is_not_there() -> None:
+def test_control_is_off_by_default() -> None:
     with servers.emulator(media=False) as emulator, httpx.Client(base_url=emulator.url, trust_env=False) as http:
         assert http.get("/_emulator/").status_code == 404
         assert http.post("/_emulator/reset", json={}).status_code == 404
 
 
-def test_requests_are_shown_as_they_came_but_for_credentials(wire: Wire) -> None:
+def test_requests_are_logged_without_credentials(wire: Wire) -> None:
     wire.call("streaming.create_token")
     wire.call("streaming.new", {"livekit_settings": {"url": "wss://x", "room": "r", "token": "top secret"}})
     wire.http.post("/v1/streaming.task", content=b"not json")
@@ -29,7 +29,7 @@ def test_requests_are_shown_as_they_came_but_for_credentials(wire: Wire) -> None
     assert (task["body"], task["credential"], task["status"]) == ("not json", None, 401)
 
 
-def test_a_reset_leaves_nothing_of_before(wire: Wire) -> None:
+def test_a_reset_removes_all_state(wire: Wire) -> None:
     session_id = wire.new()
     wire.fault("answer", times=None, on="nothing")
     wire.control("rules", {"concurrency": 1})
@@ -49,7 +49,7 @@ def test_a_reset_leaves_nothing_of_before(wire: Wire) -> None:
     assert wire.get("/v1/video.list")["data"]["videos"] == []
 
 
-def test_a_session_can_be_ended_as_the_service_would(wire: Wire) -> None:
+def test_control_can_end_a_session_as_the_service_would(wire: Wire) -> None:
     session_id = wire.session("connected")
     wire.control(f"sessions/{session_id}/end")
     assert wire.seen(session_id)["end_reason"] == "provider"
@@ -60,12 +60,12 @@ def test_an_unknown_rule_is_refused(wire: Wire) -> None:
         assert wire.http.post("/_emulator/rules", json=rules).status_code == 400
 
 
-def test_a_clock_moves_by_a_number_only(wire: Wire) -> None:
+def test_the_clock_moves_only_by_a_number(wire: Wire) -> None:
     for move in ("far", None, True, 1e12):
         assert wire.http.post("/_emulator/clock", json={"move": move}).status_code == 400
 
 
-def test_a_strangers_page_cannot_reach_it_through_a_browser(wire: Wire) -> None:
+def test_another_site_cannot_reach_control_through_a_browser(wire: Wire) -> None:
     # By DNS rebinding, the page's own name stands for this machine; a form cannot send JSON; CORS is not offered.
     assert wire.http.get("/_emulator/sessions", headers={"Host": "evil.example"}).status_code == 404
     assert wire.http.post("/_emulator/reset", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
@@ -73,7 +73,7 @@ def test_a_strangers_page_cannot_reach_it_through_a_browser(wire: Wire) -> None:
     assert wire.http.options("/_emulator/reset").status_code == 405
 
 
-def test_the_page_comes_with_its_parts_and_runs_no_other_script(wire: Wire) -> None:
+def test_the_control_page_loads_its_files_and_forbids_other_scripts(wire: Wire) -> None:
     page = wire.http.get("/_emulator/")
     assert page.headers["Content-Security-Policy"] == "default-src 'self'"
     for part, kind in (("control.css", "text/css"), ("control.js", "text/javascript")):

@@ -7,7 +7,7 @@ import httpx
 from tests.emulator.wire import Wire
 
 
-def test_pages_go_through_all_sessions_once(wire: Wire) -> None:
+def test_pages_list_every_session_once(wire: Wire) -> None:
     made = {wire.new() for _ in range(7)}
     seen: list[str] = []
     token: str | None = ""
@@ -19,7 +19,7 @@ def test_pages_go_through_all_sessions_once(wire: Wire) -> None:
     assert [row["session_id"] for row in wire.get("/v2/streaming.list?page=3&page_size=3")["data"]] == seen[6:]
 
 
-def test_a_page_elsewhere_may_call_and_read_every_answer(wire: Wire) -> None:
+def test_every_answer_allows_cross_origin_requests(wire: Wire) -> None:
     asked = wire.http.options("/v1/streaming.new", headers={"Origin": "https://app.example"})
     assert asked.status_code == 204
     assert {"authorization", "content-type", "x-api-key"} <= set(
@@ -33,27 +33,27 @@ def test_a_token_can_be_pasted_into_a_url(wire: Wire) -> None:
     assert wire.token().isalnum()
 
 
-def test_a_session_token_serves_the_session_it_opened_and_no_other(wire: Wire) -> None:
+def test_a_session_token_works_only_for_its_session(wire: Wire) -> None:
     token = wire.token()
     own = wire.data("streaming.new", {"version": "v2"}, token=token)["session_id"]
     assert wire.call("streaming.start", {"session_id": own}, token=token).status_code == 200
     assert wire.call("streaming.stop", {"session_id": wire.new()}, token=token).status_code == 401
 
 
-def test_a_preview_is_a_jpeg_at_the_address_the_catalogue_names(wire: Wire) -> None:
+def test_the_catalogues_preview_url_serves_a_jpeg(wire: Wire) -> None:
     for avatar in wire.get("/v1/streaming/avatar.list")["data"][:1]:
         picture = httpx.get(avatar["normal_preview"], trust_env=False)
         assert picture.headers["Content-Type"] == "image/jpeg"
         assert picture.content.startswith(b"\xff\xd8")
 
 
-def test_an_avatar_may_be_listed_twice_and_its_newest_row_is_the_one_in_use(wire: Wire) -> None:
+def test_an_avatar_can_be_listed_twice_with_a_newer_row(wire: Wire) -> None:
     rows = wire.get("/v1/streaming/avatar.list")["data"]
     twice = [row for row in rows if row["avatar_id"] == "Lucia_public_20260101"]
     assert [row["pose_name"] for row in sorted(twice, key=lambda row: row["created_at"])] == ["Lucía (2025)", "Lucía"]
 
 
-def test_a_knowledge_base_is_made_changed_and_deleted(wire: Wire) -> None:
+def test_a_knowledge_base_is_created_changed_and_deleted(wire: Wire) -> None:
     made = wire.data(
         "/v1/streaming/knowledge_base/create", {"name": "Hours", "opening": "Hi", "prompt": "Nine to five."}
     )

@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.mark.parametrize("case", cases(), ids=str)
-def test_a_documented_call_is_answered_as_documented(case: Case, wire: Wire) -> None:
+def test_the_emulator_answers_as_documented(case: Case, wire: Wire) -> None:
     check(case, wire.ask(case, wire.session(case.state)))
 
 

@@ -42,7 +42,9 @@ async def test_a_text_frame_is_answered(wire: Wire, http: aiohttp.ClientSession)
 
 
 @pytest.mark.parametrize("state", ["new", "connecting", "connected"])
-async def test_it_is_taken_in_every_state_before_the_end(wire: Wire, http: aiohttp.ClientSession, state: str) -> None:
+async def test_the_chat_socket_opens_in_every_state_before_closing(
+    wire: Wire, http: aiohttp.ClientSession, state: str
+) -> None:
     session_id = wire.session(state)
     async with http.ws_connect(address(wire, session_id)) as socket:
         await socket.send_bytes(encode_text("hola"))
@@ -52,16 +54,14 @@ async def test_it_is_taken_in_every_state_before_the_end(wire: Wire, http: aioht
         assert message.type is aiohttp.WSMsgType.CLOSE
 
 
-async def test_a_greeting_in_the_address_is_spoken_once_the_avatar_is_there(
-    wire: Wire, http: aiohttp.ClientSession
-) -> None:
+async def test_an_opening_text_is_spoken_once_the_avatar_is_present(wire: Wire, http: aiohttp.ClientSession) -> None:
     session_id = wire.new()
     async with http.ws_connect(address(wire, session_id, opening_text="Buenos días")) as socket:
         wire.data("streaming.start", {"session_id": session_id})
         assert (await until(socket, "avatar_talking_message"))["message"] == "Buenos días"
 
 
-async def test_strangers_and_ended_sessions_are_turned_away(wire: Wire, http: aiohttp.ClientSession) -> None:
+async def test_invalid_tokens_and_closed_sessions_are_refused(wire: Wire, http: aiohttp.ClientSession) -> None:
     session_id, closed = wire.new(), wire.session("closed")
     other = wire.token()
     wire.data("streaming.new", {"version": "v2"}, token=other)
@@ -76,7 +76,7 @@ async def test_strangers_and_ended_sessions_are_turned_away(wire: Wire, http: ai
         assert refused.value.status == status
 
 
-async def test_what_is_not_understood_is_passed_over(wire: Wire, http: aiohttp.ClientSession) -> None:
+async def test_invalid_chat_frames_are_ignored(wire: Wire, http: aiohttp.ClientSession) -> None:
     session_id = wire.session("connected")
     async with http.ws_connect(address(wire, session_id)) as socket:
         await socket.send_bytes(b"\xff\xff")

@@ -45,7 +45,7 @@ def said(events: list[dict[str, Any]], kind: str = "avatar_talking_message") -> 
     return "".join(event["message"] for event in events if event["kind"] == kind)
 
 
-async def test_it_starts_shows_speaks_interrupts_and_stops(secure_emulator: servers.Emulator) -> None:
+async def test_the_published_sdk_runs_a_whole_session(secure_emulator: servers.Emulator) -> None:
     with Wire(secure_emulator.url, secure_emulator.api_key) as wire:
         async with application(secure_emulator) as page:
             session_id = await call(page, "start", wire.token(), REQUEST)
@@ -86,7 +86,7 @@ async def test_it_starts_shows_speaks_interrupts_and_stops(secure_emulator: serv
             assert gone["detail"] == "5"  # room deleted
 
 
-async def test_its_livekit_transport_talks_by_data_packets(secure_emulator: servers.Emulator) -> None:
+async def test_the_published_sdk_talks_through_data_packets(secure_emulator: servers.Emulator) -> None:
     with Wire(secure_emulator.url, secure_emulator.api_key) as wire:
         async with application(secure_emulator) as page:
             request = {**REQUEST, "voiceChatTransport": "livekit", "enablePushToTalk": True}
@@ -97,7 +97,7 @@ async def test_its_livekit_transport_talks_by_data_packets(secure_emulator: serv
             await call(page, "until", "stream_disconnected")
 
 
-async def test_its_push_to_talk_is_heard_between_the_marks_and_not_before(
+async def test_the_published_sdks_push_to_talk_is_heard_only_while_pressed(
     secure_emulator: servers.Emulator, tmp_path: Path
 ) -> None:
     """Somebody talks all the time; the SDK's microphone is open for seconds when `startVoiceChat` returns."""
@@ -120,7 +120,9 @@ async def test_its_push_to_talk_is_heard_between_the_marks_and_not_before(
             await call(page, "call", "stopAvatar")
 
 
-async def test_its_voice_chat_is_heard_and_answered(secure_emulator: servers.Emulator, tmp_path: Path) -> None:
+async def test_the_published_sdks_voice_chat_is_heard_and_answered(
+    secure_emulator: servers.Emulator, tmp_path: Path
+) -> None:
     """The SDK sends the microphone over the chat socket, and is told there what was understood."""
     microphone = tmp_path / "microphone.wav"
     record("Hello. Good morning. How are you today?", microphone)

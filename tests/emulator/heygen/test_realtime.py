@@ -43,7 +43,7 @@ async def realtime(wire: Wire, state: str = "connected") -> AsyncIterator[tuple[
         yield session_id, Client(socket)
 
 
-async def test_sound_is_played_as_one_task_from_first_piece_to_the_end(wire: Wire) -> None:
+async def test_audio_chunks_are_played_as_one_task(wire: Wire) -> None:
     async with realtime(wire) as (_, client):
         assert (await client.until("session.state_updated"))["state"] == "connected"
         await client.send("agent.speak", audio=TENTH)
@@ -57,7 +57,7 @@ async def test_sound_is_played_as_one_task_from_first_piece_to_the_end(wire: Wir
         assert poses == ["talking", "idle"]
 
 
-async def test_an_interruption_ends_what_is_played(wire: Wire) -> None:
+async def test_an_interruption_ends_playback(wire: Wire) -> None:
     async with realtime(wire) as (_, client):
         await client.send("agent.speak", audio=base64.b64encode(bytes(480_000)).decode())
         await client.send("agent.speak_end")
@@ -66,7 +66,7 @@ async def test_an_interruption_ends_what_is_played(wire: Wire) -> None:
         assert (await client.until("agent.speak_interrupted"))["source_event_id"] == "e-1"
 
 
-async def test_the_older_names_for_sound_are_taken_too(wire: Wire) -> None:
+async def test_the_older_audio_message_names_are_accepted(wire: Wire) -> None:
     async with realtime(wire) as (_, client):
         await client.send("agent.audio_buffer_append", audio=TENTH)
         await client.until("agent.audio_buffer_appended")
@@ -85,7 +85,7 @@ async def test_listening_begins_from_idle_and_ends(wire: Wire) -> None:
         assert (await client.until("agent.state_updated"))["new_state"] == "idle"
 
 
-async def test_the_sessions_states_are_told_until_it_closes(wire: Wire) -> None:
+async def test_session_states_are_reported_until_it_closes(wire: Wire) -> None:
     async with realtime(wire, state="new") as (session_id, client):
         await client.until("session.state_updated")
         wire.data("streaming.start", {"session_id": session_id})
@@ -111,7 +111,7 @@ async def test_keep_alive_counts_as_activity(wire: Wire) -> None:
     "message",
     ["", "{", "[]", "null", '{"type": 1}', '{"type": "agent.speak"}', '{"type": "agent.speak", "audio": "&"}'],
 )
-async def test_what_is_not_understood_is_said_so_in_json_and_the_socket_stays(wire: Wire, message: str) -> None:
+async def test_an_invalid_message_returns_a_json_error_and_keeps_the_socket_open(wire: Wire, message: str) -> None:
     async with realtime(wire) as (_, client):
         await client.socket.send_str(message)
         assert (await client.until("error"))["error"]["type"] == "invalid_message"
@@ -121,7 +121,7 @@ async def test_what_is_not_understood_is_said_so_in_json_and_the_socket_stays(wi
         await client.until("agent.state_updated")
 
 
-async def test_before_start_there_is_nobody_to_speak(wire: Wire) -> None:
+async def test_speaking_before_start_is_an_error(wire: Wire) -> None:
     async with realtime(wire, state="new") as (_, client):
         await client.send("agent.speak", audio=TENTH)
         assert (await client.until("error"))["error"]["type"] == "session_error"
@@ -134,7 +134,7 @@ async def test_an_unknown_session_has_no_socket(wire: Wire) -> None:
         assert refused.value.status == 404
 
 
-async def test_a_client_that_falls_silent_loses_its_socket_and_not_its_session(wire: Wire) -> None:
+async def test_an_idle_client_loses_its_socket_but_not_its_session(wire: Wire) -> None:
     wire.control("rules", {"realtime_idle_s": 0.05})
     async with realtime(wire, state="new") as (session_id, client):
         await client.until("session.state_updated")

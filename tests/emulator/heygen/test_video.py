@@ -72,7 +72,7 @@ def order(wire: Wire, receiver: Receiver, body: dict[str, Any]) -> dict[str, Any
     return status
 
 
-def test_a_film_has_the_picture_ordered_and_the_text_to_be_heard(wire: Wire, receiver: Receiver) -> None:
+def test_a_video_has_the_chosen_size_and_speech(wire: Wire, receiver: Receiver) -> None:
     status = order(wire, receiver, film_of("Good morning, this is a film."))
     assert status["status"] == "completed"
     with av.open(io.BytesIO(httpx.get(status["video_url"], trust_env=False).content), "r") as film:
@@ -86,7 +86,7 @@ def test_a_film_has_the_picture_ordered_and_the_text_to_be_heard(wire: Wire, rec
     assert any(np.abs(one.astype(int) - mouth[0]).mean() > 3 for one in mouth)
 
 
-def test_a_film_may_stand_upright_and_be_silent(wire: Wire, receiver: Receiver) -> None:
+def test_a_video_can_be_portrait_and_silent(wire: Wire, receiver: Receiver) -> None:
     body = film_of("")
     body["video_inputs"][0]["voice"] = {"type": "silence", "duration": 1}
     body["dimension"] = {"width": 360, "height": 640}
@@ -96,14 +96,14 @@ def test_a_film_may_stand_upright_and_be_silent(wire: Wire, receiver: Receiver) 
     assert status["duration"] == 1
 
 
-def test_a_film_that_would_be_too_long_fails_with_a_reason(wire: Wire, receiver: Receiver) -> None:
+def test_a_video_that_is_too_long_fails_with_a_reason(wire: Wire, receiver: Receiver) -> None:
     body = film_of("")
     body["video_inputs"] = [{**body["video_inputs"][0], "voice": {"type": "silence", "duration": 100}}] * 4
     status = order(wire, receiver, body)
     assert (status["status"], status["error"]["code"], status["video_url"]) == ("failed", 40119, None)
 
 
-def test_an_address_expires_after_seven_days_and_asking_renews_it(wire: Wire, receiver: Receiver) -> None:
+def test_a_video_url_expires_after_seven_days_and_can_be_renewed(wire: Wire, receiver: Receiver) -> None:
     status = order(wire, receiver, film_of("Short."))
     wire.move_clock(7 * 86400 + 10)
     assert httpx.get(status["video_url"], trust_env=False).status_code == 403
@@ -111,13 +111,13 @@ def test_an_address_expires_after_seven_days_and_asking_renews_it(wire: Wire, re
     assert httpx.get(renewed, trust_env=False).status_code == 200
 
 
-def test_a_deleted_film_is_gone(wire: Wire, receiver: Receiver) -> None:
+def test_a_deleted_video_is_gone(wire: Wire, receiver: Receiver) -> None:
     status = order(wire, receiver, film_of("Short."))
     assert wire.call(f"/v1/video.delete?video_id={status['id']}", method="DELETE").status_code == 200
     assert httpx.get(status["video_url"], trust_env=False).status_code == 404
 
 
-def test_a_webhook_is_signed_so_that_its_sender_can_be_known(wire: Wire, receiver: Receiver) -> None:
+def test_a_webhook_is_signed(wire: Wire, receiver: Receiver) -> None:
     endpoint = wire.data("/v1/webhook/endpoint.add", {"url": receiver.url, "events": ["avatar_video.success"]})
     wire.data("/v2/video/generate", film_of("Short.", callback_id="c-1"))
     headers, body = receiver.next()
@@ -135,7 +135,7 @@ def test_an_endpoint_that_does_not_answer_is_refused(wire: Wire) -> None:
         assert wire.call("/v1/webhook/endpoint.add", {"url": url}).status_code == 400
 
 
-def test_an_endpoint_can_be_told_less_than_before(wire: Wire, receiver: Receiver) -> None:
+def test_an_endpoints_events_can_be_changed(wire: Wire, receiver: Receiver) -> None:
     endpoint = wire.data("/v1/webhook/endpoint.add", {"url": receiver.url})
     change = {"endpoint_id": endpoint["endpoint_id"], "events": ["avatar_video.fail"]}
     assert wire.call("/v1/webhook/endpoint.update", change, method="PATCH").status_code == 200

@@ -21,7 +21,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.mark.parametrize("case", live_cases(), ids=str)
-def test_a_documented_call_is_answered_as_documented(case: Case, live: LiveWire) -> None:
+def test_the_emulator_answers_as_documented(case: Case, live: LiveWire) -> None:
     check(case, live.ask_case(case, live.session_as(case.state)))
 
 
@@ -52,10 +52,10 @@ def check(case: Case, answer: httpx.Response) -> None:
         look(body, path)
 
 
-def test_the_documented_refusals_are_those_that_are_given() -> None:
+def test_the_documented_refusals_match_the_code() -> None:
     quoted = {row["error"]: (int(row["HTTP"]), row["message"], row["shape"]) for row in table("error")}
     assert quoted == {key: (error.status, error.message, error.shape) for key, error in LIVE_ERRORS.items()}
 
 
-def test_the_documented_end_reasons_are_those_that_are_given() -> None:
+def test_the_documented_end_reasons_match_the_code() -> None:
     assert {row["ended by"]: row["end_reason"] for row in table("ended by")} == END_REASONS

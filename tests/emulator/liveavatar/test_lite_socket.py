@@ -34,7 +34,7 @@ def steps(client: Client) -> list[str]:
     return [kind for kind in kinds if not kind.startswith("session.")]
 
 
-async def test_an_utterance_is_told_step_by_step_whatever_its_event_ids(live: LiveWire) -> None:
+async def test_an_utterance_is_reported_step_by_step_whatever_its_event_ids(live: LiveWire) -> None:
     async with lite(live) as (_, client):
         await client.socket.send_json({"type": "agent.speak", "audio": TENTH, "event_id": "1"})
         await client.socket.send_json({"type": "agent.speak", "audio": TENTH})
@@ -51,7 +51,7 @@ async def test_an_utterance_is_told_step_by_step_whatever_its_event_ids(live: Li
         assert len(set(fresh)) == len(fresh)
 
 
-async def test_listening_that_is_asked_for_during_speech_begins_after_it(live: LiveWire) -> None:
+async def test_listening_requested_during_speech_starts_after_it(live: LiveWire) -> None:
     async with lite(live) as (_, client):
         await client.send("agent.speak", audio=TENTH)
         await client.send("agent.speak_end")
@@ -63,7 +63,7 @@ async def test_listening_that_is_asked_for_during_speech_begins_after_it(live: L
         assert (await client.until("agent.state_updated"))["new_state"] == "idle"
 
 
-async def test_an_interruption_clears_and_ends_what_is_said(live: LiveWire) -> None:
+async def test_an_interruption_clears_the_buffer_and_ends_speech(live: LiveWire) -> None:
     async with lite(live) as (_, client):
         await client.send("agent.speak", audio=LONG)
         await client.send("agent.speak_end")
@@ -77,7 +77,7 @@ async def test_an_interruption_clears_and_ends_what_is_said(live: LiveWire) -> N
         assert steps(client)[-2:] == ["audio_buffer_cleared", "listening"]
 
 
-async def test_what_comes_before_the_avatar_is_dropped_without_a_word(live: LiveWire) -> None:
+async def test_messages_before_the_avatar_is_present_are_dropped(live: LiveWire) -> None:
     live.fault("late", seconds=3600)
     session_id = live.lite()
     async with aiohttp.ClientSession() as http, http.ws_connect(live.start(session_id)["ws_url"]) as socket:
@@ -93,7 +93,7 @@ async def test_what_comes_before_the_avatar_is_dropped_without_a_word(live: Live
 @pytest.mark.parametrize(
     "message", ["", "[]", "null", '{"type": "agent.speak"}', '{"type": "agent.speak", "audio": "&"}']
 )
-async def test_what_is_not_understood_is_said_so_and_the_socket_stays(live: LiveWire, message: str) -> None:
+async def test_an_invalid_message_returns_an_error_and_keeps_the_socket_open(live: LiveWire, message: str) -> None:
     async with lite(live) as (_, client):
         await client.socket.send_str(message)
         assert (await client.until("error"))["error"]["type"] == "invalid_request_error"
@@ -103,7 +103,7 @@ async def test_what_is_not_understood_is_said_so_and_the_socket_stays(live: Live
         await client.until("agent.state_updated")
 
 
-async def test_the_end_closes_the_socket_in_good_order_and_forgets_its_address(live: LiveWire) -> None:
+async def test_ending_a_session_closes_the_socket_and_removes_its_address(live: LiveWire) -> None:
     async with lite(live, is_sandbox=True) as (session_id, client):
         address = str(client.socket._response.url)
         live.move_clock(61)
@@ -117,7 +117,7 @@ async def test_the_end_closes_the_socket_in_good_order_and_forgets_its_address(l
         assert refused.value.status == 404
 
 
-async def test_keep_alive_by_the_socket_counts(live: LiveWire) -> None:
+async def test_keep_alive_through_the_socket_counts_as_activity(live: LiveWire) -> None:
     async with lite(live) as (session_id, client):
         live.move_clock(200)
         await client.send("session.keep_alive")

@@ -48,7 +48,7 @@ def context(real: LiveWire, prompt: str) -> str:
     return str(real.ask_for("POST", "/v1/contexts", body).raise_for_status().json()["data"]["id"])
 
 
-async def test_a_full_session_is_seen_speaks_answers_is_interrupted_and_stopped(real: LiveWire) -> None:
+async def test_the_web_sdk_runs_a_whole_full_session(real: LiveWire) -> None:
     persona = {"language": "en", "context_id": context(real, "We open at nine in the morning.")}
     session_id = real.mint(avatar_persona=persona, max_session_duration=600, **LOW)
     async with application("liveavatar.html") as page:
@@ -76,7 +76,7 @@ async def test_a_full_session_is_seen_speaks_answers_is_interrupted_and_stopped(
         assert real.entry(session_id)["end_reason"] == "USER_CLOSED"
 
 
-async def test_the_end_that_the_service_decides_reaches_the_page_with_its_reason(real: LiveWire) -> None:
+async def test_the_web_sdk_receives_the_services_end_reason(real: LiveWire) -> None:
     async with application("liveavatar.html") as page:
         await start(page, real, real.mint(is_sandbox=True, **LOW))
         real.move_clock(61)
@@ -85,7 +85,7 @@ async def test_the_end_that_the_service_decides_reaches_the_page_with_its_reason
         assert refused == "Session was already started"
 
 
-async def test_push_to_talk_is_heard_between_the_marks_and_answered(real: LiveWire, tmp_path: Path) -> None:
+async def test_push_to_talk_is_heard_while_pressed_and_answered(real: LiveWire, tmp_path: Path) -> None:
     """Somebody talks all the time."""
     microphone = tmp_path / "microphone.wav"
     record("One two three four five. Six seven eight nine ten.", microphone, pause_s=0)
@@ -108,7 +108,7 @@ async def test_push_to_talk_is_heard_between_the_marks_and_answered(real: LiveWi
         await call(page, "call", "stop")
 
 
-async def test_a_lite_session_says_the_sound_that_is_sent(real: LiveWire) -> None:
+async def test_a_lite_session_plays_the_audio_it_is_sent(real: LiveWire) -> None:
     tone = base64.b64encode(bytes(range(0, 250, 2)) * 400).decode()  # about a second
     async with application("liveavatar.html") as page:
         await start(page, real, real.lite(**LOW))

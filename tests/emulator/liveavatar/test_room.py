@@ -68,7 +68,7 @@ async def conversation(real: LiveWire, **body: Any) -> AsyncIterator[tuple[str, 
         real.stop(session_id)
 
 
-async def test_a_person_sees_hears_and_steers_the_avatar_by_data_packets(real: LiveWire) -> None:
+async def test_a_user_controls_the_avatar_through_data_packets(real: LiveWire) -> None:
     context = real.ask_for(
         "POST",
         "/v1/contexts",
@@ -114,7 +114,7 @@ async def test_a_person_sees_hears_and_steers_the_avatar_by_data_packets(real: L
         ]
 
 
-async def test_the_room_says_why_it_closes_before_it_does(real: LiveWire) -> None:
+async def test_the_room_reports_the_end_reason_before_it_closes(real: LiveWire) -> None:
     async with conversation(real, is_sandbox=True) as (session_id, person):
         real.move_clock(61)
         (stopped,) = await person.told("session.stopped")
@@ -124,7 +124,7 @@ async def test_the_room_says_why_it_closes_before_it_does(real: LiveWire) -> Non
 
 
 @pytest.mark.parametrize("is_brought", [False, True])
-async def test_a_lite_avatar_says_the_sound_that_is_sent_in_either_room(
+async def test_a_lite_avatar_plays_audio_in_its_own_and_the_callers_room(
     real: LiveWire, livekit: servers.LiveKit, is_brought: bool
 ) -> None:
     room = {

@@ -16,9 +16,7 @@ def credits_left(live: LiveWire) -> float:
 
 
 @pytest.mark.parametrize(("mode", "sandbox", "cost"), [("full", False, 1.0), ("lite", False, 0.5), ("full", True, 0.0)])
-def test_half_a_minute_costs_by_mode_and_a_sandbox_nothing(
-    live: LiveWire, mode: str, sandbox: bool, cost: float
-) -> None:
+def test_cost_depends_on_mode_and_the_sandbox_is_free(live: LiveWire, mode: str, sandbox: bool, cost: float) -> None:
     before = credits_left(live)
     session_id = live.lite(is_sandbox=sandbox) if mode == "lite" else live.mint(is_sandbox=sandbox)
     live.move_clock(100)  # a token costs nothing, however old
@@ -29,7 +27,7 @@ def test_half_a_minute_costs_by_mode_and_a_sandbox_nothing(
     assert live.entry(session_id)["credits_consumed"] == pytest.approx(cost, abs=0.05)
 
 
-def test_without_credits_sessions_end_and_new_ones_are_refused_but_in_the_sandbox(live: LiveWire) -> None:
+def test_without_credits_only_sandbox_sessions_run(live: LiveWire) -> None:
     running, sandboxed = live.mint(), live.mint(is_sandbox=True)
     live.start(running)
     live.start(sandboxed)
@@ -46,7 +44,9 @@ def test_without_credits_sessions_end_and_new_ones_are_refused_but_in_the_sandbo
     ({"max_session_duration": 90}, 91, "MAX_DURATION_REACHED"),
     ({"is_sandbox": True}, 61, "MAX_DURATION_REACHED"),
 ])  # fmt: skip
-def test_a_session_ends_by_itself_and_says_why(live: LiveWire, body: dict[str, object], wait: int, reason: str) -> None:
+def test_a_session_ends_at_its_limits_with_a_reason(
+    live: LiveWire, body: dict[str, object], wait: int, reason: str
+) -> None:
     session_id = live.mint(**body)
     live.start(session_id)
     live.move_clock(wait)
@@ -55,7 +55,7 @@ def test_a_session_ends_by_itself_and_says_why(live: LiveWire, body: dict[str, o
     assert live.got("/v1/sessions?type=active")["count"] == 0
 
 
-def test_keep_alive_puts_off_the_idle_end(live: LiveWire) -> None:
+def test_keep_alive_resets_the_idle_timeout(live: LiveWire) -> None:
     session_id = live.mint()
     live.start(session_id)
     for _ in range(2):
@@ -70,14 +70,14 @@ def test_keep_alive_puts_off_the_idle_end(live: LiveWire) -> None:
     ({"reason": "USER_DISCONNECTED"}, "USER_DISCONNECTED"),
     ({"reason": "bored"}, "UNKNOWN"),
 ])  # fmt: skip
-def test_a_stop_is_kept_with_the_reason_it_gave(live: LiveWire, body: dict[str, str] | None, reason: str) -> None:
+def test_a_stop_is_recorded_with_its_reason(live: LiveWire, body: dict[str, str] | None, reason: str) -> None:
     session_id = live.mint()
     live.start(session_id)
     live.ask_for("POST", "/v1/sessions/stop", body, token=live.tokens[session_id]).raise_for_status()
     assert live.entry(session_id)["end_reason"] == reason
 
 
-def test_the_token_tells_a_browser_its_mode_and_starts_once(live: LiveWire) -> None:
+def test_a_token_contains_the_mode_and_starts_one_session(live: LiveWire) -> None:
     session_id = live.lite()
     payload = live.tokens[session_id].split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -87,7 +87,7 @@ def test_the_token_tells_a_browser_its_mode_and_starts_once(live: LiveWire) -> N
     assert refused.status_code == 400
 
 
-def test_a_full_session_has_no_socket_and_a_brought_room_no_token(live: LiveWire) -> None:
+def test_a_full_session_has_no_socket_and_the_callers_room_no_token(live: LiveWire) -> None:
     full = live.start(live.mint())
     assert full["ws_url"] is None
     assert full["livekit_client_token"]
@@ -97,7 +97,7 @@ def test_a_full_session_has_no_socket_and_a_brought_room_no_token(live: LiveWire
     assert brought["ws_url"]
 
 
-def test_a_socket_behind_a_proxy_has_the_proxys_address(live: LiveWire) -> None:
+def test_a_socket_url_uses_the_proxys_host(live: LiveWire) -> None:
     headers = {
         "Authorization": f"Bearer {live.tokens[live.lite()]}",
         "X-Forwarded-Proto": "https",
@@ -107,7 +107,7 @@ def test_a_socket_behind_a_proxy_has_the_proxys_address(live: LiveWire) -> None:
     assert started["ws_url"].startswith("wss://avatars.example/")
 
 
-def test_what_a_token_refers_to_is_looked_up_at_the_start(live: LiveWire) -> None:
+def test_references_of_a_token_are_checked_at_start(live: LiveWire) -> None:
     nothing = "5f3c0f9e-0000-41ef-8000-000000000000"
     portrait = next(row for row in live.got("/v1/avatars")["results"] if row["type"] == "IMAGE")["id"]
     for status, body in (
@@ -120,7 +120,7 @@ def test_what_a_token_refers_to_is_looked_up_at_the_start(live: LiveWire) -> Non
         assert live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.mint(**body)]).status_code == status
 
 
-def test_the_limit_of_open_sessions_counts_started_ones_alone(live: LiveWire) -> None:
+def test_the_concurrency_limit_counts_only_started_sessions(live: LiveWire) -> None:
     live.control("rules", {"concurrency": 1})
     first, second = live.mint(), live.mint()
     live.start(first)
@@ -129,14 +129,14 @@ def test_the_limit_of_open_sessions_counts_started_ones_alone(live: LiveWire) ->
     live.start(second)
 
 
-def test_too_many_calls_a_second_are_told_when_to_come_again(live: LiveWire) -> None:
+def test_a_rate_limited_response_has_a_retry_after_header(live: LiveWire) -> None:
     live.control("rules", {"live_rate": 0})
     refused = live.ask_for("GET", "/v1/voices")
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == refused.headers["X-RateLimit-Reset"] == "1"
 
 
-def test_a_page_may_call_with_its_cookies_and_read_refusals(live: LiveWire) -> None:
+def test_a_page_can_call_with_cookies_and_read_refusals(live: LiveWire) -> None:
     origin = {"Origin": "https://portal.example"}
     for answer in (
         live.http.options("/v1/sessions/start", headers=origin),
@@ -146,7 +146,7 @@ def test_a_page_may_call_with_its_cookies_and_read_refusals(live: LiveWire) -> N
         assert answer.headers["Access-Control-Allow-Credentials"] == "true"
 
 
-def test_a_transcript_goes_on_where_it_was_read_to_and_can_be_deleted(live: LiveWire) -> None:
+def test_a_transcript_can_be_read_in_parts_and_deleted(live: LiveWire) -> None:
     context = {"name": "Hours", "prompt": "We open at nine.", "opening_text": "Hello, ${name}."}
     context_id = live.ask_for("POST", "/v1/contexts", context).json()["data"]["id"]
     session_id = live.mint(avatar_persona={"context_id": context_id}, dynamic_variables={"name": "Nora"})
@@ -166,7 +166,7 @@ def test_a_transcript_goes_on_where_it_was_read_to_and_can_be_deleted(live: Live
     assert live.got(path)["transcript_data"] == []
 
 
-def test_without_a_context_nothing_is_answered_and_words_are_still_said(live: LiveWire) -> None:
+def test_without_a_context_the_avatar_repeats_but_does_not_answer(live: LiveWire) -> None:
     session_id = live.mint()
     live.start(session_id)
     live.command(session_id, "avatar.speak_response", text="When do you open?")
@@ -178,7 +178,7 @@ def test_without_a_context_nothing_is_answered_and_words_are_still_said(live: Li
     ]
 
 
-def test_contexts_are_made_changed_and_deleted(live: LiveWire) -> None:
+def test_contexts_are_created_changed_and_deleted(live: LiveWire) -> None:
     texts = {"name": "Hours", "prompt": "We open at nine, ${name}.", "opening_text": "Hello"}
     made = live.ask_for("POST", "/v1/contexts", {**texts, "llm": "gone"}).json()["data"]
     assert made["required_dynamic_variables"] == ["name"]
@@ -191,7 +191,7 @@ def test_contexts_are_made_changed_and_deleted(live: LiveWire) -> None:
     assert live.ask_for("GET", path).status_code == 404
 
 
-def test_what_heygen_had_is_there_under_the_same_names_but_for_its_voices_ids(live: LiveWire) -> None:
+def test_heygens_avatars_and_contexts_are_copied_with_new_ids(live: LiveWire) -> None:
     old = {avatar["avatar_name"] for avatar in live.get("/v2/avatars")["data"]["avatars"]}
     new = {avatar["name"] for avatar in live.got("/v1/avatars/public")["results"]}
     assert new - old == {"Wayne"}
@@ -201,7 +201,7 @@ def test_what_heygen_had_is_there_under_the_same_names_but_for_its_voices_ids(li
     assert not voices & {voice["voice_id"] for voice in live.get("/v2/voices")["data"]["voices"]}
 
 
-def test_the_two_services_know_nothing_of_each_others_sessions(live: LiveWire) -> None:
+def test_the_two_services_do_not_share_sessions(live: LiveWire) -> None:
     theirs, ours = live.new(), live.mint()
     live.start(ours)
     assert live.call("streaming.stop", {"session_id": ours}).status_code == 404
@@ -209,12 +209,12 @@ def test_the_two_services_know_nothing_of_each_others_sessions(live: LiveWire) -
     assert [live.seen(session)["service"] for session in (theirs, ours)] == ["heygen", "liveavatar"]
 
 
-def test_a_fault_can_be_any_refusal_of_this_wire(live: LiveWire) -> None:
+def test_every_liveavatar_refusal_can_be_injected(live: LiveWire) -> None:
     live.fault("answer", error="avatar_not_allowed", on="sessions/start")
     assert live.ask_for("POST", "/v1/sessions/start", token=live.tokens[live.mint()]).status_code == 403
 
 
-def test_with_a_key_of_its_own_the_other_services_key_is_refused() -> None:
+def test_a_separate_liveavatar_key_excludes_the_other_services_key() -> None:
     with (
         servers.emulator(media=False, args=["--liveavatar-key", "of-its-own"]) as emulator,
         LiveWire(emulator.url, emulator.api_key) as live,

@@ -16,7 +16,7 @@ def test_an_idle_session_ends_after_its_timeout(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("call", ["streaming.keep_alive", "streaming.task"])
-def test_activity_puts_off_the_idle_end(wire: Wire, call: str) -> None:
+def test_activity_resets_the_idle_timeout(wire: Wire, call: str) -> None:
     session_id = wire.session("connected")
     wire.move_clock(119)
     wire.data(call, {"session_id": session_id, "text": "Hola"})
@@ -35,7 +35,7 @@ def test_without_an_idle_timeout_the_duration_limit_still_ends_a_session(wire: W
     assert wire.seen(session_id)["end_reason"] == "duration"
 
 
-def test_nobody_in_the_room_for_five_minutes_ends_a_session(wire: Wire) -> None:
+def test_a_session_ends_after_five_minutes_without_a_user(wire: Wire) -> None:
     session_id = wire.new(disable_idle_timeout=True)
     wire.move_clock(300)
     assert wire.seen(session_id)["end_reason"] == "no_user"
@@ -50,7 +50,7 @@ def test_the_concurrent_limit_counts_open_sessions_only(wire: Wire) -> None:
     wire.new()
 
 
-def test_a_short_session_costs_half_a_minute_and_a_long_one_what_it_lasted(wire: Wire) -> None:
+def test_a_session_is_billed_for_at_least_half_a_minute(wire: Wire) -> None:
     before = quota(wire)
     wire.data("streaming.stop", {"session_id": wire.new()})
     assert before - quota(wire) == 6  # 0.1 credits
@@ -60,7 +60,7 @@ def test_a_short_session_costs_half_a_minute_and_a_long_one_what_it_lasted(wire:
     assert before - quota(wire) == pytest.approx(6 + 48, abs=1)
 
 
-def test_when_the_quota_is_used_up_open_sessions_end_and_new_ones_are_refused(wire: Wire) -> None:
+def test_an_exhausted_quota_ends_open_sessions_and_refuses_new_ones(wire: Wire) -> None:
     wire.control("rules", {"quota": 30})
     session_id = wire.new(activity_idle_timeout=3600)
     wire.move_clock(160)  # costs 32
@@ -78,7 +78,7 @@ def test_a_session_reports_how_long_it_was_open(wire: Wire) -> None:
     assert row["duration"] == pytest.approx(90, abs=5)
 
 
-def test_the_second_of_two_stops_is_taken_and_changes_nothing(wire: Wire) -> None:
+def test_a_second_stop_succeeds_and_changes_nothing(wire: Wire) -> None:
     session_id = wire.new()
     wire.data("streaming.stop", {"session_id": session_id})
     wire.move_clock(50)

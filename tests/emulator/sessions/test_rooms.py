@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from livekit import api, rtc
 
-from heygen_portal.emulator.avatar.performer import Performer
-from heygen_portal.emulator.heygen.service import Studio
+from heygen_portal.emulator.avatar.performer import RoomPerformer
+from heygen_portal.emulator.heygen.service import HeyGenService
 from heygen_portal.emulator.sessions.rooms import LiveKit, Rooms
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.store import Caller
@@ -78,7 +78,7 @@ async def guest(url: str, token: str) -> AsyncIterator[Guest]:
         await guest.room.disconnect()
 
 
-async def test_a_session_is_connected_once_both_sides_are_there_and_its_end_deletes_the_room(real: Wire) -> None:
+async def test_a_session_connects_once_both_sides_are_present_and_its_end_deletes_the_room(real: Wire) -> None:
     session = opened(real)
     body = {"session_id": session["session_id"]}
     real.data("streaming.start", body)
@@ -93,7 +93,7 @@ async def test_a_session_is_connected_once_both_sides_are_there_and_its_end_dele
     assert real.state(session["session_id"]) == "closed"
 
 
-async def test_an_agent_alone_makes_no_connection(real: Wire) -> None:
+async def test_an_agent_alone_does_not_connect_a_session(real: Wire) -> None:
     session = opened(real)
     real.data("streaming.start", {"session_id": session["session_id"]})
     async with guest(session["url"], session["livekit_agent_token"]) as agent:
@@ -103,7 +103,7 @@ async def test_an_agent_alone_makes_no_connection(real: Wire) -> None:
             await real.until_connected(session["session_id"])
 
 
-async def test_an_idle_session_throws_everybody_out(real: Wire) -> None:
+async def test_an_idle_session_disconnects_everyone(real: Wire) -> None:
     session = opened(real, activity_idle_timeout=30)
     real.data("streaming.start", {"session_id": session["session_id"]})
     async with guest(session["url"], session["access_token"]) as person:
@@ -112,9 +112,7 @@ async def test_an_idle_session_throws_everybody_out(real: Wire) -> None:
         assert await person.is_thrown_out() == ROOM_DELETED
 
 
-async def test_the_avatar_joins_a_room_of_the_callers_own_and_leaves_it_to_them(
-    real: Wire, livekit: servers.LiveKit
-) -> None:
+async def test_the_avatar_joins_and_leaves_the_callers_own_room(real: Wire, livekit: servers.LiveKit) -> None:
     def token(identity: str) -> str:
         grants = api.VideoGrants(room_join=True, room="ours", room_create=True, can_publish=True, can_publish_data=True)
         return api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(identity).with_grants(grants).to_jwt()
@@ -131,7 +129,7 @@ async def test_the_avatar_joins_a_room_of_the_callers_own_and_leaves_it_to_them(
         assert not person.thrown_out.done()
 
 
-async def test_the_room_can_be_deleted_under_everyone(real: Wire) -> None:
+async def test_the_room_can_be_deleted_while_in_use(real: Wire) -> None:
     session = opened(real)
     real.data("streaming.start", {"session_id": session["session_id"]})
     async with guest(session["url"], session["access_token"]) as person:
@@ -141,24 +139,24 @@ async def test_the_room_can_be_deleted_under_everyone(real: Wire) -> None:
     assert real.state(session["session_id"]) == "connected"  # and is billed
 
 
-async def test_a_session_that_ended_leaves_nothing_running(livekit: servers.LiveKit) -> None:
+async def test_an_ended_session_leaves_no_task_running(livekit: servers.LiveKit) -> None:
     """An avatar thrown out of its room, rather than leaving it, left a task of LiveKit's client behind."""
-    rooms = Rooms(LiveKit(livekit.url, livekit.api_key, livekit.api_secret), is_real=True)
-    studio, before = Studio(Rules(), rooms, Performer), asyncio.all_tasks()
+    rooms = Rooms(LiveKit(livekit.url, livekit.api_key, livekit.api_secret), has_server=True)
+    service, before = HeyGenService(Rules(), rooms, RoomPerformer), asyncio.all_tasks()
     for _ in range(5):
-        session = studio.order({"quality": "low"}, Caller())
-        studio.start(session)
-        joining = studio.stages[session.id].joining
+        session = service.create_session({"quality": "low"}, Caller())
+        service.start(session)
+        joining = service.runtimes[session.id].joining
         assert joining
         await joining
-        await studio.end(session, "test")
-    await studio.close()
+        await service.end(session, "test")
+    await service.close()
     if left := asyncio.all_tasks() - before:
         _, still = await asyncio.wait(left, timeout=PATIENCE_S)
         assert not still
 
 
-async def test_with_a_foreign_token_nobody_is_there(real: Wire) -> None:
+async def test_a_foreign_token_opens_an_empty_room(real: Wire) -> None:
     real.fault("foreign_token")
     session = opened(real)
     real.data("streaming.start", {"session_id": session["session_id"]})

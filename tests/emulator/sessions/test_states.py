@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from heygen_portal.emulator.heygen.catalogue import Catalogue
-from heygen_portal.emulator.heygen.requests import take_order
+from heygen_portal.emulator.heygen.requests import parse_options
 from heygen_portal.emulator.sessions.clock import Clock
 from heygen_portal.emulator.sessions.rules import Rules
-from heygen_portal.emulator.sessions.states import ERRORS, MOVES, OPEN, VERBS, Refusal, State
+from heygen_portal.emulator.sessions.states import ACTIONS, ERRORS, OPEN, TRANSITIONS, Refusal, State
 from heygen_portal.emulator.sessions.store import Caller, Session, Store
 from tests.emulator.providers_doc import table
 
@@ -43,7 +43,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(target=sessions, idle=st.sampled_from([None, 30, 120, 3600]), never=st.booleans())
     def order(self, idle: int | None, never: bool) -> Session | None:
-        order = take_order(
+        order = parse_options(
             {"activity_idle_timeout": idle, "disable_idle_timeout": never}, self.catalogue, self.store.rules
         )
         was_full = sum(state in OPEN for state in self.states.values()) >= RULES.concurrency
@@ -55,7 +55,7 @@ class Sessions(RuleBasedStateMachine):
             self.states[session.id] = session.state
         return made[0] if made else None
 
-    @rule(session=sessions, verb=st.sampled_from(sorted(VERBS)))
+    @rule(session=sessions, verb=st.sampled_from(sorted(ACTIONS)))
     def use(self, session: Session | None, verb: str) -> None:
         if session is None:
             return
@@ -70,8 +70,8 @@ class Sessions(RuleBasedStateMachine):
         if session is None:
             return
         before = session.state
-        assert self.store.move(session, to, "test") == (to in MOVES[before])
-        assert session.state == (to if to in MOVES[before] else before)
+        assert self.store.move(session, to, "test") == (to in TRANSITIONS[before])
+        assert session.state == (to if to in TRANSITIONS[before] else before)
 
     @rule(session=sessions, here=st.booleans())
     def come_or_go(self, session: Session | None, here: bool) -> None:
@@ -89,7 +89,7 @@ class Sessions(RuleBasedStateMachine):
             assert self.store.deadline(session)[0] > now
 
     @invariant()
-    def no_state_goes_backwards(self) -> None:
+    def states_never_go_backwards(self) -> None:
         order = list(State)
         for session_id, before in self.states.items():
             now = self.store.sessions[session_id].state
@@ -97,15 +97,15 @@ class Sessions(RuleBasedStateMachine):
             self.states[session_id] = now
 
     @invariant()
-    def the_list_of_open_sessions_is_the_truth(self) -> None:
+    def open_sessions_are_exactly_those_in_open_states(self) -> None:
         assert {session.id for session in self.store.open_sessions()} == {
             session_id for session_id, state in self.states.items() if state in OPEN
         }
 
     @invariant()
-    def every_open_session_will_be_looked_at(self) -> None:
+    def every_open_session_has_a_scheduled_deadline(self) -> None:
         for session in self.store.open_sessions():
-            assert self.store.next_look() <= self.store.deadline(session)[0]
+            assert self.store.next_deadline() <= self.store.deadline(session)[0]
 
 
 Sessions.TestCase.settings = settings(
@@ -114,7 +114,7 @@ Sessions.TestCase.settings = settings(
 TestRandomCalls = Sessions.TestCase
 
 
-def test_every_refusal_of_the_states_is_a_documented_error() -> None:
-    for row in VERBS.values():
+def test_every_state_refusal_is_a_documented_error() -> None:
+    for row in ACTIONS.values():
         assert set(row) == set(State)
         assert {refusal for refusal in row.values() if refusal} <= ERRORS.keys()

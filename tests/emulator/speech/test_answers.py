@@ -27,7 +27,7 @@ UNKNOWN_ES = "Lo siento, de eso no tengo información."
         ("cuando llega el resultado del analisis", "Los resultados de los análisis llegan por correo en tres días."),
     ],
 )
-def test_a_question_in_spanish_finds_its_sentence_whatever_the_accents_and_endings(question: str, found: str) -> None:
+def test_a_spanish_question_finds_its_sentence_despite_accents_and_endings(question: str, found: str) -> None:
     assert answer(question, knowledge=CLINIC, opening="", language="es") == found
 
 
@@ -39,12 +39,12 @@ def test_a_question_in_spanish_finds_its_sentence_whatever_the_accents_and_endin
         ("Can I get a refund?", "Refunds are possible within 14 days of payment."),
     ],
 )
-def test_a_question_in_english_finds_its_sentence(question: str, found: str) -> None:
+def test_an_english_question_finds_its_sentence(question: str, found: str) -> None:
     assert answer(question, knowledge=HELP, opening="", language="en") == found
 
 
 @pytest.mark.parametrize("question", ["¿Cuál es la capital de Francia?", "¿Por qué?", "", "?!", "🙂"])
-def test_what_is_not_in_the_knowledge_base_is_not_known(question: str) -> None:
+def test_an_unknown_topic_is_answered_with_the_fixed_phrase(question: str) -> None:
     assert answer(question, knowledge=CLINIC, opening="Bienvenida", language="es") == UNKNOWN_ES
     assert answer(question, knowledge="", opening="Bienvenida", language="es") == UNKNOWN_ES
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from livekit import rtc
 
-from heygen_portal.emulator.sessions.interfaces import Hearing, Voice
+from heygen_portal.emulator.sessions.interfaces import HearingSettings, Voice
 from heygen_portal.emulator.speech import recognition as ears
 from heygen_portal.emulator.speech import recognition_engines
-from heygen_portal.emulator.speech.recognition import Ear
+from heygen_portal.emulator.speech.recognition import SpeechRecognizer
 from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
 from heygen_portal.emulator.speech.voice_activity import VoiceActivity
 from tests.emulator.viewer import scene
@@ -29,7 +29,7 @@ HEARD = ["user_start", "user_talking_message", "user_end_message", "user_stop"]
 SECOND = bytes(32_000)  # of silence
 
 
-def spoken(text: str, language: str = "en") -> bytes:
+def wait_until_spoken(text: str, language: str = "en") -> bytes:
     """Speech as a microphone brings it: 16 kHz, mono."""
     pcm = speak(text, Voice(language)).pcm
     resampler = rtc.AudioResampler(SAMPLE_RATE, 16_000, num_channels=1)
@@ -40,11 +40,11 @@ def spoken(text: str, language: str = "en") -> bytes:
 class Listening:
     """An ear, and what left it."""
 
-    def __init__(self, language: str, hearing: Hearing) -> None:
+    def __init__(self, language: str, hearing: HearingSettings) -> None:
         self.told: list[dict[str, Any]] = []
         self.texts: asyncio.Queue[str] = asyncio.Queue()
-        self.ear = Ear(
-            hearing, language, tell=self.told.append, on_text=self.texts.put_nowait, on_deaf=self.texts.put_nowait
+        self.ear = SpeechRecognizer(
+            hearing, language, tell=self.told.append, on_text=self.texts.put_nowait, on_no_model=self.texts.put_nowait
         )
 
     def hear(self, pcm: bytes) -> None:
@@ -60,17 +60,17 @@ class Listening:
 
 
 @asynccontextmanager
-async def listening(language: str, hearing: Hearing | None = None) -> AsyncIterator[Listening]:
-    here = Listening(language, hearing or Hearing())
+async def listening(language: str, hearing: HearingSettings | None = None) -> AsyncIterator[Listening]:
+    here = Listening(language, hearing or HearingSettings())
     try:
         yield here
     finally:
         await here.ear.close()
 
 
-async def test_an_utterance_is_told_in_order_and_answered() -> None:
+async def test_an_utterance_is_reported_in_order_and_answered() -> None:
     async with listening("en") as here:
-        here.hear(SECOND + spoken(WEATHER) + SECOND)
+        here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
         assert await here.text() == WEATHER
         assert here.kinds == HEARD
         assert here.told[1]["message"] == WEATHER
@@ -80,48 +80,48 @@ async def test_an_utterance_is_told_in_order_and_answered() -> None:
 async def test_two_utterances_are_two_tasks() -> None:
     async with listening("en") as here:
         for _ in range(2):
-            here.hear(SECOND + spoken(WEATHER) + SECOND)
+            here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
             assert await here.text()
         assert [event["task_id"] for event in here.told if event["type"] == "user_start"] == ["user-1", "user-2"]
 
 
-async def test_an_utterance_ends_when_no_more_sound_comes_as_when_it_is_silent() -> None:
+async def test_an_utterance_ends_when_no_more_audio_arrives() -> None:
     """Clients that close the microphone simply stop sending."""
     async with listening("en") as here:
-        here.hear(SECOND + spoken(WEATHER))
+        here.hear(SECOND + wait_until_spoken(WEATHER))
         assert await here.text() == WEATHER
 
 
-async def test_push_to_talk_takes_what_is_between_the_marks_as_one_utterance_and_nothing_else() -> None:
+async def test_push_to_talk_hears_one_utterance_between_press_and_release() -> None:
     async with listening("en") as here:
         here.ear.press(False)
-        here.hear(SECOND + spoken(WEATHER) + SECOND)
+        here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
         assert here.told == []
         here.ear.press(True)
-        here.hear(SECOND + spoken(COUNT) + SECOND + SECOND + spoken(COUNT))
+        here.hear(SECOND + wait_until_spoken(COUNT) + SECOND + SECOND + wait_until_spoken(COUNT))
         here.ear.press(False)
         assert (await here.text()).count("three four") == 2
         assert here.kinds == HEARD
 
 
-async def test_push_to_talk_that_was_asked_for_hears_nothing_before_the_first_mark() -> None:
-    async with listening("en", Hearing(push_to_talk=True)) as here:
-        here.hear(SECOND + spoken(WEATHER) + SECOND)
+async def test_push_to_talk_hears_nothing_before_the_first_press() -> None:
+    async with listening("en", HearingSettings(push_to_talk=True)) as here:
+        here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
         assert here.told == []
         here.ear.press(True)
-        here.hear(SECOND + spoken(COUNT))
+        here.hear(SECOND + wait_until_spoken(COUNT))
         here.ear.press(False)
         assert (await here.text()).count("three four") == 1
 
 
 @pytest.mark.parametrize(("person", "voice"), [("en-US", "es"), ("", "en"), ("?!", "en")])
-async def test_a_person_is_heard_in_the_language_that_was_named_or_else_in_the_voices(person: str, voice: str) -> None:
-    async with listening(voice, Hearing(language=person)) as here:
-        here.hear(SECOND + spoken(WEATHER) + SECOND)
+async def test_speech_is_recognized_in_the_chosen_language_or_the_voices(person: str, voice: str) -> None:
+    async with listening(voice, HearingSettings(language=person)) as here:
+        here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
         assert await here.text() == WEATHER
 
 
-async def test_noise_is_no_speech_and_a_hum_is_got_used_to() -> None:
+async def test_noise_and_hum_are_not_taken_for_speech() -> None:
     random = np.random.default_rng(0)
     activity = VoiceActivity()
     noise = (random.standard_normal(16_000 * 10) * 60).astype(np.int16).tobytes()
@@ -129,17 +129,17 @@ async def test_noise_is_no_speech_and_a_hum_is_got_used_to() -> None:
     assert not activity.speaking
     hum = (random.standard_normal(16_000 * 3) * 100).astype(np.int16).tobytes()
     activity.feed(hum)
-    activity.feed(spoken(WEATHER))
+    activity.feed(wait_until_spoken(WEATHER))
     assert activity.speaking
 
 
-async def test_somebody_who_never_stops_talking_is_cut_into_utterances() -> None:
+async def test_endless_speech_is_split_into_utterances() -> None:
     activity = VoiceActivity()
-    ended = [activity.feed(spoken(WEATHER)[:30_000]) for _ in range(30)]
+    ended = [activity.feed(wait_until_spoken(WEATHER)[:30_000]) for _ in range(30)]
     assert sum(utterance is not None for utterance in ended) == 1
 
 
-async def test_without_a_model_the_avatar_says_so_and_the_log_is_told_once(
+async def test_without_a_model_the_avatar_says_so_and_logs_it_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ears, "_told_deaf", set())
@@ -147,29 +147,29 @@ async def test_without_a_model_the_avatar_says_so_and_the_log_is_told_once(
     with caplog.at_level(logging.WARNING):
         async with listening("es") as here:
             for _ in range(2):
-                here.hear(SECOND + spoken("Hola, buenos días", "es") + SECOND)
+                here.hear(SECOND + wait_until_spoken("Hola, buenos días", "es") + SECOND)
                 assert "no puedo entender" in await here.text()
             assert here.kinds == ["user_start", "user_stop"] * 2
     assert len(caplog.records) == 1
 
 
-async def test_an_engine_that_hangs_is_killed_and_the_next_utterance_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_engine_is_killed_and_the_next_utterance_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recognition_engines, "_AT_LEAST_S", 0.2)
     monkeypatch.setattr(recognition_engines, "_SLOWEST", 0)
-    hangs = recognition_engines.Subprocess(sys.executable, "-c", "import time; time.sleep(600)")
+    hangs = recognition_engines.EngineProcess(sys.executable, "-c", "import time; time.sleep(600)")
     hangs.users = 1
-    assert await hangs.text_of(SECOND) == ""
+    assert await hangs.recognize(SECOND) == ""
     assert hangs._process is None
     monkeypatch.setattr(recognition_engines, "_AT_LEAST_S", 20)
     hangs._command = (sys.executable, "-c", 'print(\'{"text": "hello"}\')')
-    assert await hangs.text_of(SECOND) == "hello"
+    assert await hangs.recognize(SECOND) == "hello"
     await hangs.close()
 
 
-async def test_an_engine_that_dies_costs_one_utterance() -> None:
-    dies = recognition_engines.Subprocess(sys.executable, "-c", "")
+async def test_a_crashed_engine_loses_one_utterance() -> None:
+    dies = recognition_engines.EngineProcess(sys.executable, "-c", "")
     dies.users = 1
-    assert await dies.text_of(SECOND * 30) == ""
+    assert await dies.recognize(SECOND * 30) == ""
     await dies.close()
 
 
@@ -178,42 +178,40 @@ class TestInARoom:
     PART = {"quality": "low", "voice": Voice("en"), "knowledge": "The weather is fine today."}
 
     @pytest.mark.proof
-    async def test_a_microphone_is_heard_and_answered_if_the_session_asked_for_it(
-        self, livekit: servers.LiveKit
-    ) -> None:
+    async def test_a_microphone_is_heard_if_the_session_listens(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, {**self.PART, "listens": True}) as stage:
             microphone = await Microphone.opened(stage.viewer.room)
-            await microphone.say(SECOND + spoken(WEATHER) + SECOND)
+            await microphone.say(SECOND + wait_until_spoken(WEATHER) + SECOND)
             await stage.viewer.told("avatar_stop_talking")
             kinds = [packet["type"] for packet in stage.viewer.packets]
             assert kinds[:5] == [*HEARD, "avatar_start_talking"]
             await microphone.close()
 
     @pytest.mark.proof
-    async def test_the_newest_microphone_of_a_person_is_heard(self, livekit: servers.LiveKit) -> None:
+    async def test_a_users_newest_microphone_track_is_heard(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, {**self.PART, "listens": True}) as stage:
             first = await Microphone.opened(stage.viewer.room)
             await first.say(SECOND)
             second = await Microphone.opened(stage.viewer.room)
-            await second.say(SECOND + spoken(WEATHER) + SECOND)
+            await second.say(SECOND + wait_until_spoken(WEATHER) + SECOND)
             assert (await stage.viewer.told("user_talking_message"))[0]["message"]
             await first.close()
             await second.close()
 
     @pytest.mark.proof
-    async def test_nobody_listens_in_a_session_that_did_not_ask_for_it(self, livekit: servers.LiveKit) -> None:
+    async def test_a_session_without_listening_subscribes_to_no_microphone(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, self.PART) as stage:
             microphone = await Microphone.opened(stage.viewer.room)
-            await microphone.say(SECOND + spoken(WEATHER) + SECOND)
+            await microphone.say(SECOND + wait_until_spoken(WEATHER) + SECOND)
             stage.performer.say("Yes.", task_id="t-1")
             await stage.viewer.told("avatar_stop_talking")
             assert not [packet for packet in stage.viewer.packets if packet["type"].startswith("user_")]
             await microphone.close()
 
     @pytest.mark.proof
-    async def test_sound_that_a_socket_brings_is_told_to_the_socket_alone(self, livekit: servers.LiveKit) -> None:
+    async def test_speech_from_a_socket_is_reported_only_to_the_socket(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, self.PART) as stage:
-            stage.performer.hear(SECOND + spoken(WEATHER) + SECOND)
+            stage.performer.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
             await stage.viewer.told("avatar_stop_talking")
             assert [event["type"] for event in stage.events][:4] == HEARD
             assert not [packet for packet in stage.viewer.packets if packet["type"].startswith("user_")]

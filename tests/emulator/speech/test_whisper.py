@@ -21,7 +21,7 @@ class WhisperModel:
 """
 
 
-async def test_with_a_model_every_language_is_heard_by_faster_whisper(
+async def test_with_a_model_faster_whisper_recognizes_every_language(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "faster_whisper.py").write_text(STAND_IN)
@@ -32,6 +32,6 @@ async def test_with_a_model_every_language_is_heard_by_faster_whisper(
     assert engine
     try:
         half = (16_384).to_bytes(2, "little") * 1600
-        assert await engine.text_of(half) == "small es float32 1600 0.50 Adiós."
+        assert await engine.recognize(half) == "small es float32 1600 0.50 Adiós."
     finally:
         await engine.close()

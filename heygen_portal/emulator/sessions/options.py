@@ -30,7 +30,7 @@ class OwnRoom:
 
 
 @dataclass(frozen=True)
-class Order:
+class SessionOptions:
     """A session as ordered, every default filled in."""
 
     avatar: CatalogueAvatar
@@ -45,4 +45,4 @@ class Order:
     listens: bool  # to the microphone in the room
     own_room: OwnRoom | None
     duration_s: float | None = None  # None: as the rules say
-    tariff: float = 1.0  # of what a minute costs
+    cost_factor: float = 1.0  # of what a minute costs
