@@ -1,4 +1,4 @@
-"""`python -m heygen_portal.emulator`: serve HeyGen's Streaming API and LiveAvatar on this machine until interrupted."""
+"""Serve HeyGen's Streaming API and LiveAvatar on this machine: `python -m heygen_portal.emulator`."""
 
 import argparse
 import asyncio
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def rules_of(options: argparse.Namespace) -> Rules:
-    """The rules as the command line changes them; ValueError for what is no rule."""
+    """Return the rules with the command line's changes. Raises ValueError for an unknown rule."""
     changes: dict[str, object] = {}
     for pair in options.rule:
         name, _, value = pair.partition("=")
@@ -80,23 +80,23 @@ def livekit_of(env: "os._Environ[str]") -> LiveKit:
 
 
 def performer_factory(*, has_media: bool) -> PerformerFactory:
-    """Who plays: an avatar in a LiveKit room or, without media, nobody that could be seen."""
+    """Return the class of performer: in a LiveKit room, or silent without media."""
     if not has_media:
         return SilentPerformer
-    from heygen_portal.emulator.avatar.performer import RoomPerformer  # without media, nothing of WebRTC is loaded
+    from heygen_portal.emulator.avatar.performer import RoomPerformer  # WebRTC is not loaded without media
 
     return RoomPerformer
 
 
 def print_line(line: str) -> None:
-    """To whoever started the emulator, which may be a program that waits for the line."""
+    """Print a line at once, as the parent process may wait for it."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A port to serve on; 0 is a free one."""
+    """An address to serve on. Port 0 means a free port."""
 
     host: str
     port: int
@@ -104,7 +104,7 @@ class Listener:
 
 
 async def serve(app: web.Application, listeners: list[Listener]) -> None:
-    """Serve until SIGINT or SIGTERM; open sessions are ended before this returns."""
+    """Serve until SIGINT or SIGTERM, then end open sessions."""
     stopped = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
@@ -138,14 +138,14 @@ def main() -> None:
         args.error(str(exc))
     if options.control and options.host not in LOOPBACK:
         args.error("--control opens switches for everybody who reaches the host: only on loopback")
-    # The secret of `livekit-server --dev` is short, and known to everybody anyway.
+    # The secret of `livekit-server --dev` is short and public.
     warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    # Each room deleted at the end of a session is an error to LiveKit's client, and everyday life here.
+    # LiveKit's client logs every room deleted at the end of a session as an error.
     logging.getLogger("livekit").setLevel(logging.CRITICAL)
     listeners = [Listener(options.host, options.port)]
     if options.tls:
-        from heygen_portal.emulator import certificates  # large, and only this needs it
+        from heygen_portal.emulator import certificates  # large, and needed only here
 
         tls, authority = certificates.server_context(options.tls_folder or certificates.default_folder())
         listeners.append(Listener(options.host, options.tls_port, tls))
@@ -155,7 +155,7 @@ def main() -> None:
     app = create_app(config, performer_factory(has_media=config.has_media))
     try:
         asyncio.run(serve(app, listeners))
-    except OSError as exc:  # a port that is taken, or needs rights
+    except OSError as exc:  # a port that is taken or privileged
         args.exit(1, f"{exc.strerror or exc}\n")
 
 

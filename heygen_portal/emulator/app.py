@@ -1,4 +1,4 @@
-"""The emulator as an aiohttp application: its door, its credentials, its routes."""
+"""The emulator as an aiohttp application: middlewares, credentials, routes."""
 
 import asyncio
 import hmac
@@ -44,26 +44,26 @@ CORS: Final = {
     "Access-Control-Allow-Headers": "authorization, content-type, x-api-key",
     "Access-Control-Max-Age": "600",
 }
-# Session tokens open what their session needs; everything else is the account's.
+# Session tokens are valid for these paths; all others need the account's key.
 TOKEN_PATHS: Final = ("/v1/streaming.", "/v1/realtime.")
 KEY_ONLY_PATHS: Final = ("/v1/streaming.create_token", "/v1/streaming.list")
 
 
 @dataclass(frozen=True)
 class Config:
-    """How the emulator runs; what it claims about itself is in `Rules`."""
+    """Settings of the emulator process. Settings of the emulated services are in `Rules`."""
 
     api_key: str = field(repr=False)
     rules: Rules = field(default_factory=Rules)
     livekit: LiveKit = field(default_factory=LiveKit)
     has_media: bool = True
-    latency_s: float = 0.0  # of each answer of the service
-    has_control: bool = False  # whether /_emulator/ is open
+    latency_s: float = 0.0  # added to every API response
+    has_control: bool = False  # serve /_emulator/
     liveavatar_key: str = field(default="", repr=False)  # empty: the same as `api_key`
 
 
 def create_app(config: Config, performer_factory: PerformerFactory) -> web.Application:
-    """The whole service; `cast` is asked for a performer whenever a session starts."""
+    """Create the application. `performer_factory` creates a performer for each session."""
     rooms = Rooms(config.livekit, has_server=config.has_media)
     service = HeyGenService(config.rules, rooms, performer_factory)
     app = web.Application(
@@ -110,8 +110,8 @@ async def _run_services(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _draw_faces(app: web.Application) -> AsyncIterator[None]:
-    """In the background, the first time: later starts find the faces in the cache folder."""
-    from heygen_portal.emulator.face import sprites  # without media, nothing that draws is loaded
+    """Draw the avatars in the background at first start; later starts use the cache."""
+    from heygen_portal.emulator.face import sprites  # not loaded without media
 
     drawing = asyncio.create_task(sprites.prepare())
     yield
@@ -121,16 +121,16 @@ async def _draw_faces(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _end_sessions(app: web.Application) -> None:
-    """Before the server waits for its clients: sockets close with their sessions."""
+    """End sessions before the server waits for its clients, so that sockets close."""
     await asyncio.gather(app[HEYGEN].close(), app[LIVEAVATAR].close())
 
 
 def _response_middleware(config: Config) -> Middleware:
-    """Where every answer leaves: refusals become envelopes, CORS headers are on all, latency is added."""
+    """Convert refusals to error responses, add CORS headers and latency."""
 
     @web.middleware
     async def respond(request: web.Request, handler: Handler) -> web.StreamResponse:
-        is_service = not request.path.startswith("/_emulator")  # which no other page may read or touch
+        is_service = not request.path.startswith("/_emulator")  # no other site may access /_emulator
         if request.method == "OPTIONS" and is_service:
             preflight = web.Response(status=204)
             _add_cors_headers(request, preflight)
@@ -139,7 +139,7 @@ def _response_middleware(config: Config) -> Middleware:
             response = await handler(request)
         except Refusal as refusal:
             response = refused(request.path, refusal)
-        except web.HTTPException as exc:  # aiohttp's own: no such path or method, a body too large
+        except web.HTTPException as exc:  # from aiohttp: unknown path or method, body too large
             response = failure(request.path, exc.status, exc.status, exc.reason)
         except Exception:
             log.exception("%s %s", request.method, request.path)
@@ -161,7 +161,7 @@ def _add_cors_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def _credentials(config: Config) -> Middleware:
-    """Who asks. The sockets and what is not of the service answer for themselves."""
+    """Authenticate API requests. Sockets and other paths check their own credentials."""
 
     @web.middleware
     async def credentials(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -178,7 +178,10 @@ def _credentials(config: Config) -> Middleware:
 
 
 def _caller(request: web.Request, config: Config) -> Caller:
-    """The account or a session token's bearer; `Authorization: Bearer` takes both."""
+    """Return the account or the bearer of a session token.
+
+    `Authorization: Bearer` accepts both.
+    """
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     given = request.headers.get("X-Api-Key") or (bearer.strip() if scheme.lower() == "bearer" else "")
     if hmac.compare_digest(given.encode("utf-8", "replace"), config.api_key.encode()):

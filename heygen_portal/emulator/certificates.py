@@ -1,4 +1,4 @@
-"""HTTPS on this machine: a certificate authority of its own, kept, and a certificate made at each start."""
+"""HTTPS with a persistent local certificate authority and a new certificate at each start."""
 
 import ssl
 from pathlib import Path
@@ -8,7 +8,7 @@ import trustme
 
 from heygen_portal.emulator.face.sprites import user_cache
 
-# Published clients have the service's host name built in.
+# Published clients have the service's host name hard-coded.
 HOST_NAMES: Final = ("api.heygen.com", "localhost", "127.0.0.1", "::1")
 
 
@@ -17,9 +17,9 @@ def default_folder() -> Path:
 
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """TLS for NAMES, and the authority's certificate that clients have to trust.
+    """Return the TLS context for HOST_NAMES and the path of the authority's certificate.
 
-    The authority's key never leaves `folder`, which only its owner may read.
+    Clients must trust that certificate. The authority's key stays in `folder`, readable only by its owner.
     """
     authority = _authority(folder)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

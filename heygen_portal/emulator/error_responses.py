@@ -1,4 +1,4 @@
-"""Error responses in the form of the service that a path belongs to."""
+"""Error responses in the form of the service that serves a path."""
 
 from aiohttp import web
 

@@ -62,7 +62,7 @@ EXTRA_CALLS: Final = (
 
 @dataclass
 class Report:
-    """What came back: statuses, and whatever should never have."""
+    """Statuses received, and responses that must never occur."""
 
     inputs: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -70,7 +70,7 @@ class Report:
 
 
 class Fuzz:
-    """A client that does not mean well. Sessions it opens are used by all of its workers."""
+    """A hostile client. Its workers share the sessions it opens."""
 
     def __init__(self, url: str, api_key: str, seed: int) -> None:
         self._url = url
@@ -114,7 +114,7 @@ class Fuzz:
             self._check(what, answer, raw)
 
     def _check(self, what: str, answer: aiohttp.ClientResponse, raw: bytes) -> None:
-        """Whatever was sent, the service answers JSON with `data` or `detail`, which any page may read."""
+        """Check that the response is JSON with `data` or `detail` and CORS headers."""
         try:
             told = json.loads(raw)
         except ValueError:
@@ -153,7 +153,7 @@ class Fuzz:
         return json.dumps(body).encode()
 
     def _changed(self, value: Any) -> Any:
-        """`value` with one thing in it replaced, removed or added."""
+        """Return `value` with one item replaced, removed or added."""
         if isinstance(value, dict) and value and self._chance.random() < 0.85:
             name = self._chance.choice(list(value))
             rest = {key: item for key, item in value.items() if key != name}
@@ -185,7 +185,7 @@ class Fuzz:
     # Sockets -----------------------------------------------------------------------------------------------------
 
     async def _lite_socket(self, http: aiohttp.ClientSession) -> None:
-        """The same for a LITE session of LiveAvatar."""
+        """Do the same for a LITE session of LiveAvatar."""
         async with http.post(f"{self._url}/v1/sessions/token", json=LITE, headers={"X-API-KEY": self._key}) as answer:
             minted = (await answer.json())["data"]
         bearer = {"Authorization": f"Bearer {minted['session_token']}"}
@@ -201,7 +201,7 @@ class Fuzz:
         await (await http.post(f"{self._url}/v1/sessions/stop", headers=bearer)).read()
 
     async def _socket(self, http: aiohttp.ClientSession) -> None:
-        """Open one of the sockets, on a session of its own, and send what nobody would."""
+        """Open a socket on a new session and send invalid messages."""
         body = {"version": "v2", "quality": "low"}
         async with http.post(f"{self._url}/v1/streaming.new", json=body, headers={"X-Api-Key": self._key}) as answer:
             opened = (await answer.json())["data"]

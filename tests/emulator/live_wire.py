@@ -1,4 +1,4 @@
-"""A client of LiveAvatar's wire that says what it is told to, right or wrong."""
+"""A client of LiveAvatar's API for tests, valid or invalid calls alike."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LITE = {"mode": "LITE", "avatar_id": SANDBOX_AVATAR}
 
 
 class LiveWire(Wire):
-    """The service's HTTP side; of the emulator also its control."""
+    """HTTP client of LiveAvatar and of the emulator's control routes."""
 
     def __init__(self, url: str, api_key: str, *, is_sandbox: bool = False) -> None:
         super().__init__(url, api_key)
@@ -33,7 +33,7 @@ class LiveWire(Wire):
         return self.ask_for("GET", path).raise_for_status().json()["data"]
 
     def mint(self, **body: Any) -> str:
-        """Mint a token for a FULL session, unless something else is asked for; give the session's id."""
+        """Create a token, for a FULL session by default. Return the session ID."""
         sandbox = {"is_sandbox": True} if self.is_sandbox else {}
         minted = self.ask_for("POST", "/v1/sessions/token", PERSONA | sandbox | body).raise_for_status().json()["data"]
         self.tokens[minted["session_id"]] = minted["session_token"]
@@ -51,7 +51,7 @@ class LiveWire(Wire):
         self.ask_for("POST", "/v1/sessions/stop", {"session_id": session_id, **body}).raise_for_status()
 
     def command(self, session_id: str, event_type: str, **more: Any) -> None:
-        """Say by control what a browser would publish in the room."""
+        """Send a command through the control routes as a browser would in the room."""
         self.control(f"sessions/{session_id}/command", {"event_type": event_type, **more})
 
     def entry(self, session_id: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class LiveWire(Wire):
         return found
 
     def session_as(self, state: str) -> str:
-        """A session as a documented case needs it."""
+        """Return a session in the state that a documented case needs."""
         if state == "-":
             return ""
         session_id = self.lite() if state == "lite" else self.mint()

@@ -1,4 +1,4 @@
-"""docs/providers.md as data: its tables are the expectations of several tests."""
+"""Tables of docs/providers.md as data for tests."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Case:
 
     @property
     def code(self) -> int | None:
-        """The refusal's code; None for a success."""
+        """Code of the refusal, None for a success."""
         return int(self.answer.split()[1]) if self.status >= 400 else None
 
     @property
     def shape(self) -> str:
-        """Of a refusal of LiveAvatar's."""
+        """Shape of a LiveAvatar refusal."""
         return self.answer.split()[1]
 
     @property
@@ -48,7 +48,7 @@ class Case:
 
 
 def tables() -> list[list[dict[str, str]]]:
-    """Every table of the document, a row a dictionary by the headings."""
+    """Return all tables, each row as a dictionary by heading."""
     found: list[list[dict[str, str]]] = []
     for block in re.findall(r"(?:^\|.*\n)+", DOC.read_text(encoding="utf-8"), re.MULTILINE):
         heading, _, *rows = [
@@ -59,25 +59,28 @@ def tables() -> list[list[dict[str, str]]]:
 
 
 def table(heading: str) -> list[dict[str, str]]:
-    """The one table whose first heading is this."""
+    """Return the table whose first heading is `heading`."""
     (only,) = [rows for rows in tables() if next(iter(rows[0])) == heading]
     return only
 
 
 def cases() -> list[Case]:
-    """What is asked of HeyGen's wire."""
+    """Return the cases of HeyGen's wire."""
     rows = [row for rows in tables() if "asked of" in rows[0] and "state" in rows[0] for row in rows]
     return [Case(**{name.replace(" ", "_"): value for name, value in row.items()}) for row in rows]
 
 
 def live_cases() -> list[Case]:
-    """What is asked of LiveAvatar's."""
+    """Return the cases of LiveAvatar's wire."""
     rows = [row for rows in tables() if "asked of" in rows[0] and "session" in rows[0] for row in rows]
     return [Case(row["session"], *list(row.values())[1:]) for row in rows]
 
 
 def look(answer: Any, path: str) -> Any:
-    """`data.list.0.id` in an answer; KeyError or IndexError when it is not there."""
+    """Return the value at a path such as `data.list.0.id`.
+
+    Raises KeyError or IndexError if it is missing.
+    """
     for step in path.split("."):
         answer = answer[int(step)] if step.isdigit() else answer[step]
     return answer

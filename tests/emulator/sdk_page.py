@@ -1,4 +1,4 @@
-"""A page of a browser with a published SDK in it, as an application would use it, and somebody to talk to it."""
+"""A browser page with a published SDK, and a simulated speaker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNHINDERED: Final = (ALLOW_SOUND, "--no-proxy-server", "--disable-features=Local
 
 @asynccontextmanager
 async def application(name: str, *switches: str) -> AsyncIterator[Page]:
-    """A page of the folder `sdk`, once it has its `app`."""
+    """Open a page of the folder `sdk` and wait for its `app`."""
     async with browser(*UNHINDERED, *switches) as chromium:
         # The local authority is not in this browser's store; how to put it there is the README's matter.
         context = await chromium.new_context(ignore_https_errors=True)
@@ -46,13 +46,13 @@ async def _hand_over(route: Route) -> None:
 
 
 async def call(page: Page, name: str, *args: Any) -> Any:
-    """Call a function of the page's `app`; TimeoutError when it waits for what never comes."""
+    """Call a function of the page's `app`. Raises TimeoutError if it does not return."""
     async with asyncio.timeout(PATIENCE_S):
         return await page.evaluate("([name, args]) => app[name](...args)", [name, args])
 
 
 def microphone_switches(recording: Path) -> tuple[str, ...]:
-    """A browser whose microphone, allowed unasked, plays a file over and over."""
+    """Browser switches for a microphone that plays a file in a loop, with permission granted."""
     return (
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
@@ -61,7 +61,7 @@ def microphone_switches(recording: Path) -> tuple[str, ...]:
 
 
 def record(text: str, path: Path, *, pause_s: int = 4) -> None:
-    """What a person says, with a pause after it, as the browser's microphone plays it over and over."""
+    """Write speech followed by a pause, as the browser's microphone plays it in a loop."""
     speech = speak(text, Voice(language="en"))
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)

@@ -1,4 +1,4 @@
-"""`python -m heygen_portal.emulator`, as whoever starts it meets it."""
+"""The command `python -m heygen_portal.emulator`."""
 
 from __future__ import annotations
 

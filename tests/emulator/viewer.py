@@ -1,4 +1,4 @@
-"""A person in the avatar's room: receives picture, sound and data packets, and remembers when."""
+"""A participant that records the avatar's video, audio and data packets with their times."""
 
 from __future__ import annotations
 
@@ -56,26 +56,26 @@ class Viewer:
         self.room.on("participant_disconnected", self._left)
 
     async def until(self, is_so: Callable[[], Any]) -> None:
-        """Return once `is_so`, looked at whenever something arrives; TimeoutError if it never is."""
+        """Return once `is_so()`, checked whenever something arrives. Raises TimeoutError."""
         async with asyncio.timeout(PATIENCE_S):
             while not is_so():
                 self._news.clear()
                 await self._news.wait()
 
     async def see(self, count: int) -> list[Frame]:
-        """The next so many pictures."""
+        """Return the next `count` frames."""
         start = len(self.frames)
         await self.until(lambda: len(self.frames) >= start + count)
         return self.frames[start : start + count]
 
     async def hear(self, seconds: float) -> list[int]:
-        """The peaks of the sound of the next seconds."""
+        """Return the audio peaks of the next seconds."""
         start, count = len(self.peaks), round(seconds * 100)
         await self.until(lambda: len(self.peaks) >= start + count)
         return [peak for _, peak in self.peaks[start : start + count]]
 
     async def silence(self, seconds: float) -> None:
-        """Return once it was silent for so long, whatever there was to be heard before."""
+        """Return after that many seconds of silence."""
         start, count = len(self.peaks), round(seconds * 100)
 
         def is_silent() -> bool:
@@ -85,16 +85,16 @@ class Viewer:
         await self.until(is_silent)
 
     async def told(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
-        """All packets of a kind, once there are so many."""
+        """Return all packets of a kind once there are `count`."""
         await self.until(lambda: len(self._of(kind)) >= count)
         return self._of(kind)
 
     def sounded(self, since: float) -> list[float]:
-        """When, after `since`, something was to be heard."""
+        """Return the times after `since` at which there was sound."""
         return [at for at, peak in self.peaks if at > since and peak > LOUD]
 
     def note(self, into: list[Any], what: Any) -> None:
-        """Add to a list, and look again at what is waited for."""
+        """Append to a list and wake `until`."""
         into.append(what)
         self._news.set()
 
@@ -159,7 +159,7 @@ class Viewer:
 
 @dataclass
 class Scene:
-    """A performer in a room, somebody who watches, and what the routes would be told."""
+    """A performer in a room with a viewer, and its reports to the routes."""
 
     room: str
     viewer: Viewer
@@ -169,13 +169,13 @@ class Scene:
     users: list[bool] = field(default_factory=list)
 
     async def visible(self) -> None:
-        """Return once picture and sound arrive."""
+        """Return once video and audio arrive."""
         await self.viewer.until(lambda: self.viewer.frames and self.viewer.peaks)
 
 
 @asynccontextmanager
 async def scene(livekit: servers.LiveKit, part: dict[str, Any] | None = None, **faults: Any) -> AsyncIterator[Scene]:
-    """Have an avatar join a room in which somebody waits for it."""
+    """Join an avatar to a room with a viewer."""
     async with before_the_scene(livekit, part, **faults) as stage:
         await stage.performer.join()
         yield stage
@@ -185,7 +185,7 @@ async def scene(livekit: servers.LiveKit, part: dict[str, Any] | None = None, **
 async def before_the_scene(
     livekit: servers.LiveKit, part: dict[str, Any] | None = None, **faults: Any
 ) -> AsyncIterator[Scene]:
-    """Give a room in which somebody waits, and an avatar that has not joined yet."""
+    """Create a room with a viewer and an avatar that has not joined yet."""
     room, viewer = f"room-{uuid4()}", Viewer()
     async with AsyncExitStack() as after:
         await viewer.room.connect(livekit.url, token(livekit, room, "client"))

@@ -1,4 +1,4 @@
-"""A client that says what it is told to, right or wrong, as the tests of the wire need one."""
+"""A client of HeyGen's API for tests, valid or invalid calls alike."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import httpx
 from tests.emulator.providers_doc import Case
 from tests.patience import PATIENCE_S
 
-TLS = httpx.create_ssl_context()  # one for all clients: reading the certificates takes longer than most tests
+TLS = httpx.create_ssl_context()  # shared: loading the certificates takes longer than most tests
 AVATAR = "Nora_public_20260101"
 
 
 class Wire:
-    """The service's HTTP side, and the emulator's own control of it."""
+    """HTTP client of HeyGen's API and of the emulator's control routes."""
 
     def __init__(self, url: str, api_key: str) -> None:
         self.url = url
@@ -30,7 +30,7 @@ class Wire:
         self.http.close()
 
     def call(self, name: str, body: Any = None, *, token: str = "", method: str = "POST") -> httpx.Response:
-        """`streaming.new`, or a path; with the account's key unless there is a session token."""
+        """Call `streaming.new` or a path, with the account's key unless `token` is given."""
         path = name if name.startswith("/") else f"/v1/{name}"
         headers = {"Authorization": f"Bearer {token}"} if token else {"X-Api-Key": self.api_key}
         return self.http.request(method, path, json=body, headers=headers)
@@ -57,7 +57,7 @@ class Wire:
         return str(self.data("streaming.new", {"version": "v2", "avatar_id": AVATAR, **body})["session_id"])
 
     def session(self, state: str) -> str:
-        """A session in this state, `-` for none; `closing` passes too quickly to be had."""
+        """Return a session in a state, "" for `-`. `closing` passes too quickly."""
         if state == "-":
             return ""
         if state == "connecting":
@@ -74,14 +74,14 @@ class Wire:
         return str(self.seen(session_id)["state"])
 
     async def until_connected(self, session_id: str) -> None:
-        """Return once person and avatar are both in the room, as the realtime socket tells it."""
+        """Return once user and avatar are present, as the realtime socket reports."""
         address = f"{self.url}/v2-alpha/interactive-avatar/session/{session_id}"
         async with aiohttp.ClientSession() as http, http.ws_connect(address) as socket:
             while (await socket.receive_json(timeout=PATIENCE_S)).get("state") != "connected":
                 pass
 
     def seen(self, session_id: str) -> dict[str, Any]:
-        """What the emulator itself knows of the session."""
+        """Return the session as the control routes show it."""
         sessions = self.http.get("/_emulator/sessions", params={"all": "1"}).json()["sessions"]
         found: dict[str, Any] = next(session for session in sessions if session["session_id"] == session_id)
         return found

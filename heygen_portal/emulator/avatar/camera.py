@@ -1,4 +1,4 @@
-"""What an avatar shows: 25 pictures a second, whether it talks or not."""
+"""The avatar's video track: 25 frames per second, talking or not."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,20 +13,23 @@ from heygen_portal.emulator.face.sprites import SIZES, TURNS, Picture, SpriteShe
 from heygen_portal.emulator.sessions.interfaces import PerformerConfig, PerformerFaults
 
 FPS: Final = 25
-_MAX_FRAME_RATE: Final = 60  # at 25, WebRTC drops each picture that comes a little early after one that was late
-_CATCH_UP_FRAMES: Final = 5  # pictures
+_MAX_FRAME_RATE: Final = 60  # with 25, WebRTC drops a frame that follows a late one too soon
+_CATCH_UP_FRAMES: Final = 5
 BITRATES: Final = {"low": 500_000, "medium": 1_000_000, "high": 2_000_000}
-# The library's stubs do not know its own enum.
+# The library's type stubs lack this enum.
 _DEGRADATION: Final = cast("Any", rtc.DegradationPreference.MAINTAIN_FRAMERATE_AND_RESOLUTION)
 _CODECS: Final = {"H264": rtc.VideoCodec.H264, "VP8": rtc.VideoCodec.VP8}
-_SWAY_SECONDS: Final = 7.0  # from one side to the other and back
-_BLINK_INTERVAL_SECONDS: Final = (2.0, 6.0)  # between two
-# What the lids do in a blink, by the time since it began.
+_SWAY_SECONDS: Final = 7.0  # for a full sway
+_BLINK_INTERVAL_SECONDS: Final = (2.0, 6.0)
+# Position of the lids by seconds since the blink began.
 _LIDS: Final = ((0.04, "half"), (0.14, "shut"), (0.20, "half"))
 
 
 class Ticker:
-    """One clock for all cameras of an event loop: a timer each would cost more than the pictures."""
+    """A clock shared by all cameras of an event loop.
+
+    A timer for each would cost more than the frames themselves.
+    """
 
     _of_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, Ticker]" = WeakKeyDictionary()
 
@@ -39,7 +42,7 @@ class Ticker:
         return cls._of_loop.setdefault(asyncio.get_running_loop(), cls())
 
     def add(self, call: Callable[[float], None]) -> None:
-        """Have `call` called with the loop's time, FPS times a second, until it is removed."""
+        """Call `call` with the loop's time FPS times a second, until it is removed."""
         self._calls.add(call)
         if self._task is None:
             self._task = asyncio.create_task(self._run())
@@ -53,14 +56,14 @@ class Ticker:
         while self._calls:
             for call in tuple(self._calls):
                 call(loop.time())
-            # A short hold-up is made good, so that the rate is kept; after a long one the beat starts anew.
+            # Catch up after a short delay to keep the rate; after a long one, restart the rhythm.
             due = max(due + 1 / FPS, loop.time() - _CATCH_UP_FRAMES / FPS)
             await asyncio.sleep(due - loop.time())
         self._task = None
 
 
 class Camera:
-    """The avatar's video track. `mouth` tells the mouth's shape at a moment."""
+    """The avatar's video track. `mouth` returns the mouth shape at a time."""
 
     def __init__(
         self, config: PerformerConfig, sheet: SpriteSheet, mouth: Callable[[float], str], faults: PerformerFaults
@@ -74,7 +77,7 @@ class Camera:
             source=rtc.TrackSource.SOURCE_CAMERA,
             simulcast=False,
             video_codec=_CODECS[config.encoding],
-            # Whatever the machine is busy with: the documented sizes are what clients and tests expect.
+            # Keep the documented sizes even under load: clients and tests rely on them.
             degradation_preference=_DEGRADATION,
             video_encoding=rtc.VideoEncoding(max_bitrate=BITRATES[config.quality], max_framerate=_MAX_FRAME_RATE),
         )
@@ -94,7 +97,7 @@ class Camera:
 
     def _tick(self, now: float) -> None:
         if self._faults.frozen:
-            return  # no new frame, as when an encoder hangs
+            return  # no new frames, as from a hanging encoder
         if self._faults.black:
             self._source.capture_frame(self._black)
             return
@@ -111,7 +114,7 @@ class Camera:
 
 
 def _turn(now: float) -> int:
-    """How far the body is turned: slowly to and fro, as nobody sits still."""
+    """Return how far the body is turned, swaying slowly."""
     return round((sin(2 * pi * now / _SWAY_SECONDS) + 1) / 2 * (TURNS - 1))
 
 

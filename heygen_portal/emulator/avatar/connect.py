@@ -1,4 +1,4 @@
-"""Into a LiveKit room, as avatars and their agents go."""
+"""Connecting to a LiveKit room."""
 
 import asyncio
 
@@ -6,8 +6,11 @@ from livekit import rtc
 
 
 async def connect_to_room(room: rtc.Room, url: str, token: str) -> None:
-    """Enter a room. Once begun this cannot be called off: cancelled, it leaves as soon as it has entered."""
-    # Two peer connections: a single one takes longer, and keeps five times the threads for seconds after the end.
+    """Connect to a room.
+
+    The connection cannot be aborted once begun: if cancelled, it disconnects as soon as it is established.
+    """
+    # Two peer connections: a single one is slower and keeps five times as many threads after the end.
     options = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
     entering = asyncio.ensure_future(room.connect(url, token, options))
     try:

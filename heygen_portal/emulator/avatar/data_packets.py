@@ -1,4 +1,4 @@
-"""The data channel: messages of the avatar, published one after the other."""
+"""The avatar's messages on the data channel, published in order."""
 
 import asyncio
 import json
@@ -13,12 +13,12 @@ from heygen_portal.emulator.sessions.interfaces import PerformerFaults
 log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
-_FINAL_EVENTS: Final = ("avatar_stop_talking", "avatar.speak_ended", "session.stopped")  # nothing need follow these
+_FINAL_EVENTS: Final = ("avatar_stop_talking", "avatar.speak_ended", "session.stopped")  # may be the last message
 _FLUSH_SECONDS: Final = 0.5
 
 
 class PacketSender:
-    """Publishes messages in the order they were handed in, unless told to lose, double or swap them."""
+    """Publishes messages in order, unless faults lose, double or swap them."""
 
     def __init__(self, participant: rtc.LocalParticipant, faults: PerformerFaults, topic: str = "") -> None:
         self._topic = topic
@@ -34,14 +34,14 @@ class PacketSender:
             self._queue.put_nowait(each)
 
     async def close(self) -> None:
-        """Publish what waits, unless nothing goes out any more, and be done."""
+        """Publish the queued messages within a short time limit, then stop."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._queue.join(), _FLUSH_SECONDS)
         self._task.cancel()
         await asyncio.wait({self._task})
 
     def _with_faults(self, message: Message) -> list[Message]:
-        """What is sent instead of `message`: every second one lost, each doubled, or neighbours swapped."""
+        """Return the messages to send: every second one lost, each doubled, or pairs swapped."""
         self._count += 1
         held, self._held = self._held, None
         before = [held] if held else []
@@ -51,7 +51,7 @@ class PacketSender:
             case "doubled":
                 return [*before, message, message]
             case "reordered" if held is None and message.get("type", message.get("event_type")) not in _FINAL_EVENTS:
-                self._held = message  # until the next one has overtaken it
+                self._held = message  # sent after the next one
                 return []
             case "reordered":
                 return [message, *before]

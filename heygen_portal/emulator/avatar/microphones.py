@@ -1,4 +1,4 @@
-"""The microphones of the people in the room: the newest track of each, heard by an ear."""
+"""Microphone tracks of the users in the room. The newest track of each is transcribed."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ _PUSH_TO_TALK: Final = {"push_to_talk:start": True, "push_to_talk:stop": False}
 
 
 class Microphones:
-    """Follows the sound that people publish. Nothing is subscribed to unless `listens`: sound costs."""
+    """Transcribes users' audio tracks. Subscribes to none unless `listens`, to save processing."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Microphones:
         self._room = room
 
     def start(self) -> None:
-        """Take up the tracks that were there before the avatar."""
+        """Subscribe to tracks published before the avatar joined."""
         for participant in self._room.remote_participants.values():
             for publication in participant.track_publications.values():
                 self._published(publication, participant)
@@ -49,7 +49,7 @@ class Microphones:
             publication.set_subscribed(True)
 
     def _subscribed(self, track: rtc.Track, _: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> None:
-        # Clients that stop the microphone and start it again publish a second track and leave the first.
+        # Clients that restart their microphone publish a second track and keep the first.
         if older := self._streams.get(participant.identity):
             older.cancel()
         self._streams[participant.identity] = asyncio.create_task(self._listen(track))
@@ -65,9 +65,9 @@ class Microphones:
 
 
 def parse_message(payload: bytes) -> tuple[str, bool | None]:
-    """A client's message on the data channel: text to be answered, or push to talk pressed or let go.
+    """Parse a client's message: a text to answer, or push to talk pressed or released.
 
-    ("", None) for anything else: the data channel belongs to everybody in the room.
+    Return ("", None) for anything else, since everyone in the room can send data.
     """
     try:
         text = json.loads(payload)

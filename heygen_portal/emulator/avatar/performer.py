@@ -1,4 +1,4 @@
-"""The performer: joins a LiveKit room as the avatar, is seen there, talks and listens."""
+"""The avatar as a LiveKit participant with video and audio that talks and listens."""
 
 import asyncio
 import logging
@@ -24,11 +24,11 @@ from heygen_portal.emulator.speech.synthesis import speak
 log = logging.getLogger(__name__)
 
 AVATAR_IDENTITY: Final = "heygen"
-_MAX_TEXT_CHARACTERS: Final = 1000  # characters; the routes refuse what is longer, here there is nobody to refuse it to
+_MAX_TEXT_CHARACTERS: Final = 1000  # longer texts are cut, as the data channel cannot refuse them
 
 
 class RoomPerformer:
-    """An avatar in a room; `part.py` says what each method promises."""
+    """An avatar in a room. `Performer` documents the methods."""
 
     def __init__(self, config: PerformerConfig, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> None:
         self.config = config
@@ -44,7 +44,7 @@ class RoomPerformer:
         self._publications: list[Publication] = []
         self._recognizers: dict[
             str, SpeechRecognizer
-        ] = {}  # for the room's microphones, and for one brought by a socket
+        ] = {}  # `room` for the room's microphones, `socket` for a socket's
         self._playing: dict[str, PlayedAudio] = {}
         self._users: set[str] = set()
         self._disconnected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -77,7 +77,7 @@ class RoomPerformer:
             publication(camera.track, camera.options, lambda: not self.faults.no_video),
             publication(self._speaker.track, self._speaker.options, lambda: not self.faults.no_audio),
         ]
-        camera.start()  # the first picture is there before the track is, so that nobody waits for it
+        camera.start()  # before publishing, so that the first frame is ready
         await asyncio.gather(*(publication.publish() for publication in self._publications))
         Ticker.current().add(self._update_tracks)
 
@@ -118,7 +118,7 @@ class RoomPerformer:
             self._camera.listening = on
 
     def hear(self, pcm: bytes) -> None:
-        # The socket that brought the sound tells its client what was heard; the room would tell it twice.
+        # The socket reports the recognized speech to its client; the room would report it twice.
         if "socket" not in self._recognizers:
             self._recognizers["socket"] = self._new_recognizer(self._on_event)
         self._recognizers["socket"].hear(pcm)
@@ -142,7 +142,7 @@ class RoomPerformer:
             await self._packets.close()
         with suppress(Exception):  # the room may be gone already
             await self._room.disconnect()
-        # Only now: until the room is left, its encoders read from these.
+        # After disconnecting: until then the room's encoders read from these sources.
         await self._speaker.close()
         if self._camera:
             await self._camera.close()
@@ -167,7 +167,7 @@ class RoomPerformer:
         )
 
     def _on_text(self, text: str) -> None:
-        if not self.config.topics:  # else whoever puts the events into words answers, too
+        if not self.config.topics:  # otherwise the service answers
             self.answer(text, task_id=str(uuid4()))
 
     def _on_no_model(self, words: str) -> None:
@@ -177,8 +177,8 @@ class RoomPerformer:
             self.say(words, task_id=str(uuid4()))
 
     def _on_data(self, packet: rtc.DataPacket) -> None:
-        """Obey what a client sends on the data channel."""
-        # LiveKit tells of a person who publishes no track up to three seconds late: a sender yet unknown is one.
+        """Handle a client's message on the data channel."""
+        # LiveKit announces a participant without tracks up to three seconds late: an unknown sender is a user.
         if packet.participant and not _is_user(packet.participant):
             return
         if self.config.topics:
@@ -220,7 +220,10 @@ class RoomPerformer:
 
 
 def _is_user(participant: rtc.RemoteParticipant) -> bool:
-    """Neither the avatar nor a program that helps it: agents are known by kind or by name."""
+    """Return whether a participant is a user, not the avatar or an agent.
+
+    Agents are recognized by kind or by name.
+    """
     is_agent = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
     return (
         not is_agent

@@ -1,4 +1,4 @@
-"""A film of an avatar that says a text: an MP4 with H.264 and AAC."""
+"""Rendering of recorded videos: an MP4 with H.264 and AAC."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, Speech, speak
 
 FPS: Final = 25
 _BLINK_INTERVAL_FRAMES: Final = 4 * FPS
-_BLINK_LIDS: Final = {0: "half", 1: "shut", 2: "shut", 3: "half"}  # frames of one
+_BLINK_LIDS: Final = {0: "half", 1: "shut", 2: "shut", 3: "half"}  # by frame since the blink began
 _SAMPLES_PER_FRAME: Final = SAMPLE_RATE // FPS
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One avatar and what it says, or how long it says nothing."""
+    """An avatar with a text to speak, or a pause of `silence_s` seconds."""
 
     look: str
     voice: Voice
@@ -36,9 +36,9 @@ class Scene:
 
 
 def render(scenes: list[Scene], size: tuple[int, int], path: Path, max_seconds: float) -> float:
-    """Write the film; return its seconds. Raises FilmTooLong before anything is drawn.
+    """Write the video and return its length in seconds.
 
-    Takes about a tenth of the film's length, in a thread of its own please.
+    Raises VideoTooLong before rendering. Takes about a tenth of the video's length; call it in a thread.
     """
     speeches = [(scene, scene.speech()) for scene in scenes]
     if sum(speech.seconds for _, speech in speeches) > max_seconds:
@@ -62,11 +62,11 @@ def render(scenes: list[Scene], size: tuple[int, int], path: Path, max_seconds: 
 
 
 class VideoTooLong(Exception):
-    """More speech than the account's films may have."""
+    """The speech exceeds the account's limit."""
 
 
 def _frames(scene: Scene, speech: Speech, size: tuple[int, int]) -> Iterator[tuple[av.VideoFrame, av.AudioFrame]]:
-    """Pictures with the sound that belongs to each."""
+    """Yield video frames with their audio."""
     sheet = sprites.sheet(scene.look, "high" if max(size) > sprites.SIZES["medium"][0] else "medium")
     picture = sprites.Picture(sheet)
     mouth = MouthTrack()
@@ -84,7 +84,7 @@ def _frames(scene: Scene, speech: Speech, size: tuple[int, int]) -> Iterator[tup
 
 
 def _cropped(picture: sprites.Picture, sheet: sprites.SpriteSheet, size: tuple[int, int]) -> av.VideoFrame:
-    """The middle of the picture, in the shape and size that was ordered."""
+    """Crop the middle of the picture to the chosen aspect ratio and scale it."""
     width = min(sheet.width, sheet.height * size[0] // size[1]) // 2 * 2
     height = min(sheet.height, sheet.width * size[1] // size[0]) // 2 * 2
     left, top = (sheet.width - width) // 4 * 2, (sheet.height - height) // 4 * 2

@@ -1,16 +1,16 @@
-"""A performer with neither picture nor sound: same methods, same messages, no LiveKit. For load tests."""
+"""A performer without media or LiveKit, for load tests. It sends the same events."""
 
 import asyncio
 from typing import Any
 
 from heygen_portal.emulator.sessions.interfaces import OnEvent, OnPresent, OnUser, PerformerConfig, PerformerFaults
 
-MS_PER_CHARACTER = 60.0  # about as fast as people talk
+MS_PER_CHARACTER = 60.0  # a natural speaking rate
 BYTES_PER_MS = 48  # 24 kHz, mono, 16 bit
 
 
 class SilentPerformer:
-    """Present at once, and its user with it; speech takes its time but is not heard."""
+    """Present at once, together with a user. Speech takes time but makes no sound."""
 
     def __init__(self, config: PerformerConfig, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> None:
         self.config = config
@@ -29,7 +29,7 @@ class SilentPerformer:
         self._on_user(True)
 
     async def prepare(self, text: str) -> None:
-        """There is no sound to be made."""
+        """Do nothing, as there is no sound."""
 
     def say(self, text: str, *, task_id: str) -> float:
         duration = len(text) * MS_PER_CHARACTER / self.config.voice.rate
@@ -45,7 +45,7 @@ class SilentPerformer:
         return self.config.opening or text
 
     def tell(self, message: dict[str, Any]) -> None:
-        """Nobody is in a room."""
+        """Do nothing, as there is no room."""
 
     def play(self, pcm: bytes, *, task_id: str) -> None:
         self._playing[task_id] = self._playing.get(task_id, 0.0) + len(pcm) / BYTES_PER_MS
@@ -62,13 +62,13 @@ class SilentPerformer:
             self._end()
 
     def listen(self, on: bool) -> None:
-        """Nobody sees the pose."""
+        """Do nothing, as there is no picture."""
 
     def hear(self, pcm: bytes) -> None:
-        """Nobody listens either."""
+        """Do nothing, as there is no speech recognition."""
 
     def press(self, on: bool) -> None:
-        """There is no microphone."""
+        """Do nothing, as there is no microphone."""
 
     async def leave(self) -> None:
         if self._ending:

@@ -1,4 +1,4 @@
-"""What an avatar says: one task after the other, its sound, its captions and its mouth in step."""
+"""The avatar's speech: tasks in order, with audio, captions and mouth shapes in sync."""
 
 import asyncio
 import logging
@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 
 _MAX_PLAYED_SECONDS: Final = 600
 _CHUNK_SECONDS: Final = 0.5
-_QUEUE_MILLISECONDS: Final = 1000  # how far sound is handed over ahead of time; clear_queue() takes it back
+_QUEUE_MILLISECONDS: Final = 1000  # buffered ahead of playback; clear_queue() discards it
 
 
 class SpeechTask(Protocol):
-    """Something to say. `perform` returns when it has been heard."""
+    """A task to speak. `perform` returns when the audio has been heard."""
 
     task_id: str
 
@@ -28,15 +28,15 @@ class SpeechTask(Protocol):
 
 
 class Speaker:
-    """The avatar's audio track and the queue of what it is to say.
+    """The avatar's audio track and its queue of tasks.
 
-    Between tasks nothing is handed over: LiveKit's source fills the gap with silence by itself.
+    Between tasks LiveKit's source sends silence by itself.
     """
 
     def __init__(self, tell: Callable[[dict[str, Any]], None], *, on_talking: Callable[[], None]) -> None:
         self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=_QUEUE_MILLISECONDS)
         self.track = rtc.LocalAudioTrack.create_audio_track("audio", self._source)
-        # Without discontinuous transmission, which would stop packets in silence: the real track never pauses.
+        # No discontinuous transmission: like the real track, this one sends packets during silence.
         self.options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False)
         self._tell = tell
         self._waiting: deque[SpeechTask] = deque()
@@ -45,7 +45,7 @@ class Speaker:
         self._on_talking = on_talking
 
     def shape(self, moment: float) -> str:
-        """The mouth's shape at a moment of the loop's time."""
+        """Return the mouth shape at a time of the event loop."""
         return self.mouth.at(moment) if self._current else SHUT
 
     def add(self, task: SpeechTask) -> None:
@@ -54,7 +54,7 @@ class Speaker:
             self._begin()
 
     def interrupt(self) -> None:
-        """Fall silent now, and forget what was queued."""
+        """Stop speaking and clear the queue."""
         self._waiting.clear()
         self._source.clear_queue()
         if self._current:
@@ -70,7 +70,7 @@ class Speaker:
         self._tell({"type": kind, "task_id": task_id, **more})
 
     async def sound(self, pcm: bytes) -> None:
-        """Hand sound to the track; returns when most of it is on its way."""
+        """Pass audio to the track. Returns when most of it has been sent."""
         for start in range(0, len(pcm), int(_CHUNK_SECONDS * SAMPLE_RATE) * 2):
             chunk = pcm[start : start + int(_CHUNK_SECONDS * SAMPLE_RATE) * 2]
             await self._source.capture_frame(rtc.AudioFrame(chunk, SAMPLE_RATE, 1, len(chunk) // 2))
@@ -83,7 +83,7 @@ class Speaker:
     def _after(self, finished: asyncio.Task[None]) -> None:
         self._current = None
         if not finished.cancelled() and (error := finished.exception()):
-            log.warning("a task could not be performed: %s", type(error).__name__)  # words stay out of the log
+            log.warning("a task could not be performed: %s", type(error).__name__)  # the message could contain speech
         if self._waiting:
             self._begin()
 
@@ -94,14 +94,17 @@ class Speaker:
         self._on_talking()
         try:
             await task.perform(self)
-        finally:  # interrupted or not, clients hear that it is over
+        finally:  # reported even if interrupted
             self._source.clear_queue()
             duration = round((loop.time() - began) * 1000)
             self.tell("avatar_stop_talking", task.task_id, duration_ms=duration)
 
 
 class SpokenText:
-    """Words in the avatar's own voice. Only they are kept while it waits its turn: sound is large, and soon made."""
+    """A text in the avatar's voice.
+
+    Only the text is queued: audio is large and quick to synthesize.
+    """
 
     def __init__(self, task_id: str, text: str, voice: Voice) -> None:
         self.task_id = task_id
@@ -110,7 +113,7 @@ class SpokenText:
 
     async def perform(self, speaker: Speaker) -> None:
         loop = asyncio.get_running_loop()
-        speech = await asyncio.to_thread(speak, self._text, self._voice)  # made again if it waited long
+        speech = await asyncio.to_thread(speak, self._text, self._voice)  # synthesized again unless still cached
         began = loop.time()
         speaker.mouth.add(began, list(speech.shapes))
         async with asyncio.TaskGroup() as group:
@@ -123,15 +126,15 @@ class SpokenText:
 
 
 class PlayedAudio:
-    """Sound that a client brings, piece by piece; it ends when the client says so."""
+    """Audio of a client, received in chunks until the client ends it."""
 
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._bytes_left = _MAX_PLAYED_SECONDS * SAMPLE_RATE * 2  # bytes
+        self._bytes_left = _MAX_PLAYED_SECONDS * SAMPLE_RATE * 2
 
     def add(self, pcm: bytes) -> None:
-        """Append sound; what a client brings beyond ten minutes is dropped."""
+        """Append audio. Anything beyond ten minutes is dropped."""
         taken = pcm[: min(len(pcm), self._bytes_left) // 2 * 2]
         self._bytes_left -= len(taken)
         self._chunks.put_nowait(taken)
@@ -141,7 +144,7 @@ class PlayedAudio:
 
     async def perform(self, speaker: Speaker) -> None:
         loop = asyncio.get_running_loop()
-        heard = loop.time()  # all that came so far has been heard by then
+        heard = loop.time()  # when all audio so far will have been heard
         async for pcm in self._all():
             heard = max(heard, loop.time())
             speaker.mouth.add(heard, shapes_of_sound(pcm, SAMPLE_RATE))

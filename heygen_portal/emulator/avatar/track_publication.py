@@ -1,4 +1,4 @@
-"""A track in the room, published or taken back as a switch says."""
+"""A track that is published or withdrawn as faults require."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from livekit import rtc
 
 
 class Publication:
-    """`wanted` is read again whenever `follow` is called; a faulty avatar lacks picture or sound."""
+    """Publishes a track while `wanted()` is true. `follow` applies changes."""
 
     def __init__(
         self,
@@ -24,21 +24,21 @@ class Publication:
         self._changing: asyncio.Task[None] | None = None
 
     async def publish(self) -> None:
-        """Publish the track, if it is wanted. Whoever stops waiting for it calls `settle`."""
+        """Publish the track if wanted. After cancelling this call, call `settle`."""
         if self._wanted():
             self._changing = asyncio.create_task(self._publish())
             await asyncio.shield(self._changing)
 
     def follow(self) -> None:
-        """Do in the background what the switch now asks for."""
+        """Publish or withdraw the track in the background as `wanted` requires."""
         is_published = self._sid is not None
         if self._wanted() != is_published and (self._changing is None or self._changing.done()):
             self._changing = asyncio.create_task(self._withdraw() if is_published else self._publish())
 
     async def settle(self, gone: "asyncio.Future[None]") -> None:
-        """Return once no change is under way, or the room is `gone`, after which no answer comes.
+        """Return once no change is pending, or the room is `gone` and sends no response.
 
-        A change that is broken off leaves LiveKit's client with events of a track that it does not know.
+        An aborted change leaves LiveKit's client with events of an unknown track.
         """
         if self._changing:
             await asyncio.wait({self._changing, gone}, return_when=asyncio.FIRST_COMPLETED)

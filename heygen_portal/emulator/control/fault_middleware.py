@@ -1,4 +1,4 @@
-"""What is put in front of the service when it may be broken: a log of requests, and faults that happen to them."""
+"""Request log and fault injection for API calls."""
 
 import asyncio
 import json
@@ -17,13 +17,13 @@ from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import ERRORS, Refusal
 
 MAX_LOGGED_REQUESTS: Final = 1000
-MAX_LOGGED_BODY_BYTES: Final = 8192  # of a request in the log
+MAX_LOGGED_BODY_BYTES: Final = 8192  # longer request bodies are not logged
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 SECRET_FIELDS: Final = ("token", "session_token", "livekit_client_token")
 
 
 class Control:
-    """Faults in force, requests seen, the rules as started with."""
+    """Active faults, the request log, and the initial rules."""
 
     def __init__(self, rules: Rules) -> None:
         self.faults = Faults()
@@ -36,7 +36,7 @@ CONTROL: Final = web.AppKey("control", Control)
 
 @web.middleware
 async def inject_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Note the call of the service, and let happen to it what was ordered."""
+    """Log an API call and apply the faults meant for it."""
     if not request.path.startswith(("/v1/", "/v2/")) or request.path.startswith("/v1/ws/"):
         return await handler(request)
     control = request.app[CONTROL]
@@ -60,7 +60,7 @@ async def inject_faults(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 async def _respond(request: web.Request, handler: Handler, faults: list[Fault]) -> web.StreamResponse:
-    """The call with its faults: those that prevent the effect first, then the effect, then the rest."""
+    """Handle a call with its faults: those before its effect, the effect, then the rest."""
     by_kind = {fault.kind: fault.with_ for fault in faults}
     for kind in ("cut", "silence"):
         if by_kind.get(kind, {}).get("when") == "before":
@@ -89,7 +89,10 @@ def _answer(path: str, values: dict[str, Any]) -> web.Response:
 
 
 async def _abandon(request: web.Request, kind: str) -> web.Response:
-    """Cut the connection, or leave the client waiting until it goes; what is returned reaches nobody."""
+    """Cut the connection, or leave the client waiting until it disconnects.
+
+    The returned response reaches nobody.
+    """
     if kind == "silence":
         while request.transport is not None and not request.transport.is_closing():
             await asyncio.sleep(0.05)
@@ -108,7 +111,7 @@ def _body(raw: bytes) -> Any:
 
 
 def _log_entry(request: web.Request, body: Any, now: float) -> dict[str, Any]:
-    """A request as the log shows it: with the kind of credential, without the credential."""
+    """Return a log entry with the kind of credential, but not the credential."""
     credential = next((name for name in ("X-Api-Key", "Authorization") if name in request.headers), None)
     return {
         "at": round(now, 3),
@@ -118,7 +121,7 @@ def _log_entry(request: web.Request, body: Any, now: float) -> dict[str, Any]:
         "credential": credential,
         "content_type": request.headers.get("Content-Type"),
         "body": _without_secrets(body),
-        "status": None,  # not yet answered, or never
+        "status": None,  # no response yet, or never
     }
 
 

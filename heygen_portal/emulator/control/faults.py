@@ -1,4 +1,4 @@
-"""Faults that can be ordered: what goes wrong, where, how often."""
+"""Faults that can be injected: what fails, where, and how often."""
 
 import random
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from heygen_portal.emulator.sessions.runner import SessionRuntime
 from heygen_portal.emulator.sessions.states import ERRORS
 from heygen_portal.emulator.sessions.store import Session
 
-# What each kind takes, with its default. The first group spoils calls, the second sessions, the third the account.
+# Parameters of each kind with defaults, for faults of calls, of sessions and of the account.
 CALL_KINDS: Final[dict[str, dict[str, Any]]] = {
-    "answer": {"status": 500, "body": None, "error": None},  # `error` is a key of the wire's table
-    "delay": {"seconds": 5.0},  # of the answer; the effect is not delayed
-    "cut": {"when": "after"},  # the connection, before or after the effect
+    "answer": {"status": 500, "body": None, "error": None},  # `error` is a key of the service's error table
+    "delay": {"seconds": 5.0},  # delays the response, not the effect
+    "cut": {"when": "after"},  # cut the connection before or after the effect
     "html": {"status": 502},
-    "silence": {"when": "after"},  # no answer ever, before or after the effect
+    "silence": {"when": "after"},  # never respond, before or after the effect
 }
 SESSION_KINDS: Final[dict[str, dict[str, Any]]] = {
     "never_connects": {},
@@ -26,16 +26,16 @@ SESSION_KINDS: Final[dict[str, dict[str, Any]]] = {
     "no_audio": {},
     "black": {},
     "frozen": {},
-    "leaves": {"seconds": 1.0},  # into its next sentence
-    "packets": {"packets": "lost"},  # or doubled, reordered
-    "foreign_token": {},  # the person's token opens another room
-    "expired_token": {},  # it has run out
-    "billing": {"factor": 1.5},  # of the truth
+    "leaves": {"seconds": 1.0},  # after its next speech starts
+    "packets": {"packets": "lost"},  # lost, doubled or reordered
+    "foreign_token": {},  # the user's token opens another room
+    "expired_token": {},  # the user's token has expired
+    "billing": {"factor": 1.5},  # multiplies the real duration
 }
 ACCOUNT_KINDS: Final[dict[str, dict[str, Any]]] = {
-    "room_deleted": {},  # under everyone in it, now
-    "quota_gone": {},  # until the fault is taken back
-    "limit_reached": {},  # likewise
+    "room_deleted": {},  # at once, with everyone in it
+    "quota_gone": {},  # until the fault is removed
+    "limit_reached": {},  # until the fault is removed
 }
 KINDS: Final = CALL_KINDS | SESSION_KINDS | ACCOUNT_KINDS
 CHOICES: Final = {
@@ -49,13 +49,13 @@ MAX_FAULTS: Final = 1000
 
 @dataclass
 class Fault:
-    """One ordered fault. It is over when it has happened `times` times; None is for ever."""
+    """An active fault. It is over after it happened `times` times; None means never."""
 
     id: int
     kind: str
     with_: dict[str, Any]
-    on: str = ""  # calls: the end of a path, such as `streaming.task`; empty for every call
-    session: str = ""  # empty for every session
+    on: str = ""  # for calls: the end of a path, such as `streaming.task`; empty: every call
+    session: str = ""  # empty: every session
     times: int | None = 1
     share: float = 1.0
     happened: int = 0
@@ -70,14 +70,14 @@ class Fault:
 
 @dataclass
 class Faults:
-    """All faults in force. Chance has a fixed seed, so that a test that fails fails again."""
+    """All active faults. The random seed is fixed, so that failing tests are repeatable."""
 
     active: dict[int, Fault] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
     _random: random.Random = field(default_factory=lambda: random.Random(0))
 
     def add(self, request: dict[str, Any]) -> Fault:
-        """ValueError, in words, for a wish that cannot be."""
+        """Add a fault. Raises ValueError with a message for an invalid request."""
         if len(self.active) >= MAX_FAULTS:
             raise ValueError(f"more than {MAX_FAULTS} faults")
         fault = _parse(request, next(self._ids))
@@ -92,7 +92,7 @@ class Faults:
         self._random.seed(0)
 
     def on_call(self, path: str, session_id: str) -> list[Fault]:
-        """Those that happen to this call, counted as happened."""
+        """Return the faults that affect this call, and count them."""
         return self._triggered(
             fault
             for fault in self.active.values()
@@ -100,7 +100,7 @@ class Faults:
         )
 
     def on_new_session(self, session: Session, runtime: SessionRuntime) -> None:
-        """Spoil a session just ordered by those meant for the next ones."""
+        """Apply the faults meant for new sessions."""
         meant = (fault for fault in self.active.values() if fault.kind in SESSION_KINDS and not fault.session)
         for fault in self._triggered(meant):
             apply_fault(fault, session, runtime)
@@ -115,7 +115,7 @@ class Faults:
 
 
 def apply_fault(fault: Fault, session: Session, runtime: SessionRuntime) -> None:
-    """Apply a fault of SESSION_KINDS; on a session that runs it shows at once."""
+    """Apply a fault of SESSION_KINDS. A running session is affected at once."""
     values = fault.with_
     match fault.kind:
         case "never_connects":
@@ -137,8 +137,8 @@ def apply_fault(fault: Fault, session: Session, runtime: SessionRuntime) -> None
 
 
 def remove_faults(session: Session, runtime: SessionRuntime) -> None:
-    """Take back what `spoil` did to a session that runs. A token once handed out stays what it is."""
-    for switch in fields(runtime.faults):  # in place: the avatar reads them as it goes
+    """Remove the faults of a running session. Tokens already issued stay as they are."""
+    for switch in fields(runtime.faults):  # in place: the performer reads them continuously
         setattr(runtime.faults, switch.name, switch.default)
     runtime.never_connects = False
     session.billing_factor = 1.0

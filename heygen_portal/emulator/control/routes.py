@@ -1,4 +1,4 @@
-"""`/_emulator/`: sessions watched, time moved, things broken. For this machine only, and only if asked for."""
+"""Control routes below `/_emulator/`: sessions, clock and faults. Loopback only, with --control."""
 
 import asyncio
 import ipaddress
@@ -31,7 +31,10 @@ PAGE_FILES: Final = {
 
 
 def add_control(app: web.Application) -> None:
-    """Open `/_emulator/`, and put the log and the faults right behind the door, before credentials are looked at."""
+    """Add `/_emulator/`, the request log and fault injection.
+
+    Their middlewares come right after the response middleware, before credentials are checked.
+    """
     app[CONTROL] = control = Control(app[HEYGEN].store.rules)
     app[HEYGEN].on_new_session = app[LIVEAVATAR].on_new_session = control.faults.on_new_session
     app.middlewares[1:1] = [_guard, inject_faults]
@@ -40,7 +43,7 @@ def add_control(app: web.Application) -> None:
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn away other machines, and web pages that would reach this one through a person's browser."""
+    """Refuse other machines, and web pages that try to reach this one through a browser."""
     if not request.path.startswith("/_emulator"):
         return await handler(request)
     name = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
@@ -48,7 +51,7 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not is_near or name not in LOOPBACK:
         raise web.HTTPNotFound
     if request.method == "POST" and request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType  # a form on a stranger's page can post anything but this
+        raise web.HTTPUnsupportedMediaType  # a form on another site can send any type but this
     try:
         return await handler(request)
     except ValueError as exc:
@@ -68,7 +71,7 @@ async def sessions(request: web.Request) -> web.Response:
     known = [(service, session) for service in _services(request) for session in service.store.sessions.values()]
     known.sort(key=lambda pair: pair[1].created_at, reverse=True)
     shown = known if request.query.get("all") == "1" else [pair for pair in known if pair[1].is_open]
-    asked = [session.id for _, session in shown if session.is_open]  # one may end while LiveKit is asked
+    asked = [session.id for _, session in shown if session.is_open]  # a session may end during the calls to LiveKit
     in_room = dict(zip(asked, await asyncio.gather(*map(request.app[HEYGEN].rooms.participants, asked)), strict=True))
     return web.json_response(
         {"sessions": [_session_json(service, session, in_room.get(session.id)) for service, session in shown]}
@@ -87,11 +90,11 @@ async def clock(request: web.Request) -> web.Response:
 
 @routes.post("/_emulator/clock")
 async def move_clock(request: web.Request) -> web.Response:
-    """`{"move": seconds}`; answers once what is due by then has ended."""
+    """Move the clock by `{"move": seconds}`. Responds after due sessions have ended."""
     seconds = (await read_object(request)).get("move")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) <= 366 * 86400:
         raise ValueError("move is a number of seconds, at most a year's")
-    request.app[HEYGEN].clock.move(seconds)  # which is LiveAvatar's, too
+    request.app[HEYGEN].clock.move(seconds)  # shared with LiveAvatar
     await _end_due(request)
     return _clock(request)
 
@@ -116,7 +119,7 @@ async def faults(request: web.Request) -> web.Response:
 
 @routes.post("/_emulator/faults")
 async def add_fault(request: web.Request) -> web.Response:
-    """Order a fault. One for a session that runs, or for the account, shows at once."""
+    """Add a fault. Faults of a running session or of the account apply at once."""
     control, rooms = request.app[CONTROL], request.app[HEYGEN].rooms
     fault = control.faults.add(await read_object(request))
     if fault.kind in SESSION_KINDS and fault.session:
@@ -135,7 +138,7 @@ async def add_fault(request: web.Request) -> web.Response:
 
 @routes.delete("/_emulator/faults")
 async def clear_faults(request: web.Request) -> web.Response:
-    """Mend everything, sessions that run among it."""
+    """Remove all faults, including those of running sessions."""
     request.app[CONTROL].faults.clear()
     for service in _services(request):
         for session in service.store.open_sessions():
@@ -160,7 +163,7 @@ async def remove_session_faults(request: web.Request) -> web.Response:
 
 @routes.post("/_emulator/sessions/{id}/end")
 async def end_session(request: web.Request) -> web.Response:
-    """End a session as the service itself would, for a reason nobody was told of."""
+    """End a session as the service would, without a reason given to clients."""
     service, session = _session(request)
     await service.end(session, "provider")
     return web.json_response({})
@@ -168,7 +171,10 @@ async def end_session(request: web.Request) -> web.Response:
 
 @routes.post("/_emulator/sessions/{id}/command")
 async def command(request: web.Request) -> web.Response:
-    """Say what a client would publish on LiveAvatar's topic of commands: without media there is no other way to."""
+    """Send a command as a client would on LiveAvatar's command topic.
+
+    Without media there is no room to publish it in.
+    """
     service, session = _session(request)
     if not isinstance(service, LiveAvatarService) or not session.is_open:
         raise ValueError("no such session of LiveAvatar is open")
@@ -178,7 +184,10 @@ async def command(request: web.Request) -> web.Response:
 
 @routes.post("/_emulator/reset")
 async def reset(request: web.Request) -> web.Response:
-    """As freshly started: no sessions, faults, requests, films, webhooks; clock, rules and catalogue as they were."""
+    """Remove sessions, faults, logged requests, videos and webhooks.
+
+    Reset clock, rules and catalogue.
+    """
     control = request.app[CONTROL]
     control.faults.clear()
     control.requests.clear()
@@ -190,7 +199,7 @@ async def reset(request: web.Request) -> web.Response:
 
 
 async def _account(request: web.Request) -> None:
-    """Bring the account's quota and limit in line with the faults in force."""
+    """Apply account faults to quota and session limit."""
     kinds = {fault.kind for fault in request.app[CONTROL].faults.active.values()}
     for service in _services(request):
         service.store.is_quota_exhausted = "quota_gone" in kinds
@@ -234,7 +243,7 @@ def _session_json(service: SessionService, session: Session, participants: list[
         "avatar_id": session.options.avatar.avatar_id,
         "quality": session.options.quality,
         "created_at": session.created_at,
-        "duration": round((session.ended_at or now) - session.created_at, 3),  # the truth, whatever is billed
+        "duration": round((session.ended_at or now) - session.created_at, 3),  # the real duration, whatever is billed
         "ends_in": round(store.deadline(session)[0] - now, 3) if session.is_open else None,
         "end_reason": session.end_reason,
         "tasks": session.tasks,

@@ -1,4 +1,4 @@
-"""Shapes with soft edges: the little that is needed to draw a face, on top of Pillow."""
+"""Antialiased shapes on top of Pillow, for drawing faces."""
 
 from collections.abc import Sequence
 from math import cos, pi, sin
@@ -13,14 +13,14 @@ Shape: TypeAlias = list[Point]
 Colour: TypeAlias = tuple[int, int, int]
 Box: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
 
-WIDTH: Final = 1280.0  # everything is drawn in units of a 1280 by 720 picture
+WIDTH: Final = 1280.0  # coordinates are those of a 1280 by 720 image
 CENTRE: Final = 640.0
-SMOOTHING: Final = 2  # drawn so many times too large, then reduced: Pillow's polygons have hard edges
+SMOOTHING: Final = 2  # drawn enlarged, then reduced, as Pillow's polygons have hard edges
 _STEPS: Final = 24
 
 
 def curve(start: Point, *segments: Sequence[Point]) -> Shape:
-    """A line through `start`: one point adds a straight segment, three add a cubic Bézier curve."""
+    """Return a line from `start`. One point adds a segment, three a cubic Bézier curve."""
     points = [start]
     for segment in segments:
         if len(segment) == 1:
@@ -49,43 +49,42 @@ def ellipse(x: float, y: float, rx: float, ry: float) -> Shape:
 
 
 def mirrored(shape: Shape) -> Shape:
-    """The same shape on the other side of the face."""
+    """Mirror a shape to the other side of the face."""
     return [(2 * CENTRE - x, y) for x, y in shape]
 
 
 def symmetric(half: Shape) -> Shape:
-    """A closed outline from its left half, given from top to bottom."""
+    """Return a closed outline from its left half, given top to bottom."""
     return half + mirrored(half)[::-1]
 
 
 class Canvas:
-    """A region of the picture being drawn, enlarged by SMOOTHING.
+    """A region of the image being drawn, enlarged by SMOOTHING.
 
-    Colours are kept multiplied by their opacity, so that layers can be reduced, moved and laid over each other
-    without dark seams.
+    Colours are premultiplied by opacity, so that layers can be reduced, moved and composited without dark seams.
     """
 
     def __init__(self, image: Image.Image, scale: float, corner: tuple[int, int] = (0, 0)) -> None:
         self._image = image
         self._scale = scale * SMOOTHING
-        self._corner = corner  # of this region, in enlarged pixels
+        self._corner = corner  # of the region, in enlarged pixels
 
     @classmethod
     def blank(cls, width: int, height: int) -> "Canvas":
-        """A transparent canvas for a picture of that size."""
+        """Return a transparent canvas for an image of that size."""
         return cls(Image.new("RGBa", (width * SMOOTHING, height * SMOOTHING)), width / WIDTH)
 
     def part(self, box: Box) -> "Canvas":
-        """A copy of one region, to try another mouth on the same face."""
+        """Return a copy of a region, to draw variants on it."""
         left, top, right, bottom = (edge * SMOOTHING for edge in box)
         return Canvas(self._image.crop((left, top, right, bottom)), self._scale / SMOOTHING, (left, top))
 
     def reduced(self) -> Image.Image:
-        """What was drawn, at the size of the picture."""
+        """Return the drawing at the size of the image."""
         return self._image.reduce(SMOOTHING)
 
     def gradient(self, top: Colour, bottom: Colour) -> None:
-        """Cover the whole canvas, from `top` to `bottom`."""
+        """Fill the canvas with a vertical gradient."""
         size = self._image.size
         self._lay(top, (0, 0, *size), Image.new("L", size, 255))
         self._lay(bottom, (0, 0, *size), Image.linear_gradient("L").resize(size))
@@ -93,7 +92,7 @@ class Canvas:
     def fill(
         self, shape: Shape, colour: Colour, *, blur: float = 0, inside: Shape | None = None, opacity: int = 255
     ) -> None:
-        """Fill a closed shape; `blur` softens its edge, `inside` keeps it from spilling over another."""
+        """Fill a closed shape. `blur` softens its edge, `inside` clips it to another shape."""
         points = self._pixels(shape)
         box = self._bounds(points, margin=blur * 3 * self._scale + 2)
         if box is None:
@@ -106,13 +105,13 @@ class Canvas:
         self._lay(colour, box, mask)
 
     def stroke(self, line: Sequence[Point], colour: Colour, width: float) -> None:
-        """Draw a line of that width."""
+        """Draw a line."""
         mask = Image.new("L", self._image.size, 0)
         ImageDraw.Draw(mask).line(self._pixels(line), fill=255, width=round(width * self._scale), joint="curve")
         self._lay(colour, (0, 0, *mask.size), mask)
 
     def _lay(self, colour: Colour, box: Box, mask: Image.Image) -> None:
-        # An image rather than a bare colour: Pillow blends the latter as if colours were not multiplied by opacity.
+        # An image, not a plain colour: Pillow would blend that as if colours were not premultiplied.
         self._image.paste(Image.new("RGBa", mask.size, (*colour, 255)), box, mask)
 
     def _pixels(self, shape: Sequence[Point]) -> Shape:
@@ -120,7 +119,7 @@ class Canvas:
         return [(x * self._scale - left, y * self._scale - top) for x, y in shape]
 
     def _bounds(self, points: Shape, margin: float) -> Box | None:
-        """The part of the canvas that a shape can touch; None when it lies outside."""
+        """Return the part of the canvas that a shape can touch, or None."""
         left = max(0, int(min(x for x, _ in points) - margin))
         top = max(0, int(min(y for _, y in points) - margin))
         right = min(self._image.width, int(max(x for x, _ in points) + margin) + 1)
@@ -136,7 +135,7 @@ def _polygon(points: Shape, box: Box, opacity: int) -> Image.Image:
 
 
 def over(figure: Image.Image, ground: Image.Image) -> Image.Image:
-    """A reduced canvas laid over an opaque RGB picture of the same size."""
+    """Composite a reduced canvas over an opaque RGB image of the same size."""
     size = (figure.height, figure.width, 4)
     top = np.frombuffer(figure.tobytes(), np.uint8).reshape(size).astype(np.uint16)
     seen_through = 255 - top[..., 3:]

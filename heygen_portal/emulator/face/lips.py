@@ -1,4 +1,4 @@
-"""The mouth, in every shape that a sound can give it."""
+"""Mouth shapes of the face."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +13,7 @@ Y: Final = 448.0
 
 @dataclass(frozen=True)
 class Lips:
-    """One shape: half width, how far open, how far the upper lip lifts; the rest are shares of 1."""
+    """A mouth shape: half width, opening, lift of the upper lip; other values from 0 to 1."""
 
     width: float
     open: float = 0
@@ -43,7 +43,7 @@ LIPS: Final[dict[str, Lips]] = {
 
 
 def paint_mouth(canvas: Canvas, look: Look, lips: Lips) -> None:
-    """Paint a mouth on a face that has none."""
+    """Paint a mouth on a face without one."""
     if lips.open < 2:
         _paint_closed(canvas, look, lips)
     else:
@@ -51,7 +51,7 @@ def paint_mouth(canvas: Canvas, look: Look, lips: Lips) -> None:
 
 
 def _corners(lips: Lips) -> tuple[Point, Point, float]:
-    """Left and right end, and the half width; the rounder the mouth, the less it smiles."""
+    """Return left and right corner and the half width. Rounder mouths smile less."""
     half = lips.width * 0.8
     y = Y - 7 * (1 - lips.round)
     return (X - half, y), (X + half, y), half

@@ -1,4 +1,4 @@
-"""The six people an avatar can be: one face, told apart by colours, hair and glasses."""
+"""The six looks of the avatars: colours, hair and glasses."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,18 +8,18 @@ from heygen_portal.emulator.face.drawing import Colour
 
 @dataclass(frozen=True)
 class Look:
-    """What differs from person to person; `face.py` knows what all have in common."""
+    """Features that differ between the avatars. `person.py` draws the common ones."""
 
     hair: Colour
     skin: Colour
-    shade: Colour  # of the skin, for neck, ears and cheeks' edges
+    shade: Colour  # shade of the skin, for neck, ears and cheeks
     lips: Colour
     suit: Colour
     lapel: Colour
     shirt: Colour
-    light: Colour  # the room behind, at the top
-    dusk: Colour  # and at the bottom
-    brows: Colour | None = None  # like the hair, unless that is too light to be seen
+    light: Colour  # background at the top
+    dusk: Colour  # background at the bottom
+    brows: Colour | None = None  # None: the colour of the hair
     short_hair: bool = False
     glasses: bool = False
 

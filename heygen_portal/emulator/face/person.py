@@ -1,4 +1,4 @@
-"""How a face is drawn: the person without eyes and mouth, then those, so that they can change."""
+"""Drawing of a face: first the person, then eyes and mouth, which change."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -99,7 +99,7 @@ def mixed(one: Colour, other: Colour, share: float) -> Colour:
 
 
 def paint_room(canvas: Canvas, look: Look) -> None:
-    """The room behind: light falling on a wall, out of focus."""
+    """Paint the blurred background."""
     canvas.gradient(look.light, look.dusk)
     for x, y, radius, share in (
         (210, 180, 150, 0.1),
@@ -112,7 +112,7 @@ def paint_room(canvas: Canvas, look: Look) -> None:
 
 
 def paint_person(canvas: Canvas, look: Look) -> None:
-    """Everybody but eyes, brows and mouth."""
+    """Paint the person without eyes, brows and mouth."""
     canvas.fill(SHORT_HAIR if look.short_hair else LONG_HAIR, darker(look.hair, 0.82))
     _paint_clothes(canvas, look)
     for ear, hollow in ((ellipse(508, 335, 20, 36), ellipse(511, 337, 11, 23)),):
@@ -160,7 +160,7 @@ def _paint_hair(canvas: Canvas, look: Look) -> None:
 
 @dataclass(frozen=True)
 class Eyes:
-    """How far the lids are down, 0 to 1, and how high the brows are raised."""
+    """Lids from 0 (open) to 1 (shut), and how high the brows are raised."""
 
     lids: float = 0.0
     raised: float = 0.0
@@ -177,7 +177,7 @@ EYES: Final = {
 
 
 def paint_eyes(canvas: Canvas, look: Look, eyes: Eyes) -> None:
-    """Brows, both eyes and, where worn, the glasses in front of them."""
+    """Paint brows, eyes and glasses."""
     brow = [(x, y - eyes.raised) for x, y in BROW]
     for side in (brow, mirrored(brow)):
         canvas.fill(side, look.brows or look.hair)
@@ -216,7 +216,7 @@ def _paint_eye(canvas: Canvas, x: float, wide: float) -> None:
 
 
 def _lashes(x: float, wide: float) -> Shape:
-    """The upper lid, thicker and longer towards the temple."""
+    """Return the upper lid, thicker towards the temple."""
     lashes = curve(
         (-33, 328),
         ((-20, 325 - 26 * wide), (20, 325 - 26 * wide), (32, 326)),

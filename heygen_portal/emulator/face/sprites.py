@@ -1,8 +1,8 @@
-"""Faces drawn once and kept: all that can be seen of a person, ready to be put together 25 times a second.
+"""Prerendered faces: all images of a person, combined 25 times a second.
 
-Drawing a face takes most of a second, putting a mouth on one a hundredth of a millisecond. So each look is drawn
-once for each size (a few slight turns of the body, every mouth, every state of the eyes), stored as I420 pictures in
-the user's cache folder, and mapped into memory from there.
+Drawing a face takes most of a second, pasting a mouth a hundredth of a millisecond. Each look is therefore drawn once
+for each size (a few turns of the body, every mouth shape, every state of the eyes), stored as I420 images in the user's
+cache folder, and memory-mapped from there.
 """
 
 import asyncio
@@ -29,20 +29,20 @@ from heygen_portal.emulator.face.person import EYES, paint_eyes, paint_person, p
 
 Bytes = NDArray[np.uint8]
 
-# WebRTC cuts 854, the usual width of 480p, to a multiple of four.
+# WebRTC crops 854, the usual width of 480p, to a multiple of four.
 SIZES: Final = {"low": (640, 360), "medium": (852, 480), "high": (1280, 720)}
-TURNS: Final = 9  # of the body, from one side to the other; the middle one is upright
-_TILT: Final = 0.25  # degrees, at the ends
-_HEM: Final = 16  # pixels drawn below the picture, for what a turn brings into it
-_PIVOT: Final = (640.0, 1000.0)  # below the picture, like a person on a chair
-# Where mouth and eyes are, with room for the body's turns.
+TURNS: Final = 9  # positions of the body from side to side; the middle one is upright
+_TILT: Final = 0.25  # degrees at either side
+_HEM: Final = 16  # extra pixels drawn below the image, which turns make visible
+_PIVOT: Final = (640.0, 1000.0)  # below the image, as for a seated person
+# Regions of mouth and eyes, with a margin for the turns.
 _MOUTH: Final = (556, 418, 724, 536)
 _EYES: Final = (496, 244, 784, 376)
 
 
 @dataclass(frozen=True)
 class Patch:
-    """The same region in many states: I420 pictures by turn of the body and state."""
+    """I420 images of one region by turn of the body and state."""
 
     box: Box
     names: tuple[str, ...]
@@ -51,7 +51,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class SpriteSheet:
-    """Everything that can be seen of one look at one size."""
+    """All images of a look at one size."""
 
     width: int
     height: int
@@ -61,7 +61,7 @@ class SpriteSheet:
 
 
 def planes(picture: Bytes, width: int, height: int) -> tuple[Bytes, Bytes, Bytes]:
-    """The three planes of an I420 picture, as views."""
+    """Return views of the three planes of an I420 image."""
     luma, quarter = width * height, width * height // 4
     return (
         picture[:luma].reshape(height, width),
@@ -71,7 +71,7 @@ def planes(picture: Bytes, width: int, height: int) -> tuple[Bytes, Bytes, Bytes
 
 
 class Picture:
-    """The frame an avatar is showing: one buffer, in which only what changed is replaced."""
+    """The avatar's current frame: one buffer in which only changes are replaced."""
 
     def __init__(self, sheet: SpriteSheet) -> None:
         self.data = bytearray(sheet.stills[0].tobytes())
@@ -102,7 +102,7 @@ class Picture:
 
 
 def i420(image: Image.Image) -> bytes:
-    """An RGB picture in the form that encoders take: BT.601, limited range, chroma at half the size."""
+    """Convert an RGB image to I420: BT.601, limited range, chroma at half the size."""
     y, cb, cr = image.convert("YCbCr").split()
     luma = y.point([round(16 + value * 219 / 255) for value in range(256)])
     narrow = [round(128 + (value - 128) * 224 / 255) for value in range(256)]
@@ -110,7 +110,7 @@ def i420(image: Image.Image) -> bytes:
 
 
 def draw(look: str, width: int, height: int) -> SpriteSheet:
-    """Draw a whole sheet; takes up to a second or two of processor time."""
+    """Draw a sprite sheet. Takes a second or two of processor time."""
     person = LOOKS[look]
     room, body = Canvas.blank(width, height), Canvas.blank(width, height + _HEM)
     paint_room(room, person)
@@ -151,20 +151,20 @@ def _patch(figure: Image.Image, wall: Image.Image, box: Box, states: dict[str, I
 
 
 def _turned(figure: Image.Image, turn: int, box: Box) -> Image.Image:
-    """A region of the figure once it is turned about a point below the picture."""
+    """Return a region of the figure, rotated about a point below the image."""
     left, top, right, bottom = box
     angle = radians(_TILT) * (2 * turn / (TURNS - 1) - 1)
     scale = figure.width / WIDTH
     px, py = _PIVOT[0] * scale, _PIVOT[1] * scale
     c, s = cos(angle), sin(angle)
-    # Pillow asks where in the old picture each pixel of the new one comes from.
+    # Pillow wants the source position of each target pixel.
     matrix = (c, s, px + c * (left - px) + s * (top - py), -s, c, py - s * (left - px) + c * (top - py))
-    # Bilinear, as bicubic would overshoot at edges and leave colours brighter than their opacity.
+    # Bilinear: bicubic would overshoot at edges, making colours brighter than their opacity.
     return figure.transform((right - left, bottom - top), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
 def _even(box: Box, width: int) -> Box:
-    """A box of units in pixels; even, as chroma has half the resolution."""
+    """Convert a box to pixels with even edges, as chroma has half the resolution."""
     left, top, right, bottom = (edge * width / WIDTH for edge in box)
     return int(left) // 2 * 2, int(top) // 2 * 2, (int(right) + 2) // 2 * 2, (int(bottom) + 2) // 2 * 2
 
@@ -174,7 +174,7 @@ def _even(box: Box, width: int) -> Box:
 
 @cache
 def _folder() -> Path:
-    """Where drawn sheets are kept; another folder once anything that draws has changed."""
+    """Return the cache folder, a new one whenever the drawing code changes."""
     here = Path(__file__).parent
     source = b"".join((here / f"{name}.py").read_bytes() for name in ("drawing", "lips", "looks", "person", "sprites"))
     return user_cache() / "heygen-portal" / "faces" / sha256(source).hexdigest()[:16]
@@ -188,7 +188,7 @@ def user_cache() -> Path:
 
 @cache
 def sheet(look: str, quality: str) -> SpriteSheet:
-    """All pictures of a look; drawn if nobody has drawn them before. Call it in a thread: it may take a second."""
+    """Return the sprite sheet of a look, drawn if not cached. Call it in a thread."""
     width, height = SIZES[quality]
     path = _folder() / f"{look}-{quality}.npy"
     parts = _stored(path, _shapes(width, height))
@@ -207,7 +207,7 @@ def sheet(look: str, quality: str) -> SpriteSheet:
 
 
 def _shapes(width: int, height: int) -> list[tuple[int, ...]]:
-    """The arrays of a sheet, as they follow each other in its file."""
+    """Return the shapes of a sheet's arrays in the order of its file."""
 
     def i420_bytes(box: Box) -> int:
         left, top, right, bottom = box
@@ -221,7 +221,7 @@ def _shapes(width: int, height: int) -> list[tuple[int, ...]]:
 
 
 def _stored(path: Path, shapes: list[tuple[int, ...]]) -> list[Bytes] | None:
-    """The arrays of a file, mapped rather than read: processes share them, and what is not shown takes no memory."""
+    """Memory-map the arrays of a file. Processes share them, and unused images take no memory."""
     try:
         flat = np.load(path, mmap_mode="r")
         ends = np.cumsum([prod(shape) for shape in shapes])
@@ -229,11 +229,11 @@ def _stored(path: Path, shapes: list[tuple[int, ...]]) -> list[Bytes] | None:
             return None
         return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
     except (OSError, ValueError):
-        return None  # never drawn, or not whole: drawn again
+        return None  # missing or damaged: draw it again
 
 
 def _store(path: Path, parts: list[Bytes]) -> None:
-    """Keep a sheet for the next start; a folder that cannot be written costs only time."""
+    """Cache a sheet. An unwritable folder is ignored."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
@@ -244,7 +244,7 @@ def _store(path: Path, parts: list[Bytes]) -> None:
 
 
 async def prepare() -> None:
-    """Draw what is missing, in a process of its own and politely, so that no session has to wait for a drawing."""
+    """Draw missing sheets in a low-priority process, so that no session has to wait."""
     if any(_missing()):
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", __name__)
         try:

@@ -1,4 +1,4 @@
-"""The avatars as still pictures: what their cameras show while they are silent."""
+"""Still images of the avatars, as their cameras show them when silent."""
 
 from functools import cache
 from io import BytesIO
@@ -13,14 +13,14 @@ from heygen_portal.emulator.speech.mouth_shapes import SHUT
 
 __all__ = ["LOOKS", "jpeg", "still"]
 
-_FACE: Final = (400, 70, 880, 550)  # of the picture of 1280 by 720
+_FACE: Final = (400, 70, 880, 550)  # region of the 1280 by 720 image
 _FACE_SIZE: Final = (160, 160)
 _QUALITY: Final = 85
 
 
 @cache
 def jpeg(look: str, *, is_face: bool) -> bytes:
-    """The picture, or the face cut out of it; may take a second or two if the look was never drawn."""
+    """Return the image, or its face, as JPEG. Takes a second or two if not cached."""
     image = still(look)
     if is_face:
         image = image.crop(_FACE).resize(_FACE_SIZE)
@@ -30,7 +30,7 @@ def jpeg(look: str, *, is_face: bool) -> bytes:
 
 
 def still(look: str, mouth: str = SHUT) -> Image.Image:
-    """The avatar upright, with open eyes, at 1280 by 720."""
+    """Return the avatar upright with open eyes, at 1280 by 720."""
     sheet = sprites.sheet(look, "high")
     picture = sprites.Picture(sheet)
     picture.show(sprites.TURNS // 2, mouth, "open")
@@ -38,7 +38,7 @@ def still(look: str, mouth: str = SHUT) -> Image.Image:
 
 
 def rgb(i420: sprites.Bytes, width: int, height: int) -> Image.Image:
-    """An I420 picture, BT.601 with limited range, as RGB."""
+    """Convert an I420 image, BT.601 with limited range, to RGB."""
     luma, *chroma = (Image.fromarray(plane) for plane in sprites.planes(i420, width, height))
     bright = luma.point([min(max(round((value - 16) * 255 / 219), 0), 255) for value in range(256)])
     wide = [min(max(round(128 + (value - 128) * 255 / 224), 0), 255) for value in range(256)]

@@ -1,4 +1,4 @@
-"""The account's routes: avatars, voices, quota, knowledge bases."""
+"""Account routes: avatars, voices, quota, knowledge bases."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -20,7 +20,7 @@ MAX_PROMPT_CHARACTERS: Final = 50_000
 
 @routes.get("/v1/streaming/avatar.list")
 async def streaming_avatars(request: web.Request) -> web.Response:
-    """As with the real service an avatar may be listed more than once; the newest row counts."""
+    """List the avatars, one of them twice, as the real service may. The newest row counts."""
     listed = [avatar for avatar in _avatars(request) if avatar.streams and not avatar.deprecated]
     earlier = replace(listed[0], name=f"{listed[0].name} (2025)", created_at=listed[0].created_at - YEAR_SECONDS)
     return ok([_streaming(request, avatar) for avatar in (earlier, *listed)])
@@ -28,7 +28,7 @@ async def streaming_avatars(request: web.Request) -> web.Response:
 
 @routes.get("/v2/avatars")
 async def avatars(request: web.Request) -> web.Response:
-    """Every avatar of the account; as with the real service, not all of them can stream."""
+    """List all avatars. As in the real service, not all of them can stream."""
     return ok_v2({"avatars": [_video(request, avatar) for avatar in _avatars(request)], "talking_photos": []})
 
 
@@ -95,7 +95,7 @@ async def knowledge_create(request: web.Request) -> web.Response:
 
 @routes.post("/v1/streaming/knowledge_base/{id}")
 async def knowledge_change(request: web.Request) -> web.Response:
-    """Change what the body names; what it leaves out, or null, stays."""
+    """Change the given fields. Missing and null fields stay."""
     base = _knowledge_base(request)
     body = await read_object(request)
     changes = {
@@ -117,7 +117,7 @@ async def knowledge_delete(request: web.Request) -> web.Response:
 
 
 def picture_url(request: web.Request, look: str) -> str:
-    """Absolute, on the host the client asked: previews are shown in browsers that know no other."""
+    """Return the absolute URL of a preview on the host that the client used."""
     return f"{request.scheme}://{request.host}/_static/{look}.jpg"
 
 

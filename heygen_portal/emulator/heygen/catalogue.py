@@ -1,4 +1,4 @@
-"""What the emulated account owns: avatars, voices, and the knowledge bases that may be changed."""
+"""Avatars, voices and knowledge bases of the emulated account."""
 
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -12,7 +12,7 @@ from heygen_portal.emulator.sessions.options import CatalogueAvatar
 class CatalogueVoice:
     voice_id: str
     name: str
-    language: str  # as the service writes it
+    language: str  # as the service spells it
     gender: str
     speech_voice: Voice
 
@@ -87,7 +87,7 @@ def _initial_knowledge() -> dict[str, KnowledgeBase]:
 
 
 class Catalogue:
-    """Avatars and voices never change; knowledge bases do, up to a limit that keeps memory flat."""
+    """Avatars and voices are fixed. Knowledge bases can change, up to LIMIT."""
 
     LIMIT: Final = 1000
 
@@ -97,7 +97,7 @@ class Catalogue:
         self.knowledge = _initial_knowledge()
 
     def add_knowledge(self, name: str, opening: str, prompt: str) -> KnowledgeBase:
-        """A new knowledge base; the oldest one made by a client gives way when there are too many."""
+        """Add a knowledge base, replacing the oldest client-made one beyond LIMIT."""
         base = KnowledgeBase(uuid4().hex, name, opening, prompt)
         if len(self.knowledge) >= self.LIMIT:
             kept = _initial_knowledge()
@@ -106,7 +106,10 @@ class Catalogue:
         return base
 
     def voice_for(self, avatar: CatalogueAvatar, language: str) -> CatalogueVoice:
-        """The avatar's own voice, unless it does not speak `language` (`es`, `en-US`, empty for any)."""
+        """Return the avatar's voice, or another one if it does not speak `language`.
+
+        `language` is `es`, `en-US` or the like, or empty for any.
+        """
         own = self.voices[avatar.default_voice]
         short = language[:2].lower()
         if not short or own.speech_voice.language == short:

@@ -1,6 +1,6 @@
-"""The chat socket's binary frames: protobuf messages of the package `pipecat`, decoded by hand.
+"""Binary frames of the chat socket: protobuf messages of the package `pipecat`.
 
-Three small messages do not need a code generator in the build. Unknown fields are skipped, as protobuf asks.
+Decoded by hand, as three small messages need no code generator. Unknown fields are skipped, as protobuf requires.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MAX_VARINT_BYTES: Final = 10
 
 
 class InvalidFrame(ValueError):
-    """Not the protobuf that was expected."""
+    """The message is not the expected protobuf."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class AudioFrame:
 
 
 def decode(message: bytes) -> TextFrame | AudioFrame | None:
-    """The text or sound in a Frame; None for transcriptions and whatever else. NotAFrame if it is no protobuf."""
+    """Return the text or audio in a Frame, None for other kinds. Raises InvalidFrame."""
     frame: TextFrame | AudioFrame | None = None
     for number, value in _fields(message):
         if not isinstance(value, bytes):
@@ -41,18 +41,18 @@ def decode(message: bytes) -> TextFrame | AudioFrame | None:
             inner = dict(_fields(value))
             frame = AudioFrame(_bytes(inner.get(3)), _int(inner.get(4)), _int(inner.get(5)))
         else:
-            frame = None  # of a oneof, the last one counts
+            frame = None  # the last field of a oneof counts
     return frame
 
 
 def encode_text(text: str) -> bytes:
-    """A Frame that holds a TextFrame, as the SDK sends it."""
+    """Return a Frame with a TextFrame, as the SDK sends it."""
     inner = _with_length(3, text.encode())
     return _with_length(1, inner)
 
 
 def encode_audio(audio: bytes, sample_rate: int = 16_000, channels: int = 1) -> bytes:
-    """A Frame that holds an AudioRawFrame, as the SDK sends it."""
+    """Return a Frame with an AudioRawFrame, as the SDK sends it."""
     inner = _with_length(3, audio) + _varint(4 << 3) + _varint(sample_rate) + _varint(5 << 3) + _varint(channels)
     return _with_length(2, inner)
 

@@ -1,4 +1,4 @@
-"""The chat WebSocket of the published SDK: protobuf frames in, JSON out."""
+"""Chat WebSocket of the published SDK: protobuf frames in, JSON out."""
 
 import logging
 from contextlib import suppress
@@ -16,12 +16,12 @@ from heygen_portal.emulator.sessions.websocket import Message, SessionSocket
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
-MICROPHONE: Final = (16_000, 1)  # samples a second, channels
+MICROPHONE: Final = (16_000, 1)  # sample rate, channels
 
 
 @routes.get("/v1/ws/streaming.chat")
 async def chat(request: web.Request) -> web.WebSocketResponse:
-    """Taken in any state from `new` on: published clients open it before or after `start`."""
+    """Accept a chat socket in any open state: clients open it before or after `start`."""
     service = request.app[HEYGEN]
     token = service.store.tokens.get(request.query.get("session_token", ""))
     if token is None:
@@ -33,10 +33,10 @@ async def chat(request: web.Request) -> web.WebSocketResponse:
 
 
 class Chat:
-    """One client's chat socket.
+    """A client's chat socket.
 
-    What the person says by microphone is told here when the microphone comes by this socket; with
-    `arch_version=v2` it comes by the room, and is told there. The avatar's words are always told in the room.
+    Recognized speech is reported here if the microphone's audio arrives here; with `arch_version=v2` it arrives in the
+    room and is reported there. The avatar's text is always reported in the room.
     """
 
     def __init__(self, request: web.Request, service: HeyGenService, session: Session) -> None:
@@ -45,7 +45,7 @@ class Chat:
         self._socket = SessionSocket(request, service, session)
         self._opening = clean(request.query.get("opening_text", ""))
         self._carries_microphone = request.query.get("arch_version") != "v2"
-        # Documented for microphones in the room alone: by this socket the marks could not come.
+        # Documented only for microphones in the room: this socket carries no push-to-talk packets.
         push_to_talk = request.query.get("push_to_talk") == "true" and not self._carries_microphone
         service.set_hearing(session, language=request.query.get("stt_language", ""), push_to_talk=push_to_talk)
 
@@ -67,7 +67,7 @@ class Chat:
                 self._hear(frame)
 
     def _answer(self, text: str) -> None:
-        """There is no way to refuse on this socket: what cannot be answered is dropped, what is too long is cut."""
+        """Answer a text. The socket cannot refuse: invalid texts are dropped, long ones cut."""
         words = clean(text)[: self._service.store.rules.text_limit]
         if not words:
             return
@@ -77,9 +77,12 @@ class Chat:
             log.info("a text of %s was dropped: %s", self._session.id, refusal.message)
 
     def _hear(self, frame: chat_frames.AudioFrame) -> None:
-        """Sound in the one form the SDK sends; it sends silence too, so only what is understood counts as activity."""
+        """Process audio in the SDK's format.
+
+        It sends silence too, so only recognized speech counts as activity.
+        """
         if (frame.sample_rate, frame.channels) == MICROPHONE:
-            with suppress(Refusal):  # the avatar is not there yet
+            with suppress(Refusal):  # the avatar is not present yet
                 self._service.performer(self._session).hear(frame.audio[: len(frame.audio) // 2 * 2])
 
     def _on_event(self, event: Message) -> None:
@@ -89,15 +92,15 @@ class Chat:
             elif event["state"] == State.CLOSED:
                 self._socket.close()
         elif not self._service.has_media or (self._carries_microphone and event["type"].startswith("user_")):
-            self._socket.send(_as_chat_event(event))  # without a room there is no other way to hear of it
+            self._socket.send(_as_chat_event(event))  # without media there is no room to report it in
 
     def _greet(self) -> None:
-        """Say the greeting asked for in the address, once the avatar is there to say it."""
+        """Speak the greeting of the URL once the avatar is present."""
         words, self._opening = self._opening[: self._service.store.rules.text_limit], ""
         if words:
             self._service.speak(self._session, words, answer=False)
 
 
 def _as_chat_event(event: dict[str, Any]) -> Message:
-    """The same message, keyed as on this socket."""
+    """Return the event with this socket's key for its type."""
     return {"event_type": event["type"]} | {name: value for name, value in event.items() if name != "type"}

@@ -1,4 +1,4 @@
-"""Preview pictures of the avatars and samples of the voices, served where the catalogue says they are."""
+"""Preview images of avatars and samples of voices, at the catalogue's URLs."""
 
 import asyncio
 import io
@@ -33,8 +33,8 @@ async def sample(request: web.Request) -> web.Response:
 
 
 def wav(voice: Voice) -> bytes:
-    """How a voice sounds; takes a tenth of a second."""
-    from heygen_portal.emulator.speech import synthesis as voices  # without media, what speaks is seldom needed
+    """Return a sample of a voice. Takes a tenth of a second."""
+    from heygen_portal.emulator.speech import synthesis as voices  # rarely needed without media
 
     sound = io.BytesIO()
     with wave.open(sound, "wb") as file:
@@ -46,7 +46,7 @@ def wav(voice: Voice) -> bytes:
 
 
 async def _jpeg(look: str, *, is_face: bool) -> web.Response:
-    from heygen_portal.emulator.face import stills  # without media, what draws is seldom needed
+    from heygen_portal.emulator.face import stills  # rarely needed without media
 
     if look not in stills.LOOKS:
         raise web.HTTPNotFound

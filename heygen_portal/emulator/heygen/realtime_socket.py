@@ -1,4 +1,4 @@
-"""The realtime WebSocket: clients bring the avatar's sound, JSON text both ways."""
+"""Realtime WebSocket: the client sends the avatar's audio; JSON both ways."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ MAX_BUFFERED_BYTES: Final = 24_000 * 2 * 600  # ten minutes of sound
 @routes.get("/v2-alpha/interactive-avatar/session/{id}")
 @routes.get("/v1-alpha/realtime/{id}")
 async def realtime(request: web.Request) -> web.WebSocketResponse:
-    """Authorised by its address alone, which only `streaming.new` tells."""
+    """Accept a realtime socket. Its URL, known only from `streaming.new`, authorizes it."""
     service = request.app[HEYGEN]
     session = service.store.find(request.match_info["id"])
     if session.state not in OPEN:
@@ -30,22 +30,22 @@ async def realtime(request: web.Request) -> web.WebSocketResponse:
 
 
 class Realtime:
-    """One realtime client of a session, and the sound it is handing over."""
+    """A realtime client of a session and the audio it is sending."""
 
     def __init__(self, request: web.Request, service: HeyGenService, session: Session) -> None:
         self._service = service
         self._session = session
         self._socket = SessionSocket(request, service, session)
         self._pose = "idle"
-        self._speaking: tuple[str, str] | None = None  # the client's event id, and our task's
-        self._events: dict[str, str] = {}  # task -> the client's event id
+        self._speaking: tuple[str, str] | None = None  # the client's event ID and our task ID
+        self._events: dict[str, str] = {}  # task ID -> the client's event ID
         self._buffer = bytearray()
 
     async def serve(self) -> web.WebSocketResponse:
         self._tell("session.state_updated", state=self._reported_state())
         return await self._socket.serve(self._on_message, self._on_event, self._service.store.rules.realtime_idle_s)
 
-    # From the client -------------------------------------------------------------------------------------------
+    # From the client ----------------------------------------------------------------------------------------
 
     def _on_message(self, raw: WSMessage) -> None:
         try:
@@ -75,20 +75,20 @@ class Realtime:
         self._finish()
 
     def _finish(self) -> None:
-        """No more sound for the utterance at hand."""
+        """End the current utterance's audio."""
         if self._speaking:
             self._service.performer(self._session).end_play(self._speaking[1])
             self._speaking = None
 
     def _interrupt(self, message: Message) -> None:
         self._speaking = None
-        broken_off, self._events = self._events, {}  # first: what stops now was not spoken to its end
+        broken_off, self._events = self._events, {}  # before stopping: these tasks do not end normally
         self._service.stop_speech(self._session)
         for task_id, event_id in broken_off.items():
             self._tell("agent.speak_interrupted", source_event_id=event_id, task={"id": task_id})
 
     def _start_listening(self, message: Message) -> None:
-        if self._pose == "idle":  # documented: only from there
+        if self._pose == "idle":  # documented: only from idle
             self._service.performer(self._session).listen(True)
             self._set_pose("listening")
 
@@ -128,14 +128,14 @@ class Realtime:
         "agent.interrupt": _interrupt,
         "agent.start_listening": _start_listening,
         "agent.stop_listening": _stop_listening,
-        "agent.end_listening": _stop_listening,  # misprinted so in one version of the documentation
+        "agent.end_listening": _stop_listening,  # misprint in one version of the documentation
         "session.keep_alive": _keep_alive,
         "agent.audio_buffer_append": _append,
         "agent.audio_buffer_commit": _commit,
         "agent.audio_buffer_clear": _clear,
     }
 
-    # To the client -------------------------------------------------------------------------------------------
+    # To the client ------------------------------------------------------------------------------------------
 
     def _on_event(self, event: Message) -> None:
         match event["type"]:
@@ -166,7 +166,7 @@ class Realtime:
             self._tell("agent.idle_started")
 
     def _reported_state(self) -> str:
-        """`new` is none of this socket's states: the room is yet to be prepared."""
+        """The socket has no state `new`; it is reported as `connecting`."""
         return State.CONNECTING if self._session.state is State.NEW else self._session.state
 
     def _error(self, kind: str, words: str) -> None:

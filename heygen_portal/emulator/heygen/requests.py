@@ -1,4 +1,4 @@
-"""What a client may order with `streaming.new`, and what it gets when it leaves things out."""
+"""Parsing of `streaming.new` requests and their defaults."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -16,9 +16,9 @@ RATE_RANGE: Final = (0.5, 1.5)
 
 
 def parse_options(body: dict[str, Any], catalogue: Catalogue, rules: Rules) -> SessionOptions:
-    """Read a `streaming.new` body: both spellings of names, nulls and unknown keys are welcome.
+    """Parse a `streaming.new` body with both spellings of names, nulls and unknown keys.
 
-    Raises Refusal for an avatar that cannot stream and for values of the wrong kind or out of range.
+    Raises Refusal for an avatar that cannot stream and for invalid values.
     """
     fields = Fields(body)
     if fields.text("version", "v2") != "v2":
@@ -80,7 +80,7 @@ def _own_room(settings: dict[str, Any]) -> OwnRoom | None:
 
 
 class Fields:
-    """Typed looks into a JSON object in which null means absent."""
+    """Typed access to a JSON object in which null means absent."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         self._body = body
@@ -119,7 +119,7 @@ class Fields:
         return float(value)
 
     def one_of(self, name: str, values: tuple[str, ...], default: str) -> str:
-        """One of `values` as spelled there, whatever case the client wrote it in."""
+        """Return the matching value as spelled in `values`, ignoring case."""
         given = self.text(name)
         for value in values:
             if given.lower() == value.lower():

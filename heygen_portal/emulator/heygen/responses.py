@@ -1,4 +1,4 @@
-"""The service's envelopes, and reading what clients send."""
+"""HeyGen's response envelopes, and parsing of request bodies."""
 
 import json
 from typing import Any, Final
@@ -11,12 +11,12 @@ SUCCESS: Final = 100
 
 
 def ok(data: Any = None) -> web.Response:
-    """The usual envelope of the streaming endpoints."""
+    """Return the envelope of the streaming endpoints."""
     return web.json_response({"code": SUCCESS, "message": "success", "data": data})
 
 
 def ok_v2(data: Any) -> web.Response:
-    """The envelope of create_token and of the v2 endpoints."""
+    """Return the envelope of create_token and the v2 endpoints."""
     return web.json_response({"error": None, "data": data})
 
 
@@ -29,14 +29,14 @@ def refused(path: str, refusal: Refusal) -> web.Response:
 
 
 def failure(path: str, status: int, code: int, message: str) -> web.Response:
-    """A refusal in the form the path's clients expect; `data` is always there, for those who look."""
+    """Return an error in the form of the path's endpoints. `data` is always present."""
     if is_v2_style(path):
         return web.json_response({"error": {"code": str(code), "message": message}, "data": None}, status=status)
     return web.json_response({"code": code, "message": message, "data": None}, status=status)
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
-    """The JSON object in the body, an empty one for no body; the content type is not looked at."""
+    """Return the JSON object in the body, empty for no body, whatever the content type."""
     raw = await request.read()
     if not raw.strip():
         return {}
@@ -59,6 +59,6 @@ def required_text(body: dict[str, Any], name: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Speech without what cannot be spoken or encoded: lone surrogates and control characters."""
+    """Return text without lone surrogates and control characters, which cannot be spoken."""
     encodable = text.encode("utf-8", "replace").decode("utf-8")
     return "".join(char if char.isprintable() else " " for char in encodable).strip()

@@ -1,4 +1,4 @@
-"""What HeyGen's Streaming API does when a session is ordered and spoken to: the store's rules, then the performer."""
+"""HeyGen's Streaming API behind the routes."""
 
 import asyncio
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class QueuedSpeech:
 
 
 class HeyGenService(SessionService):
-    """The service behind the routes. One verb a method; each raises Refusal when the answer is no."""
+    """HeyGen's sessions. Each method is an action of the API and may raise Refusal."""
 
     NAME = "heygen"
 
@@ -37,7 +37,7 @@ class HeyGenService(SessionService):
         return session
 
     def speak(self, session: Session, text: str, *, answer: bool) -> QueuedSpeech:
-        """Queue speech: `text` itself, or an answer to it."""
+        """Queue `text` itself, or an answer to it."""
         self.store.accept(session, "task")
         performer = self.performer(session)
         task_id = self.next_task(session)
@@ -47,12 +47,15 @@ class HeyGenService(SessionService):
         return QueuedSpeech(task_id, speak(text, task_id=task_id))
 
     async def prepare(self, session: Session, text: str) -> None:
-        """Have a text's sound made before `speak`, in a thread: a long one would hold up everybody's pictures."""
+        """Synthesize a text in a thread before `speak`.
+
+        A long one would delay the video frames of all sessions.
+        """
         if session.state is State.CONNECTED:
             await self.performer(session).prepare(text)
 
     def set_hearing(self, session: Session, *, language: str, push_to_talk: bool) -> None:
-        """Heed what a chat socket asks for; what it leaves out stays as it is."""
+        """Apply a chat socket's options. Empty ones keep their value."""
         hearing = self.runtimes[session.id].hearing
         hearing.language = language or hearing.language
         hearing.push_to_talk = push_to_talk or hearing.push_to_talk

@@ -1,4 +1,4 @@
-"""The streaming routes: sessions are ordered, started, spoken to, listed and stopped."""
+"""Streaming routes: create, start, talk, list and stop sessions."""
 
 import time
 from datetime import UTC, datetime
@@ -65,7 +65,7 @@ async def task(request: web.Request) -> web.Response:
     text = clean(required_text(body, "text"))
     if not text or len(text) > service.store.rules.text_limit:
         raise Refusal("invalid_text", f"1 to {service.store.rules.text_limit} characters")
-    if kind == "repeat":  # answers are a sentence or two
+    if kind == "repeat":  # answers are short
         await service.prepare(session, text)
     spoken = service.speak(session, text, answer=kind != "repeat")
     if mode == "sync" and service.store.rules.sync_waits:
@@ -122,7 +122,7 @@ async def list_open(request: web.Request) -> web.Response:
 
 @routes.get("/v2/streaming.list")
 async def list_all(request: web.Request) -> web.Response:
-    """Everything remembered, newest first, in pages; `token` goes on where the page before ended."""
+    """List all remembered sessions, newest first, in pages. `token` continues a listing."""
     store = request.app[HEYGEN].store
     page, size, offset = _paging(request)
     wanted = list(_filtered(request, reversed(list(store.sessions.values()))))
@@ -142,14 +142,14 @@ async def list_all(request: web.Request) -> web.Response:
 
 
 async def _session(request: web.Request) -> tuple[Session, dict[str, Any]]:
-    """The session the body names, if the caller may speak to it, and the body."""
+    """Return the requested session, if the caller may use it, and the body."""
     body = await read_object(request)
     session_id = required_text(body, "session_id")
     return request.app[HEYGEN].store.find_for(session_id, request[CALLER]), body
 
 
 def _choice(body: dict[str, Any], name: str, values: tuple[str, ...]) -> str:
-    """The value in lower case; absent, null or empty is the first of `values`."""
+    """Return the value in lower case, by default the first of `values`."""
     value = body.get(name) or values[0]
     if not isinstance(value, str):
         raise Refusal("invalid_parameter", f"{name} must be a string")
@@ -176,7 +176,7 @@ def _details(session: Session, now: float) -> dict[str, Any]:
 
 
 def _paging(request: web.Request) -> tuple[int, int, int]:
-    """Page, page size, and where the page begins."""
+    """Return page, page size and offset."""
     page = _whole(request, "page", 1, 1_000_000)
     size = _whole(request, "page_size", 10, MAX_PAGE_ROWS)
     if request.query.get("token"):
@@ -197,7 +197,7 @@ def _filtered(request: web.Request, sessions: Any) -> Any:
     if status and status not in list(State):
         raise Refusal("invalid_value", f"status must be one of {', '.join(State)}")
     for session in sessions:
-        created = int(session.created_at)  # dates have whole seconds
+        created = int(session.created_at)  # dates have a resolution of seconds
         if (
             (since is None or created >= since)
             and (until is None or created <= until)

@@ -1,4 +1,4 @@
-"""The Video API: films are ordered, rendered one after the other, and fetched."""
+"""Video API: videos are ordered, rendered one after another, and downloaded."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ from heygen_portal.emulator.sessions.states import Refusal
 log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
-MAX_VIDEOS: Final = 100  # kept; the oldest gives way
+MAX_VIDEOS: Final = 100  # the oldest is deleted beyond this
 MAX_SCENES: Final = 50
 MAX_WAITING_VIDEOS: Final = 50
 MAX_TEXT_CHARACTERS: Final = 5000
@@ -36,7 +36,7 @@ RENDERING_ERROR: Final = {"code": 40056, "detail": "Rendering failed", "message"
 
 @dataclass(frozen=True)
 class Scene:
-    """One entry of `video_inputs`, read."""
+    """An entry of `video_inputs`."""
 
     look: str
     voice: Voice
@@ -50,7 +50,7 @@ class Video:
     title: str
     callback_id: str | None
     callback_url: str | None
-    base: str  # of the addresses it is told by: the host its client asked
+    base: str  # base URL of its links, on the host that the client used
     scenes: list[Scene]
     size: tuple[int, int]
     created_at: float
@@ -62,9 +62,9 @@ class Video:
 
 @dataclass
 class Videos:
-    """Every film, and the queue of those to be rendered."""
+    """All videos, and the rendering queue."""
 
-    folder: Path | None = None  # while the application runs
+    folder: Path | None = None  # None while the application is not running
     known: dict[str, Video] = field(default_factory=dict)
     waiting: "asyncio.Queue[Video]" = field(default_factory=asyncio.Queue)
 
@@ -133,7 +133,7 @@ async def delete(request: web.Request) -> web.Response:
 
 @routes.get("/_static/video/{id:[0-9a-f]+}.mp4")
 async def download(request: web.Request) -> web.StreamResponse:
-    """Whoever has the address may fetch the film, until the address expires."""
+    """Serve a video to anyone with the URL until it expires."""
     video = request.app[VIDEOS].known.get(request.match_info["id"])
     if video is None or video.path is None:
         raise web.HTTPNotFound
@@ -144,7 +144,7 @@ async def download(request: web.Request) -> web.StreamResponse:
 
 
 async def run_rendering(app: web.Application) -> AsyncIterator[None]:
-    """The rendering, for as long as the application lives; films are gone with it."""
+    """Render videos while the application runs. They are deleted at its end."""
     with tempfile.TemporaryDirectory(prefix="emulator-films-") as folder:
         app[VIDEOS].folder = Path(folder)
         rendering = asyncio.create_task(_render_all(app))
@@ -162,7 +162,7 @@ async def _render_all(app: web.Application) -> None:
 
 
 async def _render(app: web.Application, video: Video) -> None:
-    from heygen_portal.emulator.avatar import recording  # the encoder is large, and films are seldom ordered
+    from heygen_portal.emulator.avatar import recording  # the encoder is large and rarely needed
 
     video.status = "processing"
     folder = app[VIDEOS].folder
@@ -178,7 +178,7 @@ async def _render(app: web.Application, video: Video) -> None:
         video.status, video.error = "failed", RENDERING_ERROR
     else:
         video.status, video.path = "completed", path
-        if video.id not in app[VIDEOS].known:  # deleted meanwhile
+        if video.id not in app[VIDEOS].known:  # deleted while rendering
             path.unlink(missing_ok=True)
             return
     event = {"video_id": video.id, "callback_id": video.callback_id}
@@ -205,7 +205,7 @@ def _summary(video: Video) -> dict[str, Any]:
 
 
 def _urls(video: Video, now: float) -> dict[str, str | None]:
-    """Addresses good for seven days from now: asking again renews them."""
+    """Return URLs valid for seven days. A new status request renews them."""
     expires = int(now) + URL_LIFETIME_SECONDS
     is_done = video.status == "completed"
     return {
@@ -256,7 +256,7 @@ def _scene(fields: Fields, catalogue: Catalogue) -> Scene:
 
 
 def _size(fields: Fields) -> tuple[int, int]:
-    """Whole and even, as the encoder wants them."""
+    """Return even integers, as the encoder requires."""
     width = int(fields.number("width", 1280, SIDE_RANGE)) // 2 * 2
     height = int(fields.number("height", 720, SIDE_RANGE)) // 2 * 2
     return width, height

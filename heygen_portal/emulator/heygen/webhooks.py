@@ -1,4 +1,4 @@
-"""Webhooks of the Video API: endpoints that are told, signed, when a film is done."""
+"""Webhooks of the Video API: signed notifications about finished videos."""
 
 import asyncio
 import hashlib
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 routes = web.RouteTableDef()
 
 EVENTS: Final = ("avatar_video.success", "avatar_video.fail", "live_avatar.success", "live_avatar.fail")
-PROBE_SECONDS: Final = 1.0  # documented: an endpoint that does not answer OPTIONS within it is refused
+PROBE_SECONDS: Final = 1.0  # documented: endpoints must answer OPTIONS within this time
 DELIVERY_SECONDS: Final = 5.0
 MAX_ENDPOINTS: Final = 20
 
@@ -40,13 +40,13 @@ class Endpoint:
 
 
 class Webhooks:
-    """The endpoints. They are addresses that the account's owner gave: nothing else is ever called."""
+    """Registered endpoints. Only URLs given by the account's owner are called."""
 
     def __init__(self) -> None:
         self.endpoints: dict[str, Endpoint] = {}
 
     async def send(self, event_type: str, data: dict[str, Any], *, callback_url: str | None = None) -> None:
-        """Deliver to all who want the event, and to `also`; who cannot be reached is logged and left."""
+        """Deliver an event to subscribed endpoints and `callback_url`. Failures are logged only."""
         body = json.dumps({"event_type": event_type, "event_data": data}).encode()
         wanted = [
             endpoint for endpoint in self.endpoints.values() if not endpoint.events or event_type in endpoint.events

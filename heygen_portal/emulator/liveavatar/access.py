@@ -1,4 +1,4 @@
-"""Who may ask LiveAvatar what, how often, and from which page."""
+"""Credentials, rate limits and CORS of LiveAvatar."""
 
 import hmac
 from collections import Counter
@@ -10,9 +10,7 @@ from heygen_portal.emulator.liveavatar.service import LIVEAVATAR
 from heygen_portal.emulator.liveavatar.states import SOCKETS
 from heygen_portal.emulator.sessions.states import Refusal
 
-TOKEN_SESSION: Final = web.RequestKey(
-    "token_session", str
-)  # the session whose token was shown; empty for the account's key
+TOKEN_SESSION: Final = web.RequestKey("token_session", str)  # session of the token; empty for the account's key
 
 PUBLIC_PATHS: Final = ("/v1/avatars/public", "/v1/languages")
 TOKEN_PATHS: Final = ("/v1/sessions/start", "/v1/sessions/stop", "/v1/sessions/keep-alive")
@@ -20,7 +18,7 @@ START_PATH: Final = "/v1/sessions/start"
 
 
 def authorize(request: web.Request, key: str) -> None:
-    """Look at the credential and at how often it was used. Raises Refusal."""
+    """Check credential and rate limit. Raises Refusal."""
     path = request.path
     given = request.headers.get("X-Api-Key", "")
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
@@ -39,14 +37,14 @@ def authorize(request: web.Request, key: str) -> None:
 
 
 class RateLimiter:
-    """Calls of the second that runs, by credential and endpoint."""
+    """Counts the current second's calls by credential and endpoint."""
 
     def __init__(self) -> None:
         self._second = 0
         self._calls: Counter[tuple[str, str, str]] = Counter()
 
     def count(self, request: web.Request, credential: str) -> None:
-        """Raise Refusal once there were too many."""
+        """Count a call. Raises Refusal above the limit."""
         live = request.app[LIVEAVATAR]
         second = int(live.clock.now())
         if second != self._second:
@@ -63,7 +61,7 @@ RATE_LIMITER: Final = web.AppKey("rate_limiter", RateLimiter)
 
 
 def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """CORS for the one page that asks, which may bring its cookies; and on 429 when to come again."""
+    """Add CORS headers with credentials for the calling page, and Retry-After to a 429."""
     if origin := request.headers.get("Origin"):
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Allow-Credentials"] = "true"

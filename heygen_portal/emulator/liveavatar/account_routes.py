@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 MAX_NAME_CHARACTERS: Final = 255
 MAX_PROMPT_CHARACTERS: Final = 50_000
-MADE_AT: Final = 1767225600.0  # of voices
+MADE_AT: Final = 1767225600.0  # creation time of the voices
 
 
 @routes.get("/v1/avatars/public")
@@ -92,7 +92,7 @@ async def credits_left(request: web.Request) -> web.Response:
 
 @routes.get("/v1/contexts")
 async def contexts(request: web.Request) -> web.Response:
-    """Without their texts, as with the real service."""
+    """List contexts without their texts, as the real service does."""
     brief = ("id", "name", "created_at", "updated_at")
     shown = [_context(context) for context in request.app[LIVEAVATAR].catalogue.contexts.values()]
     return page(request, [{name: context[name] for name in brief} for context in shown])
@@ -114,7 +114,7 @@ async def context(request: web.Request) -> web.Response:
 
 @routes.patch("/v1/contexts/{id}")
 async def change_context(request: web.Request) -> web.Response:
-    """All three texts are needed here too."""
+    """Change a context. All three texts are required."""
     found = _find(request, request.app[LIVEAVATAR].catalogue.contexts)
     for name, value in (await _texts(request)).items():
         setattr(found, name, value)

@@ -1,4 +1,4 @@
-"""LiveAvatar's agent in the room of a FULL session: seen there by its identity, it neither shows nor says anything."""
+"""LiveAvatar's agent in the room of a FULL session. It publishes nothing."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ class Agent:
         await connect_to_room(self._room, self._url, self._token)
 
     async def wait_for_stopped(self) -> None:
-        """Return once `session.stopped` was received: LiveKit has handed it on to everybody in the room."""
+        """Return once `session.stopped` arrived: LiveKit has then sent it to everyone."""
         await self._stopped.wait()
 
     async def leave(self) -> None:
@@ -29,7 +29,7 @@ class Agent:
             await self._room.disconnect()
 
     def _received(self, packet: rtc.DataPacket) -> None:
-        with suppress(ValueError, RecursionError):  # anybody in the room may send anything
+        with suppress(ValueError, RecursionError):  # any participant can send any data
             message = json.loads(packet.data)
             if isinstance(message, dict) and message.get("event_type") == "session.stopped":
                 self._stopped.set()

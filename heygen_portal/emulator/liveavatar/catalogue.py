@@ -1,6 +1,6 @@
-"""What the LiveAvatar account owns: avatars, voices, and contexts that may be made, changed and deleted.
+"""Avatars, voices and contexts of the LiveAvatar account.
 
-Avatars and knowledge bases are copies of the HeyGen account's, as after a first login; voices are the service's own.
+Avatars and contexts are copies of the HeyGen account's, as after a first login; voices have their own IDs.
 """
 
 import re
@@ -17,13 +17,13 @@ _VARIABLE: Final = re.compile(r"\$\{(\w{1,64})\}")
 
 
 def uuid_of(name: str) -> str:
-    """The same UUID for a thing in every process, as clients remember it."""
+    """Return a UUID that is the same in every process, so that clients can store it."""
     return str(uuid5(NAMESPACE_URL, f"liveavatar/{name}"))
 
 
 @dataclass(frozen=True)
 class Avatar(CatalogueAvatar):
-    """`is_image` ones are photographs: they have no voice of their own."""
+    """Avatars with `is_image` are photographs and have no default voice."""
 
     is_public: bool = True
     is_image: bool = False
@@ -31,7 +31,7 @@ class Avatar(CatalogueAvatar):
 
 @dataclass
 class Context:
-    """A persona's knowledge: the prompt it answers from, and its greeting."""
+    """A prompt that answers are taken from, and a greeting."""
 
     name: str
     prompt: str
@@ -43,12 +43,12 @@ class Context:
 
     @property
     def variables(self) -> list[str]:
-        """Names of the `${placeholders}` that a session is to fill."""
+        """Names of the `${placeholders}` that a session must fill."""
         return list(dict.fromkeys(_VARIABLE.findall(f"{self.opening_text} {self.prompt}")))
 
 
 def fill_placeholders(text: str, variables: dict[str, str]) -> str:
-    """`text` with its placeholders filled; one without a value stays as it is."""
+    """Replace placeholders by their values. Those without a value stay."""
     return _VARIABLE.sub(lambda found: variables.get(found[1], found[0]), text)
 
 
@@ -57,7 +57,7 @@ def _voices() -> list[CatalogueVoice]:
 
 
 def _avatars() -> list[Avatar]:
-    """Those of HeyGen that stream, the sandbox's, a photograph of the account's own, and one still in the making."""
+    """Return HeyGen's streaming avatars, the sandbox avatar, a photograph and one in training."""
     copies = [
         Avatar(
             uuid_of(avatar.avatar_id), avatar.name, avatar.look, avatar.gender, uuid_of(avatar.default_voice),
@@ -77,7 +77,7 @@ def _avatars() -> list[Avatar]:
 
 
 class LiveCatalogue:
-    LIMIT: Final = 1000  # contexts; the oldest made by a client gives way
+    LIMIT: Final = 1000  # contexts; beyond it the oldest client-made one is deleted
 
     def __init__(self) -> None:
         self.avatars = {avatar.avatar_id: avatar for avatar in _avatars()}

@@ -1,4 +1,4 @@
-"""The socket of a LITE session: a client brings the avatar's sound, JSON text both ways."""
+"""WebSocket of a LITE session: the client sends the avatar's audio; JSON both ways."""
 
 import base64
 import binascii
@@ -21,16 +21,16 @@ MAX_MESSAGE_BYTES: Final = 1024 * 1024
 
 @routes.get(SOCKETS + "{key}")
 async def lite(request: web.Request) -> web.WebSocketResponse:
-    """Authorised by its address alone, which only the start tells."""
+    """Accept a LITE socket. Its URL, known only from the start response, authorizes it."""
     service = request.app[LIVEAVATAR]
     session = service.store.find(service.sockets.get(request.match_info["key"], ""))
     return await Lite(request, service, session).serve()
 
 
 class Lite:
-    """One client of a session, and the utterance it is handing over.
+    """A client of a session and its current utterance.
 
-    Sound belongs to one utterance from its first piece to `agent.speak_end`, whatever its event ids: clients differ.
+    An utterance ends with `agent.speak_end`, whatever its event IDs: clients differ.
     """
 
     def __init__(self, request: web.Request, service: LiveAvatarService, session: Session) -> None:
@@ -38,9 +38,9 @@ class Lite:
         self._session = session
         self._socket = SessionSocket(request, service, session)
         self._pose = "idle"
-        self._listen_after_speech = False  # once it has stopped talking
-        self._task: str | None = None  # the utterance that is being brought
-        self._sources: dict[str, str | None] = {}  # utterances not yet over -> the client's last event id for each
+        self._listen_after_speech = False  # start listening after the current speech
+        self._task: str | None = None  # the current utterance
+        self._sources: dict[str, str | None] = {}  # unfinished utterances -> the client's last event ID
 
     async def serve(self) -> web.WebSocketResponse:
         self._tell("session.state_updated", state="new")
@@ -48,7 +48,7 @@ class Lite:
             self._tell("session.state_updated", state="connected")
         return await self._socket.serve(self._on_message, self._on_event)
 
-    # From the client -------------------------------------------------------------------------------------------
+    # From the client ----------------------------------------------------------------------------------------
 
     def _on_message(self, raw: WSMessage) -> None:
         try:
@@ -57,7 +57,7 @@ class Lite:
             message = json.loads(raw.data)
             handler = self.HANDLERS.get(message["type"])
             if handler and (self._session.present or handler is self.HANDLERS["session.keep_alive"]):
-                handler(self, message)  # else dropped without a word: of an unknown type, or before `connected`
+                handler(self, message)  # unknown types, and messages before `connected`, are dropped
         except Refusal:
             self._error("server_error", "The session is over.")
         except (ValueError, KeyError, TypeError, RecursionError, binascii.Error):
@@ -77,7 +77,7 @@ class Lite:
         if message.get("audio"):
             self._speak(message)
         if self._task is None:
-            return  # interrupted meanwhile
+            return  # interrupted
         task_id, self._task = self._task, None
         self._sources[task_id] = _event_id(message) or self._sources[task_id]
         self._tell("agent.audio_buffer_committed", **self._ids(task_id))
@@ -92,7 +92,7 @@ class Lite:
         self._service.stop_speech(self._session)
 
     def _start_listening(self, message: Message) -> None:
-        if self._pose == "talking":  # clients ask right after the last sound: it is listened after it was heard
+        if self._pose == "talking":  # clients send this right after the last audio, before it was played
             self._listen_after_speech = True
         else:
             self._listen(True)
@@ -114,7 +114,7 @@ class Lite:
         "session.keep_alive": _keep_alive,
     }
 
-    # To the client -------------------------------------------------------------------------------------------
+    # To the client ------------------------------------------------------------------------------------------
 
     def _on_event(self, event: Message) -> None:
         match event["type"]:

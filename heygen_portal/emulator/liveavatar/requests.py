@@ -1,4 +1,4 @@
-"""What a client may order with a session token, and what it gets when it leaves things out."""
+"""Parsing of session token requests and their defaults."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
@@ -21,12 +21,12 @@ CONNECTORS: Final = ("elevenlabs_agent_config", "openai_realtime_config", "gemin
 SPEEDS: Final = (0.8, 1.2)
 MAX_VARIABLES: Final = 50
 MAX_VARIABLE_CHARACTERS: Final = 1000
-LITE_COST_FACTOR: Final = 0.5  # of what FULL costs
+LITE_COST_FACTOR: Final = 0.5  # share of the cost of FULL
 
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """A session token's configuration, fixed when it is minted; what it refers to is looked up at the start."""
+    """Configuration of a session token. References are checked when the session starts."""
 
     mode: Mode
     avatar_id: str
@@ -45,7 +45,10 @@ class TokenRequest:
 
 @dataclass(frozen=True)
 class LiveAvatarOptions(SessionOptions):
-    """A session as started. `has_context` False answers nothing: LiveAvatar's restricted mode."""
+    """Options of a started session.
+
+    Without a context the avatar answers nothing: LiveAvatar's restricted mode.
+    """
 
     mode: Mode = "FULL"
     is_sandbox: bool = False
@@ -58,7 +61,10 @@ class LiveAvatarOptions(SessionOptions):
 
 
 def parse_token_request(body: dict[str, Any], rules: Rules) -> TokenRequest:
-    """Read a token request: unknown fields are ignored, null means absent, both spellings of quality are taken."""
+    """Parse a token request.
+
+    Unknown fields are ignored, null means absent, and both spellings of quality are accepted.
+    """
     fields = Fields(body)
     mode: Mode = "FULL" if fields.one_of("mode", MODES, "FULL") == "FULL" else "LITE"
     is_sandbox = fields.truth("is_sandbox")
@@ -112,7 +118,7 @@ def _with_room(token_request: TokenRequest, fields: Fields) -> TokenRequest:
 
 
 def parse_options(token_request: TokenRequest, catalogue: LiveCatalogue, rules: Rules) -> LiveAvatarOptions:
-    """Look up what a token refers to. Raises Refusal for what is not there, or not ready."""
+    """Resolve a token's references. Raises Refusal if one is missing or not ready."""
     avatar = catalogue.avatars.get(token_request.avatar_id)
     if avatar is None or avatar.status != "ACTIVE":
         raise Refusal("avatar_not_allowed")
@@ -171,7 +177,7 @@ def _duration(given: Any, maximum: float) -> int:
 
 
 def _variables(given: dict[str, Any]) -> dict[str, str]:
-    """The first fifty; more are ignored."""
+    """Return the first fifty variables; others are ignored."""
     for value in given.values():
         if not isinstance(value, str) or len(value) > MAX_VARIABLE_CHARACTERS:
             raise Refusal(

@@ -1,4 +1,4 @@
-"""LiveAvatar's envelopes, pages and addresses."""
+"""LiveAvatar's envelopes, pages and URLs."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ MAX_PAGE_ROWS: Final = 100
 
 
 def ok(data: Any = None, status: int = 200) -> web.Response:
-    """Success, with the one code and the message that every published client takes."""
+    """Return success, with the code and message that every published client accepts."""
     return web.json_response({"code": SUCCESS, "message": "Success", "data": data}, status=status)
 
 
@@ -38,7 +38,7 @@ def failure(status: int, message: str, shape: Shape = "envelope") -> web.Respons
 
 
 def page(request: web.Request, items: Sequence[Any]) -> web.Response:
-    """The page of `items` that the query asks for."""
+    """Return the requested page of `items`."""
     number, size = _whole(request, "page", 1, 1_000_000), _whole(request, "page_size", 20, MAX_PAGE_ROWS)
     start = (number - 1) * size
     base = URL(f"{origin(request)}{request.path_qs}")
@@ -53,7 +53,7 @@ def page(request: web.Request, items: Sequence[Any]) -> web.Response:
 
 
 def origin(request: web.Request, *, socket: bool = False) -> str:
-    """Scheme and host as the client sees them: a proxy in front says so."""
+    """Return scheme and host as the client sees them, according to a proxy's headers."""
     scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
     host = request.headers.get("X-Forwarded-Host", request.host)
     return f"{scheme.replace('http', 'ws') if socket else scheme}://{host}"

@@ -1,4 +1,4 @@
-"""LiveAvatar behind the routes: tokens minted, sessions started from them, and the talk in a FULL session's room."""
+"""LiveAvatar behind the routes: tokens, sessions, and the conversation in a FULL session's room."""
 
 import asyncio
 import json
@@ -39,17 +39,17 @@ from heygen_portal.emulator.sessions.store import Caller, Session, TranscriptLin
 log = logging.getLogger(__name__)
 
 MAX_PENDING_SESSIONS: Final = 10_000
-DELIVERY_SECONDS: Final = 3.0  # in which LiveKit passes a data packet on, unless it is lost
-LEAVE_SECONDS: Final = 0.5  # in which a person who received the reason may leave before the room is deleted
+DELIVERY_SECONDS: Final = 3.0  # limit for LiveKit to deliver a data packet
+LEAVE_SECONDS: Final = 0.5  # given to the user to leave before the room is deleted
 
 
 @dataclass
 class RoomConversation:
-    """How a conversation stands, for as long as its session is open."""
+    """State of a conversation while its session is open."""
 
-    sources: dict[str, str | None] = field(default_factory=dict)  # task -> the command that asked for it
-    speech_lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # speech is made in threads, and said in order
-    interruptions: int = 0  # interruptions so far
+    sources: dict[str, str | None] = field(default_factory=dict)  # task ID -> event ID of its command
+    speech_lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # synthesized in threads, spoken in order
+    interruptions: int = 0
     heard: str = ""
     is_talking: bool = False
     is_pressed: bool = False
@@ -57,23 +57,23 @@ class RoomConversation:
 
 
 class LiveAvatarService(SessionService):
-    """One verb a method; each raises Refusal when the answer is no."""
+    """LiveAvatar's sessions. Each method is an action of the API and may raise Refusal."""
 
     NAME = "liveavatar"
 
     def __init__(self, rules: Rules, rooms: Rooms, performer_factory: PerformerFactory, clock: Clock) -> None:
         super().__init__(rules.liveavatar(), rooms, performer_factory, clock)
         self.catalogue = LiveCatalogue()
-        self.pending: dict[str, TokenRequest] = {}  # by the id of the session to be
-        self.tokens: dict[str, str] = {}  # session tokens, and whose they are
-        self.sockets: dict[str, str] = {}  # the last step of a socket's address, and whose it is
+        self.pending: dict[str, TokenRequest] = {}  # by the future session's ID
+        self.tokens: dict[str, str] = {}  # session token -> session ID
+        self.sockets: dict[str, str] = {}  # key in a socket's URL -> session ID
         self._conversations: dict[str, RoomConversation] = {}
         self._signing_key = secrets.token_urlsafe(32)
 
-    # Verbs --------------------------------------------------------------------------------------------------
+    # Actions ------------------------------------------------------------------------------------------------
 
     def create_token(self, body: dict[str, Any]) -> tuple[str, str]:
-        """A session's id, and the token that starts it. Nothing is billed or held yet."""
+        """Return a session ID and the token that starts it. Nothing is billed or reserved yet."""
         token_request, session_id = parse_token_request(body, self.store.rules), str(uuid4())
         if len(self.pending) >= MAX_PENDING_SESSIONS:
             del self.pending[next(iter(self.pending))]
@@ -96,13 +96,13 @@ class LiveAvatarService(SessionService):
         return session_id, token
 
     def open(self, session_id: str) -> Session:
-        """Start the session that was minted under this id, and send the avatar on its way."""
+        """Start the session created under this ID."""
         token_request = self.pending.get(session_id)
         if token_request is None:
             raise Refusal("already_started" if session_id in self.store.sessions else "session_not_found")
         options = parse_options(token_request, self.catalogue, self.store.rules)
         minute = options.cost_factor * self.store.rules.credits_per_minute * 60
-        if options.cost_factor and self.store.remaining_quota() < minute:  # at least one is needed
+        if options.cost_factor and self.store.remaining_quota() < minute:  # at least one minute must be covered
             raise Refusal("trial_limit")
         session = self.store.new_session(options, Caller(), session_id)
         del self.pending[session_id]
@@ -113,18 +113,18 @@ class LiveAvatarService(SessionService):
         return session
 
     def socket_of(self, session: Session) -> str:
-        """The last step of the address at which a LITE session is spoken to."""
+        """Return the key in the URL of a LITE session's socket."""
         key = uuid4().hex
         self.sockets[key] = session.id
         return key
 
     async def stop(self, session_id: str, reason: str) -> None:
-        """End a session, or give up one that never began. One that is over stays so: clients stop twice."""
+        """End a session or discard a pending one. Idempotent, as clients stop twice."""
         if self.pending.pop(session_id, None) is None:
             await self.end(self.store.find(session_id), reason)
 
     def command(self, session: Session, message: dict[str, Any]) -> None:
-        """Obey what a client publishes on the topic of commands. There, nothing can be refused."""
+        """Handle a client's message on the command topic, where nothing can be refused."""
         conversation = self._conversations.get(session.id)
         if conversation is None or options_of(session).mode != "FULL":
             return
@@ -161,10 +161,10 @@ class LiveAvatarService(SessionService):
         for known in (self.pending, self.tokens, self.sockets):
             known.clear()
 
-    # What is said in a room -----------------------------------------------------------------------------------
+    # Room messages ------------------------------------------------------------------------------------------
 
     def say(self, session: Session, kind: str, source: str | None = None, **more: Any) -> None:
-        """Publish an event to everybody in the room."""
+        """Publish an event to everyone in the room."""
         runtime = self.runtimes.get(session.id)
         if runtime and runtime.performer:
             ids = {"event_id": str(uuid4()), "session_id": session.id, "source_event_id": source}
@@ -173,7 +173,7 @@ class LiveAvatarService(SessionService):
     def _speak(
         self, session: Session, conversation: RoomConversation, text: str, source: str | None, *, is_answer: bool
     ) -> None:
-        """Have `text` said: its words are told at once, its sound is made in a thread and follows in its turn."""
+        """Publish a text at once, then synthesize it in a thread and queue its audio."""
         if is_answer:
             for piece in text.split(" "):
                 self.say(session, "avatar.transcription.chunk", source, text=f"{piece} ")
@@ -184,7 +184,7 @@ class LiveAvatarService(SessionService):
     async def _say_in_order(
         self, session: Session, conversation: RoomConversation, text: str, source: str | None, interruptions: int
     ) -> None:
-        """Unless there was an interruption since so many."""
+        """Speak the text, unless there was an interruption since it was requested."""
         async with conversation.speech_lock:
             if session.id in self.runtimes and conversation.interruptions == interruptions:
                 await self.performer(session).prepare(text)
@@ -210,7 +210,7 @@ class LiveAvatarService(SessionService):
         self.performer(session).press(on)
 
     def _report(self, session: Session, conversation: RoomConversation, event: dict[str, Any]) -> None:
-        """Put what happens to the performer into the words of this service."""
+        """Publish a performer's event in this service's form."""
         match event["type"]:
             case "user_start":
                 conversation.heard = ""
@@ -235,7 +235,7 @@ class LiveAvatarService(SessionService):
             case "_no_model":
                 self._speak(session, conversation, event["message"], None, is_answer=True)
 
-    # From the stage --------------------------------------------------------------------------------------------
+    # Performer callbacks ------------------------------------------------------------------------------------
 
     def _performer_config(self, room: str, options: SessionOptions, hearing: HearingSettings) -> PerformerConfig:
         return replace(super()._performer_config(room, options, hearing), topics=Topics(COMMANDS, EVENTS))
@@ -247,7 +247,7 @@ class LiveAvatarService(SessionService):
                 group.create_task(self._send_agent(session))
 
     async def _send_agent(self, session: Session) -> None:
-        from heygen_portal.emulator.liveavatar.agent import Agent  # without media, no WebRTC is loaded
+        from heygen_portal.emulator.liveavatar.agent import Agent  # WebRTC is not loaded without media
 
         agent = self.runtimes[session.id].agent = Agent(self.rooms.url, self.rooms.service_agent_token(session.id))
         try:
@@ -289,14 +289,17 @@ class LiveAvatarService(SessionService):
             self.say(session, "session.stopped", stop_reason=reason, end_reason=reason)
 
     async def _deliver_reason(self, session: Session, runtime: SessionRuntime) -> None:
-        """Keep the room until `session.stopped` has arrived: the end of a connection drops packets on their way."""
+        """Keep the room until `session.stopped` has arrived.
+
+        Closing a connection drops packets in transit.
+        """
         conversation = self._conversations.get(session.id)
         if conversation is None or runtime.agent is None:
             return
-        # Even if nobody seems to be there: LiveKit announces a person without tracks up to three seconds late.
+        # Even if no user is known: LiveKit announces a participant without tracks up to three seconds late.
         with suppress(TimeoutError):
             await asyncio.wait_for(runtime.agent.wait_for_stopped(), DELIVERY_SECONDS)
-        with suppress(TimeoutError):  # the person's packet left LiveKit with the agent's
+        with suppress(TimeoutError):  # LiveKit sent the user's packet with the agent's
             await asyncio.wait_for(conversation.user_left.wait(), LEAVE_SECONDS)
 
     async def end(self, session: Session, reason: str) -> None:
@@ -310,13 +313,13 @@ class LiveAvatarService(SessionService):
 
 
 def options_of(session: Session) -> LiveAvatarOptions:
-    """The session's order, which here is always one of LiveAvatar's."""
+    """Return the session's options, which are always LiveAvatar's here."""
     assert isinstance(session.options, LiveAvatarOptions)
     return session.options
 
 
 def _parse_object(payload: bytes) -> dict[str, Any] | None:
-    """The data channel belongs to everybody in the room: what is no JSON object is nobody's command."""
+    """Return the JSON object in a packet, or None, since everyone in the room can send data."""
     try:
         message = json.loads(payload)
     except (ValueError, RecursionError):

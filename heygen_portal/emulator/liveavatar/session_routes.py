@@ -1,4 +1,4 @@
-"""LiveAvatar's session routes: minted, started, kept alive, listed, stopped, read again afterwards."""
+"""LiveAvatar's session routes: token, start, keep-alive, stop, lists and transcripts."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ async def token(request: web.Request) -> web.Response:
 
 @routes.post("/v1/sessions/start")
 async def start(request: web.Request) -> web.Response:
-    """Clients send no body, an empty object, or the session's id; the token alone decides."""
+    """Start the token's session. Clients send no body, an empty object or the session ID."""
     service = request.app[LIVEAVATAR]
     session = service.open(request[TOKEN_SESSION])
     options, rooms = options_of(session), service.rooms
@@ -80,7 +80,10 @@ async def one(request: web.Request) -> web.Response:
 
 @routes.get("/v1/sessions/{id}/transcript")
 async def transcript(request: web.Request) -> web.Response:
-    """What was said from one moment on, in milliseconds; `next_timestamp` begins after the last line told."""
+    """Return transcript lines of a time range in milliseconds.
+
+    `next_timestamp` comes after the last line returned.
+    """
     session = _session(request)
     since, until = _moment(request, "start_timestamp", 0), _moment(request, "end_timestamp", 10**15)
     lines = [
@@ -109,7 +112,7 @@ async def forget(request: web.Request) -> web.Response:
 
 
 def _requested_id(request: web.Request, body: dict[str, Any]) -> str:
-    """The session that is meant: a token names its own, the account's key needs to say."""
+    """Return the token's session ID, or with the account's key the one in the body."""
     if token_session := request[TOKEN_SESSION]:
         return token_session
     session_id = body.get("session_id")

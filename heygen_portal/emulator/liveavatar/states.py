@@ -1,6 +1,6 @@
-"""What LiveAvatar says and when, as data: errors, end reasons, the names of its events.
+"""LiveAvatar's errors, end reasons and event names as data.
 
-Numbers in the envelopes are nowhere documented: ours are ten times the HTTP status, and clients decide by that.
+The codes in its envelopes are undocumented. Ours are ten times the HTTP status, which is what clients evaluate.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ Shape = Literal["envelope", "data", "detail"]
 
 @dataclass(frozen=True)
 class LiveError(Error):
-    """A refusal, and the shape of its body: three are seen in the wild.
+    """A refusal and the shape of its body.
 
-    `envelope` is `{"code", "message", "data": null}`, `data` the same with the words in `data[0].message` alone,
-    `detail` is FastAPI's list of what is wrong with the request.
+    `envelope` is `{"code", "message", "data": null}`, `data` has the message only in `data[0].message`, `detail` is
+    FastAPI's list of validation errors. All three occur in practice.
     """
 
     shape: Shape = "envelope"
@@ -47,7 +47,7 @@ LIVE_ERRORS: Final[dict[str, LiveError]] = {
     "rate_limit": _error(429, "Too many requests"),
 }
 
-# Why the emulator ended a session -> how the service puts it. A client's stop names its reason itself.
+# The emulator's end reason -> the service's. A client's stop passes its own.
 END_REASONS: Final = {
     "duration": "MAX_DURATION_REACHED",
     "idle": "IDLE_TIMEOUT",
@@ -62,19 +62,19 @@ STOP_REASONS: Final = (
     "MAX_DURATION_REACHED", "ZOMBIE_SESSION_REAP", "AGENT_HANG_UP", "DISPATCH_FAILED",
 )  # fmt: skip
 
-COMMANDS: Final = "agent-control"  # topics of the data channel
+COMMANDS: Final = "agent-control"  # data channel topics
 EVENTS: Final = "agent-response"
 
 LANGUAGES: Final = {
     "en": "English", "es": "Spanish", "fr": "French", "de": "German", "it": "Italian", "pt": "Portuguese",
     "nl": "Dutch", "pl": "Polish", "ru": "Russian", "tr": "Turkish",
 }  # fmt: skip
-SOCKETS: Final = "/v1/ws/liveavatar/"  # LITE sessions', by keys that only their starts tell
+SOCKETS: Final = "/v1/ws/liveavatar/"  # sockets of LITE sessions, followed by a secret key
 PATHS: Final = ("avatars", "contexts", "languages", "sessions", "users", "voices")  # below /v1/
 
 
 def is_liveavatar(path: str) -> bool:
-    """Whether a path is LiveAvatar's rather than HeyGen's: the two share a host, and no path."""
+    """Return whether a path is LiveAvatar's. The services share a host but no path."""
     return (path.startswith("/v1/") and path.split("/", 3)[2] in PATHS) or path.startswith(SOCKETS)
 
 

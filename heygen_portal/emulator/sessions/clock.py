@@ -1,11 +1,11 @@
-"""The emulator's clock: the real one, plus whatever it was moved by."""
+"""The emulator's clock: real time plus an offset."""
 
 import time
 from collections.abc import Callable
 
 
 class Clock:
-    """Seconds since the epoch; `move` brings limits nearer without anybody waiting for them."""
+    """Seconds since the epoch. `move` lets tests reach limits without waiting."""
 
     def __init__(self) -> None:
         self.offset = 0.0
@@ -15,7 +15,7 @@ class Clock:
         return time.time() + self.offset
 
     def move(self, seconds: float) -> None:
-        """Shift by `seconds` and tell whoever waits for a moment that it may have come."""
+        """Shift the clock by `seconds` and notify the watchers."""
         self.offset += seconds
         for watcher in self._watchers:
             watcher()

@@ -1,4 +1,4 @@
-"""What the routes and the performer say to each other: one part to play, and the ways to spoil it."""
+"""The interface between routes and performers, and the faults of a performer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 @dataclass(frozen=True)
 class Voice:
-    """How an avatar sounds. `variant` names an espeak-ng variant, `pitch` is espeak's 0 to 99."""
+    """Voice of an avatar. `variant` is an espeak-ng variant, `pitch` espeak's 0 to 99."""
 
     language: str = "en"
     pitch: int = 50
@@ -18,15 +18,15 @@ class Voice:
 
 @dataclass
 class HearingSettings:
-    """How the person is heard. The chat socket's address decides it, and may come while the session runs."""
+    """How the user is heard. The chat socket sets it, possibly while the session runs."""
 
-    language: str = ""  # spoken by the person; empty for the voice's own
-    push_to_talk: bool = False  # only what is between two marks is heard
+    language: str = ""  # spoken by the user; empty: the voice's
+    push_to_talk: bool = False  # hears only while pressed
 
 
 @dataclass(frozen=True)
 class Topics:
-    """The data channel's topics where a service keeps its commands and its events apart."""
+    """Data channel topics of a service that separates commands from events."""
 
     commands: str
     events: str
@@ -34,26 +34,26 @@ class Topics:
 
 @dataclass(frozen=True)
 class PerformerConfig:
-    """What a performer is to be, for one session."""
+    """Configuration of a performer for one session."""
 
     room_url: str
-    token: str = field(repr=False)  # the avatar's own join token, identity `heygen`
+    token: str = field(repr=False)  # the avatar's join token, with the identity `heygen`
     look: str  # a key of looks.LOOKS
     quality: str = "medium"  # low, medium, high: 640x360, 852x480, 1280x720
     encoding: str = "VP8"  # or H264
     voice: Voice = Voice()
-    knowledge: str = ""  # the knowledge base's prompt, the source of every answer
+    knowledge: str = ""  # prompt of the knowledge base, the source of answers
     opening: str = ""
-    listens: bool = False  # transcribe the person's microphone in the room
+    listens: bool = False  # transcribe the user's microphone track
     hearing: HearingSettings = field(default_factory=HearingSettings)
-    # With topics the performer does not speak for itself in the room: what happens to it is told by `on_event` alone,
-    # a packet on the topic of commands among it, as `_command`; what is then said in the room comes by `tell`.
+    # With topics, the performer publishes nothing by itself. It reports everything to `on_event`, including
+    # packets on the command topic as `_command`, and publishes only what is passed to `tell`.
     topics: Topics | None = None
 
 
 @dataclass
 class PerformerFaults:
-    """Switches the performer reads live, so that a running session can be spoilt."""
+    """Faults that a performer reads continuously, so they can change during a session."""
 
     late_s: float = 0.0
     no_video: bool = False
@@ -65,56 +65,57 @@ class PerformerFaults:
 
 
 class Performer(Protocol):
-    """A performer as the routes see it; `room.Performer` with media, `silent.Silent` without."""
+    """An avatar as the routes see it: `RoomPerformer` with media, `SilentPerformer` without."""
 
     faults: PerformerFaults
 
     async def join(self) -> None:
-        """Connect and publish both tracks; `on_present` follows when both are there."""
+        """Connect and publish both tracks, then call `on_present`."""
 
     async def prepare(self, text: str) -> None:
-        """Make the sound of `text` in advance, in a thread; `say` then returns at once."""
+        """Synthesize `text` in advance in a thread, so that `say` returns at once."""
 
     def say(self, text: str, *, task_id: str) -> float:
-        """Queue `text` word for word; return how long it will sound, in milliseconds."""
+        """Queue `text` verbatim. Return the length of the speech in milliseconds."""
 
     def answer(self, text: str, *, task_id: str) -> float:
-        """Queue the answer to `text`; return how long it will sound, in milliseconds."""
+        """Queue the answer to `text`. Return the length of the speech in milliseconds."""
 
     def reply(self, text: str) -> str:
-        """The words that would answer `text`."""
+        """Return the answer to `text`."""
 
     def tell(self, message: dict[str, Any]) -> None:
         """Publish a message in the room."""
 
     def play(self, pcm: bytes, *, task_id: str) -> None:
-        """Queue sound brought by a client: 24 kHz, mono, signed 16 bit, little endian."""
+        """Queue audio of a client: 24 kHz, mono, signed 16 bit, little endian."""
 
     def end_play(self, task_id: str) -> None:
-        """No more sound follows for this task."""
+        """End the audio of a task."""
 
     def interrupt(self) -> None:
-        """Fall silent and forget what was queued."""
+        """Stop speaking and clear the queue."""
 
     def listen(self, on: bool) -> None:
-        """Take or leave the listening pose."""
+        """Show or leave the listening pose."""
 
     def hear(self, pcm: bytes) -> None:
-        """Take in sound of the person's microphone that came by a socket: 16 kHz, mono, signed 16 bit.
+        """Process microphone audio from a socket: 16 kHz, mono, signed 16 bit.
 
-        What is understood is told by `user_…` messages, to `on_event` alone, and answered.
+        Recognized speech is reported to `on_event` as `user_…` messages and answered.
         """
 
     def press(self, on: bool) -> None:
-        """Push to talk for the microphones of the room: what is heard between True and False is one utterance."""
+        """Set push to talk for the room's microphones.
+
+        Audio between True and False is one utterance.
+        """
 
     async def leave(self) -> None:
-        """Leave the room; safe to call twice."""
+        """Leave the room. Safe to call twice."""
 
 
-OnEvent = Callable[[dict[str, Any]], None]  # all that happens, in the words of HeyGen's data channel
-OnPresent = Callable[[], None]  # both tracks are published
-OnUser = Callable[[bool], None]  # somebody other than avatar and agent came (True) or the last one left
-PerformerFactory = Callable[
-    [PerformerConfig, OnEvent, OnPresent, OnUser], Performer
-]  # how the routes come by a performer
+OnEvent = Callable[[dict[str, Any]], None]  # events in the form of HeyGen's data channel
+OnPresent = Callable[[], None]  # called when both tracks are published
+OnUser = Callable[[bool], None]  # True: a first user joined; False: the last one left
+PerformerFactory = Callable[[PerformerConfig, OnEvent, OnPresent, OnUser], Performer]  # creates a session's performer

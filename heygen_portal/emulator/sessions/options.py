@@ -1,4 +1,4 @@
-"""A session as ordered from either service, with every default filled in."""
+"""Options of a session of either service, with every default filled in."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from heygen_portal.emulator.sessions.interfaces import Voice
 
 @dataclass(frozen=True)
 class CatalogueAvatar:
-    """`streams` is False for those that only the Video API knows, `deprecated` for versions before v3."""
+    """`streams` is False for avatars of the Video API only, `deprecated` True before version 3."""
 
     avatar_id: str
     name: str
@@ -22,7 +22,7 @@ class CatalogueAvatar:
 
 @dataclass(frozen=True)
 class OwnRoom:
-    """The caller's LiveKit, in place of the service's."""
+    """A room on the caller's LiveKit server."""
 
     url: str
     room: str
@@ -31,8 +31,6 @@ class OwnRoom:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """A session as ordered, every default filled in."""
-
     avatar: CatalogueAvatar
     voice: Voice
     voice_name: str
@@ -40,9 +38,9 @@ class SessionOptions:
     encoding: str
     knowledge: str
     opening: str
-    language: str  # that the person speaks; empty for the voice's own
-    idle_s: float | None  # None: never closed for idleness
-    listens: bool  # to the microphone in the room
+    language: str  # spoken by the user; empty: the voice's
+    idle_s: float | None  # None: no idle timeout
+    listens: bool  # to the user's microphone in the room
     own_room: OwnRoom | None
-    duration_s: float | None = None  # None: as the rules say
-    cost_factor: float = 1.0  # of what a minute costs
+    duration_s: float | None = None  # None: the limit in `Rules`
+    cost_factor: float = 1.0  # multiplies the cost of a minute

@@ -1,4 +1,4 @@
-"""LiveKit as the service uses it: join tokens, who is in a room, and rooms deleted at the end."""
+"""LiveKit rooms of the service: tokens, participants, creation and deletion."""
 
 import logging
 import time
@@ -10,15 +10,15 @@ from livekit import api
 
 log = logging.getLogger(__name__)
 
-AVATAR_IDENTITY = "heygen"  # published clients know the avatar by this identity
+AVATAR_IDENTITY = "heygen"  # identity that published clients expect
 USER_IDENTITY = "client"
 TOKEN_LIFETIME_SECONDS = 24 * 3600
-EMPTY_ROOM_SECONDS = 3600  # without anybody in it; a session's end deletes its room earlier
+EMPTY_ROOM_SECONDS = 3600  # lifetime of an empty room; the end of its session deletes it earlier
 
 
 @dataclass(frozen=True)
 class LiveKit:
-    """Where the rooms are, and the key pair that mints tokens for them."""
+    """Address of the LiveKit server and the key pair for its tokens."""
 
     url: str = "ws://127.0.0.1:7880"
     key: str = "devkey"
@@ -26,7 +26,10 @@ class LiveKit:
 
 
 class Rooms:
-    """Rooms of one LiveKit server. With `is_real` False tokens are minted, but no server is ever asked."""
+    """Rooms of one LiveKit server.
+
+    Without `has_server`, tokens are created but no server is ever called.
+    """
 
     def __init__(self, livekit: LiveKit, *, has_server: bool) -> None:
         self.livekit = livekit
@@ -41,18 +44,24 @@ class Rooms:
         return self._token(room, USER_IDENTITY, age_seconds=2 * TOKEN_LIFETIME_SECONDS if is_expired else 0)
 
     def agent_token(self, room: str) -> str:
-        """For a client's backend; its identity tells it from people and from the avatar."""
+        """Return a token for the client's backend.
+
+        Its identity distinguishes it from users and the avatar.
+        """
         return self._token(room, f"agent-{room[:8]}", is_agent=True)
 
     def avatar_token(self, room: str) -> str:
         return self._token(room, AVATAR_IDENTITY)
 
     def service_agent_token(self, room: str) -> str:
-        """For LiveAvatar's own agent, which is in the room of every FULL session; clients wait for this identity."""
+        """Return a token for LiveAvatar's own agent.
+
+        The agent is in the room of every FULL session; clients wait for this identity.
+        """
         return self._token(room, f"liveavatar-agent-{room}", is_agent=True)
 
     def _token(self, room: str, identity: str, *, is_agent: bool = False, age_seconds: int = 0) -> str:
-        """A join token, written out: the library's builder takes three times as long, and load tests open thousands."""
+        # PyJWT directly: LiveKit's token builder takes three times as long, and load tests create thousands.
         since = int(time.time()) - age_seconds
         grants = dict.fromkeys(("roomJoin", "canPublish", "canPublishData", "canSubscribe"), True)
         claims = {
@@ -66,7 +75,7 @@ class Rooms:
         return jwt.encode(claims, self.livekit.secret, "HS256")
 
     async def create(self, room: str) -> None:
-        """Make a room before anybody has its token: the server opens none by itself. Safe to repeat."""
+        """Create a room before anyone has a token, as the server does not. Idempotent."""
         if not self.has_server:
             return
         wanted = api.CreateRoomRequest(
@@ -78,7 +87,7 @@ class Rooms:
             log.warning("room %s was not made: %s", room, type(exc).__name__)
 
     async def delete(self, room: str) -> None:
-        """Throw everybody out. A room that never was, or a server that does not answer, is no error here."""
+        """Delete a room and disconnect everyone. A missing room is not an error."""
         if not self.has_server:
             return
         try:
@@ -90,7 +99,7 @@ class Rooms:
             log.warning("room %s was not deleted: %s", room, type(exc).__name__)
 
     async def participants(self, room: str) -> list[str] | None:
-        """Identities in the room; None when the server does not say."""
+        """Return the identities in the room, or None if the server does not answer."""
         if not self.has_server:
             return []
         try:
@@ -100,7 +109,7 @@ class Rooms:
         return [participant.identity for participant in answer.participants]
 
     def _client(self) -> api.LiveKitAPI:
-        if self._api is None:  # needs a running loop, which there is not when the app is built
+        if self._api is None:  # created late: it needs a running event loop
             self._api = api.LiveKitAPI(
                 self.livekit.url, self.livekit.key, self.livekit.secret, timeout=aiohttp.ClientTimeout(total=5)
             )

@@ -1,4 +1,4 @@
-"""How strict the emulated service is: documented limits, and guesses that can be changed."""
+"""Limits of the emulated services: documented ones, and guesses that can be changed."""
 
 from dataclasses import dataclass, fields, replace
 from math import isfinite
@@ -7,27 +7,27 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Rules:
-    """One field a limit or a guess; `docs/providers.md` says which is which."""
+    """Each field is a limit or a guess. `docs/providers.md` says which."""
 
     concurrency: int = 100  # a paid key; trials have 3
     idle_s: float = 120.0  # default of `activity_idle_timeout`
     duration_s: float = 600.0  # `session_duration_limit`
-    no_user_s: float = 300.0  # nobody in the room for so long: the avatar leaves
+    no_user_s: float = 300.0  # the avatar leaves after this long without a user
     realtime_idle_s: float = 300.0
-    text_limit: int = 1000  # characters a task
-    quota: int = 6_000_000  # credits are a sixtieth of it
+    text_limit: int = 1000  # characters in a task
+    quota: int = 6_000_000  # 60 per credit
     credits_per_minute: float = 0.2
-    minimum_s: float = 30.0  # the least that is billed
-    sync_waits: bool = False  # a guess: does `task_mode: sync` answer only after the speech?
-    live_idle_s: float = 300.0  # LiveAvatar's, which no client can change
-    live_duration_s: float = 1200.0  # LiveAvatar's plan limit, and what a session lasts that asks for nothing
+    minimum_s: float = 30.0  # minimum billed
+    sync_waits: bool = False  # guess: `task_mode: sync` responds only after the speech
+    live_idle_s: float = 300.0  # LiveAvatar's, fixed
+    live_duration_s: float = 1200.0  # LiveAvatar's plan limit and default
     live_credits: float = 1000.0  # LiveAvatar's
-    live_full_credits: float = 2.0  # a minute of LiveAvatar's FULL mode; LITE is half of it
-    live_rate: int = 100  # calls a second of one LiveAvatar endpoint by one credential
-    sandbox_s: float = 60.0  # the longest a LiveAvatar sandbox session lasts
+    live_full_credits: float = 2.0  # per minute of FULL mode; LITE costs half
+    live_rate: int = 100  # calls per second, LiveAvatar endpoint and credential
+    sandbox_s: float = 60.0  # limit of a LiveAvatar sandbox session
 
     def liveavatar(self) -> Self:
-        """The same rules as they hold for LiveAvatar's sessions."""
+        """Return the same rules with LiveAvatar's values."""
         return replace(
             self,
             idle_s=self.live_idle_s,
@@ -38,7 +38,7 @@ class Rules:
         )
 
     def with_changes(self, **changes: Any) -> Self:
-        """A copy with other values; ValueError for an unknown name or a value that is not of its kind."""
+        """Return a copy with other values. Raises ValueError for an unknown name or a bad value."""
         known = {field.name: type(getattr(self, field.name)) for field in fields(self)}
         for name, value in changes.items():
             if name not in known:
@@ -48,7 +48,7 @@ class Rules:
 
 
 def _convert(name: str, kind: type, value: object) -> object:
-    """`value`, as typed on a command line or sent as JSON, as a `kind`."""
+    """Convert a value from the command line or from JSON to `kind`."""
     if kind is bool:
         words = {"true": True, "1": True, "false": False, "0": False}
         if str(value).lower() not in words:

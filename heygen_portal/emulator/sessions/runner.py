@@ -1,4 +1,4 @@
-"""Sessions on stage: sent on their way, watched, ended. What both services have in common, whatever their wire."""
+"""Running sessions: started, observed and ended. Shared by both services."""
 
 import asyncio
 import logging
@@ -24,23 +24,23 @@ from heygen_portal.emulator.sessions.store import Session, Store
 
 log = logging.getLogger(__name__)
 
-Listener = Callable[[dict[str, Any]], None]  # takes a message of the data channel, or `_state` ones of ours
+Listener = Callable[[dict[str, Any]], None]  # receives data channel messages and our own `_state` events
 MAX_SLEEP_SECONDS: Final = 1.0
 
 
 class RoomAgent(Protocol):
     async def wait_for_stopped(self) -> None:
-        """Return once the room was told that the session has stopped."""
+        """Return once the room has received `session.stopped`."""
 
     async def leave(self) -> None: ...
 
 
 @dataclass
 class SessionRuntime:
-    """What is alive of a session: its actor, the sockets that listen in, the tasks not yet spoken."""
+    """Live objects of a session: performer, listeners, and tasks not yet spoken."""
 
     performer: Performer | None = None
-    agent: RoomAgent | None = None  # of the service, beside the avatar
+    agent: RoomAgent | None = None  # the service's own, beside the avatar
     joining: asyncio.Task[None] | None = None
     listeners: list[Listener] = field(default_factory=list)
     speaking: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class SessionRuntime:
 
 
 class SessionService:
-    """The sessions of one service, each with its performer. Verbs raise Refusal when the answer is no."""
+    """Sessions of one service, each with its performer. Methods raise Refusal."""
 
     NAME: ClassVar[str]
 
@@ -63,25 +63,23 @@ class SessionService:
         self.store = Store(rules, self.clock)
         self.rooms = rooms
         self.runtimes: dict[str, SessionRuntime] = {}
-        self.on_new_session: Callable[[Session, SessionRuntime], None] | None = (
-            None  # called with every session to come
-        )
+        self.on_new_session: Callable[[Session, SessionRuntime], None] | None = None  # called for every new session
         self._performer_factory = performer_factory
         self._background: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self.clock.watch(self._wake.set)
 
-    # Verbs --------------------------------------------------------------------------------------------------
+    # Actions ------------------------------------------------------------------------------------------------
 
     def add_runtime(self, session: Session) -> SessionRuntime:
-        """Give a session just ordered its stage, spoilt if that was ordered."""
+        """Create the runtime of a new session and apply the faults meant for it."""
         runtime = self.runtimes[session.id] = SessionRuntime(hearing=HearingSettings(session.options.language))
         if self.on_new_session:
             self.on_new_session(session, runtime)
         return runtime
 
     def start(self, session: Session) -> None:
-        """Send the avatar on its way; the answer does not wait for it."""
+        """Start the avatar's join, without waiting for it."""
         self.store.accept(session, "start")
         self.store.move(session, State.CONNECTING)
         self._tell_state(session)
@@ -96,7 +94,7 @@ class SessionService:
         runtime.joining = asyncio.create_task(self._join(session, runtime.performer))
 
     async def wait_until_spoken(self, session: Session, task_id: str) -> None:
-        """Return when the task's speech is over, whatever ended it."""
+        """Return when the task's speech has ended or was interrupted."""
         if (runtime := self.runtimes.get(session.id)) and (over := runtime.speaking.get(task_id)):
             await over.wait()
 
@@ -105,10 +103,10 @@ class SessionService:
         self.stop_speech(session)
 
     def stop_speech(self, session: Session) -> None:
-        """Have the avatar fall silent, whatever the state."""
+        """Stop the avatar's speech in any state."""
         self.performer(session).interrupt()
         for over in self.runtimes[session.id].speaking.values():
-            over.set()  # what was still queued is never begun, and so never reported as over
+            over.set()  # queued tasks never start, so their end is never reported
         self.runtimes[session.id].speaking.clear()
 
     def listen(self, session: Session, on: bool) -> None:
@@ -116,7 +114,7 @@ class SessionService:
         self.performer(session).listen(on)
 
     async def end(self, session: Session, reason: str) -> None:
-        """Close a session: actor gone, room deleted, sockets told. The first caller does it, others return at once."""
+        """Close a session: performer, room and sockets. Only the first call has an effect."""
         if not self.store.move(session, State.CLOSING, reason):
             return
         self._tell_state(session)
@@ -125,11 +123,12 @@ class SessionService:
             over.set()
         if runtime.joining is None or runtime.joining.done():
             await self._deliver_reason(session, runtime)
-            # First: thrown out by the deletion, LiveKit's client would keep a task and a queue for ever.
+            # Leave before the room is deleted: when disconnected by the deletion, LiveKit's client leaks a task
+            # and a queue.
             await self._leave_room(runtime)
         else:
             self.in_background(self._cancel_join(session, runtime, runtime.joining))
-        if session.options.own_room is None:  # theirs is not ours to delete
+        if session.options.own_room is None:  # the caller's own room is left alone
             await self.rooms.delete(session.id)
         self.store.move(session, State.CLOSED)
         for listener in runtime.listeners:
@@ -140,23 +139,26 @@ class SessionService:
         return self.rooms.has_server
 
     async def _deliver_reason(self, session: Session, runtime: SessionRuntime) -> None:
-        """Wait, within bounds, until the room knows why the session ends; services that say so override this."""
+        """Wait briefly until the room has received the end reason. Overridden by LiveAvatar."""
 
     async def _leave_room(self, runtime: SessionRuntime) -> None:
         for participant in (runtime.performer, runtime.agent):
             if participant:
-                with suppress(Exception):  # its room may be gone already: it is over either way
+                with suppress(Exception):  # the room may be gone already
                     await participant.leave()
 
     async def _cancel_join(self, session: Session, runtime: SessionRuntime, joining: asyncio.Task[None]) -> None:
-        """End a session whose avatar is on its way. It may arrive all the same, and open the deleted room again."""
+        """End a session whose avatar is still joining.
+
+        The avatar may join anyway and reopen the deleted room, so the room is deleted again.
+        """
         joining.cancel()
         await asyncio.wait({joining})
         await self._leave_room(runtime)
         if session.options.own_room is None:
             await self.rooms.delete(session.id)
 
-    # What others need -----------------------------------------------------------------------------------------
+    # Access for routes and sockets --------------------------------------------------------------------------
 
     def performer(self, session: Session) -> Performer:
         runtime = self.runtimes.get(session.id)
@@ -165,7 +167,7 @@ class SessionService:
         return runtime.performer
 
     async def user_token(self, session: Session) -> str:
-        """Make the session's room, and return what opens it for the person, unless that is to go wrong."""
+        """Create the session's room and return the user's token, with its faults applied."""
         runtime = self.runtimes[session.id]
         room = str(uuid1()) if runtime.foreign_token else session.id
         await asyncio.gather(*(self.rooms.create(name) for name in {room, session.id}))
@@ -176,7 +178,7 @@ class SessionService:
         return f"{session.id}-task-{session.tasks}"
 
     def subscribe(self, session: Session, listener: Listener) -> Callable[[], None]:
-        """Have `listener` called with all that is said in the session; call the result to stop that."""
+        """Call `listener` with every event of the session. Return a function that unsubscribes."""
         listeners = self.runtimes[session.id].listeners
         listeners.append(listener)
         return lambda: listeners.remove(listener)
@@ -186,10 +188,10 @@ class SessionService:
             for listener in list(runtime.listeners):
                 listener(message)
 
-    # The life of the whole -----------------------------------------------------------------------------------
+    # Lifecycle ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """End what is due, for ever: sleeps until the next deadline, woken when the clock is moved."""
+        """End sessions at their deadlines, forever. Moving the clock wakes the loop."""
         while True:
             self._wake.clear()
             self.in_background(self.end_due())
@@ -198,30 +200,30 @@ class SessionService:
                 await asyncio.wait_for(self._wake.wait(), delay)
 
     async def end_due(self) -> None:
-        """End what is due by now; with the quota gone, that is everything."""
+        """End all due sessions. An exhausted quota makes every paid session due."""
         due = list(self.store.due())
         if self.store.is_quota_gone():
             due += [(session, "quota") for session in self.store.open_sessions() if session.options.cost_factor]
         await asyncio.gather(*(self.end(session, reason) for session, reason in due))
 
     async def reset(self, rules: Rules) -> None:
-        """As freshly started: sessions ended and forgotten, the clock as it was."""
+        """End and forget all sessions and reset the clock."""
         await asyncio.gather(*(self.end(session, "reset") for session in self.store.open_sessions()))
         self.clock.offset = 0.0
         self.store = Store(rules, self.clock)
 
     async def close(self) -> None:
-        """End every session, so that no avatar is left behind in a room."""
+        """End every session, so that no avatar stays in a room."""
         await asyncio.gather(*(self.end(session, "shutdown") for session in self.store.open_sessions()))
         await asyncio.gather(*self._background, return_exceptions=True)
         await self.rooms.close()
 
     def in_background(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
-        self._background.add(task)  # the loop alone would let it be collected half way
+        self._background.add(task)  # the event loop keeps only a weak reference
         task.add_done_callback(self._background.discard)
 
-    # From the actor ------------------------------------------------------------------------------------------
+    # Performer callbacks ------------------------------------------------------------------------------------
 
     def _performer_config(self, room: str, options: SessionOptions, hearing: HearingSettings) -> PerformerConfig:
         own = options.own_room
@@ -242,7 +244,7 @@ class SessionService:
         try:
             await performer.join()
         except Exception as exc:  # noqa: BLE001 - whatever kept it away
-            # As with the real service: the session stays in `connecting`, and nobody is told why.
+            # As with the real service, the session stays in `connecting` without an error.
             log.warning("the avatar of %s could not join: %s", session.id, exc or type(exc).__name__)
 
     def _on_present(self, session: Session) -> None:
@@ -255,7 +257,7 @@ class SessionService:
             self.connect_if_complete(session)
 
     def connect_if_complete(self, session: Session) -> None:
-        """Move on to `connected` once person and avatar are there; safe to ask at any time."""
+        """Move the session to `connected` once user and avatar are present. Idempotent."""
         runtime = self.runtimes.get(session.id)
         if runtime is None or runtime.never_connects or not session.present or session.user_since is None:
             return
@@ -268,7 +270,7 @@ class SessionService:
         if runtime is None:
             return
         if event["type"].startswith(("user_", "avatar_start_")):
-            session.active_at = self.clock.now()  # speech and texts in the room count like tasks
+            session.active_at = self.clock.now()  # speech counts as activity, like tasks
         if event["type"] == "avatar_stop_talking" and (over := runtime.speaking.pop(event["task_id"], None)):
             over.set()
         self.tell(session, event)

@@ -1,7 +1,7 @@
-"""What the service says and when: errors, states and refusals as data.
+"""HeyGen's errors, states and refusals as data.
 
-The routes answer from these tables, the tests draw their cases from them and `docs/providers.md` quotes them;
-a test holds the three together.
+The routes answer from these tables and tests draw their cases from them. `docs/providers.md` quotes them; a test
+compares the two.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class State(StrEnum):
-    """The five states of a session, by the service's own names."""
+    """States of a session, by the service's names."""
 
     NEW = "new"
     CONNECTING = "connecting"
@@ -19,7 +19,7 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-# A session holds a concurrency slot and is billed in these.
+# Sessions in these states occupy a slot and are billed.
 OPEN: Final = frozenset({State.NEW, State.CONNECTING, State.CONNECTED})
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
@@ -33,7 +33,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 
 @dataclass(frozen=True)
 class Error:
-    """One documented refusal: HTTP status, number in the envelope, words."""
+    """A documented refusal: HTTP status, code in the envelope, message."""
 
     status: int
     code: int
@@ -71,8 +71,8 @@ ERRORS: Final[dict[str, Error]] = {
     "rate_limit": Error(429, 400123, "Rate limit exceeded"),
 }
 
-# verb -> state -> the refusal's key in ERRORS, or None where the verb is taken.
-# 400006 for tasks is what people met in 2025; the other verbs keep the documented 1000x numbers.
+# action -> state -> key of the refusal in ERRORS, or None if the action is allowed.
+# Users reported 400006 for tasks in 2025; other actions use the documented 1000x codes.
 _OVER: Final = {State.CLOSING: "state_closing", State.CLOSED: "state_closed"}
 _ONLY_CONNECTED: Final = {
     State.NEW: "state_new",
@@ -92,12 +92,12 @@ ACTIONS: Final[dict[str, dict[State, str | None]]] = {
     "start_listening": _ONLY_CONNECTED,
     "stop_listening": _ONLY_CONNECTED,
     "keep_alive": {State.NEW: None, State.CONNECTING: None, State.CONNECTED: None, **_OVER},
-    "stop": dict.fromkeys(State, None),  # the official demo stops again after a disconnect
+    "stop": dict.fromkeys(State, None),  # the official demo stops a second time after a disconnect
 }
 
 
 class Refusal(Exception):
-    """The service says no; each wire has its own numbers and words for a key. `detail` is added to the words."""
+    """A refused request. Each wire maps `key` to its own error; `detail` extends the message."""
 
     def __init__(self, key: str, detail: str = "") -> None:
         self.key = key
@@ -109,7 +109,7 @@ class Refusal(Exception):
 
     @property
     def error(self) -> Error:
-        """As HeyGen puts it."""
+        """HeyGen's error for this refusal."""
         return ERRORS[self.key]
 
     @property

@@ -1,4 +1,4 @@
-"""Sessions in memory: the five states, the limits that end them, and what they cost."""
+"""Sessions in memory: states, limits and cost."""
 
 import heapq
 from collections import deque
@@ -13,12 +13,12 @@ from heygen_portal.emulator.sessions.options import SessionOptions
 from heygen_portal.emulator.sessions.rules import Rules
 from heygen_portal.emulator.sessions.states import ACTIONS, OPEN, TRANSITIONS, Refusal, State
 
-MAX_REMEMBERED: Final = 10_000  # closed sessions, and session tokens that nobody used for a session
+MAX_REMEMBERED: Final = 10_000  # closed sessions, and unused session tokens
 
 
 @dataclass(frozen=True)
 class TranscriptLine:
-    """Something said; kept where the service has a route that tells it."""
+    """A line of the transcript, kept for services that can return it."""
 
     role: str  # user or avatar
     text: str
@@ -27,11 +27,11 @@ class TranscriptLine:
 
 @dataclass(slots=True)
 class Session:
-    """One streaming session. `billed` stretches what it is said to have lasted: 1 is the truth."""
+    """A streaming session. `billing_factor` scales the reported duration; 1 is exact."""
 
     id: str
     options: SessionOptions
-    created_by_key: bool  # ordered with the account's key rather than a session token
+    created_by_key: bool  # created with the account's key, not with a session token
     created_at: float
     active_at: float
     ends_at: float
@@ -40,7 +40,7 @@ class Session:
     state: State = State.NEW
     ended_at: float | None = None
     end_reason: str = ""
-    present: bool = False  # the avatar publishes
+    present: bool = False  # both of the avatar's tracks are published
     tasks: int = 0
     billing_factor: float = 1.0
     transcript: list[TranscriptLine] = field(default_factory=list)
@@ -50,20 +50,20 @@ class Session:
         return self.state in OPEN
 
     def duration(self, now: float) -> float:
-        """Seconds open, as the service reports them."""
+        """Return the duration in seconds as the service reports it."""
         return ((self.ended_at or now) - self.created_at) * self.billing_factor
 
 
 @dataclass(slots=True)
 class Token:
-    """A session token; it serves the sessions it was made or used for, and no others."""
+    """A session token, valid for the sessions it was created or first used for."""
 
     sessions: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the account, or the bearer of one session token."""
+    """The caller: the account, or the bearer of a session token."""
 
     token: Token | None = None
 
@@ -73,23 +73,24 @@ class Caller:
 
 
 class Store:
-    """Every session of the account. Nothing here waits; the moment comes from `clock`."""
+    """All sessions of the account. Never waits; the time comes from `clock`."""
 
     def __init__(self, rules: Rules, clock: Clock) -> None:
         self.rules = rules
         self.clock = clock
         self.sessions: dict[str, Session] = {}
         self.tokens: dict[str, Token] = {}
-        self.used_credits = 0.0  # by sessions that are over
-        self.is_quota_exhausted = self.is_limit_reached = (
-            False  # faults: the quota gone, the limit reached, whatever the truth
-        )
+        self.used_credits = 0.0  # by closed sessions
+        self.is_quota_exhausted = self.is_limit_reached = False  # set by faults
         self._open: dict[str, Session] = {}
         self._over: deque[str] = deque()
         self._deadlines: list[tuple[float, str]] = []
 
     def new_token(self, session_id: str | None = None) -> str:
-        """A token of letters and digits only: the published SDK pastes it raw into a URL."""
+        """Return a new token.
+
+        Letters and digits only: the published SDK inserts it into a URL unquoted.
+        """
         if session_id is not None:
             self.find(session_id)
         if len(self.tokens) >= 2 * MAX_REMEMBERED:
@@ -99,13 +100,13 @@ class Store:
         return name
 
     def _forget_tokens(self) -> None:
-        """Keep those of open sessions and the newest half of the rest."""
+        """Keep the tokens of open sessions and the newest of the rest."""
         spare = [name for name, token in self.tokens.items() if not token.sessions & self._open.keys()]
         for name in spare[: max(len(spare) - MAX_REMEMBERED, 0)]:
             del self.tokens[name]
 
     def new_session(self, options: SessionOptions, caller: Caller, session_id: str = "") -> Session:
-        """Take a slot. Refused when all are taken or the quota is gone."""
+        """Add a session. Raises Refusal without a free slot or quota."""
         if self.is_limit_reached or len(self._open) >= self.rules.concurrency:
             raise Refusal("concurrent_limit")
         if options.cost_factor and self.is_quota_gone():
@@ -132,10 +133,10 @@ class Store:
         raise Refusal("session_not_found")
 
     def find_for(self, session_id: str, caller: Caller) -> Session:
-        """The session, if this caller may speak to it.
+        """Return the session if the caller may use it. Raises Refusal otherwise.
 
-        A token not yet used for any session is bound to the first one it is used for, as with a backend
-        that orders with its key and hands a browser a token.
+        An unused token is bound to the first session it is used for, as when a backend creates a session with
+        its key and gives a browser a token.
         """
         session = self.find(session_id)
         if caller.token is not None and session_id not in caller.token.sessions:
@@ -145,13 +146,13 @@ class Store:
         return session
 
     def accept(self, session: Session, verb: str) -> None:
-        """Raise the documented refusal unless `verb` is taken in the session's state; it counts as activity."""
+        """Record activity, or raise the refusal documented for this action and state."""
         if refusal := ACTIONS[verb][session.state]:
             raise Refusal(refusal)
         session.active_at = self.clock.now()
 
     def move(self, session: Session, to: State, reason: str = "") -> bool:
-        """Change state; False when the table of moves forbids it, as for the second of two callers."""
+        """Change the state. Return False if the transition is not allowed."""
         if to not in TRANSITIONS[session.state]:
             return False
         session.state = to
@@ -170,47 +171,50 @@ class Store:
         return list(self._open.values())
 
     def remaining_quota(self) -> int:
-        """Sixtieths of a credit left, counting what the open sessions have cost so far."""
+        """Return the remaining quota in sixtieths of a credit, with open sessions deducted."""
         if self.is_quota_exhausted:
             return 0
         spent = self.used_credits + sum(map(self.credits, self._open.values()))
         return int(self.rules.quota - spent * 60)
 
     def is_quota_gone(self) -> bool:
-        """Whether nothing is left; cheap while far from it, however many sessions are open."""
+        """Return whether the quota is exhausted.
+
+        Cheap while the quota is far from exhausted, whatever the number of open sessions.
+        """
         longest = max(self.rules.duration_s, self.rules.minimum_s)
         maximum = self.used_credits * 60 + len(self._open) * longest * self.rules.credits_per_minute
         return (self.is_quota_exhausted or maximum >= self.rules.quota) and self.remaining_quota() <= 0
 
     def credits(self, session: Session) -> float:
-        """What the session has cost so far."""
+        """Return the session's cost so far in credits."""
         seconds = max(session.duration(self.clock.now()), self.rules.minimum_s)
         return seconds / 60 * self.rules.credits_per_minute * session.options.cost_factor
 
-    # What is due ------------------------------------------------------------------------------------------
+    # Deadlines ----------------------------------------------------------------------------------------------
 
     def set_user(self, session: Session, here: bool) -> None:
-        """Somebody other than the avatar and its agents came into the room, or the last one left."""
+        """Record that the first user joined or the last one left."""
         now = self.clock.now()
         session.user_since = now if here else None
         session.no_user_since = None if here else now
         self.schedule(session)
 
     def deadline(self, session: Session) -> tuple[float, str]:
-        """When the session ends if nothing more happens, and for what reason."""
+        """Return when the session ends without further activity, and the reason."""
         idle_at = inf if session.options.idle_s is None else session.active_at + session.options.idle_s
         alone_at = inf if session.no_user_since is None else session.no_user_since + self.rules.no_user_s
         return min((session.ends_at, "duration"), (idle_at, "idle"), (alone_at, "no_user"))
 
     def schedule(self, session: Session) -> None:
-        """Look at the session when its deadline comes; one that moved later by then is looked at again."""
+        """Check the session at its deadline. A deadline that moved is rescheduled then."""
         heapq.heappush(self._deadlines, (self.deadline(session)[0], session.id))
 
     def next_deadline(self) -> float:
         return self._deadlines[0][0] if self._deadlines else inf
 
     def due(self) -> Iterator[tuple[Session, str]]:
-        """Sessions whose moment has come, each with the reason."""
+        """Yield due sessions, each with the end reason."""
         now = self.clock.now()
         while self._deadlines and self._deadlines[0][0] <= now:
             _, session_id = heapq.heappop(self._deadlines)

@@ -1,4 +1,4 @@
-"""What both sockets of a session have in common: messages out in order, messages in until either side is done."""
+"""Base of the session WebSockets: ordered sending, and receiving until either side ends."""
 
 import asyncio
 import json
@@ -11,14 +11,17 @@ from aiohttp import WSMessage, WSMsgType, web
 from heygen_portal.emulator.sessions.runner import SessionService
 from heygen_portal.emulator.sessions.store import Session
 
-MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024  # a second of sound is 64 kB in base64; documented is 1 MB
+MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024  # the documented limit is 1 MB; a second of audio is 64 kB in base64
 MAX_QUEUED_MESSAGES: Final = 1000
 
 Message = dict[str, Any]
 
 
 class SessionSocket:
-    """One client's WebSocket on a session. `send` never waits; a client that does not read loses the oldest."""
+    """A client's WebSocket on a session.
+
+    `send` never blocks; a client that does not read loses the oldest messages.
+    """
 
     def __init__(self, request: web.Request, service: SessionService, session: Session) -> None:
         self.service = service
@@ -33,17 +36,17 @@ class SessionSocket:
         self._waiting.put_nowait(message)
 
     def close(self) -> None:
-        """Close once what waits is sent."""
+        """Close after the queued messages are sent."""
         self._waiting.put_nowait(None)
 
     async def serve(
         self, on_message: Callable[[WSMessage], None], on_event: Callable[[Message], None], idle_s: float | None = None
     ) -> web.WebSocketResponse:
-        """Until the client goes, the session ends, or nothing came for `idle_s`.
+        """Serve until the client or session ends, or nothing arrives for `idle_s`.
 
-        `on_message` gets what the client sends, text or binary; `on_event` what is told in the session.
+        `on_message` receives the client's messages, text or binary; `on_event` the session's events.
         """
-        leave = self.service.subscribe(self.session, on_event)  # first: nothing told meanwhile is to be missed
+        leave = self.service.subscribe(self.session, on_event)  # before the handshake, so that no event is missed
         try:
             await self._ws.prepare(self._request)
         except BaseException:

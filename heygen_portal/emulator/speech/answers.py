@@ -1,4 +1,4 @@
-"""What an avatar answers: sentences of its knowledge base, and nothing else."""
+"""Answers of the avatar, taken only from its knowledge base."""
 
 import re
 import unicodedata
@@ -15,9 +15,9 @@ _UNKNOWN: Final = {
     "en": "I am sorry, I have no information about that.",
 }
 _HELLO: Final = {"es": "Hola, ¿en qué puedo ayudarle?", "en": "Hello, how can I help you?"}
-# Long lists of words read better as text.
+# Word lists are written as text for readability.
 _GREETINGS: Final = _set("hola buenas buenos dias tardes noches hello hi hey good morning afternoon evening")
-# Words that say nothing about what is asked.
+# Words that carry no topic.
 _STOP_WORDS: Final = _set("""
     a al algo ante con cual cuales cuando cuanta cuanto cuantos de del desde donde el ella en entre es esa ese eso esta
     este esto estoy hay la las le les lo los me mi mis muy no nos o os para pero por porque puede puedo pueden que quien
@@ -38,14 +38,14 @@ _ENDINGS: Final = tuple(
     )
 )
 _MIN_STEM_CHARACTERS: Final = 3
-_MIN_SCORE: Final = 0.34  # of the question's weight must be found in an answer
-_MAX_SENTENCES: Final = 2  # sentences
+_MIN_SCORE: Final = 0.34  # share of the question's weight that an answer must match
+_MAX_SENTENCES: Final = 2
 
 
 def answer(question: str, *, knowledge: str, opening: str, language: str) -> str:
-    """The sentences of `knowledge` that speak of what is asked; the opening for a greeting; else "I do not know".
+    """Return the sentences of `knowledge` that match the question.
 
-    Never a word that is not in the knowledge base or in one of two fixed phrases.
+    Greetings are answered with the opening, unknown topics with a fixed phrase.
     """
     words = _words(question)
     if words and all(word in _GREETINGS or word in _STOP_WORDS for word in words) and _GREETINGS & set(words):
@@ -61,7 +61,7 @@ def _phrase(phrases: dict[str, str], language: str) -> str:
 def _best(asked: frozenset[str], sentences: list[str]) -> list[str]:
     stems = [_stems(sentence) for sentence in sentences]
     known = [sum(stem in other for other in stems) for stem in asked]
-    # A word in every sentence tells little, a rare one much; one that is nowhere weighs as the rarest.
+    # Rare words weigh more than frequent ones; unknown words weigh as much as the rarest.
     weights = {stem: log(1 + len(sentences) / max(1, count)) for stem, count in zip(asked, known, strict=True)}
     total = sum(weights.values())
     if not total:
@@ -75,7 +75,7 @@ def _best(asked: frozenset[str], sentences: list[str]) -> list[str]:
 
 
 def _sentences(text: str) -> list[str]:
-    """Lines, cut further at full stops; a line's list mark is dropped."""
+    """Split the text into sentences by line and full stop, without list markers."""
     lines = (line.strip().lstrip("-*• ") for line in text.splitlines())
     return [part.strip() for line in lines for part in re.split(r"(?<=[.!?])\s+", line) if part.strip()]
 
@@ -90,7 +90,7 @@ def _stems(text: str) -> frozenset[str]:
 
 
 def _stem(word: str) -> str:
-    """`word` without its endings, so that "cuesta" finds "cuestan" and "invoices" finds "invoice"."""
+    """Remove up to two endings, so that "cuesta" matches "cuestan"."""
     for _ in range(2):
         for ending in _ENDINGS:
             if word.endswith(ending) and len(word) - len(ending) >= _MIN_STEM_CHARACTERS:

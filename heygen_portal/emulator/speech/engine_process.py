@@ -1,6 +1,6 @@
-"""The process in which an engine runs: length and samples come in, a line of JSON goes out.
+"""Child process of a recognition engine. Reads length and samples, writes a line of JSON.
 
-`python -m heygen_portal.emulator.speech.engine_process ENGINE LANGUAGE`; it ends when its input does.
+Started as `python -m heygen_portal.emulator.speech.engine_process ENGINE LANGUAGE`; ends when its input ends.
 """
 
 import json
@@ -13,7 +13,7 @@ Recogniser = Callable[[bytes], str]
 
 
 def pocketsphinx(language: str) -> Recogniser:
-    from pocketsphinx import Decoder  # a child loads the one engine it is
+    from pocketsphinx import Decoder  # each process loads only its own engine
 
     decoder = Decoder(loglevel="FATAL")
 

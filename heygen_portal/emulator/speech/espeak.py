@@ -1,7 +1,7 @@
-"""espeak-ng through ctypes: text in, samples out, with the moment of every word and phoneme.
+"""espeak-ng through ctypes: synthesizes text with the times of words and phonemes.
 
-The library keeps its state in globals, so one lock guards it. It is fast enough (a minute of speech in 60 ms) to be
-called where the answer is needed.
+The library has global state, so a lock guards it. It synthesizes a minute of speech in 60 ms, fast enough to be called
+synchronously.
 """
 
 import ctypes
@@ -34,13 +34,13 @@ class _Event(ctypes.Structure):
         ("audio_position", ctypes.c_int),
         ("sample", ctypes.c_int),
         ("user_data", ctypes.c_void_p),
-        ("name", ctypes.c_char * 8),  # a union with numbers, which are of no use here
+        ("name", ctypes.c_char * 8),  # a union with numbers that are not needed here
     )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Words a minute; volume, pitch and its range from 0 to 100, as espeak counts them."""
+    """Words per minute; volume, pitch and pitch range from 0 to 100 in espeak's units."""
 
     rate: int = 165
     volume: int = 100
@@ -50,7 +50,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Sound:
-    """Mono samples, 16 bit, and where in them things happen."""
+    """Mono 16-bit samples with the positions of words and phonemes."""
 
     pcm: bytes
     sample_rate: int
@@ -72,7 +72,10 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 def synthesise(text: str, *, voices: tuple[str, ...], settings: Settings) -> Sound:
-    """Speak `text` with the first of `voices` that espeak has ("es+f2", "es"); ValueError if it has none."""
+    """Speak `text` with the first of `voices` that exists ("es+f2", "es").
+
+    Raises ValueError if there is none.
+    """
     pcm = bytearray()
     words: list[tuple[int, int]] = []
     phonemes: list[tuple[int, str]] = []
@@ -106,6 +109,6 @@ def _choose(library: ctypes.CDLL, voices: tuple[str, ...]) -> None:
 def _run(library: ctypes.CDLL, text: str, collect: Callable[[Any, int, Any], int]) -> None:
     callback = _Callback(collect)
     library.espeak_SetSynthCallback(callback)
-    # NUL would end the text for C, and half a surrogate pair is no character.
+    # NUL would end the C string; half a surrogate pair cannot be encoded.
     data = text.replace("\0", " ").encode("utf-8", "replace")
     library.espeak_Synth(data, len(data) + 1, 0, _BY_CHARACTER, 0, _UTF8, None, None)

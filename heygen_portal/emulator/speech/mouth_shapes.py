@@ -1,4 +1,4 @@
-"""Which shape a mouth takes for a sound, and when."""
+"""Mouth shapes for phonemes and for loudness."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ _MARKS: Final = "ˈˌːˑ̩ʲ̃"
 _CLOSED: Final = (SHUT, "pp")
 _HALFWAY: Final = {"aa": "dd", "E": "ih", "oh": "rr", "ou": "rr"}
 _FRAME_SECONDS: Final = 0.04  # one video frame
-# Loudness above which the mouth opens so far: played sound comes without phonemes.
+# Loudness above which the mouth takes a shape, for audio without phonemes.
 _LOUDNESS: Final = ((4000.0, "aa"), (1800.0, "E"), (700.0, "ih"), (250.0, "dd"))
 
 
 def shape_of(phoneme: str) -> str:
-    """The mouth for an IPA phoneme; shut for a pause."""
+    """Return the mouth shape for an IPA phoneme, shut for a pause."""
     bare = phoneme.strip(_MARKS)
     if bare.startswith(_AFFRICATES):
         return "ch"
@@ -45,11 +45,11 @@ def shape_of(phoneme: str) -> str:
 
 
 def eased(shapes: list[tuple[float, str]]) -> list[tuple[float, str]]:
-    """The same shapes, with a half open mouth for one picture where a shut one opens wide or shuts again."""
+    """Insert a half-open mouth for one frame where it would open or shut abruptly."""
     smooth: list[tuple[float, str]] = []
     before = SHUT
     for at, shape in shapes:
-        moment = max(at, smooth[-1][0]) if smooth else at  # a sound may be shorter than a picture
+        moment = max(at, smooth[-1][0]) if smooth else at  # a phoneme may be shorter than a frame
         if halfway := _halfway(before, shape):
             smooth.append((moment, halfway))
             moment += _FRAME_SECONDS
@@ -61,11 +61,11 @@ def eased(shapes: list[tuple[float, str]]) -> list[tuple[float, str]]:
 def _halfway(before: str, after: str) -> str | None:
     if before in _CLOSED:
         return _HALFWAY.get(after)
-    return _HALFWAY.get(before) if after == SHUT else None  # a "p" shuts at once, or it would not be seen
+    return _HALFWAY.get(before) if after == SHUT else None  # a "p" shuts at once, or it would not be visible
 
 
 def shapes_of_sound(pcm: bytes, rate: int) -> list[tuple[float, str]]:
-    """Seconds and shapes for sound of which nothing is known but how loud it is."""
+    """Return seconds and shapes for audio, from its loudness alone."""
     samples = np.frombuffer(pcm[: len(pcm) // 2 * 2], np.int16).astype(np.float32)
     block = round(rate * _FRAME_SECONDS)
     shapes = []
@@ -77,7 +77,7 @@ def shapes_of_sound(pcm: bytes, rate: int) -> list[tuple[float, str]]:
 
 @dataclass
 class MouthTrack:
-    """The shapes of a mouth over time; moments are added in order."""
+    """Mouth shapes over time, added in order."""
 
     def __post_init__(self) -> None:
         self._times: list[float] = []

@@ -1,4 +1,4 @@
-"""What an avatar hears: sound of a person becomes utterances, and those text."""
+"""Speech recognition: splits a user's audio into utterances and transcribes them."""
 
 import asyncio
 import logging
@@ -11,18 +11,18 @@ from heygen_portal.emulator.speech.voice_activity import VoiceActivity
 
 log = logging.getLogger(__name__)
 
-# Clients that close the microphone just stop sending: an utterance also ends by time without sound.
+# Clients that close the microphone just stop sending, so an utterance also ends after a gap.
 _GAP_SECONDS: Final = 1.0
-_MAX_PRESSED_BYTES: Final = 60 * 32_000  # bytes: a minute
+_MAX_PRESSED_BYTES: Final = 60 * 32_000  # one minute
 _NO_MODEL_REPLIES: Final = {
     "es": "Lo siento, aquí no puedo entender el habla en este idioma: falta un modelo. Escríbame, por favor.",
     "en": "I am sorry, I cannot understand speech in this language here: a model is missing. Please write to me.",
 }
-_languages_reported: set[str] = set()  # languages the log already knows to be without a model
+_languages_reported: set[str] = set()  # languages already logged
 
 
 class SpeechRecognizer:
-    """One microphone. What is heard leaves through `tell`, in the order of the data channel's messages."""
+    """Recognizes one microphone. Reports to `tell` in the order of the data channel's messages."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SpeechRecognizer:
         self._recognising = asyncio.create_task(self._recognise())
 
     def hear(self, pcm: bytes) -> None:
-        """Take sound in: 16 kHz, mono, 16 bit."""
+        """Process audio: 16 kHz, mono, 16 bit."""
         if self._hearing.push_to_talk:
             if self._pressed is not None and len(self._pressed) < _MAX_PRESSED_BYTES:
                 self._pressed += pcm
@@ -61,7 +61,7 @@ class SpeechRecognizer:
         self._watch_for_gap()
 
     def press(self, on: bool) -> None:
-        """Push to talk: what is heard between True and False is one utterance, whatever its pauses."""
+        """Set push to talk. Audio between True and False is one utterance, despite pauses."""
         self._hearing.push_to_talk = True
         if on and self._pressed is None:
             self._pressed = bytearray()
@@ -98,7 +98,7 @@ class SpeechRecognizer:
 
     @property
     def _language(self) -> str:
-        """Two letters; what a client names may be anything."""
+        """The two-letter language code. Clients may send any value."""
         wanted = self._hearing.language[:2].lower()
         is_code = len(wanted) == 2 and wanted.isascii() and wanted.isalpha()
         return wanted if is_code else self._voice_language[:2].lower()

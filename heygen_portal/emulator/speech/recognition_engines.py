@@ -1,7 +1,7 @@
-"""Engines that turn an utterance into text. Each runs in a process of its own, as a decoder may hang for ever.
+"""Recognition engines, each in its own process, as a decoder may hang.
 
-English is heard by pocketsphinx, whose package brings a model. Every language is heard by faster-whisper, if that is
-installed and EMULATOR_WHISPER_MODEL names a model or the folder of one.
+English uses pocketsphinx, whose package includes a model. Any language uses faster-whisper if it is installed and
+EMULATOR_WHISPER_MODEL names a model or its folder.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from typing import Final, Protocol
 log = logging.getLogger(__name__)
 
 MODEL_VARIABLE: Final = "EMULATOR_WHISPER_MODEL"
-_TIMEOUT_FACTOR: Final = 2.0  # times as long as the utterance itself, and
-_MIN_TIMEOUT_SECONDS: Final = 15.0  # as a model has to be loaded first
+_TIMEOUT_FACTOR: Final = 2.0  # times the length of the utterance
+_MIN_TIMEOUT_SECONDS: Final = 15.0  # allows for loading the model
 
 
 class Engine(Protocol):
-    """Hears one language. Used by many sessions; `close` is called once by each that was given it."""
+    """Recognizes one language for many sessions. Each session calls `close` once."""
 
     async def recognize(self, pcm: bytes) -> str:
-        """The words of an utterance, 16 kHz mono; empty when nothing was understood or it took too long."""
+        """Transcribe an utterance, 16 kHz mono. Return "" if not understood or timed out."""
 
     async def close(self) -> None: ...
 
 
 class EngineProcess:
-    """An engine in a child process, started with the first utterance and again after it had to be killed."""
+    """An engine in a child process, started on first use and restarted after a kill."""
 
     def __init__(self, *command: str) -> None:
         self.users = 0
@@ -48,7 +48,7 @@ class EngineProcess:
                 await self._kill()
                 return ""
             except asyncio.CancelledError:
-                await self._kill()  # its answer would be taken for the next one's
+                await self._kill()  # or its result would be read as the next one's
                 raise
 
     async def close(self) -> None:
@@ -82,7 +82,7 @@ _engines: dict[tuple[int, str], EngineProcess] = {}
 
 
 def engine_for(language: str) -> Engine | None:
-    """The engine for a language ("en", "es"), shared by all sessions; None if there is no model for it."""
+    """Return the shared engine for a language ("en", "es"), or None without a model."""
     name = _engine_name(language)
     if name is None:
         return None

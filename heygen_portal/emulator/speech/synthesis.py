@@ -1,4 +1,4 @@
-"""A voice: text becomes sound, with the moment of every word for captions and of every phoneme for the mouth."""
+"""Speech synthesis with the times of words for captions and phonemes for the mouth."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from heygen_portal.emulator.sessions.interfaces import Voice
 from heygen_portal.emulator.speech import espeak
 from heygen_portal.emulator.speech.mouth_shapes import SHUT, eased, shape_of
 
-SAMPLE_RATE: Final = 24_000  # what the realtime socket brings, too
+SAMPLE_RATE: Final = 24_000  # the realtime socket's rate, too
 _WORDS_PER_MINUTE: Final = 165
 _FALLBACK: Final = "en-us"
 _LANGUAGES: Final = {"en": "en-us"}  # espeak's plain "en" is British
@@ -19,7 +19,7 @@ _LANGUAGES: Final = {"en": "en-us"}  # espeak's plain "en" is British
 
 @dataclass(frozen=True)
 class Emotion:
-    """How a feeling changes a voice: shares of its rate, steps of pitch, how far the pitch moves, how loud."""
+    """Changes to a voice: rate factor, pitch offset, pitch range and volume."""
 
     rate: float
     pitch: int
@@ -38,22 +38,22 @@ EMOTIONS: Final = {
 
 @dataclass(frozen=True)
 class Speech:
-    """Sound ready to be played: 24 kHz, mono, 16 bit."""
+    """Synthesized audio: 24 kHz, mono, 16 bit."""
 
     pcm: bytes = field(repr=False)
     timed_words: tuple[tuple[float, str], ...] = field(
         repr=False
-    )  # seconds, words with the spaces that follow; together exactly the text
-    shapes: tuple[tuple[float, str], ...] = field(repr=False)  # seconds, mouths
+    )  # seconds and words with their spaces, which join to the text
+    shapes: tuple[tuple[float, str], ...] = field(repr=False)  # seconds and mouth shapes
 
     @property
     def seconds(self) -> float:
         return len(self.pcm) / 2 / SAMPLE_RATE
 
 
-@lru_cache(maxsize=4)  # how long a text takes is asked first, and its sound soon after
+@lru_cache(maxsize=4)  # the duration is requested first, the audio soon after
 def speak(text: str, voice: Voice) -> Speech:
-    """Synthesise `text`. A language that espeak does not know is read with English sounds."""
+    """Synthesize `text`. Languages that espeak lacks are read with an English voice."""
     emotion = EMOTIONS.get(voice.emotion.lower(), EMOTIONS["friendly"])
     settings = espeak.Settings(
         rate=round(_WORDS_PER_MINUTE * voice.rate * emotion.rate),
@@ -84,10 +84,10 @@ def _resampled(pcm: bytes, rate: int) -> bytes:
 
 
 def _split_words(text: str, words: list[tuple[float, int]]) -> list[tuple[float, str]]:
-    """Cut the text into words, each with the moment at which its first sound is heard.
+    """Split the text into words with the time at which each is first heard.
 
-    espeak says one word for "and so", several for "1234", none for a dash: a piece without a sound of its own comes
-    with the one before it, and the pieces always add up to the text.
+    espeak reports one word for "and so", several for "1234" and none for a dash. A word without its own time gets
+    the previous one's. The words always join to the text.
     """
     timed_words: list[tuple[float, str]] = []
     at, spoken = 0.0, iter(words)

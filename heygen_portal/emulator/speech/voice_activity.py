@@ -1,4 +1,4 @@
-"""When somebody speaks: loudness against the noise of the room, with time to breathe between words."""
+"""Voice activity detection: loudness against background noise, with pauses between words."""
 
 from collections import deque
 from typing import Final
@@ -8,16 +8,16 @@ import numpy as np
 SAMPLE_RATE: Final = 16_000
 BLOCK: Final = 480 * 2  # bytes of 30 ms
 _BLOCK_SECONDS: Final = 0.03
-_MIN_LOUDNESS: Final = 120.0  # below this nothing counts as speech, however silent the room is
+_MIN_LOUDNESS: Final = 120.0  # anything quieter is never speech
 _NOISE_FACTOR: Final = 3.0
-_LOUD_BLOCKS: Final = (4, 6)  # so many of the last blocks are loud: somebody speaks
-_PAUSE_SECONDS: Final = 0.7  # so long silent: the sentence is over
+_LOUD_BLOCKS: Final = (4, 6)  # speech starts when 4 of the last 6 blocks are loud
+_PAUSE_SECONDS: Final = 0.7  # silence that ends an utterance
 _MAX_UTTERANCE_SECONDS: Final = 20.0
-_LEAD_IN_BLOCKS: Final = 10  # blocks kept from before speech was noticed: the first sound is soft
+_LEAD_IN_BLOCKS: Final = 10  # kept from before the detection, as speech starts softly
 
 
 class VoiceActivity:
-    """Feed it sound; it says when speech begins, and hands over each utterance when it ends."""
+    """Detects speech in audio and returns each utterance when it ends."""
 
     def __init__(self) -> None:
         self.speaking = False
@@ -29,7 +29,7 @@ class VoiceActivity:
         self._silent_s = 0.0
 
     def feed(self, pcm: bytes) -> bytes | None:
-        """Take 16 kHz mono sound in; the utterance, if one ended with it."""
+        """Process 16 kHz mono audio. Return the utterance if one ended."""
         sound = self._remainder + pcm
         whole = len(sound) // BLOCK * BLOCK
         self._remainder = sound[whole:]
@@ -39,7 +39,7 @@ class VoiceActivity:
         return ended
 
     def end(self) -> bytes | None:
-        """Nothing more comes: the utterance so far, if somebody was speaking."""
+        """Return the utterance so far, if any, as no more audio follows."""
         if not self.speaking:
             return None
         self.speaking = False
@@ -66,6 +66,6 @@ class VoiceActivity:
 
     def _is_loud(self, block: bytes) -> bool:
         loudness = float(np.sqrt(np.mean(np.frombuffer(block, np.int16).astype(np.float32) ** 2)))
-        if not self.speaking:  # noise that falls is believed at once, noise that rises slowly
+        if not self.speaking:  # follow falling noise at once, rising noise slowly
             self._noise = min(loudness, self._noise * 1.02 + 0.1)
         return loudness > max(_MIN_LOUDNESS, self._noise * _NOISE_FACTOR)

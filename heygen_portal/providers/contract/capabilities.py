@@ -63,7 +63,7 @@ class VoiceSetting:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a provider can do.
+    """Features and limits of a provider.
 
     Pages and admin depend on these values, never on a provider's name. `docs/providers.md` has a table of them.
     """

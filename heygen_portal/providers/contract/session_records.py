@@ -1,4 +1,4 @@
-"""What a provider stores about ended sessions."""
+"""Records of ended sessions that a provider keeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The performer as a person sees and hears it: in a browser."""
+"""The performer as seen and heard in a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documented example of sending the microphone, as it stands in the documentation."""
+"""The documented microphone example, run as documented."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.proof]
 
 @pytest.fixture
 def checkout() -> Iterator[str]:
-    """Give the address at which the checkout is served, as the documentation says to."""
+    """Serve the checkout as the documentation describes, and return its URL."""
     with _served(ROOT) as address:
         yield address
 

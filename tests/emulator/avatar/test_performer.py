@@ -1,4 +1,4 @@
-"""The performer as a participant of its room sees, hears and reads it."""
+"""The performer as seen, heard and read by a participant of its room."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def test_the_mouth_moves_only_while_the_avatar_talks(livekit: servers.Live
 
 
 def openings(frames: list[Frame]) -> int:
-    """How often the darkness of an open mouth comes and goes."""
+    """Return how often a dark open mouth appears and disappears."""
     dark = [np.mean(frame.luma[218:250, 295:345] < 75) > 0.05 for frame in frames]
     return sum(one != other for one, other in pairwise(dark))
 
@@ -175,7 +175,7 @@ async def test_leaving_twice_leaves_once(livekit: servers.LiveKit) -> None:
 async def test_cancelling_a_join_while_publishing_logs_no_stack_trace(
     livekit: servers.LiveKit, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """LiveKit's client stumbles over events of tracks whose publication nobody waits for, and logs it."""
+    """LiveKit's client logs errors for events of tracks whose publication was aborted."""
     async with before_the_scene(livekit) as stage:
         joining = asyncio.create_task(stage.performer.join())
         while not stage.performer._publications:

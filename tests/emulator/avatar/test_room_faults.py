@@ -1,4 +1,4 @@
-"""Each way to spoil a performer, as somebody in the room suffers it."""
+"""Every fault of a performer, as observed in its room."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _all() -> list[str]:
 
 
 async def _told(livekit: servers.LiveKit, packets: str) -> list[str]:
-    """The kinds of the packets that arrive for one word, and no others after them."""
+    """Return the kinds of the packets that arrive for one word."""
     async with scene(livekit, packets=packets) as stage:
         stage.performer.say("Yes.", task_id="t-1")
         await stage.viewer.until(lambda: stage.events and stage.events[-1]["type"] == "avatar_stop_talking")

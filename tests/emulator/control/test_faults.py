@@ -1,4 +1,4 @@
-"""Every failure that can be ordered, as a client of the service meets it."""
+"""Every fault that can be injected, as a client observes it."""
 
 from __future__ import annotations
 

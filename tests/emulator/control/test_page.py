@@ -1,4 +1,4 @@
-"""The emulator's own page, used by hand in a browser."""
+"""The control page in a browser."""
 
 from __future__ import annotations
 

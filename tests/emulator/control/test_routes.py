@@ -1,4 +1,4 @@
-"""/_emulator/: what it shows, and whom it shows it to."""
+"""The control routes below /_emulator/ and who can reach them."""
 
 from __future__ import annotations
 

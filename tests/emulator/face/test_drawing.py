@@ -1,4 +1,4 @@
-"""Faces as they are drawn, turned, cached and put together."""
+"""Drawing, caching and composition of faces."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_picture_changed_many_times_equals_a_fresh_one(sheet: SpriteSheet) -> 
 
 
 def test_looks_are_distinguishable() -> None:
-    """Any two differ clearly in a good part of the picture, even at the size of a thumbnail."""
+    """Any two looks differ in much of the image, even at thumbnail size."""
     faces = {}
     for look in LOOKS:
         drawn = sprites.draw(look, 160, 90)

@@ -100,7 +100,7 @@ async def test_the_published_sdk_talks_through_data_packets(secure_emulator: ser
 async def test_the_published_sdks_push_to_talk_is_heard_only_while_pressed(
     secure_emulator: servers.Emulator, tmp_path: Path
 ) -> None:
-    """Somebody talks all the time; the SDK's microphone is open for seconds when `startVoiceChat` returns."""
+    """The microphone plays speech all the time, and is open for seconds when `startVoiceChat` returns."""
     microphone = tmp_path / "microphone.wav"
     record("One two three four five. Six seven eight nine ten.", microphone, pause_s=0)
     request = {**REQUEST, "voiceChatTransport": "livekit", "enablePushToTalk": True}

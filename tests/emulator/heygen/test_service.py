@@ -1,4 +1,4 @@
-"""What the routes ask of the studio, where a real room would only blur the order of things."""
+"""HeyGenService with controlled timing, which a real room would not allow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.patience import PATIENCE_S
 
 
 class SlowPerformer(SilentPerformer):
-    """Enters the room when `may_join` opens, and cannot be called off before."""
+    """Joins when `may_join` is set; its join cannot be cancelled."""
 
     def __init__(self, part: PerformerConfig, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> None:
         super().__init__(part, on_event, on_present, on_user)
@@ -43,7 +43,7 @@ def service_with(performers: list[SlowPerformer]) -> HeyGenService:
 
 
 async def wait_for_avatar(service: HeyGenService, session: Session) -> None:
-    """Wait for the session's avatar to be in its room."""
+    """Wait until the session's avatar is in its room."""
     joining = service.runtimes[session.id].joining
     assert joining
     await joining

@@ -1,4 +1,4 @@
-"""The Video API: a film is ordered, rendered and fetched."""
+"""The Video API: videos are ordered, rendered and downloaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def film_of(text: str, **more: Any) -> dict[str, Any]:
 
 
 class Receiver:
-    """Somebody's server that webhooks are delivered to; `next` waits for a delivery."""
+    """A server that receives webhooks. `next` waits for a delivery."""
 
     def __init__(self) -> None:
         self.deliveries: Queue[tuple[dict[str, str], bytes]] = Queue()

@@ -1,4 +1,4 @@
-"""Every documented request and refusal of LiveAvatar, asked of the emulator and, with --live, of the real service."""
+"""Every documented call of LiveAvatar against the emulator and, with --live, the real service."""
 
 from __future__ import annotations
 

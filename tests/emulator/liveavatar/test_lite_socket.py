@@ -1,4 +1,4 @@
-"""The socket of a LITE session, without media: sound is taken, its time passes, and every step is told."""
+"""The socket of a LITE session without media: audio is accepted and reported step by step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def lite(live: LiveWire, **body: Any) -> AsyncIterator[tuple[str, Client]]
 
 
 def steps(client: Client) -> list[str]:
-    """What was told since the session was connected, poses by their new name."""
+    """Return the messages since the session connected, pose changes by their new pose."""
     kinds = [message.get("new_state") or message["type"].removeprefix("agent.") for message in client.seen]
     return [kind for kind in kinds if not kind.startswith("session.")]
 

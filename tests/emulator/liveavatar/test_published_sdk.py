@@ -1,4 +1,4 @@
-"""The vendor's LiveAvatar web SDK, unchanged, in a browser: told where the emulator is, and nothing else."""
+"""The vendor's unmodified LiveAvatar web SDK in a browser, with the emulator's URL."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def start(page: Page, real: LiveWire, session_id: str, **config: Any) -> A
 
 
 async def until_over(real: LiveWire, session_id: str) -> None:
-    """Return once the session ended: the SDK does not wait for its own stop."""
+    """Return once the session has ended: the SDK does not wait for its own stop."""
     async with asyncio.timeout(PATIENCE_S):
         while real.state(session_id) != "closed":
             await asyncio.sleep(0.05)
@@ -86,7 +86,7 @@ async def test_the_web_sdk_receives_the_services_end_reason(real: LiveWire) -> N
 
 
 async def test_push_to_talk_is_heard_while_pressed_and_answered(real: LiveWire, tmp_path: Path) -> None:
-    """Somebody talks all the time."""
+    """The microphone plays speech all the time."""
     microphone = tmp_path / "microphone.wav"
     record("One two three four five. Six seven eight nine ten.", microphone, pause_s=0)
     mode = {"interactivity_type": "PUSH_TO_TALK"}

@@ -1,4 +1,4 @@
-"""A FULL session's room as a person in it sees, hears and steers it."""
+"""A FULL session's room as seen by a user in it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def real(emulator: servers.Emulator) -> Iterator[LiveWire]:
 
 
 class Person(Viewer):
-    """A viewer who publishes commands, and notes events of the one topic."""
+    """A viewer that publishes commands and records the events of one topic."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Person(Viewer):
 
 @asynccontextmanager
 async def conversation(real: LiveWire, **body: Any) -> AsyncIterator[tuple[str, Person]]:
-    """Be in the room of a session, with the avatar and its agent."""
+    """Join a session's room with its avatar and agent."""
     session_id = real.mint(video_settings={"quality": "low"}, **body)
     started, person = real.start(session_id), Person()
     await person.room.connect(started["livekit_url"], started["livekit_client_token"])

@@ -1,4 +1,4 @@
-"""A FULL session's conversation in the words of its room, with a performer that can neither be seen nor heard."""
+"""A FULL session's conversation as reported in its room, with a silent performer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = LiveKit(secret="s" * 32)
 
 
 class RecordingPerformer(SilentPerformer):
-    """Keeps what it would have published."""
+    """Records the messages it would publish."""
 
     def __init__(self, part: PerformerConfig, on_event: OnEvent, on_present: OnPresent, on_user: OnUser) -> None:
         super().__init__(part, on_event, on_present, on_user)
@@ -36,7 +36,7 @@ class RecordingPerformer(SilentPerformer):
         self._on_event({"type": kind, "task_id": "user-1", **more})
 
     def receive_command(self, event_type: str, **more: Any) -> None:
-        """Somebody in the room publishes a command."""
+        """Simulate a command published in the room."""
         self._on_event({"type": "_command", "payload": json.dumps({"event_type": event_type, **more}).encode()})
 
     @property
@@ -45,7 +45,7 @@ class RecordingPerformer(SilentPerformer):
 
 
 async def opened(**body: Any) -> tuple[LiveAvatarService, Session, RecordingPerformer]:
-    """A session whose avatar and person are there, knowing one thing."""
+    """Return a session with avatar and user present and one known fact."""
     service = LiveAvatarService(Rules(), Rooms(KEY, has_server=False), RecordingPerformer, Clock())
     context = Context("Hours", "We open at nine.", "")
     service.catalogue.add_context(context)
@@ -59,7 +59,7 @@ async def opened(**body: Any) -> tuple[LiveAvatarService, Session, RecordingPerf
 
 
 async def run_pending_tasks() -> None:
-    """Let everything that waits for nothing but its turn come to it."""
+    """Let pending tasks of the event loop run."""
     for _ in range(20):
         await asyncio.sleep(0)
 

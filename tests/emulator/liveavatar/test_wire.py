@@ -1,4 +1,4 @@
-"""LiveAvatar's sessions without media: what they cost, why they end, who may speak to them, what is kept of them."""
+"""LiveAvatar's sessions without media: cost, limits, access and records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ends a session, and what it costs; time is moved, not waited for."""
+"""Limits and cost of sessions, with a moved clock."""
 
 from __future__ import annotations
 

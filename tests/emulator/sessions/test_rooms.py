@@ -1,4 +1,4 @@
-"""Sessions in real LiveKit rooms: who is there, when it counts as connected, how it ends."""
+"""Sessions in real LiveKit rooms: participants, connection and end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def opened(wire: Wire, **more: Any) -> dict[str, Any]:
 
 
 class Guest:
-    """A participant who notices the avatar's tracks, and being thrown out."""
+    """A participant that records the avatar's tracks and its own disconnection."""
 
     def __init__(self) -> None:
         self.room = rtc.Room()
@@ -140,7 +140,7 @@ async def test_the_room_can_be_deleted_while_in_use(real: Wire) -> None:
 
 
 async def test_an_ended_session_leaves_no_task_running(livekit: servers.LiveKit) -> None:
-    """An avatar thrown out of its room, rather than leaving it, left a task of LiveKit's client behind."""
+    """An avatar that was disconnected instead of leaving would leak a task of LiveKit's client."""
     rooms = Rooms(LiveKit(livekit.url, livekit.api_key, livekit.api_secret), has_server=True)
     service, before = HeyGenService(Rules(), rooms, RoomPerformer), asyncio.all_tasks()
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Random sequences of calls: the state machine never answers what the documentation forbids."""
+"""Random sequences of calls checked against the documented states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RULES = Rules(concurrency=3, quota=2000)
 
 
 def refusal_of(act: Callable[[], object]) -> int | None:
-    """The code of the refusal, if it is one."""
+    """Return the code of the refusal, or None."""
     try:
         act()
     except Refusal as refusal:
@@ -30,7 +30,7 @@ def refusal_of(act: Callable[[], object]) -> int | None:
 
 
 class Sessions(RuleBasedStateMachine):
-    """The store, driven by verbs, joins, ends and time in any order, beside the simplest model of it."""
+    """Compares the store with a simple model under random actions and times."""
 
     sessions = Bundle("sessions")
 

@@ -1,4 +1,4 @@
-"""What docs/providers.md quotes is what the emulator does."""
+"""Comparison of docs/providers.md with the emulator."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def test_the_documented_faults_match_the_code() -> None:
 
 
 def test_every_refusal_except_in_closing_has_a_case() -> None:
-    """`closing` lasts only while the room is deleted, which is over before a second call arrives."""
+    """`closing` lasts only while the room is deleted, too short for a second call."""
     refusals = {refusal for row in ACTIONS.values() for refusal in row.values() if refusal} - {"state_closing"}
     assert {ERRORS[refusal].code for refusal in refusals} <= {case.code for case in cases()}

@@ -1,4 +1,4 @@
-"""What an avatar hears: utterances cut from sound, recognised, told and answered."""
+"""Speech recognition: utterances are detected, transcribed, reported and answered."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECOND = bytes(32_000)  # of silence
 
 
 def wait_until_spoken(text: str, language: str = "en") -> bytes:
-    """Speech as a microphone brings it: 16 kHz, mono."""
+    """Return speech as a microphone sends it: 16 kHz, mono."""
     pcm = speak(text, Voice(language)).pcm
     resampler = rtc.AudioResampler(SAMPLE_RATE, 16_000, num_channels=1)
     frames = resampler.push(rtc.AudioFrame(pcm, SAMPLE_RATE, 1, len(pcm) // 2)) + resampler.flush()
@@ -38,7 +38,7 @@ def wait_until_spoken(text: str, language: str = "en") -> bytes:
 
 
 class Listening:
-    """An ear, and what left it."""
+    """A recognizer and what it reported."""
 
     def __init__(self, language: str, hearing: HearingSettings) -> None:
         self.told: list[dict[str, Any]] = []
@@ -86,7 +86,7 @@ async def test_two_utterances_are_two_tasks() -> None:
 
 
 async def test_an_utterance_ends_when_no_more_audio_arrives() -> None:
-    """Clients that close the microphone simply stop sending."""
+    """Clients that close the microphone just stop sending."""
     async with listening("en") as here:
         here.hear(SECOND + wait_until_spoken(WEATHER))
         assert await here.text() == WEATHER
@@ -218,7 +218,7 @@ class TestInARoom:
 
 
 class Microphone:
-    """A track that a person publishes."""
+    """An audio track that a user publishes."""
 
     def __init__(self) -> None:
         self._source = rtc.AudioSource(16_000, 1)
@@ -232,7 +232,7 @@ class Microphone:
         return microphone
 
     async def say(self, pcm: bytes) -> None:
-        """Play sound into the room; returns when all of it has gone out."""
+        """Play audio into the room. Returns when all of it has been sent."""
         for start in range(0, len(pcm), 3200):
             chunk = pcm[start : start + 3200]
             await self._source.capture_frame(rtc.AudioFrame(chunk, 16_000, 1, len(chunk) // 2))
