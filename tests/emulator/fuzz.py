@@ -187,8 +187,8 @@ class Fuzz:
     async def _lite_socket(self, http: aiohttp.ClientSession) -> None:
         """Do the same for a LITE session of LiveAvatar."""
         async with http.post(f"{self._url}/v1/sessions/token", json=LITE, headers={"X-API-KEY": self._key}) as answer:
-            minted = (await answer.json())["data"]
-        bearer = {"Authorization": f"Bearer {minted['session_token']}"}
+            created = (await answer.json())["data"]
+        bearer = {"Authorization": f"Bearer {created['session_token']}"}
         async with http.post(f"{self._url}/v1/sessions/start", headers=bearer) as answer:
             started = (await answer.json())["data"]
         if started is None:

@@ -35,9 +35,9 @@ class LiveWire(Wire):
     def mint(self, **body: Any) -> str:
         """Create a token, for a FULL session by default. Return the session ID."""
         sandbox = {"is_sandbox": True} if self.is_sandbox else {}
-        minted = self.ask_for("POST", "/v1/sessions/token", PERSONA | sandbox | body).raise_for_status().json()["data"]
-        self.tokens[minted["session_id"]] = minted["session_token"]
-        return str(minted["session_id"])
+        created = self.ask_for("POST", "/v1/sessions/token", PERSONA | sandbox | body).raise_for_status().json()["data"]
+        self.tokens[created["session_id"]] = created["session_token"]
+        return str(created["session_id"])
 
     def lite(self, **body: Any) -> str:
         return self.mint(**{**LITE, "avatar_persona": None, **body})

@@ -20,7 +20,7 @@ import pytest
 from tests.emulator.wire import AVATAR, Wire
 
 
-def film_of(text: str, **more: Any) -> dict[str, Any]:
+def video_request(text: str, **more: Any) -> dict[str, Any]:
     scene = {"character": {"type": "avatar", "avatar_id": AVATAR}, "voice": {"type": "text", "input_text": text}}
     return {"video_inputs": [scene], "dimension": {"width": 640, "height": 360}, **more}
 
@@ -73,12 +73,12 @@ def order(wire: Wire, receiver: Receiver, body: dict[str, Any]) -> dict[str, Any
 
 
 def test_a_video_has_the_chosen_size_and_speech(wire: Wire, receiver: Receiver) -> None:
-    status = order(wire, receiver, film_of("Good morning, this is a film."))
+    status = order(wire, receiver, video_request("Good morning, this is a video."))
     assert status["status"] == "completed"
-    with av.open(io.BytesIO(httpx.get(status["video_url"], trust_env=False).content), "r") as film:
-        frames = [frame.to_ndarray(format="gray") for frame in film.decode(video=0)]
-        film.seek(0)
-        sound = np.concatenate([frame.to_ndarray().ravel() for frame in film.decode(audio=0)])
+    with av.open(io.BytesIO(httpx.get(status["video_url"], trust_env=False).content), "r") as video:
+        frames = [frame.to_ndarray(format="gray") for frame in video.decode(video=0)]
+        video.seek(0)
+        sound = np.concatenate([frame.to_ndarray().ravel() for frame in video.decode(audio=0)])
     assert frames[0].shape == (360, 640)
     assert len(frames) / 25 == pytest.approx(status["duration"])
     assert np.abs(sound).mean() > 0.005
@@ -87,24 +87,24 @@ def test_a_video_has_the_chosen_size_and_speech(wire: Wire, receiver: Receiver) 
 
 
 def test_a_video_can_be_portrait_and_silent(wire: Wire, receiver: Receiver) -> None:
-    body = film_of("")
+    body = video_request("")
     body["video_inputs"][0]["voice"] = {"type": "silence", "duration": 1}
     body["dimension"] = {"width": 360, "height": 640}
     status = order(wire, receiver, body)
-    with av.open(io.BytesIO(httpx.get(status["video_url"], trust_env=False).content), "r") as film:
-        assert (film.streams.video[0].width, film.streams.video[0].height) == (360, 640)
+    with av.open(io.BytesIO(httpx.get(status["video_url"], trust_env=False).content), "r") as video:
+        assert (video.streams.video[0].width, video.streams.video[0].height) == (360, 640)
     assert status["duration"] == 1
 
 
 def test_a_video_that_is_too_long_fails_with_a_reason(wire: Wire, receiver: Receiver) -> None:
-    body = film_of("")
+    body = video_request("")
     body["video_inputs"] = [{**body["video_inputs"][0], "voice": {"type": "silence", "duration": 100}}] * 4
     status = order(wire, receiver, body)
     assert (status["status"], status["error"]["code"], status["video_url"]) == ("failed", 40119, None)
 
 
 def test_a_video_url_expires_after_seven_days_and_can_be_renewed(wire: Wire, receiver: Receiver) -> None:
-    status = order(wire, receiver, film_of("Short."))
+    status = order(wire, receiver, video_request("Short."))
     wire.move_clock(7 * 86400 + 10)
     assert httpx.get(status["video_url"], trust_env=False).status_code == 403
     renewed = wire.get(f"/v1/video_status.get?video_id={status['id']}")["data"]["video_url"]
@@ -112,14 +112,14 @@ def test_a_video_url_expires_after_seven_days_and_can_be_renewed(wire: Wire, rec
 
 
 def test_a_deleted_video_is_gone(wire: Wire, receiver: Receiver) -> None:
-    status = order(wire, receiver, film_of("Short."))
+    status = order(wire, receiver, video_request("Short."))
     assert wire.call(f"/v1/video.delete?video_id={status['id']}", method="DELETE").status_code == 200
     assert httpx.get(status["video_url"], trust_env=False).status_code == 404
 
 
 def test_a_webhook_is_signed(wire: Wire, receiver: Receiver) -> None:
     endpoint = wire.data("/v1/webhook/endpoint.add", {"url": receiver.url, "events": ["avatar_video.success"]})
-    wire.data("/v2/video/generate", film_of("Short.", callback_id="c-1"))
+    wire.data("/v2/video/generate", video_request("Short.", callback_id="c-1"))
     headers, body = receiver.next()
     assert headers["Signature"] == hmac.new(endpoint["secret"].encode(), body, hashlib.sha256).hexdigest()
     told = json.loads(body)

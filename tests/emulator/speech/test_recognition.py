@@ -14,8 +14,7 @@ import pytest
 from livekit import rtc
 
 from heygen_portal.emulator.sessions.interfaces import HearingSettings, Voice
-from heygen_portal.emulator.speech import recognition as ears
-from heygen_portal.emulator.speech import recognition_engines
+from heygen_portal.emulator.speech import recognition, recognition_engines
 from heygen_portal.emulator.speech.recognition import SpeechRecognizer
 from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
 from heygen_portal.emulator.speech.voice_activity import VoiceActivity
@@ -29,7 +28,7 @@ HEARD = ["user_start", "user_talking_message", "user_end_message", "user_stop"]
 SECOND = bytes(32_000)  # of silence
 
 
-def wait_until_spoken(text: str, language: str = "en") -> bytes:
+def microphone_audio(text: str, language: str = "en") -> bytes:
     """Return speech as a microphone sends it: 16 kHz, mono."""
     pcm = speak(text, Voice(language)).pcm
     resampler = rtc.AudioResampler(SAMPLE_RATE, 16_000, num_channels=1)
@@ -70,7 +69,7 @@ async def listening(language: str, hearing: HearingSettings | None = None) -> As
 
 async def test_an_utterance_is_reported_in_order_and_answered() -> None:
     async with listening("en") as here:
-        here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
+        here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
         assert await here.text() == WEATHER
         assert here.kinds == HEARD
         assert here.told[1]["message"] == WEATHER
@@ -80,7 +79,7 @@ async def test_an_utterance_is_reported_in_order_and_answered() -> None:
 async def test_two_utterances_are_two_tasks() -> None:
     async with listening("en") as here:
         for _ in range(2):
-            here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
+            here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
             assert await here.text()
         assert [event["task_id"] for event in here.told if event["type"] == "user_start"] == ["user-1", "user-2"]
 
@@ -88,17 +87,17 @@ async def test_two_utterances_are_two_tasks() -> None:
 async def test_an_utterance_ends_when_no_more_audio_arrives() -> None:
     """Clients that close the microphone just stop sending."""
     async with listening("en") as here:
-        here.hear(SECOND + wait_until_spoken(WEATHER))
+        here.hear(SECOND + microphone_audio(WEATHER))
         assert await here.text() == WEATHER
 
 
 async def test_push_to_talk_hears_one_utterance_between_press_and_release() -> None:
     async with listening("en") as here:
         here.ear.press(False)
-        here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
+        here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
         assert here.told == []
         here.ear.press(True)
-        here.hear(SECOND + wait_until_spoken(COUNT) + SECOND + SECOND + wait_until_spoken(COUNT))
+        here.hear(SECOND + microphone_audio(COUNT) + SECOND + SECOND + microphone_audio(COUNT))
         here.ear.press(False)
         assert (await here.text()).count("three four") == 2
         assert here.kinds == HEARD
@@ -106,10 +105,10 @@ async def test_push_to_talk_hears_one_utterance_between_press_and_release() -> N
 
 async def test_push_to_talk_hears_nothing_before_the_first_press() -> None:
     async with listening("en", HearingSettings(push_to_talk=True)) as here:
-        here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
+        here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
         assert here.told == []
         here.ear.press(True)
-        here.hear(SECOND + wait_until_spoken(COUNT))
+        here.hear(SECOND + microphone_audio(COUNT))
         here.ear.press(False)
         assert (await here.text()).count("three four") == 1
 
@@ -117,7 +116,7 @@ async def test_push_to_talk_hears_nothing_before_the_first_press() -> None:
 @pytest.mark.parametrize(("person", "voice"), [("en-US", "es"), ("", "en"), ("?!", "en")])
 async def test_speech_is_recognized_in_the_chosen_language_or_the_voices(person: str, voice: str) -> None:
     async with listening(voice, HearingSettings(language=person)) as here:
-        here.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
+        here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
         assert await here.text() == WEATHER
 
 
@@ -129,25 +128,25 @@ async def test_noise_and_hum_are_not_taken_for_speech() -> None:
     assert not activity.speaking
     hum = (random.standard_normal(16_000 * 3) * 100).astype(np.int16).tobytes()
     activity.feed(hum)
-    activity.feed(wait_until_spoken(WEATHER))
+    activity.feed(microphone_audio(WEATHER))
     assert activity.speaking
 
 
 async def test_endless_speech_is_split_into_utterances() -> None:
     activity = VoiceActivity()
-    ended = [activity.feed(wait_until_spoken(WEATHER)[:30_000]) for _ in range(30)]
+    ended = [activity.feed(microphone_audio(WEATHER)[:30_000]) for _ in range(30)]
     assert sum(utterance is not None for utterance in ended) == 1
 
 
 async def test_without_a_model_the_avatar_says_so_and_logs_it_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ears, "_told_deaf", set())
+    monkeypatch.setattr(recognition, "_told_deaf", set())
     monkeypatch.delenv(recognition_engines.MODEL_VARIABLE, raising=False)
     with caplog.at_level(logging.WARNING):
         async with listening("es") as here:
             for _ in range(2):
-                here.hear(SECOND + wait_until_spoken("Hola, buenos días", "es") + SECOND)
+                here.hear(SECOND + microphone_audio("Hola, buenos días", "es") + SECOND)
                 assert "no puedo entender" in await here.text()
             assert here.kinds == ["user_start", "user_stop"] * 2
     assert len(caplog.records) == 1
@@ -181,7 +180,7 @@ class TestInARoom:
     async def test_a_microphone_is_heard_if_the_session_listens(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, {**self.PART, "listens": True}) as stage:
             microphone = await Microphone.opened(stage.viewer.room)
-            await microphone.say(SECOND + wait_until_spoken(WEATHER) + SECOND)
+            await microphone.say(SECOND + microphone_audio(WEATHER) + SECOND)
             await stage.viewer.told("avatar_stop_talking")
             kinds = [packet["type"] for packet in stage.viewer.packets]
             assert kinds[:5] == [*HEARD, "avatar_start_talking"]
@@ -193,7 +192,7 @@ class TestInARoom:
             first = await Microphone.opened(stage.viewer.room)
             await first.say(SECOND)
             second = await Microphone.opened(stage.viewer.room)
-            await second.say(SECOND + wait_until_spoken(WEATHER) + SECOND)
+            await second.say(SECOND + microphone_audio(WEATHER) + SECOND)
             assert (await stage.viewer.told("user_talking_message"))[0]["message"]
             await first.close()
             await second.close()
@@ -202,7 +201,7 @@ class TestInARoom:
     async def test_a_session_without_listening_subscribes_to_no_microphone(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, self.PART) as stage:
             microphone = await Microphone.opened(stage.viewer.room)
-            await microphone.say(SECOND + wait_until_spoken(WEATHER) + SECOND)
+            await microphone.say(SECOND + microphone_audio(WEATHER) + SECOND)
             stage.performer.say("Yes.", task_id="t-1")
             await stage.viewer.told("avatar_stop_talking")
             assert not [packet for packet in stage.viewer.packets if packet["type"].startswith("user_")]
@@ -211,7 +210,7 @@ class TestInARoom:
     @pytest.mark.proof
     async def test_speech_from_a_socket_is_reported_only_to_the_socket(self, livekit: servers.LiveKit) -> None:
         async with scene(livekit, self.PART) as stage:
-            stage.performer.hear(SECOND + wait_until_spoken(WEATHER) + SECOND)
+            stage.performer.hear(SECOND + microphone_audio(WEATHER) + SECOND)
             await stage.viewer.told("avatar_stop_talking")
             assert [event["type"] for event in stage.events][:4] == HEARD
             assert not [packet for packet in stage.viewer.packets if packet["type"].startswith("user_")]

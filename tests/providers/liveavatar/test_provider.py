@@ -101,9 +101,9 @@ async def test_the_key_creates_a_session_and_its_token_starts_it(provider: LiveA
     started = await provider.start_session(session)
     assert started.room == RoomAccess("wss://lk.example", "jwt-user")
     assert started.duration_limit == timedelta(minutes=20)
-    minted, begun = wire.requests
-    assert (minted.headers["x-api-key"], "authorization" in minted.headers) == (KEY, False)
-    assert (begun.headers["authorization"], "x-api-key" in begun.headers) == ("Bearer h.p.s", False)
+    token_request, start_request = wire.requests
+    assert (token_request.headers["x-api-key"], "authorization" in token_request.headers) == (KEY, False)
+    assert (start_request.headers["authorization"], "x-api-key" in start_request.headers) == ("Bearer h.p.s", False)
 
 
 async def test_a_new_session_sends_every_chosen_option(provider: LiveAvatar, wire: Wire) -> None:
