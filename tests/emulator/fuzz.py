@@ -1,6 +1,6 @@
-"""Inputs nobody documented: every route and socket is fed wrong, broken and half right things.
+"""Fuzzing of the emulator: every route and socket receives invalid and partly valid input.
 
-The seed decides all of it, so that what was found once can be found again.
+The seed determines all input, so that a failure can be reproduced.
 """
 
 from __future__ import annotations
