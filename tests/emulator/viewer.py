@@ -45,8 +45,8 @@ class Viewer:
         self.packets: list[dict[str, Any]] = []
         self.packet_times: list[float] = []
         self.tracks: set[str] = set()  # names
-        self.came: set[str] = set()  # identities
-        self.gone: set[str] = set()  # likewise, that left
+        self.joined: set[str] = set()  # identities
+        self.departed: set[str] = set()  # likewise, that left
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.room.on("track_subscribed", self._subscribed)
@@ -62,7 +62,7 @@ class Viewer:
                 self._news.clear()
                 await self._news.wait()
 
-    async def see(self, count: int) -> list[Frame]:
+    async def next_frames(self, count: int) -> list[Frame]:
         """Return the next `count` frames."""
         start = len(self.frames)
         await self.until(lambda: len(self.frames) >= start + count)
@@ -84,16 +84,16 @@ class Viewer:
 
         await self.until(is_silent)
 
-    async def told(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
+    async def packets_of(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
         """Return all packets of a kind once there are `count`."""
         await self.until(lambda: len(self._of(kind)) >= count)
         return self._of(kind)
 
-    def sounded(self, since: float) -> list[float]:
+    def sound_times(self, since: float) -> list[float]:
         """Return the times after `since` at which there was sound."""
         return [at for at, peak in self.peaks if at > since and peak > LOUD]
 
-    def note(self, into: list[Any], what: Any) -> None:
+    def record(self, into: list[Any], what: Any) -> None:
         """Append to a list and wake `until`."""
         into.append(what)
         self._news.set()
@@ -122,11 +122,11 @@ class Viewer:
         self._news.set()
 
     def _joined(self, participant: rtc.RemoteParticipant) -> None:
-        self.came.add(participant.identity)
+        self.joined.add(participant.identity)
         self._news.set()
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
-        self.gone.add(participant.identity)
+        self.departed.add(participant.identity)
         self._news.set()
 
     def _received(self, packet: rtc.DataPacket) -> None:
@@ -158,7 +158,7 @@ class Viewer:
 
 
 @dataclass
-class Scene:
+class PerformerRoom:
     """A performer in a room with a viewer, and its reports to the routes."""
 
     room: str
@@ -174,33 +174,35 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(livekit: servers.LiveKit, part: dict[str, Any] | None = None, **faults: Any) -> AsyncIterator[Scene]:
+async def performer_in_room(
+    livekit: servers.LiveKit, config: dict[str, Any] | None = None, **faults: Any
+) -> AsyncIterator[PerformerRoom]:
     """Join an avatar to a room with a viewer."""
-    async with before_the_scene(livekit, part, **faults) as stage:
-        await stage.performer.join()
-        yield stage
+    async with performer_outside_room(livekit, config, **faults) as setup:
+        await setup.performer.join()
+        yield setup
 
 
 @asynccontextmanager
-async def before_the_scene(
-    livekit: servers.LiveKit, part: dict[str, Any] | None = None, **faults: Any
-) -> AsyncIterator[Scene]:
+async def performer_outside_room(
+    livekit: servers.LiveKit, config: dict[str, Any] | None = None, **faults: Any
+) -> AsyncIterator[PerformerRoom]:
     """Create a room with a viewer and an avatar that has not joined yet."""
     room, viewer = f"room-{uuid4()}", Viewer()
     async with AsyncExitStack() as after:
         await viewer.room.connect(livekit.url, token(livekit, room, "client"))
         after.push_async_callback(viewer.close)
-        role = PerformerConfig(
-            livekit.url, token(livekit, room, "heygen"), "lucia", **({"quality": "low"} | (part or {}))
+        performer_config = PerformerConfig(
+            livekit.url, token(livekit, room, "heygen"), "lucia", **({"quality": "low"} | (config or {}))
         )
-        stage = Scene(room, viewer)
-        stage.performer = RoomPerformer(
-            role,
-            lambda event: viewer.note(stage.events, event),
-            lambda: viewer.note(stage.present, True),
-            lambda here: viewer.note(stage.users, here),
+        setup = PerformerRoom(room, viewer)
+        setup.performer = RoomPerformer(
+            performer_config,
+            lambda event: viewer.record(setup.events, event),
+            lambda: viewer.record(setup.present, True),
+            lambda here: viewer.record(setup.users, here),
         )
         for name, value in faults.items():
-            setattr(stage.performer.faults, name, value)
-        after.push_async_callback(stage.performer.leave)
-        yield stage
+            setattr(setup.performer.faults, name, value)
+        after.push_async_callback(setup.performer.leave)
+        yield setup

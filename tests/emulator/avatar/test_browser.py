@@ -39,10 +39,10 @@ async def test_the_mouth_moves_in_the_browser_only_while_sound_plays(
     await page.add_script_tag(path=str(CLIENT))
     await page.add_script_tag(path=str(Path(__file__).with_name("watch.js")))
     room = f"browser-{quality}"
-    role = PerformerConfig(
+    performer_config = PerformerConfig(
         livekit.url, token(livekit, room, "heygen"), "lucia", quality=quality, encoding=encoding, voice=Voice("es")
     )
-    performer = RoomPerformer(role, lambda _: None, lambda: None, lambda _: None)
+    performer = RoomPerformer(performer_config, lambda _: None, lambda: None, lambda _: None)
     try:
         await page.evaluate("([url, token]) => join(url, token)", [livekit.url, token(livekit, room, "client")])
         await performer.join()

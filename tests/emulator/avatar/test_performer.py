@@ -12,7 +12,7 @@ from livekit import rtc
 
 from heygen_portal.emulator.sessions.interfaces import Voice
 from heygen_portal.emulator.speech.synthesis import speak
-from tests.emulator.viewer import LOUD, Frame, before_the_scene, scene, token
+from tests.emulator.viewer import LOUD, Frame, performer_in_room, performer_outside_room, token
 from tests.support import servers
 
 pytestmark = pytest.mark.media
@@ -33,20 +33,20 @@ LONG = "Una frase muy larga que nadie quiere oír hasta el final, y que por eso 
 async def test_the_video_has_the_chosen_size_and_25_frames_per_second(
     livekit: servers.LiveKit, quality: str, encoding: str, size: tuple[int, int]
 ) -> None:
-    async with scene(livekit, {"quality": quality, "encoding": encoding}) as stage:
-        await stage.visible()
-        frames = await stage.viewer.see(51)
+    async with performer_in_room(livekit, {"quality": quality, "encoding": encoding}) as setup:
+        await setup.visible()
+        frames = await setup.viewer.next_frames(51)
         assert {(frame.width, frame.height) for frame in frames} == {size}
         rate = 50 / ((frames[-1].captured_us - frames[0].captured_us) / 1e6)
         assert 20 <= rate <= 30  # the clock is the receiver's, and the machine may be busy
 
 
 async def test_partial_messages_join_to_the_text(livekit: servers.LiveKit) -> None:
-    async with scene(livekit, {"voice": SPANISH}) as stage:
-        await stage.visible()
-        duration = stage.performer.say(QUESTION, task_id="t-1")
-        stop = (await stage.viewer.told("avatar_stop_talking"))[0]
-        kinds = [packet["type"] for packet in stage.viewer.packets]
+    async with performer_in_room(livekit, {"voice": SPANISH}) as setup:
+        await setup.visible()
+        duration = setup.performer.say(QUESTION, task_id="t-1")
+        stop = (await setup.viewer.packets_of("avatar_stop_talking"))[0]
+        kinds = [packet["type"] for packet in setup.viewer.packets]
         pieces = kinds.count("avatar_talking_message")
         assert kinds == [
             "avatar_start_talking",
@@ -55,36 +55,36 @@ async def test_partial_messages_join_to_the_text(livekit: servers.LiveKit) -> No
             "avatar_stop_talking",
         ]
         assert pieces == len(QUESTION.split())
-        assert "".join(packet.get("message", "") for packet in stage.viewer.packets) == QUESTION
-        assert {packet["task_id"] for packet in stage.viewer.packets} == {"t-1"}
+        assert "".join(packet.get("message", "") for packet in setup.viewer.packets) == QUESTION
+        assert {packet["task_id"] for packet in setup.viewer.packets} == {"t-1"}
         assert stop["duration_ms"] == pytest.approx(duration, abs=300)
-        assert stage.events == stage.viewer.packets
+        assert setup.events == setup.viewer.packets
 
 
 async def test_sound_plays_while_the_avatar_talks_and_silence_before_and_after(
     livekit: servers.LiveKit,
 ) -> None:
-    async with scene(livekit, {"voice": SPANISH}) as stage:
-        await stage.visible()
-        assert max(await stage.viewer.hear(0.5)) < LOUD
+    async with performer_in_room(livekit, {"voice": SPANISH}) as setup:
+        await setup.visible()
+        assert max(await setup.viewer.hear(0.5)) < LOUD
         began = time.monotonic()
-        stage.performer.say(QUESTION, task_id="t-1")
-        await stage.viewer.told("avatar_stop_talking")
-        assert len(stage.viewer.sounded(began)) > 100  # of ten milliseconds each
-        await stage.viewer.hear(0.2)
-        assert max(await stage.viewer.hear(0.5)) < LOUD
+        setup.performer.say(QUESTION, task_id="t-1")
+        await setup.viewer.packets_of("avatar_stop_talking")
+        assert len(setup.viewer.sound_times(began)) > 100  # of ten milliseconds each
+        await setup.viewer.hear(0.2)
+        assert max(await setup.viewer.hear(0.5)) < LOUD
 
 
 async def test_the_mouth_moves_only_while_the_avatar_talks(livekit: servers.LiveKit) -> None:
-    async with scene(livekit, {"voice": SPANISH}) as stage:
-        await stage.visible()
-        silent = await stage.viewer.see(25)
-        stage.performer.say(QUESTION, task_id="t-1")
-        await stage.viewer.told("avatar_start_talking")
-        talking = await stage.viewer.see(50)
-        await stage.viewer.told("avatar_stop_talking")
-        await stage.viewer.see(5)
-        after = await stage.viewer.see(25)
+    async with performer_in_room(livekit, {"voice": SPANISH}) as setup:
+        await setup.visible()
+        silent = await setup.viewer.next_frames(25)
+        setup.performer.say(QUESTION, task_id="t-1")
+        await setup.viewer.packets_of("avatar_start_talking")
+        talking = await setup.viewer.next_frames(50)
+        await setup.viewer.packets_of("avatar_stop_talking")
+        await setup.viewer.next_frames(5)
+        after = await setup.viewer.next_frames(25)
         assert openings(talking) > 5
         assert openings(silent) == openings(after) == 0
 
@@ -96,95 +96,95 @@ def openings(frames: list[Frame]) -> int:
 
 
 async def test_an_interruption_stops_speech_and_clears_the_queue(livekit: servers.LiveKit) -> None:
-    async with scene(livekit, {"voice": SPANISH}) as stage:
-        await stage.visible()
-        stage.performer.say(LONG, task_id="t-1")
-        stage.performer.say("Y esto no se dice nunca.", task_id="t-2")
-        await stage.viewer.told("avatar_talking_message", 4)
-        stage.performer.interrupt()
-        await stage.viewer.told("avatar_stop_talking")
-        await stage.viewer.silence(1)  # no pause within it is so long
-        assert len(stage.viewer.sounded(0)) / 100 < speak(LONG, SPANISH).seconds / 2
-        assert "avatar_end_message" not in {packet["type"] for packet in stage.viewer.packets}
-        assert {packet["task_id"] for packet in stage.viewer.packets} == {"t-1"}
-        stage.performer.say("Hola", task_id="t-3")
-        assert (await stage.viewer.told("avatar_stop_talking", 2))[1]["task_id"] == "t-3"
+    async with performer_in_room(livekit, {"voice": SPANISH}) as setup:
+        await setup.visible()
+        setup.performer.say(LONG, task_id="t-1")
+        setup.performer.say("Y esto no se dice nunca.", task_id="t-2")
+        await setup.viewer.packets_of("avatar_talking_message", 4)
+        setup.performer.interrupt()
+        await setup.viewer.packets_of("avatar_stop_talking")
+        await setup.viewer.silence(1)  # no pause within it is so long
+        assert len(setup.viewer.sound_times(0)) / 100 < speak(LONG, SPANISH).seconds / 2
+        assert "avatar_end_message" not in {packet["type"] for packet in setup.viewer.packets}
+        assert {packet["task_id"] for packet in setup.viewer.packets} == {"t-1"}
+        setup.performer.say("Hola", task_id="t-3")
+        assert (await setup.viewer.packets_of("avatar_stop_talking", 2))[1]["task_id"] == "t-3"
 
 
 async def test_tasks_are_spoken_one_after_another(livekit: servers.LiveKit) -> None:
-    async with scene(livekit) as stage:
+    async with performer_in_room(livekit) as setup:
         for task_id in ("t-1", "t-2"):
-            stage.performer.say("Yes.", task_id=task_id)
-        await stage.viewer.told("avatar_stop_talking", 2)
-        turns = [packet["task_id"] for packet in stage.viewer.packets]
+            setup.performer.say("Yes.", task_id=task_id)
+        await setup.viewer.packets_of("avatar_stop_talking", 2)
+        turns = [packet["task_id"] for packet in setup.viewer.packets]
         assert turns == sorted(turns)
 
 
 async def test_a_question_is_answered_from_the_knowledge_base(livekit: servers.LiveKit) -> None:
     knowledge = "La primera consulta cuesta 40 euros.\nAbrimos a las 8."
-    async with scene(livekit, {"voice": SPANISH, "knowledge": knowledge}) as stage:
-        stage.performer.answer("¿Cuánto cuesta la consulta?", task_id="t-1")
-        await stage.viewer.told("avatar_stop_talking")
-        assert "".join(packet.get("message", "") for packet in stage.viewer.packets) == knowledge.splitlines()[0]
+    async with performer_in_room(livekit, {"voice": SPANISH, "knowledge": knowledge}) as setup:
+        setup.performer.answer("¿Cuánto cuesta la consulta?", task_id="t-1")
+        await setup.viewer.packets_of("avatar_stop_talking")
+        assert "".join(packet.get("message", "") for packet in setup.viewer.packets) == knowledge.splitlines()[0]
 
 
 async def test_client_audio_is_played_and_moves_the_mouth(livekit: servers.LiveKit) -> None:
     tone = (8000 * np.sin(np.arange(24_000) * 0.1)).astype(np.int16).tobytes()  # one second
-    async with scene(livekit) as stage:
-        await stage.visible()
+    async with performer_in_room(livekit) as setup:
+        await setup.visible()
         for start in range(0, len(tone), 9600):
-            stage.performer.play(tone[start : start + 9600], task_id="e-1")
-        await stage.viewer.told("avatar_start_talking")
-        frames = await stage.viewer.see(20)
-        stage.performer.end_play("e-1")
-        await stage.viewer.told("avatar_stop_talking")
-        assert [packet["type"] for packet in stage.viewer.packets] == ["avatar_start_talking", "avatar_stop_talking"]
-        assert len(stage.viewer.sounded(0)) > 80
+            setup.performer.play(tone[start : start + 9600], task_id="e-1")
+        await setup.viewer.packets_of("avatar_start_talking")
+        frames = await setup.viewer.next_frames(20)
+        setup.performer.end_play("e-1")
+        await setup.viewer.packets_of("avatar_stop_talking")
+        assert [packet["type"] for packet in setup.viewer.packets] == ["avatar_start_talking", "avatar_stop_talking"]
+        assert len(setup.viewer.sound_times(0)) > 80
         assert any(np.mean(frame.luma[218:250, 295:345] < 75) > 0.05 for frame in frames)
 
 
 async def test_users_are_reported_but_agents_are_not(livekit: servers.LiveKit) -> None:
-    async with scene(livekit) as stage:
-        assert stage.present == [True]
-        assert stage.users == [True]
+    async with performer_in_room(livekit) as setup:
+        assert setup.present == [True]
+        assert setup.users == [True]
         agent = rtc.Room()
-        await agent.connect(livekit.url, token(livekit, stage.room, "agent-1234"))
+        await agent.connect(livekit.url, token(livekit, setup.room, "agent-1234"))
         await agent.disconnect()
-        await stage.viewer.room.disconnect()
-        await stage.viewer.until(lambda: len(stage.users) > 1)
-        assert stage.users == [True, False]
+        await setup.viewer.room.disconnect()
+        await setup.viewer.until(lambda: len(setup.users) > 1)
+        assert setup.users == [True, False]
 
 
 async def test_a_text_on_the_data_channel_is_answered(livekit: servers.LiveKit) -> None:
-    async with scene(livekit, {"knowledge": "The office opens at nine.", "opening": "Welcome!"}) as stage:
+    async with performer_in_room(livekit, {"knowledge": "The office opens at nine.", "opening": "Welcome!"}) as setup:
         for nonsense in ({"type": "text", "text": "hello"}, None, 7, "push_to_talk:stop"):
-            await stage.viewer.send(nonsense)
-        await stage.viewer.send("hello")
-        await stage.viewer.told("avatar_stop_talking")
-        assert "".join(packet.get("message", "") for packet in stage.viewer.packets) == "Welcome!"
+            await setup.viewer.send(nonsense)
+        await setup.viewer.send("hello")
+        await setup.viewer.packets_of("avatar_stop_talking")
+        assert "".join(packet.get("message", "") for packet in setup.viewer.packets) == "Welcome!"
 
 
 async def test_leaving_twice_leaves_once(livekit: servers.LiveKit) -> None:
-    async with scene(livekit) as stage:
-        await stage.visible()
-        await stage.performer.leave()
-        await stage.performer.leave()
-        await stage.viewer.until(lambda: "heygen" in stage.viewer.gone)
+    async with performer_in_room(livekit) as setup:
+        await setup.visible()
+        await setup.performer.leave()
+        await setup.performer.leave()
+        await setup.viewer.until(lambda: "heygen" in setup.viewer.departed)
 
 
 async def test_cancelling_a_join_while_publishing_logs_no_stack_trace(
     livekit: servers.LiveKit, caplog: pytest.LogCaptureFixture
 ) -> None:
     """LiveKit's client logs errors for events of tracks whose publication was aborted."""
-    async with before_the_scene(livekit) as stage:
-        joining = asyncio.create_task(stage.performer.join())
-        while not stage.performer._publications:
+    async with performer_outside_room(livekit) as setup:
+        joining = asyncio.create_task(setup.performer.join())
+        while not setup.performer._publications:
             await asyncio.sleep(0)
         for _ in range(3):  # steps of the loop, until both have been asked for
             await asyncio.sleep(0)
         joining.cancel()
         await asyncio.wait({joining})
-        await stage.visible()
-        await stage.performer.leave()
-        await stage.viewer.until(lambda: "heygen" in stage.viewer.gone)
+        await setup.visible()
+        await setup.performer.leave()
+        await setup.viewer.until(lambda: "heygen" in setup.viewer.departed)
     assert not [record for record in caplog.records if record.exc_info]

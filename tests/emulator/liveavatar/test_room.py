@@ -38,7 +38,7 @@ class Person(Viewer):
     def __init__(self) -> None:
         super().__init__()
         self.ended: list[int] = []
-        self.room.on("disconnected", lambda reason: self.note(self.ended, int(reason)))
+        self.room.on("disconnected", lambda reason: self.record(self.ended, int(reason)))
 
     async def command(self, event_type: str, **more: Any) -> None:
         payload = json.dumps({"event_type": event_type, **more})
@@ -76,14 +76,14 @@ async def test_a_user_controls_the_avatar_through_data_packets(real: LiveWire) -
     ).json()["data"]["id"]
     persona = {"context_id": context, "language": "en"}
     async with conversation(real, avatar_persona=persona, dynamic_variables={"name": "Nora"}) as (session_id, person):
-        assert {(frame.width, frame.height) for frame in await person.see(3)} == {(640, 360)}
-        assert (await person.told("avatar.transcription"))[0]["text"] == "Hello Nora."
-        await person.told("avatar.speak_ended")
+        assert {(frame.width, frame.height) for frame in await person.next_frames(3)} == {(640, 360)}
+        assert (await person.packets_of("avatar.transcription"))[0]["text"] == "Hello Nora."
+        await person.packets_of("avatar.speak_ended")
 
         began = time.monotonic()
         await person.command("avatar.speak_text", text="Good evening.", event_id="mine")
-        await person.told("avatar.speak_ended", 2)
-        assert person.sounded(began)
+        await person.packets_of("avatar.speak_ended", 2)
+        assert person.sound_times(began)
         said = [(packet["event_type"], packet["source_event_id"]) for packet in person.packets[3:]]
         assert said == [
             ("avatar.transcription", "mine"),
@@ -92,18 +92,18 @@ async def test_a_user_controls_the_avatar_through_data_packets(real: LiveWire) -
         ]
 
         await person.command("avatar.speak_response", text="When do you open?")
-        await person.told("avatar.speak_started", 3)
-        chunks = "".join(packet["text"] for packet in await person.told("avatar.transcription.chunk"))
-        assert chunks.strip() == (await person.told("avatar.transcription", 3))[2]["text"]
-        await person.told("avatar.speak_ended", 3)
+        await person.packets_of("avatar.speak_started", 3)
+        chunks = "".join(packet["text"] for packet in await person.packets_of("avatar.transcription.chunk"))
+        assert chunks.strip() == (await person.packets_of("avatar.transcription", 3))[2]["text"]
+        await person.packets_of("avatar.speak_ended", 3)
 
         await person.command("avatar.speak_text", text=LONG)
         await person.command("avatar.speak_text", text="And this is never said.")
-        await person.told("avatar.speak_started", 4)
+        await person.packets_of("avatar.speak_started", 4)
         await person.command("avatar.interrupt")
-        await person.told("avatar.speak_ended", 4)
+        await person.packets_of("avatar.speak_ended", 4)
         await person.silence(1)
-        assert len(await person.told("avatar.speak_started")) == 4
+        assert len(await person.packets_of("avatar.speak_started")) == 4
 
         lines = real.got(f"/v1/sessions/{session_id}/transcript")["transcript_data"]
         assert [(line["role"], line["transcript"]) for line in lines][:4] == [
@@ -117,7 +117,7 @@ async def test_a_user_controls_the_avatar_through_data_packets(real: LiveWire) -
 async def test_the_room_reports_the_end_reason_before_it_closes(real: LiveWire) -> None:
     async with conversation(real, is_sandbox=True) as (session_id, person):
         real.move_clock(61)
-        (stopped,) = await person.told("session.stopped")
+        (stopped,) = await person.packets_of("session.stopped")
         assert stopped["stop_reason"] == stopped["end_reason"] == "MAX_DURATION_REACHED"
         await person.until(lambda: person.ended)
         assert real.entry(session_id)["end_reason"] == "MAX_DURATION_REACHED"
@@ -150,8 +150,8 @@ async def test_a_lite_avatar_plays_audio_in_its_own_and_the_callers_room(
         await client.send("agent.speak_end")
         await client.until("agent.speak_started")
         await client.until("agent.speak_ended")
-        await person.until(lambda: person.sounded(began))
+        await person.until(lambda: person.sound_times(began))
         assert person.packets == []
         real.stop(session_id)
-        await person.until(lambda: person.gone if is_brought else person.ended)
+        await person.until(lambda: person.departed if is_brought else person.ended)
         assert not (is_brought and person.ended)  # a brought room is its owner's to delete

@@ -18,7 +18,7 @@ from heygen_portal.emulator.speech import recognition, recognition_engines
 from heygen_portal.emulator.speech.recognition import SpeechRecognizer
 from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
 from heygen_portal.emulator.speech.voice_activity import VoiceActivity
-from tests.emulator.viewer import scene
+from tests.emulator.viewer import performer_in_room
 from tests.patience import PATIENCE_S
 from tests.support import servers
 
@@ -40,22 +40,22 @@ class Listening:
     """A recognizer and what it reported."""
 
     def __init__(self, language: str, hearing: HearingSettings) -> None:
-        self.told: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.texts: asyncio.Queue[str] = asyncio.Queue()
-        self.ear = SpeechRecognizer(
-            hearing, language, tell=self.told.append, on_text=self.texts.put_nowait, on_no_model=self.texts.put_nowait
+        self.recognizer = SpeechRecognizer(
+            hearing, language, tell=self.events.append, on_text=self.texts.put_nowait, on_no_model=self.texts.put_nowait
         )
 
     def hear(self, pcm: bytes) -> None:
         for start in range(0, len(pcm), 1024):  # as the published client cuts it
-            self.ear.hear(pcm[start : start + 1024])
+            self.recognizer.hear(pcm[start : start + 1024])
 
     async def text(self) -> str:
         return await asyncio.wait_for(self.texts.get(), PATIENCE_S)
 
     @property
     def kinds(self) -> list[str]:
-        return [event["type"] for event in self.told]
+        return [event["type"] for event in self.events]
 
 
 @asynccontextmanager
@@ -64,7 +64,7 @@ async def listening(language: str, hearing: HearingSettings | None = None) -> As
     try:
         yield here
     finally:
-        await here.ear.close()
+        await here.recognizer.close()
 
 
 async def test_an_utterance_is_reported_in_order_and_answered() -> None:
@@ -72,8 +72,8 @@ async def test_an_utterance_is_reported_in_order_and_answered() -> None:
         here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
         assert await here.text() == WEATHER
         assert here.kinds == HEARD
-        assert here.told[1]["message"] == WEATHER
-        assert {event["task_id"] for event in here.told} == {"user-1"}
+        assert here.events[1]["message"] == WEATHER
+        assert {event["task_id"] for event in here.events} == {"user-1"}
 
 
 async def test_two_utterances_are_two_tasks() -> None:
@@ -81,7 +81,7 @@ async def test_two_utterances_are_two_tasks() -> None:
         for _ in range(2):
             here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
             assert await here.text()
-        assert [event["task_id"] for event in here.told if event["type"] == "user_start"] == ["user-1", "user-2"]
+        assert [event["task_id"] for event in here.events if event["type"] == "user_start"] == ["user-1", "user-2"]
 
 
 async def test_an_utterance_ends_when_no_more_audio_arrives() -> None:
@@ -93,12 +93,12 @@ async def test_an_utterance_ends_when_no_more_audio_arrives() -> None:
 
 async def test_push_to_talk_hears_one_utterance_between_press_and_release() -> None:
     async with listening("en") as here:
-        here.ear.press(False)
+        here.recognizer.press(False)
         here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
-        assert here.told == []
-        here.ear.press(True)
+        assert here.events == []
+        here.recognizer.press(True)
         here.hear(SECOND + microphone_audio(COUNT) + SECOND + SECOND + microphone_audio(COUNT))
-        here.ear.press(False)
+        here.recognizer.press(False)
         assert (await here.text()).count("three four") == 2
         assert here.kinds == HEARD
 
@@ -106,10 +106,10 @@ async def test_push_to_talk_hears_one_utterance_between_press_and_release() -> N
 async def test_push_to_talk_hears_nothing_before_the_first_press() -> None:
     async with listening("en", HearingSettings(push_to_talk=True)) as here:
         here.hear(SECOND + microphone_audio(WEATHER) + SECOND)
-        assert here.told == []
-        here.ear.press(True)
+        assert here.events == []
+        here.recognizer.press(True)
         here.hear(SECOND + microphone_audio(COUNT))
-        here.ear.press(False)
+        here.recognizer.press(False)
         assert (await here.text()).count("three four") == 1
 
 
@@ -178,42 +178,42 @@ class TestInARoom:
 
     @pytest.mark.proof
     async def test_a_microphone_is_heard_if_the_session_listens(self, livekit: servers.LiveKit) -> None:
-        async with scene(livekit, {**self.PART, "listens": True}) as stage:
-            microphone = await Microphone.opened(stage.viewer.room)
+        async with performer_in_room(livekit, {**self.PART, "listens": True}) as setup:
+            microphone = await Microphone.opened(setup.viewer.room)
             await microphone.say(SECOND + microphone_audio(WEATHER) + SECOND)
-            await stage.viewer.told("avatar_stop_talking")
-            kinds = [packet["type"] for packet in stage.viewer.packets]
+            await setup.viewer.packets_of("avatar_stop_talking")
+            kinds = [packet["type"] for packet in setup.viewer.packets]
             assert kinds[:5] == [*HEARD, "avatar_start_talking"]
             await microphone.close()
 
     @pytest.mark.proof
     async def test_a_users_newest_microphone_track_is_heard(self, livekit: servers.LiveKit) -> None:
-        async with scene(livekit, {**self.PART, "listens": True}) as stage:
-            first = await Microphone.opened(stage.viewer.room)
+        async with performer_in_room(livekit, {**self.PART, "listens": True}) as setup:
+            first = await Microphone.opened(setup.viewer.room)
             await first.say(SECOND)
-            second = await Microphone.opened(stage.viewer.room)
+            second = await Microphone.opened(setup.viewer.room)
             await second.say(SECOND + microphone_audio(WEATHER) + SECOND)
-            assert (await stage.viewer.told("user_talking_message"))[0]["message"]
+            assert (await setup.viewer.packets_of("user_talking_message"))[0]["message"]
             await first.close()
             await second.close()
 
     @pytest.mark.proof
     async def test_a_session_without_listening_subscribes_to_no_microphone(self, livekit: servers.LiveKit) -> None:
-        async with scene(livekit, self.PART) as stage:
-            microphone = await Microphone.opened(stage.viewer.room)
+        async with performer_in_room(livekit, self.PART) as setup:
+            microphone = await Microphone.opened(setup.viewer.room)
             await microphone.say(SECOND + microphone_audio(WEATHER) + SECOND)
-            stage.performer.say("Yes.", task_id="t-1")
-            await stage.viewer.told("avatar_stop_talking")
-            assert not [packet for packet in stage.viewer.packets if packet["type"].startswith("user_")]
+            setup.performer.say("Yes.", task_id="t-1")
+            await setup.viewer.packets_of("avatar_stop_talking")
+            assert not [packet for packet in setup.viewer.packets if packet["type"].startswith("user_")]
             await microphone.close()
 
     @pytest.mark.proof
     async def test_speech_from_a_socket_is_reported_only_to_the_socket(self, livekit: servers.LiveKit) -> None:
-        async with scene(livekit, self.PART) as stage:
-            stage.performer.hear(SECOND + microphone_audio(WEATHER) + SECOND)
-            await stage.viewer.told("avatar_stop_talking")
-            assert [event["type"] for event in stage.events][:4] == HEARD
-            assert not [packet for packet in stage.viewer.packets if packet["type"].startswith("user_")]
+        async with performer_in_room(livekit, self.PART) as setup:
+            setup.performer.hear(SECOND + microphone_audio(WEATHER) + SECOND)
+            await setup.viewer.packets_of("avatar_stop_talking")
+            assert [event["type"] for event in setup.events][:4] == HEARD
+            assert not [packet for packet in setup.viewer.packets if packet["type"].startswith("user_")]
 
 
 class Microphone:
