@@ -8,7 +8,7 @@ from heygen_portal.server.asgi import Server  # first: it chooses Twisted's even
 
 from daphne.cli import CommandLineInterface  # isort: skip
 
-from heygen_portal.server import limits  # isort: skip
+from heygen_portal.server import limits, memory  # isort: skip
 
 APPLICATION = "heygen_portal.asgi:application"
 
@@ -29,4 +29,5 @@ class Launcher(CommandLineInterface):
 
 
 if __name__ == "__main__":
+    memory.return_freed_blocks()
     Launcher().run([*sys.argv[1:], APPLICATION])

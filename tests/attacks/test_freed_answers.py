@@ -1,4 +1,4 @@
-"""Large answers do not wait in memory for the garbage collector, which counts objects and not bytes."""
+"""Large answers and their database connections do not wait for the garbage collector, which counts no bytes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest, HttpResponse
 
 from heygen_portal.server.pages import PageHandler
+
+SCOPE = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
 
 
 class Handler(PageHandler):
@@ -21,6 +26,53 @@ class Handler(PageHandler):
         response = HttpResponse(b"x" * 100_000)
         self.answer = weakref.ref(response)
         return response
+
+
+class QueryingHandler(PageHandler):
+    used: BaseDatabaseWrapper
+
+    async def get_response_async(self, request: HttpRequest) -> HttpResponse:
+        return await sync_to_async(self.view)()
+
+    def view(self) -> HttpResponse:
+        self.used = connections["default"]
+        with self.used.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        assert self.used.connection
+        return HttpResponse(b"x")
+
+
+class FailingHandler(QueryingHandler):
+    def view(self) -> HttpResponse:
+        super().view()
+        raise LookupError
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_connection_of_a_request_is_closed_before_its_answer_is_sent() -> None:
+    handler = QueryingHandler()
+    is_open: list[bool] = []
+    messages = iter([{"type": "http.request"}])
+
+    async def receive() -> dict[str, Any]:
+        for message in messages:
+            return message
+        return await asyncio.Future[dict[str, Any]]()
+
+    async def send(message: Mapping[str, Any]) -> None:
+        is_open.append(handler.used.connection is not None)
+
+    await handler(SCOPE, receive, send)
+    assert is_open == [False, False]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_connection_of_a_request_that_fails_is_closed_too() -> None:
+    handler = FailingHandler()
+    with pytest.raises(LookupError):
+        async with ThreadSensitiveContext():
+            await handler.run_get_response(HttpRequest())
+    assert handler.used.connection is None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -42,10 +94,9 @@ async def test_an_answer_is_freed_as_soon_as_it_is_sent() -> None:
             await asyncio.sleep(0)  # the disconnection is heard first, as from a server
 
     handler = Handler()
-    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
     gc.disable()
     try:
-        await handler(scope, receive, send)
+        await handler(SCOPE, receive, send)
         assert handler.answer() is None
     finally:
         gc.enable()
