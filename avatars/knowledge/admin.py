@@ -22,6 +22,10 @@ from avatars.knowledge.files import Texts
 from avatars.knowledge.forms import ImportForm, KnowledgeBaseForm
 from avatars.models import KnowledgeBase, KnowledgeVersion
 from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_change_page
+from heygen_portal.people.access import sudo
+from heygen_portal.runtime import budgets, client_address
+from heygen_portal.trail import audit_log
+from heygen_portal.trail.models import AuditEntry
 
 VERSIONS_SHOWN = 50
 
@@ -114,8 +118,13 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
             self.log_change(request, base, words)
 
     @admin.action(description=_("Export as Markdown"), permissions=["view"])
+    @sudo.required
     def export_files(self, request: HttpRequest, queryset: QuerySet[KnowledgeBase]) -> HttpResponse:
+        budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
         bases = [knowledge_versions.as_written(base) for base in queryset]
+        about = bases[0] if len(bases) == 1 else KnowledgeBase._meta.verbose_name_plural
+        exported = {str(base.pk): base.name for base in bases}
+        audit_log.note(request, AuditEntry.Kind.KNOWLEDGE_EXPORTED, about, count=len(bases), bases=exported)
         texts = [Texts(base.name, base.opening, base.prompt) for base in bases]
         if len(texts) == 1:
             content: str | bytes = files.as_markdown(texts[0])
@@ -123,7 +132,9 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
         else:
             content, name, kind = files.zipped(texts), "knowledge.zip", "application/zip"
         return HttpResponse(
-            content, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+            content,
+            content_type=kind,
+            headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
         )
 
     @action(description=_("Import Markdown"), url_path="import", permissions=["import"])

@@ -9,6 +9,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import path, re_path
 
 from heygen_portal.people import views
+from heygen_portal.people.access import sudo
 
 urlpatterns = [
     path("login/", account.login, name="account_login"),
@@ -36,7 +37,7 @@ urlpatterns = [
     path("second-factor/again/", mfa.reauthenticate, name="mfa_reauthenticate"),
     path("second-factor/set-up/", totp.activate_totp, name="mfa_activate_totp"),
     path("second-factor/remove/", totp.deactivate_totp, name="mfa_deactivate_totp"),
-    path("second-factor/codes/", codes.view_recovery_codes, name="mfa_view_recovery_codes"),
+    path("second-factor/codes/", sudo.required(codes.view_recovery_codes), name="mfa_view_recovery_codes"),
     path("second-factor/codes/new/", codes.generate_recovery_codes, name="mfa_generate_recovery_codes"),
-    path("second-factor/codes/file/", codes.download_recovery_codes, name="mfa_download_recovery_codes"),
+    path("second-factor/codes/file/", sudo.required(codes.download_recovery_codes), name="mfa_download_recovery_codes"),
 ]

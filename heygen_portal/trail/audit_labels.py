@@ -51,6 +51,7 @@ LABELS: Mapping[str, Any] = {
     "hash": _("hash"),
     "sessions": _("sessions"),
     "version": _("version"),
+    "bases": _("knowledge bases"),
 }
 
 

@@ -48,6 +48,7 @@ class AuditEntry(models.Model):
         RECORD_CHECKED = "record_checked", _("integrity checked")
         RECORD_UPGRADED = "record_upgraded", _("rows of an earlier version covered")
         ORGANISATION_CHANGED = "organisation_changed", _("organisation renamed")
+        KNOWLEDGE_EXPORTED = "knowledge_exported", _("knowledge bases exported")
 
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("at"), default=timezone.now)
