@@ -14,12 +14,12 @@ production.refuse_default_secrets()
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
 
 from heygen_portal.env import env
 from heygen_portal.people.access.second_factor import SecondFactorForSockets
 from heygen_portal.runtime import background
+from heygen_portal.server.origins import OwnOriginOnly
 from heygen_portal.server.turns import Turns
 from sessions.models import Purpose
 from sessions.staff.board_consumer import BoardConsumer
@@ -67,7 +67,7 @@ application = ProtocolTypeRouter(
     {
         "http": http,
         # A page of another origin may not open a socket with this person's cookies.
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(SecondFactorForSockets(websocket))),
+        "websocket": OwnOriginOnly(AuthMiddlewareStack(SecondFactorForSockets(websocket))),
     }
 )
 

@@ -1,0 +1,36 @@
+"""Which pages may open a socket: those of the portal's own origin, as for forms."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from channels.security.websocket import WebsocketDenier
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
+
+SCHEMES = {"ws": "http", "wss": "https"}
+
+
+class OwnOriginOnly:
+    """Refuse a socket whose page has another scheme, host or port than the request; CSRF_TRUSTED_ORIGINS may, too."""
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        application = self.application if is_own(scope) else WebsocketDenier()
+        await application(scope, receive, send)
+
+
+def is_own(scope: Any) -> bool:
+    """Compare Origin with the request's host as Django does for forms, a trusted proxy's headers included."""
+    scheme = SCHEMES.get(scope.get("scheme", "ws"), "http")
+    request = ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())
+    origin = request.META.get("HTTP_ORIGIN", "").lower()
+    try:
+        own = f"{request.scheme}://{request.get_host()}".lower()
+    except DisallowedHost:
+        return False
+    return origin == own or origin in settings.CSRF_TRUSTED_ORIGINS
