@@ -1,5 +1,7 @@
 """Settings that cannot work, said before they fail, with the cure."""
 
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,7 +77,23 @@ def an_anchors_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if not settings.HISTORY_ANCHOR_FILE:
         hint = "Name a file that the database's owner cannot write: docs/record.md."
         return [CheckWarning("HISTORY_ANCHOR_FILE is not set.", hint=hint, id="heygen_portal.W033")]
+    if trouble := _trouble_appending(Path(settings.HISTORY_ANCHOR_FILE)):
+        hint = "The worker's user must be able to create the file and append to it."
+        return [Error(f"HISTORY_ANCHOR_FILE cannot be written: {trouble}.", hint=hint, id="heygen_portal.E033")]
     return []
+
+
+def _trouble_appending(path: Path) -> str:
+    """Return why a line could not be appended to a file, or an empty string. Leaves nothing behind."""
+    try:
+        if path.exists():
+            path.open("ab").close()
+            return ""
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        with TemporaryFile(dir=folder):
+            return ""
+    except OSError as exc:
+        return exc.strerror or type(exc).__name__
 
 
 @register(Tags.security, deploy=True)

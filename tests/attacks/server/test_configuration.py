@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ SAFE = {
     "ALLOWED_HOSTS": ["portal.example.org"],
     "HTTPS": True,
     "PROXY_COUNT": 1,
-    "HISTORY_ANCHOR_FILE": "/mnt/anchors/portal",
+    "HISTORY_ANCHOR_FILE": f"{gettempdir()}/anchors/portal",
     "REDIS_URL": "redis://:password@redis:6379/0",
     "LIVEKIT_API_SECRET": secrets.token_urlsafe(36),
 }
@@ -125,6 +126,9 @@ def test_a_careful_set_up_gives_nothing_to_complain_of() -> None:
         ({"ALLOWED_HOSTS": ["portal.example.org", "*"]}, "E031"),
         ({"PROXY_COUNT": 0}, "W032"),
         ({"HISTORY_ANCHOR_FILE": ""}, "W033"),
+        ({"HISTORY_ANCHOR_FILE": gettempdir()}, "E033"),
+        ({"HISTORY_ANCHOR_FILE": f"{__file__}/anchors"}, "E033"),
+        ({"HISTORY_ANCHOR_FILE": "/proc/anchors/portal"}, "E033"),
         ({"REDIS_URL": "redis://redis:6379/0"}, "E034"),
         ({"REDIS_URL": "rediss://portal@redis.example.org/0"}, "E034"),
         ({"REDIS_URL": "redis://:@10.0.0.5:6379/0"}, "E034"),
