@@ -45,6 +45,8 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "report": {"session": "900/minute", "person": "1200/minute", "address": "60000/minute"},
     # first_frame and rated: never starved by other reports.
     "urgent_report": {"session": "60/minute", "person": "120/minute"},
+    # Messages of a page's socket that are answered with an error.
+    "refused_message": {"person": "1200/minute", "address": "60000/minute"},
     "provider_lookup": {"session": "12/minute", "person": "24/minute", "account": "60/minute"},
     "check_room": {"person": "10/minute; 60/hour", "address": "300/minute"},
     "search": {"person": "30/minute", "address": "300/minute"},
@@ -63,7 +65,7 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
 }
 """The one table: what is limited, counted by whom, and how much. `BUDGETS` in the settings replaces entries."""
 
-LOTS = {"report": 25, "task": 5}
+LOTS = {"report": 25, "task": 5, "refused_message": 25}
 """Units taken from Redis at once: what is sent often does not cost a round trip each time."""
 REDIS_TIMEOUT_S = 0.25
 REDIS_REST_S = 5.0

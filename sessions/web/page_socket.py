@@ -36,7 +36,7 @@ TOO_LARGE, TOO_MANY, TRY_LATER = 4413, 4429, 4503
 MOST_WAITING = 64
 """Messages of one tab that may be under way at once, in each lane."""
 MOST_REFUSED = 1_000
-"""Messages beyond that which are answered before the socket is closed."""
+"""Messages of one socket that are answered with an error before it is closed."""
 LONGEST_REF = 64
 ACCESS_CHECK_S = 20.0
 """How often each open socket's access is checked. A session whose tab was closed for it has 10 s more."""
@@ -187,7 +187,26 @@ class PageSocket(AsyncWebsocketConsumer):
         await self.close(code=error.close_code)
         await self.leave()
 
+    async def refuse(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
+        """Answer a message with an error, so many times; then close the socket."""
+        self.refused += 1
+        try:
+            if self.refused > MOST_REFUSED:
+                raise TooManyRequests("refused_message", 1)
+            user: Any = self.scope["user"]
+            address = client_address.of_socket(self.scope)
+            await budgets.spend("refused_message", person=user.pk, address=address)
+        except TooManyRequests:
+            if self.is_open:
+                self.is_open = False
+                await self.close(code=TOO_MANY)
+                await self.leave()
+        else:
+            await self.send_error(error, content)
+
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not self.is_open:
+            return  # sent before the page heard that its socket is closed
         if _size(text_data, bytes_data) > LARGEST_MESSAGE:
             await self.send_error(errors.TooLarge())
             await self.close(code=TOO_LARGE)
@@ -196,15 +215,12 @@ class PageSocket(AsyncWebsocketConsumer):
             content = incoming.parse(text_data)
             handler = self.HANDLERS[content["type"]]
         except (errors.BadMessage, KeyError, TypeError):
-            await self.send_error(errors.BadMessage())
+            await self.refuse(errors.BadMessage())
             return
         lane = self.lane(content)
         if self.waiting[lane] >= MOST_WAITING:
-            self.refused += 1
             self.overflowed(lane)
-            await self.send_error(errors.TooManyTasks(), content)
-            if self.refused >= MOST_REFUSED:
-                await self.close(code=TOO_MANY)
+            await self.refuse(errors.TooManyTasks(), content)
             return
         self.waiting[lane] += 1
         # Not awaited: while a provider thinks, this tab is still told what happens.
@@ -224,9 +240,9 @@ class PageSocket(AsyncWebsocketConsumer):
         except errors.AccessLost as exc:
             await self.access_lost(exc.details["loss"])
         except errors.SessionError as exc:
-            await self.send_error(exc, content)
+            await self.refuse(exc, content)
         except TooManyRequests as exc:
-            await self.send_error(errors.TooManyRequests(exc.wait_seconds, str(content["type"])), content)
+            await self.refuse(errors.TooManyRequests(exc.wait_seconds, str(content["type"])), content)
         except Exception:
             # Whatever it was, the session has a deadline on its row and the worker looks after it.
             logger.exception("%s failed", content["type"])

@@ -12,6 +12,7 @@ from django.test import Client, override_settings
 
 from heygen_portal.asgi import application
 from sessions.staff.board_consumer import BoardConsumer
+from sessions.web import page_socket
 from sessions.web.session_consumer import SessionConsumer
 from tests.patience import PATIENCE_S
 from tests.sessions.tabs import ORIGIN, a_person, a_persona, browser
@@ -71,6 +72,34 @@ async def test_no_type_of_a_message_makes_the_portal_fail(caplog: pytest.LogCapt
             await tab.send_json_to({"type": odd})
             await tab.hear("error", code="bad_message")
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "message",
+    ['{"type": "no such type"}', "[]", "{", '{"type": "task.send", "kind": "no such kind"}', '{"type": "queue.leave"}'],
+)
+async def test_a_page_that_goes_on_sending_what_is_refused_loses_its_socket(message: str) -> None:
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        with override_settings(BUDGETS={"refused_message.person": "50/minute"}):
+            for _ in range(60):
+                await tab.send_to(text_data=message)
+            output = await tab.receive_output(timeout=PATIENCE_S)
+            answers = 0
+            while output["type"] == "websocket.send":
+                answers += 1
+                output = await tab.receive_output(timeout=PATIENCE_S)
+    assert (output["type"], output.get("code")) == ("websocket.close", page_socket.TOO_MANY)
+    assert answers <= 50
+
+
+async def test_a_socket_answers_so_many_messages_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_socket, "MOST_REFUSED", 20)
+    async with browser(await a_person(), (await a_persona()).slug) as tab:
+        for _ in range(21):
+            await tab.send_to(text_data="{}")
+        for _ in range(20):
+            await tab.hear("error", code="bad_message")
+        assert (await tab.receive_output(timeout=PATIENCE_S)).get("code") == page_socket.TOO_MANY
 
 
 async def test_no_field_of_the_board_s_messages_makes_the_portal_fail(caplog: pytest.LogCaptureFixture) -> None:
