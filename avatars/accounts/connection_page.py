@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.accounts import connection
 from avatars.models import ProviderAccount
+from heygen_portal.runtime import budgets
 
 NAMES = {
     "key": _("Key accepted"),
@@ -25,6 +26,7 @@ REMEDIES = {
 
 
 def page(request: HttpRequest, account: ProviderAccount) -> HttpResponse:
+    budgets.spend_sync("provider_lookup", person=request.user.pk, account=account.pk)
     calls = async_to_sync(connection.check)(account)
     rows = [(NAMES[call.code], call, REMEDIES.get(call.why, "")) for call in calls]
     shown = {"account": account, "rows": rows, "failed": sum(bool(call.why) for call in calls)}

@@ -19,6 +19,7 @@ from avatars.models import ProviderAccount
 from heygen_portal import providers
 from heygen_portal.console.durations import readable
 from heygen_portal.providers.contract.provider import PastSession, PastSessions, ProviderError
+from heygen_portal.runtime import budgets
 
 HEADERS = (
     gettext_lazy("provider’s ID"),
@@ -33,6 +34,7 @@ def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]
     """Ask the provider for one page; `page` says which."""
     asked = request.GET.get("page", "")
     number = max(1, int(asked)) if asked.isdecimal() and len(asked) < 7 else 1
+    budgets.spend_sync("provider_lookup", person=request.user.pk, account=account.pk)
     try:
         past = async_to_sync(_past)(account, number)
     except ProviderError as exc:

@@ -28,7 +28,8 @@ from heygen_portal.console.widgets import ReadOnly, ask_first, chosen, to_change
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import ProviderError
-from heygen_portal.runtime import client_address
+from heygen_portal.runtime import budgets, client_address, refusals
+from heygen_portal.runtime.budgets import TooManyRequests
 from sessions import errors
 from sessions.actions.stop import in_one_line
 from sessions.admin import exports
@@ -202,7 +203,10 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     def ask_provider(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         session = chosen(self, request, object_id)
         try:
+            budgets.spend_sync("provider_lookup", person=request.user.pk, account=session.account_id)
             row = async_to_sync(provider_inquiry.find_at_provider)(session.account, session.provider_session_id)
+        except TooManyRequests as exc:  # a dialog's script shows no page that is refused
+            self.message_user(request, refusals.in_words(exc.wait_seconds), messages.ERROR)
         except ProviderError as exc:
             words = gettext("The provider could not be reached (%(detail)s).") % {"detail": in_one_line(exc)}
             self.message_user(request, words, messages.ERROR)
@@ -222,6 +226,13 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         live = path("live/", self.admin_site.admin_view(self.live), name="avatar_sessions_streamingsession_live")
         said = path("said/", self.admin_site.admin_view(search_admin.page), name="avatar_sessions_said")
         return [live, said, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Charge the search budget for each list by what was said: a repeated address searches again."""
+        if filters.SAID in request.GET:
+            budgets.spend_sync("search", person=request.user.pk, address=client_address.of(request))
+        response: HttpResponse = super().changelist_view(request, *args, **kwargs)
+        return response
 
     def live(self, request: HttpRequest) -> HttpResponse:
         """All that is open now; the page's socket brings it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import nullcontext
 from typing import Any
 from unittest.mock import Mock
 
@@ -13,13 +14,15 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client, override_settings
 
+from avatars.models import ProviderAccount
+from heygen_portal import providers
 from heygen_portal.checks import readable_budgets
 from heygen_portal.runtime import budgets
 from sessions.models import StreamingSession
 from tests.patience import PATIENCE_S
 from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support import servers
-from tests.support.factories import EndUserFactory, UserFactory
+from tests.support.factories import EndUserFactory, ProviderAccountFactory, StreamingSessionFactory, UserFactory
 
 TASKS_A_MINUTE = 120
 STARTS_A_MINUTE = 30
@@ -272,6 +275,39 @@ class TestOnPages:
         if kind == "application/json":
             told: dict[str, Any] = refused.json()
             assert (told["code"], str(told["wait_seconds"])) == ("too_many_requests", refused["Retry-After"])
+
+    def test_staff_who_ask_the_provider_again_and_again_are_refused_with_the_time_to_wait(
+        self, admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(providers, "opened", lambda account: nullcontext(provider))
+        provider.list_sessions.return_value = []
+        session = StreamingSessionFactory.create(provider_session_id="theirs")
+        change, english = f"/admin/avatar_sessions/streamingsession/{session.pk}/", {"accept-language": "en"}
+        with override_settings(BUDGETS={"provider_lookup.person": "2/minute"}):
+            for _ in range(4):
+                admin_client.post(f"{change}ask_provider/", {"_form_submitted": "on"}, headers=english)
+            page = admin_client.get(f"{change}change/", headers=english).content.decode()
+        assert provider.list_sessions.call_count == 2
+        assert "Too many requests. Try again in" in page
+
+    @pytest.mark.parametrize("page", ["connection", "past"])
+    def test_pages_that_ask_the_provider_are_bounded(
+        self, admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch, page: str
+    ) -> None:
+        monkeypatch.setattr(providers, "opened", lambda account: nullcontext(provider))
+        url = f"/admin/avatars/provideraccount/{ProviderAccountFactory.create().pk}/{page}/"
+        with override_settings(BUDGETS={"provider_lookup.account": "2/minute"}):
+            for _ in range(2):
+                budgets.spend_sync("provider_lookup", account=ProviderAccount.objects.get().pk)
+            assert admin_client.get(url).status_code == 429
+
+    def test_a_search_by_what_was_said_costs_the_same_when_its_address_is_repeated(self, admin_client: Client) -> None:
+        sessions = "/admin/avatar_sessions/streamingsession/"
+        with override_settings(BUDGETS={"search.person": "4/minute"}):
+            found = admin_client.post(f"{sessions}said/", {"words": "hola", "reason": "a complaint"})
+            statuses = [admin_client.get(found["Location"]).status_code for _ in range(4)]
+            assert admin_client.get(sessions).status_code == 200
+        assert statuses == [200, 200, 200, 429]
 
     def test_searching_ones_own_conversations_is_bounded(self, client: Client, person: User) -> None:
         client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
