@@ -195,8 +195,8 @@ ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # no letters to strangers
 ACCOUNT_SESSION_REMEMBER = True
 # Seconds for which a sign-in, or a password typed again, opens exports, roles, keys and personal data.
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
-# Codes of the second factor; passwords are counted in people/throttle.py.
-ACCOUNT_RATE_LIMITS = {"login": None, "reset_password": None, "login_failed": "30/m/ip,50/h/key"}
+# allauth's own limits lock people out and name no time to wait: people/sign_in/throttle.py counts instead.
+ACCOUNT_RATE_LIMITS = False
 MFA_ADAPTER = "heygen_portal.people.sign_in.adapters.SecondFactorAdapter"
 MFA_FORMS = {
     "authenticate": "heygen_portal.people.sign_in.forms.CodeForm",

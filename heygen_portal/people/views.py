@@ -67,6 +67,8 @@ def password_reset(request: HttpRequest) -> HttpResponseBase:
 @login_not_required
 def password_reset_from_key(request: HttpRequest, uidb36: str, key: str) -> HttpResponseBase:
     """Let a person choose a new password; the device they do it with is known from then on."""
+    if request.method == "POST":
+        budgets.spend_sync("password_link", address=client_address.of(request))
     response: HttpResponseBase = account.password_reset_from_key(request, uidb36=uidb36, key=key)
     if user := getattr(request, "password_was_set_for", None):
         throttle.remember(request, response, user)

@@ -59,6 +59,15 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "sign_in_device": {"device": "10/15 minutes"},
     "sign_in_place": {"place": "10/15 minutes"},
     "sign_in_elsewhere": {"login": "100/hour"},
+    # Attempts at a code of the second factor, counted in the same way.
+    "second_factor": {"address": "60/minute; 600/hour"},
+    "second_factor_device": {"device": "10/15 minutes"},
+    "second_factor_place": {"place": "10/15 minutes"},
+    "second_factor_elsewhere": {"login": "50/hour"},
+    # Wrong passwords and codes in a row of somebody who is signed in; then the login session ends.
+    "wrong_proof": {"login_session": "10/day"},
+    # Forms of a link to choose a new password.
+    "password_link": {"address": "60/minute"},
     "password_mail": {"address": "30/hour", "recipient": "5/hour"},
     "invite": {"person": "60/minute; 300/hour", "address": "120/minute; 600/hour"},
     "accept_invitation": {"address": "60/minute"},

@@ -45,7 +45,6 @@ class AccountAdapter(DefaultAccountAdapter):
     error_messages = {
         **DefaultAccountAdapter.error_messages,
         "username_password_mismatch": _("The user name and password do not match. Both are case-sensitive."),
-        "too_many_login_attempts": _("Too many failed attempts. Try again later."),
         "incorrect_password": _("Wrong password."),
     }
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from allauth.account import forms as account
+from allauth.core import context
 from allauth.mfa.base import forms as mfa
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from django import forms
 from django.contrib.auth.forms import PasswordChangeForm, SetPasswordMixin
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.people.sign_in import throttle
 from heygen_portal.runtime.generics import AnyModelForm
 
 
@@ -44,12 +50,27 @@ class Plain:
             field.widget.attrs.pop("placeholder", None)
 
 
+@contextmanager
+def proof(request: HttpRequest) -> Iterator[None]:
+    """Check a password or code of a person who is signed in; too many wrong ones end the login session."""
+    try:
+        yield
+    except ValidationError:
+        throttle.proof_failed(request)
+        raise
+    throttle.proof_succeeded(request)
+
+
 class SignInForm(Plain, account.LoginForm):
     pass
 
 
 class ReauthenticateForm(Plain, account.ReauthenticateForm):
-    pass
+    def clean_password(self) -> str:
+        """Count the attempt as one to sign in; the adapter does so."""
+        with proof(context.request):
+            password: str = super().clean_password()
+        return password
 
 
 class ResetForm(Plain, account.ResetPasswordForm):
@@ -61,18 +82,34 @@ class NewPasswordForm(Plain, account.ResetPasswordKeyForm):
 
 
 class ChangeForm(Plain, PasswordChangeForm):
+    def clean_old_password(self) -> str:
+        with proof(context.request):
+            return super().clean_old_password()
+
+
+class Counted:
+    """Mixin for forms that ask for a code of the second factor: attempts are counted before the code is looked at."""
+
+    user: User
+
+    def clean_code(self) -> str:
+        throttle.admit_code(context.request, self.user)
+        code: str = super().clean_code()
+        throttle.code_succeeded(context.request, self.user)
+        return code
+
+
+class CodeForm(Counted, Plain, mfa.AuthenticateForm):
     pass
 
 
-class CodeForm(Plain, mfa.AuthenticateForm):
-    pass
+class CodeAgainForm(Counted, Plain, mfa.ReauthenticateForm):
+    def clean_code(self) -> str:
+        with proof(context.request):
+            return super().clean_code()
 
 
-class CodeAgainForm(Plain, mfa.ReauthenticateForm):
-    pass
-
-
-class SetUpForm(Plain, ActivateTOTPForm):
+class SetUpForm(Counted, Plain, ActivateTOTPForm):
     pass
 
 

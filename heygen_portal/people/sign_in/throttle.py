@@ -1,4 +1,4 @@
-"""How fast passwords can be tried, without letting strangers lock anybody out.
+"""How fast passwords and codes of a second factor can be tried, without letting strangers lock anybody out.
 
 Failed attempts are counted by where they come from. A device or an address that the person has signed in with has a
 count of its own; all other places share one for each name. So a stranger can use up what strangers have, and the
@@ -14,10 +14,13 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from allauth.core.exceptions import ImmediateHttpResponse
 from django.conf import settings
+from django.contrib.auth import logout
 from django.contrib.auth.models import User
 from django.core import signing
 from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +29,8 @@ from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.trail.models import SignIn
 
+PASSWORD, CODE = "sign_in", "second_factor"
+"""What is tried; the names of the budgets begin with it."""
 COOKIE = "known_device"
 COOKIE_LIFE = timedelta(days=180)
 COOKIE_PATH = "/accounts/"
@@ -47,18 +52,27 @@ class SignInDelayed(TooManyRequests):
 
 def admit(request: HttpRequest, name: str) -> None:
     """Count an attempt before the password is looked at. Raises TooManyRequests."""
-    person, address = _person(name), client_address.of(request)
+    _admit(request, PASSWORD, name, _person(name))
+
+
+def admit_code(request: HttpRequest, user: User) -> None:
+    """Count an attempt at a person's second factor before the code is looked at. Raises TooManyRequests."""
+    _admit(request, CODE, user.get_username(), user)
+
+
+def _admit(request: HttpRequest, what: str, name: str, person: User | None) -> None:
+    address = client_address.of(request)
     with suppress(TooManyRequests):
         if device := _known_device(request, person):
-            budgets.spend_sync("sign_in_device", device=device)
+            budgets.spend_sync(f"{what}_device", device=device)
             return
     with suppress(TooManyRequests):
         if place := _known_place(person, address):
-            budgets.spend_sync("sign_in_place", place=place)
+            budgets.spend_sync(f"{what}_place", place=place)
             return
     try:
-        budgets.spend_sync("sign_in", address=address)
-        budgets.spend_sync("sign_in_elsewhere", login=_name_key(name))
+        budgets.spend_sync(what, address=address)
+        budgets.spend_sync(f"{what}_elsewhere", login=_name_key(name))
     except TooManyRequests as exc:
         delayed = SignInDelayed(exc.budget, exc.wait_seconds)
         delayed.hint = HINT_WITH_MAIL if outgoing.is_set_up() else HINT
@@ -67,15 +81,47 @@ def admit(request: HttpRequest, name: str) -> None:
 
 def succeeded(request: HttpRequest, user: User) -> None:
     """Give the person's own device and place their attempts back; what strangers share stays used."""
+    _give_back(request, PASSWORD, user)
+
+
+def code_succeeded(request: HttpRequest, user: User) -> None:
+    """Do what `succeeded` does, for the second factor."""
+    _give_back(request, CODE, user)
+
+
+def _give_back(request: HttpRequest, what: str, user: User) -> None:
     if device := _known_device(request, user):
-        budgets.clear("sign_in_device", device=device)
+        budgets.clear(f"{what}_device", device=device)
     if place := _known_place(user, client_address.of(request)):
-        budgets.clear("sign_in_place", place=place)
+        budgets.clear(f"{what}_place", place=place)
+
+
+def proof_failed(request: HttpRequest) -> None:
+    """Count a wrong password or code of a person who is signed in; end their login session after too many in a row.
+
+    Raises ImmediateHttpResponse then: a stolen login session is no place to guess from.
+    """
+    try:
+        budgets.spend_sync("wrong_proof", login_session=_login_session(request))
+    except TooManyRequests as exc:
+        logout(request)
+        raise ImmediateHttpResponse(render(request, "people/login_ended.html", status=403)) from exc
+
+
+def proof_succeeded(request: HttpRequest) -> None:
+    """Count wrong passwords and codes of this login session from the start again."""
+    budgets.clear("wrong_proof", login_session=_login_session(request))
+
+
+def _login_session(request: HttpRequest) -> str:
+    """Login sessions are not named in Redis by the key that opens them."""
+    return hashlib.sha256(str(request.session.session_key).encode()).hexdigest()[:32]
 
 
 def forgive(user: User) -> None:
     """Somebody has proved by mail who they are: attempts by strangers no longer count."""
-    budgets.clear("sign_in_elsewhere", login=_name_key(user.get_username()))
+    for what in (PASSWORD, CODE):
+        budgets.clear(f"{what}_elsewhere", login=_name_key(user.get_username()))
 
 
 def admit_mail(request: HttpRequest, email: str) -> None:
