@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     "look-at-spending": {"task": "sessions.tasks.look_at_spending", "schedule": 60.0},
     "read-bills": {"task": "sessions.tasks.read_bills", "schedule": crontab(minute="20")},
     "rehearse": {"task": "sessions.tasks.rehearse", "schedule": crontab(hour="4", minute="0")},
+    "check-observers": {"task": "sessions.tasks.check_observers", "schedule": 20.0},
     "reconcile": {"task": "sessions.tasks.reconcile", "schedule": 60.0},
     "look-after-exports": {"task": "sessions.tasks.look_after_exports", "schedule": 60.0},
 }

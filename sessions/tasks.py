@@ -23,7 +23,7 @@ from sessions.actions import deadlines, stop
 from sessions.costs import ledger, provider_costs, provider_record, spend_alerts
 from sessions.exports import list_export
 from sessions.integrity import nightly_check, record_upgrade
-from sessions.presence import own_rooms
+from sessions.presence import observers, own_rooms
 from sessions.retention import erasure, provider_erasure
 from sessions.staff import persona_checks
 
@@ -89,6 +89,13 @@ def look_after_exports() -> None:
 def reconcile() -> None:
     """Compare every account's own list of open sessions with ours; beat sends this once a minute."""
     job_loop.run(_reconcile_all(), ROUND_TIMEOUT)
+
+
+@shared_task
+def check_observers() -> None:
+    """Remove observers who lost their access; beat sends this every 20 seconds."""
+    if livekit.is_set_up():
+        job_loop.run(observers.check_access(), TICK_TIMEOUT)
 
 
 @shared_task

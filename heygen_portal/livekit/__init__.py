@@ -17,9 +17,20 @@ from heygen_portal.livekit.rooms import (
     new_name,
     our_rooms,
     prefix,
+    remove_participant,
     trouble,
 )
-from heygen_portal.livekit.tokens import AVATAR, OBSERVER, PERSON, PERSON_TOKEN, for_avatar, for_observer, for_person
+from heygen_portal.livekit.tokens import (
+    AVATAR,
+    OBSERVER,
+    OBSERVER_TOKEN,
+    PERSON,
+    PERSON_TOKEN,
+    RENEWED_TOKEN,
+    for_avatar,
+    for_observer,
+    for_person,
+)
 from heygen_portal.livekit.webhooks import WEBHOOK_LIFE, NotOurs, Told, read_webhook
 
 __all__ = [
@@ -27,9 +38,11 @@ __all__ = [
     "DEPARTURE",
     "EMPTY_ROOM",
     "OBSERVER",
+    "OBSERVER_TOKEN",
     "PATIENCE",
     "PERSON",
     "PERSON_TOKEN",
+    "RENEWED_TOKEN",
     "WEBHOOK_LIFE",
     "LiveKitAway",
     "NotOurs",
@@ -46,5 +59,6 @@ __all__ = [
     "our_rooms",
     "prefix",
     "read_webhook",
+    "remove_participant",
     "trouble",
 ]

@@ -68,6 +68,12 @@ async def delete_room(room: str) -> None:
     await _asked("delete a room", _client().room.delete_room(api.DeleteRoomRequest(room=room)), missing_is_fine=True)
 
 
+async def remove_participant(room: str, identity: str) -> None:
+    """Remove somebody from a room; one who is not there is no error. Raises LiveKitAway."""
+    wanted = api.RoomParticipantIdentity(room=room, identity=identity)
+    await _asked("remove a participant", _client().room.remove_participant(wanted), missing_is_fine=True)
+
+
 async def our_rooms() -> list[OwnRoom]:
     """Return the rooms of this portal that the server holds. Raises LiveKitAway."""
     answer = await _asked("list the rooms", _client().room.list_rooms(api.ListRoomsRequest()))

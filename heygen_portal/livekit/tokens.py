@@ -17,6 +17,10 @@ PERSON: Final = "person"
 OBSERVER: Final = "observer"
 PERSON_TOKEN: Final = timedelta(minutes=10)
 """For entering; who is inside stays. A rejoin gets another."""
+OBSERVER_TOKEN: Final = timedelta(seconds=60)
+"""For entering once: an observer's access is checked again while they are inside."""
+RENEWED_TOKEN: Final = timedelta(minutes=10)
+"""LiveKit itself hands those inside a new token from time to time, good for so long."""
 
 
 def for_avatar(room: str, life: timedelta) -> OwnRoom:
@@ -45,7 +49,7 @@ def for_observer(room: str, seat: str) -> RoomAccess:
     grants = api.VideoGrants(
         room_join=True, room=room, can_subscribe=True, can_publish=False, can_publish_data=False, hidden=True
     )
-    return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(f"{OBSERVER}-{seat}", grants, PERSON_TOKEN), room)
+    return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(f"{OBSERVER}-{seat}", grants, OBSERVER_TOKEN), room)
 
 
 def _token(identity: str, grants: api.VideoGrants, life: timedelta) -> str:

@@ -257,7 +257,8 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         session = chosen(self, request, object_id)
         if request.method == "POST":
             try:
-                room = own_rooms.let_observe(session.pk, request.user.pk, client_address.of(request))
+                login_key, address = request.session.session_key or "", client_address.of(request)
+                room = own_rooms.let_observe(session.pk, request.user.pk, address, login_key=login_key)
             except errors.NotLive as exc:
                 return JsonResponse({"words": str(exc)}, status=409)
             return JsonResponse({"url": room.url, "token": room.token})

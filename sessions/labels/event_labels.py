@@ -81,6 +81,7 @@ TITLES: dict[str, Words] = {
     EventKind.PROVIDER_ERASURE_FAILED: _("Provider did not delete the text; retrying"),
     EventKind.REPORTS_DROPPED: _("Too many browser reports; further reports dropped"),
     EventKind.OBSERVED: _("Observed by staff"),
+    EventKind.OBSERVER_REMOVED: _("Observer removed: access lost"),
     EventKind.TRANSCRIPT_OPENED: _("Transcript opened"),
     EventKind.EXPORTED: _("Exported"),
     EventKind.EXPORT_STATE: _("Export delivered"),

@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     MONITOR_LOST = "monitor_lost"
     MONITOR_GAVE_UP = "monitor_gave_up"
     OBSERVED = "observed"
+    OBSERVER_REMOVED = "observer_removed"
     STOP_ASKED = "stop_asked"
     TRANSCRIPT_OPENED = "transcript_opened"
     EXPORTED = "exported"

@@ -1,4 +1,4 @@
-"""Who of the team watches a running session, so that the person's page can say so while it lasts.
+"""Who of the team watches a running session: the person's page says so, and who loses the right is removed.
 
 A seat is one way into the room that the portal has handed out. It counts from that moment, until LiveKit tells that its
 holder has left; one that was never used counts for as long as its token opens the room.
@@ -6,30 +6,45 @@ holder has left; one that was never used counts for as long as its token opens t
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from heygen_portal import livekit
+from heygen_portal.livekit import LiveKitAway
+from heygen_portal.people.access import live_access, roles
+from heygen_portal.people.access.live_access import Claim, Loss
+from heygen_portal.runtime.in_thread import in_thread
 from sessions.lifecycle import broadcast, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
-from sessions.models import SessionEvent
+from sessions.models import SessionEvent, Status, StreamingSession
 
-HANDED_OUT, FINISHED = EventKind.OBSERVED, EventKind.ROOM_FINISHED
+logger = logging.getLogger(__name__)
+
+HANDED_OUT, REMOVED, FINISHED = EventKind.OBSERVED, EventKind.OBSERVER_REMOVED, EventKind.ROOM_FINISHED
 JOINED, LEFT = EventKind.PARTICIPANT_JOINED, EventKind.PARTICIPANT_LEFT
 
 
-def hand_out(session_id: UUID, user_id: int | None, address: str | None) -> str:
-    """Record that one of the team is let in, tell the person's page, and return the seat."""
+def hand_out(session_id: UUID, user_id: int | None, address: str | None, login_key: str) -> str:
+    """Record that one of the team is let in, tell the person's page, and return the seat.
+
+    `login_key` names the login session that the seat rests on; the record has a keyed hash of it.
+    """
     seat = secrets.token_hex(8)
+    handed = {"by": user_id, "from": address, "seat": seat, "login": _mark(seat, login_key)}
     with transaction.atomic():
-        events.record(session_id, Entry(HANDED_OUT, {"by": user_id, "from": address, "seat": seat}))
+        events.record(session_id, Entry(HANDED_OUT, handed))
         tell(session_id)
     return seat
 
@@ -42,14 +57,18 @@ def tell(session_id: UUID) -> None:
 def state(session_id: UUID, now: datetime) -> broadcast.Observed:
     """Return whether somebody watches, as the record has it."""
     visits = Q(source=Source.LIVEKIT, kind__in=(JOINED, LEFT, FINISHED))
-    rows = SessionEvent.objects.filter(Q(source=Source.PORTAL, kind=HANDED_OUT) | visits, session=session_id)
+    rows = SessionEvent.objects.filter(
+        Q(source=Source.PORTAL, kind__in=(HANDED_OUT, REMOVED)) | visits, session=session_id
+    )
     open_until: dict[str, datetime] = {}
     begun: defaultdict[str, set[str]] = defaultdict(set)
     ended: set[str] = set()
     for kind, at, data in rows.order_by("number").values_list("kind", "at", "data"):
         seat, visit = data.get("seat", ""), data.get("sid", "")
         if kind == HANDED_OUT:
-            open_until[seat] = at + livekit.PERSON_TOKEN
+            open_until[seat] = at + livekit.OBSERVER_TOKEN
+        elif kind == REMOVED:
+            open_until.pop(seat, None)
         elif kind == FINISHED:
             return broadcast.Observed(is_observed=False)
         elif data.get("who") == livekit.OBSERVER:
@@ -60,3 +79,107 @@ def state(session_id: UUID, now: datetime) -> broadcast.Observed:
     used = {seat for seat, visits in begun.items() if visits}
     waiting = [until for seat, until in open_until.items() if seat not in used and until > now]
     return broadcast.Observed(is_observed=bool(waiting), until=max(waiting).isoformat() if waiting else "")
+
+
+# Access, checked while somebody watches
+
+
+@dataclass
+class _Seat:
+    session_id: UUID
+    room: str
+    name: str
+    user_id: int
+    login: str
+    until: datetime
+    """Until when the token that was handed out opens the room."""
+    renewed_until: datetime
+    """Until when a token that LiveKit renewed does."""
+    is_removed: bool = False
+    visits: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+
+    def is_taken(self, now: datetime) -> bool:
+        """Whether its holder is inside, or may still use it for the first time."""
+        return now < self.until or bool(self.visits - self.ended)
+
+    def is_open(self, now: datetime) -> bool:
+        return now < self.renewed_until or self.is_taken(now)
+
+
+async def check_access(session_id: UUID | None = None) -> None:
+    """Remove observers who may no longer watch, of one session or of all. Safe to repeat.
+
+    Somebody who was removed and comes back, with a token that LiveKit renewed, is removed again.
+    """
+    for seat, loss in await in_thread(_lost)(session_id):
+        await in_thread(_note_removal)(seat, loss)
+        try:
+            await livekit.remove_participant(seat.room, f"{livekit.OBSERVER}-{seat.name}")
+        except LiveKitAway as exc:  # the next check tries again
+            logger.warning("session %s: an observer without access could not be removed: %s", seat.session_id, exc)
+
+
+def _lost(session_id: UUID | None) -> list[tuple[_Seat, Loss]]:
+    now = timezone.now()
+    seats = [seat for seat in _seats(session_id) if seat.is_open(now)]
+    if not seats:
+        return []
+    keys = _login_keys(seats)
+    claims = {
+        seat.name: Claim(keys.get(seat.name, ""), seat.user_id, roles.OBSERVE, is_for_staff=True) for seat in seats
+    }
+    lost = live_access.losses(set(claims.values()))
+    return [(seat, lost[claims[seat.name]]) for seat in seats if claims[seat.name] in lost]
+
+
+def _seats(session_id: UUID | None) -> Collection[_Seat]:
+    """Return the seats of running sessions, with what LiveKit told of each."""
+    running = StreamingSession.objects.filter(status__in=(Status.CONNECTING, Status.LIVE)).exclude(room="")
+    rooms = dict(running.filter(**({"pk": session_id} if session_id else {})).values_list("pk", "room"))
+    handed = SessionEvent.objects.filter(session__in=rooms, source=Source.PORTAL, kind=HANDED_OUT)
+    seats: dict[str, _Seat] = {}
+    for key, at, data in handed.values_list("session_id", "at", "data"):
+        name, until = data.get("seat", ""), at + livekit.OBSERVER_TOKEN
+        seats[name] = _Seat(key, rooms[key], name, data.get("by") or 0, data.get("login", ""), until, until)
+    watched = {seat.session_id for seat in seats.values()}
+    told = Q(source=Source.LIVEKIT, kind__in=(JOINED, LEFT)) | Q(source=Source.PORTAL, kind=REMOVED)
+    rows = SessionEvent.objects.filter(told, session__in=watched).order_by("number")
+    for kind, at, data in rows.values_list("kind", "at", "data"):
+        if seat := seats.get(data.get("seat", "")):
+            _take(seat, kind, at, data)
+    return seats.values()
+
+
+def _take(seat: _Seat, kind: str, at: datetime, data: Mapping[str, str]) -> None:
+    if kind == REMOVED:
+        seat.is_removed = True
+    else:
+        (seat.visits if kind == JOINED else seat.ended).add(data.get("sid", ""))
+        seat.renewed_until = max(seat.renewed_until, at + livekit.RENEWED_TOKEN)
+
+
+def _login_keys(seats: Collection[_Seat]) -> Mapping[str, str]:
+    """Return the key of the login session that each seat rests on, where there still is one."""
+    wanted = {(seat.name, seat.login) for seat in seats}
+    return {
+        name: key
+        for key in Session.objects.filter(expire_date__gt=timezone.now())
+        .values_list("session_key", flat=True)
+        .iterator()
+        for name, login in wanted
+        if login == _mark(name, key)
+    }
+
+
+def _mark(seat: str, login_key: str) -> str:
+    return salted_hmac(f"sessions.observers.{seat}", login_key, algorithm="sha256").hexdigest()[:32]
+
+
+def _note_removal(seat: _Seat, loss: Loss) -> None:
+    """Record once that a seat is closed; LiveKit tells when its holder has left."""
+    if seat.is_removed or not seat.is_taken(timezone.now()):
+        return
+    with transaction.atomic():
+        events.record(seat.session_id, Entry(REMOVED, {"by": seat.user_id, "seat": seat.name, "loss": str(loss)}))
+        tell(seat.session_id)

@@ -83,7 +83,7 @@ def _room_of_running(session_id: UUID, *, is_noted: bool = False) -> str:
     return session.room
 
 
-def let_observe(session_id: UUID, user_id: int | None, address: str | None = None) -> RoomAccess:
+def let_observe(session_id: UUID, user_id: int | None, address: str | None = None, *, login_key: str) -> RoomAccess:
     """Let one of the team see and hear a running session; who looked, and when, is recorded and the person told first.
 
     Raises NotLive where nothing runs in a room of ours.
@@ -92,7 +92,7 @@ def let_observe(session_id: UUID, user_id: int | None, address: str | None = Non
     session = rows.exclude(room="").only("room").first()
     if session is None:
         raise errors.NotLive
-    return livekit.for_observer(session.room, observers.hand_out(session.pk, user_id, address))
+    return livekit.for_observer(session.room, observers.hand_out(session.pk, user_id, address, login_key))
 
 
 async def drop(room: str) -> None:

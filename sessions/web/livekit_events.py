@@ -29,6 +29,8 @@ async def take(told: Told) -> None:
     if told.kind not in KINDS:
         return
     session_id = await in_thread(_keep)(told)
+    if session_id and told.kind == JOINED and _who(told.identity) == livekit.OBSERVER:
+        await observers.check_access(session_id)
     avatar_is_gone = told.kind == FINISHED or (told.kind == LEFT and told.identity == livekit.AVATAR)
     if session_id and avatar_is_gone:
         await provision.room_closed(session_id)
