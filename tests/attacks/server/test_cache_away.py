@@ -53,9 +53,8 @@ def test_a_person_can_prove_who_they_are(signed_in: Client) -> None:
 
 
 def test_guessing_while_redis_is_away_is_bounded_all_the_same(signed_in: Client) -> None:
-    statuses = [signed_in.post("/accounts/reauthenticate/", {"password": "wrong"}).status_code for _ in range(15)]
-    assert set(statuses) == {200, 429}
-    assert statuses.count(200) <= 10
+    statuses = [signed_in.post("/accounts/reauthenticate/", {"password": "wrong"}).status_code for _ in range(12)]
+    assert statuses == [200] * 10 + [403, 302]  # then the login session has ended
 
 
 def test_a_password_can_be_changed(signed_in: Client) -> None:
