@@ -94,7 +94,7 @@ class Counted:
 
     def clean_code(self) -> str:
         throttle.admit_code(context.request, self.user)
-        code: str = super().clean_code()
+        code: str = super().clean_code()  # type: ignore[misc]  # allauth's form
         throttle.code_succeeded(context.request, self.user)
         return code
 
