@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from sessions.lifecycle.end_evidence import EvidenceCode
 from sessions.models import EndReason
 
 NOTHING = _("None: this is a normal end of a conversation.")
@@ -38,16 +39,18 @@ BY_REASON: dict[str, str | Promise] = {
 }
 
 BY_EVIDENCE: dict[str, str | Promise] = {
-    "no_picture_room": _(
+    EvidenceCode.NO_PICTURE_ROOM: _(
         "The user’s browser did not join the room. Have the device checked (network, VPN, firewall), and "
         "check that it can reach the LiveKit server."
     ),
-    "no_picture_track": _(
+    EvidenceCode.NO_PICTURE_TRACK: _(
         "The problem is in the provider’s session, not on the user’s device. Report the session’s "
         "provider ID and this time to the provider."
     ),
-    "no_picture_frame": _("Video reached the device but was not shown. Have the browser and the device checked."),
-    "rooms_away": _("Start the portal’s LiveKit server or correct its address and keys."),
+    EvidenceCode.NO_PICTURE_FRAME: _(
+        "Video reached the device but was not shown. Have the browser and the device checked."
+    ),
+    EvidenceCode.ROOMS_AWAY: _("Start the portal’s LiveKit server or correct its address and keys."),
 }
 
 BY_VERDICT: dict[str, str | Promise] = {

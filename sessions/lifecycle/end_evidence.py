@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -36,66 +37,100 @@ OWN_LABELS: dict[str, str | Promise] = {
 }
 """Reasons that speak of the user, for the user."""
 
+
+class EvidenceCode(StrEnum):
+    """What proves the end. Stored and hashed: a value never changes once a release had it."""
+
+    PERSON = "person"
+    STAFF = "staff"
+    STAFF_BECAUSE = "staff_because"
+    ACCESS_LOST = "access_lost"
+    CHECKED = "checked"
+    TAKEN_OVER = "taken_over"
+    CONTINUED = "continued"
+    TAB_LEFT = "tab_left"
+    ROOM_LEFT = "room_left"
+    INACTIVE = "inactive"
+    TIME_UP = "time_up"
+    USED_UP = "used_up"
+    SPENT = "spent"
+    NO_PICTURE_ROOM = "no_picture_room"
+    NO_PICTURE_TRACK = "no_picture_track"
+    NO_PICTURE_FRAME = "no_picture_frame"
+    GAVE_UP = "gave_up"
+    REFUSED = "refused"
+    SILENT = "silent"
+    ROOMS_AWAY = "rooms_away"
+    NOT_LISTED = "not_listed"
+    ROOM_CLOSED = "room_closed"
+    OPENING_FAILED = "opening_failed"
+    OPENER_DIED = "opener_died"
+
+
 Evidence = Mapping[str, str | int | float | None]
 
 WORDS: dict[str, str | Promise] = {
-    "person": _("Ended by %(user)s."),
-    "staff": _("Stopped by %(user)s (staff)."),  # from when no reason was asked for
-    "staff_because": _("Stopped by %(user)s (staff): %(why)s"),
-    "access_lost": _("%(user)s no longer had access: %(loss)s."),
-    "checked": _("The nightly check ended its own session once it was live."),
-    "taken_over": _("%(user)s continued in another tab or on another device."),
-    "continued": _("%(user)s started it again."),
-    "tab_left": _("The last tab closed at %(left_at)s and was not reopened within %(grace_s)s s."),
-    "room_left": _("The browser left the room at %(left_at)s and did not return within %(grace_s)s s."),
-    "inactive": _("The last activity was at %(active_at)s. The limit is %(limit_s)s s."),
-    "time_up": _("It started at %(began_at)s. The limit is %(limit_s)s s, set by: %(limit_by)s."),
-    "used_up": _("It started at %(began_at)s with %(limit_s)s s left of the monthly quota."),
-    "spent": _("It started at %(began_at)s with %(limit_s)s s left under the account’s monthly cap."),
-    "no_picture_room": _("Within %(limit_s)s s, the browser reported neither a first frame nor joining the room."),
-    "no_picture_track": _(
+    EvidenceCode.PERSON: _("Ended by %(user)s."),
+    EvidenceCode.STAFF: _("Stopped by %(user)s (staff)."),  # from when no reason was asked for
+    EvidenceCode.STAFF_BECAUSE: _("Stopped by %(user)s (staff): %(why)s"),
+    EvidenceCode.ACCESS_LOST: _("%(user)s no longer had access: %(loss)s."),
+    EvidenceCode.CHECKED: _("The nightly check ended its own session once it was live."),
+    EvidenceCode.TAKEN_OVER: _("%(user)s continued in another tab or on another device."),
+    EvidenceCode.CONTINUED: _("%(user)s started it again."),
+    EvidenceCode.TAB_LEFT: _("The last tab closed at %(left_at)s and was not reopened within %(grace_s)s s."),
+    EvidenceCode.ROOM_LEFT: _("The browser left the room at %(left_at)s and did not return within %(grace_s)s s."),
+    EvidenceCode.INACTIVE: _("The last activity was at %(active_at)s. The limit is %(limit_s)s s."),
+    EvidenceCode.TIME_UP: _("It started at %(began_at)s. The limit is %(limit_s)s s, set by: %(limit_by)s."),
+    EvidenceCode.USED_UP: _("It started at %(began_at)s with %(limit_s)s s left of the monthly quota."),
+    EvidenceCode.SPENT: _("It started at %(began_at)s with %(limit_s)s s left under the account’s monthly cap."),
+    EvidenceCode.NO_PICTURE_ROOM: _(
+        "Within %(limit_s)s s, the browser reported neither a first frame nor joining the room."
+    ),
+    EvidenceCode.NO_PICTURE_TRACK: _(
         "No first frame was reported within %(limit_s)s s. According to the browser, it was in the room "
         "but no video arrived."
     ),
-    "no_picture_frame": _(
+    EvidenceCode.NO_PICTURE_FRAME: _(
         "No first frame was reported within %(limit_s)s s. According to the browser, video arrived but was not shown."
     ),
-    "gave_up": _("Ended by the browser, which reported that all ways to restore the video had failed."),
-    "refused": _("The provider refused the request: %(error)s, HTTP %(http)s, code %(answer)s."),
-    "silent": _("No usable response: %(error)s, %(what)s."),
-    "rooms_away": _("The portal’s LiveKit server was not available: %(what)s. The provider was not contacted."),
-    "not_listed": _("It was not in the provider’s list at %(asked_at)s."),
-    "room_closed": _("Its room was closed, and it was not in the provider’s list at %(asked_at)s."),
-    "opening_failed": _("An error in the portal prevented the start: %(error)s."),
-    "opener_died": _("The process starting it stopped. No response was recorded within %(limit_s)s s."),
+    EvidenceCode.GAVE_UP: _("Ended by the browser, which reported that all ways to restore the video had failed."),
+    EvidenceCode.REFUSED: _("The provider refused the request: %(error)s, HTTP %(http)s, code %(answer)s."),
+    EvidenceCode.SILENT: _("No usable response: %(error)s, %(what)s."),
+    EvidenceCode.ROOMS_AWAY: _(
+        "The portal’s LiveKit server was not available: %(what)s. The provider was not contacted."
+    ),
+    EvidenceCode.NOT_LISTED: _("It was not in the provider’s list at %(asked_at)s."),
+    EvidenceCode.ROOM_CLOSED: _("Its room was closed, and it was not in the provider’s list at %(asked_at)s."),
+    EvidenceCode.OPENING_FAILED: _("An error in the portal prevented the start: %(error)s."),
+    EvidenceCode.OPENER_DIED: _("The process starting it stopped. No response was recorded within %(limit_s)s s."),
 }
 
 
 def person(user_id: int) -> Evidence:
-    return {"code": "person", "user": user_id}
+    return {"code": EvidenceCode.PERSON, "user": user_id}
 
 
 def staff(user_id: int | None, why: str) -> Evidence:
     """`why` is what they have said of it."""
-    return {"code": "staff_because", "user": user_id, "why": why}
+    return {"code": EvidenceCode.STAFF_BECAUSE, "user": user_id, "why": why}
 
 
 def access_lost(user_id: int, loss: str) -> Evidence:
     """`loss`: deactivated, role or persona."""
-    return {"code": "access_lost", "user": user_id, "loss": loss}
+    return {"code": EvidenceCode.ACCESS_LOST, "user": user_id, "loss": loss}
 
 
 def checked() -> Evidence:
-    return {"code": "checked"}
+    return {"code": EvidenceCode.CHECKED}
 
 
 def taken_over(user_id: int) -> Evidence:
-    return {"code": "taken_over", "user": user_id}
+    return {"code": EvidenceCode.TAKEN_OVER, "user": user_id}
 
 
 def continued(user_id: int, claim: str = "", listed_as: str = "") -> Evidence:
     """`claim`: the reason that the page gave, which nothing confirms. `listed_as`: what the provider's list said."""
-    evidence: dict[str, str | int | float | None] = {"code": "continued", "user": user_id}
+    evidence: dict[str, str | int | float | None] = {"code": EvidenceCode.CONTINUED, "user": user_id}
     if claim:
         evidence["claim"] = claim
     if listed_as == "unknown":
@@ -107,23 +142,27 @@ def continued(user_id: int, claim: str = "", listed_as: str = "") -> Evidence:
 
 def tab_left(left_at: datetime, grace: timedelta, *, is_room: bool = False) -> Evidence:
     """`is_room`: a tab may still seem to be there, but its browser has left the room."""
-    return {"code": "room_left" if is_room else "tab_left", "left_at": left_at.isoformat(), "grace_s": _seconds(grace)}
+    return {
+        "code": EvidenceCode.ROOM_LEFT if is_room else EvidenceCode.TAB_LEFT,
+        "left_at": left_at.isoformat(),
+        "grace_s": _seconds(grace),
+    }
 
 
 def inactive(active_at: datetime, limit: timedelta) -> Evidence:
-    return {"code": "inactive", "active_at": active_at.isoformat(), "limit_s": _seconds(limit)}
+    return {"code": EvidenceCode.INACTIVE, "active_at": active_at.isoformat(), "limit_s": _seconds(limit)}
 
 
 def time_up(session: StreamingSession) -> Evidence:
-    return {"code": "time_up", **_span(session), "limit_by": session.limit_by}
+    return {"code": EvidenceCode.TIME_UP, **_span(session), "limit_by": session.limit_by}
 
 
 def used_up(session: StreamingSession) -> Evidence:
-    return {"code": "used_up", **_span(session)}
+    return {"code": EvidenceCode.USED_UP, **_span(session)}
 
 
 def spent(session: StreamingSession) -> Evidence:
-    return {"code": "spent", **_span(session)}
+    return {"code": EvidenceCode.SPENT, **_span(session)}
 
 
 def _span(session: StreamingSession) -> dict[str, str | int]:
@@ -132,35 +171,44 @@ def _span(session: StreamingSession) -> dict[str, str | int]:
 
 def no_picture(seen: set[str], limit: timedelta) -> Evidence:
     """`seen` are the kinds of what the browser has reported: the first that is missing is the stage that failed."""
-    stage = "frame" if EventKind.TRACK_SUBSCRIBED in seen else "track" if EventKind.ROOM_CONNECTED in seen else "room"
-    return {"code": f"no_picture_{stage}", "limit_s": _seconds(limit)}
+    code = EvidenceCode.NO_PICTURE_ROOM
+    if EventKind.TRACK_SUBSCRIBED in seen:
+        code = EvidenceCode.NO_PICTURE_FRAME
+    elif EventKind.ROOM_CONNECTED in seen:
+        code = EvidenceCode.NO_PICTURE_TRACK
+    return {"code": code, "limit_s": _seconds(limit)}
 
 
 def gave_up(verdict: str, user_id: int | None = None) -> Evidence:
-    return {"code": "gave_up", "verdict": verdict, "user": user_id}
+    return {"code": EvidenceCode.GAVE_UP, "verdict": verdict, "user": user_id}
 
 
 def answered(exc: ProviderError) -> Evidence:
     """What a provider's error proves, without keys or speech."""
     if isinstance(exc, ProviderRejected):
-        return {"code": "refused", "error": type(exc).__name__, "http": exc.status, "answer": exc.code or "-"}
+        return {
+            "code": EvidenceCode.REFUSED,
+            "error": type(exc).__name__,
+            "http": exc.status,
+            "answer": exc.code or "-",
+        }
     if isinstance(exc, LiveKitAway):
-        return {"code": "rooms_away", "what": str(exc)[:200]}
-    return {"code": "silent", "error": type(exc).__name__, "what": str(exc)[:200]}
+        return {"code": EvidenceCode.ROOMS_AWAY, "what": str(exc)[:200]}
+    return {"code": EvidenceCode.SILENT, "error": type(exc).__name__, "what": str(exc)[:200]}
 
 
 def not_listed(*, is_room_closed: bool = False) -> Evidence:
-    code = "room_closed" if is_room_closed else "not_listed"
+    code = EvidenceCode.ROOM_CLOSED if is_room_closed else EvidenceCode.NOT_LISTED
     return {"code": code, "asked_at": timezone.now().isoformat()}
 
 
 def opening_failed(error: str) -> Evidence:
     """`error` is the exception's name."""
-    return {"code": "opening_failed", "error": error}
+    return {"code": EvidenceCode.OPENING_FAILED, "error": error}
 
 
 def opener_died(limit: timedelta) -> Evidence:
-    return {"code": "opener_died", "limit_s": _seconds(limit)}
+    return {"code": EvidenceCode.OPENER_DIED, "limit_s": _seconds(limit)}
 
 
 def label(code: str) -> str:

@@ -6,8 +6,9 @@ import ast
 import re
 from pathlib import Path
 
-from sessions.labels import event_labels
-from sessions.lifecycle import event_kinds
+from sessions.labels import event_labels, remedy_texts
+from sessions.lifecycle import end_evidence, event_kinds
+from sessions.lifecycle.end_evidence import EvidenceCode
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.web import livekit_events, page_reports
 
@@ -42,3 +43,8 @@ def test_the_page_reports_exactly_the_kinds_that_the_portal_takes() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in SCRIPTS.rglob("*.js") if "vendor" not in path.parts)
     reported = set(re.findall(r'(?:conversation|this)\.report\(\s*"(\w+)"', code))
     assert reported == set(page_reports.EFFECTS)
+
+
+def test_every_code_of_evidence_has_words_and_remedies_name_no_other() -> None:
+    assert set(end_evidence.WORDS) == set(EvidenceCode)
+    assert set(remedy_texts.BY_EVIDENCE) <= set(EvidenceCode)
