@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ForgetsSpeech
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
+from avatars.models.persona_settings import PersonaSettings
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.providers.contract.provider import Interactivity as ProviderInteractivity
 from heygen_portal.providers.contract.provider import Quality as ProviderQuality
@@ -129,24 +130,28 @@ class Composed(ForgetsSpeech):
         """Whether one can speak to it."""
         return self.capabilities.takes_voice
 
-    def snapshot(self) -> dict[str, Any]:
+    def settings(self) -> PersonaSettings:
         """Return the settings as they are now, for the session that is about to use them."""
-        return {
-            "avatar_id": self.avatar.provider_avatar_id,
-            "voice_id": self.voice.provider_voice_id if self.voice else "",
-            "voice_rate": float(self.voice_rate),
-            "voice_emotion": self.voice_emotion,
-            "voice_settings": self.voice_settings,
-            "knowledge_base_id": self.knowledge_base.provider_knowledge_base_id if self.knowledge_base else "",
-            "language": self.language,
-            "interactivity": self.interactivity,
-            "breaks_silence": self.breaks_silence,
-            "quality": self.quality,
-            "takes_voice": self.takes_voice,
-            "greeting": self.greeting,
-            "duration_limit_s": int(self.duration_limit.total_seconds()),
-            "idle_timeout_s": int(self.idle_timeout.total_seconds()),
-        }
+        return PersonaSettings(
+            avatar_id=self.avatar.provider_avatar_id,
+            voice_id=self.voice.provider_voice_id if self.voice else "",
+            voice_rate=float(self.voice_rate),
+            voice_emotion=self.voice_emotion,
+            voice_settings=self.voice_settings,
+            knowledge_base_id=self.knowledge_base.provider_knowledge_base_id if self.knowledge_base else "",
+            language=self.language,
+            interactivity=self.interactivity,
+            breaks_silence=self.breaks_silence,
+            quality=self.quality,
+            takes_voice=self.takes_voice,
+            greeting=self.greeting,
+            duration_limit_s=int(self.duration_limit.total_seconds()),
+            idle_timeout_s=int(self.idle_timeout.total_seconds()),
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the settings as they are stored with a session."""
+        return self.settings().as_stored()
 
 
 class PersonaQuerySet(models.QuerySet["Persona"]):

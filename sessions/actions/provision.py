@@ -186,20 +186,20 @@ async def _give_up(session: StreamingSession, provider: Provider, exc: ProviderE
 
 
 def _request(session: StreamingSession) -> SessionRequest:
-    asked = session.persona_settings
+    asked = session.started_with
     return SessionRequest(
-        avatar_id=asked["avatar_id"],
-        voice_id=asked["voice_id"],
-        voice_rate=asked["voice_rate"],
-        voice_emotion=asked["voice_emotion"],
-        voice_settings=asked.get("voice_settings", {}),
-        knowledge_base_id=asked["knowledge_base_id"],
-        language=asked["language"],
-        quality=Quality(asked["quality"]) if asked["quality"] else None,
-        video_encoding=asked.get("encoding", ENCODINGS[0]),
-        takes_voice=asked.get("takes_voice", False),  # sessions from before there was a microphone lack it
-        interactivity=Interactivity(asked.get("interactivity", Interactivity.HANDS_FREE)),
-        breaks_silence=asked.get("breaks_silence", False),
+        avatar_id=asked.avatar_id,
+        voice_id=asked.voice_id,
+        voice_rate=asked.voice_rate,
+        voice_emotion=asked.voice_emotion,
+        voice_settings=asked.voice_settings,
+        knowledge_base_id=asked.knowledge_base_id,
+        language=asked.language,
+        quality=Quality(asked.quality) if asked.quality else None,
+        video_encoding=asked.encoding or ENCODINGS[0],
+        takes_voice=asked.takes_voice,
+        interactivity=Interactivity(asked.interactivity),
+        breaks_silence=asked.breaks_silence,
         # Ours are the clocks that count; the provider's only have to be later, and its longest session begins later.
         idle_timeout=session.idle_timeout + transitions.PICTURE_LIMIT,
         duration_limit=_provider_limit(session),
@@ -236,7 +236,7 @@ async def picture_seen(session_id: UUID) -> RoomCommand | None:
         commands.append(command)
 
     session = await in_thread(go_live)()
-    if session and (greeting := session.persona_settings["greeting"]):
+    if session and (greeting := session.started_with.greeting):
         create = in_thread(SessionTask.objects.create)
         task = await create(session=session, kind=SessionTask.Kind.REPEAT, text=greeting)
         await send_task.deliver(session, task, give)

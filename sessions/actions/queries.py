@@ -135,10 +135,10 @@ def memory_of(session: StreamingSession) -> tuple[str, str]:
     Of what was said only lines that the portal or the provider can vouch for: it becomes part of a prompt, and a page
     could make up the others. The second is empty where there are none, or where they were erased.
     """
-    asked = session.persona_settings
+    asked = session.started_with
     bases = KnowledgeBase.objects.filter(account=session.account_id)
-    base = bases.filter(provider_knowledge_base_id=asked["knowledge_base_id"]).first()
-    with translation.override(asked["language"]):
+    base = bases.filter(provider_knowledge_base_id=asked.knowledge_base_id).first()
+    with translation.override(asked.language):
         return base.prompt if base else "", _quotation(_vouched_for(session.pk))
 
 

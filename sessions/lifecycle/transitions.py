@@ -7,7 +7,7 @@ requested → creating → connecting → live → stopping → ended
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -158,13 +158,16 @@ def request(
     """
     now, session_id = timezone.now(), uuid4()
     terms = terms or Terms.of(persona)
-    wished = {name: value for name, value in {"quality": quality, "encoding": encoding}.items() if value}
+    usual = persona.settings()
     is_greeted = continues is not None and continues.live_at and continues.persona_id == persona.pk
-    greeted = {"greeting": ""} if is_greeted else {}
-    limits = {
-        "duration_limit_s": int(terms.duration.total_seconds()),
-        "idle_timeout_s": int(terms.idle_timeout.total_seconds()),
-    }
+    started_with = replace(
+        usual,
+        quality=quality or usual.quality,
+        encoding=encoding,
+        greeting="" if is_greeted else usual.greeting,
+        duration_limit_s=int(terms.duration.total_seconds()),
+        idle_timeout_s=int(terms.idle_timeout.total_seconds()),
+    )
     with transaction.atomic(savepoint=False):
         begun = None if continues else _begin_conversation(session_id, persona, user_id, terms, now)
         session = StreamingSession.objects.create(
@@ -176,7 +179,7 @@ def request(
             persona_version=persona.version,
             version_id=persona.current_id,
             purpose=purpose,
-            persona_settings=persona.snapshot() | wished | greeted | limits,
+            persona_settings=started_with.as_stored(),
             continues=continues,
             # Requested and creating in one step: nobody can have seen, or heard of, the row between the two.
             status=Status.CREATING,

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import Persona, PersonaVersion, ProviderAccount
+from avatars.models.persona_settings import PersonaSettings
 from sessions.models.speech import Spoken, SpokenManager, SpokenWord, words_of
 
 WORTH_A_SESSION = timedelta(seconds=60)
@@ -248,14 +249,19 @@ class StreamingSession(models.Model):
         return str(self.id)
 
     @property
+    def started_with(self) -> PersonaSettings:
+        """The persona's settings that the session was started with."""
+        return PersonaSettings.of(self.persona_settings)
+
+    @property
     def idle_timeout(self) -> timedelta:
         """How long without activity until it ends."""
-        return timedelta(seconds=self.persona_settings["idle_timeout_s"])
+        return self.started_with.idle_timeout
 
     @property
     def own_limit_at(self) -> datetime:
         """When it would end if the provider's limit did not end it sooner."""
-        return self.created_at + timedelta(seconds=self.persona_settings["duration_limit_s"])
+        return self.created_at + self.started_with.duration_limit
 
     @property
     def conversation_ends_at(self) -> datetime:

@@ -1,0 +1,35 @@
+"""The settings that a session keeps: typed, with a version, and readable from before they had one."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from avatars.models.persona_settings import FORMAT, PersonaSettings
+from tests.support.factories import PersonaFactory
+
+OLDEST = {
+    "avatar_id": "lucia", "voice_id": "", "voice_rate": 1.0, "voice_emotion": "", "knowledge_base_id": "",
+    "language": "es", "quality": "high", "greeting": "Hola", "duration_limit_s": 600, "idle_timeout_s": 120,
+}  # fmt: skip
+
+
+def test_settings_from_before_the_microphone_can_be_read() -> None:
+    read = PersonaSettings.of(OLDEST)
+    assert (read.takes_voice, read.interactivity, read.voice_settings) == (False, "hands_free", {})
+    assert (read.duration_limit, read.idle_timeout) == (timedelta(minutes=10), timedelta(minutes=2))
+
+
+def test_a_key_of_a_later_version_is_left_out() -> None:
+    assert PersonaSettings.of(OLDEST | {"brain": "portal"}) == PersonaSettings.of(OLDEST)
+
+
+@pytest.mark.django_db
+def test_what_is_stored_has_the_same_keys_as_ever_and_a_version() -> None:
+    stored = PersonaFactory.create().snapshot()
+    later = {"voice_settings", "takes_voice", "interactivity", "breaks_silence"}
+    assert set(stored) == {*OLDEST, *later, "format"}
+    assert stored["format"] == FORMAT
+    assert PersonaSettings.of(json.loads(json.dumps(stored))).as_stored() == stored
