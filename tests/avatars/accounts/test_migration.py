@@ -165,7 +165,7 @@ def test_staff_look_choose_and_move_on_one_page(
     persona.refresh_from_db()
     assert persona.version == 1  # looked only
     told = admin_client.post(page, choice | {"apply": ""}, follow=True, headers={"accept-language": "en"})
-    assert "Lucía moved, version 2" in told.content.decode()
+    assert "Lucía was moved, version 2" in told.content.decode()
     persona.refresh_from_db()
     assert persona.avatar == chosen
 

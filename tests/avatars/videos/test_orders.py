@@ -185,7 +185,7 @@ async def test_a_refusal_is_said_with_the_way_out(provider: Mock, exc: ProviderE
     provider.make_video.side_effect = exc
     video = await look(await ordered())
     assert (video.status, video.failure, video.failure_detail) == ("failed", failure, str(exc))
-    assert "de nuevo" in video.get_failure_display()
+    assert "vuelve a encargar" in video.get_failure_display()
 
 
 async def test_a_video_that_failed_there_says_why_and_a_new_order_is_a_new_one(provider: Mock) -> None:

@@ -18,5 +18,5 @@ def test_the_evidence_sharpens_the_remedy_and_names_whose_fault_it_is() -> None:
     """Requirement 65: no track at all is the provider's session's fault."""
     assert set(remedy_texts.BY_EVIDENCE) <= set(end_evidence.WORDS)
     assert "sesión del proveedor" in remedy_texts.remedy(EndReason.NO_PICTURE, {"code": "no_picture_track"})
-    assert "relevo" in remedy_texts.remedy(EndReason.NO_PICTURE, end_evidence.gave_up("network"))
+    assert "relay" in remedy_texts.remedy(EndReason.NO_PICTURE, end_evidence.gave_up("network"))
     assert set(remedy_texts.BY_VERDICT) <= set(no_picture_texts.causes(""))
