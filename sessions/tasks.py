@@ -87,7 +87,8 @@ def look_after_exports() -> None:
 
 @shared_task
 def reconcile() -> None:
-    """Compare every account's own list of open sessions with ours; beat sends this once a minute."""
+    """Compare every account's list of open sessions, and our deadlines, with what they should be; once a minute."""
+    deadlines.repair_deadlines(timezone.now())
     job_loop.run(_reconcile_all(), ROUND_TIMEOUT)
 
 

@@ -28,7 +28,7 @@ from xdist.workermanage import NodeManager
 from heygen_portal.runtime import budgets
 from local.processes import end_as_on_ctrl_c
 from tests.emulator.wire import TLS
-from tests.support import migrated, servers, sharing_out
+from tests.support import migrated, older_portal, servers, sharing_out
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,6 +91,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
         return
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as clean:
         with django_db_blocker.unblock():
+            older_portal.pretend()
             connection.ensure_connection()
             connection.connection.backup(clean)
 

@@ -55,7 +55,7 @@ LABELS: Mapping[str, Any] = {
 }
 
 
-NOT_WORDS = ("rows", "is_complete", audit_log.PERSON, audit_log.INVITATION)
+NOT_WORDS = ("rows", audit_log.IS_COMPLETE, audit_log.PERSON, audit_log.INVITATION)
 """What an entry states of other tables' rows, so that they can be compared; whose it is."""
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
-from django.db.models import Min
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import Min, Q
 from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import OpenSession
 from heygen_portal.runtime import due_rows
+from heygen_portal.trail.raw_values import Written
 from sessions import errors
 from sessions.lifecycle import broadcast, end_evidence, events, transitions
 from sessions.lifecycle.event_kinds import EventKind
@@ -41,8 +43,14 @@ CLAIM = timedelta(seconds=60)
 STALE_TASK = timedelta(seconds=60)
 """A text that is being sent for so long was in the hands of a process that died."""
 LONGEST_RETRY = timedelta(seconds=60)
+LONGEST_WAIT = max(CLAIM, LONGEST_RETRY, transitions.CREATION_LIMIT, transitions.STOP_PATIENCE)
+"""From any moment, how long a session that has reached its limit, or is being stopped, may be left alone."""
 TIME_IS_UP = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
 """Why a session has ended at its limit, where it is not simply the longest that it may last."""
+DEADLINE_TOLERANCE = timedelta(seconds=10)
+"""How much later than its next limit a deadline may be: clocks differ, and a report may be on its way."""
+
+logger = logging.getLogger(__name__)
 
 
 def accept_task(
@@ -238,6 +246,60 @@ def _may_go_on(session: StreamingSession) -> bool:
     """Whether a new session is worth its price: ours leave time, and somebody has done something in this one."""
     is_used = session.live_at is not None and session.active_at > session.live_at
     return is_used and session.conversation_ends_at > session.ends_at
+
+
+def repair_deadlines(now: datetime) -> int:
+    """Bring forward deadlines that lie later than the sessions' own limits allow; return how many.
+
+    No event states the column, so a change to it behind the portal's back would switch off the limits of a session.
+    The column itself is not read: it may hold anything.
+    """
+    repaired = 0
+    for session_id in _suspects(now):
+        try:
+            repaired += _repair_deadline(session_id, now)
+        except Exception:
+            logger.exception("the deadline of session %s could not be compared with its limits", session_id)
+    return repaired
+
+
+def _suspects(now: datetime) -> list[UUID]:
+    """Return the open sessions that seem to have a late deadline; all of them where a row cannot be read."""
+    rows = StreamingSession.objects.open().order_by()
+    try:
+        told = rows.defer("deadline_at").annotate(told=Written("deadline_at"))
+        return [row.pk for row in told if _is_late(vars(row)["told"], _latest_deadline(row, now))]
+    except (ArithmeticError, TypeError, ValueError, LookupError, DatabaseError):
+        return list(rows.values_list("pk", flat=True))
+
+
+def _is_late(told: str | None, latest: datetime) -> bool:
+    return told is None or told > latest.astimezone(UTC).isoformat()
+
+
+def _repair_deadline(session_id: UUID, now: datetime) -> bool:
+    with transaction.atomic():
+        rows = StreamingSession.objects.open().filter(pk=session_id)
+        session = rows.defer("deadline_at").select_for_update().first()
+        if session is None:
+            return False
+        late = Q(deadline_at__gt=_latest_deadline(session, now)) | Q(deadline_at=None)
+        if not rows.filter(late).update(deadline_at=now):
+            return False
+        events.append(session_id, Entry(EventKind.DEADLINE_REPAIRED))
+    return True
+
+
+def _latest_deadline(session: StreamingSession, now: datetime) -> datetime:
+    """Return when the worker must look at an open session at the latest, going by the session's other columns."""
+    match session.status:
+        case Status.REQUESTED | Status.CREATING:
+            latest = session.created_at + transitions.CREATION_LIMIT
+        case Status.CONNECTING | Status.LIVE:
+            latest = transitions.next_look(session, is_live=session.status == Status.LIVE)
+        case _:
+            latest = now + LONGEST_WAIT
+    return max(latest, now) + DEADLINE_TOLERANCE
 
 
 def hand_back(session_ids: list[UUID]) -> None:

@@ -143,11 +143,15 @@ def memory_of(session: StreamingSession) -> tuple[str, str]:
 
 
 def _vouched_for(session_id: UUID) -> list[tuple[str, str]]:
-    """Return the newest lines of a conversation, in order, each with who said it, that no page could make up."""
+    """Return the newest lines of a conversation, in order, each with who said it, that no page could make up.
+
+    A text that the avatar never got is none of them.
+    """
     sessions = _so_far(session_id)
     lines = Utterance.objects.filter(session__in=sessions).exclude(source=events.Source.BROWSER)
-    written = lines.exclude(kind=SessionTask.Kind.REPEAT)
-    known = [(line.at, line.pk, line.who, line.text) for line in written if line.is_readable]
+    written = list(lines.exclude(kind=SessionTask.Kind.REPEAT))
+    lost = vouching.undelivered(written)
+    known = [(line.at, line.pk, line.who, line.text) for line in written if line.pk not in lost and line.is_readable]
     spoken = SessionTask.objects.filter(session__in=sessions, status=SessionTask.Status.SENT)
     said_by_avatar = {(who, text_matching.words(text)) for _at, _pk, who, text in known}
     known += [

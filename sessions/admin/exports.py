@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWid
 from heygen_portal.console.widgets import ReadOnly
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.runtime import budgets, client_address
-from heygen_portal.runtime.in_thread import in_pieces
+from heygen_portal.runtime.in_thread import in_pieces, in_thread
 from sessions import tasks
 from sessions.audit import reasons
 from sessions.exports import filters as export_filters
@@ -99,8 +99,8 @@ def one_session(request: HttpRequest, session: StreamingSession) -> HttpResponse
         add_never_cache_headers(page)
         return page
     if export.format == Format.VTT:
-        return _sent(export, session_export.as_captions(session))
-    return _sent(export, session_export.as_json(export, session))
+        return _answer(export, session_export.as_captions(session))
+    return _answer(export, session_export.as_json(export, session))
 
 
 def _ask(request: HttpRequest, form: forms.Form, about: dict[str, Any]) -> HttpResponse:
@@ -108,9 +108,25 @@ def _ask(request: HttpRequest, form: forms.Form, about: dict[str, Any]) -> HttpR
     return render(request, "admin/sessions_export.html", admin.site.each_context(request) | context)
 
 
-def _sent(export: Export, pieces: Iterator[bytes]) -> HttpResponseBase:
+def _answer(export: Export, pieces: Iterator[bytes]) -> HttpResponseBase:
+    """Return an export that is the answer itself; its row says how much of it was sent."""
+    return _sent(export, _noting_cut(export, pieces))
+
+
+async def _noting_cut(export: Export, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    is_whole = False
+    try:
+        async for piece in in_pieces(pieces):
+            yield piece
+        is_whole = True
+    finally:  # also when the client has left: the server then cancels or closes this generator
+        if not is_whole:
+            await in_thread(list_export.note_cut_off)(export)
+
+
+def _sent(export: Export, pieces: AsyncIterator[bytes]) -> HttpResponseBase:
     headers = {"Content-Disposition": f'attachment; filename="{export.file_name}"', "Cache-Control": "no-store"}
-    return StreamingHttpResponse(in_pieces(pieces), content_type=CONTENT_TYPES[Format(export.format)], headers=headers)
+    return StreamingHttpResponse(pieces, content_type=CONTENT_TYPES[Format(export.format)], headers=headers)
 
 
 @admin.register(Export)
@@ -165,7 +181,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
             form.add_error("format", words % {"count": list_export.XLSX_ROWS})
             return _ask(request, form, {"filters": filters})
         if export.state == State.SENT:
-            return _sent(export, list_export.pieces(export))
+            return _answer(export, list_export.pieces(export))
         try:
             tasks.write_export.delay(str(export.pk))
         except OperationalError:
@@ -194,7 +210,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
             raise Http404  # another's file is as good as none
         if not sudo.is_confirmed(request):
             return sudo.ask(request, back=reverse("admin:avatar_sessions_export_change", args=[export.pk]))
-        response = _sent(export, _chunks(export))
+        response = _sent(export, in_pieces(_chunks(export)))
         response["Content-Length"] = str(export.path.stat().st_size)
         return response
 

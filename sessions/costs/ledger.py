@@ -5,15 +5,16 @@ Kept by the worker, not by whoever ends a session; what is not in the totals yet
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from heygen_portal.runtime import due_rows
@@ -34,25 +35,49 @@ BACK = (EventKind.TAB_RETURNED, EventKind.ROOM_CONNECTED, EventKind.ROOM_RECONNE
 RECORD = EventKind.PROVIDER_RECORD
 TOLD = (*LEFT, *BACK, *SPEECH, EventKind.LADDER, EventKind.INTERRUPTED, RECORD)
 
+logger = logging.getLogger(__name__)
+
 
 def book_all() -> int:
     """Add what is over to the totals, and as much of it as there is time for; return how many sessions those were."""
     give_up_at = time.monotonic() + BOOKS_FOR_S
     count = 0
-    while (booked := book()) == BATCH and time.monotonic() < give_up_at:
-        count += booked
-    return count + booked
+    failed: set[UUID] = set()
+    while True:
+        rows = StreamingSession.objects.filter(status=Status.ENDED, booked_at=None).exclude(pk__in=failed)
+        over = list(rows.order_by("account", "created_at").values_list("pk", flat=True)[:BATCH])
+        count += _book_each(over, failed)
+        if len(over) < BATCH or time.monotonic() >= give_up_at:
+            return count
 
 
-def book() -> int:
-    """Add some sessions that are over to the totals; return how many. Two workers never take the same."""
+def _book_each(session_ids: Sequence[UUID], failed: set[UUID]) -> int:
+    """Book sessions together, or one by one where that fails; add those that cannot be booked to `failed`."""
+    try:
+        return _book(session_ids)
+    except (OperationalError, InterfaceError):
+        raise  # the database is away or busy: the next run tries again
+    except Exception as exc:
+        if len(session_ids) > 1:
+            return sum(_book_each([session_id], failed) for session_id in session_ids)
+        logger.exception("session %s could not be booked", session_ids[0], exc_info=exc)
+        failed.add(session_ids[0])
+    return 0
+
+
+def _book(session_ids: Sequence[UUID]) -> int:
+    """Add sessions that are over to the totals; return how many. Two workers never take the same.
+
+    One that has a total is added no second time: verification compares its total with the record.
+    """
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").filter(status=Status.ENDED, booked_at=None)
-        over = list(due_rows.unlocked(rows.order_by("account", "created_at"))[:BATCH])
+        over = list(due_rows.unlocked(rows.filter(pk__in=session_ids).order_by("account", "created_at")))
         if not over:
             return 0
+        known = set(SessionTotal.objects.filter(pk__in=[session.pk for session in over]).values_list("pk", flat=True))
         told = _told(over)
-        totals = [_total(session, told[session.pk]) for session in over]
+        totals = [_total(session, told[session.pk]) for session in over if session.pk not in known]
         SessionTotal.objects.bulk_create(totals)
         _add_up(totals)
         booked = {total.session_id: Entry(EventKind.BOOKED, coverage.state(coverage.TOTAL, total)) for total in totals}

@@ -19,7 +19,7 @@ from heygen_portal.runtime import due_rows
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions.stop import in_one_line
 from sessions.costs import ledger
-from sessions.lifecycle import coverage, events
+from sessions.lifecycle import coverage, events, vouching
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SpeechKey, Status, StreamingSession, Utterance
@@ -70,7 +70,10 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
         StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
         ours = list(Utterance.objects.filter(session=session))
         is_erased = SpeechKey.objects.filter(session=session).exclude(erased_at=None).exists()
-        facts = [line for line in ours if line.source != events.Source.BROWSER and line.is_readable]
+        lost = vouching.undelivered(ours)
+        facts = [
+            line for line in ours if line.source != events.Source.BROWSER and line.pk not in lost and line.is_readable
+        ]
         missing = [] if is_erased else missing_lines([(line.who, line.text) for line in facts], record.lines)
         added: list[Utterance] = []
         moment = session.billed_from

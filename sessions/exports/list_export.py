@@ -111,8 +111,22 @@ def ask(
 
 def note_sent(export: Export, rows_done: int) -> None:
     """Note how many rows an export had that was the answer itself."""
+    export.rows_done = rows_done
+    _note_answer(export, State.SENT)
+
+
+def note_cut_off(export: Export) -> None:
+    """Note that an answer ended early, and how many of its rows had been handed over by then.
+
+    The client may have left, or a row could not be read. What an operating system still held is counted as sent.
+    """
+    _note_answer(export, State.CUT_OFF)
+
+
+def _note_answer(export: Export, state: Export.State) -> None:
     with transaction.atomic():
-        if Export.objects.filter(pk=export.pk).update(rows_done=rows_done):
+        rows = Export.objects.filter(pk=export.pk, state=State.SENT)
+        if rows.update(state=state, rows_done=export.rows_done):
             _state(export.pk, export.asked_by_id, export.asked_from)
 
 
@@ -128,22 +142,27 @@ def _state(export_id: UUID, by_id: int | None = None, address: str | None = None
 
 
 def pieces(export: Export) -> Iterator[bytes]:
-    """Return a filtered export as it is sent, and note in the end how many rows it had."""
-    done = 0
+    """Return a filtered export as it is sent, and note in the end how many rows it had.
 
-    def counted() -> Iterator[list[Row]]:
-        nonlocal done
-        for rows, _ in _pages(export):
-            done += len(rows)
-            yield rows
-
+    `export.rows_done` is kept up to date: see `note_cut_off`.
+    """
     if export.format == Format.XLSX:
+        written = 0
+
+        def counted() -> Iterator[list[Row]]:
+            nonlocal written
+            for rows, _ in _pages(export):
+                written += len(rows)
+                yield rows
+
         yield from _workbook(export, counted())
+        export.rows_done = written  # part of a workbook is no rows
     else:
         yield _head(export)
-        for rows in counted():
+        for rows, _ in _pages(export):
             yield _body(export, rows)
-    note_sent(export, done)
+            export.rows_done += len(rows)
+    note_sent(export, export.rows_done)
 
 
 def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:

@@ -51,6 +51,7 @@ def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
     for page in _events(session):
         yield ("," if count else "").encode() + ",".join(to_json(_fields(row, EVENT)) for row in page).encode()
         count += len(page)
+        export.rows_done = count
     yield b"]}\n"
     list_export.note_sent(export, count)
 

@@ -22,8 +22,6 @@ from sessions.lifecycle.coverage import AUDITED, CHECK, EXPORT, ROWS, Table
 from sessions.models import Export
 
 Kind, State = AuditEntry.Kind, Export.State
-IS_COMPLETE = "is_complete"
-"""In the last entry of an upgrade: from then on each row is stated."""
 ROWS_EACH = 200
 """Rows that one entry of an upgrade states."""
 
@@ -74,7 +72,7 @@ class _Pass:
             if table in AUDITED:
                 since = {"": entry.at} if entry.kind == Kind.RECORD_UPGRADED else {}
                 self._keep(entry.number, table, key, {**said, **since})
-        if entry.kind == Kind.RECORD_UPGRADED and data.get(IS_COMPLETE):
+        if data.get(audit_log.IS_COMPLETE) and (entry.kind == Kind.RECORD_UPGRADED or entry.number == 1):
             self.is_upgraded = True
 
     def _keep(self, number: int, table: str, key: str, said: Mapping[str, Any]) -> None:
@@ -176,6 +174,11 @@ def upgrade() -> bool:
             is_last = part is parts[-1]
             about = coverage.together(*part)
             audit_log.note_by(
-                None, None, Kind.RECORD_UPGRADED, len(part), **about, **({IS_COMPLETE: True} if is_last else {})
+                None,
+                None,
+                Kind.RECORD_UPGRADED,
+                len(part),
+                **about,
+                **({audit_log.IS_COMPLETE: True} if is_last else {}),
             )
     return True

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from heygen_portal.trail import db_triggers
 from heygen_portal.trail.raw_values import AsText, Microseconds, Places, Written, any_text, blob, sortable
-from sessions.integrity import audit_statements, diagnosis
+from sessions.integrity import audit_statements, diagnosis, worker_columns
 from sessions.integrity.damage import Fault, How
 from sessions.integrity.diagnosis import ERASED, TELLING, Chain, Event, Noted, data_of, proofs
 from sessions.integrity.scope import BATCH, MOST_FAULTS, USUAL_BOUNDS, Bounds, Count, is_in_share
@@ -67,6 +67,7 @@ def faults(count: Count | None = None, bounds: Bounds = USUAL_BOUNDS) -> Iterato
         yield from audit_statements.faults(count, bounds)
         yield from _session_faults(count, bounds)
         yield from _conversations_without_session()
+        yield from worker_columns.faults()
         yield from _day_faults(count)
 
 

@@ -67,6 +67,7 @@ TITLES: dict[str, Words] = {
     EventKind.AVATAR_STOP_TALKING: _("Avatar stopped speaking"),
     EventKind.AVATAR_END_MESSAGE: _("Avatar line completed"),
     EventKind.SESSION_STOPPED: _("Provider announced the end in the room"),
+    EventKind.DEADLINE_REPAIRED: _("Deadline did not match the limits and was corrected"),
     EventKind.STAYED: _("User confirmed presence"),
     EventKind.TAB_RETURNED: _("Tab reopened"),
     EventKind.LAST_TAB_LEFT: _("Last tab closed"),

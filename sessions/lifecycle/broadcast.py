@@ -99,6 +99,8 @@ class Said(Event):
     provider_task_id: str
     is_reported: bool
     """Only a browser says so."""
+    is_delivered: bool
+    """False for a typed text that the provider has not accepted."""
 
     @classmethod
     def of(cls, line: Utterance) -> Said:
@@ -114,6 +116,7 @@ class Said(Event):
             is_interrupted=line.is_interrupted,
             provider_task_id=line.provider_task_id,
             is_reported=is_reported,
+            is_delivered=vars(line).get("standing") != "not_delivered",
         )
 
 

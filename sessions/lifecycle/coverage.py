@@ -108,9 +108,9 @@ SESSION = Table(
     StreamingSession,
     "pk",
     uncovered={
-        "deadline_at": f"{NOT_SHOWN}: when the worker looks next",
-        "record_due_at": f"{NOT_SHOWN}: when the worker reads the provider's record",
-        "booked_at": f"{NOT_SHOWN}: when the worker added it to the totals",
+        "deadline_at": "when the worker looks next: compared with the session's limits",
+        "record_due_at": "when the worker reads the provider's record: compared with the events that tell of it",
+        "booked_at": "when the worker added it to the totals: compared with the totals",
     },
     late=frozenset({"active_at", "abandoned_at", "stop_attempts", "stop_trouble"}),
 )

@@ -27,6 +27,7 @@ class EventKind(StrEnum):
     TEXT_SENT = "text_sent"
     TASK = "task"
     INTERRUPTED = "interrupted"
+    DEADLINE_REPAIRED = "deadline_repaired"
     STAYED = "stayed"
     TAB_RETURNED = "tab_returned"
     LAST_TAB_LEFT = "last_tab_left"

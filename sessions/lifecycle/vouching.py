@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.models import SessionEvent, Utterance
+from sessions.models import SessionEvent, SessionTask, Utterance
 
 Source = SessionEvent.Source
 RECORD = EventKind.PROVIDER_RECORD
@@ -21,20 +22,40 @@ class Standing(models.TextChoices):
     """Where a line comes from, and what the provider's transcript says of it."""
 
     SENT = "sent", _("Sent by the portal")
+    NOT_DELIVERED = "not_delivered", _("Delivery to the avatar not confirmed")
     PROVIDER = "provider", _("Provider’s transcript")
     CONFIRMED = "confirmed", _("Reported by the browser, confirmed by the provider")
     BROWSER = "browser", _("Reported by the browser only")
     CONTRADICTED = "contradicted", _("Reported by the browser, not in the provider’s transcript")
 
 
-UNCONFIRMED = (Standing.BROWSER, Standing.CONTRADICTED)
+UNCONFIRMED = (Standing.BROWSER, Standing.CONTRADICTED, Standing.NOT_DELIVERED)
 Rows = TypeVar("Rows", bound=Iterable[Utterance])
 
 
 def mark(rows: Rows) -> Rows:
-    """Set the standing of each line; return the lines. At most one query."""
+    """Set the standing of each line; return the lines. At most two queries."""
     _mark(rows)
     return rows
+
+
+def undelivered(rows: Iterable[Utterance]) -> set[int]:
+    """Return the IDs of typed lines that the provider has not accepted. At most one query.
+
+    A line and its task are stored together, with the same time. The task's status is part of the chained record.
+    """
+    typed = [row for row in rows if row.source == Source.PORTAL]
+    if not typed:
+        return set()
+    times = [row.at for row in typed]
+    tasks = SessionTask.objects.filter(
+        session__in={row.session_id for row in typed}, created_at__gte=min(times), created_at__lte=max(times)
+    )
+    is_accepted: dict[tuple[UUID, datetime, str], bool] = {}
+    for session_id, at, kind, status in tasks.values_list("session", "created_at", "kind", "status"):
+        key = (session_id, at, kind)
+        is_accepted[key] = is_accepted.get(key, False) or status == SessionTask.Status.SENT
+    return {row.pk for row in typed if not is_accepted.get((row.session_id, row.at, row.kind), True)}
 
 
 def without_confirmed(lines: models.QuerySet[Utterance], session_id: UUID) -> models.QuerySet[Utterance]:
@@ -72,9 +93,10 @@ def _mark(rows: Iterable[Utterance]) -> dict[int, list[int]]:
     records = _records({row.session_id for row in rows if row.source != Source.PORTAL})
     confirmed = {int(pk): by for record in records.values() for pk, by in record["confirmed"].items()}
     reported = {pk for by in confirmed.values() for pk in by}
+    not_delivered = undelivered(rows)
     for row in rows:
         if row.source == Source.PORTAL:
-            row.standing = Standing.SENT
+            row.standing = Standing.NOT_DELIVERED if row.pk in not_delivered else Standing.SENT
         elif row.source != Source.BROWSER:
             row.standing = Standing.PROVIDER
         elif row.pk in confirmed:

@@ -37,6 +37,7 @@ class Export(models.Model):
         READY = "ready", _("ready")
         FAILED = "failed", _("failed")
         SENT = "sent", _("sent")
+        CUT_OFF = "cut_off", _("cut off")
         EXPIRED = "expired", _("file deleted")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

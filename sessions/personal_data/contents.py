@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar
 
 from allauth.account.models import EmailAddress
@@ -33,7 +34,7 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import Invitation, Membership
 from sessions.capacity import quotas
 from sessions.exports.formats import plain, to_json
-from sessions.lifecycle import coverage
+from sessions.lifecycle import coverage, vouching
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
     Allowance,
@@ -251,7 +252,7 @@ def _sessions(user: User) -> Iterator[Row]:
     for session in _newest_last(rows):
         told = _fields(session, user) | {"end_evidence": without_staff(session.end_evidence, user.pk)}
         yield told | {
-            "lines": (_spoken(line, user) for line in by_key(Utterance.objects.filter(session=session))),
+            "lines": (_line(line, user) for line in _marked(by_key(Utterance.objects.filter(session=session)))),
             "tasks": (_spoken(task, user) for task in by_key(SessionTask.objects.filter(session=session))),
             "events": (_event(event, user) for event in by_key(SessionEvent.objects.filter(session=session))),
             "legal_holds": (
@@ -269,7 +270,18 @@ def _sessions(user: User) -> Iterator[Row]:
         }
 
 
-def _spoken(row: Utterance | SessionTask, user: User) -> Row:
+def _marked(lines: Iterator[Utterance]) -> Iterator[Utterance]:
+    """Say of each line who vouches for it, a page at a time."""
+    while page := list(islice(lines, ROWS_PER_PAGE)):
+        yield from vouching.mark(page)
+
+
+def _line(line: Utterance, user: User) -> Row:
+    told = _spoken(line, user)
+    return Told({**told, "standing": line.standing}, told.model)
+
+
+def _spoken(row: Utterance | SessionTask, user: User) -> Told:
     told = _fields(row, user)
     try:
         text = {"text": row.text}

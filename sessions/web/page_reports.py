@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from heygen_portal.providers.contract.provider import RoomCommand
 from heygen_portal.runtime.in_thread import in_thread
-from heygen_portal.trail import hash_chain
 from sessions import errors
 from sessions.actions import deadlines, provider_status, provision, queries, stop
 from sessions.capacity.claims import Claim
@@ -25,6 +24,7 @@ from sessions.lifecycle.events import Entry
 from sessions.models import EndReason, SessionEvent, SpeechErased, Status, StreamingSession, Utterance
 from sessions.presence import tabs
 from sessions.timeline.page_clock import PAGE_AT, PageClock
+from sessions.web import report_fields
 
 LONGEST_DATA = 4096
 """Bytes of one report's `data`, as JSON."""
@@ -43,8 +43,6 @@ ENDED_BY_SERVER = (4, 5)
 WITHOUT_PICTURE = ("sound", "text")
 """Steps of the page's recovery ladder on which a conversation goes on."""
 RATINGS = ("good", "fair", "poor")
-LARGEST_INTEGER = 2**53
-"""What a browser can count to."""
 LINES = frozenset({EventKind.AVATAR_END_MESSAGE, EventKind.USER_END_MESSAGE})
 """Kinds that add a line to the transcript."""
 LATE_REPORTS = timedelta(seconds=10)
@@ -118,10 +116,9 @@ def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
 
 
 async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
-    known = {key: value for key, value in data.items() if isinstance(value, str | bool | None) or _is_exact(value)}
-    if len(json.dumps(known)) > LONGEST_DATA:
+    if len(json.dumps(data)) > LONGEST_DATA:
         raise errors.BadMessage
-    entry = Entry(kind, known, events.Source.BROWSER, at)
+    entry = Entry(kind, report_fields.known(kind, data), events.Source.BROWSER, at)
     await in_thread(_append_few if kind in MOST_KEPT else events.record)(session_id, entry)
 
 
@@ -132,13 +129,6 @@ def _append_few(session_id: UUID, entry: Entry) -> None:
         kept = SessionEvent.objects.filter(session_id=session_id, kind=entry.kind, source=events.Source.BROWSER)
         if kept.count() < MOST_KEPT[entry.kind]:
             events.append(session_id, entry, is_over=session.status == Status.ENDED)
-
-
-def _is_exact(value: Any) -> bool:
-    """Whether both databases give this number back as it was: what was hashed must read the same for ever."""
-    if isinstance(value, int):
-        return abs(value) <= LARGEST_INTEGER
-    return isinstance(value, float) and abs(value) < hash_chain.LARGEST_NUMBER
 
 
 async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:

@@ -181,6 +181,7 @@ def page_words(name: str) -> dict[str, dict[str, str]]:
             "read": _("to be read aloud"),
             "interrupted": _("interrupted"),
             "reported": _("Reported by the browser only"),
+            "undelivered": _("Delivery to the avatar not confirmed"),
             "copied": _("Copied"),
         },
     }

@@ -31,14 +31,14 @@ def database(request: pytest.FixtureRequest, transactional_db: None, announced: 
 
 
 def report(session: StreamingSession, data: dict[str, Any], at: Any = None) -> None:
-    message = {"kind": "connection_state", "data": data, "at": at, "sent": at}
+    message = {"kind": "way", "data": data, "at": at, "sent": at}
     asyncio.run(page_reports.take(session.pk, message, page_clock.PageClock()))
 
 
 @pytest.mark.parametrize("value", [-0.0, 1e308, 5e-324, 2**53, 10**400, -(10**16), 1e-7, 123456789012345.0, "\ufffd"])
 def test_numbers_that_a_database_changes_leave_a_record_that_fits(value: Any) -> None:
     session = StreamingSessionFactory.create()
-    report(session, {"x": value})
+    report(session, {"round_trip_ms": value})
     assert list(verification.faults()) == []
 
 

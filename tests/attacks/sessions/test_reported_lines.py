@@ -126,6 +126,7 @@ def test_what_only_a_browser_reported_is_not_part_of_the_next_prompt(kind: str, 
     for number in range(4):
         report(session, kind, message=text, task_id=f"t{number}")
     deadlines.accept_task(session.pk, text="Hello", kind=SessionTask.Kind.TALK, user_id=session.user_id)
+    SessionTask.objects.update(status=SessionTask.Status.SENT)
     StreamingSession.objects.filter(pk=session.pk).update(
         status="ended", ended_at=NOON, end_reason="user_stopped", deadline_at=None
     )

@@ -66,6 +66,7 @@ const HANDLERS = {
       at: Date.parse(message.at),
       isInterrupted: message.is_interrupted,
       isReported: message.is_reported === true,
+      isDelivered: message.is_delivered !== false,
       taskId: message.provider_task_id ?? "",
     });
   },

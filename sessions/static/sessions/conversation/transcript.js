@@ -13,6 +13,7 @@
  * @property {boolean} isRead  the avatar is to say it verbatim
  * @property {boolean} isInterrupted
  * @property {boolean} isReported  by a browser only
+ * @property {boolean} isDelivered  false for a typed text that the provider did not accept
  * @property {string} taskId
  * @property {string} utteranceId
  * @property {string} ref
@@ -116,7 +117,7 @@ export class Transcript {
    * Add or correct a line from the portal's record.
    *
    * @param {{ utteranceId: string, who: "avatar" | "user", by: "voice" | "text", text: string, at: number,
-   *   isRead: boolean, isInterrupted: boolean, isReported: boolean, taskId: string }} said
+   *   isRead: boolean, isInterrupted: boolean, isReported: boolean, isDelivered: boolean, taskId: string }} said
    */
   stored(said) {
     const line = this.lines.find((other) => isSame(other, said));
@@ -200,6 +201,7 @@ const BLANK = {
   isRead: false,
   isInterrupted: false,
   isReported: true,
+  isDelivered: true,
   taskId: "",
   utteranceId: "",
   ref: "",

@@ -141,5 +141,6 @@ function marksOf(line) {
     return line.isInterrupted ? ["interrupted", ...reported] : line.stage === "talking" ? ["talking"] : reported;
   if (line.stage === "waiting") return ["waiting"];
   if (line.stage === "failed") return ["failed", ...(line.why ? ["why"] : [])];
-  return [line.isRead ? "read" : line.by, ...reported];
+  const undelivered = line.isDelivered === false ? ["undelivered"] : [];
+  return [line.isRead ? "read" : line.by, ...reported, ...undelivered];
 }

@@ -7,7 +7,7 @@ import { on, one, save, say } from "../lib/dom.js";
 const LINE_BREAKS = /[\s\p{Cc}]+/gu;
 
 /** @typedef {import("../conversation/transcript.js").Line} Line */
-/** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string, reported: string }} TranscriptWords */
+/** @typedef {{ you: string, copied: string, title: string, interrupted: string, voice: string, read: string, reported: string, undelivered: string }} TranscriptWords */
 
 /**
  * @param {Line[]} lines
@@ -25,6 +25,7 @@ export function plainText(lines, avatar, words, language) {
     if (line.who === "user" && line.isRead) notes.push(words.read);
     if (line.isInterrupted) notes.push(words.interrupted);
     if (line.isReported) notes.push(words.reported);
+    if (line.isDelivered === false) notes.push(words.undelivered);
     const who = (line.who === "user" ? words.you : avatar) + (notes.length ? ` (${notes.join(", ")})` : "");
     return `[${timeOfDay(new Date(line.at).toISOString(), language)}] ${who}: ${onOneLine(line.text)}\n`;
   });

@@ -1,0 +1,80 @@
+"""Columns by which the worker finds its work: no event states them, so they are compared with what events do state.
+
+Emptied, or moved to a later time, they would keep a session from being stopped, booked or compared with the provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from avatars.models import ProviderAccount
+from heygen_portal.trail.raw_values import AsText
+from sessions.actions import deadlines
+from sessions.integrity.damage import Fault, How
+from sessions.integrity.scope import MOST_FAULTS
+from sessions.lifecycle.event_kinds import EventKind
+from sessions.models import SessionEvent, SessionTotal, Status, StreamingSession
+
+BOOKED_WITHIN = timedelta(days=1)
+"""From a session's end. The worker needs seconds, but may have been down."""
+RECORD_CHECKED_FOR = timedelta(days=7)
+"""From a session's end, how long a missing provider record is reported: the search costs time for each session."""
+READ_AGAIN = timedelta(minutes=1)
+"""At most so much later a provider's record is due that could not be read: `sessions.costs.provider_record`."""
+CLOCKS_APART = timedelta(minutes=1)
+"""How far the clock of another process may be ahead of this one's."""
+
+
+def faults() -> Iterator[Fault]:
+    """Yield sessions whose worker columns contradict their record, up to MOST_FAULTS of each kind."""
+    now = timezone.now()
+    yield from _named(_never_looked_at(now), "deadline_at")
+    yield from _named(_booked_wrongly(), "booked_at")
+    yield from _named(_unbooked(now), "booked_at", "unbooked")
+    yield from _named(_never_read(now), "record_due_at")
+
+
+def _named(rows: QuerySet[StreamingSession], column: str, how: How = "row_changed") -> Iterator[Fault]:
+    for session in islice(rows.order_by().values_list(AsText("pk"), flat=True).iterator(), MOST_FAULTS):
+        yield Fault(how, session, table="session", row=session, column=column)
+
+
+def _never_looked_at(now: datetime) -> QuerySet[StreamingSession]:
+    """Open sessions whose deadline lies later than both their own limit and any retry."""
+    wait = deadlines.LONGEST_WAIT + CLOCKS_APART
+    is_late = Q(deadline_at__gt=F("ends_at")) & Q(deadline_at__gt=now + wait)
+    is_long_stopping = Q(stop_requested_at=None) | Q(deadline_at__gt=F("stop_requested_at") + wait)
+    return StreamingSession.objects.open().filter(is_late & is_long_stopping | Q(deadline_at=None))
+
+
+def _booked_wrongly() -> QuerySet[StreamingSession]:
+    """Sessions that are booked without a total, or have a total and are not booked: both change together."""
+    has_total = Exists(SessionTotal.objects.filter(pk=OuterRef("pk")))
+    return StreamingSession.objects.filter(Q(booked_at=None) & has_total | Q(booked_at__isnull=False) & ~has_total)
+
+
+def _unbooked(now: datetime) -> QuerySet[StreamingSession]:
+    has_total = Exists(SessionTotal.objects.filter(pk=OuterRef("pk")))
+    over = StreamingSession.objects.filter(status=Status.ENDED, booked_at=None, ended_at__lt=now - BOOKED_WITHIN)
+    return over.exclude(has_total)
+
+
+def _never_read(now: datetime) -> QuerySet[StreamingSession]:
+    """Sessions whose record at the provider is due too late, or not due although nothing came of it."""
+    is_late = Q(record_due_at__gt=now + READ_AGAIN + CLOCKS_APART)
+    events: Any = SessionEvent.objects.filter(session=OuterRef("pk"))
+    accounts = [account.pk for account in ProviderAccount.objects.all() if account.capabilities.has_session_records]
+    is_left = Q(
+        Exists(events.filter(kind=EventKind.PROVIDER_CREATED)),
+        ~Exists(events.filter(kind__in=(EventKind.PROVIDER_RECORD, EventKind.PROVIDER_RECORD_MISSING))),
+        account__in=accounts,
+        record_due_at=None,
+        ended_at__gt=now - RECORD_CHECKED_FOR,
+    )
+    return StreamingSession.objects.filter(is_late | is_left, status=Status.ENDED)

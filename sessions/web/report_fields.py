@@ -1,0 +1,117 @@
+"""What a page's report may contain: a closed list of keys for each kind, and of values for each key.
+
+Reports are kept for good, and shown and exported without a reason for reading speech, so there is no place for free
+text in them. Anything else is dropped: the rest of a report is still worth keeping.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from heygen_portal.trail import hash_chain
+from sessions.labels import device_check_texts
+from sessions.lifecycle import no_picture_texts
+from sessions.lifecycle.event_kinds import EventKind
+from sessions.timeline.page_clock import PAGE_AT
+
+LARGEST_INTEGER = 2**53
+"""What a browser can count to."""
+IDENTIFIER = re.compile(r"[A-Za-z0-9_.:/=+-]{0,128}")
+"""A name that a server gave to a task, a room or a participant."""
+CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
+"""A word of a protocol that may get new ones: of LiveKit's, or of a provider's."""
+STEPS = ("off", "picture", "reconnect", "resubscribe", "rejoin", "renew", "sound", "text", "out")
+"""Of the page's recovery, see recovery/ladder.js."""
+MARKS = ("ok", "warn", "bad", "skipped")
+ENDS = "(?:host|srflx|prflx|relay)"
+WAY = re.compile(rf"{ENDS} → {ENDS} · [A-Z]{{2,5}} · \d{{1,6}} ms(?: · LiveKit [A-Za-z0-9 .,()_-]{{0,60}})?|")
+"""One line of the device check, see device-check/checks.js."""
+
+Accepts = Callable[[Any], bool]
+
+
+def one_of(values: Collection[str]) -> Accepts:
+    return lambda value: isinstance(value, str) and value in values
+
+
+def like(pattern: re.Pattern[str]) -> Accepts:
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def is_number(value: Any) -> bool:
+    """Whether both databases give this number back as it was: what was hashed must read the same for ever."""
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int):
+        return abs(value) <= LARGEST_INTEGER
+    return value is None or (isinstance(value, float) and abs(value) < hash_chain.LARGEST_NUMBER)
+
+
+def is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def is_moment(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(datetime.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def is_finding(value: Any) -> bool:
+    """Whether this is a mark of the device check with its code."""
+    mark, _space, code = value.partition(" ") if isinstance(value, str) else ("", "", "")
+    return mark in MARKS and (code in device_check_texts.CODES or code in (*device_check_texts.FINE, "by_udp"))
+
+
+CAUSE = one_of((*no_picture_texts.causes(""), "duration_limit", ""))
+STEP = one_of(STEPS)
+TASK = {"task_id": like(IDENTIFIER)}
+TRACK = {"kind": one_of(("audio", "video"))}
+END = one_of(("host", "srflx", "prflx", "relay", ""))
+
+FIELDS: Mapping[str, Mapping[str, Accepts]] = {
+    EventKind.ROOM_DISCONNECTED: {"reason": is_number},
+    EventKind.CONNECTION_STATE: {"state": like(CODE)},
+    EventKind.CONNECTION_QUALITY: {"quality": like(CODE)},
+    EventKind.TRACK_PUBLISHED: TRACK,
+    EventKind.TRACK_SUBSCRIBED: {**TRACK, "identity": like(IDENTIFIER)},
+    EventKind.TRACK_UNSUBSCRIBED: TRACK,
+    EventKind.FIRST_FRAME: {"width": is_number, "height": is_number, "ms": is_number},
+    EventKind.WAY: {
+        "local": END,
+        "remote": END,
+        "protocol": one_of(("udp", "tcp", "tls", "")),
+        "round_trip_ms": is_number,
+    },
+    EventKind.PICTURE: {"fps": is_number, "seconds": is_number},
+    EventKind.RATED: {"rating": one_of(("good", "fair", "poor"))},
+    EventKind.LADDER: {"step": STEP, "from": STEP, "because": CAUSE},
+    EventKind.VERDICT: {"code": CAUSE, "stage": STEP, "room": like(IDENTIFIER), "is_final": is_flag},
+    EventKind.CHECK: {
+        **dict.fromkeys(device_check_texts.CHECKS, is_finding),
+        "way": like(WAY),
+        "round_trip_ms": is_number,
+        "checked_at": is_moment,
+    },
+    EventKind.MICROPHONE: {
+        "state": one_of(("on", "off", "refused", "absent", "busy", "silent", "insecure")),
+        "mode": one_of(("hold", "hands_free")),
+        "gate": one_of(("off", "on", "failed")),
+    },
+    EventKind.AVATAR_START_TALKING: TASK,
+    EventKind.AVATAR_STOP_TALKING: {**TASK, "duration_ms": is_number},
+    EventKind.SESSION_STOPPED: {"reason": like(CODE)},
+    EventKind.USER_START: TASK,
+    EventKind.USER_STOP: TASK,
+}
+"""By kind; kinds that are not here have no data of their own."""
+
+
+def known(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a report of this kind may contain of this data."""
+    fields = {**FIELDS.get(kind, {}), PAGE_AT: is_moment}
+    return {name: value for name, value in data.items() if name in fields and fields[name](value)}

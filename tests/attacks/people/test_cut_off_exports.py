@@ -1,0 +1,120 @@
+"""An export that the client cuts off: the record says how much of it was taken out."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Event
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import urlencode
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.contrib.auth.models import Group
+from django.core.asgi import get_asgi_application
+from django.test import Client
+from django.urls import reverse
+
+from heygen_portal.people.access import roles
+from heygen_portal.trail.models import AuditEntry
+from sessions.exports import list_export
+from sessions.integrity import verification
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry
+from sessions.models import Export
+from tests.patience import PATIENCE_S
+from tests.support.factories import StreamingSessionFactory, UserFactory
+
+PAGE_ROWS = 3
+ASGIClient: Any = ApplicationCommunicator
+TOKEN = "t" * 32
+"""For the protection against requests of other sites, as cookie and as header."""
+
+
+def with_events() -> tuple[str, Any]:
+    """Return the cookies of an auditor, and a session with several pages of events."""
+    roles.sync()
+    auditor = UserFactory.create(is_staff=True)
+    auditor.groups.add(Group.objects.get(name=roles.AUDITOR.group))
+    client = Client()
+    client.force_login(auditor)
+    session = StreamingSessionFactory.create()
+    for number in range(3 * PAGE_ROWS):
+        events.record(session.pk, Entry("thing", {"n": number}))
+    cookies = "; ".join(f"{name}={cookie.value}" for name, cookie in client.cookies.items())
+    return f"{cookies}; csrftoken={TOKEN}", session
+
+
+def request(address: str, cookies: str) -> dict[str, Any]:
+    headers = {
+        "host": "testserver",
+        "cookie": cookies,
+        "x-csrftoken": TOKEN,
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    return {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": address, "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 40000), "server": ("testserver", 80),
+    }  # fmt: skip
+
+
+def about(export: Export) -> list[tuple[str, int]]:
+    """Return what the record's own statements say of the export, in order."""
+    stated = []
+    for entry in AuditEntry.objects.order_by("number"):
+        said = entry.data.get("rows", {}).get("export", {}).get(export.pk.hex, {})
+        if "state" in said:
+            stated.append((said["state"], said["rows_done"]))
+    return stated
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+async def test_a_client_that_leaves_in_the_middle_has_taken_the_rows_that_it_was_sent(format: str) -> None:
+    cookies, _session = await sync_to_async(with_events)()
+    is_second_page, has_left = asyncio.Event(), Event()
+    loop, read = asyncio.get_running_loop(), list_export._read
+    pages = iter(range(10))
+
+    def read_slowly(*args: Any) -> Any:
+        if next(pages):
+            loop.call_soon_threadsafe(is_second_page.set)
+            has_left.wait(PATIENCE_S)
+        return read(*args)
+
+    with patch.object(list_export, "_read", read_slowly), patch.object(list_export, "AT_ONCE", PAGE_ROWS):
+        scope = request(reverse("admin:avatar_sessions_export_new"), cookies)
+        client = ASGIClient(get_asgi_application(), scope)
+        body = urlencode({"what": "events", "format": format, "reason": ""}).encode()
+        await client.send_input({"type": "http.request", "body": body})
+        assert (await client.receive_output(PATIENCE_S))["status"] == 200
+        async with asyncio.timeout(PATIENCE_S):
+            await is_second_page.wait()
+        await client.send_input({"type": "http.disconnect"})
+        has_left.set()
+        await client.wait(PATIENCE_S)
+        export = await Export.objects.aget()
+        async with asyncio.timeout(PATIENCE_S):
+            while export.state == "sent":  # the generator is closed by the event loop
+                await asyncio.sleep(0)
+                export = await Export.objects.aget()
+    assert (export.state, export.rows_done) == ("cut_off", PAGE_ROWS)
+    assert await sync_to_async(about)(export) == [("sent", 0), ("cut_off", PAGE_ROWS)]
+    assert await sync_to_async(lambda: list(verification.faults()))() == []
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_client_that_reads_all_of_it_has_taken_all_of_it() -> None:
+    cookies, _session = await sync_to_async(with_events)()
+    with patch.object(list_export, "AT_ONCE", PAGE_ROWS):
+        client = ASGIClient(get_asgi_application(), request(reverse("admin:avatar_sessions_export_new"), cookies))
+        body = urlencode({"what": "events", "format": "csv", "reason": ""}).encode()
+        await client.send_input({"type": "http.request", "body": body})
+        await client.receive_output(PATIENCE_S)
+        while (await client.receive_output(PATIENCE_S)).get("more_body"):
+            pass
+        await client.wait(PATIENCE_S)
+    export = await Export.objects.aget()
+    assert (export.state, export.rows_done) == ("sent", 3 * PAGE_ROWS)

@@ -1,0 +1,131 @@
+"""Columns by which the worker finds its work, changed by the database's owner so that it finds none."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from avatars.models import ProviderAccount
+from sessions.actions import deadlines
+from sessions.costs import ledger
+from sessions.integrity import verification
+from sessions.lifecycle import events
+from sessions.lifecycle.events import Entry
+from sessions.models import SessionTotal, Status, StreamingSession
+from tests.sessions.tampering import ended, running, sql
+from tests.support.factories import StreamingSessionFactory
+
+SESSIONS = "avatar_sessions_streamingsession"
+LATER = "2099-01-01 00:00:00"
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, transactional_db: None, announced: object) -> str:
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+    return str(request.param)
+
+
+def change(session: StreamingSession, **columns: Any) -> None:
+    StreamingSession.objects.filter(pk=session.pk).update(**columns)
+
+
+def found() -> set[tuple[str, str, str]]:
+    return {(fault.how, fault.table, fault.column) for fault in verification.faults()}
+
+
+# The deadline
+
+
+@pytest.mark.parametrize("status", [Status.CREATING, Status.CONNECTING, Status.LIVE, Status.STOPPING])
+def test_a_deadline_beyond_the_limits_is_named_and_brought_forward(status: Status) -> None:
+    session = StreamingSessionFactory.create(status=status)
+    events.record(session.pk, Entry("requested"))
+    sql(f"UPDATE {SESSIONS} SET deadline_at = %s", LATER)
+    assert ("row_changed", "session", "deadline_at") in found()
+    assert deadlines.repair_deadlines(timezone.now()) == 1
+    assert ("row_changed", "session", "deadline_at") not in found()
+    assert StreamingSession.objects.due(timezone.now()).get() == session
+    assert session.events.order_by("-number").values_list("kind", flat=True)[0] == "deadline_repaired"
+
+
+def test_a_deadline_at_the_time_limit_does_not_switch_off_the_idle_limit() -> None:
+    session = StreamingSessionFactory.create()
+    events.record(session.pk, Entry("requested"))
+    change(session, deadline_at=session.ends_at, active_at=timezone.now() - timedelta(hours=1))
+    assert deadlines.repair_deadlines(timezone.now()) == 1
+
+
+def test_a_deadline_that_is_no_moment_is_brought_forward(database: str) -> None:
+    session = running()
+    odd = "infinity" if database == "postgres" else "whenever"
+    sql(f"UPDATE {SESSIONS} SET deadline_at = %s", odd)
+    assert deadlines.repair_deadlines(timezone.now()) == 1
+    assert StreamingSession.objects.due(timezone.now()).get() == session
+
+
+def test_deadlines_that_fit_are_left_alone() -> None:
+    session = running()
+    deadlines.touch(session.pk)
+    before = StreamingSession.objects.get().deadline_at
+    assert deadlines.repair_deadlines(timezone.now()) == 0
+    assert StreamingSession.objects.get().deadline_at == before
+    assert not session.events.filter(kind="deadline_repaired").exists()
+
+
+# The totals
+
+
+def test_a_session_that_seems_to_be_booked_is_named() -> None:
+    change(ended(), booked_at=timezone.now())
+    assert ledger.book_all() == 0
+    assert found() == {("row_changed", "session", "booked_at")}
+
+
+def test_a_session_that_was_booked_and_seems_not_to_be_is_booked_once_and_holds_up_nobody() -> None:
+    booked, new = ended(), ended()
+    change(new, status=Status.STOPPING, ended_at=None, deadline_at=timezone.now())
+    assert ledger.book_all() == 1
+    change(new, status=Status.ENDED, ended_at=timezone.now(), deadline_at=None)
+    StreamingSession.objects.filter(pk=booked.pk).update(booked_at=None)
+    assert ("row_changed", "session", "booked_at") in found()
+    ledger.book_all()
+    assert set(SessionTotal.objects.values_list("pk", flat=True)) == {booked.pk, new.pk}
+    assert not any(table in ("total", "day_total") for _how, table, _column in found())
+
+
+def test_a_row_that_cannot_be_booked_does_not_stop_the_others() -> None:
+    odd, fine = ended(), ended()
+    events.record(odd.pk, Entry("provider_record", {"credits": "a lot", "seconds": 1}, events.Source.PROVIDER))
+    assert ledger.book_all() == 1
+    assert list(SessionTotal.objects.values_list("pk", flat=True)) == [fine.pk]
+
+
+@pytest.mark.parametrize(("ago", "is_named"), [(timedelta(hours=1), False), (timedelta(days=2), True)])
+def test_a_session_that_ended_long_ago_without_a_total_is_named(ago: timedelta, is_named: bool) -> None:
+    session = ended()
+    change(session, ended_at=timezone.now() - ago)
+    assert (("unbooked", "session", "booked_at") in found()) == is_named
+
+
+# The provider's record
+
+
+@pytest.mark.parametrize("due_in", [None, timedelta(days=1000)])
+def test_a_session_whose_record_nobody_will_read_is_named(due_in: timedelta | None) -> None:
+    session = running()
+    ProviderAccount.objects.update(kind="liveavatar")
+    events.record(session.pk, Entry("provider_created"))
+    due_at = timezone.now() + due_in if due_in else None
+    change(
+        session, status="ended", ended_at=timezone.now(), deadline_at=None, end_reason="user_stopped",
+        record_due_at=due_at,
+    )  # fmt: skip
+    name = ("row_changed", "session", "record_due_at")
+    assert name in found()
+    if due_at is None:
+        events.record(session.pk, Entry("provider_record_missing"))
+        assert name not in found()

@@ -1,0 +1,87 @@
+"""Texts that the avatar never got: they stand as such wherever a transcript is shown, and are part of no prompt."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from heygen_portal.providers.contract.provider import SessionRecord, Speaker, SpokenLine
+from sessions.actions import deadlines, queries
+from sessions.costs import provider_record
+from sessions.exports import list_export, session_export
+from sessions.lifecycle import broadcast, transitions, vouching
+from sessions.models import EndReason, Export, SessionTask, StreamingSession, Utterance
+from sessions.personal_data import contents
+from tests.attacks.sessions.test_reported_lines import remembered, shown
+from tests.support.factories import WHY, StreamingSessionFactory
+
+REFUSED, ACCEPTED = "The bank promised me 10,000 euros.", "What are your opening hours?"
+MARK = "Delivery to the avatar not confirmed"
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def typed(session: StreamingSession, text: str, status: str) -> None:
+    task, _ = deadlines.accept_task(session.pk, text=text, kind=SessionTask.Kind.TALK, user_id=session.user_id)
+    if status == "failed":
+        deadlines.give_up_task(task)
+    else:
+        SessionTask.objects.filter(pk=task.pk).update(status=status)
+
+
+@pytest.fixture(params=["failed", "sending"])
+def over(request: pytest.FixtureRequest) -> StreamingSession:
+    """A session in which one text was accepted by the provider and one was not."""
+    session: StreamingSession = StreamingSessionFactory.create(user__username="ana")
+    typed(session, REFUSED, request.param)
+    typed(session, ACCEPTED, "sent")
+    transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
+    transitions.end(session)
+    return session
+
+
+@pytest.mark.parametrize("where", ["page", "text", "captions", "printed", "audit"])
+def test_a_text_that_was_not_delivered_is_marked_wherever_it_is_read(over: StreamingSession, where: str) -> None:
+    assert shown(over, where).count(MARK) == 1
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_an_export_says_which_texts_were_not_delivered(over: StreamingSession, format: str) -> None:
+    export = list_export.ask(over.user_id, None, Export.What.LINES, format, reason="A check")
+    told = b"".join(list_export.pieces(export)).decode()
+    (refused,) = [line for line in told.splitlines() if REFUSED in line]
+    (accepted,) = [line for line in told.splitlines() if ACCEPTED in line]
+    assert "not_delivered" in refused
+    assert "sent" in accepted
+    assert "not_delivered" not in accepted
+
+
+def standings(told: list[dict[str, Any]]) -> dict[str, str]:
+    return {line["text"]: line["standing"] for line in told}
+
+
+def test_the_record_and_the_person_s_own_data_say_it_too(over: StreamingSession) -> None:
+    expected = {REFUSED: "not_delivered", ACCEPTED: "sent"}
+    export = list_export.ask(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
+    assert standings(json.loads(b"".join(session_export.as_json(export, over)))["lines"]) == expected
+    (mine,) = json.loads(b"".join(contents.as_json(over.user)))["sessions"]
+    assert standings(mine["lines"]) == expected
+
+
+def test_a_page_that_joins_again_is_told(over: StreamingSession) -> None:
+    told = {line.text: broadcast.Said.of(line).is_delivered for line in queries.said(queries.newest_said(over.pk))}
+    assert told == {REFUSED: False, ACCEPTED: True}
+
+
+def test_it_is_not_part_of_the_next_prompt(over: StreamingSession) -> None:
+    told = remembered(over)
+    assert ACCEPTED in told
+    assert REFUSED not in told
+
+
+def test_it_keeps_no_line_of_the_provider_out(over: StreamingSession) -> None:
+    provider_record.store(over, SessionRecord(lines=(SpokenLine(Speaker.USER, REFUSED, over.created_at),)))
+    lines = vouching.mark(list(Utterance.objects.filter(session=over, source="provider")))
+    assert [(line.text, line.standing) for line in lines] == [(REFUSED, "provider")]
