@@ -37,7 +37,7 @@ def test_everywhere_else_ends_all_logins_but_this_one_and_nobody_elses(
     here, *elsewhere = signed_in(ines, 4)
     (other,) = signed_in(EndUserFactory.create(username="nora"), 1)
     page = here.post(EVERYWHERE, headers={"accept-language": "en"}).content.decode()
-    assert "3 other logins were ended" in page
+    assert "3 other logins have been ended" in page
     assert [is_in(client) for client in (here, other)] == [True, True]
     assert not any(is_in(client) for client in elsewhere)
 
