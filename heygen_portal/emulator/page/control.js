@@ -1,10 +1,10 @@
-// The emulator's own page: shows its sessions each second, and orders faults by hand.
+// The emulator's control page: lists sessions every second and injects faults.
 
 const SWITCHES = {
-  "No picture": { kind: "no_video" },
-  "No sound": { kind: "no_audio" },
-  Black: { kind: "black" },
-  Freeze: { kind: "frozen" },
+  "No video": { kind: "no_video" },
+  "No audio": { kind: "no_audio" },
+  "Black video": { kind: "black" },
+  "Freeze video": { kind: "frozen" },
   Leave: { kind: "leaves", seconds: 0 },
   "Lose packets": { kind: "packets", packets: "lost" },
   "Delete room": { kind: "room_deleted" },
@@ -12,12 +12,12 @@ const SWITCHES = {
 
 const byId = (id) => document.getElementById(id);
 
-/** Have something done; a refusal stays to be read until the next attempt. */
-async function order(method, path, body = {}) {
+/** Call a control route. An error message stays until the next call. */
+async function send(method, path, body = {}) {
   const headers = { "Content-Type": "application/json" };
   const response = await fetch(path, { method, headers, body: JSON.stringify(body) });
   const answer = await response.json();
-  byId("said").textContent = response.ok ? "" : (answer.error ?? answer.message);
+  byId("error").textContent = response.ok ? "" : (answer.error ?? answer.message);
 }
 
 async function read(path) {
@@ -25,34 +25,41 @@ async function read(path) {
 }
 
 function element(tag, text = "", className = "") {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  made.className = className;
-  return made;
+  const node = document.createElement(tag);
+  node.textContent = text;
+  node.className = className;
+  return node;
 }
 
 function button(text, onClick) {
-  const made = element("button", text);
-  made.type = "button";
-  made.addEventListener("click", async () => {
+  const node = element("button", text);
+  node.type = "button";
+  node.addEventListener("click", async () => {
     await onClick();
     await show();
   });
-  return made;
+  return node;
 }
 
 function sessionRow(session) {
   const row = element("tr");
-  const people = session.in_room === null ? "LiveKit does not answer" : session.in_room.join(", ");
+  const participants = session.in_room === null ? "LiveKit does not respond" : session.in_room.join(", ");
   const { service, state, avatar_id: avatar } = session;
-  const cells = [session.session_id.slice(0, 8), service, state, avatar, people, `${Math.round(session.ends_in)} s`];
+  const cells = [
+    session.session_id.slice(0, 8),
+    service,
+    state,
+    avatar,
+    participants,
+    `${Math.round(session.ends_in)} s`,
+  ];
   row.append(...cells.map((text) => element("td", text)));
   const switches = element("div", "", "row");
   for (const [name, fault] of Object.entries(SWITCHES)) {
-    switches.append(button(name, () => order("POST", "faults", { ...fault, session: session.session_id })));
+    switches.append(button(name, () => send("POST", "faults", { ...fault, session: session.session_id })));
   }
-  switches.append(button("Mend", () => order("DELETE", `sessions/${session.session_id}/faults`)));
-  switches.append(button("End", () => order("POST", `sessions/${session.session_id}/end`)));
+  switches.append(button("Remove faults", () => send("DELETE", `sessions/${session.session_id}/faults`)));
+  switches.append(button("End", () => send("POST", `sessions/${session.session_id}/end`)));
   row.append(element("td"));
   row.lastChild.append(switches);
   return row;
@@ -67,9 +74,9 @@ function faultItem({ id, kind, on, session, times, share, happened, ...values })
   const chosen = Object.entries(values)
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `${name} ${value}`);
-  const often = times === null ? `for ever, ${happened} so far` : `${happened} of ${times}`;
-  const item = element("li", [kind, ...scope, ...chosen, often].filter(Boolean).join(", "));
-  item.append(button("Mend", () => order("DELETE", `faults/${id}`)));
+  const count = times === null ? `until removed, ${happened} so far` : `${happened} of ${times}`;
+  const item = element("li", [kind, ...scope, ...chosen, count].filter(Boolean).join(", "));
+  item.append(button("Remove", () => send("DELETE", `faults/${id}`)));
   return item;
 }
 
@@ -92,8 +99,8 @@ async function show() {
   );
   const moved = Math.round(clock.moved_by);
   byId("clock").textContent = new Date(clock.now * 1000).toLocaleTimeString() + (moved ? `, moved by ${moved} s` : "");
-  byId("nobody").hidden = sessions.length > 0;
-  // A button that has the focus is being used: its row stays until it is left.
+  byId("no-sessions").hidden = sessions.length > 0;
+  // Rows are not replaced while one of their buttons has the focus.
   if (!byId("sessions").contains(document.activeElement)) byId("sessions").replaceChildren(...sessions.map(sessionRow));
   if (!byId("faults").contains(document.activeElement)) byId("faults").replaceChildren(...faults.map(faultItem));
   byId("requests").replaceChildren(...requests.slice(-50).reverse().map(requestRow));
@@ -101,7 +108,7 @@ async function show() {
   if (!select.length) select.append(...Object.keys(kinds).map((kind) => element("option", kind)));
 }
 
-function wish(form) {
+function faultFrom(form) {
   const { kind, values, on, times, share } = Object.fromEntries(new FormData(form));
   const scope = { on, times: times ? Number(times) : null, share: Number(share) };
   return { kind, ...scope, ...(values ? JSON.parse(values) : {}) };
@@ -110,24 +117,24 @@ function wish(form) {
 byId("fault").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
-    await order("POST", "faults", wish(event.target));
+    await send("POST", "faults", faultFrom(event.target));
   } catch (error) {
-    byId("said").textContent = error.message;
+    byId("error").textContent = error.message;
     return;
   }
   await show();
 });
-byId("mend").addEventListener("click", () => order("DELETE", "faults").then(show));
-byId("reset").addEventListener("click", () => order("POST", "reset").then(show));
+byId("remove-all").addEventListener("click", () => send("DELETE", "faults").then(show));
+byId("reset").addEventListener("click", () => send("POST", "reset").then(show));
 for (const mover of document.querySelectorAll("[data-move]")) {
-  mover.addEventListener("click", () => order("POST", "clock", { move: Number(mover.dataset.move) }).then(show));
+  mover.addEventListener("click", () => send("POST", "clock", { move: Number(mover.dataset.move) }).then(show));
 }
 
 show();
 setInterval(
   () =>
     show().catch((error) => {
-      byId("said").textContent = error.message;
+      byId("error").textContent = error.message;
     }),
   1000,
 );

@@ -29,20 +29,20 @@ async def test_the_control_page_lists_sessions_and_injects_a_fault(
         row = page.locator("#sessions tr", has_text=session_id[:8])
         assert AVATAR in await row.inner_text()
 
-        await row.get_by_role("button", name="Black").click()
-        await page.get_by_label("What").select_option("answer")
-        await page.get_by_label("values").fill('{"error": "rate_limit"}')
-        await page.get_by_role("button", name="Break", exact=True).click()
+        await row.get_by_role("button", name="Black video").click()
+        await page.get_by_role("combobox").select_option("answer")
+        await page.get_by_label("Values").fill('{"error": "rate_limit"}')
+        await page.get_by_role("button", name="Inject", exact=True).click()
         await page.locator("#faults li", has_text="rate_limit").wait_for()
         assert wire.seen(session_id)["faults"]["black"]
         assert wire.call("streaming.new", {}).status_code == 429
         async with page.expect_response("**/faults"):
-            await row.get_by_role("button", name="Mend").click()
+            await row.get_by_role("button", name="Remove faults").click()
         assert not wire.seen(session_id)["faults"]["black"]
 
-        await page.get_by_label("values").fill('{"status": 7}')
-        await page.get_by_role("button", name="Break", exact=True).click()
-        assert "200 to 599" in await page.locator("#said:not(:empty)").inner_text()
+        await page.get_by_label("Values").fill('{"status": 7}')
+        await page.get_by_role("button", name="Inject", exact=True).click()
+        assert "200 to 599" in await page.locator("#error:not(:empty)").inner_text()
 
         await page.get_by_role("button", name="+10 min").click()
         await row.wait_for(state="detached")
