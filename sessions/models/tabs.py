@@ -1,4 +1,4 @@
-"""Who is looking, and who waits: rows that live only as long as a browser tab does."""
+"""Open tabs and queue entries: rows that live only as long as a browser tab."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sessions.models.conversations import StreamingSession
 
 
 class ServerProcess(models.Model):
-    """A web process that holds tabs. It renews its lease; when it no longer does, its tabs are gone."""
+    """A web process that holds tabs and renews its lease. Once the lease runs out, its tabs count as closed."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     lease_ends_at = models.DateTimeField(db_index=True)
@@ -45,7 +45,7 @@ class ChatWatch(models.Model):
 
 
 class QueuePlace(models.Model):
-    """One person's place in an account's line, held by the tab that waits. Who waits longest is next."""
+    """A person's entry in an account's queue, held by the tab that waits. The oldest entry is next."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="queue_place", verbose_name=_("user")

@@ -1,4 +1,4 @@
-"""One browser tab: hand to a service, relay what comes back. docs/websocket-protocol.md has the messages."""
+"""The WebSocket of one browser tab: parses messages, calls services, relays events (docs/websocket-protocol.md)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from sessions.web.report_gate import URGENT, ReportGate
 SIGNED_OUT, NOT_HERE = 4401, 4404
 """Close codes: HTTP's numbers, in the range that applications may use."""
 COUNTED_AFTER = transitions.TAB_GRACE + transitions.STOP_PATIENCE
-"""From a tab's leaving: by then its session is over, if nobody came back."""
+"""After a tab left: by then its session is over unless a tab came back."""
 
 
 class SessionConsumer(PageSocket):
@@ -54,9 +54,9 @@ class SessionConsumer(PageSocket):
         self.starts: list[StartAttempt] = []
         self.prepared_room = PreparedRoom()
         self.join_lock = asyncio.Lock()
-        self.told_session: UUID | None = None  # whose lines this tab has had,
-        self.told_until = 0  # up to this one
-        self.report_lock = asyncio.Lock()  # one report after the other, in the order the page sent them
+        self.told_session: UUID | None = None  # the session whose lines this tab has,
+        self.told_until = 0  # up to this line
+        self.report_lock = asyncio.Lock()  # reports are stored in the order the page sent them
         self.clock = PageClock()
         self.report_gate = ReportGate()
         await super().__call__(*args)
@@ -76,17 +76,17 @@ class SessionConsumer(PageSocket):
             return
         self.persona_id = persona.pk
         self.has_own_rooms = persona.avatar.account.has_own_rooms
-        providers.for_account(persona.avatar.account)  # Start shall find the connections' set-up done
+        providers.for_account(persona.avatar.account)  # opens connections before Start needs them
         await this_process.hold_lease()
         await self.let_in()
 
     def personas(self) -> frozenset[int]:
-        """Return the page's persona, and that of the session, which another page may have started; none for trials."""
+        """Return the page's persona and that of its session, which another page may have started. None for trials."""
         own = {self.persona_id} if self.purpose == Purpose.TALK else set()
         return frozenset(own | ({self.session_persona_id} if self.session_persona_id else set()))
 
     def follow_persona(self, session: StreamingSession) -> None:
-        """From now on access to this session's persona is checked, too."""
+        """Check access to this session's persona, too, from now on."""
         self.session_persona_id = session.persona_id if session.purpose == Purpose.TALK else None
         if self.claim:
             self.claim = replace(self.claim, persona_ids=self.personas())
@@ -96,14 +96,14 @@ class SessionConsumer(PageSocket):
         await self.ignore_session()
 
     async def access_lost(self, loss: Loss) -> None:
-        """End the session where account, role or persona is gone; who was signed out may come back in the grace."""
+        """Stop the session if the account, role or persona is gone. After a sign-out it keeps its grace period."""
         session_id = self.session_id
         await super().access_lost(loss)
         if session_id and loss in (Loss.DEACTIVATED, Loss.ROLE, Loss.PERSONA):
             await stop.stop_by_id(session_id, EndReason.STAFF_STOPPED, end_evidence.access_lost(self.user.pk, loss))
 
     async def leave(self) -> None:
-        """This tab is gone; the session is told, whatever becomes of the tab's own task. Safe to repeat."""
+        """Record that this tab is gone, even if the tab's own task is cancelled. Safe to repeat."""
         await super().leave()
         self.prepared_room.drop()
         if self.session_id or self.waiting_start:
@@ -125,7 +125,7 @@ class SessionConsumer(PageSocket):
             await waiting.give_up()
         await in_thread(tabs.leave)(self.channel_name)
 
-    # What the page says
+    # Messages from the page
 
     @property
     def address(self) -> str | None:
@@ -160,7 +160,7 @@ class SessionConsumer(PageSocket):
         return self.prepared_room.take()
 
     async def on_prepare(self, content: dict[str, Any]) -> None:
-        """Make the room before anybody presses Start, where rooms are ours."""
+        """Make the room before Start is pressed, if the account uses our own rooms."""
         if not self.has_own_rooms or (self.session_id and await in_thread(queries.is_running)(self.session_id)):
             return
         await self.check_access()
@@ -197,7 +197,7 @@ class SessionConsumer(PageSocket):
             await self.relay(await in_thread(observers.state)(session.pk, timezone.now()))
 
     async def tell_lines(self, session_id: UUID, after: int = 0) -> None:
-        """Send the newest lines of a conversation to a page that may not have them: those stored after `after`."""
+        """Send the newest lines of a conversation that were stored after the line `after`."""
         keys = await in_thread(queries.newest_said)(session_id, after)
         if await in_thread(queries.are_left_out)(session_id, keys, after):
             await self.relay(broadcast.LinesLeftOut(url=reverse("sessions:conversation", args=[session_id])))
@@ -234,9 +234,9 @@ class SessionConsumer(PageSocket):
         except RuntimeError:
             if self.is_open:
                 raise
-            # The channel layer no longer knows a tab that left meanwhile.
+            # The channel layer does not know a tab that has left.
         finally:
-            if not self.is_open:  # the tab left while we were at it; its leaving is not to be lost
+            if not self.is_open:  # the tab left meanwhile, before it was on the session
                 await self.leave()
 
     async def on_task(self, content: dict[str, Any]) -> None:
@@ -282,7 +282,7 @@ class SessionConsumer(PageSocket):
 
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current()
-        # The first picture brings the greeting, and a text that waited for the picture is to come after it.
+        # The greeting follows the first frame, and comes before texts that waited for it.
         is_first_frame = page_reports.kind_of(content) == EventKind.FIRST_FRAME
         task_lock = send_task.session_lock(session_id) if is_first_frame else nullcontext()
         async with task_lock, self.report_lock:
@@ -291,7 +291,7 @@ class SessionConsumer(PageSocket):
             outcome = await page_reports.store(session_id, content, self.clock)
             if outcome.command:
                 await self.give_command(outcome.command)
-        if outcome.follow_up:  # out of turn: no report waits for the provider
+        if outcome.follow_up:  # outside the lock: no report waits for the provider
             await outcome.follow_up()
 
     HANDLERS: ClassVar[Mapping[str, Handler]] = {
@@ -308,7 +308,7 @@ class SessionConsumer(PageSocket):
     }
 
     def lane(self, content: dict[str, Any]) -> str:
-        """What ends a session, and what makes it live, never waits behind a flood of reports."""
+        """Keep messages that end a session or make it live apart from a flood of reports."""
         if content["type"] in ("session.stop", "queue.leave"):
             return "urgent"
         if content["type"] == "event.report":
@@ -325,10 +325,10 @@ class SessionConsumer(PageSocket):
             raise errors.NoSession
         return self.session_id
 
-    # What the page is told
+    # Messages to the page
 
     async def session_event(self, message: dict[str, Any]) -> None:
-        """Relay what the session's group hears, with words in this tab's language."""
+        """Relay an event of the session's group, with texts in this tab's language."""
         event = message["event"]
         if event["type"] == broadcast.StatusChanged.type:
             event |= {
@@ -343,7 +343,7 @@ class SessionConsumer(PageSocket):
         await self.tell(event)
 
     async def queue_moved(self, message: dict[str, Any]) -> None:
-        """The line that this tab waits in has moved."""
+        """Wake the start that waits in the queue."""
         if waiting := self.waiting_start:
             waiting.wake()
 
