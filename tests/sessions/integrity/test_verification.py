@@ -307,7 +307,7 @@ def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: An
                 "earlier versions",
             ),
         ),
-        ("es", ("sesión: 1", "suceso: 8", "Todas las columnas", "line.who (2)", "versiones anteriores")),
+        ("es", ("sesión: 1", "evento: 8", "Todas las columnas", "line.who (2)", "versiones anteriores")),
     ],
 )
 def test_the_page_of_a_check_says_what_was_read_and_covered(
