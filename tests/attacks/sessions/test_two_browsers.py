@@ -389,6 +389,8 @@ class TwoBrowsers(RuleBasedStateMachine):
             for number, text in enumerate(side.written)
             for line in (SpokenLine(Speaker.USER, text, NOON), SpokenLine(Speaker.AVATAR, f"Respuesta {number}", NOON))
         ]
+        # The provider took every text, so its own transcript adds none of them.
+        SessionTask.objects.filter(session=session).update(status=SessionTask.Status.SENT)
         provider_record.store(session, SessionRecord(lines=tuple(theirs)))
         rows = Utterance.objects.filter(session=session).order_by("pk")
         kept = {source: [line.text for line in rows if line.source == source] for source in ("portal", "provider")}

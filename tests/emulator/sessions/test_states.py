@@ -89,15 +89,12 @@ class Sessions(RuleBasedStateMachine):
             assert self.store.deadline(session)[0] > now
 
     @invariant()
-    def states_never_go_backwards(self) -> None:
+    def states_never_go_backwards_and_the_open_sessions_are_those_in_open_states(self) -> None:
         order = list(State)
         for session_id, before in self.states.items():
             now = self.store.sessions[session_id].state
             assert order.index(now) >= order.index(before)
             self.states[session_id] = now
-
-    @invariant()
-    def open_sessions_are_exactly_those_in_open_states(self) -> None:
         assert {session.id for session in self.store.open_sessions()} == {
             session_id for session_id, state in self.states.items() if state in OPEN
         }

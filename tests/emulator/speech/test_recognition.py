@@ -141,7 +141,7 @@ async def test_endless_speech_is_split_into_utterances() -> None:
 async def test_without_a_model_the_avatar_says_so_and_logs_it_once(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recognition, "_told_deaf", set())
+    monkeypatch.setattr(recognition, "_languages_reported", set())
     monkeypatch.delenv(recognition_engines.MODEL_VARIABLE, raising=False)
     with caplog.at_level(logging.WARNING):
         async with listening("es") as here:
@@ -153,13 +153,13 @@ async def test_without_a_model_the_avatar_says_so_and_logs_it_once(
 
 
 async def test_a_hanging_engine_is_killed_and_the_next_utterance_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition_engines, "_AT_LEAST_S", 0.2)
-    monkeypatch.setattr(recognition_engines, "_SLOWEST", 0)
+    monkeypatch.setattr(recognition_engines, "_MIN_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(recognition_engines, "_TIMEOUT_FACTOR", 0)
     hangs = recognition_engines.EngineProcess(sys.executable, "-c", "import time; time.sleep(600)")
     hangs.users = 1
     assert await hangs.recognize(SECOND) == ""
     assert hangs._process is None
-    monkeypatch.setattr(recognition_engines, "_AT_LEAST_S", 20)
+    monkeypatch.setattr(recognition_engines, "_MIN_TIMEOUT_SECONDS", 20)
     hangs._command = (sys.executable, "-c", 'print(\'{"text": "hello"}\')')
     assert await hangs.recognize(SECOND) == "hello"
     await hangs.close()

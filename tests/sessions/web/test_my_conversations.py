@@ -123,9 +123,9 @@ def test_pages_cost_the_same_however_much_was_said(
     persona = PersonaFactory.create(published=True)
     for _ in range(45):
         session = talked(person, *("palabra",) * 4, persona=persona)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         visitor.get("/conversations/?q=palabra&page=2")
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(15):
         visitor.get(f"/conversations/{session.pk}/")
     pages = [len(found(visitor, f"page={number}")) for number in (1, 2, 3)]
     assert pages == [20, 20, 5]
