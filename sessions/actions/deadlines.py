@@ -322,7 +322,8 @@ def retry_stop(session: StreamingSession, jitter: float, trouble: end_evidence.E
     `trouble` is what it answered, if it was asked.
     """
     attempts = session.stop_attempts + 1
-    wait = min(timedelta(seconds=2**attempts), LONGEST_RETRY) * (0.5 + jitter / 2)
+    # The exponent is bounded: 2**47 seconds are more than a timedelta holds, and the retries would end there.
+    wait = min(timedelta(seconds=2 ** min(attempts, 20)), LONGEST_RETRY) * (0.5 + jitter / 2)
     rows = StreamingSession.objects.filter(pk=session.pk, status=Status.STOPPING)
     rows.update(stop_attempts=attempts, stop_trouble=dict(trouble or {}), deadline_at=timezone.now() + wait)
 

@@ -146,7 +146,7 @@ async def _secure(
         if is_closed and attempt >= TRIES_ONCE_CLOSED:
             logger.error("session %s: the provider's ID %s is not on its row", session.pk, answer.provider_session_id)
             return
-        await asyncio.sleep(min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S))
+        await asyncio.sleep(min(FIRST_PAUSE_S * 2 ** min(attempt, 20), LONGEST_PAUSE_S))
 
 
 async def _is_closed(session: StreamingSession, provider: Provider, provider_session_id: str) -> bool:

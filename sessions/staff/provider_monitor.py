@@ -132,7 +132,7 @@ async def follow(session: StreamingSession) -> None:
         failures += 1
         if failures == 1:
             await _note(session, Entry(EventKind.MONITOR_LOST, {"why": why}))
-        pause = min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
+        pause = min(FIRST_PAUSE_S * 2 ** min(failures - 1, 20), LONGEST_PAUSE_S)
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))
     await _note(session, Entry(EventKind.MONITOR_GAVE_UP, {"tries": failures}))
 

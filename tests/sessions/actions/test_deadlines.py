@@ -145,6 +145,15 @@ def test_a_stop_that_was_not_confirmed_is_tried_again_a_little_later_each_time()
     assert waits[-1] == deadlines.LONGEST_RETRY.total_seconds()
 
 
+@pytest.mark.parametrize("attempts", [47, 1_000, 30_000])
+def test_a_stop_is_tried_again_however_often_it_failed(attempts: int) -> None:
+    session = StreamingSessionFactory.create(status=Status.STOPPING, stop_attempts=attempts)
+    deadlines.retry_stop(session, jitter=1.0)
+    session.refresh_from_db()
+    assert session.deadline_at is not None
+    assert session.deadline_at <= timezone.now() + deadlines.LONGEST_RETRY
+
+
 @pytest.mark.parametrize(
     ("limit_by", "quiet_s", "own_minutes", "goes_on"),
     [
