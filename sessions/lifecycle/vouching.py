@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -48,14 +47,12 @@ def undelivered(rows: Iterable[Utterance]) -> set[int]:
     if not typed:
         return set()
     times = [row.at for row in typed]
-    tasks = SessionTask.objects.filter(
+    # Only the few that were not accepted are read, so that a part of a long session costs what the first part did.
+    waiting = SessionTask.objects.exclude(status=SessionTask.Status.SENT).filter(
         session__in={row.session_id for row in typed}, created_at__gte=min(times), created_at__lte=max(times)
     )
-    is_accepted: dict[tuple[UUID, datetime, str], bool] = {}
-    for session_id, at, kind, status in tasks.values_list("session", "created_at", "kind", "status"):
-        key = (session_id, at, kind)
-        is_accepted[key] = is_accepted.get(key, False) or status == SessionTask.Status.SENT
-    return {row.pk for row in typed if not is_accepted.get((row.session_id, row.at, row.kind), True)}
+    lost = set(waiting.values_list("session", "created_at", "kind"))
+    return {row.pk for row in typed if (row.session_id, row.at, row.kind) in lost}
 
 
 def without_confirmed(lines: models.QuerySet[Utterance], session_id: UUID) -> models.QuerySet[Utterance]:

@@ -319,7 +319,11 @@ class SessionTask(Spoken):
         verbose_name = _("task")
         verbose_name_plural = _("tasks")
         ordering = ("created_at", "pk")
-        indexes = (models.Index("created_at", name="task_to_settle", condition=Q(status="sending")),)
+        indexes = (
+            models.Index("created_at", name="task_to_settle", condition=Q(status="sending")),
+            # Partial: nearly every task is accepted, and transcripts ask for those that were not.
+            models.Index("session", "created_at", name="task_not_sent", condition=~Q(status="sent")),
+        )
         constraints = (
             models.CheckConstraint(condition=~Q(sealed=b""), name="task_has_text"),
             models.UniqueConstraint("session", "ref", condition=~Q(ref=""), name="task_once_per_ref"),

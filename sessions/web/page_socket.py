@@ -191,7 +191,7 @@ class PageSocket(AsyncWebsocketConsumer):
         """Answer a message with an error, so many times; then close the socket."""
         self.refused += 1
         try:
-            if self.refused > MOST_REFUSED:
+            if self.refused >= MOST_REFUSED:
                 raise TooManyRequests("refused_message", 1)
             user: Any = self.scope["user"]
             address = client_address.of_socket(self.scope)

@@ -107,7 +107,7 @@ async def test_a_socket_that_is_flooded_beyond_all_answers_is_closed(provider: M
         await answer.wait()
 
     provider.keep_alive = AsyncMock(side_effect=keep_alive)  # all that are taken stay under way
-    for _ in range(64 + 1_001):
+    for _ in range(64 + 1_000):
         await tab.say("session.stay")
     while (message := await tab.receive_output(timeout=PATIENCE_S))["type"] != "websocket.close":
         pass

@@ -243,6 +243,16 @@ def test_a_session_is_compared_in_several_passes_where_few_of_its_rows_fit_in_me
     assert {share for share, of in shares if of == most} >= set(range(1, most))
 
 
+def peak_of_verification(session: StreamingSession, bounds: scope.Bounds) -> int:
+    """Return the most bytes that verifying a session of stated, missing lines holds at once."""
+    tracemalloc.start()
+    try:
+        assert len(verification.faults_of(session.pk, bounds)) == scope.MOST_FAULTS
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_memory_does_not_grow_with_the_length_of_a_session() -> None:
     bounds = scope.Bounds(batch=50, stated=50)
     session = running()
@@ -251,8 +261,5 @@ def test_memory_does_not_grow_with_the_length_of_a_session() -> None:
     for count in (200, 800):
         for number in range(count):
             events.record(session.pk, Entry("thing", {"n": number, "rows": {"line": {str(number): {"who": "user"}}}}))
-        tracemalloc.start()
-        assert len(verification.faults_of(session.pk, bounds)) == scope.MOST_FAULTS  # none of these lines is there
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] < 2 * peaks[0]  # five times the events; other parts of the process allocate meanwhile
+        peaks.append(min(peak_of_verification(session, bounds) for _ in range(3)))  # other threads allocate, too
+    assert peaks[1] < 1.5 * peaks[0]
