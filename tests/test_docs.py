@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -43,3 +44,60 @@ def test_links_and_named_paths_exist(page: Path) -> None:
             path for path in PATH.findall(text) if not any((folder / path).exists() for folder in (ROOT, page.parent))
         ]
     assert wrong == []
+
+
+def walks() -> dict[str, list[str]]:
+    """Return the walks through the code in docs/architecture.md: by heading, the numbered steps."""
+    sections = re.split(r"(?m)^## ", (ROOT / "docs" / "architecture.md").read_text())
+    steps = {
+        section.partition("\n")[0]: re.findall(r"(?ms)^\d+\. (.+?)(?=^\d+\. |^\n|\Z)", section) for section in sections
+    }
+    return {heading: found for heading, found in steps.items() if found}
+
+
+def names_in(module: Path) -> set[str]:
+    """Return `module.function` and `Class.method` for each of a module."""
+    if module.suffix == ".js":
+        methods = re.findall(r"(?m)^  (?:async )?(\w+)\(.*\{$", module.read_text())
+        classes = re.findall(r"(?m)^export class (\w+)", module.read_text())
+        return {f"{name}.{method}" for name in classes for method in methods}
+    names = set()
+    for node in ast.parse(module.read_text()).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(f"{module.stem}.{node.name}")
+        if isinstance(node, ast.ClassDef):
+            methods_of = (inner for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef))
+            names.update(f"{node.name}.{method.name}" for method in methods_of)
+    return names
+
+
+def imports_of(module: Path) -> set[str]:
+    """Return the dotted names that a Python module imports."""
+    imported = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            imported.update({str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)})
+    return imported
+
+
+def test_architecture_has_three_walks_of_at_most_nine_modules() -> None:
+    assert {heading: len(steps) <= 9 for heading, steps in walks().items()} == {
+        "A typed text": True,
+        "A start": True,
+        "A stop": True,
+    }
+
+
+@pytest.mark.parametrize("heading", walks())
+def test_a_walk_names_existing_functions_and_never_turns_back(heading: str) -> None:
+    modules: list[Path] = []
+    for step in walks()[heading]:
+        module = ROOT / PATH.findall(step)[0]
+        named = set(re.findall(r"`(\w+\.\w+)`", step)) - {"session.start", "task.send", "task.sent"}
+        assert named
+        assert named <= names_in(module), f"{module.name} lacks what step {len(modules) + 1} names"
+        if module.suffix == ".py":
+            above = {".".join(earlier.relative_to(ROOT).with_suffix("").parts) for earlier in modules}
+            assert not above & imports_of(module)
+        modules.append(module)
+    assert len(set(modules)) == len(modules)
