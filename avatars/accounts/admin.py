@@ -101,10 +101,10 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: ProviderAccount, form: ProviderAccountForm, change: bool) -> None:
         stored = ProviderAccount.objects.select_for_update().filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
-        told = change_log.between(stored, obj, change_log.editable(ProviderAccount, but=["api_key"]))
-        change_log.note(Actor.of(request), AuditEntry.Kind.ACCOUNT_CHANGED, obj, told)
+        told = change_log.diff(stored, obj, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
+        change_log.record(Actor.of(request), AuditEntry.Kind.ACCOUNT_CHANGED, obj, told)
         if "api_key" in form.changed_data:
-            audit_log.note(request, AuditEntry.Kind.KEY_SET, obj, accepted=[None, not form.is_unchecked])
+            audit_log.record(request, AuditEntry.Kind.KEY_SET, obj, accepted=[None, not form.is_unchecked])
         if form.is_unchecked:
             words = gettext("%(account)s: the provider did not respond, so the key could not be checked.")
             self.message_user(request, words % {"account": obj}, messages.WARNING)

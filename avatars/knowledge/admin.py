@@ -124,7 +124,7 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
         bases = [knowledge_versions.as_written(base) for base in queryset]
         about = bases[0] if len(bases) == 1 else KnowledgeBase._meta.verbose_name_plural
         exported = {str(base.pk): base.name for base in bases}
-        audit_log.note(request, AuditEntry.Kind.KNOWLEDGE_EXPORTED, about, count=len(bases), bases=exported)
+        audit_log.record(request, AuditEntry.Kind.KNOWLEDGE_EXPORTED, about, count=len(bases), bases=exported)
         texts = [Texts(base.name, base.opening, base.prompt) for base in bases]
         if len(texts) == 1:
             content: str | bytes = files.as_markdown(texts[0])

@@ -14,10 +14,10 @@ from django.utils.translation import gettext_lazy as _
 from encrypted_fields.fields import EncryptedCharField
 
 from heygen_portal import livekit
+from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.runtime import client_address
-from heygen_portal.trail.models import DEFAULT_ORGANISATION, Organisation
 
 
 def validate_web_address(address: str) -> None:

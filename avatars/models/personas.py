@@ -23,10 +23,10 @@ from django.utils.translation import gettext_lazy as _
 from avatars.models.accounts import ForgetsSpeech
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
 from avatars.models.persona_settings import PersonaSettings
+from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.providers.contract.provider import Interactivity as ProviderInteractivity
 from heygen_portal.providers.contract.provider import Quality as ProviderQuality
-from heygen_portal.trail.models import DEFAULT_ORGANISATION, Organisation
 
 
 class Composed(ForgetsSpeech):

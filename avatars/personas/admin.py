@@ -132,7 +132,7 @@ class PersonaAdmin(ModelAdmin):
             persona = form.instance
             pairs = zip(vars(request)[BEFORE], (persona.slug, _groups(persona)), strict=True)
             told = {name: [*pair] for name, pair in zip(("slug", "groups"), pairs, strict=True) if pair[0] != pair[1]}
-            change_log.note(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, told)
+            change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, told)
 
     @display(description=_("preview"))
     def thumbnail(self, persona: Persona) -> str:

@@ -39,10 +39,10 @@ def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: A
         was_public = stored.status == Persona.Status.PUBLISHED
         is_older = was_public and version.number < stored.version
         kind = AuditEntry.Kind.ROLLED_BACK if is_older else AuditEntry.Kind.PUBLISHED
-        told = change_log.between(stored if was_public else None, persona, TOLD)
+        told = change_log.diff(stored if was_public else None, persona, TOLD)
         if was_public and stored.hidden_at:
             told["is_hidden"] = [True, False]
-        change_log.note(actor, kind, persona, told)
+        change_log.record(actor, kind, persona, told)
 
 
 def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
@@ -50,7 +50,7 @@ def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
     with transaction.atomic():
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
         if stored.status == Persona.Status.PUBLISHED:
-            change_log.note(actor, AuditEntry.Kind.UNPUBLISHED, persona, {"version": [stored.version, None]})
+            change_log.record(actor, AuditEntry.Kind.UNPUBLISHED, persona, {"version": [stored.version, None]})
         versions.hold(persona, versions.newest(stored) or versions.keep(stored), status=Persona.Status.DRAFT)
 
 

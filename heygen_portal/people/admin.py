@@ -22,6 +22,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from heygen_portal.console.widgets import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
+from heygen_portal.models import Organisation
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.people.invitations import inviting
@@ -29,7 +30,7 @@ from heygen_portal.people.mail import security_mail
 from heygen_portal.runtime.generics import AnyModelMultipleChoiceField
 from heygen_portal.trail import audit_labels, audit_log, change_log
 from heygen_portal.trail.change_log import Actor
-from heygen_portal.trail.models import AuditEntry, Organisation
+from heygen_portal.trail.models import AuditEntry
 
 # What allauth keeps is changed by its pages; its single sign-on is set up by the environment.
 for theirs in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
@@ -97,7 +98,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
         user: User = chosen(self, request, object_id)
         removed, _rows = Authenticator.objects.filter(user=user).delete()
         if removed:
-            audit_log.note(request, AuditEntry.Kind.SECOND_FACTOR_OFF, user)
+            audit_log.record(request, AuditEntry.Kind.SECOND_FACTOR_OFF, user)
             security_mail.tell(request, user, "factor_off")
             self.message_user(request, gettext("This account is now protected by its password only."), messages.WARNING)
         return to_change_page(User, object_id)
@@ -137,7 +138,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
         user.save(update_fields=["is_staff"])
         roles.enrol(user)
         before = vars(request)[BEFORE]
-        audit_log.note_access(request, user, before)
+        audit_log.record_access_change(request, user, before)
         if change and before["username"] != user.username:
             security_mail.tell(request, user, "username", said_to={before["email"]})
         if change and before["email"] != user.email:
@@ -153,7 +154,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
         response: HttpResponse = super().user_change_password(request, *args, **named)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
             user: User = chosen(self, request, (*args, *named.values())[0])
-            audit_log.note(request, AuditEntry.Kind.PASSWORD_SET, user)
+            audit_log.record(request, AuditEntry.Kind.PASSWORD_SET, user)
             security_mail.tell(request, user, "password")
         return response
 
@@ -185,8 +186,8 @@ class OrganisationAdmin(NeverDeleted, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Organisation, form: ModelForm[Organisation], change: bool) -> None:
         stored = Organisation.objects.select_for_update().filter(pk=obj.pk).first()
         super().save_model(request, obj, form, change)
-        told = change_log.between(stored, obj, change_log.editable(Organisation))
-        change_log.note(Actor.of(request), AuditEntry.Kind.ORGANISATION_CHANGED, obj, told)
+        told = change_log.diff(stored, obj, change_log.editable_columns(Organisation))
+        change_log.record(Actor.of(request), AuditEntry.Kind.ORGANISATION_CHANGED, obj, told)
 
 
 @admin.register(AuditEntry)
@@ -204,7 +205,7 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):
 
     @admin.display(description=_("what"))
     def what(self, entry: AuditEntry) -> str:
-        return audit_labels.of(entry)
+        return audit_labels.describe(entry)
 
 
 def _is_above_roles(request: HttpRequest) -> bool:

@@ -177,7 +177,7 @@ class PasswordChange(auth.PasswordChangeView):
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         response = super().form_valid(form)
         assert isinstance(self.request.user, User)  # others are sent to sign in
-        audit_log.note(self.request, AuditEntry.Kind.PASSWORD_SET, self.request.user)
+        audit_log.record(self.request, AuditEntry.Kind.PASSWORD_SET, self.request.user)
         security_mail.tell(self.request, self.request.user, "password")
         throttle.remember(self.request, response, form.user)
         return response

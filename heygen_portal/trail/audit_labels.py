@@ -15,7 +15,7 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 
 Kind = AuditEntry.Kind
-MODELS: Mapping[str, str] = {
+MODEL_BY_KIND: Mapping[str, str] = {
     Kind.ACCOUNT_CHANGED: "avatars.ProviderAccount",
     Kind.PUBLISHED: "avatars.Persona",
     Kind.ROLLED_BACK: "avatars.Persona",
@@ -25,7 +25,7 @@ MODELS: Mapping[str, str] = {
     Kind.ORGANISATION_CHANGED: "heygen_portal.Organisation",
 }
 """Which model's fields an entry of a kind names, each before and after."""
-CHOSEN: Mapping[str, str] = {
+CHOICES_BY_KIND: Mapping[str, str] = {
     Kind.EXPORTED: "avatar_sessions.Export",
     Kind.EXPORT_STATE: "avatar_sessions.Export",
 }
@@ -55,30 +55,32 @@ LABELS: Mapping[str, Any] = {
 }
 
 
-NOT_WORDS = ("rows", audit_log.IS_COMPLETE, audit_log.PERSON, audit_log.INVITATION)
+HIDDEN_KEYS = ("rows", audit_log.IS_COMPLETE, audit_log.USER_KEY, audit_log.INVITATION_KEY)
 """What an entry states of other tables' rows, so that they can be compared; whose it is."""
 
 
-def of(entry: AuditEntry) -> str:
+def describe(entry: AuditEntry) -> str:
     """Return what the entry tells, on one line."""
     if entry.kind == Kind.SESSIONS_STOPPED:
         return str(entry.data["reason"] or "–")
-    told = (f"{_label(entry.kind, name)}: {_in_words(entry.kind, name, value)}" for name, value in _news(entry))
-    return "; ".join(told) or "–"
+    parts = (
+        f"{_label(entry.kind, name)}: {_value_text(entry.kind, name, value)}" for name, value in _shown_values(entry)
+    )
+    return "; ".join(parts) or "–"
 
 
-def _news(entry: AuditEntry) -> list[tuple[str, Any]]:
+def _shown_values(entry: AuditEntry) -> list[tuple[str, Any]]:
     """Leave out what is empty, and of something new also the fields that were left empty."""
     empty: tuple[Any, ...] = (None, "", [], {})
-    found = [(name, value) for name, value in entry.data.items() if value not in empty and name not in NOT_WORDS]
-    if entry.kind not in MODELS:
+    found = [(name, value) for name, value in entry.data.items() if value not in empty and name not in HIDDEN_KEYS]
+    if entry.kind not in MODEL_BY_KIND:
         return found
     return [(name, pair) for name, pair in found if not all(side in empty for side in pair)]
 
 
 def _field(kind: str, name: str) -> Field[Any, Any] | None:
     try:
-        field = apps.get_model({**MODELS, **CHOSEN}[kind])._meta.get_field(name)
+        field = apps.get_model({**MODEL_BY_KIND, **CHOICES_BY_KIND}[kind])._meta.get_field(name)
     except (KeyError, FieldDoesNotExist):
         return None
     return field if isinstance(field, Field) else None
@@ -91,18 +93,18 @@ def _label(kind: str, name: str) -> str:
     return str(field.verbose_name) if field else name
 
 
-def _in_words(kind: str, name: str, value: Any) -> str:
+def _value_text(kind: str, name: str, value: Any) -> str:
     """A pair is what it was and what it is; anything else says itself."""
     field = _field(kind, name)
     choices = dict(field.flatchoices) if field else {}
     if isinstance(value, str):
         return str(choices.get(value, value))
     if isinstance(value, list):
-        return " → ".join(_plain(choices.get(side, side) if isinstance(side, str) else side) for side in value)
-    return _plain(value)
+        return " → ".join(_plain_text(choices.get(side, side) if isinstance(side, str) else side) for side in value)
+    return _plain_text(value)
 
 
-def _plain(value: Any) -> str:
+def _plain_text(value: Any) -> str:
     if isinstance(value, bool):
         return gettext("yes") if value else gettext("no")
     if value in (None, "", [], {}):

@@ -34,22 +34,22 @@ class Actor:
 SERVER = Actor()
 
 
-def between(before: Model | None, after: Model | None, names: Iterable[str]) -> Changes:
+def diff(before: Model | None, after: Model | None, names: Iterable[str]) -> Changes:
     """Return the fields that differ; None stands for a row that is not there yet, or no longer."""
     pairs = {name: [_value(before, name), _value(after, name)] for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def note(actor: Actor, kind: AuditEntry.Kind, about: object, changes: Changes) -> None:
+def record(actor: Actor, kind: AuditEntry.Kind, about: object, changes: Changes) -> None:
     """Append an entry that tells of these changes, if there are any. Call it in the transaction of the change."""
     if changes:
-        audit_log.note_by(actor.user_id, actor.address, kind, about, **changes)
+        audit_log.record_by(actor.user_id, actor.address, kind, about, **changes)
 
 
-def editable(model: type[Model], *, but: Iterable[str] = ()) -> list[str]:
+def editable_columns(model: type[Model], *, exclude: Iterable[str] = ()) -> list[str]:
     """Return the names of the columns that staff can change."""
     fields = model._meta.concrete_fields
-    return [field.name for field in fields if field.editable and not field.primary_key and field.name not in but]
+    return [field.name for field in fields if field.editable and not field.primary_key and field.name not in exclude]
 
 
 def _value(row: Model | None, name: str) -> Any:

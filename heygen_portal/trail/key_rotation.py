@@ -51,29 +51,29 @@ class Store(Protocol):
     def store(self, row: Any, value: Any) -> None: ...
 
 
-def rotate(store: Store, *, is_dry: bool = False, tell: Callable[[Progress], None] = lambda _: None) -> Progress:
-    """Re-encrypt what is not under the current key; `tell` is called after each batch. Safe to repeat.
+def rotate(store: Store, *, is_dry: bool = False, on_progress: Callable[[Progress], None] = lambda _: None) -> Progress:
+    """Re-encrypt what is not under the current key; `on_progress` is called after each batch. Safe to repeat.
 
     A dry run counts and changes nothing.
     """
-    found = Progress()
+    progress = Progress()
     all_rows = store.rows().order_by("pk")
     for rows in _batches(all_rows if is_dry else all_rows.select_for_update(of=("self",))):
         for row in rows:
             try:
                 value = store.renewed(row)
             except Unreadable:
-                found.unreadable += 1
+                progress.unreadable += 1
                 continue
             if value is None:
-                found.current += 1
+                progress.current += 1
             elif is_dry:
-                found.left += 1
+                progress.left += 1
             else:
                 store.store(row, value)
-                found.rotated += 1
-        tell(found)
-    return found
+                progress.rotated += 1
+        on_progress(progress)
+    return progress
 
 
 def _batches(rows: QuerySet[Any]) -> Iterator[Sequence[Any]]:
@@ -89,7 +89,7 @@ def _batches(rows: QuerySet[Any]) -> Iterator[Sequence[Any]]:
             after = batch[-1].pk
 
 
-class Ring:
+class FieldKeys:
     """The keys of encrypted fields, which depend on FIELD_ENCRYPTION_KEY and DJANGO_SECRET_KEY."""
 
     @cached_property
@@ -117,8 +117,8 @@ def _opened(key: Fernet, token: str) -> bytes | None:
 class FieldStore:
     """An encrypted field of a model."""
 
-    def __init__(self, model: type[models.Model], field: str, ring: Ring) -> None:
-        self._model, self._field, self._ring = model, field, ring
+    def __init__(self, model: type[models.Model], field: str, keys: FieldKeys) -> None:
+        self._model, self._field, self._keys_in_use = model, field, keys
         self.name = f"{model._meta.label}.{field}"
 
     def rows(self) -> QuerySet[Any]:
@@ -126,7 +126,7 @@ class FieldStore:
         return rows.exclude(token=None).exclude(token="")
 
     def renewed(self, row: Any) -> str | None:
-        return self._ring.renewed(row.token)
+        return self._keys_in_use.renewed(row.token)
 
     def store(self, row: Any, value: str) -> None:
         # An expression: a plain value would be encrypted once more.
@@ -139,8 +139,8 @@ class SecondFactorStore:
 
     name = "second factors"
 
-    def __init__(self, ring: Ring) -> None:
-        self._ring = ring
+    def __init__(self, keys: FieldKeys) -> None:
+        self._keys_in_use = keys
 
     def rows(self) -> QuerySet[Any]:
         types = (Authenticator.Type.TOTP, Authenticator.Type.RECOVERY_CODES)
@@ -151,7 +151,7 @@ class SecondFactorStore:
         renewed: dict[str, Any] = {}
         for name, value in row.data.items():
             tokens = value if isinstance(value, list) else [value]
-            made = [self._ring.renewed(token) if isinstance(token, str) else None for token in tokens]
+            made = [self._keys_in_use.renewed(token) if isinstance(token, str) else None for token in tokens]
             if any(made):
                 both = [new or old for new, old in zip(made, tokens, strict=True)]
                 renewed[name] = both if isinstance(value, list) else both[0]
@@ -163,11 +163,11 @@ class SecondFactorStore:
 
 def stores() -> list[Store]:
     """Return every encrypted field of every model, and the second factors."""
-    ring = Ring()
+    keys = FieldKeys()
     fields = [
-        FieldStore(model, field.name, ring)
+        FieldStore(model, field.name, keys)
         for model in apps.get_models()
         for field in model._meta.concrete_fields
         if isinstance(field, EncryptedFieldMixin)
     ]
-    return [*fields, SecondFactorStore(ring)]
+    return [*fields, SecondFactorStore(keys)]

@@ -1,20 +1,15 @@
-"""What people with power over the portal did outside of any session."""
+"""Audit log: what staff and administrators did outside of sessions."""
 
 from __future__ import annotations
 
 import hashlib
 from typing import Any
-from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.auth.models import Group, User
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal.permissions import Permission
 from heygen_portal.trail import hash_chain
 
 
@@ -73,27 +68,27 @@ class AuditEntry(models.Model):
     def __str__(self) -> str:
         return f"{self.number} {self.kind}"
 
-    SAID = ("kind", "by", "address", "about", "data", "at")
+    HASHED_COLUMNS = ("kind", "by", "address", "about", "data", "at")
     """What the checksums are of, in their order."""
 
-    def said(self) -> list[str]:
+    def hashed_values(self) -> list[str]:
         values = (str(self.kind), self.by_id, self.address, self.about, self.data, self.at.isoformat())
         return [hash_chain.canonical(value) for value in values]
 
-    def close(self) -> None:
+    def compute_hash(self) -> None:
         """Compute checksums and hash of an entry whose number and predecessor are known."""
-        self.prints = hash_chain.prints(*self.said())
+        self.prints = hash_chain.checksums(*self.hashed_values())
         self.hash = self.digest()
 
     def digest(self) -> str:
         """Return the SHA-256 over everything the entry says, the one before it included."""
-        said = (str(self.kind), self.by_id, self.address, self.about, self.data, self.at.isoformat())
-        return self.hash_of(self.previous_hash, self.number, said, self.prints)
+        values = (str(self.kind), self.by_id, self.address, self.about, self.data, self.at.isoformat())
+        return self.hash_of(self.previous_hash, self.number, values, self.prints)
 
     @staticmethod
-    def hash_of(previous_hash: str, number: int, said: tuple[Any, ...], prints: str) -> str:
+    def hash_of(previous_hash: str, number: int, values: tuple[Any, ...], prints: str) -> str:
         """Do what `digest` does, for values without a row. Entries from before checksums were kept have none."""
-        everything = [previous_hash, number, *said, *([prints] if prints else [])]
+        everything = [previous_hash, number, *values, *([prints] if prints else [])]
         return hashlib.sha256(hash_chain.canonical(everything).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -113,152 +108,3 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return str(self.number)
-
-
-DEFAULT_ORGANISATION = 1
-"""Primary key of the organisation that a migration creates."""
-
-
-class Organisation(models.Model):
-    """Owner of provider accounts, personas, staff and quotas. There is one; nothing separates several yet."""
-
-    name = models.CharField(_("name"), max_length=80, unique=True)
-    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
-
-    class Meta:
-        verbose_name = _("organisation")
-        verbose_name_plural = _("organisations")
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Membership(models.Model):
-    """The organisation that a member of staff belongs to."""
-
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="membership", verbose_name=_("user")
-    )
-    organisation = models.ForeignKey(
-        Organisation,
-        models.PROTECT,
-        default=DEFAULT_ORGANISATION,
-        related_name="memberships",
-        verbose_name=_("organisation"),
-    )
-
-    class Meta:
-        verbose_name = _("membership")
-        verbose_name_plural = _("memberships")
-
-    def __str__(self) -> str:
-        return f"{self.user_id} {self.organisation_id}"
-
-
-class PreferredLanguage(models.Model):
-    """The language in which a person last signed in or that they chose: letters to them are in it."""
-
-    user = models.OneToOneField(
-        settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+", verbose_name=_("user")
-    )
-    code = models.CharField(_("language"), max_length=10)
-
-    class Meta:
-        verbose_name = _("preferred language")
-        verbose_name_plural = _("preferred languages")
-
-    def __str__(self) -> str:
-        return f"{self.user_id} {self.code}"
-
-
-class SignIn(models.Model):
-    """Whose a row of the sign-in log is. It goes with that row."""
-
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("user"))
-    succeeded = models.OneToOneField(
-        "axes.AccessLog", models.CASCADE, null=True, related_name="+", verbose_name=_("sign-in")
-    )
-    failed = models.OneToOneField(
-        "axes.AccessAttempt", models.CASCADE, null=True, related_name="+", verbose_name=_("failed sign-in")
-    )
-
-    class Meta:
-        verbose_name = _("sign-in")
-        verbose_name_plural = _("sign-ins")
-        constraints = (
-            models.CheckConstraint(condition=Q(succeeded=None) ^ Q(failed=None), name="sign_in_succeeded_or_failed"),
-        )
-
-    def __str__(self) -> str:
-        return str(self.pk)
-
-
-MAY_INVITE = Permission.ADD_INVITATION
-
-
-def holders_of(permission: str) -> models.QuerySet[User, User]:
-    """Return the active users with a permission: superusers, and by a group or of their own."""
-    rows: models.QuerySet[User, User] = User.objects.with_perm(
-        permission, backend="django.contrib.auth.backends.ModelBackend"
-    )
-    return rows
-
-
-class InvitationQuerySet(models.QuerySet["Invitation"]):
-    def open(self) -> InvitationQuerySet:
-        """Invitations whose link still lets somebody in: whoever made one may still make invitations."""
-        return self.unused().filter(invited_by__in=self._who_may_invite())
-
-    def orphaned(self) -> InvitationQuerySet:
-        """Invitations that would be open if their maker could still invite."""
-        return self.unused().exclude(invited_by__in=self._who_may_invite())
-
-    def unused(self) -> InvitationQuerySet:
-        return self.filter(used_at=None, revoked_at=None, expires_at__gt=Now())
-
-    @staticmethod
-    def _who_may_invite() -> models.QuerySet[User, Any]:
-        return holders_of(MAY_INVITE).values("pk")
-
-
-class Invitation(models.Model):
-    """Somebody may become a user with one role, once, until a moment. The link is signed; it is stored nowhere.
-
-    It ends with its maker's right to invite.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    email = models.EmailField(_("e-mail address"), max_length=150, help_text=_("Also used as the user name."))
-    group = models.ForeignKey(Group, models.PROTECT, verbose_name=_("role"))
-    invited_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", editable=False, verbose_name=_("done by")
-    )
-    created_at = models.DateTimeField(_("user invited"), default=timezone.now, editable=False)
-    expires_at = models.DateTimeField(_("expires"), editable=False)
-    used_at = models.DateTimeField(_("accepted"), null=True, blank=True, editable=False)
-    used_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="+",
-        editable=False,
-        verbose_name=_("user"),
-    )
-    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
-
-    objects = InvitationQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("invitation")
-        verbose_name_plural = _("invitations")
-        ordering = ("-created_at",)
-        constraints = (
-            # Two links for one address would let two people in.
-            models.UniqueConstraint(
-                fields=("email",), condition=Q(used_at=None, revoked_at=None), name="one_invitation_at_a_time"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return self.email

@@ -14,7 +14,7 @@ from django.db.models import Func, TextField
 
 
 @contextmanager
-def any_text(connection: Any) -> Iterator[None]:
+def invalid_utf8_allowed(connection: Any) -> Iterator[None]:
     """Read text that is not UTF-8, too: SQLite stores whatever it is given, and refuses to hand it out."""
     if connection.vendor != "sqlite":
         yield
@@ -39,26 +39,26 @@ class AsText(Func):
     output_field = TextField()
 
 
-class Written(Func):
+class IsoText(Func):
     """A moment as `isoformat` writes it; one that Python has no value for (infinity, BC, year 10000) as it is."""
 
     output_field = TextField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         written = "replace(%(expressions)s, ' ', 'T') || '+00:00'"
-        odd = "typeof(%(expressions)s) || ' ' || quote(%(expressions)s)"
-        cases = f"CASE typeof(%(expressions)s) WHEN 'text' THEN {written} WHEN 'null' THEN NULL ELSE {odd} END"
+        fallback = "typeof(%(expressions)s) || ' ' || quote(%(expressions)s)"
+        cases = f"CASE typeof(%(expressions)s) WHEN 'text' THEN {written} WHEN 'null' THEN NULL ELSE {fallback} END"
         return self.as_sql(compiler, connection, template=cases)
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         form = """'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'"""
         written = f"replace(to_char(%(expressions)s AT TIME ZONE 'UTC', {form}), '.000000', '')"
         is_usual = "%(expressions)s >= '0001-01-01 00:00+00' AND %(expressions)s < '10000-01-01 00:00+00'"
-        odd = "CAST(%(expressions)s AS text)"
-        return self.as_sql(compiler, connection, template=f"CASE WHEN {is_usual} THEN {written} ELSE {odd} END")
+        fallback = "CAST(%(expressions)s AS text)"
+        return self.as_sql(compiler, connection, template=f"CASE WHEN {is_usual} THEN {written} ELSE {fallback} END")
 
 
-class Microseconds(Func):
+class MicrosecondsText(Func):
     """A duration as a number of microseconds."""
 
     output_field = TextField()
@@ -68,29 +68,31 @@ class Microseconds(Func):
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         micro = "CAST(CAST(extract(epoch FROM %(expressions)s) * 1000000 AS numeric(40, 0)) AS text)"
-        odd = "CAST(%(expressions)s AS text)"
+        fallback = "CAST(%(expressions)s AS text)"
         return self.as_sql(
-            compiler, connection, template=f"CASE WHEN isfinite(%(expressions)s) THEN {micro} ELSE {odd} END"
+            compiler, connection, template=f"CASE WHEN isfinite(%(expressions)s) THEN {micro} ELSE {fallback} END"
         )
 
 
-class Places(Func):
+class DecimalText(Func):
     """A decimal number with all its places."""
 
     output_field = TextField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         places = self.extra["places"]
-        told = f"printf('%%%%.{places}f', %(expressions)s)"
-        odd = "typeof(%(expressions)s) || ' ' || quote(%(expressions)s)"
-        cases = f"CASE WHEN typeof(%(expressions)s) IN ('integer', 'real') THEN {told}"
-        return self.as_sql(compiler, connection, template=f"{cases} WHEN %(expressions)s IS NOT NULL THEN {odd} END")
+        rounded = f"printf('%%%%.{places}f', %(expressions)s)"
+        fallback = "typeof(%(expressions)s) || ' ' || quote(%(expressions)s)"
+        cases = f"CASE WHEN typeof(%(expressions)s) IN ('integer', 'real') THEN {rounded}"
+        return self.as_sql(
+            compiler, connection, template=f"{cases} WHEN %(expressions)s IS NOT NULL THEN {fallback} END"
+        )
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)")
 
 
-class Host(Func):
+class AddressText(Func):
     """An address; of a network, its width, too."""
 
     output_field = TextField()
@@ -109,10 +111,10 @@ def blob(value: Any) -> bytes:
     return bytes(value)
 
 
-RANKS = {type(None): 0, int: 1, float: 1, str: 2}
+TYPE_ORDER = {type(None): 0, int: 1, float: 1, str: 2}
 
 
-def sortable(value: Any) -> tuple[int, Any]:
+def sort_key(value: Any) -> tuple[int, Any]:
     """Return a key that orders values of any kind as SQLite does: nothing, numbers, text, binary values."""
-    rank = RANKS.get(type(value), 3)
+    rank = TYPE_ORDER.get(type(value), 3)
     return rank, value if rank else 0

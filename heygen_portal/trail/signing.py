@@ -18,13 +18,13 @@ from django.conf import settings
 KEY_ID_BYTES = 4
 
 
-def sign(*said: object) -> str:
+def sign(*values: object) -> str:
     """Return a signature over the given values, made with the current key: `<key ID>.<HMAC>`, 52 characters."""
-    mac = _mac(key("sign"), said)
+    mac = _mac(key("sign"), values)
     return f"{key_id()}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
-def is_signed(signature: str, *said: object) -> bool:
+def is_signed(signature: str, *values: object) -> bool:
     """Whether this portal signed the given values, with its current key or a retired one.
 
     Signatures from before keys had IDs are 64 hexadecimal digits; any key may have made them.
@@ -32,10 +32,10 @@ def is_signed(signature: str, *said: object) -> bool:
     name, dot, mac = signature.rpartition(".")
     if dot:
         signing_key = keys("sign").get(name)
-        expected = base64.urlsafe_b64encode(_mac(signing_key, said)).rstrip(b"=") if signing_key else b""
+        expected = base64.urlsafe_b64encode(_mac(signing_key, values)).rstrip(b"=") if signing_key else b""
         return bool(expected) and hmac.compare_digest(expected, mac.encode("utf-8", "replace"))
     given = signature.encode("utf-8", "replace")
-    return any(hmac.compare_digest(_mac(each, said).hex().encode(), given) for each in keys("sign").values())
+    return any(hmac.compare_digest(_mac(each, values).hex().encode(), given) for each in keys("sign").values())
 
 
 def key(purpose: str) -> bytes:
@@ -53,8 +53,8 @@ def key_id() -> str:
     return _id(settings.FIELD_ENCRYPTION_KEY)
 
 
-def _mac(signing_key: bytes, said: tuple[object, ...]) -> bytes:
-    message = "\n".join(map(str, said)).encode("utf-8", "surrogatepass")  # what is verified may be no text
+def _mac(signing_key: bytes, values: tuple[object, ...]) -> bytes:
+    message = "\n".join(map(str, values)).encode("utf-8", "surrogatepass")  # what is verified may be no text
     return hmac.digest(signing_key, message, "sha256")
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from avatars.models import ProviderAccount
 from heygen_portal.providers.contract.provider import OpenSession
 from heygen_portal.runtime import due_rows
-from heygen_portal.trail.raw_values import Written
+from heygen_portal.trail.raw_values import IsoText
 from sessions import errors
 from sessions.lifecycle import broadcast, end_evidence, events, transitions
 from sessions.lifecycle.event_kinds import EventKind
@@ -267,7 +267,7 @@ def _suspects(now: datetime) -> list[UUID]:
     """Return the open sessions that seem to have a late deadline; all of them where a row cannot be read."""
     rows = StreamingSession.objects.open().order_by()
     try:
-        told = rows.defer("deadline_at").annotate(told=Written("deadline_at"))
+        told = rows.defer("deadline_at").annotate(told=IsoText("deadline_at"))
         return [row.pk for row in told if _is_late(vars(row)["told"], _latest_deadline(row, now))]
     except (ArithmeticError, TypeError, ValueError, LookupError, DatabaseError):
         return list(rows.values_list("pk", flat=True))

@@ -82,8 +82,8 @@ class AllowanceAdmin(ModelAdmin):
                 self.delete_model(request, allowance)
 
     def _note(self, request: HttpRequest, before: Allowance | None, after: Allowance | None) -> None:
-        told = change_log.between(before, after, change_log.editable(Allowance))
-        change_log.note(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, after or before, told)
+        told = change_log.diff(before, after, change_log.editable_columns(Allowance))
+        change_log.record(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, after or before, told)
 
     @display(description=_("group"), boolean=True)
     def is_group(self, allowance: Allowance) -> bool:

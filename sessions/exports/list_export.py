@@ -102,7 +102,7 @@ def ask(
         stated = coverage.state(coverage.EXPORT, export)
         if session is None:
             taken = {"what": what, "format": format, "filters": export.filters, "reason": reason, **stated}
-            audit_log.note_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **taken)
+            audit_log.record_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **taken)
         else:
             said = {"export": str(export.pk), "by": user_id, "from": address, "format": format, "reason": reason}
             events.record(session.pk, Entry(EventKind.EXPORTED, said | stated))
@@ -135,7 +135,7 @@ def _state(export_id: UUID, by_id: int | None = None, address: str | None = None
     export = Export.objects.get(pk=export_id)
     stated = coverage.state(coverage.EXPORT, export, *sorted(coverage.PROGRESS))
     if export.session_id is None:
-        audit_log.note_by(by_id, address, AuditEntry.Kind.EXPORT_STATE, export.pk, state=str(export.state), **stated)
+        audit_log.record_by(by_id, address, AuditEntry.Kind.EXPORT_STATE, export.pk, state=str(export.state), **stated)
     else:
         said = {"export": str(export.pk), "by": by_id, "from": address, "state": str(export.state)}
         events.record(export.session_id, Entry(EventKind.EXPORT_STATE, said | stated))

@@ -57,7 +57,7 @@ def write(now: datetime) -> bool:
         file.write(json.dumps(line) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    audit_log.note_by(None, None, AuditEntry.Kind.ANCHORED, path.name, count=len(lines) + 1, hash=digest)
+    audit_log.record_by(None, None, AuditEntry.Kind.ANCHORED, path.name, count=len(lines) + 1, hash=digest)
     return True
 
 

@@ -154,7 +154,7 @@ def upgrade() -> bool:
     Safe to repeat.
     """
     with transaction.atomic():
-        audit_log.head()
+        audit_log.lock_head()
         reader = _Pass(0, 1, Bounds(stated=10**9))
         _entries, harm = audit_log.check(reader.take)
         if reader.is_upgraded:
@@ -173,7 +173,7 @@ def upgrade() -> bool:
         for part in parts:
             is_last = part is parts[-1]
             about = coverage.together(*part)
-            audit_log.note_by(
+            audit_log.record_by(
                 None,
                 None,
                 Kind.RECORD_UPGRADED,

@@ -9,10 +9,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from heygen_portal.trail import hash_chain
-from heygen_portal.trail.hash_chain import Harm
+from heygen_portal.trail.hash_chain import Tampering
 
 How = (
-    Harm
+    Tampering
     | Literal[
         "unsealed",
         "seal_forged",

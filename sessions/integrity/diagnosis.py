@@ -56,22 +56,25 @@ class Event(NamedTuple):
         except (TypeError, ValueError, RecursionError):
             return ""
 
-    def fits(self, number: int | None = None, previous_hash: str | None = None) -> bool:
+    def matches_hash(self, number: int | None = None, previous_hash: str | None = None) -> bool:
         if self.hash == self.digest(number, previous_hash):
             return True
-        return any(self.hash == self.digest(number, previous_hash, data) for data in hash_chain.zeros(self.data))
+        return any(
+            self.hash == self.digest(number, previous_hash, data)
+            for data in hash_chain.negative_zero_variants(self.data)
+        )
 
-    def is_hashed(self, as_what: str) -> bool:
-        return self.digest() == as_what
+    def hashes_to(self, expected: str) -> bool:
+        return self.digest() == expected
 
-    def changed(self) -> str:
+    def changed_column(self) -> str:
         try:
             said = (str(self.source), str(self.kind), hash_chain.canonical(self.data), str(self.at))
         except (TypeError, ValueError, RecursionError):
             return "data"
-        if self._replace(prints=hash_chain.prints(*said)).fits():
+        if self._replace(prints=hash_chain.checksums(*said)).matches_hash():
             return "prints"
-        return hash_chain.blamed(str(self.prints), SAID, said)
+        return hash_chain.first_mismatch(str(self.prints), SAID, said)
 
 
 class Noted(NamedTuple):
@@ -135,8 +138,8 @@ def wrongs(chain: Chain) -> Iterator[Wrong]:
     def known(number: int) -> str:
         return noted.hash if noted and noted.number == number else sealed.hash_at(number)
 
-    if harm := hash_chain.misfit(chain.events(), known, chain.find, chain.length):
-        how, number, column = harm
+    if tampering := hash_chain.find_tampering(chain.events(), known, chain.find, chain.length):
+        how, number, column = tampering
         yield how, number, "event", column
     last = max(newest, noted.number if noted else 0)
     if last > chain.length:

@@ -51,7 +51,7 @@ def look(started_at: datetime, tell: Callable[[Fault], None] = lambda fault: Non
     with transaction.atomic():
         found.save()
         stated = coverage.state(coverage.CHECK, found)
-        audit_log.note_by(None, None, AuditEntry.Kind.RECORD_CHECKED, found, faults=found.fault_count, **stated)
+        audit_log.record_by(None, None, AuditEntry.Kind.RECORD_CHECKED, found, faults=found.fault_count, **stated)
     if found.fault_count:
         logger.error("the record does not fit in %d places: see the check of %s", found.fault_count, started_at)
     if misfit is None and not is_lost:

@@ -20,7 +20,15 @@ from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
 from django.utils import timezone
 
 from heygen_portal.trail import db_triggers
-from heygen_portal.trail.raw_values import AsText, Microseconds, Places, Written, any_text, blob, sortable
+from heygen_portal.trail.raw_values import (
+    AsText,
+    DecimalText,
+    IsoText,
+    MicrosecondsText,
+    blob,
+    invalid_utf8_allowed,
+    sort_key,
+)
 from sessions.integrity import audit_statements, diagnosis, worker_columns
 from sessions.integrity.damage import Fault, How
 from sessions.integrity.diagnosis import ERASED, TELLING, Chain, Event, Noted, data_of, proofs
@@ -52,10 +60,10 @@ UNNAMED: diagnosis.Wrong = ("changed", None, "event", "")
 UPGRADED = EventKind.RECORD_UPGRADED
 """The event that states what rows of an earlier format show."""
 
-EVENT = ("number", "source", "kind", AsText("data"), Written("at"), "prints", "previous_hash", "hash")
+EVENT = ("number", "source", "kind", AsText("data"), IsoText("at"), "prints", "previous_hash", "hash")
 NOTED = ("number", "hash", "signature")
 HEAD = tuple(f"head__{name}" for name in NOTED)
-SEAL = (*NOTED, Written("at"))
+SEAL = (*NOTED, IsoText("at"))
 
 
 def faults(count: Count | None = None, bounds: Bounds = USUAL_BOUNDS) -> Iterator[Fault]:
@@ -63,7 +71,7 @@ def faults(count: Count | None = None, bounds: Bounds = USUAL_BOUNDS) -> Iterato
     count = count or Count()
     if db_triggers.missing(connection):
         yield Fault("unguarded")
-    with any_text(connection):
+    with invalid_utf8_allowed(connection):
         yield from audit_statements.faults(count, bounds)
         yield from _session_faults(count, bounds)
         yield from _conversations_without_session()
@@ -100,7 +108,7 @@ def faults_of(session_id: UUID | str, bounds: Bounds = USUAL_BOUNDS) -> list[Fau
     session: Any = str(session_id)
     if not _is_id(session):
         return _without_id(session)
-    with any_text(connection), transaction.atomic():
+    with invalid_utf8_allowed(connection), transaction.atomic():
         rows = StreamingSession.objects.filter(pk=session)
         rows.select_for_update(of=("self",)).order_by().values_list("pk").first()
         row = _sessions(rows).first()
@@ -121,7 +129,7 @@ def _is_id(session: str) -> bool:
 
 def _without_id(session: str) -> list[Fault]:
     """Name a session, or one that rows say they belong to, whose ID is none."""
-    with any_text(connection):
+    with invalid_utf8_allowed(connection):
         every = StreamingSession.objects.order_by().values_list(AsText("pk"), flat=True)
         is_there = session in every.iterator(chunk_size=BATCH)  # it may be no text, which no query takes
     return [
@@ -248,7 +256,7 @@ class Found:
                 is_same = False
             if number != expected or before != last_hash or not is_same:
                 row = Event(session, number, source, kind, data, at, prints, before, its_hash)
-                is_fine = is_fine and number == expected and before == last_hash and row.fits()
+                is_fine = is_fine and number == expected and before == last_hash and row.matches_hash()
             last_hash = its_hash
             while seal is not None and seal[1] == number:
                 count.rows["seal"] += 1
@@ -502,7 +510,7 @@ class _Streams:
 
         self.events = stream(SessionEvent, ("number", "pk"), *EVENT)
         self.seals = stream(SessionSeal, ("number", "pk"), *SEAL)
-        self.keys = stream(SpeechKey, (), "wrapped", Written("erased_at"))
+        self.keys = stream(SpeechKey, (), "wrapped", IsoText("erased_at"))
         self.below = {table.name: _Stream(_below(table, session), bounds.batch) for table in BELOW}
 
     def before(self, pk: str | None) -> Iterator[str]:
@@ -513,7 +521,7 @@ class _Streams:
 def _all(table: Table) -> QuerySet[Any]:
     """Return a table's rows, with what its derived columns are compared with."""
     if table is CONVERSATION:
-        ended_at = Conversation.ended_last().annotate(at=Written("ended_at")).values("at")[:1]
+        ended_at = Conversation.ended_last().annotate(at=IsoText("ended_at")).values("at")[:1]
         return Conversation.objects.annotate(sessions_ended_at=Subquery(ended_at))
     rows: QuerySet[Any] = table.model._base_manager.all()
     return rows
@@ -607,12 +615,12 @@ def _of_day(rows: QuerySet[Any], key: Mapping[str, Any] | None) -> QuerySet[Any]
 
 
 def _placed(row: tuple[Day, tuple[Any, ...]]) -> list[tuple[int, Any]]:
-    return list(map(sortable, row[0]))
+    return list(map(sort_key, row[0]))
 
 
 def _summed(rows: QuerySet[Any], sums: Mapping[str, Any]) -> Iterator[tuple[Day, tuple[Any, ...]]]:
     count, time, wasted, estimated = (sums[name] for name in SUMS)
-    told = (count, Microseconds(time), Microseconds(wasted), Places(estimated, places=4))
+    told = (count, MicrosecondsText(time), MicrosecondsText(wasted), DecimalText(estimated, places=4))
     rows = rows.values(*DAY).annotate(**{f"its_{name}": each for name, each in zip(SUMS, told, strict=True)})
     columns: tuple[Any, ...] = (AsText("day"), "account_id", "persona_id", *(f"its_{name}" for name in SUMS))
     for row in rows.order_by(*DAY).values_list(*columns).iterator(chunk_size=BATCH):

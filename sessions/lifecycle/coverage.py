@@ -20,7 +20,7 @@ from typing import Any
 from django.db import models
 from django.db.models import QuerySet
 
-from heygen_portal.trail.raw_values import AsText, Host, Microseconds, Places, Written, blob
+from heygen_portal.trail.raw_values import AddressText, AsText, DecimalText, IsoText, MicrosecondsText, blob
 from sessions.models import (
     Conversation,
     Erasure,
@@ -87,7 +87,7 @@ class Table:
 
         Then come the derived columns, each with the value that it must have.
         """
-        derived = [part for name, annotation in self.derived.items() for part in (Written(name), annotation)]
+        derived = [part for name, annotation in self.derived.items() for part in (IsoText(name), annotation)]
         covered = map(_expression, self.fields.values())
         return rows.values_list(AsText(self.session), AsText("pk"), *covered, *derived, *more)
 
@@ -207,16 +207,16 @@ def _expression(column: Any) -> Any:
     target = column.target_field if isinstance(column, models.ForeignKey) else column
     match target:
         case models.DateTimeField():
-            return Written(column.attname)
+            return IsoText(column.attname)
         case models.DurationField():
-            return Microseconds(column.attname)
+            return MicrosecondsText(column.attname)
         case models.DecimalField():
-            return Places(column.attname, places=target.decimal_places)
+            return DecimalText(column.attname, places=target.decimal_places)
         # A boolean, because Python's sqlite3 reads whatever is not 1 as false.
         case models.UUIDField() | models.JSONField() | models.DateField() | models.BooleanField():
             return AsText(column.attname)
         case models.GenericIPAddressField():
-            return Host(column.attname)
+            return AddressText(column.attname)
     return column.attname
 
 

@@ -163,7 +163,7 @@ def _following(session_id: UUID, number: int, last_hash: str, entry: Entry, *, i
         previous_hash=last_hash,
     )
     at, text = row.at.isoformat(), hash_chain.canonical(row.data)
-    row.prints = hash_chain.prints(str(row.source), row.kind, text, at)
+    row.prints = hash_chain.checksums(str(row.source), row.kind, text, at)
     row.hash = _digest(last_hash, str(session_id), row.number, str(row.source), row.kind, text, at, row.prints)
     return row
 

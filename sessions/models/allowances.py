@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from heygen_portal.trail.models import DEFAULT_ORGANISATION, Organisation
+from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 
 ABOVE_ZERO = MinValueValidator(timedelta(seconds=1), message=_("It must be longer than zero."))
 

@@ -27,11 +27,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from avatars.models import CatalogueSync, KnowledgeVersion, PersonaVersion, Video
+from heygen_portal.models import Invitation, Membership
 from heygen_portal.people.access import logins
 from heygen_portal.people.mail import languages
 from heygen_portal.people.sign_in import personal_logs
 from heygen_portal.trail import audit_log
-from heygen_portal.trail.models import Invitation, Membership
 from sessions.capacity import quotas
 from sessions.exports.formats import plain, to_json
 from sessions.lifecycle import coverage, vouching

@@ -235,7 +235,7 @@ def _value(row: Mapping[str, Any], name: str, value: Any) -> Any:
         case "roles", list():
             return ", ".join(gettext(role) for role in value)
         case "data", dict() if model is AuditEntry:
-            return audit_labels.of(AuditEntry(kind=row["kind"], data=value))
+            return audit_labels.describe(AuditEntry(kind=row["kind"], data=value))
         case _, int() | float() if name in SECONDS:
             return readable(timedelta(seconds=value))
         case _, dict():

@@ -90,7 +90,7 @@ def _sent(request: HttpRequest, person: User, extension: str, *, reason: str) ->
     """Record who takes whose data, then send it."""
     budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
     taken: dict[str, Any] = {"format": extension, "person": person.pk, "reason": reason}
-    audit_log.note(request, AuditEntry.Kind.PERSONAL_DATA, person, **taken)
+    audit_log.record(request, AuditEntry.Kind.PERSONAL_DATA, person, **taken)
     write = personal_data.as_json if extension == "json" else personal_data_page.as_page
     pieces: Iterator[bytes] = write(person)
     name = personal_data.file_name(person, extension)

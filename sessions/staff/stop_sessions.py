@@ -61,7 +61,9 @@ def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None,
             transitions.begin_stop_all(running, EndReason.STAFF_STOPPED)
             about = ", ".join(sorted(session.user.get_username() for session in running))
             stopped = [str(session.pk) for session in running]
-            audit_log.note_by(by_id, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped)
+            audit_log.record_by(
+                by_id, address, AuditEntry.Kind.SESSIONS_STOPPED, about, reason=reason, sessions=stopped
+            )
     return running
 
 

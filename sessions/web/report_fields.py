@@ -47,7 +47,7 @@ def is_number(value: Any) -> bool:
         return False
     if isinstance(value, int):
         return abs(value) <= LARGEST_INTEGER
-    return value is None or (isinstance(value, float) and abs(value) < hash_chain.LARGEST_NUMBER)
+    return value is None or (isinstance(value, float) and abs(value) < hash_chain.MAX_EXACT_FLOAT)
 
 
 def is_flag(value: Any) -> bool:

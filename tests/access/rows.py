@@ -11,10 +11,11 @@ from django.core.files.base import ContentFile
 from django.db.models import Model
 from django.utils import timezone
 
+from heygen_portal.models import Invitation, Organisation
 from heygen_portal.people.access import roles
 from heygen_portal.people.invitations import joining
 from heygen_portal.trail import audit_log
-from heygen_portal.trail.models import AuditEntry, Invitation, Organisation
+from heygen_portal.trail.models import AuditEntry
 from sessions.models import (
     Allowance,
     Erasure,
@@ -72,7 +73,7 @@ class Rows:
             Invitation.objects.create(
                 email="ines@example.org", group=group, invited_by=somebody, expires_at=timezone.now() + joining.LIFE
             ),
-            audit_log.note(None, AuditEntry.Kind.KEY_SET, "somebody"),
+            audit_log.record(None, AuditEntry.Kind.KEY_SET, "somebody"),
             Organisation.objects.get(),
             published.avatar.account,
             published.avatar,

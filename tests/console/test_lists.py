@@ -18,9 +18,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from avatars.models import Avatar, KnowledgeBase, Persona, ProviderAccount, Video, Voice
+from heygen_portal.models import Invitation, Organisation
 from heygen_portal.people.access import roles
 from heygen_portal.trail import audit_log
-from heygen_portal.trail.models import AuditEntry, Invitation, Organisation
+from heygen_portal.trail.models import AuditEntry
 from sessions.costs import ledger
 from sessions.models import (
     Allowance,
@@ -71,7 +72,7 @@ def total() -> None:
 MAKE: dict[type[Model], Callable[[], Any]] = {
     User: person,
     Group: lambda: Group.objects.create(name=uuid4().hex),
-    AuditEntry: lambda: audit_log.note_by(person().pk, None, AuditEntry.Kind.PASSWORD_SET, "somebody"),
+    AuditEntry: lambda: audit_log.record_by(person().pk, None, AuditEntry.Kind.PASSWORD_SET, "somebody"),
     Invitation: invitation,
     Organisation: lambda: Organisation.objects.create(name=uuid4().hex),
     Avatar: factories.AvatarFactory.create,

@@ -10,9 +10,10 @@ from django.core import mail
 from django.test import Client, override_settings
 from django.utils import timezone
 
+from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles
 from heygen_portal.people.invitations import joining
-from heygen_portal.trail.models import AuditEntry, Invitation
+from heygen_portal.trail.models import AuditEntry
 from tests.support.factories import UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -6,9 +6,10 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
+from heygen_portal.models import Membership, Organisation
 from heygen_portal.people.access import roles
 from heygen_portal.people.invitations import joining
-from heygen_portal.trail.models import AuditEntry, Membership, Organisation
+from heygen_portal.trail.models import AuditEntry
 from tests.support.factories import PersonaFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -56,7 +56,7 @@ def test_login_sessions_are_deleted_once_they_have_expired(client: Client) -> No
 
 
 def test_addresses_in_the_audit_log_stay_as_they_are_part_of_a_chain() -> None:
-    audit_log.note_by(None, "192.0.2.7", AuditEntry.Kind.JOINED, "ines")
+    audit_log.record_by(None, "192.0.2.7", AuditEntry.Kind.JOINED, "ines")
     retention.delete_old(NOW + timedelta(days=3650))
     assert AuditEntry.objects.get().address == "192.0.2.7"
     assert audit_log.check()[1] is None

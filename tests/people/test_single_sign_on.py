@@ -13,8 +13,9 @@ from django.contrib.auth.models import Group, User
 from django.http import HttpResponse
 from django.test import Client, override_settings
 
+from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles
-from heygen_portal.trail.models import AuditEntry, Invitation
+from heygen_portal.trail.models import AuditEntry
 from tests.people.directory import Directory
 from tests.people.test_invitations import invited
 

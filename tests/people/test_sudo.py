@@ -17,8 +17,9 @@ from django.core.cache import cache
 from django.test import Client
 
 from avatars.models import ProviderAccount
+from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles, sudo
-from heygen_portal.trail.models import AuditEntry, Invitation
+from heygen_portal.trail.models import AuditEntry
 from sessions.models import Export
 from tests.avatars.accounts.test_admin import KEY, form
 from tests.people.directory import Directory

@@ -35,10 +35,10 @@ def ended() -> StreamingSession:
 def sql(statement: str, *values: Any) -> None:
     """Do what the triggers refuse, as the database's owner can."""
     with transaction.atomic():
-        db_triggers.take_down(connection)
+        db_triggers.remove(connection)
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
-        db_triggers.put_up(connection)
+        db_triggers.install(connection)
 
 
 def on(session: StreamingSession, number: int) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def row(session: StreamingSession, number: int) -> SessionEvent:
 
 def write(event: SessionEvent, number: int, **fields: Any) -> None:
     """Write an event's row anew, under this number."""
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         SessionEvent.objects.filter(pk=event.pk).update(number=number, **fields)
 
 
@@ -65,11 +65,11 @@ def rewrite(
     stored: Any = SessionEvent.objects.filter(session=session).order_by("number").values()
     kept = change(list(stored))
     last_hash = ""
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         SessionEvent.objects.filter(session=session).exclude(pk__in=[event["id"] for event in kept]).delete()
         for number, event in enumerate(kept, 1):
             at, data = event["at"].isoformat(), event["data"]
-            prints = hash_chain.prints(event["source"], event["kind"], hash_chain.canonical(data), at)
+            prints = hash_chain.checksums(event["source"], event["kind"], hash_chain.canonical(data), at)
             said = (event["source"], event["kind"], data, at, prints)
             its_hash = events.digest_of(last_hash, str(session.pk), number, *said)
             SessionEvent.objects.filter(pk=event["id"]).update(

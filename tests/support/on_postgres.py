@@ -39,5 +39,5 @@ def migrate(url: str) -> None:
 def empty(url: str) -> None:
     with swapped(url):
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
-        audit_log.head()
+        audit_log.lock_head()
         roles.ensure_organisation()

@@ -82,8 +82,8 @@ def fill() -> None:
     roles.sync()
     staff = UserFactory.create(username="auditor", is_staff=True)
     staff.groups.add(Group.objects.get(name=roles.AUDITOR.group))
-    audit_log.note_access(None, staff, {})
-    audit_log.note_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, "Account")
+    audit_log.record_access_change(None, staff, {})
+    audit_log.record_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, "Account")
     persona = PersonaFactory.create(published=True, slug="lucia", greeting="Hola, soy Lucía.")
     people = [UserFactory.create(username=f"person-{number}") for number in range(7)]
 

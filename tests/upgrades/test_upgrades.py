@@ -17,7 +17,8 @@ from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
 from avatars.models import Persona, ProviderAccount
-from heygen_portal.trail.models import AuditEntry, Organisation
+from heygen_portal.models import Organisation
+from heygen_portal.trail.models import AuditEntry
 from sessions.integrity import scope, verification
 from sessions.models import (
     DayTotal,

@@ -48,12 +48,12 @@ class Command(BaseCommand):
         if is_new:
             person.groups.add(Group.objects.get(name=role.group))
             roles.enrol(person)
-            audit_log.note_access(None, person, {})
+            audit_log.record_access_change(None, person, {})
         if is_new or reset:
             password = secrets.token_urlsafe(12)
             person.set_password(password)
             person.save(update_fields=["password"])
-            audit_log.note(None, AuditEntry.Kind.PASSWORD_SET, person)
+            audit_log.record(None, AuditEntry.Kind.PASSWORD_SET, person)
             self.stdout.write(f"Sign in as {username} with the password {password}")
 
     def _catalogue(self, account: ProviderAccount) -> None:
@@ -84,10 +84,10 @@ def _emulator_account(kind: str, name: str) -> ProviderAccount:
         has_new_key = is_new or account.api_key != settings.EMULATOR_API_KEY
         if not is_new and any(getattr(account, name) != value for name, value in wanted.items()):
             _change(account, wanted)
-        told = change_log.between(before, account, change_log.editable(ProviderAccount, but=["api_key"]))
-        change_log.note(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, told)
+        told = change_log.diff(before, account, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
+        change_log.record(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, told)
         if has_new_key:
-            audit_log.note(None, AuditEntry.Kind.KEY_SET, account)
+            audit_log.record(None, AuditEntry.Kind.KEY_SET, account)
     return account
 
 

@@ -11,8 +11,8 @@ from django.core.management.color import no_style
 from django.db import connection, transaction
 from django.utils.translation import gettext_noop
 
+from heygen_portal.models import DEFAULT_ORGANISATION, Membership, Organisation
 from heygen_portal.permissions import Permission
-from heygen_portal.trail.models import DEFAULT_ORGANISATION, Membership, Organisation
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_change_page
+from heygen_portal.models import Invitation
 from heygen_portal.people.access import sudo
 from heygen_portal.people.access.roles import ROLES
 from heygen_portal.people.invitations import inviting
 from heygen_portal.runtime.generics import AnyModelChoiceField, AnyModelForm
-from heygen_portal.trail.models import Invitation
 
 LINK = "shown_link"  # attribute of an invitation, from get_object to the page
 

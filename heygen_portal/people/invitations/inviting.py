@@ -10,11 +10,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from heygen_portal.models import Invitation
 from heygen_portal.people.invitations import joining
 from heygen_portal.people.mail import outgoing
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.trail import audit_log
-from heygen_portal.trail.models import AuditEntry, Invitation
+from heygen_portal.trail.models import AuditEntry
 
 
 def invite(request: HttpRequest, invitation: Invitation) -> None:
@@ -27,7 +28,7 @@ def invite(request: HttpRequest, invitation: Invitation) -> None:
         earlier = Invitation.objects.filter(email=invitation.email, used_at=None, revoked_at=None)
         earlier.update(revoked_at=now)
         invitation.save(force_insert=True)
-        audit_log.note(request, AuditEntry.Kind.INVITED, invitation, roles=[[], [invitation.group.name]])
+        audit_log.record(request, AuditEntry.Kind.INVITED, invitation, roles=[[], [invitation.group.name]])
 
 
 def revoke(request: HttpRequest, invitation: Invitation) -> bool:
@@ -35,7 +36,7 @@ def revoke(request: HttpRequest, invitation: Invitation) -> bool:
     with transaction.atomic():
         if not Invitation.objects.open().filter(pk=invitation.pk).update(revoked_at=timezone.now()):
             return False
-        audit_log.note(request, AuditEntry.Kind.INVITATION_REVOKED, invitation)
+        audit_log.record(request, AuditEntry.Kind.INVITATION_REVOKED, invitation)
     return True
 
 
@@ -45,7 +46,7 @@ def end_of(request: HttpRequest, maker: User) -> list[Invitation]:
         ended = list(Invitation.objects.orphaned().filter(invited_by=maker).select_for_update(of=("self",)))
         for invitation in ended:
             Invitation.objects.filter(pk=invitation.pk).update(revoked_at=timezone.now())
-            audit_log.note(request, AuditEntry.Kind.INVITATION_REVOKED, invitation)
+            audit_log.record(request, AuditEntry.Kind.INVITATION_REVOKED, invitation)
     return ended
 
 

@@ -11,11 +11,12 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 
+from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles
 from heygen_portal.people.access.roles import STAFF_GROUPS
 from heygen_portal.runtime import client_address
 from heygen_portal.trail import audit_log
-from heygen_portal.trail.models import AuditEntry, Invitation
+from heygen_portal.trail.models import AuditEntry
 
 LIFE = timedelta(days=7)
 """How long an invitation is good for."""
@@ -61,7 +62,7 @@ def arrived(request: HttpRequest, user: User) -> None:
         if invitation and Invitation.objects.open().filter(pk=invitation.pk).update(used_at=timezone.now()):
             _take_up(request, invitation, user)
         else:
-            audit_log.note_by(user.pk, client_address.of(request), AuditEntry.Kind.JOINED, user, roles=[[], []])
+            audit_log.record_by(user.pk, client_address.of(request), AuditEntry.Kind.JOINED, user, roles=[[], []])
 
 
 def _signer() -> signing.Signer:
@@ -72,7 +73,7 @@ def _take_up(request: HttpRequest, invitation: Invitation, user: User) -> None:
     Invitation.objects.filter(pk=invitation.pk).update(used_by=user)
     give_role(user, invitation.group)
     given = [[], [invitation.group.name]]
-    audit_log.note_by(user.pk, client_address.of(request), AuditEntry.Kind.JOINED, user, roles=given)
+    audit_log.record_by(user.pk, client_address.of(request), AuditEntry.Kind.JOINED, user, roles=given)
 
 
 def give_role(user: User, group: Group) -> None:

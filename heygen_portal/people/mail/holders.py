@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heygen_portal.trail.models import holders_of
+from heygen_portal.models import holders_of
 
 
 def addresses(permission: str) -> list[str]:

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils import translation
 
-from heygen_portal.trail.models import PreferredLanguage
+from heygen_portal.models import PreferredLanguage
 
 
 def remember(user_id: int, code: str | None) -> None:

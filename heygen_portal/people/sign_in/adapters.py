@@ -85,7 +85,7 @@ class AccountAdapter(DefaultAccountAdapter):
         super().set_password(user, password)
         throttle.forgive(user)
         self.request.password_was_set_for = user
-        audit_log.note_by(user.pk, client_address.of(self.request), AuditEntry.Kind.PASSWORD_SET, user)
+        audit_log.record_by(user.pk, client_address.of(self.request), AuditEntry.Kind.PASSWORD_SET, user)
         security_mail.tell(self.request, user, "password")
 
     def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
@@ -97,7 +97,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **kwargs: Any) -> None:
         """Here allauth tells what has changed: it is kept, with everything else that changes access."""
         if kind := SECOND_FACTOR_NEWS.get(template_prefix):
-            audit_log.note(self.request, kind, user)
+            audit_log.record(self.request, kind, user)
         if change := LETTERS.get(template_prefix):
             security_mail.tell(self.request, user, change)
 

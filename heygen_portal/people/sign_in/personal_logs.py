@@ -8,8 +8,9 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.db.models import Q, QuerySet
 
+from heygen_portal.models import Invitation, SignIn
 from heygen_portal.trail import audit_log
-from heygen_portal.trail.models import AuditEntry, Invitation, SignIn
+from heygen_portal.trail.models import AuditEntry
 
 Kind = AuditEntry.Kind
 ABOUT_PEOPLE = (
@@ -33,7 +34,7 @@ def sign_ins_of(user: User) -> tuple[QuerySet[SignIn], ...]:
 def audit_entries_of(user: User) -> QuerySet[AuditEntry]:
     """Return what a person did with power over the portal, and what was done to their access."""
     return AuditEntry.objects.filter(
-        Q(by=user) | Q(**{f"data__{audit_log.PERSON}": user.pk}) | _invited(user) | _named(user)
+        Q(by=user) | Q(**{f"data__{audit_log.USER_KEY}": user.pk}) | _invited(user) | _named(user)
     )
 
 
@@ -57,10 +58,10 @@ def _invited(user: User) -> Q:
     """Entries about the invitations that a person accepted; earlier ones name the address only."""
     theirs = Q(pk=None)
     for invitation in Invitation.objects.filter(used_by=user):
-        theirs |= Q(**{f"data__{audit_log.INVITATION}": str(invitation.pk)})
+        theirs |= Q(**{f"data__{audit_log.INVITATION_KEY}": str(invitation.pk)})
         until = invitation.used_at or invitation.expires_at
         between = Q(at__range=(invitation.created_at, until + WRITTEN_WITHIN))
-        theirs |= Q(kind__in=INVITING, about=invitation.email) & between & ~Q(data__has_key=audit_log.INVITATION)
+        theirs |= Q(kind__in=INVITING, about=invitation.email) & between & ~Q(data__has_key=audit_log.INVITATION_KEY)
     return theirs
 
 
@@ -69,13 +70,13 @@ def _named(user: User) -> Q:
     name, since = _name_before_ids(user)
     if Group.objects.filter(name=name).exists():
         return Q(pk=None)  # a quota's entry would be the role's
-    return Q(kind__in=ABOUT_PEOPLE, about=name, at__gte=since) & ~Q(data__has_key=audit_log.PERSON)
+    return Q(kind__in=ABOUT_PEOPLE, about=name, at__gte=since) & ~Q(data__has_key=audit_log.USER_KEY)
 
 
 def _name_before_ids(user: User) -> tuple[str, datetime]:
     """Return what a person was called before entries had IDs, and since when."""
     renamed = AuditEntry.objects.filter(
-        kind=Kind.ACCESS_CHANGED, data__has_key="username", **{f"data__{audit_log.PERSON}": user.pk}
+        kind=Kind.ACCESS_CHANGED, data__has_key="username", **{f"data__{audit_log.USER_KEY}": user.pk}
     )
     first = renamed.order_by("number").first()
     earlier = _admin_log(user).filter(change_message__contains='"Username"')

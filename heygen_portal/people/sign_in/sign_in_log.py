@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import HttpRequest
 
-from heygen_portal.trail.models import SignIn
+from heygen_portal.models import SignIn
 
 
 class Handler(AxesDatabaseHandler):

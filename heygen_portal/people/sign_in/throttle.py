@@ -24,10 +24,10 @@ from django.shortcuts import render
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 
+from heygen_portal.models import SignIn
 from heygen_portal.people.mail import outgoing
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.budgets import TooManyRequests
-from heygen_portal.trail.models import SignIn
 
 PASSWORD, CODE = "sign_in", "second_factor"
 """What is tried; the names of the budgets begin with it."""

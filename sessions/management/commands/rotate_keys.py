@@ -40,7 +40,7 @@ class Command(BaseCommand):
             if self.stdout.isatty():
                 self.stdout.write(f"{store.name}: {progress.rotated} re-encrypted", ending="\r")
 
-        found = key_rotation.rotate(store, is_dry=is_dry, tell=tell)
+        found = key_rotation.rotate(store, is_dry=is_dry, on_progress=tell)
         self.stdout.write(
             f"{store.name}: {found.rotated} re-encrypted, {found.current} were current, {found.left} left,"
             f" {found.unreadable} unreadable"

@@ -71,7 +71,7 @@ def test_the_audit_log_stores_the_address_without_port_or_mapping(forwarded: str
     request = RequestFactory().get("/", REMOTE_ADDR=PEER, **header(forwarded))
     request.user = ines
     with override_settings(PROXY_COUNT=1):
-        entry = audit_log.note(request, AuditEntry.Kind.PASSWORD_SET, ines)
+        entry = audit_log.record(request, AuditEntry.Kind.PASSWORD_SET, ines)
     entry.refresh_from_db()
     assert entry.address == "203.0.113.7"
 

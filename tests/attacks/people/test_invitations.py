@@ -8,9 +8,10 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client, RequestFactory
 
+from heygen_portal.models import Invitation
 from heygen_portal.people.access import roles
 from heygen_portal.people.invitations import inviting, joining
-from heygen_portal.trail.models import AuditEntry, Invitation
+from heygen_portal.trail.models import AuditEntry
 from tests.people.test_invitations import INES, address
 from tests.support.factories import UserFactory
 

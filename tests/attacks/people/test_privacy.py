@@ -24,8 +24,9 @@ from django.utils import timezone, translation
 
 from avatars.models import Persona, ProviderAccount
 from heygen_portal import tasks
+from heygen_portal.models import Invitation
 from heygen_portal.trail import audit_log, db_triggers
-from heygen_portal.trail.models import AuditEntry, Invitation
+from heygen_portal.trail.models import AuditEntry
 from sessions.audit import inspection
 from sessions.exports import session_export
 from sessions.models import Allowance, Erasure, Export, ProviderErasure, SessionTotal, SpeechKey, StreamingSession
@@ -258,15 +259,15 @@ KIND = AuditEntry.Kind
 )
 def test_audit_entries_about_something_of_the_same_name_are_not_about_the_person(kind: AuditEntry.Kind) -> None:
     ines = person("ines")
-    audit_log.note_by(None, "203.0.113.9", kind, "ines", base_url=["https://a.test", "https://b.test"])
+    audit_log.record_by(None, "203.0.113.9", kind, "ines", base_url=["https://a.test", "https://b.test"])
     assert told(ines)["audit_entries"] == []
 
 
 def test_an_allowance_of_a_role_is_not_about_the_person_of_the_same_name() -> None:
     ines = person("Auditors")
-    audit_log.note_by(None, None, KIND.ALLOWANCE_CHANGED, "Auditors", minutes_per_month=[None, 5])
+    audit_log.record_by(None, None, KIND.ALLOWANCE_CHANGED, "Auditors", minutes_per_month=[None, 5])
     allowance = Allowance.objects.create(group=Group.objects.get(name="Auditors"))
-    audit_log.note_by(None, None, KIND.ALLOWANCE_CHANGED, allowance, minutes_per_month=[None, 5])
+    audit_log.record_by(None, None, KIND.ALLOWANCE_CHANGED, allowance, minutes_per_month=[None, 5])
     assert told(ines)["audit_entries"] == []
 
 
@@ -276,7 +277,7 @@ def test_audit_entries_stay_with_the_person_and_do_not_go_over_to_who_has_the_na
     admin_client: Client, kind: AuditEntry.Kind, has_id: bool
 ) -> None:
     ana = person("ana")
-    audit_log.note_by(None, None, kind, ana if has_id else "ana", note="about the first")
+    audit_log.record_by(None, None, kind, ana if has_id else "ana", note="about the first")
     rename = {"username": "ana.old", "is_active": "on"}
     assert admin_client.post(f"/admin/auth/user/{ana.pk}/change/", rename).status_code == 302
     newcomer = person("ana", days_here=0)
@@ -292,8 +293,8 @@ def test_invitations_are_told_to_who_accepted_them_not_to_who_has_the_address_ne
     one = Invitation.objects.create(
         email="ana@x.org", group=role, invited_by=boss, expires_at=now, used_at=now, used_by=ana
     )
-    audit_log.note_by(boss.pk, None, KIND.INVITED, one)
-    audit_log.note_by(boss.pk, None, KIND.INVITED, "ana@x.org")  # as an earlier version wrote it
+    audit_log.record_by(boss.pk, None, KIND.INVITED, one)
+    audit_log.record_by(boss.pk, None, KIND.INVITED, "ana@x.org")  # as an earlier version wrote it
     User.objects.filter(pk=ana.pk).update(username="ana.old", email="old@x.org")
     newcomer = person("ana@x.org", "ana@x.org")
     assert [len(told(ana)[name]) for name in ("invitations", "audit_entries")] == [1, 2]
@@ -318,7 +319,7 @@ def test_a_text_that_cannot_be_opened_is_said_to_be_so_and_all_else_is_there(
 ) -> None:
     ines = person("ines")
     first, spoilt, last = (talked(ines, provider_session_id=f"p{number}") for number in range(3))
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         spoil(spoilt)
     found = told(ines)
     lines = {row["id"]: row["lines"] for row in found["sessions"]}
@@ -377,7 +378,7 @@ def test_pages_and_exports_say_what_could_not_be_opened(
 ) -> None:
     session = talked(person("ines"), provider_session_id="p1")
     session.utterances.create(who="user", by="text", text="Hola", source="portal")
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         spoil(session)
     client.force_login(session.user)
     words = "[This text could not be decrypted.]"

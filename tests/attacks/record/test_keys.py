@@ -309,7 +309,7 @@ def test_a_rotation_that_was_interrupted_goes_on_where_it_stopped(
 
     with keys_are("new", "old"):
         with pytest.raises(KeyboardInterrupt):
-            key_rotation.rotate(SpeechKeyStore(), tell=die)
+            key_rotation.rotate(SpeechKeyStore(), on_progress=die)
         assert stored.is_readable()
         assert key_rotation.rotate(SpeechKeyStore()) == key_rotation.Progress(current=2, rotated=3)
         assert stored.is_readable()
@@ -349,14 +349,14 @@ def test_rotation_leaves_seals_and_heads_as_they_were_signed(stored: Stored) -> 
     with keys_are("old"):
         session = StreamingSessionFactory.create()
         events.record(session.pk, Entry("room_made"))
-        audit_log.note(None, AuditEntry.Kind.SEARCHED, "somebody")
+        audit_log.record(None, AuditEntry.Kind.SEARCHED, "somebody")
         signed = SessionHead.objects.get(session=session).signature, AuditHead.objects.get().signature
     with keys_are("new", "old"):
         rotate()
         assert (SessionHead.objects.get(session=session).signature, AuditHead.objects.get().signature) == signed
         assert said() == (None, None)
         events.record(session.pk, Entry("room_made"))
-        audit_log.note(None, AuditEntry.Kind.SEARCHED, "somebody")
+        audit_log.record(None, AuditEntry.Kind.SEARCHED, "somebody")
         assert said() == (None, None)
     with keys_are("new"):
         assert said() == (None, None)  # what was signed last is under the new key
@@ -367,7 +367,7 @@ def test_rotation_leaves_seals_and_heads_as_they_were_signed(stored: Stored) -> 
 
 @pytest.mark.django_db(transaction=True)
 def test_verification_with_the_keys_of_another_portal_writes_nothing(settings: Any) -> None:
-    audit_log.note(None, AuditEntry.Kind.SEARCHED, "words")
+    audit_log.record(None, AuditEntry.Kind.SEARCHED, "words")
     before = list(AuditEntry.objects.values_list("number", "hash"))
     settings.FIELD_ENCRYPTION_KEY = "another-portals-key"
     with pytest.raises(CommandError, match="does not have"):

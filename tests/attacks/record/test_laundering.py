@@ -40,7 +40,7 @@ from tests.support.factories import WHY, PersonaFactory, UserFactory
 def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
-    audit_log.head()
+    audit_log.lock_head()
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_running_sessions_rewritten_record_stays_broken_whatever_follows(
     StreamingSession.objects.filter(pk=running.pk).update(user_id=other)
     Utterance.objects.filter(session=running).update(who="avatar", is_interrupted=True)
     if signature == "gone":
-        with db_triggers.lifted(connection):
+        with db_triggers.disabled(connection):
             SessionHead.objects.filter(session=running).delete()
     assert verification.faults_of(running.pk)
     GOES_ON[by](running)
@@ -125,7 +125,7 @@ def test_a_rewritten_record_cannot_be_closed_up_after_the_portal_has_gone_on(run
 def test_a_record_that_is_gone_with_its_head_does_not_begin_again_as_one_of_an_earlier_version(
     running: StreamingSession,
 ) -> None:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         running.events.all().delete()
         SessionHead.objects.filter(session=running).delete()
     StreamingSession.objects.filter(pk=running.pk).update(record_format=1)
@@ -161,7 +161,7 @@ def test_an_ended_sessions_rewritten_record_is_not_sealed_as_whole(over: Streami
 
     rewrite(over, forged)
     if kept == "no seal":
-        with db_triggers.lifted(connection):
+        with db_triggers.disabled(connection):
             SessionSeal.objects.filter(session=over).delete()
     StreamingSession.objects.filter(pk=over.pk).update(user_id=other, end_reason="provider_ended")
     SpokenWord.objects.filter(utterance=line).delete()
@@ -178,16 +178,16 @@ def test_an_ended_sessions_rewritten_record_is_not_sealed_as_whole(over: Streami
 @pytest.mark.parametrize(("cut", "head"), [(0, "x"), (2, "x"), (2, "of before"), (0, "gone"), (4, "gone")])
 def test_a_rewritten_audit_log_stays_broken_when_entries_follow(cut: int, head: str) -> None:
     for number in range(4):
-        audit_log.note_by(UserFactory.create().pk, None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+        audit_log.record_by(UserFactory.create().pk, None, AuditEntry.Kind.KEY_SET, f"Account {number}")
     assert audit_log.check()[1] is None
     before = AuditHead.objects.get()
     last_hash = ""
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         kept = list(AuditEntry.objects.order_by("number"))[: 4 - cut]
         AuditEntry.objects.filter(number__gt=len(kept)).delete()
         for entry in kept:
             entry.about, entry.previous_hash = "forged", last_hash
-            entry.close()
+            entry.compute_hash()
             entry.save()
             last_hash = entry.hash
         signature = before.signature if head == "of before" else "x"
@@ -196,7 +196,7 @@ def test_a_rewritten_audit_log_stays_broken_when_entries_follow(cut: int, head: 
             AuditHead.objects.all().delete()
     assert audit_log.check()[1] is not None
     for number in range(2):
-        audit_log.note_by(None, None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+        audit_log.record_by(None, None, AuditEntry.Kind.KEY_SET, f"Account {number}")
         wrong = audit_log.check()[1]
         assert wrong is not None
         assert wrong[1] == len(kept) + 1

@@ -27,13 +27,13 @@ def test_migrations_leave_a_database_that_knows_that_it_is_new(tmp_path: Path) -
     with closing(sqlite3.connect(tmp_path / "new.sqlite3")) as database:
         ((number, signature),) = database.execute("SELECT number, signature FROM heygen_portal_audithead")
     assert number == 0
-    assert signing.is_signed(signature, *audit_log.NEW)
+    assert signing.is_signed(signature, *audit_log.NEW_LOG)
 
 
 @pytest.fixture
 def new_portal(transactional_db: None) -> None:
-    audit_log.head()
-    older_portal.pretend(audit_log.NEW)
+    audit_log.lock_head()
+    older_portal.pretend(audit_log.NEW_LOG)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -44,7 +44,7 @@ def test_a_check_or_an_export_that_no_entry_states_is_named(new_portal: None, is
     HistoryCheck.objects.create(started_at=timezone.now(), ended_at=timezone.now())
     Export.objects.create(asked_by=person, what="events", format="csv", state="sent")
     if is_first:
-        audit_log.note(None, AuditEntry.Kind.ACCESS_CHANGED, person)
+        audit_log.record(None, AuditEntry.Kind.ACCESS_CHANGED, person)
     assert found() == {("row_added", "check"), ("row_added", "export")}
     record_upgrade.upgrade()
     assert found() == {("row_added", "check"), ("row_added", "export")}
@@ -59,5 +59,5 @@ def test_what_the_portal_itself_stores_fits(new_portal: None) -> None:
 
 def test_another_portal_s_mark_is_none(new_portal: None) -> None:
     older_portal.pretend(("audit of a new portal", 0, "x"))
-    entry = audit_log.note(None, AuditEntry.Kind.ACCESS_CHANGED, UserFactory.create())
+    entry = audit_log.record(None, AuditEntry.Kind.ACCESS_CHANGED, UserFactory.create())
     assert audit_log.IS_COMPLETE not in entry.data

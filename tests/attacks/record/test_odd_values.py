@@ -127,7 +127,7 @@ UNREADABLE = {
 
 def test_an_audit_entry_with_unreadable_values_is_named_and_ends_no_verification() -> None:
     for number in range(3):
-        audit_log.note_by(None, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}")
+        audit_log.record_by(None, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}")
     for column, value in UNREADABLE[connection.vendor]:
         with transaction.atomic():
             sql(f"UPDATE heygen_portal_auditentry SET {column} = {value} WHERE number = 2")

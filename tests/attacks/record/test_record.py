@@ -145,7 +145,7 @@ def test_the_anchors_file_is_not_written_again_over_whatever_is_there(
     settings.HISTORY_ANCHOR_FILE = str(path)
     for number in range(2):
         ended()
-        audit_log.note(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+        audit_log.record(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
         assert anchors.write(timezone.now() + anchors.SETTLED)
     first, second = path.read_text().splitlines()
     match left:

@@ -77,7 +77,7 @@ $$ BEGIN RETURN COALESCE(NEW, OLD); END $$
 def test_a_trigger_of_the_same_name_that_does_something_else_is_missed() -> None:
     name = f"{EVENTS}_no_update"
     for statements in DISARMED[connection.vendor].values():
-        db_triggers.take_down(connection, [EVENTS])
+        db_triggers.remove(connection, [EVENTS])
         with connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement.format(name=name))
@@ -86,7 +86,7 @@ def test_a_trigger_of_the_same_name_that_does_something_else_is_missed() -> None
             cursor.execute(
                 "DROP TRIGGER IF EXISTS " + name + ("" if connection.vendor == "sqlite" else _on(name, cursor))
             )
-        db_triggers.put_up(connection)
+        db_triggers.install(connection)
         assert db_triggers.missing(connection) == []
 
 
@@ -105,7 +105,7 @@ def test_a_number_that_may_go_back_is_missed() -> None:
         cursor.execute(f"DROP TRIGGER {name}{on_table}")
         cursor.execute(f"CREATE TRIGGER {name} BEFORE UPDATE ON {HEADS} {does}")
     assert db_triggers.missing(connection) == [name]
-    db_triggers.put_up(connection)
+    db_triggers.install(connection)
     assert db_triggers.missing(connection) == []
 
 
@@ -116,5 +116,5 @@ def test_a_function_that_refuses_nothing_leaves_no_trigger() -> None:
         cursor.execute(NO_OP)
     assert db_triggers.missing(connection) == [trigger.name for trigger in db_triggers._triggers(db_triggers.TABLES)]
     assert [fault.how for fault in verification.faults()] == ["unguarded"]
-    db_triggers.put_up(connection)
+    db_triggers.install(connection)
     assert db_triggers.missing(connection) == []

@@ -68,7 +68,7 @@ def test_a_new_key_is_written_down_without_it_and_another_name_is_not() -> None:
 @pytest.mark.parametrize("role", roles.ROLES, ids=lambda role: role.group)
 def test_auditors_and_administrators_read_the_list_and_nobody_changes_it(role: roles.Role) -> None:
     client, _ = signed_in(role)
-    entry = audit_log.note(None, KIND.KEY_SET, "Ours")
+    entry = audit_log.record(None, KIND.KEY_SET, "Ours")
     may = role in (roles.AUDITOR, roles.ADMINISTRATOR)
     page = "/admin/heygen_portal/auditentry/"
     assert (client.get(page).status_code == 200) == may

@@ -198,7 +198,7 @@ def test_changes_are_read_in_words(admin_client: Client, language: str, words: l
         "rooms": ["provider", "own"],
         "is_exclusive": [False, True],
     }
-    audit_log.note(None, KIND.ACCOUNT_CHANGED, "Ours", **changed)
+    audit_log.record(None, KIND.ACCOUNT_CHANGED, "Ours", **changed)
     page = admin_client.get("/admin/heygen_portal/auditentry/", headers={"accept-language": language})
     for word in words:
         assert word in page.content.decode()

@@ -136,7 +136,7 @@ def world(announced: object, monkeypatch: pytest.MonkeyPatch) -> World:
     provider_erasure._note_failure(ProviderErasure.objects.get(), ProviderUnreachable("ReadTimeout"))
     ledger.book_all()
     for number in range(4):
-        audit_log.note_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}", old="a")
+        audit_log.record_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}", old="a")
     for session in (one, two):
         record = list_export.ask(staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, session=session)
         assert b"".join(session_export.as_json(record, session))
@@ -181,7 +181,7 @@ def owner() -> Iterator[Any]:
     if not is_postgres:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA foreign_keys = OFF")
-    with transaction.atomic(), db_triggers.lifted(connection), connection.cursor() as cursor:
+    with transaction.atomic(), db_triggers.disabled(connection), connection.cursor() as cursor:
         if is_postgres:
             cursor.execute("SET LOCAL session_replication_role = replica")
             cursor.execute("SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'c' AND conrelid > 0")

@@ -40,25 +40,25 @@ def named(fault: Fault | None) -> tuple[str, str, int | None] | None:
 
 def cut(session: StreamingSession) -> None:
     """The newest two events never were."""
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         session.events.filter(number__gt=4).delete()
 
 
 def cut_with_its_head(session: StreamingSession) -> None:
     cut(session)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         SessionHead.objects.filter(session=session).update(number=4, hash=row(session, 4).hash)
 
 
 def lose_the_head(session: StreamingSession) -> None:
     cut(session)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         SessionHead.objects.filter(session=session).delete()
 
 
 def lose_all(session: StreamingSession) -> None:
     lose_the_head(session)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         session.events.all().delete()
 
 
@@ -117,7 +117,7 @@ def test_an_event_that_was_slipped_in_stays_found_and_keeps_nobody_from_appendin
 def test_a_tail_that_was_cut_off_with_its_seal_is_found() -> None:
     session = ended()
     events.record(session.pk, Entry("provider_record", {"speech": []}))
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         session.events.filter(number=9).delete()
         session.seals.filter(number=9).delete()
     assert named(verification.look_at(session.pk)) == ("truncated", str(session.pk), 9)
@@ -128,7 +128,7 @@ def test_a_receipt_that_was_changed_lost_or_made_up_is_found() -> None:
     for session in (changed, lost, whole):
         SpeechKey.objects.create(session=session, wrapped=b"a key")
         assert erasure.erase(session.pk, Erasure.Cause.RETENTION)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         Erasure.objects.filter(session=changed).update(cause=Erasure.Cause.PERSON)
         Erasure.objects.filter(session=lost).delete()
         receipt = Erasure.objects.get(session=whole)
@@ -146,7 +146,7 @@ def entry(number: int) -> AuditEntry:
 
 
 def put(one: AuditEntry, number: int, **fields: Any) -> None:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         AuditEntry.objects.filter(pk=one.pk).update(number=number, **fields)
 
 
@@ -156,7 +156,7 @@ def change_entry() -> tuple[str, int]:
 
 
 def delete_entry() -> tuple[str, int]:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         entry(3).delete()
     return "deleted", 3
 
@@ -186,20 +186,20 @@ def swap_entries() -> tuple[str, int]:
 
 
 def truncate_entries() -> tuple[str, int]:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         AuditEntry.objects.filter(number__gt=4).delete()
     return "truncated", 5
 
 
 def truncate_entries_and_their_head() -> tuple[str, int]:
     truncate_entries()
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         AuditHead.objects.update(number=4, hash=entry(4).hash)
     return "head_forged", 4
 
 
 def delete_entries_and_their_head() -> tuple[str, int]:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         AuditEntry.objects.all().delete()
         AuditHead.objects.all().delete()
     return "headless", 0
@@ -249,7 +249,7 @@ def test_whatever_is_done_to_the_audits_list_is_found_by_the_nights_check_and_th
     harm: Callable[[], tuple[str, int]], client: Client, admin_user: Any
 ) -> None:
     for number in range(1, 7):
-        audit_log.note(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+        audit_log.record(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
     assert list(verification.faults()) == []
     how, number = harm()
     with pytest.raises(CommandError, match="1 do not fit"):
@@ -264,22 +264,22 @@ def test_whatever_is_done_to_the_audits_list_is_found_by_the_nights_check_and_th
 
 def test_an_entry_that_comes_after_others_were_cut_off_covers_nothing_up() -> None:
     for number in range(1, 4):
-        audit_log.note(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
-    with db_triggers.lifted(connection):
+        audit_log.record(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+    with db_triggers.disabled(connection):
         AuditEntry.objects.filter(number=3).delete()
-    audit_log.note(None, AuditEntry.Kind.KEY_SET, "Account 4")
+    audit_log.record(None, AuditEntry.Kind.KEY_SET, "Account 4")
     assert audit_log.check() == (3, ("deleted", 3, ""))
 
 
 def test_a_list_that_was_put_back_to_what_it_was_is_found_by_its_anchor(tmp_path: Path, settings: Any) -> None:
     settings.HISTORY_ANCHOR_FILE = str(tmp_path / "anchors")
-    audit_log.note(None, AuditEntry.Kind.KEY_SET, "Ours")
+    audit_log.record(None, AuditEntry.Kind.KEY_SET, "Ours")
     before = AuditHead.objects.values().get()
-    audit_log.note(None, AuditEntry.Kind.KEY_SET, "Theirs")
+    audit_log.record(None, AuditEntry.Kind.KEY_SET, "Theirs")
     assert anchors.write(timezone.now())
     assert not anchors.write(timezone.now())
     assert anchors.check() == (1, None)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         AuditEntry.objects.filter(number__gte=2).delete()
         AuditHead.objects.update(**before)
     assert list(verification.faults()) == []

@@ -114,13 +114,13 @@ def swap(session: StreamingSession) -> int:
 
 
 def truncate(session: StreamingSession) -> int:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         session.events.filter(number__gt=6).delete()
     return 7
 
 
 def truncate_all(session: StreamingSession) -> int:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         session.events.all().delete()
     return 1
 
@@ -186,7 +186,7 @@ def test_whatever_is_done_to_a_record_is_found_and_the_row_named(
 
 def test_the_database_itself_refuses_to_change_or_delete_what_was_recorded() -> None:
     session = ended()
-    audit_log.note(None, AuditEntry.Kind.KEY_SET, "Ours")
+    audit_log.record(None, AuditEntry.Kind.KEY_SET, "Ours")
     session.speech_key = SpeechKey.objects.create(session=session, wrapped=b"a key")
     assert erasure.erase(session.pk, Erasure.Cause.STAFF)
     kept = (session.events.all(), *(model._default_manager.all() for model in (SessionSeal, Erasure, AuditEntry)))
@@ -200,16 +200,16 @@ def test_the_database_itself_refuses_to_change_or_delete_what_was_recorded() -> 
 
 
 def test_lifted_triggers_are_found_while_they_are_gone() -> None:
-    db_triggers.take_down(connection)
+    db_triggers.remove(connection)
     found = list(verification.faults())
-    db_triggers.put_up(connection)
+    db_triggers.install(connection)
     assert found == [Fault("unguarded")]
 
 
 def test_a_seal_that_was_made_elsewhere_or_taken_away_is_found() -> None:
     one, other, third = ended(), ended(), ended()
     forge_the_rest(third)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         SessionSeal.objects.filter(session=one).update(hash="f" * 64)
         SessionSeal.objects.filter(session=other).delete()
         SessionSeal.objects.filter(session=third).update(hash=row(third, 8).hash)
@@ -253,7 +253,7 @@ def test_anchors_find_a_session_that_vanished_with_its_whole_record(tmp_path: Pa
     ended()
     assert anchors.write(timezone.now() + anchors.SETTLED)
     assert anchors.check() == (2, None)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         SessionSeal.objects.filter(session=gone).delete()
         SessionHead.objects.filter(session=gone).delete()
         gone.events.all().delete()

@@ -45,7 +45,7 @@ from tests.support.factories import WHY, PersonaFactory, UserFactory
 def database(request: pytest.FixtureRequest, transactional_db: None, announced: object) -> None:
     if request.param == "postgres":
         request.getfixturevalue("postgres")
-    audit_log.head()
+    audit_log.lock_head()
 
 
 def fits(step: Callable[[], object]) -> None:

@@ -18,9 +18,10 @@ from django.contrib.auth.models import Group, User
 from django.test import Client, override_settings
 from django.utils import translation
 
+from heygen_portal.models import SignIn
 from heygen_portal.people.access import roles
 from heygen_portal.trail import audit_log
-from heygen_portal.trail.models import AuditEntry, SignIn
+from heygen_portal.trail.models import AuditEntry
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import Allowance, Erasure, LegalHold, SessionTask, StreamingSession, Utterance
@@ -144,7 +145,7 @@ def test_the_file_has_what_is_stored_about_the_person_and_nothing_of_anybody_els
     Authenticator.objects.create(user=person, type="totp", data={"secret": "JBSWY3DP"})
     log = AccessLog.objects.create(username="INES", ip_address="192.0.2.7", user_agent="A browser", path_info="/")
     SignIn.objects.create(user=person, succeeded=log)
-    audit_log.note_by(operator.pk, STAFF_ADDRESS, AuditEntry.Kind.ACCESS_CHANGED, person, roles=[[], ["End users"]])
+    audit_log.record_by(operator.pk, STAFF_ADDRESS, AuditEntry.Kind.ACCESS_CHANGED, person, roles=[[], ["End users"]])
     User.objects.filter(pk=person.pk).update(password="pbkdf2_sha256$x")
     visitor.force_login(User.objects.get(pk=person.pk))
     told = document(visitor)

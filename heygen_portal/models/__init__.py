@@ -1,0 +1,18 @@
+"""The app's models. Those of the audit log live in `trail`, which imports none of the others."""
+
+from heygen_portal.models.invitations import Invitation, holders_of
+from heygen_portal.models.organisation import DEFAULT_ORGANISATION, Membership, Organisation
+from heygen_portal.models.sign_in import PreferredLanguage, SignIn
+from heygen_portal.trail.models import AuditEntry, AuditHead
+
+__all__ = [
+    "DEFAULT_ORGANISATION",
+    "AuditEntry",
+    "AuditHead",
+    "Invitation",
+    "Membership",
+    "Organisation",
+    "PreferredLanguage",
+    "SignIn",
+    "holders_of",
+]
