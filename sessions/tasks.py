@@ -54,7 +54,7 @@ def read_records() -> None:
 @shared_task
 def keep_books() -> None:
     """Add sessions that are over to the totals; beat sends this every five seconds."""
-    deadlines.give_up_tasks(timezone.now())
+    deadlines.fail_stale_tasks(timezone.now())
     ledger.book_all()
 
 
@@ -123,7 +123,7 @@ async def _read_all_bills() -> None:
         try:
             await provider_costs.read(account, timezone.now())
         except ProviderError as exc:
-            logger.warning("account %s: its bill could not be read: %s", account.pk, stop.in_one_line(exc))
+            logger.warning("account %s: its bill could not be read: %s", account.pk, stop.error_for_log(exc))
 
 
 @shared_task
@@ -142,4 +142,4 @@ async def _reconcile_all() -> None:
         try:
             await stop.reconcile(account)
         except ProviderError as exc:
-            logger.warning("account %s could not be reconciled: %s", account.pk, stop.in_one_line(exc))
+            logger.warning("account %s could not be reconciled: %s", account.pk, stop.error_for_log(exc))

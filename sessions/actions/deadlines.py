@@ -34,18 +34,18 @@ from sessions.models import (
 )
 from sessions.speech import speech_sql
 
-LONGEST_TEXT = 2000
+TASK_MAX_CHARACTERS = 2000
 """Characters in one task."""
-BATCH = 500
+ROWS_PER_TICK = 500
 """Rows that one look takes."""
-CLAIM = timedelta(seconds=60)
+CLAIM_TIMEOUT = timedelta(seconds=60)
 """How long a stop that one worker has taken is left alone by the others."""
-STALE_TASK = timedelta(seconds=60)
+STALE_TASK_AGE = timedelta(seconds=60)
 """A text that is being sent for so long was in the hands of a process that died."""
-LONGEST_RETRY = timedelta(seconds=60)
-LONGEST_WAIT = max(CLAIM, LONGEST_RETRY, transitions.CREATION_LIMIT, transitions.STOP_PATIENCE)
+MAX_RETRY_DELAY = timedelta(seconds=60)
+MAX_DEADLINE_DELAY = max(CLAIM_TIMEOUT, MAX_RETRY_DELAY, transitions.CREATION_LIMIT, transitions.STOP_PATIENCE)
 """From any moment, how long a session that has reached its limit, or is being stopped, may be left alone."""
-TIME_IS_UP = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
+END_REASON_BY_LIMIT = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
 """Why a session has ended at its limit, where it is not simply the longest that it may last."""
 DEADLINE_TOLERANCE = timedelta(seconds=10)
 """How much later than its next limit a deadline may be: clocks differ, and a report may be on its way."""
@@ -63,11 +63,11 @@ def accept_task(
     """
     if not text.strip():
         raise errors.TextEmpty
-    if len(text) > LONGEST_TEXT:
+    if len(text) > TASK_MAX_CHARACTERS:
         raise errors.TextTooLong
     try:
         with transaction.atomic():
-            session = _touch(session_id, for_text=True)
+            session = _extend_idle_limit(session_id, for_text=True)
             keys, wrapped = vars(session), session.wrapped_key or SpeechKey.wrapped_for(session_id)
             task = SessionTask(pk=keys["task_key"], session=session, kind=kind, sent_by_id=user_id, ref=ref)
             task.seal(text, wrapped)
@@ -97,7 +97,7 @@ def _known_task(session_id: UUID, ref: str) -> SessionTask | None:
     return SessionTask.objects.filter(session_id=session_id, ref=ref).first() if ref else None
 
 
-def give_up_task(task: SessionTask) -> None:
+def fail_task(task: SessionTask) -> None:
     """Nobody can know any more what became of this task: let it have failed."""
     rows = SessionTask.objects.filter(pk=task.pk, status=SessionTask.Status.SENDING)
     with transaction.atomic():
@@ -106,81 +106,83 @@ def give_up_task(task: SessionTask) -> None:
             events.record(task.session_id, events.task_entry(task))
 
 
-def give_up_tasks(now: datetime) -> None:
+def fail_stale_tasks(now: datetime) -> None:
     """Settle texts whose sender died: the record states what became of each."""
-    stale = SessionTask.objects.filter(status=SessionTask.Status.SENDING, created_at__lte=now - STALE_TASK)
-    for task in stale.order_by("created_at")[:BATCH]:
-        give_up_task(task)
+    stale = SessionTask.objects.filter(status=SessionTask.Status.SENDING, created_at__lte=now - STALE_TASK_AGE)
+    for task in stale.order_by("created_at")[:ROWS_PER_TICK]:
+        fail_task(task)
 
 
 def stay(session_id: UUID) -> StreamingSession:
     """Somebody is there: the idle limit starts anew. Raises NotLive."""
     with transaction.atomic():
-        session = _touch(session_id)
+        session = _extend_idle_limit(session_id)
         events.append(session_id, Entry(EventKind.STAYED))
         broadcast.publish(session_id, broadcast.Staying())
     return session
 
 
-def note_activity(session_id: UUID) -> None:
+def record_activity(session_id: UUID) -> None:
     """The microphone heard somebody. Nothing is refused: a report may come late."""
     with suppress(errors.NotLive):
-        touch(session_id)
+        extend_idle_limit(session_id)
 
 
-def touch(session_id: UUID) -> StreamingSession:
+def extend_idle_limit(session_id: UUID) -> StreamingSession:
     """Move the idle limit of a live session; return the session. Raises NotLive."""
     with transaction.atomic():
-        return _touch(session_id)
+        return _extend_idle_limit(session_id)
 
 
-def _touch(session_id: UUID, *, for_text: bool = False) -> StreamingSession:
+def _extend_idle_limit(session_id: UUID, *, for_text: bool = False) -> StreamingSession:
     session = speech_sql.hold_live(session_id, for_text=for_text)
     if session is None:
         raise errors.NotLive
     session.active_at = timezone.now()
-    session.deadline_at = transitions.next_look(session, is_live=True)
+    session.deadline_at = transitions.next_check_at(session, is_live=True)
     speech_sql.update_activity(session)
     return session
 
 
-def take_due(now: datetime, only: Collection[UUID] | None = None) -> list[StreamingSession]:
+def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[StreamingSession]:
     """Take the sessions that must be stopped now, give the others their warning and their next look; or `only` these.
 
-    Two workers never take the same row: each is claimed until `CLAIM` has passed. Few statements, however many rows.
+    Two workers never take the same row: each is claimed for `CLAIM_TIMEOUT`. Few statements, however many rows.
     """
-    again, ending, going_on = [], defaultdict(list), []
+    retrying, ending, continuing = [], defaultdict(list), []
     with transaction.atomic():
         due = StreamingSession.objects.select_related("account").due(now)
-        for session in due_rows.unlocked(due if only is None else due.filter(pk__in=only))[:BATCH]:
+        for session in due_rows.unlocked(due if only is None else due.filter(pk__in=only))[:ROWS_PER_TICK]:
             if session.status == Status.STOPPING:
-                again.append(session)
+                retrying.append(session)
             elif reason := due_reason(session, now):
                 ending[reason].append(session)
             else:
-                going_on.append(session)
-        StreamingSession.objects.filter(pk__in=[session.pk for session in again]).update(deadline_at=now + CLAIM)
-        _prove(ending)
+                continuing.append(session)
+        StreamingSession.objects.filter(pk__in=[session.pk for session in retrying]).update(
+            deadline_at=now + CLAIM_TIMEOUT
+        )
+        _attach_evidence(ending)
         for reason, sessions in ending.items():
             transitions.begin_stop_all(sessions, reason, now)
-        _look_again(going_on, now)
-    return again + [session for sessions in ending.values() for session in sessions]
+        _schedule_next_check(continuing, now)
+    return retrying + [session for sessions in ending.values() for session in sessions]
 
 
-def _prove(ending: Mapping[EndReason, list[StreamingSession]]) -> None:
+def _attach_evidence(ending: Mapping[EndReason, list[StreamingSession]]) -> None:
     """Note with each session what proves its reason."""
-    blind = ending.get(EndReason.NO_PICTURE, [])
-    seen: dict[UUID, set[str]] = defaultdict(set)
-    if blind:
-        reports = SessionEvent.objects.filter(session__in=blind, source=events.Source.BROWSER)
+    without_video = ending.get(EndReason.NO_PICTURE, [])
+    reported: dict[UUID, set[str]] = defaultdict(set)
+    if without_video:
+        reports = SessionEvent.objects.filter(session__in=without_video, source=events.Source.BROWSER)
         for session_id, kind in reports.values_list("session_id", "kind"):
-            seen[session_id].add(kind)
+            reported[session_id].add(kind)
     for reason, sessions in ending.items():
         for session in sessions:
-            session.end_evidence = dict(_evidence(session, reason, seen[session.pk]))
+            session.end_evidence = dict(_evidence(session, reason, reported[session.pk]))
 
 
-def _evidence(session: StreamingSession, reason: EndReason, seen: set[str]) -> end_evidence.Evidence:
+def _evidence(session: StreamingSession, reason: EndReason, reported: set[str]) -> end_evidence.Evidence:
     match reason:
         case EndReason.TAB_CLOSED:
             assert session.abandoned_at is not None  # else this was not the reason
@@ -193,19 +195,19 @@ def _evidence(session: StreamingSession, reason: EndReason, seen: set[str]) -> e
         case EndReason.SPEND_CAP:
             return end_evidence.spent(session)
         case EndReason.NO_PICTURE:
-            return end_evidence.no_picture(seen, transitions.PICTURE_LIMIT)
+            return end_evidence.no_picture(reported, transitions.PICTURE_LIMIT)
         case EndReason.ORPHAN_FOUND:
             return end_evidence.opener_died(transitions.CREATION_LIMIT)
         case _:
             return end_evidence.inactive(session.active_at, session.idle_timeout)
 
 
-def _look_again(sessions: list[StreamingSession], now: datetime) -> None:
+def _schedule_next_check(sessions: list[StreamingSession], now: datetime) -> None:
     """Warn those whose limit is near, and set the next look of all."""
     warnings = {session.pk: warning for session in sessions if (warning := _warning(session, now))}
     broadcast.publish_all(warnings)
     for session in sessions:
-        session.deadline_at = transitions.next_look(session, is_live=session.status == Status.LIVE)
+        session.deadline_at = transitions.next_check_at(session, is_live=session.status == Status.LIVE)
     StreamingSession.objects.bulk_update(sessions, ["deadline_at"])
 
 
@@ -214,7 +216,7 @@ def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
     if session.abandoned_at and session.abandoned_at + transitions.TAB_GRACE <= now:
         return EndReason.TAB_CLOSED
     if session.ends_at <= now:
-        return time_is_up(session)
+        return limit_end_reason(session)
     if session.status in (Status.REQUESTED, Status.CREATING):
         # Whoever asked gives up sooner: they are gone, and what the provider answered them nobody knows.
         return EndReason.ORPHAN_FOUND if session.created_at + transitions.CREATION_LIMIT <= now else None
@@ -223,26 +225,26 @@ def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
     return EndReason.IDLE if session.active_at + session.idle_timeout <= now else None
 
 
-def time_is_up(session: StreamingSession) -> EndReason:
+def limit_end_reason(session: StreamingSession) -> EndReason:
     """Return the reason of a session that has reached its limit: it depends on whose limit that is."""
-    return TIME_IS_UP.get(LimitBy(session.limit_by), EndReason.DURATION_LIMIT)
+    return END_REASON_BY_LIMIT.get(LimitBy(session.limit_by), EndReason.DURATION_LIMIT)
 
 
 def _warning(session: StreamingSession, now: datetime) -> broadcast.Ending | None:
     """Return what the tabs are told of the nearer limit, if it is near."""
     if session.status != Status.LIVE:
         return None
-    limits = ((session.ends_at, time_is_up(session)), (session.active_at + session.idle_timeout, EndReason.IDLE))
+    limits = ((session.ends_at, limit_end_reason(session)), (session.active_at + session.idle_timeout, EndReason.IDLE))
     at, why = min(limits)
     if at - now > max(transitions.WARNINGS):
         return None
-    goes_on = why == EndReason.DURATION_LIMIT and _may_go_on(session)
+    may_continue = why == EndReason.DURATION_LIMIT and _may_continue(session)
     return broadcast.Ending(
-        why=why.value, at=at.isoformat(), seconds=round((at - now).total_seconds()), goes_on=goes_on
+        why=why.value, at=at.isoformat(), seconds=round((at - now).total_seconds()), goes_on=may_continue
     )
 
 
-def _may_go_on(session: StreamingSession) -> bool:
+def _may_continue(session: StreamingSession) -> bool:
     """Whether a new session is worth its price: ours leave time, and somebody has done something in this one."""
     is_used = session.live_at is not None and session.active_at > session.live_at
     return is_used and session.conversation_ends_at > session.ends_at
@@ -255,26 +257,26 @@ def repair_deadlines(now: datetime) -> int:
     The column itself is not read: it may hold anything.
     """
     repaired = 0
-    for session_id in _suspects(now):
+    for session_id in _sessions_with_late_deadline(now):
         try:
             repaired += _repair_deadline(session_id, now)
         except Exception:
-            logger.exception("the deadline of session %s could not be compared with its limits", session_id)
+            logger.exception("session %s: the deadline could not be compared with the limits", session_id)
     return repaired
 
 
-def _suspects(now: datetime) -> list[UUID]:
+def _sessions_with_late_deadline(now: datetime) -> list[UUID]:
     """Return the open sessions that seem to have a late deadline; all of them where a row cannot be read."""
     rows = StreamingSession.objects.open().order_by()
     try:
-        told = rows.defer("deadline_at").annotate(told=IsoText("deadline_at"))
-        return [row.pk for row in told if _is_late(vars(row)["told"], _latest_deadline(row, now))]
+        written = rows.defer("deadline_at").annotate(written=IsoText("deadline_at"))
+        return [row.pk for row in written if _is_late(vars(row)["written"], _latest_deadline(row, now))]
     except (ArithmeticError, TypeError, ValueError, LookupError, DatabaseError):
         return list(rows.values_list("pk", flat=True))
 
 
-def _is_late(told: str | None, latest: datetime) -> bool:
-    return told is None or told > latest.astimezone(UTC).isoformat()
+def _is_late(written: str | None, latest: datetime) -> bool:
+    return written is None or written > latest.astimezone(UTC).isoformat()
 
 
 def _repair_deadline(session_id: UUID, now: datetime) -> bool:
@@ -296,73 +298,73 @@ def _latest_deadline(session: StreamingSession, now: datetime) -> datetime:
         case Status.REQUESTED | Status.CREATING:
             latest = session.created_at + transitions.CREATION_LIMIT
         case Status.CONNECTING | Status.LIVE:
-            latest = transitions.next_look(session, is_live=session.status == Status.LIVE)
+            latest = transitions.next_check_at(session, is_live=session.status == Status.LIVE)
         case _:
-            latest = now + LONGEST_WAIT
+            latest = now + MAX_DEADLINE_DELAY
     return max(latest, now) + DEADLINE_TOLERANCE
 
 
-def hand_back(session_ids: list[UUID]) -> None:
+def release_claims(session_ids: list[UUID]) -> None:
     """Give up the claim on stops that were taken and not carried out: whoever looks next takes them."""
     if session_ids:
         rows = StreamingSession.objects.filter(pk__in=session_ids, status=Status.STOPPING)
         rows.update(deadline_at=timezone.now())
 
 
-def next_try(session_ids: Collection[UUID]) -> datetime | None:
+def next_retry_at(session_ids: Collection[UUID]) -> datetime | None:
     """Return when the first of these is to be asked for again; None when none of them is being stopped."""
     rows = StreamingSession.objects.filter(pk__in=session_ids, status=Status.STOPPING)
     at: datetime | None = rows.aggregate(at=Min("deadline_at"))["at"]
     return at
 
 
-def retry_stop(session: StreamingSession, jitter: float, trouble: end_evidence.Evidence | None = None) -> None:
+def schedule_stop_retry(session: StreamingSession, jitter: float, trouble: end_evidence.Evidence | None = None) -> None:
     """The provider did not confirm: look again later, each time a little later. `jitter` is between 0 and 1.
 
     `trouble` is what it answered, if it was asked.
     """
     attempts = session.stop_attempts + 1
     # The exponent is bounded: 2**47 seconds are more than a timedelta holds, and the retries would end there.
-    wait = min(timedelta(seconds=2 ** min(attempts, 20)), LONGEST_RETRY) * (0.5 + jitter / 2)
+    wait = min(timedelta(seconds=2 ** min(attempts, 20)), MAX_RETRY_DELAY) * (0.5 + jitter / 2)
     rows = StreamingSession.objects.filter(pk=session.pk, status=Status.STOPPING)
     rows.update(stop_attempts=attempts, stop_trouble=dict(trouble or {}), deadline_at=timezone.now() + wait)
 
 
-def to_close(account: ProviderAccount, listed: set[str], refused: UUID | None = None) -> tuple[set[str], bool]:
+def find_unused(account: ProviderAccount, listed: set[str], refused: UUID | None = None) -> tuple[set[str], bool]:
     """Of the sessions that a provider holds open, return those that nobody here uses, and whether these are all.
 
     They are not while a `new` is under way: any that we do not know may be what it is about to answer. On an account
     that others use as well, one that we do not know may be theirs; one that is over here is ours to close. `refused` is
     a session whose `new` the provider has just answered with no: it waits for nothing.
     """
-    is_waiting = _waits_for_answer(account, refused)  # asked first: an answer that comes in between is known below
+    is_creating = _is_creating_session(account, refused)  # asked first: an answer that comes in between is known below
     rows = StreamingSession.objects.filter(account=account, provider_session_id__in=listed)
     known = dict(rows.values_list("provider_session_id", "status"))
     over = {provider_session_id for provider_session_id in listed if known.get(provider_session_id) == Status.ENDED}
     unknown = listed - known.keys() if account.is_exclusive else set()
-    return (over, False) if unknown and is_waiting else (over | unknown, True)
+    return (over, False) if unknown and is_creating else (over | unknown, True)
 
 
-def note_strangers(account: ProviderAccount, listed: Iterable[OpenSession]) -> None:
+def record_unknown_sessions(account: ProviderAccount, listed: Iterable[OpenSession]) -> None:
     """Keep for staff what is open at the provider, is not ours, and is not ours to close."""
-    if _waits_for_answer(account, None):
+    if _is_creating_session(account, None):
         return  # one that we do not know may be what is about to be answered
     rows = {row.provider_session_id: row for row in listed}
     ours = StreamingSession.objects.filter(account=account, provider_session_id__in=rows)
-    unknown = rows.keys() - set(ours.values_list("provider_session_id", flat=True))
-    strangers = [] if account.is_exclusive else sorted(unknown)
+    not_ours = rows.keys() - set(ours.values_list("provider_session_id", flat=True))
+    unknown_ids = [] if account.is_exclusive else sorted(not_ours)
     seen = {row["id"]: row["seen_at"] for row in account.strangers}
     now = timezone.now().isoformat()
-    noted = [{"id": name, "status": rows[name].status, "seen_at": seen.get(name, now)} for name in strangers]
-    if noted != account.strangers:
-        ProviderAccount.objects.filter(pk=account.pk).update(strangers=noted)
+    updated = [{"id": name, "status": rows[name].status, "seen_at": seen.get(name, now)} for name in unknown_ids]
+    if updated != account.strangers:
+        ProviderAccount.objects.filter(pk=account.pk).update(strangers=updated)
 
 
-def _waits_for_answer(account: ProviderAccount, refused: UUID | None) -> bool:
-    waiting = StreamingSession.objects.filter(
+def _is_creating_session(account: ProviderAccount, refused: UUID | None) -> bool:
+    creating = StreamingSession.objects.filter(
         account=account, status__in=(Status.REQUESTED, Status.CREATING), deadline_at__gt=timezone.now()
     )
-    return (waiting.exclude(pk=refused) if refused else waiting).exists()
+    return (creating.exclude(pk=refused) if refused else creating).exists()
 
 
 def running_at_provider(account: ProviderAccount) -> list[StreamingSession]:

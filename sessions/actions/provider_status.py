@@ -12,57 +12,53 @@ from django.utils import timezone
 from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
-from sessions.actions import provision, queries
-from sessions.actions.stop import in_one_line
+from sessions.actions import control, queries
+from sessions.actions.stop import error_for_log, stop
 from sessions.capacity import provider_lookups
-from sessions.lifecycle import broadcast, events
+from sessions.lifecycle import broadcast, end_evidence, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
-from sessions.models import SessionEvent, Status, StreamingSession
+from sessions.models import EndReason, SessionEvent, Status, StreamingSession
 
 logger = logging.getLogger(__name__)
 
-ASKED = EventKind.PROVIDER_ASKED
-WITHOUT_PICTURE = EventKind.WITHOUT_PICTURE
-BETWEEN_QUESTIONS = timedelta(seconds=2)
+MIN_QUERY_INTERVAL = timedelta(seconds=2)
 """The provider's list is long: a page that reports without end does not have it read without end."""
-MISSING, UNKNOWN = "missing", "unknown"
 
 
-async def ask_provider(session_id: UUID, room_name: str = "") -> None:
+async def query(session_id: UUID, room_name: str = "") -> None:
     """Ask the provider whether a session lives there; its tabs and the record are told what it says.
 
     `room_name` is the room that a page is in: a token of another session opens another room.
     """
     session = await in_thread(queries.find_running)(session_id)
-    if session is None or not session.provider_session_id or await in_thread(_was_just_asked)(session_id):
+    if session is None or not session.provider_session_id or await in_thread(_was_just_queried)(session_id):
         return
     try:
-        status = await _status_there(session)
+        status = await _status_at_provider(session)
     except TooManyRequests:
         return  # the comparison with the provider's list finds what has ended
     is_other_room = _is_uuid(room_name) and room_name != session.provider_session_id
     answer = broadcast.ProviderStatus(status, is_other_room)
-    await in_thread(_note)(session_id, answer)
+    await in_thread(_record_answer)(session_id, answer)
 
 
-async def _status_there(session: StreamingSession) -> str:
+async def _status_at_provider(session: StreamingSession) -> str:
     try:
-        row = await provider_lookups.find_listed(session)
+        return await provider_lookups.listed_status(session)
     except ProviderError as exc:
-        logger.warning("session %s: the provider cannot be asked: %s", session.pk, in_one_line(exc))
-        return UNKNOWN
-    return row.status if row else MISSING
+        logger.warning("session %s: the provider did not answer: %s", session.pk, error_for_log(exc))
+        return provider_lookups.UNKNOWN
 
 
-def _was_just_asked(session_id: UUID) -> bool:
-    since = timezone.now() - BETWEEN_QUESTIONS
-    return SessionEvent.objects.filter(session_id=session_id, kind=ASKED, at__gte=since).exists()
+def _was_just_queried(session_id: UUID) -> bool:
+    since = timezone.now() - MIN_QUERY_INTERVAL
+    return SessionEvent.objects.filter(session_id=session_id, kind=EventKind.PROVIDER_ASKED, at__gte=since).exists()
 
 
-def _note(session_id: UUID, answer: broadcast.ProviderStatus) -> None:
+def _record_answer(session_id: UUID, answer: broadcast.ProviderStatus) -> None:
     data = {"status": answer.status, "is_other_room": answer.is_other_room}
-    events.record(session_id, Entry(ASKED, data))
+    events.record(session_id, Entry(EventKind.PROVIDER_ASKED, data))
     broadcast.publish(session_id, answer)
 
 
@@ -75,18 +71,36 @@ def _is_uuid(name: str) -> bool:
     return True
 
 
-async def go_on(session_id: UUID, step: str) -> None:
+async def continue_without_video(session_id: UUID, step: str) -> None:
     """The page goes on with sound or text alone: the session is live without a picture, as its record says once."""
-    if await in_thread(_note_without_picture)(session_id, step):
-        await provision.picture_seen(session_id)
+    if await in_thread(_record_without_video)(session_id, step):
+        await control.first_frame_rendered(session_id)
 
 
-def _note_without_picture(session_id: UUID, step: str) -> bool:
+def _record_without_video(session_id: UUID, step: str) -> bool:
     """Record what the page says of a session that goes on; return whether it is the first to say so."""
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
-        noted = SessionEvent.objects.filter(session_id=session_id, kind=WITHOUT_PICTURE, data__step=step)
-        if session.status not in (Status.CONNECTING, Status.LIVE) or noted.exists():
+        recorded = SessionEvent.objects.filter(session_id=session_id, kind=EventKind.WITHOUT_PICTURE, data__step=step)
+        if session.status not in (Status.CONNECTING, Status.LIVE) or recorded.exists():
             return False
-        events.append(session_id, Entry(WITHOUT_PICTURE, {"step": step}, events.Source.BROWSER))
+        events.append(session_id, Entry(EventKind.WITHOUT_PICTURE, {"step": step}, events.Source.BROWSER))
     return True
+
+
+async def end_if_gone(session_id: UUID) -> None:
+    """A browser says that its room was closed under it: ask the provider, and end here what is over there."""
+    session = await in_thread(queries.find_running)(session_id)
+    if session is None or not session.provider_session_id:
+        return
+    try:
+        row = await provider_lookups.find_listed(session)
+    except TooManyRequests:
+        return  # as below
+    except ProviderError as exc:
+        logger.warning(
+            "session %s: the room was closed, and the provider did not answer: %s", session_id, error_for_log(exc)
+        )
+        return  # the next comparison with the provider's list finds it
+    if row is None:
+        await stop(session, EndReason.PROVIDER_ENDED, end_evidence.not_listed(is_room_closed=True))

@@ -21,18 +21,18 @@ from sessions.models import RUNNING, Purpose, SessionTask, Status, StreamingSess
 from sessions.speech import search as speech_search
 from sessions.speech import text_matching
 
-MOST_SESSIONS_TOLD = 20
+MAX_SESSIONS_SENT = 20
 """The newest sessions of one conversation whose lines a page or an avatar is told."""
-MOST_LINES_TOLD = 200
+MAX_LINES_SENT = 200
 """The newest lines of a conversation that a room's page is told; the conversation's own page has all of them."""
-MOST_BYTES_TOLD = 256 * 1024
+MAX_BYTES_SENT = 256 * 1024
 """Of the same, as they are stored."""
-LINES_AT_ONCE = 20
+LINES_PER_BATCH = 20
 """Lines that are read and decrypted in one step."""
-MOST_REMEMBERED = 40
+MEMORY_MAX_LINES = 40
 """The last lines that the avatar is told of when a conversation goes on: its prompt has an end."""
-LONGEST_REMEMBERED_LINE = 500
-LONGEST_MEMORY = 6_000
+MEMORY_LINE_MAX_CHARACTERS = 500
+MEMORY_MAX_CHARACTERS = 6_000
 """Characters of what the avatar is told was said, the newest lines first."""
 
 
@@ -69,67 +69,67 @@ def transcript(session_id: UUID) -> list[Utterance]:
 
 
 def lines_to_read(session_id: UUID) -> QuerySet[Utterance]:
-    """Return the lines of one session that people read, in order, to be taken in parts: `marked` completes a part."""
+    """Return the lines of one session for readers, in order. Read them in batches; `with_standing` completes one."""
     return vouching.without_confirmed(Utterance.objects.filter(session_id=session_id), session_id)
 
 
-def marked(part: Iterable[Utterance]) -> list[Utterance]:
+def with_standing(lines: Iterable[Utterance]) -> list[Utterance]:
     """Return a part of `lines_to_read`, each line with who vouches for it."""
-    return vouching.for_reading(list(part))
+    return vouching.for_reading(list(lines))
 
 
-def transcript_in_parts(session_id: UUID) -> Iterator[list[Utterance]]:
+def transcript_batches(session_id: UUID) -> Iterator[list[Utterance]]:
     """Yield what `transcript` returns, a bounded number of lines at a time. Holds no cursor open meanwhile."""
-    for part in in_parts(lines_to_read(session_id)):
-        yield marked(part)
+    for batch in in_batches(lines_to_read(session_id)):
+        yield with_standing(batch)
 
 
-def in_parts(lines: QuerySet[Any]) -> Iterator[list[Any]]:
+def in_batches(lines: QuerySet[Any]) -> Iterator[list[Any]]:
     """Yield lines in their order, a bounded number at a time. Holds no cursor open meanwhile."""
     lines = lines.order_by("at", "pk")
-    part = list(lines[:LINES_AT_ONCE])
-    while part:
-        at, pk = part[-1].at, part[-1].pk
-        yield part
-        part = list(lines.filter(Q(at__gt=at) | Q(at=at, pk__gt=pk))[:LINES_AT_ONCE])
+    batch = list(lines[:LINES_PER_BATCH])
+    while batch:
+        at, pk = batch[-1].at, batch[-1].pk
+        yield batch
+        batch = list(lines.filter(Q(at__gt=at) | Q(at=at, pk__gt=pk))[:LINES_PER_BATCH])
 
 
-def newest_said(session_id: UUID, after: int = 0) -> list[int]:
+def newest_line_ids(session_id: UUID, after: int = 0) -> list[int]:
     """Return the keys of the newest lines of a session and of what came before it in its conversation, in order.
 
     As many as a page is told, and none up to the key `after`.
     """
-    lines = Utterance.objects.filter(session__in=_so_far(session_id), pk__gt=after).order_by("-at", "-pk")
-    newest, room = [], MOST_BYTES_TOLD
-    for pk, size in lines.values_list("pk", Length("sealed"))[:MOST_LINES_TOLD]:
-        room -= size
-        if room < 0:
+    lines = Utterance.objects.filter(session__in=_conversation_until(session_id), pk__gt=after).order_by("-at", "-pk")
+    newest, bytes_left = [], MAX_BYTES_SENT
+    for pk, size in lines.values_list("pk", Length("sealed"))[:MAX_LINES_SENT]:
+        bytes_left -= size
+        if bytes_left < 0:
             break
         newest.append(pk)
     return newest[::-1]
 
 
-def are_left_out(session_id: UUID, keys: Sequence[int], after: int = 0) -> bool:
-    """Whether `newest_said`, which returned these keys, left out older lines."""
-    lines = Utterance.objects.filter(session__in=_so_far(session_id), pk__gt=after)
+def has_older_lines(session_id: UUID, keys: Sequence[int], after: int = 0) -> bool:
+    """Whether `newest_line_ids`, which returned these keys, left out older lines."""
+    lines = Utterance.objects.filter(session__in=_conversation_until(session_id), pk__gt=after)
     return lines.order_by().count() > len(keys)
 
 
-def said(keys: Iterable[int]) -> list[Utterance]:
+def lines_for_page(keys: Iterable[int]) -> list[Utterance]:
     """Return these lines in order, as a room's page knows them."""
     return vouching.for_pages(list(Utterance.objects.filter(pk__in=keys)))
 
 
-def _so_far(session_id: UUID) -> list[UUID]:
+def _conversation_until(session_id: UUID) -> list[UUID]:
     """Return a session and those that came before it in its conversation, the newest first."""
     own = StreamingSession.objects.filter(pk=session_id)
     rows = StreamingSession.objects.filter(
         conversation=Subquery(own.values("conversation")), created_at__lte=Subquery(own.values("created_at"))
     )
-    return list(rows.order_by("-created_at").values_list("pk", flat=True)[:MOST_SESSIONS_TOLD])
+    return list(rows.order_by("-created_at").values_list("pk", flat=True)[:MAX_SESSIONS_SENT])
 
 
-def memory_of(session: StreamingSession) -> tuple[str, str]:
+def conversation_memory(session: StreamingSession) -> tuple[str, str]:
     """Return what an avatar must know to go on with a conversation: its knowledge base's text, and what was said.
 
     Of what was said only lines that the portal or the provider can vouch for: it becomes part of a prompt, and a page
@@ -139,15 +139,15 @@ def memory_of(session: StreamingSession) -> tuple[str, str]:
     bases = KnowledgeBase.objects.filter(account=session.account_id)
     base = bases.filter(provider_knowledge_base_id=asked.knowledge_base_id).first()
     with translation.override(asked.language):
-        return base.prompt if base else "", _quotation(_vouched_for(session.pk))
+        return base.prompt if base else "", _quotation(_trusted_lines(session.pk))
 
 
-def _vouched_for(session_id: UUID) -> list[tuple[str, str]]:
+def _trusted_lines(session_id: UUID) -> list[tuple[str, str]]:
     """Return the newest lines of a conversation, in order, each with who said it, that no page could make up.
 
     A text that the avatar never got is none of them.
     """
-    sessions = _so_far(session_id)
+    sessions = _conversation_until(session_id)
     lines = Utterance.objects.filter(session__in=sessions).exclude(source=events.Source.BROWSER)
     written = list(lines.exclude(kind=SessionTask.Kind.REPEAT))
     lost = vouching.undelivered(written)
@@ -160,18 +160,18 @@ def _vouched_for(session_id: UUID) -> list[tuple[str, str]]:
         if task.is_readable
         and (Utterance.Who.AVATAR, text_matching.words(task.text)) not in said_by_avatar  # the provider's record has it
     ]
-    return [(who, text) for _at, _pk, who, text in sorted(known) if text][-MOST_REMEMBERED:]
+    return [(who, text) for _at, _pk, who, text in sorted(known) if text][-MEMORY_MAX_LINES:]
 
 
 def _quotation(lines: list[tuple[str, str]]) -> str:
     """Return lines as a quotation between two marks that cannot be part of it; nothing for none."""
     who = {Utterance.Who.USER: _("The user"), Utterance.Who.AVATAR: _("You")}
     quoted: list[str] = []
-    room = LONGEST_MEMORY
+    characters_left = MEMORY_MAX_CHARACTERS
     for speaker, text in reversed(lines):
         line = f"{who[Utterance.Who(speaker)]}: “{_as_quoted(text)}”"
-        room -= len(line)
-        if room < 0:
+        characters_left -= len(line)
+        if characters_left < 0:
             break
         quoted.append(line)
     if not quoted:
@@ -186,22 +186,22 @@ def _quotation(lines: list[tuple[str, str]]) -> str:
 def _as_quoted(text: str) -> str:
     """Return a text on one line, shortened, without what could end a quotation or begin another line of it."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    on_one_line = " ".join(printable.translate(QUOTED).split())
-    if len(on_one_line) <= LONGEST_REMEMBERED_LINE:
+    on_one_line = " ".join(printable.translate(QUOTATION_CHARACTERS).split())
+    if len(on_one_line) <= MEMORY_LINE_MAX_CHARACTERS:
         return on_one_line
-    return on_one_line[: LONGEST_REMEMBERED_LINE - 1] + "…"
+    return on_one_line[: MEMORY_LINE_MAX_CHARACTERS - 1] + "…"
 
 
-QUOTED = str.maketrans({"<": "‹", ">": "›", "“": "'", "”": "'", '"': "'"})
+QUOTATION_CHARACTERS = str.maketrans({"<": "‹", ">": "›", "“": "'", "”": "'", '"': "'"})
 
 
-def of_person(
+def sessions_of_user(
     user_id: int, *, query: str = "", persona: str = "", since: date | None = None, until: date | None = None
 ) -> QuerySet[StreamingSession]:
     """Return a person's conversations, the newest first: those in which the words were said, on these days.
 
     One that the provider never opened was none: the person may have waited in line and begun another.
-    Each carries `said_id`: the first line with the words in it, else the person's first; see `quoted`.
+    Each carries `said_id`: the first line with the words in it, else the person's first; see `with_quoted_line`.
     """
     lines = Utterance.objects.filter(session=OuterRef("pk")).order_by("at", "pk")
     found = speech_search.holding(lines, query, people=[user_id]) if query else lines.filter(who=Utterance.Who.USER)
@@ -219,8 +219,8 @@ def of_person(
     return rows
 
 
-def quoted(rows: Iterable[StreamingSession]) -> list[StreamingSession]:
-    """Return these rows of `of_person`, each with `said`: the words of its line, and `standing`: who vouches for it."""
+def with_quoted_line(rows: Iterable[StreamingSession]) -> list[StreamingSession]:
+    """Add to rows of `sessions_of_user`: `said`, the text of the line, and `standing`, the source of the line."""
     sessions = list(rows)
     lines = Utterance.objects.in_bulk([vars(session)["said_id"] for session in sessions if vars(session)["said_id"]])
     vouching.mark(lines.values())
@@ -231,7 +231,7 @@ def quoted(rows: Iterable[StreamingSession]) -> list[StreamingSession]:
     return sessions
 
 
-def personas_of(user_id: int) -> QuerySet[Persona]:
+def personas_of_user(user_id: int) -> QuerySet[Persona]:
     """Return the personas that a person has talked with."""
     return Persona.objects.filter(Exists(StreamingSession.objects.filter(persona=OuterRef("pk"), user_id=user_id)))
 

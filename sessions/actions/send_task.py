@@ -30,11 +30,11 @@ from sessions.actions.stop import stop
 from sessions.lifecycle import broadcast, end_evidence, events
 from sessions.models import EndReason, SessionTask, StreamingSession
 
-NOT_READY_RETRY = timedelta(seconds=0.5)
-NOT_READY_PATIENCE = timedelta(seconds=10)
+NOT_READY_RETRY_DELAY = timedelta(seconds=0.5)
+NOT_READY_TIMEOUT = timedelta(seconds=10)
 """What published clients do when a task is refused because the avatar is not in the room yet."""
-LOOK_AGAIN = timedelta(seconds=0.5)
-LONGEST_DELIVERY = timedelta(seconds=30)
+OUTCOME_POLL_INTERVAL = timedelta(seconds=0.5)
+DELIVERY_TIMEOUT = timedelta(seconds=30)
 """A text that is still being sent after so long was in the hands of a process that died."""
 
 _session_locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
@@ -68,16 +68,16 @@ async def send_task(
     if is_new:
         await deliver(task.session, task, give_command)
         return None
-    return broadcast.TaskSent.of(await _outcome(task))
+    return broadcast.TaskSent.of(await _wait_for_outcome(task))
 
 
-async def _outcome(task: SessionTask) -> SessionTask:
+async def _wait_for_outcome(task: SessionTask) -> SessionTask:
     """Wait until whoever is sending this task, perhaps in another process, knows what became of it."""
     while task.status == SessionTask.Status.SENDING:
-        if timezone.now() - task.created_at >= LONGEST_DELIVERY:
-            await in_thread(deadlines.give_up_task)(task)
+        if timezone.now() - task.created_at >= DELIVERY_TIMEOUT:
+            await in_thread(deadlines.fail_task)(task)
         else:
-            await asyncio.sleep(LOOK_AGAIN.total_seconds())
+            await asyncio.sleep(OUTCOME_POLL_INTERVAL.total_seconds())
         await in_thread(task.refresh_from_db)()
     return task
 
@@ -98,21 +98,21 @@ async def deliver(session: StreamingSession, task: SessionTask, give_command: Gi
         task.status = SessionTask.Status.FAILED
         task.failure = _task_failure(exc)
     task.latency = timezone.now() - task.created_at
-    await in_thread(_note_outcome)(task)
+    await in_thread(_record_outcome)(task)
     if isinstance(failure, SessionGone):
         await stop(session, EndReason.PROVIDER_ENDED, end_evidence.answered(failure))
 
 
 async def _send_when_ready(provider: Provider, provider_session_id: str, task: SessionTask) -> Delivered | RoomCommand:
     kind = TaskKind(task.kind)
-    give_up_at = timezone.now() + NOT_READY_PATIENCE
+    give_up_at = timezone.now() + NOT_READY_TIMEOUT
     while True:
         try:
             return await provider.send_task(provider_session_id, text=task.text, kind=kind)
         except NotReady:
             if timezone.now() >= give_up_at:
                 raise
-        await asyncio.sleep(NOT_READY_RETRY.total_seconds())
+        await asyncio.sleep(NOT_READY_RETRY_DELAY.total_seconds())
 
 
 def _task_failure(exc: ProviderError) -> str:
@@ -121,7 +121,7 @@ def _task_failure(exc: ProviderError) -> str:
     return errors.ProviderRefused.code if isinstance(exc, ProviderRejected) else errors.ProviderSilent.code
 
 
-def _note_outcome(task: SessionTask) -> None:
+def _record_outcome(task: SessionTask) -> None:
     with transaction.atomic():
         task.save(update_fields=["status", "provider_task_id", "failure", "latency"])
         events.record(task.session_id, events.task_entry(task))

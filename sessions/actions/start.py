@@ -134,7 +134,7 @@ class StartAttempt:
             self.is_waiting = False
         if session and self.is_given_up and self.tab.is_open:
             await in_thread(tabs.leave)(self.address.channel)
-            await stop.call_off(session, EndReason.USER_STOPPED, end_evidence.person(self.user_id))
+            await stop.end_unopened(session, EndReason.USER_STOPPED, end_evidence.person(self.user_id))
             return None
         return session
 
@@ -156,7 +156,7 @@ class StartAttempt:
         except NoFreeSlot as full:
             persona, has_queue = full.persona, full.has_queue
         if not has_queue:  # the first person in the queue has had the list compared
-            await stop.clean(persona.avatar.account)
+            await stop.try_reconcile(persona.avatar.account)
             with suppress(NoFreeSlot):
                 return await self._open()
         await self._enter_queue(in_thread(slots.join_queue)(self.user_id, persona, self.address, self.request))
@@ -273,7 +273,7 @@ class StartAttempt:
     async def _bring_up(self, session: StreamingSession) -> None:
         """Ask the provider for the session and connect the tab with it. Raises LimitReached."""
         # The provider is asked first: joining the session's group takes less time than its answer.
-        opening = provision.bring_up(session, self.tab.give_room, self.tab.take_prepared_room())
+        opening = provision.create_and_start(session, self.tab.give_room, self.tab.take_prepared_room())
         bringing_up = background.keep(opening)
         await self.tab.follow(session.pk)
         if session.continues_id:

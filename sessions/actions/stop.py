@@ -33,26 +33,26 @@ from sessions.presence import own_rooms, tabs
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 32
+STOPS_IN_PARALLEL = 32
 """Sessions that one job stops side by side. The work of httpx's pool grows with the square of its connections: at 100
 it took four times as long as the answers it waited for."""
-PATIENCE_S = 5
+SHUTDOWN_TIMEOUT_S = 5
 """How long a worker that ends waits for confirmations; its supervisor kills after ten seconds."""
-LOOK_UP_S = 0.5
-HEAD_START = timedelta(seconds=2)
+SHUTDOWN_POLL_S = 0.5
+WORKER_HEAD_START = timedelta(seconds=2)
 """What the worker has before a web process does its work: that is for the time when there is none."""
-WHY: dict[str, StopReason] = {
+PROVIDER_STOP_REASONS: dict[str, StopReason] = {
     EndReason.TAB_CLOSED: StopReason.LEFT,
     EndReason.ORPHAN_FOUND: StopReason.LEFT,
     EndReason.IDLE: StopReason.IDLE,
     EndReason.DURATION_LIMIT: StopReason.DURATION,
 }
 """What the provider is told of an end; of all others, that somebody closed it."""
-SETTLED = timedelta(seconds=30)
+LISTING_DELAY = timedelta(seconds=30)
 """A session younger than this may be missing from the provider's list without being gone."""
 
 
-def in_one_line(exc: ProviderError) -> str:
+def error_for_log(exc: ProviderError) -> str:
     """Return what a provider's error says, for a log: without keys or speech."""
     if isinstance(exc, ProviderRejected):
         return f"{type(exc).__name__}: HTTP {exc.status}, code {exc.code or '-'}"
@@ -85,13 +85,13 @@ async def stop_as_claimed(session: StreamingSession, claim: Claim) -> None:
         await finish_stop(session, providers.for_account(session.account))
 
 
-async def see_through(sessions: Collection[StreamingSession]) -> None:
+async def finish_stops(sessions: Collection[StreamingSession]) -> None:
     """Do what `finish_stop` does for many, side by side; return when each provider has been asked once.
 
     What is not confirmed then is asked for again, by the worker or by this process, whichever lives.
     """
-    await _finish_all(session for session in sessions if session.provider_session_id)
-    await _look_later([session.pk for session in sessions])
+    await _finish_stops(session for session in sessions if session.provider_session_id)
+    await _retry_when_due([session.pk for session in sessions])
 
 
 async def finish_stop(session: StreamingSession, provider: Provider) -> None:
@@ -107,7 +107,7 @@ def _end(session: StreamingSession) -> None:
         queue.offer_slots(session.account_id)
 
 
-async def call_off(session: StreamingSession, reason: EndReason, evidence: Evidence) -> None:
+async def end_unopened(session: StreamingSession, reason: EndReason, evidence: Evidence) -> None:
     """End a session that the provider was never asked for, or has refused: there is nothing to close."""
 
     def end() -> None:
@@ -121,15 +121,15 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
     """Ask the provider for the end; return whether nothing runs there any more. If it may, a later tick asks again."""
     try:
         if session.provider_session_id:
-            why = WHY.get(session.end_reason, StopReason.CLOSED)
+            why = PROVIDER_STOP_REASONS.get(session.end_reason, StopReason.CLOSED)
             await provider.stop_session(session.provider_session_id, why)
-        elif not await _close_lost(session.account, provider, await _listed(provider)):
+        elif not await _close_unused(session.account, provider, await _listed_ids(provider)):
             await _retry_later(session)
             return False
     except SessionGone:
         pass  # nothing left to end: that is what we wanted
     except ProviderError as exc:
-        logger.warning("session %s: stop failed, will be tried again: %s", session.pk, in_one_line(exc))
+        logger.warning("session %s: stop failed, will be retried: %s", session.pk, error_for_log(exc))
         await _retry_later(session, end_evidence.answered(exc))
         return False
     return True
@@ -137,62 +137,62 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
 
 async def _retry_later(session: StreamingSession, trouble: Evidence | None = None) -> None:
     jitter = random.random()
-    await in_thread(deadlines.retry_stop)(session, jitter, trouble)
+    await in_thread(deadlines.schedule_stop_retry)(session, jitter, trouble)
 
 
 async def enforce_due(now: datetime) -> None:
     """Stop or warn every session whose moment has come."""
     await in_thread(tabs.expire)(now)
-    taken = await in_thread(deadlines.take_due)(now)
+    taken = await in_thread(deadlines.claim_due)(now)
     await in_thread(queue.offer_all_slots)()
-    await _finish_all(taken)
+    await _finish_stops(taken)
 
 
-def look_after(session_id: UUID) -> None:
+def stop_if_abandoned(session_id: UUID) -> None:
     """End a session that a tab has left when its grace is over and nobody came back, as the worker would."""
-    background.later(transitions.TAB_GRACE + HEAD_START, partial(_look, [session_id]))
+    background.later(transitions.TAB_GRACE + WORKER_HEAD_START, partial(_enforce_due, [session_id]))
 
 
-async def _look(session_ids: Collection[UUID]) -> None:
+async def _enforce_due(session_ids: Collection[UUID]) -> None:
     """Do what the worker's tick does, for these."""
-    await _finish_all(await in_thread(deadlines.take_due)(timezone.now(), session_ids))
-    await _look_later(session_ids)
+    await _finish_stops(await in_thread(deadlines.claim_due)(timezone.now(), session_ids))
+    await _retry_when_due(session_ids)
 
 
-async def _look_later(session_ids: Collection[UUID]) -> None:
+async def _retry_when_due(session_ids: Collection[UUID]) -> None:
     """Look at what is not confirmed when it is to be asked for again, for as long as this process lives."""
-    if at := await in_thread(deadlines.next_try)(session_ids):
-        background.later(max(at - timezone.now(), timedelta(0)) + HEAD_START, partial(_look, session_ids))
+    if at := await in_thread(deadlines.next_retry_at)(session_ids):
+        background.later(max(at - timezone.now(), timedelta(0)) + WORKER_HEAD_START, partial(_enforce_due, session_ids))
 
 
-async def _finish_all(sessions: Iterable[StreamingSession]) -> None:
+async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
     """Do what `finish_stop` does for many, side by side; ends that are confirmed meanwhile are noted together.
 
     A worker that ends gives back what is not confirmed soon: another one asks again, and asking twice does no harm.
     """
-    places = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(STOPS_IN_PARALLEL)
 
     async def ask(session: StreamingSession) -> StreamingSession | None:
-        async with places:
+        async with slots:
             return session if await _is_confirmed(session, providers.for_account(session.account)) else None
 
     asked = {asyncio.create_task(ask(session)): session for session in sessions}
     waiting = set(asked)
-    over: list[StreamingSession] = []
+    confirmed: list[StreamingSession] = []
     give_up_at: float | None = None
     try:
         while waiting and not (give_up_at and time.monotonic() > give_up_at):
-            done, waiting = await asyncio.wait(waiting, timeout=LOOK_UP_S, return_when=asyncio.FIRST_COMPLETED)
+            done, waiting = await asyncio.wait(waiting, timeout=SHUTDOWN_POLL_S, return_when=asyncio.FIRST_COMPLETED)
             if ended := [session for task in done if not task.exception() and (session := task.result())]:
                 await in_thread(_end_all)([session.pk for session in ended])
-                over += ended
+                confirmed += ended
             if this_worker.is_ending() and give_up_at is None:
-                give_up_at = time.monotonic() + PATIENCE_S
+                give_up_at = time.monotonic() + SHUTDOWN_TIMEOUT_S
     finally:  # also where this is cancelled: the event loop goes on, and so would they
         for task in waiting:
             task.cancel()
-        await in_thread(deadlines.hand_back)([asked[task].pk for task in waiting])
-    await _side_by_side(own_rooms.drop(session.room) for session in over if session.room)
+        await in_thread(deadlines.release_claims)([asked[task].pk for task in waiting])
+    await _run_in_parallel(own_rooms.drop(session.room) for session in confirmed if session.room)
     for task in asked.keys() - waiting:
         task.result()  # raises what went wrong, once the others are done
 
@@ -202,12 +202,12 @@ def _end_all(session_ids: Collection[UUID]) -> None:
     queue.offer_all_slots()
 
 
-async def _side_by_side(work: Iterable[Awaitable[None]]) -> None:
-    """Do all of it, `AT_ONCE` at a time. Raises the first failure once the others are done."""
-    places = asyncio.Semaphore(AT_ONCE)
+async def _run_in_parallel(work: Iterable[Awaitable[None]]) -> None:
+    """Do all of it, `STOPS_IN_PARALLEL` at a time. Raises the first failure once the others are done."""
+    slots = asyncio.Semaphore(STOPS_IN_PARALLEL)
 
     async def do(one: Awaitable[None]) -> None:
-        async with places:
+        async with slots:
             await one
 
     for outcome in await asyncio.gather(*(do(one) for one in work), return_exceptions=True):
@@ -225,35 +225,35 @@ async def reconcile(account: ProviderAccount, refused: UUID | None = None) -> No
     ours = await in_thread(deadlines.running_at_provider)(account)
     rows = await provider.list_sessions()
     listed = {row.provider_session_id for row in rows}
-    settled = timezone.now() - SETTLED
-    gone = [row for row in ours if row.provider_session_id not in listed and row.created_at < settled]
-    await _side_by_side(stop(row, EndReason.PROVIDER_ENDED, end_evidence.not_listed()) for row in gone)
-    await _close_lost(account, provider, listed, refused)
-    await in_thread(deadlines.note_strangers)(account, rows)
+    listed_since = timezone.now() - LISTING_DELAY
+    gone = [row for row in ours if row.provider_session_id not in listed and row.created_at < listed_since]
+    await _run_in_parallel(stop(row, EndReason.PROVIDER_ENDED, end_evidence.not_listed()) for row in gone)
+    await _close_unused(account, provider, listed, refused)
+    await in_thread(deadlines.record_unknown_sessions)(account, rows)
 
 
-async def clean(account: ProviderAccount, refused: UUID | None = None) -> None:
+async def try_reconcile(account: ProviderAccount, refused: UUID | None = None) -> None:
     """Do what `reconcile` does, before somebody is refused or has to wait. A provider that cannot say frees nothing."""
     try:
         await reconcile(account, refused)
     except ProviderError as exc:
-        logger.warning("account %s could not be cleaned: %s", account.pk, in_one_line(exc))
+        logger.warning("account %s could not be reconciled: %s", account.pk, error_for_log(exc))
 
 
-async def _listed(provider: Provider) -> set[str]:
+async def _listed_ids(provider: Provider) -> set[str]:
     return {row.provider_session_id for row in await provider.list_sessions()}
 
 
-async def _close_lost(
+async def _close_unused(
     account: ProviderAccount, provider: Provider, listed: set[str], refused: UUID | None = None
 ) -> bool:
     """Close what the provider listed and nobody here uses; return whether none is left."""
-    lost, are_all = await in_thread(deadlines.to_close)(account, listed, refused)
+    unused, is_complete = await in_thread(deadlines.find_unused)(account, listed, refused)
 
     async def close(provider_session_id: str) -> None:
-        logger.warning("closing session %s at %s: nobody uses it", provider_session_id, account.name)
+        logger.warning("closing unused session %s at %s", provider_session_id, account.name)
         with suppress(SessionGone):
             await provider.stop_session(provider_session_id)
 
-    await _side_by_side(close(provider_session_id) for provider_session_id in lost)
-    return are_all
+    await _run_in_parallel(close(provider_session_id) for provider_session_id in unused)
+    return is_complete

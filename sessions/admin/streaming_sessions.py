@@ -31,7 +31,7 @@ from heygen_portal.providers.contract.provider import ProviderError
 from heygen_portal.runtime import budgets, client_address, refusals
 from heygen_portal.runtime.budgets import TooManyRequests
 from sessions import errors
-from sessions.actions.stop import in_one_line
+from sessions.actions.stop import error_for_log
 from sessions.admin import exports
 from sessions.admin import search as search_admin
 from sessions.audit import page as audit_page
@@ -208,7 +208,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         except TooManyRequests as exc:  # a dialog's script shows no page that is refused
             self.message_user(request, refusals.in_words(exc.wait_seconds), messages.ERROR)
         except ProviderError as exc:
-            words = gettext("The provider could not be reached (%(detail)s).") % {"detail": in_one_line(exc)}
+            words = gettext("The provider could not be reached (%(detail)s).") % {"detail": error_for_log(exc)}
             self.message_user(request, words, messages.ERROR)
         else:
             says = gettext("The session is open at the provider (%(status)s).") % {"status": row.status} if row else ""

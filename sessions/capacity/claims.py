@@ -31,7 +31,6 @@ RENEWAL_WINDOW = timedelta(seconds=60)
 """How long after a fault that the portal saw a renewal is served before people who came later."""
 LOOK_PATIENCE_S = 5
 """How long the provider's list is waited for; the person waits meanwhile."""
-MISSING, UNKNOWN = "missing", "unknown"
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,10 @@ async def examine(session: StreamingSession, claim: Claim) -> Claim:
 async def _status_at_provider(session: StreamingSession) -> str:
     try:
         async with asyncio.timeout(LOOK_PATIENCE_S):
-            row = await provider_lookups.find_listed(session)
+            return await provider_lookups.listed_status(session)
     except (ProviderError, TimeoutError, TooManyRequests) as exc:
         logger.warning("session %s: the provider's list is not to be had: %s", session.pk, type(exc).__name__)
-        return UNKNOWN
-    return row.status if row else MISSING
+        return provider_lookups.UNKNOWN
 
 
 def cause_of(session: StreamingSession, claim: Claim, now: datetime) -> Cause:
@@ -81,7 +79,7 @@ def cause_of(session: StreamingSession, claim: Claim, now: datetime) -> Cause:
         return Cause(claim.reason, {**evidence, **said}, is_confirmed=True)
     if claim.reason == EndReason.DURATION_LIMIT and _is_at_providers_limit(session, now):
         return Cause(claim.reason, end_evidence.time_up(session), is_confirmed=True)
-    if claim.listed_as == MISSING:
+    if claim.listed_as == provider_lookups.MISSING:
         return Cause(EndReason.PROVIDER_ENDED, end_evidence.not_listed(), is_confirmed=True)
     if claim.verdict:
         return Cause(EndReason.USER_STOPPED, end_evidence.gave_up(claim.verdict, claim.user_id))

@@ -13,6 +13,9 @@ from heygen_portal.providers.contract.provider import OpenSession
 from heygen_portal.runtime import budgets
 from sessions.models import StreamingSession
 
+# What is said of a session that the provider does not list, and of one when the list could not be had.
+MISSING, UNKNOWN = "missing", "unknown"
+
 Call = asyncio.Task[list[OpenSession]]
 
 _running: dict[int, Call] = {}
@@ -28,6 +31,12 @@ def find(rows: Iterable[OpenSession], provider_session_id: str | None) -> OpenSe
 async def find_listed(session: StreamingSession) -> OpenSession | None:
     """Return what the provider lists of a session now. Raises ProviderError, TooManyRequests."""
     return find(await listed(session), session.provider_session_id)
+
+
+async def listed_status(session: StreamingSession) -> str:
+    """Return the provider's word for a session's status, or MISSING. Raises ProviderError, TooManyRequests."""
+    row = await find_listed(session)
+    return row.status if row else MISSING
 
 
 async def listed(session: StreamingSession) -> list[OpenSession]:

@@ -17,7 +17,7 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionRecord, SpokenLine
 from heygen_portal.runtime import due_rows
 from heygen_portal.runtime.in_thread import in_thread
-from sessions.actions.stop import in_one_line
+from sessions.actions.stop import error_for_log
 from sessions.costs import ledger
 from sessions.lifecycle import coverage, events, vouching
 from sessions.lifecycle.event_kinds import EventKind
@@ -51,7 +51,7 @@ async def _read(session: StreamingSession, now: datetime) -> None:
     try:
         record = await provider.read_record(session.provider_session_id)
     except ProviderError as exc:
-        logger.warning("session %s: its record could not be read: %s", session.pk, in_one_line(exc))
+        logger.warning("session %s: its record could not be read: %s", session.pk, error_for_log(exc))
         if isinstance(exc, ProviderRejected) or now - session.ended_at > PATIENCE:
             await in_thread(_give_up)(session)
     else:

@@ -59,7 +59,7 @@ def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
 def _json_list(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     rows = iter(rows)
     before = "["
-    while part := list(islice(rows, queries.LINES_AT_ONCE)):
+    while part := list(islice(rows, queries.LINES_PER_BATCH)):
         yield (before + ",".join(to_json(row) for row in part)).encode()
         before = ","
     yield b"]" if before == "," else b"[]"
@@ -69,7 +69,7 @@ def _tasks(session: StreamingSession) -> Iterator[SessionTask]:
     """Read texts that were sent, in order, a few at a time."""
     tasks = session.tasks.select_related("sent_by").order_by("created_at", "pk")
     part: list[SessionTask] = []
-    while part := list((tasks.filter(_later_than(part[-1])) if part else tasks)[: queries.LINES_AT_ONCE]):
+    while part := list((tasks.filter(_later_than(part[-1])) if part else tasks)[: queries.LINES_PER_BATCH]):
         yield from part
 
 
@@ -79,7 +79,7 @@ def _later_than(task: SessionTask) -> Q:
 
 def _lines(session: StreamingSession) -> Iterator[Utterance]:
     """Read all lines that are stored, in order, a few at a time."""
-    for part in queries.in_parts(Utterance.objects.filter(session=session)):
+    for part in queries.in_batches(Utterance.objects.filter(session=session)):
         yield from vouching.mark(part)
 
 
@@ -95,12 +95,12 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
     said = (
         Caption(line.at, names[Utterance.Who(line.who)], line.shown, _note(line))
-        for part in queries.transcript_in_parts(session.pk)
+        for part in queries.transcript_batches(session.pk)
         for line in part
     )
     began_at = session.live_at or session.created_at
     pieces = formats.captions(said, began_at, f"{session.persona.name}, {began_at.isoformat()}")
-    while some := "".join(islice(pieces, queries.LINES_AT_ONCE)):
+    while some := "".join(islice(pieces, queries.LINES_PER_BATCH)):
         yield some.encode()
 
 
@@ -111,7 +111,7 @@ def _note(line: Utterance) -> str:
 def for_page(export: Export, session: StreamingSession) -> dict[str, Any]:
     """Return what the page to print shows: the beginning of what is too long for it, and how much is left out."""
     stored = queries.lines_to_read(session.pk)
-    lines = queries.marked(stored[:LONGEST_PAGE_LINES])
+    lines = queries.with_standing(stored[:LONGEST_PAGE_LINES])
     return {
         "export": export,
         "session": session,

@@ -47,7 +47,7 @@ def _named(rows: QuerySet[StreamingSession], column: str, how: How = "row_change
 
 def _never_looked_at(now: datetime) -> QuerySet[StreamingSession]:
     """Open sessions whose deadline lies later than both their own limit and any retry."""
-    wait = deadlines.LONGEST_WAIT + CLOCKS_APART
+    wait = deadlines.MAX_DEADLINE_DELAY + CLOCKS_APART
     is_late = Q(deadline_at__gt=F("ends_at")) & Q(deadline_at__gt=now + wait)
     is_long_stopping = Q(stop_requested_at=None) | Q(deadline_at__gt=F("stop_requested_at") + wait)
     return StreamingSession.objects.open().filter(is_late & is_long_stopping | Q(deadline_at=None))

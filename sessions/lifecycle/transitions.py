@@ -246,7 +246,7 @@ def connect(session: StreamingSession, answer: ProviderSession) -> bool:
             if limit and session.created_at + limit < session.ends_at:
                 session.ends_at = known["ends_at"] = session.created_at + limit
                 known["limit_by"] = LimitBy.PROVIDER
-            known["deadline_at"] = next_look(session, is_live=False)
+            known["deadline_at"] = next_check_at(session, is_live=False)
             return transition(session, Status.CONNECTING, *steps, **known)
         StreamingSession.objects.filter(pk=session.pk).update(**known)
         session.provider_session_id, session.opened_at = answer.provider_session_id, opened_at
@@ -286,7 +286,7 @@ def note_started(session: StreamingSession, answer: ProviderSession) -> bool:
             session.provider_duration_limit = limit
             if session.created_at + limit < session.ends_at:
                 session.ends_at, session.limit_by = session.created_at + limit, LimitBy.PROVIDER
-            session.deadline_at = next_look(session, is_live=session.status == Status.LIVE)
+            session.deadline_at = next_check_at(session, is_live=session.status == Status.LIVE)
             bound = ("provider_duration_limit", "ends_at", "limit_by")
             session.save(update_fields=[*bound, "deadline_at"])
             stated = coverage.state(coverage.SESSION, session, *bound)
@@ -302,7 +302,7 @@ def go_live(session: StreamingSession) -> bool:
         if session.status != Status.CONNECTING:
             return False  # a rejoin, another tab, or too late
         now = session.active_at = timezone.now()
-        deadline_at = next_look(session, is_live=True)
+        deadline_at = next_check_at(session, is_live=True)
         return transition(session, Status.LIVE, live_at=now, active_at=now, deadline_at=deadline_at)
 
 
@@ -343,7 +343,7 @@ def end_all(session_ids: Collection[UUID]) -> None:
             transition_all(stopping, Status.ENDED, ended_at=timezone.now(), deadline_at=None)
 
 
-def next_look(session: StreamingSession, *, is_live: bool) -> datetime:
+def next_check_at(session: StreamingSession, *, is_live: bool) -> datetime:
     """Return the next moment somebody must look at a session that goes on: a warning, a limit, the tab's grace."""
     now = timezone.now()
     if is_live:

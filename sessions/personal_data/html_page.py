@@ -295,7 +295,7 @@ def _sentence(end_reason: str) -> str:
 
 
 def _transcript(row: Mapping[str, Any]) -> Iterator[SafeString]:
-    parts = queries.transcript_in_parts(UUID(row["id"]))
+    parts = queries.transcript_batches(UUID(row["id"]))
     items = (_line(line, row) for line in as_far_as_readable(chain.from_iterable(parts)))
     first = next(items, None)
     if first is None:

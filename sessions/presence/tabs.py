@@ -59,7 +59,7 @@ def _take_back(session: StreamingSession) -> bool:
     if not session.abandoned_at or session.status not in RUNNING:
         return False
     session.abandoned_at = None
-    session.deadline_at = transitions.next_look(session, is_live=session.status == Status.LIVE)
+    session.deadline_at = transitions.next_check_at(session, is_live=session.status == Status.LIVE)
     session.save(update_fields=["abandoned_at", "deadline_at"])
     return True
 

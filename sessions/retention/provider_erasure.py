@@ -14,7 +14,7 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, ProviderRejected, SessionGone
 from heygen_portal.runtime import due_rows
 from heygen_portal.runtime.in_thread import in_thread
-from sessions.actions.stop import in_one_line
+from sessions.actions.stop import error_for_log
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
@@ -55,7 +55,7 @@ async def _carry(row: ProviderErasure, now: datetime) -> None:
         with suppress(SessionGone):  # it has nothing any more
             await providers.for_account(session.account).forget(session.provider_session_id)
     except ProviderError as exc:
-        logger.warning("session %s: its speech is still at the provider: %s", session.pk, in_one_line(exc))
+        logger.warning("session %s: its speech is still at the provider: %s", session.pk, error_for_log(exc))
         await in_thread(_note_failure)(row, exc)
     else:
         await in_thread(_note_receipt)(row, now)
@@ -63,7 +63,7 @@ async def _carry(row: ProviderErasure, now: datetime) -> None:
 
 def _note_failure(row: ProviderErasure, exc: ProviderError) -> None:
     """Store and record a failed try; each waits twice as long for the next."""
-    row.failure = in_one_line(exc)[:200]
+    row.failure = error_for_log(exc)[:200]
     http = exc.status if isinstance(exc, ProviderRejected) else None
     told = {"erasure": row.pk, "failure": type(exc).__name__, "http": http}
     _note(row, EventKind.PROVIDER_ERASURE_FAILED, told, failure=row.failure)

@@ -86,7 +86,7 @@ async def _read_anew(account: ProviderAccount) -> str:
     try:
         await refresh(account)
     except ProviderError as exc:
-        return stop.in_one_line(exc)
+        return stop.error_for_log(exc)
     return ""
 
 
@@ -103,10 +103,10 @@ async def _try(persona: Persona) -> Found:
     except errors.SessionError as exc:  # no place, or the cap is reached: that is no fault of the persona's
         return Outcome.SKIPPED, exc.code
     try:
-        await provision.bring_up(session, _leave_room_empty)
+        await provision.create_and_start(session, _leave_room_empty)
     except LimitReached as exc:
-        await stop.call_off(session, EndReason.PROVIDER_REFUSED, end_evidence.answered(exc))
-        return Outcome.SKIPPED, stop.in_one_line(exc)
+        await stop.end_unopened(session, EndReason.PROVIDER_REFUSED, end_evidence.answered(exc))
+        return Outcome.SKIPPED, stop.error_for_log(exc)
     now = await in_thread(StreamingSession.objects.select_related("account").get)(pk=session.pk)
     if now.status in RUNNING:
         await stop.stop(now, EndReason.STAFF_STOPPED, end_evidence.checked())

@@ -23,8 +23,8 @@ from heygen_portal import providers
 from heygen_portal.providers.contract.catalogue import ProviderEvent
 from heygen_portal.providers.contract.provider import ProviderError, SessionGone
 from heygen_portal.runtime.in_thread import in_thread
-from sessions.actions import provision
-from sessions.actions.stop import in_one_line
+from sessions.actions import provider_status
+from sessions.actions.stop import error_for_log
 from sessions.lifecycle import events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
@@ -125,7 +125,7 @@ async def follow(session: StreamingSession) -> None:
             why = await _listen(session)
         except SessionGone:
             # Perhaps it was never told to us: the provider's list says.
-            await provision.room_closed(session.pk)
+            await provider_status.end_if_gone(session.pk)
             return
         if time.monotonic() - began > STEADY_S:
             failures = 0
@@ -147,7 +147,7 @@ async def _listen(session: StreamingSession) -> str:
     except SessionGone:
         raise
     except ProviderError as exc:
-        logger.warning("session %s: its monitor's socket broke: %s", session.pk, in_one_line(exc))
+        logger.warning("session %s: its monitor's socket broke: %s", session.pk, error_for_log(exc))
         return type(exc).__name__
     return "closed"
 

@@ -13,7 +13,7 @@ from django.db import transaction
 from heygen_portal import livekit
 from heygen_portal.livekit import Told
 from heygen_portal.runtime.in_thread import in_thread
-from sessions.actions import provision
+from sessions.actions import provider_status
 from sessions.lifecycle import events
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry, Source
@@ -33,7 +33,7 @@ async def take(told: Told) -> None:
         await observers.check_access(session_id)
     avatar_is_gone = told.kind == FINISHED or (told.kind == LEFT and told.identity == livekit.AVATAR)
     if session_id and avatar_is_gone:
-        await provision.room_closed(session_id)
+        await provider_status.end_if_gone(session_id)
 
 
 def _keep(told: Told) -> UUID | None:

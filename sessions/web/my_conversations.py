@@ -49,9 +49,9 @@ def conversations(request: HttpRequest) -> HttpResponse:
     if query:
         budgets.spend_sync("search", person=user_id, address=client_address.of(request))
     since, until = _day(asked.get("from", "")), _day(asked.get("to", ""))
-    found = queries.of_person(user_id, query=query, persona=persona, since=since, until=until)
+    found = queries.sessions_of_user(user_id, query=query, persona=persona, since=since, until=until)
     page = Paginator(found, PAGE).get_page(asked.get("page"))
-    page.object_list = queries.quoted(page.object_list)
+    page.object_list = queries.with_quoted_line(page.object_list)
     kept = asked.copy()
     kept.pop("page", None)
     context = {
@@ -61,7 +61,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
         "since": since,
         "until": until,
         "is_narrowed": bool(query or persona or since or until),
-        "personas": queries.personas_of(user_id),
+        "personas": queries.personas_of_user(user_id),
         "asked": kept.urlencode(),
     }
     return render(request, "sessions/conversations.html", context)
@@ -79,7 +79,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 def _conversation(request: HttpRequest, session: StreamingSession) -> HttpResponse:
     page = Paginator(queries.lines_to_read(session.pk), LINES_ON_PAGE).get_page(request.GET.get("page"))
-    lines = queries.marked(page.object_list)
+    lines = queries.with_standing(page.object_list)
     from_user = Utterance.objects.filter(session=session, who=Utterance.Who.USER).order_by()
     context = {
         "session": session,
@@ -89,7 +89,7 @@ def _conversation(request: HttpRequest, session: StreamingSession) -> HttpRespon
         "is_over": session.ended_at is not None,
         "may_continue": bool(lines) and slots.may_continue(session),
         "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START),
-        "goes_on": queries.of_person(session.user_id).filter(continues=session).order_by("created_at").first(),
+        "goes_on": queries.sessions_of_user(session.user_id).filter(continues=session).order_by("created_at").first(),
         "ways": set(from_user.values_list("by", flat=True).distinct()),
     }
     answer = render(request, "sessions/conversation.html", context)
@@ -109,7 +109,7 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     pieces = _pieces(session.pk, names, translation.get_language() or settings.LANGUAGE_CODE)
     body = [next(pieces, b"")]
     response: HttpResponseBase
-    if queries.lines_to_read(session.pk)[queries.LINES_AT_ONCE : queries.LINES_AT_ONCE + 1].exists():
+    if queries.lines_to_read(session.pk)[queries.LINES_PER_BATCH : queries.LINES_PER_BATCH + 1].exists():
         pieces = itertools.chain(body, pieces)
         response = StreamingHttpResponse(in_pieces(pieces), content_type="text/plain; charset=utf-8")
     else:
@@ -139,7 +139,7 @@ def erase(request: HttpRequest) -> HttpResponse:
 
 
 def _pieces(session_id: UUID, names: dict[Any, str], language: str) -> Iterator[bytes]:
-    for lines in queries.transcript_in_parts(session_id):
+    for lines in queries.transcript_batches(session_id):
         with translation.override(language):
             piece = "".join(_line(line, names) for line in lines).encode("utf-8", "replace")
         lines.clear()  # while the client reads, only its bytes are kept
@@ -162,7 +162,7 @@ def _asker(request: HttpRequest) -> int:
 
 
 def _own(request: HttpRequest, session_id: UUID) -> StreamingSession:
-    rows = queries.of_person(_asker(request))
+    rows = queries.sessions_of_user(_asker(request))
     session = rows.filter(pk=session_id).first()
     if session is None:
         raise Http404  # there is none, or it is somebody else's: the answer is the same

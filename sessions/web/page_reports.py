@@ -16,7 +16,7 @@ from django.utils import timezone
 from heygen_portal.providers.contract.provider import RoomCommand
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
-from sessions.actions import deadlines, provider_status, provision, queries, stop
+from sessions.actions import control, deadlines, provider_status, queries, stop
 from sessions.capacity.claims import Claim
 from sessions.lifecycle import broadcast, coverage, events, no_picture_texts, transitions
 from sessions.lifecycle.event_kinds import EventKind
@@ -133,25 +133,25 @@ def _append_few(session_id: UUID, entry: Entry) -> None:
 
 async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     await _keep(session_id, kind, data, at)
-    return Outcome(command=await provision.picture_seen(session_id))
+    return Outcome(command=await control.first_frame_rendered(session_id))
 
 
 async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     await _keep(session_id, kind, data, at)
     is_closed = data.get("reason") in ENDED_BY_SERVER
-    return Outcome(follow_up=partial(provision.room_closed, session_id)) if is_closed else NOTHING
+    return Outcome(follow_up=partial(provider_status.end_if_gone, session_id)) if is_closed else NOTHING
 
 
 async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     """The provider said in the room that it is over, and why; anybody in the room may say so, so it is asked."""
     await _keep(session_id, kind, data, at)
-    return Outcome(follow_up=partial(provision.room_closed, session_id))
+    return Outcome(follow_up=partial(provider_status.end_if_gone, session_id))
 
 
 async def _climbed(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
     await _keep(session_id, kind, data, at)
     if data.get("step") in WITHOUT_PICTURE:
-        await provider_status.go_on(session_id, data["step"])
+        await provider_status.continue_without_video(session_id, data["step"])
 
 
 async def _judged(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
@@ -162,7 +162,7 @@ async def _judged(session_id: UUID, kind: str, data: dict[str, Any], at: datetim
         known = verdict if isinstance(verdict, str) and verdict in no_picture_texts.causes("") else "-"
         return Outcome(follow_up=partial(_stop_as_judged, session_id, known))
     room = data.get("room")
-    return Outcome(follow_up=partial(provider_status.ask_provider, session_id, room if isinstance(room, str) else ""))
+    return Outcome(follow_up=partial(provider_status.query, session_id, room if isinstance(room, str) else ""))
 
 
 async def _stop_as_judged(session_id: UUID, verdict: str) -> None:
@@ -172,7 +172,7 @@ async def _stop_as_judged(session_id: UUID, verdict: str) -> None:
 
 async def _heard_somebody(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
     await _keep(session_id, kind, data, at)
-    await in_thread(deadlines.note_activity)(session_id)
+    await in_thread(deadlines.record_activity)(session_id)
 
 
 async def _avatar_line(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
@@ -181,7 +181,7 @@ async def _avatar_line(session_id: UUID, kind: str, data: dict[str, Any], at: da
 
 async def _user_line(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
     await _line(session_id, Utterance.Who.USER, kind, data, at)
-    await in_thread(deadlines.note_activity)(session_id)
+    await in_thread(deadlines.record_activity)(session_id)
 
 
 async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> None:

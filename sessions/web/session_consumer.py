@@ -20,7 +20,7 @@ from heygen_portal.providers.contract.provider import RoomAccess, RoomCommand, T
 from heygen_portal.runtime import background, budgets, client_address
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
-from sessions.actions import provision, queries, send_task, stop
+from sessions.actions import control, queries, send_task, stop
 from sessions.actions.start import StartAttempt
 from sessions.capacity.leases import this_process
 from sessions.capacity.queue import TabAddress
@@ -114,7 +114,7 @@ class SessionConsumer(PageSocket):
             if self.session_id:
                 background.keep(self._count_dropped(self.session_id))
                 background.later(COUNTED_AFTER, partial(report_gate.settle, self.session_id))
-                stop.look_after(self.session_id)
+                stop.stop_if_abandoned(self.session_id)
 
     async def _count_dropped(self, session_id: UUID) -> None:
         async with self.report_lock:  # after the reports that are under way
@@ -198,13 +198,13 @@ class SessionConsumer(PageSocket):
 
     async def tell_lines(self, session_id: UUID, after: int = 0) -> None:
         """Send the newest lines of a conversation that were stored after the line `after`."""
-        keys = await in_thread(queries.newest_said)(session_id, after)
-        if await in_thread(queries.are_left_out)(session_id, keys, after):
+        keys = await in_thread(queries.newest_line_ids)(session_id, after)
+        if await in_thread(queries.has_older_lines)(session_id, keys, after):
             await self.relay(broadcast.LinesLeftOut(url=reverse("sessions:conversation", args=[session_id])))
-        for start in range(0, len(keys), queries.LINES_AT_ONCE):
+        for start in range(0, len(keys), queries.LINES_PER_BATCH):
             if not self.is_open:
                 return
-            for line in await in_thread(queries.said)(keys[start : start + queries.LINES_AT_ONCE]):
+            for line in await in_thread(queries.lines_for_page)(keys[start : start + queries.LINES_PER_BATCH]):
                 await self.relay(broadcast.Said.of(line))
         self.told_session, self.told_until = session_id, max(keys, default=after)
 
@@ -262,12 +262,12 @@ class SessionConsumer(PageSocket):
 
     async def on_interrupt(self, content: dict[str, Any]) -> None:
         await self.spend("act")
-        if command := await provision.interrupt(self.current()):
+        if command := await control.interrupt(self.current()):
             await self.give_command(command)
 
     async def on_stay(self, content: dict[str, Any]) -> None:
         await self.spend("act")
-        await provision.stay(self.current())
+        await control.stay(self.current())
 
     async def on_stop(self, content: dict[str, Any]) -> None:
         if waiting := self.waiting_start:

@@ -113,7 +113,7 @@ async def leave(request: HttpRequest, session_id: UUID) -> HttpResponse:
     user = await request.auser()
     assert user.pk is not None  # others are sent to sign in
     if await in_thread(tabs.say_goodbye)(user.pk, session_id, request.POST.get("tab", "")):
-        stop.look_after(session_id)
+        stop.stop_if_abandoned(session_id)
     return HttpResponse(status=204)
 
 

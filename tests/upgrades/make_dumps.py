@@ -110,7 +110,7 @@ def fill() -> None:
         task.status = SessionTask.Status.FAILED if failure else SessionTask.Status.SENT
         task.failure, task.latency = failure, timedelta(milliseconds=120)
         task.provider_task_id = "" if failure else f"their-task-{task.pk}"
-        send_task._note_outcome(task)
+        send_task._record_outcome(task)
 
     def talk(session: StreamingSession) -> None:
         typed(session, "¿Cuánto cuesta la entrada?")

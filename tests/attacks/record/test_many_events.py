@@ -19,7 +19,7 @@ from heygen_portal.providers.contract.provider import OpenSession
 from heygen_portal.runtime import background
 from heygen_portal.runtime.budgets import TooManyRequests
 from heygen_portal.runtime.in_thread import in_thread
-from sessions.actions import provision
+from sessions.actions import provider_status
 from sessions.audit import inspection
 from sessions.capacity import provider_lookups
 from sessions.integrity import verification
@@ -180,7 +180,7 @@ async def test_64_reports_of_one_page_do_not_make_64_look_ups(
 @override_settings(BUDGETS={"provider_lookup.account": "3/minute"})
 async def test_sessions_of_one_account_share_its_budget_of_look_ups(provider: Mock) -> None:
     for session in await sync_to_async(running_of_one_account)(5):
-        await provision.room_closed(session.pk)
+        await provider_status.end_if_gone(session.pk)
     assert provider.list_sessions.call_count == 3
 
 

@@ -76,7 +76,7 @@ def test_a_tab_that_comes_back_is_told_so(session: StreamingSession) -> None:
 
 
 def test_an_avatar_is_not_told_of_it_and_the_providers_record_can_be_compared(session: StreamingSession) -> None:
-    _base, memory = queries.memory_of(session)
+    _base, memory = queries.conversation_memory(session)
     assert "Whole" in memory
     assert MARK not in memory
     assert provider_record._confirmed(list(Utterance.objects.filter(session=session)), []) == {}

@@ -69,7 +69,7 @@ def test_a_deadline_that_is_no_moment_is_brought_forward(database: str) -> None:
 
 def test_deadlines_that_fit_are_left_alone() -> None:
     session = running()
-    deadlines.touch(session.pk)
+    deadlines.extend_idle_limit(session.pk)
     before = StreamingSession.objects.get().deadline_at
     assert deadlines.repair_deadlines(timezone.now()) == 0
     assert StreamingSession.objects.get().deadline_at == before

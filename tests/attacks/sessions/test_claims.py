@@ -105,7 +105,7 @@ def test_the_record_has_the_moments_from_which_time_and_cost_count(clock: time_m
     clock.shift(4)
     transitions.connect(session, ProviderSession("theirs", None))
     clock.shift(70)
-    (due,) = deadlines.take_due(timezone.now())
+    (due,) = deadlines.claim_due(timezone.now())
     transitions.end_all([due.pk])
     session.refresh_from_db()
     opened_at, stop_requested_at = NOON + 4 * SECOND, NOON + 74 * SECOND

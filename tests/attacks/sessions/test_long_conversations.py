@@ -22,7 +22,7 @@ from tests.sessions.tabs import Tab, a_person, a_persona, browser
 from tests.support.factories import EndUserFactory, StreamingSessionFactory
 
 LONGEST = "x" * 9_900
-MOST_TOLD, MOST_BYTES_TOLD = 200, 256 * 1024
+MOST_TOLD, MAX_BYTES_SENT = 200, 256 * 1024
 
 
 def said_in(session: StreamingSession, texts: list[str]) -> StreamingSession:
@@ -85,7 +85,7 @@ class TestOnTheSocket:
             first = await joined(tab, session)
             assert first == texts[-len(first) :]
             assert 0 < len(first) <= MOST_TOLD
-            assert len("".join(first).encode()) <= MOST_BYTES_TOLD
+            assert len("".join(first).encode()) <= MAX_BYTES_SENT
             for _ in range(3):
                 assert await joined(tab, session) == []
             await sync_to_async(said_in)(session, ["afterwards"])
@@ -146,7 +146,7 @@ class TestOnPages:
 
         lines = async_to_sync(received)().decode().splitlines()
         assert [line.split(": ", 1)[1].split(" [")[0] for line in lines] == texts
-        assert [len(part) for part in queries.transcript_in_parts(session.pk)] == [20] * 6
+        assert [len(part) for part in queries.transcript_batches(session.pk)] == [20] * 6
 
     @pytest.mark.parametrize(
         ("budget", "path"), [("conversation", ""), ("transcript", "transcript.txt"), ("conversation", "?page=2")]

@@ -33,8 +33,8 @@ FAULTS = {
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provision, "FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(provision, "LONGEST_PAUSE_S", 0.01)
+    monkeypatch.setattr(provision, "FIRST_RETRY_DELAY_S", 0.001)
+    monkeypatch.setattr(provision, "MAX_RETRY_DELAY_S", 0.01)
 
 
 @pytest.fixture(params=list(FAULTS.values()), ids=list(FAULTS))
@@ -94,7 +94,7 @@ async def test_an_answer_that_cannot_be_stored_is_closed_and_stored_later(
     session, closing = await opened(is_exclusive=is_exclusive), Closing(provider)
     await breaks(fault)
     with pytest.raises(DatabaseError):
-        await provision.bring_up(session, ignore)
+        await provision.create_and_start(session, ignore)
     await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await background.finish()
@@ -112,7 +112,7 @@ async def test_a_database_that_fails_once_loses_nothing(provider: Mock, monkeypa
 
     monkeypatch.setattr(transitions, "connect", fails_once)
     with pytest.raises(DatabaseError):
-        await provision.bring_up(session, ignore)
+        await provision.create_and_start(session, ignore)
     await background.finish()
     assert closing.done.is_set()
     assert await state(session) == (Status.ENDED, EndReason.ORPHAN_FOUND, ID)
@@ -122,7 +122,7 @@ async def test_a_provider_that_fails_as_well_is_asked_until_it_confirms(provider
     session, closing = await opened(), Closing(provider, failures=5)
     await breaks(fault)
     with pytest.raises(DatabaseError):
-        await provision.bring_up(session, ignore)
+        await provision.create_and_start(session, ignore)
     await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await background.finish()
@@ -140,7 +140,7 @@ async def test_a_late_answer_that_cannot_be_stored_is_closed(provider: Mock, fau
 
     provider.new_session.side_effect = think
     with pytest.raises(DatabaseError):
-        await provision.bring_up(session, ignore)
+        await provision.create_and_start(session, ignore)
     await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await background.finish()
@@ -162,7 +162,7 @@ async def test_an_answer_is_stored_though_its_end_was_noted_without_it(provider:
         return answer
 
     provider.new_session.side_effect = think
-    await provision.bring_up(session, ignore)
+    await provision.create_and_start(session, ignore)
     assert await state(session) == (Status.ENDED, EndReason.ORPHAN_FOUND, ID)
     assert provider.stop_session.called
 
@@ -181,7 +181,7 @@ async def test_a_start_that_cannot_be_noted_leaves_the_session_on_its_row(provid
         has_room.set()
 
     with pytest.raises(DatabaseError):
-        await provision.bring_up(session, give_room)
+        await provision.create_and_start(session, give_room)
     await background.finish()
     await heals()
     assert await state(session) == (Status.CONNECTING, "", ID)
@@ -204,7 +204,7 @@ async def test_whatever_breaks_on_the_way_to_the_page_leaves_the_session_on_its_
         raise error
 
     with pytest.raises(error):
-        await provision.bring_up(session, give_room)
+        await provision.create_and_start(session, give_room)
     await background.finish()
     assert await state(session) == (Status.CONNECTING, "", ID)
 
@@ -212,7 +212,7 @@ async def test_whatever_breaks_on_the_way_to_the_page_leaves_the_session_on_its_
 async def test_a_cancelled_opener_leaves_no_session_unknown(provider: Mock) -> None:
     session, closing = await opened(), Closing(provider)
     await breaks(FAULTS["the row takes no ID"])
-    opening = asyncio.create_task(provision.bring_up(session, ignore))
+    opening = asyncio.create_task(provision.create_and_start(session, ignore))
 
     async def start(answer: object) -> object:
         opening.cancel()  # while the answer is being stored
@@ -237,7 +237,7 @@ async def test_a_room_of_ours_is_dropped_with_the_session(provider: Mock, monkey
     monkeypatch.setattr(own_rooms, "drop", drop)
     await breaks(FAULTS["the row takes no ID"])
     with pytest.raises(DatabaseError):
-        await provision.bring_up(session, ignore)
+        await provision.create_and_start(session, ignore)
     await asyncio.wait_for(closing.done.wait(), PATIENCE_S)
     await heals()
     await background.finish()
@@ -247,10 +247,10 @@ async def test_a_room_of_ours_is_dropped_with_the_session(provider: Mock, monkey
 async def test_two_sessions_with_one_id_end_here_and_there(provider: Mock, caplog: pytest.LogCaptureFixture) -> None:
     """A row that refuses the ID for ever: the provider named another session of the account."""
     first, closing = await opened(), Closing(provider)
-    await provision.bring_up(first, ignore)
+    await provision.create_and_start(first, ignore)
     second = await _same_account(first)
     with pytest.raises(DatabaseError):
-        await provision.bring_up(second, ignore)
+        await provision.create_and_start(second, ignore)
     await background.finish()
     assert closing.done.is_set()
     assert (await state(second))[:2] == (Status.STOPPING, EndReason.ORPHAN_FOUND)

@@ -111,7 +111,7 @@ def remembered(session: StreamingSession) -> str:
         user=session.user, persona=session.persona, continues=session, status=Status.ENDED,
         persona_settings=session.persona_settings | {"language": "en"},
     )  # fmt: skip
-    return queries.memory_of(after)[1]
+    return queries.conversation_memory(after)[1]
 
 
 def said(session: StreamingSession, text: str, source: str, who: str = "user") -> None:
@@ -332,10 +332,16 @@ def test_an_export_says_who_vouches_for_each_line(over: StreamingSession, format
 
 @pytest.mark.django_db
 def test_a_room_s_page_is_told_which_lines_only_a_browser_reported(over: StreamingSession) -> None:
-    told = {line.text: broadcast.Said.of(line).is_reported for line in queries.said(queries.newest_said(over.pk))}
+    told = {
+        line.text: broadcast.Said.of(line).is_reported
+        for line in queries.lines_for_page(queries.newest_line_ids(over.pk))
+    }
     assert told == {"¿Cuál es el horario?": False, "De lunes a": True, "Le devolvemos el doble.": True}
     provider_record.store(over, THEIRS)
-    told = {line.text: broadcast.Said.of(line).is_reported for line in queries.said(queries.newest_said(over.pk))}
+    told = {
+        line.text: broadcast.Said.of(line).is_reported
+        for line in queries.lines_for_page(queries.newest_line_ids(over.pk))
+    }
     assert told == {
         "¿Cuál es el horario?": False, "De lunes a": False, "Le devolvemos el doble.": True, "¿Algo más?": False,
     }  # fmt: skip

@@ -195,7 +195,7 @@ class TwoBrowsers(RuleBasedStateMachine):
         self.sides = [Side(person, slots.open_session(person.pk, persona.slug)) for person in people]
         self.time.shift(latency)
         for side in self.sides:
-            self.run(provision.bring_up(side.session, self._give_room))
+            self.run(provision.create_and_start(side.session, self._give_room))
         for who, is_seen in enumerate(are_seen):
             if is_seen:
                 self.report(who, "first_frame", {}, seen_at, 0)
@@ -275,7 +275,7 @@ class TwoBrowsers(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
-        self.run(stopping.clean(self.account))
+        self.run(stopping.try_reconcile(self.account))
         self._see_stops()
 
     @rule(is_away=st.booleans())

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def typed(session: StreamingSession, text: str, status: str) -> None:
     task, _ = deadlines.accept_task(session.pk, text=text, kind=SessionTask.Kind.TALK, user_id=session.user_id)
     if status == "failed":
-        deadlines.give_up_task(task)
+        deadlines.fail_task(task)
     else:
         SessionTask.objects.filter(pk=task.pk).update(status=status)
 
@@ -71,7 +71,10 @@ def test_the_record_and_the_person_s_own_data_say_it_too(over: StreamingSession)
 
 
 def test_a_page_that_joins_again_is_told(over: StreamingSession) -> None:
-    told = {line.text: broadcast.Said.of(line).is_delivered for line in queries.said(queries.newest_said(over.pk))}
+    told = {
+        line.text: broadcast.Said.of(line).is_delivered
+        for line in queries.lines_for_page(queries.newest_line_ids(over.pk))
+    }
     assert told == {REFUSED: False, ACCEPTED: True}
 
 

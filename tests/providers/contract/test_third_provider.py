@@ -32,8 +32,7 @@ from heygen_portal.providers.contract.provider import (
     StopReason,
     TaskKind,
 )
-from sessions.actions import provision, stop
-from sessions.actions import send_task as delivery
+from sessions.actions import control, provision, send_task, stop
 from sessions.lifecycle import transitions
 from sessions.models import EndReason, SessionTask, Status
 from tests.support.factories import EndUserFactory, ProviderAccountFactory
@@ -147,11 +146,11 @@ async def test_a_conversation_runs_on_a_third_provider() -> None:
 
     async with providers.closing_providers():
         session = await sync_to_async(transitions.request)(persona, person.pk)
-        await provision.bring_up(session, give_room)
+        await provision.create_and_start(session, give_room)
         assert rooms == [RoomAccess("ws://parrot.test", "t")]
-        await provision.picture_seen(session.pk)
+        await control.first_frame_rendered(session.pk)
         task = await sync_to_async(SessionTask.objects.create)(session=session, kind="talk", text="¿Galleta?")
-        await delivery.deliver(session, task)
+        await send_task.deliver(session, task)
         assert Parrot.open == {"s1": ["¿Galleta?"]}
         await stop.stop(session, EndReason.USER_STOPPED, {})
     await session.arefresh_from_db()

@@ -99,7 +99,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("call", "fault", "reason"), CALLS, ids=str)
-async def test_a_failing_call_ends_it_in_words_and_leaves_nothing_open(
+async def test_a_failing_call_ends_the_session_with_an_explanation_and_leaves_nothing_open(
     provider: servers.Emulator, control: httpx.AsyncClient, call: str, fault: dict[str, Any], reason: EndReason
 ) -> None:
     await order(control, {"on": call, **fault})
@@ -109,18 +109,18 @@ async def test_a_failing_call_ends_it_in_words_and_leaves_nothing_open(
     assert await listed(control, "sessions") == []
 
 
-async def test_a_provider_that_is_not_there_is_said_to_be_silent() -> None:
+async def test_an_unreachable_provider_is_reported_as_not_responding() -> None:
     ended, row = await outcome(await a_persona(avatar__account__base_url="http://127.0.0.1:1"))
     assert (ended["words"], row.end_reason) == (WORDS[SILENT], SILENT)
 
 
-async def test_a_wrong_key_is_refused_and_the_key_is_in_no_word_of_it(provider: servers.Emulator) -> None:
+async def test_a_refused_key_appears_in_no_message(provider: servers.Emulator) -> None:
     ended, row = await outcome(await a_persona(**at(provider, api_key="a-wrong-key")))
     assert row.end_reason == REFUSED
     assert "a-wrong-key" not in f"{ended}{row.end_evidence}"
 
 
-async def test_a_token_that_does_not_come_leaves_no_half_made_session(
+async def test_a_missing_token_leaves_no_half_created_session(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
     """Requirement 11."""
@@ -131,7 +131,7 @@ async def test_a_token_that_does_not_come_leaves_no_half_made_session(
     assert await listed(control, "sessions") == []
 
 
-async def test_the_calls_go_out_in_the_documented_order_with_the_documented_credentials(
+async def test_calls_are_made_in_the_documented_order_with_the_documented_credentials(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
     """Requirements 6, 9, 12, 24, 31: authenticate, create, start, interact, close."""
@@ -146,7 +146,7 @@ async def test_the_calls_go_out_in_the_documented_order_with_the_documented_cred
     assert [path.rsplit(".", 1)[1] for path in paths] == ["create_token", "new", "start", "task", "stop"]
 
 
-async def test_cancelling_while_the_provider_still_answers_closes_what_it_answers(
+async def test_cancelling_during_creation_closes_the_session_that_the_provider_creates(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
     """Complaint 21. The answer is waited for and stopped at once: nobody has to find it in the list."""
@@ -163,7 +163,7 @@ async def test_cancelling_while_the_provider_still_answers_closes_what_it_answer
     assert (calls[-1], "list" in calls) == ("stop", False)
 
 
-async def test_before_anybody_is_refused_what_nobody_owns_is_closed(
+async def test_unused_sessions_are_closed_before_a_start_is_refused(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
     """Complaint 4. The provider has one place, and our ledger says that it is free."""
@@ -178,7 +178,7 @@ async def test_before_anybody_is_refused_what_nobody_owns_is_closed(
     assert [call for call in calls if call in ("new", "list", "stop")][1:5] == ["new", "list", "stop", "new"]
 
 
-async def test_where_others_hold_the_place_one_waits_in_line_and_nobody_s_session_is_closed(
+async def test_a_user_queues_while_another_party_holds_the_slot_and_no_session_is_closed(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
     """Complaint 4. Our ledger says that there are places; the provider says no. Nobody meets a refusal."""
@@ -205,10 +205,10 @@ async def test_where_others_hold_the_place_one_waits_in_line_and_nobody_s_sessio
         await waits.see()
         refused = await StreamingSession.objects.aget(user=first, provider_session_id=None)
         assert (refused.status, refused.end_reason, refused.end_evidence["answer"]) == ("ended", REFUSED, "10007")
-        assert [row.status async for row in queries.of_person(first.pk)] == ["live"]
+        assert [row.status async for row in queries.sessions_of_user(first.pk)] == ["live"]
 
 
-def test_two_portals_on_one_account_do_not_end_each_other_s_sessions(
+def test_two_portals_on_one_account_do_not_end_each_others_sessions(
     provider: servers.Emulator, postgres_url: str
 ) -> None:
     """Each has a database of its own, here an SQLite and a PostgreSQL one, and knows the other by the list alone."""
@@ -231,7 +231,7 @@ def running_at(provider: servers.Emulator) -> StreamingSession:
     session: StreamingSession = StreamingSessionFactory.create(
         persona=PersonaFactory.create(published=True, **at(provider, is_exclusive=False)),
         provider_session_id=somebody_opens(provider),
-        created_at=timezone.now() - 2 * stop.SETTLED,
+        created_at=timezone.now() - 2 * stop.LISTING_DELAY,
     )
     return session
 
@@ -248,7 +248,7 @@ async def compare(account: ProviderAccount) -> None:
         await stop.reconcile(account)
 
 
-async def test_a_room_that_the_provider_closed_ends_the_session_for_its_reason(
+async def test_a_room_closed_by_the_provider_ends_the_session_with_that_reason(
     provider: servers.Emulator, control: httpx.AsyncClient
 ) -> None:
     persona = await a_persona(**at(provider))

@@ -60,7 +60,7 @@ def test_the_database_is_not_touched_from_an_event_loop() -> None:
     assert job_loop.run(connections_of_loop(), timedelta(minutes=1)) == []
 
 
-def test_ticks_leave_nothing_behind(provider: Mock) -> None:
+def test_ticks_leak_nothing(provider: Mock) -> None:
     for _ in range(WARM_UP):
         tasks.enforce_limits()
     before, objects = left_behind(), len(gc.get_objects())
@@ -70,7 +70,7 @@ def test_ticks_leave_nothing_behind(provider: Mock) -> None:
     assert len(gc.get_objects()) - objects < objects * SLACK
 
 
-def test_what_a_job_without_an_event_loop_tells_leaves_nothing_behind() -> None:
+def test_publishing_from_a_job_without_an_event_loop_leaks_nothing() -> None:
     def tell() -> None:
         for _ in range(20):
             with transaction.atomic():

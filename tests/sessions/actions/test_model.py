@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import ProviderError, RoomAccess, TaskKind
 from sessions import errors
-from sessions.actions import provision, send_task, start, stop
+from sessions.actions import control, provision, send_task, start, stop
 from sessions.actions.start import StartAttempt
 from sessions.capacity import slots
 from sessions.capacity.queue import TabAddress
@@ -91,10 +91,12 @@ class SimulatedTab:
         return ""
 
 
-def _working_for_it(bring_up: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+def _working_for_it(
+    create_and_start: Callable[..., Coroutine[Any, Any, None]],
+) -> Callable[..., Coroutine[Any, Any, None]]:
     async def bring_up_and_say_for_whom(session: StreamingSession, *about: Any) -> None:
         working_for.set(session.pk)
-        await bring_up(session, *about)
+        await create_and_start(session, *about)
 
     return bring_up_and_say_for_whom
 
@@ -133,10 +135,10 @@ class Portal(RuleBasedStateMachine):
             self.patch.setattr(broadcast, name, lambda *told: None)
         self.patch.setattr(broadcast, "wake", self._wake)
         self.patch.setattr(slots, "open_in_tab", self._noting(slots.open_in_tab))
-        self.patch.setattr(provision, "bring_up", _working_for_it(provision.bring_up))
+        self.patch.setattr(provision, "create_and_start", _working_for_it(provision.create_and_start))
         for name in ("QUEUE_POLL", "RELEASE_POLL"):  # as time passes here, not as it does outside
             self.patch.setattr(start, name, timedelta(days=1))
-        for module in (start, provision, stop):
+        for module in (start, provision, control, stop):
             self.patch.setattr(module, "in_thread", self.simulation.in_thread)
         for _ in range(2):
             self._boot_web()
@@ -213,7 +215,7 @@ class Portal(RuleBasedStateMachine):
         try:
             match what:
                 case "see":
-                    await provision.picture_seen(session_id)
+                    await control.first_frame_rendered(session_id)
                 case "stop":
                     await stop.stop_by_id(session_id, EndReason.USER_STOPPED, WHY)
                 case "staff":
@@ -222,7 +224,7 @@ class Portal(RuleBasedStateMachine):
                     person = self.people[0].pk
                     await send_task.send_task(session_id, text="Hola", kind=TaskKind.TALK, user_id=person)
                 case "stay":
-                    await provision.stay(session_id)
+                    await control.stay(session_id)
         except errors.SessionError:
             pass
 
@@ -420,20 +422,20 @@ class Portal(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nothing_is_left_open_whatever_happens_in_whatever_order() -> None:
+def test_no_session_stays_open_in_any_order_of_events() -> None:
     """Complaints 2 to 7."""
     run(max_examples=20)
 
 
 @pytest.mark.usefixtures("postgres")
-def test_nothing_is_left_open_on_postgresql_either() -> None:
+def test_no_session_stays_open_in_any_order_of_events_on_postgresql() -> None:
     """Complaints 2 to 7."""
     run(max_examples=10)
 
 
 @pytest.mark.proof
 @pytest.mark.usefixtures("postgres")
-def test_nothing_is_left_open_in_many_more_orders() -> None:
+def test_no_session_stays_open_in_many_more_orders_of_events() -> None:
     run(max_examples=400)
 
 

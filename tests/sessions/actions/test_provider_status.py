@@ -23,7 +23,7 @@ async def kinds(session_id: str) -> list[str]:
     return [event.kind async for event in SessionEvent.objects.filter(session__id=session_id)]
 
 
-async def test_a_verdict_has_the_provider_asked_and_its_answer_told_and_kept(provider: Mock) -> None:
+async def test_a_verdict_queries_the_provider_and_records_its_answer(provider: Mock) -> None:
     """Requirement 71: is it live at the provider?"""
     provider.list_sessions.return_value = [OpenSession("their-session", "connected", None)]
     async with browser(await a_person(), (await a_persona()).slug) as tab:
@@ -41,7 +41,7 @@ async def test_a_verdict_has_the_provider_asked_and_its_answer_told_and_kept(pro
 
 
 @pytest.mark.parametrize("is_silent", [True, False])
-async def test_a_session_that_is_not_in_the_list_is_missing_and_a_silent_provider_is_unknown(
+async def test_an_unlisted_session_is_missing_and_with_a_silent_provider_unknown(
     provider: Mock, is_silent: bool
 ) -> None:
     """Requirement 57: a page in a room that is not its session's is told so."""
@@ -56,7 +56,7 @@ async def test_a_session_that_is_not_in_the_list_is_missing_and_a_silent_provide
 
 
 @pytest.mark.usefixtures("provider")
-async def test_a_conversation_that_goes_on_without_a_picture_is_live_and_says_so_in_its_record() -> None:
+async def test_a_session_continued_without_video_is_live_and_recorded_as_such() -> None:
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         await tab.say("session.start")
         await tab.hear("session.room")
@@ -74,7 +74,7 @@ async def test_a_conversation_that_goes_on_without_a_picture_is_live_and_says_so
 
 
 @pytest.mark.usefixtures("provider")
-async def test_when_nothing_is_left_to_try_the_session_ends_for_want_of_a_picture() -> None:
+async def test_after_the_last_recovery_step_the_session_ends_without_video() -> None:
     """Requirement 66: bounded tries, then a clear end."""
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         await tab.say("session.start")
@@ -88,7 +88,7 @@ async def test_when_nothing_is_left_to_try_the_session_ends_for_want_of_a_pictur
     assert row.end_evidence == {"code": "no_picture_room", "limit_s": 8, "verdict": "network"}
 
 
-def test_every_verdict_has_its_cause_and_its_remedy_in_words() -> None:
+def test_every_verdict_has_a_described_cause_and_remedy() -> None:
     source = DOCTOR.read_text()
     typed = re.search(r"@typedef \{((?:\"\w+\"|[\s|*])+)\} Verdict", source)
     assert typed

@@ -10,14 +10,20 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from heygen_portal.providers.contract.provider import Delivered, TaskKind
+from heygen_portal.providers.contract.provider import Delivered, NotReady, ProviderUnreachable, SessionGone, TaskKind
 from sessions.actions import send_task
-from sessions.models import SessionTask, Status, StreamingSession
+from sessions.models import EndReason, SessionTask, Status, StreamingSession
 from tests.patience import PATIENCE_S
 from tests.sessions.tabs import a_person, a_persona, browser
 from tests.support.factories import StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@sync_to_async
+def live_session() -> StreamingSession:
+    session: StreamingSession = StreamingSessionFactory.create(status=Status.LIVE)
+    return session
 
 
 @sync_to_async
@@ -33,7 +39,7 @@ async def again(session: StreamingSession) -> str:
     return f"{told.status} {told.code}".strip()
 
 
-async def test_the_same_mark_again_is_answered_as_it_stands_and_goes_out_once(provider: Mock) -> None:
+async def test_a_repeated_ref_is_answered_with_the_first_outcome_and_sent_once(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         await tab.go_live()
@@ -47,7 +53,7 @@ async def test_the_same_mark_again_is_answered_as_it_stands_and_goes_out_once(pr
     assert provider.send_task.call_count == 1
 
 
-async def test_texts_that_come_again_by_another_socket_keep_their_order(provider: Mock) -> None:
+async def test_texts_repeated_over_another_socket_keep_their_order(provider: Mock) -> None:
     """The first is still on its way by the socket that broke; the page sends all three again by the next."""
     reached, may_answer, said = asyncio.Event(), asyncio.Event(), []
 
@@ -75,8 +81,10 @@ async def test_texts_that_come_again_by_another_socket_keep_their_order(provider
     assert said == ["uno", "dos", "tres"]
 
 
-async def test_another_process_s_answer_is_waited_for(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(send_task, "LOOK_AGAIN", timedelta(0))
+async def test_a_repeated_text_waits_for_the_outcome_in_another_process(
+    provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(send_task, "OUTCOME_POLL_INTERVAL", timedelta(0))
     task = await a_task(status=SessionTask.Status.SENDING)
     asking = asyncio.create_task(again(task.session))
     await SessionTask.objects.filter(pk=task.pk).aupdate(status=SessionTask.Status.SENT)
@@ -84,9 +92,48 @@ async def test_another_process_s_answer_is_waited_for(provider: Mock, monkeypatc
     assert not provider.send_task.called
 
 
-async def test_a_text_in_the_hands_of_a_process_that_died_has_failed(provider: Mock) -> None:
+async def test_a_text_of_a_dead_process_is_marked_failed(provider: Mock) -> None:
     """Nobody can know whether it arrived, so it is not said a second time; the person may decide to."""
-    long_ago = timezone.now() - send_task.LONGEST_DELIVERY
+    long_ago = timezone.now() - send_task.DELIVERY_TIMEOUT
     task = await a_task(status=SessionTask.Status.SENDING, created_at=long_ago)
     assert await again(task.session) == "failed provider_unreachable"
     assert not provider.send_task.called
+
+
+async def test_a_text_reaches_the_provider_unchanged(provider: Mock) -> None:
+    """Requirements 29, 35."""
+    session = await live_session()
+    await send_task.send_task(session.pk, text="Hola ¿cómo estás?", kind=TaskKind.TALK, user_id=session.user_id)
+    assert provider.send_task.call_args.kwargs == {"text": "Hola ¿cómo estás?", "kind": TaskKind.TALK}
+    task = await SessionTask.objects.aget(session=session)
+    assert (task.status, task.provider_task_id) == (SessionTask.Status.SENT, "their-task")
+    assert task.latency is not None
+
+
+async def test_a_text_sent_before_the_avatar_is_ready_is_retried(
+    provider: Mock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(send_task, "NOT_READY_RETRY_DELAY", send_task.NOT_READY_RETRY_DELAY * 0)
+    provider.send_task.side_effect = [NotReady("wait", code="400006", status=400), Delivered("at-last")]
+    session = await live_session()
+    await send_task.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
+    task = await SessionTask.objects.aget(session=session)
+    assert task.provider_task_id == "at-last"
+
+
+async def test_a_failed_text_keeps_its_reason_and_the_session_continues(provider: Mock) -> None:
+    provider.send_task.side_effect = ProviderUnreachable("ReadTimeout")
+    session = await live_session()
+    await send_task.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
+    task = await SessionTask.objects.aget(session=session)
+    await session.arefresh_from_db()
+    assert (task.status, task.failure) == (SessionTask.Status.FAILED, "provider_unreachable")
+    assert session.status == Status.LIVE
+
+
+async def test_a_text_to_a_session_gone_at_the_provider_ends_it(provider: Mock) -> None:
+    provider.send_task.side_effect = SessionGone("closed", code="10005", status=400)
+    session = await live_session()
+    await send_task.send_task(session.pk, text="hola", kind=TaskKind.TALK, user_id=session.user_id)
+    await session.arefresh_from_db()
+    assert (session.status, session.end_reason) == (Status.ENDED, EndReason.PROVIDER_ENDED)

@@ -27,7 +27,7 @@ async def state(session: StreamingSession) -> tuple[str, str]:
     return session.status, session.end_reason
 
 
-async def test_a_stop_ends_it_here_and_at_the_provider(provider: Mock) -> None:
+async def test_a_stop_ends_the_session_here_and_at_the_provider(provider: Mock) -> None:
     session = await a_session()
     await stop.stop(session, EndReason.USER_STOPPED, WHY)
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
@@ -50,7 +50,7 @@ async def test_a_session_that_the_provider_no_longer_has_is_ended(provider: Mock
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
 
 
-async def test_a_stop_that_is_not_confirmed_is_brought_back_until_it_is(provider: Mock) -> None:
+async def test_an_unconfirmed_stop_is_retried_until_confirmed(provider: Mock) -> None:
     provider.stop_session.side_effect = [ProviderUnreachable("ConnectError"), ProviderUnreachable("ReadTimeout"), None]
     session = await a_session()
     await stop.stop(session, EndReason.USER_STOPPED, WHY)
@@ -61,7 +61,7 @@ async def test_a_stop_that_is_not_confirmed_is_brought_back_until_it_is(provider
     assert await state(session) == (Status.ENDED, EndReason.USER_STOPPED)
 
 
-async def test_everything_that_is_due_is_stopped_side_by_side(provider: Mock) -> None:
+async def test_due_sessions_are_stopped_in_parallel(provider: Mock) -> None:
     past = timezone.now() - timedelta(seconds=1)
     sessions = [await a_session(ends_at=past, deadline_at=past) for _ in range(5)]
     await stop.enforce_due(timezone.now())
@@ -69,7 +69,7 @@ async def test_everything_that_is_due_is_stopped_side_by_side(provider: Mock) ->
         assert await state(session) == (Status.ENDED, EndReason.DURATION_LIMIT)
 
 
-async def test_a_session_that_the_provider_ended_is_closed_here(provider: Mock) -> None:
+async def test_a_session_ended_by_the_provider_is_ended_here(provider: Mock) -> None:
     session = await a_session(created_at=timezone.now() - timedelta(minutes=5))
     provider.stop_session.side_effect = SessionGone("closed", code="10005", status=400)
     await stop.reconcile(session.account)
@@ -82,7 +82,7 @@ async def test_a_session_too_young_for_the_list_is_left_alone(provider: Mock) ->
     assert (await state(session))[0] == Status.LIVE
 
 
-async def test_what_nobody_owns_is_closed_on_an_exclusive_account_only(provider: Mock) -> None:
+async def test_unknown_sessions_are_closed_on_an_exclusive_account_only(provider: Mock) -> None:
     provider.list_sessions.return_value = [OpenSession("unknown", "connected", None)]
     shared = await sync_to_async(ProviderAccountFactory.create)(is_exclusive=False)
     await stop.reconcile(shared)
@@ -92,7 +92,7 @@ async def test_what_nobody_owns_is_closed_on_an_exclusive_account_only(provider:
     assert provider.stop_session.call_args_list == [call("unknown")]
 
 
-async def test_what_is_over_here_is_closed_there_on_any_account(provider: Mock) -> None:
+async def test_a_session_that_has_ended_here_is_closed_at_the_provider_on_any_account(provider: Mock) -> None:
     """An answer to `new` that came when everybody had given up may find its stop lost as well."""
     session = await a_session(Status.ENDED, persona__avatar__account__is_exclusive=False)
     provider.list_sessions.return_value = [Mock(provider_session_id=session.provider_session_id)]
@@ -100,7 +100,7 @@ async def test_what_is_over_here_is_closed_there_on_any_account(provider: Mock) 
     assert provider.stop_session.call_args_list == [call(session.provider_session_id)]
 
 
-async def test_an_answer_that_comes_while_the_list_is_read_is_not_taken_for_a_stranger(provider: Mock) -> None:
+async def test_a_session_created_while_the_list_is_read_is_not_recorded_as_unknown(provider: Mock) -> None:
     account = await sync_to_async(ProviderAccountFactory.create)(is_exclusive=True)
     creating = await a_session(
         Status.CREATING,
@@ -113,7 +113,7 @@ async def test_an_answer_that_comes_while_the_list_is_read_is_not_taken_for_a_st
     assert not provider.stop_session.called
 
 
-async def test_a_tick_that_is_cancelled_hands_back_what_is_not_confirmed(provider: Mock) -> None:
+async def test_a_cancelled_tick_releases_unconfirmed_claims(provider: Mock) -> None:
     """The worker's event loop goes on; without this, so would the calls, and the row would be claimed for a minute."""
     session = await a_session(Status.STOPPING)
     begun = asyncio.Event()

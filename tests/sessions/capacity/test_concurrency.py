@@ -68,10 +68,10 @@ def due(count: int) -> list[StreamingSession]:
 
 def test_ticks_at_once_share_the_work_and_never_take_the_same_row() -> None:
     sessions = due(60)
-    taken = side_by_side(*[lambda: deadlines.take_due(timezone.now())] * 4)
+    taken = side_by_side(*[lambda: deadlines.claim_due(timezone.now())] * 4)
     times = Counter(one.pk for tick in taken for one in tick)
     assert set(times.values()) <= {1}
-    left = deadlines.take_due(timezone.now())  # rows that a tick passed by because another one held them
+    left = deadlines.claim_due(timezone.now())  # rows that a tick passed by because another one held them
     assert set(times) | {one.pk for one in left} == {session.pk for session in sessions}
     assert SessionEvent.objects.filter(kind="status").count() == len(sessions)
 
@@ -90,7 +90,7 @@ def test_a_tick_passes_by_what_somebody_else_holds_and_does_not_wait() -> None:
     held, free = due(2)
     with transaction.atomic():
         StreamingSession.objects.select_for_update().get(pk=held.pk)
-        (taken,) = side_by_side(lambda: deadlines.take_due(timezone.now()))
+        (taken,) = side_by_side(lambda: deadlines.claim_due(timezone.now()))
     assert [one.pk for one in taken] == [free.pk]
 
 

@@ -94,7 +94,7 @@ def test_what_is_left_of_the_month_cuts_the_session_and_then_refuses_the_next() 
     session = slots.open_session(person.pk, persona.slug)
     assert (lasts(session), session.limit_by) == (5 * MINUTE, LimitBy.QUOTA)
     transitions.connect(session, ProviderSession("theirs", None))
-    (due,) = deadlines.take_due(session.ends_at)
+    (due,) = deadlines.claim_due(session.ends_at)
     assert due.end_reason == "quota"
     StreamingSession.objects.filter(pk=session.pk).update(status="ended", ended_at=session.ends_at, deadline_at=None)
     with pytest.raises(errors.QuotaUsed):
@@ -136,7 +136,7 @@ def test_sessions_that_run_together_never_pass_the_account_s_monthly_cap() -> No
     assert second.limit_by == LimitBy.SPEND_CAP
     with pytest.raises(errors.SpendCap):
         slots.open_session(UserFactory.create().pk, slug)
-    (due,) = [row for row in deadlines.take_due(second.ends_at) if row.pk == second.pk]
+    (due,) = [row for row in deadlines.claim_due(second.ends_at) if row.pk == second.pk]
     assert due.end_reason == "spend_cap"
 
 

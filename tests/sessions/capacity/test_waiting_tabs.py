@@ -294,7 +294,9 @@ async def test_the_same_person_goes_on_in_another_language_with_what_was_said(pr
             await other_page.see()
     old, new = [session async for session in StreamingSession.objects.order_by("created_at")]
     assert (old.end_reason, new.continues_id, new.persona_id) == (EndReason.USER_STOPPED, old.pk, english.pk)
-    assert await sync_to_async(lambda: [line.text for line in queries.said(queries.newest_said(new.pk))])() == ["Hola"]
+    assert await sync_to_async(
+        lambda: [line.text for line in queries.lines_for_page(queries.newest_line_ids(new.pk))]
+    )() == ["Hola"]
     orders = [asked for (asked,), _ in provider.new_session.call_args_list]
     assert [(asked.knowledge, asked.conversation_history) for asked in orders] == [
         ("", ""),

@@ -100,7 +100,7 @@ async def test_a_service_that_keeps_a_transcript_fills_ours_after_the_end(quiet_
     person = await sync_to_async(UserFactory.create)()
     async with providers.closing_providers():
         session = await sync_to_async(transitions.request)(persona, person.pk)
-        await provision.bring_up(session, AsyncMock())
+        await provision.create_and_start(session, AsyncMock())
         await stop.stop(session, EndReason.TAB_CLOSED, {})
         await provider_record.read_due(timezone.now())
     (line,) = [line async for line in Utterance.objects.filter(session=session)]

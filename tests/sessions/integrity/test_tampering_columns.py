@@ -164,7 +164,7 @@ def typed(session: StreamingSession, text: str, failure: str = "") -> None:
     task, _ = deadlines.accept_task(session.pk, text=text, kind=kind, user_id=session.user_id, ref=text[:5])
     task.status = SessionTask.Status.FAILED if failure else SessionTask.Status.SENT
     task.failure, task.latency = failure, timedelta(milliseconds=120)
-    send_task._note_outcome(task)
+    send_task._record_outcome(task)
 
 
 def spoken(session: StreamingSession, text: str) -> None:

@@ -107,9 +107,9 @@ def test_what_was_said_in_the_whole_conversation_is_told(person: User, persona: 
     for session, text in ((first, "uno"), (ended(started(person, persona, first)), "dos")):
         session.utterances.create(who="user", by="text", source="portal", text=text)
     third = started(person, persona, first)  # the page continues the first session again
-    assert [line.text for line in queries.said(queries.newest_said(third.pk))] == ["uno", "dos"]
-    assert [line.text for line in queries.said(queries.newest_said(first.pk))] == ["uno"]
-    _prompt, memory = queries.memory_of(third)
+    assert [line.text for line in queries.lines_for_page(queries.newest_line_ids(third.pk))] == ["uno", "dos"]
+    assert [line.text for line in queries.lines_for_page(queries.newest_line_ids(first.pk))] == ["uno"]
+    _prompt, memory = queries.conversation_memory(third)
     assert memory.index("uno") < memory.index("dos")
 
 

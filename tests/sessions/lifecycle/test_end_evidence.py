@@ -101,7 +101,7 @@ def answered(refusal: Exception) -> Callable[[Mock], Awaitable[StreamingSession]
     async def ask(provider: Mock) -> StreamingSession:
         provider.new_session.side_effect = refusal
         session = await a_session(Status.CREATING, provider_session_id=None)
-        await provision.bring_up(session, Mock())
+        await provision.create_and_start(session, Mock())
         return session
 
     return ask

@@ -74,7 +74,7 @@ def _send(session: StreamingSession, text: str) -> SessionTask:
 
 def _give_up_stopping(session: StreamingSession) -> None:
     session.refresh_from_db()
-    deadlines.retry_stop(session, 0.5, {"code": "silent"})
+    deadlines.schedule_stop_retry(session, 0.5, {"code": "silent"})
 
 
 def test_while_it_runs_and_stops() -> None:
@@ -84,14 +84,14 @@ def test_while_it_runs_and_stops() -> None:
     fits(lambda: typed(session, "¿Cuánto cuesta?"))
     fits(lambda: typed(session, "No llega.", "provider_refused"))
     fits(lambda: _send(session, "Espera"))
-    fits(lambda: deadlines.give_up_tasks(timezone.now() + timedelta(hours=1)))
+    fits(lambda: deadlines.fail_stale_tasks(timezone.now() + timedelta(hours=1)))
     fits(lambda: spoken(session, "Son 20 €"))
     fits(lambda: deadlines.stay(session.pk))
-    fits(lambda: deadlines.note_activity(session.pk))
+    fits(lambda: deadlines.record_activity(session.pk))
     fits(lambda: tabs.leave("a tab"))
     fits(lambda: tabs.enter(session.pk, process.pk, "another tab"))
     fits(lambda: tabs.expire(timezone.now() + timedelta(hours=1)))
-    fits(lambda: deadlines.take_due(timezone.now() + timedelta(hours=1)))
+    fits(lambda: deadlines.claim_due(timezone.now() + timedelta(hours=1)))
     assert StreamingSession.objects.get().status == Status.STOPPING
     fits(lambda: _give_up_stopping(session))
     fits(lambda: _give_up_stopping(session))

@@ -96,9 +96,9 @@ def test_a_live_session_is_looked_at_for_its_warnings_its_limits_and_its_lost_ta
     now = timezone.now()
     session = StreamingSessionFactory.create(status=Status.LIVE, active_at=now, ends_at=now + timedelta(hours=1))
     session.persona_settings["idle_timeout_s"] = 180
-    assert transitions.next_look(session, is_live=True) == now + timedelta(seconds=120)
+    assert transitions.next_check_at(session, is_live=True) == now + timedelta(seconds=120)
     session.abandoned_at = now
-    assert transitions.next_look(session, is_live=True) == now + transitions.TAB_GRACE
+    assert transitions.next_check_at(session, is_live=True) == now + transitions.TAB_GRACE
 
 
 def test_a_person_has_one_running_session() -> None:

@@ -43,7 +43,7 @@ def live_on(session: StreamingSession, clock: time_machine.Traveller, told: Told
         assert session.deadline_at is not None
         clock.move_to(session.deadline_at)
         second = round((timezone.now() - began).total_seconds())
-        taken = deadlines.take_due(timezone.now())
+        taken = deadlines.claim_due(timezone.now())
         happened += [(second, f"{event['why']} in {event['seconds']}") for event in told if "seconds" in event]
         told.clear()
         if taken:
@@ -89,7 +89,7 @@ def test_nobody_s_activity_moves_the_duration(clock: time_machine.Traveller, ann
     """Complaint 19: who talks until the end is told of it as well, and is cut at the same second."""
     session = conversation(timedelta(minutes=2), idle_timeout=timedelta(seconds=90))
     clock.shift(59)
-    deadlines.note_activity(session.pk)
+    deadlines.record_activity(session.pk)
     announced.clear()
     happened = live_on(session, clock, announced)
     assert happened[0] == (60, "duration_limit in 60")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transitions, "TAB_GRACE", timedelta(0))
-    monkeypatch.setattr(stop, "HEAD_START", timedelta(0))
+    monkeypatch.setattr(stop, "WORKER_HEAD_START", timedelta(0))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ async def test_a_reload_keeps_the_session(provider: Mock) -> None:
         await new.hear("session.status", status="live")
         row = await StreamingSession.objects.aget(pk=session_id)
         assert row.abandoned_at is None
-        assert await sync_to_async(deadlines.take_due)(timezone.now() + transitions.TAB_GRACE, [row.pk]) == []
+        assert await sync_to_async(deadlines.claim_due)(timezone.now() + transitions.TAB_GRACE, [row.pk]) == []
 
 
 async def test_a_page_shown_again_as_it_was_joins_by_the_socket_it_has(provider: Mock) -> None:

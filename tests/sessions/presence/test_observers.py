@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
 from heygen_portal.livekit import Told
-from sessions.actions import provision
+from sessions.actions import provider_status
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import Status, StreamingSession
@@ -32,7 +32,7 @@ KEYS = {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "a secret of at least th
 
 @pytest.fixture(autouse=True)
 def own_rooms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(provision, "room_closed", AsyncMock())
+    monkeypatch.setattr(provider_status, "end_if_gone", AsyncMock())
     with override_settings(LIVEKIT_URL="ws://rooms.test", LIVEKIT_PUBLIC_URL="ws://rooms.test", **KEYS):
         yield
 

@@ -17,7 +17,7 @@ from livekit import api
 from heygen_portal import livekit as own
 from heygen_portal.providers.contract.provider import NotSent, ProviderSession, RoomAccess, SessionRequest
 from local.ports import LOOPBACK, free_port
-from sessions.actions import provision, stop
+from sessions.actions import control, provision, stop
 from sessions.lifecycle import transitions
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.presence import own_rooms
@@ -102,7 +102,7 @@ async def test_a_session_is_held_in_our_room_and_its_end_deletes_the_room(
     async def give_room(room: RoomAccess) -> None:
         given.append(room)
 
-    await provision.bring_up(session, give_room)
+    await provision.create_and_start(session, give_room)
     await session.arefresh_from_db()
     brought = provider.new_session.call_args.args[0].room
     assert (brought.url, brought.name) == (livekit.url, session.room)
@@ -133,9 +133,9 @@ async def test_one_setting_of_the_account_decides_whose_room_the_same_conversati
     async def give_room(room: RoomAccess) -> None:
         given.append(room)
 
-    await provision.bring_up(session, give_room)
+    await provision.create_and_start(session, give_room)
     assert [room.url for room in given] == [livekit.url if whose == "own" else "wss://theirs.test"]
-    await provision.picture_seen(session.pk)
+    await control.first_frame_rendered(session.pk)
     assert provider.send_task.await_count == 1
     await stop.stop_by_id(session.pk, EndReason.USER_STOPPED, {"code": "person"})
     await session.arefresh_from_db()
@@ -150,14 +150,14 @@ async def test_a_room_that_the_provider_names_all_the_same_is_not_gone_to(provid
     async def give_room(room: RoomAccess) -> None:
         given.append(room)
 
-    await provision.bring_up(await opened(), give_room)
+    await provision.create_and_start(await opened(), give_room)
     assert "theirs" not in str([room.url + room.token for room in given])
 
 
 async def test_a_livekit_that_is_away_is_said_before_the_provider_is_asked_for_anything(provider: Mock) -> None:
     session = await opened()
     with override_settings(LIVEKIT_URL=f"ws://{LOOPBACK}:{free_port()}"):
-        await provision.bring_up(session, Mock())
+        await provision.create_and_start(session, Mock())
     await session.arefresh_from_db()
     assert provider.new_session.call_count == 0
     assert (session.status, session.end_reason) == (Status.ENDED, EndReason.PROVIDER_UNREACHABLE)
@@ -167,7 +167,7 @@ async def test_a_livekit_that_is_away_is_said_before_the_provider_is_asked_for_a
 
 async def test_a_refusal_of_the_provider_leaves_no_room_behind(provider: Mock) -> None:
     session, provider.new_session.side_effect = await opened(), NotSent("no")
-    await provision.bring_up(session, Mock())
+    await provision.create_and_start(session, Mock())
     await session.arefresh_from_db()
     assert session.status == Status.ENDED
     assert session.room

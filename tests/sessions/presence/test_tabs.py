@@ -53,7 +53,7 @@ def test_nobody_coming_back_ends_it() -> None:
     session = StreamingSessionFactory.create(status=Status.LIVE)
     tabs.enter(session.pk, PROCESS, "one")
     tabs.leave("one")
-    (due,) = deadlines.take_due(timezone.now() + transitions.TAB_GRACE)
+    (due,) = deadlines.claim_due(timezone.now() + transitions.TAB_GRACE)
     assert due.end_reason == EndReason.TAB_CLOSED
 
 

@@ -50,7 +50,7 @@ async def test_what_is_erased_here_is_deleted_at_the_provider_and_the_record_has
     person = await sync_to_async(UserFactory.create)()
     async with providers.closing_providers():
         session = await sync_to_async(transitions.request)(persona, person.pk)
-        await provision.bring_up(session, AsyncMock())
+        await provision.create_and_start(session, AsyncMock())
         await stop.stop(session, EndReason.TAB_CLOSED, {})
         await provider_record.read_due(timezone.now())
         assert await Utterance.objects.filter(session=session).acount() == 1

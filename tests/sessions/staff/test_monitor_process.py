@@ -27,16 +27,16 @@ from django.contrib.auth.models import User
 from heygen_portal.providers import closing_providers
 from sessions.lifecycle import transitions as lifecycle
 from sessions.capacity import slots as places
-from sessions.actions import provision as services
+from sessions.actions import provision
 
-async def bring_up():
+async def create_and_start():
     async def ignore(room): pass
     async with closing_providers():
-        await services.bring_up(session, ignore)
+        await provision.create_and_start(session, ignore)
 
 ProviderAccount.objects.filter(kind="heygen").update(monitors_chat=True)
 session = places.open_session(User.objects.get(username="demo").pk, "lucia")
-asyncio.run(bring_up())
+asyncio.run(create_and_start())
 lifecycle.go_live(session)
 """
 SAY = """

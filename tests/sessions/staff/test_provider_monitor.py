@@ -19,7 +19,7 @@ from heygen_portal.providers import closing_providers
 from heygen_portal.providers.contract.catalogue import ProviderEvent
 from heygen_portal.providers.contract.provider import ProviderUnreachable, SessionGone, SessionRequest, TaskKind
 from heygen_portal.providers.heygen import chat_socket
-from sessions.actions import provision
+from sessions.actions import provider_status
 from sessions.models import ChatWatch, ServerProcess, SessionEvent, StreamingSession
 from sessions.presence import tabs
 from sessions.staff import provider_monitor
@@ -174,7 +174,7 @@ async def test_a_session_that_is_gone_there_is_asked_for_and_ended_here(
     provider: Mock, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = AsyncMock()
-    monkeypatch.setattr(provision, "room_closed", asked)
+    monkeypatch.setattr(provider_status, "end_if_gone", asked)
     provider.listen = tells(OPENED, None, SessionGone("closed"))
     row = await session()
     await monitor.look()

@@ -30,8 +30,8 @@ LIST = "/admin/avatar_sessions/streamingsession/"
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker runs here, and nobody waits for one."""
-    monkeypatch.setattr(stop, "HEAD_START", timedelta(0))
-    monkeypatch.setattr(deadlines, "LONGEST_RETRY", timedelta(0))
+    monkeypatch.setattr(stop, "WORKER_HEAD_START", timedelta(0))
+    monkeypatch.setattr(deadlines, "MAX_RETRY_DELAY", timedelta(0))
 
 
 @sync_to_async
