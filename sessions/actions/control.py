@@ -20,9 +20,9 @@ T = TypeVar("T")
 
 
 async def first_frame_rendered(session_id: UUID) -> RoomCommand | None:
-    """The first picture was seen: the session is live, and the avatar says its greeting.
+    """Make the session live and have the avatar say its greeting. Safe to repeat.
 
-    Return a command when only the room's own participant may have it said.
+    Return a command if only a participant of the room can trigger the greeting.
     """
 
     def go_live() -> StreamingSession | None:
@@ -43,7 +43,7 @@ async def first_frame_rendered(session_id: UUID) -> RoomCommand | None:
 
 
 async def interrupt(session_id: UUID) -> RoomCommand | None:
-    """Silence the avatar; return a command when only the room's own participant may publish it.
+    """Interrupt the avatar. Return a command if only a participant of the room can do it.
 
     Raises NotLive, ProviderRefused, ProviderSilent.
     """
@@ -55,14 +55,14 @@ async def interrupt(session_id: UUID) -> RoomCommand | None:
 
 
 async def stay(session_id: UUID) -> None:
-    """Somebody is there: both idle clocks start anew. Raises NotLive, ProviderRefused, ProviderSilent."""
+    """Restart the idle timeout here and at the provider. Raises NotLive, ProviderRefused, ProviderSilent."""
     session = await in_thread(deadlines.stay)(session_id)
     assert session.provider_session_id is not None
     await _refusals_raised(providers.for_account(session.account).keep_alive(session.provider_session_id))
 
 
 async def _refusals_raised(call: Awaitable[T]) -> T:
-    """Await a provider's call for somebody who can be told of a refusal."""
+    """Await a provider's call and raise its failure as an error for the user."""
     try:
         return await call
     except ProviderRejected as exc:

@@ -1,4 +1,4 @@
-"""What is allowed while a session runs, and what is due: texts, activity, deadlines."""
+"""Database steps for running sessions: accept texts, record activity, enforce deadlines, retry stops."""
 
 from __future__ import annotations
 
@@ -35,20 +35,18 @@ from sessions.models import (
 from sessions.speech import speech_sql
 
 TASK_MAX_CHARACTERS = 2000
-"""Characters in one task."""
 ROWS_PER_TICK = 500
-"""Rows that one look takes."""
+# How long other workers leave a stop alone that one worker has claimed.
 CLAIM_TIMEOUT = timedelta(seconds=60)
-"""How long a stop that one worker has taken is left alone by the others."""
+# A task that is still being sent at this age belonged to a process that died.
 STALE_TASK_AGE = timedelta(seconds=60)
-"""A text that is being sent for so long was in the hands of a process that died."""
 MAX_RETRY_DELAY = timedelta(seconds=60)
+# The longest time from now to the deadline of a session that has reached its limit or is being stopped.
 MAX_DEADLINE_DELAY = max(CLAIM_TIMEOUT, MAX_RETRY_DELAY, transitions.CREATION_LIMIT, transitions.STOP_PATIENCE)
-"""From any moment, how long a session that has reached its limit, or is being stopped, may be left alone."""
+# End reasons of limits other than a duration limit.
 END_REASON_BY_LIMIT = {LimitBy.QUOTA: EndReason.QUOTA, LimitBy.SPEND_CAP: EndReason.SPEND_CAP}
-"""Why a session has ended at its limit, where it is not simply the longest that it may last."""
+# How much later than the next limit a deadline may be: clocks differ, and a report may be in flight.
 DEADLINE_TOLERANCE = timedelta(seconds=10)
-"""How much later than its next limit a deadline may be: clocks differ, and a report may be on its way."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +54,10 @@ logger = logging.getLogger(__name__)
 def accept_task(
     session_id: UUID, *, text: str, kind: SessionTask.Kind, user_id: int, ref: str = ""
 ) -> tuple[SessionTask, bool]:
-    """Store a text before it is sent; it counts as activity. Return the task, and whether it is new.
+    """Store a text before it is sent, and count it as activity. Return the task and whether it is new.
 
-    One that came with this `ref` before is returned as it stands, also after the session's end. Raises TextEmpty,
-    TextTooLong, NotLive.
+    If the session has a task with this `ref`, that task is returned unchanged, even after the session's end.
+    Raises TextEmpty, TextTooLong, NotLive.
     """
     if not text.strip():
         raise errors.TextEmpty
@@ -81,11 +79,11 @@ def accept_task(
                 source=events.Source.PORTAL,
                 at=task.created_at,
             )
-            line.seal(text, wrapped)  # the same text once more, bound to this row
+            line.seal(text, wrapped)  # sealed again, because the ciphertext is bound to its row
             speech_sql.insert_line(line)
             task.line = line
     except (IntegrityError, errors.NotLive):
-        # Asked only now: nearly every text is new, and the constraint knows which is not.
+        # Looked up only after the insert failed, because nearly every text is new.
         if known := _known_task(session_id, ref):
             return known, False
         raise
@@ -98,7 +96,7 @@ def _known_task(session_id: UUID, ref: str) -> SessionTask | None:
 
 
 def fail_task(task: SessionTask) -> None:
-    """Nobody can know any more what became of this task: let it have failed."""
+    """Mark a task as failed if its outcome is still unknown."""
     rows = SessionTask.objects.filter(pk=task.pk, status=SessionTask.Status.SENDING)
     with transaction.atomic():
         if rows.update(status=SessionTask.Status.FAILED, failure=errors.ProviderSilent.code):
@@ -107,14 +105,14 @@ def fail_task(task: SessionTask) -> None:
 
 
 def fail_stale_tasks(now: datetime) -> None:
-    """Settle texts whose sender died: the record states what became of each."""
+    """Mark tasks as failed whose sending process died. Each failure is recorded."""
     stale = SessionTask.objects.filter(status=SessionTask.Status.SENDING, created_at__lte=now - STALE_TASK_AGE)
     for task in stale.order_by("created_at")[:ROWS_PER_TICK]:
         fail_task(task)
 
 
 def stay(session_id: UUID) -> StreamingSession:
-    """Somebody is there: the idle limit starts anew. Raises NotLive."""
+    """Restart the idle timeout because the user asked to stay. Raises NotLive."""
     with transaction.atomic():
         session = _extend_idle_limit(session_id)
         events.append(session_id, Entry(EventKind.STAYED))
@@ -123,13 +121,13 @@ def stay(session_id: UUID) -> StreamingSession:
 
 
 def record_activity(session_id: UUID) -> None:
-    """The microphone heard somebody. Nothing is refused: a report may come late."""
+    """Restart the idle timeout after speech was heard. A report for a session that is not live is ignored."""
     with suppress(errors.NotLive):
         extend_idle_limit(session_id)
 
 
 def extend_idle_limit(session_id: UUID) -> StreamingSession:
-    """Move the idle limit of a live session; return the session. Raises NotLive."""
+    """Restart the idle timeout of a live session and return the session. Raises NotLive."""
     with transaction.atomic():
         return _extend_idle_limit(session_id)
 
@@ -145,9 +143,10 @@ def _extend_idle_limit(session_id: UUID, *, for_text: bool = False) -> Streaming
 
 
 def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[StreamingSession]:
-    """Take the sessions that must be stopped now, give the others their warning and their next look; or `only` these.
+    """Claim the due sessions that must be stopped; warn and reschedule the other due ones.
 
-    Two workers never take the same row: each is claimed for `CLAIM_TIMEOUT`. Few statements, however many rows.
+    `only` restricts both to these IDs. Two workers never claim the same row: a claim lasts `CLAIM_TIMEOUT`. The
+    number of statements does not grow with the number of rows.
     """
     retrying, ending, continuing = [], defaultdict(list), []
     with transaction.atomic():
@@ -170,7 +169,7 @@ def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[Strea
 
 
 def _attach_evidence(ending: Mapping[EndReason, list[StreamingSession]]) -> None:
-    """Note with each session what proves its reason."""
+    """Set each session's `end_evidence` to the evidence for its end reason."""
     without_video = ending.get(EndReason.NO_PICTURE, [])
     reported: dict[UUID, set[str]] = defaultdict(set)
     if without_video:
@@ -185,8 +184,8 @@ def _attach_evidence(ending: Mapping[EndReason, list[StreamingSession]]) -> None
 def _evidence(session: StreamingSession, reason: EndReason, reported: set[str]) -> end_evidence.Evidence:
     match reason:
         case EndReason.TAB_CLOSED:
-            assert session.abandoned_at is not None  # else this was not the reason
-            has_tab = bool(session.room) and session.tabs.exists()  # a socket that is half open
+            assert session.abandoned_at is not None  # otherwise `due_reason` gives another reason
+            has_tab = bool(session.room) and session.tabs.exists()  # the socket is half open
             return end_evidence.tab_left(session.abandoned_at, transitions.TAB_GRACE, is_room=has_tab)
         case EndReason.DURATION_LIMIT:
             return end_evidence.time_up(session)
@@ -203,7 +202,7 @@ def _evidence(session: StreamingSession, reason: EndReason, reported: set[str]) 
 
 
 def _schedule_next_check(sessions: list[StreamingSession], now: datetime) -> None:
-    """Warn those whose limit is near, and set the next look of all."""
+    """Warn the sessions whose limit is near, and set the next deadline of all."""
     warnings = {session.pk: warning for session in sessions if (warning := _warning(session, now))}
     broadcast.publish_all(warnings)
     for session in sessions:
@@ -212,13 +211,13 @@ def _schedule_next_check(sessions: list[StreamingSession], now: datetime) -> Non
 
 
 def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
-    """Return why a session must end now, or None when it may go on."""
+    """Return why a session must end now, or None if it may continue."""
     if session.abandoned_at and session.abandoned_at + transitions.TAB_GRACE <= now:
         return EndReason.TAB_CLOSED
     if session.ends_at <= now:
         return limit_end_reason(session)
     if session.status in (Status.REQUESTED, Status.CREATING):
-        # Whoever asked gives up sooner: they are gone, and what the provider answered them nobody knows.
+        # The opening process gives up sooner than this, so it has died and the provider's answer is lost.
         return EndReason.ORPHAN_FOUND if session.created_at + transitions.CREATION_LIMIT <= now else None
     if session.status == Status.CONNECTING:
         return EndReason.NO_PICTURE if session.created_at + transitions.PICTURE_LIMIT <= now else None
@@ -226,12 +225,12 @@ def due_reason(session: StreamingSession, now: datetime) -> EndReason | None:
 
 
 def limit_end_reason(session: StreamingSession) -> EndReason:
-    """Return the reason of a session that has reached its limit: it depends on whose limit that is."""
+    """Return the end reason for the limit that binds the session."""
     return END_REASON_BY_LIMIT.get(LimitBy(session.limit_by), EndReason.DURATION_LIMIT)
 
 
 def _warning(session: StreamingSession, now: datetime) -> broadcast.Ending | None:
-    """Return what the tabs are told of the nearer limit, if it is near."""
+    """Return the warning about the nearer limit, or None if no limit is near."""
     if session.status != Status.LIVE:
         return None
     limits = ((session.ends_at, limit_end_reason(session)), (session.active_at + session.idle_timeout, EndReason.IDLE))
@@ -245,16 +244,16 @@ def _warning(session: StreamingSession, now: datetime) -> broadcast.Ending | Non
 
 
 def _may_continue(session: StreamingSession) -> bool:
-    """Whether a new session is worth its price: ours leave time, and somebody has done something in this one."""
+    """Whether a new session is worth its cost: the conversation has time left, and the user was active in this one."""
     is_used = session.live_at is not None and session.active_at > session.live_at
     return is_used and session.conversation_ends_at > session.ends_at
 
 
 def repair_deadlines(now: datetime) -> int:
-    """Bring forward deadlines that lie later than the sessions' own limits allow; return how many.
+    """Bring forward deadlines that are later than the sessions' limits allow. Return their number.
 
-    No event states the column, so a change to it behind the portal's back would switch off the limits of a session.
-    The column itself is not read: it may hold anything.
+    No event covers the column, so changing it directly in the database would disable the limits of a session. The
+    value is compared as text and never parsed, because it may be invalid.
     """
     repaired = 0
     for session_id in _sessions_with_late_deadline(now):
@@ -266,7 +265,7 @@ def repair_deadlines(now: datetime) -> int:
 
 
 def _sessions_with_late_deadline(now: datetime) -> list[UUID]:
-    """Return the open sessions that seem to have a late deadline; all of them where a row cannot be read."""
+    """Return the open sessions that seem to have a late deadline, or all of them if a row cannot be read."""
     rows = StreamingSession.objects.open().order_by()
     try:
         written = rows.defer("deadline_at").annotate(written=IsoText("deadline_at"))
@@ -293,7 +292,7 @@ def _repair_deadline(session_id: UUID, now: datetime) -> bool:
 
 
 def _latest_deadline(session: StreamingSession, now: datetime) -> datetime:
-    """Return when the worker must look at an open session at the latest, going by the session's other columns."""
+    """Return the latest valid deadline of an open session, derived from its other columns."""
     match session.status:
         case Status.REQUESTED | Status.CREATING:
             latest = session.created_at + transitions.CREATION_LIMIT
@@ -305,39 +304,39 @@ def _latest_deadline(session: StreamingSession, now: datetime) -> datetime:
 
 
 def release_claims(session_ids: list[UUID]) -> None:
-    """Give up the claim on stops that were taken and not carried out: whoever looks next takes them."""
+    """Release claimed stops that were not carried out, so that the next tick retries them."""
     if session_ids:
         rows = StreamingSession.objects.filter(pk__in=session_ids, status=Status.STOPPING)
         rows.update(deadline_at=timezone.now())
 
 
 def next_retry_at(session_ids: Collection[UUID]) -> datetime | None:
-    """Return when the first of these is to be asked for again; None when none of them is being stopped."""
+    """Return the earliest retry time of these sessions, or None if none of them is stopping."""
     rows = StreamingSession.objects.filter(pk__in=session_ids, status=Status.STOPPING)
     at: datetime | None = rows.aggregate(at=Min("deadline_at"))["at"]
     return at
 
 
 def schedule_stop_retry(session: StreamingSession, jitter: float, trouble: end_evidence.Evidence | None = None) -> None:
-    """The provider did not confirm: look again later, each time a little later. `jitter` is between 0 and 1.
+    """Schedule the next attempt at a stop that was not confirmed, with exponential back-off.
 
-    `trouble` is what it answered, if it was asked.
+    `jitter` is between 0 and 1. `trouble` describes the provider's answer, if there was one.
     """
     attempts = session.stop_attempts + 1
-    # The exponent is bounded: 2**47 seconds are more than a timedelta holds, and the retries would end there.
+    # The exponent is bounded because 2**47 seconds overflow a timedelta, which would end the retries.
     wait = min(timedelta(seconds=2 ** min(attempts, 20)), MAX_RETRY_DELAY) * (0.5 + jitter / 2)
     rows = StreamingSession.objects.filter(pk=session.pk, status=Status.STOPPING)
     rows.update(stop_attempts=attempts, stop_trouble=dict(trouble or {}), deadline_at=timezone.now() + wait)
 
 
 def find_unused(account: ProviderAccount, listed: set[str], refused: UUID | None = None) -> tuple[set[str], bool]:
-    """Of the sessions that a provider holds open, return those that nobody here uses, and whether these are all.
+    """Return which sessions listed by the provider are unused here, and whether that is the complete answer.
 
-    They are not while a `new` is under way: any that we do not know may be what it is about to answer. On an account
-    that others use as well, one that we do not know may be theirs; one that is over here is ours to close. `refused` is
-    a session whose `new` the provider has just answered with no: it waits for nothing.
+    A session that ended here is unused. On an exclusive account so is a session unknown here; on a shared account it
+    may be another party's. While a session is being created, an unknown one may be its result: unknown sessions are
+    then left out and the answer is incomplete. `refused` is a session whose creation the provider has just refused.
     """
-    is_creating = _is_creating_session(account, refused)  # asked first: an answer that comes in between is known below
+    is_creating = _is_creating_session(account, refused)  # read first: a session created in between is known below
     rows = StreamingSession.objects.filter(account=account, provider_session_id__in=listed)
     known = dict(rows.values_list("provider_session_id", "status"))
     over = {provider_session_id for provider_session_id in listed if known.get(provider_session_id) == Status.ENDED}
@@ -346,9 +345,9 @@ def find_unused(account: ProviderAccount, listed: set[str], refused: UUID | None
 
 
 def record_unknown_sessions(account: ProviderAccount, listed: Iterable[OpenSession]) -> None:
-    """Keep for staff what is open at the provider, is not ours, and is not ours to close."""
+    """Store on a shared account which listed sessions are unknown here, for staff to see."""
     if _is_creating_session(account, None):
-        return  # one that we do not know may be what is about to be answered
+        return  # an unknown session may be the one being created
     rows = {row.provider_session_id: row for row in listed}
     ours = StreamingSession.objects.filter(account=account, provider_session_id__in=rows)
     not_ours = rows.keys() - set(ours.values_list("provider_session_id", flat=True))
@@ -368,6 +367,6 @@ def _is_creating_session(account: ProviderAccount, refused: UUID | None) -> bool
 
 
 def running_at_provider(account: ProviderAccount) -> list[StreamingSession]:
-    """Return the sessions of an account that should stand in the provider's list."""
+    """Return the sessions of an account that the provider's list should contain."""
     rows = StreamingSession.objects.select_related("account")
     return list(rows.filter(account=account, status__in=RUNNING, provider_session_id__isnull=False))

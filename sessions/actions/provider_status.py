@@ -1,4 +1,4 @@
-"""What the portal does while a page has lost its picture: asks the provider, and goes on without."""
+"""Query the provider about one session, and continue without video, while a page has no picture."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from sessions.models import EndReason, SessionEvent, Status, StreamingSession
 
 logger = logging.getLogger(__name__)
 
+# Between two queries for one session: the provider's list is long, and a page may report without end.
 MIN_QUERY_INTERVAL = timedelta(seconds=2)
-"""The provider's list is long: a page that reports without end does not have it read without end."""
 
 
 async def query(session_id: UUID, room_name: str = "") -> None:
-    """Ask the provider whether a session lives there; its tabs and the record are told what it says.
+    """Query the provider for a session's status, record the answer and publish it to the tabs.
 
-    `room_name` is the room that a page is in: a token of another session opens another room.
+    `room_name` is the room that the page is in. It differs from the session's room if the page used another
+    session's token.
     """
     session = await in_thread(queries.find_running)(session_id)
     if session is None or not session.provider_session_id or await in_thread(_was_just_queried)(session_id):
@@ -37,7 +38,7 @@ async def query(session_id: UUID, room_name: str = "") -> None:
     try:
         status = await _status_at_provider(session)
     except TooManyRequests:
-        return  # the comparison with the provider's list finds what has ended
+        return  # `reconcile` finds a session that has ended
     is_other_room = _is_uuid(room_name) and room_name != session.provider_session_id
     answer = broadcast.ProviderStatus(status, is_other_room)
     await in_thread(_record_answer)(session_id, answer)
@@ -63,7 +64,7 @@ def _record_answer(session_id: UUID, answer: broadcast.ProviderStatus) -> None:
 
 
 def _is_uuid(name: str) -> bool:
-    """Whether a room is named as HeyGen names sessions; other names say nothing about whose they are."""
+    """Whether a room has the form of a HeyGen session ID; other names do not identify a session."""
     try:
         UUID(name)
     except ValueError:
@@ -72,13 +73,13 @@ def _is_uuid(name: str) -> bool:
 
 
 async def continue_without_video(session_id: UUID, step: str) -> None:
-    """The page goes on with sound or text alone: the session is live without a picture, as its record says once."""
+    """Make a session live that the page continues with sound or text alone, and record it once."""
     if await in_thread(_record_without_video)(session_id, step):
         await control.first_frame_rendered(session_id)
 
 
 def _record_without_video(session_id: UUID, step: str) -> bool:
-    """Record what the page says of a session that goes on; return whether it is the first to say so."""
+    """Record the page's step. Return True the first time, while the session is connecting or live."""
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
         recorded = SessionEvent.objects.filter(session_id=session_id, kind=EventKind.WITHOUT_PICTURE, data__step=step)
@@ -89,18 +90,18 @@ def _record_without_video(session_id: UUID, step: str) -> bool:
 
 
 async def end_if_gone(session_id: UUID) -> None:
-    """A browser says that its room was closed under it: ask the provider, and end here what is over there."""
+    """End a session whose room was reported closed, if the provider no longer lists it."""
     session = await in_thread(queries.find_running)(session_id)
     if session is None or not session.provider_session_id:
         return
     try:
         row = await provider_lookups.find_listed(session)
     except TooManyRequests:
-        return  # as below
+        return  # `reconcile` finds it
     except ProviderError as exc:
         logger.warning(
             "session %s: the room was closed, and the provider did not answer: %s", session_id, error_for_log(exc)
         )
-        return  # the next comparison with the provider's list finds it
+        return  # `reconcile` finds it
     if row is None:
         await stop(session, EndReason.PROVIDER_ENDED, end_evidence.not_listed(is_room_closed=True))

@@ -1,7 +1,7 @@
-"""What a person does with a session: start, interrupt, stay. `delivery` sends texts, `stopping` ends it.
+"""Create a session at the provider, connect the browser with its room, and start the avatar.
 
-What waits for the network is async and holds neither thread nor connection; the database is touched in short
-steps through `in_thread`. Whoever calls twice, or from two places, does no harm: one caller wins in `lifecycle`.
+Network calls are async and hold neither a thread nor a database connection; database work is done in short steps
+through `in_thread`. Concurrent callers are safe: `lifecycle` lets exactly one of them make each transition.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ logger = logging.getLogger(__name__)
 
 STORE_TIMEOUT_S = 5
 FIRST_RETRY_DELAY_S, MAX_RETRY_DELAY_S = 0.25, 30
+# About 15 minutes: the worker has long ended the row by then.
 MAX_ATTEMPTS_ONCE_CLOSED = 40
-"""About 15 minutes: the worker has long ended the row by then."""
 
 GiveRoom = Callable[[RoomAccess], Awaitable[None]]
 
 
 async def create_and_start(session: StreamingSession, give_room: GiveRoom, prepared: str = "") -> None:
-    """Ask the provider for the session, hand its room to the browser, and start the avatar beside that.
+    """Create the session at the provider, hand its room to the browser and start the avatar meanwhile.
 
-    `prepared` is a room of ours in which the browser may be already. Every failure ends the session with a reason, and
-    nothing is raised for it. But for one: LimitReached, when the provider has no place. Then the session is the
-    caller's to end, who knows how its person can wait.
+    `prepared` is the name of a room on our own LiveKit that the browser may have joined already. A provider failure
+    ends the session with a reason and raises nothing, except LimitReached when the provider has no free slot: the
+    caller then ends the session, because it knows how the person can wait.
     """
     provider = providers.for_account(session.account)
     try:
@@ -66,11 +66,11 @@ async def create_and_start(session: StreamingSession, give_room: GiveRoom, prepa
     except ProviderError as exc:
         await _end_after_failure(session, provider, exc)
         return
-    # On its way before the browser is handed the room, and not waited for: both run side by side.
+    # Sent before the browser gets the room and not awaited, so that the two run in parallel.
     starting = asyncio.create_task(provider.start_session(answer))
     try:
         await _connect_and_start(session, provider, answer, starting, own_room, give_room)
-    except BaseException as exc:  # whatever it is, the session is open at the provider by now
+    except BaseException as exc:  # whatever failed, the session is open at the provider by now
         background.keep(_store_or_stop(session, provider, answer, starting, type(exc).__name__))
         raise
 
@@ -83,9 +83,9 @@ async def _connect_and_start(
     own_room: OwnRoom | None,
     give_room: GiveRoom,
 ) -> None:
-    """Note what the provider answered, hand its room over, and wait for the start."""
+    """Store the provider's answer, hand the room to the browser and wait for the start."""
     if not await in_thread(transitions.connect)(session, answer):
-        await asyncio.wait([starting])  # stopped meanwhile: let the call land, then undo it
+        await asyncio.wait([starting])  # stopped meanwhile: let the call finish, then undo it
         starting.exception()
         await finish_stop(session, provider)
         return
@@ -98,9 +98,9 @@ async def _connect_and_start(
         await stop(session, _end_reason(exc), end_evidence.answered(exc))
         return
     if not room and started.room:
-        await give_room(started.room)  # some providers know the room only now
+        await give_room(started.room)  # some providers name the room only now
     if not await in_thread(transitions.note_started)(session, started):
-        with suppress(ProviderError):  # it was stopped while it started; what is still open, the worker finds
+        with suppress(ProviderError):  # stopped during the start; the worker retries if this fails
             await provider.stop_session(answer.provider_session_id)
 
 
@@ -111,11 +111,12 @@ async def _store_or_stop(
     starting: asyncio.Task[ProviderSession],
     error: str,
 ) -> None:
-    """Bring a known session of the provider onto its row, or end it there: on a shared account nobody else would.
+    """Store the provider's session ID on the row or stop the session there, whichever works first.
 
-    For as long as this process lives, and both the database and the provider fail.
+    On a shared account nothing else would stop it. Retries as long as both the database and the provider fail and
+    this process lives.
     """
-    await asyncio.wait([starting])  # let the call land, then undo it
+    await asyncio.wait([starting])  # let the call finish, then undo it
     starting.exception()
     is_closed = False
     for attempt in count():
@@ -124,7 +125,7 @@ async def _store_or_stop(
                 goes_on = await in_thread(transitions.note_after_failure)(
                     session, answer, end_evidence.opening_failed(error)
                 )
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is tried again
+        except Exception as exc:  # noqa: BLE001 - every failure is retried
             values = (session.pk, answer.provider_session_id, type(exc).__name__)
             logger.warning("session %s: the provider's ID %s could not be stored: %s", *values)
         else:
@@ -151,7 +152,7 @@ async def _is_closed(session: StreamingSession, provider: Provider, provider_ses
 
 
 async def _create(session: StreamingSession, provider: Provider, own_room: OwnRoom | None) -> ProviderSession:
-    """Ask for a session. Where the provider says that no place is free, close what nobody uses and ask once more."""
+    """Create the session. If the provider has no free slot, close unused sessions there and try once more."""
     request = replace(_request(session), room=own_room)
     if session.continues_id and session.account.capabilities.accepts_history:
         knowledge, conversation_history = await in_thread(queries.conversation_memory)(session)
@@ -165,7 +166,7 @@ async def _create(session: StreamingSession, provider: Provider, own_room: OwnRo
 
 
 async def _end_after_failure(session: StreamingSession, provider: Provider, exc: ProviderError) -> None:
-    """The provider did not open the session, or we do not know whether it did."""
+    """End a session that the provider refused, or may have created without our knowing."""
     logger.warning("session %s: creating it failed: %s", session.pk, error_for_log(exc))
     if isinstance(exc, ProviderRejected | NotSent):
         await end_unopened(session, _end_reason(exc), end_evidence.answered(exc))
@@ -190,7 +191,7 @@ def _request(session: StreamingSession) -> SessionRequest:
         takes_voice=settings.takes_voice,
         interactivity=Interactivity(settings.interactivity),
         breaks_silence=settings.breaks_silence,
-        # Ours are the clocks that count; the provider's only have to be later, and its longest session begins later.
+        # The portal enforces its own limits. The provider's only have to be later, and its duration starts later.
         idle_timeout=session.idle_timeout + transitions.PICTURE_LIMIT,
         duration_limit=_provider_limit(session),
     )

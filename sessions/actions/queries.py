@@ -1,4 +1,4 @@
-"""Questions about sessions, asked by edges. Changes nothing."""
+"""Read-only queries about sessions and transcripts, for the edges."""
 
 from __future__ import annotations
 
@@ -21,29 +21,26 @@ from sessions.models import RUNNING, Purpose, SessionTask, Status, StreamingSess
 from sessions.speech import search as speech_search
 from sessions.speech import text_matching
 
+# Of one conversation, newest first, whose lines are sent to a page or to an avatar.
 MAX_SESSIONS_SENT = 20
-"""The newest sessions of one conversation whose lines a page or an avatar is told."""
+# The newest lines of a conversation, sent to a room's page; the conversation's own page shows all of them.
 MAX_LINES_SENT = 200
-"""The newest lines of a conversation that a room's page is told; the conversation's own page has all of them."""
-MAX_BYTES_SENT = 256 * 1024
-"""Of the same, as they are stored."""
-LINES_PER_BATCH = 20
-"""Lines that are read and decrypted in one step."""
+MAX_BYTES_SENT = 256 * 1024  # of these lines, as stored
+LINES_PER_BATCH = 20  # read and decrypted in one step
+# What a continued avatar's prompt quotes of the conversation, newest lines first.
 MEMORY_MAX_LINES = 40
-"""The last lines that the avatar is told of when a conversation goes on: its prompt has an end."""
 MEMORY_LINE_MAX_CHARACTERS = 500
 MEMORY_MAX_CHARACTERS = 6_000
-"""Characters of what the avatar is told was said, the newest lines first."""
 
 
 def find_own(user_id: int, session_id: UUID) -> StreamingSession | None:
-    """Return this person's session, or None for one that does not exist or is somebody else's."""
+    """Return this user's session, or None if it does not exist or belongs to another user."""
     rows = StreamingSession.objects.select_related("account")
     return rows.filter(pk=session_id, user_id=user_id).first()
 
 
 def find_persona(user: Any, slug: str, purpose: Purpose = Purpose.TALK) -> Persona | None:
-    """Return the persona, if this person may talk with it, or try it as it was saved last."""
+    """Return the persona if this user may talk with it or, for a trial, may try its last saved draft."""
     if not user.has_perm(roles.TRY if purpose == Purpose.TRIAL else roles.START):
         return None
     try:
@@ -53,18 +50,18 @@ def find_persona(user: Any, slug: str, purpose: Purpose = Purpose.TALK) -> Perso
 
 
 def find_running(session_id: UUID) -> StreamingSession | None:
-    """Return the session, if nobody has asked for its end yet."""
+    """Return the session if no stop has been requested."""
     rows = StreamingSession.objects.select_related("account")
     return rows.filter(pk=session_id, status__in=RUNNING).first()
 
 
 def is_running(session_id: UUID) -> bool:
-    """Whether nobody has asked for its end yet."""
+    """Whether the session exists and no stop has been requested."""
     return StreamingSession.objects.filter(pk=session_id, status__in=RUNNING).exists()
 
 
 def transcript(session_id: UUID) -> list[Utterance]:
-    """Return what was said in one session, in order, each line with who vouches for it."""
+    """Return the lines of one session in order, each with its standing."""
     return vouching.for_reading(list(Utterance.objects.filter(session_id=session_id)))
 
 
@@ -74,18 +71,18 @@ def lines_to_read(session_id: UUID) -> QuerySet[Utterance]:
 
 
 def with_standing(lines: Iterable[Utterance]) -> list[Utterance]:
-    """Return a part of `lines_to_read`, each line with who vouches for it."""
+    """Return a batch of `lines_to_read`, each line with its standing."""
     return vouching.for_reading(list(lines))
 
 
 def transcript_batches(session_id: UUID) -> Iterator[list[Utterance]]:
-    """Yield what `transcript` returns, a bounded number of lines at a time. Holds no cursor open meanwhile."""
+    """Yield the lines of `transcript` in bounded batches. Holds no cursor open in between."""
     for batch in in_batches(lines_to_read(session_id)):
         yield with_standing(batch)
 
 
 def in_batches(lines: QuerySet[Any]) -> Iterator[list[Any]]:
-    """Yield lines in their order, a bounded number at a time. Holds no cursor open meanwhile."""
+    """Yield lines in order, in bounded batches. Holds no cursor open in between."""
     lines = lines.order_by("at", "pk")
     batch = list(lines[:LINES_PER_BATCH])
     while batch:
@@ -95,9 +92,9 @@ def in_batches(lines: QuerySet[Any]) -> Iterator[list[Any]]:
 
 
 def newest_line_ids(session_id: UUID, after: int = 0) -> list[int]:
-    """Return the keys of the newest lines of a session and of what came before it in its conversation, in order.
+    """Return the IDs of the newest lines of a session and of its conversation before it, in order.
 
-    As many as a page is told, and none up to the key `after`.
+    Returns as many as are sent to a page, and only IDs greater than `after`.
     """
     lines = Utterance.objects.filter(session__in=_conversation_until(session_id), pk__gt=after).order_by("-at", "-pk")
     newest, bytes_left = [], MAX_BYTES_SENT
@@ -110,18 +107,18 @@ def newest_line_ids(session_id: UUID, after: int = 0) -> list[int]:
 
 
 def has_older_lines(session_id: UUID, keys: Sequence[int], after: int = 0) -> bool:
-    """Whether `newest_line_ids`, which returned these keys, left out older lines."""
+    """Whether `newest_line_ids`, which returned `keys`, left out older lines."""
     lines = Utterance.objects.filter(session__in=_conversation_until(session_id), pk__gt=after)
     return lines.order_by().count() > len(keys)
 
 
 def lines_for_page(keys: Iterable[int]) -> list[Utterance]:
-    """Return these lines in order, as a room's page knows them."""
+    """Return these lines in order, without the provider's duplicates of lines that the page reported."""
     return vouching.for_pages(list(Utterance.objects.filter(pk__in=keys)))
 
 
 def _conversation_until(session_id: UUID) -> list[UUID]:
-    """Return a session and those that came before it in its conversation, the newest first."""
+    """Return the IDs of a session and of those before it in its conversation, newest first."""
     own = StreamingSession.objects.filter(pk=session_id)
     rows = StreamingSession.objects.filter(
         conversation=Subquery(own.values("conversation")), created_at__lte=Subquery(own.values("created_at"))
@@ -130,10 +127,10 @@ def _conversation_until(session_id: UUID) -> list[UUID]:
 
 
 def conversation_memory(session: StreamingSession) -> tuple[str, str]:
-    """Return what an avatar must know to go on with a conversation: its knowledge base's text, and what was said.
+    """Return the prompt of the avatar's knowledge base, and a quotation of the conversation so far.
 
-    Of what was said only lines that the portal or the provider can vouch for: it becomes part of a prompt, and a page
-    could make up the others. The second is empty where there are none, or where they were erased.
+    The quotation becomes part of a prompt, so it has only lines from the portal or the provider: a page could forge
+    the others. It is empty if there are none or if they were erased.
     """
     asked = session.started_with
     bases = KnowledgeBase.objects.filter(account=session.account_id)
@@ -143,9 +140,9 @@ def conversation_memory(session: StreamingSession) -> tuple[str, str]:
 
 
 def _trusted_lines(session_id: UUID) -> list[tuple[str, str]]:
-    """Return the newest lines of a conversation, in order, each with who said it, that no page could make up.
+    """Return the newest lines of a conversation that no page could forge: speaker and text, in order.
 
-    A text that the avatar never got is none of them.
+    Texts that were not delivered to the avatar are left out.
     """
     sessions = _conversation_until(session_id)
     lines = Utterance.objects.filter(session__in=sessions).exclude(source=events.Source.BROWSER)
@@ -158,13 +155,14 @@ def _trusted_lines(session_id: UUID) -> list[tuple[str, str]]:
         (task.created_at, task.pk, Utterance.Who.AVATAR.value, task.text)
         for task in spoken.filter(kind=SessionTask.Kind.REPEAT)
         if task.is_readable
-        and (Utterance.Who.AVATAR, text_matching.words(task.text)) not in said_by_avatar  # the provider's record has it
+        and (Utterance.Who.AVATAR, text_matching.words(task.text))
+        not in said_by_avatar  # else the provider's record has it, too
     ]
     return [(who, text) for _at, _pk, who, text in sorted(known) if text][-MEMORY_MAX_LINES:]
 
 
 def _quotation(lines: list[tuple[str, str]]) -> str:
-    """Return lines as a quotation between two marks that cannot be part of it; nothing for none."""
+    """Return lines as a quotation between two delimiters that it cannot contain; empty for no lines."""
     who = {Utterance.Who.USER: _("The user"), Utterance.Who.AVATAR: _("You")}
     quoted: list[str] = []
     characters_left = MEMORY_MAX_CHARACTERS
@@ -184,7 +182,7 @@ def _quotation(lines: list[tuple[str, str]]) -> str:
 
 
 def _as_quoted(text: str) -> str:
-    """Return a text on one line, shortened, without what could end a quotation or begin another line of it."""
+    """Return a text on one line, shortened, without characters that could end the quotation or its line."""
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     on_one_line = " ".join(printable.translate(QUOTATION_CHARACTERS).split())
     if len(on_one_line) <= MEMORY_LINE_MAX_CHARACTERS:
@@ -198,10 +196,10 @@ QUOTATION_CHARACTERS = str.maketrans({"<": "‹", ">": "›", "“": "'", "”":
 def sessions_of_user(
     user_id: int, *, query: str = "", persona: str = "", since: date | None = None, until: date | None = None
 ) -> QuerySet[StreamingSession]:
-    """Return a person's conversations, the newest first: those in which the words were said, on these days.
+    """Return a user's sessions, newest first, that match the words, the persona and the days (inclusive).
 
-    One that the provider never opened was none: the person may have waited in line and begun another.
-    Each carries `said_id`: the first line with the words in it, else the person's first; see `with_quoted_line`.
+    A session that the provider never created is left out: the user may have queued and started another. Each row
+    has `said_id`, the first line that matches the words or else the user's first line; see `with_quoted_line`.
     """
     lines = Utterance.objects.filter(session=OuterRef("pk")).order_by("at", "pk")
     found = speech_search.holding(lines, query, people=[user_id]) if query else lines.filter(who=Utterance.Who.USER)
@@ -232,7 +230,7 @@ def with_quoted_line(rows: Iterable[StreamingSession]) -> list[StreamingSession]
 
 
 def personas_of_user(user_id: int) -> QuerySet[Persona]:
-    """Return the personas that a person has talked with."""
+    """Return the personas that a user has talked with."""
     return Persona.objects.filter(Exists(StreamingSession.objects.filter(persona=OuterRef("pk"), user_id=user_id)))
 
 

@@ -1,4 +1,4 @@
-"""A text on its way to the avatar: stored first, delivered once, its outcome told to the tabs."""
+"""Send a text to the avatar: store it, deliver it once, and publish the outcome to the tabs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from sessions.actions.stop import stop
 from sessions.lifecycle import broadcast, end_evidence, events
 from sessions.models import EndReason, SessionTask, StreamingSession
 
+# As published clients do when a task is refused because the avatar has not joined the room yet.
 NOT_READY_RETRY_DELAY = timedelta(seconds=0.5)
 NOT_READY_TIMEOUT = timedelta(seconds=10)
-"""What published clients do when a task is refused because the avatar is not in the room yet."""
 OUTCOME_POLL_INTERVAL = timedelta(seconds=0.5)
+# A task that is still being sent after this time belonged to a process that died.
 DELIVERY_TIMEOUT = timedelta(seconds=30)
-"""A text that is still being sent after so long was in the hands of a process that died."""
 
 _session_locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
@@ -43,7 +43,7 @@ GiveCommand = Callable[[RoomCommand], Awaitable[None]]
 
 
 def session_lock(session_id: UUID) -> asyncio.Lock:
-    """Return the lock that keeps a session's texts in order, also across a tab's reconnection."""
+    """Return the lock that keeps a session's texts in order, even if a tab reconnects."""
     return _session_locks.setdefault(session_id, asyncio.Lock())
 
 
@@ -56,11 +56,10 @@ async def send_task(
     ref: str = "",
     give_command: GiveCommand | None = None,
 ) -> broadcast.TaskSent | None:
-    """Have the avatar answer a text or read it aloud; every tab hears what became of it.
+    """Have the avatar answer a text or say it verbatim. The outcome is published to every tab.
 
-    A `ref` that the session knows is a repetition: it never goes out again, and what became of the first is
-    returned, for the tab that asks. Raises TextEmpty, TextTooLong, NotLive before anything is sent. Of several
-    calls for one session, the caller keeps the order.
+    A repeated `ref` is not sent again; the outcome of the first task is returned for the tab that asks. Raises
+    TextEmpty, TextTooLong, NotLive before anything is sent. The caller orders several calls for one session.
     """
     task, is_new = await in_thread(deadlines.accept_task)(
         session_id, text=text, kind=SessionTask.Kind(kind.value), user_id=user_id, ref=ref
@@ -72,7 +71,7 @@ async def send_task(
 
 
 async def _wait_for_outcome(task: SessionTask) -> SessionTask:
-    """Wait until whoever is sending this task, perhaps in another process, knows what became of it."""
+    """Wait until the process that is sending this task, perhaps another one, has stored the outcome."""
     while task.status == SessionTask.Status.SENDING:
         if timezone.now() - task.created_at >= DELIVERY_TIMEOUT:
             await in_thread(deadlines.fail_task)(task)
@@ -83,7 +82,7 @@ async def _wait_for_outcome(task: SessionTask) -> SessionTask:
 
 
 async def deliver(session: StreamingSession, task: SessionTask, give_command: GiveCommand | None = None) -> None:
-    """Hand a stored task to the provider and note the outcome; a provider's refusal is an outcome."""
+    """Send a stored task to the provider and record the outcome, which may be a refusal."""
     provider = providers.for_account(session.account)
     assert session.provider_session_id is not None  # a live session has one
     failure: ProviderError | None = None
@@ -126,5 +125,5 @@ def _record_outcome(task: SessionTask) -> None:
         task.save(update_fields=["status", "provider_task_id", "failure", "latency"])
         events.record(task.session_id, events.task_entry(task))
         if task.sent_by_id is None:
-            return  # the greeting: nobody waits for its outcome
+            return  # the greeting: no tab waits for its outcome
         broadcast.publish(task.session_id, broadcast.TaskSent.of(task))

@@ -38,9 +38,9 @@ from sessions.lifecycle import end_evidence
 from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 from sessions.presence import tabs
 
-# A queued tab is woken when the queue moves. It also looks by itself, because Redis may be away.
+# A queued tab is woken when the queue moves. It also polls, because Redis may be down.
 QUEUE_POLL = timedelta(seconds=3)
-RELEASE_POLL = timedelta(seconds=0.25)  # few starts wait for the end of another session
+RELEASE_POLL = timedelta(seconds=0.25)  # frequent, because few starts wait for the end of another session
 RELEASE_TIMEOUT = timedelta(seconds=45)
 
 
@@ -97,7 +97,7 @@ class StartAttempt:
     async def run(self) -> bool:
         """Start the session. Return False if the attempt was given up first. Raises SessionError.
 
-        A provider's failure is no error here: the session ends with a reason, and its tabs are told.
+        A provider failure raises nothing: the session ends with a reason that is published to its tabs.
         """
         current = self.tab.session_id
         if current and self.request.is_plain and await in_thread(queries.is_running)(current):
@@ -115,14 +115,14 @@ class StartAttempt:
         return False
 
     async def give_up(self) -> None:
-        """Wait no longer. A session that is stored at the same moment is called off."""
+        """Stop waiting. A session that is stored at the same moment is ended."""
         self.is_given_up = True
         self.wake()
         if self._is_queued:
             await in_thread(queue.leave)(self.address.channel)
 
     def wake(self) -> None:
-        """Look at once whether the queue has moved."""
+        """Check at once whether the queue has moved."""
         self._woken.set()
 
     async def _wait_for(self, slot: Awaitable[StreamingSession | None]) -> StreamingSession | None:
@@ -155,7 +155,7 @@ class StartAttempt:
             return await self._open()
         except NoFreeSlot as full:
             persona, has_queue = full.persona, full.has_queue
-        if not has_queue:  # the first person in the queue has had the list compared
+        if not has_queue:  # otherwise the first person in the queue has reconciled the list
             await stop.try_reconcile(persona.avatar.account)
             with suppress(NoFreeSlot):
                 return await self._open()
@@ -285,14 +285,14 @@ class StartAttempt:
 
         Return None if the session was stopped meanwhile or the attempt was given up.
         """
-        await self.tab.unfollow()  # the page hears of the queue, not of this session's end
+        await self.tab.unfollow()  # the page is informed about the queue, not about this session's end
         if not self.tab.is_open:
             await self.give_up()
         requeue = in_thread(slots.requeue)
         rejoining = requeue(session, self.address, self._waits_since, end_evidence.answered(refusal))
         next_session = await self._wait_in_queue() if await self._enter_queue(rejoining) else None
         if next_session is None and not self.is_given_up:
-            await self.tab.follow(session.pk)  # it was stopped meanwhile, and the page hears why
+            await self.tab.follow(session.pk)  # it was stopped meanwhile; inform the page of the reason
         return next_session
 
 

@@ -1,6 +1,6 @@
-"""The end of sessions: whoever asks for it, and what the worker does when a moment has come.
+"""Stop sessions on request and when they are due, and reconcile them with the provider's list.
 
-Safe to call twice, or from two places: `lifecycle` lets one caller win, and the rest change nothing.
+Safe to repeat and to call concurrently: `lifecycle` lets exactly one caller make each transition.
 """
 
 from __future__ import annotations
@@ -33,43 +33,43 @@ from sessions.presence import own_rooms, tabs
 
 logger = logging.getLogger(__name__)
 
+# The work of httpx's pool grows with the square of its connections: at 100 it took four times as long as the answers it
+# waited for.
 STOPS_IN_PARALLEL = 32
-"""Sessions that one job stops side by side. The work of httpx's pool grows with the square of its connections: at 100
-it took four times as long as the answers it waited for."""
+# How long a worker that shuts down waits for confirmations. Its supervisor kills it after ten seconds.
 SHUTDOWN_TIMEOUT_S = 5
-"""How long a worker that ends waits for confirmations; its supervisor kills after ten seconds."""
 SHUTDOWN_POLL_S = 0.5
+# How long a web process leaves due work to the worker; it only steps in if no worker runs.
 WORKER_HEAD_START = timedelta(seconds=2)
-"""What the worker has before a web process does its work: that is for the time when there is none."""
+# Other end reasons are reported to the provider as CLOSED.
 PROVIDER_STOP_REASONS: dict[str, StopReason] = {
     EndReason.TAB_CLOSED: StopReason.LEFT,
     EndReason.ORPHAN_FOUND: StopReason.LEFT,
     EndReason.IDLE: StopReason.IDLE,
     EndReason.DURATION_LIMIT: StopReason.DURATION,
 }
-"""What the provider is told of an end; of all others, that somebody closed it."""
+# A session younger than this may be missing from the provider's list although it runs.
 LISTING_DELAY = timedelta(seconds=30)
-"""A session younger than this may be missing from the provider's list without being gone."""
 
 
 def error_for_log(exc: ProviderError) -> str:
-    """Return what a provider's error says, for a log: without keys or speech."""
+    """Describe a provider's error for a log, without keys or speech."""
     if isinstance(exc, ProviderRejected):
         return f"{type(exc).__name__}: HTTP {exc.status}, code {exc.code or '-'}"
     return f"{type(exc).__name__}: {exc}"
 
 
 async def stop(session: StreamingSession, reason: EndReason, evidence: Evidence) -> None:
-    """End a session here and at the provider.
+    """End a session here and at the provider. Idempotent.
 
-    When the provider cannot be reached the row stays STOPPING with a deadline, and the next tick brings it back.
+    If the provider cannot be reached, the row stays STOPPING with a deadline and the worker retries on its tick.
     """
     if not await in_thread(transitions.begin_stop)(session, reason, evidence):
-        return  # somebody else is stopping it
+        return  # another caller is stopping it
     if session.provider_session_id:
         await finish_stop(session, providers.for_account(session.account))
-    # Else the answer to `new` is still under way: who waits for it stops what it names; if nobody does any more,
-    # the worker looks after STOP_PATIENCE.
+    # Otherwise the session is still being created: the process that waits for the answer stops it. If that process
+    # died, the worker takes over after STOP_PATIENCE.
 
 
 async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) -> None:
@@ -80,35 +80,35 @@ async def stop_by_id(session_id: UUID, reason: EndReason, evidence: Evidence) ->
 
 
 async def stop_as_claimed(session: StreamingSession, claim: Claim) -> None:
-    """End a session that a page asks to be ended, for the reason that the portal can vouch for."""
+    """End a session at a page's request, with the reason that the portal can confirm."""
     if await in_thread(claims.begin_stop)(session, claim) and session.provider_session_id:
         await finish_stop(session, providers.for_account(session.account))
 
 
 async def finish_stops(sessions: Collection[StreamingSession]) -> None:
-    """Do what `finish_stop` does for many, side by side; return when each provider has been asked once.
+    """Stop many STOPPING sessions at their providers in parallel. Return after one attempt each.
 
-    What is not confirmed then is asked for again, by the worker or by this process, whichever lives.
+    Unconfirmed stops are retried by the worker or, if there is none, by this process.
     """
     await _finish_stops(session for session in sessions if session.provider_session_id)
     await _retry_when_due([session.pk for session in sessions])
 
 
 async def finish_stop(session: StreamingSession, provider: Provider) -> None:
-    """Have the provider end what we are stopping, and note the end once it confirms."""
+    """Stop the session at the provider and mark it ended once confirmed."""
     if await _is_confirmed(session, provider):
         await in_thread(_end)(session)
         await own_rooms.drop(session.room)
 
 
 def _end(session: StreamingSession) -> None:
-    """Note the end; the place is the next one's."""
+    """Mark the session ended and offer its slot to the next person in the queue."""
     if transitions.end(session):
         queue.offer_slots(session.account_id)
 
 
 async def end_unopened(session: StreamingSession, reason: EndReason, evidence: Evidence) -> None:
-    """End a session that the provider was never asked for, or has refused: there is nothing to close."""
+    """End a session that the provider never created; nothing is stopped there."""
 
     def end() -> None:
         transitions.begin_stop(session, reason, evidence)
@@ -118,7 +118,7 @@ async def end_unopened(session: StreamingSession, reason: EndReason, evidence: E
 
 
 async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
-    """Ask the provider for the end; return whether nothing runs there any more. If it may, a later tick asks again."""
+    """Stop the session at the provider. Return True if nothing runs there any more; else schedule a retry."""
     try:
         if session.provider_session_id:
             why = PROVIDER_STOP_REASONS.get(session.end_reason, StopReason.CLOSED)
@@ -127,7 +127,7 @@ async def _is_confirmed(session: StreamingSession, provider: Provider) -> bool:
             await _retry_later(session)
             return False
     except SessionGone:
-        pass  # nothing left to end: that is what we wanted
+        pass  # already ended at the provider
     except ProviderError as exc:
         logger.warning("session %s: stop failed, will be retried: %s", session.pk, error_for_log(exc))
         await _retry_later(session, end_evidence.answered(exc))
@@ -141,7 +141,7 @@ async def _retry_later(session: StreamingSession, trouble: Evidence | None = Non
 
 
 async def enforce_due(now: datetime) -> None:
-    """Stop or warn every session whose moment has come."""
+    """Stop or warn every session that is due."""
     await in_thread(tabs.expire)(now)
     taken = await in_thread(deadlines.claim_due)(now)
     await in_thread(queue.offer_all_slots)()
@@ -149,26 +149,27 @@ async def enforce_due(now: datetime) -> None:
 
 
 def stop_if_abandoned(session_id: UUID) -> None:
-    """End a session that a tab has left when its grace is over and nobody came back, as the worker would."""
+    """Schedule the stop of a session whose tab has left, in case no worker does it when the grace period ends."""
     background.later(transitions.TAB_GRACE + WORKER_HEAD_START, partial(_enforce_due, [session_id]))
 
 
 async def _enforce_due(session_ids: Collection[UUID]) -> None:
-    """Do what the worker's tick does, for these."""
+    """Enforce the deadlines of these sessions and keep retrying their stops."""
     await _finish_stops(await in_thread(deadlines.claim_due)(timezone.now(), session_ids))
     await _retry_when_due(session_ids)
 
 
 async def _retry_when_due(session_ids: Collection[UUID]) -> None:
-    """Look at what is not confirmed when it is to be asked for again, for as long as this process lives."""
+    """Schedule the next retry of unconfirmed stops, for as long as this process lives."""
     if at := await in_thread(deadlines.next_retry_at)(session_ids):
         background.later(max(at - timezone.now(), timedelta(0)) + WORKER_HEAD_START, partial(_enforce_due, session_ids))
 
 
 async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
-    """Do what `finish_stop` does for many, side by side; ends that are confirmed meanwhile are noted together.
+    """Stop many sessions at their providers in parallel and mark the confirmed ones ended in groups.
 
-    A worker that ends gives back what is not confirmed soon: another one asks again, and asking twice does no harm.
+    A worker that shuts down releases its claims on stops that are not confirmed in time: another worker retries
+    them, and stopping twice is harmless.
     """
     slots = asyncio.Semaphore(STOPS_IN_PARALLEL)
 
@@ -188,13 +189,13 @@ async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:
                 confirmed += ended
             if this_worker.is_ending() and give_up_at is None:
                 give_up_at = time.monotonic() + SHUTDOWN_TIMEOUT_S
-    finally:  # also where this is cancelled: the event loop goes on, and so would they
+    finally:  # after a cancellation, too: the event loop continues, and so would the tasks
         for task in waiting:
             task.cancel()
         await in_thread(deadlines.release_claims)([asked[task].pk for task in waiting])
     await _run_in_parallel(own_rooms.drop(session.room) for session in confirmed if session.room)
     for task in asked.keys() - waiting:
-        task.result()  # raises what went wrong, once the others are done
+        task.result()  # raises the failure, once the others are done
 
 
 def _end_all(session_ids: Collection[UUID]) -> None:
@@ -203,7 +204,7 @@ def _end_all(session_ids: Collection[UUID]) -> None:
 
 
 async def _run_in_parallel(work: Iterable[Awaitable[None]]) -> None:
-    """Do all of it, `STOPS_IN_PARALLEL` at a time. Raises the first failure once the others are done."""
+    """Await all, `STOPS_IN_PARALLEL` at a time. Raises the first failure once the others are done."""
     slots = asyncio.Semaphore(STOPS_IN_PARALLEL)
 
     async def do(one: Awaitable[None]) -> None:
@@ -216,10 +217,10 @@ async def _run_in_parallel(work: Iterable[Awaitable[None]]) -> None:
 
 
 async def reconcile(account: ProviderAccount, refused: UUID | None = None) -> None:
-    """Compare the provider's list with ours: end here what it ended, close there what nobody owns.
+    """Reconcile our sessions with the provider's list.
 
-    `refused` is a session whose `new` the provider has just refused: nobody waits for an answer to it any more.
-    Raises ProviderError when the list cannot be had.
+    Sessions missing from the list are ended here, and unused sessions are closed there. `refused` is a session
+    whose creation the provider has just refused. Raises ProviderError if the list cannot be read.
     """
     provider = providers.for_account(account)
     ours = await in_thread(deadlines.running_at_provider)(account)
@@ -233,7 +234,7 @@ async def reconcile(account: ProviderAccount, refused: UUID | None = None) -> No
 
 
 async def try_reconcile(account: ProviderAccount, refused: UUID | None = None) -> None:
-    """Do what `reconcile` does, before somebody is refused or has to wait. A provider that cannot say frees nothing."""
+    """Reconcile before a start is refused or queued. A provider error is only logged."""
     try:
         await reconcile(account, refused)
     except ProviderError as exc:
@@ -247,7 +248,7 @@ async def _listed_ids(provider: Provider) -> set[str]:
 async def _close_unused(
     account: ProviderAccount, provider: Provider, listed: set[str], refused: UUID | None = None
 ) -> bool:
-    """Close what the provider listed and nobody here uses; return whether none is left."""
+    """Close listed sessions that are unused here. Return False if some unknown ones were left alone."""
     unused, is_complete = await in_thread(deadlines.find_unused)(account, listed, refused)
 
     async def close(provider_session_id: str) -> None:
