@@ -33,7 +33,7 @@ def own_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     ]
     found += [_weak(name) for name in production.weak_secrets()]
     if settings.SECRET_KEY == settings.FIELD_ENCRYPTION_KEY:
-        hint = 'Give each a value of its own: docs/operations.md, "Changing keys".'
+        hint = "Give each a value of its own: docs/keys.md."
         same = "DJANGO_SECRET_KEY and FIELD_ENCRYPTION_KEY are the same."
         found.append(CheckWarning(same, hint=hint, id="heygen_portal.W031"))
     return found
@@ -43,7 +43,7 @@ def _weak(name: str) -> CheckMessage:
     if name.endswith("_FALLBACKS"):
         hint = "Keep it, as it verifies what it signed; anchors show what is forged with it: docs/record.md."
         return CheckWarning(f"{name} has a key that can be guessed.", hint=hint, id="heygen_portal.W030")
-    hint = 'Use a random value of at least 50 characters: docs/operations.md, "Changing keys".'
+    hint = "Use a random value of at least 50 characters: docs/keys.md."
     if name == "LIVEKIT_API_SECRET":
         hint = "Use a random value of at least 32 characters, here and in LiveKit's configuration."
     return Error(f"{name} can be guessed.", hint=hint, id="heygen_portal.E030")

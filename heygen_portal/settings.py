@@ -14,7 +14,7 @@ DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = kept_secret("DJANGO_SECRET_KEY", VAR / "keys", "not-secret-for-looking-around-only")
 SECRET_KEY_FALLBACKS = secrets("DJANGO_SECRET_KEY_FALLBACKS")
 FIELD_ENCRYPTION_KEY = kept_secret("FIELD_ENCRYPTION_KEY", VAR / "keys", "not-secret-either")
-# Retired keys verify and unwrap what they once signed and wrapped: docs/operations.md, "Changing keys".
+# Retired keys verify and unwrap what they once signed and wrapped: docs/keys.md.
 FIELD_ENCRYPTION_KEY_FALLBACKS = secrets("FIELD_ENCRYPTION_KEY_FALLBACKS")
 SALT_KEY = [FIELD_ENCRYPTION_KEY, *FIELD_ENCRYPTION_KEY_FALLBACKS]  # of the encrypted fields; the first one encrypts
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -137,7 +137,7 @@ CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]  # a pickle from
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 
-# How often one person, address or session may ask. The defaults are in budgets.py; docs/operations.md has examples.
+# How often one person, address or session may ask. The defaults are in budgets.py; docs/budgets.md has examples.
 BUDGETS: dict[str, str] = env.dict("BUDGETS", {})
 BUDGET_FACTOR = env.float("BUDGET_FACTOR", 1.0)  # multiplies each budget
 

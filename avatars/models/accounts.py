@@ -204,7 +204,7 @@ class ProviderAccount(ForgetsSpeech):
         if self.monitors_chat and not self.capabilities.has_event_socket:
             raise ValidationError({"monitors_chat": _("This provider does not offer session events. Turn this off.")})
         if self.rooms == self.Rooms.OWN and not livekit.is_set_up():
-            words = _("Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET first: docs/operations.md.")
+            words = _("Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET first: docs/livekit.md.")
             raise ValidationError({"rooms": words})
 
     @property

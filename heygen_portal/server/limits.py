@@ -1,4 +1,4 @@
-"""Sizes and times that the server accepts. docs/operations.md has the settings for a proxy in front."""
+"""Sizes and times that the server accepts. docs/web-server.md has the settings for a proxy in front."""
 
 from __future__ import annotations
 

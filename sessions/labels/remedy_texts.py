@@ -56,7 +56,7 @@ BY_EVIDENCE: dict[str, str | Promise] = {
 BY_VERDICT: dict[str, str | Promise] = {
     "network": _(
         "The user’s network blocks all media. Have the user run “Check my device”, which shows what is "
-        "blocked. If only the relay would work, enable it: docs/operations.md, The relay (TURN)."
+        "blocked. If only the relay would work, enable it: docs/livekit.md."
     ),
 }
 """Sharper still, where the page gave up and said why."""
