@@ -25,9 +25,11 @@ from xdist.remote import Producer
 from xdist.scheduler import Scheduling
 from xdist.workermanage import NodeManager
 
+from heygen_portal.redis import cache
 from heygen_portal.runtime import budgets
 from local.processes import end_as_on_ctrl_c
 from tests.emulator.wire import TLS
+from tests.patience import PATIENCE_S
 from tests.support import migrated, older_portal, servers, sharing_out
 
 
@@ -120,10 +122,18 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def redis_for_all(redis_url: str) -> Iterator[None]:
-    """Let broker, channel layer and cache of the run be a real Redis server of its own."""
+    """Let broker, channel layer and cache of the run be a real Redis server of its own.
+
+    The portal does without a Redis that is late, and on a busy machine the tests' own is. Tests of that set the
+    time-outs themselves.
+    """
     layers = {"default": {**settings.CHANNEL_LAYERS["default"], "CONFIG": {"hosts": [redis_url]}}}
     caches = {"default": {**settings.CACHES["default"], "LOCATION": redis_url}}
-    with override_settings(REDIS_URL=redis_url, CHANNEL_LAYERS=layers, CACHES=caches, CELERY_BROKER_URL=redis_url):
+    with (
+        override_settings(REDIS_URL=redis_url, CHANNEL_LAYERS=layers, CACHES=caches, CELERY_BROKER_URL=redis_url),
+        patch.object(budgets, "REDIS_TIMEOUT_S", PATIENCE_S),
+        patch.object(cache, "REDIS_TIMEOUT_S", PATIENCE_S),
+    ):
         yield
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,11 +25,14 @@ RIGHT, NEW = "right horse battery", "another horse battery"
 
 
 @pytest.fixture(params=[signal.SIGSTOP, signal.SIGKILL], ids=["silent", "gone"])
-def away(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[None]:
+def away(request: pytest.FixtureRequest, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(cache_module, "REDIS_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(cache_module, "REDIS_REST_S", 600.0)  # Redis is asked once, however slow the machine is
     with servers.redis_process() as redis:
         caches: Any = {"default": {**settings.CACHES["default"], "LOCATION": redis.url}}
         with override_settings(REDIS_URL=redis.url, CACHES=caches):
             cache.set("before", 1)
+            cache_module._resting_until.clear()  # on a slow machine Redis may be late already
             os.kill(redis.process.pid, request.param)
             yield
             if request.param == signal.SIGSTOP:
@@ -62,8 +64,7 @@ def test_a_password_can_be_changed(signed_in: Client) -> None:
     assert signed_in.post("/accounts/password/", changed).status_code == 302
 
 
-def test_what_counts_once_counts_once_and_nobody_waits_for_long(away: None) -> None:
-    began = time.monotonic()
+def test_what_counts_once_counts_once_and_only_the_first_waits(away: None, caplog: pytest.LogCaptureFixture) -> None:
     assert [cache.add("code", 1, 30) for _ in range(20)] == [True] + [False] * 19
     assert (cache.get("code"), cache.get("before"), cache.touch("code", 30)) == (1, None, True)
     assert (cache.incr("code"), cache.has_key("code")) == (2, True)
@@ -71,10 +72,14 @@ def test_what_counts_once_counts_once_and_nobody_waits_for_long(away: None) -> N
     assert cache.get_many(["one", "other"]) == {"one": 1, "other": 2}
     cache.delete_many(["one"])
     assert (cache.delete("code"), cache.get("code"), cache.get("one")) == (True, None, None)
-    assert time.monotonic() - began < 5  # a silent Redis is asked once, not by each of these
+    # A silent Redis is asked once, not by each of these.
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "the cache is this process's own for now"
+    ]
 
 
-def test_what_was_taken_while_redis_was_away_stays_taken() -> None:
+def test_what_was_taken_while_redis_was_away_stays_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache_module, "REDIS_TIMEOUT_S", 0.5)
     with servers.redis_process() as redis:
         caches: Any = {"default": {**settings.CACHES["default"], "LOCATION": redis.url}}
         with override_settings(CACHES=caches):

