@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.patience import PATIENCE_S
@@ -42,6 +42,15 @@ def answer(connection: socket.socket) -> str:
 def head(method: str, path: str, headers: Iterable[str]) -> bytes:
     lines = (f"{method} {path} HTTP/1.1", "Host: localhost", "Accept-Language: en", "Connection: close", *headers)
     return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+
+
+@contextmanager
+def little_memory(web: Web, *, most_mb: float = 10) -> Iterator[None]:
+    """Fail if the web process holds much more memory after the block than before it."""
+    before = memory_mb(web.process.pid)
+    yield
+    growth_mb = memory_mb(web.process.pid) - before
+    assert growth_mb < most_mb, f"{growth_mb} MB more"
 
 
 def memory_mb(process_id: int) -> float:

@@ -31,7 +31,7 @@ print(login.session_key, video.pk)
 @pytest.fixture(scope="package")
 def web(redis_url: str) -> Iterator[servers.Web]:
     """Give a web process that is impatient with slow clients."""
-    with servers.web(redis_url, env={"CLIENT_TIMEOUT": "0.5"}) as web:
+    with servers.web(redis_url, env={"CLIENT_TIMEOUT": "1"}) as web:
         yield web
 
 

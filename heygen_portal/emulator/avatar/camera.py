@@ -56,10 +56,17 @@ class Ticker:
         while self._calls:
             for call in tuple(self._calls):
                 call(loop.time())
-            # Catch up after a short delay to keep the rate; after a long one, restart the rhythm.
-            due = max(due + 1 / FPS, loop.time() - _CATCH_UP_FRAMES / FPS)
+            due = next_frame_at(due, loop.time())
             await asyncio.sleep(due - loop.time())
         self._task = None
+
+
+def next_frame_at(due: float, now: float) -> float:
+    """Return when the frame after the one due at `due` is due.
+
+    The frames of a short delay are caught up to keep the rate; after a long one the rhythm restarts.
+    """
+    return max(due + 1 / FPS, now - _CATCH_UP_FRAMES / FPS)
 
 
 class Camera:

@@ -42,7 +42,7 @@ def test_clients_that_read_nothing_cost_little_memory_and_are_cut_off(web: Web, 
             for number, _event in ended:
                 waiting.unregister(number)
                 open_ones -= 1
-    assert most - before < 15
+    assert most - before < 30  # of 3.6 GB
 
 
 def test_a_client_that_reads_slowly_and_steadily_gets_all_of_it(web: Web, staff: Staff) -> None:
