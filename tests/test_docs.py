@@ -46,6 +46,12 @@ def test_links_and_named_paths_exist(page: Path) -> None:
     assert wrong == []
 
 
+def test_the_index_lists_every_page() -> None:
+    docs = ROOT / "docs"
+    linked = {(docs / target.partition("#")[0]).resolve() for target in LINK.findall((docs / "README.md").read_text())}
+    assert {page for page in pages() if docs in page.parents} - {docs / "README.md"} <= linked
+
+
 def walks() -> dict[str, list[str]]:
     """Return the walks through the code in docs/architecture.md: by heading, the numbered steps."""
     sections = re.split(r"(?m)^## ", (ROOT / "docs" / "architecture.md").read_text())
