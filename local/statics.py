@@ -14,8 +14,8 @@ CURE = "The message above names the file. Correct it, then run this again."
 def _sources() -> list[Path]:
     ours = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))
     # The theme's files come with its package; the storage decides on names.
-    others = (ROOT / "requirements.txt", ROOT / "heygen_portal" / "static_files.py")
-    return [path for path in (*ours, *others) if path.is_file()]
+    others = (ROOT / "requirements.txt", ROOT / "heygen_portal" / "runtime" / "static_files.py")
+    return [*(path for path in ours if path.is_file()), *others]
 
 
 def _key() -> str:
