@@ -169,7 +169,7 @@ class ReasonNeeded(SessionError):
     words = _("Enter a short reason.")
 
 
-class Unwell(SessionError):
+class PortalUnavailable(SessionError):
     code = "unwell"
     words = _("The portal is not available. This page keeps trying.")
 

@@ -55,10 +55,10 @@ class StartingTab(Protocol):
     def session_id(self) -> UUID | None:
         """The session that the tab follows."""
 
-    async def tell(self, message: dict[str, Any], /) -> None:
+    async def send_json(self, message: dict[str, Any], /) -> None:
         """Send a message to the page."""
 
-    async def ignore_session(self) -> None:
+    async def stop_relaying(self) -> None:
         """Relay no more events of the tab's session, which stays the tab's session."""
 
     async def follow(self, session_id: UUID, /) -> None:
@@ -67,7 +67,7 @@ class StartingTab(Protocol):
     async def unfollow(self) -> None:
         """Leave the tab without a session."""
 
-    async def tell_lines(self, session_id: UUID, /) -> None:
+    async def send_lines(self, session_id: UUID, /) -> None:
         """Send the lines of the conversation that the session continues."""
 
     async def give_room(self, room: RoomAccess, /) -> None:
@@ -103,7 +103,7 @@ class StartAttempt:
         if current and self.request.is_plain and await in_thread(queries.is_running)(current):
             raise errors.AlreadyStarted
         if current and current == self.request.continues:
-            await self.tab.ignore_session()
+            await self.tab.stop_relaying()
         session = await self._wait_for(self._first_slot())
         while session:
             try:
@@ -186,7 +186,7 @@ class StartAttempt:
             hold = partial(queue.hold_slot, steps_back=steps_back)
             held_until = give_up_at + queue.OFFER_TIMEOUT
             await self._enter_queue(in_thread(hold)(self.user_id, persona, self.address, held_until))
-        await self.tab.tell(self._waits_for_release())
+        await self.tab.send_json(self._waits_for_release())
         for session in in_the_way:
             if self.request.is_taking_over:
                 ending = stop.stop(session, EndReason.TAKEN_OVER, end_evidence.taken_over(self.user_id))
@@ -262,7 +262,7 @@ class StartAttempt:
         wait = await in_thread(queue.expected_wait)(position, timezone.now())
         seconds = None if wait is None else round(wait.total_seconds())
         told = {"place": position.position, "waiting": position.waiting, "expected_wait_s": seconds}
-        await self.tab.tell({"type": "queue.place", **told})
+        await self.tab.send_json({"type": "queue.place", **told})
 
     async def _pause(self, longest: timedelta) -> None:
         with suppress(asyncio.TimeoutError):
@@ -277,7 +277,7 @@ class StartAttempt:
         bringing_up = background.keep(opening)
         await self.tab.follow(session.pk)
         if session.continues_id:
-            await self.tab.tell_lines(session.pk)
+            await self.tab.send_lines(session.pk)
         await bringing_up
 
     async def _requeue(self, session: StreamingSession, refusal: LimitReached) -> StreamingSession | None:

@@ -20,7 +20,7 @@ from sessions.lifecycle import broadcast
 from sessions.staff import board, stop_sessions
 from sessions.web import incoming
 from sessions.web.page_socket import Handler, PageSocket
-from sessions.web.session_consumer import NOT_HERE, SIGNED_OUT
+from sessions.web.session_consumer import CLOSE_NOT_FOUND, CLOSE_SIGNED_OUT
 
 logger = logging.getLogger(__name__)
 
@@ -45,16 +45,16 @@ class BoardConsumer(PageSocket):
     async def connect(self) -> None:
         user: Any = self.scope["user"]
         if not user.is_authenticated:
-            await self.close(code=SIGNED_OUT)
+            await self.close(code=CLOSE_SIGNED_OUT)
             return
         if not await self.may_connect():
             return
         if not await in_thread(board.may_see)(user.pk):
-            await self.close(code=NOT_HERE)
+            await self.close(code=CLOSE_NOT_FOUND)
             return
         self.user_id = user.pk
         await self.channel_layer.group_add(broadcast.BOARD, self.channel_name)
-        await self.let_in()
+        await self.open_for_page()
         self.telling = background.keep(self.tell_on())
 
     async def disconnect(self, code: int) -> None:
@@ -79,11 +79,11 @@ class BoardConsumer(PageSocket):
             await asyncio.sleep(CALM_S)
 
     async def tell_changes(self) -> None:
-        found = await in_thread(self.words)(board.look, self.user_id)
+        found = await in_thread(self.localized)(board.look, self.user_id)
         if found is None:
             await self.access_lost(Loss.ROLE)
         elif told := found.changes(self.shown):
-            await self.tell({"type": "board.changed", "now": timezone.now().isoformat(), **told})
+            await self.send_json({"type": "board.changed", "now": timezone.now().isoformat(), **told})
         self.shown = found
 
     async def board_moved(self, message: dict[str, Any]) -> None:
@@ -99,10 +99,10 @@ class BoardConsumer(PageSocket):
         ids = None if wanted == "all" else [incoming.uuid(one) for one in wanted]
         user = await self.allowed()
         stops = await stop_sessions.stop(user.pk, client_address.of_socket(self.scope), ids, reason)
-        await self.tell({"type": "board.stopping", "count": stops.begun})
+        await self.send_json({"type": "board.stopping", "count": stops.begun})
         outcome = await stop_sessions.outcome(stops)
         self.moved.set()  # a provider's refusal moves no status
-        await self.tell({"type": "board.stopped", "words": self.words(stop_sessions.in_words, outcome)})
+        await self.send_json({"type": "board.stopped", "words": self.localized(stop_sessions.in_words, outcome)})
 
     async def on_remove(self, content: dict[str, Any]) -> None:
         place = content.get("place")

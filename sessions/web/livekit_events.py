@@ -28,37 +28,37 @@ async def take(told: Told) -> None:
     """Record what happened in a session's room, and do what follows from it."""
     if told.kind not in KINDS:
         return
-    session_id = await in_thread(_keep)(told)
-    if session_id and told.kind == JOINED and _who(told.identity) == livekit.OBSERVER:
+    session_id = await in_thread(_record)(told)
+    if session_id and told.kind == JOINED and _role_of(told.identity) == livekit.OBSERVER:
         await observers.check_access(session_id)
     avatar_is_gone = told.kind == FINISHED or (told.kind == LEFT and told.identity == livekit.AVATAR)
     if session_id and avatar_is_gone:
         await provider_status.end_if_gone(session_id)
 
 
-def _keep(told: Told) -> UUID | None:
+def _record(told: Told) -> UUID | None:
     with transaction.atomic():
         rows = StreamingSession.objects.select_for_update().exclude(room="")
         session = rows.filter(room=told.room).first()
         if session is None:
             return None  # a room that waits for its session, or another program's
-        who = _who(told.identity)
+        who = _role_of(told.identity)
         seat = told.identity.removeprefix(f"{livekit.OBSERVER}-") if who == livekit.OBSERVER else ""
         data = {"who": who, "sid": told.sid, "kind": told.track, "seat": seat}
-        known = {name: value for name, value in data.items() if value}
+        details = {name: value for name, value in data.items() if value}
         is_over = session.status == Status.ENDED
-        events.append(session.pk, Entry(told.kind, known, Source.LIVEKIT), is_over=is_over)
+        events.append(session.pk, Entry(told.kind, details, Source.LIVEKIT), is_over=is_over)
         if who == livekit.OBSERVER and not is_over:
             observers.tell(session.pk)
         if told.kind == FINISHED or (told.kind in (JOINED, LEFT) and who == livekit.PERSON):
-            if _is_somebody_in(session):
+            if _is_person_in_room(session):
                 tabs.still_here(session.pk)
             else:
                 tabs.left_the_room(session)
     return session.pk
 
 
-def _who(identity: str) -> str:
+def _role_of(identity: str) -> str:
     """What a participant is, or nothing for an event of the room itself."""
     names = {livekit.AVATAR: "avatar", livekit.PERSON: livekit.PERSON, "": ""}
     if identity.startswith(livekit.OBSERVER):
@@ -66,7 +66,7 @@ def _who(identity: str) -> str:
     return names.get(identity, "other")
 
 
-def _is_somebody_in(session: StreamingSession) -> bool:
+def _is_person_in_room(session: StreamingSession) -> bool:
     """Whether a visit of the person has begun and not ended, neither by itself nor with the room."""
     rows = SessionEvent.objects.filter(session=session, source=Source.LIVEKIT, kind__in=(JOINED, LEFT, FINISHED))
     begun: set[str] = set()

@@ -21,20 +21,20 @@ logger = logging.getLogger(__name__)
 @csrf_exempt
 @login_not_required
 @require_POST
-async def from_livekit(request: HttpRequest) -> HttpResponse:
+async def receive_event(request: HttpRequest) -> HttpResponse:
     """Take one event. 401: not signed by our server for this body, or not of now; 409: seen before."""
     try:
         told = livekit.read_webhook(request.body, request.headers.get("Authorization", ""))
     except livekit.NotOurs as exc:
         logger.warning("a webhook was refused: %s", exc)
         return HttpResponse(status=401)
-    mark = f"livekit-webhook:{told.id}"
-    if not await in_thread(cache.add)(mark, 1, timeout=2 * livekit.WEBHOOK_LIFE.total_seconds()):
+    cache_key = f"livekit-webhook:{told.id}"
+    if not await in_thread(cache.add)(cache_key, 1, timeout=2 * livekit.WEBHOOK_LIFE.total_seconds()):
         return HttpResponse(status=409)
     await in_thread(checklist.note_webhook)()
     try:
         await livekit_events.take(told)
     except BaseException:
-        await in_thread(cache.delete)(mark)  # the server tries again, with the same event
+        await in_thread(cache.delete)(cache_key)  # the server tries again, with the same event
         raise
     return HttpResponse(status=204)

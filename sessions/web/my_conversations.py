@@ -30,39 +30,39 @@ from sessions.lifecycle import vouching
 from sessions.models import LegalHold, StreamingSession, Utterance
 from sessions.retention import erasure
 
-PAGE = 20
+CONVERSATIONS_PER_PAGE = 20
 """Conversations on one page of the list."""
-LINES_ON_PAGE = 25
+LINES_PER_PAGE = 25
 """Lines of a conversation on one of its pages. Each may be 10,000 letters."""
-PAGES_AT_ONCE = 2
+PAGES_RENDERED_IN_PARALLEL = 2
 """Such pages that a process builds at once: a template needs many times the memory of its page."""
-_pages_at_once = threading.BoundedSemaphore(PAGES_AT_ONCE)
+_render_slots = threading.BoundedSemaphore(PAGES_RENDERED_IN_PARALLEL)
 
 
 @require_safe
 @never_cache
 def conversations(request: HttpRequest) -> HttpResponse:
     """Everything one has talked about; `q`, `persona`, `from` and `to` narrow it down."""
-    user_id = _asker(request)
-    asked = request.GET
-    query, persona = asked.get("q", "").strip()[:100], asked.get("persona", "")
+    user_id = _user_id(request)
+    parameters = request.GET
+    query, persona = parameters.get("q", "").strip()[:100], parameters.get("persona", "")
     if query:
         budgets.spend_sync("search", person=user_id, address=client_address.of(request))
-    since, until = _day(asked.get("from", "")), _day(asked.get("to", ""))
+    since, until = _parse_day(parameters.get("from", "")), _parse_day(parameters.get("to", ""))
     found = queries.sessions_of_user(user_id, query=query, persona=persona, since=since, until=until)
-    page = Paginator(found, PAGE).get_page(asked.get("page"))
+    page = Paginator(found, CONVERSATIONS_PER_PAGE).get_page(parameters.get("page"))
     page.object_list = queries.with_quoted_line(page.object_list)
-    kept = asked.copy()
-    kept.pop("page", None)
+    other_parameters = parameters.copy()
+    other_parameters.pop("page", None)
     context = {
         "page": page,
         "query": query,
         "persona": persona,
         "since": since,
         "until": until,
-        "is_narrowed": bool(query or persona or since or until),
+        "is_filtered": bool(query or persona or since or until),
         "personas": queries.personas_of_user(user_id),
-        "asked": kept.urlencode(),
+        "filter_query": other_parameters.urlencode(),
     }
     return render(request, "sessions/conversations.html", context)
 
@@ -71,14 +71,14 @@ def conversations(request: HttpRequest) -> HttpResponse:
 @never_cache
 def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
     """One conversation, word by word."""
-    session = _own(request, session_id)
+    session = _own_session(request, session_id)
     budgets.spend_sync("conversation", person=request.user.pk, address=client_address.of(request))
-    with _pages_at_once:
+    with _render_slots:
         return _conversation(request, session)
 
 
 def _conversation(request: HttpRequest, session: StreamingSession) -> HttpResponse:
-    page = Paginator(queries.lines_to_read(session.pk), LINES_ON_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(queries.lines_to_read(session.pk), LINES_PER_PAGE).get_page(request.GET.get("page"))
     lines = queries.with_standing(page.object_list)
     from_user = Utterance.objects.filter(session=session, who=Utterance.Who.USER).order_by()
     context = {
@@ -89,8 +89,8 @@ def _conversation(request: HttpRequest, session: StreamingSession) -> HttpRespon
         "is_over": session.ended_at is not None,
         "may_continue": bool(lines) and slots.may_continue(session),
         "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START),
-        "goes_on": queries.sessions_of_user(session.user_id).filter(continues=session).order_by("created_at").first(),
-        "ways": set(from_user.values_list("by", flat=True).distinct()),
+        "continued_by": queries.sessions_of_user(session.user_id).filter(continues=session).order_by("created_at").first(),
+        "input_kinds": set(from_user.values_list("by", flat=True).distinct()),
     }
     answer = render(request, "sessions/conversation.html", context)
     # A template's context refers to itself: what it holds would wait for the garbage collector.
@@ -103,10 +103,10 @@ def _conversation(request: HttpRequest, session: StreamingSession) -> HttpRespon
 @never_cache
 def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     """Send the whole of it as plain text, in bounded memory."""
-    session = _own(request, session_id)
+    session = _own_session(request, session_id)
     budgets.spend_sync("transcript", person=request.user.pk, address=client_address.of(request))
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: _("You")}
-    pieces = _pieces(session.pk, names, translation.get_language() or settings.LANGUAGE_CODE)
+    pieces = _transcript_parts(session.pk, names, translation.get_language() or settings.LANGUAGE_CODE)
     body = [next(pieces, b"")]
     response: HttpResponseBase
     if queries.lines_to_read(session.pk)[queries.LINES_PER_BATCH : queries.LINES_PER_BATCH + 1].exists():
@@ -123,7 +123,7 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
 @never_cache
 def erase(request: HttpRequest) -> HttpResponse:
     """Everything one has said, gone for good: asked first, with a receipt afterwards."""
-    user_id = _asker(request)
+    user_id = _user_id(request)
     if request.method == "POST" and not sudo.is_confirmed(request):
         return sudo.ask(request)
     receipts = erasure.erase_own(user_id, client_address.of(request)) if request.method == "POST" else []
@@ -138,7 +138,7 @@ def erase(request: HttpRequest) -> HttpResponse:
     return render(request, "sessions/erase.html", context)
 
 
-def _pieces(session_id: UUID, names: dict[Any, str], language: str) -> Iterator[bytes]:
+def _transcript_parts(session_id: UUID, names: dict[Any, str], language: str) -> Iterator[bytes]:
     for lines in queries.transcript_batches(session_id):
         with translation.override(language):
             piece = "".join(_line(line, names) for line in lines).encode("utf-8", "replace")
@@ -150,26 +150,26 @@ def _line(line: Utterance, names: dict[Any, str]) -> str:
     notes = [_("interrupted")] if line.is_interrupted else []
     if line.standing in vouching.UNCONFIRMED:
         notes.append(str(vouching.Standing(line.standing).label))
-    said = "".join(f" [{note}]" for note in notes)
+    suffix = "".join(f" [{note}]" for note in notes)
     words = formats.on_one_line(f"{names[line.who]}: {line.shown}")
-    return f"[{timezone.localtime(line.at):%H:%M:%S}] {words}{said}\n"
+    return f"[{timezone.localtime(line.at):%H:%M:%S}] {words}{suffix}\n"
 
 
-def _asker(request: HttpRequest) -> int:
+def _user_id(request: HttpRequest) -> int:
     """Return who asks. What somebody said stays theirs to read and erase after they lost the role to talk."""
     assert request.user.pk is not None  # others are sent to sign in
     return request.user.pk
 
 
-def _own(request: HttpRequest, session_id: UUID) -> StreamingSession:
-    rows = queries.sessions_of_user(_asker(request))
+def _own_session(request: HttpRequest, session_id: UUID) -> StreamingSession:
+    rows = queries.sessions_of_user(_user_id(request))
     session = rows.filter(pk=session_id).first()
     if session is None:
         raise Http404  # there is none, or it is somebody else's: the answer is the same
     return session
 
 
-def _day(text: str) -> date | None:
+def _parse_day(text: str) -> date | None:
     try:
         return parse_date(text)
     except ValueError:  # well formed, but no day: 2026-02-30

@@ -25,12 +25,13 @@ from sessions.models import EndReason, SessionEvent, SpeechErased, Status, Strea
 from sessions.presence import tabs
 from sessions.timeline.page_clock import PAGE_AT, PageClock
 from sessions.web import report_fields
+from sessions.web.report_gate import LINE_KINDS
 
-LONGEST_DATA = 4096
+MAX_DATA_BYTES = 4096
 """Bytes of one report's `data`, as JSON."""
-LONGEST_LINE = 10_000
+MAX_LINE_LENGTH = 10_000
 """Characters of one reported line of speech."""
-WAY_TO_THE_ROOM = (
+CONNECTION_KINDS = (
     EventKind.ROOM_DISCONNECTED,
     EventKind.ROOM_RECONNECTING,
     EventKind.ROOM_RECONNECTED,
@@ -38,18 +39,15 @@ WAY_TO_THE_ROOM = (
     EventKind.LADDER,
 )
 """A page that says this is out of the room, or was, and lives."""
-ENDED_BY_SERVER = (4, 5)
+REASONS_CLOSED_BY_SERVER = (4, 5)
 """LiveKit's reasons for leaving a room that the other side closed: participant removed, room deleted."""
-WITHOUT_PICTURE = ("sound", "text")
+STEPS_WITHOUT_VIDEO = ("sound", "text")
 """Steps of the page's recovery ladder on which a conversation goes on."""
-RATINGS = ("good", "fair", "poor")
-LINES = frozenset({EventKind.AVATAR_END_MESSAGE, EventKind.USER_END_MESSAGE})
-"""Kinds that add a line to the transcript."""
-LATE_REPORTS = timedelta(seconds=10)
+LATE_REPORT_WINDOW = timedelta(seconds=10)
 """From a session's end: what was on its way is still taken."""
 RATING_WINDOW = timedelta(hours=24)
 """From a session's end: how long it may be rated, which is all that is taken then."""
-MOST_KEPT: dict[str, int] = {EventKind.FIRST_FRAME: 20, EventKind.RATED: 10}
+MAX_STORED_PER_KIND: dict[str, int] = {EventKind.FIRST_FRAME: 20, EventKind.RATED: 10}
 """How many a session keeps of the kinds that no maximum of events bounds: a page that is loaded again has another."""
 
 
@@ -61,7 +59,7 @@ class Outcome:
     follow_up: Callable[[], Awaitable[None]] | None = None
 
 
-NOTHING = Outcome()
+NO_FOLLOW_UP = Outcome()
 
 
 async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> RoomCommand | None:
@@ -89,17 +87,17 @@ async def store(session_id: UUID, message: Mapping[str, Any], clock: PageClock) 
     kind, data = kind_of(message), message.get("data", {})
     if not isinstance(data, dict):
         raise errors.BadMessage
-    if len(json.dumps(data, ensure_ascii=False)) > LONGEST_DATA + LONGEST_LINE:
+    if len(json.dumps(data, ensure_ascii=False)) > MAX_DATA_BYTES + MAX_LINE_LENGTH:
         raise errors.BadMessage
     at, page_at = clock.read(message.get("at"), message.get("sent"), timezone.now())
     data = {name: value for name, value in data.items() if name != PAGE_AT}
     data |= {PAGE_AT: page_at.isoformat()} if page_at else {}
     if not await in_thread(is_in_time)(session_id, kind, timezone.now()):
-        return NOTHING
+        return NO_FOLLOW_UP
     outcome = await EFFECTS[kind](session_id, kind, data, at)
-    if kind in WAY_TO_THE_ROOM:
+    if kind in CONNECTION_KINDS:
         await in_thread(tabs.still_here)(session_id)
-    return outcome or NOTHING
+    return outcome or NO_FOLLOW_UP
 
 
 def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
@@ -107,87 +105,87 @@ def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
     rows = StreamingSession.objects.filter(pk=session_id)
     status, stop_requested_at, ended_at = rows.values_list("status", "stop_requested_at", "ended_at").get()
     if ended_at:
-        return now - ended_at <= (RATING_WINDOW if kind == EventKind.RATED else LATE_REPORTS)
-    if kind not in LINES:
+        return now - ended_at <= (RATING_WINDOW if kind == EventKind.RATED else LATE_REPORT_WINDOW)
+    if kind not in LINE_KINDS:
         return True
     if status == Status.STOPPING:  # the provider may need long to confirm what is over for whoever talked
         return stop_requested_at is None or now - stop_requested_at <= transitions.STOP_PATIENCE
     return status in (Status.CONNECTING, Status.LIVE)
 
 
-async def _keep(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
-    if len(json.dumps(data)) > LONGEST_DATA:
+async def _store_event(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    if len(json.dumps(data)) > MAX_DATA_BYTES:
         raise errors.BadMessage
-    entry = Entry(kind, report_fields.known(kind, data), events.Source.BROWSER, at)
-    await in_thread(_append_few if kind in MOST_KEPT else events.record)(session_id, entry)
+    entry = Entry(kind, report_fields.accepted(kind, data), events.Source.BROWSER, at)
+    await in_thread(_append_up_to_limit if kind in MAX_STORED_PER_KIND else events.record)(session_id, entry)
 
 
-def _append_few(session_id: UUID, entry: Entry) -> None:
+def _append_up_to_limit(session_id: UUID, entry: Entry) -> None:
     """Record an event, unless the session has as many of its kind as it may."""
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
-        kept = SessionEvent.objects.filter(session_id=session_id, kind=entry.kind, source=events.Source.BROWSER)
-        if kept.count() < MOST_KEPT[entry.kind]:
+        stored = SessionEvent.objects.filter(session_id=session_id, kind=entry.kind, source=events.Source.BROWSER)
+        if stored.count() < MAX_STORED_PER_KIND[entry.kind]:
             events.append(session_id, entry, is_over=session.status == Status.ENDED)
 
 
 async def _first_frame(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
-    await _keep(session_id, kind, data, at)
+    await _store_event(session_id, kind, data, at)
     return Outcome(command=await control.first_frame_rendered(session_id))
 
 
 async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
-    await _keep(session_id, kind, data, at)
-    is_closed = data.get("reason") in ENDED_BY_SERVER
-    return Outcome(follow_up=partial(provider_status.end_if_gone, session_id)) if is_closed else NOTHING
+    await _store_event(session_id, kind, data, at)
+    is_closed = data.get("reason") in REASONS_CLOSED_BY_SERVER
+    return Outcome(follow_up=partial(provider_status.end_if_gone, session_id)) if is_closed else NO_FOLLOW_UP
 
 
 async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     """The provider said in the room that it is over, and why; anybody in the room may say so, so it is asked."""
-    await _keep(session_id, kind, data, at)
+    await _store_event(session_id, kind, data, at)
     return Outcome(follow_up=partial(provider_status.end_if_gone, session_id))
 
 
-async def _climbed(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
-    await _keep(session_id, kind, data, at)
-    if data.get("step") in WITHOUT_PICTURE:
+async def _ladder_step_reached(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _store_event(session_id, kind, data, at)
+    if data.get("step") in STEPS_WITHOUT_VIDEO:
         await provider_status.continue_without_video(session_id, data["step"])
 
 
-async def _judged(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
+async def _verdict_reached(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
     """The page says why there is no picture. What the provider says of it belongs to the verdict."""
-    await _keep(session_id, kind, data, at)
+    await _store_event(session_id, kind, data, at)
     if data.get("is_final") is True:
-        verdict = data.get("code")
-        known = verdict if isinstance(verdict, str) and verdict in no_picture_texts.causes("") else "-"
-        return Outcome(follow_up=partial(_stop_as_judged, session_id, known))
+        code = data.get("code")
+        verdict = code if isinstance(code, str) and code in no_picture_texts.causes("") else "-"
+        return Outcome(follow_up=partial(_stop_without_video, session_id, verdict))
     room = data.get("room")
     return Outcome(follow_up=partial(provider_status.query, session_id, room if isinstance(room, str) else ""))
 
 
-async def _stop_as_judged(session_id: UUID, verdict: str) -> None:
+async def _stop_without_video(session_id: UUID, verdict: str) -> None:
     if session := await in_thread(queries.find_running)(session_id):
         await stop.stop_as_claimed(session, Claim(session.user_id, EndReason.NO_PICTURE, verdict))
 
 
-async def _heard_somebody(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
-    await _keep(session_id, kind, data, at)
+async def _user_spoke(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
+    await _store_event(session_id, kind, data, at)
     await in_thread(deadlines.record_activity)(session_id)
 
 
 async def _avatar_line(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
-    await _line(session_id, Utterance.Who.AVATAR, kind, data, at)
+    await _store_line(session_id, Utterance.Who.AVATAR, kind, data, at)
 
 
 async def _user_line(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
-    await _line(session_id, Utterance.Who.USER, kind, data, at)
+    await _store_line(session_id, Utterance.Who.USER, kind, data, at)
     await in_thread(deadlines.record_activity)(session_id)
 
 
-async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> None:
+async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> None:
     """Store a line of speech; the words go to the transcript, not to the event."""
     text, task_id = data.get("message"), data.get("task_id", "")
-    if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_LINE:
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_LINE_LENGTH:
         raise errors.BadMessage
     if not isinstance(task_id, str) or len(task_id) > 200:
         raise errors.BadMessage
@@ -206,10 +204,10 @@ async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str,
                 provider_task_id=task_id,
                 at=at,
             )
-            said = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted}
-            said |= {"utterance": line.pk, "speech": line.fingerprint} | coverage.state(coverage.LINE, line)
-            said |= {name: data[name] for name in (PAGE_AT,) if name in data}
-            events.record(session_id, Entry(kind, said, events.Source.BROWSER, at))
+            details = {"task_id": task_id, "characters": len(text), "interrupted": is_interrupted}
+            details |= {"utterance": line.pk, "speech": line.fingerprint} | coverage.state(coverage.LINE, line)
+            details |= {name: data[name] for name in (PAGE_AT,) if name in data}
+            events.record(session_id, Entry(kind, details, events.Source.BROWSER, at))
             broadcast.publish(session_id, broadcast.Said.of(line))
 
     try:
@@ -220,39 +218,39 @@ async def _line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str,
 
 async def _rated(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
     """How the person found it, in one of three words."""
-    if data.get("rating") not in RATINGS:
+    if data.get("rating") not in report_fields.RATINGS:
         raise errors.BadMessage
-    await _keep(session_id, kind, data, at)
+    await _store_event(session_id, kind, data, at)
 
 
 Effect = Callable[[UUID, str, dict[str, Any], datetime], Awaitable[Outcome | None]]
 
 EFFECTS: dict[str, Effect] = {
-    EventKind.ROOM_CONNECTED: _keep,
-    EventKind.ROOM_RECONNECTING: _keep,
-    EventKind.ROOM_RECONNECTED: _keep,
+    EventKind.ROOM_CONNECTED: _store_event,
+    EventKind.ROOM_RECONNECTING: _store_event,
+    EventKind.ROOM_RECONNECTED: _store_event,
     EventKind.ROOM_DISCONNECTED: _room_left,
-    EventKind.CONNECTION_STATE: _keep,
-    EventKind.CONNECTION_QUALITY: _keep,
-    EventKind.TRACK_PUBLISHED: _keep,
-    EventKind.TRACK_SUBSCRIBED: _keep,
-    EventKind.TRACK_UNSUBSCRIBED: _keep,
+    EventKind.CONNECTION_STATE: _store_event,
+    EventKind.CONNECTION_QUALITY: _store_event,
+    EventKind.TRACK_PUBLISHED: _store_event,
+    EventKind.TRACK_SUBSCRIBED: _store_event,
+    EventKind.TRACK_UNSUBSCRIBED: _store_event,
     EventKind.FIRST_FRAME: _first_frame,
-    EventKind.WAY: _keep,
-    EventKind.PICTURE: _keep,
+    EventKind.WAY: _store_event,
+    EventKind.PICTURE: _store_event,
     EventKind.RATED: _rated,
-    EventKind.PLAYBACK_BLOCKED: _keep,
-    EventKind.PLAYBACK_STARTED: _keep,
-    EventKind.FROZEN: _keep,
-    EventKind.LADDER: _climbed,
-    EventKind.VERDICT: _judged,
-    EventKind.CHECK: _keep,
-    EventKind.MICROPHONE: _keep,
-    EventKind.AVATAR_START_TALKING: _keep,
-    EventKind.AVATAR_STOP_TALKING: _keep,
+    EventKind.PLAYBACK_BLOCKED: _store_event,
+    EventKind.PLAYBACK_STARTED: _store_event,
+    EventKind.FROZEN: _store_event,
+    EventKind.LADDER: _ladder_step_reached,
+    EventKind.VERDICT: _verdict_reached,
+    EventKind.CHECK: _store_event,
+    EventKind.MICROPHONE: _store_event,
+    EventKind.AVATAR_START_TALKING: _store_event,
+    EventKind.AVATAR_STOP_TALKING: _store_event,
     EventKind.AVATAR_END_MESSAGE: _avatar_line,
     EventKind.SESSION_STOPPED: _session_stopped,
-    EventKind.USER_START: _heard_somebody,
-    EventKind.USER_STOP: _heard_somebody,
+    EventKind.USER_START: _user_spoke,
+    EventKind.USER_STOP: _user_spoke,
     EventKind.USER_END_MESSAGE: _user_line,
 }

@@ -29,20 +29,20 @@ from sessions.web import incoming
 
 logger = logging.getLogger(__name__)
 
-LARGEST_MESSAGE = 64 * 1024
+MAX_MESSAGE_BYTES = 64 * 1024
 """Bytes."""
-TOO_LARGE, TOO_MANY, TRY_LATER = 4413, 4429, 4503
+CLOSE_TOO_LARGE, CLOSE_TOO_MANY, CLOSE_TRY_LATER = 4413, 4429, 4503
 """Close codes: HTTP's numbers, in the range that applications may use."""
-MOST_WAITING = 64
+MESSAGES_PENDING_PER_LANE = 64
 """Messages of one tab that may be under way at once, in each lane."""
-MOST_REFUSED = 1_000
+REFUSALS_PER_SOCKET = 1_000
 """Messages of one socket that are answered with an error before it is closed."""
-LONGEST_REF = 64
+MAX_REF_LENGTH = 64
 ACCESS_CHECK_S = 20.0
 """How often each open socket's access is checked. A session whose tab was closed for it has 10 s more."""
 ACCESS_CHECK_PARTS = 10
 """Checks are spread: each part of the sockets has its turn."""
-LOSSES: Mapping[Loss, type[errors.AccessLost]] = {
+ACCESS_ERRORS: Mapping[Loss, type[errors.AccessLost]] = {
     Loss.DEACTIVATED: errors.AccessEnded,
     Loss.ROLE: errors.AccessEnded,
     Loss.PERSONA: errors.AccessEnded,
@@ -55,17 +55,17 @@ T = TypeVar("T")
 Handler = Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]
 
 
-_open: set[PageSocket] = set()
+_open_sockets: set[PageSocket] = set()
 """The sockets of this process whose pages are there."""
 
 
-async def _send_all_elsewhere() -> None:
+async def _close_all_for_shutdown() -> None:
     """Daphne cancels what serves a socket, but stumbles over a request that has just turned into one."""
-    await asyncio.gather(*(socket.send_elsewhere() for socket in list(_open)))
+    await asyncio.gather(*(socket.close_for_shutdown() for socket in list(_open_sockets)))
 
 
-_numbers = count()
-_checking: asyncio.Task[None] | None = None
+_socket_numbers = count()
+_access_checks: asyncio.Task[None] | None = None
 
 
 async def check_access(sockets: Collection[PageSocket]) -> None:
@@ -78,13 +78,14 @@ async def check_access(sockets: Collection[PageSocket]) -> None:
             logger.error("a socket without access could not be closed", exc_info=outcome)
 
 
-async def _check_for_ever() -> None:
+async def _check_access_forever() -> None:
     loop = asyncio.get_running_loop()
-    turn_at = loop.time()
-    for turn in count():
-        turn_at = max(turn_at + ACCESS_CHECK_S / ACCESS_CHECK_PARTS, loop.time())
-        await asyncio.sleep(turn_at - loop.time())
-        due = [socket for socket in _open if socket.number % ACCESS_CHECK_PARTS == turn % ACCESS_CHECK_PARTS]
+    round_at = loop.time()
+    for round_number in count():
+        round_at = max(round_at + ACCESS_CHECK_S / ACCESS_CHECK_PARTS, loop.time())
+        await asyncio.sleep(round_at - loop.time())
+        part = round_number % ACCESS_CHECK_PARTS
+        due = [socket for socket in _open_sockets if socket.number % ACCESS_CHECK_PARTS == part]
         try:
             if due:
                 await check_access(due)
@@ -92,11 +93,11 @@ async def _check_for_ever() -> None:
             logger.exception("access could not be checked")  # the next turn may succeed
 
 
-def _keep_checking() -> None:
-    global _checking
+def _ensure_access_checks() -> None:
+    global _access_checks
     loop = asyncio.get_running_loop()
-    if _checking is None or _checking.done() or _checking.get_loop() is not loop:
-        _checking = loop.create_task(_check_for_ever(), name="access")
+    if _access_checks is None or _access_checks.done() or _access_checks.get_loop() is not loop:
+        _access_checks = loop.create_task(_check_access_forever(), name="access")
 
 
 class PageSocket(AsyncWebsocketConsumer):
@@ -111,19 +112,19 @@ class PageSocket(AsyncWebsocketConsumer):
 
     async def __call__(self, *args: Any) -> None:
         self.is_open = False
-        self.waiting: Counter[str] = Counter()
-        self.refused = 0
+        self.pending: Counter[str] = Counter()
+        self.refusal_count = 0
         self.claim: Claim | None = None
-        self.number = next(_numbers)
+        self.number = next(_socket_numbers)
         try:
             await super().__call__(*args)
         except RedisError:
             if self.is_open:
                 raise  # the page opens another socket and joins again
-            logger.exception("a tab could not be let in")
-            await _explain(*args)
+            logger.exception("a page's socket could not be opened")
+            await _send_unavailable(*args)
         except asyncio.CancelledError:
-            await self.send_elsewhere()
+            await self.close_for_shutdown()
             raise
         finally:
             await self.leave()  # where Redis breaks, nobody calls `disconnect`
@@ -141,20 +142,20 @@ class PageSocket(AsyncWebsocketConsumer):
         try:
             await budgets.spend("connect", person=user.pk, address=client_address.of_socket(self.scope))
         except TooManyRequests:
-            await self.close(code=TOO_MANY)  # the page tries again, each time a little later
+            await self.close(code=CLOSE_TOO_MANY)  # the page tries again, each time a little later
             return False
         return True
 
-    async def let_in(self) -> None:
+    async def open_for_page(self) -> None:
         user: Any = self.scope["user"]
         login: Any = self.scope["session"]
         personas = self.personas()
         self.claim = Claim(login.session_key or "", user.pk, self.permission, self.is_for_staff, personas)
         await self.accept()
         self.is_open = True
-        _keep_checking()
-        background.before_shutdown(_send_all_elsewhere)
-        _open.add(self)
+        _ensure_access_checks()
+        background.before_shutdown(_close_all_for_shutdown)
+        _open_sockets.add(self)
 
     def personas(self) -> frozenset[int]:
         """Return the personas that the person must be allowed to talk with to have this socket."""
@@ -163,25 +164,25 @@ class PageSocket(AsyncWebsocketConsumer):
     async def leave(self) -> None:
         """This page is gone. Safe to repeat."""
         self.is_open = False
-        _open.discard(self)
+        _open_sockets.discard(self)
 
-    async def send_elsewhere(self) -> None:
+    async def close_for_shutdown(self) -> None:
         """The server ends: the page is to go to another one. Safe to repeat."""
         if self.is_open:
             self.is_open = False
-            await self.close(code=TRY_LATER)
+            await self.close(code=CLOSE_TRY_LATER)
 
     async def check_access(self) -> None:
         """Raises AccessLost, which closes the socket, when its person may no longer have it."""
         assert self.claim  # nothing is received before the page is let in
         if loss := (await in_thread(persona_access.losses)([self.claim])).get(self.claim):
-            raise LOSSES[loss]({"loss": loss})
+            raise ACCESS_ERRORS[loss]({"loss": loss})
 
     async def access_lost(self, loss: Loss) -> None:
         """Say so, and close. Safe to repeat."""
         if not self.is_open:
             return
-        error = LOSSES[loss]()
+        error = ACCESS_ERRORS[loss]()
         await self.send_error(error)
         self.is_open = False
         await self.close(code=error.close_code)
@@ -189,9 +190,9 @@ class PageSocket(AsyncWebsocketConsumer):
 
     async def refuse(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
         """Answer a message with an error, so many times; then close the socket."""
-        self.refused += 1
+        self.refusal_count += 1
         try:
-            if self.refused >= MOST_REFUSED:
+            if self.refusal_count >= REFUSALS_PER_SOCKET:
                 raise TooManyRequests("refused_message", 1)
             user: Any = self.scope["user"]
             address = client_address.of_socket(self.scope)
@@ -199,7 +200,7 @@ class PageSocket(AsyncWebsocketConsumer):
         except TooManyRequests:
             if self.is_open:
                 self.is_open = False
-                await self.close(code=TOO_MANY)
+                await self.close(code=CLOSE_TOO_MANY)
                 await self.leave()
         else:
             await self.send_error(error, content)
@@ -207,9 +208,9 @@ class PageSocket(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if not self.is_open:
             return  # sent before the page heard that its socket is closed
-        if _size(text_data, bytes_data) > LARGEST_MESSAGE:
+        if _message_size(text_data, bytes_data) > MAX_MESSAGE_BYTES:
             await self.send_error(errors.TooLarge())
-            await self.close(code=TOO_LARGE)
+            await self.close(code=CLOSE_TOO_LARGE)
             return
         try:
             content = incoming.parse(text_data)
@@ -218,11 +219,11 @@ class PageSocket(AsyncWebsocketConsumer):
             await self.refuse(errors.BadMessage())
             return
         lane = self.lane(content)
-        if self.waiting[lane] >= MOST_WAITING:
+        if self.pending[lane] >= MESSAGES_PENDING_PER_LANE:
             self.overflowed(lane)
             await self.refuse(errors.TooManyTasks(), content)
             return
-        self.waiting[lane] += 1
+        self.pending[lane] += 1
         # Not awaited: while a provider thinks, this tab is still told what happens.
         background.keep(self.handle(handler(self, content), content, lane))
 
@@ -248,41 +249,41 @@ class PageSocket(AsyncWebsocketConsumer):
             logger.exception("%s failed", content["type"])
             await self.send_error(errors.Internal(), content)
         finally:
-            self.waiting[lane] -= 1
+            self.pending[lane] -= 1
 
     async def send_error(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
-        message = {"type": "error", "code": error.code, "words": self.words(str, error), **error.details}
+        message = {"type": "error", "code": error.code, "words": self.localized(str, error), **error.details}
         if content and isinstance(content.get("ref"), str):
-            message["ref"] = content["ref"][:LONGEST_REF]
-        await self.tell(message)
+            message["ref"] = content["ref"][:MAX_REF_LENGTH]
+        await self.send_json(message)
 
-    def words(self, say: Callable[[A], T], thing: A) -> T:
+    def localized(self, describe: Callable[[A], T], value: A) -> T:
         """Say something in this page's language."""
         with translation.override(_language(self.scope)):
-            return say(thing)
+            return describe(value)
 
-    async def tell(self, message: dict[str, Any]) -> None:
+    async def send_json(self, message: dict[str, Any]) -> None:
         """Send to the page, if it is still there."""
         if self.is_open:
             await self.send(text_data=json.dumps(message))
 
 
-async def _explain(scope: Any, receive: Any, send: Any) -> None:
+async def _send_unavailable(scope: Any, receive: Any, send: Any) -> None:
     """Tell a page that we cannot serve it now; a refused handshake could not say why."""
     with translation.override(_language(scope)):
-        message = {"type": "error", "code": errors.Unwell.code, "words": str(errors.Unwell.words)}
+        message = {"type": "error", "code": errors.PortalUnavailable.code, "words": str(errors.PortalUnavailable.words)}
     await send({"type": "websocket.accept"})
     await send({"type": "websocket.send", "text": json.dumps(message)})
-    await send({"type": "websocket.close", "code": TRY_LATER})
+    await send({"type": "websocket.close", "code": CLOSE_TRY_LATER})
 
 
-def _size(text: str | None, data: bytes | None) -> int:
+def _message_size(text: str | None, data: bytes | None) -> int:
     """Return the size of a message in bytes."""
     if text is None:
         return len(data or b"")
-    return len(text) if len(text) > LARGEST_MESSAGE else len(text.encode("utf-8", "surrogatepass"))
+    return len(text) if len(text) > MAX_MESSAGE_BYTES else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _language(scope: Any) -> str:
-    asked = scope["query_string"].decode("ascii", "replace").removeprefix("lang=")
-    return asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+    language = scope["query_string"].decode("ascii", "replace").removeprefix("lang=")
+    return language if language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE

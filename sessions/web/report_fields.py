@@ -17,17 +17,19 @@ from sessions.lifecycle import no_picture_texts
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.page_clock import PAGE_AT
 
-LARGEST_INTEGER = 2**53
+MAX_SAFE_INTEGER = 2**53
 """What a browser can count to."""
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.:/=+-]{0,128}")
 """A name that a server gave to a task, a room or a participant."""
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
 """A word of a protocol that may get new ones: of LiveKit's, or of a provider's."""
-STEPS = ("off", "picture", "reconnect", "resubscribe", "rejoin", "renew", "sound", "text", "out")
+RECOVERY_STEPS = ("off", "picture", "reconnect", "resubscribe", "rejoin", "renew", "sound", "text", "out")
 """Of the page's recovery, see recovery/ladder.js."""
-MARKS = ("ok", "warn", "bad", "skipped")
-ENDS = "(?:host|srflx|prflx|relay)"
-WAY = re.compile(rf"{ENDS} → {ENDS} · [A-Z]{{2,5}} · \d{{1,6}} ms(?: · LiveKit [A-Za-z0-9 .,()_-]{{0,60}})?|")
+CHECK_RESULTS = ("ok", "warn", "bad", "skipped")
+RATINGS = ("good", "fair", "poor")
+CANDIDATE_TYPES = ("host", "srflx", "prflx", "relay")
+_TYPE = f"(?:{'|'.join(CANDIDATE_TYPES)})"
+ROUTE = re.compile(rf"{_TYPE} → {_TYPE} · [A-Z]{{2,5}} · \d{{1,6}} ms(?: · LiveKit [A-Za-z0-9 .,()_-]{{0,60}})?|")
 """One line of the device check, see device-check/checks.js."""
 
 Accepts = Callable[[Any], bool]
@@ -37,7 +39,7 @@ def one_of(values: Collection[str]) -> Accepts:
     return lambda value: isinstance(value, str) and value in values
 
 
-def like(pattern: re.Pattern[str]) -> Accepts:
+def matching(pattern: re.Pattern[str]) -> Accepts:
     return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
@@ -46,7 +48,7 @@ def is_number(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     if isinstance(value, int):
-        return abs(value) <= LARGEST_INTEGER
+        return abs(value) <= MAX_SAFE_INTEGER
     return value is None or (isinstance(value, float) and abs(value) < hash_chain.MAX_EXACT_FLOAT)
 
 
@@ -54,7 +56,7 @@ def is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def is_moment(value: Any) -> bool:
+def is_timestamp(value: Any) -> bool:
     try:
         return isinstance(value, str) and bool(datetime.fromisoformat(value))
     except ValueError:
@@ -63,39 +65,41 @@ def is_moment(value: Any) -> bool:
 
 def is_finding(value: Any) -> bool:
     """Whether this is a mark of the device check with its code."""
-    mark, _space, code = value.partition(" ") if isinstance(value, str) else ("", "", "")
-    return mark in MARKS and (code in device_check_texts.CODES or code in (*device_check_texts.FINE, "by_udp"))
+    result, _space, code = value.partition(" ") if isinstance(value, str) else ("", "", "")
+    return result in CHECK_RESULTS and (
+        code in device_check_texts.CODES or code in (*device_check_texts.FINE, "by_udp")
+    )
 
 
 CAUSE = one_of((*no_picture_texts.causes(""), "duration_limit", ""))
-STEP = one_of(STEPS)
-TASK = {"task_id": like(IDENTIFIER)}
+STEP = one_of(RECOVERY_STEPS)
+TASK = {"task_id": matching(IDENTIFIER)}
 TRACK = {"kind": one_of(("audio", "video"))}
-END = one_of(("host", "srflx", "prflx", "relay", ""))
+CANDIDATE_TYPE = one_of((*CANDIDATE_TYPES, ""))
 
 FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     EventKind.ROOM_DISCONNECTED: {"reason": is_number},
-    EventKind.CONNECTION_STATE: {"state": like(CODE)},
-    EventKind.CONNECTION_QUALITY: {"quality": like(CODE)},
+    EventKind.CONNECTION_STATE: {"state": matching(CODE)},
+    EventKind.CONNECTION_QUALITY: {"quality": matching(CODE)},
     EventKind.TRACK_PUBLISHED: TRACK,
-    EventKind.TRACK_SUBSCRIBED: {**TRACK, "identity": like(IDENTIFIER)},
+    EventKind.TRACK_SUBSCRIBED: {**TRACK, "identity": matching(IDENTIFIER)},
     EventKind.TRACK_UNSUBSCRIBED: TRACK,
     EventKind.FIRST_FRAME: {"width": is_number, "height": is_number, "ms": is_number},
     EventKind.WAY: {
-        "local": END,
-        "remote": END,
+        "local": CANDIDATE_TYPE,
+        "remote": CANDIDATE_TYPE,
         "protocol": one_of(("udp", "tcp", "tls", "")),
         "round_trip_ms": is_number,
     },
     EventKind.PICTURE: {"fps": is_number, "seconds": is_number},
-    EventKind.RATED: {"rating": one_of(("good", "fair", "poor"))},
+    EventKind.RATED: {"rating": one_of(RATINGS)},
     EventKind.LADDER: {"step": STEP, "from": STEP, "because": CAUSE},
-    EventKind.VERDICT: {"code": CAUSE, "stage": STEP, "room": like(IDENTIFIER), "is_final": is_flag},
+    EventKind.VERDICT: {"code": CAUSE, "stage": STEP, "room": matching(IDENTIFIER), "is_final": is_flag},
     EventKind.CHECK: {
         **dict.fromkeys(device_check_texts.CHECKS, is_finding),
-        "way": like(WAY),
+        "way": matching(ROUTE),
         "round_trip_ms": is_number,
-        "checked_at": is_moment,
+        "checked_at": is_timestamp,
     },
     EventKind.MICROPHONE: {
         "state": one_of(("on", "off", "refused", "absent", "busy", "silent", "insecure")),
@@ -104,14 +108,14 @@ FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     },
     EventKind.AVATAR_START_TALKING: TASK,
     EventKind.AVATAR_STOP_TALKING: {**TASK, "duration_ms": is_number},
-    EventKind.SESSION_STOPPED: {"reason": like(CODE)},
+    EventKind.SESSION_STOPPED: {"reason": matching(CODE)},
     EventKind.USER_START: TASK,
     EventKind.USER_STOP: TASK,
 }
 """By kind; kinds that are not here have no data of their own."""
 
 
-def known(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+def accepted(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a report of this kind may contain of this data."""
-    fields = {**FIELDS.get(kind, {}), PAGE_AT: is_moment}
+    fields = {**FIELDS.get(kind, {}), PAGE_AT: is_timestamp}
     return {name: value for name, value in data.items() if name in fields and fields[name](value)}

@@ -23,18 +23,19 @@ from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, Status, StreamingSession
 
-MOST_EVENTS = 5_000
+MAX_EVENTS = 5_000
 """Events of one session that its pages reported. Lines of speech and urgent reports may exceed it."""
-MOST_LINES = 10_000
-LINES = frozenset({EventKind.AVATAR_END_MESSAGE, EventKind.USER_END_MESSAGE})
-URGENT = frozenset({EventKind.FIRST_FRAME, EventKind.RATED})
+MAX_LINES = 10_000
+LINE_KINDS = frozenset({EventKind.AVATAR_END_MESSAGE, EventKind.USER_END_MESSAGE})
+"""Kinds that add a line to the transcript."""
+URGENT_KINDS = frozenset({EventKind.FIRST_FRAME, EventKind.RATED})
 """Never dropped because of other reports: a budget of their own bounds them."""
-COUNT_AGAIN = 50
+REPORTS_BETWEEN_COUNTS = 50
 """Reports after which the stored ones are counted again: other tabs report as well."""
 DROPPED = EventKind.REPORTS_DROPPED
 RATE, MAXIMUM = "rate", "maximum"
-UNIT_BYTES = 1024
-MOST_COUNTED = 10_000
+BYTES_PER_COST_UNIT = 1024
+MAX_SESSIONS_COUNTED = 10_000
 """Sessions whose dropped reports a web process counts."""
 
 _dropped: OrderedDict[UUID, Counter[str]] = OrderedDict()
@@ -46,14 +47,14 @@ class ReportGate:
 
     def __init__(self) -> None:
         self._session_id: UUID | None = None
-        self._begin_anew(None)
+        self._reset(None)
 
-    def _begin_anew(self, session_id: UUID | None) -> None:
+    def _reset(self, session_id: UUID | None) -> None:
         self._session_id = session_id
         self._stored = 0
         self._until_count = 0
-        self._shut_until = 0.0
-        self._is_noted = False
+        self._paused_until = 0.0
+        self._is_drop_recorded = False
 
     async def admit(
         self, session_id: UUID, user_id: int, message: Mapping[str, Any], address: str | None = None
@@ -61,25 +62,25 @@ class ReportGate:
         """Return whether a report may be recorded. Raises TooManyRequests once for each time that it must wait."""
         if session_id != self._session_id:
             await self.close()
-            self._begin_anew(session_id)
+            self._reset(session_id)
         kind = str(message.get("kind"))
         if session_id in _dropped:
-            await self._note(session_id, next(iter(_dropped[session_id])))
-        if kind in URGENT:
+            await self._record_drop(session_id, next(iter(_dropped[session_id])))
+        if kind in URGENT_KINDS:
             await budgets.spend("urgent_report", session=session_id, person=user_id)
             return True
         now = asyncio.get_running_loop().time()
-        if now < self._shut_until:
+        if now < self._paused_until:
             _count(session_id, RATE)
             return False
-        if await self._is_full(session_id, MOST_LINES if kind in LINES else MOST_EVENTS):
+        if await self._is_full(session_id, MAX_LINES if kind in LINE_KINDS else MAX_EVENTS):
             await self._drop(session_id, MAXIMUM)
             return False
-        cost = 1 + len(json.dumps(message)) // UNIT_BYTES
+        cost = 1 + len(json.dumps(message)) // BYTES_PER_COST_UNIT
         try:
             await budgets.spend("report", cost=cost, session=session_id, person=user_id, address=address)
         except TooManyRequests as exc:
-            self._shut_until = now + exc.wait_seconds
+            self._paused_until = now + exc.wait_seconds
             await self._drop(session_id, RATE)
             raise
         self._stored += 1
@@ -95,49 +96,49 @@ class ReportGate:
         if self._until_count <= 0:
             reported = SessionEvent.objects.filter(session_id=session_id, source=events.Source.BROWSER)
             self._stored = await in_thread(reported.count)()
-            self._until_count = COUNT_AGAIN
+            self._until_count = REPORTS_BETWEEN_COUNTS
         return self._stored >= most
 
     async def _drop(self, session_id: UUID, because: str) -> None:
         _count(session_id, because)
-        await self._note(session_id, because)
+        await self._record_drop(session_id, because)
 
-    async def _note(self, session_id: UUID, because: str) -> None:
+    async def _record_drop(self, session_id: UUID, because: str) -> None:
         """Have the record say at once that something is missing."""
-        if not self._is_noted:
-            self._is_noted = True
-            await in_thread(_note_first)(session_id, because)
+        if not self._is_drop_recorded:
+            self._is_drop_recorded = True
+            await in_thread(_record_first_drop)(session_id, because)
 
     async def close(self) -> None:
         """Record how many were dropped, if the session is over. Safe to repeat."""
         if self._session_id:
-            await settle(self._session_id)
+            await record_dropped(self._session_id)
 
 
 def _count(session_id: UUID, because: str) -> None:
     _dropped.setdefault(session_id, Counter())[because] += 1
-    while len(_dropped) > MOST_COUNTED:
+    while len(_dropped) > MAX_SESSIONS_COUNTED:
         _dropped.popitem(last=False)
 
 
-async def settle(session_id: UUID) -> None:
+async def record_dropped(session_id: UUID) -> None:
     """Record how many reports of a session were dropped in this process, once it is over. Safe to repeat."""
-    if session_id in _dropped and await in_thread(_note_count)(session_id, dict(_dropped[session_id])):
+    if session_id in _dropped and await in_thread(_record_drop_count)(session_id, dict(_dropped[session_id])):
         _dropped.pop(session_id, None)
 
 
-def _note_first(session_id: UUID, because: str) -> None:
+def _record_first_drop(session_id: UUID, because: str) -> None:
     with transaction.atomic():
-        if _lock(session_id).status != Status.ENDED and not _noted(session_id):
+        if _lock(session_id).status != Status.ENDED and not _count_drop_events(session_id):
             events.append(session_id, Entry(DROPPED, {"because": because}))
 
 
-def _note_count(session_id: UUID, dropped: Mapping[str, int]) -> bool:
+def _record_drop_count(session_id: UUID, dropped: Mapping[str, int]) -> bool:
     """Record the count of a session that is over, where it began to drop reports; return whether it is over."""
     with transaction.atomic():
         if _lock(session_id).status != Status.ENDED:
             return False
-        if _noted(session_id) == 1:
+        if _count_drop_events(session_id) == 1:
             because = ", ".join(sorted(dropped))
             entry = Entry(DROPPED, {"because": because, "count": sum(dropped.values())})
             events.append(session_id, entry, is_over=True)
@@ -148,5 +149,5 @@ def _lock(session_id: UUID) -> StreamingSession:
     return StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
 
 
-def _noted(session_id: UUID) -> int:
+def _count_drop_events(session_id: UUID) -> int:
     return SessionEvent.objects.filter(session_id=session_id, kind=DROPPED).count()

@@ -31,12 +31,12 @@ from sessions.presence import observers, own_rooms, tabs
 from sessions.presence.prepared_room import PreparedRoom
 from sessions.timeline.page_clock import PageClock
 from sessions.web import incoming, page_reports, report_gate
-from sessions.web.page_socket import LONGEST_REF, Handler, PageSocket
-from sessions.web.report_gate import URGENT, ReportGate
+from sessions.web.page_socket import MAX_REF_LENGTH, Handler, PageSocket
+from sessions.web.report_gate import URGENT_KINDS, ReportGate
 
-SIGNED_OUT, NOT_HERE = 4401, 4404
+CLOSE_SIGNED_OUT, CLOSE_NOT_FOUND = 4401, 4404
 """Close codes: HTTP's numbers, in the range that applications may use."""
-COUNTED_AFTER = transitions.TAB_GRACE + transitions.STOP_PATIENCE
+DROP_COUNT_DELAY = transitions.TAB_GRACE + transitions.STOP_PATIENCE
 """After a tab left: by then its session is over unless a tab came back."""
 
 
@@ -54,8 +54,8 @@ class SessionConsumer(PageSocket):
         self.starts: list[StartAttempt] = []
         self.prepared_room = PreparedRoom()
         self.join_lock = asyncio.Lock()
-        self.told_session: UUID | None = None  # the session whose lines this tab has,
-        self.told_until = 0  # up to this line
+        self.sent_lines_of: UUID | None = None  # the session whose lines this tab has,
+        self.last_sent_line = 0  # up to this line
         self.report_lock = asyncio.Lock()  # reports are stored in the order the page sent them
         self.clock = PageClock()
         self.report_gate = ReportGate()
@@ -66,19 +66,19 @@ class SessionConsumer(PageSocket):
         self.user = user
         self.persona_slug = self.scope["url_route"]["kwargs"]["persona"]
         if not self.user.is_authenticated:
-            await self.close(code=SIGNED_OUT)
+            await self.close(code=CLOSE_SIGNED_OUT)
             return
         if not await self.may_connect():
             return
         persona = await in_thread(queries.find_persona)(self.user, self.persona_slug, self.purpose)
         if not persona:
-            await self.close(code=NOT_HERE)
+            await self.close(code=CLOSE_NOT_FOUND)
             return
         self.persona_id = persona.pk
         self.has_own_rooms = persona.avatar.account.has_own_rooms
         providers.for_account(persona.avatar.account)  # opens connections before Start needs them
         await this_process.hold_lease()
-        await self.let_in()
+        await self.open_for_page()
 
     def personas(self) -> frozenset[int]:
         """Return the page's persona and that of its session, which another page may have started. None for trials."""
@@ -93,7 +93,7 @@ class SessionConsumer(PageSocket):
 
     async def disconnect(self, code: int) -> None:
         await self.leave()  # first: the channel layer may be away
-        await self.ignore_session()
+        await self.stop_relaying()
 
     async def access_lost(self, loss: Loss) -> None:
         """Stop the session if the account, role or persona is gone. After a sign-out it keeps its grace period."""
@@ -112,13 +112,13 @@ class SessionConsumer(PageSocket):
             background.keep(leaving)
             await asyncio.shield(leaving)  # a server in a hurry cancels us
             if self.session_id:
-                background.keep(self._count_dropped(self.session_id))
-                background.later(COUNTED_AFTER, partial(report_gate.settle, self.session_id))
+                background.keep(self._record_dropped_reports(self.session_id))
+                background.later(DROP_COUNT_DELAY, partial(report_gate.record_dropped, self.session_id))
                 stop.stop_if_abandoned(self.session_id)
 
-    async def _count_dropped(self, session_id: UUID) -> None:
+    async def _record_dropped_reports(self, session_id: UUID) -> None:
         async with self.report_lock:  # after the reports that are under way
-            await report_gate.settle(session_id)
+            await report_gate.record_dropped(session_id)
 
     async def _leave(self) -> None:
         if waiting := self.waiting_start:
@@ -133,7 +133,7 @@ class SessionConsumer(PageSocket):
 
     async def spend(self, budget: str) -> None:
         """Count a message against its session, person and address. Raises NoSession, TooManyRequests."""
-        await budgets.spend(budget, session=self.current(), person=self.user.pk, address=self.address)
+        await budgets.spend(budget, session=self.current_session_id(), person=self.user.pk, address=self.address)
 
     async def on_start(self, content: dict[str, Any]) -> None:
         request = replace(incoming.start_request(content), purpose=self.purpose)
@@ -149,7 +149,7 @@ class SessionConsumer(PageSocket):
         finally:
             self.starts.remove(attempt)
         if not is_started:
-            await self.tell({"type": "queue.left"})
+            await self.send_json({"type": "queue.left"})
 
     @property
     def waiting_start(self) -> StartAttempt | None:
@@ -173,7 +173,7 @@ class SessionConsumer(PageSocket):
     async def on_rejoin(self, content: dict[str, Any]) -> None:
         await self.check_access()
         await budgets.spend("prepare", person=self.user.pk, address=self.address)
-        await self.give_room(await own_rooms.access_again(self.current()))
+        await self.give_room(await own_rooms.access_again(self.current_session_id()))
 
     async def on_join(self, content: dict[str, Any]) -> None:
         await self.check_access()
@@ -192,11 +192,11 @@ class SessionConsumer(PageSocket):
         await self.follow(session.pk)
         if session.room and content.get("room") is True:  # first: the page waits for it
             await self.on_rejoin(content)
-        await self.tell_lines(session.pk, after=self.told_until if self.told_session == session.pk else 0)
+        await self.send_lines(session.pk, after=self.last_sent_line if self.sent_lines_of == session.pk else 0)
         if session.room:
             await self.relay(await in_thread(observers.state)(session.pk, timezone.now()))
 
-    async def tell_lines(self, session_id: UUID, after: int = 0) -> None:
+    async def send_lines(self, session_id: UUID, after: int = 0) -> None:
         """Send the newest lines of a conversation that were stored after the line `after`."""
         keys = await in_thread(queries.newest_line_ids)(session_id, after)
         if await in_thread(queries.has_older_lines)(session_id, keys, after):
@@ -206,9 +206,9 @@ class SessionConsumer(PageSocket):
                 return
             for line in await in_thread(queries.lines_for_page)(keys[start : start + queries.LINES_PER_BATCH]):
                 await self.relay(broadcast.Said.of(line))
-        self.told_session, self.told_until = session_id, max(keys, default=after)
+        self.sent_lines_of, self.last_sent_line = session_id, max(keys, default=after)
 
-    async def ignore_session(self) -> None:
+    async def stop_relaying(self) -> None:
         """Relay no more events of this tab's session, which stays its session."""
         if self.session_id:
             await self.channel_layer.group_discard(broadcast.group_name(self.session_id), self.channel_name)
@@ -216,7 +216,7 @@ class SessionConsumer(PageSocket):
     async def unfollow(self) -> None:
         """Leave this tab without a session."""
         if self.session_id:
-            await self.ignore_session()
+            await self.stop_relaying()
             this_process.forget_session(self.channel_name)
             self.session_id = None
 
@@ -241,15 +241,15 @@ class SessionConsumer(PageSocket):
 
     async def on_task(self, content: dict[str, Any]) -> None:
         text, ref, kind = content.get("text"), content.get("ref", ""), content.get("kind")
-        if not isinstance(text, str) or not isinstance(ref, str) or len(ref) > LONGEST_REF:
+        if not isinstance(text, str) or not isinstance(ref, str) or len(ref) > MAX_REF_LENGTH:
             raise errors.BadMessage
         if kind not in tuple(TaskKind):
             raise errors.BadMessage
-        session_id = self.current()
+        session_id = self.current_session_id()
         async with send_task.session_lock(session_id):
             await self.check_access()
             await self.spend("task")  # in turn: texts keep their order
-            known = await send_task.send_task(
+            earlier = await send_task.send_task(
                 session_id,
                 text=text,
                 kind=TaskKind(kind),
@@ -257,23 +257,23 @@ class SessionConsumer(PageSocket):
                 ref=ref,
                 give_command=self.give_command,
             )
-        if known:
-            await self.relay(known)
+        if earlier:
+            await self.relay(earlier)
 
     async def on_interrupt(self, content: dict[str, Any]) -> None:
         await self.spend("act")
-        if command := await control.interrupt(self.current()):
+        if command := await control.interrupt(self.current_session_id()):
             await self.give_command(command)
 
     async def on_stay(self, content: dict[str, Any]) -> None:
         await self.spend("act")
-        await control.stay(self.current())
+        await control.stay(self.current_session_id())
 
     async def on_stop(self, content: dict[str, Any]) -> None:
         if waiting := self.waiting_start:
             await waiting.give_up()
             return
-        await stop.stop_by_id(self.current(), EndReason.USER_STOPPED, end_evidence.person(self.user.pk))
+        await stop.stop_by_id(self.current_session_id(), EndReason.USER_STOPPED, end_evidence.person(self.user.pk))
 
     async def on_leave_queue(self, content: dict[str, Any]) -> None:
         if not (waiting := self.waiting_start):
@@ -281,7 +281,7 @@ class SessionConsumer(PageSocket):
         await waiting.give_up()
 
     async def on_report(self, content: dict[str, Any]) -> None:
-        session_id = self.current()
+        session_id = self.current_session_id()
         # The greeting follows the first frame, and comes before texts that waited for it.
         is_first_frame = page_reports.kind_of(content) == EventKind.FIRST_FRAME
         task_lock = send_task.session_lock(session_id) if is_first_frame else nullcontext()
@@ -312,14 +312,14 @@ class SessionConsumer(PageSocket):
         if content["type"] in ("session.stop", "queue.leave"):
             return "urgent"
         if content["type"] == "event.report":
-            return "urgent" if str(content.get("kind")) in URGENT else "report"
+            return "urgent" if str(content.get("kind")) in URGENT_KINDS else "report"
         return ""
 
     def overflowed(self, lane: str) -> None:
         if lane == "report":
             self.report_gate.overflowed(self.session_id)
 
-    def current(self) -> UUID:
+    def current_session_id(self) -> UUID:
         """Return this tab's session. Raises NoSession."""
         if self.session_id is None:
             raise errors.NoSession
@@ -334,13 +334,13 @@ class SessionConsumer(PageSocket):
             event |= {
                 "now": timezone.now().isoformat(),
                 "tab": tabs.key_of(self.channel_name),
-                "words": self.words(end_evidence.own_label, event["reason"]),
+                "words": self.localized(end_evidence.own_label, event["reason"]),
             }
             if event["status"] == Status.ENDED and event["session_id"] == str(self.session_id):
-                background.keep(self._count_dropped(UUID(event["session_id"])))
+                background.keep(self._record_dropped_reports(UUID(event["session_id"])))
         elif event["type"] == broadcast.TaskSent.type and event["code"]:
-            event |= {"words": self.words(errors.failure_words, event["code"])}
-        await self.tell(event)
+            event |= {"words": self.localized(errors.failure_words, event["code"])}
+        await self.send_json(event)
 
     async def queue_moved(self, message: dict[str, Any]) -> None:
         """Wake the start that waits in the queue."""
@@ -351,8 +351,8 @@ class SessionConsumer(PageSocket):
         await self.session_event(event.envelope())
 
     async def give_room(self, room: RoomAccess, *, is_waiting: bool = False) -> None:
-        told = {"url": room.url, "token": room.token, "name": room.name, "waits": is_waiting}
-        await self.tell({"type": "session.room", **told})
+        access = {"url": room.url, "token": room.token, "name": room.name, "waits": is_waiting}
+        await self.send_json({"type": "session.room", **access})
 
     async def give_command(self, command: RoomCommand) -> None:
-        await self.tell({"type": "room.publish", "topic": command.topic, "payload": command.payload})
+        await self.send_json({"type": "room.publish", "topic": command.topic, "payload": command.payload})

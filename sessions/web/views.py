@@ -43,7 +43,7 @@ framed_by_portal: Callable[[Page], Page] = cast(Any, csp_replace({"frame-ancesto
 @gzip_page
 def room(request: HttpRequest, slug: str) -> HttpResponse:
     """The page of one persona; everything that happens on it goes over its socket."""
-    return _room(request, slug, Purpose.TALK)
+    return _render_room(request, slug, Purpose.TALK)
 
 
 @require_safe
@@ -53,10 +53,10 @@ def room(request: HttpRequest, slug: str) -> HttpResponse:
 @framed_by_portal
 def trial(request: HttpRequest, slug: str) -> HttpResponse:
     """The same page for staff, in a frame of the admin: with the persona as it was saved last."""
-    return _room(request, slug, Purpose.TRIAL)
+    return _render_room(request, slug, Purpose.TRIAL)
 
 
-def _room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpResponse:
+def _render_room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpResponse:
     persona = queries.find_persona(request.user, slug, purpose)
     if persona is None:
         raise Http404  # whoever may not talk has no room
@@ -71,39 +71,39 @@ def _room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpResponse:
         "is_debug": is_debug,
         "emulator_url": settings.EMULATOR_URL if account.base_url == settings.EMULATOR_URL else "",
         "livekit_url": settings.LIVEKIT_PUBLIC_URL,
-        "words": page_words(persona.name),
+        "words": page_texts(persona.name),
         "capabilities": page_capabilities(persona),
         "qualities": [(value, label) for value, label in QUALITIES.items() if value in persona.capabilities.qualities],
-        "continues": _continued(request, persona),
-        "others": _in_other_languages(request, persona) if purpose == Purpose.TALK else [],
+        "continues": _find_continued(request, persona),
+        "others": _personas_in_other_languages(request, persona) if purpose == Purpose.TALK else [],
     }
     return render(request, "sessions/room.html", context)
 
 
-def _continued(request: HttpRequest, persona: Persona) -> StreamingSession | None:
+def _find_continued(request: HttpRequest, persona: Persona) -> StreamingSession | None:
     """Return the conversation that this one goes on with, if it is one's own, with the same person, and over."""
     try:
-        asked = slots.StartRequest(continues=UUID(request.GET.get("continues", "")))
-        session = slots.find_continued(request.user.pk or 0, persona, asked)
+        start = slots.StartRequest(continues=UUID(request.GET.get("continues", "")))
+        session = slots.find_continued(request.user.pk or 0, persona, start)
     except (ValueError, errors.NotFound):
         return None
     return session if session and session.ended_at and slots.may_continue(session) else None
 
 
-def _in_other_languages(request: HttpRequest, persona: Persona) -> list[Persona]:
+def _personas_in_other_languages(request: HttpRequest, persona: Persona) -> list[Persona]:
     """Return the same person as one may meet them in other languages."""
     return list(Persona.objects.open_to(request.user.pk).speaking_another_language(persona).order_by("language"))
 
 
 def page_capabilities(persona: Persona) -> dict[str, Any]:
     """What the page may offer with this persona."""
-    known = persona.capabilities
+    capabilities = persona.capabilities
     return {
-        "takes_text": known.takes_text,
-        "takes_voice": known.takes_voice,
-        "hands_free": known.hands_free,
-        "push_to_talk": known.push_to_talk and asdict(known.push_to_talk),
-        "qualities": known.qualities,
+        "takes_text": capabilities.takes_text,
+        "takes_voice": capabilities.takes_voice,
+        "hands_free": capabilities.hands_free,
+        "push_to_talk": capabilities.push_to_talk and asdict(capabilities.push_to_talk),
+        "qualities": capabilities.qualities,
     }
 
 
@@ -117,7 +117,7 @@ async def leave(request: HttpRequest, session_id: UUID) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-def page_words(name: str) -> dict[str, dict[str, str]]:
+def page_texts(name: str) -> dict[str, dict[str, str]]:
     """The words that the page's scripts choose from; all others stand in the templates."""
     return {
         "quality": {

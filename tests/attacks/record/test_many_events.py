@@ -34,7 +34,7 @@ from tests.support.factories import WHY, PersonaFactory, StreamingSessionFactory
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider_of_many")]
 
-MOST_EVENTS, MOST_LINES = 5_000, 10_000
+MAX_EVENTS, MAX_LINES = 5_000, 10_000
 SMALL = {"report.session": "20/minute"}
 
 
@@ -128,9 +128,9 @@ async def test_a_socket_that_is_flooded_beyond_all_answers_is_closed(provider: M
 async def test_a_session_keeps_so_many_events_of_its_pages(
     monkeypatch: pytest.MonkeyPatch, stored: int, kind: str, is_kept: bool
 ) -> None:
-    assert (report_gate.MOST_EVENTS, report_gate.MOST_LINES) == (MOST_EVENTS, MOST_LINES)
-    monkeypatch.setattr(report_gate, "MOST_EVENTS", 50)
-    monkeypatch.setattr(report_gate, "MOST_LINES", 100)
+    assert (report_gate.MAX_EVENTS, report_gate.MAX_LINES) == (MAX_EVENTS, MAX_LINES)
+    monkeypatch.setattr(report_gate, "MAX_EVENTS", 50)
+    monkeypatch.setattr(report_gate, "MAX_LINES", 100)
     session = await sync_to_async(StreamingSessionFactory.create)()
     noise = [Entry("frozen", {}, events.Source.BROWSER)] * stored
     await in_thread(events.begin)(session.pk, *noise)
@@ -375,7 +375,7 @@ def audit(client: Client, session: StreamingSession, page: int = 1) -> Any:
 def test_the_auditors_page_lists_every_event(
     administrator: Client, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspection, "MOST_EVENTS", 50)
+    monkeypatch.setattr(inspection, "MAX_EVENTS", 50)
     monkeypatch.setattr(inspection, "EVENTS_A_PAGE", 10)
     session = with_events(count)
     pages = audit(administrator, session).context["events"].pages
@@ -386,7 +386,7 @@ def test_the_auditors_page_lists_every_event(
 @pytest.mark.parametrize("count", [5_000, 5_050])
 def test_the_auditors_page_says_when_its_measures_leave_something_out(administrator: Client, count: int) -> None:
     page = audit(administrator, with_events(count))
-    assert (b"are computed from the first 5" in page.content) is (count > MOST_EVENTS)
+    assert (b"are computed from the first 5" in page.content) is (count > MAX_EVENTS)
     assert len(page.content) < 1_000_000
 
 

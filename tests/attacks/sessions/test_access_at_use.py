@@ -130,9 +130,11 @@ async def test_an_open_socket_is_closed_by_the_next_check_without_being_used(
     tab = await sync_to_async(Tab)(user, persona.slug, lang="es")
     assert (await tab.connect(timeout=PATIENCE_S))[0]
     async with browser(other, persona.slug):
-        bystander = {socket for socket in page_socket._open if socket.claim and socket.claim.user_id == other.pk}
+        bystander = {
+            socket for socket in page_socket._open_sockets if socket.claim and socket.claim.user_id == other.pk
+        }
         await sync_to_async(lose)(user)
-        await page_socket.check_access([socket for socket in page_socket._open if socket not in bystander])
+        await page_socket.check_access([socket for socket in page_socket._open_sockets if socket not in bystander])
         error = await is_closed_with(tab, code, close_code)
         assert error["words"]
         assert all(socket.is_open for socket in bystander)
@@ -145,7 +147,7 @@ async def test_a_running_session_of_somebody_without_access_ends(lose: Callable[
     assert (await tab.connect(timeout=PATIENCE_S))[0]
     session_id = await tab.go_live()
     await sync_to_async(lose)(user)
-    await page_socket.check_access(list(page_socket._open))
+    await page_socket.check_access(list(page_socket._open_sockets))
     session = await StreamingSession.objects.aget(pk=session_id)
     assert (session.status, session.end_reason) == (Status.ENDED, EndReason.STAFF_STOPPED)
     assert session.end_evidence["code"] == "access_lost"
@@ -167,7 +169,7 @@ async def test_board_and_trial_sockets_are_closed_as_well(path: str, lose: Calla
     page = WebsocketCommunicator(application, path.format(slug=persona.slug) + "?lang=en", headers=headers)
     assert (await page.connect(timeout=PATIENCE_S))[0]
     await sync_to_async(lose)(user)
-    await page_socket.check_access(list(page_socket._open))
+    await page_socket.check_access(list(page_socket._open_sockets))
     code, close_code = ("signed_out", 4401) if lose is delete_the_login else ("access_ended", 4403)
     await is_closed_with(page, code, close_code)
 
@@ -252,7 +254,7 @@ async def test_the_session_of_a_persona_that_was_withdrawn_ends_within_the_check
     assert (await tab.connect(timeout=PATIENCE_S))[0]
     session_id = await tab.go_live()
     await withdraw(persona)
-    await page_socket.check_access(list(page_socket._open))
+    await page_socket.check_access(list(page_socket._open_sockets))
     await is_closed_with(tab, "access_ended", 4403)
     await ended_for_the_persona(session_id)
 
@@ -277,7 +279,7 @@ async def test_a_persona_for_a_group_of_the_person_stays_open() -> None:
     async with browser(user, persona.slug) as tab:
         await tab.go_live()
         await sync_to_async(lambda: persona.groups.add(*user.groups.all()))()
-        await page_socket.check_access(list(page_socket._open))
+        await page_socket.check_access(list(page_socket._open_sockets))
         await tab.say("task.send", text="hola", kind="talk", ref="1")
         assert (await tab.hear("task.sent"))["status"] == "sent"
 

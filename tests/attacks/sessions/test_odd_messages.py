@@ -88,18 +88,18 @@ async def test_a_page_that_goes_on_sending_what_is_refused_loses_its_socket(mess
             while output["type"] == "websocket.send":
                 answers += 1
                 output = await tab.receive_output(timeout=PATIENCE_S)
-    assert (output["type"], output.get("code")) == ("websocket.close", page_socket.TOO_MANY)
+    assert (output["type"], output.get("code")) == ("websocket.close", page_socket.CLOSE_TOO_MANY)
     assert answers <= 50
 
 
 async def test_a_socket_answers_so_many_messages_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_socket, "MOST_REFUSED", 20)
+    monkeypatch.setattr(page_socket, "REFUSALS_PER_SOCKET", 20)
     async with browser(await a_person(), (await a_persona()).slug) as tab:
         for _ in range(20):
             await tab.send_to(text_data="{}")
         for _ in range(19):
             await tab.hear("error", code="bad_message")
-        assert (await tab.receive_output(timeout=PATIENCE_S)).get("code") == page_socket.TOO_MANY
+        assert (await tab.receive_output(timeout=PATIENCE_S)).get("code") == page_socket.CLOSE_TOO_MANY
 
 
 async def test_no_field_of_the_board_s_messages_makes_the_portal_fail(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 
 from sessions.models import SessionEvent, StreamingSession
 from sessions.timeline.page_clock import PageClock
-from sessions.web import page_reports, report_fields
+from sessions.web import page_reports, report_fields, report_gate
 from tests.support.factories import StreamingSessionFactory
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def stored(session: StreamingSession, kind: str) -> dict[str, Any]:
     return {name: value for name, value in row.data.items() if name != "rows"}
 
 
-@pytest.mark.parametrize("kind", sorted({*page_reports.EFFECTS} - {*page_reports.LINES, "rated"}))
+@pytest.mark.parametrize("kind", sorted({*page_reports.EFFECTS} - {*report_gate.LINE_KINDS, "rated"}))
 def test_no_report_has_room_for_free_text(kind: str) -> None:
     session = StreamingSessionFactory.create()
     names = {name for fields in report_fields.FIELDS.values() for name in fields} | {"note", SECRET}
@@ -76,4 +76,4 @@ def test_what_a_page_reports_is_kept(kind: str) -> None:
 
 def test_every_step_of_the_page_s_recovery_is_known() -> None:
     ladder = (ROOT / "sessions/static/sessions/recovery/ladder.js").read_text()
-    assert set(re.findall(r'\bstep: "(\w+)"', ladder)) <= set(report_fields.STEPS)
+    assert set(re.findall(r'\bstep: "(\w+)"', ladder)) <= set(report_fields.RECOVERY_STEPS)

@@ -282,12 +282,12 @@ def shown(over: StreamingSession, where: str) -> str:
         if where == "page":
             request = RequestFactory().get("/")
             request.user = over.user
-            with patch.object(my_conversations, "_own", lambda request, session_id: over):
+            with patch.object(my_conversations, "_own_session", lambda request, session_id: over):
                 return my_conversations.conversation(request, over.pk).content.decode()
         if where == "text":
             request = RequestFactory().get("/")
             request.user = over.user
-            with patch.object(my_conversations, "_own", lambda request, session_id: over):
+            with patch.object(my_conversations, "_own_session", lambda request, session_id: over):
                 answer = my_conversations.transcript(request, over.pk)
             assert isinstance(answer, HttpResponse)
             return answer.content.decode()

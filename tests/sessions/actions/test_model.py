@@ -75,13 +75,13 @@ class SimulatedTab:
     async def unfollow(self) -> None:
         self.session_id = None
 
-    async def ignore_session(self) -> None:
+    async def stop_relaying(self) -> None:
         pass
 
-    async def tell(self, message: dict[str, Any]) -> None:
+    async def send_json(self, message: dict[str, Any]) -> None:
         pass
 
-    async def tell_lines(self, session_id: UUID) -> None:
+    async def send_lines(self, session_id: UUID) -> None:
         pass
 
     async def give_room(self, room: RoomAccess) -> None:

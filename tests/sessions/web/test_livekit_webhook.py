@@ -73,23 +73,23 @@ def post(body: bytes, authorization: str | None = None) -> int:
     return asyncio.run(ask())
 
 
-def kinds(session: StreamingSession) -> list[str]:
+def event_kinds(session: StreamingSession) -> list[str]:
     return [event.kind for event in session.events.all()]
 
 
-def is_going(session: StreamingSession) -> bool:
+def is_not_abandoned(session: StreamingSession) -> bool:
     session.refresh_from_db()
     return session.abandoned_at is None
 
 
-def test_what_our_server_signed_is_kept_with_its_source(session: StreamingSession) -> None:
+def test_a_signed_event_is_recorded_with_its_source(session: StreamingSession) -> None:
     assert post(event("track_published", "heygen", track={"type": "VIDEO"})) == 204
     kept = session.events.get()
     assert (kept.kind, kept.source) == ("track_published", "livekit")
     assert kept.data == {"who": "avatar", "sid": "PA_1", "kind": "video"}
 
 
-def test_nobody_else_is_believed(session: StreamingSession) -> None:
+def test_a_request_without_a_valid_signature_is_refused(session: StreamingSession) -> None:
     body = event("participant_left")
     stale = event("participant_left", createdAt=str(int((datetime.now(UTC) - timedelta(hours=1)).timestamp())))
     assert post(body, "") == 401
@@ -102,22 +102,22 @@ def test_nobody_else_is_believed(session: StreamingSession) -> None:
     assert Client().get("/webhooks/livekit/").status_code == 405
     with override_settings(LIVEKIT_API_SECRET=""):
         assert post(body) == 401
-    assert kinds(session) == []
+    assert event_kinds(session) == []
 
 
 @given(body=st.binary(max_size=200))
-def test_no_body_however_odd_breaks_the_reading(body: bytes) -> None:
+def test_a_malformed_body_is_refused(body: bytes) -> None:
     with pytest.raises(livekit.NotOurs):
         livekit.read_webhook(body, signed(body))
 
 
-def test_the_same_event_again_is_refused(session: StreamingSession) -> None:
+def test_a_repeated_event_is_refused(session: StreamingSession) -> None:
     body = event("participant_joined")
     assert [post(body), post(body)] == [204, 409]
-    assert kinds(session) == ["participant_joined"]
+    assert event_kinds(session) == ["participant_joined"]
 
 
-def test_an_event_that_could_not_be_kept_may_come_again(
+def test_an_event_that_could_not_be_recorded_may_be_sent_again(
     session: StreamingSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = event("participant_joined")
@@ -126,63 +126,63 @@ def test_an_event_that_could_not_be_kept_may_come_again(
         with pytest.raises(RuntimeError):
             post(body)
     assert post(body) == 204
-    assert kinds(session) == ["participant_joined"]
+    assert event_kinds(session) == ["participant_joined"]
 
 
-def test_a_room_that_waits_for_its_session_is_no_news() -> None:
+def test_an_event_of_a_room_without_a_session_is_ignored() -> None:
     assert post(event("participant_joined")) == 204
 
 
-def test_when_the_person_has_left_the_room_the_session_ends_whatever_a_tab_seems_to_say(
+def test_a_session_ends_when_the_person_leaves_the_room_even_if_a_tab_stays(
     session: StreamingSession,
 ) -> None:
     """One of the four independent ways to an end. Complaint 2."""
     post(event("participant_joined"))
     post(event("participant_left"))
-    assert not is_going(session)
-    deadlines.claim_due(timezone.now() + transitions.TAB_GRACE)
+    assert not is_not_abandoned(session)
+    deadlines.take_due(timezone.now() + transitions.TAB_GRACE)
     session.refresh_from_db()
     assert (session.status, session.end_reason) == (Status.STOPPING, EndReason.TAB_CLOSED)
     assert session.end_evidence["code"] == "room_left"
 
 
-def test_whoever_enters_the_room_again_goes_on(session: StreamingSession) -> None:
+def test_a_person_who_rejoins_the_room_keeps_the_session(session: StreamingSession) -> None:
     for body in (event("participant_joined"), event("participant_left"), event("participant_joined", sid="PA_2")):
         post(body)
-    assert is_going(session)
+    assert is_not_abandoned(session)
 
 
-def test_a_visit_whose_end_is_told_late_does_not_end_the_next(session: StreamingSession) -> None:
+def test_a_late_leave_event_does_not_end_the_next_visit(session: StreamingSession) -> None:
     for body in (event("participant_joined"), event("participant_joined", sid="PA_2"), event("participant_left")):
         post(body)
-    assert is_going(session)
+    assert is_not_abandoned(session)
 
 
-def test_a_visit_whose_beginning_is_told_after_its_end_is_over(session: StreamingSession) -> None:
+def test_a_join_event_after_its_leave_event_does_not_reopen_the_visit(session: StreamingSession) -> None:
     post(event("participant_left"))
     post(event("participant_joined"))
-    assert not is_going(session)
+    assert not is_not_abandoned(session)
 
 
-def test_a_page_that_speaks_is_there_and_what_a_gone_one_had_on_its_way_is_not(session: StreamingSession) -> None:
+def test_a_report_keeps_a_session_only_while_its_tab_is_open(session: StreamingSession) -> None:
     post(event("participant_left"))
     tabs.still_here(session.pk)
-    assert is_going(session)
+    assert is_not_abandoned(session)
     tabs.leave("tab")
     tabs.still_here(session.pk)
-    assert not is_going(session)
+    assert not is_not_abandoned(session)
 
 
-def test_an_observer_comes_and_goes_without_consequence(session: StreamingSession) -> None:
+def test_an_observer_who_leaves_does_not_end_the_session(session: StreamingSession) -> None:
     post(event("participant_joined", "observer-1"))
     post(event("participant_left", "observer-1"))
-    assert is_going(session)
+    assert is_not_abandoned(session)
     assert session.events.earliest("number").data["who"] == "observer"
 
 
 @pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("body", [event("participant_left", "heygen"), event("room_finished", "", "")])
-def test_when_the_avatar_is_gone_the_provider_is_asked_before_anything_ends(
+def test_the_provider_is_asked_before_a_session_without_an_avatar_ends(
     provider: Mock, session: StreamingSession, body: bytes, listed: bool
 ) -> None:
     rows = [OpenSession(str(session.provider_session_id), "connected", None)] if listed else []

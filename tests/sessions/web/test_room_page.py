@@ -18,30 +18,30 @@ PUBLISHED = {"status": Persona.Status.PUBLISHED, "version": 1}
 
 
 @pytest.fixture
-def visitor(client: Client) -> Client:
+def browser_client(client: Client) -> Client:
     client.force_login(EndUserFactory.create())
     return client
 
 
-def test_a_persona_that_is_not_published_is_not_there(visitor: Client) -> None:
+def test_an_unpublished_persona_is_not_found(browser_client: Client) -> None:
     PersonaFactory.create(slug="hugo", status=Persona.Status.DRAFT)
     for slug in ("hugo", "nobody"):
-        assert visitor.get(f"/personas/{slug}/").status_code == 404
+        assert browser_client.get(f"/personas/{slug}/").status_code == 404
 
 
 @pytest.mark.parametrize(("language", "start"), [("es", "Empezar"), ("en", "Start")])
-def test_the_page_speaks_the_visitors_language(visitor: Client, language: str, start: str) -> None:
+def test_the_page_is_in_the_readers_language(browser_client: Client, language: str, start: str) -> None:
     PersonaFactory.create(slug="lucia", **PUBLISHED)
-    page = visitor.get("/personas/lucia/", headers={"accept-language": language}).content.decode()
+    page = browser_client.get("/personas/lucia/", headers={"accept-language": language}).content.decode()
     assert f'<html lang="{language}">' in page
     assert re.search(rf'id="start".*?</svg>\s*{start}</button>', page, re.DOTALL)
 
 
-def test_nothing_on_the_page_needs_a_looser_policy(visitor: Client) -> None:
+def test_pages_need_no_looser_content_security_policy(browser_client: Client) -> None:
     """No inline script, no inline style, nothing of a third party."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     for address in ("/", "/personas/lucia/", "/accounts/login/", "/nowhere/"):
-        answer = visitor.get(address)
+        answer = browser_client.get(address)
         page = answer.content.decode()
         assert "unsafe" not in answer["Content-Security-Policy"]
         assert not re.search(r"<script(?![^>]*(src=|type=\"application/json\"))", page)
@@ -50,18 +50,18 @@ def test_nothing_on_the_page_needs_a_looser_policy(visitor: Client) -> None:
 
 
 @override_settings(LIVEKIT_PUBLIC_URL="wss://rooms.test")
-def test_the_page_can_warm_the_way_to_the_room_and_is_never_kept(visitor: Client) -> None:
+def test_the_page_names_the_room_server_and_is_never_cached(browser_client: Client) -> None:
     PersonaFactory.create(slug="lucia", **PUBLISHED)
-    answer = visitor.get("/personas/lucia/")
+    answer = browser_client.get("/personas/lucia/")
     assert 'data-livekit-url="wss://rooms.test"' in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
 
 
 @pytest.mark.parametrize("is_voice_enabled", [True, False])
-def test_the_page_is_told_whether_the_persona_hears(visitor: Client, is_voice_enabled: bool) -> None:
+def test_the_page_knows_whether_the_persona_takes_voice(browser_client: Client, is_voice_enabled: bool) -> None:
     """Requirements 72 and 77. Complaint 11: where all that is heard is taken for speech, headphones are advised."""
     PersonaFactory.create(slug="lucia", is_voice_enabled=is_voice_enabled, **PUBLISHED)
-    page = visitor.get("/personas/lucia/", headers={"accept-language": "en"}).content.decode()
+    page = browser_client.get("/personas/lucia/", headers={"accept-language": "en"}).content.decode()
     found = re.search(r'<script id="capabilities" type="application/json">(.*?)</script>', page)
     assert found
     told = json.loads(found[1])
@@ -69,14 +69,14 @@ def test_the_page_is_told_whether_the_persona_hears(visitor: Client, is_voice_en
     assert (told["hands_free"], "does not hear itself" in page) == (True, True)
 
 
-def test_staff_find_the_administration_in_the_menu_and_others_do_not(client: Client) -> None:
+def test_only_staff_have_a_menu_entry_for_the_admin(client: Client) -> None:
     for is_staff in (True, False):
         client.force_login(EndUserFactory.create(is_staff=is_staff))
         assert (reverse("admin:index") in client.get("/").content.decode()) is is_staff
 
 
 @pytest.mark.parametrize("language", ["es", "en"])
-def test_a_post_without_its_token_is_explained(language: str) -> None:
+def test_a_post_without_a_csrf_token_is_explained(language: str) -> None:
     careful = Client(enforce_csrf_checks=True, headers={"accept-language": language})
     answer = careful.post("/accounts/login/", {"login": "a", "password": "b"})
     assert answer.status_code == 403
@@ -84,25 +84,25 @@ def test_a_post_without_its_token_is_explained(language: str) -> None:
     assert words[language] in answer.content.decode()
 
 
-def test_whoever_may_not_talk_finds_nobody_and_no_room(client: Client) -> None:
+def test_a_person_who_may_not_talk_finds_no_persona_and_no_room(client: Client) -> None:
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     client.force_login(UserFactory.create())
     assert client.get("/personas/lucia/").status_code == 404
     assert "/personas/lucia/" not in client.get("/").content.decode()
 
 
-def test_the_page_joins_the_room_with_livekits_own_client_and_no_vendors_kit(visitor: Client) -> None:
+def test_the_page_loads_the_livekit_client_and_no_vendor_sdk(browser_client: Client) -> None:
     """Requirement 5."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
-    page = visitor.get("/personas/lucia/").content.decode()
+    page = browser_client.get("/personas/lucia/").content.decode()
     scripts = re.findall(r'<script[^>]+src="([^"]+)"', page)
     assert any(script.endswith("livekit-client.umd.js") for script in scripts)
     assert not any(re.search("heygen|streaming-avatar|liveavatar", script) for script in scripts)
 
 
-def test_the_page_offers_the_qualities_that_the_provider_has_and_begins_with_the_personas_own(visitor: Client) -> None:
+def test_the_page_offers_the_providers_qualities_and_preselects_the_personas(browser_client: Client) -> None:
     PersonaFactory.create(slug="lucia", quality="medium", **PUBLISHED)
-    page = visitor.get("/personas/lucia/").content.decode()
+    page = browser_client.get("/personas/lucia/").content.decode()
     assert re.findall(r'name="quality" value="(\w+)"( checked)?', page) == [
         ("low", ""),
         ("medium", " checked"),
@@ -110,7 +110,7 @@ def test_the_page_offers_the_qualities_that_the_provider_has_and_begins_with_the
     ]
 
 
-def test_a_conversation_is_gone_on_with_if_it_is_ones_own_and_with_the_same_persona(client: Client) -> None:
+def test_only_an_own_conversation_with_the_same_persona_can_be_continued(client: Client) -> None:
     person, lucia = EndUserFactory.create(), PersonaFactory.create(slug="lucia", **PUBLISHED)
     client.force_login(person)
     own = StreamingSessionFactory.create(user=person, persona=lucia, status="ended")
@@ -123,19 +123,21 @@ def test_a_conversation_is_gone_on_with_if_it_is_ones_own_and_with_the_same_pers
 
 
 @pytest.mark.parametrize(("language", "words"), [("es", "En inglés"), ("en", "In English")])
-def test_the_page_leads_to_the_same_person_in_another_language(visitor: Client, language: str, words: str) -> None:
+def test_the_page_links_to_the_same_persona_in_another_language(
+    browser_client: Client, language: str, words: str
+) -> None:
     """Complaint 15: the same name and face; neither a draft nor a colleague."""
     lucia = PersonaFactory.create(slug="lucia", **PUBLISHED)
     PersonaFactory.create(slug="lucia-en", avatar=lucia.avatar, language="en", **PUBLISHED)
     PersonaFactory.create(slug="draft-en", avatar=lucia.avatar, language="en")
     PersonaFactory.create(slug="hugo", name="Hugo", avatar=lucia.avatar, language="en", **PUBLISHED)
-    page = visitor.get("/personas/lucia/", headers={"accept-language": language}).content.decode()
+    page = browser_client.get("/personas/lucia/", headers={"accept-language": language}).content.decode()
     assert re.findall(r'href="([^"]+)" hreflang="en"', page) == ["/personas/lucia-en/"] * 2
     assert re.findall(r'data-language="lucia-en"[^>]*>([^<]+)<', page) == [words]
-    assert "hreflang" not in visitor.get("/personas/hugo/").content.decode()
+    assert "hreflang" not in browser_client.get("/personas/hugo/").content.decode()
 
 
-def test_the_debug_panel_comes_with_the_page_for_staff_who_ask_for_it_only(client: Client) -> None:
+def test_only_staff_get_the_debug_panel_and_only_on_request(client: Client) -> None:
     """Requirement 69. Who is staff, the portal decides."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     for is_staff, address, is_there in ((True, "?debug", True), (True, "", False), (False, "?debug", False)):
@@ -145,19 +147,17 @@ def test_the_debug_panel_comes_with_the_page_for_staff_who_ask_for_it_only(clien
 
 
 @pytest.mark.parametrize("language", ["es", "en"])
-def test_the_page_that_checks_the_device_is_linked_from_everywhere_and_asks_for_nothing_by_itself(
-    visitor: Client, language: str
-) -> None:
+def test_the_device_check_is_linked_from_every_page(browser_client: Client, language: str) -> None:
     """Requirements 58, 59 and 70 before joining; what each check finds is tested with node."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     for address in ("/", "/personas/lucia/"):
-        assert 'href="/check/"' in visitor.get(address, headers={"accept-language": language}).content.decode()
-    page = visitor.get("/check/", headers={"accept-language": language}).content.decode()
+        assert 'href="/check/"' in browser_client.get(address, headers={"accept-language": language}).content.decode()
+    page = browser_client.get("/check/", headers={"accept-language": language}).content.decode()
     assert len(re.findall(r"data-check=", page)) == 7
     assert {"es": "Comprobar ahora", "en": "Start check"}[language] in page
 
 
 @override_settings(LIVEKIT_URL="", LIVEKIT_API_KEY="", LIVEKIT_API_SECRET="")
-def test_where_all_rooms_are_the_providers_there_is_none_to_try_the_way_with(visitor: Client) -> None:
-    assert visitor.post("/check/room").status_code == 204
-    assert visitor.get("/check/room").status_code == 405
+def test_the_device_check_has_no_room_without_an_own_livekit_server(browser_client: Client) -> None:
+    assert browser_client.post("/check/room").status_code == 204
+    assert browser_client.get("/check/room").status_code == 405

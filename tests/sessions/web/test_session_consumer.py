@@ -23,7 +23,7 @@ from tests.support.factories import StreamingSessionFactory, UserFactory
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("provider")]
 
 
-async def row(session_id: str) -> StreamingSession:
+async def find_session(session_id: str) -> StreamingSession:
     return await StreamingSession.objects.aget(pk=session_id)
 
 
@@ -41,11 +41,11 @@ async def test_a_conversation_from_start_to_stop(provider: Mock) -> None:
         await tab.say("session.stop")
         ended = await tab.hear("session.status", status="ended")
         assert (ended["reason"], ended["words"]) == ("user_stopped", "You ended the conversation")
-    assert (await row(live["session_id"])).end_reason == EndReason.USER_STOPPED
+    assert (await find_session(live["session_id"])).end_reason == EndReason.USER_STOPPED
     assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
 
 
-async def test_no_key_and_no_credential_of_the_provider_reaches_the_browser() -> None:
+async def test_no_provider_credential_reaches_the_browser() -> None:
     user, persona = await a_person(), await a_persona()
     heard: list[str] = []
     async with browser(user, persona.slug) as tab:
@@ -59,7 +59,7 @@ async def test_no_key_and_no_credential_of_the_provider_reaches_the_browser() ->
     assert "their-token" not in everything
 
 
-async def test_a_second_tab_of_the_same_person_hears_the_same_but_gets_no_room() -> None:
+async def test_a_second_tab_follows_the_session_but_gets_no_room() -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab, browser(user, persona.slug) as other:
         session_id = await tab.go_live()
@@ -71,7 +71,7 @@ async def test_a_second_tab_of_the_same_person_hears_the_same_but_gets_no_room()
         await tab.hear("session.status", status="ended")
 
 
-async def test_a_tab_that_joins_later_reads_what_was_said() -> None:
+async def test_a_tab_that_joins_later_receives_earlier_lines() -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab, browser(user, persona.slug) as later:
         session_id = await tab.go_live()
@@ -88,7 +88,7 @@ async def test_a_tab_that_joins_later_reads_what_was_said() -> None:
     ]
 
 
-async def test_a_line_that_two_tabs_report_was_said_once() -> None:
+async def test_a_line_that_is_reported_twice_is_stored_once() -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         session_id = await tab.go_live()
@@ -98,43 +98,43 @@ async def test_a_line_that_two_tabs_report_was_said_once() -> None:
         await tab.hear("utterance")
         await tab.say("task.send", ref="1", kind="talk", text="hola")
         await tab.hear("task.sent")
-    session = await row(session_id)
+    session = await find_session(session_id)
     assert await session.utterances.filter(who="avatar").acount() == 1
 
 
-async def test_closing_the_tab_gives_the_session_its_grace() -> None:
+async def test_closing_the_tab_starts_the_grace_period() -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         session_id = await tab.go_live()
-        assert (await row(session_id)).abandoned_at is None
-    assert (await row(session_id)).abandoned_at is not None
+        assert (await find_session(session_id)).abandoned_at is None
+    assert (await find_session(session_id)).abandoned_at is not None
 
 
-async def test_someone_signed_out_is_turned_away() -> None:
+async def test_a_signed_out_person_is_turned_away() -> None:
     persona = await a_persona()
     tab = await sync_to_async(Tab)(AnonymousUser(), persona.slug)
     assert await tab.connect(timeout=PATIENCE_S) == (False, 4401)
 
 
-async def test_someone_without_a_role_is_turned_away() -> None:
+async def test_a_person_without_a_role_is_turned_away() -> None:
     persona, user = await a_persona(), await sync_to_async(UserFactory.create)()
     tab = await sync_to_async(Tab)(user, persona.slug)
     assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)
 
 
-async def test_an_unknown_persona_has_no_socket() -> None:
+async def test_the_socket_of_an_unknown_persona_is_refused() -> None:
     tab = await sync_to_async(Tab)(await a_person(), "nobody")
     assert await tab.connect(timeout=PATIENCE_S) == (False, 4404)
 
 
-async def test_a_page_of_another_origin_has_no_socket() -> None:
+async def test_a_socket_from_another_origin_is_refused() -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug, origin=(b"origin", b"https://elsewhere.test"))
     connected, _ = await tab.connect(timeout=PATIENCE_S)
     assert not connected
 
 
-async def test_a_stranger_s_session_is_not_found() -> None:
+async def test_another_persons_session_is_not_found() -> None:
     user, persona = await a_person(), await a_persona()
     theirs = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE)
     async with browser(user, persona.slug) as tab:
@@ -142,7 +142,7 @@ async def test_a_stranger_s_session_is_not_found() -> None:
         assert (await tab.hear("error"))["code"] == "not_found"
         await tab.say("session.stop")
         assert (await tab.hear("error"))["code"] == "no_session"
-    assert (await row(str(theirs.pk))).status == Status.LIVE
+    assert (await find_session(str(theirs.pk))).status == Status.LIVE
 
 
 @pytest.mark.parametrize(
@@ -196,11 +196,11 @@ async def test_a_wrong_message_in_a_live_session_is_explained(message: dict[str,
         await tab.send_json_to(message)
         error = await tab.hear("error")
         assert (error["code"], bool(error["words"])) == (code, True)
-        assert (await row(session_id)).status == Status.LIVE
+        assert (await find_session(session_id)).status == Status.LIVE
 
 
 @pytest.mark.parametrize("kind", ["task.send", "task.interrupt", "session.stay", "session.stop", "event.report"])
-async def test_without_a_session_the_page_is_told_so(provider: Mock, kind: str) -> None:
+async def test_a_message_that_needs_a_session_is_refused_without_one(provider: Mock, kind: str) -> None:
     """Requirement 32: and nothing goes out."""
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug, lang="es") as tab:
@@ -210,7 +210,7 @@ async def test_without_a_session_the_page_is_told_so(provider: Mock, kind: str) 
     assert not provider.method_calls
 
 
-async def test_an_oversized_message_closes_the_socket_with_a_word() -> None:
+async def test_an_oversized_message_is_explained_and_closes_the_socket() -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         await tab.send_to(text_data=json.dumps({"type": "task.send", "text": "x" * 70_000}))
@@ -218,7 +218,7 @@ async def test_an_oversized_message_closes_the_socket_with_a_word() -> None:
         assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4413
 
 
-async def test_a_provider_that_does_not_answer_ends_it_in_the_page_s_language(provider: Mock) -> None:
+async def test_an_unreachable_provider_ends_the_session_in_the_page_language(provider: Mock) -> None:
     provider.new_session.side_effect = ProviderUnreachable("ConnectError")
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug, lang="es") as tab:
@@ -230,7 +230,7 @@ async def test_a_provider_that_does_not_answer_ends_it_in_the_page_s_language(pr
     )
 
 
-async def test_a_task_that_fails_is_explained_and_may_be_tried_again(provider: Mock) -> None:
+async def test_a_failed_task_is_explained_and_may_be_retried(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         await tab.go_live()
@@ -243,7 +243,7 @@ async def test_a_task_that_fails_is_explained_and_may_be_tried_again(provider: M
         assert (await tab.hear("task.sent", ref="8"))["status"] == "sent"
 
 
-async def test_ten_texts_sent_at_once_arrive_once_each_and_in_order(provider: Mock) -> None:
+async def test_ten_texts_sent_at_once_arrive_once_each_in_order(provider: Mock) -> None:
     """Requirement 75."""
     answered = provider.send_task.return_value
 
@@ -265,7 +265,7 @@ async def test_ten_texts_sent_at_once_arrive_once_each_and_in_order(provider: Mo
     assert [one.kwargs["text"] for one in provider.send_task.call_args_list] == [str(n) for n in range(10)]
 
 
-async def test_a_fault_of_ours_is_said_and_the_page_stays_usable(provider: Mock) -> None:
+async def test_an_internal_error_is_explained_and_the_page_stays_usable(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         await tab.go_live()
@@ -276,7 +276,7 @@ async def test_a_fault_of_ours_is_said_and_the_page_stays_usable(provider: Mock)
         await tab.hear("session.status", status="ended")
 
 
-async def test_a_portal_without_its_redis_says_so(settings: Any) -> None:
+async def test_a_page_learns_that_the_portal_has_no_redis(settings: Any) -> None:
     user, persona = await a_person(), await a_persona()
     layer = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": ["redis://127.0.0.1:1"]}}
     settings.CHANNEL_LAYERS = {"default": layer}
@@ -286,8 +286,8 @@ async def test_a_portal_without_its_redis_says_so(settings: Any) -> None:
         assert (await tab.receive_output(timeout=PATIENCE_S))["code"] == 4503
 
 
-async def test_too_many_messages_at_once_are_refused(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_socket, "MOST_WAITING", 3)
+async def test_too_many_pending_messages_are_refused(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_socket, "MESSAGES_PENDING_PER_LANE", 3)
     gate = asyncio.Event()
     answered = provider.send_task.return_value
 
@@ -306,7 +306,7 @@ async def test_too_many_messages_at_once_are_refused(provider: Mock, monkeypatch
         await tab.hear("task.sent", ref="2")
 
 
-async def test_a_tab_that_closes_while_redis_is_away_is_seen_to_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tab_that_closes_while_redis_is_away_starts_the_grace_period(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*args: object) -> None:
         raise ConnectionError("Redis is away")
 
@@ -317,4 +317,4 @@ async def test_a_tab_that_closes_while_redis_is_away_is_seen_to_leave(monkeypatc
     monkeypatch.setattr(type(get_channel_layer()), "group_discard", fail, raising=False)
     with suppress(ConnectionError):
         await tab.disconnect(timeout=PATIENCE_S)
-    assert (await row(session_id)).abandoned_at is not None
+    assert (await find_session(session_id)).abandoned_at is not None
