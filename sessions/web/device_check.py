@@ -1,4 +1,4 @@
-"""The page that checks a person's device and network before they talk with anybody."""
+"""The page that checks a user's device and network before a conversation."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from heygen_portal.runtime import budgets, client_address
 @require_safe
 @never_cache
 def check(request: HttpRequest) -> HttpResponse:
-    """What is checked, and the words for each finding; the checking is done by the browser."""
+    """Show the checks and the texts of their results. The browser runs the checks."""
     return render(request, "sessions/check.html")
 
 
 @require_POST
 @never_cache
 async def room(request: HttpRequest) -> HttpResponse:
-    """Hand out a room of ours to try the way with; nothing, where all rooms are the providers'.
+    """Return access to a room for testing the network route, or 204 without our own LiveKit server.
 
-    The room is one of those that nobody uses, and is cleaned up like them.
+    The room is cleaned up like every unused one.
     """
     user = await request.auser()
     if not await user.ahas_perm(roles.START):
@@ -35,7 +35,7 @@ async def room(request: HttpRequest) -> HttpResponse:
     if not livekit.is_set_up():
         return HttpResponse(status=204)
     name = livekit.new_name()
-    with suppress(livekit.LiveKitAway):  # the browser finds out, and says so
+    with suppress(livekit.LiveKitAway):  # the browser's check reports it
         await livekit.make_room(name)
     access = livekit.for_person(name)
     return JsonResponse({"url": access.url, "token": access.token})

@@ -1,4 +1,4 @@
-"""What arrives from a page, doubted in one place."""
+"""Parse and validate messages from the page."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sessions.models import EndReason
 
 
 def parse(text: str | None) -> dict[str, Any]:
-    """Return the message. Raises BadMessage for anything that is not a JSON object a database can hold."""
+    """Return a message. Raises BadMessage unless it is a JSON object that a database can store."""
     try:
         content = json.loads(text or "", parse_constant=_refuse_constant)
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but not text
+        json.dumps(content, ensure_ascii=False).encode()  # a lone surrogate is valid JSON but cannot be encoded
     except (ValueError, RecursionError) as exc:
         raise errors.BadMessage from exc
     if not isinstance(content, dict) or "\\u0000" in (text or ""):
@@ -26,11 +26,11 @@ def parse(text: str | None) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise errors.BadMessage  # NaN and Infinity are not JSON, and no database takes them
+    raise errors.BadMessage  # NaN and Infinity are not JSON, and databases reject them
 
 
 def uuid(value: Any) -> UUID:
-    """Raises NotFound for what can be nobody's ID."""
+    """Return a session ID. Raises NotFound if the value is not a UUID."""
     try:
         return UUID(value)
     except (AttributeError, TypeError, ValueError) as exc:
@@ -38,7 +38,7 @@ def uuid(value: Any) -> UUID:
 
 
 def start_request(content: dict[str, Any]) -> StartRequest:
-    """Return what a page asks for with `session.start`. Raises BadMessage, NotFound."""
+    """Return the request of a `session.start` message. Raises BadMessage, NotFound."""
     continues, is_taking_over = content.get("continues"), content.get("take_over", False)
     quality, because = content.get("quality", ""), content.get("because", EndReason.NO_PICTURE.value)
     if not isinstance(is_taking_over, bool) or because not in RENEWABLE:

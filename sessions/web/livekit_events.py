@@ -1,7 +1,7 @@
-"""What our own LiveKit server tells of its rooms: kept with source=livekit, and what follows from it.
+"""Record webhook events of our own LiveKit server with source=livekit, and act on them.
 
-Webhooks come late, twice and out of order: what follows depends on which visits have begun and ended, not on which
-came last.
+Webhooks may arrive late, repeatedly and out of order. What follows therefore depends on which visits have begun and
+ended, and not on which event came last.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KINDS = (JOINED, LEFT, EventKind.TRACK_PUBLISHED, FINISHED)
 
 
 async def take(told: Told) -> None:
-    """Record what happened in a session's room, and do what follows from it."""
+    """Record an event of a session's room and act on it."""
     if told.kind not in KINDS:
         return
     session_id = await in_thread(_record)(told)
@@ -41,7 +41,7 @@ def _record(told: Told) -> UUID | None:
         rows = StreamingSession.objects.select_for_update().exclude(room="")
         session = rows.filter(room=told.room).first()
         if session is None:
-            return None  # a room that waits for its session, or another program's
+            return None  # a prepared room without a session, or another program's room
         who = _role_of(told.identity)
         seat = told.identity.removeprefix(f"{livekit.OBSERVER}-") if who == livekit.OBSERVER else ""
         data = {"who": who, "sid": told.sid, "kind": told.track, "seat": seat}
@@ -59,7 +59,7 @@ def _record(told: Told) -> UUID | None:
 
 
 def _role_of(identity: str) -> str:
-    """What a participant is, or nothing for an event of the room itself."""
+    """Return a participant's role, or an empty string for an event of the room itself."""
     names = {livekit.AVATAR: "avatar", livekit.PERSON: livekit.PERSON, "": ""}
     if identity.startswith(livekit.OBSERVER):
         return livekit.OBSERVER
@@ -67,7 +67,7 @@ def _role_of(identity: str) -> str:
 
 
 def _is_person_in_room(session: StreamingSession) -> bool:
-    """Whether a visit of the person has begun and not ended, neither by itself nor with the room."""
+    """Return whether a visit of the user has begun and ended neither by leaving nor with the room."""
     rows = SessionEvent.objects.filter(session=session, source=Source.LIVEKIT, kind__in=(JOINED, LEFT, FINISHED))
     begun: set[str] = set()
     ended: set[str] = set()

@@ -1,4 +1,4 @@
-"""Where our own LiveKit server reports. Open to the network, shut to everybody without the server's signature."""
+"""Webhook endpoint of our own LiveKit server. Public, but every request needs the server's signature."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 @login_not_required
 @require_POST
 async def receive_event(request: HttpRequest) -> HttpResponse:
-    """Take one event. 401: not signed by our server for this body, or not of now; 409: seen before."""
+    """Process one event. 401: no valid signature of our server for this body, or too old; 409: already processed."""
     try:
         told = livekit.read_webhook(request.body, request.headers.get("Authorization", ""))
     except livekit.NotOurs as exc:
@@ -35,6 +35,6 @@ async def receive_event(request: HttpRequest) -> HttpResponse:
     try:
         await livekit_events.take(told)
     except BaseException:
-        await in_thread(cache.delete)(cache_key)  # the server tries again, with the same event
+        await in_thread(cache.delete)(cache_key)  # the server sends the same event again
         raise
     return HttpResponse(status=204)

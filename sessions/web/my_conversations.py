@@ -1,4 +1,4 @@
-"""A person's own conversations: found, read again, taken along. Nobody sees another's."""
+"""A user's own conversations: search, read, download and erase."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from sessions.lifecycle import vouching
 from sessions.models import LegalHold, StreamingSession, Utterance
 from sessions.retention import erasure
 
+# Conversations on one page of the list.
 CONVERSATIONS_PER_PAGE = 20
-"""Conversations on one page of the list."""
+# Lines on one page of a conversation. Each may have 10,000 characters.
 LINES_PER_PAGE = 25
-"""Lines of a conversation on one of its pages. Each may be 10,000 letters."""
+# Conversation pages that one process renders at the same time. A template needs many times its page's memory.
 PAGES_RENDERED_IN_PARALLEL = 2
-"""Such pages that a process builds at once: a template needs many times the memory of its page."""
 _render_slots = threading.BoundedSemaphore(PAGES_RENDERED_IN_PARALLEL)
 
 
 @require_safe
 @never_cache
 def conversations(request: HttpRequest) -> HttpResponse:
-    """Everything one has talked about; `q`, `persona`, `from` and `to` narrow it down."""
+    """List the user's conversations, filtered by `q`, `persona`, `from` and `to`."""
     user_id = _user_id(request)
     parameters = request.GET
     query, persona = parameters.get("q", "").strip()[:100], parameters.get("persona", "")
@@ -70,7 +70,7 @@ def conversations(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """One conversation, word by word."""
+    """Show one conversation."""
     session = _own_session(request, session_id)
     budgets.spend_sync("conversation", person=request.user.pk, address=client_address.of(request))
     with _render_slots:
@@ -93,7 +93,7 @@ def _conversation(request: HttpRequest, session: StreamingSession) -> HttpRespon
         "input_kinds": set(from_user.values_list("by", flat=True).distinct()),
     }
     answer = render(request, "sessions/conversation.html", context)
-    # A template's context refers to itself: what it holds would wait for the garbage collector.
+    # A template's context refers to itself and would keep these until the next garbage collection.
     lines.clear()
     page.object_list = ()
     return answer
@@ -102,7 +102,7 @@ def _conversation(request: HttpRequest, session: StreamingSession) -> HttpRespon
 @require_safe
 @never_cache
 def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
-    """Send the whole of it as plain text, in bounded memory."""
+    """Send the whole transcript as plain text, in bounded memory."""
     session = _own_session(request, session_id)
     budgets.spend_sync("transcript", person=request.user.pk, address=client_address.of(request))
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: _("You")}
@@ -122,7 +122,7 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def erase(request: HttpRequest) -> HttpResponse:
-    """Everything one has said, gone for good: asked first, with a receipt afterwards."""
+    """Ask for confirmation, then erase everything the user has said and show the receipts."""
     user_id = _user_id(request)
     if request.method == "POST" and not sudo.is_confirmed(request):
         return sudo.ask(request)
@@ -142,7 +142,7 @@ def _transcript_parts(session_id: UUID, names: dict[Any, str], language: str) ->
     for lines in queries.transcript_batches(session_id):
         with translation.override(language):
             piece = "".join(_line(line, names) for line in lines).encode("utf-8", "replace")
-        lines.clear()  # while the client reads, only its bytes are kept
+        lines.clear()  # keep only the bytes while the client reads
         yield piece
 
 
@@ -156,8 +156,8 @@ def _line(line: Utterance, names: dict[Any, str]) -> str:
 
 
 def _user_id(request: HttpRequest) -> int:
-    """Return who asks. What somebody said stays theirs to read and erase after they lost the role to talk."""
-    assert request.user.pk is not None  # others are sent to sign in
+    """Return the user's ID. People can read and erase what they said even after losing the role to talk."""
+    assert request.user.pk is not None  # the middleware requires a login
     return request.user.pk
 
 
@@ -165,12 +165,12 @@ def _own_session(request: HttpRequest, session_id: UUID) -> StreamingSession:
     rows = queries.sessions_of_user(_user_id(request))
     session = rows.filter(pk=session_id).first()
     if session is None:
-        raise Http404  # there is none, or it is somebody else's: the answer is the same
+        raise Http404  # also for another user's conversation
     return session
 
 
 def _parse_day(text: str) -> date | None:
     try:
         return parse_date(text)
-    except ValueError:  # well formed, but no day: 2026-02-30
+    except ValueError:  # well formed but not a date, such as 2026-02-30
         return None

@@ -1,4 +1,7 @@
-"""What the page reports of the room: a closed table, doubted here once, kept with source=browser."""
+"""Validate and store what the page reports about its room, with source=browser.
+
+`EFFECTS` lists the accepted kinds and what each one does.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,11 @@ from sessions.timeline.page_clock import PAGE_AT, PageClock
 from sessions.web import report_fields
 from sessions.web.report_gate import LINE_KINDS
 
+# Size of one report's `data` as JSON.
 MAX_DATA_BYTES = 4096
-"""Bytes of one report's `data`, as JSON."""
+# Characters in one reported line of speech.
 MAX_LINE_LENGTH = 10_000
-"""Characters of one reported line of speech."""
+# Reports about the connection to the room. They prove that the page is still open, even outside the room.
 CONNECTION_KINDS = (
     EventKind.ROOM_DISCONNECTED,
     EventKind.ROOM_RECONNECTING,
@@ -38,22 +42,21 @@ CONNECTION_KINDS = (
     EventKind.ROOM_CONNECTED,
     EventKind.LADDER,
 )
-"""A page that says this is out of the room, or was, and lives."""
+# LiveKit's disconnect reasons for a room that the server closed: participant removed, room deleted.
 REASONS_CLOSED_BY_SERVER = (4, 5)
-"""LiveKit's reasons for leaving a room that the other side closed: participant removed, room deleted."""
+# Steps of the page's recovery ladder on which a conversation continues without video.
 STEPS_WITHOUT_VIDEO = ("sound", "text")
-"""Steps of the page's recovery ladder on which a conversation goes on."""
+# How long after a session's end reports that were on their way are accepted.
 LATE_REPORT_WINDOW = timedelta(seconds=10)
-"""From a session's end: what was on its way is still taken."""
+# How long after a session's end its rating, and only that, is accepted.
 RATING_WINDOW = timedelta(hours=24)
-"""From a session's end: how long it may be rated, which is all that is taken then."""
+# Events stored per session of kinds that are exempt from MAX_EVENTS. A page that reloads reports another one.
 MAX_STORED_PER_KIND: dict[str, int] = {EventKind.FIRST_FRAME: 20, EventKind.RATED: 10}
-"""How many a session keeps of the kinds that no maximum of events bounds: a page that is loaded again has another."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What follows from a report: what only its page can publish, and what is asked of the provider."""
+    """What follows from a report: a command that only its page can publish, and a call to the provider."""
 
     command: RoomCommand | None = None
     follow_up: Callable[[], Awaitable[None]] | None = None
@@ -63,7 +66,7 @@ NO_FOLLOW_UP = Outcome()
 
 
 async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> RoomCommand | None:
-    """Store one report and do all that follows from it; return what only its page can publish. Raises BadMessage."""
+    """Store one report and run its follow-up. Return a command for the page to publish. Raises BadMessage."""
     outcome = await store(session_id, message, clock)
     if outcome.follow_up:
         await outcome.follow_up()
@@ -71,7 +74,7 @@ async def take(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -
 
 
 def kind_of(message: Mapping[str, Any]) -> str:
-    """Return a report's kind. Raises BadMessage for one that is not in the table, or no text."""
+    """Return a report's kind. Raises BadMessage if it is not in `EFFECTS`."""
     kind = message.get("kind")
     if not isinstance(kind, str) or kind not in EFFECTS:
         raise errors.BadMessage
@@ -79,10 +82,10 @@ def kind_of(message: Mapping[str, Any]) -> str:
 
 
 async def store(session_id: UUID, message: Mapping[str, Any], clock: PageClock) -> Outcome:
-    """Record one report; return what follows from it. Raises BadMessage.
+    """Record one report and return what follows from it. Raises BadMessage.
 
-    `clock` is the tab's, and is measured with each report. What comes too late is left out without a word: its page
-    may have gone on to another session.
+    `clock` belongs to the tab and is measured with each report. Reports that come too late are dropped silently,
+    because their page may already have moved on to another session.
     """
     kind, data = kind_of(message), message.get("data", {})
     if not isinstance(data, dict):
@@ -101,14 +104,17 @@ async def store(session_id: UUID, message: Mapping[str, Any], clock: PageClock) 
 
 
 def is_in_time(session_id: UUID, kind: str, now: datetime) -> bool:
-    """Whether a session takes this kind of report now: a line while it is open at the provider, and a little later."""
+    """Return whether a session accepts this kind of report now.
+
+    Lines are accepted while the session is open at the provider, and shortly afterwards.
+    """
     rows = StreamingSession.objects.filter(pk=session_id)
     status, stop_requested_at, ended_at = rows.values_list("status", "stop_requested_at", "ended_at").get()
     if ended_at:
         return now - ended_at <= (RATING_WINDOW if kind == EventKind.RATED else LATE_REPORT_WINDOW)
     if kind not in LINE_KINDS:
         return True
-    if status == Status.STOPPING:  # the provider may need long to confirm what is over for whoever talked
+    if status == Status.STOPPING:  # the provider may take long to confirm the end
         return stop_requested_at is None or now - stop_requested_at <= transitions.STOP_PATIENCE
     return status in (Status.CONNECTING, Status.LIVE)
 
@@ -121,7 +127,7 @@ async def _store_event(session_id: UUID, kind: str, data: dict[str, Any], at: da
 
 
 def _append_up_to_limit(session_id: UUID, entry: Entry) -> None:
-    """Record an event, unless the session has as many of its kind as it may."""
+    """Record an event unless the session has reached the maximum of its kind."""
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().only("status").get(pk=session_id)
         stored = SessionEvent.objects.filter(session_id=session_id, kind=entry.kind, source=events.Source.BROWSER)
@@ -141,7 +147,7 @@ async def _room_left(session_id: UUID, kind: str, data: dict[str, Any], at: date
 
 
 async def _session_stopped(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
-    """The provider said in the room that it is over, and why; anybody in the room may say so, so it is asked."""
+    """Ask the provider whether the session is over. Any participant could have announced that in the room."""
     await _store_event(session_id, kind, data, at)
     return Outcome(follow_up=partial(provider_status.end_if_gone, session_id))
 
@@ -153,7 +159,7 @@ async def _ladder_step_reached(session_id: UUID, kind: str, data: dict[str, Any]
 
 
 async def _verdict_reached(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> Outcome:
-    """The page says why there is no picture. What the provider says of it belongs to the verdict."""
+    """Store the page's verdict on why there is no video. Stop the session if it is final, else ask the provider."""
     await _store_event(session_id, kind, data, at)
     if data.get("is_final") is True:
         code = data.get("code")
@@ -183,7 +189,7 @@ async def _user_line(session_id: UUID, kind: str, data: dict[str, Any], at: date
 
 
 async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dict[str, Any], at: datetime) -> None:
-    """Store a line of speech; the words go to the transcript, not to the event."""
+    """Store a line of speech. Its text goes to the transcript and not into the event."""
     text, task_id = data.get("message"), data.get("task_id", "")
     if not isinstance(text, str) or not text.strip() or len(text) > MAX_LINE_LENGTH:
         raise errors.BadMessage
@@ -213,11 +219,10 @@ async def _store_line(session_id: UUID, who: Utterance.Who, kind: str, data: dic
     try:
         await in_thread(store)()
     except (IntegrityError, SpeechErased):
-        return  # another tab heard the same line, or it comes after all that was said has been erased
+        return  # another tab reported the same line, or the session's speech has been erased
 
 
 async def _rated(session_id: UUID, kind: str, data: dict[str, Any], at: datetime) -> None:
-    """How the person found it, in one of three words."""
     if data.get("rating") not in report_fields.RATINGS:
         raise errors.BadMessage
     await _store_event(session_id, kind, data, at)

@@ -1,6 +1,6 @@
-"""A page's socket: messages in through a closed table, as many as it bears, and refusals out in the page's language.
+"""Base class of the WebSocket consumers: dispatches and limits messages, checks access, and sends errors.
 
-What the messages mean is `consumers`' business.
+A subclass lists its message handlers in `HANDLERS`.
 """
 
 from __future__ import annotations
@@ -30,18 +30,17 @@ from sessions.web import incoming
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 64 * 1024
-"""Bytes."""
+# Close codes: an HTTP status plus 4000, the range that applications may use.
 CLOSE_TOO_LARGE, CLOSE_TOO_MANY, CLOSE_TRY_LATER = 4413, 4429, 4503
-"""Close codes: HTTP's numbers, in the range that applications may use."""
+# Messages of one tab that may be handled at the same time, in each lane.
 MESSAGES_PENDING_PER_LANE = 64
-"""Messages of one tab that may be under way at once, in each lane."""
+# Messages of one socket that are answered with an error before the socket is closed.
 REFUSALS_PER_SOCKET = 1_000
-"""Messages of one socket that are answered with an error before it is closed."""
 MAX_REF_LENGTH = 64
+# Interval between access checks of one open socket. A session whose tab was closed then has 10 s more.
 ACCESS_CHECK_S = 20.0
-"""How often each open socket's access is checked. A session whose tab was closed for it has 10 s more."""
+# The checks are spread over the interval: each round checks one of this many parts of the sockets.
 ACCESS_CHECK_PARTS = 10
-"""Checks are spread: each part of the sockets has its turn."""
 ACCESS_ERRORS: Mapping[Loss, type[errors.AccessLost]] = {
     Loss.DEACTIVATED: errors.AccessEnded,
     Loss.ROLE: errors.AccessEnded,
@@ -55,12 +54,12 @@ T = TypeVar("T")
 Handler = Callable[[Any, dict[str, Any]], Coroutine[Any, Any, None]]
 
 
+# The open sockets of this process.
 _open_sockets: set[PageSocket] = set()
-"""The sockets of this process whose pages are there."""
 
 
 async def _close_all_for_shutdown() -> None:
-    """Daphne cancels what serves a socket, but stumbles over a request that has just turned into one."""
+    """Close every open socket, because Daphne cannot cancel a request that has just become a socket."""
     await asyncio.gather(*(socket.close_for_shutdown() for socket in list(_open_sockets)))
 
 
@@ -69,7 +68,7 @@ _access_checks: asyncio.Task[None] | None = None
 
 
 async def check_access(sockets: Collection[PageSocket]) -> None:
-    """Close those of these sockets whose people may no longer have them."""
+    """Close the sockets whose users have lost access."""
     claims = {socket: socket.claim for socket in sockets if socket.claim}
     lost = await in_thread(persona_access.losses)(set(claims.values()))
     closing = (socket.access_lost(lost[claim]) for socket, claim in claims.items() if claim in lost)
@@ -90,7 +89,7 @@ async def _check_access_forever() -> None:
             if due:
                 await check_access(due)
         except Exception:
-            logger.exception("access could not be checked")  # the next turn may succeed
+            logger.exception("access could not be checked")  # the next round may succeed
 
 
 def _ensure_access_checks() -> None:
@@ -103,11 +102,11 @@ def _ensure_access_checks() -> None:
 class PageSocket(AsyncWebsocketConsumer):
     """One socket of one page."""
 
+    # The permission that the user needs.
     permission: str
-    """What its person needs to have it."""
     is_for_staff = False
 
-    # A closed table rather than getattr(): a browser cannot name a method of ours.
+    # An explicit table instead of getattr(): a browser must not be able to name methods.
     HANDLERS: ClassVar[Mapping[str, Handler]]
 
     async def __call__(self, *args: Any) -> None:
@@ -127,26 +126,28 @@ class PageSocket(AsyncWebsocketConsumer):
             await self.close_for_shutdown()
             raise
         finally:
-            await self.leave()  # where Redis breaks, nobody calls `disconnect`
+            await self.leave()  # Channels does not call `disconnect` after a Redis error
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        """Do what Channels' own does, but for its look after database connections: a thread for every message.
+        """Call the handler of a channel layer message.
 
-        Here the database is touched through `in_thread` alone, which looks after them.
+        Unlike Channels' method, do not clean up database connections, which takes a thread for every message:
+        the database is only used through `in_thread`, which does that.
         """
         await getattr(self, get_handler_name(message))(message)
 
     async def may_connect(self) -> bool:
-        """Count the socket against its person's budget; close it when there are too many."""
+        """Charge the user's budget for sockets. Close the socket and return False if it is used up."""
         user: Any = self.scope["user"]
         try:
             await budgets.spend("connect", person=user.pk, address=client_address.of_socket(self.scope))
         except TooManyRequests:
-            await self.close(code=CLOSE_TOO_MANY)  # the page tries again, each time a little later
+            await self.close(code=CLOSE_TOO_MANY)  # the page tries again with back-off
             return False
         return True
 
     async def open_for_page(self) -> None:
+        """Accept the socket and check its access from now on."""
         user: Any = self.scope["user"]
         login: Any = self.scope["session"]
         personas = self.personas()
@@ -158,28 +159,28 @@ class PageSocket(AsyncWebsocketConsumer):
         _open_sockets.add(self)
 
     def personas(self) -> frozenset[int]:
-        """Return the personas that the person must be allowed to talk with to have this socket."""
+        """Return the IDs of the personas that the user must be allowed to talk with."""
         return frozenset()
 
     async def leave(self) -> None:
-        """This page is gone. Safe to repeat."""
+        """Record that the page is gone. Idempotent."""
         self.is_open = False
         _open_sockets.discard(self)
 
     async def close_for_shutdown(self) -> None:
-        """The server ends: the page is to go to another one. Safe to repeat."""
+        """Close the socket because the server is shutting down. The page reconnects to another one. Idempotent."""
         if self.is_open:
             self.is_open = False
             await self.close(code=CLOSE_TRY_LATER)
 
     async def check_access(self) -> None:
-        """Raises AccessLost, which closes the socket, when its person may no longer have it."""
-        assert self.claim  # nothing is received before the page is let in
+        """Raise AccessLost, which closes the socket, if the user has lost access."""
+        assert self.claim  # messages arrive only after `open_for_page`
         if loss := (await in_thread(persona_access.losses)([self.claim])).get(self.claim):
             raise ACCESS_ERRORS[loss]({"loss": loss})
 
     async def access_lost(self, loss: Loss) -> None:
-        """Say so, and close. Safe to repeat."""
+        """Tell the page why it lost access, and close the socket. Idempotent."""
         if not self.is_open:
             return
         error = ACCESS_ERRORS[loss]()
@@ -189,7 +190,7 @@ class PageSocket(AsyncWebsocketConsumer):
         await self.leave()
 
     async def refuse(self, error: errors.SessionError, content: dict[str, Any] | None = None) -> None:
-        """Answer a message with an error, so many times; then close the socket."""
+        """Answer a message with an error. Close the socket if it has caused too many."""
         self.refusal_count += 1
         try:
             if self.refusal_count >= REFUSALS_PER_SOCKET:
@@ -207,7 +208,7 @@ class PageSocket(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if not self.is_open:
-            return  # sent before the page heard that its socket is closed
+            return  # sent before the page learned that its socket is closed
         if _message_size(text_data, bytes_data) > MAX_MESSAGE_BYTES:
             await self.send_error(errors.TooLarge())
             await self.close(code=CLOSE_TOO_LARGE)
@@ -224,18 +225,18 @@ class PageSocket(AsyncWebsocketConsumer):
             await self.refuse(errors.TooManyTasks(), content)
             return
         self.pending[lane] += 1
-        # Not awaited: while a provider thinks, this tab is still told what happens.
+        # Not awaited: the tab still receives events while a provider is slow to answer.
         background.keep(self.handle(handler(self, content), content, lane))
 
     def lane(self, content: dict[str, Any]) -> str:
-        """Return the lane that a message waits in: messages of another lane do not hold it up."""
+        """Return the message's lane. Pending messages of another lane do not delay it."""
         return ""
 
     def overflowed(self, lane: str) -> None:
-        """A message was refused because its lane is full."""
+        """Called when a message is refused because its lane is full."""
 
     async def handle(self, work: Coroutine[Any, Any, None], content: dict[str, Any], lane: str) -> None:
-        """Do one message's work; every refusal leaves by this door."""
+        """Handle one message, and send an error to the page if that fails."""
         try:
             await work
         except errors.AccessLost as exc:
@@ -245,7 +246,7 @@ class PageSocket(AsyncWebsocketConsumer):
         except TooManyRequests as exc:
             await self.refuse(errors.TooManyRequests(exc.wait_seconds, str(content["type"])), content)
         except Exception:
-            # Whatever it was, the session has a deadline on its row and the worker looks after it.
+            # The session's row has a deadline, so the worker takes care of it.
             logger.exception("%s failed", content["type"])
             await self.send_error(errors.Internal(), content)
         finally:
@@ -258,18 +259,18 @@ class PageSocket(AsyncWebsocketConsumer):
         await self.send_json(message)
 
     def localized(self, describe: Callable[[A], T], value: A) -> T:
-        """Say something in this page's language."""
+        """Return `describe(value)` in the page's language."""
         with translation.override(_language(self.scope)):
             return describe(value)
 
     async def send_json(self, message: dict[str, Any]) -> None:
-        """Send to the page, if it is still there."""
+        """Send a message to the page if the socket is still open."""
         if self.is_open:
             await self.send(text_data=json.dumps(message))
 
 
 async def _send_unavailable(scope: Any, receive: Any, send: Any) -> None:
-    """Tell a page that we cannot serve it now; a refused handshake could not say why."""
+    """Accept the socket, send the error `unwell` and close. A refused handshake could not give the reason."""
     with translation.override(_language(scope)):
         message = {"type": "error", "code": errors.PortalUnavailable.code, "words": str(errors.PortalUnavailable.words)}
     await send({"type": "websocket.accept"})

@@ -1,7 +1,7 @@
-"""What a page's report may contain: a closed list of keys for each kind, and of values for each key.
+"""The allowed keys of each kind of page report, and the allowed values of each key.
 
-Reports are kept for good, and shown and exported without a reason for reading speech, so there is no place for free
-text in them. Anything else is dropped: the rest of a report is still worth keeping.
+Reports are kept permanently, and are shown and exported without a reason for reading speech, so they must not contain
+free text. Other keys and values are dropped, because the rest of a report is still worth keeping.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from sessions.lifecycle import no_picture_texts
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.page_clock import PAGE_AT
 
+# JavaScript's largest exact integer.
 MAX_SAFE_INTEGER = 2**53
-"""What a browser can count to."""
+# An ID that a server assigned to a task, a room or a participant.
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.:/=+-]{0,128}")
-"""A name that a server gave to a task, a room or a participant."""
+# A code of LiveKit's or a provider's protocol, which may get new ones.
 CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,39}")
-"""A word of a protocol that may get new ones: of LiveKit's, or of a provider's."""
+# Steps of the page's recovery, see recovery/ladder.js.
 RECOVERY_STEPS = ("off", "picture", "reconnect", "resubscribe", "rejoin", "renew", "sound", "text", "out")
-"""Of the page's recovery, see recovery/ladder.js."""
 CHECK_RESULTS = ("ok", "warn", "bad", "skipped")
 RATINGS = ("good", "fair", "poor")
 CANDIDATE_TYPES = ("host", "srflx", "prflx", "relay")
 _TYPE = f"(?:{'|'.join(CANDIDATE_TYPES)})"
+# The network route as the device check reports it, see device-check/checks.js.
 ROUTE = re.compile(rf"{_TYPE} → {_TYPE} · [A-Z]{{2,5}} · \d{{1,6}} ms(?: · LiveKit [A-Za-z0-9 .,()_-]{{0,60}})?|")
-"""One line of the device check, see device-check/checks.js."""
 
 Accepts = Callable[[Any], bool]
 
@@ -44,7 +44,7 @@ def matching(pattern: re.Pattern[str]) -> Accepts:
 
 
 def is_number(value: Any) -> bool:
-    """Whether both databases give this number back as it was: what was hashed must read the same for ever."""
+    """Return whether both databases return this number unchanged, which its hash requires."""
     if isinstance(value, bool):
         return False
     if isinstance(value, int):
@@ -64,7 +64,7 @@ def is_timestamp(value: Any) -> bool:
 
 
 def is_finding(value: Any) -> bool:
-    """Whether this is a mark of the device check with its code."""
+    """Return whether this is a result of the device check followed by its code."""
     result, _space, code = value.partition(" ") if isinstance(value, str) else ("", "", "")
     return result in CHECK_RESULTS and (
         code in device_check_texts.CODES or code in (*device_check_texts.FINE, "by_udp")
@@ -77,6 +77,7 @@ TASK = {"task_id": matching(IDENTIFIER)}
 TRACK = {"kind": one_of(("audio", "video"))}
 CANDIDATE_TYPE = one_of((*CANDIDATE_TYPES, ""))
 
+# Accepted keys by kind. Kinds that are not listed have no data.
 FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     EventKind.ROOM_DISCONNECTED: {"reason": is_number},
     EventKind.CONNECTION_STATE: {"state": matching(CODE)},
@@ -112,10 +113,9 @@ FIELDS: Mapping[str, Mapping[str, Accepts]] = {
     EventKind.USER_START: TASK,
     EventKind.USER_STOP: TASK,
 }
-"""By kind; kinds that are not here have no data of their own."""
 
 
 def accepted(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a report of this kind may contain of this data."""
+    """Return the part of `data` that a report of this kind may contain."""
     fields = {**FIELDS.get(kind, {}), PAGE_AT: is_timestamp}
     return {name: value for name, value in data.items() if name in fields and fields[name](value)}

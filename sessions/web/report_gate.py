@@ -1,7 +1,7 @@
-"""How many reports of a page the record takes: within budgets, up to a maximum, counting what was dropped.
+"""Limit the page reports that are recorded, and count those that are dropped.
 
-The record of a session has at most two events about it: one when the first report is dropped, while the session is
-open, and one with the count when it is over. Nothing is recorded of what comes later.
+A session's record has at most two events about dropped reports: one when the first is dropped while the session is
+open, and one with the count after its end. Reports dropped later are not recorded.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, Status, StreamingSession
 
+# Events per session that its pages reported. Lines of speech and urgent reports may exceed it.
 MAX_EVENTS = 5_000
-"""Events of one session that its pages reported. Lines of speech and urgent reports may exceed it."""
 MAX_LINES = 10_000
+# Kinds that add a line to the transcript.
 LINE_KINDS = frozenset({EventKind.AVATAR_END_MESSAGE, EventKind.USER_END_MESSAGE})
-"""Kinds that add a line to the transcript."""
+# Never dropped because of other reports: they have a budget of their own.
 URGENT_KINDS = frozenset({EventKind.FIRST_FRAME, EventKind.RATED})
-"""Never dropped because of other reports: a budget of their own bounds them."""
+# The stored events are counted again after this many reports, because other tabs report as well.
 REPORTS_BETWEEN_COUNTS = 50
-"""Reports after which the stored ones are counted again: other tabs report as well."""
 DROPPED = EventKind.REPORTS_DROPPED
 RATE, MAXIMUM = "rate", "maximum"
 BYTES_PER_COST_UNIT = 1024
+# Sessions for which one process keeps a count of dropped reports.
 MAX_SESSIONS_COUNTED = 10_000
-"""Sessions whose dropped reports a web process counts."""
 
+# Dropped reports by session and cause, of all tabs of this process, until the session has ended.
 _dropped: OrderedDict[UUID, Counter[str]] = OrderedDict()
-"""By session: all tabs of this process count together, until the session is over."""
 
 
 class ReportGate:
-    """One tab's reports to the record."""
+    """The limits on one tab's reports."""
 
     def __init__(self) -> None:
         self._session_id: UUID | None = None
@@ -59,7 +59,7 @@ class ReportGate:
     async def admit(
         self, session_id: UUID, user_id: int, message: Mapping[str, Any], address: str | None = None
     ) -> bool:
-        """Return whether a report may be recorded. Raises TooManyRequests once for each time that it must wait."""
+        """Return whether a report may be recorded. Raises TooManyRequests once per waiting time."""
         if session_id != self._session_id:
             await self.close()
             self._reset(session_id)
@@ -88,7 +88,7 @@ class ReportGate:
         return True
 
     def overflowed(self, session_id: UUID | None) -> None:
-        """Count a report that found too many others under way."""
+        """Count a report that was refused because too many others were pending."""
         if session_id:
             _count(session_id, RATE)
 
@@ -104,13 +104,13 @@ class ReportGate:
         await self._record_drop(session_id, because)
 
     async def _record_drop(self, session_id: UUID, because: str) -> None:
-        """Have the record say at once that something is missing."""
+        """Record that reports are missing, once for each session of this tab."""
         if not self._is_drop_recorded:
             self._is_drop_recorded = True
             await in_thread(_record_first_drop)(session_id, because)
 
     async def close(self) -> None:
-        """Record how many were dropped, if the session is over. Safe to repeat."""
+        """Record how many reports were dropped, if the session has ended. Idempotent."""
         if self._session_id:
             await record_dropped(self._session_id)
 
@@ -122,7 +122,7 @@ def _count(session_id: UUID, because: str) -> None:
 
 
 async def record_dropped(session_id: UUID) -> None:
-    """Record how many reports of a session were dropped in this process, once it is over. Safe to repeat."""
+    """Record how many reports of a session this process dropped, if the session has ended. Idempotent."""
     if session_id in _dropped and await in_thread(_record_drop_count)(session_id, dict(_dropped[session_id])):
         _dropped.pop(session_id, None)
 
@@ -134,7 +134,7 @@ def _record_first_drop(session_id: UUID, because: str) -> None:
 
 
 def _record_drop_count(session_id: UUID, dropped: Mapping[str, int]) -> bool:
-    """Record the count of a session that is over, where it began to drop reports; return whether it is over."""
+    """Record the count if the session has ended and has the first event. Return whether it has ended."""
     with transaction.atomic():
         if _lock(session_id).status != Status.ENDED:
             return False

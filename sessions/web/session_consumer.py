@@ -34,10 +34,10 @@ from sessions.web import incoming, page_reports, report_gate
 from sessions.web.page_socket import MAX_REF_LENGTH, Handler, PageSocket
 from sessions.web.report_gate import URGENT_KINDS, ReportGate
 
+# Close codes: an HTTP status plus 4000, the range that applications may use.
 CLOSE_SIGNED_OUT, CLOSE_NOT_FOUND = 4401, 4404
-"""Close codes: HTTP's numbers, in the range that applications may use."""
+# From a tab's leaving until dropped reports are counted: by then its session has ended unless a tab came back.
 DROP_COUNT_DELAY = transitions.TAB_GRACE + transitions.STOP_PATIENCE
-"""After a tab left: by then its session is over unless a tab came back."""
 
 
 class SessionConsumer(PageSocket):
@@ -54,9 +54,9 @@ class SessionConsumer(PageSocket):
         self.starts: list[StartAttempt] = []
         self.prepared_room = PreparedRoom()
         self.join_lock = asyncio.Lock()
-        self.sent_lines_of: UUID | None = None  # the session whose lines this tab has,
-        self.last_sent_line = 0  # up to this line
-        self.report_lock = asyncio.Lock()  # reports are stored in the order the page sent them
+        self.sent_lines_of: UUID | None = None  # the session whose lines this tab has received,
+        self.last_sent_line = 0  # up to this line's ID
+        self.report_lock = asyncio.Lock()  # keeps reports in the order the page sent them
         self.clock = PageClock()
         self.report_gate = ReportGate()
         await super().__call__(*args)
@@ -81,12 +81,12 @@ class SessionConsumer(PageSocket):
         await self.open_for_page()
 
     def personas(self) -> frozenset[int]:
-        """Return the page's persona and that of its session, which another page may have started. None for trials."""
+        """Return the personas of the page and of its session, which another page may have started. Trials need none."""
         own = {self.persona_id} if self.purpose == Purpose.TALK else set()
         return frozenset(own | ({self.session_persona_id} if self.session_persona_id else set()))
 
     def follow_persona(self, session: StreamingSession) -> None:
-        """Check access to this session's persona, too, from now on."""
+        """Include this session's persona in access checks from now on."""
         self.session_persona_id = session.persona_id if session.purpose == Purpose.TALK else None
         if self.claim:
             self.claim = replace(self.claim, persona_ids=self.personas())
@@ -96,28 +96,28 @@ class SessionConsumer(PageSocket):
         await self.stop_relaying()
 
     async def access_lost(self, loss: Loss) -> None:
-        """Stop the session if the account, role or persona is gone. After a sign-out it keeps its grace period."""
+        """Stop the session if the account, role or persona is gone. After a sign-out the grace period applies."""
         session_id = self.session_id
         await super().access_lost(loss)
         if session_id and loss in (Loss.DEACTIVATED, Loss.ROLE, Loss.PERSONA):
             await stop.stop_by_id(session_id, EndReason.STAFF_STOPPED, end_evidence.access_lost(self.user.pk, loss))
 
     async def leave(self) -> None:
-        """Record that this tab is gone, even if the tab's own task is cancelled. Safe to repeat."""
+        """Record that this tab is gone, even if the tab's own task is cancelled. Idempotent."""
         await super().leave()
         self.prepared_room.drop()
         if self.session_id or self.waiting_start:
             this_process.forget_session(self.channel_name)
             leaving = asyncio.ensure_future(self._leave())
             background.keep(leaving)
-            await asyncio.shield(leaving)  # a server in a hurry cancels us
+            await asyncio.shield(leaving)  # a server that shuts down cancels this task
             if self.session_id:
                 background.keep(self._record_dropped_reports(self.session_id))
                 background.later(DROP_COUNT_DELAY, partial(report_gate.record_dropped, self.session_id))
                 stop.stop_if_abandoned(self.session_id)
 
     async def _record_dropped_reports(self, session_id: UUID) -> None:
-        async with self.report_lock:  # after the reports that are under way
+        async with self.report_lock:  # after the reports that are being stored
             await report_gate.record_dropped(session_id)
 
     async def _leave(self) -> None:
@@ -132,7 +132,7 @@ class SessionConsumer(PageSocket):
         return client_address.of_socket(self.scope)
 
     async def spend(self, budget: str) -> None:
-        """Count a message against its session, person and address. Raises NoSession, TooManyRequests."""
+        """Charge a message to the budgets of its session, user and address. Raises NoSession, TooManyRequests."""
         await budgets.spend(budget, session=self.current_session_id(), person=self.user.pk, address=self.address)
 
     async def on_start(self, content: dict[str, Any]) -> None:
@@ -153,14 +153,14 @@ class SessionConsumer(PageSocket):
 
     @property
     def waiting_start(self) -> StartAttempt | None:
-        """The start of this tab that waits for a slot. One that the provider was asked for is a session already."""
+        """The start of this tab that waits for a slot. Once the provider has been asked, it is a session instead."""
         return next((attempt for attempt in self.starts if attempt.is_waiting), None)
 
     def take_prepared_room(self) -> str:
         return self.prepared_room.take()
 
     async def on_prepare(self, content: dict[str, Any]) -> None:
-        """Make the room before Start is pressed, if the account uses our own rooms."""
+        """Create the room before the user presses Start, if the account uses our own rooms."""
         if not self.has_own_rooms or (self.session_id and await in_thread(queries.is_running)(self.session_id)):
             return
         await self.check_access()
@@ -190,14 +190,14 @@ class SessionConsumer(PageSocket):
             await self.check_access()
         await in_thread(tabs.enter)(session.pk, this_process.id, self.channel_name)
         await self.follow(session.pk)
-        if session.room and content.get("room") is True:  # first: the page waits for it
+        if session.room and content.get("room") is True:  # before the lines, because the page waits for it
             await self.on_rejoin(content)
         await self.send_lines(session.pk, after=self.last_sent_line if self.sent_lines_of == session.pk else 0)
         if session.room:
             await self.relay(await in_thread(observers.state)(session.pk, timezone.now()))
 
     async def send_lines(self, session_id: UUID, after: int = 0) -> None:
-        """Send the newest lines of a conversation that were stored after the line `after`."""
+        """Send the newest lines of a conversation with an ID above `after`."""
         keys = await in_thread(queries.newest_line_ids)(session_id, after)
         if await in_thread(queries.has_older_lines)(session_id, keys, after):
             await self.relay(broadcast.LinesLeftOut(url=reverse("sessions:conversation", args=[session_id])))
@@ -236,7 +236,7 @@ class SessionConsumer(PageSocket):
                 raise
             # The channel layer does not know a tab that has left.
         finally:
-            if not self.is_open:  # the tab left meanwhile, before it was on the session
+            if not self.is_open:  # the tab left before it was recorded on the session
                 await self.leave()
 
     async def on_task(self, content: dict[str, Any]) -> None:
@@ -248,7 +248,7 @@ class SessionConsumer(PageSocket):
         session_id = self.current_session_id()
         async with send_task.session_lock(session_id):
             await self.check_access()
-            await self.spend("task")  # in turn: texts keep their order
+            await self.spend("task")  # inside the lock, so that texts keep their order
             earlier = await send_task.send_task(
                 session_id,
                 text=text,
@@ -282,7 +282,7 @@ class SessionConsumer(PageSocket):
 
     async def on_report(self, content: dict[str, Any]) -> None:
         session_id = self.current_session_id()
-        # The greeting follows the first frame, and comes before texts that waited for it.
+        # The first frame triggers the greeting, which must precede texts that wait for the lock.
         is_first_frame = page_reports.kind_of(content) == EventKind.FIRST_FRAME
         task_lock = send_task.session_lock(session_id) if is_first_frame else nullcontext()
         async with task_lock, self.report_lock:
@@ -291,7 +291,7 @@ class SessionConsumer(PageSocket):
             outcome = await page_reports.store(session_id, content, self.clock)
             if outcome.command:
                 await self.give_command(outcome.command)
-        if outcome.follow_up:  # outside the lock: no report waits for the provider
+        if outcome.follow_up:  # outside the lock, so that no report waits for the provider
             await outcome.follow_up()
 
     HANDLERS: ClassVar[Mapping[str, Handler]] = {

@@ -1,4 +1,4 @@
-"""The room: where one talks with a persona."""
+"""The room page, where users talk with a persona."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -42,7 +42,7 @@ framed_by_portal: Callable[[Page], Page] = cast(Any, csp_replace({"frame-ancesto
 @never_cache
 @gzip_page
 def room(request: HttpRequest, slug: str) -> HttpResponse:
-    """The page of one persona; everything that happens on it goes over its socket."""
+    """Show the page of one persona. Everything else goes over its socket."""
     return _render_room(request, slug, Purpose.TALK)
 
 
@@ -52,14 +52,14 @@ def room(request: HttpRequest, slug: str) -> HttpResponse:
 @xframe_options_sameorigin
 @framed_by_portal
 def trial(request: HttpRequest, slug: str) -> HttpResponse:
-    """The same page for staff, in a frame of the admin: with the persona as it was saved last."""
+    """Show the page to staff in a frame of the admin, with the persona as last saved."""
     return _render_room(request, slug, Purpose.TRIAL)
 
 
 def _render_room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpResponse:
     persona = queries.find_persona(request.user, slug, purpose)
     if persona is None:
-        raise Http404  # whoever may not talk has no room
+        raise Http404  # also without permission to talk
     account = persona.avatar.account
     is_debug = "debug" in request.GET and getattr(request.user, "is_staff", False)
     context = {
@@ -81,7 +81,7 @@ def _render_room(request: HttpRequest, slug: str, purpose: Purpose) -> HttpRespo
 
 
 def _find_continued(request: HttpRequest, persona: Persona) -> StreamingSession | None:
-    """Return the conversation that this one goes on with, if it is one's own, with the same person, and over."""
+    """Return the user's own ended conversation with this persona that the page asks to continue, if any."""
     try:
         start = slots.StartRequest(continues=UUID(request.GET.get("continues", "")))
         session = slots.find_continued(request.user.pk or 0, persona, start)
@@ -91,12 +91,12 @@ def _find_continued(request: HttpRequest, persona: Persona) -> StreamingSession 
 
 
 def _personas_in_other_languages(request: HttpRequest, persona: Persona) -> list[Persona]:
-    """Return the same person as one may meet them in other languages."""
+    """Return the same persona in other languages, as far as the user may talk with it."""
     return list(Persona.objects.open_to(request.user.pk).speaking_another_language(persona).order_by("language"))
 
 
 def page_capabilities(persona: Persona) -> dict[str, Any]:
-    """What the page may offer with this persona."""
+    """Return what the page can offer with this persona."""
     capabilities = persona.capabilities
     return {
         "takes_text": capabilities.takes_text,
@@ -109,16 +109,16 @@ def page_capabilities(persona: Persona) -> dict[str, Any]:
 
 @require_POST
 async def leave(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """A page's last word, as it closes. Nobody reads the answer, so it tells nothing of whose session it is."""
+    """Record that a page is closing. The answer never reveals whether the session exists."""
     user = await request.auser()
-    assert user.pk is not None  # others are sent to sign in
+    assert user.pk is not None  # the middleware requires a login
     if await in_thread(tabs.say_goodbye)(user.pk, session_id, request.POST.get("tab", "")):
         stop.stop_if_abandoned(session_id)
     return HttpResponse(status=204)
 
 
 def page_texts(name: str) -> dict[str, dict[str, str]]:
-    """The words that the page's scripts choose from; all others stand in the templates."""
+    """Return the texts that the page's scripts choose from. All others are in the templates."""
     return {
         "quality": {
             "good": _("Good"),
