@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 TICK_TIMEOUT = timedelta(minutes=1)
 """As long as a tick's claim on the sessions that it stops: later, another one takes them."""
-ROUND_TIMEOUT = timedelta(minutes=10)
+JOB_TIMEOUT = timedelta(minutes=10)
 NIGHT_TIMEOUT = timedelta(hours=2)
-UPGRADES_FOR_S = 30
+UPGRADE_SECONDS_PER_NIGHT = 30
 """How long each night's look states what records of earlier versions show; the rest is the next night's."""
-WRITES_FOR_S = 3
+EXPORT_SECONDS_PER_JOB = 3
 """After so long an export lets the limits have the worker, and takes its turn again."""
 
 
@@ -48,7 +48,7 @@ def enforce_limits() -> None:
 @shared_task
 def read_records() -> None:
     """Read what providers keep of sessions that are over; beat sends this every ten seconds."""
-    job_loop.run(provider_record.read_due(timezone.now()), ROUND_TIMEOUT)
+    job_loop.run(provider_record.read_due(timezone.now()), JOB_TIMEOUT)
 
 
 @shared_task
@@ -67,13 +67,13 @@ def look_at_spending() -> None:
 @shared_task
 def read_bills() -> None:
     """Read what providers say that sessions have cost; beat sends this once an hour."""
-    job_loop.run(_read_all_bills(), ROUND_TIMEOUT)
+    job_loop.run(_read_all_bills(), JOB_TIMEOUT)
 
 
 @shared_task
 def write_export(export_id: str) -> None:
     """Write on with a large export; in turns, as the limits are kept by the same worker."""
-    if list_export.write_on(UUID(export_id), WRITES_FOR_S):
+    if list_export.write_on(UUID(export_id), EXPORT_SECONDS_PER_JOB):
         write_export.delay(export_id)
 
 
@@ -89,7 +89,7 @@ def look_after_exports() -> None:
 def reconcile() -> None:
     """Compare every account's list of open sessions, and our deadlines, with what they should be; once a minute."""
     deadlines.repair_deadlines(timezone.now())
-    job_loop.run(_reconcile_all(), ROUND_TIMEOUT)
+    job_loop.run(_reconcile_all(), JOB_TIMEOUT)
 
 
 @shared_task
@@ -103,13 +103,13 @@ def check_observers() -> None:
 def verify_history() -> None:
     """Look through the whole record and anchor what is new; beat sends this once a night."""
     nightly_check.look(timezone.now())
-    record_upgrade.upgrade(UPGRADES_FOR_S)
+    record_upgrade.upgrade(UPGRADE_SECONDS_PER_NIGHT)
 
 
 @shared_task
 def rehearse() -> None:
     """Look whether every published persona still works; beat sends this once a night."""
-    job_loop.run(persona_checks.rehearse(), NIGHT_TIMEOUT)
+    job_loop.run(persona_checks.check_published_personas(), NIGHT_TIMEOUT)
 
 
 @shared_task
@@ -129,7 +129,7 @@ async def _read_all_bills() -> None:
 @shared_task
 def forget_at_providers() -> None:
     """Have providers delete what was erased here; beat sends this twice a minute."""
-    job_loop.run(provider_erasure.carry_due(timezone.now()), ROUND_TIMEOUT)
+    job_loop.run(provider_erasure.carry_due(timezone.now()), JOB_TIMEOUT)
 
 
 async def _reconcile_all() -> None:

@@ -287,4 +287,4 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         stop_and_wait = async_to_sync(stop_sessions.stop_and_wait)
         outcome = stop_and_wait(request.user.pk or 0, client_address.of(request), not_over, reason)
         level = messages.ERROR if outcome.troubles else messages.SUCCESS if outcome.is_all_over else messages.WARNING
-        self.message_user(request, stop_sessions.in_words(outcome), level)
+        self.message_user(request, stop_sessions.describe(outcome), level)

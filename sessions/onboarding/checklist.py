@@ -19,18 +19,18 @@ from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Source
 from sessions.models import SessionEvent, Status, StreamingSession, Utterance
 
-NEWEST = 50
+RECENT_SESSIONS = 50
 WEBHOOK_SEEN = "livekit-webhook-seen"
 """The mark that a webhook of our own server leaves in the cache; the record of sessions has them as well."""
-COMPARED = ("avatar_id", "voice_id", "quality")
+COMPARED_SETTINGS = ("avatar_id", "voice_id", "quality")
 
 
 @dataclass(frozen=True)
-class Box:
+class Item:
     """One thing to have happened. `is_ticked` is None where nothing of the kind is needed here."""
 
     code: str
-    is_ticked: bool | None
+    is_done: bool | None
 
 
 class Facts:
@@ -38,7 +38,7 @@ class Facts:
 
     @cached_property
     def sessions(self) -> list[StreamingSession]:
-        return list(StreamingSession.objects.order_by("-created_at")[:NEWEST])
+        return list(StreamingSession.objects.order_by("-created_at")[:RECENT_SESSIONS])
 
     @cached_property
     def kinds(self) -> set[tuple[str, str]]:
@@ -50,13 +50,13 @@ class Facts:
         return any(known == kind for _, known in self.kinds)
 
     def is_key_accepted(self) -> bool:
-        set_and_taken = AuditEntry.objects.filter(kind=AuditEntry.Kind.KEY_SET, data__accepted__1=True)
-        return ProviderAccount.objects.exclude(synced_at=None).exists() or set_and_taken.exists()
+        accepted = AuditEntry.objects.filter(kind=AuditEntry.Kind.KEY_SET, data__accepted__1=True)
+        return ProviderAccount.objects.exclude(synced_at=None).exists() or accepted.exists()
 
     def is_synced(self) -> bool:
         return Avatar.objects.filter(gone_at=None, account__synced_at__isnull=False).exists()
 
-    def is_made_as_chosen(self) -> bool:
+    def is_created_as_chosen(self) -> bool:
         """The provider made a session, with the token that it asks for, of what staff had chosen."""
         made = [session for session in self.sessions if session.provider_session_id]
         return self.has(EventKind.PROVIDER_CREATED) and any(_is_as_chosen(session) for session in made)
@@ -67,7 +67,7 @@ class Facts:
         said = dict.fromkeys(lines.order_by().values_list("session", "who").distinct())
         return any((session, Utterance.Who.AVATAR) in said for session, who in said if who == Utterance.Who.USER)
 
-    def is_released(self) -> bool:
+    def is_stop_confirmed(self) -> bool:
         """A session is over that the provider had opened: it is over only once the provider has confirmed it."""
         return any(session.status == Status.ENDED and session.live_at for session in self.sessions)
 
@@ -75,28 +75,28 @@ class Facts:
         return any(source == Source.LIVEKIT for source, _ in self.kinds) or cache.get(WEBHOOK_SEEN) is not None
 
 
-STEPS: dict[str, Callable[[Facts], bool]] = {
+SESSION_STEPS: dict[str, Callable[[Facts], bool]] = {
     "key": Facts.is_key_accepted,
     "catalogue": Facts.is_synced,
     "persona": lambda facts: Persona.objects.published().exists(),
-    "made": Facts.is_made_as_chosen,
+    "made": Facts.is_created_as_chosen,
     "started": lambda facts: facts.has(EventKind.PROVIDER_STARTED),
     "joined": lambda facts: facts.has(EventKind.ROOM_CONNECTED),
     "frame": lambda facts: any(session.live_at for session in facts.sessions),
     "answer": Facts.is_answered,
-    "stopped": Facts.is_released,
+    "stopped": Facts.is_stop_confirmed,
 }
 
 
-def boxes(livekit_trouble: str | None) -> list[Box]:
+def items(livekit_trouble: str | None) -> list[Item]:
     """Return the eleven boxes. `livekit_trouble`: what `livekit.trouble` said; None where it was not asked."""
     facts, has_own = Facts(), livekit.is_set_up()
-    ticked = [Box(code, is_ticked(facts)) for code, is_ticked in STEPS.items()]
-    reachable = Box("livekit", livekit_trouble == "" if has_own else None)
-    return [*ticked, reachable, Box("webhook", facts.is_webhook_seen() if has_own else None)]
+    session_items = [Item(code, is_done(facts)) for code, is_done in SESSION_STEPS.items()]
+    reachable = Item("livekit", livekit_trouble == "" if has_own else None)
+    return [*session_items, reachable, Item("webhook", facts.is_webhook_seen() if has_own else None)]
 
 
-def note_webhook() -> None:
+def record_webhook() -> None:
     """Our own LiveKit server has reported something."""
     cache.set(WEBHOOK_SEEN, 1, timeout=None)
 
@@ -112,4 +112,4 @@ def _is_as_chosen(session: StreamingSession) -> bool:
         "voice_id": found.voice.provider_voice_id if found.voice else "",
         "quality": found.quality,
     }
-    return all(session.persona_settings[name] == chosen[name] for name in COMPARED)
+    return all(session.persona_settings[name] == chosen[name] for name in COMPARED_SETTINGS)

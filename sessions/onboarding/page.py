@@ -17,7 +17,7 @@ from heygen_portal import livekit
 from sessions.onboarding import checklist
 
 # What each box says, what to do as long as it is not ticked, and what the link there is called.
-WORDS: dict[str, tuple[Any, Any, Any]] = {
+TEXTS: dict[str, tuple[Any, Any, Any]] = {
     "key": (
         _("A provider accepts the key"),
         _("Create an account and enter its key. “Check connection” on its page shows which calls fail, and why."),
@@ -77,31 +77,38 @@ ACCOUNTS, SESSIONS = "admin:avatars_provideraccount_changelist", "admin:avatar_s
 
 
 @dataclass(frozen=True)
-class Line:
+class ItemView:
     """One box as it is shown."""
 
     code: str
-    is_ticked: bool | None
+    is_done: bool | None
     title: Any
-    todo: Any
+    instruction: Any
     link: str
     link_name: Any
-    more: str = ""
+    detail: str = ""
 
 
 @never_cache
 def page(request: HttpRequest) -> HttpResponse:
     trouble = async_to_sync(livekit.trouble)() if livekit.is_set_up() else None
     webhook = request.build_absolute_uri(reverse("sessions:livekit_webhook"))
-    more = {"livekit": trouble or "", "webhook": webhook}
+    details = {"livekit": trouble or "", "webhook": webhook}
     links = _links()
-    lines = [
-        Line(box.code, box.is_ticked, *WORDS[box.code][:2], links[box.code], WORDS[box.code][2], more.get(box.code, ""))
-        for box in checklist.boxes(trouble)
+    views = [
+        ItemView(
+            item.code,
+            item.is_done,
+            *TEXTS[item.code][:2],
+            links[item.code],
+            TEXTS[item.code][2],
+            details.get(item.code, ""),
+        )
+        for item in checklist.items(trouble)
     ]
-    needed = [line for line in lines if line.is_ticked is not None]
-    done = sum(bool(line.is_ticked) for line in needed)
-    return render(request, "sessions/first_hour.html", {"lines": lines, "done": done, "needed": len(needed)})
+    needed = [view for view in views if view.is_done is not None]
+    done = sum(bool(view.is_done) for view in needed)
+    return render(request, "sessions/setup_checklist.html", {"items": views, "done": done, "needed": len(needed)})
 
 
 def _links() -> dict[str, str]:

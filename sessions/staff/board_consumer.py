@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from heygen_portal.people.access.live_access import Loss
+from heygen_portal.permissions import Permission
 from heygen_portal.runtime import background, client_address
 from heygen_portal.runtime.in_thread import in_thread
 from sessions import errors
@@ -24,22 +25,22 @@ from sessions.web.session_consumer import CLOSE_NOT_FOUND, CLOSE_SIGNED_OUT
 
 logger = logging.getLogger(__name__)
 
-CALM_S = 0.5
+BATCH_DELAY_S = 0.5
 """What comes together is told together."""
-LOOK_S = 10.0
+REFRESH_S = 10.0
 """A look without news: figures move on, a message may have been lost, a role may have been taken away."""
 
 
 class BoardConsumer(PageSocket):
     """One page of the board. What it may do is asked again each time: roles change while it is open."""
 
-    permission = board.SEE
+    permission = Permission.VIEW_SESSION
     is_for_staff = True
 
     async def __call__(self, *args: Any) -> None:
         self.shown: board.Board | None = None
-        self.moved = asyncio.Event()
-        self.telling: asyncio.Future[None] | None = None
+        self.changed = asyncio.Event()
+        self.sending: asyncio.Future[None] | None = None
         await super().__call__(*args)
 
     async def connect(self) -> None:
@@ -49,13 +50,13 @@ class BoardConsumer(PageSocket):
             return
         if not await self.may_connect():
             return
-        if not await in_thread(board.may_see)(user.pk):
+        if not await in_thread(board.find_viewer)(user.pk):
             await self.close(code=CLOSE_NOT_FOUND)
             return
         self.user_id = user.pk
         await self.channel_layer.group_add(broadcast.BOARD, self.channel_name)
         await self.open_for_page()
-        self.telling = background.keep(self.tell_on())
+        self.sending = background.keep(self.send_changes_while_open())
 
     async def disconnect(self, code: int) -> None:
         await self.leave()
@@ -63,60 +64,60 @@ class BoardConsumer(PageSocket):
 
     async def leave(self) -> None:
         await super().leave()
-        if self.telling:
-            self.telling.cancel()
+        if self.sending:
+            self.sending.cancel()
 
-    async def tell_on(self) -> None:
+    async def send_changes_while_open(self) -> None:
         """Tell what has changed, for as long as the page is there and its person may see it."""
         while self.is_open:
-            self.moved.clear()
+            self.changed.clear()
             try:
-                await self.tell_changes()
+                await self.send_changes()
             except DatabaseError:
                 logger.exception("the board could not be read")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.moved.wait(), LOOK_S)
-            await asyncio.sleep(CALM_S)
+                await asyncio.wait_for(self.changed.wait(), REFRESH_S)
+            await asyncio.sleep(BATCH_DELAY_S)
 
-    async def tell_changes(self) -> None:
-        found = await in_thread(self.localized)(board.look, self.user_id)
+    async def send_changes(self) -> None:
+        found = await in_thread(self.localized)(board.read_board, self.user_id)
         if found is None:
             await self.access_lost(Loss.ROLE)
-        elif told := found.changes(self.shown):
-            await self.send_json({"type": "board.changed", "now": timezone.now().isoformat(), **told})
+        elif changes := found.changes(self.shown):
+            await self.send_json({"type": "board.changed", "now": timezone.now().isoformat(), **changes})
         self.shown = found
 
     async def board_moved(self, message: dict[str, Any]) -> None:
         """Something has happened that the board shows."""
-        self.moved.set()
+        self.changed.set()
 
     # What the page says
 
     async def on_stop(self, content: dict[str, Any]) -> None:
-        wanted, reason = content.get("sessions"), reasons.checked(content.get("reason"))
-        if wanted != "all" and not isinstance(wanted, list):
+        selected, reason = content.get("sessions"), reasons.checked(content.get("reason"))
+        if selected != "all" and not isinstance(selected, list):
             raise errors.BadMessage
-        ids = None if wanted == "all" else [incoming.uuid(one) for one in wanted]
-        user = await self.allowed()
-        stops = await stop_sessions.stop(user.pk, client_address.of_socket(self.scope), ids, reason)
-        await self.send_json({"type": "board.stopping", "count": stops.begun})
-        outcome = await stop_sessions.outcome(stops)
-        self.moved.set()  # a provider's refusal moves no status
-        await self.send_json({"type": "board.stopped", "words": self.localized(stop_sessions.in_words, outcome)})
+        ids = None if selected == "all" else [incoming.uuid(value) for value in selected]
+        user = await self.require_stop_permission()
+        request = await stop_sessions.stop(user.pk, client_address.of_socket(self.scope), ids, reason)
+        await self.send_json({"type": "board.stopping", "count": request.begun_count})
+        outcome = await stop_sessions.wait_for_outcome(request)
+        self.changed.set()  # a provider's refusal moves no status
+        await self.send_json({"type": "board.stopped", "words": self.localized(stop_sessions.describe, outcome)})
 
     async def on_remove(self, content: dict[str, Any]) -> None:
-        place = content.get("place")
-        if not isinstance(place, int) or isinstance(place, bool):
+        entry_id = content.get("place")
+        if not isinstance(entry_id, int) or isinstance(entry_id, bool):
             raise errors.BadMessage
-        await self.allowed()
-        if not await in_thread(stop_sessions.remove)(place):
+        await self.require_stop_permission()
+        if not await in_thread(stop_sessions.remove_from_queue)(entry_id):
             raise errors.NotFound
 
-    async def allowed(self) -> Any:
+    async def require_stop_permission(self) -> Any:
         """Return the person, if they may stop sessions. Raises NotFound: to others there is nothing to stop."""
         await self.check_access()
-        user = await in_thread(board.may_see)(self.user_id)
-        if user is None or not await in_thread(user.has_perm)(board.STOP):
+        user = await in_thread(board.find_viewer)(self.user_id)
+        if user is None or not await in_thread(user.has_perm)(Permission.STOP_SESSION):
             raise errors.NotFound
         return user
 

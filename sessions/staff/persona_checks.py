@@ -34,12 +34,12 @@ from sessions.models import RUNNING, EndReason, Purpose, StreamingSession
 logger = logging.getLogger(__name__)
 
 Outcome = PersonaCheck.Outcome
-Found = tuple[Outcome, str]
-CHECKER = "nightly-check"
+Result = tuple[Outcome, str]
+CHECK_USERNAME = "nightly-check"
 """Whose sessions these are: nobody can sign in as them."""
-PUBLISHER = Permission.PUBLISH_PERSONA
+PUBLISH = Permission.PUBLISH_PERSONA
 """Who may publish a persona is told when one is hidden."""
-ENDS: dict[str, Outcome] = {
+OUTCOME_BY_END_REASON: dict[str, Outcome] = {
     EndReason.PROVIDER_REFUSED: Outcome.REFUSED,
     EndReason.PROVIDER_ENDED: Outcome.REFUSED,
     EndReason.SPEND_CAP: Outcome.SKIPPED,
@@ -49,27 +49,27 @@ BROKEN = (Outcome.UNFIT, Outcome.REFUSED)
 WORKING = (Outcome.PASSED, Outcome.FITS)
 
 
-async def rehearse() -> None:
+async def check_published_personas() -> None:
     """Look at every published persona, one after the other; hide what broke, show again what works again."""
     hidden: list[PersonaCheck] = []
     for account in await in_thread(_accounts)():
-        away = await _read_anew(account)
+        away = await _refresh_catalogue(account)
         for persona in await in_thread(_published)(account):
-            found = (Outcome.AWAY, away) if away else await _look_at(persona)
-            check, is_news = await in_thread(note)(persona, *found)
-            hidden += [check] if is_news else []
+            result = (Outcome.AWAY, away) if away else await _check(persona)
+            check, is_newly_hidden = await in_thread(record_check)(persona, *result)
+            hidden += [check] if is_newly_hidden else []
     if hidden:
-        await in_thread(_tell)(hidden)
+        await in_thread(_notify_publishers)(hidden)
 
 
-def note(persona: Persona, outcome: Outcome, detail: str = "") -> tuple[PersonaCheck, bool]:
+def record_check(persona: Persona, outcome: Outcome, detail: str = "") -> tuple[PersonaCheck, bool]:
     """Keep what a look came to; return whether it hid the persona."""
     check = PersonaCheck.objects.create(persona=persona, version=persona.version, outcome=outcome, detail=detail[:300])
     same = Persona.objects.filter(pk=persona.pk, version=persona.version)  # and not one published meanwhile
     if outcome in WORKING:
         same.update(hidden_at=None)
-    is_news = outcome in BROKEN and bool(same.filter(hidden_at=None).update(hidden_at=check.at))
-    return check, is_news
+    is_newly_hidden = outcome in BROKEN and bool(same.filter(hidden_at=None).update(hidden_at=check.at))
+    return check, is_newly_hidden
 
 
 def _accounts() -> list[ProviderAccount]:
@@ -81,7 +81,7 @@ def _published(account: ProviderAccount) -> list[Persona]:
     return list(rows.select_related("avatar__account", "voice", "knowledge_base"))
 
 
-async def _read_anew(account: ProviderAccount) -> str:
+async def _refresh_catalogue(account: ProviderAccount) -> str:
     """Return why the provider's catalogue could not be read; nothing when it was."""
     try:
         await refresh(account)
@@ -90,13 +90,13 @@ async def _read_anew(account: ProviderAccount) -> str:
     return ""
 
 
-async def _look_at(persona: Persona) -> Found:
+async def _check(persona: Persona) -> Result:
     if await in_thread(lambda: bool(publishing.problems(persona)))():
         return Outcome.UNFIT, ""
-    return await _try(persona) if persona.avatar.account.is_tried_nightly else (Outcome.FITS, "")
+    return await _try_session(persona) if persona.avatar.account.is_tried_nightly else (Outcome.FITS, "")
 
 
-async def _try(persona: Persona) -> Found:
+async def _try_session(persona: Persona) -> Result:
     """Open a session as a person would, and stop it as soon as the provider has brought the avatar."""
     try:
         session = await in_thread(_open)(persona.slug)
@@ -111,7 +111,7 @@ async def _try(persona: Persona) -> Found:
     if now.status in RUNNING:
         await stop.stop(now, EndReason.STAFF_STOPPED, end_evidence.checked())
         return Outcome.PASSED, ""
-    return ENDS.get(now.end_reason, Outcome.AWAY), _in_short(now.end_evidence)
+    return OUTCOME_BY_END_REASON.get(now.end_reason, Outcome.AWAY), _summary(now.end_evidence)
 
 
 async def _leave_room_empty(room: RoomAccess) -> None:
@@ -119,20 +119,20 @@ async def _leave_room_empty(room: RoomAccess) -> None:
 
 
 def _open(slug: str) -> StreamingSession:
-    checker, _is_new = User.objects.get_or_create(username=CHECKER, defaults={"is_active": False})
+    checker, _is_new = User.objects.get_or_create(username=CHECK_USERNAME, defaults={"is_active": False})
     return slots.open_session(checker.pk, slug, StartRequest(purpose=Purpose.CHECK))
 
 
-def _in_short(evidence: end_evidence.Evidence) -> str:
+def _summary(evidence: end_evidence.Evidence) -> str:
     """What the provider answered, as far as it is the same in every language."""
     told = [str(evidence[name]) for name in ("error", "what", "http", "answer") if evidence.get(name)]
     return ", ".join(told)
 
 
-def _tell(hidden: Iterable[PersonaCheck]) -> None:
-    addresses = holders.addresses(PUBLISHER)
+def _notify_publishers(hidden: Iterable[PersonaCheck]) -> None:
+    addresses = holders.addresses(PUBLISH)
     with translation.override(settings.LANGUAGE_CODE):
-        lines = [_line(check) for check in hidden]
+        lines = [_mail_line(check) for check in hidden]
         logger.warning("hidden, as they no longer work: %s", "; ".join(lines))
         if not addresses:
             return
@@ -144,7 +144,7 @@ def _tell(hidden: Iterable[PersonaCheck]) -> None:
             logger.exception("who publishes personas could not be told by mail; the admin shows it all the same")
 
 
-def _line(check: PersonaCheck) -> str:
+def _mail_line(check: PersonaCheck) -> str:
     why = chain.from_iterable(publishing.problems(check.persona).values())
     said = " ".join(why) or check.detail
     return f"{check.persona}: {check.get_outcome_display()}" + (f" ({said})" if said else "")

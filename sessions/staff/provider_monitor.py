@@ -33,34 +33,34 @@ from sessions.presence import tabs
 
 logger = logging.getLogger(__name__)
 
-LOOK_S, IDLE_LOOK_S = 2.0, 5.0
-SHARE = 20
+POLL_S, IDLE_POLL_S = 2.0, 5.0
+SESSIONS_PER_POLL = 20
 """Sessions that one monitor takes in one look, so that another gets some of many."""
-TRIES = 8
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
-STEADY_S = 60.0
+MAX_FAILURES = 8
+FIRST_RETRY_S, MAX_RETRY_S = 1.0, 30.0
+STABLE_AFTER_S = 60.0
 """A socket that held this long had opened well: its end counts as the first failure."""
-WATCHED = (Status.CONNECTING, Status.LIVE)
+MONITORED_STATUSES = (Status.CONNECTING, Status.LIVE)
 
 
-def is_wanted() -> bool:
+def is_any_account_monitored() -> bool:
     """Whether any account has its sessions monitored."""
     return ProviderAccount.objects.filter(monitors_chat=True).exists()
 
 
-def take(process_id: UUID) -> list[StreamingSession]:
+def claim_sessions(process_id: UUID) -> list[StreamingSession]:
     """Take sessions that nobody listens to, let go of those that are over; return all that this process holds."""
     tabs.expire(timezone.now())  # where no worker does
     mine = ChatWatch.objects.filter(process_id=process_id)
-    mine.exclude(session__in=_wanted()).delete()
-    free = _wanted().filter(watch=None).order_by("created_at")[:SHARE]
+    mine.exclude(session__in=_monitored_sessions()).delete()
+    free = _monitored_sessions().filter(watch=None).order_by("created_at")[:SESSIONS_PER_POLL]
     watches = [ChatWatch(session=session, process_id=process_id) for session in free]
     ChatWatch.objects.bulk_create(watches, ignore_conflicts=True)  # of two that take the same, one has it
-    return list(_wanted().filter(watch__process_id=process_id).select_related("account"))
+    return list(_monitored_sessions().filter(watch__process_id=process_id).select_related("account"))
 
 
-def _wanted() -> QuerySet[StreamingSession]:
-    running = StreamingSession.objects.filter(status__in=WATCHED, account__monitors_chat=True)
+def _monitored_sessions() -> QuerySet[StreamingSession]:
+    running = StreamingSession.objects.filter(status__in=MONITORED_STATUSES, account__monitors_chat=True)
     return running.exclude(provider_session_id=None)
 
 
@@ -77,37 +77,37 @@ class Monitor:
         try:
             while not stop.is_set():
                 try:
-                    await self.look()
+                    await self.poll()
                 except DatabaseError:
                     logger.exception("the sessions to be monitored could not be read")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), LOOK_S if self._renewed_at else IDLE_LOOK_S)
+                    await asyncio.wait_for(stop.wait(), POLL_S if self._renewed_at else IDLE_POLL_S)
         finally:
             await self.close()
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Begin to listen to what is new, stop listening to what is over. Where nobody wants it, one small query."""
-        if not await in_thread(is_wanted)():
+        if not await in_thread(is_any_account_monitored)():
             await self.close()
             return
         if not self._renewed_at or time.monotonic() - self._renewed_at > tabs.RENEWAL.total_seconds():
             was_lost = await in_thread(tabs.renew)(self.process_id)
             if was_lost:  # others may have taken over
-                await self._drop(*self.following)
+                await self._stop_following(*self.following)
             self._renewed_at = time.monotonic()
-        sessions = {session.pk: session for session in await in_thread(take)(self.process_id)}
-        await self._drop(*(self.following.keys() - sessions.keys()))
+        sessions = {session.pk: session for session in await in_thread(claim_sessions)(self.process_id)}
+        await self._stop_following(*(self.following.keys() - sessions.keys()))
         for session_id in sessions.keys() - self.following.keys():
             self.following[session_id] = asyncio.create_task(follow(sessions[session_id]), name=f"monitor {session_id}")
 
     async def close(self) -> None:
         """Stop listening; the sessions are free for another monitor at once."""
-        await self._drop(*self.following)
+        await self._stop_following(*self.following)
         if self._renewed_at:
             self._renewed_at = None
             await in_thread(tabs.release)(self.process_id)
 
-    async def _drop(self, *session_ids: UUID) -> None:
+    async def _stop_following(self, *session_ids: UUID) -> None:
         tasks = [self.following.pop(session_id) for session_id in session_ids]
         for task in tasks:
             task.cancel()
@@ -119,7 +119,7 @@ class Monitor:
 async def follow(session: StreamingSession) -> None:
     """Listen to one session until it is over there; a socket that breaks is opened again, ever later, some times."""
     failures = 0
-    while failures < TRIES:
+    while failures < MAX_FAILURES:
         began = time.monotonic()
         try:
             why = await _listen(session)
@@ -127,23 +127,25 @@ async def follow(session: StreamingSession) -> None:
             # Perhaps it was never told to us: the provider's list says.
             await provider_status.end_if_gone(session.pk)
             return
-        if time.monotonic() - began > STEADY_S:
+        if time.monotonic() - began > STABLE_AFTER_S:
             failures = 0
         failures += 1
         if failures == 1:
-            await _note(session, Entry(EventKind.MONITOR_LOST, {"why": why}))
-        pause = min(FIRST_PAUSE_S * 2 ** min(failures - 1, 20), LONGEST_PAUSE_S)
+            await _record(session, Entry(EventKind.MONITOR_LOST, {"why": why}))
+        pause = min(FIRST_RETRY_S * 2 ** min(failures - 1, 20), MAX_RETRY_S)
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-    await _note(session, Entry(EventKind.MONITOR_GAVE_UP, {"tries": failures}))
+    await _record(session, Entry(EventKind.MONITOR_GAVE_UP, {"tries": failures}))
 
 
 async def _listen(session: StreamingSession) -> str:
     """Record what one socket tells; return why it ended. Raises SessionGone."""
     assert session.provider_session_id
     try:
-        async with aclosing(providers.for_account(session.account).listen(session.provider_session_id)) as told:
-            async for event in told:
-                await _note(session, _entry(event))
+        async with aclosing(
+            providers.for_account(session.account).listen(session.provider_session_id)
+        ) as socket_events:
+            async for event in socket_events:
+                await _record(session, _entry(event))
     except SessionGone:
         raise
     except ProviderError as exc:
@@ -155,9 +157,9 @@ async def _listen(session: StreamingSession) -> str:
 def _entry(event: ProviderEvent) -> Entry:
     if event.kind == "opened":
         return Entry(EventKind.MONITOR_OPENED)
-    known = {"task_id": event.task_id, "characters": event.characters}
-    return Entry(event.kind, {name: value for name, value in known.items() if value}, Source.PROVIDER)
+    details = {"task_id": event.task_id, "characters": event.characters}
+    return Entry(event.kind, {name: value for name, value in details.items() if value}, Source.PROVIDER)
 
 
-async def _note(session: StreamingSession, entry: Entry) -> None:
+async def _record(session: StreamingSession, entry: Entry) -> None:
     await in_thread(events.record)(session.pk, entry)

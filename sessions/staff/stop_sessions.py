@@ -21,28 +21,28 @@ from sessions.capacity import queue
 from sessions.lifecycle import end_evidence, transitions
 from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 
-PATIENCE_S = 5.0
+OUTCOME_TIMEOUT_S = 5.0
 """How long whoever has stopped sessions waits for their providers, however many those are."""
 
 
 @dataclass(frozen=True)
-class Stops:
+class StopRequest:
     """What somebody has asked for: `begun` of these sessions are being stopped by it, and their providers are asked."""
 
     session_ids: Collection[UUID]
-    begun: int
-    asking: asyncio.Future[None]
+    begun_count: int
+    provider_calls: asyncio.Future[None]
 
 
-async def stop(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> Stops:
+async def stop(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> StopRequest:
     """Ask for the end of these sessions, or of all that run, with no help of the worker's.
 
     Here they are being stopped when this returns. The providers are asked until they confirm: by this process or,
     should it end, by the worker.
     """
     begun = await in_thread(begin)(by_id, address, session_ids, reason)
-    asked = [session.pk for session in begun] if session_ids is None else session_ids
-    return Stops(asked, len(begun), background.keep(stopping.finish_stops(begun)))
+    affected = [session.pk for session in begun] if session_ids is None else session_ids
+    return StopRequest(affected, len(begun), background.keep(stopping.finish_stops(begun)))
 
 
 def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> list[StreamingSession]:
@@ -52,8 +52,8 @@ def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None,
     """
     rows = StreamingSession.objects.select_related("account", "user").filter(end_reason="").order_by("pk")
     with transaction.atomic():
-        held = rows.select_for_update(of=("self",))
-        running = list(held if session_ids is None else held.filter(pk__in=session_ids))
+        locked = rows.select_for_update(of=("self",))
+        running = list(locked if session_ids is None else locked.filter(pk__in=session_ids))
         if running:
             inspection.note_stops([session.pk for session in running], by_id, address, reason)
             for session in running:
@@ -82,51 +82,51 @@ class Outcome:
         return bool(self.over) and not self.pending and not self.troubles
 
 
-async def outcome(stops: Stops) -> Outcome:
+async def wait_for_outcome(request: StopRequest) -> Outcome:
     """Wait for the providers, but not for long, and return how it stands."""
-    await asyncio.wait([stops.asking], timeout=PATIENCE_S)
-    return await in_thread(_outcome)(stops.session_ids)
+    await asyncio.wait([request.provider_calls], timeout=OUTCOME_TIMEOUT_S)
+    return await in_thread(_read_outcome)(request.session_ids)
 
 
 async def stop_and_wait(by_id: int, address: str | None, session_ids: Collection[UUID], reason: str) -> Outcome:
     """Do what `stop` does, for a page that is shown but once."""
-    return await outcome(await stop(by_id, address, session_ids, reason))
+    return await wait_for_outcome(await stop(by_id, address, session_ids, reason))
 
 
-def _outcome(session_ids: Collection[UUID]) -> Outcome:
+def _read_outcome(session_ids: Collection[UUID]) -> Outcome:
     rows = StreamingSession.objects.filter(pk__in=session_ids)
     known = list(rows.order_by("pk").values_list("status", "stop_trouble"))
-    open_still = [trouble for status, trouble in known if status != Status.ENDED]
-    troubles = [trouble for trouble in open_still if trouble]
-    return Outcome(len(known) - len(open_still), len(open_still) - len(troubles), troubles)
+    not_ended = [trouble for status, trouble in known if status != Status.ENDED]
+    troubles = [trouble for trouble in not_ended if trouble]
+    return Outcome(len(known) - len(not_ended), len(not_ended) - len(troubles), troubles)
 
 
-def in_words(outcome: Outcome) -> str:
+def describe(outcome: Outcome) -> str:
     """Say it in the active language."""
-    said = []
+    sentences = []
     if outcome.over:
         over = ngettext("%(count)d session has ended.", "%(count)d sessions have ended.", outcome.over)
-        said.append(over % {"count": outcome.over})
+        sentences.append(over % {"count": outcome.over})
     if outcome.pending:
         pending = ngettext(
             "%(count)d session is being stopped. Its provider has not responded yet.",
             "%(count)d sessions are being stopped. Their providers have not responded yet.",
             outcome.pending,
         )
-        said.append(pending % {"count": outcome.pending})
+        sentences.append(pending % {"count": outcome.pending})
     for why, count in Counter(end_evidence.in_words(trouble) for trouble in outcome.troubles).items():
-        held_up = ngettext(
+        not_stopped = ngettext(
             "%(count)d session could not be stopped yet. The portal retries until its provider confirms. %(why)s",
             "%(count)d sessions could not be stopped yet. The portal retries until their providers confirm. %(why)s",
             count,
         )
-        said.append(held_up % {"count": count, "why": why})
-    return " ".join(said) or gettext("All selected sessions had already ended.")
+        sentences.append(not_stopped % {"count": count, "why": why})
+    return " ".join(sentences) or gettext("All selected sessions had already ended.")
 
 
-def remove(place_id: int) -> bool:
+def remove_from_queue(entry_id: int) -> bool:
     """Take somebody out of the line; return whether they were in it."""
-    place = QueuePlace.objects.filter(pk=place_id).first()
-    if place:
-        queue.remove(place)
-    return place is not None
+    entry = QueuePlace.objects.filter(pk=entry_id).first()
+    if entry:
+        queue.remove(entry)
+    return entry is not None

@@ -31,7 +31,7 @@ async def receive_event(request: HttpRequest) -> HttpResponse:
     cache_key = f"livekit-webhook:{told.id}"
     if not await in_thread(cache.add)(cache_key, 1, timeout=2 * livekit.WEBHOOK_LIFE.total_seconds()):
         return HttpResponse(status=409)
-    await in_thread(checklist.note_webhook)()
+    await in_thread(checklist.record_webhook)()
     try:
         await livekit_events.take(told)
     except BaseException:

@@ -22,68 +22,68 @@ from tests.support.factories import AvatarFactory, PersonaFactory, ProviderAccou
 
 pytestmark = pytest.mark.django_db
 
-ORDER = [*checklist.STEPS, "livekit", "webhook"]
+ORDER = [*checklist.SESSION_STEPS, "livekit", "webhook"]
 PAGE = "/admin/avatars/provideraccount/first-hour/"
 OWN = {"LIVEKIT_URL": "ws://127.0.0.1:1", "LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "secret"}
 
 
-def ticked(trouble: str | None = None) -> set[str]:
-    return {box.code for box in checklist.boxes(trouble) if box.is_ticked}
+def done_codes(trouble: str | None = None) -> set[str]:
+    return {item.code for item in checklist.items(trouble) if item.is_done}
 
 
-def test_nothing_is_ticked_in_an_empty_portal_and_there_are_eleven_boxes() -> None:
+def test_an_empty_portal_has_eleven_open_items() -> None:
     """One for each step of requirements 43 to 51; without a LiveKit of our own two are not needed."""
     with override_settings(**dict.fromkeys(OWN, "")):
-        boxes = checklist.boxes(None)
-    assert [box.code for box in boxes] == ORDER
-    assert len(boxes) == 11
-    assert [box.is_ticked for box in boxes] == [False] * 9 + [None] * 2
+        items = checklist.items(None)
+    assert [item.code for item in items] == ORDER
+    assert len(items) == 11
+    assert [item.is_done for item in items] == [False] * 9 + [None] * 2
 
 
-def test_each_box_is_ticked_by_what_it_names() -> None:
+def test_each_item_is_done_by_its_own_event() -> None:
     """Requirements 44, 45, 46, 47, 48, 49 and 51: a session's own record ticks them, one after the other."""
     cache.delete(checklist.WEBHOOK_SEEN)  # other tests have seen some
     account = ProviderAccountFactory.create(synced_at=timezone.now())
     avatar = AvatarFactory.create(account=account)
-    assert ticked() == {"key", "catalogue"}
+    assert done_codes() == {"key", "catalogue"}
     persona = PersonaFactory.create(published=True, avatar=avatar)
     versions.keep(persona)
     persona.refresh_from_db()
     session = StreamingSessionFactory.create(persona=persona, live_at=None, status=Status.CONNECTING)
     steps = [("provider_created", "made"), ("provider_started", "started"), ("room_connected", "joined")]
     known = {"key", "catalogue", "persona"}
-    assert ticked() == known
-    for kind, box in steps:
+    assert done_codes() == known
+    for kind, item in steps:
         events.append(session.pk, Entry(kind))
-        assert ticked() == (known := known | {box})
+        assert done_codes() == (known := known | {item})
     session.live_at = timezone.now()
     session.save()
-    assert ticked() == (known := known | {"frame"})
+    assert done_codes() == (known := known | {"frame"})
     session.utterances.create(who="avatar", by="voice", text="Hola", source="browser")
-    assert ticked() == known  # a greeting is no answer
+    assert done_codes() == known  # a greeting is no answer
     session.utterances.create(who="user", by="text", text="¿Qué tal?", source="portal")
-    assert ticked() == (known := known | {"answer"})
+    assert done_codes() == (known := known | {"answer"})
     with override_settings(**OWN):
-        assert ticked("") == (known := known | {"livekit"})
-        assert ticked("no answer") == known - {"livekit"}
+        assert done_codes("") == (known := known | {"livekit"})
+        assert done_codes("no answer") == known - {"livekit"}
         events.append(session.pk, Entry("participant_joined", {}, Source.LIVEKIT))
-        assert ticked("") == known | {"webhook"}
+        assert done_codes("") == known | {"webhook"}
 
 
-def test_a_session_of_another_avatar_than_was_chosen_ticks_nothing() -> None:
+def test_a_session_with_another_avatar_than_chosen_does_not_count() -> None:
     """Requirement 45: what was sent is compared with what was chosen."""
     persona = PersonaFactory.create(published=True)
     versions.keep(persona)
     persona.refresh_from_db()
     session = StreamingSessionFactory.create(persona=persona)
     events.append(session.pk, Entry("provider_created"))
-    assert "made" in ticked()
+    assert "made" in done_codes()
     session.persona_settings["avatar_id"] = "somebody-else"
     session.save()
-    assert "made" not in ticked()
+    assert "made" not in done_codes()
 
 
-def test_what_is_not_ticked_says_what_to_do_and_leads_there(admin_client: Client) -> None:
+def test_an_open_item_says_what_to_do_and_links_to_it(admin_client: Client) -> None:
     """Complaint 25: nobody has to know the way."""
     page = admin_client.get(PAGE, headers={"accept-language": "en"}).content.decode()
     assert 'href="/admin/avatars/provideraccount/add/"' in page
@@ -93,11 +93,11 @@ def test_what_is_not_ticked_says_what_to_do_and_leads_there(admin_client: Client
     assert f'href="/admin/avatars/provideraccount/{account.pk}/change/"' in page
 
 
-def test_the_checklist_asks_as_much_of_a_long_history_as_of_a_short_one(
+def test_the_checklist_needs_a_fixed_number_of_queries(
     admin_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     persona = PersonaFactory.create(published=True)
-    for _ in range(checklist.NEWEST + 5):
+    for _ in range(checklist.RECENT_SESSIONS + 5):
         StreamingSessionFactory.create(persona=persona, status=Status.ENDED, provider_session_id=None)
     with django_assert_max_num_queries(30):
         assert admin_client.get(PAGE).status_code == 200
@@ -124,7 +124,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
     return stand_in
 
 
-def test_the_check_of_a_connection_names_the_call_that_fails_and_why(admin_client: Client, provider: Mock) -> None:
+def test_the_connection_check_names_failing_calls_and_causes(admin_client: Client, provider: Mock) -> None:
     """Requirement 43; complaint 16: no bare 400."""
     account: ProviderAccount = ProviderAccountFactory.create()
     address = f"/admin/avatars/provideraccount/{account.pk}/connection/"
@@ -139,12 +139,10 @@ def test_the_check_of_a_connection_names_the_call_that_fails_and_why(admin_clien
     assert account.api_key not in page
 
 
-def test_a_key_that_was_accepted_when_it_was_saved_ticks_the_first_box(
-    admin_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_saving_an_accepted_key_completes_the_first_item(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requirement 43."""
     from tests.avatars.accounts.test_admin import form
 
     monkeypatch.setattr("avatars.accounts.forms.check_key", AsyncMock())
     admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-ours"))
-    assert ticked() == {"key"}
+    assert done_codes() == {"key"}

@@ -31,7 +31,7 @@ from tests.support.factories import PersonaFactory, ProviderAccountFactory, Stre
 ON_SOCKET = pytest.mark.django_db(transaction=True)
 
 
-def member(role: roles.Role) -> User:
+def make_member(role: roles.Role) -> User:
     roles.sync()
     user: User = UserFactory.create(username=role.group, is_staff=role.is_staff)
     user.groups.add(Group.objects.get(name=role.group))
@@ -75,8 +75,8 @@ class Page(WebsocketCommunicator):
 
 
 @asynccontextmanager
-async def opened(role: roles.Role) -> AsyncIterator[Page]:
-    page = await sync_to_async(lambda: Page(member(role)))()
+async def open_board(role: roles.Role) -> AsyncIterator[Page]:
+    page = await sync_to_async(lambda: Page(make_member(role)))()
     assert (await page.connect(timeout=PATIENCE_S))[0]
     try:
         yield page
@@ -85,20 +85,20 @@ async def opened(role: roles.Role) -> AsyncIterator[Page]:
 
 
 @sync_to_async
-def live(username: str, **fields: Any) -> StreamingSession:
+def make_session(username: str, **fields: Any) -> StreamingSession:
     session: StreamingSession = StreamingSessionFactory.create(user__username=username, **fields)
     return session
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board_consumer, "CALM_S", 0.01)
+def short_batch_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_consumer, "BATCH_DELAY_S", 0.01)
 
 
 @ON_SOCKET
-async def test_the_board_moves_with_what_happens() -> None:
-    session = await live("ana", status=Status.CONNECTING)
-    async with opened(roles.OPERATOR) as page:
+async def test_the_board_follows_a_session_to_its_end() -> None:
+    session = await make_session("ana", status=Status.CONNECTING)
+    async with open_board(roles.OPERATOR) as page:
         await page.see(session, user="ana", stage="Waiting for video", network="unknown", is_alert=False)
         await in_thread(transitions.go_live)(session)
         await page.see(session, stage="Live", quality="high (720p)")
@@ -113,10 +113,10 @@ async def test_the_board_moves_with_what_happens() -> None:
 
 
 @ON_SOCKET
-async def test_some_are_stopped_for_a_reason_that_stays_on_record(provider: Mock) -> None:
+async def test_selected_sessions_are_stopped_and_the_reason_is_recorded(provider: Mock) -> None:
     """Requirement 49."""
-    ana, ben, eva = [await live(name, provider_session_id=f"of-{name}") for name in ("ana", "ben", "eva")]
-    async with opened(roles.OPERATOR) as page:
+    ana, ben, eva = [await make_session(name, provider_session_id=f"of-{name}") for name in ("ana", "ben", "eva")]
+    async with open_board(roles.OPERATOR) as page:
         await page.say("board.stop", sessions=[str(ana.pk), str(ben.pk), str(uuid4())], reason=" Too late today ")
         assert (await page.answer("board.stopping"))["count"] == 2
         while set(page.rows) != {str(eva.pk)}:
@@ -134,10 +134,10 @@ async def test_some_are_stopped_for_a_reason_that_stays_on_record(provider: Mock
 
 
 @ON_SOCKET
-async def test_all_are_stopped_at_once(provider: Mock) -> None:
+async def test_all_sessions_are_stopped_at_once(provider: Mock) -> None:
     for name in ("ana", "ben", "eva"):
-        await live(name)
-    async with opened(roles.ADMINISTRATOR) as page:
+        await make_session(name)
+    async with open_board(roles.ADMINISTRATOR) as page:
         await page.say("board.stop", sessions="all", reason="An exercise")
         assert (await page.answer("board.stopping"))["count"] == 3
         while page.rows or not page.told:
@@ -147,9 +147,9 @@ async def test_all_are_stopped_at_once(provider: Mock) -> None:
 
 @ON_SOCKET
 @pytest.mark.parametrize("reason", ["", "  a ", None, "x" * 501])
-async def test_without_a_reason_nothing_is_stopped(reason: Any) -> None:
-    session = await live("ana")
-    async with opened(roles.OPERATOR) as page:
+async def test_a_stop_needs_a_reason(reason: Any) -> None:
+    session = await make_session("ana")
+    async with open_board(roles.OPERATOR) as page:
         await page.say("board.stop", sessions="all", reason=reason)
         assert (await page.answer("error"))["code"] == "reason_needed"
     await session.arefresh_from_db()
@@ -157,9 +157,9 @@ async def test_without_a_reason_nothing_is_stopped(reason: Any) -> None:
 
 
 @ON_SOCKET
-async def test_an_auditor_watches_and_stops_nothing() -> None:
-    session = await live("ana", room="portal-room")
-    async with opened(roles.AUDITOR) as page:
+async def test_an_auditor_can_watch_but_not_stop() -> None:
+    session = await make_session("ana", room="portal-room")
+    async with open_board(roles.AUDITOR) as page:
         await page.see(session, user="ana", look="")
         await page.say("board.stop", sessions=[str(session.pk)], reason="I may not")
         assert (await page.answer("error"))["code"] == "not_found"
@@ -170,14 +170,14 @@ async def test_an_auditor_watches_and_stops_nothing() -> None:
 
 @ON_SOCKET
 @pytest.mark.parametrize("role", [roles.END_USER, roles.EDITOR], ids=lambda role: role.group)
-async def test_who_may_see_no_sessions_finds_no_board(role: roles.Role) -> None:
-    page = await sync_to_async(lambda: Page(member(role)))()
+async def test_the_board_is_refused_without_permission_to_view_sessions(role: roles.Role) -> None:
+    page = await sync_to_async(lambda: Page(make_member(role)))()
     assert await page.connect(timeout=PATIENCE_S) == (False, 4404)
 
 
 @ON_SOCKET
-async def test_a_role_that_is_taken_away_closes_the_board() -> None:
-    async with opened(roles.OPERATOR) as page:
+async def test_losing_the_role_closes_the_board() -> None:
+    async with open_board(roles.OPERATOR) as page:
         await page.hear()
         await User.objects.filter(username=roles.OPERATOR.group).aupdate(is_staff=False)
         await in_thread(lambda: broadcast.wake([]))()
@@ -187,7 +187,7 @@ async def test_a_role_that_is_taken_away_closes_the_board() -> None:
 
 
 @sync_to_async
-def waiting(username: str) -> QueuePlace:
+def make_queue_entry(username: str) -> QueuePlace:
     process = ServerProcess.objects.create(lease_ends_at=timezone.now())
     persona = PersonaFactory.create(published=True)
     return QueuePlace.objects.create(
@@ -200,11 +200,11 @@ def waiting(username: str) -> QueuePlace:
 
 
 @ON_SOCKET
-async def test_the_line_is_seen_and_shortened() -> None:
+async def test_staff_see_the_queue_and_remove_an_entry() -> None:
     """Complaint 4."""
-    place = await waiting("leo")
-    async with opened(roles.OPERATOR) as page:
-        while [waiter["user"] for waiter in page.told.get("line", [])] != ["leo"]:
+    place = await make_queue_entry("leo")
+    async with open_board(roles.OPERATOR) as page:
+        while [person["user"] for person in page.told.get("line", [])] != ["leo"]:
             await page.hear()
         await page.say("board.remove", place=place.pk)
         while page.told["line"]:
@@ -213,20 +213,20 @@ async def test_the_line_is_seen_and_shortened() -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_open_at_a_provider_and_not_ours_is_seen() -> None:
+def test_unknown_sessions_at_a_provider_are_listed() -> None:
     """Complaint 4."""
     seen_at = timezone.now().isoformat()
     ProviderAccountFactory.create(name="Main", strangers=[{"id": "theirs", "status": "connected", "seen_at": seen_at}])
-    found = board.look(member(roles.OPERATOR).pk)
+    found = board.read_board(make_member(roles.OPERATOR).pk)
     assert found
     assert found.strangers == [{"id": "theirs", "status": "connected", "account": "Main", "since": seen_at}]
 
 
 @pytest.mark.django_db
-def test_who_may_look_in_finds_the_way_where_the_room_is_ours() -> None:
+def test_observers_get_a_link_for_sessions_in_own_rooms() -> None:
     """Requirement 41."""
     ours, theirs = (StreamingSessionFactory.create(room=room) for room in ("portal-room", ""))
-    operator, auditor = (board.look(member(role).pk) for role in (roles.OPERATOR, roles.AUDITOR))
+    operator, auditor = (board.read_board(make_member(role).pk) for role in (roles.OPERATOR, roles.AUDITOR))
     assert operator
     assert auditor
     look = f"/admin/avatar_sessions/streamingsession/{ours.pk}/look/"
@@ -235,26 +235,26 @@ def test_who_may_look_in_finds_the_way_where_the_room_is_ours() -> None:
 
 
 @pytest.mark.django_db
-def test_what_it_costs_is_told_to_who_may_know() -> None:
+def test_costs_need_permission() -> None:
     session = StreamingSessionFactory.create(persona__avatar__account__monthly_cap=10)
-    operator = board.look(member(roles.OPERATOR).pk)
+    operator = board.read_board(make_member(roles.OPERATOR).pk)
     assert operator
     assert operator.sessions[str(session.pk)].credits_per_minute == 0.2
     assert operator.figures["caps"] == 10
     operators = Group.objects.get(name=roles.OPERATOR.group)
     operators.permissions.remove(*operators.permissions.filter(codename="view_sessiontotal"))
-    without = board.look(User.objects.get(username=roles.OPERATOR.group).pk)
+    without = board.read_board(User.objects.get(username=roles.OPERATOR.group).pk)
     assert without
     assert without.sessions[str(session.pk)].credits_per_minute is None
     assert "caps" not in without.figures
 
 
 @pytest.mark.django_db
-def test_it_asks_the_database_no_more_often_for_more_sessions(django_assert_max_num_queries: Any) -> None:
-    viewer = member(roles.ADMINISTRATOR).pk
+def test_the_board_needs_a_fixed_number_of_queries(django_assert_max_num_queries: Any) -> None:
+    viewer = make_member(roles.ADMINISTRATOR).pk
     for session in StreamingSessionFactory.create_batch(50):
         events.record(session.pk, Entry("connection_quality", {"quality": "good"}, Source.BROWSER))
     with django_assert_max_num_queries(20):
-        found = board.look(viewer)
+        found = board.read_board(viewer)
     assert found
     assert len(found.sessions) == 50

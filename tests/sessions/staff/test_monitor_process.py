@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.media, pytest.mark.proof]
 
 PATIENCE_S = 120
 POLL_S = 0.5
-OPEN = """
+START_SESSION = """
 import asyncio
 from avatars.models import ProviderAccount
 from django.contrib.auth.models import User
@@ -53,7 +53,7 @@ async def say():
 session = StreamingSession.objects.select_related("account").get()
 asyncio.run(say())
 """
-TOLD = """
+EVENT_KINDS = """
 import json
 from sessions.models import SessionEvent
 rows = SessionEvent.objects.filter(kind__in=("monitor_opened", "avatar_start_talking"))
@@ -61,22 +61,20 @@ print(json.dumps(list(rows.order_by("number").values_list("source", "kind"))))
 """
 
 
-def test_a_monitor_that_is_killed_is_followed_by_another_and_events_come_again(
-    quiet_emulator: servers.Emulator, tmp_path: Path
-) -> None:
+def test_a_second_monitor_takes_over_when_the_first_is_killed(quiet_emulator: servers.Emulator, tmp_path: Path) -> None:
     with servers.portal(quiet_emulator) as portal:
         monitors = [_monitor(number, portal, tmp_path) for number in range(2)]
         try:
-            portal.manage("shell", "-v0", "-c", OPEN)
+            portal.manage("shell", "-v0", "-c", START_SESSION)
             monitors[0].start()
-            _until(lambda: _told(portal) == ["monitor_opened"])
+            _until(lambda: _recorded_kinds(portal) == ["monitor_opened"])
             portal.manage("shell", "-v0", "-c", SAY)
-            _until(lambda: _told(portal) == ["monitor_opened", "avatar_start_talking"])
+            _until(lambda: _recorded_kinds(portal) == ["monitor_opened", "avatar_start_talking"])
             monitors[1].start()
             os.killpg(monitors[0].pid, signal.SIGKILL)
-            _until(lambda: _told(portal).count("monitor_opened") == 2)
+            _until(lambda: _recorded_kinds(portal).count("monitor_opened") == 2)
             portal.manage("shell", "-v0", "-c", SAY)
-            _until(lambda: _told(portal).count("avatar_start_talking") == 2)
+            _until(lambda: _recorded_kinds(portal).count("avatar_start_talking") == 2)
         finally:
             for monitor in monitors:
                 monitor.stop()
@@ -87,8 +85,8 @@ def _monitor(number: int, portal: servers.Portal, folder: Path) -> Child:
     return Child("monitor", programs.command("monitor", {}), log, env=portal.environment)
 
 
-def _told(portal: servers.Portal) -> list[str]:
-    told: Any = json.loads(portal.manage("shell", "-v0", "-c", TOLD))
+def _recorded_kinds(portal: servers.Portal) -> list[str]:
+    told: Any = json.loads(portal.manage("shell", "-v0", "-c", EVENT_KINDS))
     return [kind for _source, kind in told]
 
 

@@ -38,23 +38,23 @@ def catalogue(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
     return errors
 
 
-def met(**fields: Any) -> Persona:
+def make_persona(**fields: Any) -> Persona:
     return PersonaFactory.create(**{"published": True, "slug": "lucia", "avatar__account__is_sandbox": True} | fields)
 
 
-def rehearse() -> PersonaCheck | None:
-    async_to_sync(persona_checks.rehearse)()
+def run_checks() -> PersonaCheck | None:
+    async_to_sync(persona_checks.check_published_personas)()
     return PersonaCheck.objects.first()
 
 
 def outcome() -> str:
-    check = rehearse()
+    check = run_checks()
     assert check
     return check.outcome
 
 
-def test_what_works_is_tried_with_a_session_that_is_over_at_once(provider: Mock) -> None:
-    persona = met()
+def test_a_working_persona_is_tried_with_a_session_that_ends_at_once(provider: Mock) -> None:
+    persona = make_persona()
     assert outcome() == Outcome.PASSED
     session = StreamingSession.objects.get()
     assert (session.status, session.purpose, session.end_reason) == (
@@ -65,11 +65,11 @@ def test_what_works_is_tried_with_a_session_that_is_over_at_once(provider: Mock)
     assert persona.hidden_at is None
 
 
-def test_what_the_provider_refuses_is_hidden_and_staff_are_told(
+def test_a_refused_persona_is_hidden_and_staff_are_notified(
     provider: Mock, client: Client, admin_client: Client
 ) -> None:
     """Complaint 16."""
-    persona = met()
+    persona = make_persona()
     editor = UserFactory.create(email="nora@example.org")
     editor.user_permissions.add(Permission.objects.get(codename="publish_persona"))
     provider.new_session.side_effect = ProviderRejected("avatar not found", code="10012", status=404)
@@ -83,15 +83,15 @@ def test_what_the_provider_refuses_is_hidden_and_staff_are_told(
     assert "10012" in letter.body
     page = admin_client.get(f"/admin/avatars/persona/{persona.pk}/change/", headers=ENGLISH).content.decode()
     assert "refused by the provider (ProviderRejected, 404, 10012)" in page
-    rehearse()
+    run_checks()
     assert len(mail.outbox) == 1  # the same news is told once
     provider.new_session.side_effect = None
     assert outcome() == Outcome.PASSED
     assert client.get("/personas/lucia/").status_code == 200
 
 
-def test_what_no_longer_fits_is_found_without_a_session_also_where_sessions_cost(provider: Mock) -> None:
-    persona = met(avatar__account__is_sandbox=False)
+def test_an_invalid_persona_is_found_without_a_paid_session(provider: Mock) -> None:
+    persona = make_persona(avatar__account__is_sandbox=False)
     assert outcome() == Outcome.FITS
     provider.new_session.assert_not_awaited()
     Avatar.objects.update(gone_at=timezone.now())
@@ -104,8 +104,8 @@ def test_what_no_longer_fits_is_found_without_a_session_also_where_sessions_cost
 
 
 @pytest.mark.parametrize("choice", ["always", "never"])
-def test_an_account_may_be_tried_though_it_costs_or_not_though_it_is_free(provider: Mock, choice: str) -> None:
-    met(avatar__account__nightly_check=choice, avatar__account__is_sandbox=choice == "never")
+def test_the_accounts_setting_decides_whether_sessions_are_tried(provider: Mock, choice: str) -> None:
+    make_persona(avatar__account__nightly_check=choice, avatar__account__is_sandbox=choice == "never")
     assert outcome() == (Outcome.PASSED if choice == "always" else Outcome.FITS)
 
 
@@ -113,18 +113,16 @@ def test_an_account_may_be_tried_though_it_costs_or_not_though_it_is_free(provid
     ("error", "found"),
     [(LimitReached("no place", status=429), Outcome.SKIPPED), (ProviderUnreachable("cut"), Outcome.AWAY)],
 )
-def test_a_provider_that_is_full_or_away_is_no_fault_of_the_persona(
-    provider: Mock, error: Exception, found: Outcome
-) -> None:
-    persona = met()
+def test_a_full_or_unreachable_provider_hides_no_persona(provider: Mock, error: Exception, found: Outcome) -> None:
+    persona = make_persona()
     provider.new_session.side_effect = error
     assert outcome() == found
     persona.refresh_from_db()
     assert (persona.hidden_at, mail.outbox) == (None, [])
 
 
-def test_a_catalogue_that_does_not_come_hides_nobody(provider: Mock, catalogue: dict[str, Exception]) -> None:
-    persona = met()
+def test_an_unreadable_catalogue_hides_no_persona(provider: Mock, catalogue: dict[str, Exception]) -> None:
+    persona = make_persona()
     catalogue[persona.avatar.account.name] = ProviderUnreachable("cut")
     assert outcome() == Outcome.AWAY
     provider.new_session.assert_not_awaited()

@@ -35,8 +35,8 @@ SAID = ProviderEvent("avatar_end_message", "t1", 4)
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider_monitor, "FIRST_PAUSE_S", 0.0)
+def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider_monitor, "FIRST_RETRY_S", 0.0)
 
 
 @pytest.fixture
@@ -47,14 +47,14 @@ async def monitor() -> AsyncIterator[Monitor]:
 
 
 @sync_to_async
-def session(*, monitors_chat: bool = True, **changes: Any) -> StreamingSession:
+def make_session(*, monitors_chat: bool = True, **changes: Any) -> StreamingSession:
     row = StreamingSessionFactory.create(**changes)
     row.account.monitors_chat = monitors_chat
     row.account.save()
     return row
 
 
-def tells(*parts: ProviderEvent | Exception | None) -> Callable[[str], AsyncGenerator[ProviderEvent, None]]:
+def socket_with(*parts: ProviderEvent | Exception | None) -> Callable[[str], AsyncGenerator[ProviderEvent, None]]:
     """A socket that tells these; None is a close, and after the last it stays open."""
     rest = list(parts)
 
@@ -71,7 +71,7 @@ def tells(*parts: ProviderEvent | Exception | None) -> Callable[[str], AsyncGene
     return listen
 
 
-async def until(row: StreamingSession, *kinds: str) -> list[tuple[str, str]]:
+async def wait_for_kinds(row: StreamingSession, *kinds: str) -> list[tuple[str, str]]:
     """The record, once it has these kinds."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -82,114 +82,113 @@ async def until(row: StreamingSession, *kinds: str) -> list[tuple[str, str]]:
             await asyncio.sleep(0.01)
 
 
-async def test_what_the_provider_tells_stands_in_the_record(provider: Mock, monitor: Monitor) -> None:
-    provider.listen = tells(OPENED, SAID)
-    row = await session()
-    await monitor.look()
-    assert await until(row, "avatar_end_message") == [("portal", "monitor_opened"), ("provider", "avatar_end_message")]
+async def test_events_of_the_providers_socket_are_recorded(provider: Mock, monitor: Monitor) -> None:
+    provider.listen = socket_with(OPENED, SAID)
+    row = await make_session()
+    await monitor.poll()
+    assert await wait_for_kinds(row, "avatar_end_message") == [
+        ("portal", "monitor_opened"),
+        ("provider", "avatar_end_message"),
+    ]
     event = await SessionEvent.objects.aget(session=row, kind="avatar_end_message")
     assert event.data == {"task_id": "t1", "characters": 4}
 
 
-async def test_where_no_account_wants_it_nothing_is_held_and_nothing_is_written(
-    provider: Mock, monitor: Monitor
-) -> None:
-    await session(monitors_chat=False)
-    await monitor.look()
+async def test_without_monitored_accounts_nothing_is_claimed_or_recorded(provider: Mock, monitor: Monitor) -> None:
+    await make_session(monitors_chat=False)
+    await monitor.poll()
     assert not provider.listen.called
     assert not await ServerProcess.objects.aexists()
 
 
-async def test_a_broken_socket_is_opened_again_and_not_for_ever(provider: Mock, monitor: Monitor) -> None:
-    provider.listen = tells(OPENED, None, ProviderUnreachable("cut"), OPENED, SAID)
-    row = await session()
-    await monitor.look()
-    kinds = [kind for _, kind in await until(row, "avatar_end_message")]
+async def test_a_broken_socket_is_reopened_a_limited_number_of_times(provider: Mock, monitor: Monitor) -> None:
+    provider.listen = socket_with(OPENED, None, ProviderUnreachable("cut"), OPENED, SAID)
+    row = await make_session()
+    await monitor.poll()
+    kinds = [kind for _, kind in await wait_for_kinds(row, "avatar_end_message")]
     assert kinds == ["monitor_opened", "monitor_lost", "monitor_opened", "avatar_end_message"]
-    provider.listen = tells(*[ProviderUnreachable("away")] * 100)
-    other = await session()
-    await monitor.look()
-    await until(other, "monitor_gave_up")
-    await monitor.look()
-    assert [kind for _, kind in await until(other)] == ["monitor_lost", "monitor_gave_up"]
+    provider.listen = socket_with(*[ProviderUnreachable("away")] * 100)
+    other = await make_session()
+    await monitor.poll()
+    await wait_for_kinds(other, "monitor_gave_up")
+    await monitor.poll()
+    assert [kind for _, kind in await wait_for_kinds(other)] == ["monitor_lost", "monitor_gave_up"]
 
 
-async def test_two_monitors_share_what_runs_and_none_is_listened_to_twice(
+async def test_two_monitors_share_the_sessions_without_overlap(
     provider: Mock, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider_monitor, "SHARE", 2)
-    provider.listen = tells()
+    monkeypatch.setattr(provider_monitor, "SESSIONS_PER_POLL", 2)
+    provider.listen = socket_with()
     for _ in range(3):
-        await session()
+        await make_session()
     other = Monitor()
     try:
         for one in (monitor, other, monitor, other):
-            await one.look()
+            await one.poll()
         assert (len(monitor.following), len(other.following)) == (2, 1)
         assert not monitor.following.keys() & other.following.keys()
     finally:
         await other.close()
-    await monitor.look()
+    await monitor.poll()
     assert len(monitor.following) == 3  # what one gives back, the other takes
 
 
-async def test_what_a_monitor_held_that_died_is_taken_over_when_its_lease_runs_out(
-    provider: Mock, monitor: Monitor
-) -> None:
-    provider.listen = tells()
-    row = await session()
+async def test_sessions_of_a_dead_monitor_are_claimed_when_its_lease_expires(provider: Mock, monitor: Monitor) -> None:
+    provider.listen = socket_with()
+    row = await make_session()
     dead = await ServerProcess.objects.acreate(lease_ends_at=timezone.now() + timedelta(seconds=20))
     await ChatWatch.objects.acreate(session=row, process=dead)
-    await monitor.look()
+    await monitor.poll()
     assert not monitor.following
     await ServerProcess.objects.filter(pk=dead.pk).aupdate(lease_ends_at=timezone.now() - timedelta(seconds=1))
-    await monitor.look()
+    await monitor.poll()
     assert list(monitor.following) == [row.pk]
 
 
-async def test_one_whose_lease_was_lost_begins_anew(provider: Mock, monitor: Monitor) -> None:
-    provider.listen = tells()
-    row = await session()
-    await monitor.look()
+async def test_a_monitor_that_lost_its_lease_starts_over(provider: Mock, monitor: Monitor) -> None:
+    provider.listen = socket_with()
+    row = await make_session()
+    await monitor.poll()
     (before,) = monitor.following.values()
     await sync_to_async(tabs.release)(monitor.process_id)
     monitor._renewed_at = 0.0
-    await monitor.look()
+    await monitor.poll()
     assert before.cancelled()
     assert list(monitor.following) == [row.pk]
 
 
-async def test_an_ended_session_is_let_go(provider: Mock, monitor: Monitor) -> None:
-    provider.listen = tells()
-    row = await session()
-    await monitor.look()
+async def test_an_ended_session_is_released(provider: Mock, monitor: Monitor) -> None:
+    provider.listen = socket_with()
+    row = await make_session()
+    await monitor.poll()
     ended = {"status": "ended", "end_reason": "idle", "deadline_at": None, "ended_at": timezone.now()}
     await StreamingSession.objects.filter(pk=row.pk).aupdate(**ended)
-    await monitor.look()
+    await monitor.poll()
     assert not monitor.following
     assert not await ChatWatch.objects.aexists()
 
 
-async def test_a_session_that_is_gone_there_is_asked_for_and_ended_here(
+async def test_a_session_gone_at_the_provider_is_checked(
     provider: Mock, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = AsyncMock()
-    monkeypatch.setattr(provider_status, "end_if_gone", asked)
-    provider.listen = tells(OPENED, None, SessionGone("closed"))
-    row = await session()
-    await monitor.look()
+    monkeypatch.setattr(provision, "room_closed", asked)
+    provider.listen = socket_with(OPENED, None, SessionGone("closed"))
+    row = await make_session()
+    await monitor.poll()
     await asyncio.wait_for(asyncio.gather(*monitor.following.values()), PATIENCE_S)
     asked.assert_awaited_once_with(row.pk)
 
 
-def test_a_provider_without_such_a_socket_is_refused_with_the_reason(admin_client: Client) -> None:
+def test_monitoring_is_refused_for_a_provider_without_events(admin_client: Client) -> None:
     account = ProviderAccountFactory.create(kind="liveavatar")
     admin_client.cookies["django_language"] = "en"
     page = admin_client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", {"monitors_chat": "on"})
     assert "does not offer session events" in page.content.decode()
 
 
-def test_no_word_of_what_was_said_passes_on() -> None:
+def test_spoken_text_is_not_passed_on() -> None:
     told = {"event_type": "user_end_message", "task_id": "u1", "message": "secreto"}
     assert chat_socket.parse_event(json.dumps(told)) == ProviderEvent("user_end_message", "u1", 7)
     for strange in ("[" * 5000, "null", '{"event_type": ["user_start"]}', '{"event_type": "user_talking_message"}'):
@@ -201,7 +200,7 @@ def emulator(fresh_emulator: servers.Emulator) -> servers.Emulator:
     return fresh_emulator
 
 
-async def test_with_the_emulators_own_socket(emulator: servers.Emulator, monitor: Monitor) -> None:
+async def test_monitor_follows_the_emulators_socket_to_the_end(emulator: servers.Emulator, monitor: Monitor) -> None:
     """It opens with a token of its own, hears what the avatar does, and notes that the session is over there."""
     where = {"base_url": emulator.url, "api_key": emulator.api_key, "monitors_chat": True}
     account = await sync_to_async(ProviderAccountFactory.create)(**where)
@@ -209,15 +208,15 @@ async def test_with_the_emulators_own_socket(emulator: servers.Emulator, monitor
         provider = providers.for_account(account)
         theirs = await provider.new_session(SessionRequest("Nora_public_20260101"))
         await provider.start_session(theirs)
-        row = await session(
+        row = await make_session(
             account=account,
             provider_session_id=theirs.provider_session_id,
             created_at=timezone.now() - timedelta(minutes=1),
         )
-        await monitor.look()
-        await until(row, "monitor_opened")
+        await monitor.poll()
+        await wait_for_kinds(row, "monitor_opened")
         await provider.send_task(theirs.provider_session_id, text="Hola", kind=TaskKind.REPEAT)
-        heard = await until(row, "avatar_start_talking")
+        heard = await wait_for_kinds(row, "avatar_start_talking")
         assert ("provider", "avatar_start_talking") in heard
         await provider.stop_session(theirs.provider_session_id)
         await asyncio.wait_for(asyncio.gather(*monitor.following.values()), PATIENCE_S)

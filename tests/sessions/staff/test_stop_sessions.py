@@ -28,14 +28,14 @@ LIST = "/admin/avatar_sessions/streamingsession/"
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker runs here, and nobody waits for one."""
     monkeypatch.setattr(stop, "WORKER_HEAD_START", timedelta(0))
     monkeypatch.setattr(deadlines, "MAX_RETRY_DELAY", timedelta(0))
 
 
 @sync_to_async
-def running(count: int = 1, **fields: Any) -> list[StreamingSession]:
+def make_sessions(count: int = 1, **fields: Any) -> list[StreamingSession]:
     sessions: list[StreamingSession] = StreamingSessionFactory.create_batch(count, **fields)
     return sessions
 
@@ -46,7 +46,7 @@ def administrator() -> User:
     return user
 
 
-async def over(session: StreamingSession) -> None:
+async def wait_until_ended(session: StreamingSession) -> None:
     """Wait until it is."""
     async with asyncio.timeout(PATIENCE_S):
         while session.status != Status.ENDED:
@@ -54,38 +54,38 @@ async def over(session: StreamingSession) -> None:
             await session.arefresh_from_db()
 
 
-async def test_what_a_provider_does_not_confirm_is_asked_for_again_without_a_worker(provider: Mock) -> None:
+async def test_an_unconfirmed_stop_is_retried_without_a_worker(provider: Mock) -> None:
     """Complaint 2."""
     provider.stop_session.side_effect = [ProviderUnreachable("ConnectError"), ProviderUnreachable("ReadTimeout"), None]
-    (session,) = await running()
-    stops = await stop_sessions.stop((await administrator()).pk, None, [session.pk], "It rang")
-    outcome = await stop_sessions.outcome(stops)
+    (session,) = await make_sessions()
+    request = await stop_sessions.stop((await administrator()).pk, None, [session.pk], "It rang")
+    outcome = await stop_sessions.wait_for_outcome(request)
     assert (outcome.over, outcome.pending, len(outcome.troubles)) == (0, 0, 1)
-    await over(session)
+    await wait_until_ended(session)
     assert (session.stop_attempts, provider.stop_session.call_count) == (2, 3)
 
 
-async def test_one_that_is_still_being_opened_is_closed_when_its_answer_is_overdue(
+async def test_a_session_being_created_is_closed_when_its_answer_is_overdue(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever waited for the provider's answer has died, and no worker runs."""
     monkeypatch.setattr("sessions.lifecycle.transitions.STOP_PATIENCE", timedelta(0))
-    (session,) = await running(status=Status.CREATING, provider_session_id=None)
-    stops = await stop_sessions.stop((await administrator()).pk, None, None, "It rang")
-    outcome = await stop_sessions.outcome(stops)
+    (session,) = await make_sessions(status=Status.CREATING, provider_session_id=None)
+    request = await stop_sessions.stop((await administrator()).pk, None, None, "It rang")
+    outcome = await stop_sessions.wait_for_outcome(request)
     assert (outcome.over, outcome.pending) == (0, 1)
-    await over(session)
+    await wait_until_ended(session)
     assert session.end_reason == EndReason.STAFF_STOPPED
 
 
-async def test_nobody_waits_long_for_a_slow_provider_and_it_is_heard_all_the_same(
+async def test_staff_do_not_wait_for_a_slow_provider_whose_answer_still_counts(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page is answered while the provider still thinks; its answer counts, though whoever asked has gone."""
-    monkeypatch.setattr(stop_sessions, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(stop_sessions, "OUTCOME_TIMEOUT_S", 0.05)
     may_answer = asyncio.Event()
     provider.stop_session.side_effect = waiting_for(may_answer)
-    sessions = await running(40)
+    sessions = await make_sessions(40)
     client = AsyncClient()
     await client.aforce_login(await administrator(), backend="django.contrib.auth.backends.ModelBackend")
     choice = {"action": "stop", "reason": "It rang", "_selected_action": [str(session.pk) for session in sessions]}
@@ -94,7 +94,7 @@ async def test_nobody_waits_long_for_a_slow_provider_and_it_is_heard_all_the_sam
     assert said == [("warning", "40 sessions are being stopped. Their providers have not responded yet.")]
     may_answer.set()
     for session in sessions:
-        await over(session)
+        await wait_until_ended(session)
 
 
 def waiting_for(event: asyncio.Event) -> Callable[..., Awaitable[None]]:
@@ -104,7 +104,7 @@ def waiting_for(event: asyncio.Event) -> Callable[..., Awaitable[None]]:
     return answer
 
 
-def test_where_no_entry_can_be_written_nothing_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_stopped_if_the_audit_entry_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     session = StreamingSessionFactory.create()
     monkeypatch.setattr(audit_log, "note_by", Mock(side_effect=OSError("no space")))
     with pytest.raises(OSError, match="no space"):
@@ -114,7 +114,7 @@ def test_where_no_entry_can_be_written_nothing_is_stopped(monkeypatch: pytest.Mo
     assert not SessionEvent.objects.filter(kind="stop_asked").exists()
 
 
-def test_many_are_stopped_in_as_few_statements_as_one(django_assert_max_num_queries: Any) -> None:
+def test_stopping_many_sessions_needs_a_fixed_number_of_queries(django_assert_max_num_queries: Any) -> None:
     StreamingSessionFactory.create_batch(60)
     by = UserFactory.create().pk
     with django_assert_max_num_queries(25):

@@ -33,8 +33,8 @@ class Desk:
 
     async def ticked(self) -> list[str]:
         await self.page.goto(f"{self.portal.url}/admin/avatars/provideraccount/first-hour/")
-        rows = await self.page.locator("[data-ticked=yes]").all()
-        return [str(await row.get_attribute("data-box")) for row in rows]
+        rows = await self.page.locator("[data-done=yes]").all()
+        return [str(await row.get_attribute("data-step")) for row in rows]
 
     async def ticks(self, *boxes: str) -> None:
         """Wait until these boxes are ticked: the worker and LiveKit take their time."""
@@ -93,7 +93,7 @@ async def test_an_administrator_goes_from_nothing_to_a_conversation_and_every_bo
     await desk.looks.check("first-hour, empty")
     await desk.keep_picture("first-hour-empty")
 
-    await page.locator("[data-box=key] a").click()
+    await page.locator("[data-step=key] a").click()
     for field, value in {"name": "HeyGen", "base_url": emulator.url, "api_key": "not-the-key"}.items():
         await page.fill(f"input[name={field}]", value)
     await page.select_option("select[name=rooms]", "own")
@@ -111,7 +111,7 @@ async def test_an_administrator_goes_from_nothing_to_a_conversation_and_every_bo
     await page.locator("form[method=post].mb-8 button").click()
     await desk.ticks("key", "catalogue", "livekit")
 
-    await page.locator("[data-box=persona] a").click()
+    await page.locator("[data-step=persona] a").click()
     await page.fill("input[name=name]", "Lucía")
     await page.fill("input[name=slug]", "lucia")
     await desk.choose("avatar", "Lucía")
@@ -121,7 +121,7 @@ async def test_an_administrator_goes_from_nothing_to_a_conversation_and_every_bo
     await desk.press("publish_one")
     await desk.ticks("key", "catalogue", "persona", "livekit")
 
-    room_address = str(await page.locator("[data-box=made] a").get_attribute("href"))
+    room_address = str(await page.locator("[data-step=made] a").get_attribute("href"))
     stage = Stage(portal, emulator, admin, await context.storage_state())
     async with RoomPage.opened(chromium, stage, room_address.split("/")[-2]) as room:
         await room.start()
