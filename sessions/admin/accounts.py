@@ -31,22 +31,22 @@ class AccountAdmin(ProviderAccountAdmin):
     """Who may see no sessions sees none here either."""
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return (*super().get_readonly_fields(request, obj), "spending", "places", "line")
+        return (*super().get_readonly_fields(request, obj), "spending", "slots_in_use", "queue_entries")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        usual = super().get_fieldsets(request, obj)
+        base = super().get_fieldsets(request, obj)
         if obj is None:
-            return usual
-        told = ["spending"]
-        told += ["places"] if request.user.has_perm(Permission.VIEW_SESSION) else []
-        told += ["line"] if request.user.has_perm(Permission.VIEW_QUEUE) else []
-        return [(_("Now"), {"fields": told}), *usual]
+            return base
+        now_fields = ["spending"]
+        now_fields += ["slots_in_use"] if request.user.has_perm(Permission.VIEW_SESSION) else []
+        now_fields += ["queue_entries"] if request.user.has_perm(Permission.VIEW_QUEUE) else []
+        return [(_("Now"), {"fields": now_fields}), *base]
 
     def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.first_hour)
+        view = self.admin_site.admin_view(self.setup_checklist)
         return [path("first-hour/", view, name="avatars_provideraccount_first_hour"), *super().get_urls()]
 
-    def first_hour(self, request: HttpRequest) -> HttpResponse:
+    def setup_checklist(self, request: HttpRequest) -> HttpResponse:
         if not self.has_change_permission(request):
             raise PermissionDenied
         return onboarding_page.page(request)
@@ -54,33 +54,35 @@ class AccountAdmin(ProviderAccountAdmin):
     @display(description=_("this month"))
     def spending(self, account: ProviderAccount) -> str:
         spending = quotas.spending(account, timezone.now())
-        said = gettext("%(spent).2f credits spent. Running sessions may add up to %(promised).2f.")
-        words = said % {"spent": spending.spent, "promised": spending.promised}
+        sentence = gettext("%(spent).2f credits spent. Running sessions may add up to %(promised).2f.")
+        words = sentence % {"spent": spending.spent, "promised": spending.promised}
         if spending.left is None:
             return f"{words} {gettext('No cap is set.')}"
         left = gettext("%(left).2f of %(cap).2f left under the cap.")
         return f"{words} {left % {'cap': account.monthly_cap, 'left': spending.left}}"
 
     @display(description=_("slots in use"))
-    def places(self, account: ProviderAccount) -> SafeString:
+    def slots_in_use(self, account: ProviderAccount) -> SafeString:
         rows = StreamingSession.objects.open().filter(account=account).select_related("user", "persona")
-        taken = list(rows.order_by("created_at"))
+        in_use = list(rows.order_by("created_at"))
         limit = queue.slots_of(account)
-        words = gettext("%(taken)d of %(limit)d") % {"taken": len(taken), "limit": limit}
+        words = gettext("%(taken)d of %(limit)d") % {"taken": len(in_use), "limit": limit}
         if limit < account.concurrency_limit and account.places_seen_at:
-            found = gettext("the provider had no free slot at %(at)s") % {"at": _local(account.places_seen_at)}
-            words = f"{words} ({found})"
-        lines = [(_page_of(session), session.user, session.persona, _since(session.created_at)) for session in taken]
-        return _below(words, format_html_join(NEW_LINE, '<a href="{}">{}</a> · {} · {}', lines))
+            full_since = gettext("the provider had no free slot at %(at)s") % {"at": _local(account.places_seen_at)}
+            words = f"{words} ({full_since})"
+        lines = [
+            (_change_url(session), session.user, session.persona, _since(session.created_at)) for session in in_use
+        ]
+        return _joined_lines(words, format_html_join(NEW_LINE, '<a href="{}">{}</a> · {} · {}', lines))
 
     @display(description=_("in the queue"))
-    def line(self, account: ProviderAccount) -> SafeString:
+    def queue_entries(self, account: ProviderAccount) -> SafeString:
         waiting = QueuePlace.objects.filter(account=account).select_related("user", "persona")
         lines = [(number, row.user, row.persona, _since(row.created_at)) for number, row in enumerate(waiting, start=1)]
         return format_html_join(NEW_LINE, "{}. {} · {} · {}", lines) or mark_safe("–")
 
 
-def _page_of(session: StreamingSession) -> str:
+def _change_url(session: StreamingSession) -> str:
     return reverse("admin:avatar_sessions_streamingsession_change", args=[session.pk])
 
 
@@ -92,5 +94,5 @@ def _local(moment: datetime) -> str:
     return formats.date_format(timezone.localtime(moment), "DATETIME_FORMAT")
 
 
-def _below(*parts: str) -> SafeString:
+def _joined_lines(*parts: str) -> SafeString:
     return format_html_join(NEW_LINE, "{}", ((part,) for part in parts if part))

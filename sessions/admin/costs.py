@@ -30,14 +30,14 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
 
     list_display = (
         "day",
-        "who",
+        "username",
         "account",
         "persona",
-        "open_for",
+        "open_time",
         "estimated",
         "provider_credits",
-        "more",
-        "waste",
+        "cost_difference",
+        "unattended_time",
     )
     list_filter = (("account", RelatedDropdownFilter), ("persona", RelatedDropdownFilter))
     list_filter_submit = True
@@ -47,47 +47,53 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
         "day",
         "account",
         "persona",
-        "open_for",
+        "open_time",
         "estimated",
-        "theirs_open",
+        "provider_open_time",
         "provider_credits",
-        "more",
+        "cost_difference",
     )
-    readonly_fields = ("open_for", "theirs_open", "more")
+    readonly_fields = ("open_time", "provider_open_time", "cost_difference")
 
     @display(description=_("user"))
-    def who(self, total: SessionTotal) -> str:
+    def username(self, total: SessionTotal) -> str:
         return total.session.user.get_username()
 
     @display(description=_("open"), ordering="time")
-    def open_for(self, total: SessionTotal) -> str:
+    def open_time(self, total: SessionTotal) -> str:
         return readable(total.time)
 
     @display(description=_("duration according to the provider"))
-    def theirs_open(self, total: SessionTotal) -> str:
+    def provider_open_time(self, total: SessionTotal) -> str:
         return readable(total.provider_time)
 
     @display(description=_("difference"))
-    def more(self, total: SessionTotal) -> str:
+    def cost_difference(self, total: SessionTotal) -> str:
         return "–" if total.difference is None else formats.number_format(total.difference, 4)
 
     @display(description=_("unattended time"), ordering="wasted")
-    def waste(self, total: SessionTotal) -> str:
+    def unattended_time(self, total: SessionTotal) -> str:
         return readable(total.wasted) if total.wasted else "–"
 
     def get_urls(self) -> list[Any]:
         def page(route: str, view: Callable[..., HttpResponse]) -> Any:
             return path(f"{route}/", self.admin_site.admin_view(view), name=f"avatar_sessions_sessiontotal_{route}")
 
-        return [page("costs", self.month), page("reconciliation", self.compared), *super().get_urls()]
+        return [
+            page("costs", self.month_report),
+            page("reconciliation", self.reconciliation_report),
+            *super().get_urls(),
+        ]
 
-    def month(self, request: HttpRequest) -> HttpResponse:
-        return self._page(request, "sessions/costs.html", cost_report.report)
+    def month_report(self, request: HttpRequest) -> HttpResponse:
+        return self._render_report(request, "sessions/costs.html", cost_report.report)
 
-    def compared(self, request: HttpRequest) -> HttpResponse:
-        return self._page(request, "sessions/reconciliation.html", cost_report.reconciliation)
+    def reconciliation_report(self, request: HttpRequest) -> HttpResponse:
+        return self._render_report(request, "sessions/reconciliation.html", cost_report.reconciliation)
 
-    def _page(self, request: HttpRequest, template: str, report: Callable[[cost_report.Month], object]) -> HttpResponse:
+    def _render_report(
+        self, request: HttpRequest, template: str, report: Callable[[cost_report.Month], object]
+    ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         month = cost_report.Month.named(request.GET.get("month", ""), timezone.now())

@@ -39,7 +39,7 @@ CONTENT_TYPES = {
     Format.JSON: "application/json",
     Format.VTT: "text/vtt; charset=utf-8",
 }
-CHUNK = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 def _choice(label: Any, *choices: Any) -> forms.ChoiceField:
@@ -47,7 +47,7 @@ def _choice(label: Any, *choices: Any) -> forms.ChoiceField:
     return forms.ChoiceField(label=label, choices=values, initial=values[0][0], widget=UnfoldAdminRadioSelectWidget)
 
 
-class _Asked(forms.Form):
+class _ExportForm(forms.Form):
     """Fields that both forms have, and the rule that words need a reason."""
 
     reason = forms.CharField(
@@ -62,36 +62,36 @@ class _Asked(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        asked = super().clean() or {}
-        if not asked.get("reason") and (asked.get("what") == What.LINES or asked.get("format") == Format.VTT):
+        cleaned = super().clean() or {}
+        if not cleaned.get("reason") and (cleaned.get("what") == What.LINES or cleaned.get("format") == Format.VTT):
             self.add_error("reason", gettext("This export contains conversation text only, so a reason is required."))
-        return asked
+        return cleaned
 
 
-class ListForm(_Asked):
+class ListForm(_ExportForm):
     what = _choice(_("Contents"), What.SESSIONS, What.EVENTS, What.LINES)
     format = _choice(_("Format"), Format.CSV, Format.XLSX, Format.JSONL)
     field_order = ("what", "format", "reason")
 
 
-class SessionForm(_Asked):
+class SessionForm(_ExportForm):
     format = _choice(_("Format"), Format.JSON, Format.PAGE, Format.VTT)
     field_order = ("format", "reason")
 
 
-def one_session(request: HttpRequest, session: StreamingSession) -> HttpResponseBase:
+def export_session(request: HttpRequest, session: StreamingSession) -> HttpResponseBase:
     """Ask in which form, and hand it over."""
     form = SessionForm(request.POST or None)
     if not form.is_valid():
-        return _ask(request, form, {"taken": session})
-    asked = form.cleaned_data
+        return _render_form(request, form, {"taken": session})
+    cleaned = form.cleaned_data
     budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
     export = list_export.ask(
         request.user.pk or 0,
         client_address.of(request),
         What.RECORD,
-        asked["format"],
-        reason=asked["reason"],
+        cleaned["format"],
+        reason=cleaned["reason"],
         session=session,
     )
     if export.format == Format.PAGE:
@@ -99,21 +99,21 @@ def one_session(request: HttpRequest, session: StreamingSession) -> HttpResponse
         add_never_cache_headers(page)
         return page
     if export.format == Format.VTT:
-        return _answer(export, session_export.as_captions(session))
-    return _answer(export, session_export.as_json(export, session))
+        return _stream_export(export, session_export.as_captions(session))
+    return _stream_export(export, session_export.as_json(export, session))
 
 
-def _ask(request: HttpRequest, form: forms.Form, about: dict[str, Any]) -> HttpResponse:
+def _render_form(request: HttpRequest, form: forms.Form, about: dict[str, Any]) -> HttpResponse:
     context = {"title": gettext("Export"), "form": form, "opts": Export._meta, **about}
     return render(request, "admin/sessions_export.html", admin.site.each_context(request) | context)
 
 
-def _answer(export: Export, pieces: Iterator[bytes]) -> HttpResponseBase:
+def _stream_export(export: Export, pieces: Iterator[bytes]) -> HttpResponseBase:
     """Return an export that is the answer itself; its row says how much of it was sent."""
-    return _sent(export, _noting_cut(export, pieces))
+    return _file_response(export, _record_cut_off(export, pieces))
 
 
-async def _noting_cut(export: Export, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _record_cut_off(export: Export, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     is_whole = False
     try:
         async for piece in in_pieces(pieces):
@@ -124,7 +124,7 @@ async def _noting_cut(export: Export, pieces: Iterator[bytes]) -> AsyncIterator[
             await in_thread(list_export.note_cut_off)(export)
 
 
-def _sent(export: Export, pieces: AsyncIterator[bytes]) -> HttpResponseBase:
+def _file_response(export: Export, pieces: AsyncIterator[bytes]) -> HttpResponseBase:
     headers = {"Content-Disposition": f'attachment; filename="{export.file_name}"', "Cache-Control": "no-store"}
     return StreamingHttpResponse(pieces, content_type=CONTENT_TYPES[Format(export.format)], headers=headers)
 
@@ -133,14 +133,24 @@ def _sent(export: Export, pieces: AsyncIterator[bytes]) -> HttpResponseBase:
 class ExportAdmin(ReadOnly, ModelAdmin):
     """Who took what out. What one has asked for oneself can be downloaded while its file is kept."""
 
-    list_display = ("asked_at", "asked_by", "asked_from", "what", "format", "asked_for", "reason", "rows_done", "state")
+    list_display = (
+        "asked_at",
+        "asked_by",
+        "asked_from",
+        "what",
+        "format",
+        "filter_summary",
+        "reason",
+        "rows_done",
+        "state",
+    )
     list_filter = (("what", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter))
     list_filter_submit = True
     list_select_related = ("asked_by",)
     search_fields = ("=asked_by__username", "reason")
 
     @display(description=_("filters"))
-    def asked_for(self, export: Export) -> str:
+    def filter_summary(self, export: Export) -> str:
         return str(export.session_id or "") or " ".join(f"{name}={value}" for name, value in export.filters.items())
 
     def get_urls(self) -> list[Any]:
@@ -150,7 +160,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         own = [
             page("new/", self.new, "new"),
             page("<uuid:export_id>/file/", self.file, "file"),
-            page("<uuid:export_id>/change/", self.state_of, "change"),
+            page("<uuid:export_id>/change/", self.progress, "change"),
         ]
         return own + super().get_urls()
 
@@ -167,30 +177,35 @@ class ExportAdmin(ReadOnly, ModelAdmin):
             return redirect("admin:avatar_sessions_streamingsession_changelist")
         form = ListForm(request.POST or None)
         if not form.is_valid():
-            return _ask(request, form, {"filters": filters})
-        asked, address = form.cleaned_data, client_address.of(request)
+            return _render_form(request, form, {"filters": filters})
+        cleaned, address = form.cleaned_data, client_address.of(request)
         budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
         try:
             export = list_export.ask(
-                request.user.pk or 0, address, asked["what"], asked["format"], reason=asked["reason"], filters=filters
+                request.user.pk or 0,
+                address,
+                cleaned["what"],
+                cleaned["format"],
+                reason=cleaned["reason"],
+                filters=filters,
             )
         except list_export.TooLong:
             words = gettext(
                 "An Excel file holds at most %(count)d rows. Choose another format or filter the list further."
             )
             form.add_error("format", words % {"count": list_export.XLSX_ROWS})
-            return _ask(request, form, {"filters": filters})
+            return _render_form(request, form, {"filters": filters})
         if export.state == State.SENT:
-            return _answer(export, list_export.pieces(export))
+            return _stream_export(export, list_export.pieces(export))
         try:
             tasks.write_export.delay(str(export.pk))
         except OperationalError:
             self.message_user(request, gettext("The worker is not reachable. The export starts once it is back."))
         return redirect("admin:avatar_sessions_export_change", export.pk)
 
-    def state_of(self, request: HttpRequest, export_id: UUID) -> HttpResponseBase:
+    def progress(self, request: HttpRequest, export_id: UUID) -> HttpResponseBase:
         """How far it is; `?progress` answers the page's script."""
-        export = self._found(request, export_id)
+        export = self._find_export(request, export_id)
         is_under_way = export.state in list_export.TO_WRITE
         if "progress" in request.GET:
             rows = {"rows_done": export.rows_done, "rows_total": export.rows_total}
@@ -205,16 +220,16 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         return render(request, "admin/sessions_export_state.html", self.admin_site.each_context(request) | context)
 
     def file(self, request: HttpRequest, export_id: UUID) -> HttpResponseBase:
-        export = self._found(request, export_id)
+        export = self._find_export(request, export_id)
         if export.asked_by_id != request.user.pk or export.state != State.READY or not export.path.is_file():
             raise Http404  # another's file is as good as none
         if not sudo.is_confirmed(request):
             return sudo.ask(request, back=reverse("admin:avatar_sessions_export_change", args=[export.pk]))
-        response = _sent(export, in_pieces(_chunks(export)))
+        response = _file_response(export, in_pieces(_chunks(export)))
         response["Content-Length"] = str(export.path.stat().st_size)
         return response
 
-    def _found(self, request: HttpRequest, export_id: UUID) -> Export:
+    def _find_export(self, request: HttpRequest, export_id: UUID) -> Export:
         if not self.has_view_permission(request):
             raise PermissionDenied
         return get_object_or_404(Export, pk=export_id)
@@ -222,5 +237,5 @@ class ExportAdmin(ReadOnly, ModelAdmin):
 
 def _chunks(export: Export) -> Iterator[bytes]:
     with export.path.open("rb") as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(CHUNK_BYTES):
             yield chunk

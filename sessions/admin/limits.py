@@ -38,28 +38,28 @@ class QueuePlaceAdmin(ReadOnly, ModelAdmin):
     actions = ("remove",)
 
     @display(description=_("status"), label={_("slot reserved"): "success", _("waiting"): "info"})
-    def state(self, place: QueuePlace) -> str:
-        return gettext("slot reserved") if place.kept_until else gettext("waiting")
+    def state(self, entry: QueuePlace) -> str:
+        return gettext("slot reserved") if entry.kept_until else gettext("waiting")
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(Permission.STOP_SESSION)
 
     @admin.action(description=_("Remove from the queue"), permissions=["stop"])
     def remove(self, request: HttpRequest, queryset: QuerySet[QueuePlace]) -> None:
-        places = list(queryset)
-        for place in places:
-            queue.remove(place)
+        entries = list(queryset)
+        for entry in entries:
+            queue.remove(entry)
         words = ngettext(
-            "%(count)d user was removed from the queue.", "%(count)d users were removed from the queue.", len(places)
+            "%(count)d user was removed from the queue.", "%(count)d users were removed from the queue.", len(entries)
         )
-        self.message_user(request, words % {"count": len(places)})
+        self.message_user(request, words % {"count": len(entries)})
 
 
 @admin.register(Allowance)
 class AllowanceAdmin(ModelAdmin):
     """What a person, or each member of a group, may use. Of all limits the lowest binds."""
 
-    list_display = ("__str__", "is_group", "longest", "quiet", "minutes_per_month")
+    list_display = ("__str__", "is_group", "max_duration", "max_idle", "minutes_per_month")
     list_select_related = ("user", "group")
     search_fields = ("user__username", "group__name")
     autocomplete_fields = ("user",)
@@ -67,13 +67,13 @@ class AllowanceAdmin(ModelAdmin):
     readonly_fields = ("used",)
 
     def save_model(self, request: HttpRequest, obj: Allowance, form: Any, change: bool) -> None:
-        stored = Allowance.objects.select_for_update().filter(pk=obj.pk).first() if change else None
+        before = Allowance.objects.select_for_update().filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
-        self._note(request, stored, obj)
+        self._record_change(request, before, obj)
 
     def delete_model(self, request: HttpRequest, obj: Allowance) -> None:
         with transaction.atomic():
-            self._note(request, obj, None)
+            self._record_change(request, obj, None)
             super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Allowance]) -> None:
@@ -81,20 +81,20 @@ class AllowanceAdmin(ModelAdmin):
             for allowance in queryset.select_for_update(of=("self",)):
                 self.delete_model(request, allowance)
 
-    def _note(self, request: HttpRequest, before: Allowance | None, after: Allowance | None) -> None:
-        told = change_log.diff(before, after, change_log.editable_columns(Allowance))
-        change_log.record(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, after or before, told)
+    def _record_change(self, request: HttpRequest, before: Allowance | None, after: Allowance | None) -> None:
+        changes = change_log.diff(before, after, change_log.editable_columns(Allowance))
+        change_log.record(Actor.of(request), AuditEntry.Kind.ALLOWANCE_CHANGED, after or before, changes)
 
     @display(description=_("group"), boolean=True)
     def is_group(self, allowance: Allowance) -> bool:
         return allowance.group_id is not None
 
     @display(description=_("maximum session length"), ordering="duration_limit")
-    def longest(self, allowance: Allowance) -> str:
+    def max_duration(self, allowance: Allowance) -> str:
         return readable(allowance.duration_limit)
 
     @display(description=_("idle limit"), ordering="idle_timeout")
-    def quiet(self, allowance: Allowance) -> str:
+    def max_idle(self, allowance: Allowance) -> str:
         return readable(allowance.idle_timeout)
 
     @display(description=_("used this month"))

@@ -40,22 +40,22 @@ class PersonAdmin(UserAdmin):
         return (*super().get_readonly_fields(request, obj), "used", "allowance_row")
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        usual = super().get_fieldsets(request, obj)
-        return [*usual, (_("Usage"), {"fields": ("used", "allowance_row")})] if obj else usual
+        base = super().get_fieldsets(request, obj)
+        return [*base, (_("Usage"), {"fields": ("used", "allowance_row")})] if obj else base
 
     @display(description=_("this month"))
     def used(self, user: User) -> str:
-        used, given = quotas.used_by(user.pk, timezone.now()), quotas.given_to(user.pk)
-        if given is None:
+        used, quota = quotas.used_by(user.pk, timezone.now()), quotas.given_to(user.pk)
+        if quota is None:
             return gettext("%(used)s; no quota") % {"used": readable(used)}
-        return gettext("%(used)s of %(given)s") % {"used": readable(used), "given": readable(given)}
+        return gettext("%(used)s of %(given)s") % {"used": readable(used), "given": readable(quota)}
 
     @display(description=_("quota"))
     def allowance_row(self, user: User) -> str:
         own = Allowance.objects.filter(user=user).first()
         if own:
-            where, words = reverse("admin:avatar_sessions_allowance_change", args=[own.pk]), gettext("Change")
+            url, words = reverse("admin:avatar_sessions_allowance_change", args=[own.pk]), gettext("Change")
         else:
-            where = f"{reverse('admin:avatar_sessions_allowance_add')}?user={user.pk}"
+            url = f"{reverse('admin:avatar_sessions_allowance_add')}?user={user.pk}"
             words = gettext("Set an individual quota")
-        return format_html('<a href="{}">{}</a>', where, words)
+        return format_html('<a href="{}">{}</a>', url, words)

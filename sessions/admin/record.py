@@ -35,33 +35,33 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     empty_words = _(
         "The record is checked every night and by manage.py verify_history. The nightly results appear here."
     )
-    list_display = ("started_at", "state", "rows", "sessions", "events", "entries", "anchors", "took")
+    list_display = ("started_at", "state", "rows", "sessions", "events", "entries", "anchors", "duration_text")
     fields = (
-        "started_at", "state", "rows", "rows_by_table", "sessions", "events", "entries", "anchors", "took",
-        "coverage", "misfits",
+        "started_at", "state", "rows", "rows_by_table", "sessions", "events", "entries", "anchors", "duration_text",
+        "coverage", "problems",
     )  # fmt: skip
-    readonly_fields = ("state", "rows_by_table", "took", "coverage", "misfits")
+    readonly_fields = ("state", "rows_by_table", "duration_text", "coverage", "problems")
 
     @display(description=_("result"), label={_("intact"): "success", _("problems found"): "danger"})
     def state(self, check: HistoryCheck) -> str:
         return gettext("problems found") if check.fault_count else gettext("intact")
 
     @display(description=_("duration"))
-    def took(self, check: HistoryCheck) -> str:
+    def duration_text(self, check: HistoryCheck) -> str:
         return readable(check.ended_at - check.started_at if check.ended_at else None)
 
     @display(description=_("rows read per table"))
     def rows_by_table(self, check: HistoryCheck) -> str:
         rows = check.covered.get("rows", {})
-        named = sorted((str(TABLES.get(table, table)), count) for table, count in rows.items())
-        return "; ".join(f"{table}: {formats.localize(count)}" for table, count in named) or "–"
+        values = sorted((str(TABLES.get(table, table)), count) for table, count in rows.items())
+        return "; ".join(f"{table}: {formats.localize(count)}" for table, count in values) or "–"
 
     @display(description=_("coverage"))
     def coverage(self, check: HistoryCheck) -> Any:
         return format_html_join("", "<p>{}</p>", ((line,) for line in _coverage(check.covered))) or "–"
 
     @display(description=_("problems found"))
-    def misfits(self, check: HistoryCheck) -> Any:
+    def problems(self, check: HistoryCheck) -> Any:
         lines = [(Fault(**fault).in_words(),) for fault in check.faults]
         return format_html_join("", "<p>{}</p>", lines) or "–"
 
@@ -104,13 +104,13 @@ class LegalHoldAdmin(NeverDeleted, ModelAdmin):
         return request.user.has_perm(Permission.CHANGE_LEGAL_HOLD)
 
     def save_model(self, request: HttpRequest, obj: LegalHold, form: Any, change: bool) -> None:
-        held = erasure.hold(obj.session_id, obj.reason, request.user.pk or 0, client_address.of(request))
-        obj.pk, obj.by_id = held.pk, held.by_id
+        legal_hold = erasure.hold(obj.session_id, obj.reason, request.user.pk or 0, client_address.of(request))
+        obj.pk, obj.by_id = legal_hold.pk, legal_hold.by_id
 
     @admin.action(description=_("Release"), permissions=["release"])
     def release(self, request: HttpRequest, queryset: QuerySet[LegalHold]) -> None:
-        for held in queryset:
-            erasure.release(held, request.user.pk or 0, client_address.of(request))
+        for legal_hold in queryset:
+            erasure.release(legal_hold, request.user.pk or 0, client_address.of(request))
         self.message_user(request, gettext("Legal holds released."))
 
 
@@ -130,29 +130,29 @@ class ErasureForm(AnyModelForm):
 class ErasureAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     """Receipts. Adding one erases what was said in a session, for good."""
 
-    list_display = ("at", "session", "cause", "by", "lines", "there")
+    list_display = ("at", "session", "cause", "by", "lines", "provider_result")
     list_select_related = ("session", "by", "carried")
     form = ErasureForm
-    fields = ("session", "at", "cause", "by", "lines", "hash", "there")
-    readonly_fields = ("there",)
+    fields = ("session", "at", "cause", "by", "lines", "hash", "provider_result")
+    readonly_fields = ("provider_result",)
     raw_id_fields = ("session",)
 
     @display(description=_("at the provider"))
-    def there(self, receipt: Erasure) -> str:
-        carried: ProviderErasure | None = getattr(receipt, "carried", None)
-        if carried is None:
+    def provider_result(self, receipt: Erasure) -> str:
+        provider_erasure: ProviderErasure | None = getattr(receipt, "carried", None)
+        if provider_erasure is None:
             return receipt.get_at_provider_display()
-        named = {
-            "at": formats.date_format(timezone.localtime(carried.done_at), "DATETIME_FORMAT")
-            if carried.done_at
+        values = {
+            "at": formats.date_format(timezone.localtime(provider_erasure.done_at), "DATETIME_FORMAT")
+            if provider_erasure.done_at
             else "",
-            "count": carried.attempts,
-            "failure": carried.failure,
+            "count": provider_erasure.attempts,
+            "failure": provider_erasure.failure,
         }
-        if carried.done_at:
-            return gettext("also deleted there: %(at)s") % named
-        if carried.failure:
-            return gettext("not deleted yet, %(count)s attempts, last error: %(failure)s") % named
+        if provider_erasure.done_at:
+            return gettext("also deleted there: %(at)s") % values
+        if provider_erasure.failure:
+            return gettext("not deleted yet, %(count)s attempts, last error: %(failure)s") % values
         return receipt.get_at_provider_display()
 
     def has_change_permission(self, request: HttpRequest, obj: Erasure | None = None) -> bool:

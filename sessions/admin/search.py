@@ -53,7 +53,7 @@ def page(request: HttpRequest) -> HttpResponse:
     return render(request, "admin/sessions_search.html", admin.site.each_context(request) | context)
 
 
-class SaidFilter(admin.SimpleListFilter):
+class TranscriptSearchFilter(admin.SimpleListFilter):
     """A search that this person has given a reason for; without one there is nothing to choose."""
 
     title = _("transcript search")

@@ -73,7 +73,7 @@ class History(ReadOnly, TabularInline):
         return timezone.localtime(at).isoformat(" ", "milliseconds")[:-6]
 
     @display(description=_("characters"))
-    def letters(self, row: SessionTask | Utterance) -> int | str:
+    def character_count(self, row: SessionTask | Utterance) -> int | str:
         """How long it is; what it says is read on the session's own page, for a reason."""
         return len(row.text) if row.is_readable else row.shown
 
@@ -85,18 +85,18 @@ class SessionEventInline(History):
 
 class SessionTaskInline(History):
     model = SessionTask
-    fields = ("moment", "kind", "letters", "sent_by", "status", "failure", "took")
-    readonly_fields = ("moment", "letters", "took")
+    fields = ("moment", "kind", "character_count", "sent_by", "status", "failure", "latency_text")
+    readonly_fields = ("moment", "character_count", "latency_text")
 
     @display(description=_("latency"))
-    def took(self, task: SessionTask) -> str:
+    def latency_text(self, task: SessionTask) -> str:
         return readable(task.latency)
 
 
 class UtteranceInline(History):
     model = Utterance
-    fields = ("moment", "who", "by", "letters", "is_interrupted", "source")
-    readonly_fields = ("moment", "letters")
+    fields = ("moment", "who", "by", "character_count", "is_interrupted", "source")
+    readonly_fields = ("moment", "character_count")
 
 
 class StopForm(ActionForm):
@@ -112,7 +112,7 @@ class StopForm(ActionForm):
 
 @admin.register(StreamingSession)
 class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
-    list_display = ("created_at", "user", "persona", "purpose", "state", "end_reason", "lasted", "account")
+    list_display = ("created_at", "user", "persona", "purpose", "state", "end_reason", "duration_text", "account")
     list_filter = (
         ("created_at", DateFieldListFilter),  # a hierarchy of dates would walk through the whole history
         ("status", ChoicesDropdownFilter),
@@ -120,7 +120,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         ("purpose", ChoicesDropdownFilter),
         ("persona", RelatedDropdownFilter),
         ("account", RelatedDropdownFilter),
-        search_admin.SaidFilter,
+        search_admin.TranscriptSearchFilter,
     )
     list_filter_submit = True
     list_select_related = ("user", "persona", "account")
@@ -140,7 +140,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
                     "created_at",
                     "opened_at",
                     "live_at",
-                    "lasted",
+                    "duration_text",
                     "active_at",
                     "ends_at",
                     "stop_requested_at",
@@ -152,11 +152,27 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         (_("Limits"), {"fields": ("limit_by", "idle_limit_by", "conversation", "conversation_limit", "continues")}),
         (
             _("At the provider"),
-            {"fields": ("account", "provider_session_id", "provider_limit", "is_paid", "stop_attempts", "unconfirmed")},
+            {
+                "fields": (
+                    "account",
+                    "provider_session_id",
+                    "provider_limit",
+                    "is_paid",
+                    "stop_attempts",
+                    "stop_trouble_text",
+                )
+            },
         ),
         (_("Settings at the time"), {"fields": ("persona_settings",), "classes": ("collapse",)}),
     )
-    readonly_fields = ("state", "evidence", "lasted", "provider_limit", "unconfirmed", "conversation_limit")
+    readonly_fields = (
+        "state",
+        "evidence",
+        "duration_text",
+        "provider_limit",
+        "stop_trouble_text",
+        "conversation_limit",
+    )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
@@ -173,7 +189,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         return end_evidence.in_words(session.end_evidence)
 
     @display(description=_("duration"))
-    def lasted(self, session: StreamingSession) -> str:
+    def duration_text(self, session: StreamingSession) -> str:
         return readable(session.duration)
 
     @display(description=_("provider’s limit"))
@@ -185,7 +201,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         return readable(session.conversation.time_limit)
 
     @display(description=_("not confirmed because"))
-    def unconfirmed(self, session: StreamingSession) -> str:
+    def stop_trouble_text(self, session: StreamingSession) -> str:
         return end_evidence.in_words(session.stop_trouble)
 
     def has_audit_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -211,16 +227,18 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
             words = gettext("The provider could not be reached (%(detail)s).") % {"detail": error_for_log(exc)}
             self.message_user(request, words, messages.ERROR)
         else:
-            says = gettext("The session is open at the provider (%(status)s).") % {"status": row.status} if row else ""
-            no = gettext("The session is not in the provider’s list, so it is not running there.")
-            self.message_user(request, says or no, messages.SUCCESS)
+            is_open = (
+                gettext("The session is open at the provider (%(status)s).") % {"status": row.status} if row else ""
+            )
+            is_not_open = gettext("The session is not in the provider’s list, so it is not running there.")
+            self.message_user(request, is_open or is_not_open, messages.SUCCESS)
         return to_change_page(StreamingSession, object_id)
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Only a session that runs in a room of our own can be looked into."""
         rows = StreamingSession.objects.filter(pk=object_id, status__in=(Status.CONNECTING, Status.LIVE))
-        offered: list[Any] = super().get_actions_detail(request, object_id)
-        return offered if rows.exclude(room="").exists() else [step for step in offered if step.path != "look"]
+        actions: list[Any] = super().get_actions_detail(request, object_id)
+        return actions if rows.exclude(room="").exists() else [action for action in actions if action.path != "look"]
 
     def get_urls(self) -> list[Any]:
         live = path("live/", self.admin_site.admin_view(self.live), name="avatar_sessions_streamingsession_live")
@@ -271,7 +289,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     @action(description=_("Export"), url_path="export", permissions=["export"])
     @sudo.required
     def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        return exports.one_session(request, chosen(self, request, object_id))
+        return exports.export_session(request, chosen(self, request, object_id))
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(Permission.STOP_SESSION)
@@ -283,8 +301,8 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         except errors.ReasonNeeded as exc:
             self.message_user(request, str(exc), messages.ERROR)
             return
-        not_over = list(queryset.exclude(status=Status.ENDED).values_list("pk", flat=True))
+        running_ids = list(queryset.exclude(status=Status.ENDED).values_list("pk", flat=True))
         stop_and_wait = async_to_sync(stop_sessions.stop_and_wait)
-        outcome = stop_and_wait(request.user.pk or 0, client_address.of(request), not_over, reason)
+        outcome = stop_and_wait(request.user.pk or 0, client_address.of(request), running_ids, reason)
         level = messages.ERROR if outcome.troubles else messages.SUCCESS if outcome.is_all_over else messages.WARNING
         self.message_user(request, stop_sessions.describe(outcome), level)

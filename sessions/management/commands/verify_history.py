@@ -27,7 +27,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, session: UUID | None = None, **options: Any) -> None:
         _require_key()
         if session:
-            self._one(session)
+            self._verify_one(session)
             return
         began = perf_counter()
         found = nightly_check.look(timezone.now(), lambda fault: self.stdout.write(fault.in_words()))
@@ -37,12 +37,12 @@ class Command(BaseCommand):
             f"{found.sessions} sessions, {found.events} events, {found.entries} audit entries, {found.anchors} anchors"
             f"; {found.rows} rows in {took:.1f} s ({speed:,.0f} rows a second)"
         )
-        self._tell_covered(found.covered)
+        self._write_coverage(found.covered)
         if found.fault_count:
             raise CommandError(f"{found.fault_count} do not fit.")
         self.stdout.write("Everything fits.")
 
-    def _tell_covered(self, covered: dict[str, Any]) -> None:
+    def _write_coverage(self, covered: dict[str, Any]) -> None:
         """Say what the look covered, and from when on."""
         rows = ", ".join(f"{name} {count}" for name, count in sorted(covered["rows"].items()))
         self.stdout.write(f"Rows read: {rows}")
@@ -54,7 +54,7 @@ class Command(BaseCommand):
                 " run `manage.py upgrade_record`."
             )
 
-    def _one(self, session: UUID) -> None:
+    def _verify_one(self, session: UUID) -> None:
         if not StreamingSession.objects.filter(pk=session).exists():
             raise CommandError("There is no such session.")
         if fault := verification.look_at(session):

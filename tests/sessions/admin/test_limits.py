@@ -23,7 +23,7 @@ ALLOWANCES = "/admin/avatar_sessions/allowance/"
 LINE = "/admin/avatar_sessions/queueplace/"
 
 
-def test_staff_read_in_words_which_limit_binds_a_session(admin_client: Client) -> None:
+def test_a_sessions_page_names_the_limits_that_apply(admin_client: Client) -> None:
     """Complaint 19."""
     session = StreamingSessionFactory.create(limit_by=LimitBy.QUOTA, idle_limit_by=LimitBy.GROUP)
     page = admin_client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/").content.decode()
@@ -31,7 +31,7 @@ def test_staff_read_in_words_which_limit_binds_a_session(admin_client: Client) -
     assert "límite del grupo" in page
 
 
-def test_an_allowance_is_given_to_a_group_and_read_again(admin_client: Client) -> None:
+def test_a_group_allowance_is_saved_and_shown(admin_client: Client) -> None:
     group = Group.objects.create(name="Customers")
     given = {
         "user": "",
@@ -48,7 +48,7 @@ def test_an_allowance_is_given_to_a_group_and_read_again(admin_client: Client) -
 
 
 @pytest.mark.parametrize("wrong", [{}, {"user": True, "group": True}, {"user": True, "duration_limit": "0"}])
-def test_an_allowance_that_says_nothing_clear_is_refused(admin_client: Client, wrong: dict[str, object]) -> None:
+def test_an_invalid_allowance_is_refused(admin_client: Client, wrong: dict[str, object]) -> None:
     whose = {"user": UserFactory.create().pk, "group": Group.objects.create(name="Customers").pk}
     given = {name: whose[name] if value is True else value for name, value in wrong.items()}
     response = admin_client.post(f"{ALLOWANCES}add/", given)
@@ -56,7 +56,7 @@ def test_an_allowance_that_says_nothing_clear_is_refused(admin_client: Client, w
     assert not Allowance.objects.exists()
 
 
-def test_staff_see_who_waits_and_take_somebody_out_of_the_line(admin_client: Client) -> None:
+def test_staff_see_the_queue_and_remove_an_entry(admin_client: Client) -> None:
     process_id, persona, person = uuid4(), PersonaFactory.create(published=True), UserFactory.create()
     tabs.renew(process_id)
     queue.join(person.pk, persona, queue.TabAddress(process_id, "tab"))
@@ -67,7 +67,7 @@ def test_staff_see_who_waits_and_take_somebody_out_of_the_line(admin_client: Cli
     assert not QueuePlace.objects.exists()
 
 
-def test_the_account_s_page_tells_what_is_spent_who_has_its_places_and_who_waits(admin_client: Client) -> None:
+def test_the_accounts_page_shows_spending_slots_and_queue(admin_client: Client) -> None:
     now, persona = timezone.now(), PersonaFactory.create(published=True)
     account = persona.avatar.account
     limits = {"concurrency_limit": 3, "monthly_cap": 50, "credits_per_minute": 1}
@@ -87,7 +87,7 @@ def test_the_account_s_page_tells_what_is_spent_who_has_its_places_and_who_waits
     assert f"1. {waits.username}" in page
 
 
-def test_who_may_see_no_sessions_sees_none_on_the_account_s_page(client: Client) -> None:
+def test_the_accounts_page_hides_sessions_without_permission(client: Client) -> None:
     session = StreamingSessionFactory.create()
     keeper = UserFactory.create(is_staff=True)
     keeper.user_permissions.add(Permission.objects.get(codename="change_provideraccount"))
@@ -97,7 +97,7 @@ def test_who_may_see_no_sessions_sees_none_on_the_account_s_page(client: Client)
     assert session.user.username not in page.content.decode()
 
 
-def test_a_persons_page_tells_what_they_have_used_and_leads_to_what_they_may_use(admin_client: Client) -> None:
+def test_a_persons_page_shows_usage_and_links_to_the_allowance(admin_client: Client) -> None:
     now, persona = timezone.now(), PersonaFactory.create(published=True)
     person = UserFactory.create()
     StreamingSessionFactory.create(user=person, persona=persona, created_at=now, live_at=now)

@@ -15,7 +15,7 @@ ENGLISH = {"accept-language": "en"}
 
 
 @pytest.mark.usefixtures("postgres")
-def test_beyond_what_is_counted_the_list_says_about_how_many(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_list_shows_an_estimated_count(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client.force_login(User.objects.create_superuser("root"), "django.contrib.auth.backends.ModelBackend")
     StreamingSessionFactory.create_batch(12)
     with connection.cursor() as cursor:

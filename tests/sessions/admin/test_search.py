@@ -21,7 +21,7 @@ WHY = "Reclamación 2026-118"
 SECRET = "Su Número de póliza es 4711"
 
 
-def signed_in(role: roles.Role, name: str = "") -> tuple[Client, User]:
+def sign_in(role: roles.Role, name: str = "") -> tuple[Client, User]:
     roles.sync()
     client, user = Client(), User.objects.create_user(name or role.group, is_staff=role.is_staff)
     user.groups.add(Group.objects.get(name=role.group))
@@ -42,19 +42,17 @@ def listed(client: Client, **parameters: Any) -> set[StreamingSession]:
 
 
 @pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR, roles.ADMINISTRATOR], ids=lambda role: role.group)
-def test_the_lists_own_search_knows_names_and_nothing_that_was_said(wanted: StreamingSession, role: roles.Role) -> None:
-    client, _ = signed_in(role)
+def test_the_lists_search_covers_names_but_not_transcripts(wanted: StreamingSession, role: roles.Role) -> None:
+    client, _ = sign_in(role)
     assert listed(client, q="poliza") == set()
     assert listed(client, q=wanted.user.username) == {wanted}
     assert not AuditEntry.objects.exists()
 
 
 @pytest.mark.parametrize("role", [roles.AUDITOR, roles.ADMINISTRATOR], ids=lambda role: role.group)
-def test_who_may_read_what_was_said_finds_sessions_by_it_for_a_reason_that_stays_on_record(
-    wanted: StreamingSession, role: roles.Role
-) -> None:
+def test_a_transcript_search_needs_a_reason_and_is_recorded(wanted: StreamingSession, role: roles.Role) -> None:
     """Complaint 17: whole words and first letters, whatever their accents and case."""
-    client, user = signed_in(role)
+    client, user = sign_in(role)
     assert "Reason for the search" in client.get(SEARCH, headers={"accept-language": "en"}).content.decode()
     for reason in ("", "x"):
         assert client.post(SEARCH, {"words": "poliza", "reason": reason}).status_code == 200
@@ -69,20 +67,20 @@ def test_who_may_read_what_was_said_finds_sessions_by_it_for_a_reason_that_stays
 
 
 @pytest.mark.parametrize("role", [roles.END_USER, roles.EDITOR, roles.OPERATOR], ids=lambda role: role.group)
-def test_nobody_else_is_told_what_was_said_by_another_s_search(wanted: StreamingSession, role: roles.Role) -> None:
-    auditor, _ = signed_in(roles.AUDITOR)
+def test_a_transcript_search_needs_permission(wanted: StreamingSession, role: roles.Role) -> None:
+    auditor, _ = sign_in(roles.AUDITOR)
     auditor.post(SEARCH, {"words": "poliza", "reason": WHY})
     (search,) = AuditEntry.objects.all()
-    client, _ = signed_in(role)
+    client, _ = sign_in(role)
     assert client.post(SEARCH, {"words": "poliza", "reason": WHY}).status_code in (302, 403, 404)
     assert AuditEntry.objects.count() == 1
     if role is roles.OPERATOR:
         assert listed(client, said=search.number) == set()
 
 
-def test_an_auditor_neither_sees_nor_exports_by_a_colleagues_search(wanted: StreamingSession) -> None:
-    first, _ = signed_in(roles.AUDITOR)
-    other, _ = signed_in(roles.AUDITOR, "another")
+def test_an_auditor_cannot_use_another_auditors_search(wanted: StreamingSession) -> None:
+    first, _ = sign_in(roles.AUDITOR)
+    other, _ = sign_in(roles.AUDITOR, "another")
     first.post(SEARCH, {"words": "poliza", "reason": WHY})
     (search,) = AuditEntry.objects.all()
     assert listed(first, said=search.number) == {wanted}
@@ -96,7 +94,7 @@ def test_an_auditor_neither_sees_nor_exports_by_a_colleagues_search(wanted: Stre
     assert set(list_export._rows(Export.objects.get())) == {wanted}
 
 
-def test_a_person_finds_in_what_was_said_to_them_and_in_nobody_elses(wanted: StreamingSession) -> None:
+def test_a_person_searches_only_their_own_conversations(wanted: StreamingSession) -> None:
     client, person = Client(), EndUserFactory.create()
     own = StreamingSessionFactory.create(user=person)
     own.utterances.create(who="user", by="text", text="Mi póliza", source="portal")

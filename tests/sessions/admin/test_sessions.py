@@ -30,7 +30,7 @@ SESSIONS = "/admin/avatar_sessions/streamingsession/"
 
 
 @pytest.mark.parametrize("status", list(Status))
-def test_a_session_in_any_status_can_be_looked_at(admin_client: Client, status: Status) -> None:
+def test_a_session_in_any_status_has_a_page(admin_client: Client, status: Status) -> None:
     session = StreamingSessionFactory.create(status=status)
     session.events.create(number=1, source="portal", kind="requested", previous_hash="", hash="")
     session.utterances.create(who="avatar", by="voice", text="Hola", source="browser")
@@ -38,7 +38,7 @@ def test_a_session_in_any_status_can_be_looked_at(admin_client: Client, status: 
     assert admin_client.get(f"{SESSIONS}{session.pk}/change/").status_code == 200
 
 
-def test_history_is_neither_added_nor_changed_nor_deleted(admin_client: Client) -> None:
+def test_history_cannot_be_added_changed_or_deleted(admin_client: Client) -> None:
     session = StreamingSessionFactory.create()
     assert admin_client.get(f"{SESSIONS}add/").status_code == 403
     assert admin_client.post(f"{SESSIONS}{session.pk}/delete/", {"post": "yes"}).status_code == 403
@@ -49,7 +49,7 @@ def test_history_is_neither_added_nor_changed_nor_deleted(admin_client: Client) 
 
 
 @pytest.mark.parametrize("query", ["ana", "their-id", "Lucía", "not-there", "%"])
-def test_search_finds_by_person_persona_and_the_providers_id(admin_client: Client, query: str) -> None:
+def test_search_finds_sessions_by_user_persona_and_provider_id(admin_client: Client, query: str) -> None:
     session = StreamingSessionFactory.create(user__username="ana", provider_session_id="their-id")
     found = admin_client.get(SESSIONS, {"q": query}).context["cl"].queryset
     assert list(found) == ([session] if query in ("ana", "their-id", "Lucía") else [])
@@ -63,7 +63,7 @@ def press_stop(client: Client, *sessions: StreamingSession, reason: str = "It ra
 
 
 @ACROSS_THREADS
-def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, provider: Mock) -> None:
+def test_staff_stop_running_sessions_only_once(admin_client: Client, provider: Mock) -> None:
     """Requirement 49. Pressed twice, it stands once."""
     live = StreamingSessionFactory.create(provider_session_id="theirs", user__username="ana")
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
@@ -92,9 +92,7 @@ def test_staff_stop_what_runs_and_leave_the_rest(admin_client: Client, provider:
         (ProviderRejected("no", code="10002", status=500), "HTTP 500, code 10002."),
     ],
 )
-def test_what_could_not_be_stopped_is_said_with_the_reason(
-    admin_client: Client, provider: Mock, trouble: ProviderError, why: str
-) -> None:
+def test_a_failed_stop_is_explained(admin_client: Client, provider: Mock, trouble: ProviderError, why: str) -> None:
     over, held_up = StreamingSessionFactory.create_batch(2)
 
     async def answer(provider_session_id: str, why: StopReason) -> None:
@@ -112,13 +110,13 @@ def test_what_could_not_be_stopped_is_said_with_the_reason(
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "no"])
-def test_nothing_is_stopped_without_a_reason(admin_client: Client, provider: Mock, reason: str) -> None:
+def test_a_stop_needs_a_reason(admin_client: Client, provider: Mock, reason: str) -> None:
     session = StreamingSessionFactory.create()
     assert press_stop(admin_client, session, reason=reason) == [("error", "Enter a short reason.")]
     assert StreamingSession.objects.get().status == Status.LIVE
 
 
-def test_who_may_look_may_not_therefore_stop(client: Client, provider: Mock) -> None:
+def test_permission_to_view_does_not_allow_stopping(client: Client, provider: Mock) -> None:
     auditor = User.objects.create_user("auditor", is_staff=True)
     auditor.user_permissions.add(Permission.objects.get(codename="view_streamingsession"))
     client.force_login(auditor)
@@ -126,9 +124,7 @@ def test_who_may_look_may_not_therefore_stop(client: Client, provider: Mock) -> 
     assert StreamingSession.objects.get().status == Status.LIVE
 
 
-def test_the_list_asks_the_database_no_more_often_for_more_sessions(
-    admin_client: Client, django_assert_max_num_queries: Any
-) -> None:
+def test_the_list_needs_a_fixed_number_of_queries(admin_client: Client, django_assert_max_num_queries: Any) -> None:
     StreamingSessionFactory.create_batch(20)
     with django_assert_max_num_queries(20):
         admin_client.get(SESSIONS)
@@ -138,7 +134,7 @@ def test_the_list_asks_the_database_no_more_often_for_more_sessions(
     ("rows", "answer"),
     [(["theirs"], "is open at the provider"), (["another"], "is not running there"), (None, "could not be reached")],
 )
-def test_staff_ask_whether_it_is_live_at_the_provider(
+def test_staff_can_check_a_session_at_the_provider(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch, rows: list[str] | None, answer: str
 ) -> None:
     """Requirement 71."""
