@@ -1,6 +1,6 @@
-"""Refusals that we can explain to the person in the browser.
+"""Refusals that can be explained to the user.
 
-`code` is for programs and never changes; `words` are for people, in the language that is active when they are read.
+`code` is stable and for programs. `words` are for people, in the language that is active when they are read.
 docs/websocket-protocol.md lists the codes.
 """
 
@@ -16,13 +16,13 @@ from heygen_portal.runtime import refusals
 
 
 class SessionError(Exception):
-    """A refusal. Nothing changed."""
+    """A refusal that changed nothing."""
 
     code: ClassVar[str]
     words: ClassVar[str | Promise]
 
     def __init__(self, details: Mapping[str, Any] | None = None) -> None:
-        """`details` go to the page beside code and words."""
+        """`details` are sent to the page together with code and words."""
         super().__init__()
         self.details = dict(details or {})
 
@@ -31,7 +31,7 @@ class SessionError(Exception):
 
 
 class AccessLost(SessionError):
-    """The person may no longer use this socket, which is closed with `close_code`."""
+    """The user may no longer use this socket, which is closed with `close_code`."""
 
     close_code: ClassVar[int]
 
@@ -179,10 +179,10 @@ class Internal(SessionError):
     words = _("Something went wrong on our side. Try again.")
 
 
+# Reasons why a stored task did not reach the avatar.
 FAILURES: tuple[type[SessionError], ...] = (ProviderLimit, ProviderRefused, ProviderSilent)
-"""Why a task that was stored did not reach the avatar."""
 
 
 def failure_words(code: str) -> str:
-    """Say one of these in the active language."""
+    """Return the text of one of `FAILURES` in the active language."""
     return str({error.code: error.words for error in FAILURES}[code])

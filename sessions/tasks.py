@@ -1,7 +1,7 @@
-"""Celery jobs. The database is the retry queue: a job that is lost is made up for by the next tick.
+"""Celery tasks. The database is the retry queue: the next tick makes up for a lost task.
 
-None has `expires`: it would compare the clocks of two machines. `heygen_portal.runtime.scheduler` leaves out what has
-piled up.
+No task has `expires`, which would compare the clocks of two machines. Instead `heygen_portal.runtime.scheduler` skips
+tasks that have piled up.
 """
 
 from __future__ import annotations
@@ -29,57 +29,57 @@ from sessions.staff import persona_checks
 
 logger = logging.getLogger(__name__)
 
+# Equals a tick's claim on the sessions that it stops. Afterwards another tick takes them.
 TICK_TIMEOUT = timedelta(minutes=1)
-"""As long as a tick's claim on the sessions that it stops: later, another one takes them."""
 JOB_TIMEOUT = timedelta(minutes=10)
 NIGHT_TIMEOUT = timedelta(hours=2)
+# Time for upgrading records of earlier versions each night. The next night continues.
 UPGRADE_SECONDS_PER_NIGHT = 30
-"""How long each night's look states what records of earlier versions show; the rest is the next night's."""
+# An export is written for this long before it yields the worker to other tasks and queues itself again.
 EXPORT_SECONDS_PER_JOB = 3
-"""After so long an export lets the limits have the worker, and takes its turn again."""
 
 
 @shared_task
 def enforce_limits() -> None:
-    """Stop or warn every session whose moment has come; beat sends this twice a second."""
+    """Stop or warn every session that is due. Scheduled twice a second."""
     job_loop.run(stop.enforce_due(timezone.now()), TICK_TIMEOUT)
 
 
 @shared_task
 def read_records() -> None:
-    """Read what providers keep of sessions that are over; beat sends this every ten seconds."""
+    """Read the providers' records of ended sessions. Scheduled every ten seconds."""
     job_loop.run(provider_record.read_due(timezone.now()), JOB_TIMEOUT)
 
 
 @shared_task
 def keep_books() -> None:
-    """Add sessions that are over to the totals; beat sends this every five seconds."""
-    deadlines.fail_stale_tasks(timezone.now())
+    """Add ended sessions to the totals. Scheduled every five seconds."""
+    deadlines.give_up_tasks(timezone.now())
     ledger.book_all()
 
 
 @shared_task
 def look_at_spending() -> None:
-    """Tell staff of accounts that near their cap; beat sends this once a minute."""
+    """Notify staff of accounts close to their spending cap. Scheduled once a minute."""
     spend_alerts.look(timezone.now())
 
 
 @shared_task
 def read_bills() -> None:
-    """Read what providers say that sessions have cost; beat sends this once an hour."""
+    """Read the costs that providers report. Scheduled once an hour."""
     job_loop.run(_read_all_bills(), JOB_TIMEOUT)
 
 
 @shared_task
 def write_export(export_id: str) -> None:
-    """Write on with a large export; in turns, as the limits are kept by the same worker."""
+    """Continue a large export, in short parts because the same worker enforces the limits."""
     if list_export.write_on(UUID(export_id), EXPORT_SECONDS_PER_JOB):
         write_export.delay(export_id)
 
 
 @shared_task
 def look_after_exports() -> None:
-    """Write on where the job was lost, and delete files that were kept long enough; beat sends this once a minute."""
+    """Continue exports whose task was lost, and delete expired files. Scheduled once a minute."""
     list_export.delete_expired(timezone.now())
     for export_id in list_export.left_behind(timezone.now()):
         write_export.delay(str(export_id))
@@ -87,34 +87,34 @@ def look_after_exports() -> None:
 
 @shared_task
 def reconcile() -> None:
-    """Compare every account's list of open sessions, and our deadlines, with what they should be; once a minute."""
+    """Compare each account's open sessions with ours, and repair deadlines. Scheduled once a minute."""
     deadlines.repair_deadlines(timezone.now())
     job_loop.run(_reconcile_all(), JOB_TIMEOUT)
 
 
 @shared_task
 def check_observers() -> None:
-    """Remove observers who lost their access; beat sends this every 20 seconds."""
+    """Remove observers who lost their access. Scheduled every 20 seconds."""
     if livekit.is_set_up():
         job_loop.run(observers.check_access(), TICK_TIMEOUT)
 
 
 @shared_task
 def verify_history() -> None:
-    """Look through the whole record and anchor what is new; beat sends this once a night."""
+    """Verify the whole record, anchor its new part and upgrade older records. Scheduled nightly."""
     nightly_check.look(timezone.now())
     record_upgrade.upgrade(UPGRADE_SECONDS_PER_NIGHT)
 
 
 @shared_task
 def rehearse() -> None:
-    """Look whether every published persona still works; beat sends this once a night."""
+    """Check whether every published persona still works. Scheduled nightly."""
     job_loop.run(persona_checks.check_published_personas(), NIGHT_TIMEOUT)
 
 
 @shared_task
 def erase_old_speech() -> None:
-    """Erase what was said longer ago than its persona or account allows; beat sends this once a night."""
+    """Erase speech older than its persona or account allows. Scheduled nightly."""
     erasure.erase_old(timezone.now())
 
 
@@ -128,7 +128,7 @@ async def _read_all_bills() -> None:
 
 @shared_task
 def forget_at_providers() -> None:
-    """Have providers delete what was erased here; beat sends this twice a minute."""
+    """Have providers delete what was erased here. Scheduled twice a minute."""
     job_loop.run(provider_erasure.carry_due(timezone.now()), JOB_TIMEOUT)
 
 

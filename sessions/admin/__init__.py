@@ -1,4 +1,4 @@
-"""The admin of the sessions; each module registers its own pages."""
+"""Admin pages of the sessions. Each module registers its own."""
 
 from sessions.admin import accounts, costs, exports, limits, people, record, search, streaming_sessions
 

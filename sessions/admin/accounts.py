@@ -1,4 +1,4 @@
-"""An account's page in the admin, with what only its sessions tell: what is spent, who has its places, who waits."""
+"""An account's admin page with its spending, slots in use and queue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NEW_LINE = mark_safe("<br>")
 
 @admin.register(ProviderAccount)
 class AccountAdmin(ProviderAccountAdmin):
-    """Who may see no sessions sees none here either."""
+    """Account admin that shows sessions and the queue only with permission to view them."""
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return (*super().get_readonly_fields(request, obj), "spending", "slots_in_use", "queue_entries")

@@ -1,4 +1,4 @@
-"""What sessions cost, in the admin: the ledger, its sums by day, persona, group and account, and what providers say."""
+"""Costs in the admin: the ledger, its sums by day, persona, group and account, and the providers' figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sessions.models import SessionTotal
 
 @admin.register(SessionTotal)
 class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
-    """One line for each session that is over."""
+    """The ledger, with one row for each ended session."""
 
     list_display = (
         "day",
@@ -105,7 +105,7 @@ class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
 
 
 def _chart(report: cost_report.Report) -> dict[str, Any]:
-    """What the page's script draws: of each day what was of use, and what was wasted."""
+    """Return the data of the page's chart: used and wasted credits for each day."""
     return {
         "days": [day.name[-2:] for day in report.days],
         "credits": [float(day.credits - day.wasted_credits) for day in report.days],

@@ -1,4 +1,4 @@
-"""Exports in the admin: asked for, watched, downloaded by who asked, and seen by auditors afterwards."""
+"""Exports in the admin: request, progress, download by the requester, and the list for auditors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _choice(label: Any, *choices: Any) -> forms.ChoiceField:
 
 
 class _ExportForm(forms.Form):
-    """Fields that both forms have, and the rule that words need a reason."""
+    """Common fields of both forms. Conversation text can only be exported with a reason."""
 
     reason = forms.CharField(
         label=_("Reason for exporting text"),
@@ -80,7 +80,7 @@ class SessionForm(_ExportForm):
 
 
 def export_session(request: HttpRequest, session: StreamingSession) -> HttpResponseBase:
-    """Ask in which form, and hand it over."""
+    """Ask for format and reason, and return the export of one session."""
     form = SessionForm(request.POST or None)
     if not form.is_valid():
         return _render_form(request, form, {"taken": session})
@@ -109,7 +109,7 @@ def _render_form(request: HttpRequest, form: forms.Form, about: dict[str, Any]) 
 
 
 def _stream_export(export: Export, pieces: Iterator[bytes]) -> HttpResponseBase:
-    """Return an export that is the answer itself; its row says how much of it was sent."""
+    """Stream an export as the response. Its row records whether it was sent completely."""
     return _file_response(export, _record_cut_off(export, pieces))
 
 
@@ -119,7 +119,7 @@ async def _record_cut_off(export: Export, pieces: Iterator[bytes]) -> AsyncItera
         async for piece in in_pieces(pieces):
             yield piece
         is_whole = True
-    finally:  # also when the client has left: the server then cancels or closes this generator
+    finally:  # also if the client has left, because the server then cancels or closes this generator
         if not is_whole:
             await in_thread(list_export.note_cut_off)(export)
 
@@ -131,7 +131,7 @@ def _file_response(export: Export, pieces: AsyncIterator[bytes]) -> HttpResponse
 
 @admin.register(Export)
 class ExportAdmin(ReadOnly, ModelAdmin):
-    """Who took what out. What one has asked for oneself can be downloaded while its file is kept."""
+    """List of all exports. The requester can download an export while its file is kept."""
 
     list_display = (
         "asked_at",
@@ -166,7 +166,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
 
     @sudo.required
     def new(self, request: HttpRequest) -> HttpResponseBase:
-        """Ask what of the sessions that the list shows is wanted; the list's filters stand in the address."""
+        """Ask for the contents and format of an export. The query string has the list's filters."""
         if not request.user.has_perm(roles.EXPORT):
             raise PermissionDenied
         try:
@@ -204,7 +204,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         return redirect("admin:avatar_sessions_export_change", export.pk)
 
     def progress(self, request: HttpRequest, export_id: UUID) -> HttpResponseBase:
-        """How far it is; `?progress` answers the page's script."""
+        """Show an export's progress. With `?progress`, return it as JSON for the page's script."""
         export = self._find_export(request, export_id)
         is_under_way = export.state in list_export.TO_WRITE
         if "progress" in request.GET:
@@ -222,7 +222,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
     def file(self, request: HttpRequest, export_id: UUID) -> HttpResponseBase:
         export = self._find_export(request, export_id)
         if export.asked_by_id != request.user.pk or export.state != State.READY or not export.path.is_file():
-            raise Http404  # another's file is as good as none
+            raise Http404  # also for another user's file
         if not sudo.is_confirmed(request):
             return sudo.ask(request, back=reverse("admin:avatar_sessions_export_change", args=[export.pk]))
         response = _file_response(export, in_pieces(_chunks(export)))

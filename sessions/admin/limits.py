@@ -1,4 +1,4 @@
-"""What bounds people in the admin: the line for a place, and what a person or a group may use."""
+"""Limits in the admin: the queue, and the allowances of users and groups."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sessions.models import Allowance, QueuePlace
 
 @admin.register(QueuePlace)
 class QueuePlaceAdmin(ReadOnly, ModelAdmin):
-    """Who waits for a place. The line moves by itself; staff may take somebody out of it."""
+    """The queue. Staff can remove users from it."""
 
     list_display = ("created_at", "user", "persona", "account", "is_staff", "state")
     list_filter = (("account", RelatedDropdownFilter),)
@@ -57,7 +57,7 @@ class QueuePlaceAdmin(ReadOnly, ModelAdmin):
 
 @admin.register(Allowance)
 class AllowanceAdmin(ModelAdmin):
-    """What a person, or each member of a group, may use. Of all limits the lowest binds."""
+    """Allowances of a user or of each member of a group. The lowest limit applies."""
 
     list_display = ("__str__", "is_group", "max_duration", "max_idle", "minutes_per_month")
     list_select_related = ("user", "group")

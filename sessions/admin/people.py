@@ -1,4 +1,4 @@
-"""A person's page in the admin, with what only sessions tell: what they have used this month, and what they may."""
+"""A user's admin page with this month's usage, quota and personal data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PersonAdmin(UserAdmin):
     actions_detail: tuple[str, ...] = (*UserAdmin.actions_detail, "personal_data")
 
     def has_personal_data_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        """What somebody said is in it, and so is what the export of everything would tell."""
+        """Require the permissions to export and to read transcripts, because personal data contains both."""
         return request.user.has_perms((roles.EXPORT, *roles.READ_TRANSCRIPTS, Permission.CHANGE_USER))
 
     @action(description=_("Personal data"), url_path="personal-data", permissions=["view", "personal_data"])

@@ -1,4 +1,4 @@
-"""The admin's page of the checks of the record, and the menu's sign when the last one found something."""
+"""Integrity checks, legal holds and erasures in the admin."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sessions.retention import erasure
 
 @admin.register(HistoryCheck)
 class HistoryCheckAdmin(ReadOnly, ModelAdmin):
-    """What each night's look through the record came to."""
+    """Results of the nightly integrity checks."""
 
     empty_words = _(
         "The record is checked every night and by manage.py verify_history. The nightly results appear here."
@@ -67,7 +67,7 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
 
 
 def _coverage(covered: dict[str, Any]) -> Iterator[str]:
-    """Yield what a check covered only in part, or only from some moment on."""
+    """Yield what a check covered only partly, or only since some date."""
     if not covered:
         return  # a check of an earlier version
     if older := covered.get("older_sessions"):
@@ -88,7 +88,7 @@ def _coverage(covered: dict[str, Any]) -> Iterator[str]:
 
 @admin.register(LegalHold)
 class LegalHoldAdmin(NeverDeleted, ModelAdmin):
-    """What must be kept, whoever asks for its erasure."""
+    """Sessions whose speech must not be erased."""
 
     list_display = ("at", "session", "reason", "by", "released_at", "released_by")
     list_select_related = ("session", "by", "released_by")
@@ -97,7 +97,7 @@ class LegalHoldAdmin(NeverDeleted, ModelAdmin):
     actions = ("release",)
 
     def has_change_permission(self, request: HttpRequest, obj: LegalHold | None = None) -> bool:
-        """A hold is released, not edited."""
+        """Return False, because a hold can only be released."""
         return False
 
     def has_release_permission(self, request: HttpRequest) -> bool:
@@ -128,7 +128,7 @@ class ErasureForm(AnyModelForm):
 
 @admin.register(Erasure)
 class ErasureAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
-    """Receipts. Adding one erases what was said in a session, for good."""
+    """Receipts of erasures. Adding one permanently erases a session's speech."""
 
     list_display = ("at", "session", "cause", "by", "lines", "provider_result")
     list_select_related = ("session", "by", "carried")
@@ -164,11 +164,11 @@ class ErasureAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Erasure, form: Any, change: bool) -> None:
         receipt = erasure.erase(obj.session_id, Erasure.Cause.STAFF, request.user.pk, client_address.of(request))
         if receipt is None:
-            raise PermissionDenied  # a hold came between the form and its answer
+            raise PermissionDenied  # a hold was added after the form was shown
         vars(obj).update(vars(receipt))
 
 
 def badge(request: HttpRequest) -> str:
-    """A sign at the menu's entry while the last check found what does not fit."""
+    """Return the menu entry's badge if the last check found problems."""
     last = HistoryCheck.objects.first()
     return "!" if last and last.fault_count else ""

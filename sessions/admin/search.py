@@ -1,4 +1,4 @@
-"""Sessions found by what was said in them: for a reason, which stays on record, as finding tells what is masked."""
+"""Search sessions by their transcripts. A recorded reason is required, because a result reveals masked text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SearchForm(forms.Form):
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Ask for words and a reason; show the sessions in the list."""
+    """Ask for search terms and a reason, and redirect to the list of matching sessions."""
     if not request.user.has_perm(READ):
         raise PermissionDenied
     form = SearchForm(request.POST or None)
@@ -54,7 +54,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 class TranscriptSearchFilter(admin.SimpleListFilter):
-    """A search that this person has given a reason for; without one there is nothing to choose."""
+    """List filter by one of the user's recorded transcript searches. Not offered without one."""
 
     title = _("transcript search")
     parameter_name = filters.SAID

@@ -1,4 +1,4 @@
-"""The history in the admin: read, filtered, and the one thing that may be done to it, which is to stop what runs."""
+"""Session history in the admin: read-only, except that running sessions can be stopped."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ STATUS_COLOURS = {
 
 
 class History(ReadOnly, TabularInline):
-    """Rows below a session. Django shows each kind only to those who may view it."""
+    """Rows below a session. Django shows each kind only with permission to view it."""
 
     extra = 0
     per_page = 50  # a session may have thousands
@@ -68,13 +68,13 @@ class History(ReadOnly, TabularInline):
 
     @display(description=_("at"))
     def moment(self, row: SessionEvent | SessionTask | Utterance) -> str:
-        """To the millisecond: what came first is what an auditor asks."""
+        """Return the time with milliseconds, so that auditors see the order of events."""
         at = row.created_at if isinstance(row, SessionTask) else row.at
         return timezone.localtime(at).isoformat(" ", "milliseconds")[:-6]
 
     @display(description=_("characters"))
     def character_count(self, row: SessionTask | Utterance) -> int | str:
-        """How long it is; what it says is read on the session's own page, for a reason."""
+        """Return the number of characters. Reading the text needs a reason, on the session's own page."""
         return len(row.text) if row.is_readable else row.shown
 
 
@@ -100,11 +100,11 @@ class UtteranceInline(History):
 
 
 class StopForm(ActionForm):
-    """Nothing of anybody's is stopped without a reason, which stays on record."""
+    """Form of the stop action, whose reason is recorded."""
 
     reason = forms.CharField(
         label="",
-        required=False,  # where it is missing, the action says so
+        required=False,  # the action itself reports a missing reason
         max_length=reasons.LONGEST_REASON,
         widget=UnfoldAdminTextInputWidget({"placeholder": _("Reason"), "aria-label": _("Reason")}),
     )
@@ -177,7 +177,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
     ) -> tuple[QuerySet[StreamingSession], bool]:
-        """By names. What was said is searched for a reason, on a page of its own."""
+        """Search by names and IDs. Transcripts are searched on a separate page that asks for a reason."""
         return filters.named(queryset, search_term) if search_term else queryset, False
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
@@ -221,7 +221,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         try:
             budgets.spend_sync("provider_lookup", person=request.user.pk, account=session.account_id)
             row = async_to_sync(provider_inquiry.find_at_provider)(session.account, session.provider_session_id)
-        except TooManyRequests as exc:  # a dialog's script shows no page that is refused
+        except TooManyRequests as exc:  # the dialog's script cannot show an error page
             self.message_user(request, refusals.in_words(exc.wait_seconds), messages.ERROR)
         except ProviderError as exc:
             words = gettext("The provider could not be reached (%(detail)s).") % {"detail": error_for_log(exc)}
@@ -235,7 +235,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         return to_change_page(StreamingSession, object_id)
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """Only a session that runs in a room of our own can be looked into."""
+        """Offer observing only for running sessions in our own rooms."""
         rows = StreamingSession.objects.filter(pk=object_id, status__in=(Status.CONNECTING, Status.LIVE))
         actions: list[Any] = super().get_actions_detail(request, object_id)
         return actions if rows.exclude(room="").exists() else [action for action in actions if action.path != "look"]
@@ -246,14 +246,14 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         return [live, said, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Charge the search budget for each list by what was said: a repeated address searches again."""
+        """Charge the search budget for each list filtered by a transcript search, which runs again on every request."""
         if filters.SAID in request.GET:
             budgets.spend_sync("search", person=request.user.pk, address=client_address.of(request))
         response: HttpResponse = super().changelist_view(request, *args, **kwargs)
         return response
 
     def live(self, request: HttpRequest) -> HttpResponse:
-        """All that is open now; the page's socket brings it."""
+        """Show the live board, which gets its data through its socket."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return render(
@@ -271,7 +271,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
 
     @action(description=_("Observe"), url_path="look", permissions=["look"])
     def look(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The page changes nothing; asking for the way into the room is what is recorded."""
+        """Show the observer's page. A POST returns access to the room and is recorded."""
         session = chosen(self, request, object_id)
         if request.method == "POST":
             try:

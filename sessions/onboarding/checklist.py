@@ -1,6 +1,6 @@
-"""The first hour of a portal, as boxes that tick themselves: from what is stored, never from what somebody says.
+"""Setup checklist derived from stored events.
 
-The way of a session is read from the newest ones: what worked once and no longer does is not ticked for ever.
+The steps of a session are read from the most recent sessions, so that a step that no longer works becomes open again.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from sessions.lifecycle.events import Source
 from sessions.models import SessionEvent, Status, StreamingSession, Utterance
 
 RECENT_SESSIONS = 50
+# Cache key set by each webhook of our own LiveKit server. The sessions' records contain webhooks as well.
 WEBHOOK_SEEN = "livekit-webhook-seen"
-"""The mark that a webhook of our own server leaves in the cache; the record of sessions has them as well."""
 COMPARED_SETTINGS = ("avatar_id", "voice_id", "quality")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to have happened. `is_ticked` is None where nothing of the kind is needed here."""
+    """One step of the checklist. `is_done` is None if the step is not needed here."""
 
     code: str
     is_done: bool | None
 
 
 class Facts:
-    """What is known, each asked for once."""
+    """Facts about the portal, each read at most once."""
 
     @cached_property
     def sessions(self) -> list[StreamingSession]:
@@ -42,7 +42,7 @@ class Facts:
 
     @cached_property
     def kinds(self) -> set[tuple[str, str]]:
-        """Source and kind of whatever happened in those sessions."""
+        """Return source and kind of all events of those sessions."""
         rows = SessionEvent.objects.filter(session__in=[session.pk for session in self.sessions])
         return set(rows.order_by().values_list("source", "kind").distinct())
 
@@ -57,18 +57,18 @@ class Facts:
         return Avatar.objects.filter(gone_at=None, account__synced_at__isnull=False).exists()
 
     def is_created_as_chosen(self) -> bool:
-        """The provider made a session, with the token that it asks for, of what staff had chosen."""
+        """Return whether the provider created a session with the avatar, voice and quality that staff had chosen."""
         made = [session for session in self.sessions if session.provider_session_id]
         return self.has(EventKind.PROVIDER_CREATED) and any(_is_as_chosen(session) for session in made)
 
     def is_answered(self) -> bool:
-        """Somebody said something, and the avatar was heard."""
+        """Return whether both the user and the avatar spoke in a session."""
         lines = Utterance.objects.filter(session__in=[session.pk for session in self.sessions])
         said = dict.fromkeys(lines.order_by().values_list("session", "who").distinct())
         return any((session, Utterance.Who.AVATAR) in said for session, who in said if who == Utterance.Who.USER)
 
     def is_stop_confirmed(self) -> bool:
-        """A session is over that the provider had opened: it is over only once the provider has confirmed it."""
+        """Return whether a session that was live has ended, which requires the provider's confirmation."""
         return any(session.status == Status.ENDED and session.live_at for session in self.sessions)
 
     def is_webhook_seen(self) -> bool:
@@ -89,7 +89,7 @@ SESSION_STEPS: dict[str, Callable[[Facts], bool]] = {
 
 
 def items(livekit_trouble: str | None) -> list[Item]:
-    """Return the eleven boxes. `livekit_trouble`: what `livekit.trouble` said; None where it was not asked."""
+    """Return the eleven items. `livekit_trouble` is the result of `livekit.trouble`, or None if it was not called."""
     facts, has_own = Facts(), livekit.is_set_up()
     session_items = [Item(code, is_done(facts)) for code, is_done in SESSION_STEPS.items()]
     reachable = Item("livekit", livekit_trouble == "" if has_own else None)
@@ -97,12 +97,12 @@ def items(livekit_trouble: str | None) -> list[Item]:
 
 
 def record_webhook() -> None:
-    """Our own LiveKit server has reported something."""
+    """Record that our own LiveKit server has sent a webhook."""
     cache.set(WEBHOOK_SEEN, 1, timeout=None)
 
 
 def _is_as_chosen(session: StreamingSession) -> bool:
-    """Whether what was sent is what the persona's version says."""
+    """Return whether the session was created with the settings of its persona version."""
     version = PersonaVersion.objects.filter(persona=session.persona_id, number=session.persona_version)
     found = version.select_related("avatar", "voice").first()
     if found is None:

@@ -1,4 +1,4 @@
-"""The staff's checklist of a portal's first hour: what has happened, and for what has not, what to do and where."""
+"""The setup checklist page: which steps are done, and for the others what to do and where."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from avatars.models import Persona, ProviderAccount
 from heygen_portal import livekit
 from sessions.onboarding import checklist
 
-# What each box says, what to do as long as it is not ticked, and what the link there is called.
+# For each item: its title, what to do while it is not done, and the label of its link.
 TEXTS: dict[str, tuple[Any, Any, Any]] = {
     "key": (
         _("A provider accepts the key"),
@@ -78,7 +78,7 @@ ACCOUNTS, SESSIONS = "admin:avatars_provideraccount_changelist", "admin:avatar_s
 
 @dataclass(frozen=True)
 class ItemView:
-    """One box as it is shown."""
+    """One item as shown on the page."""
 
     code: str
     is_done: bool | None
@@ -112,7 +112,7 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def _links() -> dict[str, str]:
-    """Where each box is worked on: the row itself, where there is only one to be meant."""
+    """Return where to complete each item: the first existing row, or the form that adds one."""
     account, persona = ProviderAccount.objects.order_by("pk").first(), Persona.objects.order_by("pk").first()
     published = Persona.objects.published().order_by("pk").first()
     accounts, sessions = reverse(ACCOUNTS), reverse(SESSIONS)

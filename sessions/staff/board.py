@@ -1,6 +1,6 @@
-"""What staff see of everything that is open now: sessions, the line, and what is open at providers and not ours.
+"""The live board: open sessions, the queue, and sessions at providers that the portal does not know.
 
-Read as a whole, in a number of queries that depends on nothing; `BoardConsumer` tells pages what of it has changed.
+`read_board` reads all of it in a fixed number of queries. `BoardConsumer` sends pages only what has changed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sessions.lifecycle import end_evidence
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import QueuePlace, SessionEvent, Status, StreamingSession
 
+# Kinds by which pages report the state of their video and network. `events.ON_BOARD` contains them too.
 PAGE_STATE_KINDS = (
     EventKind.LADDER,
     EventKind.CONNECTION_QUALITY,
@@ -37,7 +38,6 @@ PAGE_STATE_KINDS = (
     EventKind.FROZEN,
     EventKind.FIRST_FRAME,
 )
-"""What pages report of their picture and network; `events.ON_BOARD` has these too."""
 
 WAITING_FOR_VIDEO = gettext_lazy("Waiting for video")
 STATUS_LABELS = {
@@ -47,11 +47,11 @@ STATUS_LABELS = {
     Status.LIVE: ("ok", gettext_lazy("Live")),
     Status.STOPPING: ("bad", gettext_lazy("Closing")),
 }
+# Steps of the page's recovery ladder that end without video. Every other step is an attempt to recover.
 REDUCED_MODE_LABELS = {
     "sound": ("warn", gettext_lazy("Sound only")),
     "text": ("warn", gettext_lazy("Text only")),
 }
-"""Where the page's ladder has come to; every other step is a try."""
 RECOVERING = ("warn", gettext_lazy("Recovering"))
 NETWORK_LABELS = {
     "good": gettext_lazy("Good"),
@@ -64,7 +64,7 @@ NETWORK_LABELS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One open session. Moments are ISO 8601; the page counts on from them."""
+    """One open session. Times are in ISO 8601, and the page counts up from them."""
 
     id: str
     user: str
@@ -90,7 +90,7 @@ class Row:
 
 @dataclass(frozen=True)
 class QueuedPerson:
-    """Somebody in line."""
+    """One user in the queue."""
 
     id: int
     place: int
@@ -108,7 +108,7 @@ class Board:
     figures: dict[str, Any]
 
     def changes(self, shown: Board | None) -> dict[str, Any]:
-        """Return what a page that shows `shown` must be told; empty where nothing has changed."""
+        """Return what has changed since `shown`, which the page shows. Empty if nothing has."""
         before = shown.sessions if shown else {}
         rows = [asdict(row) for key, row in self.sessions.items() if before.get(key) != row]
         changed: dict[str, Any] = {"sessions": rows} if rows or not shown else {}
@@ -123,13 +123,13 @@ class Board:
 
 
 def find_viewer(user_id: int) -> User | None:
-    """Return the person, with what they may do now, if the board is theirs to see."""
+    """Return the user with their current permissions, if they may see the board."""
     user = User.objects.filter(pk=user_id, is_active=True, is_staff=True).first()
     return user if user and user.has_perm(Permission.VIEW_SESSION) else None
 
 
 def read_board(user_id: int) -> Board | None:
-    """Return what this person sees in the active language; None for who may not."""
+    """Return the board as this user may see it, in the active language. None without permission."""
     user = find_viewer(user_id)
     if user is None:
         return None
@@ -149,7 +149,7 @@ def read_board(user_id: int) -> Board | None:
 
 
 def _page_states(sessions: Iterable[StreamingSession]) -> Mapping[UUID, dict[str, Any]]:
-    """Return the last that each page told of its picture and its network: one query."""
+    """Return the latest state of video and network that each session's page reported, in one query."""
     states: dict[UUID, dict[str, Any]] = defaultdict(dict)
     rows = SessionEvent.objects.filter(session__in=[session.pk for session in sessions], kind__in=PAGE_STATE_KINDS)
     for session_id, kind, data in rows.order_by("session", "number").values_list("session_id", "kind", "data"):
@@ -198,7 +198,7 @@ def _row(session: StreamingSession, page_state: Mapping[str, Any], viewer: User)
 
 
 def _stop_trouble(session: StreamingSession) -> str:
-    """Why it is not over yet, where its provider has said so."""
+    """Return why a stopping session has not ended, if its provider has answered."""
     if session.status != Status.STOPPING or not session.stop_trouble:
         return ""
     attempts = ngettext(
@@ -231,7 +231,7 @@ def _network(session: StreamingSession, page_state: Mapping[str, Any]) -> str:
 
 
 def _queue(now: datetime) -> list[QueuedPerson]:
-    """Everybody who waits, account by account, in the order of their turn."""
+    """Return all queued users, account by account, in queue order."""
     by_account: dict[int, list[QueuePlace]] = defaultdict(list)
     for place in QueuePlace.objects.select_related("user", "persona"):
         by_account[place.account_id].append(place)

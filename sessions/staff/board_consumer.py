@@ -1,4 +1,4 @@
-"""A page of the live board: told what has changed of everything that is open, and heard when somebody stops it."""
+"""The WebSocket of one page of the live board: sends changes, and stops sessions on request."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from sessions.web.session_consumer import CLOSE_NOT_FOUND, CLOSE_SIGNED_OUT
 
 logger = logging.getLogger(__name__)
 
+# Changes within this time are sent together.
 BATCH_DELAY_S = 0.5
-"""What comes together is told together."""
+# The board is read at least this often: figures change, and a message or a role may have been lost.
 REFRESH_S = 10.0
-"""A look without news: figures move on, a message may have been lost, a role may have been taken away."""
 
 
 class BoardConsumer(PageSocket):
-    """One page of the board. What it may do is asked again each time: roles change while it is open."""
+    """One page of the board. Permissions are checked at each use, because roles may change while it is open."""
 
     permission = Permission.VIEW_SESSION
     is_for_staff = True
@@ -68,7 +68,7 @@ class BoardConsumer(PageSocket):
             self.sending.cancel()
 
     async def send_changes_while_open(self) -> None:
-        """Tell what has changed, for as long as the page is there and its person may see it."""
+        """Send changes as long as the page is open and its user may see the board."""
         while self.is_open:
             self.changed.clear()
             try:
@@ -88,10 +88,10 @@ class BoardConsumer(PageSocket):
         self.shown = found
 
     async def board_moved(self, message: dict[str, Any]) -> None:
-        """Something has happened that the board shows."""
+        """Handle the notice that something on the board has changed."""
         self.changed.set()
 
-    # What the page says
+    # Messages from the page
 
     async def on_stop(self, content: dict[str, Any]) -> None:
         selected, reason = content.get("sessions"), reasons.checked(content.get("reason"))
@@ -102,7 +102,7 @@ class BoardConsumer(PageSocket):
         request = await stop_sessions.stop(user.pk, client_address.of_socket(self.scope), ids, reason)
         await self.send_json({"type": "board.stopping", "count": request.begun_count})
         outcome = await stop_sessions.wait_for_outcome(request)
-        self.changed.set()  # a provider's refusal moves no status
+        self.changed.set()  # a provider's refusal changes no status, so nothing else announces it
         await self.send_json({"type": "board.stopped", "words": self.localized(stop_sessions.describe, outcome)})
 
     async def on_remove(self, content: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ class BoardConsumer(PageSocket):
             raise errors.NotFound
 
     async def require_stop_permission(self) -> Any:
-        """Return the person, if they may stop sessions. Raises NotFound: to others there is nothing to stop."""
+        """Return the user if they may stop sessions. Raises NotFound otherwise."""
         await self.check_access()
         user = await in_thread(board.find_viewer)(self.user_id)
         if user is None or not await in_thread(user.has_perm)(Permission.STOP_SESSION):

@@ -1,4 +1,4 @@
-"""What the admin's first page shows: how it goes today, to each as much as they may see."""
+"""Today's figures for the start page of the admin, as far as the user may see them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sessions.models import StreamingSession
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add the figures; the theme calls this with the page's own."""
+    """Add the figures to the page's context. Called by the admin theme."""
     now = timezone.now()
     if request.user.has_perms(roles.SEE_SESSIONS):
         context["today"] = metrics.today(now)
@@ -23,5 +23,5 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def open_now(request: HttpRequest) -> str:
-    """How many sessions are open, for the menu; nothing for none."""
+    """Return the number of open sessions for the menu, or an empty string for none."""
     return str(StreamingSession.objects.open().count() or "")

@@ -1,7 +1,7 @@
-"""Each night: does every published persona still work? What does not is hidden, and staff are told.
+"""Check every night whether each published persona still works. Hide those that do not, and notify staff.
 
-First the provider's catalogue is read anew, which costs nothing. Where sessions cost nothing, or an account says so,
-each persona is then tried with the shortest session there is: opened, brought into its room, and stopped.
+The provider's catalogue is synced first, which is free. If sessions are free, or if the account's setting asks for it,
+each persona is then tried with the shortest possible session: created, brought into its room, and stopped.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ logger = logging.getLogger(__name__)
 
 Outcome = PersonaCheck.Outcome
 Result = tuple[Outcome, str]
+# The user that owns the checks' sessions. It cannot sign in.
 CHECK_USERNAME = "nightly-check"
-"""Whose sessions these are: nobody can sign in as them."""
+# Holders of this permission are notified when a persona is hidden.
 PUBLISH = Permission.PUBLISH_PERSONA
-"""Who may publish a persona is told when one is hidden."""
+# Outcome by end reason. Any other end reason means that the provider was not reached.
 OUTCOME_BY_END_REASON: dict[str, Outcome] = {
     EndReason.PROVIDER_REFUSED: Outcome.REFUSED,
     EndReason.PROVIDER_ENDED: Outcome.REFUSED,
     EndReason.SPEND_CAP: Outcome.SKIPPED,
 }
-"""What an end says of the persona; of all others, that the provider was not reached."""
 BROKEN = (Outcome.UNFIT, Outcome.REFUSED)
 WORKING = (Outcome.PASSED, Outcome.FITS)
 
 
 async def check_published_personas() -> None:
-    """Look at every published persona, one after the other; hide what broke, show again what works again."""
+    """Check all published personas one by one. Hide the broken ones and show those that work again."""
     hidden: list[PersonaCheck] = []
     for account in await in_thread(_accounts)():
         away = await _refresh_catalogue(account)
@@ -63,9 +63,9 @@ async def check_published_personas() -> None:
 
 
 def record_check(persona: Persona, outcome: Outcome, detail: str = "") -> tuple[PersonaCheck, bool]:
-    """Keep what a look came to; return whether it hid the persona."""
+    """Store a check's outcome and hide or show the persona. Return the check and whether it hid the persona."""
     check = PersonaCheck.objects.create(persona=persona, version=persona.version, outcome=outcome, detail=detail[:300])
-    same = Persona.objects.filter(pk=persona.pk, version=persona.version)  # and not one published meanwhile
+    same = Persona.objects.filter(pk=persona.pk, version=persona.version)  # not a version published in the meantime
     if outcome in WORKING:
         same.update(hidden_at=None)
     is_newly_hidden = outcome in BROKEN and bool(same.filter(hidden_at=None).update(hidden_at=check.at))
@@ -82,7 +82,7 @@ def _published(account: ProviderAccount) -> list[Persona]:
 
 
 async def _refresh_catalogue(account: ProviderAccount) -> str:
-    """Return why the provider's catalogue could not be read; nothing when it was."""
+    """Sync the provider's catalogue. Return the error, or an empty string on success."""
     try:
         await refresh(account)
     except ProviderError as exc:
@@ -97,10 +97,10 @@ async def _check(persona: Persona) -> Result:
 
 
 async def _try_session(persona: Persona) -> Result:
-    """Open a session as a person would, and stop it as soon as the provider has brought the avatar."""
+    """Create a session as a user would, and stop it as soon as the provider has started the avatar."""
     try:
         session = await in_thread(_open)(persona.slug)
-    except errors.SessionError as exc:  # no place, or the cap is reached: that is no fault of the persona's
+    except errors.SessionError as exc:  # no free slot, or the spending cap is reached: not the persona's fault
         return Outcome.SKIPPED, exc.code
     try:
         await provision.create_and_start(session, _leave_room_empty)
@@ -115,7 +115,7 @@ async def _try_session(persona: Persona) -> Result:
 
 
 async def _leave_room_empty(room: RoomAccess) -> None:
-    """Nobody is there to enter it."""
+    """Ignore the room, because no browser joins it."""
 
 
 def _open(slug: str) -> StreamingSession:
@@ -124,7 +124,7 @@ def _open(slug: str) -> StreamingSession:
 
 
 def _summary(evidence: end_evidence.Evidence) -> str:
-    """What the provider answered, as far as it is the same in every language."""
+    """Return the untranslated parts of the provider's answer."""
     told = [str(evidence[name]) for name in ("error", "what", "http", "answer") if evidence.get(name)]
     return ", ".join(told)
 

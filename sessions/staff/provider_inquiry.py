@@ -1,4 +1,4 @@
-"""What the provider's own list says of a session, for whoever asks: "is it live there?" """
+"""Look up a session in the provider's own list."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from sessions.capacity import provider_lookups
 
 
 async def find_at_provider(account: ProviderAccount, provider_session_id: str | None) -> OpenSession | None:
-    """Return the provider's row of a session, or None when nothing runs there. Raises ProviderError."""
+    """Return the provider's entry for a session, or None if it is not running there. Raises ProviderError."""
     async with providers.opened(account) as provider:
         return provider_lookups.find(await provider.list_sessions(), provider_session_id)

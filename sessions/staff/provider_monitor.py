@@ -1,7 +1,7 @@
-"""The monitor: a process that listens to the provider's own socket of each running session, where an account wants it.
+"""The monitor process: records events from the provider's own socket of each running session of monitored accounts.
 
-What it hears stands in the session's record with source=provider. Nothing depends on it. Several monitors share the
-work: each takes what no living process holds, some at a time, and what a dead one held is free when its lease runs out.
+The events are recorded with source=provider, and nothing depends on them. Several monitors share the work: each claims
+a few sessions at a time that no live process holds. Sessions of a dead monitor become free when its lease expires.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ from sessions.presence import tabs
 logger = logging.getLogger(__name__)
 
 POLL_S, IDLE_POLL_S = 2.0, 5.0
+# Sessions that one monitor claims per poll, so that other monitors get a share.
 SESSIONS_PER_POLL = 20
-"""Sessions that one monitor takes in one look, so that another gets some of many."""
 MAX_FAILURES = 8
 FIRST_RETRY_S, MAX_RETRY_S = 1.0, 30.0
+# After a connection of at least this length, the count of failures starts over.
 STABLE_AFTER_S = 60.0
-"""A socket that held this long had opened well: its end counts as the first failure."""
 MONITORED_STATUSES = (Status.CONNECTING, Status.LIVE)
 
 
 def is_any_account_monitored() -> bool:
-    """Whether any account has its sessions monitored."""
+    """Return whether any account has monitoring enabled."""
     return ProviderAccount.objects.filter(monitors_chat=True).exists()
 
 
 def claim_sessions(process_id: UUID) -> list[StreamingSession]:
-    """Take sessions that nobody listens to, let go of those that are over; return all that this process holds."""
-    tabs.expire(timezone.now())  # where no worker does
+    """Claim unmonitored sessions and release ended ones. Return all sessions that this process holds."""
+    tabs.expire(timezone.now())  # in case no worker is running
     mine = ChatWatch.objects.filter(process_id=process_id)
     mine.exclude(session__in=_monitored_sessions()).delete()
     free = _monitored_sessions().filter(watch=None).order_by("created_at")[:SESSIONS_PER_POLL]
     watches = [ChatWatch(session=session, process_id=process_id) for session in free]
-    ChatWatch.objects.bulk_create(watches, ignore_conflicts=True)  # of two that take the same, one has it
+    ChatWatch.objects.bulk_create(watches, ignore_conflicts=True)  # of two monitors that claim one session, one gets it
     return list(_monitored_sessions().filter(watch__process_id=process_id).select_related("account"))
 
 
@@ -65,7 +65,7 @@ def _monitored_sessions() -> QuerySet[StreamingSession]:
 
 
 class Monitor:
-    """One process's share of the sockets."""
+    """The sessions that one process monitors."""
 
     def __init__(self) -> None:
         self.process_id = uuid.uuid4()
@@ -73,7 +73,7 @@ class Monitor:
         self._renewed_at: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look again and again until `stop`; then give everything back."""
+        """Poll until `stop` is set, then release all sessions."""
         try:
             while not stop.is_set():
                 try:
@@ -86,13 +86,13 @@ class Monitor:
             await self.close()
 
     async def poll(self) -> None:
-        """Begin to listen to what is new, stop listening to what is over. Where nobody wants it, one small query."""
+        """Follow newly claimed sessions and stop following ended ones. One small query if no account is monitored."""
         if not await in_thread(is_any_account_monitored)():
             await self.close()
             return
         if not self._renewed_at or time.monotonic() - self._renewed_at > tabs.RENEWAL.total_seconds():
             was_lost = await in_thread(tabs.renew)(self.process_id)
-            if was_lost:  # others may have taken over
+            if was_lost:  # other monitors may have claimed the sessions
                 await self._stop_following(*self.following)
             self._renewed_at = time.monotonic()
         sessions = {session.pk: session for session in await in_thread(claim_sessions)(self.process_id)}
@@ -101,7 +101,7 @@ class Monitor:
             self.following[session_id] = asyncio.create_task(follow(sessions[session_id]), name=f"monitor {session_id}")
 
     async def close(self) -> None:
-        """Stop listening; the sessions are free for another monitor at once."""
+        """Stop following all sessions, which other monitors can claim at once."""
         await self._stop_following(*self.following)
         if self._renewed_at:
             self._renewed_at = None
@@ -117,14 +117,14 @@ class Monitor:
 
 
 async def follow(session: StreamingSession) -> None:
-    """Listen to one session until it is over there; a socket that breaks is opened again, ever later, some times."""
+    """Record one session's events until it ends. Reopen a broken socket with back-off, MAX_FAILURES times in a row."""
     failures = 0
     while failures < MAX_FAILURES:
         began = time.monotonic()
         try:
             why = await _listen(session)
         except SessionGone:
-            # Perhaps it was never told to us: the provider's list says.
+            # The end may not have been reported to the portal, so check the provider's list.
             await provider_status.end_if_gone(session.pk)
             return
         if time.monotonic() - began > STABLE_AFTER_S:
@@ -138,7 +138,7 @@ async def follow(session: StreamingSession) -> None:
 
 
 async def _listen(session: StreamingSession) -> str:
-    """Record what one socket tells; return why it ended. Raises SessionGone."""
+    """Record the events of one socket and return why it closed. Raises SessionGone."""
     assert session.provider_session_id
     try:
         async with aclosing(

@@ -1,4 +1,4 @@
-"""What staff do about what runs: stop sessions, for a reason that stays on record, and shorten the line."""
+"""Stop running sessions on behalf of staff, for a recorded reason, and remove users from the queue."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sessions.capacity import queue
 from sessions.lifecycle import end_evidence, transitions
 from sessions.models import EndReason, QueuePlace, Status, StreamingSession
 
+# How long staff wait for the providers' answers, however many sessions they stop.
 OUTCOME_TIMEOUT_S = 5.0
-"""How long whoever has stopped sessions waits for their providers, however many those are."""
 
 
 @dataclass(frozen=True)
 class StopRequest:
-    """What somebody has asked for: `begun` of these sessions are being stopped by it, and their providers are asked."""
+    """A request to stop sessions. It began `begun_count` stops, whose providers are being asked."""
 
     session_ids: Collection[UUID]
     begun_count: int
@@ -35,10 +35,10 @@ class StopRequest:
 
 
 async def stop(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> StopRequest:
-    """Ask for the end of these sessions, or of all that run, with no help of the worker's.
+    """Begin to stop these sessions, or all running ones if `session_ids` is None.
 
-    Here they are being stopped when this returns. The providers are asked until they confirm: by this process or,
-    should it end, by the worker.
+    Their status is STOPPING on return. This process asks the providers until they confirm, and the worker takes over
+    if the process ends.
     """
     begun = await in_thread(begin)(by_id, address, session_ids, reason)
     affected = [session.pk for session in begun] if session_ids is None else session_ids
@@ -46,9 +46,10 @@ async def stop(by_id: int, address: str | None, session_ids: Collection[UUID] | 
 
 
 def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> list[StreamingSession]:
-    """Note whose end is asked for by whom and why, and return those sessions: of two who ask at once, one has each.
+    """Mark the running ones of these sessions as stopping, record who asked for it and why, and return them.
 
-    All of it stands, or nothing: no session is stopped without an entry, and none has two.
+    All in one transaction: no session is stopped without an audit entry. Of two simultaneous requests, only one gets
+    each session.
     """
     rows = StreamingSession.objects.select_related("account", "user").filter(end_reason="").order_by("pk")
     with transaction.atomic():
@@ -69,13 +70,13 @@ def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None,
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has become of sessions whose end staff have asked for, now or before."""
+    """The state of sessions that staff asked to stop, now or earlier."""
 
     over: int
+    # Sessions whose providers have not answered yet.
     pending: int
-    """Their providers have not answered yet."""
+    # Why each of the others was not confirmed by its provider.
     troubles: list[end_evidence.Evidence]
-    """Of each that its provider did not confirm: why."""
 
     @property
     def is_all_over(self) -> bool:
@@ -83,13 +84,13 @@ class Outcome:
 
 
 async def wait_for_outcome(request: StopRequest) -> Outcome:
-    """Wait for the providers, but not for long, and return how it stands."""
+    """Wait up to OUTCOME_TIMEOUT_S for the providers and return the state of the sessions."""
     await asyncio.wait([request.provider_calls], timeout=OUTCOME_TIMEOUT_S)
     return await in_thread(_read_outcome)(request.session_ids)
 
 
 async def stop_and_wait(by_id: int, address: str | None, session_ids: Collection[UUID], reason: str) -> Outcome:
-    """Do what `stop` does, for a page that is shown but once."""
+    """Stop sessions and return their state, for a page that is rendered only once."""
     return await wait_for_outcome(await stop(by_id, address, session_ids, reason))
 
 
@@ -102,7 +103,7 @@ def _read_outcome(session_ids: Collection[UUID]) -> Outcome:
 
 
 def describe(outcome: Outcome) -> str:
-    """Say it in the active language."""
+    """Describe the outcome in the active language."""
     sentences = []
     if outcome.over:
         over = ngettext("%(count)d session has ended.", "%(count)d sessions have ended.", outcome.over)
@@ -125,7 +126,7 @@ def describe(outcome: Outcome) -> str:
 
 
 def remove_from_queue(entry_id: int) -> bool:
-    """Take somebody out of the line; return whether they were in it."""
+    """Remove an entry from the queue. Return whether it existed."""
     entry = QueuePlace.objects.filter(pk=entry_id).first()
     if entry:
         queue.remove(entry)

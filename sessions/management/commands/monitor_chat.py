@@ -1,4 +1,4 @@
-"""Listen to the providers' own sockets of running sessions, for the accounts that want it, until asked to end."""
+"""Run the monitor of the providers' own sockets until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sessions.staff.provider_monitor import Monitor
 
 
 class Command(BaseCommand):
-    help = "Bring what providers tell by their own sockets into the sessions' records. Several share the work."
+    help = "Record events from the providers' own sockets of running sessions. Several processes share the work."
 
     def handle(self, **options: Any) -> None:
-        production.refuse_default_secrets()  # it serves as long as the portal does
+        production.refuse_default_secrets()  # a long-running process, like the web server
         asyncio.run(_run())
 
 

@@ -10,13 +10,13 @@ from sessions.speech import search as speech_search
 
 class Command(BaseCommand):
     help = (
-        "Index again what people said, with the current FIELD_ENCRYPTION_KEY and a key of each person. Safe to"
-        " interrupt and to repeat: it goes on where it was. Everything can be found meanwhile. Exit code 1 with"
-        " --check while anything is left."
+        "Rebuild the word index of transcripts with the current FIELD_ENCRYPTION_KEY and a key of each person. Can be"
+        " interrupted and repeated: it continues where it stopped. Search works in the meantime. Exit code 1 with"
+        " --check while any line is left."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--check", action="store_true", help="only say how many lines are left")
+        parser.add_argument("--check", action="store_true", help="only print how many lines are left")
 
     @no_translations
     def handle(self, *args: Any, check: bool = False, **options: Any) -> None:

@@ -12,19 +12,19 @@ from sessions.speech.keys import SpeechKeyStore
 
 class Command(BaseCommand):
     help = (
-        "Re-encrypt provider keys, second factors and the keys of speech with the current FIELD_ENCRYPTION_KEY and"
-        " DJANGO_SECRET_KEY. Safe to interrupt and to repeat. Seals and signatures are left as they are: retired"
-        " keys go on verifying them. Exit code 1 while anything is left or cannot be read."
+        "Re-encrypt provider keys, second factors and speech keys with the current FIELD_ENCRYPTION_KEY and"
+        " DJANGO_SECRET_KEY. Can be interrupted and repeated. Seals and signatures are not changed: retired keys"
+        " still verify them. Exit code 1 while anything is left or cannot be read."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--check", action="store_true", help="only say what is left to do")
+        parser.add_argument("--check", action="store_true", help="only print what is left to do")
 
     @no_translations
     def handle(self, *args: Any, check: bool = False, **options: Any) -> None:
         self.stdout.write(f"Current key: {signing.key_id()}")
         for name in [*signing.keys("sign")][1:]:
-            self.stdout.write(f"Retired key: {name}. Keep it: what it signed is verified with it.")
+            self.stdout.write(f"Retired key: {name}. Keep it: it verifies what it signed.")
         found = [self._rotate(store, is_dry=check) for store in [*key_rotation.stores(), SpeechKeyStore()]]
         if unreadable := sum(each.unreadable for each in found):
             raise CommandError(
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             )
         if left := sum(each.left for each in found):
             raise CommandError(f"{left} are left to re-encrypt: run rotate_keys.")
-        self.stdout.write("Nothing is left. rebuild_word_index moves the marks by which speech is found.")
+        self.stdout.write("Nothing is left. Run rebuild_word_index to rebuild the word index of transcripts.")
 
     def _rotate(self, store: Store, *, is_dry: bool) -> Progress:
         def tell(progress: Progress) -> None:

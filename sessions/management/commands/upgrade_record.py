@@ -9,8 +9,8 @@ from sessions.integrity import record_upgrade
 
 class Command(BaseCommand):
     help = (
-        "State in the record of each session of an earlier version what its rows show, so that verification covers"
-        " every column from now on. It can be stopped and run again. Exit code 1 if a record was changed."
+        "Add the columns of sessions from earlier versions to their records, so that verification covers every"
+        " column from now on. Can be interrupted and repeated. Exit code 1 if a record was changed."
     )
 
     @no_translations
@@ -19,12 +19,12 @@ class Command(BaseCommand):
         self.stdout.write(f"{done.sessions} sessions upgraded, {done.left} left.")
         if not done.are_lists_whole:
             raise CommandError(
-                "An audit entry, an export or a check of the record was changed since it was recorded: "
-                "nothing of these was upgraded. manage.py verify_history names what was changed."
+                "An audit entry, an export or an integrity check was changed after it was recorded, so none of these "
+                "was upgraded. Run manage.py verify_history to see what was changed."
             )
         if done.faulty:
             names = ", ".join(map(str, done.faulty))
             raise CommandError(
-                f"These sessions were changed since they were recorded, and were not upgraded: {names}. "
-                "manage.py verify_history names what was changed."
+                f"These sessions were changed after they were recorded and were not upgraded: {names}. "
+                "Run manage.py verify_history to see what was changed."
             )

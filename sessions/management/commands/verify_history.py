@@ -16,12 +16,12 @@ from sessions.models import StreamingSession
 
 class Command(BaseCommand):
     help = (
-        "Look through the record of all sessions and the audit's list, or one session, and name what does not fit."
-        " Exit code 1 if there is any."
+        "Verify the records of all sessions and the audit log, or of one session, and print what was changed."
+        " Exit code 1 if anything was."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("session", nargs="?", type=UUID, help="a session's ID; without it, everything")
+        parser.add_argument("session", nargs="?", type=UUID, help="ID of a session; everything if omitted")
 
     @no_translations
     def handle(self, *args: Any, session: UUID | None = None, **options: Any) -> None:
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         self.stdout.write("Everything fits.")
 
     def _write_coverage(self, covered: dict[str, Any]) -> None:
-        """Say what the look covered, and from when on."""
+        """Print which rows were verified, and since when they are covered."""
         rows = ", ".join(f"{name} {count}" for name, count in sorted(covered["rows"].items()))
         self.stdout.write(f"Rows read: {rows}")
         if covered["since"]:
@@ -63,9 +63,9 @@ class Command(BaseCommand):
 
 
 def _require_key() -> None:
-    """Refuse to look, and to write down what was found, with keys of another portal.
+    """Refuse to verify with the keys of another portal.
 
-    What this process wrote then would follow a head that it takes for forged: it would leave a gap for ever.
+    Entries that this process wrote would then follow a head that it takes for forged, leaving a permanent gap.
     """
     head = AuditHead.objects.first()
     name, dot, _mac = str(head.signature if head else "").rpartition(".")
