@@ -16,7 +16,7 @@ from avatars.models import ProviderAccount, Video
 from avatars.videos import orders
 from heygen_portal.runtime import job_loop
 
-LOCK, LOCK_S = "videos-are-looked-after", 20
+LOCK_KEY, LOCK_SECONDS = "videos-are-looked-after", 20
 VIDEOS_TIMEOUT = timedelta(hours=1)
 
 
@@ -28,13 +28,13 @@ def look_after_videos() -> None:
     """
     if not Video.objects.due(timezone.now()).exists():
         return
-    mine = uuid.uuid4().hex
-    if cache.add(LOCK, mine, LOCK_S):
+    token = uuid.uuid4().hex
+    if cache.add(LOCK_KEY, token, LOCK_SECONDS):
         try:
-            job_loop.run(_look_after(), VIDEOS_TIMEOUT)
+            job_loop.run(_process_videos(), VIDEOS_TIMEOUT)
         finally:
-            if cache.get(LOCK) == mine:
-                cache.delete(LOCK)
+            if cache.get(LOCK_KEY) == token:
+                cache.delete(LOCK_KEY)
 
 
 @shared_task
@@ -46,10 +46,10 @@ def sync_all() -> None:
             sync_runs.sync_account.delay(sync.pk)
 
 
-async def _look_after() -> None:
+async def _process_videos() -> None:
     keeping = asyncio.create_task(_keep_lock())
     try:
-        await orders.look_after(timezone.now())
+        await orders.process_due(timezone.now())
     finally:
         keeping.cancel()
         with suppress(asyncio.CancelledError):
@@ -59,5 +59,5 @@ async def _look_after() -> None:
 async def _keep_lock() -> None:
     """A worker that dies renews it no more, and another one goes on."""
     while True:
-        await asyncio.sleep(LOCK_S / 4)
-        await asyncio.to_thread(cache.touch, LOCK, LOCK_S)
+        await asyncio.sleep(LOCK_SECONDS / 4)
+        await asyncio.to_thread(cache.touch, LOCK_KEY, LOCK_SECONDS)

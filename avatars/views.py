@@ -67,7 +67,7 @@ def sample(request: HttpRequest, voice_id: int) -> HttpResponse:
     found = voice_samples.find(voice) if voice.sample_url else None
     if found is None:
         raise Http404
-    return HttpResponse(found.content, content_type=found.kind)
+    return HttpResponse(found.content, content_type=found.content_type)
 
 
 @require_safe

@@ -31,7 +31,7 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
 
     form = ProviderAccountForm
     list_display = ("name", "kind", "base_url", "concurrency_limit", "synced_at")
-    readonly_fields = ("synced_at", "credits_left", "open_there")
+    readonly_fields = ("synced_at", "credits_left", "unknown_sessions")
     fieldsets = (
         (
             None,
@@ -48,7 +48,7 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
                 )
             },
         ),
-        (_("Slots"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "open_there")}),
+        (_("Slots"), {"fields": ("rooms", "concurrency_limit", "staff_places", "is_exclusive", "unknown_sessions")}),
         (_("Record"), {"fields": ("monitors_chat", "nightly_check")}),
         (
             _("Limits"),
@@ -68,13 +68,13 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     actions_detail = ("try_connection", "catalogue", "past", "migrate")
 
     @display(description=_("open at the provider, not started by this portal"))
-    def open_there(self, account: ProviderAccount) -> str:
+    def unknown_sessions(self, account: ProviderAccount) -> str:
         lines = ((row["id"], row["status"], _local(row["seen_at"])) for row in account.strangers)
         return format_html_join(mark_safe("<br>"), gettext("{} ({}), first seen {}"), lines) or "–"
 
     @admin.action(description=_("Check connection and sync catalogue"), permissions=["change"])
     def sync(self, request: HttpRequest, queryset: QuerySet[ProviderAccount]) -> None:
-        sync_admin.ask(request, queryset)
+        sync_admin.request_syncs(request, queryset)
 
     @action(description=_("Catalogue"), url_path="catalogue", permissions=["view"])
     def catalogue(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -101,8 +101,8 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: ProviderAccount, form: ProviderAccountForm, change: bool) -> None:
         stored = ProviderAccount.objects.select_for_update().filter(pk=obj.pk).first() if change else None
         super().save_model(request, obj, form, change)
-        told = change_log.diff(stored, obj, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
-        change_log.record(Actor.of(request), AuditEntry.Kind.ACCOUNT_CHANGED, obj, told)
+        changes = change_log.diff(stored, obj, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
+        change_log.record(Actor.of(request), AuditEntry.Kind.ACCOUNT_CHANGED, obj, changes)
         if "api_key" in form.changed_data:
             audit_log.record(request, AuditEntry.Kind.KEY_SET, obj, accepted=[None, not form.is_unchecked])
         if form.is_unchecked:

@@ -15,7 +15,7 @@ from heygen_portal.providers import KINDS
 from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
 from heygen_portal.runtime.generics import AnyModelForm
 
-WHERE_THE_KEY_GOES = {"kind", "base_url", "key_header"}
+KEY_DESTINATION_FIELDS = {"kind", "base_url", "key_header"}
 
 
 class ProviderAccountForm(AnyModelForm):
@@ -41,7 +41,7 @@ class ProviderAccountForm(AnyModelForm):
 
     def clean_api_key(self) -> str:
         """Keep the stored key only for where it goes already: another server must not get it by a changed address."""
-        if self.instance.pk and not self.cleaned_data["api_key"] and WHERE_THE_KEY_GOES & set(self.changed_data):
+        if self.instance.pk and not self.cleaned_data["api_key"] and KEY_DESTINATION_FIELDS & set(self.changed_data):
             raise ValidationError(_("The key would be sent to a new destination. Enter it again."))
         key: str = self.cleaned_data["api_key"] or self.instance.api_key
         if not (key.isascii() and key.isprintable()) or " " in key:
@@ -51,7 +51,7 @@ class ProviderAccountForm(AnyModelForm):
     def full_clean(self) -> None:
         """Ask the provider last: the key goes to no address that the model refuses."""
         super().full_clean()
-        if self.is_bound and not self.errors and {"api_key", *WHERE_THE_KEY_GOES} & set(self.changed_data):
+        if self.is_bound and not self.errors and {"api_key", *KEY_DESTINATION_FIELDS} & set(self.changed_data):
             self._check_key()
 
     def _check_key(self) -> None:

@@ -21,7 +21,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from avatars.models import Avatar, KnowledgeBase, Offered, Persona, ProviderAccount, Voice
+from avatars.models import Avatar, CatalogueEntry, KnowledgeBase, Persona, ProviderAccount, Voice
 from avatars.personas import publishing, versions
 from heygen_portal import providers
 from heygen_portal.runtime.accents import folded
@@ -29,7 +29,7 @@ from heygen_portal.runtime.generics import name_of_field
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail.change_log import SERVER, Actor
 
-Row = TypeVar("Row", bound=Offered)
+Row = TypeVar("Row", bound=CatalogueEntry)
 Choices = Mapping[tuple[str, int], int]
 """What staff chose: (kind, the old row's key) → the new row's key."""
 
@@ -68,7 +68,7 @@ class Plan:
     matches: list[Match] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
 
-    def new_for(self, kind: str, old: Offered | None) -> Match | None:
+    def match_for(self, kind: str, old: CatalogueEntry | None) -> Match | None:
         return next((match for match in self.matches if old and match.kind == kind and match.old == old), None)
 
 
@@ -77,46 +77,54 @@ def plan(source: ProviderAccount, target: ProviderAccount, choices: Choices | No
     personas = list(Persona.objects.filter(avatar__account=source).select_related("avatar", "voice", "knowledge_base"))
     found = Plan(source, target)
     found.matches = [
-        *_matches("avatar", {persona.avatar for persona in personas}, target, _like_avatar, choices),
-        *_matches("voice", {persona.voice for persona in personas if persona.voice}, target, _like_voice, choices),
-        *_matches("base", KnowledgeBase.objects.filter(account=source, gone_at=None), target, _like_base, choices),
+        *_matches("avatar", {persona.avatar for persona in personas}, target, _avatar_similarity, choices),
+        *_matches(
+            "voice", {persona.voice for persona in personas if persona.voice}, target, _voice_similarity, choices
+        ),
+        *_matches(
+            "base", KnowledgeBase.objects.filter(account=source, gone_at=None), target, _base_similarity, choices
+        ),
     ]
     found.moves = [_move(persona, found) for persona in personas]
     return found
 
 
-async def carry_out(wanted: Plan, actor: Actor = SERVER) -> list[str]:
+async def apply(planned: Plan, actor: Actor = SERVER) -> list[str]:
     """Copy the knowledge bases, then move the personas; return what was done and what was not, in words.
 
     Raises ProviderError when a knowledge base cannot be stored; then no persona has been moved, and the next
     attempt finds those that were.
     """
-    chosen = {(match.kind, match.old.pk): match.new.pk for match in wanted.matches if match.new}
+    chosen = {(match.kind, match.old.pk): match.new.pk for match in planned.matches if match.new}
     done = []
-    async with providers.opened(wanted.target) as provider:
-        for match in wanted.matches:
+    async with providers.opened(planned.target) as provider:
+        for match in planned.matches:
             if match.is_to_be_copied:
                 prompt = match.old.prompt
                 made = await provider.create_knowledge_base(name=match.old.name, opening="", prompt=prompt)
-                base = await in_thread(_store_copy)(wanted.target, match.old, made)
+                base = await in_thread(_store_copy)(planned.target, match.old, made)
                 chosen["base", match.old.pk] = base.pk
                 done.append(_("Knowledge base copied: %(name)s") % {"name": match.old.name})
-    return done + await in_thread(_move_all)(wanted, chosen, actor)
+    return done + await in_thread(_move_all)(planned, chosen, actor)
 
 
 def _matches(
-    kind: str, old: Iterable[Row], target: ProviderAccount, is_like: Callable[[Row, Row], int], choices: Choices | None
+    kind: str,
+    old: Iterable[Row],
+    target: ProviderAccount,
+    similarity: Callable[[Row, Row], int],
+    choices: Choices | None,
 ) -> list[Match]:
     rows = sorted(old, key=lambda row: row.name)
     if not rows:
         return []
-    offered = list(usable(type(rows[0]), target))
+    candidates = list(usable(type(rows[0]), target))
     found = []
     for row in rows:
-        wished = (choices or {}).get((kind, row.pk))
-        new = next((other for other in offered if other.pk == wished), None)
+        chosen_pk = (choices or {}).get((kind, row.pk))
+        new = next((other for other in candidates if other.pk == chosen_pk), None)
         new = new or max(
-            (other for other in offered if is_like(row, other)), key=lambda o: is_like(row, o), default=None
+            (other for other in candidates if similarity(row, other)), key=lambda o: similarity(row, o), default=None
         )
         can_copy = isinstance(row, KnowledgeBase) and bool(row.prompt)
         found.append(Match(kind, row, new, is_to_be_copied=new is None and can_copy))
@@ -129,26 +137,26 @@ def usable(model: type[Row], account: ProviderAccount) -> QuerySet[Row]:
     return rows.filter(is_active=True) if model is Avatar else rows
 
 
-def _like_avatar(old: Avatar, new: Avatar) -> int:
+def _avatar_similarity(old: Avatar, new: Avatar) -> int:
     """The same name, or else the same picture: previews are named by their content."""
     content = str(old.preview.name or "").rpartition("-")[2]
-    return 2 * (_plain(old.name) == _plain(new.name)) + (
+    return 2 * (_normalized(old.name) == _normalized(new.name)) + (
         bool(content) and str(new.preview.name or "").endswith(f"-{content}")
     )
 
 
-def _like_voice(old: Voice, new: Voice) -> int:
+def _voice_similarity(old: Voice, new: Voice) -> int:
     """The same name in the same language, or else at least the same language and gender."""
     if old.language != new.language:
         return 0
-    return 2 * (_plain(old.name) == _plain(new.name)) + (old.gender == new.gender)
+    return 2 * (_normalized(old.name) == _normalized(new.name)) + (old.gender == new.gender)
 
 
-def _like_base(old: KnowledgeBase, new: KnowledgeBase) -> int:
-    return int(_plain(old.name) == _plain(new.name) and old.prompt.strip() == new.prompt.strip())
+def _base_similarity(old: KnowledgeBase, new: KnowledgeBase) -> int:
+    return int(_normalized(old.name) == _normalized(new.name) and old.prompt.strip() == new.prompt.strip())
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return "".join(re.findall(r"[^\W_]+", folded(name)))
 
 
@@ -157,7 +165,7 @@ def _move(persona: Persona, found: Plan) -> Move:
     obstacles = []
     for name, kind in (("avatar", "avatar"), ("voice", "voice"), ("knowledge_base", "base")):
         old = getattr(persona, name)
-        match = found.new_for(kind, old)
+        match = found.match_for(kind, old)
         if match and match.new:
             changes[name] = match.new
         elif match and match.is_to_be_copied:
@@ -165,27 +173,27 @@ def _move(persona: Persona, found: Plan) -> Move:
         elif old:
             obstacles.append(_("No match for %(name)s: choose one.") % {"name": old})
     if not obstacles:
-        changes |= _adjusted(persona, changes, found.target)
+        changes |= _adjustments(persona, changes, found.target)
         obstacles = _obstacles(persona, changes, found)
     return Move(persona, changes, obstacles)
 
 
-def _adjusted(persona: Persona, changes: Mapping[str, Any], target: ProviderAccount) -> dict[str, Any]:
+def _adjustments(persona: Persona, changes: Mapping[str, Any], target: ProviderAccount) -> dict[str, Any]:
     """What the other provider cannot do, brought to the nearest thing that it can."""
-    can = target.capabilities
-    slowest, fastest = (Decimal(str(rate)) for rate in can.voice_rate)
+    capabilities = target.capabilities
+    slowest, fastest = (Decimal(str(rate)) for rate in capabilities.voice_rate)
     base = changes.get("knowledge_base")
-    opens = can.speaks_opening and base is not None and base.account_id == target.pk and base.opening
-    limit = can.sandbox_limit if target.is_sandbox else None
-    wanted = {
+    opens = capabilities.speaks_opening and base is not None and base.account_id == target.pk and base.opening
+    limit = capabilities.sandbox_limit if target.is_sandbox else None
+    planned = {
         "voice_rate": min(max(persona.voice_rate, slowest), fastest),
-        "voice_emotion": persona.voice_emotion if persona.voice_emotion in can.emotions else "",
-        "idle_timeout": min(persona.idle_timeout, can.max_idle_timeout),
+        "voice_emotion": persona.voice_emotion if persona.voice_emotion in capabilities.emotions else "",
+        "idle_timeout": min(persona.idle_timeout, capabilities.max_idle_timeout),
         "duration_limit": min(persona.duration_limit, limit or persona.duration_limit),
-        "breaks_silence": persona.breaks_silence and can.breaks_silence,
+        "breaks_silence": persona.breaks_silence and capabilities.breaks_silence,
         "greeting": "" if opens else persona.greeting,
     }
-    return {name: value for name, value in wanted.items() if value != getattr(persona, name)}
+    return {name: value for name, value in planned.items() if value != getattr(persona, name)}
 
 
 def _obstacles(persona: Persona, changes: Mapping[str, Any], found: Plan) -> list[str]:
@@ -212,9 +220,9 @@ def _store_copy(target: ProviderAccount, old: KnowledgeBase, made: str) -> Knowl
     )
 
 
-def _move_all(wanted: Plan, chosen: Choices, actor: Actor) -> list[str]:
-    said = []
-    for move in plan(wanted.source, wanted.target, chosen).moves:
+def _move_all(planned: Plan, chosen: Choices, actor: Actor) -> list[str]:
+    results = []
+    for move in plan(planned.source, planned.target, chosen).moves:
         persona, changes = move.persona, "; ".join(move.described)
         try:
             if move.obstacles:
@@ -222,14 +230,16 @@ def _move_all(wanted: Plan, chosen: Choices, actor: Actor) -> list[str]:
             with transaction.atomic():
                 for name, value in move.changes.items():
                     setattr(persona, name, value)
-                version = versions.keep(persona, actor.user_id)
+                version = versions.save_version(persona, actor.user_id)
                 if persona.status == Persona.Status.PUBLISHED:
                     publishing.publish(persona, version, actor=actor)
                 persona.version = version.number
         except ValidationError as exc:
-            said.append(_("%(persona)s was not moved: %(why)s") % {"persona": persona, "why": " ".join(exc.messages)})
+            results.append(
+                _("%(persona)s was not moved: %(why)s") % {"persona": persona, "why": " ".join(exc.messages)}
+            )
         else:
             words = _("%(persona)s was moved, version %(version)d: %(changes)s")
             what = {"persona": persona, "version": persona.version, "changes": changes}
-            said.append(words % what)
-    return said
+            results.append(words % what)
+    return results

@@ -21,7 +21,7 @@ from heygen_portal.trail.change_log import Actor
 MODELS: dict[str, type[Any]] = {"avatar": Avatar, "voice": Voice, "base": KnowledgeBase}
 
 
-class Where(forms.Form):
+class TargetForm(forms.Form):
     def __init__(self, targets: QuerySet[ProviderAccount], **options: Any) -> None:
         super().__init__(**options)
         self.fields["target"] = forms.ModelChoiceField(
@@ -34,15 +34,15 @@ def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]
     targets = ProviderAccount.objects.exclude(pk=account.pk).order_by("name")
     asked = request.POST.get("target") or request.GET.get("target") or ""
     target = targets.filter(pk=asked).first() if asked.isdigit() else None
-    wanted = migration.plan(account, target, _choices(request)) if target else None
-    if wanted and request.method == "POST" and "apply" in request.POST:
-        return _apply(request, wanted)
+    planned = migration.plan(account, target, _choices(request)) if target else None
+    if planned and request.method == "POST" and "apply" in request.POST:
+        return _apply(request, planned)
     shown = {
         "title": _("Move personas of %(account)s") % {"account": account},
-        "where": Where(targets, initial={"target": target}),
+        "target_form": TargetForm(targets, initial={"target": target}),
         "target": target,
-        "matches": _matches(wanted, target) if wanted and target else None,
-        "moves": wanted.moves if wanted else [],
+        "matches": _matches(planned, target) if planned and target else None,
+        "moves": planned.moves if planned else [],
     }
     return render(request, "admin/avatars/migrate.html", context | shown)
 
@@ -56,10 +56,10 @@ def _choices(request: HttpRequest) -> dict[tuple[str, int], int]:
     return found
 
 
-def _matches(wanted: migration.Plan, target: ProviderAccount) -> forms.Form:
+def _matches(planned: migration.Plan, target: ProviderAccount) -> forms.Form:
     """A field for each thing of the old account: what corresponds to it, to be chosen from the new one's."""
     form = forms.Form()
-    for match in wanted.matches:
+    for match in planned.matches:
         form.fields[f"{match.kind}-{match.old.pk}"] = forms.ModelChoiceField(
             migration.usable(MODELS[match.kind], target),
             label=str(match.old),
@@ -71,11 +71,11 @@ def _matches(wanted: migration.Plan, target: ProviderAccount) -> forms.Form:
     return form
 
 
-def _apply(request: HttpRequest, wanted: migration.Plan) -> HttpResponse:
+def _apply(request: HttpRequest, planned: migration.Plan) -> HttpResponse:
     try:
-        for line in async_to_sync(migration.carry_out)(wanted, Actor.of(request)):
+        for line in async_to_sync(migration.apply)(planned, Actor.of(request)):
             messages.info(request, line)
     except ProviderError as exc:
         words = _("%(account)s did not accept a knowledge base (%(detail)s). No persona was moved.")
-        messages.error(request, words % {"account": wanted.target, "detail": exc})
-    return HttpResponseRedirect(f"{request.path}?target={wanted.target.pk}")
+        messages.error(request, words % {"account": planned.target, "detail": exc})
+    return HttpResponseRedirect(f"{request.path}?target={planned.target.pk}")

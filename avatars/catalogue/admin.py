@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import AllValuesCheckboxFilter, RelatedDropdow
 from unfold.decorators import display
 
 from avatars.catalogue import voices
-from avatars.models import Avatar, News, Offered, Voice, having
+from avatars.models import Avatar, CatalogueEntry, News, Voice, with_news
 from heygen_portal.console.widgets import ReadOnly
 
 NEWS_COLOURS = {News.NEW.label: "success", News.CHANGED.label: "info", News.GONE.label: "danger"}
@@ -34,10 +34,10 @@ class NewsFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        return queryset.filter(having(value, timezone.now())) if value else queryset
+        return queryset.filter(with_news(value, timezone.now())) if value else queryset
 
 
-class OfferedAdmin(ModelAdmin):
+class CatalogueAdmin(ModelAdmin):
     """What the provider offers."""
 
     list_filter: tuple[Any, ...] = (("account", RelatedDropdownFilter), NewsFilter)
@@ -51,29 +51,29 @@ class OfferedAdmin(ModelAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         """For a field that is being filled in, offer only what can be used."""
         if request.path.endswith("/autocomplete/"):
-            queryset = self.fitting(self.usable(queryset), request.GET.get("avatar", ""), request.GET)
+            queryset = self.matching(self.usable(queryset), request.GET.get("avatar", ""), request.GET)
         return super().get_search_results(request, queryset, search_term)
 
     def usable(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(gone_at=None)
 
-    def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
+    def matching(self, queryset: QuerySet[Any], avatar: str, form_values: Mapping[str, str]) -> QuerySet[Any]:
         """What goes with an avatar, once one was chosen; `beside` is what else the form says."""
         return queryset
 
     @display(description=_("changes"), ordering="gone_at", label=NEWS_COLOURS)
-    def news(self, offered: Offered) -> str:
+    def news(self, offered: CatalogueEntry) -> str:
         return str(offered.news.label) if offered.news else ""
 
 
-def picture_of(avatar: Avatar, width: int) -> str:
+def preview_image(avatar: Avatar, width: int) -> str:
     """Its preview, or a dash."""
     if not avatar.preview_url:
         return "–"
     return format_html('<img src="{}" alt="" width="{}" loading="lazy">', avatar.preview_url, width)
 
 
-def sound_of(voice: Voice) -> str:
+def audio_player(voice: Voice) -> str:
     """How it sounds, to be played here; a dash where the provider gives no sample."""
     if not voice.sample_url:
         return "–"
@@ -83,21 +83,21 @@ def sound_of(voice: Voice) -> str:
     )
 
 
-def uses_of(avatar: Avatar) -> str:
+def describe_uses(avatar: Avatar) -> str:
     """What one gives it and what one gets, live and recorded, as its provider's capabilities tell."""
-    can = avatar.account.capabilities
-    live = gettext("Live, from text and voice") if can.takes_voice else gettext("Live, from text")
-    if not can.takes_text:
+    capabilities = avatar.account.capabilities
+    live = gettext("Live, from text and voice") if capabilities.takes_voice else gettext("Live, from text")
+    if not capabilities.takes_text:
         live = gettext("Live, from voice")
-    recorded = gettext("recorded video from text; sound files are not accepted") if can.makes_videos else ""
+    recorded = gettext("recorded video from text; sound files are not accepted") if capabilities.makes_videos else ""
     return "; ".join(filter(None, (live, recorded)))
 
 
 @admin.register(Avatar)
-class AvatarAdmin(ReadOnly, OfferedAdmin):
+class AvatarAdmin(ReadOnly, CatalogueAdmin):
     list_display = ("thumbnail", "name", "account", "is_own", "is_image", "is_active", "news")
     list_display_links = ("thumbnail", "name")
-    list_filter = (*OfferedAdmin.list_filter, "is_own", "is_image", "is_active")
+    list_filter = (*CatalogueAdmin.list_filter, "is_own", "is_image", "is_active")
     fields = (
         "picture",
         "name",
@@ -119,33 +119,33 @@ class AvatarAdmin(ReadOnly, OfferedAdmin):
 
     @display(description=_("preview"))
     def thumbnail(self, avatar: Avatar) -> str:
-        return picture_of(avatar, 56)
+        return preview_image(avatar, 56)
 
     @display(description=_("preview"))
     def picture(self, avatar: Avatar) -> str:
-        return picture_of(avatar, 320)
+        return preview_image(avatar, 320)
 
     @display(description=_("supported uses"))
     def uses(self, avatar: Avatar) -> str:
-        return uses_of(avatar)
+        return describe_uses(avatar)
 
     @display(description=_("provider’s default voice"))
     def default_voice(self, avatar: Avatar) -> str:
         return str(voices.default_voice(avatar) or avatar.default_provider_voice_id or "–")
 
 
-class BesideAvatar(OfferedAdmin):
+class AvatarPartAdmin(CatalogueAdmin):
     """What is chosen to go with an avatar."""
 
-    def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
+    def matching(self, queryset: QuerySet[Any], avatar: str, form_values: Mapping[str, str]) -> QuerySet[Any]:
         return queryset.filter(account__avatar=int(avatar)) if avatar.isdecimal() else queryset
 
 
 @admin.register(Voice)
-class VoiceAdmin(ReadOnly, BesideAvatar):
+class VoiceAdmin(ReadOnly, AvatarPartAdmin):
     list_display = ("name", "listen", "language", "gender", "has_emotions", "is_own", "account", "news")
     list_filter = (
-        *OfferedAdmin.list_filter,
+        *CatalogueAdmin.list_filter,
         ("language", AllValuesCheckboxFilter),
         ("gender", AllValuesCheckboxFilter),
         "has_emotions",
@@ -168,9 +168,9 @@ class VoiceAdmin(ReadOnly, BesideAvatar):
 
     @display(description=_("sample"))
     def listen(self, voice: Voice) -> str:
-        return sound_of(voice)
+        return audio_player(voice)
 
-    def fitting(self, queryset: QuerySet[Any], avatar: str, beside: Mapping[str, str]) -> QuerySet[Any]:
-        fitting = super().fitting(queryset, avatar, beside)
-        language = beside.get("language")
-        return fitting.filter(language__in=("", language)) if language else fitting
+    def matching(self, queryset: QuerySet[Any], avatar: str, form_values: Mapping[str, str]) -> QuerySet[Any]:
+        matching = super().matching(queryset, avatar, form_values)
+        language = form_values.get("language")
+        return matching.filter(language__in=("", language)) if language else matching

@@ -14,7 +14,7 @@ from django.core.files.base import ContentFile
 from django.utils import timezone
 
 from avatars.catalogue import previews
-from avatars.models import Avatar, KnowledgeBase, Offered, ProviderAccount, Voice
+from avatars.models import Avatar, CatalogueEntry, KnowledgeBase, ProviderAccount, Voice
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
     CatalogueAvatar,
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], Awaitable[None]]
 
-DOWNLOADS_AT_ONCE = 4
-LONGEST_ID = LONGEST_NAME = 200
-LONGEST_URL = 500
+DOWNLOADS_IN_PARALLEL = 4
+MAX_ID_LENGTH = MAX_NAME_LENGTH = 200
+MAX_URL_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class SyncResult:
     previews_missing: int = 0
 
 
-async def _to_nobody(done: int, total: int) -> None: ...
+async def _ignore_progress(done: int, total: int) -> None: ...
 
 
-async def sync_catalogue(account: ProviderAccount, tell: Progress = _to_nobody) -> SyncResult:
+async def sync_catalogue(account: ProviderAccount, report_progress: Progress = _ignore_progress) -> SyncResult:
     """Store what the account's provider offers; mark gone what it no longer lists.
 
     Safe to repeat. Raises ProviderError when a list does not come, and then changes nothing;
@@ -67,11 +67,11 @@ async def sync_catalogue(account: ProviderAccount, tell: Progress = _to_nobody) 
     async with providers.opened(account) as provider:
         avatars, result = await _refresh(account, provider)
         urls = {offer.provider_avatar_id: offer.preview_url for offer in avatars if offer.preview_url}
-        missing = await _fetch_previews(account, provider, urls, tell)
+        missing = await _fetch_previews(account, provider, urls, report_progress)
     return replace(result, previews_missing=missing)
 
 
-async def refresh(account: ProviderAccount) -> None:
+async def refresh_catalogue(account: ProviderAccount) -> None:
     """Do what `sync_catalogue` does, but for the previews: the short way to know what is there now."""
     async with providers.opened(account) as provider:
         await _refresh(account, provider)
@@ -114,11 +114,15 @@ def _store(
     return result
 
 
-def _store_kind(account: ProviderAccount, model: type[Offered], key: str, offers: list[dict[str, Any]]) -> Changes:
+def _store_kind(
+    account: ProviderAccount, model: type[CatalogueEntry], key: str, offers: list[dict[str, Any]]
+) -> Changes:
     """Bring one kind up to date in a number of queries that does not depend on how many there are."""
     now = timezone.now()
     mine = model._default_manager.filter(account=account)
-    known = {row[key]: row for row in mine.values(key, "gone_at", "appeared_at", "changed_at", *_told(offers, key))}
+    known = {
+        row[key]: row for row in mine.values(key, "gone_at", "appeared_at", "changed_at", *_listed_columns(offers, key))
+    }
     rows, new, changed = {}, 0, 0
     for offer in offers:
         if not _is_id(offer[key]) or offer[key] in rows:
@@ -138,14 +142,14 @@ def _store_kind(account: ProviderAccount, model: type[Offered], key: str, offers
             rows.values(),
             update_conflicts=True,
             unique_fields=["account", key],
-            update_fields=[*_told(offers, key), "appeared_at", "changed_at", "last_seen_at", "gone_at"],
+            update_fields=[*_listed_columns(offers, key), "appeared_at", "changed_at", "last_seen_at", "gone_at"],
             batch_size=500,
         )
     gone = mine.filter(gone_at=None, last_seen_at__lt=now).update(gone_at=now)
     return Changes(len(rows), new, changed, gone)
 
 
-def _told(offers: list[dict[str, Any]], key: str) -> list[str]:
+def _listed_columns(offers: list[dict[str, Any]], key: str) -> list[str]:
     """The columns that the provider's list fills."""
     return [name for name in offers[0] if name != key] if offers else []
 
@@ -153,8 +157,8 @@ def _told(offers: list[dict[str, Any]], key: str) -> list[str]:
 def _avatar(offer: CatalogueAvatar) -> dict[str, Any]:
     return {
         "provider_avatar_id": offer.provider_avatar_id,
-        "name": _storable(offer.name)[:LONGEST_NAME],
-        "default_provider_voice_id": _storable(offer.default_voice_id)[:LONGEST_ID],
+        "name": _storable(offer.name)[:MAX_NAME_LENGTH],
+        "default_provider_voice_id": _storable(offer.default_voice_id)[:MAX_ID_LENGTH],
         "is_active": offer.is_active,
         "is_own": offer.is_own,
         "is_image": offer.is_image,
@@ -164,26 +168,26 @@ def _avatar(offer: CatalogueAvatar) -> dict[str, Any]:
 def _voice(offer: CatalogueVoice) -> dict[str, Any]:
     return {
         "provider_voice_id": offer.provider_voice_id,
-        "name": _storable(offer.name)[:LONGEST_NAME],
+        "name": _storable(offer.name)[:MAX_NAME_LENGTH],
         "language": _storable(offer.language)[:20],
         "gender": _storable(offer.gender)[:20],
         "has_emotions": offer.has_emotions,
         "is_own": offer.is_own,
-        "preview_url": _storable(offer.preview_url) if len(offer.preview_url) <= LONGEST_URL else "",
+        "preview_url": _storable(offer.preview_url) if len(offer.preview_url) <= MAX_URL_LENGTH else "",
     }
 
 
 def _base(offer: CatalogueKnowledgeBase) -> dict[str, Any]:
     return {
         "provider_knowledge_base_id": offer.provider_knowledge_base_id,
-        "name": _storable(offer.name)[:LONGEST_NAME],
+        "name": _storable(offer.name)[:MAX_NAME_LENGTH],
         "opening": _storable(offer.opening) if offer.has_texts else None,
         "prompt": _storable(offer.prompt) if offer.has_texts else None,
     }
 
 
 def _is_id(text: str) -> bool:
-    return len(text) <= LONGEST_ID and _storable(text) == text
+    return len(text) <= MAX_ID_LENGTH and _storable(text) == text
 
 
 def _storable(text: str) -> str:
@@ -191,51 +195,53 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
-async def _fetch_previews(account: ProviderAccount, provider: Provider, urls: dict[str, str], tell: Progress) -> int:
+async def _fetch_previews(
+    account: ProviderAccount, provider: Provider, urls: dict[str, str], report_progress: Progress
+) -> int:
     """Fetch the previews that are not stored yet; return how many could not be."""
     stored = await in_thread(_preview_sources)(account)
-    places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
-    wanted = [(key, url) for key, url in urls.items() if stored.get(key) != _source(url)]
+    downloads = asyncio.Semaphore(DOWNLOADS_IN_PARALLEL)
+    pending = [(key, url) for key, url in urls.items() if stored.get(key) != _source(url)]
     done = 0
 
     async def fetch(provider_avatar_id: str, url: str) -> bool:
         try:
-            async with places:
+            async with downloads:
                 content = await provider.download(url)
         except ProviderError as exc:
             logger.warning("The preview of avatar %s could not be fetched: %s", provider_avatar_id, exc)
             return False
         return await in_thread(_store_preview)(account, provider_avatar_id, _source(url), content)
 
-    async def fetch_and_tell(provider_avatar_id: str, url: str) -> bool:
+    async def fetch_and_report(provider_avatar_id: str, url: str) -> bool:
         nonlocal done
         is_there = await fetch(provider_avatar_id, url)
         done += 1
-        await tell(done, len(wanted))
+        await report_progress(done, len(pending))
         return is_there
 
-    await tell(0, len(wanted))
-    return (await asyncio.gather(*(fetch_and_tell(key, url) for key, url in wanted))).count(False)
+    await report_progress(0, len(pending))
+    return (await asyncio.gather(*(fetch_and_report(key, url) for key, url in pending))).count(False)
 
 
 def _source(url: str) -> str:
-    return url.partition("?")[0][:LONGEST_URL]
+    return url.partition("?")[0][:MAX_URL_LENGTH]
 
 
 def _preview_sources(account: ProviderAccount) -> dict[str, str]:
-    stored = Avatar.objects.filter(account=account, preview__endswith=previews.ENDING)
+    stored = Avatar.objects.filter(account=account, preview__endswith=previews.SUFFIX)
     return dict(stored.values_list("provider_avatar_id", "preview_source"))
 
 
 def _store_preview(account: ProviderAccount, provider_avatar_id: str, source: str, content: bytes) -> bool:
     try:
-        picture = previews.as_shown(content)
-    except previews.NotAPictureError as exc:
+        picture = previews.render_preview(content)
+    except previews.InvalidImageError as exc:
         logger.warning("The preview of avatar %s is not a picture: %s", provider_avatar_id, exc)
         return False
     avatar = Avatar.objects.get(account=account, provider_avatar_id=provider_avatar_id)
     # Named by its content: nobody's cache shows the old picture under the new one's name.
-    name = f"{avatar.pk}-{hashlib.sha256(picture).hexdigest()[:16]}{previews.ENDING}"
+    name = f"{avatar.pk}-{hashlib.sha256(picture).hexdigest()[:16]}{previews.SUFFIX}"
     old = avatar.preview.name
     if old != avatar.preview.field.generate_filename(avatar, name):
         avatar.preview.save(name, ContentFile(picture), save=False)

@@ -17,7 +17,7 @@ from avatars.catalogue import sync_runs
 from avatars.models import Avatar, CatalogueSync, KnowledgeBase, News, ProviderAccount, Voice
 
 KINDS = {"avatars": Avatar, "voices": Voice, "knowledge_bases": KnowledgeBase}
-SHOWN = 10
+SYNCS_SHOWN = 10
 """Syncs that the page tells of."""
 
 
@@ -25,9 +25,9 @@ def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]
     """How the catalogue was kept up to date; `?progress` answers the page's script."""
     if request.method == "POST":
         if may_sync:
-            ask(request, [account])
+            request_syncs(request, [account])
         return redirect(request.path)
-    syncs = list(account.syncs.select_related("asked_by")[:SHOWN])
+    syncs = list(account.syncs.select_related("asked_by")[:SYNCS_SHOWN])
     last = syncs[0] if syncs else None
     is_under_way = last is not None and last.is_under_way and not last.is_lost(timezone.now())
     if "progress" in request.GET:
@@ -45,7 +45,7 @@ def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]
     return render(request, "admin/avatars/sync.html", context | shown)
 
 
-def ask(request: HttpRequest, accounts: Iterable[ProviderAccount]) -> None:
+def request_syncs(request: HttpRequest, accounts: Iterable[ProviderAccount]) -> None:
     """Have the worker do it. What is under way already is not begun again."""
     for account in accounts:
         sync, is_new = sync_runs.begin(account, request.user.pk)

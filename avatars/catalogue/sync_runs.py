@@ -10,7 +10,7 @@ from celery import shared_task
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from avatars.catalogue.sync import SyncResult, sync_catalogue
+from avatars.catalogue.sync import sync_catalogue
 from avatars.models import CatalogueSync, ProviderAccount
 from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
 from heygen_portal.runtime import job_loop
@@ -28,7 +28,7 @@ def begin(account: ProviderAccount, asked_by: int | None = None) -> tuple[Catalo
             for sync in account.syncs.filter(step__in=(Step.WAITING, Step.LISTS, Step.PREVIEWS)):
                 if not sync.is_lost(now):
                     return sync, False
-                _move(sync.pk, Step.LOST)
+                _set_step(sync.pk, Step.LOST)
             return CatalogueSync.objects.create(account=account, asked_by_id=asked_by), True
     except IntegrityError:  # somebody else asked at the same moment
         return account.syncs.latest("asked_at", "pk"), False
@@ -37,38 +37,34 @@ def begin(account: ProviderAccount, asked_by: int | None = None) -> tuple[Catalo
 @shared_task(name="avatars.tasks.sync_account")
 def sync_account(sync_id: int) -> None:
     """Bring one catalogue up to date, as its row asks."""
-    job_loop.run(carry_out(sync_id), SYNC_TIMEOUT)
+    job_loop.run(run(sync_id), SYNC_TIMEOUT)
 
 
-async def carry_out(sync_id: int) -> None:
+async def run(sync_id: int) -> None:
     """Do it, and note each step. A worker that was sent the same one twice does it once."""
-    sync = await in_thread(_take)(sync_id)
+    sync = await in_thread(_claim)(sync_id)
     if sync is None:
         return
 
-    async def tell(done: int, total: int) -> None:
-        await in_thread(_move)(sync_id, Step.PREVIEWS, done=done, total=total)
+    async def report_progress(done: int, total: int) -> None:
+        await in_thread(_set_step)(sync_id, Step.PREVIEWS, done=done, total=total)
 
     try:
-        result = await sync_catalogue(sync.account, tell)
+        result = await sync_catalogue(sync.account, report_progress)
     except CredentialRefused as exc:
-        await in_thread(_move)(sync_id, Step.REFUSED, detail=str(exc)[:300])
+        await in_thread(_set_step)(sync_id, Step.REFUSED, detail=str(exc)[:300])
     except ProviderError as exc:
-        await in_thread(_move)(sync_id, Step.FAILED, detail=str(exc)[:300])
+        await in_thread(_set_step)(sync_id, Step.FAILED, detail=str(exc)[:300])
     else:
-        await in_thread(_move)(sync_id, Step.DONE, found=_found(result))
+        await in_thread(_set_step)(sync_id, Step.DONE, found=asdict(result))
 
 
-def _take(sync_id: int) -> CatalogueSync | None:
-    taken = CatalogueSync.objects.filter(pk=sync_id, step=Step.WAITING)
-    if not taken.update(step=Step.LISTS, moved_at=timezone.now()):
+def _claim(sync_id: int) -> CatalogueSync | None:
+    claimed = CatalogueSync.objects.filter(pk=sync_id, step=Step.WAITING)
+    if not claimed.update(step=Step.LISTS, moved_at=timezone.now()):
         return None
     return CatalogueSync.objects.select_related("account").get(pk=sync_id)
 
 
-def _move(sync_id: int, step: CatalogueSync.Step, **told: Any) -> None:
-    CatalogueSync.objects.filter(pk=sync_id).update(step=step, moved_at=timezone.now(), **told)
-
-
-def _found(result: SyncResult) -> dict[str, Any]:
-    return asdict(result)
+def _set_step(sync_id: int, step: CatalogueSync.Step, **changes: Any) -> None:
+    CatalogueSync.objects.filter(pk=sync_id).update(step=step, moved_at=timezone.now(), **changes)

@@ -14,15 +14,15 @@ from heygen_portal.providers.contract.provider import ProviderError
 
 logger = logging.getLogger(__name__)
 
-KEPT_S = 24 * 60 * 60
-SOUNDS = ((b"ID3", "audio/mpeg"), (b"\xff\xfb", "audio/mpeg"), (b"\xff\xf3", "audio/mpeg"), (b"OggS", "audio/ogg"))
+CACHE_SECONDS = 24 * 60 * 60
+SIGNATURES = ((b"ID3", "audio/mpeg"), (b"\xff\xfb", "audio/mpeg"), (b"\xff\xf3", "audio/mpeg"), (b"OggS", "audio/ogg"))
 """What a file of sound begins with; RIFF is one only if it says WAVE."""
 
 
 @dataclass(frozen=True)
 class Sample:
     content: bytes
-    kind: str
+    content_type: str
 
 
 def find(voice: Voice) -> Sample | None:
@@ -31,21 +31,21 @@ def find(voice: Voice) -> Sample | None:
     content = cache.get(key)
     if content is None:
         try:
-            content = async_to_sync(_ask)(voice)
+            content = async_to_sync(_fetch)(voice)
         except ProviderError as exc:
             logger.warning("the sample of voice %s could not be fetched: %s", voice.pk, exc)
             return None
-        cache.set(key, content, KEPT_S)
-    kind = _kind(content)
-    return Sample(content, kind) if kind else None
+        cache.set(key, content, CACHE_SECONDS)
+    content_type = _content_type(content)
+    return Sample(content, content_type) if content_type else None
 
 
-async def _ask(voice: Voice) -> bytes:
+async def _fetch(voice: Voice) -> bytes:
     async with providers.opened(voice.account) as provider:
         return await provider.voice_sample(voice.provider_voice_id, voice.preview_url)
 
 
-def _kind(content: bytes) -> str:
+def _content_type(content: bytes) -> str:
     if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
         return "audio/wav"
-    return next((kind for beginning, kind in SOUNDS if content.startswith(beginning)), "")
+    return next((content_type for beginning, content_type in SIGNATURES if content.startswith(beginning)), "")

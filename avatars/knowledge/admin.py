@@ -15,10 +15,10 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
-from avatars.catalogue.admin import BesideAvatar
+from avatars.catalogue.admin import AvatarPartAdmin
 from avatars.knowledge import files
 from avatars.knowledge import versions as knowledge_versions
-from avatars.knowledge.files import Texts
+from avatars.knowledge.files import KnowledgeText
 from avatars.knowledge.forms import ImportForm, KnowledgeBaseForm
 from avatars.models import KnowledgeBase, KnowledgeVersion
 from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_change_page
@@ -31,7 +31,7 @@ VERSIONS_SHOWN = 50
 
 
 @admin.register(KnowledgeBase)
-class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
+class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
     """What the provider refuses is not stored here either."""
 
     form = KnowledgeBaseForm
@@ -44,12 +44,12 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
     actions_detail = ("versions", "remove")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[KnowledgeBase]:
-        return knowledge_versions.drifting(super().get_queryset(request))
+        return knowledge_versions.annotate_drift(super().get_queryset(request))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> KnowledgeBase | None:
         """What is looked at and changed is what was written here; the provider's own stands beside it."""
         found = super().get_object(request, object_id, from_field)
-        return knowledge_versions.as_written(found) if found else None
+        return knowledge_versions.with_newest_texts(found) if found else None
 
     def get_readonly_fields(self, request: HttpRequest, obj: KnowledgeBase | None = None) -> tuple[str, ...]:
         return (*self.readonly_fields, "account") if obj else self.readonly_fields
@@ -66,7 +66,7 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
 
     def save_model(self, request: HttpRequest, obj: KnowledgeBase, form: KnowledgeBaseForm, change: bool) -> None:
         if form.has_changed():
-            knowledge_versions.keep(obj, request.user.pk)
+            knowledge_versions.save_version(obj, request.user.pk)
 
     @display(description=_("at the provider"), label={_("different"): "danger", _("identical"): "success"})
     def drift(self, base: KnowledgeBase) -> str:
@@ -82,7 +82,7 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
         if request.method == "POST":
             if not may_change:
                 raise PermissionDenied
-            self._settle(request, base)
+            self._resolve_drift(request, base)
             return redirect(request.path)
         rows: list[KnowledgeVersion] = list(base.versions.select_related("saved_by")[: VERSIONS_SHOWN + 1])
         pairs = zip(rows, [*rows, None][1:], strict=True)
@@ -98,22 +98,22 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
         }
         return render(request, "admin/avatars/knowledge_versions.html", self.admin_site.each_context(request) | context)
 
-    def _settle(self, request: HttpRequest, base: KnowledgeBase) -> None:
+    def _resolve_drift(self, request: HttpRequest, base: KnowledgeBase) -> None:
         number = request.POST.get("push", "")
         version = base.versions.filter(number=int(number)).first() if number.isdecimal() and len(number) < 9 else None
-        settle: Callable[[], KnowledgeVersion] | None = None
+        resolve: Callable[[], KnowledgeVersion] | None = None
         if version:
-            settle = partial(knowledge_versions.push, base, version, request.user.pk)
+            resolve = partial(knowledge_versions.push, base, version, request.user.pk)
         elif "accept" in request.POST:
-            settle = partial(knowledge_versions.accept, base, request.user.pk)
-        if settle is None:
+            resolve = partial(knowledge_versions.accept_provider_texts, base, request.user.pk)
+        if resolve is None:
             return
         try:
-            kept = settle()
+            saved = resolve()
         except ValidationError as exc:
             self.message_user(request, " ".join(exc.messages), messages.ERROR)
         else:
-            words = gettext("Here and at the provider: version %(number)d.") % {"number": kept.number}
+            words = gettext("Here and at the provider: version %(number)d.") % {"number": saved.number}
             self.message_user(request, words, messages.SUCCESS)
             self.log_change(request, base, words)
 
@@ -121,16 +121,16 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
     @sudo.required
     def export_files(self, request: HttpRequest, queryset: QuerySet[KnowledgeBase]) -> HttpResponse:
         budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
-        bases = [knowledge_versions.as_written(base) for base in queryset]
+        bases = [knowledge_versions.with_newest_texts(base) for base in queryset]
         about = bases[0] if len(bases) == 1 else KnowledgeBase._meta.verbose_name_plural
         exported = {str(base.pk): base.name for base in bases}
         audit_log.record(request, AuditEntry.Kind.KNOWLEDGE_EXPORTED, about, count=len(bases), bases=exported)
-        texts = [Texts(base.name, base.opening, base.prompt) for base in bases]
+        texts = [KnowledgeText(base.name, base.opening, base.prompt) for base in bases]
         if len(texts) == 1:
             content: str | bytes = files.as_markdown(texts[0])
             name, kind = files.file_name(texts[0]), "text/markdown; charset=utf-8"
         else:
-            content, name, kind = files.zipped(texts), "knowledge.zip", "application/zip"
+            content, name, kind = files.as_zip(texts), "knowledge.zip", "application/zip"
         return HttpResponse(
             content,
             content_type=kind,
@@ -145,15 +145,15 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
             return render(
                 request, "admin/avatars/knowledge_import.html", self.admin_site.each_context(request) | context
             )
-        self._bring_in(request, form)
+        self._import(request, form)
         return redirect("admin:avatars_knowledgebase_changelist")
 
-    def _bring_in(self, request: HttpRequest, form: ImportForm) -> None:
+    def _import(self, request: HttpRequest, form: ImportForm) -> None:
         """Each file by itself: one that is refused keeps no other out."""
         changed = 0
         for texts in form.cleaned_data["file"]:
             try:
-                changed += knowledge_versions.bring_in(form.cleaned_data["account"], texts, request.user.pk)
+                changed += knowledge_versions.import_texts(form.cleaned_data["account"], texts, request.user.pk)
             except ValidationError as exc:
                 self.message_user(request, f"{texts.name}: {' '.join(exc.messages)}", messages.ERROR)
         words = ngettext("%(count)d knowledge base was imported.", "%(count)d knowledge bases were imported.", changed)
@@ -170,7 +170,7 @@ class KnowledgeBaseAdmin(NeverDeleted, BesideAvatar):
     def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         base: KnowledgeBase = chosen(self, request, object_id)
         try:
-            knowledge_versions.remove(base)
+            knowledge_versions.delete_at_provider(base)
         except ValidationError as exc:
             self.message_user(request, " ".join(exc.messages), messages.ERROR)
         else:

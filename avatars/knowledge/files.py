@@ -22,14 +22,14 @@ from django.core.exceptions import ValidationError
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-LARGEST_FILE = 256 * 1024
-MOST_FILES = 200
-FRONT = re.compile(r"\A---\n(.*?)\n---\n+", re.DOTALL)
-ENDINGS = (".md", ".markdown", ".txt")
+MAX_FILE_BYTES = 256 * 1024
+MAX_FILES = 200
+FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n+", re.DOTALL)
+SUFFIXES = (".md", ".markdown", ".txt")
 
 
 @dataclass(frozen=True)
-class Texts:
+class KnowledgeText:
     """What one file says."""
 
     name: str
@@ -37,13 +37,13 @@ class Texts:
     prompt: str
 
 
-def as_markdown(texts: Texts) -> str:
+def as_markdown(texts: KnowledgeText) -> str:
     """One knowledge base as a file; `read` gives the same texts back."""
     front = "\n".join(f"{name}: {json.dumps(getattr(texts, name), ensure_ascii=False)}" for name in ("name", "opening"))
     return f"---\n{front}\n---\n{texts.prompt}\n"
 
 
-def read(content: bytes, file_name: str) -> Texts:
+def read(content: bytes, file_name: str) -> KnowledgeText:
     """What a file says; a file with nothing in front is called as it is called. Raises ValidationError."""
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
@@ -52,16 +52,16 @@ def read(content: bytes, file_name: str) -> Texts:
     if "\0" in text:
         raise ValidationError(_("%(file)s is not UTF-8 text.") % {"file": file_name})
     front, prompt = {}, text
-    if found := FRONT.match(text):
-        front = {name.strip(): _value(value) for name, _colon, value in _lines(found[1])}
+    if found := FRONT_MATTER.match(text):
+        front = {name.strip(): _front_value(value) for name, _colon, value in _front_lines(found[1])}
         prompt = text[found.end() :]
     name = front.get("name") or PurePosixPath(file_name).stem
     if not prompt.strip():
         raise ValidationError(_("%(file)s has no text below its title.") % {"file": file_name})
-    return Texts(name[:200], front.get("opening", ""), prompt.strip())
+    return KnowledgeText(name[:200], front.get("opening", ""), prompt.strip())
 
 
-def zipped(all_texts: Iterable[Texts]) -> bytes:
+def as_zip(all_texts: Iterable[KnowledgeText]) -> bytes:
     """Many as one archive, each under a name of its own."""
     packed, taken = io.BytesIO(), set[str]()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -74,46 +74,46 @@ def zipped(all_texts: Iterable[Texts]) -> bytes:
     return packed.getvalue()
 
 
-def file_name(texts: Texts) -> str:
+def file_name(texts: KnowledgeText) -> str:
     return f"{slugify(texts.name) or 'knowledge'}.md"
 
 
-def unpacked(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
+def unpack(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
     """The files that were handed in: one, or those of an archive. Raises ValidationError for none, or too much."""
     if name.lower().endswith(".zip"):
-        yield from _of_archive(file, name)
-    elif name.lower().endswith(ENDINGS):
-        yield name, _within(file.read(LARGEST_FILE + 1), name)
+        yield from _unpack_archive(file, name)
+    elif name.lower().endswith(SUFFIXES):
+        yield name, _checked_size(file.read(MAX_FILE_BYTES + 1), name)
     else:
         raise ValidationError(_("%(file)s is neither Markdown nor a zip archive.") % {"file": name})
 
 
-def _of_archive(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
+def _unpack_archive(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(file) as archive:
-            entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(ENDINGS)]
-            if len(entries) > MOST_FILES:
+            entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(SUFFIXES)]
+            if len(entries) > MAX_FILES:
                 raise ValidationError(
-                    _("%(file)s contains more than %(most)d files.") % {"file": name, "most": MOST_FILES}
+                    _("%(file)s contains more than %(most)d files.") % {"file": name, "most": MAX_FILES}
                 )
             for entry in entries:
                 with archive.open(entry) as packed:  # never more of it than a file may have, whatever it claims
-                    yield entry.filename, _within(packed.read(LARGEST_FILE + 1), entry.filename)
+                    yield entry.filename, _checked_size(packed.read(MAX_FILE_BYTES + 1), entry.filename)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as exc:
         raise ValidationError(_("%(file)s cannot be unpacked.") % {"file": name}) from exc
 
 
-def _within(content: bytes, name: str) -> bytes:
-    if len(content) > LARGEST_FILE:
+def _checked_size(content: bytes, name: str) -> bytes:
+    if len(content) > MAX_FILE_BYTES:
         raise ValidationError(_("%(file)s is too large.") % {"file": name})
     return content
 
 
-def _lines(front: str) -> Iterator[tuple[str, str, str]]:
+def _front_lines(front: str) -> Iterator[tuple[str, str, str]]:
     return (line.partition(":") for line in front.splitlines())
 
 
-def _value(text: str) -> str:
+def _front_value(text: str) -> str:
     """A quoted value as JSON and YAML have it, or the bare words."""
     text = text.strip()
     if text.startswith('"'):

@@ -13,13 +13,13 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from avatars.knowledge import files, versions
-from avatars.knowledge.files import Texts
+from avatars.knowledge.files import KnowledgeText
 from avatars.models import ProviderAccount
-from avatars.models.knowledge import TEXTS
-from avatars.personas.concurrent_edits import OfTwoWriters
+from avatars.models.knowledge import TEXT_FIELDS
+from avatars.personas.concurrent_edits import ConcurrentEditForm
 
 
-class KnowledgeBaseForm(OfTwoWriters):
+class KnowledgeBaseForm(ConcurrentEditForm):
     """Stored at the provider as the last step of its validation: what the provider refuses is not stored here."""
 
     class Meta:
@@ -33,8 +33,8 @@ class KnowledgeBaseForm(OfTwoWriters):
         if "prompt" in self.fields:  # those who may only look have no such field
             self.fields["prompt"].required = True
 
-    def parts(self) -> Iterable[str]:
-        return TEXTS
+    def versioned_fields(self) -> Iterable[str]:
+        return TEXT_FIELDS
 
     def _post_clean(self) -> None:
         hook: Any = super()  # Django's own, which the stubs leave out
@@ -42,7 +42,7 @@ class KnowledgeBaseForm(OfTwoWriters):
         if self.errors or not self.has_changed():
             return
         try:
-            versions.store(self.instance)
+            versions.store_at_provider(self.instance)
         except ValidationError as exc:
             self.add_error(None, exc)
 
@@ -62,9 +62,9 @@ class ImportForm(forms.Form):
         widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".md,.markdown,.txt,.zip"}),
     )
 
-    def clean_file(self) -> list[Texts]:
+    def clean_file(self) -> list[KnowledgeText]:
         file: UploadedFile[bytes] = self.cleaned_data["file"]
-        found = [files.read(content, name) for name, content in files.unpacked(cast(BinaryIO, file), file.name or "")]
+        found = [files.read(content, name) for name, content in files.unpack(cast(BinaryIO, file), file.name or "")]
         if not found:
             raise ValidationError(_("It contains no Markdown file."))
         return found

@@ -17,9 +17,9 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from avatars.knowledge.files import Texts
+from avatars.knowledge.files import KnowledgeText
 from avatars.models import KnowledgeBase, KnowledgeVersion, Persona, ProviderAccount
-from avatars.models.knowledge import TEXTS
+from avatars.models.knowledge import TEXT_FIELDS
 from avatars.personas import publishing
 from heygen_portal import providers
 from heygen_portal.providers.contract.provider import (
@@ -32,7 +32,7 @@ from heygen_portal.runtime.generics import name_of_field
 
 
 @dataclass(frozen=True)
-class Drift:
+class TextDifference:
     """One text that the provider has otherwise than it was written here, line by line."""
 
     name: str
@@ -41,54 +41,56 @@ class Drift:
     """What stands before a line (`+`: the provider's alone, `-`: ours alone, or nothing), and the line."""
 
 
-def written(base: KnowledgeBase) -> KnowledgeVersion | None:
+def newest(base: KnowledgeBase) -> KnowledgeVersion | None:
     """What was written here last; None of one that nobody has written here."""
     return base.versions.select_related("saved_by").first() if base.pk else None
 
 
-def as_written(base: KnowledgeBase) -> KnowledgeBase:
+def with_newest_texts(base: KnowledgeBase) -> KnowledgeBase:
     """Return the base with the texts that were written here last: to be edited, not to be stored."""
-    version, shown = written(base), copy.copy(base)
-    for name in TEXTS if version else ():
+    version, shown = newest(base), copy.copy(base)
+    for name in TEXT_FIELDS if version else ():
         setattr(shown, name, getattr(version, name))
     return shown
 
 
-def drifting(bases: QuerySet[KnowledgeBase]) -> QuerySet[KnowledgeBase]:
+def annotate_drift(bases: QuerySet[KnowledgeBase]) -> QuerySet[KnowledgeBase]:
     """Say of each base, as `has_drifted`, whether the provider's texts differ from what was written here."""
     last = KnowledgeVersion.objects.filter(base=OuterRef("pk"), number=OuterRef("version"))
-    same = {name: OuterRef(name) for name in TEXTS}
+    same = {name: OuterRef(name) for name in TEXT_FIELDS}
     return bases.annotate(has_drifted=Exists(last.exclude(**same)))
 
 
-def drift(base: KnowledgeBase) -> list[Drift]:
+def drift(base: KnowledgeBase) -> list[TextDifference]:
     """What the provider has otherwise than it was written here."""
-    version = written(base)
+    version = newest(base)
     return differences(version, base) if version else []
 
 
-def differences(before: KnowledgeBase | KnowledgeVersion, after: KnowledgeBase | KnowledgeVersion) -> list[Drift]:
+def differences(
+    before: KnowledgeBase | KnowledgeVersion, after: KnowledgeBase | KnowledgeVersion
+) -> list[TextDifference]:
     """What the second says otherwise than the first."""
-    pairs = [(name, getattr(before, name), getattr(after, name)) for name in TEXTS]
+    pairs = [(name, getattr(before, name), getattr(after, name)) for name in TEXT_FIELDS]
     return [
-        Drift(name, capfirst(name_of_field(KnowledgeBase, name)), _compared(was, now))
-        for name, was, now in pairs
-        if was != now
+        TextDifference(name, capfirst(name_of_field(KnowledgeBase, name)), _diff_lines(old_text, new_text))
+        for name, old_text, new_text in pairs
+        if old_text != new_text
     ]
 
 
-def _compared(was: str, now: str) -> list[tuple[str, str]]:
-    lines = difflib.ndiff(was.splitlines(), now.splitlines())
+def _diff_lines(before: str, after: str) -> list[tuple[str, str]]:
+    lines = difflib.ndiff(before.splitlines(), after.splitlines())
     return [(line[0].strip(), line[2:]) for line in lines if not line.startswith("?")]
 
 
-def store(base: KnowledgeBase) -> None:
+def store_at_provider(base: KnowledgeBase) -> None:
     """Store a new or changed knowledge base at the provider. Raises ValidationError; saves nothing here.
 
     Whoever is published with it must still be fit to be met.
     """
     base.opening, base.prompt = (text.replace("\r\n", "\n").strip() for text in (base.opening, base.prompt))
-    for persona in _users(base) if base.pk else ():
+    for persona in _published_personas(base) if base.pk else ():
         persona.knowledge_base = base
         if found := publishing.problems(persona):
             raise ValidationError([f"{persona}: {words}" for told in found.values() for words in told])
@@ -100,60 +102,60 @@ def store(base: KnowledgeBase) -> None:
 
 
 @transaction.atomic
-def keep(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
+def save_version(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
     """Save what the provider has taken as the newest version; what it had before, unless written here, is the first."""
     found = KnowledgeBase.objects.select_for_update().filter(pk=base.pk).first()
     if found and not found.version and found.prompt:
-        _add(found, found, None)
+        _create_version(found, found, None)
     base.version = found.version if found else 0
     base.save()
-    return _add(base, base, saved_by)
+    return _create_version(base, base, saved_by)
 
 
 def push(base: KnowledgeBase, version: KnowledgeVersion, saved_by: int | None) -> KnowledgeVersion:
     """Store this version at the provider again, whatever it has now. Raises ValidationError."""
-    for name in TEXTS:
+    for name in TEXT_FIELDS:
         setattr(base, name, getattr(version, name))
-    store(base)
+    store_at_provider(base)
     if version.number == base.version:
         base.save()
         return version
-    return keep(base, saved_by)
+    return save_version(base, saved_by)
 
 
-def accept(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
+def accept_provider_texts(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
     """Take what the provider has as the newest version."""
-    return keep(base, saved_by)
+    return save_version(base, saved_by)
 
 
-def bring_in(account: ProviderAccount, texts: Texts, saved_by: int | None) -> bool:
+def import_texts(account: ProviderAccount, texts: KnowledgeText, saved_by: int | None) -> bool:
     """Store what a file says: as a new base, or as the next version of the one with its name.
 
     Return whether anything changed. Raises ValidationError.
     """
     base = KnowledgeBase.objects.filter(account=account, name=texts.name, gone_at=None).first()
     base = base or KnowledgeBase(account=account, name=texts.name)
-    has_said = (base.opening, base.prompt) == (texts.opening, texts.prompt)
-    if base.pk and has_said:
+    is_unchanged = (base.opening, base.prompt) == (texts.opening, texts.prompt)
+    if base.pk and is_unchanged:
         return False
     base.opening, base.prompt = texts.opening, texts.prompt
-    store(base)
-    keep(base, saved_by)
+    store_at_provider(base)
+    save_version(base, saved_by)
     return True
 
 
-def _add(base: KnowledgeBase, said: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
+def _create_version(base: KnowledgeBase, source: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
     base.version += 1
     KnowledgeBase.objects.filter(pk=base.pk).update(version=base.version)
-    texts = {name: getattr(said, name) for name in TEXTS}
+    texts = {name: getattr(source, name) for name in TEXT_FIELDS}
     return KnowledgeVersion.objects.create(base=base, number=base.version, saved_by_id=saved_by, **texts)
 
 
-def remove(base: KnowledgeBase) -> None:
+def delete_at_provider(base: KnowledgeBase) -> None:
     """Delete it at the provider, and mark it gone here. Raises ValidationError while a published persona uses it."""
-    if users := list(_users(base)):
+    if personas := list(_published_personas(base)):
         words = _("It is in use. Assign another knowledge base to %(personas)s or unpublish them first.")
-        raise ValidationError(words % {"personas": ", ".join(map(str, users))})
+        raise ValidationError(words % {"personas": ", ".join(map(str, personas))})
     try:
         async_to_sync(_delete)(base.account, base)
     except ProviderError as exc:
@@ -162,7 +164,7 @@ def remove(base: KnowledgeBase) -> None:
     base.save(update_fields=["gone_at"])
 
 
-def _users(base: KnowledgeBase) -> QuerySet[Persona]:
+def _published_personas(base: KnowledgeBase) -> QuerySet[Persona]:
     """Who is published with it, hidden or not."""
     return Persona.objects.filter(status=Persona.Status.PUBLISHED, knowledge_base=base.pk)
 
@@ -178,8 +180,8 @@ def _refusal(base: KnowledgeBase, exc: ProviderError) -> ValidationError:
 async def _store(account: ProviderAccount, base: KnowledgeBase) -> None:
     async with providers.opened(account) as provider:
         if base.pk:
-            known = base.provider_knowledge_base_id
-            await provider.change_knowledge_base(CatalogueKnowledgeBase(known, base.name, base.opening, base.prompt))
+            changed = CatalogueKnowledgeBase(base.provider_knowledge_base_id, base.name, base.opening, base.prompt)
+            await provider.change_knowledge_base(changed)
         else:
             base.provider_knowledge_base_id = await provider.create_knowledge_base(
                 name=base.name, opening=base.opening, prompt=base.prompt

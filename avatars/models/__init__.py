@@ -1,28 +1,28 @@
 """The catalogue, the personas that staff make of it, and the videos that they have made."""
 
 from avatars.models.accounts import ProviderAccount, provider_kinds, validate_web_address
-from avatars.models.catalogue import Avatar, KnowledgeBase, News, Offered, Voice, having
+from avatars.models.catalogue import Avatar, CatalogueEntry, KnowledgeBase, News, Voice, with_news
 from avatars.models.knowledge import KnowledgeVersion
-from avatars.models.personas import Composed, Persona, PersonaCheck, PersonaQuerySet, PersonaVersion
+from avatars.models.personas import Persona, PersonaCheck, PersonaContent, PersonaQuerySet, PersonaVersion
 from avatars.models.syncs import CatalogueSync
 from avatars.models.videos import Video
 
 __all__ = [
     "Avatar",
+    "CatalogueEntry",
     "CatalogueSync",
-    "Composed",
     "KnowledgeBase",
     "KnowledgeVersion",
     "News",
-    "Offered",
     "Persona",
     "PersonaCheck",
+    "PersonaContent",
     "PersonaQuerySet",
     "PersonaVersion",
     "ProviderAccount",
     "Video",
     "Voice",
-    "having",
     "provider_kinds",
     "validate_web_address",
+    "with_news",
 ]

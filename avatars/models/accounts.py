@@ -36,7 +36,7 @@ def provider_kinds() -> list[tuple[str, str]]:
     return [(kind, provider.label) for kind, provider in KINDS.items()]
 
 
-class ForgetsSpeech(models.Model):
+class SpeechRetention(models.Model):
     """Something that may say for how long what is said stays."""
 
     speech_days = models.PositiveIntegerField(
@@ -51,7 +51,7 @@ class ForgetsSpeech(models.Model):
         abstract = True
 
 
-class ProviderAccount(ForgetsSpeech):
+class ProviderAccount(SpeechRetention):
     """A key at a provider. The key is encrypted at rest and never shown again."""
 
     class Rooms(models.TextChoices):

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ProviderAccount
 
-NEWS_FOR = timedelta(days=7)
+NEWS_PERIOD = timedelta(days=7)
 """For so long staff see that something is new or changed."""
 
 
@@ -24,15 +24,15 @@ class News(models.TextChoices):
     GONE = "gone", _("gone")
 
 
-def having(news: str, now: datetime) -> Q:
+def with_news(news: str, now: datetime) -> Q:
     """What picks the rows of which this is to be told; they say the same of themselves by `news`."""
-    is_new, is_changed = Q(appeared_at__gte=now - NEWS_FOR), Q(changed_at__gte=now - NEWS_FOR)
+    is_new, is_changed = Q(appeared_at__gte=now - NEWS_PERIOD), Q(changed_at__gte=now - NEWS_PERIOD)
     if news == News.GONE:
         return Q(gone_at__isnull=False)
     return Q(gone_at=None) & (is_new if news == News.NEW else is_changed & ~is_new)
 
 
-class Offered(models.Model):
+class CatalogueEntry(models.Model):
     """One thing the provider offers. It is marked gone, never deleted, when the provider stops listing it."""
 
     account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
@@ -53,7 +53,7 @@ class Offered(models.Model):
     @property
     def news(self) -> News | None:
         """What is to be told of it for some days."""
-        since = timezone.now() - NEWS_FOR
+        since = timezone.now() - NEWS_PERIOD
         if self.gone_at:
             return News.GONE
         if self.appeared_at and self.appeared_at >= since:
@@ -61,7 +61,7 @@ class Offered(models.Model):
         return News.CHANGED if self.changed_at and self.changed_at >= since else None
 
 
-class Avatar(Offered):
+class Avatar(CatalogueEntry):
     provider_avatar_id = models.CharField(_("provider’s ID"), max_length=200)
     default_provider_voice_id = models.CharField(_("provider’s default voice"), max_length=200, blank=True)
     is_active = models.BooleanField(_("active at the provider"), default=True)
@@ -71,7 +71,7 @@ class Avatar(Offered):
     # Where the preview came from, without the query, which is often a signature of its own for each listing.
     preview_source = models.CharField(max_length=500, blank=True, editable=False)
 
-    class Meta(Offered.Meta):
+    class Meta(CatalogueEntry.Meta):
         verbose_name = _("avatar")
         verbose_name_plural = _("avatars")
         constraints = (
@@ -84,7 +84,7 @@ class Avatar(Offered):
         return reverse("avatars:preview", args=[self.pk]) if self.preview else ""
 
 
-class Voice(Offered):
+class Voice(CatalogueEntry):
     provider_voice_id = models.CharField(_("provider’s ID"), max_length=200)
     language = models.CharField(_("language"), max_length=20, blank=True, help_text=_("Empty: several languages."))
     gender = models.CharField(_("gender"), max_length=20, blank=True)
@@ -92,7 +92,7 @@ class Voice(Offered):
     is_own = models.BooleanField(_("the account’s own"), default=False)
     preview_url = models.URLField(_("sample"), max_length=500, blank=True)
 
-    class Meta(Offered.Meta):
+    class Meta(CatalogueEntry.Meta):
         verbose_name = _("voice")
         verbose_name_plural = _("voices")
         constraints = (models.UniqueConstraint(fields=("account", "provider_voice_id"), name="voice_once_per_account"),)
@@ -107,7 +107,7 @@ class Voice(Offered):
         return reverse("avatars:sample", args=[self.pk]) if has_sample else ""
 
 
-class KnowledgeBase(Offered):
+class KnowledgeBase(CatalogueEntry):
     provider_knowledge_base_id = models.CharField(_("provider’s ID"), max_length=200)
     # As the provider has them; what was written here stands in the versions.
     opening = models.TextField(_("greeting"), blank=True)
@@ -115,7 +115,7 @@ class KnowledgeBase(Offered):
     # The newest version; none of one that nobody has written here.
     version = models.PositiveIntegerField(_("version"), default=0, editable=False)
 
-    class Meta(Offered.Meta):
+    class Meta(CatalogueEntry.Meta):
         verbose_name = _("knowledge base")
         verbose_name_plural = _("knowledge bases")
         constraints = (

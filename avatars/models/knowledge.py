@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models.catalogue import KnowledgeBase
 
-TEXTS = ("name", "opening", "prompt")
+TEXT_FIELDS = ("name", "opening", "prompt")
 
 
 class KnowledgeVersion(models.Model):

@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from avatars.models.accounts import ForgetsSpeech
+from avatars.models.accounts import SpeechRetention
 from avatars.models.catalogue import Avatar, KnowledgeBase, Voice
 from avatars.models.persona_settings import PersonaSettings
 from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
@@ -29,7 +29,7 @@ from heygen_portal.providers.contract.provider import Interactivity as ProviderI
 from heygen_portal.providers.contract.provider import Quality as ProviderQuality
 
 
-class Composed(ForgetsSpeech):
+class PersonaContent(SpeechRetention):
     """What staff compose: an avatar with its voice, knowledge base, language and limits."""
 
     class Language(models.TextChoices):
@@ -103,9 +103,9 @@ class Composed(ForgetsSpeech):
         return self.name
 
     @classmethod
-    def parts(cls) -> tuple[str, ...]:
+    def content_fields(cls) -> tuple[str, ...]:
         """The names of all that is composed, in the order of the fields."""
-        return tuple(field.name for field in Composed._meta.get_fields())
+        return tuple(field.name for field in PersonaContent._meta.get_fields())
 
     @property
     def capabilities(self) -> Capabilities:
@@ -169,7 +169,7 @@ class PersonaQuerySet(models.QuerySet["Persona"]):
         return self.filter(name=persona.name, avatar=persona.avatar_id).exclude(language=persona.language)
 
 
-class Persona(Composed):
+class Persona(PersonaContent):
     """What staff publish.
 
     `avatars.personas.versions` and `avatars.personas.publishing` alone change what it is composed of.
@@ -231,7 +231,7 @@ class Persona(Composed):
         return min((days for days in limits if days is not None), default=None)
 
 
-class PersonaVersion(Composed):
+class PersonaVersion(PersonaContent):
     """A persona as somebody saved it: written once, and never changed."""
 
     persona = models.ForeignKey(Persona, models.CASCADE, related_name="versions", verbose_name=_("persona"))

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ProviderAccount
 
-SILENT_FOR = timedelta(minutes=2)
+LOST_AFTER = timedelta(minutes=2)
 """A sync that says nothing for so long was lost with its worker."""
 
 
@@ -62,4 +62,4 @@ class CatalogueSync(models.Model):
 
     def is_lost(self, now: datetime) -> bool:
         """Whether nobody works on it any more."""
-        return self.is_under_way and self.moved_at < now - SILENT_FOR
+        return self.is_under_way and self.moved_at < now - LOST_AFTER

@@ -18,11 +18,11 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 
-from avatars.catalogue.admin import picture_of
-from avatars.catalogue.sync import refresh
+from avatars.catalogue.admin import preview_image
+from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Avatar, Persona, PersonaVersion, Voice
 from avatars.personas import form_options, publishing, versions, versions_page
-from avatars.personas.forms import AT_ONCE, PersonaForm
+from avatars.personas.forms import UNVERSIONED_FIELDS, PersonaForm
 from heygen_portal.console.widgets import ask_first, chosen, to_change_page
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
@@ -31,10 +31,10 @@ from heygen_portal.trail import change_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 
-SOUND = ("voice", "voice_rate", "voice_emotion", "voice_stability", "voice_similarity_boost", "voice_style")
-HEARING = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
+VOICE_FIELDS = ("voice", "voice_rate", "voice_emotion", "voice_stability", "voice_similarity_boost", "voice_style")
+LISTENING_FIELDS = ("knowledge_base", "is_improvising", "is_voice_enabled", "interactivity", "breaks_silence")
 LABELS = {_("published"): "success", _("draft"): "warning", _("hidden"): "danger"}
-BEFORE = "persona_before"  # attribute of a request, from save_model to save_related
+STATE_BEFORE_SAVE = "persona_before"  # attribute of a request, from save_model to save_related
 
 
 @admin.register(Persona)
@@ -55,12 +55,12 @@ class PersonaAdmin(ModelAdmin):
     prepopulated_fields = {"slug": ("name",)}
     autocomplete_fields = ("avatar", "voice", "knowledge_base")
     filter_horizontal = ()
-    readonly_fields = ("state", "met", "missing", "last_check")
+    readonly_fields = ("state", "versions_shown", "missing", "last_check")
     fieldsets = (
-        (None, {"fields": ("state", "met", "missing", "last_check")}),
+        (None, {"fields": ("state", "versions_shown", "missing", "last_check")}),
         (_("Publication"), {"fields": ("name", "slug", "role", "summary", "language", "greeting", "groups")}),
-        (_("Video and voice"), {"fields": ("avatar", "quality", *SOUND)}),
-        (_("Knowledge and listening"), {"fields": HEARING}),
+        (_("Video and voice"), {"fields": ("avatar", "quality", *VOICE_FIELDS)}),
+        (_("Knowledge and listening"), {"fields": LISTENING_FIELDS}),
         (_("Limits"), {"fields": ("duration_limit", "idle_timeout", "speech_days")}),
     )
     actions = ("publish", "unpublish")
@@ -74,8 +74,8 @@ class PersonaAdmin(ModelAdmin):
         """What can be chosen beside an avatar: the form's script asks."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        avatar, voice = (_asked(request, model) for model in (Avatar, Voice))
-        return JsonResponse(form_options.offers(avatar, voice) if avatar else {})
+        avatar, voice = (_requested_row(request, model) for model in (Avatar, Voice))
+        return JsonResponse(form_options.options_for(avatar, voice) if avatar else {})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Persona]:
         last = PersonaVersion.objects.filter(persona=OuterRef("pk")).order_by("-number").values("number")[:1]
@@ -85,7 +85,7 @@ class PersonaAdmin(ModelAdmin):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Persona | None:
         """What is looked at and changed is what was saved last; people go on meeting what is published."""
         found = super().get_object(request, object_id, from_field)
-        return versions.drafted(found) if found else None
+        return versions.as_draft(found) if found else None
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Offer the steps that there are to take."""
@@ -99,7 +99,7 @@ class PersonaAdmin(ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Persona | None = None) -> tuple[str, ...]:
         """What holds at once for everybody is for those who may publish."""
         may_publish = obj is None or obj.status == Persona.Status.DRAFT or self.has_publish_permission(request)
-        return self.readonly_fields if may_publish else (*self.readonly_fields, *sorted(AT_ONCE))
+        return self.readonly_fields if may_publish else (*self.readonly_fields, *sorted(UNVERSIONED_FIELDS))
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Persona | None = None) -> Any:
         return {} if obj else self.prepopulated_fields
@@ -117,11 +117,11 @@ class PersonaAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Persona, form: PersonaForm, change: bool) -> None:
         if change:
             before = Persona.objects.select_for_update().get(pk=obj.pk)
-            vars(request)[BEFORE] = before.slug, _groups(before)
+            vars(request)[STATE_BEFORE_SAVE] = before.slug, _groups(before)
             Persona.objects.filter(pk=obj.pk).update(slug=obj.slug)
         last = versions.newest(obj) if change else None
         if last is None or versions.differences(last, obj):
-            version = versions.keep(obj, request.user.pk)
+            version = versions.save_version(obj, request.user.pk)
             if obj.status == Persona.Status.PUBLISHED:
                 words = gettext("Saved as version %(number)d. Publish it to make it available to users.")
                 self.message_user(request, words % {"number": version.number}, messages.WARNING)
@@ -130,13 +130,15 @@ class PersonaAdmin(ModelAdmin):
         super().save_related(request, form, formsets, change)
         if change:
             persona = form.instance
-            pairs = zip(vars(request)[BEFORE], (persona.slug, _groups(persona)), strict=True)
-            told = {name: [*pair] for name, pair in zip(("slug", "groups"), pairs, strict=True) if pair[0] != pair[1]}
-            change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, told)
+            pairs = zip(vars(request)[STATE_BEFORE_SAVE], (persona.slug, _groups(persona)), strict=True)
+            changes = {
+                name: [*pair] for name, pair in zip(("slug", "groups"), pairs, strict=True) if pair[0] != pair[1]
+            }
+            change_log.record(Actor.of(request), AuditEntry.Kind.PERSONA_CHANGED, persona, changes)
 
     @display(description=_("preview"))
     def thumbnail(self, persona: Persona) -> str:
-        return picture_of(persona.avatar, 56)
+        return preview_image(persona.avatar, 56)
 
     @display(description=_("status"), ordering="status", label=LABELS)
     def state(self, persona: Persona) -> str:
@@ -149,7 +151,7 @@ class PersonaAdmin(ModelAdmin):
         return gettext("version %(number)d") % {"number": number} if is_newer else "–"
 
     @display(description=_("version"))
-    def met(self, persona: Persona) -> str:
+    def versions_shown(self, persona: Persona) -> str:
         """Which version this page shows, and which one people meet."""
         stored = Persona.objects.filter(pk=persona.pk).first()
         if stored is None:
@@ -168,7 +170,7 @@ class PersonaAdmin(ModelAdmin):
     @display(description=_("last check"))
     def last_check(self, persona: Persona) -> str:
         check = persona.checks.first() if persona.pk else None
-        return versions_page.check_in_words(check) if check else "–"
+        return versions_page.describe_check(check) if check else "–"
 
     @admin.action(description=_("Publish selected personas"), permissions=["publish"])
     def publish(self, request: HttpRequest, queryset: QuerySet[Persona]) -> None:
@@ -211,29 +213,29 @@ class PersonaAdmin(ModelAdmin):
         """What was saved when and by whom, and the way back to any of it."""
         persona = Persona.objects.select_related("current").get(pk=chosen(self, request, object_id).pk)
         if request.method == "POST":
-            self._go_back(request, persona)
+            self._restore_version(request, persona)
             return redirect(request.path)
         context = self.admin_site.each_context(request) | {"opts": self.opts}
         context |= {"may_publish": self.has_publish_permission(request)}
         context |= {"may_change": self.has_change_permission(request, persona)}
         return versions_page.page(request, persona, context)
 
-    def _go_back(self, request: HttpRequest, persona: Persona) -> None:
+    def _restore_version(self, request: HttpRequest, persona: Persona) -> None:
         number = request.POST.get("publish") or request.POST.get("draft") or ""
-        version = versions.numbered(persona, int(number)) if number.isdecimal() and len(number) < 9 else None
+        version = versions.with_number(persona, int(number)) if number.isdecimal() and len(number) < 9 else None
         if version is None:
             return
         if "publish" in request.POST and self.has_publish_permission(request):
             self._publish(request, persona, version)
         elif "draft" in request.POST and self.has_change_permission(request, persona):
-            made = versions.keep(versions.applied(persona, version), request.user.pk)
+            made = versions.save_version(versions.as_of(persona, version), request.user.pk)
             words = gettext("The draft is now version %(made)d, a copy of version %(number)d.")
             self.message_user(request, words % {"number": version.number, "made": made.number}, messages.SUCCESS)
 
     def _publish(self, request: HttpRequest, persona: Persona, version: PersonaVersion | None = None) -> None:
         account = (version or persona).avatar.account
         try:
-            async_to_sync(refresh)(account)  # what it is made of may have gone since the catalogue was synced
+            async_to_sync(refresh_catalogue)(account)  # what it is made of may have gone since the catalogue was synced
         except CredentialRefused as exc:
             words = gettext("%(account)s: the provider does not accept the key (%(detail)s).")
             self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
@@ -261,7 +263,7 @@ def _groups(persona: Persona) -> list[str]:
     return sorted(persona.groups.values_list("name", flat=True))
 
 
-def _asked(request: HttpRequest, model: type[Any]) -> Any:
+def _requested_row(request: HttpRequest, model: type[Any]) -> Any:
     pk = request.GET.get(model._meta.model_name or "", "")
     return model._default_manager.select_related("account").filter(pk=pk).first() if pk.isdecimal() else None
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from heygen_portal.runtime.generics import AnyModelForm
 
 
-class OfTwoWriters(AnyModelForm):
+class ConcurrentEditForm(AnyModelForm):
     base = forms.IntegerField(required=False, widget=forms.HiddenInput)
     """The version that this work began with."""
 
@@ -25,29 +25,29 @@ class OfTwoWriters(AnyModelForm):
         super().__init__(*args, **kwargs)
         self.initial["base"] = self.instance.version or None
 
-    def parts(self) -> Iterable[str]:
+    def versioned_fields(self) -> Iterable[str]:
         """The names of the fields whose values are kept in versions."""
         raise NotImplementedError
 
-    def kept(self, version: Any, name: str) -> Any:
+    def value_in(self, version: Any, name: str) -> Any:
         """What a version has in one of these fields, as the field's initial value."""
         return version.serializable_value(name)
 
-    def in_words(self, version: Any, name: str) -> str:
-        return str(self.kept(version, name) or "–")
+    def describe(self, version: Any, name: str) -> str:
+        return str(self.value_in(version, name) or "–")
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data
         if self.instance.pk:
             stored = self._meta.model._default_manager.select_for_update().get(pk=self.instance.pk)
-            self.look_at_stored(stored, cleaned)  # others wait until this is saved
-            self._look_for_others(stored, cleaned.get("base"))
+            self.merge_stored_values(stored, cleaned)  # others wait until this is saved
+            self._merge_newer_version(stored, cleaned.get("base"))
         return cleaned
 
-    def look_at_stored(self, stored: Model, cleaned: dict[str, Any]) -> None:
+    def merge_stored_values(self, stored: Model, cleaned: dict[str, Any]) -> None:
         """More that depends on what is stored by now."""
 
-    def _look_for_others(self, stored: Any, base: int | None) -> None:
+    def _merge_newer_version(self, stored: Any, base: int | None) -> None:
         last = stored.versions.select_related("saved_by").first()
         if last is None or base is None or base == last.number:
             return
@@ -61,20 +61,20 @@ class OfTwoWriters(AnyModelForm):
         )
         self.add_error(None, words % {"who": last.saved_by or "HeyGen Portal", "number": last.number})
         before = stored.versions.filter(number=base).first() or last
-        for name in self.parts():
-            self._bring_together(name, before, last, data)
+        for name in self.versioned_fields():
+            self._merge_field(name, before, last, data)
 
-    def _bring_together(self, name: str, before: Any, last: Any, data: QueryDict) -> None:
+    def _merge_field(self, name: str, before: Any, last: Any, data: QueryDict) -> None:
         field, html_name = self.fields.get(name), self.add_prefix(name)
-        was, now = self.kept(before, name), self.kept(last, name)
-        if field is None or was == now:
+        before_value, after_value = self.value_in(before, name), self.value_in(last, name)
+        if field is None or before_value == after_value:
             return
         typed = field.widget.value_from_datadict(self.data, self.files, html_name)
-        if field.has_changed(was, typed):
-            if field.has_changed(now, typed):
-                self.add_error(name, gettext("Other value: %(after)s") % {"after": self.in_words(last, name)})
+        if field.has_changed(before_value, typed):
+            if field.has_changed(after_value, typed):
+                self.add_error(name, gettext("Other value: %(after)s") % {"after": self.describe(last, name)})
         elif isinstance(field, forms.BooleanField):
             data.pop(html_name, None)
-            data.update({html_name: "on"} if now else {})
+            data.update({html_name: "on"} if after_value else {})
         else:
-            data[html_name] = "" if now is None else str(field.prepare_value(now))
+            data[html_name] = "" if after_value is None else str(field.prepare_value(after_value))

@@ -10,37 +10,39 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
 
-from avatars.models import Composed
+from avatars.models import PersonaContent
 from avatars.personas import versions
-from avatars.personas.concurrent_edits import OfTwoWriters
+from avatars.personas.concurrent_edits import ConcurrentEditForm
 from heygen_portal.providers import KINDS
 
-AT_ONCE = {"slug", "groups"}
+UNVERSIONED_FIELDS = {"slug", "groups"}
 """What is no part of a version: it holds as soon as it is saved."""
 
 
 def _emotions() -> list[tuple[str, str]]:
-    known = {emotion for kind in KINDS.values() for emotion in kind.capabilities.emotions}
-    return [("", "–"), *((emotion, emotion) for emotion in sorted(known))]
+    emotions = {emotion for kind in KINDS.values() for emotion in kind.capabilities.emotions}
+    return [("", "–"), *((emotion, emotion) for emotion in sorted(emotions))]
 
 
-def _dial(label: Any, help_text: Any) -> forms.FloatField:
+def _setting_field(label: Any, help_text: Any) -> forms.FloatField:
     return forms.FloatField(
         label=label, required=False, help_text=help_text, widget=UnfoldAdminDecimalFieldWidget(attrs={"step": "0.05"})
     )
 
 
-class PersonaForm(OfTwoWriters):
+class PersonaForm(ConcurrentEditForm):
     """A draft may lack anything."""
 
     voice_emotion = forms.ChoiceField(
         label=capfirst(_("voice emotion")), required=False, choices=_emotions, widget=UnfoldAdminSelectWidget()
     )
-    voice_stability = _dial(_("Stability"), _("Low: more lively. High: more even. Empty: the provider’s default."))
-    voice_similarity_boost = _dial(
+    voice_stability = _setting_field(
+        _("Stability"), _("Low: more lively. High: more even. Empty: the provider’s default.")
+    )
+    voice_similarity_boost = _setting_field(
         _("Similarity"), _("Similarity to the original voice. Empty: the provider’s default.")
     )
-    voice_style = _dial(_("Style"), _("Strength of the voice’s own style. Empty: the provider’s default."))
+    voice_style = _setting_field(_("Style"), _("Strength of the voice’s own style. Empty: the provider’s default."))
 
     class Meta:
         help_texts = {
@@ -54,33 +56,37 @@ class PersonaForm(OfTwoWriters):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in AT_ONCE & self.fields.keys():
+        for name in UNVERSIONED_FIELDS & self.fields.keys():
             self.fields[name].show_hidden_initial = True  # so that what nobody touched overwrites nothing
-        for dial in _dials():
-            self.initial[f"voice_{dial}"] = self.instance.voice_settings.get(dial)
+        for setting in _setting_names():
+            self.initial[f"voice_{setting}"] = self.instance.voice_settings.get(setting)
 
-    def parts(self) -> Iterable[str]:
-        return (*Composed.parts(), *(f"voice_{dial}" for dial in _dials()))
+    def versioned_fields(self) -> Iterable[str]:
+        return (*PersonaContent.content_fields(), *(f"voice_{setting}" for setting in _setting_names()))
 
-    def kept(self, version: Any, name: str) -> Any:
-        dial = name.removeprefix("voice_")
-        return version.voice_settings.get(dial) if dial in _dials() else super().kept(version, name)
+    def value_in(self, version: Any, name: str) -> Any:
+        setting = name.removeprefix("voice_")
+        return version.voice_settings.get(setting) if setting in _setting_names() else super().value_in(version, name)
 
-    def in_words(self, version: Any, name: str) -> str:
-        return versions.in_words(version, name) if name in Composed.parts() else super().in_words(version, name)
+    def describe(self, version: Any, name: str) -> str:
+        return (
+            versions.describe(version, name)
+            if name in PersonaContent.content_fields()
+            else super().describe(version, name)
+        )
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data
-        chosen = {dial: cleaned.get(f"voice_{dial}") for dial in _dials()}
-        self.instance.voice_settings = {dial: value for dial, value in chosen.items() if value is not None}
+        chosen = {setting: cleaned.get(f"voice_{setting}") for setting in _setting_names()}
+        self.instance.voice_settings = {setting: value for setting, value in chosen.items() if value is not None}
         return cleaned
 
-    def look_at_stored(self, stored: Any, cleaned: dict[str, Any]) -> None:
-        theirs = {"slug": stored.slug, "groups": stored.groups.all()}
-        cleaned |= {name: theirs[name] for name in AT_ONCE & cleaned.keys() - set(self.changed_data)}
+    def merge_stored_values(self, stored: Any, cleaned: dict[str, Any]) -> None:
+        stored_values = {"slug": stored.slug, "groups": stored.groups.all()}
+        cleaned |= {name: stored_values[name] for name in UNVERSIONED_FIELDS & cleaned.keys() - set(self.changed_data)}
 
 
-def _dials() -> list[str]:
+def _setting_names() -> list[str]:
     """The names of all dials that any provider's voices have."""
-    dials = [dial.name for kind in KINDS.values() for dial in kind.capabilities.voice_settings]
-    return list(dict.fromkeys(dials))
+    names = [setting.name for kind in KINDS.values() for setting in kind.capabilities.voice_settings]
+    return list(dict.fromkeys(names))

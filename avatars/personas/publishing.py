@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from avatars.catalogue import voices
-from avatars.models import Avatar, Composed, Offered, Persona, PersonaVersion
+from avatars.models import Avatar, CatalogueEntry, Persona, PersonaContent, PersonaVersion
 from avatars.personas import versions
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.trail import change_log
@@ -18,8 +18,8 @@ from heygen_portal.trail.change_log import SERVER, Actor
 from heygen_portal.trail.models import AuditEntry
 
 Problems = dict[str, list[str]]
-IPHONES_SHOW = "H264"
-TOLD = ("version", *Composed.parts())
+IPHONE_ENCODING = "H264"
+AUDITED_FIELDS = ("version", *PersonaContent.content_fields())
 """What the audit log tells of a persona when it is published."""
 
 
@@ -30,19 +30,19 @@ def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: A
     """
     with transaction.atomic():
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
-        version = version or versions.newest(stored) or versions.keep(stored)
-        shown = versions.applied(stored, version)
+        version = version or versions.newest(stored) or versions.save_version(stored)
+        shown = versions.as_of(stored, version)
         if found := problems(shown) | account_problems(shown):
             raise ValidationError(dict(found))
         is_public = {"status": Persona.Status.PUBLISHED, "published_at": timezone.now(), "hidden_at": None}
-        versions.hold(persona, version, **is_public)
+        versions.set_current(persona, version, **is_public)
         was_public = stored.status == Persona.Status.PUBLISHED
         is_older = was_public and version.number < stored.version
         kind = AuditEntry.Kind.ROLLED_BACK if is_older else AuditEntry.Kind.PUBLISHED
-        told = change_log.diff(stored if was_public else None, persona, TOLD)
+        changes = change_log.diff(stored if was_public else None, persona, AUDITED_FIELDS)
         if was_public and stored.hidden_at:
-            told["is_hidden"] = [True, False]
-        change_log.record(actor, kind, persona, told)
+            changes["is_hidden"] = [True, False]
+        change_log.record(actor, kind, persona, changes)
 
 
 def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
@@ -51,7 +51,9 @@ def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
         if stored.status == Persona.Status.PUBLISHED:
             change_log.record(actor, AuditEntry.Kind.UNPUBLISHED, persona, {"version": [stored.version, None]})
-        versions.hold(persona, versions.newest(stored) or versions.keep(stored), status=Persona.Status.DRAFT)
+        versions.set_current(
+            persona, versions.newest(stored) or versions.save_version(stored), status=Persona.Status.DRAFT
+        )
 
 
 def problems(persona: Persona) -> Problems:
@@ -113,7 +115,7 @@ def _check_avatar(persona: Persona, found: Problems) -> None:
     elif not persona.avatar.is_active:
         found["avatar"].append(_("The avatar is not active at the provider. Activate it there or choose another one."))
     account = persona.avatar.account
-    if IPHONES_SHOW not in account.capabilities.encodings:
+    if IPHONE_ENCODING not in account.capabilities.encodings:
         words = _(
             "This avatar’s video is only available as %(encodings)s, which recent iPhones cannot play. "
             "Choose another avatar."
@@ -164,7 +166,7 @@ def _check_knowledge(persona: Persona, found: Problems) -> None:
         found["knowledge_base"].append(_("Choose a knowledge base or allow answers without one."))
 
 
-def _check_offered(persona: Persona, offered: Offered, field: str, found: Problems) -> None:
+def _check_offered(persona: Persona, offered: CatalogueEntry, field: str, found: Problems) -> None:
     if offered.account_id != persona.avatar.account_id:
         words = _("It does not belong to the avatar’s account. Choose one of %(account)s.")
         found[field].append(words % {"account": persona.avatar.account})

@@ -42,7 +42,7 @@ def publish_starter(account: ProviderAccount, starter: dict[str, Any]) -> Person
     if not (avatar and base and voice):
         return None
     persona = Persona(**starter, avatar=avatar, voice=voice, knowledge_base=base)
-    versions.keep(persona)
+    versions.save_version(persona)
     publish(persona)
     return persona
 

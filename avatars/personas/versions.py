@@ -16,7 +16,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from avatars.models import Persona, PersonaVersion
-from avatars.models.personas import Composed
+from avatars.models.personas import PersonaContent
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,23 @@ def newest(persona: Persona) -> PersonaVersion | None:
     return persona.versions.select_related("avatar__account", "voice", "knowledge_base", "saved_by").first()
 
 
-def numbered(persona: Persona, number: int) -> PersonaVersion | None:
+def with_number(persona: Persona, number: int) -> PersonaVersion | None:
     """The version with this number."""
     return persona.versions.filter(number=number).first()
 
 
-def applied(persona: Persona, version: PersonaVersion | None) -> Persona:
+def as_of(persona: Persona, version: PersonaVersion | None) -> Persona:
     """Return a persona as this version has it: to be looked at, tried or edited, not to be stored."""
-    return _put(copy.copy(persona), version) if version else persona
+    return _copy_fields(copy.copy(persona), version) if version else persona
 
 
-def drafted(persona: Persona) -> Persona:
+def as_draft(persona: Persona) -> Persona:
     """Return a persona as it was saved last."""
-    return applied(persona, newest(persona))
+    return as_of(persona, newest(persona))
 
 
 @transaction.atomic
-def keep(persona: Persona, saved_by: int | None = None) -> PersonaVersion:
+def save_version(persona: Persona, saved_by: int | None = None) -> PersonaVersion:
     """Store what this persona is composed of as its newest version; people go on meeting the published one.
 
     A persona that is new is stored itself, too.
@@ -59,34 +59,34 @@ def keep(persona: Persona, saved_by: int | None = None) -> PersonaVersion:
         persona.save()
     stored = Persona.objects.select_for_update().get(pk=persona.pk)
     last = newest(stored)
-    composed = {name: getattr(persona, name) for name in Composed.parts()}
+    content = {name: getattr(persona, name) for name in PersonaContent.content_fields()}
     number = max(last.number if last else 0, stored.version) + 1
-    version = PersonaVersion.objects.create(persona=stored, number=number, saved_by_id=saved_by, **composed)
+    version = PersonaVersion.objects.create(persona=stored, number=number, saved_by_id=saved_by, **content)
     if stored.status == Persona.Status.DRAFT:
-        hold(stored, version)
+        set_current(stored, version)
     return version
 
 
-def hold(persona: Persona, version: PersonaVersion, **changes: Any) -> None:
+def set_current(persona: Persona, version: PersonaVersion, **changes: Any) -> None:
     """Let the persona's own columns be this version's."""
-    _put(persona, version)
+    _copy_fields(persona, version)
     for name, value in changes.items():
         setattr(persona, name, value)
-    persona.save(update_fields=[*Composed.parts(), "current", "version", *changes])
+    persona.save(update_fields=[*PersonaContent.content_fields(), "current", "version", *changes])
 
 
-def differences(before: Composed, after: Composed) -> list[Difference]:
+def differences(before: PersonaContent, after: PersonaContent) -> list[Difference]:
     """What the second says differently from the first, in the order of the fields."""
     return [
-        Difference(name, _label(name), in_words(before, name), in_words(after, name))
-        for name in Composed.parts()
+        Difference(name, _label(name), describe(before, name), describe(after, name))
+        for name in PersonaContent.content_fields()
         if getattr(before, _attname(name)) != getattr(after, _attname(name))
     ]
 
 
-def in_words(composed: Composed, name: str) -> str:
+def describe(content: PersonaContent, name: str) -> str:
     """One part as people read it."""
-    value = getattr(composed, f"get_{name}_display", lambda: getattr(composed, name))()
+    value = getattr(content, f"get_{name}_display", lambda: getattr(content, name))()
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, timedelta):
@@ -96,8 +96,8 @@ def in_words(composed: Composed, name: str) -> str:
     return "–" if value in (None, "") else str(value)
 
 
-def _put(persona: Persona, version: PersonaVersion) -> Persona:
-    for name in Composed.parts():
+def _copy_fields(persona: Persona, version: PersonaVersion) -> Persona:
+    for name in PersonaContent.content_fields():
         setattr(persona, name, getattr(version, name))
     persona.current, persona.version = version, version.number
     return persona
@@ -112,6 +112,6 @@ def _attname(name: str) -> str:
 
 
 def _field(name: str) -> models.Field[Any, Any]:
-    field = Composed._meta.get_field(name)
+    field = PersonaContent._meta.get_field(name)
     assert isinstance(field, models.Field)
     return field

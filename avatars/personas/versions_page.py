@@ -13,31 +13,31 @@ from django.utils.translation import gettext as _
 from avatars.models import Persona, PersonaCheck
 from avatars.personas import versions
 
-ON_A_PAGE = 20
-PARTS = ("avatar", "voice", "knowledge_base", "saved_by")
+VERSIONS_PER_PAGE = 20
+RELATED_ROWS = ("avatar", "voice", "knowledge_base", "saved_by")
 
 
 def page(request: HttpRequest, persona: Persona, context: dict[str, Any]) -> HttpResponse:
     """The newest first, each with what it changed of the one before. `?page` leads to older ones."""
-    rows = persona.versions.select_related(*PARTS)
-    asked = Paginator(rows, ON_A_PAGE).get_page(request.GET.get("page"))
-    found = list(asked)
+    rows = persona.versions.select_related(*RELATED_ROWS)
+    page_of_rows = Paginator(rows, VERSIONS_PER_PAGE).get_page(request.GET.get("page"))
+    found = list(page_of_rows)
     before = rows.filter(number__lt=found[-1].number).first() if found else None
     pairs = zip(found, [*found, before][1:], strict=True)
     shown = {
         "title": _("Versions of %(name)s") % {"name": persona},
         "persona": persona,
         "rows": [(row, versions.differences(last, row) if last else None) for row, last in pairs],
-        "newest": asked.number == 1 and found and found[0].number,
+        "newest": page_of_rows.number == 1 and found and found[0].number,
         "is_published": persona.status == Persona.Status.PUBLISHED,
-        "asked": asked,
+        "page": page_of_rows,
     }
     return render(request, "admin/avatars/versions.html", context | shown)
 
 
-def check_in_words(check: PersonaCheck) -> str:
+def describe_check(check: PersonaCheck) -> str:
     """When it was, and what came of it."""
     at = formats.date_format(timezone.localtime(check.at), "DATETIME_FORMAT")
     words = _("%(at)s, version %(version)d: %(outcome)s")
-    said = words % {"at": at, "version": check.version, "outcome": check.get_outcome_display()}
-    return f"{said} ({check.detail})" if check.detail else said
+    sentence = words % {"at": at, "version": check.version, "outcome": check.get_outcome_display()}
+    return f"{sentence} ({check.detail})" if check.detail else sentence

@@ -20,8 +20,8 @@ from avatars.videos.forms import VideoForm
 from heygen_portal.console.durations import readable
 from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_change_page
 
-ASKED = ("title", "text", "avatar", "voice")
-STATE = (
+ORDER_FIELDS = ("title", "text", "avatar", "voice")
+STATE_FIELDS = (
     "state",
     "why",
     "watch",
@@ -48,14 +48,14 @@ class VideoAdmin(NeverDeleted, ModelAdmin):
     list_select_related = ("avatar", "created_by")
     search_fields = ("title", "text", "=provider_video_id")
     autocomplete_fields = ("avatar", "voice")
-    readonly_fields = STATE
+    readonly_fields = STATE_FIELDS
     actions_detail = ("order_again", "look_again")
 
     def get_fieldsets(self, request: HttpRequest, obj: Video | None = None) -> Any:
         if obj is None:
             words = _("The video is ordered when you save. The provider charges for its length.")
             return ((None, {"fields": ("title", "text", "script", "avatar", "voice"), "description": words}),)
-        return ((None, {"fields": STATE}), (_("Order details"), {"fields": ASKED}))
+        return ((None, {"fields": STATE_FIELDS}), (_("Order details"), {"fields": ORDER_FIELDS}))
 
     def has_change_permission(self, request: HttpRequest, obj: Video | None = None) -> bool:
         """What was ordered is paid for as it was ordered."""
@@ -75,8 +75,8 @@ class VideoAdmin(NeverDeleted, ModelAdmin):
 
     @display(description=_("why"))
     def why(self, video: Video) -> str:
-        said = video.get_failure_display()
-        return f"{said} ({video.failure_detail})" if video.failure_detail else said or "–"
+        words = video.get_failure_display()
+        return f"{words} ({video.failure_detail})" if video.failure_detail else words or "–"
 
     @display(description=_("duration"), ordering="duration")
     def length(self, video: Video) -> str:
@@ -118,13 +118,13 @@ class VideoAdmin(NeverDeleted, ModelAdmin):
         return self._done(
             request,
             video,
-            orders.look_again(video),
+            orders.check_again(video),
             gettext("Asking the provider for the status of %(video)s."),
             refusal,
         )
 
-    def _done(self, request: HttpRequest, video: Video, is_done: bool, said: str, refusal: str) -> HttpResponse:
-        words = (said if is_done else refusal) % {"video": video}
+    def _done(self, request: HttpRequest, video: Video, is_done: bool, confirmation: str, refusal: str) -> HttpResponse:
+        words = (confirmation if is_done else refusal) % {"video": video}
         self.message_user(request, words, messages.SUCCESS if is_done else messages.WARNING)
         if is_done:
             self.log_change(request, video, words)

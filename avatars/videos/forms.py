@@ -15,7 +15,7 @@ from avatars.catalogue import voices
 from avatars.models import Avatar, Video
 from heygen_portal.runtime.generics import AnyModelForm
 
-LARGEST_SCRIPT = 64 * 1024
+MAX_SCRIPT_BYTES = 64 * 1024
 
 
 class VideoForm(AnyModelForm):
@@ -47,7 +47,7 @@ class VideoForm(AnyModelForm):
         if kind in ("audio", "video"):
             words = _("This is a sound or video file. A video is made from text only: enter the avatar’s script.")
             raise ValidationError(words, code="audio")
-        if (script.size or 0) > LARGEST_SCRIPT:
+        if (script.size or 0) > MAX_SCRIPT_BYTES:
             raise ValidationError(_("This file is too large for a text."))
         try:
             text: str = script.read().decode("utf-8-sig")
@@ -66,12 +66,12 @@ class VideoForm(AnyModelForm):
         if typed and script:
             raise ValidationError(_("Enter the text or upload a file, not both."))
         cleaned["text"] = typed or script
-        self._check_cast(cleaned["avatar"], cleaned["text"])
+        self._check_avatar_and_voice(cleaned["avatar"], cleaned["text"])
         return cleaned
 
-    def _check_cast(self, avatar: Avatar, text: str) -> None:
-        offered, voice = avatar.account.capabilities, self.cleaned_data.get("voice")
-        if not offered.makes_videos:
+    def _check_avatar_and_voice(self, avatar: Avatar, text: str) -> None:
+        capabilities, voice = avatar.account.capabilities, self.cleaned_data.get("voice")
+        if not capabilities.makes_videos:
             self.add_error(
                 "avatar",
                 _("This avatar’s provider does not make recorded videos. Choose an avatar of another account."),
@@ -84,7 +84,7 @@ class VideoForm(AnyModelForm):
             self.add_error("voice", _("This avatar has no voice of its own. Choose one."))
         if not text:
             self.add_error("text", _("Enter the avatar’s script."))
-        elif len(text) > offered.max_video_text_characters:
+        elif len(text) > capabilities.max_video_text_characters:
             words = _("At most %(most)d characters. This text has %(count)d.")
-            params = {"most": offered.max_video_text_characters, "count": len(text)}
+            params = {"most": capabilities.max_video_text_characters, "count": len(text)}
             self.add_error("text", ValidationError(words, params=params))

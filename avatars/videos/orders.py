@@ -38,56 +38,58 @@ logger = logging.getLogger(__name__)
 Status: TypeAlias = Video.Status
 Failure: TypeAlias = Video.Failure
 
-AT_ONCE = 10
-CLAIM = timedelta(seconds=60)
+VIDEOS_IN_PARALLEL = 10
+CLAIM_DURATION = timedelta(seconds=60)
 """How long a row that was taken is left alone: longer than one call may last."""
-FIRST_LOOK, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=1)
-ORDER_PATIENCE = timedelta(hours=1)
-LOST_PATIENCE = timedelta(minutes=10)
-MAKING_PATIENCE = timedelta(hours=3)
-FETCHES = 3
+FIRST_POLL, MAX_PAUSE = timedelta(seconds=5), timedelta(minutes=1)
+ORDER_TIMEOUT = timedelta(hours=1)
+LOST_TIMEOUT = timedelta(minutes=10)
+MAKING_TIMEOUT = timedelta(hours=3)
+MAX_FETCHES = 3
 
 
-async def look_after(now: datetime) -> None:
+async def process_due(now: datetime) -> None:
     """Take the next step with every video whose moment has come."""
-    taken = await in_thread(_take)(now)
-    steps = (STEPS[Status(video.status)](video, providers.for_account(video.avatar.account)) for video in taken)
+    claimed = await in_thread(_claim)(now)
+    steps = (STEPS[Status(video.status)](video, providers.for_account(video.avatar.account)) for video in claimed)
     for outcome in await asyncio.gather(*steps, return_exceptions=True):
         if outcome:
             raise outcome
 
 
-def _take(now: datetime) -> list[Video]:
+def _claim(now: datetime) -> list[Video]:
     return due_rows.claim(
-        Video.objects.select_related("avatar__account", "voice").due(now), AT_ONCE, due_at=now + CLAIM
+        Video.objects.select_related("avatar__account", "voice").due(now),
+        VIDEOS_IN_PARALLEL,
+        due_at=now + CLAIM_DURATION,
     )
 
 
 def order_again(video: Video) -> bool:
     """Have it ordered anew, which may be paid for anew; return whether it was in a state for it."""
-    over = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.UNKNOWN))
-    return bool(over.update(**_entering(Status.WAITING)))
+    finished = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.UNKNOWN))
+    return bool(finished.update(**_status_change(Status.WAITING)))
 
 
-def look_again(video: Video) -> bool:
+def check_again(video: Video) -> bool:
     """Ask the provider once more how far an ordered video is; it costs nothing. Return whether there is one."""
-    settled = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.READY), file="")
-    ordered = settled.exclude(provider_video_id="")
-    return bool(ordered.update(**_entering(Status.MAKING)))
+    final = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.READY), file="")
+    ordered = final.exclude(provider_video_id="")
+    return bool(ordered.update(**_status_change(Status.MAKING)))
 
 
 def fetch(video: Video) -> bool:
     """Have its file fetched; return whether there is one to be fetched. Safe to repeat."""
     unfetched = Video.objects.filter(pk=video.pk, status=Status.READY, file="")
-    return bool(unfetched.update(**_entering(Status.FETCHING)))
+    return bool(unfetched.update(**_status_change(Status.FETCHING)))
 
 
-def _entering(status: Status, *, pause: timedelta = timedelta(0), **changes: Any) -> dict[str, Any]:
+def _status_change(status: Status, *, pause: timedelta = timedelta(0), **changes: Any) -> dict[str, Any]:
     """What a row becomes with a new status."""
     now = timezone.now()
     is_over = status in (Status.READY, Status.FAILED, Status.UNKNOWN)
-    usual = {"failure": "", "failure_detail": "", "since": now, "looks": 0}
-    return usual | {"status": status, "due_at": None if is_over else now + pause} | changes
+    reset = {"failure": "", "failure_detail": "", "since": now, "looks": 0}
+    return reset | {"status": status, "due_at": None if is_over else now + pause} | changes
 
 
 async def _order(video: Video, provider: Provider) -> None:
@@ -99,12 +101,12 @@ async def _order(video: Video, provider: Provider) -> None:
             await _fail(video, Failure.KEY_REFUSED, exc)
             return
         except ProviderError as exc:
-            await _wait(video, exc, ORDER_PATIENCE, Failure.AWAY)
+            await _wait(video, exc, ORDER_TIMEOUT, Failure.AWAY)
             return
         if found:
-            await _ordered(video, found)
+            await _mark_ordered(video, found)
             return
-    if not await in_thread(_begin)(video):
+    if not await in_thread(_record_order)(video):
         return  # somebody else has ordered it
     request = VideoRequest(
         avatar_id=video.avatar.provider_avatar_id,
@@ -117,26 +119,26 @@ async def _order(video: Video, provider: Provider) -> None:
         made = await provider.make_video(request)
     except (NotSent, LimitReached) as exc:  # nothing was taken, so nothing is paid
         await in_thread(_update)(video, status=Status.WAITING, since=video.since)
-        await _wait(video, exc, ORDER_PATIENCE, Failure.FULL if isinstance(exc, LimitReached) else Failure.AWAY)
+        await _wait(video, exc, ORDER_TIMEOUT, Failure.FULL if isinstance(exc, LimitReached) else Failure.AWAY)
     except ProviderUnreachable as exc:
         logger.warning("video %s: the answer to its order did not come: %s", video.pk, exc)
-        await in_thread(_update)(video, due_at=timezone.now() + FIRST_LOOK)
+        await in_thread(_update)(video, due_at=timezone.now() + FIRST_POLL)
     except ProviderRejected as exc:
         await _fail(video, _refusal(exc), exc)
     else:
-        await _ordered(video, made)
+        await _mark_ordered(video, made)
 
 
-def _begin(video: Video) -> bool:
+def _record_order(video: Video) -> bool:
     """Note the order before it is sent: from here on only the provider can say whether it was taken."""
-    mine = Video.objects.filter(pk=video.pk, status=Status.WAITING, orders=video.orders)
+    unordered = Video.objects.filter(pk=video.pk, status=Status.WAITING, orders=video.orders)
     video.orders += 1
-    changes = _entering(Status.ORDERING, pause=CLAIM, orders=video.orders, provider_video_id="")
-    return bool(mine.update(**changes))
+    changes = _status_change(Status.ORDERING, pause=CLAIM_DURATION, orders=video.orders, provider_video_id="")
+    return bool(unordered.update(**changes))
 
 
-async def _ordered(video: Video, provider_video_id: str) -> None:
-    changes = _entering(Status.MAKING, pause=FIRST_LOOK, provider_video_id=provider_video_id)
+async def _mark_ordered(video: Video, provider_video_id: str) -> None:
+    changes = _status_change(Status.MAKING, pause=FIRST_POLL, provider_video_id=provider_video_id)
     await in_thread(_update)(video, **changes)
 
 
@@ -146,59 +148,59 @@ def _refusal(exc: ProviderRejected) -> Failure:
     return Failure.NO_CREDITS if isinstance(exc, OutOfCredits) else Failure.REFUSED
 
 
-async def _search(video: Video, provider: Provider) -> None:
+async def _find_order(video: Video, provider: Provider) -> None:
     """An order was sent and its answer never came, or whoever waited for it died: does the provider have it?"""
     try:
         found = await provider.find_video(video.reference)
     except ProviderError as exc:
-        await _wait(video, exc, LOST_PATIENCE, Failure.LOST)
+        await _wait(video, exc, LOST_TIMEOUT, Failure.LOST)
         return
     if found:
-        await _ordered(video, found)
+        await _mark_ordered(video, found)
     else:
-        await _wait(video, None, LOST_PATIENCE, Failure.LOST)
+        await _wait(video, None, LOST_TIMEOUT, Failure.LOST)
 
 
 async def _poll(video: Video, provider: Provider) -> None:
     try:
-        told = await provider.video_status(video.provider_video_id)
+        reported = await provider.video_status(video.provider_video_id)
     except (CredentialRefused, LimitReached, ProviderUnreachable) as exc:
-        await _wait(video, exc, MAKING_PATIENCE, Failure.OVERDUE)
+        await _wait(video, exc, MAKING_TIMEOUT, Failure.OVERDUE)
     except ProviderError as exc:
         await _fail(video, Failure.GONE, exc)
     else:
-        await _heed(video, told)
+        await _apply_status(video, reported)
 
 
-async def _heed(video: Video, told: VideoStatus) -> None:
-    match told.state:
+async def _apply_status(video: Video, reported: VideoStatus) -> None:
+    match reported.state:
         case VideoState.MAKING:
-            await _wait(video, None, MAKING_PATIENCE, Failure.OVERDUE)
+            await _wait(video, None, MAKING_TIMEOUT, Failure.OVERDUE)
         case VideoState.FAILED:
-            await _fail(video, Failure.BROKEN, told.detail)
+            await _fail(video, Failure.BROKEN, reported.detail)
         case VideoState.READY:
-            changes = _entering(Status.READY, ready_at=timezone.now())
-            known = {"url": told.url, "duration": told.duration, "credits": told.credits}
-            await in_thread(_update)(video, **changes | known)
+            changes = _status_change(Status.READY, ready_at=timezone.now())
+            details = {"url": reported.url, "duration": reported.duration, "credits": reported.credits}
+            await in_thread(_update)(video, **changes | details)
 
 
 async def _fetch(video: Video, provider: Provider) -> None:
     """Ask for the address anew, since an old one expires, and store what is there."""
     try:
-        told = await provider.video_status(video.provider_video_id)
-        if told.state is not VideoState.READY:
+        reported = await provider.video_status(video.provider_video_id)
+        if reported.state is not VideoState.READY:
             raise ProviderRejected("the provider has no file of it")
         with tempfile.TemporaryFile() as body:
-            await provider.save_video(told.url, body)
+            await provider.save_video(reported.url, body)
             if not _is_mp4(body):
                 raise ProviderRejected("what the provider sent is no MP4")
             name = await asyncio.to_thread(_store, video, body)
-        await in_thread(_update)(video, **_entering(Status.READY, file=name, url=told.url))
+        await in_thread(_update)(video, **_status_change(Status.READY, file=name, url=reported.url))
     except ProviderError as exc:
-        if isinstance(exc, ProviderUnreachable) and video.looks + 1 < FETCHES:
+        if isinstance(exc, ProviderUnreachable) and video.looks + 1 < MAX_FETCHES:
             await _pause(video)
         else:
-            changes = _entering(Status.READY, failure=Failure.NOT_FETCHED, failure_detail=_words(exc))
+            changes = _status_change(Status.READY, failure=Failure.NOT_FETCHED, failure_detail=_one_line(exc))
             await in_thread(_update)(video, **changes)
 
 
@@ -219,10 +221,10 @@ def _store(video: Video, body: BinaryIO) -> str:
     return str(video.file.name)
 
 
-async def _wait(video: Video, exc: ProviderError | None, patience: timedelta, too_late: Failure) -> None:
+async def _wait(video: Video, exc: ProviderError | None, limit: timedelta, failure: Failure) -> None:
     """Look again later, each time after a longer pause; when patience is over, it has failed."""
-    if timezone.now() - video.since > patience:
-        await _fail(video, too_late, exc or "")
+    if timezone.now() - video.since > limit:
+        await _fail(video, failure, exc or "")
         return
     if exc:
         logger.warning("video %s: %s", video.pk, exc)
@@ -230,17 +232,17 @@ async def _wait(video: Video, exc: ProviderError | None, patience: timedelta, to
 
 
 async def _pause(video: Video) -> None:
-    pause = min(FIRST_LOOK * 1.5 ** min(video.looks, 20), LONGEST_PAUSE)
+    pause = min(FIRST_POLL * 1.5 ** min(video.looks, 20), MAX_PAUSE)
     spread = pause * random.uniform(0.8, 1.2)
     await in_thread(_update)(video, due_at=timezone.now() + spread, looks=video.looks + 1)
 
 
 async def _fail(video: Video, failure: Failure, exc: ProviderError | str) -> None:
     status = Status.UNKNOWN if failure is Failure.LOST else Status.FAILED
-    await in_thread(_update)(video, **_entering(status, failure=failure, failure_detail=_words(exc)))
+    await in_thread(_update)(video, **_status_change(status, failure=failure, failure_detail=_one_line(exc)))
 
 
-def _words(exc: ProviderError | str) -> str:
+def _one_line(exc: ProviderError | str) -> str:
     return " ".join(str(exc).split())[:300]
 
 
@@ -251,7 +253,7 @@ def _update(video: Video, **changes: Any) -> None:
 
 STEPS = {
     Status.WAITING: _order,
-    Status.ORDERING: _search,
+    Status.ORDERING: _find_order,
     Status.MAKING: _poll,
     Status.FETCHING: _fetch,
 }

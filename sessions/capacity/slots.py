@@ -66,7 +66,7 @@ def find_persona(slug: str, user_id: int, purpose: Purpose = Purpose.TALK) -> Pe
     persona = personas.filter(slug=slug).first()
     if persona is None:
         raise errors.NotFound
-    return versions.drafted(persona) if purpose == Purpose.TRIAL else persona
+    return versions.as_draft(persona) if purpose == Purpose.TRIAL else persona
 
 
 def open_session(user_id: int, persona_slug: str, request: StartRequest = StartRequest()) -> StreamingSession:

@@ -17,7 +17,7 @@ from django.core.mail import send_mail
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from avatars.catalogue.sync import refresh
+from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Persona, PersonaCheck, ProviderAccount
 from avatars.personas import publishing
 from heygen_portal.people.mail import holders
@@ -84,7 +84,7 @@ def _published(account: ProviderAccount) -> list[Persona]:
 async def _refresh_catalogue(account: ProviderAccount) -> str:
     """Sync the provider's catalogue. Return the error, or an empty string on success."""
     try:
-        await refresh(account)
+        await refresh_catalogue(account)
     except ProviderError as exc:
         return stop.error_for_log(exc)
     return ""

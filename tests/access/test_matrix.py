@@ -39,7 +39,9 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("list_sessions", "list_avatars", "list_voices", "list_knowledge_bases", "credits", "past_sessions"):
         setattr(away, name, AsyncMock(side_effect=NotSent("nowhere")))
     monkeypatch.setattr(providers, "for_account", lambda account: away)
-    monkeypatch.setattr("avatars.catalogue.voice_samples.find", lambda voice: Mock(content=b"", kind="audio/mpeg"))
+    monkeypatch.setattr(
+        "avatars.catalogue.voice_samples.find", lambda voice: Mock(content=b"", content_type="audio/mpeg")
+    )
     monkeypatch.setattr("avatars.videos.views.in_thread", sync_to_async)  # another thread does not see the test's rows
     monkeypatch.setattr(providers, "opened", lambda account: nullcontext(away))
 

@@ -27,14 +27,14 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (4, 3), **options: Any) -
 
 
 @pytest.fixture(autouse=True)
-def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accounts of tests name providers that are nowhere; only who asks for one gets an answer."""
 
     async def away(account: ProviderAccount) -> None:
         raise NotSent("nowhere")
 
     monkeypatch.setattr("avatars.accounts.forms.check_key", away)
-    monkeypatch.setattr("avatars.personas.admin.refresh", away)
+    monkeypatch.setattr("avatars.personas.admin.refresh_catalogue", away)
 
 
 @pytest.fixture

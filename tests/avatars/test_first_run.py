@@ -18,14 +18,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(scope="module")
-def offered() -> Iterator[servers.Emulator]:
+def catalogue_emulator() -> Iterator[servers.Emulator]:
     with servers.emulator(media=False) as emulator:
         yield emulator
 
 
 @pytest.fixture(autouse=True)
-def pointed_at_it(offered: servers.Emulator) -> Iterator[None]:
-    with override_settings(EMULATOR_URL=offered.url, EMULATOR_API_KEY=offered.api_key):
+def use_emulator(catalogue_emulator: servers.Emulator) -> Iterator[None]:
+    with override_settings(EMULATOR_URL=catalogue_emulator.url, EMULATOR_API_KEY=catalogue_emulator.api_key):
         yield
 
 
@@ -34,11 +34,11 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     return capsys.readouterr().out
 
 
-def passwords(said: str) -> dict[str, str]:
-    return dict(re.findall(r"Sign in as (\w+) with the password (\S+)", said))
+def passwords(output: str) -> dict[str, str]:
+    return dict(re.findall(r"Sign in as (\w+) with the password (\S+)", output))
 
 
-def test_the_first_run_leaves_something_to_talk_with(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_run_publishes_two_personas(capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys)
     lucia, daniel = Persona.objects.published().order_by("-slug")
     assert (lucia.slug, lucia.language, lucia.name) == ("lucia", "es", "Lucía")
@@ -52,7 +52,7 @@ def test_the_first_run_leaves_something_to_talk_with(capsys: pytest.CaptureFixtu
     assert not Avatar.objects.get(name="Hugo", account__kind="heygen").is_active
 
 
-def test_both_people_can_sign_in_with_what_was_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_users_can_sign_in_with_the_printed_passwords(capsys: pytest.CaptureFixture[str]) -> None:
     printed = passwords(run(capsys))
     assert set(printed) == {"admin", "demo"}
     for username, password in printed.items():
@@ -73,27 +73,29 @@ def test_the_second_run_changes_nothing_and_prints_no_password(capsys: pytest.Ca
     assert ProviderAccount.objects.count() == 2  # one for each wire of the emulator
 
 
-def test_new_passwords_are_given_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_reset_passwords_replaces_both_passwords(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = passwords(run(capsys)), passwords(run(capsys, "--reset-passwords"))
     assert set(first) == set(second)
     assert not set(first.values()) & set(second.values())
 
 
-def test_an_emulator_that_moved_is_followed(capsys: pytest.CaptureFixture[str], offered: servers.Emulator) -> None:
+def test_a_new_emulator_address_is_stored(
+    capsys: pytest.CaptureFixture[str], catalogue_emulator: servers.Emulator
+) -> None:
     ProviderAccount.objects.create(name="Emulator", base_url="http://127.0.0.1:1", api_key="old", monthly_cap=5)
     run(capsys)
     account = ProviderAccount.objects.get(kind="heygen")
-    assert (account.base_url, account.api_key) == (offered.url, offered.api_key)
+    assert (account.base_url, account.api_key) == (catalogue_emulator.url, catalogue_emulator.api_key)
     assert account.monthly_cap == 5  # what staff set stays
 
 
 @pytest.mark.parametrize(("setting", "value"), [("EMULATOR_URL", "http://127.0.0.1:1"), ("EMULATOR_API_KEY", "wrong")])
-def test_an_emulator_that_does_not_answer_is_named(setting: str, value: str) -> None:
+def test_an_unreachable_emulator_is_named(setting: str, value: str) -> None:
     with override_settings(**{setting: value}), pytest.raises(CommandError, match="emulator at http"):
         call_command("first_run")
 
 
-def test_whom_and_which_keys_it_let_in_is_on_record_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_run_is_audited_once(capsys: pytest.CaptureFixture[str]) -> None:
     run(capsys)
     first = [
         ("access_changed", "admin"), ("password_set", "admin"), ("access_changed", "demo"), ("password_set", "demo"),
@@ -106,7 +108,7 @@ def test_whom_and_which_keys_it_let_in_is_on_record_once(capsys: pytest.CaptureF
     assert AuditEntry.objects.count() == len(first) + 2
 
 
-def test_without_an_emulator_there_are_people_and_no_account(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_an_emulator_only_users_are_created(capsys: pytest.CaptureFixture[str]) -> None:
     with override_settings(EMULATOR_URL="", EMULATOR_API_KEY=""):
         assert set(passwords(run(capsys))) == {"admin", "demo"}
     assert not ProviderAccount.objects.exists()

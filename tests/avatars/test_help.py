@@ -19,7 +19,7 @@ YES, NO = "Yes", "No"
 
 
 @pytest.fixture
-def visitor(client: Client) -> Client:
+def user_client(client: Client) -> Client:
     client.force_login(EndUserFactory.create())
     return client
 
@@ -37,26 +37,26 @@ def page_of(client: Client, address: str) -> str:
 
 
 @pytest.mark.parametrize(("text", "voice"), [(True, True), (True, False), (False, True)])
-def test_the_help_page_says_what_the_provider_takes(
-    visitor: Client, monkeypatch: pytest.MonkeyPatch, text: bool, voice: bool
+def test_the_help_page_shows_the_providers_inputs(
+    user_client: Client, monkeypatch: pytest.MonkeyPatch, text: bool, voice: bool
 ) -> None:
     """Requirements 72, 78 and 79."""
     can = replace(capabilities_of("heygen"), takes_text=text, takes_voice=voice)
     monkeypatch.setattr(accounts, "capabilities_of", lambda kind: can)
     PersonaFactory.create(slug="lucia", published=True)
     expected = {"text": YES if text else NO, "voice": YES if voice else NO}
-    page = page_of(visitor, "/help/")
+    page = page_of(user_client, "/help/")
     assert takes(page, 'data-persona="lucia"') == expected
     assert takes(page, 'data-kind="live"') == expected
     assert takes(page, 'data-kind="recorded"') == {"text": YES, "voice": NO}
     for address in ("/", "/personas/lucia/"):
-        badges = re.search(r'class="badges".*?</p>', page_of(visitor, address), re.DOTALL)
+        badges = re.search(r'class="badges".*?</p>', page_of(user_client, address), re.DOTALL)
         assert badges
         assert ("Text</span>" in badges.group(), "Voice</span>" in badges.group()) == (text, voice)
 
 
 @pytest.mark.parametrize(("voice", "videos"), [(True, True), (False, False)])
-def test_an_avatars_page_says_live_or_recorded_and_what_follows(
+def test_an_avatars_page_shows_its_supported_uses(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch, voice: bool, videos: bool
 ) -> None:
     """Requirements 72 and 78, for staff."""
@@ -68,19 +68,21 @@ def test_an_avatars_page_says_live_or_recorded_and_what_follows(
 
 
 @pytest.mark.parametrize("voice", [True, False])
-def test_the_gallery_promises_a_closed_microphone_only_where_nobody_hears(
-    visitor: Client, monkeypatch: pytest.MonkeyPatch, voice: bool
+def test_the_gallery_promises_no_microphone_only_without_voice(
+    user_client: Client, monkeypatch: pytest.MonkeyPatch, voice: bool
 ) -> None:
     monkeypatch.setattr(accounts, "capabilities_of", lambda kind: replace(capabilities_of("heygen"), takes_voice=voice))
     PersonaFactory.create(published=True)
-    assert ("Your camera and microphone are not used" in page_of(visitor, "/")) is not voice
+    assert ("Your camera and microphone are not used" in page_of(user_client, "/")) is not voice
 
 
-def test_where_only_some_personas_take_voice_the_page_says_so(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_help_page_says_if_only_some_personas_take_voice(
+    user_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Requirement 79: audio if enabled."""
     can = capabilities_of("heygen")
     kinds = {"heygen": replace(can, takes_voice=False), "other": replace(can, takes_voice=True)}
     monkeypatch.setattr(accounts, "capabilities_of", kinds.__getitem__)
     PersonaFactory.create(slug="lucia", published=True)
     PersonaFactory.create(slug="daniel", published=True, avatar__account=ProviderAccountFactory.create(kind="other"))
-    assert takes(page_of(visitor, "/help/"), 'data-kind="live"') == {"text": YES, "voice": "Some personas"}
+    assert takes(page_of(user_client, "/help/"), 'data-kind="live"') == {"text": YES, "voice": "Some personas"}

@@ -18,25 +18,25 @@ def groups() -> None:
     roles.sync()
 
 
-def member(role: roles.Role) -> User:
+def make_member(role: roles.Role) -> User:
     user = User.objects.create_user(role.group, is_staff=role.is_staff)
     user.groups.add(Group.objects.get(name=role.group))
     return user
 
 
-def signed_in(role: roles.Role) -> Client:
+def sign_in(role: roles.Role) -> Client:
     client = Client()
-    client.force_login(member(role))
+    client.force_login(make_member(role))
     return client
 
 
-def test_for_an_end_user_there_is_no_admin() -> None:
-    client = signed_in(roles.END_USER)
+def test_an_end_user_cannot_open_the_admin() -> None:
+    client = sign_in(roles.END_USER)
     response = client.get("/admin/", follow=True)
     assert response.status_code == 404
 
 
-def test_someone_signed_out_is_sent_to_the_portals_own_sign_in() -> None:
+def test_a_signed_out_person_is_sent_to_the_portals_sign_in() -> None:
     response = Client().get("/admin/avatars/persona/", follow=True)
     assert response.redirect_chain[-1][0] == "/accounts/login/?next=/admin/avatars/persona/"
 
@@ -45,28 +45,28 @@ TALKS = {roles.END_USER, roles.EDITOR, roles.OPERATOR, roles.ADMINISTRATOR}
 
 
 @pytest.mark.parametrize("role", roles.ROLES, ids=lambda role: role.group)
-def test_everybody_but_the_auditor_may_talk(role: roles.Role) -> None:
-    assert member(role).has_perm("avatar_sessions.start_streamingsession") == (role in TALKS)
+def test_every_role_but_the_auditor_may_talk(role: roles.Role) -> None:
+    assert make_member(role).has_perm("avatar_sessions.start_streamingsession") == (role in TALKS)
 
 
 SPEECH = "lo que dijo"
 
 
 @pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR, roles.ADMINISTRATOR], ids=lambda role: role.group)
-def test_who_watches_sessions_does_not_therefore_read_them(role: roles.Role) -> None:
+def test_permission_to_view_sessions_does_not_show_transcripts(role: roles.Role) -> None:
     """What was said is read on a page of its own, for a reason."""
     session = StreamingSessionFactory.create()
     session.tasks.create(kind="talk", text=SPEECH)
     session.utterances.create(who="user", by="text", text=SPEECH, source="portal")
-    page = signed_in(role).get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/")
+    page = sign_in(role).get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/")
     assert page.status_code == 200
     assert SPEECH not in page.content.decode()
 
 
 @pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR], ids=lambda role: role.group)
-def test_who_may_only_look_sees_a_persona_and_changes_nothing(role: roles.Role) -> None:
+def test_permission_to_view_does_not_allow_changing_a_persona(role: roles.Role) -> None:
     persona = PersonaFactory.create()
-    client = signed_in(role)
+    client = sign_in(role)
     path = f"/admin/avatars/persona/{persona.pk}/change/"
     page = client.get(path)
     assert page.status_code == 200
@@ -75,16 +75,16 @@ def test_who_may_only_look_sees_a_persona_and_changes_nothing(role: roles.Role) 
 
 
 @pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR], ids=lambda role: role.group)
-def test_who_may_only_look_at_the_catalogue_publishes_nothing(role: roles.Role) -> None:
+def test_permission_to_view_does_not_allow_publishing(role: roles.Role) -> None:
     persona = PersonaFactory.create()
-    client = signed_in(role)
+    client = sign_in(role)
     client.post("/admin/avatars/persona/", {"action": "publish", "_selected_action": [persona.pk]})
     page = client.post(f"/admin/avatars/persona/{persona.pk}/publish_one/", {"_form_submitted": "on"})
     assert page.status_code == 403
     assert not Persona.objects.published().exists()
 
 
-def test_syncing_makes_the_groups_what_the_table_says_and_spares_others() -> None:
+def test_syncing_roles_resets_their_groups_only() -> None:
     mine = Group.objects.create(name="Pilot")
     editors = Group.objects.get(name="Editors")
     editors.permissions.add(Permission.objects.get(codename="delete_user"))
@@ -94,7 +94,7 @@ def test_syncing_makes_the_groups_what_the_table_says_and_spares_others() -> Non
     assert Group.objects.filter(pk=mine.pk).exists()
 
 
-def test_a_role_with_staffs_work_opens_the_admin_by_itself(admin_client: Client) -> None:
+def test_a_staff_role_opens_the_admin(admin_client: Client) -> None:
     user = User.objects.create_user("nora", password="a-long-passphrase")
     group = Group.objects.get(name="Operators")
     form = {"username": "nora", "is_active": "on", "groups": [group.pk]}
@@ -106,8 +106,8 @@ def test_a_role_with_staffs_work_opens_the_admin_by_itself(admin_client: Client)
     assert not user.is_staff
 
 
-def test_an_administrator_cannot_rise_above_the_roles() -> None:
-    client = signed_in(roles.ADMINISTRATOR)
+def test_an_administrator_cannot_become_a_superuser() -> None:
+    client = sign_in(roles.ADMINISTRATOR)
     me = User.objects.get(username="Administrators")
     root = User.objects.create_superuser("root", password="a-long-passphrase")
     permission = Permission.objects.get(codename="delete_user")

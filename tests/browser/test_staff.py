@@ -26,7 +26,7 @@ from avatars.knowledge import versions as knowledge
 from avatars.models import KnowledgeBase
 for base in KnowledgeBase.objects.filter(account__kind="heygen", version=0):
     base.prompt = base.prompt.replace("9", "10") + "\\nFuera de horario contesta Inés."
-    knowledge.keep(base, None)
+    knowledge.save_version(base, None)
     KnowledgeBase.objects.filter(pk=base.pk).update(prompt=base.prompt.replace("Inés", "Nora"))
 print(KnowledgeBase.objects.filter(version__gt=0)[0].pk)
 """

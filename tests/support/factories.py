@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 from factory.django import DjangoModelFactory
 
-from avatars.models import Avatar, Composed, KnowledgeBase, Persona, PersonaVersion, ProviderAccount, Video, Voice
+from avatars.models import Avatar, KnowledgeBase, Persona, PersonaContent, PersonaVersion, ProviderAccount, Video, Voice
 from heygen_portal.people.access import roles
 from sessions.models import RUNNING, Conversation, EndReason, SessionHead, Status, StreamingSession
 
@@ -99,7 +99,7 @@ class PersonaFactory(DjangoModelFactory[Persona]):
     def kept(self: Persona, create: bool, extracted: object) -> None:
         """Whoever can be met has a version."""
         if create and self.version:
-            composed = {name: getattr(self, name) for name in Composed.parts()}
+            composed = {name: getattr(self, name) for name in PersonaContent.content_fields()}
             version = PersonaVersion.objects.create(persona=self, number=self.version, **composed)
             self.current, self.published_at = version, version.saved_at
             self.save(update_fields=["current", "published_at"])

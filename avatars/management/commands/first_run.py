@@ -39,7 +39,7 @@ class Command(BaseCommand):
             self._person(username, role, reset=options["reset_passwords"])
         if settings.EMULATOR_URL and settings.EMULATOR_API_KEY:
             for kind, name in ACCOUNTS.items():
-                self._catalogue(_emulator_account(kind, name))
+                self._sync_catalogue(_emulator_account(kind, name))
 
     def _person(self, username: str, role: roles.Role, *, reset: bool) -> None:
         person, is_new = User.objects.get_or_create(
@@ -56,7 +56,7 @@ class Command(BaseCommand):
             audit_log.record(None, AuditEntry.Kind.PASSWORD_SET, person)
             self.stdout.write(f"Sign in as {username} with the password {password}")
 
-    def _catalogue(self, account: ProviderAccount) -> None:
+    def _sync_catalogue(self, account: ProviderAccount) -> None:
         try:
             result = async_to_sync(sync_catalogue)(account)
         except ProviderError as exc:
@@ -75,17 +75,17 @@ class Command(BaseCommand):
 
 def _emulator_account(kind: str, name: str) -> ProviderAccount:
     """Return the emulator's account for one wire, with the address and key of this start."""
-    wanted = {"base_url": settings.EMULATOR_URL, "api_key": settings.EMULATOR_API_KEY}
+    connection_settings = {"base_url": settings.EMULATOR_URL, "api_key": settings.EMULATOR_API_KEY}
     with transaction.atomic():
         account, is_new = ProviderAccount.objects.get_or_create(
-            name=name, defaults={**wanted, "kind": kind, "is_exclusive": True, "concurrency_limit": 100}
+            name=name, defaults={**connection_settings, "kind": kind, "is_exclusive": True, "concurrency_limit": 100}
         )
         before = None if is_new else copy.copy(account)
         has_new_key = is_new or account.api_key != settings.EMULATOR_API_KEY
-        if not is_new and any(getattr(account, name) != value for name, value in wanted.items()):
-            _change(account, wanted)
-        told = change_log.diff(before, account, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
-        change_log.record(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, told)
+        if not is_new and any(getattr(account, name) != value for name, value in connection_settings.items()):
+            _change(account, connection_settings)
+        changes = change_log.diff(before, account, change_log.editable_columns(ProviderAccount, exclude=["api_key"]))
+        change_log.record(SERVER, AuditEntry.Kind.ACCOUNT_CHANGED, account, changes)
         if has_new_key:
             audit_log.record(None, AuditEntry.Kind.KEY_SET, account)
     return account

@@ -9,10 +9,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from avatars.accounts import migration
-from avatars.models import Avatar, KnowledgeBase, Offered, ProviderAccount, Voice
+from avatars.models import Avatar, CatalogueEntry, KnowledgeBase, ProviderAccount, Voice
 from heygen_portal.providers.contract.provider import ProviderError
 
-KINDS: dict[str, tuple[type[Offered], str]] = {
+KINDS: dict[str, tuple[type[CatalogueEntry], str]] = {
     "avatar": (Avatar, "provider_avatar_id"),
     "voice": (Voice, "provider_voice_id"),
     "base": (KnowledgeBase, "provider_knowledge_base_id"),
@@ -37,21 +37,21 @@ class Command(BaseCommand):
         if source == target:
             raise CommandError("These are the same account.")
         choices = {pair: new for kind in KINDS for pair, new in self._choices(kind, options[kind], source, target)}
-        wanted = migration.plan(source, target, choices)
-        for match in wanted.matches:
+        planned = migration.plan(source, target, choices)
+        for match in planned.matches:
             copied = _("to be copied") if match.is_to_be_copied else _("no match")
             self.stdout.write(f"{match.kind:8}{match.old} → {match.new or copied}")
         if not options["apply"]:
-            self._show(wanted)
+            self._show(planned)
             return
         try:
-            for line in async_to_sync(migration.carry_out)(wanted):
+            for line in async_to_sync(migration.apply)(planned):
                 self.stdout.write(line)
         except ProviderError as exc:
             raise CommandError(f"{target} did not take a knowledge base ({exc}). No persona was moved.") from exc
 
-    def _show(self, wanted: migration.Plan) -> None:
-        for move in wanted.moves:
+    def _show(self, planned: migration.Plan) -> None:
+        for move in planned.moves:
             state = " ".join(move.obstacles) if move.obstacles else "; ".join(move.described)
             self.stdout.write(f"{'stays' if move.obstacles else 'moves':8}{move.persona}: {state}")
         self.stdout.write("Nothing was changed. With --apply it is.")

@@ -99,11 +99,11 @@ def test_videos_are_looked_after_and_voices_heard(away: None, monkeypatch: pytes
     async def look_after(now: Any) -> None:
         looks.append(now)
 
-    monkeypatch.setattr(voice_samples, "_ask", _sound)
-    monkeypatch.setattr(orders, "look_after", look_after)
+    monkeypatch.setattr(voice_samples, "_fetch", _sound)
+    monkeypatch.setattr(orders, "process_due", look_after)
     sample = voice_samples.find(VoiceFactory.create())
     assert sample
-    assert sample.kind == "audio/mpeg"
+    assert sample.content_type == "audio/mpeg"
     VideoFactory.create(due_at=timezone.now())
     for number in range(1, 3):  # the lock is given back
         tasks.look_after_videos()

@@ -25,7 +25,7 @@ def test_the_key_is_encrypted_at_rest() -> None:
     assert ProviderAccount.objects.get().api_key == KEY
 
 
-def test_the_key_is_on_no_page_of_the_admin(admin_client: Client) -> None:
+def test_no_admin_page_shows_the_key(admin_client: Client) -> None:
     account = ProviderAccountFactory.create(api_key=KEY)
     for page in ("", f"{account.pk}/change/", f"{account.pk}/history/", "add/"):
         response = admin_client.get(f"/admin/avatars/provideraccount/{page}")
@@ -60,7 +60,7 @@ def test_an_empty_key_keeps_the_old_one(admin_client: Client) -> None:
     assert account.api_key == KEY
 
 
-def test_a_new_key_takes_the_old_ones_place(admin_client: Client) -> None:
+def test_a_new_key_replaces_the_old_one(admin_client: Client) -> None:
     account = ProviderAccountFactory.create(api_key=KEY)
     admin_client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form(api_key="sk-new"))
     account.refresh_from_db()
@@ -88,7 +88,7 @@ def test_a_new_key_takes_the_old_ones_place(admin_client: Client) -> None:
         ("concurrency_limit", "0"),
     ],
 )
-def test_an_account_that_cannot_work_is_not_stored(admin_client: Client, field: str, value: str) -> None:
+def test_an_invalid_account_is_not_stored(admin_client: Client, field: str, value: str) -> None:
     response = admin_client.post("/admin/avatars/provideraccount/add/", form(**{"api_key": "sk-1", field: value}))
     assert field in response.context["adminform"].form.errors
     assert not ProviderAccount.objects.exists()
@@ -98,7 +98,7 @@ def test_an_account_that_cannot_work_is_not_stored(admin_client: Client, field: 
     "url",
     ["https://api.heygen.com", "http://127.0.0.1:8900", "http://[::1]:80", "http://localhost", "https://emulator"],
 )
-def test_an_address_may_be_a_name_of_one_word_or_a_number(admin_client: Client, url: str) -> None:
+def test_an_address_may_be_a_single_word_or_an_ip_address(admin_client: Client, url: str) -> None:
     admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", base_url=url))
     assert ProviderAccount.objects.get().base_url == url
 
@@ -111,15 +111,13 @@ def test_the_emulator_of_the_settings_may_be_in_another_container(admin_client: 
 
 
 @pytest.mark.parametrize("change", [{"staff_places": "3"}, {"longest_session": "0"}, {"idle_timeout": "0"}])
-def test_an_account_leaves_people_a_place_and_time(admin_client: Client, change: dict[str, str]) -> None:
+def test_an_account_must_leave_slots_and_time_for_users(admin_client: Client, change: dict[str, str]) -> None:
     response = admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", **change))
     assert response.context["adminform"].form.non_field_errors()
     assert not ProviderAccount.objects.exists()
 
 
-def test_a_key_of_another_provider_is_found_when_it_is_saved(
-    admin_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_of_another_provider_is_refused_on_saving(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requirement 43: what the provider says is told at the field, before anything is stored."""
 
     async def refused(account: ProviderAccount) -> None:
@@ -132,7 +130,7 @@ def test_a_key_of_another_provider_is_found_when_it_is_saved(
     assert not ProviderAccount.objects.exists()
 
 
-def test_a_provider_that_does_not_answer_leaves_the_key_unchecked_and_says_so(admin_client: Client) -> None:
+def test_an_unreachable_provider_leaves_the_key_unchecked(admin_client: Client) -> None:
     add = "/admin/avatars/provideraccount/add/"
     response = admin_client.post(add, form(api_key="sk-1"), follow=True, headers={"accept-language": "en"})
     assert "could not be checked" in " ".join(str(message) for message in response.context["messages"])
@@ -143,14 +141,12 @@ def test_a_provider_that_does_not_answer_leaves_the_key_unchecked_and_says_so(ad
     ("changes", "field"),
     [({"kind": "liveavatar", "key_header": "bearer"}, "key_header"), ({"is_sandbox": "on"}, "is_sandbox")],
 )
-def test_what_the_provider_does_not_have_cannot_be_chosen(
-    admin_client: Client, changes: dict[str, str], field: str
-) -> None:
+def test_unsupported_options_are_refused(admin_client: Client, changes: dict[str, str], field: str) -> None:
     response = admin_client.post("/admin/avatars/provideraccount/add/", form(api_key="sk-1", **changes))
     assert field in response.context["adminform"].form.errors
 
 
-def test_an_account_whose_avatars_are_of_one_provider_is_not_turned_into_one_of_another() -> None:
+def test_the_provider_of_an_account_with_avatars_cannot_change() -> None:
     account = ProviderAccountFactory.create(kind="heygen")
     account.kind = "liveavatar"
     account.full_clean()

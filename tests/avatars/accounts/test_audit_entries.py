@@ -18,21 +18,21 @@ pytestmark = pytest.mark.django_db
 KIND = AuditEntry.Kind
 
 
-def member(role: roles.Role) -> User:
+def make_member(role: roles.Role) -> User:
     roles.sync()
     user = User.objects.create_user(role.group, is_staff=role.is_staff)
     user.groups.add(Group.objects.get(name=role.group))
     return user
 
 
-def signed_in(role: roles.Role) -> tuple[Client, User]:
-    client, user = Client(), member(role)
+def sign_in(role: roles.Role) -> tuple[Client, User]:
+    client, user = Client(), make_member(role)
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return client, user
 
 
-def test_a_changed_role_is_written_down_by_whom_and_from_where_and_an_unchanged_one_is_not() -> None:
-    client, administrator = signed_in(roles.ADMINISTRATOR)
+def test_only_a_changed_role_is_audited() -> None:
+    client, administrator = sign_in(roles.ADMINISTRATOR)
     client.defaults["REMOTE_ADDR"] = "192.0.2.18"
     person, auditors = UserFactory.create(username="ana"), Group.objects.get(name=roles.AUDITOR.group)
     form = {"username": "ana", "is_active": "on", "groups": [auditors.pk]}
@@ -46,8 +46,8 @@ def test_a_changed_role_is_written_down_by_whom_and_from_where_and_an_unchanged_
     assert "Auditors" in shown.content.decode()
 
 
-def test_a_new_password_is_written_down_without_it() -> None:
-    client, _ = signed_in(roles.ADMINISTRATOR)
+def test_a_new_password_is_audited_without_its_value() -> None:
+    client, _ = sign_in(roles.ADMINISTRATOR)
     person = UserFactory.create(username="ana")
     secret = {"password1": "wj3-longer-than-most", "password2": "wj3-longer-than-most"}
     assert client.post(f"/admin/auth/user/{person.pk}/password/", secret).status_code == 302
@@ -55,8 +55,8 @@ def test_a_new_password_is_written_down_without_it() -> None:
     assert (entry.kind, entry.about, entry.data) == (KIND.PASSWORD_SET, "ana", {"person": person.pk})
 
 
-def test_a_new_key_is_written_down_without_it_and_another_name_is_not() -> None:
-    client, _ = signed_in(roles.ADMINISTRATOR)
+def test_a_new_key_is_audited_without_its_value() -> None:
+    client, _ = sign_in(roles.ADMINISTRATOR)
     account = ProviderAccountFactory.create(name="Ours", base_url="https://api.heygen.com", concurrency_limit=3)
     for form in (filled_in(name="Ours"), filled_in(name="Ours", api_key="sk-the-next")):
         client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form)
@@ -66,8 +66,8 @@ def test_a_new_key_is_written_down_without_it_and_another_name_is_not() -> None:
 
 
 @pytest.mark.parametrize("role", roles.ROLES, ids=lambda role: role.group)
-def test_auditors_and_administrators_read_the_list_and_nobody_changes_it(role: roles.Role) -> None:
-    client, _ = signed_in(role)
+def test_the_audit_log_is_read_only(role: roles.Role) -> None:
+    client, _ = sign_in(role)
     entry = audit_log.record(None, KIND.KEY_SET, "Ours")
     may = role in (roles.AUDITOR, roles.ADMINISTRATOR)
     page = "/admin/heygen_portal/auditentry/"
@@ -88,7 +88,7 @@ def test_auditors_and_administrators_read_the_list_and_nobody_changes_it(role: r
         (1, "<script>", "192.0.2.1"),
     ],
 )
-def test_an_address_is_what_our_own_proxies_say_and_nobody_else(proxies: int, header: str, found: str | None) -> None:
+def test_only_trusted_proxies_determine_the_client_address(proxies: int, header: str, found: str | None) -> None:
     request = RequestFactory().get("/", HTTP_X_FORWARDED_FOR=header, REMOTE_ADDR="192.0.2.1")
     with override_settings(PROXY_COUNT=proxies):
         assert client_address.of(request) == found

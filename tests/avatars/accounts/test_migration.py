@@ -58,19 +58,19 @@ def migrate(capsys: pytest.CaptureFixture[str], *args: str) -> str:
     return capsys.readouterr().out
 
 
-def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+def test_a_dry_run_shows_the_plan_and_changes_nothing(
     persona: Persona, target: ProviderAccount, provider: Mock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = migrate(capsys)
-    assert "Lucía → LUCIA" in said
-    assert "1.50 → 1.2" in said
-    assert "friendly → –" in said
+    output = migrate(capsys)
+    assert "Lucía → LUCIA" in output
+    assert "1.50 → 1.2" in output
+    assert "friendly → –" in output
     assert not provider.create_knowledge_base.called
     persona.refresh_from_db()
     assert (persona.avatar.account.name, persona.version) == ("HeyGen", 1)
 
 
-def test_a_persona_moves_as_a_new_version_and_history_stays(
+def test_a_moved_persona_gets_a_new_version(
     persona: Persona, target: ProviderAccount, provider: Mock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session = StreamingSessionFactory.create(persona=persona)
@@ -104,7 +104,7 @@ def test_a_second_run_copies_nothing_again(
     assert persona.version == 2
 
 
-def test_what_has_no_counterpart_stays_until_staff_choose_one(
+def test_a_persona_without_a_match_stays_until_one_is_chosen(
     persona: Persona, target: ProviderAccount, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = AvatarFactory.create(account=target, name="Amara", provider_avatar_id="new-amara")
@@ -119,7 +119,7 @@ def test_what_has_no_counterpart_stays_until_staff_choose_one(
     assert persona.avatar == other
 
 
-def test_a_provider_that_fails_halfway_has_moved_nobody(
+def test_a_provider_error_moves_no_persona(
     persona: Persona, target: ProviderAccount, provider: Mock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     provider.create_knowledge_base.side_effect = ProviderUnreachable("ReadTimeout")
@@ -138,12 +138,12 @@ def test_a_provider_that_fails_halfway_has_moved_nobody(
         ("HeyGen", "LiveAvatar", "--voice=a"),
     ],
 )
-def test_what_does_not_exist_is_said(persona: Persona, target: ProviderAccount, args: tuple[str, ...]) -> None:
+def test_unknown_arguments_are_refused(persona: Persona, target: ProviderAccount, args: tuple[str, ...]) -> None:
     with pytest.raises(CommandError):
         call_command("migrate_provider", *args)
 
 
-def test_the_same_picture_is_the_same_face_under_any_name(target: ProviderAccount) -> None:
+def test_avatars_match_by_preview(target: ProviderAccount) -> None:
     old = AvatarFactory.create(name="One", preview="previews/1-0123456789abcdef.png")
     new = AvatarFactory.create(account=target, name="Other", preview="previews/2-0123456789abcdef.png")
     PersonaFactory.create(avatar=old)
@@ -151,7 +151,7 @@ def test_the_same_picture_is_the_same_face_under_any_name(target: ProviderAccoun
     assert match.new == new
 
 
-def test_staff_look_choose_and_move_on_one_page(
+def test_staff_preview_choose_and_move_on_one_page(
     persona: Persona, target: ProviderAccount, admin_client: Client
 ) -> None:
     page = f"/admin/avatars/provideraccount/{persona.avatar.account_id}/migrate/"
@@ -170,5 +170,5 @@ def test_staff_look_choose_and_move_on_one_page(
     assert persona.avatar == chosen
 
 
-def test_whoever_may_not_change_accounts_moves_nobody(persona: Persona, client: Client) -> None:
+def test_moving_personas_needs_permission_to_change_accounts(persona: Persona, client: Client) -> None:
     assert client.get(f"/admin/avatars/provideraccount/{persona.avatar.account_id}/migrate/").status_code in (302, 403)

@@ -38,7 +38,7 @@ def account() -> ProviderAccount:
     return ProviderAccountFactory.create(name="HeyGen")
 
 
-def synced(account: ProviderAccount) -> sync.SyncResult:
+def run_sync(account: ProviderAccount) -> sync.SyncResult:
     account.refresh_from_db()
     return async_to_sync(sync.sync_catalogue)(account)
 
@@ -47,23 +47,23 @@ def page_of(account: ProviderAccount) -> str:
     return f"/admin/avatars/provideraccount/{account.pk}/catalogue/"
 
 
-def test_new_changed_and_gone_things_are_marked_for_some_days(account: ProviderAccount, provider: Mock) -> None:
+def test_new_changed_and_gone_entries_are_marked_for_some_days(account: ProviderAccount, provider: Mock) -> None:
     (clara,) = provider.list_voices.return_value
-    synced(account)
+    run_sync(account)
     assert Voice.objects.get().news is None  # what was there from the beginning is no news
     nora = CatalogueVoice("V2", "Nora", "en", "female", "", has_emotions=False)
     provider.list_voices.return_value = [replace(clara, name="Clara, warm"), nora]
-    assert synced(account).voices == sync.Changes(listed=2, new=1, changed=1)
+    assert run_sync(account).voices == sync.Changes(listed=2, new=1, changed=1)
     assert {voice.name: voice.news for voice in Voice.objects.all()} == {"Clara, warm": News.CHANGED, "Nora": News.NEW}
     provider.list_voices.return_value = [nora]
-    assert synced(account).voices == sync.Changes(listed=1, gone=1)
+    assert run_sync(account).voices == sync.Changes(listed=1, gone=1)
     assert Voice.objects.get(name="Clara, warm").news == News.GONE
     Voice.objects.update(appeared_at=timezone.now() - timedelta(days=8))
     assert Voice.objects.get(name="Nora").news is None
 
 
 @pytest.mark.parametrize(("news", "names"), [("new", ["Nora"]), ("changed", ["Clara"]), ("gone", ["Hugo"])])
-def test_the_list_finds_what_is_news(admin_client: Client, news: str, names: list[str]) -> None:
+def test_the_list_filters_by_news(admin_client: Client, news: str, names: list[str]) -> None:
     now = timezone.now()
     VoiceFactory.create(name="Inés")
     VoiceFactory.create(name="Nora", appeared_at=now, changed_at=now)
@@ -74,7 +74,7 @@ def test_the_list_finds_what_is_news(admin_client: Client, news: str, names: lis
     assert all(voice.news == news for voice in page.context["cl"].result_list)
 
 
-def test_somebody_asks_and_sees_how_far_it_is(
+def test_a_requested_sync_shows_its_progress(
     admin_client: Client, account: ProviderAccount, provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delay = Mock()
@@ -101,7 +101,7 @@ def test_somebody_asks_and_sees_how_far_it_is(
     assert "1 preview could not be fetched" in admin_client.get(page_of(account), headers=ENGLISH).content.decode()
 
 
-def test_a_sync_whose_worker_died_is_in_nobodys_way(account: ProviderAccount, provider: Mock) -> None:
+def test_a_lost_sync_does_not_block_a_new_one(account: ProviderAccount, provider: Mock) -> None:
     lost, _is_new = sync_runs.begin(account)
     assert sync_runs.begin(account) == (lost, False)
     account.syncs.update(moved_at=timezone.now() - timedelta(minutes=5))
@@ -110,7 +110,7 @@ def test_a_sync_whose_worker_died_is_in_nobodys_way(account: ProviderAccount, pr
     assert (lost.step, is_new, fresh.step) == (Step.LOST, True, Step.WAITING)
 
 
-def test_each_night_every_catalogue_is_read(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_catalogue_is_synced_nightly(provider: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     ProviderAccountFactory.create_batch(2)
     monkeypatch.setattr(sync_runs.sync_account, "delay", sync_runs.sync_account)
     tasks.sync_all()
@@ -118,7 +118,7 @@ def test_each_night_every_catalogue_is_read(provider: Mock, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("model", ["avatar", "voice", "knowledgebase"])
-def test_a_list_of_thousands_asks_as_little_as_a_list_of_few(
+def test_catalogue_lists_need_a_fixed_number_of_queries(
     admin_client: Client, account: ProviderAccount, model: str
 ) -> None:
     factory: Any = {"avatar": AvatarFactory, "voice": VoiceFactory, "knowledgebase": KnowledgeBaseFactory}[model]
@@ -141,22 +141,20 @@ def _values(row: Any) -> dict[str, Any]:
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields if not field.primary_key}
 
 
-def test_a_second_sync_of_many_asks_as_little_as_one_of_few(account: ProviderAccount, provider: Mock) -> None:
+def test_a_sync_needs_a_fixed_number_of_queries(account: ProviderAccount, provider: Mock) -> None:
     def queries(count: int) -> int:
         provider.list_voices.return_value = [
             CatalogueVoice(f"V{number}", "Voice", "es", "", "", has_emotions=False) for number in range(count)
         ]
         with CaptureQueriesContext(connection) as asked:
-            synced(account)
+            run_sync(account)
         return len(asked)
 
-    synced(account)
+    run_sync(account)
     assert queries(400) == queries(4)
 
 
-def test_staff_hear_a_voice_before_they_choose_it(
-    admin_client: Client, account: ProviderAccount, provider: Mock
-) -> None:
+def test_staff_can_play_a_voice_sample(admin_client: Client, account: ProviderAccount, provider: Mock) -> None:
     """Complaint 15."""
     cache.clear()
     voice = VoiceFactory.create(account=account, preview_url="https://cdn.test/v1.wav")
@@ -169,7 +167,7 @@ def test_staff_hear_a_voice_before_they_choose_it(
 
 
 @pytest.mark.parametrize("given", [b"<html><script>", ProviderUnreachable("cut")])
-def test_what_is_no_sound_is_not_handed_on(
+def test_an_invalid_voice_sample_is_not_served(
     admin_client: Client, account: ProviderAccount, provider: Mock, given: bytes | Exception
 ) -> None:
     cache.clear()
@@ -178,18 +176,16 @@ def test_what_is_no_sound_is_not_handed_on(
     assert admin_client.get(f"/voices/{voice.pk}/sample/").status_code == 404
 
 
-def test_a_sample_is_for_those_who_choose_voices(client: Client, account: ProviderAccount, provider: Mock) -> None:
+def test_a_voice_sample_needs_permission(client: Client, account: ProviderAccount, provider: Mock) -> None:
     voice = VoiceFactory.create(account=account, preview_url="https://cdn.test/v1.wav")
     client.force_login(EndUserFactory.create())
     assert client.get(f"/voices/{voice.pk}/sample/").status_code == 404
 
 
-def test_avatars_are_told_apart_by_what_they_are_made_of(
-    admin_client: Client, account: ProviderAccount, provider: Mock
-) -> None:
+def test_avatars_are_filtered_by_origin(admin_client: Client, account: ProviderAccount, provider: Mock) -> None:
     (offer,) = provider.list_avatars.return_value
     photo = replace(offer, provider_avatar_id="A2", name="Amara", is_image=True, is_own=True, preview_url="")
     provider.list_avatars.return_value = [offer, photo]
-    synced(account)
+    run_sync(account)
     page = admin_client.get("/admin/avatars/avatar/", {"is_image__exact": "1", "is_own__exact": "1"})
     assert list(page.context["cl"].result_list) == [Avatar.objects.get(name="Amara")]

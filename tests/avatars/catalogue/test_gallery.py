@@ -13,12 +13,12 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def visitor(client: Client) -> Client:
+def user_client(client: Client) -> Client:
     client.force_login(EndUserFactory.create())
     return client
 
 
-def published(**fields: object) -> Persona:
+def make_published(**fields: object) -> Persona:
     return PersonaFactory.create(status=Persona.Status.PUBLISHED, version=1, **fields)
 
 
@@ -27,51 +27,51 @@ def names(client: Client, address: str = "/") -> list[str]:
 
 
 @pytest.mark.parametrize("address", ["/", "/personas/lucia/", "/avatars/1/preview/"])
-def test_a_stranger_is_asked_to_sign_in_and_led_back(client: Client, address: str) -> None:
+def test_a_signed_out_person_signs_in_and_returns(client: Client, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == 302
     assert answer["Location"] == f"/accounts/login/?next={address}"
 
 
-def test_only_published_personas_are_shown(visitor: Client) -> None:
-    published(name="Lucía", slug="lucia")
+def test_only_published_personas_are_shown(user_client: Client) -> None:
+    make_published(name="Lucía", slug="lucia")
     PersonaFactory.create(name="Hugo", slug="hugo", status=Persona.Status.DRAFT)
-    assert names(visitor) == ["Lucía"]
+    assert names(user_client) == ["Lucía"]
 
 
-def test_personas_are_found_by_name_topic_and_language(visitor: Client) -> None:
-    published(name="Lucía", slug="lucia", role="Recepción y citas", language="es")
-    published(name="Daniel", slug="daniel", summary="Invoices and plans", language="en")
-    assert names(visitor, "/?q=citas") == ["Lucía"]
-    assert names(visitor, "/?q=INVOICES") == ["Daniel"]
-    assert names(visitor, "/?lang=en") == ["Daniel"]
-    assert names(visitor, "/?lang=xx") == ["Daniel", "Lucía"]
-    assert names(visitor, "/?q=citas&lang=en") == []
+def test_personas_are_found_by_name_topic_and_language(user_client: Client) -> None:
+    make_published(name="Lucía", slug="lucia", role="Recepción y citas", language="es")
+    make_published(name="Daniel", slug="daniel", summary="Invoices and plans", language="en")
+    assert names(user_client, "/?q=citas") == ["Lucía"]
+    assert names(user_client, "/?q=INVOICES") == ["Daniel"]
+    assert names(user_client, "/?lang=en") == ["Daniel"]
+    assert names(user_client, "/?lang=xx") == ["Daniel", "Lucía"]
+    assert names(user_client, "/?q=citas&lang=en") == []
 
 
-def test_nobody_found_is_told_apart_from_nobody_there(visitor: Client) -> None:
+def test_an_empty_search_differs_from_an_empty_gallery(user_client: Client) -> None:
     headers = {"accept-language": "en"}
-    assert "No personas yet" in visitor.get("/", headers=headers).content.decode()
-    published(slug="lucia")
-    assert "No matching personas" in visitor.get("/?q=nobody", headers=headers).content.decode()
+    assert "No personas yet" in user_client.get("/", headers=headers).content.decode()
+    make_published(slug="lucia")
+    assert "No matching personas" in user_client.get("/?q=nobody", headers=headers).content.decode()
 
 
-def test_what_staff_write_about_a_persona_is_not_markup(visitor: Client) -> None:
-    published(name="<script>alert(1)</script>", slug="lucia", summary='"><img src=x>')
-    page = visitor.get("/").content.decode()
+def test_persona_texts_are_escaped(user_client: Client) -> None:
+    make_published(name="<script>alert(1)</script>", slug="lucia", summary='"><img src=x>')
+    page = user_client.get("/").content.decode()
     assert "<script>alert" not in page
     assert "<img src=x>" not in page
 
 
-def test_a_preview_comes_from_the_portal_itself(visitor: Client) -> None:
+def test_a_preview_is_served_by_the_portal(user_client: Client) -> None:
     avatar = AvatarFactory.create()
     avatar.preview.save("lucia.jpg", ContentFile(b"a picture"))
-    answer = visitor.get(avatar.preview_url)
+    answer = user_client.get(avatar.preview_url)
     assert answer.content == b"a picture"
     assert answer["Content-Type"] == "image/jpeg"
 
 
-def test_an_avatar_without_a_preview_has_no_address_and_no_picture(visitor: Client) -> None:
+def test_an_avatar_without_a_preview_has_no_image(user_client: Client) -> None:
     avatar = AvatarFactory.create()
     assert avatar.preview_url == ""
-    assert visitor.get(f"/avatars/{avatar.pk}/preview/").status_code == 404
+    assert user_client.get(f"/avatars/{avatar.pk}/preview/").status_code == 404

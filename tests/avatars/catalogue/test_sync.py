@@ -34,7 +34,7 @@ def preview() -> Iterator[Image.Image]:
         yield shown
 
 
-def test_what_is_offered_is_stored(account: ProviderAccount, provider: Mock) -> None:
+def test_the_catalogue_is_stored(account: ProviderAccount, provider: Mock) -> None:
     one = Changes(listed=1, new=1)
     assert sync(account) == SyncResult(avatars=one, voices=one, knowledge_bases=one)
     avatar, voice, base = Avatar.objects.get(), Voice.objects.get(), KnowledgeBase.objects.get()
@@ -45,7 +45,7 @@ def test_what_is_offered_is_stored(account: ProviderAccount, provider: Mock) -> 
     assert account.synced_at
 
 
-def test_what_is_no_longer_listed_is_marked_gone_and_comes_back(account: ProviderAccount, provider: Mock) -> None:
+def test_an_unlisted_entry_is_gone_until_listed_again(account: ProviderAccount, provider: Mock) -> None:
     sync(account)
     offers = provider.list_avatars.return_value
     provider.list_avatars.return_value = []
@@ -59,7 +59,7 @@ def test_what_is_no_longer_listed_is_marked_gone_and_comes_back(account: Provide
     assert (Avatar.objects.get().gone_at, Avatar.objects.get().name) == (None, "Lucía nueva")
 
 
-def test_another_accounts_catalogue_is_left_alone(account: ProviderAccount, provider: Mock) -> None:
+def test_another_accounts_catalogue_is_not_changed(account: ProviderAccount, provider: Mock) -> None:
     theirs = AvatarFactory.create(provider_avatar_id="A1", name="Otra")
     sync(account)
     theirs.refresh_from_db()
@@ -67,7 +67,7 @@ def test_another_accounts_catalogue_is_left_alone(account: ProviderAccount, prov
     assert Avatar.objects.count() == 2
 
 
-def test_a_list_that_does_not_come_changes_nothing(account: ProviderAccount, provider: Mock) -> None:
+def test_an_unreadable_list_changes_nothing(account: ProviderAccount, provider: Mock) -> None:
     sync(account)
     provider.list_avatars.return_value = []
     provider.list_voices.side_effect = ProviderUnreachable("cut")
@@ -76,7 +76,7 @@ def test_a_list_that_does_not_come_changes_nothing(account: ProviderAccount, pro
     assert Avatar.objects.get().gone_at is None
 
 
-def test_a_preview_is_kept_and_served_by_the_portal_itself(account: ProviderAccount, provider: Mock) -> None:
+def test_a_preview_is_stored_and_served_by_the_portal(account: ProviderAccount, provider: Mock) -> None:
     sync(account)
     avatar = Avatar.objects.get()
     with preview() as shown:
@@ -84,7 +84,7 @@ def test_a_preview_is_kept_and_served_by_the_portal_itself(account: ProviderAcco
     assert avatar.preview_url == f"/avatars/{avatar.pk}/preview/"
 
 
-def test_a_preview_is_fetched_once_whatever_its_signature(account: ProviderAccount, provider: Mock) -> None:
+def test_a_preview_with_a_new_signature_is_not_fetched_again(account: ProviderAccount, provider: Mock) -> None:
     sync(account)
     offer = provider.list_avatars.return_value[0]
     provider.list_avatars.return_value = [replace(offer, preview_url="https://cdn.test/a1.png?sig=2")]
@@ -92,7 +92,7 @@ def test_a_preview_is_fetched_once_whatever_its_signature(account: ProviderAccou
     provider.download.assert_awaited_once()
 
 
-def test_a_new_preview_takes_the_old_ones_place(account: ProviderAccount, provider: Mock) -> None:
+def test_a_new_preview_replaces_the_old_one(account: ProviderAccount, provider: Mock) -> None:
     sync(account)
     old = str(Avatar.objects.get().preview.name)
     offer = provider.list_avatars.return_value[0]
@@ -104,7 +104,7 @@ def test_a_new_preview_takes_the_old_ones_place(account: ProviderAccount, provid
     assert not Avatar.objects.get().preview.storage.exists(old)
 
 
-def test_a_preview_is_as_large_as_it_is_shown_and_says_nothing_else(account: ProviderAccount, provider: Mock) -> None:
+def test_a_preview_is_resized_and_stripped_of_metadata(account: ProviderAccount, provider: Mock) -> None:
     told = Image.Exif()
     told[0x010E] = "where it was taken"
     told[0x0112] = 6  # lies on its side
@@ -114,14 +114,14 @@ def test_a_preview_is_as_large_as_it_is_shown_and_says_nothing_else(account: Pro
         assert (shown.size, dict(shown.getexif())) == ((1280, 720), {})
 
 
-def test_a_preview_keeps_its_transparent_ground(account: ProviderAccount, provider: Mock) -> None:
+def test_a_preview_keeps_its_transparency(account: ProviderAccount, provider: Mock) -> None:
     provider.download.return_value = picture(mode="RGBA")
     sync(account)
     with preview() as shown:
         assert shown.has_transparency_data
 
 
-def test_a_preview_kept_as_it_came_is_fetched_anew(account: ProviderAccount, provider: Mock) -> None:
+def test_a_preview_of_another_format_is_fetched_again(account: ProviderAccount, provider: Mock) -> None:
     sync(account)
     Avatar.objects.update(preview="previews/1-0123456789abcdef.png")
     sync(account)
@@ -141,19 +141,19 @@ def test_a_preview_kept_as_it_came_is_fetched_anew(account: ProviderAccount, pro
     ],
     ids=("page", "drawing", "nothing", "disguise", "half", "gif", "huge"),
 )
-def test_only_pictures_become_previews(account: ProviderAccount, provider: Mock, content: bytes) -> None:
+def test_only_valid_images_become_previews(account: ProviderAccount, provider: Mock, content: bytes) -> None:
     provider.download.return_value = content
     assert sync(account).previews_missing == 1
     assert Avatar.objects.get().preview_url == ""
 
 
-def test_a_preview_that_does_not_come_is_no_reason_to_stop(account: ProviderAccount, provider: Mock) -> None:
+def test_a_missing_preview_does_not_stop_the_sync(account: ProviderAccount, provider: Mock) -> None:
     provider.download = AsyncMock(side_effect=ProviderUnreachable("cut"))
     assert sync(account).previews_missing == 1
     assert Avatar.objects.get().name == "Lucía"
 
 
-def test_names_and_ids_too_long_to_keep_do_not_stop_the_rest(account: ProviderAccount, provider: Mock) -> None:
+def test_too_long_names_and_ids_do_not_stop_the_sync(account: ProviderAccount, provider: Mock) -> None:
     provider.list_avatars.return_value = [
         CatalogueAvatar("A" * 201, "too long an ID", "", "", is_active=True),
         CatalogueAvatar("A2", "n" * 300, "", "", is_active=True),
@@ -162,7 +162,7 @@ def test_names_and_ids_too_long_to_keep_do_not_stop_the_rest(account: ProviderAc
     assert Avatar.objects.get().name == "n" * 200
 
 
-def test_what_no_database_takes_is_left_out(account: ProviderAccount, provider: Mock) -> None:
+def test_unstorable_characters_are_removed(account: ProviderAccount, provider: Mock) -> None:
     provider.list_avatars.return_value = [
         CatalogueAvatar("A\0", "no ID", "", "", is_active=True),
         CatalogueAvatar("A2", "Lu\0cía \ud800", "", "", is_active=True),

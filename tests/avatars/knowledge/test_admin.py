@@ -38,7 +38,7 @@ def remove(client: Client, base: KnowledgeBase) -> str:
     return messages(client.get(BASES, headers=ENGLISH))
 
 
-def test_what_is_written_is_stored_at_the_provider_and_here(admin_client: Client, provider: Mock) -> None:
+def test_a_saved_text_is_stored_at_the_provider_and_here(admin_client: Client, provider: Mock) -> None:
     provider.create_knowledge_base = AsyncMock(return_value="K9")
     account = ProviderAccountFactory.create()
     assert admin_client.post(f"{BASES}add/", TEXTS | {"account": account.pk}).status_code == 302
@@ -55,7 +55,7 @@ def test_what_is_written_is_stored_at_the_provider_and_here(admin_client: Client
     ("error", "words"),
     [(ProviderRejected("too long"), "refused the request"), (ProviderUnreachable("cut"), "did not respond")],
 )
-def test_what_the_provider_does_not_take_is_not_stored_here_either(
+def test_a_text_refused_by_the_provider_is_not_stored(
     admin_client: Client, provider: Mock, error: ProviderError, words: str
 ) -> None:
     provider.change_knowledge_base.side_effect = error
@@ -66,9 +66,7 @@ def test_what_the_provider_does_not_take_is_not_stored_here_either(
     assert base.prompt == "Abrimos a las ocho."
 
 
-def test_a_change_that_would_unfit_a_published_persona_is_refused_with_its_name(
-    admin_client: Client, provider: Mock
-) -> None:
+def test_a_change_that_invalidates_a_published_persona_is_refused(admin_client: Client, provider: Mock) -> None:
     account = ProviderAccountFactory.create(kind="liveavatar")
     base = KnowledgeBaseFactory.create(account=account, opening="")
     PersonaFactory.create(name="Inés", avatar__account=account, knowledge_base=base, greeting="Hola", published=True)
@@ -77,7 +75,7 @@ def test_a_change_that_would_unfit_a_published_persona_is_refused_with_its_name(
     provider.change_knowledge_base.assert_not_awaited()
 
 
-def test_one_that_is_deleted_there_is_gone_here_and_no_longer_changed(admin_client: Client, provider: Mock) -> None:
+def test_a_deleted_base_is_marked_gone_and_cannot_be_changed(admin_client: Client, provider: Mock) -> None:
     base = KnowledgeBaseFactory.create()
     assert "was deleted" in remove(admin_client, base)
     provider.delete_knowledge_base.assert_awaited_once_with(base.provider_knowledge_base_id)
@@ -86,7 +84,7 @@ def test_one_that_is_deleted_there_is_gone_here_and_no_longer_changed(admin_clie
     assert save(admin_client, base).status_code == 403
 
 
-def test_one_that_is_in_use_stays(admin_client: Client, provider: Mock) -> None:
+def test_a_base_in_use_cannot_be_deleted(admin_client: Client, provider: Mock) -> None:
     base = KnowledgeBaseFactory.create()
     PersonaFactory.create(name="Inés", avatar__account=base.account, knowledge_base=base, published=True)
     assert "Assign another knowledge base to Inés" in remove(admin_client, base)
@@ -94,7 +92,7 @@ def test_one_that_is_in_use_stays(admin_client: Client, provider: Mock) -> None:
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_one_that_the_provider_does_not_delete_is_gone_only_if_it_is(
+def test_a_refused_deletion_counts_only_if_the_base_is_gone(
     admin_client: Client, provider: Mock, is_there: bool
 ) -> None:
     provider.delete_knowledge_base.side_effect = ProviderRejected("not found")
@@ -104,7 +102,7 @@ def test_one_that_the_provider_does_not_delete_is_gone_only_if_it_is(
     assert bool(base.gone_at) is not is_there
 
 
-def test_the_sessions_that_were_are_read_page_by_page_and_lead_to_ours(admin_client: Client, provider: Mock) -> None:
+def test_past_sessions_are_shown_page_by_page_with_links(admin_client: Client, provider: Mock) -> None:
     row = PastSession("their-1", None, timedelta(seconds=61), "IDLE_TIMEOUT", Decimal("2.03"))
     provider.past_sessions = AsyncMock(return_value=PastSessions((row,), has_more=True))
     account = ProviderAccountFactory.create()

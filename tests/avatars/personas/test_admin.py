@@ -58,7 +58,7 @@ def test_every_list_and_page_of_the_catalogue_opens(admin_client: Client, model:
 
 
 @pytest.mark.parametrize(("field", "factory"), [("avatar", AvatarFactory), ("voice", VoiceFactory)])
-def test_only_what_can_be_used_is_offered_for_choice(admin_client: Client, field: str, factory: Any) -> None:
+def test_only_usable_entries_are_offered(admin_client: Client, field: str, factory: Any) -> None:
     usable = factory.create(name="Usable")
     factory.create(name="Usable once", gone_at=timezone.now())
     if field == "avatar":
@@ -68,7 +68,7 @@ def test_only_what_can_be_used_is_offered_for_choice(admin_client: Client, field
     assert [row["id"] for row in found] == [str(usable.pk)]
 
 
-def test_the_looser_policy_for_scripts_is_the_admins_alone(admin_client: Client) -> None:
+def test_only_the_admin_has_the_looser_script_policy(admin_client: Client) -> None:
     header = "Content-Security-Policy"
     admin, page = (admin_client.get(path).headers[header] for path in ("/admin/", "/"))
     assert "unsafe-eval" in admin
@@ -81,7 +81,7 @@ def test_the_looser_policy_for_scripts_is_the_admins_alone(admin_client: Client)
         assert not any("http" in rule for rule in rules.values())  # nobody else's scripts, styles or pictures
 
 
-def test_a_persona_is_made_of_choices(admin_client: Client) -> None:
+def test_a_persona_is_created_from_choices(admin_client: Client) -> None:
     avatar = AvatarFactory.create()
     draft = Persona(name="Inés", slug="ines", avatar=avatar)
     page = admin_client.post(f"{PERSONAS}add/", form(draft))
@@ -89,7 +89,7 @@ def test_a_persona_is_made_of_choices(admin_client: Client) -> None:
     assert Persona.objects.get().status == Persona.Status.DRAFT
 
 
-def test_publishing_says_what_is_missing_or_the_new_version(admin_client: Client) -> None:
+def test_publishing_reports_what_is_missing_or_the_new_version(admin_client: Client) -> None:
     persona = PersonaFactory.create(knowledge_base=None)
     choice = {"action": "publish", "_selected_action": [persona.pk]}
     assert "knowledge" in messages(admin_client.post(PERSONAS, choice, follow=True, headers={"accept-language": "en"}))
@@ -102,11 +102,11 @@ def test_publishing_says_what_is_missing_or_the_new_version(admin_client: Client
 
 
 @pytest.mark.django_db(transaction=True)
-def test_publishing_asks_the_provider_what_is_still_there(
+def test_publishing_refreshes_the_catalogue(
     admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A knowledge base that was deleted at the provider is found, and named, before anybody meets the persona."""
-    monkeypatch.setattr("avatars.personas.admin.refresh", sync.refresh)
+    monkeypatch.setattr("avatars.personas.admin.refresh_catalogue", sync.refresh_catalogue)
     voice = VoiceFactory.create(provider_voice_id="V1")
     persona = PersonaFactory.create(
         avatar=AvatarFactory.create(account=voice.account, provider_avatar_id="A1"),
@@ -119,7 +119,7 @@ def test_publishing_asks_the_provider_what_is_still_there(
     assert not Persona.objects.published().exists()
 
 
-def test_publishing_from_the_page_asks_first(admin_client: Client) -> None:
+def test_publishing_from_the_page_needs_confirmation(admin_client: Client) -> None:
     persona = PersonaFactory.create()
     path = f"{PERSONAS}{persona.pk}/publish_one/"
     assert admin_client.get(path).status_code == 200
@@ -130,11 +130,11 @@ def test_publishing_from_the_page_asks_first(admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize("made_up", ["999", "abc"])
-def test_a_made_up_address_is_not_found(admin_client: Client, made_up: str) -> None:
+def test_an_unknown_persona_is_not_found(admin_client: Client, made_up: str) -> None:
     assert admin_client.post(f"{PERSONAS}{made_up}/publish_one/", {"_form_submitted": "on"}).status_code == 404
 
 
-def test_a_published_persona_stays_fit_to_be_met(admin_client: Client) -> None:
+def test_an_invalid_draft_does_not_replace_the_published_version(admin_client: Client) -> None:
     persona = PersonaFactory.create(published=True)
     admin_client.post(f"{PERSONAS}{persona.pk}/change/", form(persona, knowledge_base=""))
     choice = {"action": "publish", "_selected_action": [persona.pk]}
@@ -145,7 +145,7 @@ def test_a_published_persona_stays_fit_to_be_met(admin_client: Client) -> None:
     assert persona.knowledge_base
 
 
-def test_what_people_may_have_met_is_not_deleted(admin_client: Client) -> None:
+def test_a_persona_that_was_published_cannot_be_deleted(admin_client: Client) -> None:
     draft, met = PersonaFactory.create(), PersonaFactory.create(published=True)
     assert admin_client.post(f"{PERSONAS}{met.pk}/delete/", {"post": "yes"}).status_code == 403
     assert admin_client.post(f"{PERSONAS}{draft.pk}/delete/", {"post": "yes"}).status_code == 302
@@ -153,7 +153,7 @@ def test_what_people_may_have_met_is_not_deleted(admin_client: Client) -> None:
 
 
 @pytest.mark.parametrize("model", ["avatar", "voice"])
-def test_the_catalogue_is_the_providers_and_not_edited_here(admin_client: Client, model: str) -> None:
+def test_catalogue_entries_cannot_be_added(admin_client: Client, model: str) -> None:
     assert admin_client.get(f"/admin/avatars/{model}/add/").status_code == 403
 
 
@@ -164,7 +164,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_connection_check_says_what_came(admin_client: Client, provider: Mock, worker: None) -> None:
+def test_a_sync_shows_how_many_entries_it_found(admin_client: Client, provider: Mock, worker: None) -> None:
     account = ProviderAccountFactory.create(name="HeyGen")
     choice = {"action": "sync", "_selected_action": [account.pk]}
     admin_client.post("/admin/avatars/provideraccount/", choice)
@@ -181,7 +181,7 @@ def test_the_connection_check_says_what_came(admin_client: Client, provider: Moc
         (ProviderUnreachable("/v1/streaming/avatar.list: ConnectError"), "did not return its catalogue"),
     ],
 )
-def test_a_connection_that_fails_says_which_call_and_why(  # requirement 43
+def test_a_failed_sync_names_the_call_and_the_cause(  # requirement 43
     admin_client: Client, provider: Mock, worker: None, error: Exception, words: str
 ) -> None:
     provider.list_avatars.side_effect = error

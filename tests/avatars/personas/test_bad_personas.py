@@ -54,9 +54,7 @@ BAD: dict[str, Bad] = {
 
 @pytest.mark.parametrize("language", ["en", "es"])
 @pytest.mark.parametrize("name", BAD)
-def test_eight_bad_personas_are_refused_before_anybody_meets_them(
-    name: str, language: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_persona_cannot_be_published(name: str, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Complaints 15, 16, 18."""
     changes, field, english, spanish = BAD[name]
     persona = change(PersonaFactory.create(), **changes)
@@ -75,7 +73,7 @@ Offer = Callable[[Any], Any]
 
 
 @pytest.mark.parametrize("kind", ["heygen", "liveavatar"])
-def test_only_what_can_work_is_offered_and_the_rest_explained(
+def test_form_options_follow_the_providers_capabilities(
     kind: str, admin_client: Any, django_assert_max_num_queries: Any
 ) -> None:
     """The words come from what the provider can do, never from its name."""
@@ -91,7 +89,7 @@ def test_only_what_can_work_is_offered_and_the_rest_explained(
     assert not any(name in str(offered["words"]) for name in ("HeyGen", "LiveAvatar"))
 
 
-def test_a_voices_list_has_those_of_the_avatars_account_in_the_language(admin_client: Any) -> None:
+def test_voices_are_offered_by_account_and_language(admin_client: Any) -> None:
     """Complaint 15."""
     persona = PersonaFactory.create(voice__name="Clara", voice__language="es")
     account = persona.avatar.account

@@ -16,18 +16,18 @@ OLDEST = {
 }  # fmt: skip
 
 
-def test_settings_from_before_the_microphone_can_be_read() -> None:
+def test_settings_of_the_first_format_can_be_read() -> None:
     read = PersonaSettings.of(OLDEST)
     assert (read.takes_voice, read.interactivity, read.voice_settings) == (False, "hands_free", {})
     assert (read.duration_limit, read.idle_timeout) == (timedelta(minutes=10), timedelta(minutes=2))
 
 
-def test_a_key_of_a_later_version_is_left_out() -> None:
+def test_unknown_keys_are_ignored() -> None:
     assert PersonaSettings.of(OLDEST | {"brain": "portal"}) == PersonaSettings.of(OLDEST)
 
 
 @pytest.mark.django_db
-def test_what_is_stored_has_the_same_keys_as_ever_and_a_version() -> None:
+def test_stored_settings_have_stable_keys_and_a_format() -> None:
     stored = PersonaFactory.create().snapshot()
     later = {"voice_settings", "takes_voice", "interactivity", "breaks_silence"}
     assert set(stored) == {*OLDEST, *later, "format"}

@@ -29,7 +29,7 @@ def test_a_fit_persona_is_published_under_the_next_version() -> None:
     assert list(Persona.objects.published()) == [persona]
     assert persona.version == 1
     persona.role = "Recepción"
-    versions.keep(persona)
+    versions.save_version(persona)
     publish(persona)
     persona.refresh_from_db()
     assert (persona.version, persona.role) == (2, "Recepción")

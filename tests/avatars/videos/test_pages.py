@@ -22,16 +22,16 @@ ADD = "/admin/avatars/video/add/"
 FILM = b"\0\0\0\x18ftypisom" + bytes(range(200))
 
 
-def member(role: roles.Role) -> User:
+def make_member(role: roles.Role) -> User:
     roles.sync()
     user = User.objects.create_user(role.group, is_staff=role.is_staff)
     user.groups.add(Group.objects.get(name=role.group))
     return user
 
 
-def signed_in(role: roles.Role) -> Client:
+def sign_in(role: roles.Role) -> Client:
     client = Client()
-    client.force_login(member(role))
+    client.force_login(make_member(role))
     return client
 
 
@@ -41,8 +41,8 @@ def form(**changes: Any) -> dict[str, Any]:
     return {"title": "Bienvenida", "text": "Hola", "avatar": avatar.pk, "voice": voice.pk} | changes
 
 
-def test_an_editor_writes_a_text_and_it_waits_to_be_ordered() -> None:
-    client = signed_in(roles.EDITOR)
+def test_an_editor_creates_a_video_that_cannot_be_changed() -> None:
+    client = sign_in(roles.EDITOR)
     assert client.post(ADD, form()).status_code == 302
     video = Video.objects.get()
     assert (video.text, video.status, video.created_by.username) == ("Hola", "waiting", "Editors")
@@ -58,22 +58,22 @@ def test_an_editor_writes_a_text_and_it_waits_to_be_ordered() -> None:
         (SimpleUploadedFile("hola.txt", b"a" * 70_000, "text/plain"), "too large"),
     ],
 )
-def test_sound_is_refused_with_the_reason(file: SimpleUploadedFile, reason: str) -> None:
-    client = signed_in(roles.EDITOR)
+def test_a_sound_file_is_refused_with_the_reason(file: SimpleUploadedFile, reason: str) -> None:
+    client = sign_in(roles.EDITOR)
     client.cookies["django_language"] = "en"
     page = client.post(ADD, form(text="", script=file))
     assert reason in page.content.decode()
     assert not Video.objects.exists()
 
 
-def test_the_text_may_come_as_a_file() -> None:
+def test_the_script_may_be_uploaded() -> None:
     script = SimpleUploadedFile("hola.txt", "Buenos días, señora.\n".encode(), "text/plain")
-    assert signed_in(roles.EDITOR).post(ADD, form(text="", script=script)).status_code == 302
+    assert sign_in(roles.EDITOR).post(ADD, form(text="", script=script)).status_code == 302
     assert Video.objects.get().text == "Buenos días, señora."
 
 
-def test_a_video_that_cannot_be_is_refused_before_it_is_ordered() -> None:
-    client = signed_in(roles.EDITOR)
+def test_an_impossible_video_is_refused() -> None:
+    client = sign_in(roles.EDITOR)
     client.cookies["django_language"] = "en"
     other = AvatarFactory.create(account=ProviderAccountFactory.create(kind="liveavatar"))
     for wrong, reason in (
@@ -89,8 +89,8 @@ def test_a_video_that_cannot_be_is_refused_before_it_is_ordered() -> None:
 
 
 @pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR], ids=lambda role: role.group)
-def test_who_may_only_look_orders_nothing(role: roles.Role) -> None:
-    client, video = signed_in(role), VideoFactory.create(status="unknown", failure="lost", due_at=None)
+def test_permission_to_view_does_not_allow_ordering(role: roles.Role) -> None:
+    client, video = sign_in(role), VideoFactory.create(status="unknown", failure="lost", due_at=None)
     assert client.get("/admin/avatars/video/").status_code == 200
     assert client.get(ADD).status_code == 403
     page = client.post(f"/admin/avatars/video/{video.pk}/order_again/", {"_form_submitted": "on"})
@@ -99,7 +99,7 @@ def test_who_may_only_look_orders_nothing(role: roles.Role) -> None:
     assert video.status == "unknown"
 
 
-def test_pressing_again_is_the_way_out_of_unknown(admin_client: Client) -> None:
+def test_an_unknown_video_can_be_ordered_again(admin_client: Client) -> None:
     video = VideoFactory.create(status="unknown", failure="lost", due_at=None)
     admin_client.cookies["django_language"] = "en"
     assert "If it is missing, order the video again" in admin_client.get(video.get_absolute_url()).content.decode()
@@ -108,8 +108,8 @@ def test_pressing_again_is_the_way_out_of_unknown(admin_client: Client) -> None:
     assert video.status == "waiting"
 
 
-def test_the_page_fetches_on_demand_and_then_plays() -> None:
-    client = signed_in(roles.EDITOR)
+def test_the_page_fetches_and_plays_the_video() -> None:
+    client = sign_in(roles.EDITOR)
     video = VideoFactory.create(status="ready", due_at=None, provider_video_id="v1", url="https://cdn.test/v1.mp4")
     page = client.get(video.get_absolute_url()).content.decode()
     assert "<video" not in page
@@ -125,8 +125,8 @@ def test_the_page_fetches_on_demand_and_then_plays() -> None:
     assert video.text in page
 
 
-def test_for_an_end_user_there_is_no_video() -> None:
-    client, video = signed_in(roles.END_USER), VideoFactory.create()
+def test_an_end_user_finds_no_video() -> None:
+    client, video = sign_in(roles.END_USER), VideoFactory.create()
     assert client.get(video.get_absolute_url()).status_code == 404
     assert client.post(f"/videos/{video.pk}/fetch").status_code == 404
 
@@ -135,11 +135,11 @@ def test_for_an_end_user_there_is_no_video() -> None:
 def stored() -> tuple[Video, User, User]:
     video = VideoFactory.create(status="ready", due_at=None, provider_video_id="v1")
     video.file.save(f"{video.pk}.mp4", ContentFile(FILM))
-    return video, member(roles.AUDITOR), member(roles.END_USER)
+    return video, make_member(roles.AUDITOR), make_member(roles.END_USER)
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_the_file_is_served_in_parts_to_those_who_may_and_to_nobody_else(tmp_path: Path) -> None:
+async def test_the_file_supports_ranges_and_needs_permission(tmp_path: Path) -> None:
     video, auditor, end_user = await stored()
     path, client = f"/videos/{video.pk}/file", AsyncClient()
     await client.aforce_login(end_user)

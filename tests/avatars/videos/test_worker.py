@@ -19,7 +19,7 @@ from avatars.models import Avatar, Video
 avatar = Avatar.objects.filter(is_active=True).first()
 print(Video.objects.create(title="Hola", text="Hola.", avatar=avatar, created_by=User.objects.first()).pk)
 """
-LONGEST_WAIT_S = 240
+TIMEOUT_S = 240
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def until(portal: Portal, status: str, *, has_file: bool = False) -> None:
             ((found, file),) = database.execute("SELECT status, file FROM avatars_video").fetchall()
             return (found, bool(file)) == (status, has_file)
 
-        portal.worker.wait_until(is_so, seconds=LONGEST_WAIT_S)
+        portal.worker.wait_until(is_so, seconds=TIMEOUT_S)
 
 
 def orders(emulator: Emulator) -> list[object]:
@@ -54,11 +54,11 @@ def orders(emulator: Emulator) -> list[object]:
 
 
 @pytest.mark.proof
-def test_an_order_whose_answer_died_with_the_worker_is_paid_for_once(portal: Portal, emulator: Emulator) -> None:
+def test_an_order_of_a_killed_worker_is_paid_once(portal: Portal, emulator: Emulator) -> None:
     silence = {"kind": "silence", "on": "video/generate", "when": "after"}
     httpx.post(f"{emulator.url}/_emulator/faults", json=silence, trust_env=False).raise_for_status()
     video_id = portal.manage("shell", "-v0", "-c", ORDER).split()[-1]
-    portal.worker.wait_until(lambda: bool(orders(emulator)), seconds=LONGEST_WAIT_S)
+    portal.worker.wait_until(lambda: bool(orders(emulator)), seconds=TIMEOUT_S)
     portal.worker.kill()
     until(portal, "ordering")
     # Who died holds the row until its claim is over; the test does not wait for that minute.

@@ -47,7 +47,7 @@ def test_each_item_is_done_by_its_own_event() -> None:
     avatar = AvatarFactory.create(account=account)
     assert done_codes() == {"key", "catalogue"}
     persona = PersonaFactory.create(published=True, avatar=avatar)
-    versions.keep(persona)
+    versions.save_version(persona)
     persona.refresh_from_db()
     session = StreamingSessionFactory.create(persona=persona, live_at=None, status=Status.CONNECTING)
     steps = [("provider_created", "made"), ("provider_started", "started"), ("room_connected", "joined")]
@@ -73,7 +73,7 @@ def test_each_item_is_done_by_its_own_event() -> None:
 def test_a_session_with_another_avatar_than_chosen_does_not_count() -> None:
     """Requirement 45: what was sent is compared with what was chosen."""
     persona = PersonaFactory.create(published=True)
-    versions.keep(persona)
+    versions.save_version(persona)
     persona.refresh_from_db()
     session = StreamingSessionFactory.create(persona=persona)
     events.append(session.pk, Entry("provider_created"))

@@ -30,11 +30,11 @@ def catalogue(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
     """The provider's catalogue says nothing new, unless a test puts an error here."""
     errors: dict[str, Exception] = {}
 
-    async def refresh(account: Any) -> None:
+    async def refresh_catalogue(account: Any) -> None:
         if error := errors.get(account.name):
             raise error
 
-    monkeypatch.setattr(persona_checks, "refresh", refresh)
+    monkeypatch.setattr(persona_checks, "refresh_catalogue", refresh_catalogue)
     return errors
 
 

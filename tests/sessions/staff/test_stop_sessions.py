@@ -106,7 +106,7 @@ def waiting_for(event: asyncio.Event) -> Callable[..., Awaitable[None]]:
 
 def test_nothing_is_stopped_if_the_audit_entry_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     session = StreamingSessionFactory.create()
-    monkeypatch.setattr(audit_log, "note_by", Mock(side_effect=OSError("no space")))
+    monkeypatch.setattr(audit_log, "record_by", Mock(side_effect=OSError("no space")))
     with pytest.raises(OSError, match="no space"):
         stop_sessions.begin(UserFactory.create().pk, None, None, "It rang")
     session.refresh_from_db()
