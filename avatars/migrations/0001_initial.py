@@ -8,8 +8,6 @@ import django.db.models.deletion
 import encrypted_fields.fields
 from django.db import migrations, models
 
-import avatars.models
-
 
 class Migration(migrations.Migration):
     initial = True
@@ -36,7 +34,6 @@ class Migration(migrations.Migration):
                     models.CharField(
                         help_text="Address of the provider’s API, without a path.",
                         max_length=200,
-                        validators=[avatars.models.validate_web_address],
                         verbose_name="address",
                     ),
                 ),

@@ -2,8 +2,6 @@
 
 from django.db import migrations, models
 
-import avatars.models
-
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -59,8 +57,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="provideraccount",
             name="kind",
-            field=models.CharField(
-                choices=avatars.models.provider_kinds, default="heygen", max_length=20, verbose_name="provider"
-            ),
+            field=models.CharField(default="heygen", max_length=20, verbose_name="provider"),
         ),
     ]

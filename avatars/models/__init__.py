@@ -1,6 +1,6 @@
 """The catalogue, the personas that staff make of it, and the videos that they have made."""
 
-from avatars.models.accounts import ProviderAccount, provider_kinds, validate_web_address
+from avatars.models.accounts import ProviderAccount
 from avatars.models.catalogue import Avatar, CatalogueEntry, KnowledgeBase, News, Voice, with_news
 from avatars.models.knowledge import KnowledgeVersion
 from avatars.models.personas import Persona, PersonaCheck, PersonaContent, PersonaQuerySet, PersonaVersion
@@ -22,7 +22,5 @@ __all__ = [
     "ProviderAccount",
     "Video",
     "Voice",
-    "provider_kinds",
-    "validate_web_address",
     "with_news",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -18,6 +19,7 @@ from heygen_portal.models import DEFAULT_ORGANISATION, Organisation
 from heygen_portal.providers import KINDS, capabilities_of
 from heygen_portal.providers.contract.provider import Capabilities
 from heygen_portal.runtime import client_address
+from heygen_portal.runtime.generics import AnyCharField
 
 
 def validate_web_address(address: str) -> None:
@@ -32,8 +34,34 @@ def validate_web_address(address: str) -> None:
 
 
 def provider_kinds() -> list[tuple[str, str]]:
-    """The providers there are; a function, so that another one needs no migration."""
     return [(kind, provider.label) for kind, provider in KINDS.items()]
+
+
+class ProviderKindField(AnyCharField):
+    """Text field that offers the registered providers, so that another provider needs no migration."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"choices": provider_kinds} | kwargs)
+
+    def deconstruct(self) -> Any:
+        """Return a plain text field without choices, because migrations import no code of the project."""
+        name, _path, args, kwargs = super().deconstruct()
+        kwargs.pop("choices")
+        return name, "django.db.models.CharField", args, kwargs
+
+
+class WebAddressField(AnyCharField):
+    """Text field for an address without a path.
+
+    Unlike in a URLField, the host may be a single word, as in a network of containers.
+    """
+
+    default_validators = [validate_web_address]
+
+    def deconstruct(self) -> Any:
+        """Return a plain text field, because migrations import no code of the project."""
+        name, _path, args, kwargs = super().deconstruct()
+        return name, "django.db.models.CharField", args, kwargs
 
 
 class SpeechRetention(models.Model):
@@ -76,13 +104,9 @@ class ProviderAccount(SpeechRetention):
         verbose_name=_("organisation"),
     )
     name = models.CharField(_("name"), max_length=80, unique=True)
-    kind = models.CharField(_("provider"), max_length=20, choices=provider_kinds, default="heygen")
-    base_url = models.CharField(
-        _("address"),
-        max_length=200,
-        # Not a URLField: inside a network of containers a host is one word.
-        validators=[validate_web_address],
-        help_text=_("Address of the provider’s API, without a path."),
+    kind = ProviderKindField(_("provider"), max_length=20, default="heygen")
+    base_url = WebAddressField(
+        _("address"), max_length=200, help_text=_("Address of the provider’s API, without a path.")
     )
     api_key = EncryptedCharField(_("API key"), max_length=500)
     key_header = models.CharField(_("key sent as"), max_length=20, choices=KeyHeader, default=KeyHeader.X_API_KEY)

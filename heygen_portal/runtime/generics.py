@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     AnyModelMultipleChoiceField = forms.ModelMultipleChoiceField[Any]
     AnyPaginator = Paginator[Any]
     AnyTextField = models.TextField[Any, Any]
+    AnyCharField = models.CharField[Any, Any]
 else:
     AnyModelForm = forms.ModelForm
     AnyModelChoiceField = forms.ModelChoiceField
     AnyModelMultipleChoiceField = forms.ModelMultipleChoiceField
     AnyPaginator = Paginator
     AnyTextField = models.TextField
+    AnyCharField = models.CharField
 
 
 def name_of_field(model: type[models.Model], name: str) -> str:
