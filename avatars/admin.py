@@ -1,4 +1,4 @@
-"""The area's pages in the admin; each module registers its own."""
+"""Admin pages of this app. Each module registers its own."""
 
 from avatars.accounts import admin as account_admin
 from avatars.catalogue import admin as catalogue_admin

@@ -1,4 +1,4 @@
-"""Celery jobs of the catalogue's area."""
+"""Celery tasks of the catalogue and recorded videos."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ VIDEOS_TIMEOUT = timedelta(hours=1)
 
 @shared_task
 def look_after_videos() -> None:
-    """Take the next step with each video that is due; beat sends this every three seconds.
+    """Take the next step with each video that is due. Scheduled every three seconds.
 
-    One at a time in the whole portal: a film takes minutes to fetch, and the workers that are left keep the limits.
+    Only one run at a time in the whole portal: fetching a video takes minutes, and the other workers must enforce
+    limits.
     """
     if not Video.objects.due(timezone.now()).exists():
         return
@@ -39,7 +40,7 @@ def look_after_videos() -> None:
 
 @shared_task
 def sync_all() -> None:
-    """Bring every catalogue up to date; beat sends this once a night."""
+    """Sync every catalogue. Scheduled nightly."""
     for account in ProviderAccount.objects.all():
         sync, is_new = sync_runs.begin(account)
         if is_new:
@@ -57,7 +58,7 @@ async def _process_videos() -> None:
 
 
 async def _keep_lock() -> None:
-    """A worker that dies renews it no more, and another one goes on."""
+    """Renew the lock until cancelled. If the worker dies, the lock expires and another worker continues."""
     while True:
         await asyncio.sleep(LOCK_SECONDS / 4)
         await asyncio.to_thread(cache.touch, LOCK_KEY, LOCK_SECONDS)

@@ -17,7 +17,7 @@ from heygen_portal.permissions import Permission
 
 @require_safe
 def gallery(request: HttpRequest) -> HttpResponse:
-    """Everybody one may talk to; `q` and `lang` narrow it down."""
+    """List the personas that the user may talk with, filtered by `q` and `lang`."""
     published = _published(request.user)
     query = request.GET.get("q", "").strip()[:100]
     language = request.GET.get("lang", "")
@@ -39,7 +39,7 @@ def gallery(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def help_page(request: HttpRequest) -> HttpResponse:
-    """What each persona takes, text or voice, as its provider says."""
+    """Show which personas take text or voice."""
     personas = _published(request.user)
     takes_voice = [persona.takes_voice for persona in personas]
     context = {
@@ -52,7 +52,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
 
 
 def _published(user: Any) -> QuerySet[Persona]:
-    """Return whom a person may talk with; nobody for those who may not."""
+    """Return the published personas that a user may talk with, none without permission."""
     published = Persona.objects.open_to(user.pk).select_related("avatar__account")
     return published if user.has_perm(roles.START) else published.none()
 
@@ -60,7 +60,7 @@ def _published(user: Any) -> QuerySet[Persona]:
 @require_safe
 @cache_control(private=True, max_age=86400)
 def sample(request: HttpRequest, voice_id: int) -> HttpResponse:
-    """How a voice sounds, for those who choose among them: fetched when somebody first listens, then kept for a day."""
+    """Send a voice sample, which is fetched on first use and cached for a day."""
     if not request.user.has_perm(Permission.VIEW_VOICE):
         raise Http404
     voice = get_object_or_404(Voice.objects.select_related("account"), pk=voice_id)
@@ -73,10 +73,10 @@ def sample(request: HttpRequest, voice_id: int) -> HttpResponse:
 @require_safe
 @cache_control(private=True, max_age=3600)
 def preview(request: HttpRequest, avatar_id: int) -> HttpResponse:
-    """The picture of an avatar that stands until its first frame is seen."""
+    """Send an avatar's preview image."""
     avatar = get_object_or_404(Avatar, pk=avatar_id)
     if not avatar.preview:
         raise Http404
     kind = mimetypes.guess_type(str(avatar.preview.name))[0] or "application/octet-stream"
-    with avatar.preview.open("rb") as picture:  # small: `previews` made it
+    with avatar.preview.open("rb") as picture:  # small, because `previews` resized it
         return HttpResponse(picture.read(), content_type=kind)

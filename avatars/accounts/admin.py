@@ -1,4 +1,4 @@
-"""Provider accounts in the admin: nobody sees a key."""
+"""Provider accounts in the admin. Keys are never shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from heygen_portal.trail.models import AuditEntry
 
 
 class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
-    """Registered by `sessions.admin.accounts`, which adds what only sessions tell."""
+    """Base of the account admin. `sessions.admin.accounts` registers it and adds spending and slots."""
 
     form = ProviderAccountForm
     list_display = ("name", "kind", "base_url", "concurrency_limit", "synced_at")

@@ -1,4 +1,4 @@
-"""Each call that an account needs, tried one by one: which of them fails, and why."""
+"""Try each call that an account needs, and report which ones fail and why."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CALLS: dict[str, Callable[[Provider], Awaitable[Any]]] = {
 
 @dataclass(frozen=True)
 class Call:
-    """What came of one call. `why`: empty, `key` (not accepted), `refused` (says no), `silent` (no usable answer)."""
+    """The result of one call. `why` is empty, `key` (not accepted), `refused` or `silent` (no usable answer)."""
 
     code: str
     took_ms: int
@@ -33,7 +33,7 @@ class Call:
 
 
 async def check(account: ProviderAccount) -> list[Call]:
-    """Try all calls at once; stores nothing."""
+    """Try all calls in parallel. Stores nothing."""
     async with providers.opened(account) as provider:
         return list(await asyncio.gather(*(_try(provider, code) for code in CALLS)))
 
@@ -51,7 +51,7 @@ def _why(code: str, exc: ProviderError) -> str:
     if isinstance(exc, CredentialRefused):
         return "key"
     if isinstance(exc, ProviderRejected):
-        return "" if code == "key" else "refused"  # a plan may have no credits to tell of: the key was taken
+        return "" if code == "key" else "refused"  # some plans do not include this call: the key was accepted
     return "silent"
 
 

@@ -1,4 +1,4 @@
-"""The page on which staff see which call to a provider fails, why, and what to do."""
+"""The page that shows which calls to a provider fail, why, and what to do."""
 
 from __future__ import annotations
 

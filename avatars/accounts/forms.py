@@ -1,4 +1,4 @@
-"""The form behind the admin's page of a provider account. Which fields it has, the page says."""
+"""The form of a provider account. The admin page defines its fields."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ KEY_DESTINATION_FIELDS = {"kind", "base_url", "key_header"}
 
 
 class ProviderAccountForm(AnyModelForm):
-    """The key goes in and never comes out again."""
+    """Form of a provider account, which never shows the stored key."""
 
+    # True if the provider did not respond, so that the key could not be checked.
     is_unchecked = False
-    """The provider did not say whether it takes the key."""
 
     class Meta:
         widgets = {"api_key": UnfoldAdminPasswordWidget(attrs={"autocomplete": "off"})}
@@ -36,11 +36,11 @@ class ProviderAccountForm(AnyModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial.pop("api_key", None)
-        if "api_key" in self.fields:  # those who may only look have no such field
+        if "api_key" in self.fields:  # missing without permission to change
             self.fields["api_key"].required = not self.instance.pk
 
     def clean_api_key(self) -> str:
-        """Keep the stored key only for where it goes already: another server must not get it by a changed address."""
+        """Keep the stored key only if its destination is unchanged, so that no other server can get it."""
         if self.instance.pk and not self.cleaned_data["api_key"] and KEY_DESTINATION_FIELDS & set(self.changed_data):
             raise ValidationError(_("The key would be sent to a new destination. Enter it again."))
         key: str = self.cleaned_data["api_key"] or self.instance.api_key
@@ -49,13 +49,13 @@ class ProviderAccountForm(AnyModelForm):
         return key
 
     def full_clean(self) -> None:
-        """Ask the provider last: the key goes to no address that the model refuses."""
+        """Validate, then check the key, so that it is never sent to an address that the model refuses."""
         super().full_clean()
         if self.is_bound and not self.errors and {"api_key", *KEY_DESTINATION_FIELDS} & set(self.changed_data):
             self._check_key()
 
     def _check_key(self) -> None:
-        """A key of another provider is found here; a provider that does not answer now is no reason to refuse it."""
+        """Add an error if the provider refuses the key. An unreachable provider is no error."""
         account = ProviderAccount(
             **{name: self.cleaned_data[name] for name in ("kind", "base_url", "api_key", "key_header")}
         )

@@ -1,8 +1,8 @@
-"""Moving personas from one account to another, such as from a service that ends to its successor.
+"""Move personas from one account to another, such as from a retired service to its successor.
 
-`plan` only looks: what corresponds to what, what is to be copied, what each persona would become, and what stands in
-its way. `carry_out` does it. Nothing is taken away: the old catalogue stays, history names what was used then, and a
-persona that cannot be moved stays as it is. Safe to repeat.
+`plan` changes nothing: it matches catalogue entries and lists copies and, for each persona, changes and obstacles.
+`apply` carries the plan out. The old catalogue and all history stay, and a persona that cannot be moved is not changed.
+Idempotent.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail.change_log import SERVER, Actor
 
 Row = TypeVar("Row", bound=CatalogueEntry)
+# Matches chosen by staff: (kind, primary key of the old row) → primary key of the new row.
 Choices = Mapping[tuple[str, int], int]
-"""What staff chose: (kind, the old row's key) → the new row's key."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """One thing of the old account and what corresponds to it; None where nothing does."""
+    """One entry of the old account and its match in the new one, if any."""
 
     kind: str
     old: Any
@@ -46,7 +46,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Move:
-    """What a persona would become. `obstacles` are why it stays as it is."""
+    """The changes of one persona. With `obstacles`, it is not moved."""
 
     persona: Persona
     changes: dict[str, Any]
@@ -54,7 +54,7 @@ class Move:
 
     @property
     def described(self) -> list[str]:
-        """Each change in words: the field, what it is, what it would be."""
+        """Return each change as text: field, old value and new value."""
         return [
             f"{name_of_field(Persona, name)}: {getattr(self.persona, name) or '–'} → {value or '–'}"
             for name, value in self.changes.items()
@@ -73,7 +73,7 @@ class Plan:
 
 
 def plan(source: ProviderAccount, target: ProviderAccount, choices: Choices | None = None) -> Plan:
-    """Look what would be moved, and how. Changes nothing."""
+    """Return what would be moved, and how. Changes nothing."""
     personas = list(Persona.objects.filter(avatar__account=source).select_related("avatar", "voice", "knowledge_base"))
     found = Plan(source, target)
     found.matches = [
@@ -90,10 +90,10 @@ def plan(source: ProviderAccount, target: ProviderAccount, choices: Choices | No
 
 
 async def apply(planned: Plan, actor: Actor = SERVER) -> list[str]:
-    """Copy the knowledge bases, then move the personas; return what was done and what was not, in words.
+    """Copy the knowledge bases, then move the personas. Return a line of text for each result.
 
-    Raises ProviderError when a knowledge base cannot be stored; then no persona has been moved, and the next
-    attempt finds those that were.
+    Raises ProviderError if a knowledge base cannot be stored. No persona has been moved then, and the next attempt
+    reuses the copies that were made.
     """
     chosen = {(match.kind, match.old.pk): match.new.pk for match in planned.matches if match.new}
     done = []
@@ -132,13 +132,13 @@ def _matches(
 
 
 def usable(model: type[Row], account: ProviderAccount) -> QuerySet[Row]:
-    """What an account offers for choice."""
+    """Return the entries of an account that can be selected."""
     rows = model._default_manager.filter(account=account, gone_at=None)
     return rows.filter(is_active=True) if model is Avatar else rows
 
 
 def _avatar_similarity(old: Avatar, new: Avatar) -> int:
-    """The same name, or else the same picture: previews are named by their content."""
+    """Rate by equal names, then by equal previews, whose file names contain a hash of the content."""
     content = str(old.preview.name or "").rpartition("-")[2]
     return 2 * (_normalized(old.name) == _normalized(new.name)) + (
         bool(content) and str(new.preview.name or "").endswith(f"-{content}")
@@ -146,7 +146,7 @@ def _avatar_similarity(old: Avatar, new: Avatar) -> int:
 
 
 def _voice_similarity(old: Voice, new: Voice) -> int:
-    """The same name in the same language, or else at least the same language and gender."""
+    """Rate by equal names, then by gender. Voices of different languages never match."""
     if old.language != new.language:
         return 0
     return 2 * (_normalized(old.name) == _normalized(new.name)) + (old.gender == new.gender)
@@ -169,7 +169,7 @@ def _move(persona: Persona, found: Plan) -> Move:
         if match and match.new:
             changes[name] = match.new
         elif match and match.is_to_be_copied:
-            changes[name] = match.old  # its copy, once it is made
+            changes[name] = match.old  # stands for its copy
         elif old:
             obstacles.append(_("No match for %(name)s: choose one.") % {"name": old})
     if not obstacles:
@@ -179,7 +179,7 @@ def _move(persona: Persona, found: Plan) -> Move:
 
 
 def _adjustments(persona: Persona, changes: Mapping[str, Any], target: ProviderAccount) -> dict[str, Any]:
-    """What the other provider cannot do, brought to the nearest thing that it can."""
+    """Return settings that must change because the target provider does not support their values."""
     capabilities = target.capabilities
     slowest, fastest = (Decimal(str(rate)) for rate in capabilities.voice_rate)
     base = changes.get("knowledge_base")
@@ -197,7 +197,7 @@ def _adjustments(persona: Persona, changes: Mapping[str, Any], target: ProviderA
 
 
 def _obstacles(persona: Persona, changes: Mapping[str, Any], found: Plan) -> list[str]:
-    """What would keep the persona from being published as it would then be; a draft may lack anything."""
+    """Return what would prevent publishing the moved persona. Drafts may be incomplete."""
     if persona.status == Persona.Status.DRAFT:
         return []
     moved = copy.copy(persona)

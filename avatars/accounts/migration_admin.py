@@ -30,7 +30,7 @@ class TargetForm(forms.Form):
 
 
 def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]) -> HttpResponse:
-    """Show what would be moved where; with the button that says so, move it."""
+    """Show the plan of a move, and apply it if the form asks for that."""
     targets = ProviderAccount.objects.exclude(pk=account.pk).order_by("name")
     asked = request.POST.get("target") or request.GET.get("target") or ""
     target = targets.filter(pk=asked).first() if asked.isdigit() else None
@@ -57,7 +57,7 @@ def _choices(request: HttpRequest) -> dict[tuple[str, int], int]:
 
 
 def _matches(planned: migration.Plan, target: ProviderAccount) -> forms.Form:
-    """A field for each thing of the old account: what corresponds to it, to be chosen from the new one's."""
+    """Return a form with one field per entry of the old account, to choose its match in the new one."""
     form = forms.Form()
     for match in planned.matches:
         form.fields[f"{match.kind}-{match.old.pk}"] = forms.ModelChoiceField(

@@ -1,4 +1,4 @@
-"""The page on which staff read the provider's own history, page by page: what is not ours stands there, too."""
+"""The page with the provider's own session history, which includes sessions that the portal did not start."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEADERS = (
 
 
 def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]) -> HttpResponse:
-    """Ask the provider for one page; `page` says which."""
+    """Show one page of the history. `page` is its number."""
     asked = request.GET.get("page", "")
     number = max(1, int(asked)) if asked.isdecimal() and len(asked) < 7 else 1
     budgets.spend_sync("provider_lookup", person=request.user.pk, account=account.pk)

@@ -1,4 +1,4 @@
-"""What providers offer, in the admin: avatars to look at, voices to hear."""
+"""Catalogue entries in the admin: avatars with previews, voices with samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEWS_COLOURS = {News.NEW.label: "success", News.CHANGED.label: "info", News.GONE
 
 
 class NewsFilter(admin.SimpleListFilter):
-    """What became of it since the sync before."""
+    """List filter by changes since the previous sync."""
 
     title = _("changes")
     parameter_name = "news"
@@ -38,7 +38,7 @@ class NewsFilter(admin.SimpleListFilter):
 
 
 class CatalogueAdmin(ModelAdmin):
-    """What the provider offers."""
+    """Base admin of catalogue entries."""
 
     list_filter: tuple[Any, ...] = (("account", RelatedDropdownFilter), NewsFilter)
     list_filter_submit = True
@@ -49,7 +49,7 @@ class CatalogueAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """For a field that is being filled in, offer only what can be used."""
+        """Offer only usable entries in autocomplete fields."""
         if request.path.endswith("/autocomplete/"):
             queryset = self.matching(self.usable(queryset), request.GET.get("avatar", ""), request.GET)
         return super().get_search_results(request, queryset, search_term)
@@ -58,7 +58,7 @@ class CatalogueAdmin(ModelAdmin):
         return queryset.filter(gone_at=None)
 
     def matching(self, queryset: QuerySet[Any], avatar: str, form_values: Mapping[str, str]) -> QuerySet[Any]:
-        """What goes with an avatar, once one was chosen; `beside` is what else the form says."""
+        """Return the entries that fit the selected avatar. `form_values` are the form's other values."""
         return queryset
 
     @display(description=_("changes"), ordering="gone_at", label=NEWS_COLOURS)
@@ -67,14 +67,14 @@ class CatalogueAdmin(ModelAdmin):
 
 
 def preview_image(avatar: Avatar, width: int) -> str:
-    """Its preview, or a dash."""
+    """Return an image tag of the preview, or a dash."""
     if not avatar.preview_url:
         return "–"
     return format_html('<img src="{}" alt="" width="{}" loading="lazy">', avatar.preview_url, width)
 
 
 def audio_player(voice: Voice) -> str:
-    """How it sounds, to be played here; a dash where the provider gives no sample."""
+    """Return a player for the voice sample, or a dash."""
     if not voice.sample_url:
         return "–"
     label = gettext("Sample of %(voice)s") % {"voice": voice.name}
@@ -84,7 +84,7 @@ def audio_player(voice: Voice) -> str:
 
 
 def describe_uses(avatar: Avatar) -> str:
-    """What one gives it and what one gets, live and recorded, as its provider's capabilities tell."""
+    """Describe the avatar's live inputs and recorded videos by its provider's capabilities."""
     capabilities = avatar.account.capabilities
     live = gettext("Live, from text and voice") if capabilities.takes_voice else gettext("Live, from text")
     if not capabilities.takes_text:
@@ -135,7 +135,7 @@ class AvatarAdmin(ReadOnly, CatalogueAdmin):
 
 
 class AvatarPartAdmin(CatalogueAdmin):
-    """What is chosen to go with an avatar."""
+    """Base admin of entries that are selected together with an avatar."""
 
     def matching(self, queryset: QuerySet[Any], avatar: str, form_values: Mapping[str, str]) -> QuerySet[Any]:
         return queryset.filter(account__avatar=int(avatar)) if avatar.isdecimal() else queryset

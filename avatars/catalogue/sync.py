@@ -1,4 +1,4 @@
-"""Bring the catalogue up to date with what the provider offers."""
+"""Sync an account's catalogue from its provider."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MAX_URL_LENGTH = 500
 
 @dataclass(frozen=True)
 class Changes:
-    """How many of one kind there are now, and how many of them are new, changed or gone since the sync before."""
+    """The number of listed entries of one kind, and how many are new, changed or gone since the previous sync."""
 
     listed: int = 0
     new: int = 0
@@ -47,7 +47,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What the provider offers now, and how many of its previews could not be fetched."""
+    """The changes of each kind, and the number of previews that could not be fetched."""
 
     avatars: Changes
     voices: Changes
@@ -59,10 +59,10 @@ async def _ignore_progress(done: int, total: int) -> None: ...
 
 
 async def sync_catalogue(account: ProviderAccount, report_progress: Progress = _ignore_progress) -> SyncResult:
-    """Store what the account's provider offers; mark gone what it no longer lists.
+    """Store the provider's catalogue and its previews, and mark unlisted entries as gone.
 
-    Safe to repeat. Raises ProviderError when a list does not come, and then changes nothing;
-    a preview that does not come is only counted. `tell` hears how many previews are fetched, of how many.
+    Idempotent. If a list cannot be read, raises ProviderError and changes nothing. A missing preview is only counted.
+    `report_progress` is called with the number of fetched previews and their total.
     """
     async with providers.opened(account) as provider:
         avatars, result = await _refresh(account, provider)
@@ -72,7 +72,7 @@ async def sync_catalogue(account: ProviderAccount, report_progress: Progress = _
 
 
 async def refresh_catalogue(account: ProviderAccount) -> None:
-    """Do what `sync_catalogue` does, but for the previews: the short way to know what is there now."""
+    """Store the provider's catalogue without fetching previews. Raises ProviderError."""
     async with providers.opened(account) as provider:
         await _refresh(account, provider)
 
@@ -88,12 +88,12 @@ async def _refresh(account: ProviderAccount, provider: Provider) -> tuple[list[C
 async def _credits(provider: Provider) -> Decimal | None:
     try:
         return await provider.credits()
-    except ProviderRejected:  # a plan may have lists, and no such question
+    except ProviderRejected:  # some plans do not include this call
         return None
 
 
 async def check_key(account: ProviderAccount) -> None:
-    """Ask the provider for something that only a right key opens. Raises ProviderError; stores nothing."""
+    """Check the key with a call that requires it. Stores nothing. Raises ProviderError."""
     async with providers.opened(account) as provider:
         await provider.credits()
 
@@ -117,7 +117,7 @@ def _store(
 def _store_kind(
     account: ProviderAccount, model: type[CatalogueEntry], key: str, offers: list[dict[str, Any]]
 ) -> Changes:
-    """Bring one kind up to date in a number of queries that does not depend on how many there are."""
+    """Store the entries of one kind, in a fixed number of queries."""
     now = timezone.now()
     mine = model._default_manager.filter(account=account)
     known = {
@@ -150,7 +150,7 @@ def _store_kind(
 
 
 def _listed_columns(offers: list[dict[str, Any]], key: str) -> list[str]:
-    """The columns that the provider's list fills."""
+    """Return the columns that the provider's list contains."""
     return [name for name in offers[0] if name != key] if offers else []
 
 
@@ -191,14 +191,14 @@ def _is_id(text: str) -> bool:
 
 
 def _storable(text: str) -> str:
-    """The text without what no database takes: half characters and NUL."""
+    """Return the text without lone surrogates and NUL, which databases reject."""
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
 async def _fetch_previews(
     account: ProviderAccount, provider: Provider, urls: dict[str, str], report_progress: Progress
 ) -> int:
-    """Fetch the previews that are not stored yet; return how many could not be."""
+    """Fetch the previews that are not stored yet. Return how many failed."""
     stored = await in_thread(_preview_sources)(account)
     downloads = asyncio.Semaphore(DOWNLOADS_IN_PARALLEL)
     pending = [(key, url) for key, url in urls.items() if stored.get(key) != _source(url)]
@@ -240,7 +240,7 @@ def _store_preview(account: ProviderAccount, provider_avatar_id: str, source: st
         logger.warning("The preview of avatar %s is not a picture: %s", provider_avatar_id, exc)
         return False
     avatar = Avatar.objects.get(account=account, provider_avatar_id=provider_avatar_id)
-    # Named by its content: nobody's cache shows the old picture under the new one's name.
+    # Named by its content, so that no cache shows an old image under the new name.
     name = f"{avatar.pk}-{hashlib.sha256(picture).hexdigest()[:16]}{previews.SUFFIX}"
     old = avatar.preview.name
     if old != avatar.preview.field.generate_filename(avatar, name):

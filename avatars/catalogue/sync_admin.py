@@ -1,4 +1,4 @@
-"""The page on which staff have an account's catalogue read anew, and see how far that is and what it found."""
+"""The page on which staff sync an account's catalogue and see progress and results."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from avatars.catalogue import sync_runs
 from avatars.models import Avatar, CatalogueSync, KnowledgeBase, News, ProviderAccount, Voice
 
 KINDS = {"avatars": Avatar, "voices": Voice, "knowledge_bases": KnowledgeBase}
+# Number of syncs on the page.
 SYNCS_SHOWN = 10
-"""Syncs that the page tells of."""
 
 
 def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any], *, may_sync: bool) -> HttpResponse:
-    """How the catalogue was kept up to date; `?progress` answers the page's script."""
+    """Show the latest syncs. With `?progress`, return the progress as JSON for the page's script."""
     if request.method == "POST":
         if may_sync:
             request_syncs(request, [account])
@@ -46,7 +46,7 @@ def page(request: HttpRequest, account: ProviderAccount, context: dict[str, Any]
 
 
 def request_syncs(request: HttpRequest, accounts: Iterable[ProviderAccount]) -> None:
-    """Have the worker do it. What is under way already is not begun again."""
+    """Queue a sync for each account that is not being synced already."""
     for account in accounts:
         sync, is_new = sync_runs.begin(account, request.user.pk)
         try:
@@ -65,7 +65,7 @@ def request_syncs(request: HttpRequest, accounts: Iterable[ProviderAccount]) -> 
 
 
 def _row(account: ProviderAccount, sync: CatalogueSync, name: str) -> dict[str, Any]:
-    """One kind: how many there are, and how many of them are new, changed or gone."""
+    """Return one kind's number of entries, and how many are new, changed or gone."""
     model = KINDS[name]
     counts = sync.found[name]
     url = f"admin:avatars_{model._meta.model_name}_changelist"

@@ -1,4 +1,4 @@
-"""A catalogue is brought up to date by the worker, each night and whenever somebody asks; a row tells how far it is."""
+"""Catalogue syncs that the worker runs, nightly and on request. A row stores the progress."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYNC_TIMEOUT = timedelta(hours=1)
 
 
 def begin(account: ProviderAccount, asked_by: int | None = None) -> tuple[CatalogueSync, bool]:
-    """Return the account's sync that is under way, or a new one and True."""
+    """Return the account's running sync and False, or a new one and True."""
     now = timezone.now()
     try:
         with transaction.atomic():
@@ -30,18 +30,18 @@ def begin(account: ProviderAccount, asked_by: int | None = None) -> tuple[Catalo
                     return sync, False
                 _set_step(sync.pk, Step.LOST)
             return CatalogueSync.objects.create(account=account, asked_by_id=asked_by), True
-    except IntegrityError:  # somebody else asked at the same moment
+    except IntegrityError:  # another request was faster
         return account.syncs.latest("asked_at", "pk"), False
 
 
 @shared_task(name="avatars.tasks.sync_account")
 def sync_account(sync_id: int) -> None:
-    """Bring one catalogue up to date, as its row asks."""
+    """Run the sync of one row."""
     job_loop.run(run(sync_id), SYNC_TIMEOUT)
 
 
 async def run(sync_id: int) -> None:
-    """Do it, and note each step. A worker that was sent the same one twice does it once."""
+    """Run a sync and store each step. Does nothing if the sync has been started already."""
     sync = await in_thread(_claim)(sync_id)
     if sync is None:
         return

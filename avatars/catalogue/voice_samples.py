@@ -1,4 +1,4 @@
-"""How voices sound: asked of the provider when somebody first listens, as nobody listens to thousands."""
+"""Voice samples, fetched from the provider on first use because few of the thousands are ever played."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from heygen_portal.providers.contract.provider import ProviderError
 logger = logging.getLogger(__name__)
 
 CACHE_SECONDS = 24 * 60 * 60
+# First bytes of audio formats. RIFF files must also contain WAVE.
 SIGNATURES = ((b"ID3", "audio/mpeg"), (b"\xff\xfb", "audio/mpeg"), (b"\xff\xf3", "audio/mpeg"), (b"OggS", "audio/ogg"))
-"""What a file of sound begins with; RIFF is one only if it says WAVE."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Sample:
 
 
 def find(voice: Voice) -> Sample | None:
-    """Return how the voice sounds; None when the provider does not give it, or gives something that is no sound."""
+    """Return a voice's sample, or None if the provider has none or sends something that is not audio."""
     key = f"voice-sample-{voice.pk}"
     content = cache.get(key)
     if content is None:

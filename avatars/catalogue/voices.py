@@ -1,4 +1,4 @@
-"""Voices that the catalogue has for an avatar."""
+"""Voices of an avatar."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from avatars.models import Avatar, Voice
 
 
 def default_voice(avatar: Avatar) -> Voice | None:
-    """The avatar's own voice, where the catalogue knows it."""
+    """Return the avatar's default voice if the catalogue has it."""
     own = avatar.default_provider_voice_id
     return Voice.objects.filter(account=avatar.account_id, provider_voice_id=own).first() if own else None

@@ -1,4 +1,4 @@
-"""Knowledge bases in the admin: written in Markdown, kept at the provider, with every version and what drifted."""
+"""Knowledge bases in the admin: edit in Markdown, versions, drift, import and export."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VERSIONS_SHOWN = 50
 
 @admin.register(KnowledgeBase)
 class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
-    """What the provider refuses is not stored here either."""
+    """Admin of knowledge bases. Texts that the provider refuses are not stored here either."""
 
     form = KnowledgeBaseForm
     change_form_before_template = "admin/avatars/knowledge_form.html"
@@ -47,7 +47,7 @@ class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
         return knowledge_versions.annotate_drift(super().get_queryset(request))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> KnowledgeBase | None:
-        """What is looked at and changed is what was written here; the provider's own stands beside it."""
+        """Return the base with the texts saved here, which is what staff see and edit."""
         found = super().get_object(request, object_id, from_field)
         return knowledge_versions.with_newest_texts(found) if found else None
 
@@ -61,7 +61,7 @@ class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
         return super().has_change_permission(request)
 
     def has_import_permission(self, request: HttpRequest) -> bool:
-        """Who may write one may bring in many."""
+        """Require the permissions to add and to change knowledge bases."""
         return self.has_add_permission(request) and self.has_change_permission(request)
 
     def save_model(self, request: HttpRequest, obj: KnowledgeBase, form: KnowledgeBaseForm, change: bool) -> None:
@@ -76,7 +76,7 @@ class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
 
     @action(description=_("Versions"), url_path="versions", permissions=["view"])
     def versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """What was written when and by whom, what the provider has otherwise, and the way back to any of it."""
+        """Show versions and drift. On POST, store a version at the provider or accept the provider's texts."""
         base = KnowledgeBase.objects.select_related("account").get(pk=chosen(self, request, object_id).pk)
         may_change = self.has_change_permission(request, base)
         if request.method == "POST":
@@ -149,7 +149,7 @@ class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
         return redirect("admin:avatars_knowledgebase_changelist")
 
     def _import(self, request: HttpRequest, form: ImportForm) -> None:
-        """Each file by itself: one that is refused keeps no other out."""
+        """Import each file separately, so that a refused one does not block the others."""
         changed = 0
         for texts in form.cleaned_data["file"]:
             try:

@@ -1,4 +1,4 @@
-"""Knowledge bases as Markdown files: what they are called and how they begin stands in front, the prompt below.
+"""Knowledge bases as Markdown files: name and greeting as front matter, then the prompt.
 
 ---
 name: "Recepción"
@@ -30,7 +30,7 @@ SUFFIXES = (".md", ".markdown", ".txt")
 
 @dataclass(frozen=True)
 class KnowledgeText:
-    """What one file says."""
+    """The texts of one knowledge base."""
 
     name: str
     opening: str
@@ -38,13 +38,13 @@ class KnowledgeText:
 
 
 def as_markdown(texts: KnowledgeText) -> str:
-    """One knowledge base as a file; `read` gives the same texts back."""
+    """Return the content of a Markdown file. `read` returns the same texts."""
     front = "\n".join(f"{name}: {json.dumps(getattr(texts, name), ensure_ascii=False)}" for name in ("name", "opening"))
     return f"---\n{front}\n---\n{texts.prompt}\n"
 
 
 def read(content: bytes, file_name: str) -> KnowledgeText:
-    """What a file says; a file with nothing in front is called as it is called. Raises ValidationError."""
+    """Parse a file. Without front matter, the file name becomes the name. Raises ValidationError."""
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
@@ -62,7 +62,7 @@ def read(content: bytes, file_name: str) -> KnowledgeText:
 
 
 def as_zip(all_texts: Iterable[KnowledgeText]) -> bytes:
-    """Many as one archive, each under a name of its own."""
+    """Return a zip archive with one uniquely named file for each knowledge base."""
     packed, taken = io.BytesIO(), set[str]()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for texts in all_texts:
@@ -79,7 +79,7 @@ def file_name(texts: KnowledgeText) -> str:
 
 
 def unpack(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
-    """The files that were handed in: one, or those of an archive. Raises ValidationError for none, or too much."""
+    """Yield names and contents of the uploaded file or archive. Raises ValidationError if invalid or too large."""
     if name.lower().endswith(".zip"):
         yield from _unpack_archive(file, name)
     elif name.lower().endswith(SUFFIXES):
@@ -97,7 +97,7 @@ def _unpack_archive(file: BinaryIO, name: str) -> Iterator[tuple[str, bytes]]:
                     _("%(file)s contains more than %(most)d files.") % {"file": name, "most": MAX_FILES}
                 )
             for entry in entries:
-                with archive.open(entry) as packed:  # never more of it than a file may have, whatever it claims
+                with archive.open(entry) as packed:  # reads at most the allowed size, whatever the archive claims
                     yield entry.filename, _checked_size(packed.read(MAX_FILE_BYTES + 1), entry.filename)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as exc:
         raise ValidationError(_("%(file)s cannot be unpacked.") % {"file": name}) from exc
@@ -114,7 +114,7 @@ def _front_lines(front: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _front_value(text: str) -> str:
-    """A quoted value as JSON and YAML have it, or the bare words."""
+    """Return a front matter value, which may be a quoted JSON string or bare text."""
     text = text.strip()
     if text.startswith('"'):
         try:

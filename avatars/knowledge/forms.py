@@ -1,4 +1,4 @@
-"""The forms behind the admin's pages of knowledge bases. Which fields the first has, the page says."""
+"""Forms of knowledge bases. The admin page defines the fields of the first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from avatars.personas.concurrent_edits import ConcurrentEditForm
 
 
 class KnowledgeBaseForm(ConcurrentEditForm):
-    """Stored at the provider as the last step of its validation: what the provider refuses is not stored here."""
+    """Stores the texts at the provider as the last validation step, so that refused texts are not stored here."""
 
     class Meta:
         help_texts = {
@@ -30,14 +30,14 @@ class KnowledgeBaseForm(ConcurrentEditForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "prompt" in self.fields:  # those who may only look have no such field
+        if "prompt" in self.fields:  # missing without permission to change
             self.fields["prompt"].required = True
 
     def versioned_fields(self) -> Iterable[str]:
         return TEXT_FIELDS
 
     def _post_clean(self) -> None:
-        hook: Any = super()  # Django's own, which the stubs leave out
+        hook: Any = super()  # missing in the stubs
         hook._post_clean()
         if self.errors or not self.has_changed():
             return

@@ -1,6 +1,7 @@
-"""Knowledge bases are written here and kept at the provider, which is asked first; each text that it took is a version.
+"""Versions of knowledge bases, which are edited here and stored at the provider.
 
-Somebody may change it there as well: then the two have drifted apart, and staff say which one counts.
+A text is stored at the provider first and becomes a version once accepted. If it is also changed at the provider, the
+two have drifted apart, and staff decide which one to keep.
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ from heygen_portal.runtime.generics import name_of_field
 
 @dataclass(frozen=True)
 class TextDifference:
-    """One text that the provider has otherwise than it was written here, line by line."""
+    """A line-by-line comparison of one text field."""
 
     name: str
     label: str
+    # Marker (`+`: only in the second text, `-`: only in the first, or empty) and line.
     lines: list[tuple[str, str]]
-    """What stands before a line (`+`: the provider's alone, `-`: ours alone, or nothing), and the line."""
 
 
 def newest(base: KnowledgeBase) -> KnowledgeVersion | None:
-    """What was written here last; None of one that nobody has written here."""
+    """Return the newest version, or None if the base was never edited here."""
     return base.versions.select_related("saved_by").first() if base.pk else None
 
 
 def with_newest_texts(base: KnowledgeBase) -> KnowledgeBase:
-    """Return the base with the texts that were written here last: to be edited, not to be stored."""
+    """Return a copy of the base with the newest version's texts: to edit, not to save."""
     version, shown = newest(base), copy.copy(base)
     for name in TEXT_FIELDS if version else ():
         setattr(shown, name, getattr(version, name))
@@ -55,14 +56,14 @@ def with_newest_texts(base: KnowledgeBase) -> KnowledgeBase:
 
 
 def annotate_drift(bases: QuerySet[KnowledgeBase]) -> QuerySet[KnowledgeBase]:
-    """Say of each base, as `has_drifted`, whether the provider's texts differ from what was written here."""
+    """Annotate each base with `has_drifted`: whether the provider's texts differ from the newest version."""
     last = KnowledgeVersion.objects.filter(base=OuterRef("pk"), number=OuterRef("version"))
     same = {name: OuterRef(name) for name in TEXT_FIELDS}
     return bases.annotate(has_drifted=Exists(last.exclude(**same)))
 
 
 def drift(base: KnowledgeBase) -> list[TextDifference]:
-    """What the provider has otherwise than it was written here."""
+    """Return the differences between the newest version and the provider's texts."""
     version = newest(base)
     return differences(version, base) if version else []
 
@@ -70,7 +71,7 @@ def drift(base: KnowledgeBase) -> list[TextDifference]:
 def differences(
     before: KnowledgeBase | KnowledgeVersion, after: KnowledgeBase | KnowledgeVersion
 ) -> list[TextDifference]:
-    """What the second says otherwise than the first."""
+    """Return the text fields that differ."""
     pairs = [(name, getattr(before, name), getattr(after, name)) for name in TEXT_FIELDS]
     return [
         TextDifference(name, capfirst(name_of_field(KnowledgeBase, name)), _diff_lines(old_text, new_text))
@@ -85,9 +86,9 @@ def _diff_lines(before: str, after: str) -> list[tuple[str, str]]:
 
 
 def store_at_provider(base: KnowledgeBase) -> None:
-    """Store a new or changed knowledge base at the provider. Raises ValidationError; saves nothing here.
+    """Store a new or changed knowledge base at the provider. Saves nothing here.
 
-    Whoever is published with it must still be fit to be met.
+    Raises ValidationError if the provider refuses it or a published persona would become invalid.
     """
     base.opening, base.prompt = (text.replace("\r\n", "\n").strip() for text in (base.opening, base.prompt))
     for persona in _published_personas(base) if base.pk else ():
@@ -103,7 +104,7 @@ def store_at_provider(base: KnowledgeBase) -> None:
 
 @transaction.atomic
 def save_version(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
-    """Save what the provider has taken as the newest version; what it had before, unless written here, is the first."""
+    """Save the base's texts as its newest version. On the first save, the provider's earlier text becomes version 1."""
     found = KnowledgeBase.objects.select_for_update().filter(pk=base.pk).first()
     if found and not found.version and found.prompt:
         _create_version(found, found, None)
@@ -113,7 +114,7 @@ def save_version(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
 
 
 def push(base: KnowledgeBase, version: KnowledgeVersion, saved_by: int | None) -> KnowledgeVersion:
-    """Store this version at the provider again, whatever it has now. Raises ValidationError."""
+    """Store a version at the provider again, overwriting its texts. Raises ValidationError."""
     for name in TEXT_FIELDS:
         setattr(base, name, getattr(version, name))
     store_at_provider(base)
@@ -124,12 +125,12 @@ def push(base: KnowledgeBase, version: KnowledgeVersion, saved_by: int | None) -
 
 
 def accept_provider_texts(base: KnowledgeBase, saved_by: int | None) -> KnowledgeVersion:
-    """Take what the provider has as the newest version."""
+    """Save the provider's texts as the newest version."""
     return save_version(base, saved_by)
 
 
 def import_texts(account: ProviderAccount, texts: KnowledgeText, saved_by: int | None) -> bool:
-    """Store what a file says: as a new base, or as the next version of the one with its name.
+    """Store imported texts as a new base, or as the next version of the base with that name.
 
     Return whether anything changed. Raises ValidationError.
     """
@@ -152,7 +153,7 @@ def _create_version(base: KnowledgeBase, source: KnowledgeBase, saved_by: int | 
 
 
 def delete_at_provider(base: KnowledgeBase) -> None:
-    """Delete it at the provider, and mark it gone here. Raises ValidationError while a published persona uses it."""
+    """Delete a base at the provider and mark it gone. Raises ValidationError if a published persona uses it."""
     if personas := list(_published_personas(base)):
         words = _("It is in use. Assign another knowledge base to %(personas)s or unpublish them first.")
         raise ValidationError(words % {"personas": ", ".join(map(str, personas))})
@@ -165,7 +166,7 @@ def delete_at_provider(base: KnowledgeBase) -> None:
 
 
 def _published_personas(base: KnowledgeBase) -> QuerySet[Persona]:
-    """Who is published with it, hidden or not."""
+    """Return the published personas that use the base, including hidden ones."""
     return Persona.objects.filter(status=Persona.Status.PUBLISHED, knowledge_base=base.pk)
 
 
@@ -192,7 +193,7 @@ async def _delete(account: ProviderAccount, base: KnowledgeBase) -> None:
     async with providers.opened(account) as provider:
         try:
             await provider.delete_knowledge_base(base.provider_knowledge_base_id)
-        except ProviderRejected:  # providers disagree on how they say that it is gone already
+        except ProviderRejected:  # providers report a missing base in different ways
             listed = await provider.list_knowledge_bases()
             if base.provider_knowledge_base_id in {offer.provider_knowledge_base_id for offer in listed}:
                 raise

@@ -1,4 +1,4 @@
-"""The catalogue, the personas that staff make of it, and the videos that they have made."""
+"""Models of the catalogue, personas and recorded videos."""
 
 from avatars.models.accounts import ProviderAccount
 from avatars.models.catalogue import Avatar, CatalogueEntry, KnowledgeBase, News, Voice, with_news

@@ -1,4 +1,4 @@
-"""A key at a provider, and the limits that come with it."""
+"""Provider accounts: credentials at a provider, and their limits."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from heygen_portal.runtime.generics import AnyCharField
 
 
 def validate_web_address(address: str) -> None:
-    """Refuse what no call can be sent to (a path, a password, a port that is none) and what others can read.
+    """Refuse an address with a path, a password or an invalid port, and one that is not confidential.
 
-    Keys and speech go over https. Plain http is for this machine, and for the emulator that the settings name.
+    Keys and speech require https. Plain http is only accepted for this machine and for the emulator of the settings.
     """
     if not client_address.is_base_url(address):
         raise ValidationError(_("An address like https://api.example.com, without a path."))
@@ -65,7 +65,7 @@ class WebAddressField(AnyCharField):
 
 
 class SpeechRetention(models.Model):
-    """Something that may say for how long what is said stays."""
+    """Abstract base of models that can limit how long transcripts are kept."""
 
     speech_days = models.PositiveIntegerField(
         _("transcripts kept for"),
@@ -80,7 +80,7 @@ class SpeechRetention(models.Model):
 
 
 class ProviderAccount(SpeechRetention):
-    """A key at a provider. The key is encrypted at rest and never shown again."""
+    """Credentials at a provider. The key is encrypted at rest and never shown again."""
 
     class Rooms(models.TextChoices):
         PROVIDER = "provider", _("the provider’s rooms")
@@ -153,11 +153,11 @@ class ProviderAccount(SpeechRetention):
         default=False,
         help_text=_("The portal closes sessions at the provider that it did not start."),
     )
-    # Open at the provider and unknown here: ID, state there, first seen. Written when it changes.
+    # Sessions open at the provider and unknown here: ID, status there, first seen. Written when it changes.
     strangers = models.JSONField(
         _("open at the provider, not started by this portal"), default=list, blank=True, editable=False
     )
-    # How many sessions of ours were open when the provider last had no place for one more, and when that was.
+    # How many of our sessions were open when the provider last had no free slot, and when that was.
     places_seen = models.PositiveIntegerField(
         _("slots available at the provider"), null=True, blank=True, editable=False
     )
@@ -233,17 +233,17 @@ class ProviderAccount(SpeechRetention):
 
     @property
     def has_own_rooms(self) -> bool:
-        """Whether its sessions are in rooms of our own LiveKit."""
+        """Return whether the account's sessions use rooms of our own LiveKit server."""
         return self.rooms == self.Rooms.OWN
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this kind of provider can do."""
+        """Return the capabilities of the account's provider."""
         return capabilities_of(self.kind)
 
     @property
     def is_tried_nightly(self) -> bool:
-        """Whether its personas are tried with a session each night."""
+        """Return whether the account's personas are tried with a session every night."""
         is_free = self.is_sandbox or bool(settings.EMULATOR_URL and self.base_url == settings.EMULATOR_URL)
         return self.nightly_check == self.NightlyCheck.ALWAYS or (
             self.nightly_check == self.NightlyCheck.FREE and is_free
@@ -251,6 +251,6 @@ class ProviderAccount(SpeechRetention):
 
     @property
     def duration_limit(self) -> timedelta | None:
-        """How long a session may last here, as far as it is known."""
+        """Return the longest session that the account allows, or None if unknown."""
         sandbox_limit = self.capabilities.sandbox_limit if self.is_sandbox else None
         return min(filter(None, (self.longest_session, sandbox_limit)), default=None)

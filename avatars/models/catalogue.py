@@ -1,4 +1,4 @@
-"""The catalogue: what a provider offers."""
+"""The catalogue of a provider: avatars, voices and knowledge bases."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ProviderAccount
 
+# How long entries are marked as new or changed.
 NEWS_PERIOD = timedelta(days=7)
-"""For so long staff see that something is new or changed."""
 
 
 class News(models.TextChoices):
-    """What became of something since it was synced before."""
+    """How an entry differs from the previous sync."""
 
     NEW = "new", _("new")
     CHANGED = "changed", _("changed")
@@ -25,7 +25,7 @@ class News(models.TextChoices):
 
 
 def with_news(news: str, now: datetime) -> Q:
-    """What picks the rows of which this is to be told; they say the same of themselves by `news`."""
+    """Return the filter for entries whose property `news` has this value."""
     is_new, is_changed = Q(appeared_at__gte=now - NEWS_PERIOD), Q(changed_at__gte=now - NEWS_PERIOD)
     if news == News.GONE:
         return Q(gone_at__isnull=False)
@@ -33,11 +33,11 @@ def with_news(news: str, now: datetime) -> Q:
 
 
 class CatalogueEntry(models.Model):
-    """One thing the provider offers. It is marked gone, never deleted, when the provider stops listing it."""
+    """One entry of a provider's catalogue. It is marked gone, never deleted, when the provider stops listing it."""
 
     account = models.ForeignKey(ProviderAccount, models.PROTECT, verbose_name=_("account"))
     name = models.CharField(_("name"), max_length=200)
-    # Empty: it was there when the account was first synced.
+    # Empty: found by the account's first sync.
     appeared_at = models.DateTimeField(_("new since"), null=True, blank=True, editable=False)
     changed_at = models.DateTimeField(_("changed"), null=True, blank=True, editable=False)
     last_seen_at = models.DateTimeField(_("last seen"), editable=False)
@@ -52,7 +52,7 @@ class CatalogueEntry(models.Model):
 
     @property
     def news(self) -> News | None:
-        """What is to be told of it for some days."""
+        """Return how the entry changed within the last NEWS_PERIOD, if it did."""
         since = timezone.now() - NEWS_PERIOD
         if self.gone_at:
             return News.GONE
@@ -68,7 +68,7 @@ class Avatar(CatalogueEntry):
     is_own = models.BooleanField(_("the account’s own"), default=False)
     is_image = models.BooleanField(_("made from a photo"), default=False)
     preview = models.FileField(_("preview"), upload_to="previews/", blank=True, editable=False)
-    # Where the preview came from, without the query, which is often a signature of its own for each listing.
+    # Source URL of the preview without its query, which often is a new signature for each listing.
     preview_source = models.CharField(max_length=500, blank=True, editable=False)
 
     class Meta(CatalogueEntry.Meta):
@@ -80,7 +80,7 @@ class Avatar(CatalogueEntry):
 
     @property
     def preview_url(self) -> str:
-        """The portal's own address of the preview, or an empty string where the provider gave none."""
+        """Return the portal's URL of the preview, or an empty string without one."""
         return reverse("avatars:preview", args=[self.pk]) if self.preview else ""
 
 
@@ -102,17 +102,17 @@ class Voice(CatalogueEntry):
 
     @property
     def sample_url(self) -> str:
-        """The portal's own address of how it sounds, or an empty string where the provider gives nothing."""
+        """Return the portal's URL of the voice sample, or an empty string without one."""
         has_sample = self.preview_url or self.account.capabilities.has_voice_samples
         return reverse("avatars:sample", args=[self.pk]) if has_sample else ""
 
 
 class KnowledgeBase(CatalogueEntry):
     provider_knowledge_base_id = models.CharField(_("provider’s ID"), max_length=200)
-    # As the provider has them; what was written here stands in the versions.
+    # The provider's texts. Texts written here are in the versions.
     opening = models.TextField(_("greeting"), blank=True)
     prompt = models.TextField(_("prompt"), blank=True)
-    # The newest version; none of one that nobody has written here.
+    # Number of the newest version; 0 if never edited here.
     version = models.PositiveIntegerField(_("version"), default=0, editable=False)
 
     class Meta(CatalogueEntry.Meta):

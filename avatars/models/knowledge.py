@@ -1,4 +1,4 @@
-"""Each text of a knowledge base as somebody saved it here. The base's own columns are what the provider has."""
+"""Versions of a knowledge base as saved here. The base's own columns have the provider's texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXT_FIELDS = ("name", "opening", "prompt")
 
 
 class KnowledgeVersion(models.Model):
-    """What somebody wrote: stored once the provider has taken it, and never changed."""
+    """One saved version, stored after the provider accepted it and never changed."""
 
     base = models.ForeignKey(KnowledgeBase, models.PROTECT, related_name="versions", verbose_name=_("knowledge base"))
     number = models.PositiveIntegerField(_("version"))
@@ -23,7 +23,7 @@ class KnowledgeVersion(models.Model):
     opening = models.TextField(_("greeting"), blank=True)
     prompt = models.TextField(_("prompt"), blank=True)
     saved_at = models.DateTimeField(_("saved"), default=timezone.now)
-    # Empty: it was written at the provider, and found there.
+    # Empty: written at the provider.
     saved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("saved by")
     )
@@ -38,7 +38,7 @@ class KnowledgeVersion(models.Model):
         return f"{self.name} {self.number}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store a new one. Raises TypeError for one that is stored."""
+        """Store a new version. Raises TypeError for a stored one."""
         if not self._state.adding:
             raise TypeError("a version of a knowledge base is never changed")
         super().save(*args, **kwargs)

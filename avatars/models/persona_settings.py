@@ -1,4 +1,4 @@
-"""What a session was started with, as it is stored with the session: a persona changes, a record does not."""
+"""The settings that a session was started with, stored with the session because personas change."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Self
 
+# Increase when a key is renamed or changes its meaning, and keep `PersonaSettings.of` able to read older formats.
 FORMAT = 1
-"""Raise when a key is renamed or changes its meaning, and let `PersonaSettings.of` read what is older."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PersonaSettings:
-    """The settings of one session. Field names are the stored JSON keys; spans are seconds.
+    """The settings of one session. Field names are the stored JSON keys, and durations are seconds.
 
-    A field that has a default is missing in sessions from before it existed.
+    Sessions from before a field existed lack it, so later fields have defaults.
     """
 
     avatar_id: str
@@ -37,12 +37,12 @@ class PersonaSettings:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Self:
-        """Read stored settings, of the first format where they name none. Unknown keys are left out."""
+        """Read stored settings. Without a format key they are of format 1. Unknown keys are ignored."""
         known = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in ({"format": 1} | dict(stored)).items() if name in known})
 
     def as_stored(self) -> dict[str, Any]:
-        """Return the JSON that is stored and chained. An encoding is stored only where a page asked for one."""
+        """Return the JSON that is stored and hashed. An encoding is stored only if the page asked for one."""
         return {name: value for name, value in asdict(self).items() if name != "encoding" or value}
 
     @property

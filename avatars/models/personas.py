@@ -1,7 +1,7 @@
-"""The personas that staff make of the catalogue, and each of their versions as it was saved.
+"""Personas and their saved versions.
 
-A persona's own columns are what people meet or, while it is no more than a draft, what was saved last. Whatever was
-saved is a version of its own and stays.
+A persona's own columns have its published version or, while it is a draft, the version saved last. Every save is kept
+as a version.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from heygen_portal.providers.contract.provider import Quality as ProviderQuality
 
 
 class PersonaContent(SpeechRetention):
-    """What staff compose: an avatar with its voice, knowledge base, language and limits."""
+    """The versioned fields of a persona: avatar, voice, knowledge base, language, limits and texts."""
 
     class Language(models.TextChoices):
         SPANISH = "es", "Español"
@@ -67,12 +67,12 @@ class PersonaContent(SpeechRetention):
         validators=[MinValueValidator(Decimal("0.5")), MaxValueValidator(Decimal("1.5"))],
     )
     voice_emotion = models.CharField(_("voice emotion"), max_length=20, blank=True)
-    # The provider's own, such as stability: the name, and a value between its limits.
+    # Settings specific to the provider, such as stability: the name, and a value within its limits.
     voice_settings = models.JSONField(_("other voice settings"), default=dict, blank=True)
     knowledge_base = models.ForeignKey(
         KnowledgeBase, models.PROTECT, null=True, blank=True, verbose_name=_("knowledge base")
     )
-    # An avatar without knowledge answers with whatever the provider's model believes: that must be somebody's decision.
+    # Without a knowledge base, answers come from the provider's model alone, so staff must choose that explicitly.
     is_improvising = models.BooleanField(
         _("answers without a knowledge base"),
         default=False,
@@ -104,7 +104,7 @@ class PersonaContent(SpeechRetention):
 
     @classmethod
     def content_fields(cls) -> tuple[str, ...]:
-        """The names of all that is composed, in the order of the fields."""
+        """Return the names of the versioned fields, in the order of their definition."""
         return tuple(field.name for field in PersonaContent._meta.get_fields())
 
     @property
@@ -131,7 +131,7 @@ class PersonaContent(SpeechRetention):
         return self.capabilities.takes_voice
 
     def settings(self) -> PersonaSettings:
-        """Return the settings as they are now, for the session that is about to use them."""
+        """Return the current settings for a new session."""
         return PersonaSettings(
             avatar_id=self.avatar.provider_avatar_id,
             voice_id=self.voice.provider_voice_id if self.voice else "",
@@ -156,30 +156,30 @@ class PersonaContent(SpeechRetention):
 
 class PersonaQuerySet(models.QuerySet["Persona"]):
     def published(self) -> PersonaQuerySet:
-        """Personas that were published, and that nothing hides."""
+        """Return published personas that are not hidden."""
         return self.filter(status=Persona.Status.PUBLISHED, hidden_at=None)
 
     def open_to(self, user_id: int | None) -> PersonaQuerySet:
-        """Published personas that are for everybody, or for a group of this person's."""
+        """Return published personas that are unrestricted or restricted to one of the user's groups."""
         limits = Persona.groups.through.objects.filter(persona=models.OuterRef("pk"))
         return self.published().filter(~models.Exists(limits) | models.Exists(limits.filter(group__user=user_id)))
 
     def speaking_another_language(self, persona: Persona) -> PersonaQuerySet:
-        """Whom people take for the same person: the same name and face, in another language."""
+        """Return personas with the same name and avatar in another language."""
         return self.filter(name=persona.name, avatar=persona.avatar_id).exclude(language=persona.language)
 
 
 class Persona(PersonaContent):
-    """What staff publish.
+    """A persona that staff publish.
 
-    `avatars.personas.versions` and `avatars.personas.publishing` alone change what it is composed of.
+    Its versioned fields are changed only by `avatars.personas.versions` and `avatars.personas.publishing`.
     """
 
     class Status(models.TextChoices):
         DRAFT = "draft", _("draft")
         PUBLISHED = "published", _("published")
 
-    # Not composed: the same for every version.
+    # Not versioned.
     organisation = models.ForeignKey(
         Organisation,
         models.PROTECT,
@@ -189,7 +189,7 @@ class Persona(PersonaContent):
         verbose_name=_("organisation"),
     )
     slug = models.SlugField(_("address"), unique=True)
-    # Not composed: who may meet it holds at once, for every version.
+    # Not versioned: a change takes effect at once.
     groups = models.ManyToManyField(
         Group,
         blank=True,
@@ -197,11 +197,11 @@ class Persona(PersonaContent):
         help_text=_("Empty: all users who may talk. Takes effect when you save, also for the published version."),
     )
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.DRAFT, editable=False)
-    # Which version the columns are of, and its number: the one that is published or, of a draft, the newest.
+    # The version in the columns and its number: the published one or, of a draft, the newest.
     current = models.ForeignKey("PersonaVersion", models.RESTRICT, null=True, editable=False, related_name="+")
     version = models.PositiveIntegerField(_("version"), default=0, editable=False)
     published_at = models.DateTimeField(_("last published"), null=True, editable=False)
-    # Set when a check finds that it no longer works, cleared when one finds that it does, or by publishing.
+    # Set when a check fails, cleared when one succeeds or by publishing.
     hidden_at = models.DateTimeField(_("hidden since"), null=True, editable=False)
 
     objects = PersonaQuerySet.as_manager()
@@ -226,18 +226,18 @@ class Persona(PersonaContent):
 
     @property
     def speech_kept_days(self) -> int | None:
-        """Days until what is said is erased, by the shorter of two limits; None where there is none."""
+        """Return after how many days transcripts are erased: the lower limit of persona and account, or None."""
         limits = (self.speech_days, self.avatar.account.speech_days)
         return min((days for days in limits if days is not None), default=None)
 
 
 class PersonaVersion(PersonaContent):
-    """A persona as somebody saved it: written once, and never changed."""
+    """One saved version of a persona, never changed."""
 
     persona = models.ForeignKey(Persona, models.CASCADE, related_name="versions", verbose_name=_("persona"))
     number = models.PositiveIntegerField(_("version"))
     saved_at = models.DateTimeField(_("saved"), default=timezone.now)
-    # Empty: the portal itself, such as at its first start.
+    # Empty: saved by the portal itself, such as at its first start.
     saved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("saved by")
     )
@@ -252,14 +252,14 @@ class PersonaVersion(PersonaContent):
         return f"{self.name} {self.number}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store a new one. Raises TypeError for one that is stored: sessions refer to it."""
+        """Store a new version. Raises TypeError for a stored one, because sessions refer to it."""
         if not self._state.adding:
             raise TypeError("a version of a persona is never changed")
         super().save(*args, **kwargs)
 
 
 class PersonaCheck(models.Model):
-    """What a nightly look at a published persona came to."""
+    """The result of one nightly check of a published persona."""
 
     class Outcome(models.TextChoices):
         PASSED = "passed", _("works")
@@ -273,7 +273,7 @@ class PersonaCheck(models.Model):
     version = models.PositiveIntegerField(_("version"))
     at = models.DateTimeField(_("at"), default=timezone.now)
     outcome = models.CharField(_("result"), max_length=10, choices=Outcome)
-    # What the provider answered, in its own words.
+    # The provider's answer.
     detail = models.CharField(_("provider’s message"), max_length=300, blank=True)
 
     class Meta:

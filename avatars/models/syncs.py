@@ -1,4 +1,4 @@
-"""How a catalogue was brought up to date: what was asked, how far it is, what it found."""
+"""Syncs of the catalogue: request, progress and result."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.utils.translation import gettext_lazy as _
 
 from avatars.models.accounts import ProviderAccount
 
+# A sync without progress for this long was lost with its worker.
 LOST_AFTER = timedelta(minutes=2)
-"""A sync that says nothing for so long was lost with its worker."""
 
 
 class CatalogueSync(models.Model):
-    """One run through the lists of an account's provider."""
+    """One sync of an account's catalogue."""
 
     class Step(models.TextChoices):
         WAITING = "waiting", _("waiting for the worker")
@@ -30,16 +30,16 @@ class CatalogueSync(models.Model):
 
     account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="syncs", verbose_name=_("account"))
     asked_at = models.DateTimeField(_("requested"), default=timezone.now)
-    # Empty: the nightly one.
+    # Empty: the nightly sync.
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", verbose_name=_("requested by")
     )
     step = models.CharField(_("status"), max_length=10, choices=Step, default=Step.WAITING)
-    # The last sign of life.
+    # Time of the latest progress.
     moved_at = models.DateTimeField(default=timezone.now)
     done = models.PositiveIntegerField(_("done"), default=0)
     total = models.PositiveIntegerField(_("of"), default=0)
-    # By kind: how many there are, and how many of them are new, changed or gone.
+    # By kind: the number of entries, and how many of them are new, changed or gone.
     found = models.JSONField(_("found"), default=dict)
     detail = models.CharField(_("provider’s message"), max_length=300, blank=True)
 
@@ -61,5 +61,5 @@ class CatalogueSync(models.Model):
         return self.step in (self.Step.WAITING, self.Step.LISTS, self.Step.PREVIEWS)
 
     def is_lost(self, now: datetime) -> bool:
-        """Whether nobody works on it any more."""
+        """Return whether the worker has stopped reporting progress."""
         return self.is_under_way and self.moved_at < now - LOST_AFTER

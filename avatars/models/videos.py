@@ -1,4 +1,4 @@
-"""Recorded videos: what staff asked for, how far it is, and the file once somebody wanted it."""
+"""Recorded videos: the order, its progress, and the file once it was fetched."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from avatars.models.catalogue import Avatar, Voice
 
 class VideoQuerySet(models.QuerySet["Video"]):
     def due(self, when: datetime) -> VideoQuerySet:
-        """Videos that somebody must look at by then, the longest waiting first."""
+        """Return videos that the worker must act on by then, the longest overdue first."""
         return self.filter(due_at__lte=when).order_by("due_at")
 
 
 class Video(models.Model):
-    """One text, said by an avatar and kept as a film. `avatars.videos.orders` alone changes its status."""
+    """One text spoken by an avatar, recorded as a video. Its status is changed only by `avatars.videos.orders`."""
 
     class Status(models.TextChoices):
         WAITING = "waiting", _("waiting to be ordered")
@@ -34,7 +34,7 @@ class Video(models.Model):
         UNKNOWN = "unknown", _("unknown")
 
     class Failure(models.TextChoices):
-        """Why it is not there, and the way out; whoever pays is told whether a step is paid for."""
+        """Why the video is missing, what to do, and whether that costs credits."""
 
         KEY_REFUSED = (
             "key_refused",
@@ -82,17 +82,17 @@ class Video(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.WAITING, editable=False)
     failure = models.CharField(_("failure"), max_length=20, choices=Failure, blank=True, editable=False)
     failure_detail = models.CharField(_("provider’s message"), max_length=300, blank=True, editable=False)
-    # The next moment somebody must look at this row; None when there is nothing to wait for.
+    # The next time the worker must act on this row; None if there is nothing to do.
     due_at = models.DateTimeField(_("next check"), null=True, default=timezone.now, editable=False)
-    # Since when it is in this part of its life, and how often it was looked at there: patience and back-off.
+    # Since when the video has this status, and how often it was polled since: for time-outs and back-off.
     since = models.DateTimeField(default=timezone.now, editable=False)
     looks = models.PositiveIntegerField(default=0, editable=False)
-    # How often it was ordered; part of the reference by which the provider's list shows the order.
+    # Number of orders; part of the reference by which an order is found in the provider's list.
     orders = models.PositiveIntegerField(_("orders"), default=0, editable=False)
     provider_video_id = models.CharField(_("provider’s ID"), max_length=200, blank=True, editable=False)
     duration = models.DurationField(_("duration"), null=True, blank=True, editable=False)
     credits = models.DecimalField(_("credits"), max_digits=10, decimal_places=2, null=True, blank=True, editable=False)
-    # Good for some days only; looking again renews it.
+    # Expires after some days; another poll renews it.
     url = models.CharField(_("at the provider"), max_length=2000, blank=True, editable=False)
     ready_at = models.DateTimeField(_("ready"), null=True, blank=True, editable=False)
     file = models.FileField(_("file"), upload_to="videos/", blank=True, editable=False)
@@ -126,15 +126,15 @@ class Video(models.Model):
 
     @property
     def reference(self) -> str:
-        """What the newest order is called at the provider."""
+        """Return the reference of the newest order at the provider."""
         return f"{self.pk.hex}-{self.orders}"
 
     @property
     def provider_voice_id(self) -> str:
-        """The provider's ID of the voice it is said in."""
+        """Return the provider's ID of the voice."""
         return self.voice.provider_voice_id if self.voice else self.avatar.default_provider_voice_id
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it changes by itself."""
+        """Return whether the worker still acts on the video."""
         return self.due_at is not None

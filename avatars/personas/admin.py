@@ -1,4 +1,4 @@
-"""Personas in the admin: composed of choices, tried, published, rolled back. Nobody types a provider's ID."""
+"""Personas in the admin: edit, try, publish and roll back, without typing a provider's ID."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class PersonaAdmin(ModelAdmin):
         return [path("offers/", view, name="avatars_persona_offers"), *super().get_urls()]
 
     def offers(self, request: HttpRequest) -> HttpResponse:
-        """What can be chosen beside an avatar: the form's script asks."""
+        """Return the form's options for an avatar. Called by the form's script."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         avatar, voice = (_requested_row(request, model) for model in (Avatar, Voice))
@@ -83,12 +83,12 @@ class PersonaAdmin(ModelAdmin):
         return rows.annotate(newest_number=Subquery(last))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Persona | None:
-        """What is looked at and changed is what was saved last; people go on meeting what is published."""
+        """Return the persona with its newest version, which is what staff see and edit."""
         found = super().get_object(request, object_id, from_field)
         return versions.as_draft(found) if found else None
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
-        """Offer the steps that there are to take."""
+        """Offer only the actions that are possible now."""
         found = Persona.objects.filter(pk=object_id, status=Persona.Status.PUBLISHED).select_related("current").first()
         last = versions.newest(found) if found else None
         done = set() if found else {"unpublish_one"}
@@ -97,7 +97,7 @@ class PersonaAdmin(ModelAdmin):
         return [step for step in super().get_actions_detail(request, object_id) if step.path not in done]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Persona | None = None) -> tuple[str, ...]:
-        """What holds at once for everybody is for those who may publish."""
+        """Make fields that take effect at once read-only without permission to publish."""
         may_publish = obj is None or obj.status == Persona.Status.DRAFT or self.has_publish_permission(request)
         return self.readonly_fields if may_publish else (*self.readonly_fields, *sorted(UNVERSIONED_FIELDS))
 
@@ -111,7 +111,7 @@ class PersonaAdmin(ModelAdmin):
         return request.user.has_perm(roles.TRY)
 
     def has_delete_permission(self, request: HttpRequest, obj: Persona | None = None) -> bool:
-        """Only a draft that nobody can have met; in a list there is no telling."""
+        """Allow deleting only single drafts that were never published."""
         return obj is not None and obj.published_at is None and super().has_delete_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: Persona, form: PersonaForm, change: bool) -> None:
@@ -152,7 +152,7 @@ class PersonaAdmin(ModelAdmin):
 
     @display(description=_("version"))
     def versions_shown(self, persona: Persona) -> str:
-        """Which version this page shows, and which one people meet."""
+        """Return which version this page shows and which one is published."""
         stored = Persona.objects.filter(pk=persona.pk).first()
         if stored is None:
             return "–"
@@ -184,7 +184,7 @@ class PersonaAdmin(ModelAdmin):
 
     @action(description=_("Try it"), url_path="try", permissions=["try"])
     def try_it(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The room itself in a frame, with what was saved last."""
+        """Show the room page with the newest version in a frame."""
         persona: Persona = chosen(self, request, object_id)
         context = {"title": gettext("Try %(name)s") % {"name": persona}, "persona": persona, "opts": self.opts}
         context["missing"] = list(chain.from_iterable(publishing.problems(persona).values()))
@@ -210,7 +210,7 @@ class PersonaAdmin(ModelAdmin):
 
     @action(description=_("Versions"), url_path="versions", permissions=["view"])
     def versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """What was saved when and by whom, and the way back to any of it."""
+        """Show all versions, and restore one on POST."""
         persona = Persona.objects.select_related("current").get(pk=chosen(self, request, object_id).pk)
         if request.method == "POST":
             self._restore_version(request, persona)
@@ -235,7 +235,7 @@ class PersonaAdmin(ModelAdmin):
     def _publish(self, request: HttpRequest, persona: Persona, version: PersonaVersion | None = None) -> None:
         account = (version or persona).avatar.account
         try:
-            async_to_sync(refresh_catalogue)(account)  # what it is made of may have gone since the catalogue was synced
+            async_to_sync(refresh_catalogue)(account)  # its parts may be gone since the last sync
         except CredentialRefused as exc:
             words = gettext("%(account)s: the provider does not accept the key (%(detail)s).")
             self.message_user(request, words % {"account": account, "detail": exc}, messages.ERROR)
@@ -269,5 +269,5 @@ def _requested_row(request: HttpRequest, model: type[Any]) -> Any:
 
 
 def badge(request: HttpRequest) -> str:
-    """A sign at the menu's entry while a published persona is hidden, as it no longer works."""
+    """Return the menu entry's badge if a published persona is hidden because it no longer works."""
     return "!" if Persona.objects.filter(status=Persona.Status.PUBLISHED, hidden_at__isnull=False).exists() else ""

@@ -1,7 +1,8 @@
-"""A form for what is kept in versions. Of two people who write at once nobody overwrites the other unseen.
+"""Base form of versioned models. Rejects a save that would overwrite another editor's changes.
 
-The form remembers the version that the work began with. If another one was saved meanwhile, what only the other changed
-is taken over, what both changed stays as it was typed with theirs below it, and nothing is saved until one has looked.
+The form contains the number of the version that it was opened with. If a newer one was saved in the meantime, its
+changes are merged into the form, conflicting fields keep the typed value and show the other one as an error, and
+nothing is saved until the form is submitted again.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from heygen_portal.runtime.generics import AnyModelForm
 
 
 class ConcurrentEditForm(AnyModelForm):
+    # Number of the version that the form was opened with.
     base = forms.IntegerField(required=False, widget=forms.HiddenInput)
-    """The version that this work began with."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial["base"] = self.instance.version or None
 
     def versioned_fields(self) -> Iterable[str]:
-        """The names of the fields whose values are kept in versions."""
+        """Return the names of the versioned fields."""
         raise NotImplementedError
 
     def value_in(self, version: Any, name: str) -> Any:
-        """What a version has in one of these fields, as the field's initial value."""
+        """Return a version's value of one field, as the field's initial value."""
         return version.serializable_value(name)
 
     def describe(self, version: Any, name: str) -> str:
@@ -40,12 +41,12 @@ class ConcurrentEditForm(AnyModelForm):
         cleaned = super().clean() or self.cleaned_data
         if self.instance.pk:
             stored = self._meta.model._default_manager.select_for_update().get(pk=self.instance.pk)
-            self.merge_stored_values(stored, cleaned)  # others wait until this is saved
+            self.merge_stored_values(stored, cleaned)  # the row lock makes other saves wait
             self._merge_newer_version(stored, cleaned.get("base"))
         return cleaned
 
     def merge_stored_values(self, stored: Model, cleaned: dict[str, Any]) -> None:
-        """More that depends on what is stored by now."""
+        """Merge stored values of unversioned fields into the cleaned data. Does nothing by default."""
 
     def _merge_newer_version(self, stored: Any, base: int | None) -> None:
         last = stored.versions.select_related("saved_by").first()

@@ -1,4 +1,4 @@
-"""What can be chosen for a persona beside its avatar, and why the rest cannot: as capabilities tell."""
+"""The options of a persona's form that its avatar's provider supports, and explanations for the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VOICE_SETTING_FIELDS = ("voice_stability", "voice_similarity_boost", "voice_styl
 
 
 def options_for(avatar: Avatar, voice: Voice | None) -> dict[str, Any]:
-    """Return, by field of the form: the `choices` that work, what must stay `off`, `limits`, and the `words` for it."""
+    """Return supported `choices`, fields that must stay `off`, `limits`, and explanations (`words`), by form field."""
     capabilities = avatar.account.capabilities
     effective_voice = voice or voices.default_voice(avatar)
     emotions = capabilities.emotions if effective_voice is None or effective_voice.has_emotions else ()

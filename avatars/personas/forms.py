@@ -1,4 +1,4 @@
-"""The form behind the admin's page of a persona. Which fields it has, the page says."""
+"""The form of a persona. The admin page defines its fields."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from avatars.personas import versions
 from avatars.personas.concurrent_edits import ConcurrentEditForm
 from heygen_portal.providers import KINDS
 
+# Fields that are not versioned and take effect when saved.
 UNVERSIONED_FIELDS = {"slug", "groups"}
-"""What is no part of a version: it holds as soon as it is saved."""
 
 
 def _emotions() -> list[tuple[str, str]]:
@@ -31,7 +31,7 @@ def _setting_field(label: Any, help_text: Any) -> forms.FloatField:
 
 
 class PersonaForm(ConcurrentEditForm):
-    """A draft may lack anything."""
+    """Form of a persona's draft, which may be incomplete."""
 
     voice_emotion = forms.ChoiceField(
         label=capfirst(_("voice emotion")), required=False, choices=_emotions, widget=UnfoldAdminSelectWidget()
@@ -57,7 +57,7 @@ class PersonaForm(ConcurrentEditForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in UNVERSIONED_FIELDS & self.fields.keys():
-            self.fields[name].show_hidden_initial = True  # so that what nobody touched overwrites nothing
+            self.fields[name].show_hidden_initial = True  # so that unchanged fields overwrite nothing
         for setting in _setting_names():
             self.initial[f"voice_{setting}"] = self.instance.voice_settings.get(setting)
 
@@ -87,6 +87,6 @@ class PersonaForm(ConcurrentEditForm):
 
 
 def _setting_names() -> list[str]:
-    """The names of all dials that any provider's voices have."""
+    """Return the names of the voice settings of all providers."""
     names = [setting.name for kind in KINDS.values() for setting in kind.capabilities.voice_settings]
     return list(dict.fromkeys(names))

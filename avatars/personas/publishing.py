@@ -1,4 +1,4 @@
-"""Whether a persona is fit to be met, and the two steps between draft and published."""
+"""Validate, publish and unpublish personas."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from heygen_portal.trail.models import AuditEntry
 
 Problems = dict[str, list[str]]
 IPHONE_ENCODING = "H264"
+# The fields whose changes the audit log records when a persona is published.
 AUDITED_FIELDS = ("version", *PersonaContent.content_fields())
-"""What the audit log tells of a persona when it is published."""
 
 
 def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: Actor = SERVER) -> None:
-    """Let end users meet the persona as it was saved last or, to roll back, as another version has it.
+    """Publish a persona's newest version or, to roll back, another one.
 
-    Safe to repeat. Each change is in the audit log. Raises ValidationError with the problems of each field.
+    Idempotent. Each change is audited. Raises ValidationError with the problems of each field.
     """
     with transaction.atomic():
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
@@ -46,7 +46,7 @@ def publish(persona: Persona, version: PersonaVersion | None = None, *, actor: A
 
 
 def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
-    """Take the persona out of the gallery; sessions that run go on, and what was saved last is the draft."""
+    """Remove the persona from the gallery. Running sessions continue, and the newest version becomes the draft."""
     with transaction.atomic():
         stored = Persona.objects.select_for_update().get(pk=persona.pk)
         if stored.status == Persona.Status.PUBLISHED:
@@ -57,7 +57,7 @@ def unpublish(persona: Persona, *, actor: Actor = SERVER) -> None:
 
 
 def problems(persona: Persona) -> Problems:
-    """Return what keeps a persona from being published, by field; empty when it is fit."""
+    """Return what prevents a persona from being published, by field."""
     found: Problems = defaultdict(list)
     capabilities = persona.avatar.account.capabilities
     _check_avatar(persona, found)
@@ -79,7 +79,7 @@ def problems(persona: Persona) -> Problems:
 
 
 def account_problems(persona: Persona) -> Problems:
-    """Return what is wrong with the account behind a persona: it keeps nobody from changing what is published."""
+    """Return problems of the persona's account. They do not prevent changes to a published persona."""
     account = persona.avatar.account
     left = account.credits_left
     if account.is_sandbox or left is None or left > account.capabilities.minimum_credits:

@@ -1,7 +1,6 @@
-"""The versions of a persona: each save is one, and none is ever changed.
+"""The versions of a persona. Each save creates one, and none is ever changed.
 
-Whoever saves says which version the work began with. If another one was saved meanwhile, nobody's work is lost: the
-second is told what changed, and decides.
+`avatars.personas.concurrent_edits` merges changes that two editors make at the same time.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from avatars.models.personas import PersonaContent
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that two versions say differently, in words."""
+    """One field that differs between two versions, with both values as text."""
 
     name: str
     label: str
@@ -30,30 +29,30 @@ class Difference:
 
 
 def newest(persona: Persona) -> PersonaVersion | None:
-    """What was saved last; None for a persona that was never saved as one."""
+    """Return the newest version, or None if the persona has none."""
     return persona.versions.select_related("avatar__account", "voice", "knowledge_base", "saved_by").first()
 
 
 def with_number(persona: Persona, number: int) -> PersonaVersion | None:
-    """The version with this number."""
+    """Return the version with this number, if it exists."""
     return persona.versions.filter(number=number).first()
 
 
 def as_of(persona: Persona, version: PersonaVersion | None) -> Persona:
-    """Return a persona as this version has it: to be looked at, tried or edited, not to be stored."""
+    """Return a copy of a persona with a version's content: to show, try or edit, not to save."""
     return _copy_fields(copy.copy(persona), version) if version else persona
 
 
 def as_draft(persona: Persona) -> Persona:
-    """Return a persona as it was saved last."""
+    """Return a copy of a persona with the content of its newest version."""
     return as_of(persona, newest(persona))
 
 
 @transaction.atomic
 def save_version(persona: Persona, saved_by: int | None = None) -> PersonaVersion:
-    """Store what this persona is composed of as its newest version; people go on meeting the published one.
+    """Store a persona's content as its newest version. The published version stays published.
 
-    A persona that is new is stored itself, too.
+    A new persona is stored as well.
     """
     if persona.pk is None:
         persona.save()
@@ -68,7 +67,7 @@ def save_version(persona: Persona, saved_by: int | None = None) -> PersonaVersio
 
 
 def set_current(persona: Persona, version: PersonaVersion, **changes: Any) -> None:
-    """Let the persona's own columns be this version's."""
+    """Copy a version into the persona's own columns and save them."""
     _copy_fields(persona, version)
     for name, value in changes.items():
         setattr(persona, name, value)
@@ -76,7 +75,7 @@ def set_current(persona: Persona, version: PersonaVersion, **changes: Any) -> No
 
 
 def differences(before: PersonaContent, after: PersonaContent) -> list[Difference]:
-    """What the second says differently from the first, in the order of the fields."""
+    """Return the fields that differ, in the order of their definition."""
     return [
         Difference(name, _label(name), describe(before, name), describe(after, name))
         for name in PersonaContent.content_fields()
@@ -85,7 +84,7 @@ def differences(before: PersonaContent, after: PersonaContent) -> list[Differenc
 
 
 def describe(content: PersonaContent, name: str) -> str:
-    """One part as people read it."""
+    """Return one field's value as text."""
     value = getattr(content, f"get_{name}_display", lambda: getattr(content, name))()
     if isinstance(value, bool):
         return _("yes") if value else _("no")

@@ -1,4 +1,4 @@
-"""The page on which staff read what became of a persona, version by version, and go back to one."""
+"""The page with the versions of a persona, where staff can restore one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RELATED_ROWS = ("avatar", "voice", "knowledge_base", "saved_by")
 
 
 def page(request: HttpRequest, persona: Persona, context: dict[str, Any]) -> HttpResponse:
-    """The newest first, each with what it changed of the one before. `?page` leads to older ones."""
+    """Show versions, newest first, each with its changes. `?page` selects the page."""
     rows = persona.versions.select_related(*RELATED_ROWS)
     page_of_rows = Paginator(rows, VERSIONS_PER_PAGE).get_page(request.GET.get("page"))
     found = list(page_of_rows)
@@ -36,7 +36,7 @@ def page(request: HttpRequest, persona: Persona, context: dict[str, Any]) -> Htt
 
 
 def describe_check(check: PersonaCheck) -> str:
-    """When it was, and what came of it."""
+    """Return the time and result of a check."""
     at = formats.date_format(timezone.localtime(check.at), "DATETIME_FORMAT")
     words = _("%(at)s, version %(version)d: %(outcome)s")
     sentence = words % {"at": at, "version": check.version, "outcome": check.get_outcome_display()}

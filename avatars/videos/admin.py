@@ -1,4 +1,4 @@
-"""Recorded videos in the admin: asked for once, then only looked at."""
+"""Recorded videos in the admin: ordered once, then read-only."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class VideoAdmin(NeverDeleted, ModelAdmin):
         return ((None, {"fields": STATE_FIELDS}), (_("Order details"), {"fields": ORDER_FIELDS}))
 
     def has_change_permission(self, request: HttpRequest, obj: Video | None = None) -> bool:
-        """What was ordered is paid for as it was ordered."""
+        """Return False, because an ordered video has been paid for."""
         return False
 
     def has_order_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_add_permission(request)
 
     def save_model(self, request: HttpRequest, obj: Video, form: VideoForm, change: bool) -> None:
-        assert isinstance(request.user, User)  # nobody else comes here
+        assert isinstance(request.user, User)  # the admin requires a login
         obj.created_by = request.user
         super().save_model(request, obj, form, change)
 

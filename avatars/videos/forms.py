@@ -1,4 +1,4 @@
-"""The form behind the admin's page for a new recorded video."""
+"""The form of a new recorded video."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_SCRIPT_BYTES = 64 * 1024
 
 
 class VideoForm(AnyModelForm):
-    """What is to be said, typed or as a text file. Never as sound: an avatar says what can be read."""
+    """Form whose script is typed or uploaded as a text file. Sound files are refused."""
 
     script = forms.FileField(
         label=capfirst(_("or a text file")),
@@ -36,7 +36,7 @@ class VideoForm(AnyModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "text" in self.fields:  # those who may only look have no such field
+        if "text" in self.fields:  # missing without permission to add
             self.fields["text"].required = False
 
     def clean_script(self) -> str:

@@ -1,8 +1,8 @@
-"""Recorded videos: ordered once, looked after until they are there, fetched when somebody wants the file.
+"""Recorded videos: order them once, poll until they are ready, and fetch the file on request.
 
-All there is to do stands on the row (`status`, `due_at`), so a worker that dies leaves nothing behind that the next
-look does not find. An order costs money: it is noted before it is sent, and one whose answer never came is looked for
-in the provider's own list, never sent again by itself.
+The row's `status` and `due_at` say what is to be done, so the next worker continues after a crash. An order costs
+money: it is recorded before it is sent, and an order without an answer is looked up in the provider's list and never
+repeated automatically.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ Status: TypeAlias = Video.Status
 Failure: TypeAlias = Video.Failure
 
 VIDEOS_IN_PARALLEL = 10
+# How long a claimed row is not claimed again: longer than one call may last.
 CLAIM_DURATION = timedelta(seconds=60)
-"""How long a row that was taken is left alone: longer than one call may last."""
 FIRST_POLL, MAX_PAUSE = timedelta(seconds=5), timedelta(minutes=1)
 ORDER_TIMEOUT = timedelta(hours=1)
 LOST_TIMEOUT = timedelta(minutes=10)
@@ -49,7 +49,7 @@ MAX_FETCHES = 3
 
 
 async def process_due(now: datetime) -> None:
-    """Take the next step with every video whose moment has come."""
+    """Take the next step with every video that is due."""
     claimed = await in_thread(_claim)(now)
     steps = (STEPS[Status(video.status)](video, providers.for_account(video.avatar.account)) for video in claimed)
     for outcome in await asyncio.gather(*steps, return_exceptions=True):
@@ -66,26 +66,26 @@ def _claim(now: datetime) -> list[Video]:
 
 
 def order_again(video: Video) -> bool:
-    """Have it ordered anew, which may be paid for anew; return whether it was in a state for it."""
+    """Queue another order, which may cost credits again. Return whether the video's status allowed it."""
     finished = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.UNKNOWN))
     return bool(finished.update(**_status_change(Status.WAITING)))
 
 
 def check_again(video: Video) -> bool:
-    """Ask the provider once more how far an ordered video is; it costs nothing. Return whether there is one."""
+    """Poll an ordered video again, free of charge. Return whether the video's status allowed it."""
     final = Video.objects.filter(pk=video.pk, status__in=(Status.FAILED, Status.READY), file="")
     ordered = final.exclude(provider_video_id="")
     return bool(ordered.update(**_status_change(Status.MAKING)))
 
 
 def fetch(video: Video) -> bool:
-    """Have its file fetched; return whether there is one to be fetched. Safe to repeat."""
+    """Queue the download of a ready video. Return whether there was one to fetch. Idempotent."""
     unfetched = Video.objects.filter(pk=video.pk, status=Status.READY, file="")
     return bool(unfetched.update(**_status_change(Status.FETCHING)))
 
 
 def _status_change(status: Status, *, pause: timedelta = timedelta(0), **changes: Any) -> dict[str, Any]:
-    """What a row becomes with a new status."""
+    """Return the column values for a new status."""
     now = timezone.now()
     is_over = status in (Status.READY, Status.FAILED, Status.UNKNOWN)
     reset = {"failure": "", "failure_detail": "", "since": now, "looks": 0}
@@ -94,7 +94,7 @@ def _status_change(status: Status, *, pause: timedelta = timedelta(0), **changes
 
 async def _order(video: Video, provider: Provider) -> None:
     if video.orders and not video.provider_video_id:
-        # The order before this one may have been taken after all: then it is paid for, and is the one.
+        # The earlier order may have been accepted after all. It is paid for then, so use it.
         try:
             found = await provider.find_video(video.reference)
         except CredentialRefused as exc:
@@ -107,7 +107,7 @@ async def _order(video: Video, provider: Provider) -> None:
             await _mark_ordered(video, found)
             return
     if not await in_thread(_record_order)(video):
-        return  # somebody else has ordered it
+        return  # another worker has ordered it
     request = VideoRequest(
         avatar_id=video.avatar.provider_avatar_id,
         voice_id=video.provider_voice_id,
@@ -117,7 +117,7 @@ async def _order(video: Video, provider: Provider) -> None:
     )
     try:
         made = await provider.make_video(request)
-    except (NotSent, LimitReached) as exc:  # nothing was taken, so nothing is paid
+    except (NotSent, LimitReached) as exc:  # the order was not accepted, so nothing is charged
         await in_thread(_update)(video, status=Status.WAITING, since=video.since)
         await _wait(video, exc, ORDER_TIMEOUT, Failure.FULL if isinstance(exc, LimitReached) else Failure.AWAY)
     except ProviderUnreachable as exc:
@@ -130,7 +130,7 @@ async def _order(video: Video, provider: Provider) -> None:
 
 
 def _record_order(video: Video) -> bool:
-    """Note the order before it is sent: from here on only the provider can say whether it was taken."""
+    """Record the order before it is sent. Afterwards only the provider knows whether it was accepted."""
     unordered = Video.objects.filter(pk=video.pk, status=Status.WAITING, orders=video.orders)
     video.orders += 1
     changes = _status_change(Status.ORDERING, pause=CLAIM_DURATION, orders=video.orders, provider_video_id="")
@@ -149,7 +149,7 @@ def _refusal(exc: ProviderRejected) -> Failure:
 
 
 async def _find_order(video: Video, provider: Provider) -> None:
-    """An order was sent and its answer never came, or whoever waited for it died: does the provider have it?"""
+    """Look up an order in the provider's list after its answer or its worker was lost."""
     try:
         found = await provider.find_video(video.reference)
     except ProviderError as exc:
@@ -185,7 +185,7 @@ async def _apply_status(video: Video, reported: VideoStatus) -> None:
 
 
 async def _fetch(video: Video, provider: Provider) -> None:
-    """Ask for the address anew, since an old one expires, and store what is there."""
+    """Download the file from a fresh URL, because URLs expire, and store it."""
     try:
         reported = await provider.video_status(video.provider_video_id)
         if reported.state is not VideoState.READY:
@@ -205,24 +205,24 @@ async def _fetch(video: Video, provider: Provider) -> None:
 
 
 def _is_mp4(body: BinaryIO) -> bool:
-    """By its first bytes: it is served from the portal's own address, so it must be a film and nothing else."""
+    """Return whether the file starts like an MP4. The portal serves it, so it must not be anything else."""
     body.seek(4)
     return body.read(4) == b"ftyp"
 
 
 def _store(video: Video, body: BinaryIO) -> str:
-    """Put the film where files are kept; return its name there."""
+    """Store the file and return its name in the storage."""
     body.seek(0)
     name = f"{video.pk}.mp4"
     storage, field = video.file.storage, video.file.field
-    # What a worker left that died in the middle of this.
+    # Remove a partial file of a worker that died here.
     storage.delete(field.generate_filename(video, name))
     video.file.save(name, File(body), save=False)
     return str(video.file.name)
 
 
 async def _wait(video: Video, exc: ProviderError | None, limit: timedelta, failure: Failure) -> None:
-    """Look again later, each time after a longer pause; when patience is over, it has failed."""
+    """Poll again later with back-off, or fail after `limit` in the current status."""
     if timezone.now() - video.since > limit:
         await _fail(video, failure, exc or "")
         return
@@ -247,7 +247,7 @@ def _one_line(exc: ProviderError | str) -> str:
 
 
 def _update(video: Video, **changes: Any) -> None:
-    """Write the outcome of a step; nothing, where the video has been ordered anew meanwhile."""
+    """Store the outcome of a step, unless the video has been ordered again in the meantime."""
     Video.objects.filter(pk=video.pk, orders=video.orders).update(**changes)
 
 

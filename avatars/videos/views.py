@@ -1,4 +1,4 @@
-"""The page that plays a recorded video, and its file. Both are staff's: to everybody else there is no such address."""
+"""The page and file of a recorded video. Without permission, both are not found."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_AGE_SECONDS = 3600
 
 @require_safe
 def video(request: HttpRequest, video_id: UUID) -> HttpResponse:
-    """Play it; until there is something to play, say how far it is."""
+    """Play the video, or show its status until the file is there."""
     return render(request, "avatars/video.html", {"video": _find(request, video_id)})
 
 
 def fetch(request: HttpRequest, video_id: UUID) -> HttpResponse:
-    """Have the file fetched from the provider. A link leads to the button."""
+    """Queue the download on POST, and redirect to the video's page."""
     found = _find(request, video_id)
     if request.method == "POST":
         orders.fetch(found)
@@ -34,7 +34,7 @@ def fetch(request: HttpRequest, video_id: UUID) -> HttpResponse:
 
 @require_safe
 async def file(request: HttpRequest, video_id: UUID) -> HttpResponseBase:
-    """Send the MP4, whole or the part that the player asks for: without parts Safari plays nothing."""
+    """Send the MP4, whole or as a range. Safari only plays videos that support ranges."""
     stored = (await in_thread(_find)(request, video_id)).file
     if not stored:
         raise Http404

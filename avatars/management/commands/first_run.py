@@ -1,4 +1,4 @@
-"""Everything a fresh portal needs before somebody can sign in and talk."""
+"""Create what a fresh portal needs before the first conversation."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from heygen_portal.trail import audit_log, change_log
 from heygen_portal.trail.change_log import SERVER
 from heygen_portal.trail.models import AuditEntry
 
+# One account for each API that the emulator offers. The starters use the first one's catalogue.
 ACCOUNTS = {"heygen": "Emulator", "liveavatar": "Emulator (LiveAvatar)"}
-"""One for each wire that the emulator speaks. The starters are made of the first one's catalogue."""
 PEOPLE = (("admin", roles.ADMINISTRATOR), ("demo", roles.END_USER))
 
 
@@ -74,7 +74,7 @@ class Command(BaseCommand):
 
 
 def _emulator_account(kind: str, name: str) -> ProviderAccount:
-    """Return the emulator's account for one wire, with the address and key of this start."""
+    """Return the emulator's account for one API, with the current address and key."""
     connection_settings = {"base_url": settings.EMULATOR_URL, "api_key": settings.EMULATOR_API_KEY}
     with transaction.atomic():
         account, is_new = ProviderAccount.objects.get_or_create(

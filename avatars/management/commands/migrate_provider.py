@@ -1,4 +1,4 @@
-"""Moves personas from one account to another; a dry run unless told otherwise."""
+"""Move personas from one account to another. A dry run without `--apply`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
                 f"--{kind}", action="append", default=[], metavar="OLD=NEW", help=f"the provider's IDs of a {kind}"
             )
 
-    @no_translations  # commands speak English, whoever asked for them
+    @no_translations  # commands always write English
     def handle(self, **options: Any) -> None:
         source, target = (self._account(options[name]) for name in ("source", "target"))
         if source == target:
