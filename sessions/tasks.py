@@ -54,7 +54,7 @@ def read_records() -> None:
 @shared_task
 def keep_books() -> None:
     """Add ended sessions to the totals. Scheduled every five seconds."""
-    deadlines.give_up_tasks(timezone.now())
+    deadlines.fail_stale_tasks(timezone.now())
     ledger.book_all()
 
 

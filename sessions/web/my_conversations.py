@@ -80,6 +80,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
 def _conversation(request: HttpRequest, session: StreamingSession) -> HttpResponse:
     page = Paginator(queries.lines_to_read(session.pk), LINES_PER_PAGE).get_page(request.GET.get("page"))
     lines = queries.with_standing(page.object_list)
+    later = queries.sessions_of_user(session.user_id).filter(continues=session)
     from_user = Utterance.objects.filter(session=session, who=Utterance.Who.USER).order_by()
     context = {
         "session": session,
@@ -89,7 +90,7 @@ def _conversation(request: HttpRequest, session: StreamingSession) -> HttpRespon
         "is_over": session.ended_at is not None,
         "may_continue": bool(lines) and slots.may_continue(session),
         "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START),
-        "continued_by": queries.sessions_of_user(session.user_id).filter(continues=session).order_by("created_at").first(),
+        "continued_by": later.order_by("created_at").first(),
         "input_kinds": set(from_user.values_list("by", flat=True).distinct()),
     }
     answer = render(request, "sessions/conversation.html", context)

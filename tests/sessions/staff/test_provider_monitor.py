@@ -173,7 +173,7 @@ async def test_a_session_gone_at_the_provider_is_checked(
     provider: Mock, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = AsyncMock()
-    monkeypatch.setattr(provision, "room_closed", asked)
+    monkeypatch.setattr(provider_status, "end_if_gone", asked)
     provider.listen = socket_with(OPENED, None, SessionGone("closed"))
     row = await make_session()
     await monitor.poll()

@@ -140,7 +140,7 @@ def test_a_session_ends_when_the_person_leaves_the_room_even_if_a_tab_stays(
     post(event("participant_joined"))
     post(event("participant_left"))
     assert not is_not_abandoned(session)
-    deadlines.take_due(timezone.now() + transitions.TAB_GRACE)
+    deadlines.claim_due(timezone.now() + transitions.TAB_GRACE)
     session.refresh_from_db()
     assert (session.status, session.end_reason) == (Status.STOPPING, EndReason.TAB_CLOSED)
     assert session.end_evidence["code"] == "room_left"
