@@ -6,10 +6,10 @@ import os
 from typing import Any
 
 from heygen_portal import production
-from heygen_portal.server.pages import application as get_pages
+from heygen_portal.server.pages import application as get_page_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
-pages = get_pages()  # sets Django up; models can be imported from here on
+pages = get_page_application()  # sets Django up; models can be imported from here on
 production.refuse_default_secrets()
 
 from channels.auth import AuthMiddlewareStack
@@ -17,18 +17,18 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import path
 
 from heygen_portal.env import env
-from heygen_portal.people.access.second_factor import SecondFactorForSockets
+from heygen_portal.people.access.second_factor import SecondFactorSocketMiddleware
 from heygen_portal.runtime import background
-from heygen_portal.server.origins import OwnOriginOnly
-from heygen_portal.server.turns import Turns
+from heygen_portal.server.origins import OwnOriginMiddleware
+from heygen_portal.server.request_limiter import RequestLimiter
 from sessions.models import Purpose
 from sessions.staff.board_consumer import BoardConsumer
 from sessions.web.session_consumer import SessionConsumer
 
 # Checking a password keeps a processor busy for a third of a second, on purpose.
 SIGN_IN_PATHS = ("/accounts/", "/admin/login/")
-sign_ins = Turns(4)
-turns = Turns(env.int("REQUESTS_AT_ONCE", 20))
+sign_in_limiter = RequestLimiter(4)
+request_limiter = RequestLimiter(env.int("REQUESTS_AT_ONCE", 20))
 HEALTH_PATH = "/health"
 HEALTH_BODY = b'{"status": "ok"}'
 HEALTH_HEADERS = [
@@ -48,10 +48,10 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEALTH_HEADERS})
         await send({"type": "http.response.body", "body": HEALTH_BODY})
         return
-    background.before_shutdown(background.finish)
+    background.on_shutdown(background.finish)
     is_sign_in = scope["method"] == "POST" and scope["path"].startswith(SIGN_IN_PATHS)
-    queue = sign_ins if is_sign_in else turns
-    await asyncio.shield(background.keep(queue.take(pages, scope, receive, send)))
+    limiter = sign_in_limiter if is_sign_in else request_limiter
+    await asyncio.shield(background.spawn(limiter.run(pages, scope, receive, send)))
 
 
 trial = SessionConsumer.as_asgi(purpose=Purpose.TRIAL)
@@ -67,7 +67,7 @@ application = ProtocolTypeRouter(
     {
         "http": http,
         # A page of another origin may not open a socket with this person's cookies.
-        "websocket": OwnOriginOnly(AuthMiddlewareStack(SecondFactorForSockets(websocket))),
+        "websocket": OwnOriginMiddleware(AuthMiddlewareStack(SecondFactorSocketMiddleware(websocket))),
     }
 )
 

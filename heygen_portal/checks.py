@@ -137,7 +137,7 @@ def readable_budgets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             hint='Write BUDGETS="task.session=300/minute"; heygen_portal/runtime/budgets.py lists the names.',
             id="heygen_portal.E010",
         )
-        for name in budgets.unreadable()
+        for name in budgets.invalid_names()
     ]
 
 
@@ -165,7 +165,7 @@ def rules_on_privacy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register(Tags.compatibility)
 def known_way_to_send_files(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """With a header that no proxy understands, browsers would get empty files."""
-    if settings.SEND_FILES_WITH not in file_responses.WAYS:
+    if settings.SEND_FILES_WITH not in file_responses.SEND_FILES_CHOICES:
         return [
             Error(
                 f"SEND_FILES_WITH is {settings.SEND_FILES_WITH!r}.",

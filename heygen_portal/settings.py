@@ -174,7 +174,7 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 # daphne: the address is the socket's; behind a proxy it is the header that the proxy sets.
 PROXY_COUNT = env.int("PROXY_COUNT", 0)
-AXES_HANDLER = "heygen_portal.people.sign_in.sign_in_log.Handler"
+AXES_HANDLER = "heygen_portal.people.sign_in.sign_in_log.PortalAxesHandler"
 AXES_CLIENT_IP_CALLABLE = "heygen_portal.runtime.client_address.of"
 # The log of sign-ins has names, network addresses and browsers: each night what is older is deleted.
 SIGN_IN_LOG_DAYS = env.int("SIGN_IN_LOG_DAYS", 90)
@@ -186,7 +186,7 @@ ACCOUNT_ADAPTER = "heygen_portal.people.sign_in.adapters.AccountAdapter"
 ACCOUNT_FORMS = {
     "login": "heygen_portal.people.sign_in.forms.SignInForm",
     "reauthenticate": "heygen_portal.people.sign_in.forms.ReauthenticateForm",
-    "reset_password": "heygen_portal.people.sign_in.forms.ResetForm",
+    "reset_password": "heygen_portal.people.sign_in.forms.ResetPasswordForm",
     "reset_password_from_key": "heygen_portal.people.sign_in.forms.NewPasswordForm",
 }
 ACCOUNT_LOGIN_METHODS = {"username"}
@@ -200,8 +200,8 @@ ACCOUNT_RATE_LIMITS = False
 MFA_ADAPTER = "heygen_portal.people.sign_in.adapters.SecondFactorAdapter"
 MFA_FORMS = {
     "authenticate": "heygen_portal.people.sign_in.forms.CodeForm",
-    "reauthenticate": "heygen_portal.people.sign_in.forms.CodeAgainForm",
-    "activate_totp": "heygen_portal.people.sign_in.forms.SetUpForm",
+    "reauthenticate": "heygen_portal.people.sign_in.forms.ReauthenticateCodeForm",
+    "activate_totp": "heygen_portal.people.sign_in.forms.SetUpSecondFactorForm",
 }
 MFA_TOTP_TOLERANCE = 1  # clocks of telephones
 STAFF_NEEDS_SECOND_FACTOR = env.bool("STAFF_NEEDS_SECOND_FACTOR", False)

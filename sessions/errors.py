@@ -141,7 +141,7 @@ class TooManyRequests(SessionError):
         self.wait_seconds = wait_seconds
 
     def __str__(self) -> str:
-        return refusals.in_words(self.wait_seconds)
+        return refusals.full_message(self.wait_seconds)
 
 
 class ProviderLimit(SessionError):

@@ -140,7 +140,7 @@ def redis_for_all(redis_url: str) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def full_budgets(redis_for_all: None) -> None:
     """Give everybody the whole budget again: the people of one test have the IDs of the last one's."""
-    budgets.forget_all()
+    budgets.clear_all()
 
 
 @pytest.fixture(autouse=True)

@@ -19,14 +19,14 @@ from avatars.accounts import connection_page, migration_admin, provider_history_
 from avatars.accounts.forms import ProviderAccountForm
 from avatars.catalogue import sync_admin
 from avatars.models import ProviderAccount
-from heygen_portal.console.widgets import NeverDeleted, chosen
+from heygen_portal.console.widgets import NoDelete, object_or_404
 from heygen_portal.people.access import sudo
 from heygen_portal.trail import audit_log, change_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 
 
-class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
+class ProviderAccountAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
     """Base of the account admin. `sessions.admin.accounts` registers it and adds spending and slots."""
 
     form = ProviderAccountForm
@@ -78,24 +78,24 @@ class ProviderAccountAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
 
     @action(description=_("Catalogue"), url_path="catalogue", permissions=["view"])
     def catalogue(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        account: ProviderAccount = chosen(self, request, object_id)
+        account: ProviderAccount = object_or_404(self, request, object_id)
         context = self.admin_site.each_context(request) | {"opts": self.opts}
         may_sync = self.has_change_permission(request, account)
         return sync_admin.page(request, account, context, may_sync=may_sync)
 
     @action(description=_("Check connection"), url_path="connection", permissions=["change"])
     def try_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        account: ProviderAccount = chosen(self, request, object_id)
+        account: ProviderAccount = object_or_404(self, request, object_id)
         return connection_page.page(request, account)
 
     @action(description=_("Move personas to another account"), permissions=["change"])
     def migrate(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        account: ProviderAccount = chosen(self, request, object_id)
+        account: ProviderAccount = object_or_404(self, request, object_id)
         return migration_admin.page(request, account, self.admin_site.each_context(request))
 
     @action(description=_("Past sessions"), permissions=["change"])
     def past(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        account: ProviderAccount = chosen(self, request, object_id)
+        account: ProviderAccount = object_or_404(self, request, object_id)
         return provider_history_page.page(request, account, self.admin_site.each_context(request))
 
     def save_model(self, request: HttpRequest, obj: ProviderAccount, form: ProviderAccountForm, change: bool) -> None:

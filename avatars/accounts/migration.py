@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from avatars.models import Avatar, CatalogueEntry, KnowledgeBase, Persona, ProviderAccount, Voice
 from avatars.personas import publishing, versions
 from heygen_portal import providers
-from heygen_portal.runtime.accents import folded
+from heygen_portal.runtime.accents import fold_accents
 from heygen_portal.runtime.generics import name_of_field
 from heygen_portal.runtime.in_thread import in_thread
 from heygen_portal.trail.change_log import SERVER, Actor
@@ -157,7 +157,7 @@ def _base_similarity(old: KnowledgeBase, new: KnowledgeBase) -> int:
 
 
 def _normalized(name: str) -> str:
-    return "".join(re.findall(r"[^\W_]+", folded(name)))
+    return "".join(re.findall(r"[^\W_]+", fold_accents(name)))
 
 
 def _move(persona: Persona, found: Plan) -> Move:

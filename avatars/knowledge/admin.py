@@ -21,7 +21,7 @@ from avatars.knowledge import versions as knowledge_versions
 from avatars.knowledge.files import KnowledgeText
 from avatars.knowledge.forms import ImportForm, KnowledgeBaseForm
 from avatars.models import KnowledgeBase, KnowledgeVersion
-from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_change_page
+from heygen_portal.console.widgets import NoDelete, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.people.access import sudo
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.trail import audit_log
@@ -31,7 +31,7 @@ VERSIONS_SHOWN = 50
 
 
 @admin.register(KnowledgeBase)
-class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
+class KnowledgeBaseAdmin(NoDelete, AvatarPartAdmin):
     """Admin of knowledge bases. Texts that the provider refuses are not stored here either."""
 
     form = KnowledgeBaseForm
@@ -77,7 +77,7 @@ class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
     @action(description=_("Versions"), url_path="versions", permissions=["view"])
     def versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show versions and drift. On POST, store a version at the provider or accept the provider's texts."""
-        base = KnowledgeBase.objects.select_related("account").get(pk=chosen(self, request, object_id).pk)
+        base = KnowledgeBase.objects.select_related("account").get(pk=object_or_404(self, request, object_id).pk)
         may_change = self.has_change_permission(request, base)
         if request.method == "POST":
             if not may_change:
@@ -162,13 +162,13 @@ class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
     @action(
         description=_("Delete at the provider"),
         permissions=["remove"],
-        dialog=ask_first(
+        dialog=confirm_dialog(
             _("Delete it permanently at the provider? Conversations that used it are kept here."),
             _("Delete at the provider"),
         ),
     )
     def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        base: KnowledgeBase = chosen(self, request, object_id)
+        base: KnowledgeBase = object_or_404(self, request, object_id)
         try:
             knowledge_versions.delete_at_provider(base)
         except ValidationError as exc:
@@ -177,4 +177,4 @@ class KnowledgeBaseAdmin(NeverDeleted, AvatarPartAdmin):
             words = gettext("%(base)s was deleted at the provider.") % {"base": base}
             self.message_user(request, words, messages.SUCCESS)
             self.log_change(request, base, words)
-        return to_change_page(KnowledgeBase, object_id)
+        return redirect_to_change_page(KnowledgeBase, object_id)

@@ -29,7 +29,7 @@ def validate_web_address(address: str) -> None:
     """
     if not client_address.is_base_url(address):
         raise ValidationError(_("An address like https://api.example.com, without a path."))
-    if not client_address.keeps_secrets(address):
+    if not client_address.is_safe_for_keys(address):
         raise ValidationError(_("Use https. With http, the key could be intercepted."))
 
 

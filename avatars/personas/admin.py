@@ -23,7 +23,7 @@ from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Avatar, Persona, PersonaVersion, Voice
 from avatars.personas import form_options, publishing, versions, versions_page
 from avatars.personas.forms import UNVERSIONED_FIELDS, PersonaForm
-from heygen_portal.console.widgets import ask_first, chosen, to_change_page
+from heygen_portal.console.widgets import confirm_dialog, redirect_to_change_page
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
@@ -108,7 +108,7 @@ class PersonaAdmin(ModelAdmin):
         return request.user.has_perm(Permission.PUBLISH_PERSONA)
 
     def has_try_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(roles.TRY)
+        return request.user.has_perm(roles.TRY_PERSONA)
 
     def has_delete_permission(self, request: HttpRequest, obj: Persona | None = None) -> bool:
         """Allow deleting only single drafts that were never published."""
@@ -185,7 +185,7 @@ class PersonaAdmin(ModelAdmin):
     @action(description=_("Try it"), url_path="try", permissions=["try"])
     def try_it(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the room page with the newest version in a frame."""
-        persona: Persona = chosen(self, request, object_id)
+        persona: Persona = object_or_404(self, request, object_id)
         context = {"title": gettext("Try %(name)s") % {"name": persona}, "persona": persona, "opts": self.opts}
         context["missing"] = list(chain.from_iterable(publishing.problems(persona).values()))
         return render(request, "admin/avatars/try.html", self.admin_site.each_context(request) | context)
@@ -193,25 +193,25 @@ class PersonaAdmin(ModelAdmin):
     @action(
         description=_("Publish"),
         permissions=["publish"],
-        dialog=ask_first(_("Publish this persona as saved?"), _("Publish")),
+        dialog=confirm_dialog(_("Publish this persona as saved?"), _("Publish")),
     )
     def publish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self._publish(request, chosen(self, request, object_id))
-        return to_change_page(Persona, object_id)
+        self._publish(request, object_or_404(self, request, object_id))
+        return redirect_to_change_page(Persona, object_id)
 
     @action(
         description=_("Unpublish"),
         permissions=["publish"],
-        dialog=ask_first(_("Unpublish this persona? Running sessions continue."), _("Unpublish")),
+        dialog=confirm_dialog(_("Unpublish this persona? Running sessions continue."), _("Unpublish")),
     )
     def unpublish_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self._unpublish(request, chosen(self, request, object_id))
-        return to_change_page(Persona, object_id)
+        self._unpublish(request, object_or_404(self, request, object_id))
+        return redirect_to_change_page(Persona, object_id)
 
     @action(description=_("Versions"), url_path="versions", permissions=["view"])
     def versions(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show all versions, and restore one on POST."""
-        persona = Persona.objects.select_related("current").get(pk=chosen(self, request, object_id).pk)
+        persona = Persona.objects.select_related("current").get(pk=object_or_404(self, request, object_id).pk)
         if request.method == "POST":
             self._restore_version(request, persona)
             return redirect(request.path)

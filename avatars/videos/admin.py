@@ -18,7 +18,7 @@ from avatars.models import Video
 from avatars.videos import orders
 from avatars.videos.forms import VideoForm
 from heygen_portal.console.durations import readable
-from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_change_page
+from heygen_portal.console.widgets import NoDelete, confirm_dialog, object_or_404, redirect_to_change_page
 
 ORDER_FIELDS = ("title", "text", "avatar", "voice")
 STATE_FIELDS = (
@@ -41,7 +41,7 @@ LABELS = {
 
 
 @admin.register(Video)
-class VideoAdmin(NeverDeleted, ModelAdmin):
+class VideoAdmin(NoDelete, ModelAdmin):
     form = VideoForm
     list_display = ("title", "avatar", "state", "length", "watch", "created_by", "created_at")
     list_filter = ("status", ("avatar", RelatedDropdownFilter))
@@ -96,12 +96,12 @@ class VideoAdmin(NeverDeleted, ModelAdmin):
     @action(
         description=_("Order again"),
         permissions=["order"],
-        dialog=ask_first(
+        dialog=confirm_dialog(
             _("Order this video again? It is charged again unless it is in the provider’s list."), _("Order")
         ),
     )
     def order_again(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        video = chosen(self, request, object_id)
+        video = object_or_404(self, request, object_id)
         refusal = gettext("%(video)s is in progress or ready, so it was not ordered again.")
         return self._done(
             request, video, orders.order_again(video), gettext("%(video)s has been ordered again."), refusal
@@ -110,10 +110,12 @@ class VideoAdmin(NeverDeleted, ModelAdmin):
     @action(
         description=_("Check again"),
         permissions=["order"],
-        dialog=ask_first(_("Ask the provider for the status of this video? It is free of charge."), _("Check again")),
+        dialog=confirm_dialog(
+            _("Ask the provider for the status of this video? It is free of charge."), _("Check again")
+        ),
     )
     def look_again(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        video = chosen(self, request, object_id)
+        video = object_or_404(self, request, object_id)
         refusal = gettext("%(video)s is already being checked, or was never ordered.")
         return self._done(
             request,
@@ -128,4 +130,4 @@ class VideoAdmin(NeverDeleted, ModelAdmin):
         self.message_user(request, words, messages.SUCCESS if is_done else messages.WARNING)
         if is_done:
             self.log_change(request, video, words)
-        return to_change_page(Video, str(video.pk))
+        return redirect_to_change_page(Video, str(video.pk))

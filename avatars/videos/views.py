@@ -39,7 +39,7 @@ async def file(request: HttpRequest, video_id: UUID) -> HttpResponseBase:
     if not stored:
         raise Http404
     try:
-        return await file_responses.file(
+        return await file_responses.send_file(
             request, Path(stored.path), "video/mp4", max_age_seconds=MAX_AGE_SECONDS, name="video.mp4"
         )
     except FileNotFoundError as exc:

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from heygen_portal.runtime.generics import AnyPaginator
 
 
-class LongList(AnyPaginator):
+class EstimatingPaginator(AnyPaginator):
     """Counts one by one as far as a person would turn pages; beyond that it takes the database's estimate."""
 
     EXACT = 1000
@@ -40,8 +40,8 @@ def _estimated(rows: QuerySet[Any]) -> int:
     return int(plan[0]["Plan"]["Plan Rows"])
 
 
-class NeverCounted:
+class UncountedList:
     """An admin class for a table that only grows: no count of all its rows beside that of the ones found."""
 
-    paginator = LongList
+    paginator = EstimatingPaginator
     show_full_result_count = False

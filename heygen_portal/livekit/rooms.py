@@ -18,11 +18,11 @@ from livekit import api
 from heygen_portal.providers.contract.provider import NotSent
 from heygen_portal.runtime import background
 
-EMPTY_ROOM: Final = timedelta(minutes=5)
+EMPTY_ROOM_TIMEOUT: Final = timedelta(minutes=5)
 """How long the server keeps a room that nobody has entered."""
-DEPARTURE: Final = timedelta(seconds=60)
+DEPARTURE_TIMEOUT: Final = timedelta(seconds=60)
 """How long it keeps one that everybody has left: longer than a reload and the grace after it."""
-PATIENCE: Final = aiohttp.ClientTimeout(total=3, connect=2)
+REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=3, connect=2)
 T = TypeVar("T")
 
 
@@ -35,7 +35,7 @@ class OwnRoom:
     """A room that our LiveKit server holds."""
 
     name: str
-    made_at: datetime
+    created_at: datetime
 
 
 def is_set_up() -> bool:
@@ -43,42 +43,42 @@ def is_set_up() -> bool:
     return bool(settings.LIVEKIT_URL and settings.LIVEKIT_API_KEY and settings.LIVEKIT_API_SECRET)
 
 
-def prefix() -> str:
+def room_prefix() -> str:
     """What the names of this portal's rooms begin with: several portals may share a LiveKit server."""
     return f"portal-{salted_hmac('heygen_portal.livekit', 'rooms', algorithm='sha256').hexdigest()[:8]}-"
 
 
-def new_name() -> str:
+def new_room_name() -> str:
     """Return a name for a room, which nobody can guess."""
-    return prefix() + secrets.token_hex(16)
+    return room_prefix() + secrets.token_hex(16)
 
 
-async def make_room(room: str) -> None:
+async def create_room(room: str) -> None:
     """See to it that a room is there; safe to repeat. Raises LiveKitAway, in bounded time."""
-    wanted = api.CreateRoomRequest(
+    request = api.CreateRoomRequest(
         name=room,
-        empty_timeout=int(EMPTY_ROOM.total_seconds()),
-        departure_timeout=int(DEPARTURE.total_seconds()),
+        empty_timeout=int(EMPTY_ROOM_TIMEOUT.total_seconds()),
+        departure_timeout=int(DEPARTURE_TIMEOUT.total_seconds()),
     )
-    await _asked("make a room", _client().room.create_room(wanted))
+    await _call("make a room", _client().room.create_room(request))
 
 
 async def delete_room(room: str) -> None:
     """Throw everybody out and forget the room; one that is not there is no error. Raises LiveKitAway."""
-    await _asked("delete a room", _client().room.delete_room(api.DeleteRoomRequest(room=room)), missing_is_fine=True)
+    await _call("delete a room", _client().room.delete_room(api.DeleteRoomRequest(room=room)), ignore_missing=True)
 
 
 async def remove_participant(room: str, identity: str) -> None:
     """Remove somebody from a room; one who is not there is no error. Raises LiveKitAway."""
-    wanted = api.RoomParticipantIdentity(room=room, identity=identity)
-    await _asked("remove a participant", _client().room.remove_participant(wanted), missing_is_fine=True)
+    request = api.RoomParticipantIdentity(room=room, identity=identity)
+    await _call("remove a participant", _client().room.remove_participant(request), ignore_missing=True)
 
 
-async def our_rooms() -> list[OwnRoom]:
+async def list_own_rooms() -> list[OwnRoom]:
     """Return the rooms of this portal that the server holds. Raises LiveKitAway."""
-    answer = await _asked("list the rooms", _client().room.list_rooms(api.ListRoomsRequest()))
+    answer = await _call("list the rooms", _client().room.list_rooms(api.ListRoomsRequest()))
     assert answer is not None  # a list is never missing
-    ours = prefix()
+    ours = room_prefix()
     return [
         OwnRoom(room.name, datetime.fromtimestamp(room.creation_time, UTC))
         for room in answer.rooms
@@ -86,22 +86,22 @@ async def our_rooms() -> list[OwnRoom]:
     ]
 
 
-async def trouble() -> str:
+async def diagnose() -> str:
     """Ask our server for something that its key opens; return what is wrong, or nothing. Connections of its own."""
     keys = settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET
     try:
-        async with api.LiveKitAPI(settings.LIVEKIT_URL, *keys, timeout=PATIENCE) as client:
-            await _asked("list the rooms", client.room.list_rooms(api.ListRoomsRequest()))
+        async with api.LiveKitAPI(settings.LIVEKIT_URL, *keys, timeout=REQUEST_TIMEOUT) as client:
+            await _call("list the rooms", client.room.list_rooms(api.ListRoomsRequest()))
     except LiveKitAway as exc:
         return str(exc)
     return ""
 
 
-async def _asked(what: str, call: Awaitable[T], *, missing_is_fine: bool = False) -> T | None:
+async def _call(what: str, call: Awaitable[T], *, ignore_missing: bool = False) -> T | None:
     try:
         return await call
     except api.TwirpError as exc:
-        if missing_is_fine and exc.code == api.TwirpErrorCode.NOT_FOUND:
+        if ignore_missing and exc.code == api.TwirpErrorCode.NOT_FOUND:
             return None
         raise LiveKitAway(f"our LiveKit server would not {what}: {exc.code}") from exc
     except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
@@ -118,13 +118,13 @@ def _client() -> api.LiveKitAPI:
     loop = asyncio.get_running_loop()
     if loop not in _clients:
         _clients[loop] = api.LiveKitAPI(
-            settings.LIVEKIT_URL, settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET, timeout=PATIENCE
+            settings.LIVEKIT_URL, settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET, timeout=REQUEST_TIMEOUT
         )
-        background.before_shutdown(_close_last)
+        background.on_shutdown(_close_on_shutdown)
     return _clients[loop]
 
 
-async def _close_last() -> None:
+async def _close_on_shutdown() -> None:
     """The server ends; what is still under way may need the connections."""
     await background.finish()
     await close()

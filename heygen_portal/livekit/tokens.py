@@ -10,25 +10,25 @@ from livekit import api
 
 from heygen_portal.providers.contract.provider import OwnRoom, RoomAccess
 
-AVATAR: Final = "heygen"
+AVATAR_IDENTITY: Final = "heygen"
 """The identity by which published clients know the avatar."""
-PERSON: Final = "person"
+PERSON_IDENTITY: Final = "person"
 """One in each room: whoever joins with it again takes their own place."""
-OBSERVER: Final = "observer"
-PERSON_TOKEN: Final = timedelta(minutes=10)
+OBSERVER_IDENTITY: Final = "observer"
+PERSON_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 """For entering; who is inside stays. A rejoin gets another."""
-OBSERVER_TOKEN: Final = timedelta(seconds=60)
+OBSERVER_TOKEN_LIFETIME: Final = timedelta(seconds=60)
 """For entering once: an observer's access is checked again while they are inside."""
-RENEWED_TOKEN: Final = timedelta(minutes=10)
+RENEWED_TOKEN_LIFETIME: Final = timedelta(minutes=10)
 """LiveKit itself hands those inside a new token from time to time, good for so long."""
 
 
-def for_avatar(room: str, life: timedelta) -> OwnRoom:
+def for_avatar(room: str, lifetime: timedelta) -> OwnRoom:
     """What the provider needs to bring the avatar into a room."""
     grants = api.VideoGrants(
         room_join=True, room=room, can_publish=True, can_publish_data=True, can_subscribe=True, room_admin=False
     )
-    return OwnRoom(settings.LIVEKIT_PUBLIC_URL, room, _token(AVATAR, grants, life))
+    return OwnRoom(settings.LIVEKIT_PUBLIC_URL, room, _token(AVATAR_IDENTITY, grants, lifetime))
 
 
 def for_person(room: str) -> RoomAccess:
@@ -41,7 +41,7 @@ def for_person(room: str) -> RoomAccess:
         can_publish_sources=["microphone"],
         can_publish_data=True,
     )
-    return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(PERSON, grants, PERSON_TOKEN), room)
+    return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(PERSON_IDENTITY, grants, PERSON_TOKEN_LIFETIME), room)
 
 
 def for_observer(room: str, seat: str) -> RoomAccess:
@@ -49,10 +49,12 @@ def for_observer(room: str, seat: str) -> RoomAccess:
     grants = api.VideoGrants(
         room_join=True, room=room, can_subscribe=True, can_publish=False, can_publish_data=False, hidden=True
     )
-    return RoomAccess(settings.LIVEKIT_PUBLIC_URL, _token(f"{OBSERVER}-{seat}", grants, OBSERVER_TOKEN), room)
+    return RoomAccess(
+        settings.LIVEKIT_PUBLIC_URL, _token(f"{OBSERVER_IDENTITY}-{seat}", grants, OBSERVER_TOKEN_LIFETIME), room
+    )
 
 
-def _token(identity: str, grants: api.VideoGrants, life: timedelta) -> str:
+def _token(identity: str, grants: api.VideoGrants, lifetime: timedelta) -> str:
     token = api.AccessToken(settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET)
-    made: str = token.with_identity(identity).with_ttl(life).with_grants(grants).to_jwt()
+    made: str = token.with_identity(identity).with_ttl(lifetime).with_grants(grants).to_jwt()
     return made

@@ -16,16 +16,16 @@ from livekit import api
 
 from heygen_portal.livekit.rooms import is_set_up
 
-WEBHOOK_LIFE: Final = timedelta(minutes=10)
+WEBHOOK_MAX_AGE: Final = timedelta(minutes=10)
 """Older ones are not believed: the server gives up its own retries much sooner."""
 
 
-class NotOurs(Exception):
+class UntrustedWebhook(Exception):
     """A webhook that our LiveKit server did not send, or not now."""
 
 
 @dataclass(frozen=True)
-class Told:
+class Webhook:
     """One webhook, checked. `sid` tells one visit of a participant from the next; `track` is its kind."""
 
     id: str = field(repr=False)
@@ -37,23 +37,23 @@ class Told:
     at: datetime
 
 
-def read_webhook(body: bytes, authorization: str) -> Told:
-    """Return what a webhook says. Raises NotOurs unless our own server signed exactly this body, just now."""
+def read_webhook(body: bytes, authorization: str) -> Webhook:
+    """Return what a webhook says. Raises UntrustedWebhook unless our own server signed exactly this body, just now."""
     if not is_set_up():
-        raise NotOurs("no LiveKit server is set up")
+        raise UntrustedWebhook("no LiveKit server is set up")
     verifier = api.TokenVerifier(settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET)
     try:
         claims = verifier.verify(authorization.removeprefix("Bearer "))
         signed = base64.b64decode(claims.sha256 or "", validate=True)
         if not hmac.compare_digest(signed, hashlib.sha256(body).digest()):
-            raise NotOurs("the body is not the one that was signed")
+            raise UntrustedWebhook("the body is not the one that was signed")
         event = Parse(body, api.WebhookEvent(), ignore_unknown_fields=True)
         at = datetime.fromtimestamp(event.created_at, UTC)
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError, OSError, ParseError) as exc:
-        raise NotOurs(type(exc).__name__) from exc
-    if not event.id or abs(datetime.now(UTC) - at) > WEBHOOK_LIFE:
-        raise NotOurs("it is not of now")
-    return Told(
+        raise UntrustedWebhook(type(exc).__name__) from exc
+    if not event.id or abs(datetime.now(UTC) - at) > WEBHOOK_MAX_AGE:
+        raise UntrustedWebhook("it is not of now")
+    return Webhook(
         id=event.id,
         kind=event.event,
         room=event.room.name,

@@ -29,17 +29,17 @@ def holders_of(permission: str) -> models.QuerySet[User, User]:
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
         """Invitations whose link still lets somebody in: whoever made one may still make invitations."""
-        return self.unused().filter(invited_by__in=self._who_may_invite())
+        return self.unused().filter(invited_by__in=self._inviter_ids())
 
     def orphaned(self) -> InvitationQuerySet:
         """Invitations that would be open if their maker could still invite."""
-        return self.unused().exclude(invited_by__in=self._who_may_invite())
+        return self.unused().exclude(invited_by__in=self._inviter_ids())
 
     def unused(self) -> InvitationQuerySet:
         return self.filter(used_at=None, revoked_at=None, expires_at__gt=Now())
 
     @staticmethod
-    def _who_may_invite() -> models.QuerySet[User, Any]:
+    def _inviter_ids() -> models.QuerySet[User, Any]:
         return holders_of(MAY_INVITE).values("pk")
 
 

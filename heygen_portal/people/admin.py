@@ -21,7 +21,7 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from heygen_portal.console.widgets import NeverDeleted, ReadOnly, ask_first, chosen, to_change_page
+from heygen_portal.console.widgets import NoDelete, ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.models import Organisation
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.people.access.roles import STAFF_GROUPS
@@ -33,11 +33,11 @@ from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 
 # What allauth keeps is changed by its pages; its single sign-on is set up by the environment.
-for theirs in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
-    admin.site.unregister(theirs)
+for model in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
+    admin.site.unregister(model)
 
-BEFORE = "access_before"  # attribute of a request, from save_model to save_related
-ABOVE_ROLES = ("is_superuser", "user_permissions")
+ACCESS_BEFORE = "access_before"  # attribute of a request, from save_model to save_related
+SUPERUSER_FIELDS = ("is_superuser", "user_permissions")
 
 
 class RolesField(AnyModelMultipleChoiceField):
@@ -55,7 +55,7 @@ else:
     AnyUserAdmin = DjangoUserAdmin
 
 
-class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
+class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
     """Registered by `sessions.admin.people`, which adds what only sessions tell."""
 
     form = UserChangeForm
@@ -70,7 +70,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
         (None, {"fields": ("username", "password")}),
         (_("Personal information"), {"fields": ("first_name", "last_name", "email")}),
         (_("Sign-in"), {"fields": ("second_factor",)}),
-        (_("Roles"), {"fields": ("is_active", "groups", "is_staff", *ABOVE_ROLES)}),
+        (_("Roles"), {"fields": ("is_active", "groups", "is_staff", *SUPERUSER_FIELDS)}),
         (_("Important dates"), {"fields": ("last_login", "date_joined")}),
     )
 
@@ -85,7 +85,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
     @action(
         description=_("Remove second factor"),
         permissions=["let_in"],
-        dialog=ask_first(
+        dialog=confirm_dialog(
             _(
                 "Remove the second factor? Do this only if the phone and the recovery codes are lost and you "
                 "have verified the identity of the user."
@@ -95,13 +95,13 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
     )
     @sudo.required
     def remove_second_factor(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        user: User = chosen(self, request, object_id)
+        user: User = object_or_404(self, request, object_id)
         removed, _rows = Authenticator.objects.filter(user=user).delete()
         if removed:
             audit_log.record(request, AuditEntry.Kind.SECOND_FACTOR_OFF, user)
-            security_mail.tell(request, user, "factor_off")
+            security_mail.send(request, user, "factor_off")
             self.message_user(request, gettext("This account is now protected by its password only."), messages.WARNING)
-        return to_change_page(User, object_id)
+        return redirect_to_change_page(User, object_id)
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
@@ -113,7 +113,7 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Someone above the roles is changed only by their like: a new password would be a way up."""
-        if obj and obj.is_superuser and not _is_above_roles(request):
+        if obj and obj.is_superuser and not _is_superuser(request):
             return False
         return super().has_change_permission(request, obj)
 
@@ -122,12 +122,12 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
         return self.has_change_permission(request, user)
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        return self.readonly_fields if _is_above_roles(request) else (*self.readonly_fields, *ABOVE_ROLES)
+        return self.readonly_fields if _is_superuser(request) else (*self.readonly_fields, *SUPERUSER_FIELDS)
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
         stored = User.objects.filter(pk=obj.pk).first() if change else None
         before = audit_log.access_of(stored) | audit_log.names_of(stored) if stored else {}
-        vars(request)[BEFORE] = before
+        vars(request)[ACCESS_BEFORE] = before
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
@@ -137,15 +137,15 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
         user.save(update_fields=["is_staff"])
         roles.enrol(user)
-        before = vars(request)[BEFORE]
+        before = vars(request)[ACCESS_BEFORE]
         audit_log.record_access_change(request, user, before)
         if change and before["username"] != user.username:
-            security_mail.tell(request, user, "username", said_to={before["email"]})
+            security_mail.send(request, user, "username", addresses={before["email"]})
         if change and before["email"] != user.email:
             # A forgotten password's link is sent to any of these: the address before must no longer get one.
             EmailAddress.objects.filter(user=user).exclude(email__iexact=user.email).delete()
-            security_mail.tell(request, user, "address", said_to={before["email"], user.email})
-        if change and (ended := inviting.end_of(request, user)):
+            security_mail.send(request, user, "address", addresses={before["email"], user.email})
+        if change and (ended := inviting.revoke_all_of(request, user)):
             words = gettext("Open invitations were withdrawn: %(emails)s.")
             self.message_user(request, words % {"emails": ", ".join(map(str, ended))}, messages.WARNING)
 
@@ -153,9 +153,9 @@ class UserAdmin(sudo.SudoToSave, NeverDeleted, AnyUserAdmin, ModelAdmin):
     def user_change_password(self, request: HttpRequest, *args: str, **named: str) -> HttpResponse:
         response: HttpResponse = super().user_change_password(request, *args, **named)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
-            user: User = chosen(self, request, (*args, *named.values())[0])
+            user: User = object_or_404(self, request, (*args, *named.values())[0])
             audit_log.record(request, AuditEntry.Kind.PASSWORD_SET, user)
-            security_mail.tell(request, user, "password")
+            security_mail.send(request, user, "password")
         return response
 
 
@@ -173,7 +173,7 @@ class GroupAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(Organisation)
-class OrganisationAdmin(NeverDeleted, ModelAdmin):
+class OrganisationAdmin(NoDelete, ModelAdmin):
     """There is one organisation; administrators can rename it."""
 
     list_display = ("name", "created_at")
@@ -186,8 +186,8 @@ class OrganisationAdmin(NeverDeleted, ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Organisation, form: ModelForm[Organisation], change: bool) -> None:
         stored = Organisation.objects.select_for_update().filter(pk=obj.pk).first()
         super().save_model(request, obj, form, change)
-        told = change_log.diff(stored, obj, change_log.editable_columns(Organisation))
-        change_log.record(Actor.of(request), AuditEntry.Kind.ORGANISATION_CHANGED, obj, told)
+        changes = change_log.diff(stored, obj, change_log.editable_columns(Organisation))
+        change_log.record(Actor.of(request), AuditEntry.Kind.ORGANISATION_CHANGED, obj, changes)
 
 
 @admin.register(AuditEntry)
@@ -208,5 +208,5 @@ class AuditEntryAdmin(ReadOnly, ModelAdmin):
         return audit_labels.describe(entry)
 
 
-def _is_above_roles(request: HttpRequest) -> bool:
+def _is_superuser(request: HttpRequest) -> bool:
     return request.user.is_active and request.user.is_superuser

@@ -10,7 +10,7 @@ from allauth.account import views as account
 from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.reauthentication import resume_request
 from allauth.account.utils import get_next_redirect_url, perform_login
-from allauth.socialaccount.adapter import get_adapter as get_directories
+from allauth.socialaccount.adapter import get_adapter as get_social_adapter
 from allauth.socialaccount.providers.base import AuthProcess
 from allauth.socialaccount.providers.openid_connect import views as openid
 from django.conf import settings
@@ -33,7 +33,7 @@ from heygen_portal.people.access import logins
 from heygen_portal.people.invitations import joining
 from heygen_portal.people.mail import languages, outgoing, security_mail
 from heygen_portal.people.sign_in import directory, throttle
-from heygen_portal.people.sign_in.forms import AcceptForm, ChangeForm
+from heygen_portal.people.sign_in.forms import AcceptInvitationForm, ChangePasswordForm
 from heygen_portal.runtime import budgets, client_address
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-def with_mail(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+def mail_required(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """A page that promises a letter is there only where letters can be sent."""
 
     @login_not_required
@@ -55,7 +55,7 @@ def with_mail(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespon
     return page
 
 
-@with_mail
+@mail_required
 def password_reset(request: HttpRequest) -> HttpResponseBase:
     """Send the link to choose a new password, so many times an hour."""
     if request.method == "POST":
@@ -85,26 +85,24 @@ def single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponseBase:
         return redirect("account_login")
     if "process" in request.GET or "process" in request.POST:
         raise Http404
-    return _with_the_directory(openid.login, request, provider_id)
+    return _ask_directory(openid.login, request, provider_id)
 
 
 @login_not_required
 def single_sign_on_done(request: HttpRequest, provider_id: str) -> HttpResponseBase:
     """The way back from the directory."""
-    return _with_the_directory(openid.callback, request, provider_id)
+    return _ask_directory(openid.callback, request, provider_id)
 
 
-def _with_the_directory(
-    view: Callable[..., HttpResponseBase], request: HttpRequest, provider_id: str
-) -> HttpResponseBase:
+def _ask_directory(view: Callable[..., HttpResponseBase], request: HttpRequest, provider_id: str) -> HttpResponseBase:
     """A directory that does not answer is a page that says so."""
     try:
         return view(request, provider_id)
     except RequestException as exc:
-        return _directory_is_away(request, exc)
+        return _directory_unavailable(request, exc)
 
 
-def _directory_is_away(request: HttpRequest, exc: RequestException) -> HttpResponse:
+def _directory_unavailable(request: HttpRequest, exc: RequestException) -> HttpResponse:
     logger.warning("the directory of single sign-on could not be asked: %s", type(exc).__name__)
     return render(request, "socialaccount/authentication_error.html", status=502)
 
@@ -117,21 +115,21 @@ def confirm_by_directory(request: HttpRequest) -> HttpResponseBase:
     app = directory.app()
     if app is None or all(method["id"] != "directory" for method in methods):
         raise Http404
-    onward = get_next_redirect_url(request) or ""
+    next_url = get_next_redirect_url(request) or ""
     if request.method != "POST":
         others = [method for method in methods if method["id"] != "directory"]
         return render(
-            request, "people/confirm_by_directory.html", {"name": app["name"], "next": onward, "others": others}
+            request, "people/confirm_by_directory.html", {"name": app["name"], "next": next_url, "others": others}
         )
-    back = f"{reverse('account_confirmed')}?{urlencode({'next': onward})}"
+    back = f"{reverse('account_confirmed')}?{urlencode({'next': next_url})}"
     ask_again = {"prompt": "login", "max_age": "0"}
-    provider = get_directories().get_provider(request, app["provider_id"])
+    provider = get_social_adapter().get_provider(request, app["provider_id"])
     try:
         answer: HttpResponseBase = provider.redirect(
             request, AuthProcess.REDIRECT, next_url=back, auth_params=ask_again
         )
     except RequestException as exc:
-        return _directory_is_away(request, exc)
+        return _directory_unavailable(request, exc)
     return answer
 
 
@@ -155,7 +153,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     user = User(username=found.email, email=found.email)
     if request.method == "POST":
         budgets.spend_sync("accept_invitation", address=client_address.of(request))
-    form = AcceptForm(request.POST if request.method == "POST" else None, instance=user)
+    form = AcceptInvitationForm(request.POST if request.method == "POST" else None, instance=user)
     if form.is_valid():
         if not joining.accept(request, found, user):
             return render(request, "people/invitation_over.html", status=410)
@@ -166,7 +164,7 @@ def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
 
 
 class PasswordChange(auth.PasswordChangeView):
-    form_class = ChangeForm
+    form_class = ChangePasswordForm
     template_name = "account/password_change.html"
     success_url = reverse_lazy("mfa_index")
 
@@ -178,7 +176,7 @@ class PasswordChange(auth.PasswordChangeView):
         response = super().form_valid(form)
         assert isinstance(self.request.user, User)  # others are sent to sign in
         audit_log.record(self.request, AuditEntry.Kind.PASSWORD_SET, self.request.user)
-        security_mail.tell(self.request, self.request.user, "password")
+        security_mail.send(self.request, self.request.user, "password")
         throttle.remember(self.request, response, form.user)
         return response
 
@@ -187,9 +185,9 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponseBase:
     """End all of a person's login sessions, this one as well where they want that. A link leads to the button."""
     if request.method != "POST":
         return redirect("mfa_index")
-    is_here_too = "here" in request.POST
-    ended = logins.end(request.user.pk or 0, but=request.session.session_key)
-    if is_here_too:
+    ends_this_too = "here" in request.POST
+    ended = logins.end_all(request.user.pk or 0, except_key=request.session.session_key)
+    if ends_this_too:
         logout(request)
         return redirect(settings.LOGOUT_REDIRECT_URL)
     return render(request, "people/signed_out.html", {"ended": ended})

@@ -53,7 +53,7 @@ def for_account(account: Account) -> Provider:
 def _close_unused(open_here: dict[Key, _OpenProvider], now: float) -> None:
     # Left over from accounts that were deleted or have another key now.
     for key in [key for key, entry in open_here.items() if now - entry.used_at > UNUSED_SECONDS]:
-        background.keep(open_here.pop(key).provider.aclose())
+        background.spawn(open_here.pop(key).provider.aclose())
 
 
 @asynccontextmanager

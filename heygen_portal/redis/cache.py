@@ -20,20 +20,20 @@ from redis.retry import Retry
 logger = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_S = 0.5
-REDIS_REST_S = 5.0
+REDIS_RETRY_S = 5.0
 """After a failure a process uses its own memory this long before it asks Redis again."""
-MOST_OWN_KEYS = 10_000
-LARGEST_OWN_BYTES = 4096
+MAX_LOCAL_KEYS = 10_000
+MAX_LOCAL_VALUE_BYTES = 4096
 """Longer values, as a voice's sample, are not kept in memory: their callers ask for them again."""
 
-_resting_until: dict[str, float] = {}
+_redis_retry_at: dict[str, float] = {}
 
 
-class _OwnCache(LocMemCache):
+class _LocalCache(LocMemCache):
     """What this process keeps while Redis is away."""
 
     def set(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
-        if not isinstance(value, bytes) or len(value) <= LARGEST_OWN_BYTES:
+        if not isinstance(value, bytes) or len(value) <= MAX_LOCAL_VALUE_BYTES:
             super().set(key, value, timeout, version=version)
 
 
@@ -50,52 +50,52 @@ class PortalCache(RedisCache):
         }
         super().__init__(server, {**params, "OPTIONS": options})
         self._name = str(server)
-        self._own = _OwnCache(f"away:{self._name}", {**params, "OPTIONS": {"MAX_ENTRIES": MOST_OWN_KEYS}})
+        self._local = _LocalCache(f"away:{self._name}", {**params, "OPTIONS": {"MAX_ENTRIES": MAX_LOCAL_KEYS}})
 
-    def _ask(self, what: str, *args: Any, **how: Any) -> Any:
-        if time.monotonic() >= _resting_until.get(self._name, 0.0):
+    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        if time.monotonic() >= _redis_retry_at.get(self._name, 0.0):
             try:
-                return getattr(super(), what)(*args, **how)
+                return getattr(super(), method)(*args, **kwargs)
             except RedisError as exc:
                 logger.warning("the cache is this process's own for now: %s", type(exc).__name__)
-                _resting_until[self._name] = time.monotonic() + REDIS_REST_S
-        return getattr(self._own, what)(*args, **how)
+                _redis_retry_at[self._name] = time.monotonic() + REDIS_RETRY_S
+        return getattr(self._local, method)(*args, **kwargs)
 
     def add(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         # What was taken while Redis was away stays taken when it is back.
-        if self._own.has_key(key, version=version):
+        if self._local.has_key(key, version=version):
             return False
-        return bool(self._ask("add", key, value, timeout, version=version))
+        return bool(self._call("add", key, value, timeout, version=version))
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
-        return self._ask("get", key, default, version=version)
+        return self._call("get", key, default, version=version)
 
     def set(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
-        self._ask("set", key, value, timeout, version=version)
+        self._call("set", key, value, timeout, version=version)
 
     def touch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        return bool(self._ask("touch", key, timeout, version=version))
+        return bool(self._call("touch", key, timeout, version=version))
 
     def delete(self, key: str, version: int | None = None) -> bool:
-        is_own = self._own.delete(key, version=version)
-        return bool(self._ask("delete", key, version=version)) or is_own
+        was_local = self._local.delete(key, version=version)
+        return bool(self._call("delete", key, version=version)) or was_local
 
     def has_key(self, key: str, version: int | None = None) -> bool:
-        return bool(self._ask("has_key", key, version=version))
+        return bool(self._call("has_key", key, version=version))
 
     def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
-        return int(self._ask("incr", key, delta, version=version))
+        return int(self._call("incr", key, delta, version=version))
 
     def get_many(self, keys: Any, version: int | None = None) -> dict[Any, Any]:
-        return dict(self._ask("get_many", keys, version=version))
+        return dict(self._call("get_many", keys, version=version))
 
     def set_many(self, data: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> list[Any]:
-        return list(self._ask("set_many", data, timeout, version=version))
+        return list(self._call("set_many", data, timeout, version=version))
 
     def delete_many(self, keys: Any, version: int | None = None) -> None:
-        self._own.delete_many(keys, version=version)
-        self._ask("delete_many", keys, version=version)
+        self._local.delete_many(keys, version=version)
+        self._call("delete_many", keys, version=version)
 
     def clear(self) -> None:
-        self._own.clear()
-        self._ask("clear")
+        self._local.clear()
+        self._call("clear")

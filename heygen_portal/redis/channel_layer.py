@@ -28,8 +28,8 @@ class PortalChannelLayer(RedisPubSubChannelLayer):
 
 
 class PortalLoopLayer(RedisPubSubLoopLayer):
-    def __init__(self, hosts: Any = None, **how: Any) -> None:
-        super().__init__(hosts=hosts, **how)
+    def __init__(self, hosts: Any = None, **kwargs: Any) -> None:
+        super().__init__(hosts=hosts, **kwargs)
         self._shards = [PortalShard(host, self) for host in decode_hosts(hosts)]
         self._groups_of: defaultdict[str, set[str]] = defaultdict(set)
 

@@ -9,46 +9,46 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-PATIENCE = timedelta(seconds=8)
+FINISH_TIMEOUT = timedelta(seconds=8)
 """A supervisor that asks for the end kills after ten seconds."""
-_kept: set[asyncio.Future[Any]] = set()
-_farewells: set[Callable[[], Coroutine[Any, Any, None]]] = set()
+_running: set[asyncio.Future[Any]] = set()
+_shutdown_hooks: set[Callable[[], Coroutine[Any, Any, None]]] = set()
 
 
-def keep(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.Future[None]:
+def spawn(work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> asyncio.Future[None]:
     """Begin it, and hold it until it is done: the event loop alone would not."""
     task = asyncio.ensure_future(work)
-    _kept.add(task)
-    task.add_done_callback(_kept.discard)
+    _running.add(task)
+    task.add_done_callback(_running.discard)
     return task
 
 
-def later(wait: timedelta, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def call_later(wait: timedelta, begin: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Begin it after a while, unless the process has ended by then."""
-    asyncio.get_running_loop().call_later(wait.total_seconds(), lambda: keep(begin()))
+    asyncio.get_running_loop().call_later(wait.total_seconds(), lambda: spawn(begin()))
 
 
 async def finish() -> None:
     """Wait for what is under way, and for what begins meanwhile, but no longer than a server that ends may."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE.total_seconds()):
-            while others := _kept - {asyncio.current_task()}:
+        async with asyncio.timeout(FINISH_TIMEOUT.total_seconds()):
+            while others := _running - {asyncio.current_task()}:
                 await asyncio.wait(others)
 
 
-def before_shutdown(farewell: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def on_shutdown(hook: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Have the server wait for this when it is asked to end. Safe to repeat.
 
     Daphne has no other way to say so than its reactor.
     """
-    if farewell in _farewells or "twisted.internet.reactor" not in sys.modules:
+    if hook in _shutdown_hooks or "twisted.internet.reactor" not in sys.modules:
         return  # said already; or another server, or none
     from twisted.internet import defer, reactor  # importing it elsewhere would choose an event loop
 
     def begin() -> defer.Deferred[None]:
-        return defer.Deferred.fromFuture(asyncio.ensure_future(farewell()))
+        return defer.Deferred.fromFuture(asyncio.ensure_future(hook()))
 
-    running: Any = reactor  # a module that turns into an object
-    if running.running:
-        _farewells.add(farewell)
-        running.addSystemEventTrigger("before", "shutdown", begin)
+    live_reactor: Any = reactor  # a module that turns into an object
+    if live_reactor.running:
+        _shutdown_hooks.add(hook)
+        live_reactor.addSystemEventTrigger("before", "shutdown", begin)

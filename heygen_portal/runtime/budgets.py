@@ -74,12 +74,12 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
 }
 """The one table: what is limited, counted by whom, and how much. `BUDGETS` in the settings replaces entries."""
 
-LOTS = {"report": 25, "task": 5, "refused_message": 25}
+PREPAID_UNITS = {"report": 25, "task": 5, "refused_message": 25}
 """Units taken from Redis at once: what is sent often does not cost a round trip each time."""
 REDIS_TIMEOUT_S = 0.25
-REDIS_REST_S = 5.0
+REDIS_RETRY_S = 5.0
 """After a failure each process counts for itself this long before it asks Redis again."""
-MOST_LOCAL_KEYS = 10_000
+MAX_LOCAL_KEYS = 10_000
 KEY_PREFIX = "portal-budget"
 
 
@@ -100,41 +100,41 @@ async def spend(name: str, *, cost: int = 1, **who: object) -> None:
 
     `who` names scopes of the table (person, address, session, account, recipient); None is not counted.
     """
-    if not _take_from_lots(name, cost, who):
+    if not _take_prepaid(name, cost, who):
         # The synchronous client, in a thread: a client of asyncio belongs to one event loop.
         await asyncio.get_running_loop().run_in_executor(_threads, lambda: _spend_all(name, cost, who))
 
 
 def spend_sync(name: str, *, cost: int = 1, **who: object) -> None:
     """Do what `spend` does where no event loop runs."""
-    if not _take_from_lots(name, cost, who):
+    if not _take_prepaid(name, cost, who):
         _spend_all(name, cost, who)
 
 
 def clear(name: str, **who: object) -> None:
     """Give these their whole budget back."""
-    for scope, value in _counted(name, who):
+    for scope, value in _scoped_values(name, who):
         for rate in rates_of(name, scope):
             key = rate.key_for(name, scope, value)
             _local.forget(key)
-            _lots.forget(key)
+            _prepaid.forget(key)
             if storage := _storage():
                 try:
                     storage.clear_sliding_window(key, rate.get_expiry())
                 except RedisError:
-                    _rest()
+                    _pause_redis()
 
 
-def forget_all() -> None:
+def clear_all() -> None:
     """Give everybody their whole budget back."""
     _local.clear()
-    _lots.clear()
-    _resting_until.clear()
+    _prepaid.clear()
+    _redis_retry_at.clear()
     if storage := _storage():
         try:
             storage.reset()
         except RedisError:
-            _rest()
+            _pause_redis()
 
 
 def rates_of(name: str, scope: str) -> list[RateLimitItem]:
@@ -148,42 +148,42 @@ def _parse(text: str, factor: float) -> list[RateLimitItem]:
     return [type(rate)(max(1, round(rate.amount * factor)), rate.multiples) for rate in parse_many(text)]
 
 
-def unreadable() -> list[str]:
+def invalid_names() -> list[str]:
     """Return the names in the setting BUDGETS that are unknown or whose rate cannot be read."""
     known = {f"{name}.{scope}" for name, scopes in BUDGETS.items() for scope in scopes}
-    wrong = []
+    invalid = []
     for name, text in settings.BUDGETS.items():
         try:
             _parse(text, 1.0)
         except ValueError:
-            wrong.append(name)
+            invalid.append(name)
         else:
-            wrong += [name] if name not in known else []
-    return wrong
+            invalid += [name] if name not in known else []
+    return invalid
 
 
-def _counted(name: str, who: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _scoped_values(name: str, who: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for scope, value in who.items():
         if scope not in BUDGETS[name]:
             raise KeyError(f"{name}.{scope}")  # a fault of ours
         if value is not None:
-            yield scope, client_address.network(str(value)) if scope == "address" else str(value)
+            yield scope, client_address.client_network(str(value)) if scope == "address" else str(value)
 
 
 def _spend_all(name: str, cost: int, who: Mapping[str, object]) -> None:
-    for scope, value in _counted(name, who):
+    for scope, value in _scoped_values(name, who):
         for rate in rates_of(name, scope):
             _spend_one(name, rate, rate.key_for(name, scope, value), cost)
 
 
 def _spend_one(name: str, rate: RateLimitItem, key: str, cost: int) -> None:
-    if _lots.take(key, cost):
+    if _prepaid.take(key, cost):
         return
-    lot = LOTS.get(name, 1)
+    batch = PREPAID_UNITS.get(name, 1)
     if storage := _storage():
         try:
-            if lot > cost and storage.acquire_sliding_window_entry(key, rate.amount, rate.get_expiry(), lot):
-                _lots.put(key, lot - cost)
+            if batch > cost and storage.acquire_sliding_window_entry(key, rate.amount, rate.get_expiry(), batch):
+                _prepaid.put(key, batch - cost)
                 return
             if storage.acquire_sliding_window_entry(key, rate.amount, rate.get_expiry(), cost):
                 return
@@ -191,7 +191,7 @@ def _spend_one(name: str, rate: RateLimitItem, key: str, cost: int) -> None:
             raise TooManyRequests(name, wait)
         except RedisError as exc:
             logger.warning("budgets are counted by this process alone: %s", type(exc).__name__)
-            _rest()
+            _pause_redis()
     if wait := _local.take(key, rate, cost):
         raise TooManyRequests(name, wait)
 
@@ -212,12 +212,12 @@ def _wait(
 # Redis
 
 _threads = ThreadPoolExecutor(4, thread_name_prefix="budgets")
-_resting_until: dict[str, float] = {}
+_redis_retry_at: dict[str, float] = {}
 
 
 def _storage() -> RedisStorage | None:
     """Return the shared counters, or None while they are given a rest after a failure."""
-    if time.monotonic() < _resting_until.get(settings.REDIS_URL, 0.0):
+    if time.monotonic() < _redis_retry_at.get(settings.REDIS_URL, 0.0):
         return None
     return _connected(settings.REDIS_URL)
 
@@ -233,14 +233,14 @@ def _connected(url: str) -> RedisStorage:
     return RedisStorage(url, key_prefix=KEY_PREFIX, **options)
 
 
-def _rest() -> None:
-    _resting_until[settings.REDIS_URL] = time.monotonic() + REDIS_REST_S
+def _pause_redis() -> None:
+    _redis_retry_at[settings.REDIS_URL] = time.monotonic() + REDIS_RETRY_S
 
 
 # What this process knows
 
 
-class _Bounded:
+class _BoundedNumbers:
     """Numbers by key, the oldest dropped when there are too many."""
 
     def __init__(self) -> None:
@@ -250,7 +250,7 @@ class _Bounded:
     def _keep(self, key: str, numbers: tuple[float, float]) -> None:
         self._numbers[key] = numbers
         self._numbers.move_to_end(key)
-        while len(self._numbers) > MOST_LOCAL_KEYS:
+        while len(self._numbers) > MAX_LOCAL_KEYS:
             self._numbers.popitem(last=False)
 
     def forget(self, key: str) -> None:
@@ -265,7 +265,7 @@ class _Bounded:
         return len(self._numbers)
 
 
-class _Buckets(_Bounded):
+class _Buckets(_BoundedNumbers):
     """Token buckets: what is left, and when that was so."""
 
     def take(self, key: str, rate: RateLimitItem, cost: int) -> float:
@@ -281,10 +281,10 @@ class _Buckets(_Bounded):
             return (cost - left) / per_second
 
 
-class _Lots(_Bounded):
+class _PrepaidUnits(_BoundedNumbers):
     """What was taken from Redis in advance, for a minute."""
 
-    LIFE_S = 60.0
+    LIFETIME_S = 60.0
 
     def take(self, key: str, cost: int) -> bool:
         with self._lock:
@@ -296,7 +296,7 @@ class _Lots(_Bounded):
 
     def put(self, key: str, units: int) -> None:
         with self._lock:
-            self._keep(key, (float(units), time.monotonic() + self.LIFE_S))
+            self._keep(key, (float(units), time.monotonic() + self.LIFETIME_S))
 
     def take_from_all(self, keys: list[str], cost: int) -> bool:
         """Take `cost` under each key, or nothing."""
@@ -311,12 +311,14 @@ class _Lots(_Bounded):
 
 
 _local = _Buckets()
-_lots = _Lots()
+_prepaid = _PrepaidUnits()
 
 
-def _take_from_lots(name: str, cost: int, who: Mapping[str, object]) -> bool:
+def _take_prepaid(name: str, cost: int, who: Mapping[str, object]) -> bool:
     """Pay from what was taken in advance, where that is enough: no thread, no round trip."""
-    if name not in LOTS:
+    if name not in PREPAID_UNITS:
         return False
-    keys = [rate.key_for(name, scope, value) for scope, value in _counted(name, who) for rate in rates_of(name, scope)]
-    return _lots.take_from_all(keys, cost)
+    keys = [
+        rate.key_for(name, scope, value) for scope, value in _scoped_values(name, who) for rate in rates_of(name, scope)
+    ]
+    return _prepaid.take_from_all(keys, cost)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 # What proxies write into X-Forwarded-For: 203.0.113.7, 203.0.113.7:51234, 2001:db8::1, [2001:db8::1], [2001:db8::1]:443
-_WRITTEN = re.compile(r'"?(?:\[(?P<bracketed>[^\]]*)\](?::\d*)?|(?P<v4>[^:]*):\d*|(?P<plain>.*?))"?')
+_FORWARDED_ENTRY = re.compile(r'"?(?:\[(?P<bracketed>[^\]]*)\](?::\d*)?|(?P<v4>[^:]*):\d*|(?P<plain>.*?))"?')
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _BASE_URL = re.compile(rf"https?://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|{_LABEL}(?:\.{_LABEL})*\.?)(?::[0-9]{{1,5}})?")
@@ -24,7 +24,7 @@ def of(request: HttpRequest) -> str | None:
 
     Each proxy appends the address of its peer to X-Forwarded-For; anybody may write what precedes those entries.
     """
-    return _past_proxies(request.META.get("HTTP_X_FORWARDED_FOR", ""), request.META.get("REMOTE_ADDR", ""))
+    return _behind_proxies(request.META.get("HTTP_X_FORWARDED_FOR", ""), request.META.get("REMOTE_ADDR", ""))
 
 
 def of_socket(scope: Mapping[str, Any]) -> str | None:
@@ -35,23 +35,23 @@ def of_socket(scope: Mapping[str, Any]) -> str | None:
 
 def of_connection(forwarded: Iterable[bytes], peer: str) -> str | None:
     """Return the client's address, as `of` does, from X-Forwarded-For headers and the other end of the connection."""
-    return _past_proxies(",".join(value.decode("latin-1") for value in forwarded), peer)
+    return _behind_proxies(",".join(value.decode("latin-1") for value in forwarded), peer)
 
 
-def _past_proxies(forwarded: str, peer: str) -> str | None:
+def _behind_proxies(forwarded: str, peer: str) -> str | None:
     """Return the entry that our outermost proxy wrote.
 
     Where the header is missing, is shorter than the proxies are many, or holds no address there, the peer is all
     that is known for certain.
     """
-    passed = forwarded.split(",")
+    entries = forwarded.split(",")
     proxies: int = settings.PROXY_COUNT
-    found = _read(passed[-proxies]) if 0 < proxies <= len(passed) else None
-    return found or _read(peer)
+    found = _parse(entries[-proxies]) if 0 < proxies <= len(entries) else None
+    return found or _parse(peer)
 
 
-def _read(written: str) -> str | None:
-    match = _WRITTEN.fullmatch(written.strip())
+def _parse(entry: str) -> str | None:
+    match = _FORWARDED_ENTRY.fullmatch(entry.strip())
     assert match is not None  # its last branch takes everything
     host = next(part for part in match.groups() if part is not None)
     try:
@@ -62,7 +62,7 @@ def _read(written: str) -> str | None:
     return str(mapped or address)
 
 
-def network(address: str) -> str:
+def client_network(address: str) -> str:
     """Return what counts as one client: an IPv4 address, or a whole /64 of IPv6, which one household or server has."""
     try:
         known = ip_address(address)
@@ -96,7 +96,7 @@ def is_base_url(address: str) -> bool:
         return False
 
 
-def keeps_secrets(address: str) -> bool:
+def is_safe_for_keys(address: str) -> bool:
     """Whether a key may be sent to this base URL: over https, to this machine, or to the emulator of the settings."""
     parts = urlsplit(address)
     return parts.scheme == "https" or is_loopback(parts.hostname) or address == settings.EMULATOR_URL

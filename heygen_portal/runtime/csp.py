@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 # The theme evaluates the expressions in its pages' attributes and writes its colours into a style element.
-ADMIN = {"script-src": [SELF, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]}
+ADMIN_DIRECTIVES = {"script-src": [SELF, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]}
 
 
 class PortalCSPMiddleware(CSPMiddleware):
@@ -15,5 +15,5 @@ class PortalCSPMiddleware(CSPMiddleware):
     ) -> PolicyParts:
         parts = super().get_policy_parts(request, response, report_only)
         if request.path_info.startswith(reverse("admin:index")):
-            parts.replace = ADMIN
+            parts.replace = ADMIN_DIRECTIVES
         return parts

@@ -14,12 +14,12 @@ from urllib.parse import quote
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-PIECE_BYTES = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 ACCEL, SENDFILE = "X-Accel-Redirect", "X-Sendfile"
-WAYS = ("", ACCEL, SENDFILE)
+SEND_FILES_CHOICES = ("", ACCEL, SENDFILE)
 
 
-async def file(
+async def send_file(
     request: HttpRequest, path: Path, content_type: str, *, max_age_seconds: int, name: str = ""
 ) -> HttpResponseBase:
     """Send a file below MEDIA_ROOT that this person may see.
@@ -31,16 +31,16 @@ async def file(
     if name:
         headers["Content-Disposition"] = f'inline; filename="{name}"'
     if settings.SEND_FILES_WITH:
-        headers[settings.SEND_FILES_WITH] = _for_proxy(path)
+        headers[settings.SEND_FILES_WITH] = _proxy_path(path)
         return HttpResponse(content_type=content_type, headers=headers)
     etag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
     headers |= {"Accept-Ranges": "bytes", "ETag": etag}
     if request.headers.get("If-None-Match") == etag:
         return HttpResponse(status=304, headers=headers)
-    wanted = request.headers.get("Range", "")
+    range_header = request.headers.get("Range", "")
     if request.headers.get("If-Range", etag) != etag:
-        wanted = ""  # the part belongs to a file that has changed since
-    part = _part(wanted, stat.st_size)
+        range_header = ""  # the part belongs to a file that has changed since
+    part = _parse_range(range_header, stat.st_size)
     if part is None:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{stat.st_size}"})
     first, last = part
@@ -51,30 +51,30 @@ async def file(
     status = 200 if is_whole else 206
     if request.method == "HEAD":
         return HttpResponse(status=status, content_type=content_type, headers=headers)
-    body = pieces(path, first, last - first + 1)
+    body = read_range(path, first, last - first + 1)
     return StreamingHttpResponse(body, status=status, content_type=content_type, headers=headers)
 
 
-async def pieces(path: Path, first: int, length: int) -> AsyncIterator[bytes]:
-    """Read a part of a file in a thread, piece by piece; the server asks for the next when the client has read one."""
+async def read_range(path: Path, first: int, length: int) -> AsyncIterator[bytes]:
+    """Read a part of a file in a thread, chunk by chunk; the server asks for the next when the client has read one."""
     body = await asyncio.to_thread(open, path, "rb")
     await asyncio.to_thread(body.seek, first)
-    async for piece in from_file(body, length):
-        yield piece
+    async for chunk in read_chunks(body, length):
+        yield chunk
 
 
-async def from_file(body: BinaryIO, length: int | None = None) -> AsyncIterator[bytes]:
+async def read_chunks(body: BinaryIO, length: int | None = None) -> AsyncIterator[bytes]:
     """Read an open file from where it is, so many bytes or to its end, and close it."""
     left = length if length is not None else sys.maxsize
     try:
-        while left > 0 and (piece := await asyncio.to_thread(body.read, min(PIECE_BYTES, left))):
-            left -= len(piece)
-            yield piece
+        while left > 0 and (chunk := await asyncio.to_thread(body.read, min(CHUNK_BYTES, left))):
+            left -= len(chunk)
+            yield chunk
     finally:
         body.close()
 
 
-def _for_proxy(path: Path) -> str:
+def _proxy_path(path: Path) -> str:
     """Return what names this file to the proxy: an internal address, or the path itself."""
     if settings.SEND_FILES_WITH == SENDFILE:
         return str(path)
@@ -82,9 +82,9 @@ def _for_proxy(path: Path) -> str:
     return f"{settings.SEND_FILES_PREFIX.rstrip('/')}/{quote(inside)}"
 
 
-def _part(wanted: str, size: int) -> tuple[int, int] | None:
+def _parse_range(range_header: str, size: int) -> tuple[int, int] | None:
     """Return the first and last byte of one range, else of the whole file; None for a part that is not there."""
-    match = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", wanted)
+    match = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", range_header)
     if match is None or not any(match.groups()):
         return 0, size - 1
     start, end = match.groups()

@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Farewell = Callable[[], Coroutine[Any, Any, None]]
+CleanupHook = Callable[[], Coroutine[Any, Any, None]]
 
-THREADS = 8
+EXECUTOR_THREADS = 8
 """Each may keep a connection to the database. Python's own number grows with the machine."""
 ANSWER_TIMEOUT_S = 2
-FAREWELL_TIMEOUT_S = 3
+CLEANUP_TIMEOUT_S = 3
 CLOSE_TIMEOUT_S = 5
 """The supervisor of a worker that ends kills it after ten seconds."""
 
@@ -39,7 +39,7 @@ class _LoopThread:
     """One event loop in one daemon thread."""
 
     def __init__(self) -> None:
-        self._farewells: tuple[Farewell, ...] = ()
+        self._cleanup_hooks: tuple[CleanupHook, ...] = ()
         started: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(target=self._serve, args=(started,), name="jobs", daemon=True)
         self._thread.start()
@@ -53,20 +53,20 @@ class _LoopThread:
         with asyncio.Runner() as runner:  # cancels what is left, and closes the channel layer's connections
             try:
                 loop = runner.get_loop()
-                loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="job"))
+                loop.set_default_executor(ThreadPoolExecutor(EXECUTOR_THREADS, thread_name_prefix="job"))
                 self._ended = asyncio.Event()
             except BaseException as exc:
                 started.set_exception(exc)
                 raise
             started.set_result(loop)
-            runner.run(self._live())
+            runner.run(self._wait_for_end())
 
-    async def _live(self) -> None:
+    async def _wait_for_end(self) -> None:
         await self._ended.wait()
-        for farewell in self._farewells:
+        for hook in self._cleanup_hooks:
             try:
-                async with asyncio.timeout(FAREWELL_TIMEOUT_S):
-                    await farewell()
+                async with asyncio.timeout(CLEANUP_TIMEOUT_S):
+                    await hook()
             except Exception:
                 logger.exception("connections of the worker could not be closed")
 
@@ -74,8 +74,8 @@ class _LoopThread:
         """Ask the loop to end, once it is free to."""
         self.loop.call_soon_threadsafe(self._ended.set)
 
-    def close(self, farewells: tuple[Farewell, ...]) -> None:
-        self._farewells = farewells
+    def close(self, cleanup_hooks: tuple[CleanupHook, ...]) -> None:
+        self._cleanup_hooks = cleanup_hooks
         self.end()
         self._thread.join(CLOSE_TIMEOUT_S)
 
@@ -90,8 +90,8 @@ def run(work: Coroutine[Any, Any, T], timeout: timedelta) -> T:
     Raises JobTimeout after `timeout`. Whatever interrupts the wait cancels the coroutine.
     """
     # Context(): what a job sets is gone with it, and what its caller has set does not reach it.
-    here = _here()
-    running = Context().run(asyncio.run_coroutine_threadsafe, work, here.loop)
+    current = _current_loop()
+    running = Context().run(asyncio.run_coroutine_threadsafe, work, current.loop)
     try:
         return running.result(timeout.total_seconds())
     except TimeoutError:
@@ -101,19 +101,19 @@ def run(work: Coroutine[Any, Any, T], timeout: timedelta) -> T:
         raise JobTimeout(f"{name} was cancelled after {timeout}") from None
     finally:
         if running.cancel():
-            _replace_if_stuck(here)
+            _replace_if_stuck(current)
 
 
-def close(*farewells: Farewell) -> None:
-    """Await `farewells` in the loop, then end it. Safe where no loop was started; a later `run` starts another."""
+def close(*cleanup_hooks: CleanupHook) -> None:
+    """Await `cleanup_hooks` in the loop, then end it. Safe where no loop was started; a later `run` starts another."""
     global _current
     with _starting:
         ended, _current = _current, None
     if ended:
-        ended.close(farewells)
+        ended.close(cleanup_hooks)
 
 
-def _here() -> _LoopThread:
+def _current_loop() -> _LoopThread:
     global _current
     with _starting:
         if _current is None or not _current.is_alive:
@@ -121,23 +121,23 @@ def _here() -> _LoopThread:
         return _current
 
 
-def _replace_if_stuck(here: _LoopThread) -> None:
+def _replace_if_stuck(current: _LoopThread) -> None:
     """Give up a loop that something holds up: the next job gets a new one."""
     global _current
     answered = threading.Event()
-    here.loop.call_soon_threadsafe(answered.set)
+    current.loop.call_soon_threadsafe(answered.set)
     if not answered.wait(ANSWER_TIMEOUT_S):
         logger.error("the event loop of the jobs is stuck; the next job gets a new one")
         with _starting:
-            if _current is here:
+            if _current is current:
                 _current = None
-        here.end()
+        current.end()
 
 
-def _forget() -> None:
+def _reset_after_fork() -> None:
     """A fork copies no threads: the child starts its own when it needs one."""
     global _current, _starting
     _current, _starting = None, threading.Lock()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -10,7 +10,7 @@ from django.utils.translation import ngettext
 from heygen_portal.runtime.budgets import TooManyRequests
 
 
-def when(wait_seconds: int) -> str:
+def retry_message(wait_seconds: int) -> str:
     """Say in the active language when to try again, below a heading that says why."""
     if wait_seconds < 90:
         words = ngettext("Try again in %(n)s second.", "Try again in %(n)s seconds.", wait_seconds)
@@ -19,7 +19,7 @@ def when(wait_seconds: int) -> str:
     return ngettext("Try again in %(n)s minute.", "Try again in %(n)s minutes.", minutes) % {"n": minutes}
 
 
-def in_words(wait_seconds: int) -> str:
+def full_message(wait_seconds: int) -> str:
     """Say in the active language that it was too much, and when to try again."""
     if wait_seconds < 90:
         words = ngettext(
@@ -37,19 +37,19 @@ def in_words(wait_seconds: int) -> str:
 
 class TooManyRequestsMiddleware(MiddlewareMixin):
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return refuse(request, exception) if isinstance(exception, TooManyRequests) else None
+        return refusal_response(request, exception) if isinstance(exception, TooManyRequests) else None
 
 
-def refuse(request: HttpRequest, refusal: TooManyRequests) -> HttpResponse:
+def refusal_response(request: HttpRequest, refusal: TooManyRequests) -> HttpResponse:
     """Return a page, or JSON for a script that does not take HTML."""
     response: HttpResponse
     if request.accepts("text/html") and "text/html" in request.headers.get("Accept", "text/html"):
-        told = {"words": when(refusal.wait_seconds), "hint": refusal.hint}
-        response = render(request, "429.html", told, status=429)
+        context = {"words": retry_message(refusal.wait_seconds), "hint": refusal.hint}
+        response = render(request, "429.html", context, status=429)
     else:
-        words = in_words(refusal.wait_seconds)
-        said = {"code": "too_many_requests", "words": words, "wait_seconds": refusal.wait_seconds}
-        response = JsonResponse(said, status=429)
+        words = full_message(refusal.wait_seconds)
+        payload = {"code": "too_many_requests", "words": words, "wait_seconds": refusal.wait_seconds}
+        response = JsonResponse(payload, status=429)
     response["Retry-After"] = str(refusal.wait_seconds)
     response["Cache-Control"] = "no-store"
     return response

@@ -31,15 +31,15 @@ logger = logging.getLogger(__name__)
 
 Entry = Any  # the stubs of ScheduleEntry take every attribute for missing
 
-LONGEST_SLEEP_S = 5
+MAX_SLEEP_S = 5
 """Between two looks at the clock, which may have been set."""
 RETRY_S = 5.0
-PAUSE = "portal_pause_s"
+PAUSE_HEADER = "portal_pause_s"
 """The header of beat's messages that says how soon the same job is not begun again."""
 CRONTAB_PAUSE_S = 1800.0
-MOST_WAITING = 1000
+MAX_QUEUED_MESSAGES = 1000
 """Messages in the queue beyond which beat adds none: no worker takes them."""
-LARGEST_FILE = 64 * 1024
+MAX_FILE_BYTES = 64 * 1024
 REDIS_TIMEOUT_S = 1.0
 
 
@@ -50,36 +50,36 @@ class SteadyScheduler(Scheduler):
     It is not trusted: a moment in the future counts as now.
     """
 
-    max_interval = LONGEST_SLEEP_S
+    max_interval = MAX_SLEEP_S
 
     def __init__(
-        self, app: Any, *, schedule_filename: str = "", clock: Callable[[], float] = time.monotonic, **how: Any
+        self, app: Any, *, schedule_filename: str = "", clock: Callable[[], float] = time.monotonic, **kwargs: Any
     ):
         self._file = Path(schedule_filename) if schedule_filename else None
         self._clock = clock
         self._next_at: dict[str, float] = {}
         self._is_full = False
-        super().__init__(app, **how)
+        super().__init__(app, **kwargs)
 
     def setup_schedule(self) -> None:
         super().setup_schedule()
         sent = self._read()
         for entry in self._entries():
             entry.last_run_at = min(sent.get(entry.name, entry.last_run_at), self.app.now())
-            entry.options = {**entry.options, "headers": {PAUSE: _pause_s(entry)}}
+            entry.options = {**entry.options, "headers": {PAUSE_HEADER: _pause_s(entry)}}
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Send what is due; return the seconds until the next look."""
         entries = self._entries()
         for entry in entries:
-            if self._wait(entry) <= 0:
+            if self._seconds_until_due(entry) <= 0:
                 self._send(entry)
-        return float(min([self.max_interval, *map(self._wait, entries)]))
+        return float(min([self.max_interval, *map(self._seconds_until_due, entries)]))
 
     def _entries(self) -> list[Entry]:
         return list(self.schedule.values())
 
-    def _wait(self, entry: Entry) -> float:
+    def _seconds_until_due(self, entry: Entry) -> float:
         """Return the seconds until an entry is due."""
         pause = self._next_at.get(entry.name, 0) - self._clock()
         if pause > 0 or not isinstance(entry.schedule, crontab):
@@ -92,7 +92,7 @@ class SteadyScheduler(Scheduler):
         now = self._clock()
         is_crontab = isinstance(entry.schedule, crontab)
         try:
-            is_sent = self._has_room() and bool(self.apply_async(entry, producer=self.producer, advance=False))
+            is_sent = self._queue_has_room() and bool(self.apply_async(entry, producer=self.producer, advance=False))
         except Exception:
             logger.exception("%s could not be sent", entry.name)
             is_sent = False
@@ -106,14 +106,14 @@ class SteadyScheduler(Scheduler):
         else:
             self._next_at[entry.name] = now + RETRY_S
 
-    def _has_room(self) -> bool:
+    def _queue_has_room(self) -> bool:
         """Whether somebody takes what is sent; the queue is in Redis' memory."""
         queue, producer = self.app.conf.task_default_queue, cast(Any, self.producer)
         try:
             waiting = producer.channel.queue_declare(queue=queue, passive=True).message_count
         except producer.connection.channel_errors:  # there is none yet
             waiting = 0
-        was_full, self._is_full = self._is_full, waiting >= MOST_WAITING
+        was_full, self._is_full = self._is_full, waiting >= MAX_QUEUED_MESSAGES
         if self._is_full and not was_full:
             logger.error("%s messages wait and no worker takes them; nothing more is sent meanwhile", waiting)
         return not self._is_full
@@ -125,8 +125,8 @@ class SteadyScheduler(Scheduler):
         sent = {}
         try:
             with self._file.open("rb") as file:
-                told = json.loads(file.read(LARGEST_FILE))
-            for name, at in told.items():
+                stored = json.loads(file.read(MAX_FILE_BYTES))
+            for name, at in stored.items():
                 with suppress(ValueError, TypeError):
                     moment = datetime.fromisoformat(at)
                     sent[str(name)] = moment if moment.tzinfo else moment.replace(tzinfo=self.app.now().tzinfo)
@@ -142,10 +142,10 @@ class SteadyScheduler(Scheduler):
             for entry in self._entries()
             if isinstance(entry.schedule, crontab)
         }
-        beside = self._file.with_name(f"{self._file.name}.new")
+        replacement = self._file.with_name(f"{self._file.name}.new")
         try:
-            beside.write_text(json.dumps(sent, indent=1))
-            os.replace(beside, self._file)
+            replacement.write_text(json.dumps(sent, indent=1))
+            os.replace(replacement, self._file)
         except OSError as exc:
             logger.warning("%s cannot be written: %s", self._file, exc)
 
@@ -164,12 +164,12 @@ class PortalTask(Task[Any, Any]):
     """
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        pause_s = self.request.get(PAUSE)
-        if pause_s and _has_just_begun(self.name, pause_s):
+        pause_s = self.request.get(PAUSE_HEADER)
+        if pause_s and _began_recently(self.name, pause_s):
             raise Ignore
 
 
-def _has_just_begun(name: str, pause_s: float) -> bool:
+def _began_recently(name: str, pause_s: float) -> bool:
     """Note that a job begins, unless one has begun less than `pause_s` ago. Where Redis cannot tell, none has."""
     key, pause_ms = f"portal-job-begun:{name}", round(pause_s * 1000)
     try:

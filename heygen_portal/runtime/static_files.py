@@ -18,8 +18,8 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 from heygen_portal.runtime import file_responses
 
 # Only what stands at the beginning of a line: types in comments import, too, and in circles.
-IMPORT = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\.{1,2}/[^"]+)";)"""
-HASHED = re.compile(r"\.[0-9a-f]{12}(\.|$)")
+IMPORT_PATTERN = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\.{1,2}/[^"]+)";)"""
+HASHED_NAME = re.compile(r"\.[0-9a-f]{12}(\.|$)")
 
 
 class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
@@ -29,12 +29,14 @@ class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
     max_post_process_passes = 20  # one for each step of the longest way from a page's module to the last it imports
     patterns = (
         CompressedManifestStaticFilesStorage.patterns[0],
-        ("*.js", ((IMPORT, 'import %(names)s from "%(url)s";'),)),
+        ("*.js", ((IMPORT_PATTERN, 'import %(names)s from "%(url)s";'),)),
     )
 
     def compress_files(self, paths: Iterable[str]) -> Any:
         """Compress what pages name, once: what a name with a hash stands for never changes."""
-        return super().compress_files([path for path in paths if HASHED.search(path) and not self.exists(f"{path}.gz")])
+        return super().compress_files(
+            [path for path in paths if HASHED_NAME.search(path) and not self.exists(f"{path}.gz")]
+        )
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
@@ -49,7 +51,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
         headers, status = dict(found.headers), int(found.status)
         sent: HttpResponseBase
         if found.file:
-            sent = StreamingHttpResponse(file_responses.from_file(found.file), status=status, headers=headers)
+            sent = StreamingHttpResponse(file_responses.read_chunks(found.file), status=status, headers=headers)
         else:
             sent = HttpResponse(status=status, headers=headers)
         if "Content-Type" not in headers:
@@ -72,4 +74,4 @@ def modules_of(entry: str) -> tuple[str, ...]:
 
 def _imports(name: str, source: str) -> Iterator[str]:
     folder = name.rpartition("/")[0]
-    return (normpath(f"{folder}/{found['url']}") for found in re.finditer(IMPORT, source))
+    return (normpath(f"{folder}/{found['url']}") for found in re.finditer(IMPORT_PATTERN, source))

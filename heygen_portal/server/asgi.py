@@ -18,7 +18,7 @@ Message = dict[str, Any]
 
 
 class RequestInbox(asyncio.Queue[Message]):
-    """What an HTTP application receives: the body, read from its file a piece at a time, then the disconnection."""
+    """What an HTTP application receives: the body, read from its file a chunk at a time, then the disconnection."""
 
     def __init__(self, request: http.Request) -> None:
         super().__init__()
@@ -31,9 +31,9 @@ class RequestInbox(asyncio.Queue[Message]):
 
     async def get(self) -> Message:
         if self._has_body and not self._request.body.closed:
-            piece = self._request.body.read(limits.PIECE_BYTES)
-            self._has_body = len(piece) == limits.PIECE_BYTES
-            return {"type": "http.request", "body": piece, "more_body": self._has_body}
+            chunk = self._request.body.read(limits.CHUNK_BYTES)
+            self._has_body = len(chunk) == limits.CHUNK_BYTES
+            return {"type": "http.request", "body": chunk, "more_body": self._has_body}
         return await super().get()
 
 
@@ -83,12 +83,12 @@ class Server(daphne.server.Server):
             await super().handle_reply(protocol, message)
             return
         body, has_more = message.get("body", b""), message.get("more_body", False)
-        # Cut up, so that no more than a piece of it waits for a client that does not read.
-        for start in range(0, len(body) or 1, limits.PIECE_BYTES):
-            piece = body[start : start + limits.PIECE_BYTES]
-            is_last = start + limits.PIECE_BYTES >= len(body)
-            await super().handle_reply(protocol, message | {"body": piece, "more_body": has_more or not is_last})
-            await protocol.drain(len(piece))
+        # Cut up, so that no more than a chunk of it waits for a client that does not read.
+        for start in range(0, len(body) or 1, limits.CHUNK_BYTES):
+            chunk = body[start : start + limits.CHUNK_BYTES]
+            is_last = start + limits.CHUNK_BYTES >= len(body)
+            await super().handle_reply(protocol, message | {"body": chunk, "more_body": has_more or not is_last})
+            await protocol.drain(len(chunk))
 
     def kill_all_applications(self) -> defer.Deferred[Any]:
         """Cancel what serves requests and sockets before the process ends.

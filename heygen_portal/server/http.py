@@ -28,7 +28,7 @@ class Channel(HTTPChannel):
     _deadline: IDelayedCall | None = None
     _body_bytes = _wire_bytes = 0
     _discarded_bytes = 0
-    _upload_place: str | None = None
+    _upload_network: str | None = None
 
     def connectionMade(self) -> None:
         super().connectionMade()
@@ -37,7 +37,7 @@ class Channel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         if self._is_refused:
             self._discarded_bytes += len(data)
-            if self._discarded_bytes > limits.REFUSED_BYTES_READ:
+            if self._discarded_bytes > limits.MAX_BYTES_AFTER_REFUSAL:
                 self.transport.pauseProducing()
             return
         if self._deadline is None and not self._handlingRequest:  # the next request on this connection begins
@@ -68,12 +68,12 @@ class Channel(HTTPChannel):
         expected = limit if self.length is None else self.length
         if expected > limits.DEFAULT_BODY_BYTES:
             try:
-                self._take_upload_place()
+                self._take_upload_slot()
             except refusals.TooManyUploads as exc:
                 self.refuse(exc.answer(self._accept_language()))
                 return
         self._body_bytes = self._wire_bytes = 0
-        self._set_deadline(limits.seconds_to_send(expected))
+        self._set_deadline(limits.upload_seconds(expected))
         super().allHeadersReceived()
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -97,21 +97,21 @@ class Channel(HTTPChannel):
         if self._is_refused:
             return
         self._clear_deadline()
-        self._give_upload_place_back()
+        self._release_upload_slot()
         super().allContentReceived()
 
     def loseConnection(self) -> None:
         """Close once the client has read what was written, but do not wait for ever."""
         self._is_closing = True
-        self._set_deadline(limits.seconds(limits.PIECE_BYTES))
+        self._set_deadline(limits.transfer_seconds(limits.CHUNK_BYTES))
         super().loseConnection()
 
     def connectionLost(self, reason: Any) -> None:
         self._clear_deadline()
-        self._give_upload_place_back()
+        self._release_upload_slot()
         super().connectionLost(reason)
 
-    def takes(self, data: bytes) -> bool:
+    def accepts(self, data: bytes) -> bool:
         """Count a part of the current body; return False, and refuse the request, when it is one too many."""
         if self._is_refused:
             return False
@@ -130,37 +130,37 @@ class Channel(HTTPChannel):
         if self._is_refused:
             return
         self._is_refused = True
-        self._give_upload_place_back()
+        self._release_upload_slot()
         self.setTimeout(None)
         self._set_deadline(limits.REFUSAL_TIMEOUT.total_seconds())
         self.transport.write(answer)
         with suppress(AttributeError):  # a transport that is no TCP socket
             self.transport.loseWriteConnection()
 
-    def _take_upload_place(self) -> None:
+    def _take_upload_slot(self) -> None:
         """Count a large body that is about to be received. Raises TooManyUploads."""
         taken: Counter[str] = self.factory.large_bodies
         address = self._client_network()
-        if taken[address] >= limits.MOST_LARGE_BODIES_PER_ADDRESS:
+        if taken[address] >= limits.MAX_LARGE_BODIES_PER_ADDRESS:
             raise refusals.TooManyUploads(is_own=True)
-        if taken.total() >= limits.MOST_LARGE_BODIES:
+        if taken.total() >= limits.MAX_LARGE_BODIES:
             raise refusals.TooManyUploads(is_own=False)
         taken[address] += 1
-        self._upload_place = address
+        self._upload_network = address
 
-    def _give_upload_place_back(self) -> None:
-        if self._upload_place is not None:
+    def _release_upload_slot(self) -> None:
+        if self._upload_network is not None:
             taken: Counter[str] = self.factory.large_bodies
-            taken[self._upload_place] -= 1
-            if not taken[self._upload_place]:
-                del taken[self._upload_place]
-            self._upload_place = None
+            taken[self._upload_network] -= 1
+            if not taken[self._upload_network]:
+                del taken[self._upload_network]
+            self._upload_network = None
 
     def _client_network(self) -> str:
         """Return whom a large body counts against; all clients of a Unix socket without a proxy are one."""
         forwarded = self.requests[-1].requestHeaders.getRawHeaders(b"X-Forwarded-For") or []
         peer = getattr(self.transport.getPeer(), "host", "")
-        return client_address.network(client_address.of_connection(forwarded, peer) or "")
+        return client_address.client_network(client_address.of_connection(forwarded, peer) or "")
 
     def _refuse_size(self, limit: int) -> None:
         self.refuse(refusals.too_large(limit, self._accept_language()))
@@ -204,7 +204,7 @@ class Request(WebRequest):
         self._is_writable.set()
 
     def handleContentChunk(self, data: bytes) -> None:
-        if self.channel.takes(data):
+        if self.channel.accepts(data):
             super().handleContentChunk(data)
 
     def process(self) -> Any:
@@ -248,7 +248,7 @@ class Request(WebRequest):
         if self._is_writable.is_set():
             return
         try:
-            async with asyncio.timeout(limits.seconds(size)):
+            async with asyncio.timeout(limits.transfer_seconds(size)):
                 await self._is_writable.wait()
         except TimeoutError:
             logger.warning("%s: a client that does not read was cut off", self.path.decode("ascii", "replace"))

@@ -13,18 +13,18 @@ from django.core.handlers.asgi import ASGIRequest
 SCHEMES = {"ws": "http", "wss": "https"}
 
 
-class OwnOriginOnly:
+class OwnOriginMiddleware:
     """Refuse a socket whose page has another scheme, host or port than the request; CSRF_TRUSTED_ORIGINS may, too."""
 
     def __init__(self, application: Any) -> None:
         self.application = application
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        application = self.application if is_own(scope) else WebsocketDenier()
+        application = self.application if is_own_origin(scope) else WebsocketDenier()
         await application(scope, receive, send)
 
 
-def is_own(scope: Any) -> bool:
+def is_own_origin(scope: Any) -> bool:
     """Compare Origin with the request's host as Django does for forms, a trusted proxy's headers included."""
     scheme = SCHEMES.get(scope.get("scheme", "ws"), "http")
     request = ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())

@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 class Socket(WebSocketProtocol):
     """One WebSocket."""
 
-    _has_asked = False
+    _has_handshake = False
     _early = b""
     _unread_bytes: int | None = None
-    _frames_left = float(limits.SOCKET_SIDE_FRAMES)
+    _frames_left = float(limits.SOCKET_CONTROL_FRAMES)
     _frames_counted_at = 0.0
 
     def connectionMade(self) -> None:
@@ -29,12 +29,12 @@ class Socket(WebSocketProtocol):
         super().connectionMade()
 
     def onConnect(self, request: Any) -> Any:
-        self._has_asked = True
+        self._has_handshake = True
         return super().onConnect(request)
 
     def dataReceived(self, data: bytes) -> None:
         # Autobahn would add what comes before its answer to the handshake, and parse that again.
-        if self._has_asked and self.state == self.STATE_CONNECTING:
+        if self._has_handshake and self.state == self.STATE_CONNECTING:
             self._early += data
             if len(self._early) > limits.SOCKET_EARLY_BYTES:
                 self.transport.abortConnection()
@@ -47,9 +47,9 @@ class Socket(WebSocketProtocol):
         if early:
             super().dataReceived(early)
 
-    def sendData(self, data: bytes, *options: Any, **more: Any) -> None:
+    def sendData(self, data: bytes, *options: Any, **kwargs: Any) -> None:
         """Write to the connection; every frame comes by here, answers to pings as well."""
-        super().sendData(data, *options, **more)
+        super().sendData(data, *options, **kwargs)
         if self._unread_bytes is None:
             return
         self._unread_bytes += len(data)
@@ -61,13 +61,13 @@ class Socket(WebSocketProtocol):
     def onFrameBegin(self) -> None:
         """Bound the frames that are no message: pings, pongs and the pieces of a message in parts."""
         if self.current_frame.opcode not in (self.MESSAGE_TYPE_TEXT, self.MESSAGE_TYPE_BINARY):
-            self._count_side_frame()
+            self._count_control_frame()
         super().onFrameBegin()
 
-    def _count_side_frame(self) -> None:
+    def _count_control_frame(self) -> None:
         now = time.monotonic()
-        regained = (now - self._frames_counted_at) * limits.SOCKET_SIDE_FRAMES_PER_SECOND
-        self._frames_left = min(limits.SOCKET_SIDE_FRAMES, self._frames_left + regained) - 1
+        regained = (now - self._frames_counted_at) * limits.SOCKET_CONTROL_FRAMES_PER_SECOND
+        self._frames_left = min(limits.SOCKET_CONTROL_FRAMES, self._frames_left + regained) - 1
         self._frames_counted_at = now
         if self._frames_left < 0 and self.state == self.STATE_OPEN:
             logger.warning("a page that sends too many control frames was cut off")

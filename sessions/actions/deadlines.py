@@ -151,7 +151,7 @@ def claim_due(now: datetime, only: Collection[UUID] | None = None) -> list[Strea
     retrying, ending, continuing = [], defaultdict(list), []
     with transaction.atomic():
         due = StreamingSession.objects.select_related("account").due(now)
-        for session in due_rows.unlocked(due if only is None else due.filter(pk__in=only))[:ROWS_PER_TICK]:
+        for session in due_rows.lock_unclaimed(due if only is None else due.filter(pk__in=only))[:ROWS_PER_TICK]:
             if session.status == Status.STOPPING:
                 retrying.append(session)
             elif reason := due_reason(session, now):

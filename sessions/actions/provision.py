@@ -71,7 +71,7 @@ async def create_and_start(session: StreamingSession, give_room: GiveRoom, prepa
     try:
         await _connect_and_start(session, provider, answer, starting, own_room, give_room)
     except BaseException as exc:  # whatever failed, the session is open at the provider by now
-        background.keep(_store_or_stop(session, provider, answer, starting, type(exc).__name__))
+        background.spawn(_store_or_stop(session, provider, answer, starting, type(exc).__name__))
         raise
 
 

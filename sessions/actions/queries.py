@@ -41,7 +41,7 @@ def find_own(user_id: int, session_id: UUID) -> StreamingSession | None:
 
 def find_persona(user: Any, slug: str, purpose: Purpose = Purpose.TALK) -> Persona | None:
     """Return the persona if this user may talk with it or, for a trial, may try its last saved draft."""
-    if not user.has_perm(roles.TRY if purpose == Purpose.TRIAL else roles.START):
+    if not user.has_perm(roles.TRY_PERSONA if purpose == Purpose.TRIAL else roles.START_SESSION):
         return None
     try:
         return slots.find_persona(slug, user.pk, purpose)

@@ -192,7 +192,7 @@ class StartAttempt:
                 ending = stop.stop(session, EndReason.TAKEN_OVER, end_evidence.taken_over(self.user_id))
             else:
                 ending = stop.stop_as_claimed(session, claim)
-            background.keep(ending)  # not awaited, because the attempt may be given up meanwhile
+            background.spawn(ending)  # not awaited, because the attempt may be given up meanwhile
         while not self.is_given_up:
             self._woken.clear()
             if await in_thread(slots.are_over)(in_the_way):
@@ -274,7 +274,7 @@ class StartAttempt:
         """Ask the provider for the session and connect the tab with it. Raises LimitReached."""
         # The provider is asked first: joining the session's group takes less time than its answer.
         opening = provision.create_and_start(session, self.tab.give_room, self.tab.take_prepared_room())
-        bringing_up = background.keep(opening)
+        bringing_up = background.spawn(opening)
         await self.tab.follow(session.pk)
         if session.continues_id:
             await self.tab.send_lines(session.pk)

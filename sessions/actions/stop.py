@@ -150,7 +150,7 @@ async def enforce_due(now: datetime) -> None:
 
 def stop_if_abandoned(session_id: UUID) -> None:
     """Schedule the stop of a session whose tab has left, in case no worker does it when the grace period ends."""
-    background.later(transitions.TAB_GRACE + WORKER_HEAD_START, partial(_enforce_due, [session_id]))
+    background.call_later(transitions.TAB_GRACE + WORKER_HEAD_START, partial(_enforce_due, [session_id]))
 
 
 async def _enforce_due(session_ids: Collection[UUID]) -> None:
@@ -162,7 +162,9 @@ async def _enforce_due(session_ids: Collection[UUID]) -> None:
 async def _retry_when_due(session_ids: Collection[UUID]) -> None:
     """Schedule the next retry of unconfirmed stops, for as long as this process lives."""
     if at := await in_thread(deadlines.next_retry_at)(session_ids):
-        background.later(max(at - timezone.now(), timedelta(0)) + WORKER_HEAD_START, partial(_enforce_due, session_ids))
+        background.call_later(
+            max(at - timezone.now(), timedelta(0)) + WORKER_HEAD_START, partial(_enforce_due, session_ids)
+        )
 
 
 async def _finish_stops(sessions: Iterable[StreamingSession]) -> None:

@@ -18,14 +18,14 @@ from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 
 from heygen_portal.console.durations import readable
-from heygen_portal.console.lists import NeverCounted
+from heygen_portal.console.lists import UncountedList
 from heygen_portal.console.widgets import ReadOnly
 from sessions.costs import report as cost_report
 from sessions.models import SessionTotal
 
 
 @admin.register(SessionTotal)
-class SessionTotalAdmin(NeverCounted, ReadOnly, ModelAdmin):
+class SessionTotalAdmin(UncountedList, ReadOnly, ModelAdmin):
     """The ledger, with one row for each ended session."""
 
     list_display = (

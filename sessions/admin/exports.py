@@ -24,7 +24,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWid
 from heygen_portal.console.widgets import ReadOnly
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.runtime import budgets, client_address
-from heygen_portal.runtime.in_thread import in_pieces, in_thread
+from heygen_portal.runtime.in_thread import in_thread, iterate_in_thread
 from sessions import tasks
 from sessions.audit import reasons
 from sessions.exports import filters as export_filters
@@ -116,7 +116,7 @@ def _stream_export(export: Export, pieces: Iterator[bytes]) -> HttpResponseBase:
 async def _record_cut_off(export: Export, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     is_whole = False
     try:
-        async for piece in in_pieces(pieces):
+        async for piece in iterate_in_thread(pieces):
             yield piece
         is_whole = True
     finally:  # also if the client has left, because the server then cancels or closes this generator
@@ -167,7 +167,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
     @sudo.required
     def new(self, request: HttpRequest) -> HttpResponseBase:
         """Ask for the contents and format of an export. The query string has the list's filters."""
-        if not request.user.has_perm(roles.EXPORT):
+        if not request.user.has_perm(roles.EXPORT_SESSION):
             raise PermissionDenied
         try:
             filters = export_filters.of_address(request.GET.dict(), request.user.pk or 0)
@@ -225,7 +225,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
             raise Http404  # also for another user's file
         if not sudo.is_confirmed(request):
             return sudo.ask(request, back=reverse("admin:avatar_sessions_export_change", args=[export.pk]))
-        response = _file_response(export, in_pieces(_chunks(export)))
+        response = _file_response(export, iterate_in_thread(_chunks(export)))
         response["Content-Length"] = str(export.path.stat().st_size)
         return response
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from heygen_portal.console.durations import readable
-from heygen_portal.console.widgets import chosen
+from heygen_portal.console.widgets import object_or_404
 from heygen_portal.people.access import roles
 from heygen_portal.people.admin import UserAdmin
 from heygen_portal.permissions import Permission
@@ -30,11 +30,11 @@ class PersonAdmin(UserAdmin):
 
     def has_personal_data_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Require the permissions to export and to read transcripts, because personal data contains both."""
-        return request.user.has_perms((roles.EXPORT, *roles.READ_TRANSCRIPTS, Permission.CHANGE_USER))
+        return request.user.has_perms((roles.EXPORT_SESSION, *roles.READ_TRANSCRIPTS, Permission.CHANGE_USER))
 
     @action(description=_("Personal data"), url_path="personal-data", permissions=["view", "personal_data"])
     def personal_data(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        return personal_data_views.on_behalf(request, chosen(self, request, object_id))
+        return personal_data_views.on_behalf(request, object_or_404(self, request, object_id))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         return (*super().get_readonly_fields(request, obj), "used", "allowance_row")

@@ -18,7 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from heygen_portal.console.durations import readable
-from heygen_portal.console.widgets import NeverDeleted, ReadOnly
+from heygen_portal.console.widgets import NoDelete, ReadOnly
 from heygen_portal.people.access import sudo
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime import client_address
@@ -87,7 +87,7 @@ def _coverage(covered: dict[str, Any]) -> Iterator[str]:
 
 
 @admin.register(LegalHold)
-class LegalHoldAdmin(NeverDeleted, ModelAdmin):
+class LegalHoldAdmin(NoDelete, ModelAdmin):
     """Sessions whose speech must not be erased."""
 
     list_display = ("at", "session", "reason", "by", "released_at", "released_by")
@@ -127,7 +127,7 @@ class ErasureForm(AnyModelForm):
 
 
 @admin.register(Erasure)
-class ErasureAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
+class ErasureAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
     """Receipts of erasures. Adding one permanently erases a session's speech."""
 
     list_display = ("at", "session", "cause", "by", "lines", "provider_result")

@@ -23,8 +23,8 @@ from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from heygen_portal.console.durations import readable
-from heygen_portal.console.lists import NeverCounted
-from heygen_portal.console.widgets import ReadOnly, ask_first, chosen, to_change_page
+from heygen_portal.console.lists import UncountedList
+from heygen_portal.console.widgets import ReadOnly, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import ProviderError
@@ -111,7 +111,7 @@ class StopForm(ActionForm):
 
 
 @admin.register(StreamingSession)
-class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
+class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
     list_display = ("created_at", "user", "persona", "purpose", "state", "end_reason", "duration_text", "account")
     list_filter = (
         ("created_at", DateFieldListFilter),  # a hierarchy of dates would walk through the whole history
@@ -209,20 +209,20 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
 
     @action(description=_("Session timeline"), url_path="audit", permissions=["view", "audit"])
     def audit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return audit_page.page(request, chosen(self, request, object_id))
+        return audit_page.page(request, object_or_404(self, request, object_id))
 
     @action(
         description=_("Check at the provider"),
         permissions=["view"],
-        dialog=ask_first(_("Ask the provider which sessions are open?"), _("Check")),
+        dialog=confirm_dialog(_("Ask the provider which sessions are open?"), _("Check")),
     )
     def ask_provider(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        session = chosen(self, request, object_id)
+        session = object_or_404(self, request, object_id)
         try:
             budgets.spend_sync("provider_lookup", person=request.user.pk, account=session.account_id)
             row = async_to_sync(provider_inquiry.find_at_provider)(session.account, session.provider_session_id)
         except TooManyRequests as exc:  # the dialog's script cannot show an error page
-            self.message_user(request, refusals.in_words(exc.wait_seconds), messages.ERROR)
+            self.message_user(request, refusals.full_message(exc.wait_seconds), messages.ERROR)
         except ProviderError as exc:
             words = gettext("The provider could not be reached (%(detail)s).") % {"detail": error_for_log(exc)}
             self.message_user(request, words, messages.ERROR)
@@ -232,7 +232,7 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
             )
             is_not_open = gettext("The session is not in the provider’s list, so it is not running there.")
             self.message_user(request, is_open or is_not_open, messages.SUCCESS)
-        return to_change_page(StreamingSession, object_id)
+        return redirect_to_change_page(StreamingSession, object_id)
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> list[Any]:
         """Offer observing only for running sessions in our own rooms."""
@@ -267,12 +267,12 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         )
 
     def has_look_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(roles.OBSERVE)
+        return request.user.has_perm(roles.OBSERVE_SESSION)
 
     @action(description=_("Observe"), url_path="look", permissions=["look"])
     def look(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the observer's page. A POST returns access to the room and is recorded."""
-        session = chosen(self, request, object_id)
+        session = object_or_404(self, request, object_id)
         if request.method == "POST":
             try:
                 login_key, address = request.session.session_key or "", client_address.of(request)
@@ -284,12 +284,12 @@ class StreamingSessionAdmin(NeverCounted, ReadOnly, ModelAdmin):
         return render(request, "admin/sessions_look.html", self.admin_site.each_context(request) | context)
 
     def has_export_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm(roles.EXPORT)
+        return request.user.has_perm(roles.EXPORT_SESSION)
 
     @action(description=_("Export"), url_path="export", permissions=["export"])
     @sudo.required
     def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        return exports.export_session(request, chosen(self, request, object_id))
+        return exports.export_session(request, object_or_404(self, request, object_id))
 
     def has_stop_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(Permission.STOP_SESSION)

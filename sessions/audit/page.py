@@ -85,7 +85,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "recovered": sum(outage.ends_at is not None for outage in line.outages),
         "total": SessionTotal.objects.filter(session=session).first(),
         "may_cost": request.user.has_perm(COSTS),
-        "may_export": request.user.has_perm(roles.EXPORT),
+        "may_export": request.user.has_perm(roles.EXPORT_SESSION),
         "may_read": may_read,
         "is_open": is_open,
         "wrong": wrong,

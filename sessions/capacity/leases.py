@@ -49,7 +49,7 @@ class WebProcess:
         if renewing is None or renewing.done() or renewing.get_loop() is not asyncio.get_running_loop():
             await in_thread(tabs.renew)(self.id)
             self._renewing = asyncio.create_task(self._renew_for_ever(), name="lease")
-            background.before_shutdown(self.release_lease)
+            background.on_shutdown(self.release_lease)
 
     async def release_lease(self) -> None:
         """Give the lease back when the server ends, and wait a while for providers' answers.

@@ -14,7 +14,7 @@ from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer, get_channel_layer
 from django.db import transaction
 
-from heygen_portal.runtime.in_thread import afterwards
+from heygen_portal.runtime.in_thread import call_after_return
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
 
@@ -203,7 +203,7 @@ MOVED = {"type": "board.moved"}
 
 def _on_commit(send: Callable[[], Awaitable[None]]) -> None:
     # Robust: a browser that hears nothing reads the state when it joins again; the change stands.
-    transaction.on_commit(lambda: afterwards(send) or async_to_sync(send)(), robust=True)
+    transaction.on_commit(lambda: call_after_return(send) or async_to_sync(send)(), robust=True)
 
 
 def tell_board(kinds: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from hashlib import blake2s
 from itertools import islice
 
-from heygen_portal.runtime.accents import folded
+from heygen_portal.runtime.accents import fold_accents
 from heygen_portal.trail import signing
 
 PURPOSE = "words"
@@ -77,7 +77,7 @@ def _beginnings(word: str) -> set[str]:
 
 
 def _whole_words(text: str) -> Iterator[str]:
-    return (found[0] for found in re.finditer(r"\w+", folded(text)))
+    return (found[0] for found in re.finditer(r"\w+", fold_accents(text)))
 
 
 def _mark(key: bytes, word: str) -> int:

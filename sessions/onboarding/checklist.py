@@ -89,7 +89,7 @@ SESSION_STEPS: dict[str, Callable[[Facts], bool]] = {
 
 
 def items(livekit_trouble: str | None) -> list[Item]:
-    """Return the eleven items. `livekit_trouble` is the result of `livekit.trouble`, or None if it was not called."""
+    """Return the eleven items. `livekit_trouble` is the result of `livekit.diagnose`, or None if it was not called."""
     facts, has_own = Facts(), livekit.is_set_up()
     session_items = [Item(code, is_done(facts)) for code, is_done in SESSION_STEPS.items()]
     reachable = Item("livekit", livekit_trouble == "" if has_own else None)

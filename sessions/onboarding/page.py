@@ -91,7 +91,7 @@ class ItemView:
 
 @never_cache
 def page(request: HttpRequest) -> HttpResponse:
-    trouble = async_to_sync(livekit.trouble)() if livekit.is_set_up() else None
+    trouble = async_to_sync(livekit.diagnose)() if livekit.is_set_up() else None
     webhook = request.build_absolute_uri(reverse("sessions:livekit_webhook"))
     details = {"livekit": trouble or "", "webhook": webhook}
     links = _links()

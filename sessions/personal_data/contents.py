@@ -216,13 +216,13 @@ def _sign_ins(user: User) -> Iterator[Row]:
 
 
 def _login_sessions(user: User) -> Iterator[Row]:
-    for session in logins.of(user.pk):
+    for session in logins.sessions_of(user.pk):
         yield {"expires_at": plain(session.expire_date)}
 
 
 def _invitations(user: User) -> Iterator[Row]:
     theirs = Q(used_by=user) | Q(invited_by=user)
-    if personal_logs.is_only_theirs(user.email, user):
+    if personal_logs.belongs_only_to(user.email, user):
         theirs |= Q(email__iexact=user.email)
     for row in by_key(Invitation.objects.filter(theirs).select_related("group")):
         yield _fields(row, user)

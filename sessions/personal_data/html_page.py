@@ -95,7 +95,7 @@ SECONDS = ("used_this_month_s", "quota_s")
 WHEN = ("attempt_time", "at", "asked_at", "saved_at", "action_time", "created_at", "expires_at")
 """What a row is dated by: the first that it has."""
 WHAT = ("log", "kind", "what", "name", "title", "object_repr", "email", "state", "status", "about")
-"""What a folded row's heading says beside the date: the first two that it has."""
+"""What a fold_accents row's heading says beside the date: the first two that it has."""
 UNFOLDED = ("account", "email_addresses", "single_sign_on", "second_factors", "login_sessions", "use", "queue")
 EMPTY: tuple[Any, ...] = (None, "", [], {})
 FACTS = ("persona", "created_at", "ended_at", "end_reason", "end_evidence")
@@ -325,7 +325,7 @@ Writer = Callable[[Mapping[str, Any], Mapping[str, Any]], SafeString]
 
 
 def _folded(title: str, rows: Iterator[Any], write: Writer, session: Mapping[str, Any]) -> Iterator[SafeString]:
-    """Yield a list that is folded; nothing for an empty one."""
+    """Yield a list that is fold_accents; nothing for an empty one."""
     first = next(rows, None)
     if first is None:
         return

@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWid
 
 from heygen_portal.people.access import sudo
 from heygen_portal.runtime import budgets, client_address
-from heygen_portal.runtime.in_thread import in_pieces
+from heygen_portal.runtime.in_thread import iterate_in_thread
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.models import LegalHold, StreamingSession
@@ -54,7 +54,7 @@ def download(request: HttpRequest, extension: str) -> HttpResponseBase:
     if request.method != "POST":
         return redirect("sessions:personal_data")
     if not sudo.is_confirmed(request):
-        return sudo.ask(request, back=reverse("sessions:personal_data"))
+        return sudo.ask(request, return_to=reverse("sessions:personal_data"))
     if extension not in CONTENT_TYPES or not isinstance(request.user, User):
         raise Http404
     return _sent(request, request.user, extension, reason="")
@@ -95,4 +95,4 @@ def _sent(request: HttpRequest, person: User, extension: str, *, reason: str) ->
     pieces: Iterator[bytes] = write(person)
     name = personal_data.file_name(person, extension)
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return StreamingHttpResponse(in_pieces(pieces), content_type=CONTENT_TYPES[extension], headers=headers)
+    return StreamingHttpResponse(iterate_in_thread(pieces), content_type=CONTENT_TYPES[extension], headers=headers)

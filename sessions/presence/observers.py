@@ -66,12 +66,12 @@ def state(session_id: UUID, now: datetime) -> broadcast.Observed:
     for kind, at, data in rows.order_by("number").values_list("kind", "at", "data"):
         seat, visit = data.get("seat", ""), data.get("sid", "")
         if kind == HANDED_OUT:
-            open_until[seat] = at + livekit.OBSERVER_TOKEN
+            open_until[seat] = at + livekit.OBSERVER_TOKEN_LIFETIME
         elif kind == REMOVED:
             open_until.pop(seat, None)
         elif kind == FINISHED:
             return broadcast.Observed(is_observed=False)
-        elif data.get("who") == livekit.OBSERVER:
+        elif data.get("who") == livekit.OBSERVER_IDENTITY:
             # Webhooks come in any order: a visit that has ended never begins again.
             begun[seat].add(visit) if kind == JOINED else ended.add(visit)
     if any(visits - ended for visits in begun.values()):
@@ -115,7 +115,7 @@ async def check_access(session_id: UUID | None = None) -> None:
     for seat, loss in await in_thread(_lost)(session_id):
         await in_thread(_note_removal)(seat, loss)
         try:
-            await livekit.remove_participant(seat.room, f"{livekit.OBSERVER}-{seat.name}")
+            await livekit.remove_participant(seat.room, f"{livekit.OBSERVER_IDENTITY}-{seat.name}")
         except LiveKitAway as exc:  # the next check tries again
             logger.warning("session %s: an observer without access could not be removed: %s", seat.session_id, exc)
 
@@ -127,7 +127,8 @@ def _lost(session_id: UUID | None) -> list[tuple[_Seat, Loss]]:
         return []
     keys = _login_keys(seats)
     claims = {
-        seat.name: Claim(keys.get(seat.name, ""), seat.user_id, roles.OBSERVE, is_for_staff=True) for seat in seats
+        seat.name: Claim(keys.get(seat.name, ""), seat.user_id, roles.OBSERVE_SESSION, is_for_staff=True)
+        for seat in seats
     }
     lost = live_access.losses(set(claims.values()))
     return [(seat, lost[claims[seat.name]]) for seat in seats if claims[seat.name] in lost]
@@ -140,7 +141,7 @@ def _seats(session_id: UUID | None) -> Collection[_Seat]:
     handed = SessionEvent.objects.filter(session__in=rooms, source=Source.PORTAL, kind=HANDED_OUT)
     seats: dict[str, _Seat] = {}
     for key, at, data in handed.values_list("session_id", "at", "data"):
-        name, until = data.get("seat", ""), at + livekit.OBSERVER_TOKEN
+        name, until = data.get("seat", ""), at + livekit.OBSERVER_TOKEN_LIFETIME
         seats[name] = _Seat(key, rooms[key], name, data.get("by") or 0, data.get("login", ""), until, until)
     watched = {seat.session_id for seat in seats.values()}
     told = Q(source=Source.LIVEKIT, kind__in=(JOINED, LEFT)) | Q(source=Source.PORTAL, kind=REMOVED)
@@ -156,7 +157,7 @@ def _take(seat: _Seat, kind: str, at: datetime, data: Mapping[str, str]) -> None
         seat.is_removed = True
     else:
         (seat.visits if kind == JOINED else seat.ended).add(data.get("sid", ""))
-        seat.renewed_until = max(seat.renewed_until, at + livekit.RENEWED_TOKEN)
+        seat.renewed_until = max(seat.renewed_until, at + livekit.RENEWED_TOKEN_LIFETIME)
 
 
 def _login_keys(seats: Collection[_Seat]) -> Mapping[str, str]:

@@ -24,7 +24,7 @@ from sessions.presence import observers, tabs
 
 logger = logging.getLogger(__name__)
 
-PREPARED_FOR = livekit.EMPTY_ROOM
+PREPARED_FOR = livekit.EMPTY_ROOM_TIMEOUT
 """How long a room waits for its session."""
 AVATAR_MARGIN = timedelta(minutes=5)
 """How much longer than its session an avatar may come back into the room."""
@@ -32,8 +32,8 @@ AVATAR_MARGIN = timedelta(minutes=5)
 
 async def prepare() -> RoomAccess:
     """Make a room for a session that may never come. Nothing is asked of a provider. Raises LiveKitAway."""
-    name = livekit.new_name()
-    await livekit.make_room(name)
+    name = livekit.new_room_name()
+    await livekit.create_room(name)
     return livekit.for_person(name)
 
 
@@ -42,8 +42,8 @@ async def take(session: StreamingSession, prepared: str) -> OwnRoom:
 
     Raises LiveKitAway, quickly: the provider would open, and charge for, a session that nobody can see.
     """
-    session.room = prepared or livekit.new_name()
-    await livekit.make_room(session.room)  # a prepared one may have been dropped meanwhile
+    session.room = prepared or livekit.new_room_name()
+    await livekit.create_room(session.room)  # a prepared one may have been dropped meanwhile
     await in_thread(_note_room)(session, is_prepared=bool(prepared))
     return livekit.for_avatar(session.room, session.ends_at - timezone.now() + AVATAR_MARGIN)
 
@@ -61,7 +61,7 @@ async def access_again(session_id: UUID) -> RoomAccess:
     """
     room = await in_thread(_room_of_running)(session_id, is_noted=True)
     try:
-        await livekit.make_room(room)
+        await livekit.create_room(room)
     except LiveKitAway as exc:  # the browser finds out, and says so
         logger.warning("room %s could not be made again: %s", room, exc)
     try:
@@ -107,11 +107,11 @@ async def drop(room: str) -> None:
 
 async def clean_up() -> None:
     """Delete the rooms of ours that no open session uses and that wait for none. Raises LiveKitAway."""
-    held = await livekit.our_rooms()
+    held = await livekit.list_own_rooms()
     settled = timezone.now() - 2 * PREPARED_FOR  # one may have been taken in its last moment
     used, over = await in_thread(_sort)([room.name for room in held])
     for room in held:
-        if room.name in over or (room.name not in used and room.made_at < settled):
+        if room.name in over or (room.name not in used and room.created_at < settled):
             logger.warning("deleting room %s: nobody uses it", room.name)
             await drop(room.name)
 

@@ -53,4 +53,4 @@ class PreparedRoom:
     def drop(self) -> None:
         """Delete the unused room in the background. Safe to repeat."""
         if name := self.take():
-            background.keep(own_rooms.drop(name))
+            background.spawn(own_rooms.drop(name))

@@ -40,7 +40,7 @@ def _take(now: datetime) -> list[ProviderErasure]:
     """
     with transaction.atomic():
         rows = ProviderErasure.objects.select_related("erasure__session__account").filter(done_at=None)
-        due = list(due_rows.unlocked(rows.filter(due_at__lte=now).order_by("due_at"))[:AT_ONCE])
+        due = list(due_rows.lock_unclaimed(rows.filter(due_at__lte=now).order_by("due_at"))[:AT_ONCE])
         for row in due:
             row.attempts += 1
             row.due_at = now + min(SOONEST * 2 ** min(row.attempts - 1, 20), LATEST)

@@ -171,7 +171,9 @@ def _row(session: StreamingSession, page_state: Mapping[str, Any], viewer: User)
     tone, stage = _stage(session, page_state)
     is_stopping = session.status == Status.STOPPING
     admin = "admin:avatar_sessions_streamingsession"
-    can_observe = session.room and session.status in (Status.CONNECTING, Status.LIVE) and viewer.has_perm(roles.OBSERVE)
+    can_observe = (
+        session.room and session.status in (Status.CONNECTING, Status.LIVE) and viewer.has_perm(roles.OBSERVE_SESSION)
+    )
     shows_costs = viewer.has_perm(Permission.VIEW_COSTS) and session.provider_session_id
     return Row(
         id=str(session.pk),

@@ -56,7 +56,7 @@ class BoardConsumer(PageSocket):
         self.user_id = user.pk
         await self.channel_layer.group_add(broadcast.BOARD, self.channel_name)
         await self.open_for_page()
-        self.sending = background.keep(self.send_changes_while_open())
+        self.sending = background.spawn(self.send_changes_while_open())
 
     async def disconnect(self, code: int) -> None:
         await self.leave()

@@ -42,7 +42,7 @@ async def stop(by_id: int, address: str | None, session_ids: Collection[UUID] | 
     """
     begun = await in_thread(begin)(by_id, address, session_ids, reason)
     affected = [session.pk for session in begun] if session_ids is None else session_ids
-    return StopRequest(affected, len(begun), background.keep(stopping.finish_stops(begun)))
+    return StopRequest(affected, len(begun), background.spawn(stopping.finish_stops(begun)))
 
 
 def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None, reason: str) -> list[StreamingSession]:

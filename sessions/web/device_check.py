@@ -29,13 +29,13 @@ async def room(request: HttpRequest) -> HttpResponse:
     The room is cleaned up like every unused one.
     """
     user = await request.auser()
-    if not await user.ahas_perm(roles.START):
+    if not await user.ahas_perm(roles.START_SESSION):
         raise Http404
     await budgets.spend("check_room", person=user.pk, address=client_address.of(request))
     if not livekit.is_set_up():
         return HttpResponse(status=204)
-    name = livekit.new_name()
+    name = livekit.new_room_name()
     with suppress(livekit.LiveKitAway):  # the browser's check reports it
-        await livekit.make_room(name)
+        await livekit.create_room(name)
     access = livekit.for_person(name)
     return JsonResponse({"url": access.url, "token": access.token})

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 
 from heygen_portal import livekit
-from heygen_portal.livekit import Told
+from heygen_portal.livekit import Webhook
 from heygen_portal.runtime.in_thread import in_thread
 from sessions.actions import provider_status
 from sessions.lifecycle import events
@@ -24,33 +24,33 @@ JOINED, LEFT, FINISHED = EventKind.PARTICIPANT_JOINED, EventKind.PARTICIPANT_LEF
 KINDS = (JOINED, LEFT, EventKind.TRACK_PUBLISHED, FINISHED)
 
 
-async def take(told: Told) -> None:
+async def take(told: Webhook) -> None:
     """Record an event of a session's room and act on it."""
     if told.kind not in KINDS:
         return
     session_id = await in_thread(_record)(told)
-    if session_id and told.kind == JOINED and _role_of(told.identity) == livekit.OBSERVER:
+    if session_id and told.kind == JOINED and _role_of(told.identity) == livekit.OBSERVER_IDENTITY:
         await observers.check_access(session_id)
-    avatar_is_gone = told.kind == FINISHED or (told.kind == LEFT and told.identity == livekit.AVATAR)
+    avatar_is_gone = told.kind == FINISHED or (told.kind == LEFT and told.identity == livekit.AVATAR_IDENTITY)
     if session_id and avatar_is_gone:
         await provider_status.end_if_gone(session_id)
 
 
-def _record(told: Told) -> UUID | None:
+def _record(told: Webhook) -> UUID | None:
     with transaction.atomic():
         rows = StreamingSession.objects.select_for_update().exclude(room="")
         session = rows.filter(room=told.room).first()
         if session is None:
             return None  # a prepared room without a session, or another program's room
         who = _role_of(told.identity)
-        seat = told.identity.removeprefix(f"{livekit.OBSERVER}-") if who == livekit.OBSERVER else ""
+        seat = told.identity.removeprefix(f"{livekit.OBSERVER_IDENTITY}-") if who == livekit.OBSERVER_IDENTITY else ""
         data = {"who": who, "sid": told.sid, "kind": told.track, "seat": seat}
         details = {name: value for name, value in data.items() if value}
         is_over = session.status == Status.ENDED
         events.append(session.pk, Entry(told.kind, details, Source.LIVEKIT), is_over=is_over)
-        if who == livekit.OBSERVER and not is_over:
+        if who == livekit.OBSERVER_IDENTITY and not is_over:
             observers.tell(session.pk)
-        if told.kind == FINISHED or (told.kind in (JOINED, LEFT) and who == livekit.PERSON):
+        if told.kind == FINISHED or (told.kind in (JOINED, LEFT) and who == livekit.PERSON_IDENTITY):
             if _is_person_in_room(session):
                 tabs.still_here(session.pk)
             else:
@@ -60,9 +60,9 @@ def _record(told: Told) -> UUID | None:
 
 def _role_of(identity: str) -> str:
     """Return a participant's role, or an empty string for an event of the room itself."""
-    names = {livekit.AVATAR: "avatar", livekit.PERSON: livekit.PERSON, "": ""}
-    if identity.startswith(livekit.OBSERVER):
-        return livekit.OBSERVER
+    names = {livekit.AVATAR_IDENTITY: "avatar", livekit.PERSON_IDENTITY: livekit.PERSON_IDENTITY, "": ""}
+    if identity.startswith(livekit.OBSERVER_IDENTITY):
+        return livekit.OBSERVER_IDENTITY
     return names.get(identity, "other")
 
 
@@ -74,6 +74,6 @@ def _is_person_in_room(session: StreamingSession) -> bool:
     for kind, data in rows.order_by("number").values_list("kind", "data"):
         if kind == FINISHED:
             ended |= begun
-        elif data.get("who") == livekit.PERSON:
+        elif data.get("who") == livekit.PERSON_IDENTITY:
             (begun if kind == JOINED else ended).add(data.get("sid", ""))
     return bool(begun - ended)

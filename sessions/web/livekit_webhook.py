@@ -25,11 +25,11 @@ async def receive_event(request: HttpRequest) -> HttpResponse:
     """Process one event. 401: no valid signature of our server for this body, or too old; 409: already processed."""
     try:
         told = livekit.read_webhook(request.body, request.headers.get("Authorization", ""))
-    except livekit.NotOurs as exc:
+    except livekit.UntrustedWebhook as exc:
         logger.warning("a webhook was refused: %s", exc)
         return HttpResponse(status=401)
     cache_key = f"livekit-webhook:{told.id}"
-    if not await in_thread(cache.add)(cache_key, 1, timeout=2 * livekit.WEBHOOK_LIFE.total_seconds()):
+    if not await in_thread(cache.add)(cache_key, 1, timeout=2 * livekit.WEBHOOK_MAX_AGE.total_seconds()):
         return HttpResponse(status=409)
     await in_thread(checklist.record_webhook)()
     try:

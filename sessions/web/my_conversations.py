@@ -22,7 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from avatars.models import Persona
 from heygen_portal.people.access import roles, sudo
 from heygen_portal.runtime import budgets, client_address
-from heygen_portal.runtime.in_thread import in_pieces
+from heygen_portal.runtime.in_thread import iterate_in_thread
 from sessions.actions import queries
 from sessions.capacity import slots
 from sessions.exports import formats
@@ -89,7 +89,7 @@ def _conversation(request: HttpRequest, session: StreamingSession) -> HttpRespon
         "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
         "is_over": session.ended_at is not None,
         "may_continue": bool(lines) and slots.may_continue(session),
-        "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START),
+        "can_talk": session.persona.status == Persona.Status.PUBLISHED and request.user.has_perm(roles.START_SESSION),
         "continued_by": later.order_by("created_at").first(),
         "input_kinds": set(from_user.values_list("by", flat=True).distinct()),
     }
@@ -112,7 +112,7 @@ def transcript(request: HttpRequest, session_id: UUID) -> HttpResponseBase:
     response: HttpResponseBase
     if queries.lines_to_read(session.pk)[queries.LINES_PER_BATCH : queries.LINES_PER_BATCH + 1].exists():
         pieces = itertools.chain(body, pieces)
-        response = StreamingHttpResponse(in_pieces(pieces), content_type="text/plain; charset=utf-8")
+        response = StreamingHttpResponse(iterate_in_thread(pieces), content_type="text/plain; charset=utf-8")
     else:
         response = HttpResponse(body, content_type="text/plain; charset=utf-8")
     name = f"{session.persona.slug}-{timezone.localtime(session.created_at):%Y-%m-%dT%H%M}.txt"

@@ -155,7 +155,7 @@ class PageSocket(AsyncWebsocketConsumer):
         await self.accept()
         self.is_open = True
         _ensure_access_checks()
-        background.before_shutdown(_close_all_for_shutdown)
+        background.on_shutdown(_close_all_for_shutdown)
         _open_sockets.add(self)
 
     def personas(self) -> frozenset[int]:
@@ -226,7 +226,7 @@ class PageSocket(AsyncWebsocketConsumer):
             return
         self.pending[lane] += 1
         # Not awaited: the tab still receives events while a provider is slow to answer.
-        background.keep(self.handle(handler(self, content), content, lane))
+        background.spawn(self.handle(handler(self, content), content, lane))
 
     def lane(self, content: dict[str, Any]) -> str:
         """Return the message's lane. Pending messages of another lane do not delay it."""

@@ -46,7 +46,7 @@ class SessionConsumer(PageSocket):
     def __init__(self, purpose: Purpose = Purpose.TALK) -> None:
         super().__init__()
         self.purpose = purpose
-        self.permission = roles.TRY if purpose == Purpose.TRIAL else roles.START
+        self.permission = roles.TRY_PERSONA if purpose == Purpose.TRIAL else roles.START_SESSION
 
     async def __call__(self, *args: Any) -> None:
         self.session_id: UUID | None = None
@@ -109,11 +109,11 @@ class SessionConsumer(PageSocket):
         if self.session_id or self.waiting_start:
             this_process.forget_session(self.channel_name)
             leaving = asyncio.ensure_future(self._leave())
-            background.keep(leaving)
+            background.spawn(leaving)
             await asyncio.shield(leaving)  # a server that shuts down cancels this task
             if self.session_id:
-                background.keep(self._record_dropped_reports(self.session_id))
-                background.later(DROP_COUNT_DELAY, partial(report_gate.record_dropped, self.session_id))
+                background.spawn(self._record_dropped_reports(self.session_id))
+                background.call_later(DROP_COUNT_DELAY, partial(report_gate.record_dropped, self.session_id))
                 stop.stop_if_abandoned(self.session_id)
 
     async def _record_dropped_reports(self, session_id: UUID) -> None:
@@ -337,7 +337,7 @@ class SessionConsumer(PageSocket):
                 "words": self.localized(end_evidence.own_label, event["reason"]),
             }
             if event["status"] == Status.ENDED and event["session_id"] == str(self.session_id):
-                background.keep(self._record_dropped_reports(UUID(event["session_id"])))
+                background.spawn(self._record_dropped_reports(UUID(event["session_id"])))
         elif event["type"] == broadcast.TaskSent.type and event["code"]:
             event |= {"words": self.localized(errors.failure_words, event["code"])}
         await self.send_json(event)

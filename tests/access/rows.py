@@ -71,7 +71,10 @@ class Rows:
             somebody,
             group,
             Invitation.objects.create(
-                email="ines@example.org", group=group, invited_by=somebody, expires_at=timezone.now() + joining.LIFE
+                email="ines@example.org",
+                group=group,
+                invited_by=somebody,
+                expires_at=timezone.now() + joining.INVITATION_LIFETIME,
             ),
             audit_log.record(None, AuditEntry.Kind.KEY_SET, "somebody"),
             Organisation.objects.get(),

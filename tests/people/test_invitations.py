@@ -30,7 +30,7 @@ ADD = "/admin/heygen_portal/invitation/add/"
 def invited(email: str, role: roles.Role = roles.END_USER) -> Invitation:
     by = User.objects.filter(is_superuser=True).first() or UserFactory.create(is_superuser=True)
     group = Group.objects.get(name=role.group)
-    until = timezone.now() + joining.LIFE
+    until = timezone.now() + joining.INVITATION_LIFETIME
     return Invitation.objects.create(email=email, group=group, invited_by=by, expires_at=until)
 
 

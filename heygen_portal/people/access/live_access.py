@@ -47,7 +47,7 @@ class _Person:
     is_staff: bool
     password: str
     has_second_factor: bool
-    may: Mapping[str, bool]
+    permissions: Mapping[str, bool]
 
 
 def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
@@ -73,7 +73,7 @@ def _people(user_ids: Sequence[int], permissions: Sequence[str]) -> Mapping[int,
     }
 
 
-USERS, GROUPS, OWN, OF_GROUPS, PERMISSIONS, TYPES, FACTORS = (
+USERS, USER_GROUPS, USER_PERMISSIONS, GROUP_PERMISSIONS, PERMISSIONS, CONTENT_TYPES, AUTHENTICATORS = (
     model._meta.db_table
     for model in (
         User,
@@ -85,15 +85,16 @@ USERS, GROUPS, OWN, OF_GROUPS, PERMISSIONS, TYPES, FACTORS = (
         Authenticator,
     )
 )
-_NAMED = f"""
-    JOIN {PERMISSIONS} AS p ON p.id = held.permission_id JOIN {TYPES} AS t ON t.id = p.content_type_id
-    WHERE {{whose}}.user_id = u.id AND p.codename = %s AND t.app_label = %s
+_JOIN_PERMISSION = f"""
+    JOIN {PERMISSIONS} AS p ON p.id = held.permission_id JOIN {CONTENT_TYPES} AS t ON t.id = p.content_type_id
+    WHERE {{owner}}.user_id = u.id AND p.codename = %s AND t.app_label = %s
 """
 # What ModelBackend gives: to superusers everything, to others what they or their groups have.
-_MAY = f"""
-    u.is_superuser OR EXISTS (SELECT 1 FROM {OWN} AS held {_NAMED.format(whose="held")})
+_HAS_PERMISSION = f"""
+    u.is_superuser OR EXISTS (SELECT 1 FROM {USER_PERMISSIONS} AS held {_JOIN_PERMISSION.format(owner="held")})
     OR EXISTS (
-        SELECT 1 FROM {GROUPS} AS g JOIN {OF_GROUPS} AS held ON held.group_id = g.group_id {_NAMED.format(whose="g")}
+        SELECT 1 FROM {USER_GROUPS} AS g JOIN {GROUP_PERMISSIONS} AS held ON held.group_id = g.group_id
+        {_JOIN_PERMISSION.format(owner="g")}
     )
 """
 
@@ -102,7 +103,8 @@ _MAY = f"""
 def _select(permissions: int, people: int) -> str:
     return f"""
         SELECT u.id, u.is_active, u.is_staff, u.password,
-            EXISTS (SELECT 1 FROM {FACTORS} AS f WHERE f.user_id = u.id AND f.type = %s) {f", ({_MAY})" * permissions}
+            EXISTS (SELECT 1 FROM {AUTHENTICATORS} AS f WHERE f.user_id = u.id AND f.type = %s)
+            {f", ({_HAS_PERMISSION})" * permissions}
         FROM {USERS} AS u WHERE u.id IN ({", ".join(["%s"] * people)})
     """
 
@@ -112,7 +114,7 @@ def _loss(claim: Claim, logins: Mapping[str, str], person: _Person | None) -> Lo
         return Loss.DEACTIVATED
     if not _is_signed_in(claim, logins.get(claim.login_key), person):
         return Loss.SIGNED_OUT
-    if not person.may[claim.permission] or (claim.is_for_staff and not person.is_staff):
+    if not person.permissions[claim.permission] or (claim.is_for_staff and not person.is_staff):
         return Loss.ROLE
     if settings.STAFF_NEEDS_SECOND_FACTOR and person.is_staff and not person.has_second_factor:
         return Loss.SECOND_FACTOR
@@ -121,10 +123,10 @@ def _loss(claim: Claim, logins: Mapping[str, str], person: _Person | None) -> Lo
 
 def _is_signed_in(claim: Claim, login: str | None, person: _Person) -> bool:
     """Whether a stored login session is this person's, and was made with the password as it is now."""
-    said = SessionStore().decode(login) if login else {}
-    if str(said.get(SESSION_KEY)) != str(claim.user_id):
+    stored = SessionStore().decode(login) if login else {}
+    if str(stored.get(SESSION_KEY)) != str(claim.user_id):
         return False
-    known, user = said.get(HASH_SESSION_KEY) or "", User(pk=claim.user_id, password=person.password)
-    if constant_time_compare(known, user.get_session_auth_hash()):
+    stored_hash, user = stored.get(HASH_SESSION_KEY) or "", User(pk=claim.user_id, password=person.password)
+    if constant_time_compare(stored_hash, user.get_session_auth_hash()):
         return True
-    return any(constant_time_compare(known, one) for one in user.get_session_auth_fallback_hash())
+    return any(constant_time_compare(stored_hash, one) for one in user.get_session_auth_fallback_hash())

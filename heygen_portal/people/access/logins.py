@@ -11,7 +11,7 @@ from django.utils import timezone
 ROWS_PER_PAGE = 1_000
 
 
-def of(user_id: int) -> Iterator[Session]:
+def sessions_of(user_id: int) -> Iterator[Session]:
     """Return a person's login sessions. Sessions do not name their person: all of them are read, page by page."""
     rows = Session.objects.filter(expire_date__gt=timezone.now()).order_by("pk")
     page: list[Session] = []
@@ -19,12 +19,12 @@ def of(user_id: int) -> Iterator[Session]:
         yield from (session for session in page if session.get_decoded().get(SESSION_KEY) == str(user_id))
 
 
-def end(user_id: int, but: str | None = None) -> int:
+def end_all(user_id: int, except_key: str | None = None) -> int:
     """End a person's login sessions, less the one with the key `but`; return how many.
 
     Open sockets notice within the time of their next look at access. A request that is under way cannot bring one back.
     """
-    keys = [session.session_key for session in of(user_id) if session.session_key != but]
+    keys = [session.session_key for session in sessions_of(user_id) if session.session_key != except_key]
     for key in keys:
         Session.objects.filter(pk=key).delete()
     return len(keys)

@@ -24,8 +24,8 @@ class Role:
     permissions: tuple[str, ...]
 
 
-START = Permission.START_SESSION
-TALK = (START,)
+START_SESSION = Permission.START_SESSION
+START_SESSIONS = (START_SESSION,)
 SEE_VIDEOS = Permission.VIEW_VIDEO
 SEE_CATALOGUE = (
     Permission.VIEW_AVATAR,
@@ -34,35 +34,35 @@ SEE_CATALOGUE = (
     Permission.VIEW_PERSONA,
     SEE_VIDEOS,
 )
-MAKE_VIDEOS = (Permission.ADD_VIDEO,)
-TRY = Permission.CHANGE_PERSONA
-MAKE_PERSONAS = (
+CREATE_VIDEOS = (Permission.ADD_VIDEO,)
+TRY_PERSONA = Permission.CHANGE_PERSONA
+EDIT_PERSONAS = (
     Permission.ADD_PERSONA,
-    TRY,
+    TRY_PERSONA,
     Permission.DELETE_PERSONA,
     Permission.PUBLISH_PERSONA,
 )
-KEEP_KNOWLEDGE = (Permission.ADD_KNOWLEDGE, Permission.CHANGE_KNOWLEDGE)
+EDIT_KNOWLEDGE = (Permission.ADD_KNOWLEDGE, Permission.CHANGE_KNOWLEDGE)
 SEE_SESSIONS = (Permission.VIEW_SESSION, Permission.VIEW_EVENT)
 SEE_COSTS = (Permission.VIEW_COSTS,)
-SEE_LINE = (Permission.VIEW_QUEUE,)
+SEE_QUEUE = (Permission.VIEW_QUEUE,)
 STOP_SESSIONS = (Permission.STOP_SESSION,)
-OBSERVE = Permission.OBSERVE_SESSION
-OBSERVE_SESSIONS = (OBSERVE,)
-SEE_KEEPING = (Permission.VIEW_ERASURE, Permission.VIEW_LEGAL_HOLD)
-KEEP_SPEECH = (Permission.ADD_LEGAL_HOLD, Permission.CHANGE_LEGAL_HOLD)
-ERASE = (Permission.ADD_ERASURE,)
+OBSERVE_SESSION = Permission.OBSERVE_SESSION
+OBSERVE_SESSIONS = (OBSERVE_SESSION,)
+SEE_RETENTION = (Permission.VIEW_ERASURE, Permission.VIEW_LEGAL_HOLD)
+SET_LEGAL_HOLDS = (Permission.ADD_LEGAL_HOLD, Permission.CHANGE_LEGAL_HOLD)
+ERASE_SPEECH = (Permission.ADD_ERASURE,)
 SEE_CHECKS = (Permission.VIEW_INTEGRITY_CHECK,)
 READ_TRANSCRIPTS = (Permission.VIEW_TASK, Permission.VIEW_TRANSCRIPT)
 SEE_AUDIT = (Permission.VIEW_AUDIT_LOG,)
-EXPORT = Permission.ADD_EXPORT
-EXPORT_SESSIONS = (EXPORT, Permission.VIEW_EXPORT)
-KEEP_ACCOUNTS = (
+EXPORT_SESSION = Permission.ADD_EXPORT
+EXPORT_SESSIONS = (EXPORT_SESSION, Permission.VIEW_EXPORT)
+MANAGE_ACCOUNTS = (
     Permission.VIEW_ACCOUNT,
     Permission.ADD_ACCOUNT,
     Permission.CHANGE_ACCOUNT,
 )
-KEEP_USERS = (
+MANAGE_USERS = (
     Permission.VIEW_USER,
     Permission.ADD_USER,
     Permission.CHANGE_USER,
@@ -71,20 +71,22 @@ KEEP_USERS = (
     Permission.ADD_INVITATION,
     Permission.CHANGE_INVITATION,
 )
-KEEP_ORGANISATION = (Permission.VIEW_ORGANISATION, Permission.CHANGE_ORGANISATION)
-KEEP_ALLOWANCES = (
+MANAGE_ORGANISATION = (Permission.VIEW_ORGANISATION, Permission.CHANGE_ORGANISATION)
+MANAGE_QUOTAS = (
     Permission.VIEW_ALLOWANCE,
     Permission.ADD_ALLOWANCE,
     Permission.CHANGE_ALLOWANCE,
     Permission.DELETE_ALLOWANCE,
 )
 
-END_USER = Role(gettext_noop("End users"), False, TALK)
-EDITOR = Role(gettext_noop("Editors"), True, TALK + SEE_CATALOGUE + MAKE_PERSONAS + KEEP_KNOWLEDGE + MAKE_VIDEOS)
+END_USER = Role(gettext_noop("End users"), False, START_SESSIONS)
+EDITOR = Role(
+    gettext_noop("Editors"), True, START_SESSIONS + SEE_CATALOGUE + EDIT_PERSONAS + EDIT_KNOWLEDGE + CREATE_VIDEOS
+)
 OPERATOR = Role(
     gettext_noop("Operators"),
     True,
-    TALK + SEE_CATALOGUE + SEE_SESSIONS + SEE_COSTS + SEE_LINE + STOP_SESSIONS + OBSERVE_SESSIONS,
+    START_SESSIONS + SEE_CATALOGUE + SEE_SESSIONS + SEE_COSTS + SEE_QUEUE + STOP_SESSIONS + OBSERVE_SESSIONS,
 )
 AUDITOR = Role(
     gettext_noop("Auditors"),
@@ -93,8 +95,8 @@ AUDITOR = Role(
     + SEE_SESSIONS
     + SEE_COSTS
     + SEE_CHECKS
-    + SEE_KEEPING
-    + KEEP_SPEECH
+    + SEE_RETENTION
+    + SET_LEGAL_HOLDS
     + READ_TRANSCRIPTS
     + SEE_AUDIT
     + EXPORT_SESSIONS,
@@ -102,27 +104,27 @@ AUDITOR = Role(
 ADMINISTRATOR = Role(
     gettext_noop("Administrators"),
     True,
-    TALK
+    START_SESSIONS
     + SEE_CATALOGUE
-    + MAKE_PERSONAS
-    + KEEP_KNOWLEDGE
-    + MAKE_VIDEOS
+    + EDIT_PERSONAS
+    + EDIT_KNOWLEDGE
+    + CREATE_VIDEOS
     + SEE_SESSIONS
     + SEE_COSTS
-    + SEE_LINE
+    + SEE_QUEUE
     + STOP_SESSIONS
     + OBSERVE_SESSIONS
     + SEE_CHECKS
-    + SEE_KEEPING
-    + KEEP_SPEECH
-    + ERASE
+    + SEE_RETENTION
+    + SET_LEGAL_HOLDS
+    + ERASE_SPEECH
     + READ_TRANSCRIPTS
     + SEE_AUDIT
     + EXPORT_SESSIONS
-    + KEEP_ACCOUNTS
-    + KEEP_USERS
-    + KEEP_ALLOWANCES
-    + KEEP_ORGANISATION,
+    + MANAGE_ACCOUNTS
+    + MANAGE_USERS
+    + MANAGE_QUOTAS
+    + MANAGE_ORGANISATION,
 )
 
 ROLES = (END_USER, EDITOR, OPERATOR, AUDITOR, ADMINISTRATOR)
@@ -131,7 +133,7 @@ STAFF_GROUPS = frozenset(role.group for role in ROLES if role.is_staff)
 
 def sync() -> None:
     """Make the groups what the table says; safe to repeat. Groups that are not in the table are left alone."""
-    there = {
+    stored = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in StoredPermission.objects.select_related("content_type")
     }
@@ -139,7 +141,7 @@ def sync() -> None:
         for role in ROLES:
             group, _ = Group.objects.get_or_create(name=role.group)
             # A database that is migrated no further than to some older point lacks the newer ones.
-            group.permissions.set([there[name] for name in role.permissions if name in there])
+            group.permissions.set([stored[name] for name in role.permissions if name in stored])
 
 
 def ensure_organisation() -> None:

@@ -15,7 +15,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from heygen_portal.runtime.in_thread import in_thread
 
-OPEN = frozenset(
+EXEMPT_PAGES = frozenset(
     {
         "mfa_activate_totp",
         "account_reauthenticate",
@@ -45,12 +45,12 @@ class SecondFactorMiddleware(MiddlewareMixin):
 
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
         match = request.resolver_match
-        if (match and match.view_name in OPEN) or not is_missing(request.user):
+        if (match and match.view_name in EXEMPT_PAGES) or not is_missing(request.user):
             return None
         return redirect("mfa_activate_totp")
 
 
-class SecondFactorForSockets:
+class SecondFactorSocketMiddleware:
     """To the sockets, staff without a second factor are strangers."""
 
     def __init__(self, application: Callable[..., Awaitable[None]]) -> None:

@@ -24,9 +24,9 @@ from django.urls import resolve
 from django.utils.http import urlencode
 from encrypted_fields.fields import EncryptedTextField
 
-SEAL = EncryptedTextField()
+ENCRYPTION = EncryptedTextField()
 """The keys that seal providers' keys: one may be among what was posted."""
-LONGEST_KEPT = 200_000
+MAX_KEPT_FORM_CHARACTERS = 200_000
 """Characters of a form that is kept while its sender proves who they are."""
 DIRECTORY_SIGN_IN_S = 300
 """Seconds for which a sign-in at the directory is a fresh one, clocks that differ included."""
@@ -62,18 +62,18 @@ class SudoToSave:
         return admin_class.changeform_view(request, *args, **kwargs)
 
 
-def ask(request: HttpRequest, back: str = "") -> HttpResponse:
-    """Send the person to prove who they are, and then on: to `back`, or to the same page with what they posted."""
+def ask(request: HttpRequest, return_to: str = "") -> HttpResponse:
+    """Send the person to prove who they are, and then on: to `return_to`, or to the same page with what they posted."""
     methods = get_adapter(request).get_reauthentication_methods(request.user)
     if not methods:
         return render(request, "people/no_way_to_confirm.html", status=403)
-    path = back or request.get_full_path()
+    path = return_to or request.get_full_path()
     state = {"path": path, "path_info": request.path_info, "query": request.GET.urlencode()}
-    if request.method == "POST" and not back:
+    if request.method == "POST" and not return_to:
         posted = request.POST.copy()
         posted.pop("csrfmiddlewaretoken", None)
-        if len(said := posted.urlencode()) <= LONGEST_KEPT:
-            state["post"] = SEAL.f.encrypt(said.encode()).decode()
+        if len(encoded := posted.urlencode()) <= MAX_KEPT_FORM_CHARACTERS:
+            state["post"] = ENCRYPTION.f.encrypt(encoded.encode()).decode()
     request.session[STATE_SESSION_KEY] = {"state": state, "callback": f"{__name__}.{resume.__name__}"}
     url = f"{methods[0]['url']}?{urlencode({'next': path})}"
     # A dialog of the admin is sent by the theme's script, which follows this header only.
@@ -87,7 +87,7 @@ def resume(request: HttpRequest, state: dict[str, str]) -> HttpResponseBase:
     if "post" not in state:
         return redirect(state["path"])
     try:
-        posted = SEAL.f.decrypt(state["post"].encode()).decode()
+        posted = ENCRYPTION.f.decrypt(state["post"].encode()).decode()
     except InvalidToken:
         return redirect(state["path"])
     match = resolve(state["path_info"])

@@ -18,7 +18,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from heygen_portal.console.widgets import NeverDeleted, ask_first, chosen, to_change_page
+from heygen_portal.console.widgets import NoDelete, confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.models import Invitation
 from heygen_portal.people.access import sudo
 from heygen_portal.people.access.roles import ROLES
@@ -50,7 +50,7 @@ class InvitationForm(AnyModelForm):
 
 
 @admin.register(Invitation)
-class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
+class InvitationAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
     """Made here, and changed by nobody: it is accepted, withdrawn, or too old."""
 
     form = InvitationForm
@@ -81,15 +81,15 @@ class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "group":
-            offered = Group.objects.filter(name__in=[role.group for role in ROLES]).order_by("pk")
-            return RoleField(offered, label=_("Role"))
+            groups = Group.objects.filter(name__in=[role.group for role in ROLES]).order_by("pk")
+            return RoleField(groups, label=_("Role"))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Invitation, form: InvitationForm, change: bool) -> None:
         if change:
             return
         inviting.invite(request, obj)
-        if inviting.write(request, obj):
+        if inviting.send_mail(request, obj):
             words = gettext("An e-mail with the link is being sent to %(email)s.")
             self.message_user(request, words % {"email": obj.email}, messages.SUCCESS)
         else:
@@ -129,11 +129,11 @@ class InvitationAdmin(sudo.SudoToSave, NeverDeleted, ModelAdmin):
     @action(
         description=_("Withdraw"),
         permissions=["change"],
-        dialog=ask_first(_("Withdraw this invitation? The link will stop working."), _("Withdraw")),
+        dialog=confirm_dialog(_("Withdraw this invitation? The link will stop working."), _("Withdraw")),
     )
     def revoke_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self._revoke(request, chosen(self, request, object_id))
-        return to_change_page(Invitation, object_id)
+        self._revoke(request, object_or_404(self, request, object_id))
+        return redirect_to_change_page(Invitation, object_id)
 
     def _revoke(self, request: HttpRequest, invitation: Invitation) -> None:
         if inviting.revoke(request, invitation):

@@ -23,7 +23,11 @@ def invite(request: HttpRequest, invitation: Invitation) -> None:
     assert isinstance(request.user, User)  # the admin lets nobody else in
     budgets.spend_sync("invite", person=request.user.pk, address=client_address.of(request))
     now = timezone.now()
-    invitation.invited_by, invitation.created_at, invitation.expires_at = request.user, now, now + joining.LIFE
+    invitation.invited_by, invitation.created_at, invitation.expires_at = (
+        request.user,
+        now,
+        now + joining.INVITATION_LIFETIME,
+    )
     with transaction.atomic():
         earlier = Invitation.objects.filter(email=invitation.email, used_at=None, revoked_at=None)
         earlier.update(revoked_at=now)
@@ -40,14 +44,14 @@ def revoke(request: HttpRequest, invitation: Invitation) -> bool:
     return True
 
 
-def end_of(request: HttpRequest, maker: User) -> list[Invitation]:
+def revoke_all_of(request: HttpRequest, inviter: User) -> list[Invitation]:
     """End the invitations of somebody who may no longer invite, for good; return them."""
     with transaction.atomic():
-        ended = list(Invitation.objects.orphaned().filter(invited_by=maker).select_for_update(of=("self",)))
-        for invitation in ended:
+        revoked = list(Invitation.objects.orphaned().filter(invited_by=inviter).select_for_update(of=("self",)))
+        for invitation in revoked:
             Invitation.objects.filter(pk=invitation.pk).update(revoked_at=timezone.now())
             audit_log.record(request, AuditEntry.Kind.INVITATION_REVOKED, invitation)
-    return ended
+    return revoked
 
 
 def link(request: HttpRequest, invitation: Invitation) -> str:
@@ -55,11 +59,11 @@ def link(request: HttpRequest, invitation: Invitation) -> str:
     return request.build_absolute_uri(reverse("invitation", args=[joining.token_of(invitation)]))
 
 
-def write(request: HttpRequest, invitation: Invitation) -> bool:
+def send_mail(request: HttpRequest, invitation: Invitation) -> bool:
     """Send the link; False where there is no mail, or the server did not take the letter."""
     if not outgoing.is_set_up():
         return False
     by = invitation.invited_by.get_full_name() or invitation.invited_by.get_username()
-    said = {"invitation": invitation, "link": link(request, invitation), "by": by}
-    letter = render_to_string("people/invitation_letter.txt", said).strip()
+    context = {"invitation": invitation, "link": link(request, invitation), "by": by}
+    letter = render_to_string("people/invitation_letter.txt", context).strip()
     return outgoing.send(invitation.email, _("Invitation to HeyGen Portal"), letter)

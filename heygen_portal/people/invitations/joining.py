@@ -18,7 +18,7 @@ from heygen_portal.runtime import client_address
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 
-LIFE = timedelta(days=7)
+INVITATION_LIFETIME = timedelta(days=7)
 """How long an invitation is good for."""
 
 
@@ -40,8 +40,8 @@ def is_expected(email: str) -> bool:
     """Whether somebody with this address, vouched for by the directory, may become somebody here."""
     if not email or User.objects.filter(email__iexact=email).exists():
         return False
-    is_of_ours = email.rpartition("@")[2] in {domain.lower() for domain in settings.OIDC_DOMAINS}
-    return is_of_ours or Invitation.objects.open().filter(email=email).exists()
+    is_own_domain = email.rpartition("@")[2] in {domain.lower() for domain in settings.OIDC_DOMAINS}
+    return is_own_domain or Invitation.objects.open().filter(email=email).exists()
 
 
 def accept(request: HttpRequest, invitation: Invitation, user: User) -> bool:
@@ -51,16 +51,16 @@ def accept(request: HttpRequest, invitation: Invitation, user: User) -> bool:
             return False
         user.username = user.email = invitation.email
         user.save()
-        _take_up(request, invitation, user)
+        _complete(request, invitation, user)
     return True
 
 
-def arrived(request: HttpRequest, user: User) -> None:
+def record_single_sign_on(request: HttpRequest, user: User) -> None:
     """Somebody came by single sign-on for the first time; an invitation gives its role, a domain none."""
     with transaction.atomic():
         invitation = Invitation.objects.open().select_related("group").filter(email=user.email).first()
         if invitation and Invitation.objects.open().filter(pk=invitation.pk).update(used_at=timezone.now()):
-            _take_up(request, invitation, user)
+            _complete(request, invitation, user)
         else:
             audit_log.record_by(user.pk, client_address.of(request), AuditEntry.Kind.JOINED, user, roles=[[], []])
 
@@ -69,7 +69,7 @@ def _signer() -> signing.Signer:
     return signing.Signer(salt="heygen_portal.people.invitation")
 
 
-def _take_up(request: HttpRequest, invitation: Invitation, user: User) -> None:
+def _complete(request: HttpRequest, invitation: Invitation, user: User) -> None:
     Invitation.objects.filter(pk=invitation.pk).update(used_by=user)
     give_role(user, invitation.group)
     given = [[], [invitation.group.name]]

@@ -21,7 +21,7 @@ def of(user: User, default: str = settings.LANGUAGE_CODE) -> str:
     return stored or default
 
 
-def of_request_by(user: User, by_id: int | None) -> str:
+def for_change_by(user: User, by_id: int | None) -> str:
     """Return the language for a letter about what `by_id` does now: one's own page shows one's language."""
     active = translation.get_language()
     return active if active and by_id == user.pk else of(user)

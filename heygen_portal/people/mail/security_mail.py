@@ -32,16 +32,16 @@ SUBJECTS: Final[dict[Change, str | Promise]] = {
 }
 
 
-def tell(request: HttpRequest, user: User, change: Change, *, said_to: Iterable[str] = ()) -> None:
+def send(request: HttpRequest, user: User, change: Change, *, addresses: Iterable[str] = ()) -> None:
     """Send the letter once the change is committed; nothing where there is no mail or no address.
 
-    `said_to`: addresses other than the person's present one; whoever has the one before must learn of the new one.
+    `addresses`: addresses other than the person's present one; whoever has the one before must learn of the new one.
     """
-    to = sorted(filter(None, said_to or [user.email]))
+    to = sorted(filter(None, addresses or [user.email]))
     if not (outgoing.is_set_up() and to):
         return
     by_id = request.user.pk or user.pk  # signed out: whoever follows the link of a forgotten password
-    said = {
+    context = {
         "change": change,
         "is_own": by_id == user.pk,
         "username": user.get_username(),
@@ -49,9 +49,9 @@ def tell(request: HttpRequest, user: User, change: Change, *, said_to: Iterable[
         "address": client_address.of(request),
         "page": request.build_absolute_uri(reverse("mfa_index")),
     }
-    with translation.override(languages.of_request_by(user, by_id)):
+    with translation.override(languages.for_change_by(user, by_id)):
         subject = f"HeyGen Portal · {SUBJECTS[change]}"
-        body = render_to_string("people/security_letter.txt", said).strip()
+        body = render_to_string("people/security_letter.txt", context).strip()
     for address in to:
         transaction.on_commit(partial(_send, user.pk, address, subject, body), robust=True)
 

@@ -25,16 +25,16 @@ from heygen_portal.runtime import client_address
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 
-SEAL = EncryptedTextField()
+ENCRYPTION = EncryptedTextField()
 """The same keys that seal the providers' keys."""
 
 UNKNOWN_ADDRESS = "unknown"
 
-SECOND_FACTOR_NEWS = {
+AUDIT_KINDS = {
     "mfa/email/totp_activated": AuditEntry.Kind.SECOND_FACTOR_ON,
     "mfa/email/totp_deactivated": AuditEntry.Kind.SECOND_FACTOR_OFF,
 }
-LETTERS: dict[str, security_mail.Change] = {
+MAIL_CHANGES: dict[str, security_mail.Change] = {
     "mfa/email/totp_activated": "factor_on",
     "mfa/email/totp_deactivated": "factor_off",
     "mfa/email/recovery_codes_generated": "codes",
@@ -77,29 +77,29 @@ class AccountAdapter(DefaultAccountAdapter):
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
         user: User | None = super().authenticate(request, **credentials)
         if user:
-            throttle.succeeded(request, user)
+            throttle.record_success(request, user)
         return user
 
     def set_password(self, user: User, password: str) -> None:
         """Store a new password that a link by mail let somebody choose."""
         super().set_password(user, password)
-        throttle.forgive(user)
+        throttle.clear_attempts_of_strangers(user)
         self.request.password_was_set_for = user
         audit_log.record_by(user.pk, client_address.of(self.request), AuditEntry.Kind.PASSWORD_SET, user)
-        security_mail.tell(self.request, user, "password")
+        security_mail.send(self.request, user, "password")
 
-    def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
+    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
         languages.remember(user.pk, translation.get_language())
-        response: HttpResponse = super().post_login(request, user, **about)
+        response: HttpResponse = super().post_login(request, user, **kwargs)
         throttle.remember(request, response, user)
         return response
 
     def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **kwargs: Any) -> None:
         """Here allauth tells what has changed: it is kept, with everything else that changes access."""
-        if kind := SECOND_FACTOR_NEWS.get(template_prefix):
+        if kind := AUDIT_KINDS.get(template_prefix):
             audit_log.record(self.request, kind, user)
-        if change := LETTERS.get(template_prefix):
-            security_mail.tell(self.request, user, change)
+        if change := MAIL_CHANGES.get(template_prefix):
+            security_mail.send(self.request, user, change)
 
 
 class SingleSignOnAdapter(DefaultSocialAccountAdapter):
@@ -107,7 +107,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
         """Somebody the portal knows already; not where two people have one address."""
-        email = _vouched_for(sociallogin)
+        email = _verified_address(sociallogin)
         people = list(User.objects.filter(email__iexact=email)[:2]) if email else []
         return (people[0], email) if len(people) == 1 else None
 
@@ -117,7 +117,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
             sudo.confirm_by_directory(request, sociallogin)
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
-        return joining.is_expected(_vouched_for(sociallogin))
+        return joining.is_expected(_verified_address(sociallogin))
 
     def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
         user: User = super().populate_user(request, sociallogin, data)
@@ -126,7 +126,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
         user: User = super().save_user(request, sociallogin, form)
-        joining.arrived(request, user)
+        joining.record_single_sign_on(request, user)
         return user
 
 
@@ -137,14 +137,14 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return "HeyGen Portal"
 
     def encrypt(self, text: str) -> str:
-        sealed: bytes = SEAL.f.encrypt(text.encode())
+        sealed: bytes = ENCRYPTION.f.encrypt(text.encode())
         return sealed.decode()
 
     def decrypt(self, encrypted_text: str) -> str:
-        opened: bytes = SEAL.f.decrypt(encrypted_text.encode())
+        opened: bytes = ENCRYPTION.f.decrypt(encrypted_text.encode())
         return opened.decode()
 
 
-def _vouched_for(sociallogin: SocialLogin) -> str:
+def _verified_address(sociallogin: SocialLogin) -> str:
     """Return the address that the directory says it has verified, or nothing."""
     return next((found.email.lower() for found in sociallogin.email_addresses if found.verified), "")

@@ -21,7 +21,7 @@ from heygen_portal.people.sign_in import throttle
 from heygen_portal.runtime.generics import AnyModelForm
 
 
-class Plain:
+class PortalLabels:
     """Labels of ours stand above the fields; nothing is said in the fields themselves."""
 
     LABELS: ClassVar = {
@@ -35,7 +35,7 @@ class Plain:
         "new_password1": _("New password"),
         "new_password2": _("Repeat new password"),
     }
-    RULES: ClassVar = {
+    HELP_TEXTS: ClassVar = {
         name: _("At least 8 characters, not similar to your name, and not a common password.")
         for name in ("password1", "new_password1")
     }
@@ -46,48 +46,48 @@ class Plain:
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
             field.label = self.LABELS.get(name, field.label)
-            field.help_text = self.RULES.get(name, "")
+            field.help_text = self.HELP_TEXTS.get(name, "")
             field.widget.attrs.pop("placeholder", None)
 
 
 @contextmanager
-def proof(request: HttpRequest) -> Iterator[None]:
+def counted_proof(request: HttpRequest) -> Iterator[None]:
     """Check a password or code of a person who is signed in; too many wrong ones end the login session."""
     try:
         yield
     except ValidationError:
-        throttle.proof_failed(request)
+        throttle.record_wrong_proof(request)
         raise
-    throttle.proof_succeeded(request)
+    throttle.clear_wrong_proofs(request)
 
 
-class SignInForm(Plain, account.LoginForm):
+class SignInForm(PortalLabels, account.LoginForm):
     pass
 
 
-class ReauthenticateForm(Plain, account.ReauthenticateForm):
+class ReauthenticateForm(PortalLabels, account.ReauthenticateForm):
     def clean_password(self) -> str:
         """Count the attempt as one to sign in; the adapter does so."""
-        with proof(context.request):
+        with counted_proof(context.request):
             password: str = super().clean_password()
         return password
 
 
-class ResetForm(Plain, account.ResetPasswordForm):
+class ResetPasswordForm(PortalLabels, account.ResetPasswordForm):
     pass
 
 
-class NewPasswordForm(Plain, account.ResetPasswordKeyForm):
+class NewPasswordForm(PortalLabels, account.ResetPasswordKeyForm):
     pass
 
 
-class ChangeForm(Plain, PasswordChangeForm):
+class ChangePasswordForm(PortalLabels, PasswordChangeForm):
     def clean_old_password(self) -> str:
-        with proof(context.request):
+        with counted_proof(context.request):
             return super().clean_old_password()
 
 
-class Counted:
+class CountedCode:
     """Mixin for forms that ask for a code of the second factor: attempts are counted before the code is looked at."""
 
     user: User
@@ -95,21 +95,21 @@ class Counted:
     def clean_code(self) -> str:
         throttle.admit_code(context.request, self.user)
         code: str = super().clean_code()  # type: ignore[misc]  # allauth's form
-        throttle.code_succeeded(context.request, self.user)
+        throttle.record_code_success(context.request, self.user)
         return code
 
 
-class CodeForm(Counted, Plain, mfa.AuthenticateForm):
+class CodeForm(CountedCode, PortalLabels, mfa.AuthenticateForm):
     pass
 
 
-class CodeAgainForm(Counted, Plain, mfa.ReauthenticateForm):
+class ReauthenticateCodeForm(CountedCode, PortalLabels, mfa.ReauthenticateForm):
     def clean_code(self) -> str:
-        with proof(context.request):
+        with counted_proof(context.request):
             return super().clean_code()
 
 
-class SetUpForm(Counted, Plain, ActivateTOTPForm):
+class SetUpSecondFactorForm(CountedCode, PortalLabels, ActivateTOTPForm):
     pass
 
 
@@ -119,7 +119,7 @@ else:
     PasswordMixin = SetPasswordMixin
 
 
-class AcceptForm(Plain, PasswordMixin, AnyModelForm):
+class AcceptInvitationForm(PortalLabels, PasswordMixin, AnyModelForm):
     """How an invited person is called, and with what they will sign in."""
 
     LABELS: ClassVar = {"password1": _("Password"), "password2": _("Repeat password")}
@@ -132,9 +132,9 @@ class AcceptForm(Plain, PasswordMixin, AnyModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, filled_in_as in (("first_name", "given-name"), ("last_name", "family-name")):
+        for name, autocomplete in (("first_name", "given-name"), ("last_name", "family-name")):
             self.fields[name].required = True
-            self.fields[name].widget.attrs["autocomplete"] = filled_in_as
+            self.fields[name].widget.attrs["autocomplete"] = autocomplete
 
     def clean(self) -> dict[str, Any]:
         self.validate_passwords()

@@ -13,28 +13,26 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 
 Kind = AuditEntry.Kind
-ABOUT_PEOPLE = (
+KINDS_ABOUT_PEOPLE = (
     Kind.ACCESS_CHANGED, Kind.PASSWORD_SET, Kind.JOINED, Kind.SECOND_FACTOR_ON, Kind.SECOND_FACTOR_OFF,
     Kind.ALLOWANCE_CHANGED,
 )  # fmt: skip
 """Kinds whose earlier entries name a person, with no ID. Entries about accounts and personas can have the same name."""
-INVITING = (Kind.INVITED, Kind.INVITATION_REVOKED)
-WRITTEN_WITHIN = timedelta(minutes=1)
+INVITATION_KINDS = (Kind.INVITED, Kind.INVITATION_REVOKED)
+MAX_ENTRY_DELAY = timedelta(minutes=1)
 """Between an invitation's moment and its entry's."""
 
 
 def sign_ins_of(user: User) -> tuple[QuerySet[SignIn], ...]:
     """Return the rows of the sign-in log that are about a person: failed ones, and those that let them in."""
-    theirs = SignIn.objects.filter(user=user)
-    return theirs.exclude(failed=None).select_related("failed"), theirs.exclude(succeeded=None).select_related(
-        "succeeded"
-    )
+    rows = SignIn.objects.filter(user=user)
+    return rows.exclude(failed=None).select_related("failed"), rows.exclude(succeeded=None).select_related("succeeded")
 
 
 def audit_entries_of(user: User) -> QuerySet[AuditEntry]:
     """Return what a person did with power over the portal, and what was done to their access."""
     return AuditEntry.objects.filter(
-        Q(by=user) | Q(**{f"data__{audit_log.USER_KEY}": user.pk}) | _invited(user) | _named(user)
+        Q(by=user) | Q(**{f"data__{audit_log.USER_KEY}": user.pk}) | _about_invitations(user) | _about_name(user)
     )
 
 
@@ -43,7 +41,7 @@ def admin_log_about(user: User) -> QuerySet[LogEntry]:
     return _admin_log(user).exclude(user=user)
 
 
-def is_only_theirs(email: str, user: User) -> bool:
+def belongs_only_to(email: str, user: User) -> bool:
     """Whether nobody else is known to have, or to have had, an address."""
     if not email or User.objects.filter(email__iexact=email).exclude(pk=user.pk).exists():
         return False
@@ -54,23 +52,25 @@ def _admin_log(user: User) -> QuerySet[LogEntry]:
     return LogEntry.objects.filter(content_type__app_label="auth", content_type__model="user", object_id=str(user.pk))
 
 
-def _invited(user: User) -> Q:
+def _about_invitations(user: User) -> Q:
     """Entries about the invitations that a person accepted; earlier ones name the address only."""
-    theirs = Q(pk=None)
+    rows = Q(pk=None)
     for invitation in Invitation.objects.filter(used_by=user):
-        theirs |= Q(**{f"data__{audit_log.INVITATION_KEY}": str(invitation.pk)})
+        rows |= Q(**{f"data__{audit_log.INVITATION_KEY}": str(invitation.pk)})
         until = invitation.used_at or invitation.expires_at
-        between = Q(at__range=(invitation.created_at, until + WRITTEN_WITHIN))
-        theirs |= Q(kind__in=INVITING, about=invitation.email) & between & ~Q(data__has_key=audit_log.INVITATION_KEY)
-    return theirs
+        between = Q(at__range=(invitation.created_at, until + MAX_ENTRY_DELAY))
+        rows |= (
+            Q(kind__in=INVITATION_KINDS, about=invitation.email) & between & ~Q(data__has_key=audit_log.INVITATION_KEY)
+        )
+    return rows
 
 
-def _named(user: User) -> Q:
+def _about_name(user: User) -> Q:
     """Entries from before they had IDs, about who had the person's name then."""
     name, since = _name_before_ids(user)
     if Group.objects.filter(name=name).exists():
         return Q(pk=None)  # a quota's entry would be the role's
-    return Q(kind__in=ABOUT_PEOPLE, about=name, at__gte=since) & ~Q(data__has_key=audit_log.USER_KEY)
+    return Q(kind__in=KINDS_ABOUT_PEOPLE, about=name, at__gte=since) & ~Q(data__has_key=audit_log.USER_KEY)
 
 
 def _name_before_ids(user: User) -> tuple[str, datetime]:

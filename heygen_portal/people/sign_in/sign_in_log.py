@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from heygen_portal.models import SignIn
 
 
-class Handler(AxesDatabaseHandler):
+class PortalAxesHandler(AxesDatabaseHandler):
     def user_logged_in(self, sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
         with transaction.atomic():
             super().user_logged_in(sender, request, user, **kwargs)
@@ -38,10 +38,10 @@ class Handler(AxesDatabaseHandler):
             is_new = not attempts.exists()
             super().user_login_failed(sender, credentials, request, **kwargs)
             if row := attempts.first():
-                _keep_whose(row, _called(name or ""), is_new)
+                _link_to_user(row, _user_called(name or ""), is_new)
 
 
-def _keep_whose(attempt: AccessAttempt, user: User | None, is_new: bool) -> None:
+def _link_to_user(attempt: AccessAttempt, user: User | None, is_new: bool) -> None:
     """axes counts attempts from one place at one name in one row: once it is about two people, it is neither's."""
     if is_new and user:
         SignIn.objects.create(failed=attempt, user=user)
@@ -49,7 +49,7 @@ def _keep_whose(attempt: AccessAttempt, user: User | None, is_new: bool) -> None
         SignIn.objects.filter(failed=attempt).exclude(user=user).delete()
 
 
-def _called(name: str) -> User | None:
+def _user_called(name: str) -> User | None:
     """Return who is called so now; else the only one with this address."""
     for same in ({"username": name}, {"username__iexact": name}, {"email__iexact": name}):
         found = list(User.objects.filter(**same)[:2]) if name else []

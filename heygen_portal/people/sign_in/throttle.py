@@ -32,9 +32,9 @@ from heygen_portal.runtime.budgets import TooManyRequests
 PASSWORD, CODE = "sign_in", "second_factor"
 """What is tried; the names of the budgets begin with it."""
 COOKIE = "known_device"
-COOKIE_LIFE = timedelta(days=180)
+COOKIE_LIFETIME = timedelta(days=180)
 COOKIE_PATH = "/accounts/"
-MOST_PEOPLE = 5
+MAX_REMEMBERED_PEOPLE = 5
 """People whom one browser is remembered for."""
 SALT = "heygen_portal.people.known_device"
 HINT = _("You can still sign in from a device you have used before.")
@@ -60,43 +60,43 @@ def admit_code(request: HttpRequest, user: User) -> None:
     _admit(request, CODE, user.get_username(), user)
 
 
-def _admit(request: HttpRequest, what: str, name: str, person: User | None) -> None:
+def _admit(request: HttpRequest, factor: str, name: str, person: User | None) -> None:
     address = client_address.of(request)
     with suppress(TooManyRequests):
         if device := _known_device(request, person):
-            budgets.spend_sync(f"{what}_device", device=device)
+            budgets.spend_sync(f"{factor}_device", device=device)
             return
     with suppress(TooManyRequests):
-        if place := _known_place(person, address):
-            budgets.spend_sync(f"{what}_place", place=place)
+        if known_address := _known_address(person, address):
+            budgets.spend_sync(f"{factor}_place", place=known_address)
             return
     try:
-        budgets.spend_sync(what, address=address)
-        budgets.spend_sync(f"{what}_elsewhere", login=_name_key(name))
+        budgets.spend_sync(factor, address=address)
+        budgets.spend_sync(f"{factor}_elsewhere", login=_name_key(name))
     except TooManyRequests as exc:
         delayed = SignInDelayed(exc.budget, exc.wait_seconds)
         delayed.hint = HINT_WITH_MAIL if outgoing.is_set_up() else HINT
         raise delayed from exc
 
 
-def succeeded(request: HttpRequest, user: User) -> None:
+def record_success(request: HttpRequest, user: User) -> None:
     """Give the person's own device and place their attempts back; what strangers share stays used."""
-    _give_back(request, PASSWORD, user)
+    _restore(request, PASSWORD, user)
 
 
-def code_succeeded(request: HttpRequest, user: User) -> None:
+def record_code_success(request: HttpRequest, user: User) -> None:
     """Do what `succeeded` does, for the second factor."""
-    _give_back(request, CODE, user)
+    _restore(request, CODE, user)
 
 
-def _give_back(request: HttpRequest, what: str, user: User) -> None:
+def _restore(request: HttpRequest, factor: str, user: User) -> None:
     if device := _known_device(request, user):
-        budgets.clear(f"{what}_device", device=device)
-    if place := _known_place(user, client_address.of(request)):
-        budgets.clear(f"{what}_place", place=place)
+        budgets.clear(f"{factor}_device", device=device)
+    if known_address := _known_address(user, client_address.of(request)):
+        budgets.clear(f"{factor}_place", place=known_address)
 
 
-def proof_failed(request: HttpRequest) -> None:
+def record_wrong_proof(request: HttpRequest) -> None:
     """Count a wrong password or code of a person who is signed in; end their login session after too many in a row.
 
     Raises ImmediateHttpResponse then: a stolen login session is no place to guess from.
@@ -108,7 +108,7 @@ def proof_failed(request: HttpRequest) -> None:
         raise ImmediateHttpResponse(render(request, "people/login_ended.html", status=403)) from exc
 
 
-def proof_succeeded(request: HttpRequest) -> None:
+def clear_wrong_proofs(request: HttpRequest) -> None:
     """Count wrong passwords and codes of this login session from the start again."""
     budgets.clear("wrong_proof", login_session=_login_session(request))
 
@@ -118,10 +118,10 @@ def _login_session(request: HttpRequest) -> str:
     return hashlib.sha256(str(request.session.session_key).encode()).hexdigest()[:32]
 
 
-def forgive(user: User) -> None:
+def clear_attempts_of_strangers(user: User) -> None:
     """Somebody has proved by mail who they are: attempts by strangers no longer count."""
-    for what in (PASSWORD, CODE):
-        budgets.clear(f"{what}_elsewhere", login=_name_key(user.get_username()))
+    for factor in (PASSWORD, CODE):
+        budgets.clear(f"{factor}_elsewhere", login=_name_key(user.get_username()))
 
 
 def admit_mail(request: HttpRequest, email: str) -> None:
@@ -137,12 +137,12 @@ def admit_mail(request: HttpRequest, email: str) -> None:
 def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
     """Make this browser a known device of the person, until the password changes."""
     others = [entry for entry in _remembered(request) if entry[0] != user.pk]
-    mine = next((entry for entry in _remembered(request) if entry[0] == user.pk and _is_of(entry, user)), None)
-    entry = mine or [user.pk, secrets.token_urlsafe(12), _fingerprint(user)]
+    own = next((entry for entry in _remembered(request) if entry[0] == user.pk and _is_current(entry, user)), None)
+    entry = own or [user.pk, secrets.token_urlsafe(12), _fingerprint(user)]
     response.set_cookie(
         COOKIE,
-        signing.dumps([entry, *others][:MOST_PEOPLE], salt=SALT),
-        max_age=COOKIE_LIFE,
+        signing.dumps([entry, *others][:MAX_REMEMBERED_PEOPLE], salt=SALT),
+        max_age=COOKIE_LIFETIME,
         path=COOKIE_PATH,
         secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
@@ -154,19 +154,19 @@ def _known_device(request: HttpRequest, person: User | None) -> str:
     """Return the name of this browser, if the person has signed in with it and the password is the same since."""
     if person is None:
         return ""
-    found = (f"{entry[0]}:{entry[1]}" for entry in _remembered(request) if _is_of(entry, person))
+    found = (f"{entry[0]}:{entry[1]}" for entry in _remembered(request) if _is_current(entry, person))
     return next(found, "")
 
 
 def _remembered(request: HttpRequest) -> list[list[Any]]:
     try:
-        entries: list[list[Any]] = signing.loads(request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=COOKIE_LIFE)
+        entries: list[list[Any]] = signing.loads(request.COOKIES.get(COOKIE, ""), salt=SALT, max_age=COOKIE_LIFETIME)
     except signing.BadSignature:
         return []
     return entries
 
 
-def _is_of(entry: list[Any], person: User) -> bool:
+def _is_current(entry: list[Any], person: User) -> bool:
     return bool(entry[0] == person.pk) and constant_time_compare(entry[2], _fingerprint(person))
 
 
@@ -174,7 +174,7 @@ def _fingerprint(user: User) -> str:
     return salted_hmac(SALT, user.password, algorithm="sha256").hexdigest()[:32]
 
 
-def _known_place(person: User | None, address: str | None) -> str:
+def _known_address(person: User | None, address: str | None) -> str:
     """Return the name of this address for this person, if they have signed in from it."""
     if person is None or address is None:
         return ""

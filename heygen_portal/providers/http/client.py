@@ -45,7 +45,7 @@ class ApiClient:
         self._refusals = refusals
         # Forms refuse such an address, but older rows and other writers may not have. Calls then raise NotSent.
         self._is_refused = not (
-            client_address.is_base_url(base_url.rstrip("/")) and client_address.keeps_secrets(base_url)
+            client_address.is_base_url(base_url.rstrip("/")) and client_address.is_safe_for_keys(base_url)
         )
         self._http = httpx.AsyncClient(
             base_url="" if self._is_refused else base_url,

@@ -89,7 +89,7 @@ def test_single_sign_on_gives_no_role_by_such_an_invitation(maker: User, lose: C
     lose(maker)
     assert not joining.is_expected(EMAIL)
     came = UserFactory.create(username=EMAIL, email=EMAIL)
-    joining.arrived(RequestFactory().get("/"), came)
+    joining.record_single_sign_on(RequestFactory().get("/"), came)
     assert not came.groups.exists()
 
 

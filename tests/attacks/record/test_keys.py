@@ -24,7 +24,7 @@ from django.utils import timezone
 
 from avatars.models import ProviderAccount
 from heygen_portal import providers
-from heygen_portal.people.sign_in.adapters import SEAL
+from heygen_portal.people.sign_in.adapters import ENCRYPTION
 from heygen_portal.providers.contract.provider import NotSent
 from heygen_portal.trail import audit_log, key_rotation, signing
 from heygen_portal.trail.models import AuditEntry, AuditHead
@@ -208,7 +208,7 @@ async def test_nor_is_it_called_where_it_was_stored_before(kind: str, address: s
 @contextmanager
 def keys_are(current: str, *retired: str) -> Iterator[None]:
     """Run a block as a process that was started with these keys."""
-    fields = (ProviderAccount._meta.get_field("api_key"), SEAL)
+    fields = (ProviderAccount._meta.get_field("api_key"), ENCRYPTION)
     here = {"FIELD_ENCRYPTION_KEY": current, "FIELD_ENCRYPTION_KEY_FALLBACKS": list(retired)}
     with override_settings(**here, SALT_KEY=[current, *retired]):
         for field in fields:

@@ -32,7 +32,7 @@ def away(request: pytest.FixtureRequest, transactional_db: None, monkeypatch: py
         caches: Any = {"default": {**settings.CACHES["default"], "LOCATION": redis.url}}
         with override_settings(REDIS_URL=redis.url, CACHES=caches):
             cache.set("before", 1)
-            cache_module._resting_until.clear()  # on a slow machine Redis may be late already
+            cache_module._redis_retry_at.clear()  # on a slow machine Redis may be late already
             os.kill(redis.process.pid, request.param)
             yield
             if request.param == signal.SIGSTOP:
@@ -86,7 +86,7 @@ def test_what_was_taken_while_redis_was_away_stays_taken(monkeypatch: pytest.Mon
             os.kill(redis.process.pid, signal.SIGSTOP)
             assert cache.add("mark", 1, 60)
             os.kill(redis.process.pid, signal.SIGCONT)
-            cache_module._resting_until.clear()
+            cache_module._redis_retry_at.clear()
             cache.set("asked", 1)
             assert not cache.add("mark", 1, 60)
             cache.delete("mark")

@@ -21,7 +21,7 @@ def may_open(origin: str | None, host: str = PORTAL, scheme: str = "ws", **heade
         "query_string": b"",
         "headers": [(name.replace("_", "-").encode(), value.encode("latin1")) for name, value in sent.items()],
     }
-    return origins.is_own(scope)
+    return origins.is_own_origin(scope)
 
 
 @override_settings(ALLOWED_HOSTS=[PORTAL, "localhost"])

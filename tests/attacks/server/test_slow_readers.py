@@ -103,7 +103,7 @@ async def test_a_proxy_that_can_sends_files_itself(way: str, named: str) -> None
     path.parent.mkdir(parents=True)
     path.write_bytes(b"film")
     with override_settings(SEND_FILES_WITH=way):
-        answer = await file_responses.file(RequestFactory().get("/"), path, "video/mp4", max_age_seconds=60)
+        answer = await file_responses.send_file(RequestFactory().get("/"), path, "video/mp4", max_age_seconds=60)
     assert answer[way] == named.format(media=settings.MEDIA_ROOT)
     assert answer["Content-Type"] == "video/mp4"
     assert not answer.streaming

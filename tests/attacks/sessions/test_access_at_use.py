@@ -25,7 +25,7 @@ from avatars.models import Persona
 from heygen_portal.asgi import application
 from heygen_portal.people.access import live_access
 from heygen_portal.people.access.live_access import Claim
-from heygen_portal.people.access.roles import ROLES, START
+from heygen_portal.people.access.roles import ROLES, START_SESSION
 from sessions.models import EndReason, Status, StreamingSession
 from sessions.web import page_socket
 from tests.patience import PATIENCE_S
@@ -179,7 +179,9 @@ def test_two_thousand_sockets_are_checked_with_two_queries() -> None:
     client = Client()
     client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
     key = client.cookies["sessionid"].value
-    claims = [Claim(key, person.pk, START)] + [Claim(f"gone-{n}", person.pk + 1 + n, START) for n in range(1999)]
+    claims = [Claim(key, person.pk, START_SESSION)] + [
+        Claim(f"gone-{n}", person.pk + 1 + n, START_SESSION) for n in range(1999)
+    ]
     with CaptureQueriesContext(
         connection,
     ) as asked:
@@ -194,13 +196,13 @@ def test_permissions_are_those_that_django_gives(request: pytest.FixtureRequest,
     ContentType.objects.clear_cache()  # PostgreSQL's tables are left empty
     create_permissions(apps.get_app_config("avatar_sessions"), verbosity=0)
     by_group, by_name, by_power, without = EndUserFactory.create(), *(UserFactory.create() for _ in range(3))
-    by_name.user_permissions.add(Permission.objects.get(codename=START.split(".")[1]))
+    by_name.user_permissions.add(Permission.objects.get(codename=START_SESSION.split(".")[1]))
     User.objects.filter(pk=by_power.pk).update(is_superuser=True)
     claims = {}
     for person in (by_group, by_name, by_power, without):
         client = Client()
         client.force_login(person, backend="django.contrib.auth.backends.ModelBackend")
-        claims[person] = Claim(client.cookies["sessionid"].value, person.pk, START)
+        claims[person] = Claim(client.cookies["sessionid"].value, person.pk, START_SESSION)
     lost = live_access.losses(claims.values())
     assert [lost.get(claim) for claim in claims.values()] == [None, None, None, live_access.Loss.ROLE]
 

@@ -101,9 +101,9 @@ def test_without_redis_each_process_counts_for_itself_and_only_the_first_waits(
 
 @override_settings(REDIS_URL="redis://127.0.0.1:1/0")
 def test_what_a_process_counts_for_itself_is_bounded() -> None:
-    for person in range(budgets.MOST_LOCAL_KEYS + 50):
+    for person in range(budgets.MAX_LOCAL_KEYS + 50):
         budgets.spend_sync("search", person=person)
-    assert len(budgets._local) == budgets.MOST_LOCAL_KEYS
+    assert len(budgets._local) == budgets.MAX_LOCAL_KEYS
 
 
 BY_ADDRESS = (

@@ -154,10 +154,10 @@ def test_a_beat_that_was_held_up_sends_no_burst(world: World) -> None:
 
 def test_beat_adds_nothing_to_a_queue_that_no_worker_empties(world: World) -> None:
     queue = world.app.conf.task_default_queue
-    world.redis.rpush(queue, *["x"] * beat.MOST_WAITING)
+    world.redis.rpush(queue, *["x"] * beat.MAX_QUEUED_MESSAGES)
     world.goes_on(60)
     world.scheduler.tick()
-    assert world.redis.llen(queue) == beat.MOST_WAITING
+    assert world.redis.llen(queue) == beat.MAX_QUEUED_MESSAGES
     world.redis.delete(queue)
     world.goes_on(0.5)
     assert "tick" in world.sent()
@@ -193,7 +193,7 @@ def test_no_job_carries_a_moment_that_another_machines_clock_must_agree_with(red
     assert (message["headers"]["task"], message["headers"]["expires"], message["headers"]["eta"]) == (
         entry.task, None, None,
     )  # fmt: skip
-    assert message["headers"][beat.PAUSE] > 0
+    assert message["headers"][beat.PAUSE_HEADER] > 0
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def job(redis_url: str) -> tuple[Task[Any, Any], list[str]]:
 
 def arrives(job: Task[Any, Any], which: str, *, pause_s: float | None = 3600) -> None:
     """Run a job as a worker's process does with a message whose headers are these."""
-    headers = {} if pause_s is None else {beat.PAUSE: pause_s}
+    headers = {} if pause_s is None else {beat.PAUSE_HEADER: pause_s}
     build_tracer(job.name, job, app=job.app)(uuid.uuid4().hex, [which], {}, headers)
 
 

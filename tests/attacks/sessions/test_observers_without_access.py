@@ -18,7 +18,7 @@ from django.test import Client, override_settings
 from livekit import api
 
 from heygen_portal import livekit as ours
-from heygen_portal.livekit import Told
+from heygen_portal.livekit import Webhook
 from heygen_portal.people.access import roles
 from sessions.models import SessionEvent, Status, StreamingSession
 from sessions.presence import observers, own_rooms
@@ -46,7 +46,7 @@ class Watching:
         self.operator.groups.add(Group.objects.get(name=roles.OPERATOR.group))
         client = Client()
         client.force_login(self.operator, backend="django.contrib.auth.backends.ModelBackend")
-        self.session: StreamingSession = StreamingSessionFactory.create(status=Status.LIVE, room=ours.new_name())
+        self.session: StreamingSession = StreamingSessionFactory.create(status=Status.LIVE, room=ours.new_room_name())
         key = client.session.session_key or ""
         self.token = own_rooms.let_observe(self.session.pk, self.operator.pk, login_key=key).token
         claims = jwt.decode(self.token, options={"verify_signature": False})
@@ -62,7 +62,7 @@ class Watching:
                 await socket.receive(timeout=PATIENCE_S)
                 visit = f"PA_{uuid4()}"
                 now = datetime.now(UTC)
-                told = Told(str(uuid4()), "participant_joined", self.session.room, self.identity, visit, "", now)
+                told = Webhook(str(uuid4()), "participant_joined", self.session.room, self.identity, visit, "", now)
                 await livekit_events.take(told)
                 yield
 
@@ -81,7 +81,7 @@ class Watching:
 @pytest.fixture
 async def watching() -> Watching:
     made: Watching = await sync_to_async(Watching)()
-    await ours.make_room(made.session.room)
+    await ours.create_room(made.session.room)
     return made
 
 

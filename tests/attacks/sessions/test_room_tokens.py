@@ -57,7 +57,7 @@ async def enter(token: str) -> int:
 
 
 async def held() -> set[str]:
-    return {room.name for room in await ours.our_rooms()}
+    return {room.name for room in await ours.list_own_rooms()}
 
 
 WHO = ["person", "avatar", "observer"]
@@ -65,8 +65,8 @@ WHO = ["person", "avatar", "observer"]
 
 @pytest.mark.parametrize("who", WHO)
 async def test_a_token_does_not_open_a_room_again_that_was_deleted(who: str) -> None:
-    room = ours.new_name()
-    await ours.make_room(room)
+    room = ours.new_room_name()
+    await ours.create_room(room)
     token = token_for(who, room)
     assert await enter(token) == IN
     await ours.delete_room(room)
@@ -76,7 +76,7 @@ async def test_a_token_does_not_open_a_room_again_that_was_deleted(who: str) -> 
 
 @pytest.mark.parametrize("who", WHO)
 async def test_a_token_opens_no_room_that_was_never_made(who: str) -> None:
-    room = ours.new_name()
+    room = ours.new_room_name()
     assert await enter(token_for(who, room)) == NO_ROOM
     assert room not in await held()
 
@@ -84,13 +84,13 @@ async def test_a_token_opens_no_room_that_was_never_made(who: str) -> None:
 @pytest.mark.parametrize("who", WHO)
 async def test_a_token_is_for_entering_its_room_and_for_nothing_else(who: str, livekit: servers.LiveKit) -> None:
     """With a token's own powers over the server's API: a room made, listed, deleted, or changed."""
-    room = ours.new_name()
-    await ours.make_room(room)
+    room = ours.new_room_name()
+    await ours.create_room(room)
     token = token_for(who, room)
     grants: dict[str, Any] = jwt.decode(token, livekit.api_secret, algorithms=["HS256"])["video"]
     assert not {"roomCreate", "roomAdmin", "roomList", "roomRecord"} & {name for name, value in grants.items() if value}
     calls = {
-        "CreateRoom": {"name": ours.new_name()},
+        "CreateRoom": {"name": ours.new_room_name()},
         "ListRooms": {},
         "DeleteRoom": {"room": room},
         "UpdateRoomMetadata": {"room": room, "metadata": "x"},
@@ -112,7 +112,7 @@ def test_the_example_for_operators_makes_no_rooms_by_itself_either() -> None:
 async def test_without_that_setting_the_attack_works() -> None:
     """The control: else the tests above would prove nothing."""
     with servers.livekit(lambda settings: settings.pop("room")) as careless, override_settings(**careless.env()):
-        room = ours.new_name()
+        room = ours.new_room_name()
         assert await enter(token_for("person", room)) == IN
         async with api.LiveKitAPI(careless.url, careless.api_key, careless.api_secret) as client:
             assert [one.name for one in (await client.room.list_rooms(api.ListRoomsRequest())).rooms] == [room]
@@ -120,15 +120,15 @@ async def test_without_that_setting_the_attack_works() -> None:
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_running_session_gets_its_room_back_after_the_server_lost_it() -> None:
-    session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE, room=ours.new_name())
+    session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE, room=ours.new_room_name())
     access = await own_rooms.access_again(session.pk)
     assert await enter(access.token) == IN
 
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_session_that_ends_while_its_room_is_made_again_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE, room=ours.new_name())
-    make_room = ours.make_room
+    session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE, room=ours.new_room_name())
+    make_room = ours.create_room
 
     async def end_meanwhile(room: str) -> None:
         await make_room(room)

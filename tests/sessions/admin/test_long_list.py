@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from heygen_portal.console.lists import LongList
+from heygen_portal.console.lists import EstimatingPaginator
 from tests.support.factories import StreamingSessionFactory
 
 LIST = "/admin/avatar_sessions/streamingsession/"
@@ -21,7 +21,7 @@ def test_a_long_list_shows_an_estimated_count(client: Client, monkeypatch: pytes
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE avatar_sessions_streamingsession")
     assert "about" not in client.get(LIST, headers=ENGLISH).content.decode()
-    monkeypatch.setattr(LongList, "EXACT", 5)
+    monkeypatch.setattr(EstimatingPaginator, "EXACT", 5)
     assert "about 12 sessions" in client.get(LIST, headers=ENGLISH).content.decode()
     found = client.get(LIST, {"q": "Lucía"}, headers=ENGLISH).context["cl"]
     assert len(found.result_list) == 12

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
 
-from heygen_portal.livekit import Told
+from heygen_portal.livekit import Webhook
 from sessions.actions import provider_status
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
@@ -54,7 +54,7 @@ def let_in(session: StreamingSession) -> str:
 
 
 def livekit_tells(kind: str, identity: str, visit: str = "PA_1") -> None:
-    told = Told(str(uuid4()), kind, ROOM, identity, visit, "", datetime.now(UTC))
+    told = Webhook(str(uuid4()), kind, ROOM, identity, visit, "", datetime.now(UTC))
     asyncio.run(livekit_events.take(told))
 
 
@@ -144,10 +144,10 @@ async def test_the_page_is_told_when_it_begins_and_ends_and_when_it_comes_back_m
         await tab.hear("session.observed", is_observed=False)
         who = await sync_to_async(let_in)(session)
         assert (await tab.hear("session.observed", is_observed=True))["until"]
-        await livekit_events.take(Told("1", "participant_joined", ROOM, who, "PA_1", "", datetime.now(UTC)))
+        await livekit_events.take(Webhook("1", "participant_joined", ROOM, who, "PA_1", "", datetime.now(UTC)))
         await tab.hear("session.observed", is_observed=True, until="")
         async with browser(person, "lucia") as reloaded:
             await reloaded.say("session.join", session_id=str(session.pk))
             await reloaded.hear("session.observed", is_observed=True)
-        await livekit_events.take(Told("2", "participant_left", ROOM, who, "PA_1", "", datetime.now(UTC)))
+        await livekit_events.take(Webhook("2", "participant_left", ROOM, who, "PA_1", "", datetime.now(UTC)))
         await tab.hear("session.observed", is_observed=False)

@@ -60,12 +60,12 @@ def decoded(token: str, livekit: servers.LiveKit) -> dict[str, object]:
 
 
 async def names() -> set[str]:
-    return {room.name for room in await own.our_rooms()}
+    return {room.name for room in await own.list_own_rooms()}
 
 
 def test_avatar_and_person_have_a_token_each_for_one_room_and_no_more_than_they_need(livekit: servers.LiveKit) -> None:
     """Requirements 37 and 51."""
-    room = own.new_name()
+    room = own.new_room_name()
     avatar = decoded(own.for_avatar(room, timedelta(minutes=20)).token, livekit)
     person = decoded(own.for_person(room).token, livekit)
     common = {"room": room, "roomJoin": True, "canSubscribe": True, "canPublish": True, "canPublishData": True}
@@ -83,14 +83,14 @@ def test_an_observer_sees_and_hears_and_is_neither_seen_nor_heard(livekit: serve
 
 def test_no_name_and_no_key_is_in_a_token_or_in_the_name_of_a_room(livekit: servers.LiveKit) -> None:
     """Complaint 22."""
-    room = own.new_name()
+    room = own.new_room_name()
     for token in (own.for_person(room).token, own.for_observer(room, "1").token):
         claims = decoded(token, livekit)
         assert set(claims) == {"iss", "sub", "video", "nbf", "exp"}
         assert livekit.api_secret not in str(claims)
-    assert own.new_name() != room
+    assert own.new_room_name() != room
     with override_settings(SECRET_KEY="another portal"):
-        assert not own.new_name().startswith(room[: len(own.prefix())])
+        assert not own.new_room_name().startswith(room[: len(own.room_prefix())])
 
 
 async def test_a_session_is_held_in_our_room_and_its_end_deletes_the_room(
@@ -241,10 +241,10 @@ async def test_rooms_that_were_left_behind_are_deleted_and_no_others(
     monkeypatch: pytest.MonkeyPatch, livekit: servers.LiveKit
 ) -> None:
     """An end while LiveKit was away, or a process that died with a room in its hands."""
-    over, used, waiting, theirs = (own.new_name() for _ in range(4))
+    over, used, waiting, theirs = (own.new_room_name() for _ in range(4))
     theirs = theirs.replace("portal-", "other-")
     for name in (over, used, waiting, theirs):
-        await own.make_room(name)
+        await own.create_room(name)
     create = sync_to_async(StreamingSessionFactory.create)
     await create(status=Status.ENDED, room=over)
     await create(status=Status.LIVE, room=used)

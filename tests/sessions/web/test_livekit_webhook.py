@@ -107,7 +107,7 @@ def test_a_request_without_a_valid_signature_is_refused(session: StreamingSessio
 
 @given(body=st.binary(max_size=200))
 def test_a_malformed_body_is_refused(body: bytes) -> None:
-    with pytest.raises(livekit.NotOurs):
+    with pytest.raises(livekit.UntrustedWebhook):
         livekit.read_webhook(body, signed(body))
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-MOST_WAITING = 1000
+MAX_WAITING_REQUESTS = 1000
 BUSY = b"The portal is busy. Try again in a moment.\n"
 BUSY_HEADERS = [
     (b"content-type", b"text/plain; charset=utf-8"),
@@ -18,40 +18,40 @@ Message = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Turns:
+class RequestLimiter:
     """Lets an application work on a number of requests at once; the others wait, first come first served.
 
     A request's turn ends when its answer begins: a client that reads slowly holds up nobody.
     """
 
     def __init__(self, at_once: int) -> None:
-        self._places = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(at_once)
         self._waiting = 0
 
-    async def take(self, application: Any, scope: Any, receive: Any, send: Send) -> None:
+    async def run(self, application: Any, scope: Any, receive: Any, send: Send) -> None:
         """Run the application in its turn; answer 503 when too many wait already."""
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING_REQUESTS:
             await send({"type": "http.response.start", "status": 503, "headers": BUSY_HEADERS})
             await send({"type": "http.response.body", "body": BUSY})
             return
         self._waiting += 1
         try:
-            await self._places.acquire()
+            await self._slots.acquire()
         finally:
             self._waiting -= 1
-        has_turn = True
+        has_slot = True
 
-        def give_back() -> None:
-            nonlocal has_turn
-            if has_turn:
-                has_turn = False
-                self._places.release()
+        def release() -> None:
+            nonlocal has_slot
+            if has_slot:
+                has_slot = False
+                self._slots.release()
 
-        async def send_and_give_back(message: Message) -> None:
-            give_back()
+        async def send_and_release(message: Message) -> None:
+            release()
             await send(message)
 
         try:
-            await application(scope, receive, send_and_give_back)
+            await application(scope, receive, send_and_release)
         finally:
-            give_back()
+            release()
