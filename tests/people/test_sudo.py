@@ -191,7 +191,7 @@ def test_a_form_that_was_left_lying_is_not_sent_by_a_later_proof(admin: Client) 
 
 
 def test_a_form_too_large_to_be_kept_leads_back_to_its_page(admin: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sudo, "LONGEST_KEPT", 10)
+    monkeypatch.setattr(sudo, "MAX_KEPT_FORM_CHARACTERS", 10)
     asked = admin.post(NEW_EXPORT, {"what": "sessions", "format": "csv"})
     assert prove(admin, asked)["Location"] == NEW_EXPORT
     assert not Export.objects.exists()

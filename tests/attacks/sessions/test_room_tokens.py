@@ -128,14 +128,14 @@ async def test_a_running_session_gets_its_room_back_after_the_server_lost_it() -
 @pytest.mark.django_db(transaction=True)
 async def test_a_session_that_ends_while_its_room_is_made_again_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
     session = await sync_to_async(StreamingSessionFactory.create)(status=Status.LIVE, room=ours.new_room_name())
-    make_room = ours.create_room
+    create_room = ours.create_room
 
     async def end_meanwhile(room: str) -> None:
-        await make_room(room)
+        await create_room(room)
         rows = StreamingSession.objects.filter(pk=session.pk)
         await rows.aupdate(status=Status.STOPPING, end_reason=EndReason.USER_STOPPED, end_evidence=WHY)
 
-    monkeypatch.setattr(ours, "make_room", end_meanwhile)
+    monkeypatch.setattr(ours, "create_room", end_meanwhile)
     with pytest.raises(errors.RejoinRefused):
         await own_rooms.access_again(session.pk)
     assert session.room not in await held()
