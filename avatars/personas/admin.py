@@ -23,7 +23,7 @@ from avatars.catalogue.sync import refresh_catalogue
 from avatars.models import Avatar, Persona, PersonaVersion, Voice
 from avatars.personas import form_options, publishing, versions, versions_page
 from avatars.personas.forms import UNVERSIONED_FIELDS, PersonaForm
-from heygen_portal.console.widgets import confirm_dialog, redirect_to_change_page
+from heygen_portal.console.widgets import confirm_dialog, object_or_404, redirect_to_change_page
 from heygen_portal.people.access import roles
 from heygen_portal.permissions import Permission
 from heygen_portal.providers.contract.provider import CredentialRefused, ProviderError
