@@ -224,7 +224,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         if export.asked_by_id != request.user.pk or export.state != State.READY or not export.path.is_file():
             raise Http404  # also for another user's file
         if not sudo.is_confirmed(request):
-            return sudo.ask(request, back=reverse("admin:avatar_sessions_export_change", args=[export.pk]))
+            return sudo.ask(request, return_to=reverse("admin:avatar_sessions_export_change", args=[export.pk]))
         response = _file_response(export, iterate_in_thread(_chunks(export)))
         response["Content-Length"] = str(export.path.stat().st_size)
         return response
