@@ -1,4 +1,4 @@
-"""Runs a command of `local/` with a Python that is new enough. Old ones must be able to read this file."""
+"""Runs a command of `local/` with a recent Python. Old versions must be able to parse this file."""
 
 import importlib
 import os

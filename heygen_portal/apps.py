@@ -10,10 +10,10 @@ class HeygenPortalConfig(AppConfig):
     verbose_name = _("Access and audit log")
 
     def ready(self) -> None:
-        # Jobs are sent from the web process too, and must find the broker.
+        # The web process sends jobs too, so it needs the broker's settings.
         import_module("heygen_portal.celery")
         import_module("heygen_portal.checks")
         from heygen_portal.people.access import roles
 
-        # The last of our apps: by then each permission of the table is there. Migrations themselves run before.
+        # The last of our apps, so all permissions exist by then.
         post_migrate.connect(roles.sync_after_migrating, sender=apps.get_app_config("avatar_sessions"))

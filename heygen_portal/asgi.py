@@ -1,4 +1,4 @@
-"""HTTP and WebSocket, one door each. `python -m heygen_portal.server` serves it."""
+"""The ASGI application: HTTP and WebSocket. Served by `python -m heygen_portal.server`."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ from heygen_portal import production
 from heygen_portal.server.pages import application as get_page_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "heygen_portal.settings")
-pages = get_page_application()  # sets Django up; models can be imported from here on
+pages = get_page_application()  # sets up Django; models can be imported from here on
 production.refuse_default_secrets()
 
 from channels.auth import AuthMiddlewareStack
@@ -25,7 +25,7 @@ from sessions.models import Purpose
 from sessions.staff.board_consumer import BoardConsumer
 from sessions.web.session_consumer import SessionConsumer
 
-# Checking a password keeps a processor busy for a third of a second, on purpose.
+# Hashing a password deliberately uses a third of a second of CPU time.
 SIGN_IN_PATHS = ("/accounts/", "/admin/login/")
 sign_in_limiter = RequestLimiter(4)
 request_limiter = RequestLimiter(env.int("REQUESTS_AT_ONCE", 20))
@@ -39,12 +39,13 @@ HEALTH_HEADERS = [
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
-    """Let the server, which ends, hear out a request that is under way.
+    """Run a request to its end even if the server shuts down.
 
-    Its thread may be waiting for this event loop: given up, it would wait for ever, and the process with it.
+    Its thread may be waiting for this event loop. If it were cancelled, the thread would wait forever, and so would the
+    process.
     """
     if scope["path"] == HEALTH_PATH and scope["method"] in ("GET", "HEAD"):
-        # Not by Django: its threads may be busy with what others ask for.
+        # Answered without Django, whose threads may all be busy.
         await send({"type": "http.response.start", "status": 200, "headers": HEALTH_HEADERS})
         await send({"type": "http.response.body", "body": HEALTH_BODY})
         return
@@ -55,7 +56,7 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
 
 
 trial = SessionConsumer.as_asgi(purpose=Purpose.TRIAL)
-route: Any = path  # Django's stubs do not know Channels' applications
+route: Any = path  # Django's stubs do not accept Channels' applications
 routes = [
     route("ws/personas/<slug:persona>/", SessionConsumer.as_asgi()),
     route("ws/personas/<slug:persona>/trial/", trial),
@@ -66,12 +67,12 @@ websocket = URLRouter(routes)
 application = ProtocolTypeRouter(
     {
         "http": http,
-        # A page of another origin may not open a socket with this person's cookies.
+        # Pages of other origins must not open a socket with this user's cookies.
         "websocket": OwnOriginMiddleware(AuthMiddlewareStack(SecondFactorSocketMiddleware(websocket))),
     }
 )
 
-# What has been imported by now is no garbage. The collector would walk it all every few thousand messages, and
-# everybody would wait for a tenth of a second.
+# Exclude all imported objects from garbage collection. Walking them every few thousand messages would pause every
+# request for a tenth of a second.
 gc.collect()
 gc.freeze()

@@ -1,4 +1,4 @@
-"""The worker and its clock. `celery -A heygen_portal worker`, `celery -A heygen_portal beat`."""
+"""The Celery application. `celery -A heygen_portal worker`, `celery -A heygen_portal beat`."""
 
 import os
 from typing import Any
@@ -40,28 +40,28 @@ app.conf.beat_schedule = {
 @celeryd_init.connect
 @beat_init.connect
 def _refuse_default_secrets(**about: Any) -> None:
-    """End a worker or beat that would work with the secrets from the repository, as web does."""
+    """Refuse to start with the secrets from the repository, like the web process."""
     try:
         production.refuse_default_secrets()
     except ImproperlyConfigured as exc:
-        raise SystemExit(str(exc)) from exc  # celery logs every other exception of a receiver, and goes on
+        raise SystemExit(str(exc)) from exc  # Celery only logs other exceptions of a receiver
 
 
 @worker_init.connect
 def _prepare_shutdown(**about: Any) -> None:
-    """Before the pool forks, so that its processes see the flag."""
+    """Create the shutdown flag before the pool forks."""
     this_worker.prepare()
 
 
 @worker_shutting_down.connect
 def _announce_shutdown(**about: Any) -> None:
-    """Let running jobs hand back what they have not finished: the supervisor kills after ten seconds."""
+    """Tell running jobs to hand back unfinished work: supervisors send SIGKILL after ten seconds."""
     this_worker.request()
 
 
 @worker_process_shutdown.connect
 def _close_connections(**about: Any) -> None:
-    """Close what the jobs of this process kept open."""
+    """Close the connections that jobs of this process kept open."""
     from heygen_portal import livekit, providers
 
     job_loop.close(providers.close, livekit.close)

@@ -1,4 +1,4 @@
-"""Settings that cannot work, said before they fail, with the cure."""
+"""System checks: settings that cannot work or are unsafe, with hints."""
 
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -22,7 +22,7 @@ NUMBERS = {
 
 @register(Tags.security, deploy=True)
 def own_secrets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """A portal that serves others must not use the keys that stand in its source, nor any that can be guessed."""
+    """Report secrets that are the ones from the repository or can be guessed."""
     found: list[CheckMessage] = [
         Error(
             f"{name} is, or holds, the one from the source, which everybody knows.",
@@ -51,7 +51,7 @@ def _weak(name: str) -> CheckMessage:
 
 @register(Tags.security, deploy=True)
 def hosts_of_our_own(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Links in letters, and which page may open a socket, follow from the host that a browser names."""
+    """Report wildcard hosts: links in mail and the origin check of sockets rely on the Host header."""
     return [
         Error(
             f"ALLOWED_HOSTS has {host}: anybody's domain is taken for the portal's.",
@@ -64,7 +64,7 @@ def hosts_of_our_own(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def addresses_behind_a_proxy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """With HTTPS=1 a proxy ends TLS; without PROXY_COUNT every address in logs and limits is the proxy's."""
+    """Report HTTPS without PROXY_COUNT: all addresses in logs and limits would be the proxy's."""
     if settings.HTTPS and not settings.PROXY_COUNT:
         hint = "Set PROXY_COUNT to the number of proxies that add to X-Forwarded-For."
         return [CheckWarning("HTTPS is on and PROXY_COUNT is 0.", hint=hint, id="heygen_portal.W032")]
@@ -73,7 +73,7 @@ def addresses_behind_a_proxy(app_configs: Any, **kwargs: Any) -> list[CheckMessa
 
 @register(Tags.security, deploy=True)
 def an_anchors_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Without anchors, whoever has the database and the key can forge the record unseen."""
+    """Report missing anchors, without which the record can be forged with the database and the key."""
     if not settings.HISTORY_ANCHOR_FILE:
         hint = "Name a file that the database's owner cannot write: docs/record.md."
         return [CheckWarning("HISTORY_ANCHOR_FILE is not set.", hint=hint, id="heygen_portal.W033")]
@@ -84,7 +84,7 @@ def an_anchors_file(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def _trouble_appending(path: Path) -> str:
-    """Return why a line could not be appended to a file, or an empty string. Leaves nothing behind."""
+    """Return why a file cannot be appended to, or an empty string. Creates no file."""
     try:
         if path.exists():
             path.open("ab").close()
@@ -98,7 +98,7 @@ def _trouble_appending(path: Path) -> str:
 
 @register(Tags.security, deploy=True)
 def a_redis_with_a_password(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Whoever reaches Redis reads room messages, and sends jobs to the worker."""
+    """Report an open Redis: access to it allows reading room messages and sending jobs to workers."""
     if production.redis_is_open():
         hint = "Set requirepass or an ACL, and REDIS_URL=redis://:password@host:6379/0."
         return [Error("Redis is on another machine and has no password.", hint=hint, id="heygen_portal.E034")]
@@ -107,7 +107,7 @@ def a_redis_with_a_password(app_configs: Any, **kwargs: Any) -> list[CheckMessag
 
 @register(Tags.compatibility)
 def one_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The worker tells browsers that a session ended: it and the web process must share a channel layer."""
+    """Report an in-memory channel layer: workers could not send messages to browsers."""
     if "InMemory" in settings.CHANNEL_LAYERS["default"]["BACKEND"]:
         return [
             Error(
@@ -121,7 +121,7 @@ def one_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security)
 def a_directory_one_can_believe(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Who signs in is what the directory says: nobody on the way may say it in its place."""
+    """Report a directory without https, whose answers could be forged on the way."""
     is_near = urlsplit(settings.OIDC_ISSUER).hostname in ("localhost", "127.0.0.1", "::1")
     if settings.OIDC_ISSUER and not settings.OIDC_ISSUER.startswith("https://") and not is_near:
         return [Error("OIDC_ISSUER is not https.", hint="Use its https:// address.", id="heygen_portal.E004")]
@@ -130,7 +130,7 @@ def a_directory_one_can_believe(app_configs: Any, **kwargs: Any) -> list[CheckMe
 
 @register(Tags.compatibility)
 def readable_budgets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """A budget that cannot be read would refuse at the first request."""
+    """Report invalid budgets, which would fail at the first request."""
     return [
         Error(
             f"BUDGETS: {name} is no budget, or its rate cannot be read.",
@@ -143,7 +143,7 @@ def readable_budgets(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def not_in_debug(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Debug pages show settings and speech to strangers."""
+    """Report DEBUG, whose error pages show settings and speech to strangers."""
     if settings.DEBUG:
         return [CheckWarning("DEBUG is on.", hint="Unset DEBUG.", id="heygen_portal.W001")]
     return []
@@ -151,7 +151,7 @@ def not_in_debug(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security)
 def rules_on_privacy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """A log must be kept long enough to slow attackers down, and a link must lead to a page."""
+    """Report a sign-in log that is too short to limit attackers, and a privacy link that is no URL."""
     found: list[CheckMessage] = []
     if settings.SIGN_IN_LOG_DAYS < 1:
         hint = "Set it to at least 1: failed attempts are counted in the same log."
@@ -164,7 +164,7 @@ def rules_on_privacy(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.compatibility)
 def known_way_to_send_files(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """With a header that no proxy understands, browsers would get empty files."""
+    """Report an unknown header for sending files: browsers would get empty files."""
     if settings.SEND_FILES_WITH not in file_responses.SEND_FILES_CHOICES:
         return [
             Error(

@@ -1,7 +1,7 @@
 """Settings from the environment.
 
-A variable may come from the environment, from `.env` beside `manage.py`, or, for a secret, from the file
-that `NAME_FILE` points at (as Docker and systemd hand secrets over).
+A variable may come from the environment, from `.env` beside `manage.py`, or, for a secret, from the file that
+`NAME_FILE` points at (as Docker and systemd pass secrets).
 """
 
 from pathlib import Path
@@ -23,9 +23,9 @@ def secret(name: str, default: str = "") -> str:
 
 
 def kept_secret(name: str, keys: Path, default: str) -> str:
-    """Return a secret, else the one that `bin/serve` keeps in the folder `keys`, else the default.
+    """Return a secret, else the one that `bin/serve` stores in the folder `keys`, else the default.
 
-    Commands find the keys of the portal whose database they open, without being told where they are.
+    So management commands find the keys that belong to the database they open.
     """
     path = keys / name.lower()
     kept = path.read_text(encoding="utf-8").strip() if path.exists() else ""
@@ -33,7 +33,7 @@ def kept_secret(name: str, keys: Path, default: str) -> str:
 
 
 def secrets(name: str) -> list[str]:
-    """Return a list of secrets: `NAME` separated by commas, else the lines of the file named by `NAME_FILE`."""
+    """Return a list of secrets: `NAME`, comma-separated, else the lines of the file named by `NAME_FILE`."""
     path = env.str(f"{name}_FILE", "")
     if path and not env.str(name, ""):
         lines = Path(path).read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Every permission that the code asks for."""
+"""All permissions that the code checks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """Django's permissions by the names of this product. `people.access.roles` says which role has which."""
+    """Django's permissions under the product's names. `people.access.roles` assigns them to roles."""
 
     # Sessions
     START_SESSION = "avatar_sessions.start_streamingsession"

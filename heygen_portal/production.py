@@ -1,4 +1,4 @@
-"""Whether this portal serves others, and what of its settings would then let an attacker in."""
+"""Whether this portal is in production, and which of its settings would be unsafe there."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 from heygen_portal.runtime.client_address import is_loopback
 
 SHORTEST_SECRET = 50
-"""Characters, as Django asks of its own."""
+"""Characters, the minimum that Django requires of SECRET_KEY."""
 FEWEST_DIFFERENT = 10
-"""Different characters: fewer are no random value of that length."""
+"""Different characters: a random value of that length has more."""
 SHORTEST_LIVEKIT_SECRET = 32
 
 
@@ -28,7 +28,7 @@ def default_secrets() -> list[str]:
 
 
 def weak_secrets() -> list[str]:
-    """Return the names of the secrets that can be guessed, in order; default ones are not among them."""
+    """Return the names of secrets that can be guessed, except the default ones."""
     given = {name: [value] for name, value in _secrets().items()} | _retired()
     weak = [
         name for name, values in given.items() if any(_is_weak(value) and not _is_default(value) for value in values)
@@ -39,7 +39,7 @@ def weak_secrets() -> list[str]:
 
 
 def wildcard_hosts() -> list[str]:
-    """Return the allowed hosts that let anybody's domain through: `*`, and whole top-level domains."""
+    """Return allowed hosts that match foreign domains: `*` and whole top-level domains."""
     return [host for host in settings.ALLOWED_HOSTS if host == "*" or (host.startswith(".") and "." not in host[1:])]
 
 
@@ -50,7 +50,7 @@ def redis_is_open() -> bool:
 
 
 def refuse_default_secrets() -> None:
-    """Raise ImproperlyConfigured where others would be served with the secrets from the repository."""
+    """Raise ImproperlyConfigured in production with secrets from the repository."""
     if serves_others() and (names := default_secrets()):
         raise ImproperlyConfigured(
             f"{' and '.join(names)} would be or hold the value from the repository, which everybody knows, while"

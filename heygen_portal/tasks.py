@@ -1,4 +1,4 @@
-"""Celery jobs about people, not about sessions."""
+"""Celery jobs that do not concern sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every address of the portal."""
+"""URLs of the portal."""
 
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
@@ -10,7 +10,7 @@ from heygen_portal.people.views import set_language
 
 @login_not_required
 def health(request: HttpRequest) -> JsonResponse:
-    """Answer that this process serves; asks nothing of its neighbours."""
+    """Report that this process serves requests. Checks no other service."""
     return JsonResponse({"status": "ok"})
 
 

@@ -1,1 +1,1 @@
-"""The portal on one machine: what `bin/` runs. Standard library only: it works before anything is set up."""
+"""Commands behind `bin/`. Standard library only, because they run before anything is installed."""

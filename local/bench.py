@@ -1,4 +1,4 @@
-"""Runs a benchmark of `bench/` by its name, or lists them."""
+"""Run a benchmark of `bench/` by name, or list them."""
 
 import os
 import sys

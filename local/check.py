@@ -1,4 +1,4 @@
-"""Every check and test, or what of them runs before a commit."""
+"""All checks and tests, or the quick ones for a commit."""
 
 import os
 import subprocess
@@ -12,37 +12,37 @@ from local.node import node
 from local.paths import ROOT, VENV, VENV_PYTHON
 
 TYPED = ("heygen_portal", "avatars", "sessions", "local", "tests", "bench", "bin/_start.py")
-# In units, in their order: tests/support/sharing_out.py.
+# In units, in order: tests/support/sharing_out.py.
 SIDE_BY_SIDE = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
 QUICK = ["-m", "not browser and not media and not proof"]
 USUAL = ["-m", "not proof"]
 
 
 def everything() -> NoReturn:
-    """`bin/test`: all checks, then all tests but the proofs. With arguments, only pytest with these."""
+    """Run `bin/test`: all checks, then all tests but the proofs. With arguments, run only pytest with them."""
     _run([] if sys.argv[1:] else USUAL)
 
 
 def before_commit() -> NoReturn:
-    """`bin/check`: all checks, then the tests that need neither browser nor media."""
+    """Run `bin/check`: all checks, then the tests that need neither browser nor media."""
     _run(QUICK)
 
 
 def _run(selection: list[str]) -> NoReturn:
     setup.ensure(tests=True)
     os.chdir(ROOT)
-    # Dozens of processes load the portal, and each would compile it anew.
+    # Dozens of processes load the portal; without bytecode files each would compile it again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     given = sys.argv[1:]
     if not given and (failed := _failed(checks())):
         sys.exit(f"\nFailed: {', '.join(failed)}. The tests were not run.")
     print("▸ pytest", flush=True)
-    # Replaced by pytest: its exit code is ours, and its summary the last that is said.
+    # Replace this process, so that pytest's exit code is ours and its summary comes last.
     os.execv(VENV_PYTHON, [str(VENV_PYTHON), "-m", "pytest", *selection, *(given or SIDE_BY_SIDE)])
 
 
 def checks() -> list[tuple[str, list[str]]]:
-    """Return what is checked without running the portal, the quickest first."""
+    """Return the checks that do not run the portal, the quickest first, as titles and commands."""
     tools, python = VENV / "bin", str(VENV_PYTHON)
     found = [
         ("format", [f"{tools}/ruff", "format", "--check", "--quiet", "."]),
@@ -54,7 +54,7 @@ def checks() -> list[tuple[str, list[str]]]:
     assert call is not None, "set-up provides Node"
     biome = [*call, "node_modules/@biomejs/biome/bin/biome"]
     found.append(("JavaScript format and lint", [*biome, "check", "--error-on-warnings", "--colors=off"]))
-    # Node's own search takes folders in some versions and patterns in others; files in all.
+    # Some versions of Node accept folders and others patterns, but all accept files.
     if scripts := sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("tests/js/**/*.test.js")):
         found.append(("JavaScript", [*call, "--test", "--test-reporter", "spec", *scripts]))
     found.append(("JavaScript types", [*call, "node_modules/typescript/bin/tsc", "--noEmit"]))
@@ -62,7 +62,7 @@ def checks() -> list[tuple[str, list[str]]]:
 
 
 def _failed(checks: list[tuple[str, list[str]]]) -> list[str]:
-    """Make the checks beside each other, print in their order what they say, and return the titles that failed."""
+    """Run the checks in parallel, print their output in order, and return the titles that failed."""
     failed = []
     with ExitStack() as stack:
         begun = [(title, stack.enter_context(_begun(command))) for title, command in checks]
@@ -81,4 +81,4 @@ def _begun(command: list[str]) -> Iterator[subprocess.Popen[str]]:
         try:
             yield process
         finally:
-            process.kill()  # where we are interrupted; nothing else has it running still
+            process.kill()  # still running only if we are interrupted

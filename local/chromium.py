@@ -1,4 +1,4 @@
-"""A Chromium for the browser tests: from PATH, Playwright's own, or Debian's package."""
+"""Chromium for the browser tests: from PATH, from Playwright, or Debian's package."""
 
 import os
 import shutil
@@ -10,12 +10,12 @@ from local.paths import VAR, VENV_PYTHON, write_whole
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PLACES = ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",)
-REMEMBERED = VAR / "setup" / "chromium"  # asking Playwright takes a second
+REMEMBERED = VAR / "setup" / "chromium"  # cached, because asking Playwright takes a second
 CURE = "Install Chromium or Chrome so that `chromium` or `google-chrome` is on PATH, then run this again."
 
 
 def path() -> Path | None:
-    """Return the browser that set-up found."""
+    """Return the browser that set-up found, or None."""
     try:
         found = Path(REMEMBERED.read_text())
     except OSError:
@@ -50,7 +50,7 @@ def _find() -> Path | None:
 
 
 def _runs(program: str | Path) -> bool:
-    """Tell whether it does: on Ubuntu the name may belong to a script that only says to install a snap."""
+    """Whether the program runs. On Ubuntu the name may be a script that only suggests a snap."""
     try:
         said = subprocess.run([program, "--version"], capture_output=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""What set-up says while it works, and how it runs the programs that do the work."""
+"""Progress output of set-up, and running its programs."""
 
 import subprocess
 import sys
@@ -12,11 +12,11 @@ from typing import TextIO
 from local.paths import ROOT, VAR
 
 LOGS = VAR / "setup"
-QUIET_LINE_EVERY = 15.0  # seconds; where there is no terminal to rewrite a line in
+QUIET_LINE_EVERY = 15.0  # seconds; without a terminal, where a line cannot be rewritten
 
 
 class StepFailed(Exception):
-    """A step cannot be done: `why`, and `cure` for the person in front of the screen."""
+    """A step failed: `why` is the cause, `cure` tells the user what to do."""
 
     def __init__(self, why: str, cure: str) -> None:
         super().__init__(why)
@@ -25,7 +25,7 @@ class StepFailed(Exception):
 
 
 class Progress:
-    """One line that tells what is going on: rewritten on a terminal, repeated now and then elsewhere."""
+    """A progress line: rewritten in place on a terminal, else printed every QUIET_LINE_EVERY seconds."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -34,7 +34,7 @@ class Progress:
         print(f"· {title}", flush=True)
 
     def say(self, what: str) -> None:
-        """Add a line of its own, for what is worth keeping."""
+        """Print a permanent line."""
         self._clear()
         print(f"  {what}", flush=True)
 
@@ -58,7 +58,7 @@ class Progress:
 def run(
     progress: Progress, command: Sequence[str | Path], log_name: str, *, cure: str, env: Mapping[str, str] | None = None
 ) -> None:
-    """Run a program to its end, its output in a log and its last line on the screen. Raises StepFailed."""
+    """Run a program, writing its output to a log and showing its last line. Raises StepFailed."""
     log = LOGS / f"{log_name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     lines = [""]
@@ -76,7 +76,7 @@ def run(
                 reader.join(0.2)
                 progress.update(lines[-1])
             code = process.wait()
-        except BaseException:  # interrupted: it must not go on alone
+        except BaseException:  # interrupted: do not leave it running
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(5)

@@ -1,4 +1,4 @@
-"""Runs the emulator by itself, with a LiveKit server unless LIVEKIT_URL names one."""
+"""Runs the emulator alone, with a LiveKit server unless LIVEKIT_URL names one."""
 
 import argparse
 import sys

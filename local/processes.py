@@ -1,4 +1,4 @@
-"""Programs that we start, wait for, and end by their own process ID."""
+"""Child processes: starting, waiting until ready, and ending them with their process group."""
 
 import os
 import signal
@@ -13,29 +13,29 @@ from types import FrameType
 
 from local.paths import ROOT
 
-POLL = 0.02  # seconds between two looks
+POLL = 0.02  # seconds between two checks
 PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
 
 
 def end_as_on_ctrl_c() -> None:
-    """Let SIGTERM and a closed terminal end this program in order, with all that it started, as Ctrl-C does."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that this program ends its children in order."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup
             signal.signal(number, _interrupt_once)
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:
-    # `timeout` sends it twice, and the second must not cut short the end that the first began.
+    # `timeout` sends the signal twice. The second must not interrupt the shutdown.
     signal.signal(number, lambda *_: None)
     raise KeyboardInterrupt
 
 
 class StartFailed(Exception):
-    """A program did not come up; the message holds what it printed last."""
+    """A program did not start. The message contains its last output."""
 
 
 class Child:
-    """One program of ours, in a process group of its own, with its output in a file."""
+    """A child process in its own process group, with its output in a file."""
 
     def __init__(
         self, name: str, command: Sequence[str], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path = ROOT
@@ -57,7 +57,7 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def output(self) -> str:
-        """Return all that it printed, over all its starts."""
+        """Return its output over all starts."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class Child:
             )
 
     def wait_until(self, is_ready: Callable[[], bool], *, seconds: float = 30) -> None:
-        """Return once it is ready. Raises StartFailed when it exits before, or takes too long; it is ended then."""
+        """Wait until it is ready. Raises StartFailed if it exits or takes too long; in that case it is ended."""
         deadline = time.monotonic() + seconds
         while not is_ready():
             if not self.is_running:
@@ -84,17 +84,17 @@ class Child:
             time.sleep(POLL)
 
     def stop(self, *, patience: float = PATIENCE) -> None:
-        """Ask it to end, wait, and end what is left of its group by force. Safe to repeat."""
+        """Send SIGTERM, wait, and kill what is left of its group. Idempotent."""
         if self._process is None:
             return
-        # Only the leader is asked: a Celery worker wants to end its own pool.
+        # Signal only the leader, because a Celery worker ends its own pool.
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(patience)
         self.kill()
 
     def kill(self) -> None:
-        """End it and all it started at once, as a crash or a power cut would."""
+        """Kill it and its group at once, like a crash."""
         if self._process is not None:
             end_group(self._process)
 
@@ -104,8 +104,8 @@ class Child:
 
 
 def end_group(leader: subprocess.Popen[bytes]) -> None:
-    """End a program that leads a process group, and all that is in it. Returns when none of them is left."""
-    deadline = time.monotonic() + 2  # in case whoever inherits orphans here does not bury them
+    """Kill a process group by its leader. Return when all its processes are gone."""
+    deadline = time.monotonic() + 2  # in case the init process does not reap orphans
     with suppress(ProcessLookupError):
         os.killpg(leader.pid, signal.SIGKILL)
         leader.wait()
@@ -116,7 +116,7 @@ def end_group(leader: subprocess.Popen[bytes]) -> None:
 
 
 def answers_http(url: str) -> bool:
-    """Tell whether a GET of this address answers with a success, now."""
+    """Whether a GET of this URL succeeds with a 2xx status."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(200 <= answer.status < 300)

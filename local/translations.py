@@ -1,4 +1,4 @@
-"""Compiles the translations; gettext's own tools need not be installed. Runs in the virtual environment."""
+"""Compiles the translations without gettext's tools. Runs in the virtual environment."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def install(progress: Progress) -> None:
 
 
 def compile_all() -> None:
-    import polib  # a package: the rest of this file works without any
+    import polib  # a third-party package: everything else here works without any
 
     for po in _sources():
         write_whole(po.with_suffix(".mo"), polib.pofile(str(po), check_for_duplicates=True).to_binary())

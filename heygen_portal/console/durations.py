@@ -1,4 +1,4 @@
-"""Durations for people: one module for all that pages, lists and mails show."""
+"""Durations as text for pages, lists and mail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 
 def readable(duration: timedelta | None) -> str:
-    """Return a duration as people say it: "1 h 02 min", "3 min 05 s", "12.4 s"; a dash for none."""
+    """Return a duration as "1 h 02 min", "3 min 05 s" or "12.4 s", or a dash for None."""
     if duration is None:
         return "–"
     seconds = duration.total_seconds()
@@ -22,7 +22,7 @@ def readable(duration: timedelta | None) -> str:
 
 
 def how_long(duration: timedelta | None) -> str:
-    """A span as people in both languages write it: 6 min 12 s. Empty for none."""
+    """Return a duration rounded to seconds as "6 min 12 s", or an empty string for None."""
     if duration is None:
         return ""
     minutes, seconds = divmod(round(duration.total_seconds()), 60)
@@ -32,7 +32,7 @@ def how_long(duration: timedelta | None) -> str:
 
 
 def measured(duration: timedelta | None) -> str:
-    """A span that was measured: 594 ms, 1.32 s, 6 min 12 s. A dash for none."""
+    """Return a measured duration as "594 ms", "1.32 s" or "6 min 12 s", or a dash for None."""
     if duration is None:
         return "–"
     seconds = duration.total_seconds()

@@ -1,4 +1,4 @@
-"""Lists of the admin whose pages take no longer in a long history."""
+"""Admin lists that stay fast on large tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heygen_portal.runtime.generics import AnyPaginator
 
 
 class EstimatingPaginator(AnyPaginator):
-    """Counts one by one as far as a person would turn pages; beyond that it takes the database's estimate."""
+    """Counts exactly up to EXACT rows; beyond that it uses PostgreSQL's estimate."""
 
     EXACT = 1000
 
@@ -31,7 +31,7 @@ class EstimatingPaginator(AnyPaginator):
 
     @property
     def template_name(self) -> str:
-        """The theme asks for it; the words differ."""
+        """Template of the row count, which the theme includes."""
         return "admin/about_so_many.html" if self.is_estimated else ""
 
 
@@ -41,7 +41,7 @@ def _estimated(rows: QuerySet[Any]) -> int:
 
 
 class UncountedList:
-    """An admin class for a table that only grows: no count of all its rows beside that of the ones found."""
+    """Mixin for large tables: estimated counts, and no count of all rows beside the filtered count."""
 
     paginator = EstimatingPaginator
     show_full_result_count = False

@@ -1,4 +1,4 @@
-"""The admin, behind the portal's own sign-in page."""
+"""The admin site, which uses the portal's sign-in page."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from unfold.sites import UnfoldAdminSite
 class PortalAdminSite(UnfoldAdminSite):
     @login_not_required
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Send those who are signed out to the sign-in page; to everybody else there is no admin."""
+        """Redirect anonymous users to the sign-in page; signed-in users without access get "not found"."""
         if request.user.is_authenticated:
             raise Http404
         return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
-        """The theme draws an empty badge where there is nothing to tell."""
+        """Remove empty badges, which the theme would still draw."""
         groups: list[dict[str, Any]] = super().get_sidebar_list(request)
         for entry in (entry for group in groups for entry in group["items"] if "badge_callback" in entry):
             if not str(entry["badge_callback"]):
@@ -29,5 +29,5 @@ class PortalAdminSite(UnfoldAdminSite):
         return groups
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """There is one page for one's own password: it records the change and writes to the person."""
+        """Redirect to the portal's password page, which records the change and sends mail."""
         return redirect("account_change_password")

@@ -1,4 +1,4 @@
-"""The admin's look: the portal's colours, and a menu in the order of the work."""
+"""Settings of the admin theme: colours and the menu."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the admin's pages share: evidence that nobody edits, rows that nobody deletes."""
+"""Mixins and helpers shared by the admin's pages."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.urls import reverse
 
 
 class NoDelete:
-    """Refuses delete: deleting is never the way something ends."""
+    """Forbids delete."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 
 class ReadOnly(NoDelete):
-    """Refuses add, change and delete: history is evidence, and the catalogue is the provider's."""
+    """Forbids add, change and delete, for history and for data owned by the provider."""
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
@@ -27,18 +27,18 @@ class ReadOnly(NoDelete):
 
 
 def confirm_dialog(question: Any, answer: Any) -> dict[str, Any]:
-    """A dialog before an action on one page: the theme's plain actions are links, and a link changes nothing."""
+    """Return the theme's settings for a confirmation dialog. Without one, an action would be a plain link (GET)."""
     return {"title": question, "description": "", "form_class": None, "form_submit_text": answer}
 
 
 def object_or_404(model_admin: Any, request: HttpRequest, object_id: str) -> Any:
-    """The row an action on one page is about; not found when the address was made up."""
+    """Return the row that a detail action is about, if the user may see it. Raises Http404."""
     if row := model_admin.get_object(request, object_id):
         return row
     raise Http404
 
 
 def redirect_to_change_page(model: type[Model], object_id: str) -> HttpResponse:
-    """Where an action on one page leads: back to it. The dialog's request is the theme's script's, hence the header."""
+    """Redirect to a row's change page with the header that the theme's dialog script follows."""
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
     return HttpResponse(headers={"HX-Redirect": reverse(name, args=[object_id])})

@@ -1,4 +1,4 @@
-"""Rooms of our LiveKit server: their names, and what the server is asked."""
+"""Rooms of our LiveKit server: names and server API calls."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from heygen_portal.providers.contract.provider import NotSent
 from heygen_portal.runtime import background
 
 EMPTY_ROOM_TIMEOUT: Final = timedelta(minutes=5)
-"""How long the server keeps a room that nobody has entered."""
+"""How long the server keeps a room that no one has entered."""
 DEPARTURE_TIMEOUT: Final = timedelta(seconds=60)
-"""How long it keeps one that everybody has left: longer than a reload and the grace after it."""
+"""How long the server keeps a room that all have left: longer than a page reload and its grace period."""
 REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=3, connect=2)
 T = TypeVar("T")
 
 
 class LiveKitAway(NotSent):
-    """Our LiveKit server did not answer, or not usefully; the provider was not asked for anything."""
+    """Our LiveKit server did not answer or refused. Nothing was requested from the provider."""
 
 
 @dataclass(frozen=True)
 class OwnRoom:
-    """A room that our LiveKit server holds."""
+    """A room that exists on our LiveKit server."""
 
     name: str
     created_at: datetime
@@ -44,17 +44,17 @@ def is_set_up() -> bool:
 
 
 def room_prefix() -> str:
-    """What the names of this portal's rooms begin with: several portals may share a LiveKit server."""
+    """Return the prefix of this portal's room names. Several portals may share a LiveKit server."""
     return f"portal-{salted_hmac('heygen_portal.livekit', 'rooms', algorithm='sha256').hexdigest()[:8]}-"
 
 
 def new_room_name() -> str:
-    """Return a name for a room, which nobody can guess."""
+    """Return an unguessable room name."""
     return room_prefix() + secrets.token_hex(16)
 
 
 async def create_room(room: str) -> None:
-    """See to it that a room is there; safe to repeat. Raises LiveKitAway, in bounded time."""
+    """Create a room if it does not exist. Raises LiveKitAway, after REQUEST_TIMEOUT at the latest."""
     request = api.CreateRoomRequest(
         name=room,
         empty_timeout=int(EMPTY_ROOM_TIMEOUT.total_seconds()),
@@ -64,18 +64,18 @@ async def create_room(room: str) -> None:
 
 
 async def delete_room(room: str) -> None:
-    """Throw everybody out and forget the room; one that is not there is no error. Raises LiveKitAway."""
+    """Delete a room and disconnect its participants, if it exists. Raises LiveKitAway."""
     await _call("delete a room", _client().room.delete_room(api.DeleteRoomRequest(room=room)), ignore_missing=True)
 
 
 async def remove_participant(room: str, identity: str) -> None:
-    """Remove somebody from a room; one who is not there is no error. Raises LiveKitAway."""
+    """Remove a participant from a room, if present. Raises LiveKitAway."""
     request = api.RoomParticipantIdentity(room=room, identity=identity)
     await _call("remove a participant", _client().room.remove_participant(request), ignore_missing=True)
 
 
 async def list_own_rooms() -> list[OwnRoom]:
-    """Return the rooms of this portal that the server holds. Raises LiveKitAway."""
+    """Return this portal's rooms on the server. Raises LiveKitAway."""
     answer = await _call("list the rooms", _client().room.list_rooms(api.ListRoomsRequest()))
     assert answer is not None  # a list is never missing
     ours = room_prefix()
@@ -87,7 +87,7 @@ async def list_own_rooms() -> list[OwnRoom]:
 
 
 async def diagnose() -> str:
-    """Ask our server for something that its key opens; return what is wrong, or nothing. Connections of its own."""
+    """Make an authenticated call to our server. Return the error, or an empty string. Opens its own connection."""
     keys = settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET
     try:
         async with api.LiveKitAPI(settings.LIVEKIT_URL, *keys, timeout=REQUEST_TIMEOUT) as client:
@@ -125,12 +125,12 @@ def _client() -> api.LiveKitAPI:
 
 
 async def _close_on_shutdown() -> None:
-    """The server ends; what is still under way may need the connections."""
+    """Close the connections after the background tasks, which may need them."""
     await background.finish()
     await close()
 
 
 async def close() -> None:
-    """Close this event loop's connections, for a loop that ends with its job."""
+    """Close this event loop's connections."""
     if client := _clients.pop(asyncio.get_running_loop(), None):
         await client.aclose()

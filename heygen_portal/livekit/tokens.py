@@ -1,4 +1,4 @@
-"""Tokens that let people, avatars and observers into rooms of our LiveKit server."""
+"""Access tokens for rooms of our LiveKit server."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from livekit import api
 from heygen_portal.providers.contract.provider import OwnRoom, RoomAccess
 
 AVATAR_IDENTITY: Final = "heygen"
-"""The identity by which published clients know the avatar."""
+"""The avatar's identity, which published clients expect."""
 PERSON_IDENTITY: Final = "person"
-"""One in each room: whoever joins with it again takes their own place."""
+"""The user's identity, one per room. Joining again replaces the earlier connection."""
 OBSERVER_IDENTITY: Final = "observer"
 PERSON_TOKEN_LIFETIME: Final = timedelta(minutes=10)
-"""For entering; who is inside stays. A rejoin gets another."""
+"""Limits joining, not staying. Each rejoin gets a new token."""
 OBSERVER_TOKEN_LIFETIME: Final = timedelta(seconds=60)
-"""For entering once: an observer's access is checked again while they are inside."""
+"""Limits joining. Access of observers in the room is checked repeatedly."""
 RENEWED_TOKEN_LIFETIME: Final = timedelta(minutes=10)
-"""LiveKit itself hands those inside a new token from time to time, good for so long."""
+"""Lifetime of the tokens that LiveKit itself issues to participants to refresh theirs."""
 
 
 def for_avatar(room: str, lifetime: timedelta) -> OwnRoom:
-    """What the provider needs to bring the avatar into a room."""
+    """Return what the provider needs to bring the avatar into a room."""
     grants = api.VideoGrants(
         room_join=True, room=room, can_publish=True, can_publish_data=True, can_subscribe=True, room_admin=False
     )
@@ -32,7 +32,7 @@ def for_avatar(room: str, lifetime: timedelta) -> OwnRoom:
 
 
 def for_person(room: str) -> RoomAccess:
-    """Let a person see, hear, speak and send data; nothing else may be published."""
+    """Return access to subscribe, to publish a microphone track, and to send data."""
     grants = api.VideoGrants(
         room_join=True,
         room=room,
@@ -45,7 +45,7 @@ def for_person(room: str) -> RoomAccess:
 
 
 def for_observer(room: str, seat: str) -> RoomAccess:
-    """Let somebody see and hear whom nobody in the room sees or hears; webhooks name the seat."""
+    """Return access for a hidden, subscribe-only observer. Webhooks report the seat in the identity."""
     grants = api.VideoGrants(
         room_join=True, room=room, can_subscribe=True, can_publish=False, can_publish_data=False, hidden=True
     )

@@ -1,4 +1,4 @@
-"""Webhooks of our LiveKit server: believed only when it signed them, just now."""
+"""Webhooks of our LiveKit server: accepted only with its signature and a recent timestamp."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from livekit import api
 from heygen_portal.livekit.rooms import is_set_up
 
 WEBHOOK_MAX_AGE: Final = timedelta(minutes=10)
-"""Older ones are not believed: the server gives up its own retries much sooner."""
+"""Older webhooks are refused. The server stops retrying much sooner."""
 
 
 class UntrustedWebhook(Exception):
-    """A webhook that our LiveKit server did not send, or not now."""
+    """A webhook that our LiveKit server did not send, or not recently."""
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """One webhook, checked. `sid` tells one visit of a participant from the next; `track` is its kind."""
+    """A verified webhook. `sid` identifies one connection of a participant; `track` is a track's kind."""
 
     id: str = field(repr=False)
     kind: str
@@ -38,7 +38,7 @@ class Webhook:
 
 
 def read_webhook(body: bytes, authorization: str) -> Webhook:
-    """Return what a webhook says. Raises UntrustedWebhook unless our own server signed exactly this body, just now."""
+    """Verify and parse a webhook. Raises UntrustedWebhook unless our server signed this body recently."""
     if not is_set_up():
         raise UntrustedWebhook("no LiveKit server is set up")
     verifier = api.TokenVerifier(settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET)

@@ -19,7 +19,7 @@ MAY_INVITE = Permission.ADD_INVITATION
 
 
 def holders_of(permission: str) -> models.QuerySet[User, User]:
-    """Return the active users with a permission: superusers, and by a group or of their own."""
+    """Return the active users with a permission: superusers, and those who have it by group or individually."""
     rows: models.QuerySet[User, User] = User.objects.with_perm(
         permission, backend="django.contrib.auth.backends.ModelBackend"
     )
@@ -28,11 +28,11 @@ def holders_of(permission: str) -> models.QuerySet[User, User]:
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
-        """Invitations whose link still lets somebody in: whoever made one may still make invitations."""
+        """Invitations whose link still works: unused, in time, and by a person who may still invite."""
         return self.unused().filter(invited_by__in=self._inviter_ids())
 
     def orphaned(self) -> InvitationQuerySet:
-        """Invitations that would be open if their maker could still invite."""
+        """Invitations that would be open if their author could still invite."""
         return self.unused().exclude(invited_by__in=self._inviter_ids())
 
     def unused(self) -> InvitationQuerySet:
@@ -44,9 +44,9 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(models.Model):
-    """Somebody may become a user with one role, once, until a moment. The link is signed; it is stored nowhere.
+    """Permission for one address to become a user with one role, once, until it expires.
 
-    It ends with its maker's right to invite.
+    The signed link is not stored. An invitation ends when its author may no longer invite.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
@@ -76,7 +76,7 @@ class Invitation(models.Model):
         verbose_name_plural = _("invitations")
         ordering = ("-created_at",)
         constraints = (
-            # Two links for one address would let two people in.
+            # Two open links for one address would admit two people.
             models.UniqueConstraint(
                 fields=("email",), condition=Q(used_at=None, revoked_at=None), name="one_invitation_at_a_time"
             ),

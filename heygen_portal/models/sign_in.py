@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class PreferredLanguage(models.Model):
-    """The language in which a person last signed in or that they chose: letters to them are in it."""
+    """The language that a person last signed in with or chose. Mail to them uses it."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+", verbose_name=_("user")
@@ -25,7 +25,7 @@ class PreferredLanguage(models.Model):
 
 
 class SignIn(models.Model):
-    """Whose a row of the sign-in log is. It goes with that row."""
+    """The person that a row of the sign-in log is about. Deleted together with that row."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+", verbose_name=_("user"))
     succeeded = models.OneToOneField(

@@ -1,1 +1,1 @@
-"""Who gets in, and how: signing in, single sign-on, the second factor, invitations."""
+"""Users: sign-in, single sign-on, second factor, roles, invitations and mail to them."""

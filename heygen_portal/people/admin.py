@@ -1,4 +1,4 @@
-"""People and their roles. Nobody is deleted: their sessions are kept, so an account is switched off instead."""
+"""Admin of users, roles, the organisation and the audit log. Users are deactivated, never deleted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from heygen_portal.trail import audit_labels, audit_log, change_log
 from heygen_portal.trail.change_log import Actor
 from heygen_portal.trail.models import AuditEntry
 
-# What allauth keeps is changed by its pages; its single sign-on is set up by the environment.
+# allauth's own pages change its data, and the environment configures single sign-on.
 for model in (User, Group, EmailAddress, Authenticator, SocialAccount, SocialApp, SocialToken):
     admin.site.unregister(model)
 
@@ -41,7 +41,7 @@ SUPERUSER_FIELDS = ("is_superuser", "user_permissions")
 
 
 class RolesField(AnyModelMultipleChoiceField):
-    """All roles at a glance, in the reader's language."""
+    """Checkboxes of all roles, in the user's language."""
 
     widget = UnfoldAdminCheckboxSelectMultipleWidget
 
@@ -56,7 +56,7 @@ else:
 
 
 class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
-    """Registered by `sessions.admin.people`, which adds what only sessions tell."""
+    """Base of the user admin. `sessions.admin.people` extends and registers it."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -112,7 +112,7 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         return super().get_queryset(request).prefetch_related("groups")
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Someone above the roles is changed only by their like: a new password would be a way up."""
+        """Only superusers may change superusers: setting a password would grant their access."""
         if obj and obj.is_superuser and not _is_superuser(request):
             return False
         return super().has_change_permission(request, obj)
@@ -131,7 +131,7 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: ModelForm[User], formsets: Any, change: bool) -> None:
-        """The roles say who may enter the admin at all. What changed of them is written down."""
+        """Derive `is_staff` from the roles, record changes of access, and send security mail."""
         super().save_related(request, form, formsets, change)
         user = form.instance
         user.is_staff = user.is_superuser or user.groups.filter(name__in=STAFF_GROUPS).exists()
@@ -142,7 +142,7 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
         if change and before["username"] != user.username:
             security_mail.send(request, user, "username", addresses={before["email"]})
         if change and before["email"] != user.email:
-            # A forgotten password's link is sent to any of these: the address before must no longer get one.
+            # Password reset links are sent to any of these addresses. The old one must not get them any more.
             EmailAddress.objects.filter(user=user).exclude(email__iexact=user.email).delete()
             security_mail.send(request, user, "address", addresses={before["email"], user.email})
         if change and (ended := inviting.revoke_all_of(request, user)):
@@ -161,7 +161,7 @@ class UserAdmin(sudo.SudoToSave, NoDelete, AnyUserAdmin, ModelAdmin):
 
 @admin.register(Group)
 class GroupAdmin(ReadOnly, ModelAdmin):
-    """Roles are what the table in `roles` says; they are looked at here, and changed there."""
+    """Read-only view of the roles, which are defined in `roles`."""
 
     list_display = ("role",)
     search_fields = ("name",)
@@ -174,7 +174,7 @@ class GroupAdmin(ReadOnly, ModelAdmin):
 
 @admin.register(Organisation)
 class OrganisationAdmin(NoDelete, ModelAdmin):
-    """There is one organisation; administrators can rename it."""
+    """The only organisation. Administrators can rename it."""
 
     list_display = ("name", "created_at")
     fields = ("name", "created_at")
@@ -192,7 +192,7 @@ class OrganisationAdmin(NoDelete, ModelAdmin):
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly, ModelAdmin):
-    """Who changed whose access, which keys, and who took what out: read, and never changed."""
+    """Read-only audit log."""
 
     list_display = ("at", "kind", "about", "by", "address", "what")
     list_filter = (("kind", ChoicesDropdownFilter),)

@@ -1,4 +1,4 @@
-"""Of allauth's many pages, those that the portal has; what is not here cannot be reached."""
+"""Sign-in URLs. Only the pages of allauth that are listed here are reachable."""
 
 from allauth.account import views as account
 from allauth.mfa.base import views as mfa

@@ -1,4 +1,4 @@
-"""The pages of joining and signing in that allauth does not have."""
+"""Pages for joining and signing in that allauth lacks or that extend its pages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 def mail_required(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """A page that promises a letter is there only where letters can be sent."""
+    """Decorate a view that sends mail: not found without a mail server."""
 
     @login_not_required
     def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -57,7 +57,7 @@ def mail_required(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRe
 
 @mail_required
 def password_reset(request: HttpRequest) -> HttpResponseBase:
-    """Send the link to choose a new password, so many times an hour."""
+    """Send a password reset link, within the budget."""
     if request.method == "POST":
         throttle.admit_mail(request, request.POST.get("email", ""))
     response: HttpResponseBase = account.password_reset(request)
@@ -66,7 +66,7 @@ def password_reset(request: HttpRequest) -> HttpResponseBase:
 
 @login_not_required
 def password_reset_from_key(request: HttpRequest, uidb36: str, key: str) -> HttpResponseBase:
-    """Let a person choose a new password; the device they do it with is known from then on."""
+    """Let a user choose a new password, and make this browser a known device."""
     if request.method == "POST":
         budgets.spend_sync("password_link", address=client_address.of(request))
     response: HttpResponseBase = account.password_reset_from_key(request, uidb36=uidb36, key=key)
@@ -77,9 +77,9 @@ def password_reset_from_key(request: HttpRequest, uidb36: str, key: str) -> Http
 
 @login_not_required
 def single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponseBase:
-    """Begin the way to the directory. To tie somebody else's directory account to one's own is not offered.
+    """Redirect to the directory. Only POST: a link leads to the sign-in page with its button.
 
-    A link leads to the button.
+    allauth's `process` parameter, which could connect another person's directory account, is refused.
     """
     if request.method != "POST":
         return redirect("account_login")
@@ -90,12 +90,12 @@ def single_sign_on(request: HttpRequest, provider_id: str) -> HttpResponseBase:
 
 @login_not_required
 def single_sign_on_done(request: HttpRequest, provider_id: str) -> HttpResponseBase:
-    """The way back from the directory."""
+    """Handle the directory's redirect back."""
     return _ask_directory(openid.callback, request, provider_id)
 
 
 def _ask_directory(view: Callable[..., HttpResponseBase], request: HttpRequest, provider_id: str) -> HttpResponseBase:
-    """A directory that does not answer is a page that says so."""
+    """Call a view that contacts the directory, and show an error page if it does not answer."""
     try:
         return view(request, provider_id)
     except RequestException as exc:
@@ -110,7 +110,7 @@ def _directory_unavailable(request: HttpRequest, exc: RequestException) -> HttpR
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm_by_directory(request: HttpRequest) -> HttpResponseBase:
-    """Let a person prove who they are by signing in at the directory again, without losing their login session."""
+    """Prove identity by signing in at the directory again, keeping the login session."""
     methods = get_adapter(request).get_reauthentication_methods(request.user)
     app = directory.app()
     if app is None or all(method["id"] != "directory" for method in methods):
@@ -135,7 +135,7 @@ def confirm_by_directory(request: HttpRequest) -> HttpResponseBase:
 
 @never_cache
 def confirmed(request: HttpRequest) -> HttpResponseBase:
-    """Go on where the person was asked to prove who they are."""
+    """Continue where the proof of identity was requested."""
     return resume_request(request) or redirect(settings.LOGIN_REDIRECT_URL)
 
 
@@ -144,7 +144,7 @@ def confirmed(request: HttpRequest) -> HttpResponseBase:
 @sensitive_post_parameters("password1", "password2")
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, token: str) -> HttpResponseBase:
-    """Let an invited person say how they are called, choose a password, and be in. A link that is over says so."""
+    """Let an invited person enter a name and password and sign them in."""
     if request.user.is_authenticated:
         return render(request, "people/already_in.html")
     found = joining.find(token)
@@ -169,12 +169,12 @@ class PasswordChange(auth.PasswordChangeView):
     success_url = reverse_lazy("mfa_index")
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        throttle.admit(request, request.user.get_username())  # it asks for the old password
+        throttle.admit(request, request.user.get_username())  # because the form checks the old password
         return super().post(request, *args, **kwargs)
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         response = super().form_valid(form)
-        assert isinstance(self.request.user, User)  # others are sent to sign in
+        assert isinstance(self.request.user, User)  # LoginRequiredMiddleware guarantees it
         audit_log.record(self.request, AuditEntry.Kind.PASSWORD_SET, self.request.user)
         security_mail.send(self.request, self.request.user, "password")
         throttle.remember(self.request, response, form.user)
@@ -182,7 +182,7 @@ class PasswordChange(auth.PasswordChangeView):
 
 
 def sign_out_everywhere(request: HttpRequest) -> HttpResponseBase:
-    """End all of a person's login sessions, this one as well where they want that. A link leads to the button."""
+    """End a user's other login sessions and, if requested, this one. Only POST."""
     if request.method != "POST":
         return redirect("mfa_index")
     ends_this_too = "here" in request.POST
@@ -195,7 +195,7 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponseBase:
 
 @login_not_required
 def set_language(request: HttpRequest) -> HttpResponse:
-    """Do what Django's view does, and remember the choice of who is signed in."""
+    """Set the language with Django's view, and remember it for a signed-in user."""
     response = i18n.set_language(request)
     if request.method == "POST" and request.user.pk:
         languages.remember(request.user.pk, request.POST.get("language"))

@@ -1,6 +1,6 @@
-"""The cache: Redis, and each process's own memory while Redis is away or does not answer.
+"""The cache: Redis, with a fallback to the process's memory while Redis is down or does not answer.
 
-Limits, locks and marks that something was used once hold all the same, though each process knows only its own.
+During a fallback, limits, locks and one-time marks still hold, but only within each process.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ logger = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_S = 0.5
 REDIS_RETRY_S = 5.0
-"""After a failure a process uses its own memory this long before it asks Redis again."""
+"""Seconds after a failure during which a process uses its own memory."""
 MAX_LOCAL_KEYS = 10_000
 MAX_LOCAL_VALUE_BYTES = 4096
-"""Longer values, as a voice's sample, are not kept in memory: their callers ask for them again."""
+"""Larger values, such as voice samples, are not kept in memory. Callers fetch them again."""
 
 _redis_retry_at: dict[str, float] = {}
 
 
 class _LocalCache(LocMemCache):
-    """What this process keeps while Redis is away."""
+    """Fallback in the memory of this process."""
 
     def set(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
         if not isinstance(value, bytes) or len(value) <= MAX_LOCAL_VALUE_BYTES:
@@ -42,7 +42,7 @@ class PortalCache(RedisCache):
 
     def __init__(self, server: Any, params: dict[str, Any]) -> None:
         options = {
-            # Once more for a connection that was closed while it was idle; a silent server is not asked twice.
+            # Retry a connection that was closed while idle, but not a server that does not answer.
             "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             "socket_timeout": REDIS_TIMEOUT_S,
             "socket_connect_timeout": REDIS_TIMEOUT_S,
@@ -62,7 +62,7 @@ class PortalCache(RedisCache):
         return getattr(self._local, method)(*args, **kwargs)
 
     def add(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        # What was taken while Redis was away stays taken when it is back.
+        # A key added while Redis was down stays taken when Redis is back.
         if self._local.has_key(key, version=version):
             return False
         return bool(self._call("add", key, value, timeout, version=version))

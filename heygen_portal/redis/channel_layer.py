@@ -1,7 +1,7 @@
-"""channels-redis' publish/subscribe, keeping nothing of tabs that came or left while Redis was away.
+"""channels-redis' publish/subscribe layer, with its leaks during Redis outages fixed.
 
-By itself it keeps a queue of each tab that could not be let in, and at each reconnection subscribes again to what
-tabs that left meanwhile had heard. While Redis is away pages try again every few seconds, so both would grow.
+channels-redis keeps a queue for each tab that failed to subscribe, and after an outage subscribes again for tabs that
+left meanwhile. During an outage pages reconnect every few seconds, so both would grow.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PortalLoopLayer(RedisPubSubLoopLayer):
     async def receive(self, channel: str) -> Any:
         try:
             return await super().receive(channel)
-        except asyncio.CancelledError:  # the tab is gone, whether or not it was told to leave its groups
+        except asyncio.CancelledError:  # the tab is gone, possibly without leaving its groups
             for group in self._groups_of.pop(channel, set()).copy():
                 with suppress(RedisError):
                     await super().group_discard(group, channel)
@@ -70,7 +70,7 @@ class PortalLoopLayer(RedisPubSubLoopLayer):
 
 class PortalPubSub(PubSub):
     async def on_connect(self, connection: Any) -> None:
-        # Their unsubscription was sent into a connection that had broken: redis-py would subscribe to them again.
+        # They were unsubscribed on a broken connection, so redis-py would subscribe to them again.
         for name in self.pending_unsubscribe_channels:
             self.channels.pop(name, None)
         await super().on_connect(connection)
@@ -98,7 +98,7 @@ class PortalShard(RedisSingleShardConnection):
             raise
 
     def _forget(self, channel: str) -> None:
-        """Do not subscribe to it again when Redis is back."""
+        """Drop a channel, so that it is not subscribed to again after a reconnection."""
         self._subscribed_to.discard(channel)
         if self._pubsub is not None:
             for name in (channel, channel.encode()):

@@ -1,6 +1,6 @@
-"""How values are stored in the cache: as JSON or bytes, never as pickles.
+"""Cache serializer that stores JSON or bytes, never pickles.
 
-Django's own serializer unpickles what it reads, so that anybody who can write to Redis runs code in every process.
+Django's serializer unpickles what it reads, so write access to Redis would allow running code in every process.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ BYTES, JSON = b"b", b"j"
 
 
 class JSONSerializer:
-    """Stores bytes as they are and everything else as JSON. Tuples come back as lists."""
+    """Stores bytes unchanged and everything else as JSON. Tuples come back as lists."""
 
     def dumps(self, value: Any) -> int | bytes:
-        """Return what Redis stores. Raises TypeError for a value that is neither bytes nor JSON."""
-        if type(value) is int:  # Redis counts with these itself
+        """Serialize a value. Raises TypeError if it is neither bytes nor JSON."""
+        if type(value) is int:  # so that Redis can increment it
             return value
         if isinstance(value, bytes):
             return BYTES + value
         return JSON + json.dumps(value).encode()
 
     def loads(self, stored: bytes) -> Any:
-        """Return a stored value. Raises ValueError for anything that `dumps` does not write."""
+        """Deserialize a value. Raises ValueError for data that `dumps` did not write."""
         kind, rest = stored[:1], stored[1:]
         if kind == BYTES:
             return rest

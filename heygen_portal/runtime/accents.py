@@ -1,4 +1,4 @@
-"""Comparing words without their accents and capitals."""
+"""Comparison of words regardless of accents and case."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import unicodedata
 
 
 def fold_accents(text: str) -> str:
-    """Return a text in lower case and without accents: "Niño" as "nino"."""
+    """Return text in lower case without accents: "Niño" becomes "nino"."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     return "".join(sign for sign in plain if not unicodedata.combining(sign))

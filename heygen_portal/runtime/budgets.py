@@ -1,7 +1,7 @@
-"""How often one person, address or session may ask for what costs something.
+"""Rate limits per person, address or session.
 
-Counted in Redis with the `limits` library, so that all web processes share one count. While Redis is away, or
-accepts and does not answer, each process counts for itself, in bounded memory.
+Counted in Redis with the `limits` library, so that all web processes share one count. While Redis is down or does
+not answer, each process counts for itself, in bounded memory.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from heygen_portal.runtime import client_address
 logger = logging.getLogger(__name__)
 
 BUDGETS: Mapping[str, Mapping[str, str]] = {
-    # Of an address: a company, a school or a load balancer may be behind it.
-    # A page asks again when its socket comes back while it waits in the queue.
+    # Per address the limits are high: a company, a school or a load balancer may share one.
+    # A page in the queue asks again when its socket reconnects.
     "start": {"person": "30/minute; 300/hour", "address": "1200/minute"},
-    # A page whose network comes and goes opens its socket again, and joins its session.
+    # A page on an unstable network reconnects and rejoins its session.
     "connect": {"person": "120/minute", "address": "6000/minute"},
     "join": {"person": "120/minute", "address": "6000/minute"},
-    # Interrupting and staying: each is a call to the provider.
+    # Interrupt and keep-alive: each calls the provider.
     "act": {"session": "60/minute", "person": "90/minute", "address": "3000/minute"},
     "prepare": {"person": "60/minute", "address": "1200/minute"},
     "task": {"session": "120/minute", "person": "240/minute", "address": "12000/minute"},
-    # One unit for each started kilobyte. A lively conversation reports about 100 events a minute.
+    # One unit per started kilobyte. A lively conversation reports about 100 events a minute.
     "report": {"session": "900/minute", "person": "1200/minute", "address": "60000/minute"},
     # first_frame and rated: never starved by other reports.
     "urgent_report": {"session": "60/minute", "person": "120/minute"},
-    # Messages of a page's socket that are answered with an error.
+    # Socket messages that are answered with an error.
     "refused_message": {"person": "1200/minute", "address": "60000/minute"},
     "provider_lookup": {"session": "12/minute", "person": "24/minute", "account": "60/minute"},
     "check_room": {"person": "10/minute; 60/hour", "address": "300/minute"},
@@ -54,40 +54,40 @@ BUDGETS: Mapping[str, Mapping[str, str]] = {
     "conversation": {"person": "120/minute", "address": "600/minute"},
     "transcript": {"person": "20/minute", "address": "200/minute"},
     "export": {"person": "30/minute; 300/hour", "address": "120/minute"},
-    # Attempts at a password: people/throttle.py says which of these counts.
+    # Password attempts: people/sign_in/throttle.py decides which of these counts.
     "sign_in": {"address": "60/minute; 600/hour"},
     "sign_in_device": {"device": "10/15 minutes"},
     "sign_in_place": {"place": "10/15 minutes"},
     "sign_in_elsewhere": {"login": "100/hour"},
-    # Attempts at a code of the second factor, counted in the same way.
+    # Second-factor attempts, counted in the same way.
     "second_factor": {"address": "60/minute; 600/hour"},
     "second_factor_device": {"device": "10/15 minutes"},
     "second_factor_place": {"place": "10/15 minutes"},
     "second_factor_elsewhere": {"login": "50/hour"},
-    # Wrong passwords and codes in a row of somebody who is signed in; then the login session ends.
+    # Consecutive wrong passwords and codes of a signed-in person; then the login session ends.
     "wrong_proof": {"login_session": "10/day"},
-    # Forms of a link to choose a new password.
+    # Submitted forms of password reset links.
     "password_link": {"address": "60/minute"},
     "password_mail": {"address": "30/hour", "recipient": "5/hour"},
     "invite": {"person": "60/minute; 300/hour", "address": "120/minute; 600/hour"},
     "accept_invitation": {"address": "60/minute"},
 }
-"""The one table: what is limited, counted by whom, and how much. `BUDGETS` in the settings replaces entries."""
+"""Rates by budget and scope. The setting `BUDGETS` overrides entries."""
 
 PREPAID_UNITS = {"report": 25, "task": 5, "refused_message": 25}
-"""Units taken from Redis at once: what is sent often does not cost a round trip each time."""
+"""Units taken from Redis in advance, to save a round trip for frequent messages."""
 REDIS_TIMEOUT_S = 0.25
 REDIS_RETRY_S = 5.0
-"""After a failure each process counts for itself this long before it asks Redis again."""
+"""Seconds after a failure during which the process counts for itself."""
 MAX_LOCAL_KEYS = 10_000
 KEY_PREFIX = "portal-budget"
 
 
 class TooManyRequests(Exception):
-    """The budget is used up. `wait_seconds`: when to try again, at least 1."""
+    """The budget is used up. Try again after `wait_seconds`, at least 1."""
 
     hint: str | Promise = ""
-    """What else the person can do."""
+    """What else the person can do, for the error page."""
 
     def __init__(self, budget: str, wait_seconds: float) -> None:
         super().__init__(budget)
@@ -96,23 +96,23 @@ class TooManyRequests(Exception):
 
 
 async def spend(name: str, *, cost: int = 1, **who: object) -> None:
-    """Take `cost` from the budgets of everybody in `who`. Raises TooManyRequests.
+    """Take `cost` from a budget in each scope of `who`. Raises TooManyRequests.
 
-    `who` names scopes of the table (person, address, session, account, recipient); None is not counted.
+    `who` maps scopes of BUDGETS (person, address, session, account, recipient) to values; None is not counted.
     """
     if not _take_prepaid(name, cost, who):
-        # The synchronous client, in a thread: a client of asyncio belongs to one event loop.
+        # The synchronous client in a thread, because an asyncio client is bound to one event loop.
         await asyncio.get_running_loop().run_in_executor(_threads, lambda: _spend_all(name, cost, who))
 
 
 def spend_sync(name: str, *, cost: int = 1, **who: object) -> None:
-    """Do what `spend` does where no event loop runs."""
+    """Take `cost` from a budget outside an event loop. See `spend`."""
     if not _take_prepaid(name, cost, who):
         _spend_all(name, cost, who)
 
 
 def clear(name: str, **who: object) -> None:
-    """Give these their whole budget back."""
+    """Reset one budget in these scopes."""
     for scope, value in _scoped_values(name, who):
         for rate in rates_of(name, scope):
             key = rate.key_for(name, scope, value)
@@ -126,7 +126,7 @@ def clear(name: str, **who: object) -> None:
 
 
 def clear_all() -> None:
-    """Give everybody their whole budget back."""
+    """Reset all budgets."""
     _local.clear()
     _prepaid.clear()
     _redis_retry_at.clear()
@@ -138,7 +138,7 @@ def clear_all() -> None:
 
 
 def rates_of(name: str, scope: str) -> list[RateLimitItem]:
-    """Return the rates of one budget as the settings have it. Raises ValueError for one that cannot be read."""
+    """Return the rates of a budget with overrides applied. Raises ValueError if a rate cannot be parsed."""
     text = settings.BUDGETS.get(f"{name}.{scope}", BUDGETS[name][scope])
     return _parse(text, settings.BUDGET_FACTOR)
 
@@ -149,7 +149,7 @@ def _parse(text: str, factor: float) -> list[RateLimitItem]:
 
 
 def invalid_names() -> list[str]:
-    """Return the names in the setting BUDGETS that are unknown or whose rate cannot be read."""
+    """Return the names in the setting BUDGETS that are unknown or have an invalid rate."""
     known = {f"{name}.{scope}" for name, scopes in BUDGETS.items() for scope in scopes}
     invalid = []
     for name, text in settings.BUDGETS.items():
@@ -165,7 +165,7 @@ def invalid_names() -> list[str]:
 def _scoped_values(name: str, who: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for scope, value in who.items():
         if scope not in BUDGETS[name]:
-            raise KeyError(f"{name}.{scope}")  # a fault of ours
+            raise KeyError(f"{name}.{scope}")  # a programming error
         if value is not None:
             yield scope, client_address.client_network(str(value)) if scope == "address" else str(value)
 
@@ -199,7 +199,7 @@ def _spend_one(name: str, rate: RateLimitItem, key: str, cost: int) -> None:
 def _wait(
     rate: RateLimitItem, cost: int, previous: int, previous_ends: float, current: int, current_ends: float
 ) -> float:
-    """Return the seconds until `cost` fits, from the counts and remaining times of the last two windows."""
+    """Return the seconds until `cost` fits, from counts and remaining seconds of the last two windows."""
     expiry, room = rate.get_expiry(), rate.amount - cost
     if current <= room and previous:
         return previous_ends - (room + 1 - current) * expiry / previous
@@ -216,7 +216,7 @@ _redis_retry_at: dict[str, float] = {}
 
 
 def _storage() -> RedisStorage | None:
-    """Return the shared counters, or None while they are given a rest after a failure."""
+    """Return the shared counters, or None for REDIS_RETRY_S after a failure."""
     if time.monotonic() < _redis_retry_at.get(settings.REDIS_URL, 0.0):
         return None
     return _connected(settings.REDIS_URL)
@@ -227,7 +227,7 @@ def _connected(url: str) -> RedisStorage:
     options: dict[str, Any] = {
         "socket_timeout": REDIS_TIMEOUT_S,
         "socket_connect_timeout": REDIS_TIMEOUT_S,
-        # Once more for a connection that was closed while it was idle; a silent server is not asked twice.
+        # Retry a connection that was closed while idle, but not a server that does not answer.
         "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     }
     return RedisStorage(url, key_prefix=KEY_PREFIX, **options)
@@ -237,11 +237,11 @@ def _pause_redis() -> None:
     _redis_retry_at[settings.REDIS_URL] = time.monotonic() + REDIS_RETRY_S
 
 
-# What this process knows
+# Counts of this process
 
 
 class _BoundedNumbers:
-    """Numbers by key, the oldest dropped when there are too many."""
+    """Numbers by key. Beyond MAX_LOCAL_KEYS the oldest are dropped."""
 
     def __init__(self) -> None:
         self._numbers: OrderedDict[str, tuple[float, float]] = OrderedDict()
@@ -266,10 +266,10 @@ class _BoundedNumbers:
 
 
 class _Buckets(_BoundedNumbers):
-    """Token buckets: what is left, and when that was so."""
+    """Token buckets: tokens left, and when they were counted."""
 
     def take(self, key: str, rate: RateLimitItem, cost: int) -> float:
-        """Take `cost`; return 0, or the seconds until it is there."""
+        """Take `cost` and return 0, or return the seconds until it is available."""
         now, per_second = time.monotonic(), rate.amount / rate.get_expiry()
         with self._lock:
             left, at = self._numbers.get(key, (float(rate.amount), now))
@@ -282,7 +282,7 @@ class _Buckets(_BoundedNumbers):
 
 
 class _PrepaidUnits(_BoundedNumbers):
-    """What was taken from Redis in advance, for a minute."""
+    """Units taken from Redis in advance, valid for a minute."""
 
     LIFETIME_S = 60.0
 
@@ -299,7 +299,7 @@ class _PrepaidUnits(_BoundedNumbers):
             self._keep(key, (float(units), time.monotonic() + self.LIFETIME_S))
 
     def take_from_all(self, keys: list[str], cost: int) -> bool:
-        """Take `cost` under each key, or nothing."""
+        """Take `cost` from every key, or from none."""
         now = time.monotonic()
         with self._lock:
             held = [self._numbers.get(key, (0.0, 0.0)) for key in keys]
@@ -315,7 +315,7 @@ _prepaid = _PrepaidUnits()
 
 
 def _take_prepaid(name: str, cost: int, who: Mapping[str, object]) -> bool:
-    """Pay from what was taken in advance, where that is enough: no thread, no round trip."""
+    """Pay from prepaid units if they suffice, without a thread or a round trip."""
     if name not in PREPAID_UNITS:
         return False
     keys = [

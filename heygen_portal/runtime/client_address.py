@@ -1,4 +1,4 @@
-"""Where a request comes from, and where one may go."""
+"""Client addresses of requests, and checks of addresses that the portal calls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 from django.conf import settings
 from django.http import HttpRequest
 
-# What proxies write into X-Forwarded-For: 203.0.113.7, 203.0.113.7:51234, 2001:db8::1, [2001:db8::1], [2001:db8::1]:443
+# Entries of X-Forwarded-For: 203.0.113.7, 203.0.113.7:51234, 2001:db8::1, [2001:db8::1], [2001:db8::1]:443
 _FORWARDED_ENTRY = re.compile(r'"?(?:\[(?P<bracketed>[^\]]*)\](?::\d*)?|(?P<v4>[^:]*):\d*|(?P<plain>.*?))"?')
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -20,29 +20,28 @@ _BASE_URL = re.compile(rf"https?://(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|{_LABEL}(?:\.{_
 
 
 def of(request: HttpRequest) -> str | None:
-    """Return the client's address, past as many proxies as PROXY_COUNT says; None for a Unix socket without proxy.
+    """Return the client's address behind PROXY_COUNT proxies, or None for a Unix socket without a proxy.
 
-    Each proxy appends the address of its peer to X-Forwarded-For; anybody may write what precedes those entries.
+    Each proxy appends the address of its peer to X-Forwarded-For. Entries before those can be forged.
     """
     return _behind_proxies(request.META.get("HTTP_X_FORWARDED_FOR", ""), request.META.get("REMOTE_ADDR", ""))
 
 
 def of_socket(scope: Mapping[str, Any]) -> str | None:
-    """Return the client's address of a WebSocket, as `of` does."""
+    """Return the client's address of a WebSocket. See `of`."""
     lines = [value for name, value in scope["headers"] if name.lower() == b"x-forwarded-for"]
     return of_connection(lines, (scope.get("client") or ("",))[0])
 
 
 def of_connection(forwarded: Iterable[bytes], peer: str) -> str | None:
-    """Return the client's address, as `of` does, from X-Forwarded-For headers and the other end of the connection."""
+    """Return the client's address from X-Forwarded-For headers and the connection's peer. See `of`."""
     return _behind_proxies(",".join(value.decode("latin-1") for value in forwarded), peer)
 
 
 def _behind_proxies(forwarded: str, peer: str) -> str | None:
-    """Return the entry that our outermost proxy wrote.
+    """Return the entry that the outermost trusted proxy wrote.
 
-    Where the header is missing, is shorter than the proxies are many, or holds no address there, the peer is all
-    that is known for certain.
+    Fall back to the peer if the header is missing, has fewer entries than proxies, or holds no address there.
     """
     entries = forwarded.split(",")
     proxies: int = settings.PROXY_COUNT
@@ -52,7 +51,7 @@ def _behind_proxies(forwarded: str, peer: str) -> str | None:
 
 def _parse(entry: str) -> str | None:
     match = _FORWARDED_ENTRY.fullmatch(entry.strip())
-    assert match is not None  # its last branch takes everything
+    assert match is not None  # the last branch matches anything
     host = next(part for part in match.groups() if part is not None)
     try:
         address = ip_address(host.split("%")[0])  # a zone belongs to the proxy's machine
@@ -63,7 +62,7 @@ def _parse(entry: str) -> str | None:
 
 
 def client_network(address: str) -> str:
-    """Return what counts as one client: an IPv4 address, or a whole /64 of IPv6, which one household or server has."""
+    """Return the key that one client is counted by: an IPv4 address, or an IPv6 /64, as one household has."""
     try:
         known = ip_address(address)
     except ValueError:
@@ -74,7 +73,7 @@ def client_network(address: str) -> str:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host of a URL is this machine. Names are not looked up: `localhost` alone is one."""
+    """Whether a URL's host is this machine. Names are not resolved; only `localhost` counts."""
     try:
         return host == "localhost" or ip_address(host or "").is_loopback
     except ValueError:
@@ -82,14 +81,14 @@ def is_loopback(host: str | None) -> bool:
 
 
 def is_base_url(address: str) -> bool:
-    """Whether every client of ours can send a call to this address: a host and a port, without path or password."""
+    """Whether all our HTTP clients accept this base URL: host and optional port, no path or password."""
     match = _BASE_URL.fullmatch(address)
     if match is None:
         return False
     try:
         if match["v6"]:
             IPv6Address(match["v6"])
-        # Each client parses on its own. What one of them refuses, or reads as another host, is no address.
+        # Clients parse URLs differently. Refuse one that any of them rejects or reads as another host.
         url, parts = httpx.URL(address), urlsplit(address)
         return parts.port != 0 and bool(url.host) and url.raw_host.decode() == parts.hostname
     except (httpx.InvalidURL, ValueError):  # a name that IDNA refuses is a ValueError
@@ -97,6 +96,6 @@ def is_base_url(address: str) -> bool:
 
 
 def is_safe_for_keys(address: str) -> bool:
-    """Whether a key may be sent to this base URL: over https, to this machine, or to the emulator of the settings."""
+    """Whether a key may be sent to this base URL: https, this machine, or the configured emulator."""
     parts = urlsplit(address)
     return parts.scheme == "https" or is_loopback(parts.hostname) or address == settings.EMULATOR_URL

@@ -1,11 +1,11 @@
-"""The Content Security Policy: strict everywhere, looser where the admin's theme needs it."""
+"""Content Security Policy: strict, but looser in the admin, whose theme needs it."""
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
-# The theme evaluates the expressions in its pages' attributes and writes its colours into a style element.
+# The theme evaluates expressions in attributes and writes its colours into a style element.
 ADMIN_DIRECTIVES = {"script-src": [SELF, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]}
 
 

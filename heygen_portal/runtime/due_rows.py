@@ -1,4 +1,4 @@
-"""Rows that are due, claimed by one worker at a time: the database is the queue."""
+"""Due rows, each claimed by one worker at a time. The database is the queue."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ Row = TypeVar("Row", bound=Model)
 
 
 def lock_unclaimed(rows: QuerySet[Row]) -> QuerySet[Row]:
-    """Lock the rows for the rest of the transaction, and leave out those that another worker has locked."""
+    """Lock the rows for the rest of the transaction, skipping rows that another worker has locked."""
     return rows.select_for_update(skip_locked=True, of=("self",))
 
 
 def claim(rows: QuerySet[Row], count: int, **postponed: Any) -> list[Row]:
-    """Take the first `count` rows that no other worker holds, and postpone them.
+    """Claim the first `count` rows that no other worker holds, and postpone them.
 
-    `postponed` is the column that makes a row due, and when it is next: a worker that dies loses nothing but that time.
+    `postponed` is the column that makes a row due, with its next time. A crashed worker only delays its rows until
+    then.
     """
     with transaction.atomic():
         claimed = list(lock_unclaimed(rows)[:count])

@@ -1,4 +1,4 @@
-"""Files sent to browsers: whole or the range that a player asks for, in bounded memory."""
+"""File responses in bounded memory: whole files or the byte ranges that media players request."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SEND_FILES_CHOICES = ("", ACCEL, SENDFILE)
 async def send_file(
     request: HttpRequest, path: Path, content_type: str, *, max_age_seconds: int, name: str = ""
 ) -> HttpResponseBase:
-    """Send a file below MEDIA_ROOT that this person may see.
+    """Return a response with a file below MEDIA_ROOT. The caller has checked access.
 
-    Where a proxy offers it (`SEND_FILES_WITH`), the proxy sends the file. Raises FileNotFoundError.
+    With SEND_FILES_WITH the proxy sends the file. Raises FileNotFoundError.
     """
     stat = await asyncio.to_thread(path.stat)
     headers = {"Cache-Control": f"private, max-age={max_age_seconds}"}
@@ -39,7 +39,7 @@ async def send_file(
         return HttpResponse(status=304, headers=headers)
     range_header = request.headers.get("Range", "")
     if request.headers.get("If-Range", etag) != etag:
-        range_header = ""  # the part belongs to a file that has changed since
+        range_header = ""  # the client has a part of an older file
     part = _parse_range(range_header, stat.st_size)
     if part is None:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{stat.st_size}"})
@@ -56,7 +56,7 @@ async def send_file(
 
 
 async def read_range(path: Path, first: int, length: int) -> AsyncIterator[bytes]:
-    """Read a part of a file in a thread, chunk by chunk; the server asks for the next when the client has read one."""
+    """Read a part of a file in threads, chunk by chunk, at the pace of the client."""
     body = await asyncio.to_thread(open, path, "rb")
     await asyncio.to_thread(body.seek, first)
     async for chunk in read_chunks(body, length):
@@ -64,7 +64,7 @@ async def read_range(path: Path, first: int, length: int) -> AsyncIterator[bytes
 
 
 async def read_chunks(body: BinaryIO, length: int | None = None) -> AsyncIterator[bytes]:
-    """Read an open file from where it is, so many bytes or to its end, and close it."""
+    """Read an open file from its position, up to `length` bytes or to its end, and close it."""
     left = length if length is not None else sys.maxsize
     try:
         while left > 0 and (chunk := await asyncio.to_thread(body.read, min(CHUNK_BYTES, left))):
@@ -75,7 +75,7 @@ async def read_chunks(body: BinaryIO, length: int | None = None) -> AsyncIterato
 
 
 def _proxy_path(path: Path) -> str:
-    """Return what names this file to the proxy: an internal address, or the path itself."""
+    """Return the header value for the proxy: an internal URL path for X-Accel-Redirect, else the file path."""
     if settings.SEND_FILES_WITH == SENDFILE:
         return str(path)
     inside = os.path.relpath(path, settings.MEDIA_ROOT)
@@ -83,12 +83,15 @@ def _proxy_path(path: Path) -> str:
 
 
 def _parse_range(range_header: str, size: int) -> tuple[int, int] | None:
-    """Return the first and last byte of one range, else of the whole file; None for a part that is not there."""
+    """Return the first and last byte to send, or None for a range outside the file.
+
+    Headers with several ranges or other units are ignored, as RFC 9110 allows.
+    """
     match = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", range_header)
     if match is None or not any(match.groups()):
         return 0, size - 1
     start, end = match.groups()
-    if not start:  # so many bytes at the end
+    if not start:  # the last `end` bytes
         first, last = max(0, size - int(end)), size - 1
     else:
         first, last = int(start), min(int(end), size - 1) if end else size - 1

@@ -1,4 +1,4 @@
-"""Django's classes that take type arguments in its stubs and none at run time, as bases for ours."""
+"""Base classes from Django that take type arguments in its stubs but not at run time."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ else:
 
 
 def name_of_field(model: type[models.Model], name: str) -> str:
-    """Return a field's name for people. The stubs allow for relations to the model, which have none."""
+    """Return a field's verbose name. The stubs allow for reverse relations, which have none."""
     field: Any = model._meta.get_field(name)
     return str(field.verbose_name)

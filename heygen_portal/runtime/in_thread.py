@@ -1,4 +1,4 @@
-"""The door between asynchronous code and the database."""
+"""Access to the database from asynchronous code."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Send = Callable[[], Awaitable[None]]
 
-# SQLite has one writer at a time. Threads that all want to write sleep and try again, longer each time; one behind the
-# other they never do, and a transaction takes a millisecond.
+# SQLite has one writer at a time. Several writing threads would back off longer and longer; in one thread a
+# transaction takes a millisecond.
 _sqlite_executor = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
 _sends_after_return: ContextVar[list[Send] | None] = ContextVar("afterwards", default=None)
 
 
 def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """Run a short synchronous function that touches the database in a thread of its own.
+    """Return an async version of a short synchronous function that touches the database.
 
-    The default of `database_sync_to_async`, thread_sensitive=True, runs every socket of a process in one
-    thread with everything else that is synchronous: one slow page would hold up everybody's chat.
+    `database_sync_to_async` by default (thread_sensitive=True) runs all sockets of a process and all other
+    synchronous code in one thread, so one slow page would block every chat.
     """
-    # Read from the settings: `connection` is a thread-critical local of asgiref's, and asking it inside an event loop
-    # makes a storage, and in it a connection, that nobody uses.
+    # Read from the settings: `connection` is a thread-critical asgiref local, and reading it inside an event loop
+    # would create an unused connection.
     is_sqlite = str(connections.settings[DEFAULT_DB_ALIAS]["ENGINE"]).endswith("sqlite3")
     executor = _sqlite_executor if is_sqlite else None
 
@@ -57,9 +57,9 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
 
 
 def call_after_return(send: Send) -> bool:
-    """Have the event loop that waits for this thread await `send`, once the function has returned.
+    """Let the event loop that awaits this thread await `send` once the function has returned.
 
-    Return False where no loop waits. A thread that waited for the loop itself would keep others from the database.
+    Return False if no loop is waiting. Waiting for the loop here would keep other threads from the database.
     """
     sends = _sends_after_return.get()
     if sends is None:
@@ -69,7 +69,7 @@ def call_after_return(send: Send) -> bool:
 
 
 async def _send_safely(send: Send) -> None:
-    """Whoever hears nothing reads the state later: the function's result stands."""
+    """Await `send` and log a failure: the change is committed, and a client that misses it reads the state later."""
     try:
         await send()
     except Exception:
@@ -77,12 +77,12 @@ async def _send_safely(send: Send) -> None:
 
 
 async def iterate_in_thread(items: Iterator[T]) -> AsyncIterator[T]:
-    """Hand on what a synchronous iterator makes, one by one: given to a streamed answer as it is, it would be
-    gathered in memory first.
+    """Iterate over a synchronous iterator in threads, one item at a time.
 
-    Each item is made in a thread of its own, and so with a connection of its own: none may hold a cursor open.
+    Django would read a synchronous iterator into memory before streaming it. Each item may be produced in another
+    thread with another connection, so the iterator must not hold a cursor open.
     """
-    # A StopIteration cannot leave a coroutine: the end is an empty list.
+    # A coroutine cannot raise StopIteration, so the end is an empty list.
     take = in_thread(lambda: list(islice(items, 1)))
     while item := await take():
         yield item[0]

@@ -1,9 +1,9 @@
-"""The event loop in which a worker process runs its asynchronous jobs, for as long as the process lives.
+"""The event loop in which a worker process runs all its asynchronous jobs.
 
-A loop for each job would open and close the connections to providers each time. It would also leave a context
-variable behind with each job: asgiref keeps the storage of its thread-critical locals per thread, and
-`async_to_sync` copies it back into the caller's context. The loop has a thread of its own, so connections are looked
-after between jobs, and a job whose loop hangs still ends at its timeout.
+A loop per job would open and close the connections to providers each time. It would also leak a context variable per
+job: asgiref stores its thread-critical locals per thread, and `async_to_sync` copies them back into the caller's
+context. The loop runs in its own thread, so connections stay alive between jobs, and a job whose loop hangs still ends
+at its timeout.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ T = TypeVar("T")
 CleanupHook = Callable[[], Coroutine[Any, Any, None]]
 
 EXECUTOR_THREADS = 8
-"""Each may keep a connection to the database. Python's own number grows with the machine."""
+"""Each thread may keep a database connection. Python's default grows with the machine."""
 ANSWER_TIMEOUT_S = 2
 CLEANUP_TIMEOUT_S = 3
 CLOSE_TIMEOUT_S = 5
-"""The supervisor of a worker that ends kills it after ten seconds."""
+"""Supervisors send SIGKILL ten seconds after SIGTERM."""
 
 
 class JobTimeout(Exception):
-    """A job took longer than it may and was cancelled."""
+    """A job exceeded its timeout and was cancelled."""
 
 
 class _LoopThread:
@@ -50,7 +50,7 @@ class _LoopThread:
         return self._thread.is_alive()
 
     def _serve(self, started: Future[asyncio.AbstractEventLoop]) -> None:
-        with asyncio.Runner() as runner:  # cancels what is left, and closes the channel layer's connections
+        with asyncio.Runner() as runner:  # cancels remaining tasks and closes the channel layer's connections
             try:
                 loop = runner.get_loop()
                 loop.set_default_executor(ThreadPoolExecutor(EXECUTOR_THREADS, thread_name_prefix="job"))
@@ -71,7 +71,7 @@ class _LoopThread:
                 logger.exception("connections of the worker could not be closed")
 
     def end(self) -> None:
-        """Ask the loop to end, once it is free to."""
+        """Ask the loop to end as soon as it can."""
         self.loop.call_soon_threadsafe(self._ended.set)
 
     def close(self, cleanup_hooks: tuple[CleanupHook, ...]) -> None:
@@ -85,18 +85,18 @@ _starting = threading.Lock()
 
 
 def run(work: Coroutine[Any, Any, T], timeout: timedelta) -> T:
-    """Run a coroutine in this process's loop and return its result. Not from inside an event loop.
+    """Run a coroutine in this process's loop and return its result. Do not call from an event loop.
 
-    Raises JobTimeout after `timeout`. Whatever interrupts the wait cancels the coroutine.
+    Raises JobTimeout after `timeout`. Any exception that interrupts the wait cancels the coroutine.
     """
-    # Context(): what a job sets is gone with it, and what its caller has set does not reach it.
+    # A new Context: context variables leak neither from the job nor into it.
     current = _current_loop()
     running = Context().run(asyncio.run_coroutine_threadsafe, work, current.loop)
     try:
         return running.result(timeout.total_seconds())
     except TimeoutError:
         if running.done():
-            raise  # the job's own
+            raise  # raised by the job itself
         name = getattr(work, "__qualname__", "a job")
         raise JobTimeout(f"{name} was cancelled after {timeout}") from None
     finally:
@@ -105,7 +105,7 @@ def run(work: Coroutine[Any, Any, T], timeout: timedelta) -> T:
 
 
 def close(*cleanup_hooks: CleanupHook) -> None:
-    """Await `cleanup_hooks` in the loop, then end it. Safe where no loop was started; a later `run` starts another."""
+    """Await the hooks in the loop, then end it. Does nothing without a loop; a later `run` starts another."""
     global _current
     with _starting:
         ended, _current = _current, None
@@ -122,7 +122,7 @@ def _current_loop() -> _LoopThread:
 
 
 def _replace_if_stuck(current: _LoopThread) -> None:
-    """Give up a loop that something holds up: the next job gets a new one."""
+    """Abandon a loop that does not respond. The next job gets a new one."""
     global _current
     answered = threading.Event()
     current.loop.call_soon_threadsafe(answered.set)
@@ -135,7 +135,7 @@ def _replace_if_stuck(current: _LoopThread) -> None:
 
 
 def _reset_after_fork() -> None:
-    """A fork copies no threads: the child starts its own when it needs one."""
+    """Let a forked child start its own loop: a fork copies no threads."""
     global _current, _starting
     _current, _starting = None, threading.Lock()
 

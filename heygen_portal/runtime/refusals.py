@@ -1,4 +1,4 @@
-"""A budget that is used up, as a page or as JSON: 429, with the time to wait."""
+"""HTTP 429 responses for used-up budgets, as a page or as JSON, with the time to wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from heygen_portal.runtime.budgets import TooManyRequests
 
 
 def retry_message(wait_seconds: int) -> str:
-    """Say in the active language when to try again, below a heading that says why."""
+    """Return when to try again, in the active language, for pages whose heading gives the reason."""
     if wait_seconds < 90:
         words = ngettext("Try again in %(n)s second.", "Try again in %(n)s seconds.", wait_seconds)
         return words % {"n": wait_seconds}
@@ -20,7 +20,7 @@ def retry_message(wait_seconds: int) -> str:
 
 
 def full_message(wait_seconds: int) -> str:
-    """Say in the active language that it was too much, and when to try again."""
+    """Return the reason and when to try again, in the active language."""
     if wait_seconds < 90:
         words = ngettext(
             "Too many requests. Try again in %(n)s second.",
@@ -41,7 +41,7 @@ class TooManyRequestsMiddleware(MiddlewareMixin):
 
 
 def refusal_response(request: HttpRequest, refusal: TooManyRequests) -> HttpResponse:
-    """Return a page, or JSON for a script that does not take HTML."""
+    """Return a page, or JSON for clients that do not accept HTML."""
     response: HttpResponse
     if request.accepts("text/html") and "text/html" in request.headers.get("Accept", "text/html"):
         context = {"words": retry_message(refusal.wait_seconds), "hint": refusal.hint}

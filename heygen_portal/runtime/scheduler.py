@@ -1,7 +1,7 @@
-"""When jobs are sent, and which of those that waited are still worth doing. No two clocks are compared.
+"""A Celery beat scheduler that tolerates clock changes, and a task class that drops duplicate jobs.
 
-celery's own scheduler compares the system clock with the moments in its file: after a step back of the clock it sends
-nothing until the clock has caught up, and `expires` compares the clock of the worker with the one of beat.
+Celery's own scheduler compares the system clock with the times in its file: after the clock is set back, it sends
+nothing until the clock has caught up. `expires` compares the worker's clock with beat's.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
 
-Entry = Any  # the stubs of ScheduleEntry take every attribute for missing
+Entry = Any  # the stubs of ScheduleEntry lack its attributes
 
 MAX_SLEEP_S = 5
-"""Between two looks at the clock, which may have been set."""
+"""The longest pause before beat reads the system clock again, which may have been set."""
 RETRY_S = 5.0
 PAUSE_HEADER = "portal_pause_s"
-"""The header of beat's messages that says how soon the same job is not begun again."""
+"""Header of beat's messages: seconds for which the same job is not started again."""
 CRONTAB_PAUSE_S = 1800.0
 MAX_QUEUED_MESSAGES = 1000
-"""Messages in the queue beyond which beat adds none: no worker takes them."""
+"""Queue length at which beat stops sending, because no worker consumes the messages."""
 MAX_FILE_BYTES = 64 * 1024
 REDIS_TIMEOUT_S = 1.0
 
 
 class SteadyScheduler(Scheduler):
-    """Send intervals by the monotonic clock, and crontabs by the system clock, wherever it is set to.
+    """Schedule intervals by the monotonic clock and crontabs by the system clock.
 
-    The schedule file keeps when each crontab was last sent, so that a night's job is made up for after a restart.
-    It is not trusted: a moment in the future counts as now.
+    The schedule file stores when each crontab was last sent, so that a job missed at night is sent after a restart.
+    Times in the future count as now.
     """
 
     max_interval = MAX_SLEEP_S
@@ -69,7 +69,7 @@ class SteadyScheduler(Scheduler):
             entry.options = {**entry.options, "headers": {PAUSE_HEADER: _pause_s(entry)}}
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due; return the seconds until the next look."""
+        """Send due jobs and return the seconds until the next tick."""
         entries = self._entries()
         for entry in entries:
             if self._seconds_until_due(entry) <= 0:
@@ -97,7 +97,7 @@ class SteadyScheduler(Scheduler):
             logger.exception("%s could not be sent", entry.name)
             is_sent = False
         if not is_crontab:
-            # From the moment it was due, but never a burst to make up for what was missed.
+            # Count from when it was due, but never send a burst to catch up.
             every = entry.schedule.run_every.total_seconds()
             self._next_at[entry.name] = max(self._next_at.get(entry.name, now) + every, now)
         elif is_sent:
@@ -107,11 +107,11 @@ class SteadyScheduler(Scheduler):
             self._next_at[entry.name] = now + RETRY_S
 
     def _queue_has_room(self) -> bool:
-        """Whether somebody takes what is sent; the queue is in Redis' memory."""
+        """Whether workers consume the queue, which is in Redis' memory."""
         queue, producer = self.app.conf.task_default_queue, cast(Any, self.producer)
         try:
             waiting = producer.channel.queue_declare(queue=queue, passive=True).message_count
-        except producer.connection.channel_errors:  # there is none yet
+        except producer.connection.channel_errors:  # the queue does not exist yet
             waiting = 0
         was_full, self._is_full = self._is_full, waiting >= MAX_QUEUED_MESSAGES
         if self._is_full and not was_full:
@@ -119,7 +119,7 @@ class SteadyScheduler(Scheduler):
         return not self._is_full
 
     def _read(self) -> dict[str, datetime]:
-        """Return when each crontab was sent, as far as the file tells it."""
+        """Return when each crontab was last sent, as far as the file can be read."""
         if not self._file or not self._file.exists():
             return {}
         sent = {}
@@ -151,16 +151,16 @@ class SteadyScheduler(Scheduler):
 
 
 def _pause_s(entry: Entry) -> float:
-    """Return how long after its beginning a job is not begun again."""
+    """Return the seconds after its start during which a job is not started again."""
     if isinstance(entry.schedule, crontab):
         return CRONTAB_PAUSE_S
     return float(entry.schedule.run_every.total_seconds()) / 2
 
 
 class PortalTask(Task[Any, Any]):
-    """A job. What beat sent is left out where the same job has just begun, on whatever machine.
+    """Base class of all jobs. Skips a job from beat if the same job has just started on any machine.
 
-    So what piled up while no worker was there, or all were busy, is done once.
+    So jobs that piled up while no worker was free run once.
     """
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
@@ -170,14 +170,17 @@ class PortalTask(Task[Any, Any]):
 
 
 def _began_recently(name: str, pause_s: float) -> bool:
-    """Note that a job begins, unless one has begun less than `pause_s` ago. Where Redis cannot tell, none has."""
+    """Record that a job starts, and return whether one started less than `pause_s` ago.
+
+    Return False if Redis does not answer.
+    """
     key, pause_ms = f"portal-job-begun:{name}", round(pause_s * 1000)
     try:
         if _redis().set(key, 1, nx=True, px=pause_ms):
             return False
         if _redis().pttl(key) <= pause_ms:
             return True
-        _redis().set(key, 1, px=pause_ms)  # the server's clock was set back: the mark would stay for as long
+        _redis().set(key, 1, px=pause_ms)  # the server's clock was set back, so the mark would stay too long
     except RedisError:
         logger.warning("Redis cannot say whether %s has just begun", name)
     return False

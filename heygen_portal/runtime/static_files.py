@@ -1,4 +1,4 @@
-"""Static files under names that carry a hash of their content, compressed once, kept by browsers for ever."""
+"""Static files with a content hash in their names: compressed once, cached by browsers without expiry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 from heygen_portal.runtime import file_responses
 
-# Only what stands at the beginning of a line: types in comments import, too, and in circles.
+# Only at the beginning of a line: comments with types contain imports too, some of them circular.
 IMPORT_PATTERN = r"""(?m)^(?P<matched>import (?P<names>[^;"']+) from "(?P<url>\.{1,2}/[^"]+)";)"""
 HASHED_NAME = re.compile(r"\.[0-9a-f]{12}(\.|$)")
 
@@ -25,22 +25,22 @@ HASHED_NAME = re.compile(r"\.[0-9a-f]{12}(\.|$)")
 class PortalStaticFilesStorage(CompressedManifestStaticFilesStorage):
     """Follow `url()` in style sheets and relative imports in modules; ignore source maps."""
 
-    manifest_strict = False  # the admin's theme names files that it does not bring
-    max_post_process_passes = 20  # one for each step of the longest way from a page's module to the last it imports
+    manifest_strict = False  # the admin's theme references files that it does not ship
+    max_post_process_passes = 20  # one for each step of the longest import chain
     patterns = (
         CompressedManifestStaticFilesStorage.patterns[0],
         ("*.js", ((IMPORT_PATTERN, 'import %(names)s from "%(url)s";'),)),
     )
 
     def compress_files(self, paths: Iterable[str]) -> Any:
-        """Compress what pages name, once: what a name with a hash stands for never changes."""
+        """Compress files with a hash in their name that are not compressed yet: their content never changes."""
         return super().compress_files(
             [path for path in paths if HASHED_NAME.search(path) and not self.exists(f"{path}.gz")]
         )
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """Sends static files piece by piece: Django would gather each in memory first, for every client that waits."""
+    """Streams static files asynchronously: Django would read each into memory for every waiting client."""
 
     @staticmethod
     def serve(static_file: Any, request: HttpRequest) -> HttpResponseBase:
@@ -61,7 +61,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
 
 @cache
 def modules_of(entry: str) -> tuple[str, ...]:
-    """Return a module and all that it imports, directly or not; nothing for one that is not there."""
+    """Return a module and all its direct and indirect imports, or nothing if it does not exist."""
     found: dict[str, None] = {}
     waiting = [entry]
     while waiting:

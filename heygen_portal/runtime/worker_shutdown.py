@@ -1,4 +1,4 @@
-"""Whether this Celery worker was asked to end, seen by every process of its pool."""
+"""A flag, shared by all processes of a Celery worker, that the worker was asked to end."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from multiprocessing.synchronize import Event
 
 
 class WorkerShutdown:
-    """Created by a worker before its pool forks. Web processes never create the flag, and are never ending."""
+    """Shutdown flag. Web processes never create it, so for them `is_ending` is always false."""
 
     def __init__(self) -> None:
         self._requested: Event | None = None
 
     def prepare(self) -> None:
-        """Create the flag that the processes of the pool inherit. Call before they are forked."""
+        """Create the flag. Call before the pool forks, so that its processes inherit it."""
         self._requested = multiprocessing.Event()
 
     def request(self) -> None:

@@ -1,5 +1,5 @@
-"""The HTTP and WebSocket server: Daphne with bounds on what strangers may send and on how slowly they may read.
+"""The HTTP and WebSocket server: Daphne with limits on request sizes, queues, and slow clients.
 
-`python -m heygen_portal.server` takes Daphne's own options. Daphne reads each request whole, parses form submissions
-in memory and writes without looking at whether the client reads; here every size, time and queue has a limit.
+`python -m heygen_portal.server` takes Daphne's options. Daphne itself reads each request whole, parses forms in memory
+and writes regardless of whether the client reads.
 """

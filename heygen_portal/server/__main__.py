@@ -1,10 +1,10 @@
-"""Serve the portal: `python -m heygen_portal.server -b 127.0.0.1 -p 8000`. Takes Daphne's options."""
+"""Run the server: `python -m heygen_portal.server -b 127.0.0.1 -p 8000`. Takes Daphne's options."""
 
 from __future__ import annotations
 
 import sys
 
-from heygen_portal.server.asgi import Server  # first: it chooses Twisted's event loop
+from heygen_portal.server.asgi import Server  # first, because it installs Twisted's reactor
 
 from daphne.cli import CommandLineInterface  # isort: skip
 
@@ -14,7 +14,7 @@ APPLICATION = "heygen_portal.asgi:application"
 
 
 class Launcher(CommandLineInterface):
-    """Daphne's command line, with our server, application and limits."""
+    """Daphne's command line with the portal's server, application and limits."""
 
     server_class = Server
 

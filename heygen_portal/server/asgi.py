@@ -1,4 +1,4 @@
-"""Daphne's server with our protocols, and the bounded way between them and the application."""
+"""Daphne's server with the portal's protocols and bounded queues between them and the application."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from typing import Any
 
-import daphne.server  # first: it chooses Twisted's event loop
+import daphne.server  # first, because it installs Twisted's reactor
 from twisted.internet import defer
 
 from heygen_portal.server import http, limits, websocket
@@ -18,7 +18,7 @@ Message = dict[str, Any]
 
 
 class RequestInbox(asyncio.Queue[Message]):
-    """What an HTTP application receives: the body, read from its file a chunk at a time, then the disconnection."""
+    """Receive queue of an HTTP application: body chunks read from a file, then the disconnection."""
 
     def __init__(self, request: http.Request) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class RequestInbox(asyncio.Queue[Message]):
         self._has_body = True
 
     def put_nowait(self, item: Message) -> None:
-        if item["type"] != "http.request":  # Daphne's own, which is empty: see http.Request.process
+        if item["type"] != "http.request":  # Daphne's own has an empty body: see http.Request.process
             super().put_nowait(item)
 
     async def get(self) -> Message:
@@ -38,7 +38,7 @@ class RequestInbox(asyncio.Queue[Message]):
 
 
 class SocketInbox(asyncio.Queue[Message]):
-    """What a WebSocket's application receives. While it is full, nothing is read from the connection."""
+    """Receive queue of a WebSocket application. While it is full, the connection is not read."""
 
     def __init__(self, socket: websocket.Socket) -> None:
         super().__init__()
@@ -60,16 +60,16 @@ class SocketInbox(asyncio.Queue[Message]):
 
 
 class Server(daphne.server.Server):
-    """Daphne's server. An application waits until the client has read what it sent."""
+    """Daphne's server with back-pressure: applications wait until the client has read what they sent."""
 
     def run(self) -> None:
         self.endpoints: list[str] = [_with_backlog(endpoint) for endpoint in self.endpoints]
-        # By these names Daphne's own builds its protocols.
+        # Daphne looks its factories up under these names.
         daphne.server.HTTPFactory, daphne.server.WebSocketFactory = http.Factory, websocket.Factory
         super().run()
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> asyncio.Queue[Message] | None:
-        """Start the application for a request or socket; return the queue that it receives from."""
+        """Start the application for a request or socket. Return its receive queue."""
         if protocol not in self.connections:
             return None
         scope.setdefault("asgi", {"version": "3.0"})
@@ -83,7 +83,7 @@ class Server(daphne.server.Server):
             await super().handle_reply(protocol, message)
             return
         body, has_more = message.get("body", b""), message.get("more_body", False)
-        # Cut up, so that no more than a chunk of it waits for a client that does not read.
+        # Split, so that at most one chunk is buffered for a client that does not read.
         for start in range(0, len(body) or 1, limits.CHUNK_BYTES):
             chunk = body[start : start + limits.CHUNK_BYTES]
             is_last = start + limits.CHUNK_BYTES >= len(body)
@@ -91,9 +91,9 @@ class Server(daphne.server.Server):
             await protocol.drain(len(chunk))
 
     def kill_all_applications(self) -> defer.Deferred[Any]:
-        """Cancel what serves requests and sockets before the process ends.
+        """Cancel all running applications before the process ends.
 
-        Daphne's own fails at a connection whose request has not arrived yet.
+        Daphne's own method fails on a connection whose request has not arrived yet.
         """
         found = (details.get("application_instance") for details in self.connections.values())
         running = [application for application in found if application and not application.done()]
@@ -104,6 +104,6 @@ class Server(daphne.server.Server):
 
 
 def _with_backlog(endpoint: str) -> str:
-    """Return the description of a TCP endpoint with room for more connections than Twisted's 50."""
+    """Return an endpoint description with a longer listen backlog than Twisted's 50."""
     is_plain = endpoint.startswith(("tcp:", "unix:")) and ":backlog=" not in endpoint
     return f"{endpoint}:backlog={limits.LISTEN_BACKLOG}" if is_plain else endpoint

@@ -1,4 +1,4 @@
-"""HTTP: what is too large is refused before it is read, and what is slow is cut off, in either direction."""
+"""HTTP protocol: refuses oversized requests before reading them and cuts off slow clients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Channel(HTTPChannel):
-    """One connection. Counts bytes and seconds of each request while it arrives."""
+    """One connection. Limits the size and duration of each request while it arrives."""
 
     totalHeadersSize = limits.HEADER_BYTES
 
@@ -40,14 +40,14 @@ class Channel(HTTPChannel):
             if self._discarded_bytes > limits.MAX_BYTES_AFTER_REFUSAL:
                 self.transport.pauseProducing()
             return
-        if self._deadline is None and not self._handlingRequest:  # the next request on this connection begins
+        if self._deadline is None and not self._handlingRequest:  # the next request on this connection starts
             self._set_deadline(limits.CLIENT_TIMEOUT.total_seconds())
         super().dataReceived(data)
 
     def lineReceived(self, line: bytes) -> None:
         if self._is_refused:
             return
-        if self._deadline is None:  # it had come before the last one was answered
+        if self._deadline is None:  # a pipelined request
             self._set_deadline(limits.CLIENT_TIMEOUT.total_seconds())
         if (
             self._receivedHeaderSize + len(line) > self.totalHeadersSize
@@ -81,7 +81,7 @@ class Channel(HTTPChannel):
             if not self._is_refused:
                 super().rawDataReceived(data)
             return
-        # Each chunk costs as much as a kilobyte: a body of tiny ones is refused after a few thousand.
+        # Limit the framing overhead: a body of tiny chunks is refused.
         for start in range(0, len(data), limits.CHUNKS_PARSED_BYTES):
             if self._is_refused:
                 return
@@ -101,7 +101,7 @@ class Channel(HTTPChannel):
         super().allContentReceived()
 
     def loseConnection(self) -> None:
-        """Close once the client has read what was written, but do not wait for ever."""
+        """Close once the client has read everything, or after a timeout."""
         self._is_closing = True
         self._set_deadline(limits.transfer_seconds(limits.CHUNK_BYTES))
         super().loseConnection()
@@ -112,7 +112,7 @@ class Channel(HTTPChannel):
         super().connectionLost(reason)
 
     def accepts(self, data: bytes) -> bool:
-        """Count a part of the current body; return False, and refuse the request, when it is one too many."""
+        """Count a part of the body. Refuse the request and return False if the body is too large."""
         if self._is_refused:
             return False
         self._body_bytes += len(data)
@@ -123,9 +123,9 @@ class Channel(HTTPChannel):
         return False
 
     def refuse(self, answer: bytes) -> None:
-        """Answer, discard what still comes, and close.
+        """Send a response, discard further data, and close.
 
-        Closed at once with unread data in the socket, the connection would be reset and the answer lost.
+        Closing immediately with unread data would reset the connection and lose the response.
         """
         if self._is_refused:
             return
@@ -134,11 +134,11 @@ class Channel(HTTPChannel):
         self.setTimeout(None)
         self._set_deadline(limits.REFUSAL_TIMEOUT.total_seconds())
         self.transport.write(answer)
-        with suppress(AttributeError):  # a transport that is no TCP socket
+        with suppress(AttributeError):  # not a TCP transport
             self.transport.loseWriteConnection()
 
     def _take_upload_slot(self) -> None:
-        """Count a large body that is about to be received. Raises TooManyUploads."""
+        """Take a slot for receiving a large body. Raises TooManyUploads."""
         taken: Counter[str] = self.factory.large_bodies
         address = self._client_network()
         if taken[address] >= limits.MAX_LARGE_BODIES_PER_ADDRESS:
@@ -157,7 +157,7 @@ class Channel(HTTPChannel):
             self._upload_network = None
 
     def _client_network(self) -> str:
-        """Return whom a large body counts against; all clients of a Unix socket without a proxy are one."""
+        """Return the network that a large body counts for. Unix-socket clients without a proxy share one."""
         forwarded = self.requests[-1].requestHeaders.getRawHeaders(b"X-Forwarded-For") or []
         peer = getattr(self.transport.getPeer(), "host", "")
         return client_address.client_network(client_address.of_connection(forwarded, peer) or "")
@@ -188,17 +188,17 @@ class Channel(HTTPChannel):
             self.transport.abortConnection()
         elif self.requests:
             self.refuse(refusals.too_slow(self._accept_language()))
-        else:  # connected, and said nothing
+        else:  # connected but sent nothing
             self.loseConnection()
 
 
 class Request(WebRequest):
-    """One request. Its body is handed on piece by piece, and its answer waits until the client has read."""
+    """One request. Its body is passed on in chunks; its response waits for the client to read."""
 
     def __init__(self, channel: Channel, queued: Any = None) -> None:
-        # Twisted would parse a form in memory, into a field that Daphne never reads.
+        # Otherwise Twisted parses forms in memory, into a field that Daphne never reads.
         super().__init__(channel, bool(queued), parsePOSTFormSubmission=False)
-        self.content: Any = None  # until the headers have come
+        self.content: Any = None  # until the headers have arrived
         self.body: Any = io.BytesIO()
         self._is_writable = asyncio.Event()
         self._is_writable.set()
@@ -208,8 +208,8 @@ class Request(WebRequest):
             super().handleContentChunk(data)
 
     def process(self) -> Any:
-        """Keep the body for `Inbox`: Daphne would put all of it into a queue at once."""
-        # Daphne would take from it, and so from any client, how much of the path is left out.
+        """Keep the body for RequestInbox; Daphne would queue all of it at once."""
+        # Daphne would let this header, and so any client, set the root path.
         self.requestHeaders.removeHeader(b"Daphne-Root-Path")
         self.body = self.content
         self.content = io.BytesIO()
@@ -232,7 +232,7 @@ class Request(WebRequest):
         self._release()
         super().connectionLost(reason)
 
-    # As the producer of its connection, it is told when to wait.
+    # As the producer of its connection, it is notified when to pause.
 
     def pauseProducing(self) -> None:
         self._is_writable.clear()
@@ -244,7 +244,7 @@ class Request(WebRequest):
         self._is_writable.set()
 
     async def drain(self, size: int) -> None:
-        """Wait until the client has read enough; cut it off when it reads too slowly."""
+        """Wait until the client has read enough. Cut it off if it is too slow."""
         if self._is_writable.is_set():
             return
         try:
@@ -261,7 +261,7 @@ class Request(WebRequest):
 
 
 class Factory(HTTPFactory):
-    """Builds our channels instead of Twisted's. HTTP/1.1 only: HTTP/2 is the business of a proxy."""
+    """Builds the portal's channels. HTTP/1.1 only; a proxy can provide HTTP/2."""
 
     protocol = Channel
 

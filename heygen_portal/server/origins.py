@@ -1,4 +1,4 @@
-"""Which pages may open a socket: those of the portal's own origin, as for forms."""
+"""Origin check of sockets, with the same rules as Django's check of forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class OwnOriginMiddleware:
-    """Refuse a socket whose page has another scheme, host or port than the request; CSRF_TRUSTED_ORIGINS may, too."""
+    """Denies sockets from pages of another origin that is not in CSRF_TRUSTED_ORIGINS."""
 
     def __init__(self, application: Any) -> None:
         self.application = application
@@ -25,7 +25,7 @@ class OwnOriginMiddleware:
 
 
 def is_own_origin(scope: Any) -> bool:
-    """Compare Origin with the request's host as Django does for forms, a trusted proxy's headers included."""
+    """Whether Origin matches the request's own origin, judged as Django does, including proxy headers."""
     scheme = SCHEMES.get(scope.get("scheme", "ws"), "http")
     request = ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())
     origin = request.META.get("HTTP_ORIGIN", "").lower()

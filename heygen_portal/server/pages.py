@@ -1,4 +1,4 @@
-"""Django's handler of requests, without the garbage that it leaves behind."""
+"""Django's request handler without its memory and connection leaks."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from django.db import connections
 
 
 class PageHandler(ASGIHandler):
-    """Free each answer as soon as it is sent, and each database connection as soon as the answer is made.
+    """Frees each response once it is sent, and each database connection once the response is built.
 
-    Django waits for a disconnection in a task that ends with an exception. Its traceback refers to the frame that
-    holds the task, so the answer and its lines stay until the garbage collector comes, which counts objects and not
-    bytes: a hundred megabytes for a few dozen large pages.
+    Django waits for a disconnection in a task that ends with an exception. The traceback refers to the frame that holds
+    the task, so the response stays in memory until garbage collection, which counts objects and not bytes: a hundred
+    megabytes for a few dozen large pages.
     """
 
     async def run_get_response(self, request: Any) -> Any:
-        """Return the answer, and close the connection that made it.
+        """Return the response and close the database connection that built it.
 
-        Django gives each request a thread of its own, so no other request can use that connection. Left open it
-        would stay until the garbage collector comes, with a few megabytes of cached pages on SQLite and one of the
-        server's places on PostgreSQL.
+        Django runs each request in its own thread, so no other request can use that connection. Left open, it would
+        hold a few megabytes of cache on SQLite or a connection slot on PostgreSQL until garbage collection.
         """
         try:
             return await super().run_get_response(request)
@@ -33,12 +32,12 @@ class PageHandler(ASGIHandler):
             await sync_to_async(connections.close_all)()
 
     async def listen_for_disconnect(self, receive: Any) -> None:
-        """Return once the client is gone: Django's own raises, and its caller treats both in the same way."""
+        """Return once the client has disconnected. Django's method raises, which its caller treats the same."""
         with suppress(RequestAborted):
             await super().listen_for_disconnect(receive)
 
 
 def application() -> PageHandler:
-    """Set Django up and return its application, as `get_asgi_application` does."""
+    """Set up Django and return its application, like `get_asgi_application`."""
     django.setup(set_prefix=False)
     return PageHandler()

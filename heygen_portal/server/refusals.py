@@ -1,4 +1,4 @@
-"""Answers that the server gives by itself, before Django sees the request."""
+"""Responses that the server sends itself, before Django sees the request."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PAGE = """<!doctype html>
 
 
 class TooManyUploads(Exception):
-    """A large body while as many as there may be are being received, from the same address or from all."""
+    """No slot for another large body, from this address if `is_own`, else from all."""
 
     def __init__(self, *, is_own: bool) -> None:
         super().__init__()
         self.is_own = is_own
 
     def answer(self, accept_language: str) -> bytes:
-        """Return the whole HTTP answer."""
+        """Return the complete HTTP response."""
         with translation.override(_language(accept_language)):
             if self.is_own:
                 words = _("Other large files are still being uploaded from your address. Try again when they are done.")
@@ -36,7 +36,7 @@ class TooManyUploads(Exception):
 
 
 def too_large(limit: int, accept_language: str) -> bytes:
-    """Return the whole HTTP answer for a body of more than `limit` bytes."""
+    """Return the complete HTTP response for a body of more than `limit` bytes."""
     with translation.override(_language(accept_language)):
         size = f"{limit // MIB} MB" if limit >= MIB else f"{limit // KIB} KB"
         words = _("Your upload exceeds the limit for this address (%(size)s). Send smaller files.") % {"size": size}
@@ -44,14 +44,14 @@ def too_large(limit: int, accept_language: str) -> bytes:
 
 
 def headers_too_large() -> bytes:
-    """Return the answer for a request line or headers beyond the limits; their language was not read."""
+    """Return the response for an oversized request line or headers, in the default language."""
     with translation.override(settings.LANGUAGE_CODE):
         words = _("The address or cookies of this request are too long. Delete the cookies of this site and try again.")
         return _answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _("Too large"), words)
 
 
 def too_slow(accept_language: str) -> bytes:
-    """Return the answer for a request that did not arrive in time."""
+    """Return the response for a request that did not arrive in time."""
     with translation.override(_language(accept_language)):
         words = _("The request took too long to arrive. Check your connection and try again.")
         return _answer(HTTPStatus.REQUEST_TIMEOUT, _("Too slow"), words)

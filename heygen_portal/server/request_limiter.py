@@ -1,4 +1,4 @@
-"""Requests take turns: Django gives each a thread, and hundreds of threads would hold up everybody."""
+"""Limit on concurrent requests: Django uses a thread for each, and hundreds would slow everything down."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class RequestLimiter:
-    """Lets an application work on a number of requests at once; the others wait, first come first served.
+    """Runs a limited number of requests concurrently. The others wait, first come, first served.
 
-    A request's turn ends when its answer begins: a client that reads slowly holds up nobody.
+    A request's slot is free once its response starts, so slow readers block no one.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -29,7 +29,7 @@ class RequestLimiter:
         self._waiting = 0
 
     async def run(self, application: Any, scope: Any, receive: Any, send: Send) -> None:
-        """Run the application in its turn; answer 503 when too many wait already."""
+        """Run the application once a slot is free. Respond with 503 if too many requests wait."""
         if self._waiting >= MAX_WAITING_REQUESTS:
             await send({"type": "http.response.start", "status": 503, "headers": BUSY_HEADERS})
             await send({"type": "http.response.body", "body": BUSY})

@@ -1,4 +1,4 @@
-"""WebSockets: nothing is read before the handshake is answered, and neither direction piles up in memory."""
+"""WebSocket protocol with bounded buffers in both directions and a limit on control frames."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ logger = logging.getLogger(__name__)
 
 
 class Socket(WebSocketProtocol):
-    """One WebSocket."""
-
     _has_handshake = False
     _early = b""
     _unread_bytes: int | None = None
@@ -23,7 +21,7 @@ class Socket(WebSocketProtocol):
     _frames_counted_at = 0.0
 
     def connectionMade(self) -> None:
-        # The HTTP channel was the producer; it no longer hears of anything.
+        # Replace the HTTP channel as the producer, because it no longer handles the connection.
         self.transport.unregisterProducer()
         self.transport.registerProducer(self, True)
         super().connectionMade()
@@ -33,7 +31,7 @@ class Socket(WebSocketProtocol):
         return super().onConnect(request)
 
     def dataReceived(self, data: bytes) -> None:
-        # Autobahn would add what comes before its answer to the handshake, and parse that again.
+        # Autobahn would append early data to the handshake and parse it again.
         if self._has_handshake and self.state == self.STATE_CONNECTING:
             self._early += data
             if len(self._early) > limits.SOCKET_EARLY_BYTES:
@@ -48,7 +46,7 @@ class Socket(WebSocketProtocol):
             super().dataReceived(early)
 
     def sendData(self, data: bytes, *options: Any, **kwargs: Any) -> None:
-        """Write to the connection; every frame comes by here, answers to pings as well."""
+        """Write a frame of any kind, and cut off a client that has too much unread data."""
         super().sendData(data, *options, **kwargs)
         if self._unread_bytes is None:
             return
@@ -59,7 +57,7 @@ class Socket(WebSocketProtocol):
             self.transport.abortConnection()
 
     def onFrameBegin(self) -> None:
-        """Bound the frames that are no message: pings, pongs and the pieces of a message in parts."""
+        """Limit frames that start no message: pings, pongs and continuations."""
         if self.current_frame.opcode not in (self.MESSAGE_TYPE_TEXT, self.MESSAGE_TYPE_BINARY):
             self._count_control_frame()
         super().onFrameBegin()
@@ -76,11 +74,11 @@ class Socket(WebSocketProtocol):
             self.transport.loseConnection()
 
     def _closeConnection(self, abort: bool = False) -> None:
-        # With a producer that is paused, Twisted never closes.
+        # Twisted does not close a connection whose producer is paused.
         self.transport.unregisterProducer()
         super()._closeConnection(abort)
 
-    # As the producer of its connection, it is told when the client does not read.
+    # As the producer of its connection, it is notified when the client stops reading.
 
     def pauseProducing(self) -> None:
         self._unread_bytes = 0

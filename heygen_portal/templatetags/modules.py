@@ -1,4 +1,4 @@
-"""Modules without a bundler, and without a waterfall: the page names at once what they would name one by one."""
+"""ES modules without a bundler: the page preloads all imports instead of discovering them one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ register = template.Library()
 
 @register.simple_tag
 def module(entry: str) -> SafeString:
-    """Run a module, and have everything that it imports fetched beside it."""
+    """Return the script tag of a module and preload links for everything it imports."""
     preloads = ((static(name),) for name in modules_of(entry) if name != entry)
     script = format_html('<script type="module" src="{}"></script>\n', static(entry))
     return script + format_html_join("\n", '<link rel="modulepreload" href="{}">', preloads)

@@ -1,4 +1,4 @@
-"""What the page of signing in offers beside a password."""
+"""Sign-in options of the sign-in page besides a password."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ register = template.Library()
 
 @register.simple_tag
 def single_sign_on() -> dict[str, Any] | None:
-    """Where the way to the organisation's directory begins, if one is set up."""
+    """Return URL and name of single sign-on, or None if it is not configured."""
     app = directory.app()
     return app and {"url": reverse("openid_connect_login", args=[app["provider_id"]]), "name": app["name"]}
 

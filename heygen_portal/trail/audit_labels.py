@@ -1,4 +1,4 @@
-"""An audit entry in the reader's words: names of fields, choices, before and after."""
+"""Audit entries as text for people: translated field names, choices, and values before and after."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MODEL_BY_KIND: Mapping[str, str] = {
     Kind.ALLOWANCE_CHANGED: "avatar_sessions.Allowance",
     Kind.ORGANISATION_CHANGED: "heygen_portal.Organisation",
 }
-"""Which model's fields an entry of a kind names, each before and after."""
+"""The model whose fields an entry of this kind lists, each with its value before and after."""
 CHOICES_BY_KIND: Mapping[str, str] = {
     Kind.EXPORTED: "avatar_sessions.Export",
     Kind.EXPORT_STATE: "avatar_sessions.Export",
 }
-"""Of which model an entry's single values are choices."""
+"""The model whose choices the single values in an entry of this kind are."""
 LABELS: Mapping[str, Any] = {
     "roles": _("roles"),
     "username": _("username"),
@@ -53,14 +53,12 @@ LABELS: Mapping[str, Any] = {
     "version": _("version"),
     "bases": _("knowledge bases"),
 }
-
-
 HIDDEN_KEYS = ("rows", audit_log.IS_COMPLETE, audit_log.USER_KEY, audit_log.INVITATION_KEY)
-"""What an entry states of other tables' rows, so that they can be compared; whose it is."""
+"""Keys for programs: rows of other tables that the entry vouches for, and the IDs of whom it is about."""
 
 
 def describe(entry: AuditEntry) -> str:
-    """Return what the entry tells, on one line."""
+    """Return an entry's content on one line."""
     if entry.kind == Kind.SESSIONS_STOPPED:
         return str(entry.data["reason"] or "–")
     parts = (
@@ -70,7 +68,7 @@ def describe(entry: AuditEntry) -> str:
 
 
 def _shown_values(entry: AuditEntry) -> list[tuple[str, Any]]:
-    """Leave out what is empty, and of something new also the fields that were left empty."""
+    """Return the values worth showing: no empty ones, and no fields that were empty before and after."""
     empty: tuple[Any, ...] = (None, "", [], {})
     found = [(name, value) for name, value in entry.data.items() if value not in empty and name not in HIDDEN_KEYS]
     if entry.kind not in MODEL_BY_KIND:
@@ -94,7 +92,7 @@ def _label(kind: str, name: str) -> str:
 
 
 def _value_text(kind: str, name: str, value: Any) -> str:
-    """A pair is what it was and what it is; anything else says itself."""
+    """Return a value as text. A list holds the value before and the value after."""
     field = _field(kind, name)
     choices = dict(field.flatchoices) if field else {}
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Who changed a role, a password or a key, or took something out: by whom, from where; entries chained to the last."""
+"""The audit log: who changed access, keys or settings or exported data, in hash-chained entries."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ from heygen_portal.trail.models import AuditEntry, AuditHead
 from heygen_portal.trail.raw_values import AddressText, AsText, IsoText
 
 HEAD_ID = 1
-"""The one head's key."""
+"""Primary key of the only head."""
 NEW_LOG = ("audit of a new portal", 0, "")
-"""What the head of an empty list signs, where no row was stored before the list could state it."""
+"""Signed by the head of an empty log in a new portal, where the log vouches for every row from the first."""
 IS_COMPLETE = "is_complete"
-"""In the first entry of a new portal, or the last one of an upgrade: from then on each row is stated."""
+"""Key in the first entry of a new portal, or the last of an upgrade: the log states every row from here on."""
 ENTRIES_PER_FETCH = 2_000
 USER_KEY, INVITATION_KEY = "person", "invitation"
-"""In an entry's data: the ID of the user or the invitation that it is about. A name can be somebody else's later."""
+"""Keys of the IDs of the user or invitation that an entry is about. A name may belong to another person later."""
 
 
 def record(
     request: HttpRequest | None, kind: AuditEntry.Kind, about: object, *, by: User | None = None, **data: Any
 ) -> AuditEntry:
-    """Append an entry; without a request it was a command on the server. `by`: who is about to be signed in."""
+    """Append an entry for a request, or for a command on the server if there is none.
+
+    `by` names a person who is about to be signed in, so is not the request's user yet.
+    """
     if by is None and request and isinstance(request.user, User):
         by = request.user
     return record_by(by.pk if by else None, client_address.of(request) if request else None, kind, about, **data)
@@ -39,14 +42,14 @@ def record(
 def record_by(
     by_id: int | None, address: str | None, kind: AuditEntry.Kind, about: object, /, **data: Any
 ) -> AuditEntry:
-    """Do what `record` does, for a caller that has no request."""
+    """Append an entry for a caller without a request."""
     data = hash_chain.storable(data | _ids_of(about))
     entry = AuditEntry(kind=kind, by_id=by_id, address=address, about=str(about)[:200], data=data)
     with transaction.atomic():
         head = AuditHead.objects.select_for_update().filter(pk=HEAD_ID).first()
-        # The head counts: entries that were cut off behind our back leave a gap, and are not written over. So does a
-        # head that was deleted or is not signed by this portal: it is signed again below, and that must not heal it.
-        # A head that is still empty may be from a set-up with another key.
+        # The head's number counts, so that entries deleted by SQL leave a gap instead of being overwritten. A head
+        # that was deleted or has a foreign signature leaves a gap too: signing it below must not hide the damage.
+        # An empty head may come from a set-up with another key.
         gap = 0 if head and (_is_signed_head(head) or not head.number) else 1
         head = head or lock_head()
         stored = AuditEntry.objects.aggregate(last=Max("number"))["last"] or 0
@@ -72,18 +75,18 @@ def _ids_of(about: object) -> dict[str, Any]:
 
 
 def lock_head() -> AuditHead:
-    """Return what tells how long the list is, held until the caller's transaction ends. The first caller makes it."""
+    """Return the head of the log, locked until the transaction ends. Create it on first use."""
     empty_log = {"signature": signing.sign("audit", 0, "")}
     with transaction.atomic(savepoint=False):
         return AuditHead.objects.select_for_update().get_or_create(pk=HEAD_ID, defaults=empty_log)[0]
 
 
 Finding = tuple[hash_chain.Tampering | Literal["headless", "head_forged"], int, str]
-"""What was done, to which entry, and to which column, where that is known."""
+"""The kind of tampering, the number of the entry, and the column, empty if unknown."""
 
 
 class StoredEntry(NamedTuple):
-    """An entry as the database holds it, with values that may be unreadable as text."""
+    """An entry as stored. Tampering may have left values that are not valid text or JSON."""
 
     number: int
     kind: str
@@ -97,7 +100,7 @@ class StoredEntry(NamedTuple):
     hash: str
 
     def digest(self, number: int | None = None, previous_hash: str | None = None) -> str:
-        """Return the hash of what the entry says, or an empty string if that cannot be read."""
+        """Return the hash of the entry's values, or an empty string if they cannot be read."""
         before = self.previous_hash if previous_hash is None else previous_hash
         try:
             return AuditEntry.hash_of(before, number or self.number, self.hashed_values(), self.prints)
@@ -129,7 +132,7 @@ STORED_COLUMNS = (
     "previous_hash", "hash",
 )  # fmt: skip
 UNREADABLE = object()
-"""In place of data that is not JSON: no hash fits it."""
+"""Stands in for data that is not JSON. No hash matches it."""
 
 
 def _read(*numbers: int) -> Iterator[StoredEntry]:
@@ -149,12 +152,13 @@ def _parsed(text: Any) -> Any:
 
 
 def check(on_entry: Callable[[StoredEntry], None] = lambda entry: None) -> tuple[int, Finding | None]:
-    """Return how many entries there are, and what was done to the first that is not as it was written, if any is.
+    """Verify the log. Return the number of entries and the first damage, or None.
 
-    `on_entry` is called with each entry in order. Inside a transaction nothing can be appended until it ends.
+    Call `on_entry` with each entry in order. The head stays locked, so nothing is appended until the caller's
+    transaction ends.
     """
     with transaction.atomic():
-        head = AuditHead.objects.select_for_update().filter(pk=HEAD_ID).first()  # nobody appends meanwhile
+        head = AuditHead.objects.select_for_update().filter(pk=HEAD_ID).first()  # blocks appends
         number, last_hash, is_fine = 0, "", True
         for entry in _read():
             is_fine = is_fine and hash_chain.continues(entry, number + 1, last_hash)
@@ -175,12 +179,12 @@ def _diagnose(head: AuditHead | None) -> tuple[int, Finding | None]:
     if wrong and wrong[0] == "deleted":
         before = next(_read(wrong[1] - 1), None)
         if AuditEntry.objects.filter(previous_hash=before.hash if before else "").exists():
-            return count, (wrong[0], wrong[1], "number")  # the entry is there, under another number
+            return count, (wrong[0], wrong[1], "number")  # the entry exists, under another number
     return count, wrong
 
 
 def _check_end(head: AuditHead | None, number: int, last_hash: str) -> Finding | None:
-    """Compare where the list ends with where its head says that it does."""
+    """Compare the last entry with the head."""
     if head is None:
         return "headless", number, ""
     if not _is_signed_head(head):
@@ -194,7 +198,7 @@ def _check_end(head: AuditHead | None, number: int, last_hash: str) -> Finding |
 
 
 def _is_signed_head(head: AuditHead) -> bool:
-    """Whether the portal itself signed it."""
+    """Whether this portal signed the head."""
     signature, values = str(head.signature), (head.number, head.hash)
     return signing.is_signed(signature, "audit", *values) or (
         values == NEW_LOG[1:] and signing.is_signed(signature, *NEW_LOG)
@@ -202,7 +206,7 @@ def _is_signed_head(head: AuditHead) -> bool:
 
 
 def access_of(user: User) -> dict[str, Any]:
-    """What decides on what a person may do."""
+    """Return what determines a user's permissions, in JSON types."""
     return {
         "roles": sorted(user.groups.values_list("name", flat=True)),
         "is_active": user.is_active,
@@ -212,12 +216,12 @@ def access_of(user: User) -> dict[str, Any]:
 
 
 def names_of(user: User) -> dict[str, Any]:
-    """By what a person is found, and where letters to them go."""
+    """Return a user's name and e-mail address, which sign-in and mail use."""
     return {"username": user.get_username(), "email": user.email}
 
 
 def record_access_change(request: HttpRequest | None, user: User, before: dict[str, Any]) -> None:
-    """Write down what has changed of a person's access or names, if anything has. Nothing `before`: they are new."""
+    """Append an entry if a user's access or names have changed. Pass an empty `before` for a new user."""
     after = access_of(user) | (names_of(user) if before else {})
     changed: dict[str, Any] = {
         name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]

@@ -1,4 +1,4 @@
-"""What staff change of accounts, personas and allowances, for the audit log: each field before and after."""
+"""Changes by staff as audit entries: each field's value before and after."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Changes = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class Actor:
-    """Who makes a change, and from which address. Neither is set for a command on the server."""
+    """Author of a change and their IP address. Both are None for a command on the server."""
 
     user_id: int | None = None
     address: str | None = None
@@ -35,13 +35,13 @@ SERVER = Actor()
 
 
 def diff(before: Model | None, after: Model | None, names: Iterable[str]) -> Changes:
-    """Return the fields that differ; None stands for a row that is not there yet, or no longer."""
+    """Return the fields that differ. A row that was created or deleted is None on one side."""
     pairs = {name: [_value(before, name), _value(after, name)] for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def record(actor: Actor, kind: AuditEntry.Kind, about: object, changes: Changes) -> None:
-    """Append an entry that tells of these changes, if there are any. Call it in the transaction of the change."""
+    """Append an entry if there are changes. Call it in the transaction of the change."""
     if changes:
         audit_log.record_by(actor.user_id, actor.address, kind, about, **changes)
 
@@ -53,7 +53,7 @@ def editable_columns(model: type[Model], *, exclude: Iterable[str] = ()) -> list
 
 
 def _value(row: Model | None, name: str) -> Any:
-    """Return what JSON keeps exactly: numbers with decimals and spans of time as text, other rows by their name."""
+    """Return a value that JSON keeps exactly: decimals and durations as text, related rows as their names."""
     if row is None:
         return None
     value = getattr(row, name)
@@ -62,5 +62,5 @@ def _value(row: Model | None, name: str) -> Any:
         places = getattr(field, "decimal_places", 0) if isinstance(field, Field) else 0
         return f"{value:.{places}f}"
     if isinstance(value, str | timedelta | Model):
-        return str(value)  # of a choice, its value
+        return str(value)  # turns a member of TextChoices into its value
     return value

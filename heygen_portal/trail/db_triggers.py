@@ -1,8 +1,8 @@
-"""What keeps the record append-only in the database itself: triggers that refuse to change or delete a row.
+"""Database triggers that make the record append-only by refusing updates and deletes.
 
-They stop a fault of ours, and a hand at the wrong prompt. Whoever owns the database can lift them, as tests do; what
-was done then is found by `verify_history`. SQLite loses a table's triggers when a migration remakes the table: such a
-migration ends with `install`.
+They stop bugs and mistyped SQL. The database's owner can disable them, as tests do; `verify_history` finds what was
+changed meanwhile. SQLite drops a table's triggers when a migration remakes the table, so such a migration must end
+with `install`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ APPEND_ONLY = (
     "heygen_portal_auditentry",
 )
 FORWARD_ONLY = ("avatar_sessions_sessionhead", "heygen_portal_audithead")
-"""A row of these is changed, to a higher number."""
+"""Rows of these tables may be updated, but only to a higher `number`."""
 TABLES = (*APPEND_ONLY, *FORWARD_ONLY)
 
 CREATE_FUNCTION = """
@@ -30,7 +30,7 @@ $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'inte
 """
 
 OPERATIONS = {1 + 2 + 8: "DELETE", 1 + 2 + 16: "UPDATE"}
-"""What PostgreSQL calls a trigger for each row, before it is deleted or changed, on any of its columns."""
+"""Bits of `pg_trigger.tgtype` for triggers FOR EACH ROW (1) BEFORE (2) DELETE (8) or UPDATE (16)."""
 SELECT_TRIGGERS = """
 SELECT tgname, relname, tgtype, CASE WHEN tgqual IS NULL THEN '' ELSE 'WHEN ' || substring(
     pg_get_triggerdef(trigger.oid) FROM ' WHEN (.*) EXECUTE FUNCTION ') END
@@ -60,7 +60,7 @@ def _triggers(tables: Iterable[str]) -> list[_Trigger]:
 
 
 def _statement(vendor: str, trigger: _Trigger) -> str:
-    """Return what makes a trigger. SQLite keeps it word for word."""
+    """Return the SQL that creates a trigger. SQLite stores it verbatim."""
     name, table, operation, condition = trigger
     if vendor == "postgresql":
         action = f"FOR EACH ROW {condition} EXECUTE FUNCTION avatar_sessions_append_only()"
@@ -70,18 +70,18 @@ def _statement(vendor: str, trigger: _Trigger) -> str:
 
 
 def install(connection: Any, tables: Iterable[str] = TABLES) -> None:
-    """Let the database refuse from now on. Safe to repeat."""
+    """Create the triggers. Idempotent."""
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(CREATE_FUNCTION)
         for trigger in _triggers(tables):
-            if connection.vendor == "sqlite":  # which replaces none
+            if connection.vendor == "sqlite":  # has no CREATE OR REPLACE TRIGGER
                 cursor.execute(f"DROP TRIGGER IF EXISTS {trigger.name}")
             cursor.execute(_statement(connection.vendor, trigger))
 
 
 def remove(connection: Any, tables: Iterable[str] = TABLES) -> None:
-    """Let rows be changed and deleted: for tests, and for migrating backwards."""
+    """Drop the triggers, for tests and backward migrations."""
     with connection.cursor() as cursor:
         for trigger in _triggers(tables):
             on_table = f" ON {trigger.table}" if connection.vendor == "postgresql" else ""
@@ -90,7 +90,7 @@ def remove(connection: Any, tables: Iterable[str] = TABLES) -> None:
 
 @contextmanager
 def disabled(connection: Any) -> Iterator[None]:
-    """Let rows be changed and deleted in this block, in one transaction with the triggers' return."""
+    """Drop the triggers for a block and create them again, all in one transaction."""
     with transaction.atomic(using=connection.alias):
         remove(connection)
         yield
@@ -98,7 +98,7 @@ def disabled(connection: Any) -> Iterator[None]:
 
 
 def missing(connection: Any) -> list[str]:
-    """Return the names of the triggers that are missing, are switched off, or do something else than refuse."""
+    """Return the names of triggers that are missing, disabled, or do anything but refuse."""
     installed = _on_sqlite if connection.vendor == "sqlite" else _on_postgres
     with connection.cursor() as cursor:
         found = installed(cursor)
@@ -112,12 +112,12 @@ def _on_sqlite(cursor: Any) -> set[_Trigger]:
 
 
 def _normalized(sql: str | None) -> str:
-    """Return a statement as it is compared: databases upgraded from earlier versions have `IF NOT EXISTS` in it."""
+    """Return SQL for comparison, without the `IF NOT EXISTS` that databases of earlier versions have."""
     return " ".join((sql or "").replace("CREATE TRIGGER IF NOT EXISTS", "CREATE TRIGGER").split())
 
 
 def _on_postgres(cursor: Any) -> set[_Trigger]:
-    """Read what PostgreSQL would run: the function's body, and each trigger's moment, condition and switch."""
+    """Return the intact triggers, judged by function body, timing, condition and enabled state."""
     cursor.execute(SELECT_TRIGGERS, [CREATE_FUNCTION.split("$$")[1].strip(), list(TABLES)])
     found = {
         (name, table, OPERATIONS.get(kind), _normalized_condition(condition))
@@ -129,5 +129,5 @@ def _on_postgres(cursor: Any) -> set[_Trigger]:
 
 
 def _normalized_condition(condition: str) -> str:
-    """Return a condition as it is compared: PostgreSQL writes it back in its own way."""
+    """Return a condition for comparison: PostgreSQL reports it with its own spacing and parentheses."""
     return re.sub(r"[()\s]", "", condition).lower()

@@ -1,4 +1,4 @@
-"""Lists whose rows are numbered without a gap, each with the hash of the one before it: what was done to one."""
+"""Hash chains: numbered rows that each hold the previous row's hash, and how to tell what was tampered with."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from zlib import crc32
 
 Tampering = Literal["changed", "deleted", "inserted", "swapped", "truncated", "forged"]
 MAX_EXACT_FLOAT = 1e15
-"""A float beyond comes back from PostgreSQL as an integer."""
+"""PostgreSQL returns floats beyond this as integers."""
 MAX_INTEGER_DIGITS = 300
-"""Digits; Python refuses to read many more."""
+"""Python refuses to parse integers of many more digits."""
 MAX_ZEROS = 10
-"""Zeros of a row whose lost sign is looked for: PostgreSQL's jsonb keeps no negative zero."""
+"""Zeros per row for which both signs are tried: PostgreSQL's jsonb keeps no negative zero."""
 
 canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
 def storable(value: Any) -> Any:
-    """Return JSON data as both databases give it back: what was hashed must read the same for ever."""
+    """Return JSON data in the form that both databases return unchanged, so that its hash stays valid."""
     match value:
         case bool() | None:
             return value
@@ -48,12 +48,15 @@ def _is_text(value: str) -> bool:
 
 
 def checksums(*values: str) -> str:
-    """Return a checksum of each: they prove nothing, and tell which was changed when the hash does not fit."""
+    """Return the CRC-32 of each value, 8 hexadecimal digits each.
+
+    They prove nothing, but tell which value was changed when the hash does not match.
+    """
     return "".join(f"{crc32(each.encode('utf-8', 'surrogatepass')):08x}" for each in values)
 
 
 def first_mismatch(known: str, names: Sequence[str], values: Sequence[str]) -> str:
-    """Return the first of these columns whose checksum is not the known one; empty where all fit or none is known."""
+    """Return the first column whose checksum differs; empty if none does or no checksums are known."""
     if not known:
         return ""
     for place, (name, each) in enumerate(zip(names, values, strict=True)):
@@ -63,7 +66,7 @@ def first_mismatch(known: str, names: Sequence[str], values: Sequence[str]) -> s
 
 
 def negative_zero_variants(value: Any) -> Iterable[Any]:
-    """Yield the data with each choice of zeros negative, as it may have been before the database dropped the sign."""
+    """Yield the data with every combination of zeros made negative, in case the database dropped their signs."""
     places = list(_zero_paths(value, ()))
     if not 0 < len(places) <= MAX_ZEROS:
         return
@@ -92,7 +95,7 @@ def _negate_at(value: Any, path: tuple[Any, ...]) -> None:
 
 
 class Row(Protocol):
-    """One row."""
+    """A row of a hash chain."""
 
     @property
     def number(self) -> int: ...
@@ -101,31 +104,31 @@ class Row(Protocol):
     @property
     def hash(self) -> str: ...
     def matches_hash(self, number: int | None = None, previous_hash: str | None = None) -> bool:
-        """Whether its hash is that of what it says, were it this number and after the row with that hash."""
+        """Whether the stored hash matches the content, at this number and after this hash if given."""
 
     def hashes_to(self, expected: str) -> bool:
-        """Whether what it says has this hash, whatever its own is."""
+        """Whether the content has the expected hash, whatever the stored hash is."""
 
     def changed_column(self) -> str:
-        """Return the column that was changed, as far as its checksums tell."""
+        """Return the column that was changed according to the checksums, or an empty string."""
 
 
 Finding = tuple[Tampering, int, str]
-"""What was done, to which number, and to which column, where that is known."""
+"""The kind of tampering, the number of the row, and the column, empty if unknown."""
 
 
 def continues(row: Row, number: int, last_hash: str) -> bool:
-    """Whether this is the row of that number, as it was written after the row with that hash."""
+    """Whether the row is intact, has this number and follows the row with this hash."""
     return row.number == number and row.previous_hash == last_hash and row.matches_hash()
 
 
 def find_tampering(
     rows: Iterable[Row], known: Callable[[int], str], find: Callable[[int], Row | None], length: int
 ) -> Finding | None:
-    """Say what happened to the first row of which something is wrong, and name it.
+    """Return the first tampering in a chain, or None.
 
-    `known` tells the hash that elsewhere is noted for a number, or nothing; `find` reads one row by its number.
-    Holds two rows at a time.
+    `known` returns the hash recorded elsewhere for a number, or an empty string. `find` reads one row by its number.
+    Keeps two rows in memory.
     """
     last_hash = ""
     for place, (row, following) in enumerate(pairwise(joined(rows, (None,))), start=1):
@@ -147,7 +150,7 @@ def _diagnose_break(
     find: Callable[[int], Row | None],
     length: int,
 ) -> Finding:
-    """Say what happened where the chain breaks."""
+    """Return what was done to the row at which the chain breaks."""
     successor_hash = following.previous_hash if following else known(number)
     if row.number == number - 1:
         return "inserted", number - 1, ""  # the same number twice
@@ -155,7 +158,7 @@ def _diagnose_break(
         is_moved = row.matches_hash(number) and row.previous_hash == last_hash
         return ("changed", number, "number") if is_moved else ("deleted", number, "")
     if row.matches_hash():
-        # It is in order in itself, but follows another row than the one that stands before it.
+        # The row itself is intact, but it follows a row other than the one before it.
         is_original = number > 1 and successor_hash in (row.hash, "")
         return "forged", number - 1 if is_original else number, ""
     if row.previous_hash != last_hash and row.matches_hash(None, last_hash):

@@ -1,7 +1,7 @@
-"""Re-encryption with the current keys, in bounded batches. Signatures are never re-made.
+"""Re-encryption with the current keys, in bounded batches. Signatures are never made again.
 
-A value that is encrypted with a retired key stays readable until its turn comes, so an interrupted run is
-simply started again. `sessions.speech.keys` adds the keys of speech.
+A value encrypted with a retired key stays readable until it is rotated, so an interrupted run can simply be
+repeated. `sessions.speech.keys` adds the keys of speech.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from django.db.models.functions import Cast
 from encrypted_fields.fields import EncryptedFieldMixin, EncryptedTextField
 
 BATCH_ROWS = 500
-"""Rows that one transaction holds."""
+"""Rows per transaction."""
 
 
 class Unreadable(Exception):
-    """A value that no key in the settings opens."""
+    """No key in the settings decrypts the value."""
 
 
 @dataclass
 class Progress:
-    """How far a store of encrypted values is."""
+    """Counts of a store's encrypted values. A dry run counts values to rotate as `left`."""
 
     current: int = 0
     rotated: int = 0
@@ -46,15 +46,15 @@ class Store(Protocol):
         """Return the rows that hold an encrypted value."""
 
     def renewed(self, row: Any) -> Any:
-        """Return the row's value encrypted with the current key, None if it is already. Raises Unreadable."""
+        """Return the value encrypted with the current key, or None if it already is. Raises Unreadable."""
 
     def store(self, row: Any, value: Any) -> None: ...
 
 
 def rotate(store: Store, *, is_dry: bool = False, on_progress: Callable[[Progress], None] = lambda _: None) -> Progress:
-    """Re-encrypt what is not under the current key; `on_progress` is called after each batch. Safe to repeat.
+    """Re-encrypt values that are not under the current key. Idempotent.
 
-    A dry run counts and changes nothing.
+    Call `on_progress` after each batch. A dry run counts and changes nothing.
     """
     progress = Progress()
     all_rows = store.rows().order_by("pk")
@@ -77,7 +77,7 @@ def rotate(store: Store, *, is_dry: bool = False, on_progress: Callable[[Progres
 
 
 def _batches(rows: QuerySet[Any]) -> Iterator[Sequence[Any]]:
-    """Yield all rows by key, each batch in a transaction that ends when the next one is asked for."""
+    """Yield all rows in primary-key order. Each batch's transaction ends when the next batch is requested."""
     after = None
     while True:
         with transaction.atomic():
@@ -90,14 +90,14 @@ def _batches(rows: QuerySet[Any]) -> Iterator[Sequence[Any]]:
 
 
 class FieldKeys:
-    """The keys of encrypted fields, which depend on FIELD_ENCRYPTION_KEY and DJANGO_SECRET_KEY."""
+    """Keys of encrypted fields, derived from FIELD_ENCRYPTION_KEY and DJANGO_SECRET_KEY."""
 
     @cached_property
     def _keys(self) -> list[Fernet]:
         return [Fernet(key) for key in EncryptedTextField().keys]
 
     def renewed(self, token: str) -> str | None:
-        """Return the token's content under the current keys, None if it is already. Raises Unreadable."""
+        """Return the token encrypted with the current key, or None if it already is. Raises Unreadable."""
         current, *retired = self._keys
         if _opened(current, token) is not None:
             return None
@@ -129,7 +129,7 @@ class FieldStore:
         return self._keys_in_use.renewed(row.token)
 
     def store(self, row: Any, value: str) -> None:
-        # An expression: a plain value would be encrypted once more.
+        # An expression, because the field would encrypt a plain value a second time.
         sealed = Value(value, output_field=TextField())
         self._model._base_manager.filter(pk=row.pk).update(**{self._field: sealed})
 

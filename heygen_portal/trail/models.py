@@ -14,9 +14,9 @@ from heygen_portal.trail import hash_chain
 
 
 class AuditEntry(models.Model):
-    """Somebody's role, password or a provider's key was changed, or something was taken out.
+    """A change of access, keys or settings, or an export of data.
 
-    Append-only: each row holds the hash of the last.
+    Append-only: each row holds the previous row's hash.
     """
 
     class Kind(models.TextChoices):
@@ -48,14 +48,14 @@ class AuditEntry(models.Model):
     number = models.PositiveIntegerField(_("number"), unique=True)
     at = models.DateTimeField(_("at"), default=timezone.now)
     kind = models.CharField(_("kind"), max_length=20, choices=Kind)
-    # Empty: a command on the server, not a page.
+    # None for a command on the server.
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+", verbose_name=_("done by")
     )
     address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     about = models.CharField(_("about"), max_length=200)
     data = models.JSONField(_("data"), default=dict)
-    # Checksums of kind, by, address, about, data and at: they tell which was changed.
+    # Checksums of HASHED_COLUMNS: they tell which column was changed.
     prints = models.CharField(max_length=60, default="", db_default="", editable=False)
     previous_hash = models.CharField(max_length=64, editable=False)
     hash = models.CharField(max_length=64, editable=False)
@@ -69,33 +69,33 @@ class AuditEntry(models.Model):
         return f"{self.number} {self.kind}"
 
     HASHED_COLUMNS = ("kind", "by", "address", "about", "data", "at")
-    """What the checksums are of, in their order."""
+    """Columns that the checksums cover, in their order."""
 
     def hashed_values(self) -> list[str]:
         values = (str(self.kind), self.by_id, self.address, self.about, self.data, self.at.isoformat())
         return [hash_chain.canonical(value) for value in values]
 
     def compute_hash(self) -> None:
-        """Compute checksums and hash of an entry whose number and predecessor are known."""
+        """Set checksums and hash. `number` and `previous_hash` must be set."""
         self.prints = hash_chain.checksums(*self.hashed_values())
         self.hash = self.digest()
 
     def digest(self) -> str:
-        """Return the SHA-256 over everything the entry says, the one before it included."""
+        """Return the SHA-256 of the entry's content, number and previous hash."""
         values = (str(self.kind), self.by_id, self.address, self.about, self.data, self.at.isoformat())
         return self.hash_of(self.previous_hash, self.number, values, self.prints)
 
     @staticmethod
     def hash_of(previous_hash: str, number: int, values: tuple[Any, ...], prints: str) -> str:
-        """Do what `digest` does, for values without a row. Entries from before checksums were kept have none."""
+        """Return the hash of these values. `prints` is empty for entries older than checksums."""
         everything = [previous_hash, number, *values, *([prints] if prints else [])]
         return hashlib.sha256(hash_chain.canonical(everything).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class AuditHead(models.Model):
-    """The number and hash of the newest entry, signed, so that what is cut off shows. One row, which goes forward only.
+    """The newest entry's number and hash, signed, so that deleting the last entries shows.
 
-    Whoever appends holds it.
+    One row whose number only grows. Appending locks it.
     """
 
     number = models.PositiveIntegerField(_("number"), default=0)

@@ -1,7 +1,7 @@
 """Query expressions that read columns as text.
 
 Verification reads tables that may have been tampered with. The database converts the values, because Django raises an
-exception for a moment or a number that it cannot parse.
+exception for a datetime or number that it cannot parse.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db.models import Func, TextField
 
 @contextmanager
 def invalid_utf8_allowed(connection: Any) -> Iterator[None]:
-    """Read text that is not UTF-8, too: SQLite stores whatever it is given, and refuses to hand it out."""
+    """Let a block read text that is not UTF-8, which SQLite stores but then refuses to return."""
     if connection.vendor != "sqlite":
         yield
         return
@@ -33,14 +33,14 @@ def _decoded(raw: bytes) -> str:
 
 
 class AsText(Func):
-    """A value as text; a UUID as 32 or 36 characters."""
+    """A value as text. A UUID has 32 characters on SQLite and 36 on PostgreSQL."""
 
     template = "CAST(%(expressions)s AS text)"
     output_field = TextField()
 
 
 class IsoText(Func):
-    """A moment as `isoformat` writes it; one that Python has no value for (infinity, BC, year 10000) as it is."""
+    """A datetime as `isoformat` writes it. Values beyond Python's range (infinity, BC, year 10000) stay as stored."""
 
     output_field = TextField()
 
@@ -59,7 +59,7 @@ class IsoText(Func):
 
 
 class MicrosecondsText(Func):
-    """A duration as a number of microseconds."""
+    """A duration in microseconds, as text."""
 
     output_field = TextField()
 
@@ -75,7 +75,7 @@ class MicrosecondsText(Func):
 
 
 class DecimalText(Func):
-    """A decimal number with all its places."""
+    """A decimal number with all its decimal places, as text."""
 
     output_field = TextField()
 
@@ -93,7 +93,7 @@ class DecimalText(Func):
 
 
 class AddressText(Func):
-    """An address; of a network, its width, too."""
+    """An IP address as text, with the prefix length if it is a network."""
 
     output_field = TextField()
 
@@ -105,7 +105,7 @@ class AddressText(Func):
 
 
 def blob(value: Any) -> bytes:
-    """Return a binary value; raise TypeError for what is none. `bytes` of a large number would fill the memory."""
+    """Return a binary value, or raise TypeError. `bytes` of a large integer would exhaust memory."""
     if not isinstance(value, (bytes, memoryview)):
         raise TypeError(type(value))
     return bytes(value)
@@ -115,6 +115,6 @@ TYPE_ORDER = {type(None): 0, int: 1, float: 1, str: 2}
 
 
 def sort_key(value: Any) -> tuple[int, Any]:
-    """Return a key that orders values of any kind as SQLite does: nothing, numbers, text, binary values."""
+    """Return a sort key that orders mixed types as SQLite does: NULL, numbers, text, binary values."""
     rank = TYPE_ORDER.get(type(value), 3)
     return rank, value if rank else 0

@@ -1,4 +1,4 @@
-"""Whether people who hold a socket open may still have it: asked when it is used, and again while it is open."""
+"""Access checks for open sockets, made on each use and repeatedly while a socket is open."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django.utils.crypto import constant_time_compare
 
 
 class Loss(StrEnum):
-    """Why a person may no longer have what they had."""
+    """Why a person lost access."""
 
     DEACTIVATED = "deactivated"
     ROLE = "role"
@@ -31,14 +31,14 @@ class Loss(StrEnum):
 
 @dataclass(frozen=True)
 class Claim:
-    """What an open socket rests on: a login session, and a permission of its person."""
+    """What an open socket depends on: a login session and a permission of its user."""
 
     login_key: str
     user_id: int
     permission: str
     is_for_staff: bool = False
     persona_ids: frozenset[int] = frozenset()
-    """The personas that its person talks with; whether they may is not asked here."""
+    """Personas that the user talks with. Access to them is checked elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Person:
 
 
 def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
-    """Return the claims that no longer hold, each with its cause. Two queries, however many they are."""
+    """Return the claims that no longer hold, with the causes. Makes two queries for any number of claims."""
     keys = {claim.login_key for claim in claims}
     rows = Session.objects.filter(pk__in=keys, expire_date__gt=timezone.now())
     logins = dict(rows.values_list("session_key", "session_data"))
@@ -61,7 +61,7 @@ def losses(claims: Collection[Claim]) -> dict[Claim, Loss]:
 
 
 def _people(user_ids: Sequence[int], permissions: Sequence[str]) -> Mapping[int, _Person]:
-    """Written by hand: each text that somebody sends pays for it."""
+    """Return users by ID. Hand-written SQL, because it runs for each text that is sent."""
     names = [name.split(".", 1) for name in permissions]
     values = [Authenticator.Type.TOTP, *(part for app, code in names for part in (code, app, code, app)), *user_ids]
     with connection.cursor() as cursor:
@@ -89,7 +89,7 @@ _JOIN_PERMISSION = f"""
     JOIN {PERMISSIONS} AS p ON p.id = held.permission_id JOIN {CONTENT_TYPES} AS t ON t.id = p.content_type_id
     WHERE {{owner}}.user_id = u.id AND p.codename = %s AND t.app_label = %s
 """
-# What ModelBackend gives: to superusers everything, to others what they or their groups have.
+# As ModelBackend does: superusers have everything, others what they or their groups have.
 _HAS_PERMISSION = f"""
     u.is_superuser OR EXISTS (SELECT 1 FROM {USER_PERMISSIONS} AS held {_JOIN_PERMISSION.format(owner="held")})
     OR EXISTS (
@@ -122,7 +122,7 @@ def _loss(claim: Claim, logins: Mapping[str, str], person: _Person | None) -> Lo
 
 
 def _is_signed_in(claim: Claim, login: str | None, person: _Person) -> bool:
-    """Whether a stored login session is this person's, and was made with the password as it is now."""
+    """Whether the login session belongs to this user and was created with the current password."""
     stored = SessionStore().decode(login) if login else {}
     if str(stored.get(SESSION_KEY)) != str(claim.user_id):
         return False

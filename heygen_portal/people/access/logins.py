@@ -1,4 +1,4 @@
-"""A person's login sessions, wherever they are signed in."""
+"""A user's login sessions on all devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROWS_PER_PAGE = 1_000
 
 
 def sessions_of(user_id: int) -> Iterator[Session]:
-    """Return a person's login sessions. Sessions do not name their person: all of them are read, page by page."""
+    """Yield a user's login sessions. Rows do not name the user, so all sessions are read, page by page."""
     rows = Session.objects.filter(expire_date__gt=timezone.now()).order_by("pk")
     page: list[Session] = []
     while page := list((rows.filter(pk__gt=page[-1].pk) if page else rows)[:ROWS_PER_PAGE]):
@@ -20,9 +20,9 @@ def sessions_of(user_id: int) -> Iterator[Session]:
 
 
 def end_all(user_id: int, except_key: str | None = None) -> int:
-    """End a person's login sessions, less the one with the key `but`; return how many.
+    """End a user's login sessions except the one with `except_key`. Return how many ended.
 
-    Open sockets notice within the time of their next look at access. A request that is under way cannot bring one back.
+    Open sockets close at their next access check. A request in progress cannot restore a deleted session.
     """
     keys = [session.session_key for session in sessions_of(user_id) if session.session_key != except_key]
     for key in keys:

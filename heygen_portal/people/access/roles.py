@@ -1,4 +1,4 @@
-"""Who may do what: the one table of roles. Django's groups hold it, `sync_roles` writes them."""
+"""Roles and their permissions. `manage.py sync_roles` copies this table into Django's groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from heygen_portal.permissions import Permission
 
 @dataclass(frozen=True)
 class Role:
-    """A group's name (English in the database, translated where it is shown) and what its members may do."""
+    """A group (stored by its English name, translated when shown) and its members' permissions."""
 
     group: str
     is_staff: bool
@@ -132,7 +132,7 @@ STAFF_GROUPS = frozenset(role.group for role in ROLES if role.is_staff)
 
 
 def sync() -> None:
-    """Make the groups what the table says; safe to repeat. Groups that are not in the table are left alone."""
+    """Set the groups' permissions from ROLES. Idempotent. Other groups are not touched."""
     stored = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in StoredPermission.objects.select_related("content_type")
@@ -140,14 +140,14 @@ def sync() -> None:
     with transaction.atomic():
         for role in ROLES:
             group, _ = Group.objects.get_or_create(name=role.group)
-            # A database that is migrated no further than to some older point lacks the newer ones.
+            # A database migrated to an older version lacks newer permissions.
             group.permissions.set([stored[name] for name in role.permissions if name in stored])
 
 
 def ensure_organisation() -> None:
-    """Create the default organisation in a database that was emptied, and enrol staff who have none."""
+    """Create the default organisation if missing (as after a flush) and enrol staff without a membership."""
     if Organisation._meta.db_table not in connection.introspection.table_names():
-        return  # migrated no further than to some older point
+        return  # migrated to an older version
     if not Organisation.objects.exists():
         Organisation.objects.create(pk=DEFAULT_ORGANISATION, name="Organisation")
         with connection.cursor() as cursor:
@@ -158,7 +158,7 @@ def ensure_organisation() -> None:
 
 
 def enrol(user: User) -> None:
-    """Make a member of staff a member of the organisation. Safe to repeat; other users need no membership."""
+    """Make a staff user a member of the organisation. Idempotent. Ignores other users."""
     if user.is_staff:
         Membership.objects.get_or_create(user=user)
 

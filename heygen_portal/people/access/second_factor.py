@@ -1,4 +1,4 @@
-"""A second factor, asked of staff where the settings say so: until it is set up, nothing else is theirs."""
+"""Second factor for staff: with STAFF_NEEDS_SECOND_FACTOR, staff without one can only set it up."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ EXEMPT_PAGES = frozenset(
         "sessions:livekit_webhook",
     }
 )
-"""What is open to who has to set it up, by the names of the pages."""
+"""URL names that staff without a second factor may open."""
 
 
 def is_missing(user: Any) -> bool:
-    """Whether this person must set up a second factor before anything else."""
+    """Whether this user must set up a second factor first."""
     if not settings.STAFF_NEEDS_SECOND_FACTOR or not user.is_authenticated or not user.is_staff:
         return False
     return not get_adapter().is_mfa_enabled(user, [Authenticator.Type.TOTP])
 
 
 class SecondFactorMiddleware(MiddlewareMixin):
-    """Send staff without a second factor to where it is set up, whatever page they ask for."""
+    """Redirect staff without a second factor to its set-up page."""
 
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
         match = request.resolver_match
@@ -51,7 +51,7 @@ class SecondFactorMiddleware(MiddlewareMixin):
 
 
 class SecondFactorSocketMiddleware:
-    """To the sockets, staff without a second factor are strangers."""
+    """Treats staff without a second factor as anonymous on sockets."""
 
     def __init__(self, application: Callable[..., Awaitable[None]]) -> None:
         self.application = application

@@ -1,6 +1,6 @@
-"""Sudo mode: what could hand over the portal or its data needs a recent proof of who is asking.
+"""Sudo mode: sensitive actions need a recent proof of identity.
 
-Signing in counts as one, and so does typing a password or a code again, or signing in again at the directory.
+Signing in counts as proof, and so does entering a password or code again, or signing in again at the directory.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from django.utils.http import urlencode
 from encrypted_fields.fields import EncryptedTextField
 
 ENCRYPTION = EncryptedTextField()
-"""The keys that seal providers' keys: one may be among what was posted."""
+"""Encrypts posted forms like providers' keys, because a form may contain one."""
 MAX_KEPT_FORM_CHARACTERS = 200_000
-"""Characters of a form that is kept while its sender proves who they are."""
+"""Size of the largest form that is kept during the proof, in characters."""
 DIRECTORY_SIGN_IN_S = 300
-"""Seconds for which a sign-in at the directory is a fresh one, clocks that differ included."""
+"""Maximum age of a sign-in at the directory in seconds, including clock differences."""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def is_confirmed(request: HttpRequest) -> bool:
-    """Whether the person has proved who they are within ACCOUNT_REAUTHENTICATION_TIMEOUT."""
+    """Whether the user has proved their identity within ACCOUNT_REAUTHENTICATION_TIMEOUT."""
     records = get_authentication_records(request, request.user)
     newest = max((record["at"] for record in records), default=0.0)
     return 0 <= time.time() - newest < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
 
 
 def required(view: View) -> View:
-    """Decorate a view, or a method of an admin class, that only a confirmed person may use."""
+    """Decorate a view or admin method so that it asks for a recent proof of identity."""
 
     @wraps(view)
     def page(*args: Any, **kwargs: Any) -> Any:
@@ -53,7 +53,7 @@ def required(view: View) -> View:
 
 
 class SudoToSave:
-    """Mixin for admin classes whose forms only a confirmed person may save."""
+    """Mixin for admin classes whose forms need a recent proof of identity to be saved."""
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         if request.method == "POST" and not is_confirmed(request):
@@ -63,7 +63,7 @@ class SudoToSave:
 
 
 def ask(request: HttpRequest, return_to: str = "") -> HttpResponse:
-    """Send the person to prove who they are, and then on: to `return_to`, or to the same page with what they posted."""
+    """Redirect to the proof of identity, and afterwards to `return_to` or back to repeat this request."""
     methods = get_adapter(request).get_reauthentication_methods(request.user)
     if not methods:
         return render(request, "people/no_way_to_confirm.html", status=403)
@@ -76,13 +76,13 @@ def ask(request: HttpRequest, return_to: str = "") -> HttpResponse:
             state["post"] = ENCRYPTION.f.encrypt(encoded.encode()).decode()
     request.session[STATE_SESSION_KEY] = {"state": state, "callback": f"{__name__}.{resume.__name__}"}
     url = f"{methods[0]['url']}?{urlencode({'next': path})}"
-    # A dialog of the admin is sent by the theme's script, which follows this header only.
+    # The theme's script submits the admin's dialogs and follows only this header.
     return HttpResponse(headers={"HX-Redirect": url}) if "HX-Request" in request.headers else redirect(url)
 
 
 def resume(request: HttpRequest, state: dict[str, str]) -> HttpResponseBase:
-    """Go on with what `ask` interrupted. allauth calls it once the person has proved who they are."""
-    if get_next_redirect_url(request) != state["path"]:  # left lying when they turned to something else
+    """Continue the request that `ask` interrupted. allauth calls this after the proof."""
+    if get_next_redirect_url(request) != state["path"]:  # an abandoned request: the proof was for another page
         return redirect(get_next_redirect_url(request) or settings.LOGIN_REDIRECT_URL)
     if "post" not in state:
         return redirect(state["path"])
@@ -102,9 +102,9 @@ def resume(request: HttpRequest, state: dict[str, str]) -> HttpResponseBase:
 
 
 def confirm_by_directory(request: HttpRequest, login: SocialLogin) -> None:
-    """Take a fresh sign-in at the directory for a proof. Raises ImmediateHttpResponse where it is none.
+    """Record a fresh sign-in at the directory as proof. Raises ImmediateHttpResponse if it is not one.
 
-    A directory that is asked for a fresh sign-in says when it took place; one that leaves that out is believed.
+    The directory reports when the sign-in took place in `auth_time`; a missing `auth_time` is accepted.
     """
     claims = login.account.extra_data.get("id_token") or {}
     signed_in_at = claims.get("auth_time", time.time())

@@ -1,4 +1,4 @@
-"""Invitations in the admin: whom, with which role; the link to copy, and the letter where there is mail."""
+"""Admin of invitations, with a link to copy or to send by mail."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINK = "shown_link"  # attribute of an invitation, from get_object to the page
 
 
 class RoleField(AnyModelChoiceField):
-    """The roles of the table, in the reader's language; other groups are given on the user's page."""
+    """The portal's roles, in the user's language. Other groups are assigned on the user's page."""
 
     widget = UnfoldAdminSelectWidget
 
@@ -51,7 +51,7 @@ class InvitationForm(AnyModelForm):
 
 @admin.register(Invitation)
 class InvitationAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
-    """Made here, and changed by nobody: it is accepted, withdrawn, or too old."""
+    """Invitations cannot be edited: they are accepted, withdrawn or expire."""
 
     form = InvitationForm
     list_display = ("email", "role", "state", "invited_by", "created_at", "expires_at")
@@ -73,7 +73,7 @@ class InvitationAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
         return rows.annotate(is_open=Exists(Invitation.objects.open().filter(pk=OuterRef("pk"))))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Invitation | None:
-        """With the link on it: it is of the address that the reader has come by."""
+        """Attach the link, which uses the host of this request."""
         invitation: Invitation | None = super().get_object(request, object_id, from_field)
         if invitation:
             vars(invitation)[LINK] = inviting.link(request, invitation)
@@ -145,4 +145,4 @@ class InvitationAdmin(sudo.SudoToSave, NoDelete, ModelAdmin):
 
 
 def _is_open(invitation: Invitation) -> bool:
-    return bool(vars(invitation)["is_open"])  # from the page's query
+    return bool(vars(invitation)["is_open"])  # annotated by get_queryset

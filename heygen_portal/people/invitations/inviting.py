@@ -1,4 +1,4 @@
-"""How somebody is invited, and how that is taken back."""
+"""Creating, mailing and withdrawing invitations."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from heygen_portal.trail.models import AuditEntry
 
 
 def invite(request: HttpRequest, invitation: Invitation) -> None:
-    """Store an invitation; an earlier one of the same address is over with it."""
-    assert isinstance(request.user, User)  # the admin lets nobody else in
+    """Store an invitation and revoke an earlier one for the same address. Raises TooManyRequests."""
+    assert isinstance(request.user, User)  # the admin requires a signed-in user
     budgets.spend_sync("invite", person=request.user.pk, address=client_address.of(request))
     now = timezone.now()
     invitation.invited_by, invitation.created_at, invitation.expires_at = (
@@ -36,7 +36,7 @@ def invite(request: HttpRequest, invitation: Invitation) -> None:
 
 
 def revoke(request: HttpRequest, invitation: Invitation) -> bool:
-    """Let the link open nothing; False where it did not any more."""
+    """Withdraw an invitation. Return False if it was no longer open."""
     with transaction.atomic():
         if not Invitation.objects.open().filter(pk=invitation.pk).update(revoked_at=timezone.now()):
             return False
@@ -45,7 +45,7 @@ def revoke(request: HttpRequest, invitation: Invitation) -> bool:
 
 
 def revoke_all_of(request: HttpRequest, inviter: User) -> list[Invitation]:
-    """End the invitations of somebody who may no longer invite, for good; return them."""
+    """Revoke all open invitations of a user who may no longer invite, and return them."""
     with transaction.atomic():
         revoked = list(Invitation.objects.orphaned().filter(invited_by=inviter).select_for_update(of=("self",)))
         for invitation in revoked:
@@ -55,12 +55,12 @@ def revoke_all_of(request: HttpRequest, inviter: User) -> list[Invitation]:
 
 
 def link(request: HttpRequest, invitation: Invitation) -> str:
-    """Return what lets the invited person in."""
+    """Return the invitation's URL."""
     return request.build_absolute_uri(reverse("invitation", args=[joining.token_of(invitation)]))
 
 
 def send_mail(request: HttpRequest, invitation: Invitation) -> bool:
-    """Send the link; False where there is no mail, or the server did not take the letter."""
+    """Mail the link. Return False without a mail server or if it rejects the message."""
     if not outgoing.is_set_up():
         return False
     by = invitation.invited_by.get_full_name() or invitation.invited_by.get_username()

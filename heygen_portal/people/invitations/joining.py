@@ -1,4 +1,4 @@
-"""Who may become somebody here: invited people, and those of the domains that the settings name."""
+"""Creating users from invitations and, for the domains in OIDC_DOMAINS, from single sign-on."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 
 INVITATION_LIFETIME = timedelta(days=7)
-"""How long an invitation is good for."""
 
 
 def token_of(invitation: Invitation) -> str:
-    """Return what the link holds: the invitation's number, signed. The database alone does not open the door."""
+    """Return the signed ID for the link. Database access alone is not enough to forge it."""
     return _signer().sign(str(invitation.pk))
 
 
 def find(token: str) -> Invitation | None:
-    """Return the invitation that a link holds, if it is ours and still good."""
+    """Return the open invitation for a link's token, or None."""
     try:
         number = _signer().unsign(token)
     except signing.BadSignature:
@@ -37,7 +36,7 @@ def find(token: str) -> Invitation | None:
 
 
 def is_expected(email: str) -> bool:
-    """Whether somebody with this address, vouched for by the directory, may become somebody here."""
+    """Whether single sign-on may create a user with this address, which the directory has verified."""
     if not email or User.objects.filter(email__iexact=email).exists():
         return False
     is_own_domain = email.rpartition("@")[2] in {domain.lower() for domain in settings.OIDC_DOMAINS}
@@ -45,7 +44,7 @@ def is_expected(email: str) -> bool:
 
 
 def accept(request: HttpRequest, invitation: Invitation, user: User) -> bool:
-    """Store the person whom an invitation let in, with its role; False when somebody has used it meanwhile."""
+    """Create the invited user with the invitation's role. Return False if it was used meanwhile."""
     with transaction.atomic():
         if not Invitation.objects.open().filter(pk=invitation.pk).update(used_at=timezone.now()):
             return False
@@ -56,7 +55,7 @@ def accept(request: HttpRequest, invitation: Invitation, user: User) -> bool:
 
 
 def record_single_sign_on(request: HttpRequest, user: User) -> None:
-    """Somebody came by single sign-on for the first time; an invitation gives its role, a domain none."""
+    """Record a user created by single sign-on. An invitation gives its role; a domain gives none."""
     with transaction.atomic():
         invitation = Invitation.objects.open().select_related("group").filter(email=user.email).first()
         if invitation and Invitation.objects.open().filter(pk=invitation.pk).update(used_at=timezone.now()):

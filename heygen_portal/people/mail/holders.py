@@ -1,4 +1,4 @@
-"""The mail addresses of everybody who has a permission."""
+"""Mail addresses of all users who have a permission."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from heygen_portal.models import holders_of
 
 
 def addresses(permission: str) -> list[str]:
-    """Return the addresses of active users with a permission, by a role or of their own."""
+    """Return the addresses of active users who have a permission by role or individually."""
     return sorted({user.email for user in holders_of(permission) if user.is_active and user.email})

@@ -1,4 +1,4 @@
-"""The language in which a person last used the portal, for letters that nobody's request asks for."""
+"""The language a user last used, for mail that is sent without a request of theirs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from heygen_portal.models import PreferredLanguage
 
 
 def remember(user_id: int, code: str | None) -> None:
-    """Store a person's language; codes that the portal does not speak are ignored."""
+    """Store a user's language. Unsupported codes are ignored."""
     if code in dict(settings.LANGUAGES):
         PreferredLanguage.objects.update_or_create(user_id=user_id, defaults={"code": code})
 
 
 def of(user: User, default: str = settings.LANGUAGE_CODE) -> str:
-    """Return a person's language, or the default before they have signed in for the first time."""
+    """Return a user's language, or the default before their first sign-in."""
     stored = PreferredLanguage.objects.filter(user=user).values_list("code", flat=True).first()
     return stored or default
 
 
 def for_change_by(user: User, by_id: int | None) -> str:
-    """Return the language for a letter about what `by_id` does now: one's own page shows one's language."""
+    """Return the language for mail about a change: the active one if the user makes the change themselves."""
     active = translation.get_language()
     return active if active and by_id == user.pk else of(user)

@@ -1,4 +1,4 @@
-"""Letters to a person whose password, second factor, name or address has changed: a thief is to be noticed."""
+"""Mail to a user whose password, second factor, name or address has changed, so that they notice a thief."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ SUBJECTS: Final[dict[Change, str | Promise]] = {
 
 
 def send(request: HttpRequest, user: User, change: Change, *, addresses: Iterable[str] = ()) -> None:
-    """Send the letter once the change is committed; nothing where there is no mail or no address.
+    """Send the message after commit. Does nothing without a mail server or an address.
 
-    `addresses`: addresses other than the person's present one; whoever has the one before must learn of the new one.
+    `addresses` replaces the user's current address, for example to tell the old address about a new one.
     """
     to = sorted(filter(None, addresses or [user.email]))
     if not (outgoing.is_set_up() and to):
         return
-    by_id = request.user.pk or user.pk  # signed out: whoever follows the link of a forgotten password
+    by_id = request.user.pk or user.pk  # signed out: following a password reset link
     context = {
         "change": change,
         "is_own": by_id == user.pk,

@@ -1,4 +1,4 @@
-"""What allauth asks of the portal: nobody signs up by themselves, secrets are sealed, what changes access is kept."""
+"""allauth adapters: no self-registration, encrypted secrets, counted attempts, recorded changes of access."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 
 ENCRYPTION = EncryptedTextField()
-"""The same keys that seal the providers' keys."""
+"""Uses the same keys as providers' API keys."""
 
 UNKNOWN_ADDRESS = "unknown"
 
@@ -52,17 +52,17 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """Name whom attempts are counted by. Behind a Unix socket without a proxy's header, all share one count."""
+        """Return the address that attempts are counted by. Without one, all clients share one count."""
         return client_address.of(request) or UNKNOWN_ADDRESS
 
     def add_message(self, *args: Any, **kwargs: Any) -> None:
-        """Our pages say by themselves what has happened."""
+        """Add none: the portal's own pages show the outcome."""
 
     def format_email_subject(self, subject: str) -> str:
         return f"HeyGen Portal · {subject}"
 
     def get_reauthentication_methods(self, user: User) -> list[dict[str, str]]:
-        """Add the directory, for people whom it signs in."""
+        """Add the directory for users who sign in with it."""
         methods: list[dict[str, str]] = super().get_reauthentication_methods(user)
         app = directory.app()
         if app and user.is_authenticated and SocialAccount.objects.filter(user=user).exists():
@@ -71,7 +71,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return methods
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Count the attempt; allauth's own count would let strangers lock a name. Raises TooManyRequests."""
+        """Count the attempt. Raises TooManyRequests. allauth's own limit would let strangers lock a name."""
         throttle.admit(request, credentials.get("username", ""))
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
@@ -81,7 +81,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def set_password(self, user: User, password: str) -> None:
-        """Store a new password that a link by mail let somebody choose."""
+        """Store a password chosen with a reset link."""
         super().set_password(user, password)
         throttle.clear_attempts_of_strangers(user)
         self.request.password_was_set_for = user
@@ -95,7 +95,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **kwargs: Any) -> None:
-        """Here allauth tells what has changed: it is kept, with everything else that changes access."""
+        """Record changes of the second factor, for which allauth has no other hook."""
         if kind := AUDIT_KINDS.get(template_prefix):
             audit_log.record(self.request, kind, user)
         if change := MAIL_CHANGES.get(template_prefix):
@@ -103,16 +103,16 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SingleSignOnAdapter(DefaultSocialAccountAdapter):
-    """The organisation's own directory vouches for an address; who is behind it is let in only if expected here."""
+    """Single sign-on with the organisation's directory. Only known and expected addresses get in."""
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
-        """Somebody the portal knows already; not where two people have one address."""
+        """Return the only user with the verified address, or None."""
         email = _verified_address(sociallogin)
         people = list(User.objects.filter(email__iexact=email)[:2]) if email else []
         return (people[0], email) if len(people) == 1 else None
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Only `views.confirm_by_directory` begins a process that signs nobody in."""
+        """Handle a proof of identity, which only `views.confirm_by_directory` starts."""
         if sociallogin.state.get("process") == AuthProcess.REDIRECT:
             sudo.confirm_by_directory(request, sociallogin)
 
@@ -146,5 +146,5 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
 
 def _verified_address(sociallogin: SocialLogin) -> str:
-    """Return the address that the directory says it has verified, or nothing."""
+    """Return the address that the directory reports as verified, or an empty string."""
     return next((found.email.lower() for found in sociallogin.email_addresses if found.verified), "")

@@ -1,4 +1,4 @@
-"""The organisation's directory, where single sign-on is set up."""
+"""The organisation's directory for single sign-on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from django.conf import settings
 
 
 def app() -> dict[str, Any] | None:
-    """Return the one directory's settings, or None where there is none."""
+    """Return the directory's settings, or None if none is configured."""
     apps: list[dict[str, Any]] = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]["APPS"]
     return apps[0] if apps else None

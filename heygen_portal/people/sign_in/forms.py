@@ -1,4 +1,4 @@
-"""The forms of signing in and of accepting an invitation."""
+"""Forms for sign-in, passwords, the second factor and accepting an invitation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from heygen_portal.runtime.generics import AnyModelForm
 
 
 class PortalLabels:
-    """Labels of ours stand above the fields; nothing is said in the fields themselves."""
+    """Mixin that sets the portal's labels and help texts and removes placeholders."""
 
     LABELS: ClassVar = {
         "login": _("User name"),
@@ -52,7 +52,7 @@ class PortalLabels:
 
 @contextmanager
 def counted_proof(request: HttpRequest) -> Iterator[None]:
-    """Check a password or code of a person who is signed in; too many wrong ones end the login session."""
+    """Count wrong passwords or codes of a signed-in user; too many end the login session."""
     try:
         yield
     except ValidationError:
@@ -67,7 +67,7 @@ class SignInForm(PortalLabels, account.LoginForm):
 
 class ReauthenticateForm(PortalLabels, account.ReauthenticateForm):
     def clean_password(self) -> str:
-        """Count the attempt as one to sign in; the adapter does so."""
+        """Check the password. The adapter counts the attempt like a sign-in."""
         with counted_proof(context.request):
             password: str = super().clean_password()
         return password
@@ -88,7 +88,7 @@ class ChangePasswordForm(PortalLabels, PasswordChangeForm):
 
 
 class CountedCode:
-    """Mixin for forms that ask for a code of the second factor: attempts are counted before the code is looked at."""
+    """Mixin for second-factor forms that counts each attempt before the code is checked."""
 
     user: User
 
@@ -120,7 +120,7 @@ else:
 
 
 class AcceptInvitationForm(PortalLabels, PasswordMixin, AnyModelForm):
-    """How an invited person is called, and with what they will sign in."""
+    """Name and password of an invited person."""
 
     LABELS: ClassVar = {"password1": _("Password"), "password2": _("Repeat password")}
     password1, password2 = SetPasswordMixin.create_password_fields()
@@ -141,8 +141,10 @@ class AcceptInvitationForm(PortalLabels, PasswordMixin, AnyModelForm):
         return super().clean() or self.cleaned_data
 
     def _post_clean(self) -> None:
-        hook: Any = super()  # Django's own, which the stubs leave out
+        hook: Any = super()  # a hook of Django's that the stubs lack
         hook._post_clean()
-        self.validate_password_for_user(self.instance)  # knows the name by now: it may not be the password
+        self.validate_password_for_user(
+            self.instance
+        )  # after the name is set, because the password must not resemble it
         if self.cleaned_data.get("password1"):
             self.instance.set_password(self.cleaned_data["password1"])

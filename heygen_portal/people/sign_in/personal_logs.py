@@ -1,4 +1,4 @@
-"""Which rows of the portal's logs are about a person: by their ID, as a name can have been somebody else's."""
+"""Log rows about a person, found by user ID because a name may have belonged to someone else."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ KINDS_ABOUT_PEOPLE = (
     Kind.ACCESS_CHANGED, Kind.PASSWORD_SET, Kind.JOINED, Kind.SECOND_FACTOR_ON, Kind.SECOND_FACTOR_OFF,
     Kind.ALLOWANCE_CHANGED,
 )  # fmt: skip
-"""Kinds whose earlier entries name a person, with no ID. Entries about accounts and personas can have the same name."""
+"""Kinds whose older entries name a person without an ID. Accounts and personas may share that name."""
 INVITATION_KINDS = (Kind.INVITED, Kind.INVITATION_REVOKED)
 MAX_ENTRY_DELAY = timedelta(minutes=1)
-"""Between an invitation's moment and its entry's."""
+"""Between an event of an invitation and its audit entry."""
 
 
 def sign_ins_of(user: User) -> tuple[QuerySet[SignIn], ...]:
-    """Return the rows of the sign-in log that are about a person: failed ones, and those that let them in."""
+    """Return a user's failed and successful sign-ins, as two querysets."""
     rows = SignIn.objects.filter(user=user)
     return rows.exclude(failed=None).select_related("failed"), rows.exclude(succeeded=None).select_related("succeeded")
 
 
 def audit_entries_of(user: User) -> QuerySet[AuditEntry]:
-    """Return what a person did with power over the portal, and what was done to their access."""
+    """Return audit entries by a user and entries about them."""
     return AuditEntry.objects.filter(
         Q(by=user) | Q(**{f"data__{audit_log.USER_KEY}": user.pk}) | _about_invitations(user) | _about_name(user)
     )
 
 
 def admin_log_about(user: User) -> QuerySet[LogEntry]:
-    """Return what staff changed of a person in the admin."""
+    """Return changes that staff made to a user in the admin."""
     return _admin_log(user).exclude(user=user)
 
 
 def belongs_only_to(email: str, user: User) -> bool:
-    """Whether nobody else is known to have, or to have had, an address."""
+    """Whether no other user has or is known to have had an address."""
     if not email or User.objects.filter(email__iexact=email).exclude(pk=user.pk).exists():
         return False
     return not Invitation.objects.filter(email__iexact=email).exclude(used_by=None).exclude(used_by=user).exists()
@@ -53,7 +53,7 @@ def _admin_log(user: User) -> QuerySet[LogEntry]:
 
 
 def _about_invitations(user: User) -> Q:
-    """Entries about the invitations that a person accepted; earlier ones name the address only."""
+    """Match entries about invitations that a user accepted. Older entries contain only the address."""
     rows = Q(pk=None)
     for invitation in Invitation.objects.filter(used_by=user):
         rows |= Q(**{f"data__{audit_log.INVITATION_KEY}": str(invitation.pk)})
@@ -66,15 +66,15 @@ def _about_invitations(user: User) -> Q:
 
 
 def _about_name(user: User) -> Q:
-    """Entries from before they had IDs, about who had the person's name then."""
+    """Match entries without an ID that name this user, from when the name was theirs."""
     name, since = _name_before_ids(user)
     if Group.objects.filter(name=name).exists():
-        return Q(pk=None)  # a quota's entry would be the role's
+        return Q(pk=None)  # an entry about a quota would mean the role
     return Q(kind__in=KINDS_ABOUT_PEOPLE, about=name, at__gte=since) & ~Q(data__has_key=audit_log.USER_KEY)
 
 
 def _name_before_ids(user: User) -> tuple[str, datetime]:
-    """Return what a person was called before entries had IDs, and since when."""
+    """Return a user's name at the time when entries had no IDs, and since when they had it."""
     renamed = AuditEntry.objects.filter(
         kind=Kind.ACCESS_CHANGED, data__has_key="username", **{f"data__{audit_log.USER_KEY}": user.pk}
     )

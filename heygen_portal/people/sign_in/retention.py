@@ -1,6 +1,6 @@
-"""How long the portal keeps what it learns when people sign in: names, network addresses, browsers.
+"""Retention of sign-in data: names, network addresses and browsers.
 
-Addresses in the audit log, in exports and in sessions' events are part of chained records and stay with them.
+Addresses in the audit log, in exports and in session events are part of hash-chained records and are kept.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from django.contrib.sessions.models import Session
 from django.db.models import QuerySet
 
 ROWS_PER_DELETE = 1_000
-"""Short transactions: on SQLite nobody else writes meanwhile."""
+"""Keeps transactions short, because SQLite has one writer at a time."""
 SIGN_IN_LOGS = (AccessAttempt, AccessFailureLog, AccessLog)
 
 
 def delete_old(now: datetime) -> int:
-    """Delete sign-in attempts past SIGN_IN_LOG_DAYS and login sessions that have expired; return how many rows."""
+    """Delete sign-in attempts older than SIGN_IN_LOG_DAYS and expired login sessions. Return the row count."""
     oldest = now - timedelta(days=settings.SIGN_IN_LOG_DAYS)
     logs = sum(_delete(log._default_manager.filter(attempt_time__lt=oldest)) for log in SIGN_IN_LOGS)
     return logs + _delete(Session.objects.filter(expire_date__lt=now))

@@ -1,4 +1,4 @@
-"""Keeps whose each row of the sign-in log is. The log has the name that was typed: it may be another's by now."""
+"""Links rows of the sign-in log to users. The log stores the typed name, which may change hands."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class PortalAxesHandler(AxesDatabaseHandler):
 
 
 def _link_to_user(attempt: AccessAttempt, user: User | None, is_new: bool) -> None:
-    """axes counts attempts from one place at one name in one row: once it is about two people, it is neither's."""
+    """Link a failed attempt to a user, or unlink it if it now concerns two people.
+
+    axes counts attempts with the same name, address and browser in one row.
+    """
     if is_new and user:
         SignIn.objects.create(failed=attempt, user=user)
     elif not is_new:
@@ -50,7 +53,7 @@ def _link_to_user(attempt: AccessAttempt, user: User | None, is_new: bool) -> No
 
 
 def _user_called(name: str) -> User | None:
-    """Return who is called so now; else the only one with this address."""
+    """Return the user with this name, else the only one with this e-mail address."""
     for same in ({"username": name}, {"username__iexact": name}, {"email__iexact": name}):
         found = list(User.objects.filter(**same)[:2]) if name else []
         if found:

@@ -1,8 +1,8 @@
-"""How fast passwords and codes of a second factor can be tried, without letting strangers lock anybody out.
+"""Limits on password and second-factor attempts that do not let strangers lock a user out.
 
-Failed attempts are counted by where they come from. A device or an address that the person has signed in with has a
-count of its own; all other places share one for each name. So a stranger can use up what strangers have, and the
-person still gets in from a known device, or by a new password by mail, which makes a device known.
+Failed attempts are counted by origin. A device or address that the user has signed in with has its own count; all other
+origins share one count per name. A stranger can only use up the shared count: the user still gets in from a known
+device, or by resetting the password by mail, which makes the device known.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from heygen_portal.runtime import budgets, client_address
 from heygen_portal.runtime.budgets import TooManyRequests
 
 PASSWORD, CODE = "sign_in", "second_factor"
-"""What is tried; the names of the budgets begin with it."""
+"""Factors that can be guessed. Budget names start with these."""
 COOKIE = "known_device"
 COOKIE_LIFETIME = timedelta(days=180)
 COOKIE_PATH = "/accounts/"
 MAX_REMEMBERED_PEOPLE = 5
-"""People whom one browser is remembered for."""
+"""Users per browser for whom it is a known device."""
 SALT = "heygen_portal.people.known_device"
 HINT = _("You can still sign in from a device you have used before.")
 HINT_WITH_MAIL = _(
@@ -45,18 +45,18 @@ MAIL_HINT = _("The e-mails sent in the last hour are still valid.")
 
 
 class SignInDelayed(TooManyRequests):
-    """Too many attempts at this name, or from this address."""
+    """Too many attempts for this name or from this address."""
 
     hint = HINT
 
 
 def admit(request: HttpRequest, name: str) -> None:
-    """Count an attempt before the password is looked at. Raises TooManyRequests."""
+    """Count a password attempt before it is checked. Raises TooManyRequests."""
     _admit(request, PASSWORD, name, _person(name))
 
 
 def admit_code(request: HttpRequest, user: User) -> None:
-    """Count an attempt at a person's second factor before the code is looked at. Raises TooManyRequests."""
+    """Count a second-factor attempt before the code is checked. Raises TooManyRequests."""
     _admit(request, CODE, user.get_username(), user)
 
 
@@ -80,12 +80,12 @@ def _admit(request: HttpRequest, factor: str, name: str, person: User | None) ->
 
 
 def record_success(request: HttpRequest, user: User) -> None:
-    """Give the person's own device and place their attempts back; what strangers share stays used."""
+    """Reset the counts of the user's device and address. The shared count stays."""
     _restore(request, PASSWORD, user)
 
 
 def record_code_success(request: HttpRequest, user: User) -> None:
-    """Do what `succeeded` does, for the second factor."""
+    """Reset the second-factor counts of the user's device and address."""
     _restore(request, CODE, user)
 
 
@@ -97,9 +97,9 @@ def _restore(request: HttpRequest, factor: str, user: User) -> None:
 
 
 def record_wrong_proof(request: HttpRequest) -> None:
-    """Count a wrong password or code of a person who is signed in; end their login session after too many in a row.
+    """Count a wrong password or code of a signed-in user; end the login session after too many.
 
-    Raises ImmediateHttpResponse then: a stolen login session is no place to guess from.
+    Raises ImmediateHttpResponse in that case, to prevent guessing from a stolen login session.
     """
     try:
         budgets.spend_sync("wrong_proof", login_session=_login_session(request))
@@ -109,23 +109,23 @@ def record_wrong_proof(request: HttpRequest) -> None:
 
 
 def clear_wrong_proofs(request: HttpRequest) -> None:
-    """Count wrong passwords and codes of this login session from the start again."""
+    """Reset the count of wrong passwords and codes of this login session."""
     budgets.clear("wrong_proof", login_session=_login_session(request))
 
 
 def _login_session(request: HttpRequest) -> str:
-    """Login sessions are not named in Redis by the key that opens them."""
+    """Return a hash of the session key, so that Redis does not hold the key itself."""
     return hashlib.sha256(str(request.session.session_key).encode()).hexdigest()[:32]
 
 
 def clear_attempts_of_strangers(user: User) -> None:
-    """Somebody has proved by mail who they are: attempts by strangers no longer count."""
+    """Reset the shared counts of a user who has proved their identity by mail."""
     for factor in (PASSWORD, CODE):
         budgets.clear(f"{factor}_elsewhere", login=_name_key(user.get_username()))
 
 
 def admit_mail(request: HttpRequest, email: str) -> None:
-    """Count a request for a letter. Raises TooManyRequests, whether or not the address is known."""
+    """Count a request for mail. Raises TooManyRequests for known and unknown addresses alike."""
     recipient = _name_key(email)
     try:
         budgets.spend_sync("password_mail", address=client_address.of(request), recipient=recipient)
@@ -135,7 +135,7 @@ def admit_mail(request: HttpRequest, email: str) -> None:
 
 
 def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> None:
-    """Make this browser a known device of the person, until the password changes."""
+    """Make this browser a known device of the user until the password changes."""
     others = [entry for entry in _remembered(request) if entry[0] != user.pk]
     own = next((entry for entry in _remembered(request) if entry[0] == user.pk and _is_current(entry, user)), None)
     entry = own or [user.pk, secrets.token_urlsafe(12), _fingerprint(user)]
@@ -151,7 +151,7 @@ def remember(request: HttpRequest, response: HttpResponseBase, user: User) -> No
 
 
 def _known_device(request: HttpRequest, person: User | None) -> str:
-    """Return the name of this browser, if the person has signed in with it and the password is the same since."""
+    """Return this browser's key if it is a known device of the user, else an empty string."""
     if person is None:
         return ""
     found = (f"{entry[0]}:{entry[1]}" for entry in _remembered(request) if _is_current(entry, person))
@@ -175,7 +175,7 @@ def _fingerprint(user: User) -> str:
 
 
 def _known_address(person: User | None, address: str | None) -> str:
-    """Return the name of this address for this person, if they have signed in from it."""
+    """Return a key for this address if the user has signed in from it, else an empty string."""
     if person is None or address is None:
         return ""
     known = SignIn.objects.filter(user=person, succeeded__ip_address=address)
@@ -187,5 +187,5 @@ def _person(name: str) -> User | None:
 
 
 def _name_key(name: str) -> str:
-    """Names are not stored in Redis as they are; spellings that lead to one account share a count."""
+    """Return a hash of a name for Redis. Spellings that lead to one account share it."""
     return hashlib.sha256(unicodedata.normalize("NFKC", name).casefold().encode()).hexdigest()[:32]
