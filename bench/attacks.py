@@ -699,7 +699,7 @@ def newest_session() -> Any:
 def fault_of(session_id: Any) -> Any:
     from sessions.integrity import verification
 
-    return verification.look_at(session_id)
+    return verification.first_fault_of(session_id)
 
 
 def sessions() -> int:

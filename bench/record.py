@@ -143,8 +143,8 @@ def verifying() -> dict[str, float]:
     """Check the whole record, as `manage.py verify_history` does."""
     from sessions.integrity import scope, verification
 
-    count, began = scope.Count(), time.perf_counter()
-    if found := [fault.in_words() for fault in verification.faults(count)]:
+    count, began = scope.CheckCounts(), time.perf_counter()
+    if found := [fault.description() for fault in verification.faults(count)]:
         sys.exit("\n".join(found))
     rate = count.all_rows / (time.perf_counter() - began)
     print(f"verified {count.all_rows} rows of {len(count.rows)} tables, {rate:.0f} a second: {dict(count.rows)}")

@@ -101,9 +101,9 @@ def check_observers() -> None:
 
 @shared_task
 def verify_history() -> None:
-    """Verify the whole record, anchor its new part and upgrade older records. Scheduled nightly."""
-    nightly_check.look(timezone.now())
-    record_upgrade.upgrade(UPGRADE_SECONDS_PER_NIGHT)
+    """Look through the whole record and anchor what is new; beat sends this once a night."""
+    nightly_check.check_record(timezone.now())
+    record_upgrade.upgrade(UPGRADES_FOR_S)
 
 
 @shared_task

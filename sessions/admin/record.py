@@ -23,7 +23,7 @@ from heygen_portal.people.access import sudo
 from heygen_portal.permissions import Permission
 from heygen_portal.runtime import client_address
 from heygen_portal.runtime.generics import AnyModelForm
-from sessions.integrity.damage import TABLES, Fault
+from sessions.integrity.fault import TABLE_NAMES, Fault
 from sessions.models import Erasure, HistoryCheck, LegalHold, ProviderErasure, StreamingSession
 from sessions.retention import erasure
 
@@ -53,16 +53,16 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     @display(description=_("rows read per table"))
     def rows_by_table(self, check: HistoryCheck) -> str:
         rows = check.covered.get("rows", {})
-        values = sorted((str(TABLES.get(table, table)), count) for table, count in rows.items())
-        return "; ".join(f"{table}: {formats.localize(count)}" for table, count in values) or "–"
+        named = sorted((str(TABLE_NAMES.get(table, table)), count) for table, count in rows.items())
+        return "; ".join(f"{table}: {formats.localize(count)}" for table, count in named) or "–"
 
     @display(description=_("coverage"))
     def coverage(self, check: HistoryCheck) -> Any:
         return format_html_join("", "<p>{}</p>", ((line,) for line in _coverage(check.covered))) or "–"
 
     @display(description=_("problems found"))
-    def problems(self, check: HistoryCheck) -> Any:
-        lines = [(Fault(**fault).in_words(),) for fault in check.faults]
+    def misfits(self, check: HistoryCheck) -> Any:
+        lines = [(Fault.from_data(fault).description(),) for fault in check.faults]
         return format_html_join("", "<p>{}</p>", lines) or "–"
 
 

@@ -68,7 +68,7 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "session": session,
         "line": line,
         "evidence": end_evidence.in_words(session.end_evidence),
-        "fault": verification.look_at(session.pk),
+        "fault": verification.first_fault_of(session.pk),
         "last_hash": last_hash,
         "remedy": remedy_texts.remedy(session.end_reason, session.end_evidence),
         "stages": _waterfall(line),

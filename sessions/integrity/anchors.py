@@ -23,7 +23,7 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.models import SessionSeal, StreamingSession
 
-SETTLED = timedelta(minutes=5)
+SEAL_SETTLING_TIME = timedelta(minutes=5)
 """A seal that is older has no neighbour that is still being written."""
 
 
@@ -36,7 +36,9 @@ def write(now: datetime) -> bool:
     last = lines[-1] if lines else {}
     after = last.get("to", 0)
     newest = (
-        SessionSeal.objects.filter(pk__gt=after, at__lte=now - SETTLED).order_by("-pk").values_list("pk", flat=True)
+        SessionSeal.objects.filter(pk__gt=after, at__lte=now - SEAL_SETTLING_TIME)
+        .order_by("-pk")
+        .values_list("pk", flat=True)
     )
     entries = AuditEntry.objects.exclude(kind=AuditEntry.Kind.ANCHORED)  # else each anchor would ask for the next
     to, entry = newest.first() or after, entries.aggregate(last=Max("number"))["last"] or 0
@@ -78,8 +80,8 @@ def check() -> tuple[int, int | None]:
     count, previous, after = 0, "", 0
     for count, line in enumerate(_read(path) if path else (), start=1):
         try:
-            found = _digest(previous, after, line["to"], line.get("entry", 0))
-            fits = line["after"] == after and (line["seals"], line["hash"]) == found
+            expected = _digest(previous, after, line["to"], line.get("entry", 0))
+            fits = line["after"] == after and (line["seals"], line["hash"]) == expected
             previous, after = line["hash"], line["to"]
         except (KeyError, TypeError):
             fits = False
@@ -96,8 +98,8 @@ def _digest(previous: str, after: int, to: int, entry: int) -> tuple[int, str]:
         digest.update("|".join(map(str, seal)).encode() + b"\n")
         count += 1
     if entry:
-        its_hash = AuditEntry.objects.filter(number=entry).values_list("hash", flat=True).first()
-        digest.update(f"{entry}|{its_hash}\n".encode())
+        entry_hash = AuditEntry.objects.filter(number=entry).values_list("hash", flat=True).first()
+        digest.update(f"{entry}|{entry_hash}\n".encode())
     return count, digest.hexdigest()
 
 

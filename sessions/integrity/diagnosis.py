@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from heygen_portal.trail import hash_chain
-from sessions.integrity.damage import How
+from sessions.integrity.fault import FaultKind
 from sessions.lifecycle import coverage
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import digest_of
@@ -16,11 +16,16 @@ from sessions.models import SessionHead, SessionSeal
 
 ERASED = EventKind.SPEECH_ERASED
 HELD, HOLD_RELEASED = EventKind.HELD, EventKind.HOLD_RELEASED
-KEEPING = {ERASED, HELD, HOLD_RELEASED}
+RETENTION_KINDS = {ERASED, HELD, HOLD_RELEASED}
 """Kinds of event that say what became of a session's speech."""
-TELLING = {EventKind.TASK, EventKind.AVATAR_END_MESSAGE, EventKind.USER_END_MESSAGE, EventKind.PROVIDER_RECORD}
+TEXT_PROVING_KINDS = {
+    EventKind.TASK,
+    EventKind.AVATAR_END_MESSAGE,
+    EventKind.USER_END_MESSAGE,
+    EventKind.PROVIDER_RECORD,
+}
 """Kinds of event that prove a text."""
-SAID = ("source", "kind", "data", "at")
+HASHED_FIELDS = ("source", "kind", "data", "at")
 """What an event's checksums are of, in their order."""
 UNREADABLE = object()
 """In place of data that is no JSON."""
@@ -49,10 +54,10 @@ class Event(NamedTuple):
 
     def digest(self, number: int | None = None, previous_hash: str | None = None, data: Any = None) -> str:
         """Return the hash of what it says; empty where that cannot be read."""
-        said = (self.source, self.kind, self.data if data is None else data, self.at, self.prints)
+        values = (self.source, self.kind, self.data if data is None else data, self.at, self.prints)
         before = self.previous_hash if previous_hash is None else previous_hash
         try:
-            return digest_of(before, self.session, number or self.number, *said)
+            return digest_of(before, self.session, number or self.number, *values)
         except (TypeError, ValueError, RecursionError):
             return ""
 
@@ -69,15 +74,15 @@ class Event(NamedTuple):
 
     def changed_column(self) -> str:
         try:
-            said = (str(self.source), str(self.kind), hash_chain.canonical(self.data), str(self.at))
+            values = (str(self.source), str(self.kind), hash_chain.canonical(self.data), str(self.at))
         except (TypeError, ValueError, RecursionError):
             return "data"
-        if self._replace(prints=hash_chain.checksums(*said)).matches_hash():
+        if self._replace(prints=hash_chain.prints(*values)).fits():
             return "prints"
-        return hash_chain.first_mismatch(str(self.prints), SAID, said)
+        return hash_chain.blamed(str(self.prints), HASHED_FIELDS, values)
 
 
-class Noted(NamedTuple):
+class EndMark(NamedTuple):
     """A seal, or the head: so many events, the last with this hash, signed."""
 
     number: int
@@ -88,7 +93,7 @@ class Noted(NamedTuple):
 
 def proofs(kind: str, data: Any) -> Collection[str] | None:
     """Return which texts an event proves, or None for one that is older than such proofs."""
-    if kind not in TELLING or not isinstance(data, dict):
+    if kind not in TEXT_PROVING_KINDS or not isinstance(data, dict):
         return ()
     if "speech" not in data:
         return None
@@ -118,46 +123,46 @@ class Chain:
     session: str
     events: Callable[[], Iterable[Event]]
     find: Callable[[int], Event | None]
-    seals: Callable[[], Iterable[Noted]]
-    head: Noted | None
+    seals: Callable[[], Iterable[EndMark]]
+    head: EndMark | None
     is_over: bool
     length: int
 
 
-Wrong = tuple[How, int | None, str, str]
+ChainFault = tuple[FaultKind, int | None, str, str]
 """What was done, at which event, in which table and column."""
 
 
-def wrongs(chain: Chain) -> Iterator[Wrong]:
+def chain_faults(chain: Chain) -> Iterator[ChainFault]:
     """Yield what is wrong with a chain and with the notes of its end. Seals and events are read as streams."""
     head = chain.head
-    is_own_head = head is not None and is_own(SessionHead, chain.session, head)
-    newest = max((seal.number for seal in _own_seals(chain)), default=0)
-    sealed, noted = _Sealed(chain), head if is_own_head else None
+    is_head_signed = head is not None and is_signed_here(SessionHead, chain.session, head)
+    newest = max((seal.number for seal in _signed_seals(chain)), default=0)
+    sealed, mark = _SealedHashes(chain), head if is_head_signed else None
 
     def known(number: int) -> str:
-        return noted.hash if noted and noted.number == number else sealed.hash_at(number)
+        return mark.hash if mark and mark.number == number else sealed.hash_at(number)
 
-    if tampering := hash_chain.find_tampering(chain.events(), known, chain.find, chain.length):
-        how, number, column = tampering
-        yield how, number, "event", column
-    last = max(newest, noted.number if noted else 0)
+    if found := hash_chain.misfit(chain.events(), known, chain.find, chain.length):
+        kind, number, column = found
+        yield kind, number, "event", column
+    last = max(newest, mark.number if mark else 0)
     if last > chain.length:
         yield "truncated", chain.length + 1, "event", ""
     if not chain.length:
         yield "truncated", 1, "event", ""
-    yield from _of_notes(chain, newest, is_own_head=is_own_head)
+    yield from _end_mark_faults(chain, newest, is_head_signed=is_head_signed)
 
 
-def _own_seals(chain: Chain) -> Iterator[Noted]:
-    return (seal for seal in chain.seals() if is_own(SessionSeal, chain.session, seal))
+def _signed_seals(chain: Chain) -> Iterator[EndMark]:
+    return (seal for seal in chain.seals() if is_signed_here(SessionSeal, chain.session, seal))
 
 
-class _Sealed:
+class _SealedHashes:
     """The hashes that this portal sealed, for numbers that are asked for in ascending order."""
 
     def __init__(self, chain: Chain) -> None:
-        self._seals = _own_seals(chain)
+        self._seals = _signed_seals(chain)
         self._next = next(self._seals, None)
 
     def hash_at(self, number: int) -> str:
@@ -167,27 +172,27 @@ class _Sealed:
         return self._next.hash if self._next is not None and self._next.number == number else ""
 
 
-def _of_seals(chain: Chain) -> Iterator[Wrong]:
+def _seal_faults(chain: Chain) -> Iterator[ChainFault]:
     for seal in chain.seals():
-        if not is_own(SessionSeal, chain.session, seal):
-            yield "seal_forged", seal.number, "seal", _column_of(SessionSeal, chain, seal)
-    sealed = _Sealed(chain)
+        if not is_signed_here(SessionSeal, chain.session, seal):
+            yield "seal_forged", seal.number, "seal", _changed_column(SessionSeal, chain, seal)
+    sealed = _SealedHashes(chain)
     for event in chain.events():
         if is_sealed(event.data) and not sealed.hash_at(event.number):
             yield "unsealed", event.number, "seal", ""
 
 
-def _of_notes(chain: Chain, newest: int, *, is_own_head: bool) -> Iterator[Wrong]:
-    yield from _of_seals(chain)
+def _end_mark_faults(chain: Chain, newest: int, *, is_head_signed: bool) -> Iterator[ChainFault]:
+    yield from _seal_faults(chain)
     if chain.is_over and not newest:
         yield "unsealed", chain.length, "seal", ""
     if chain.is_over and 0 < newest < chain.length:
-        is_unsealed = is_own_head and chain.head and chain.head.number == chain.length
+        is_unsealed = is_head_signed and chain.head and chain.head.number == chain.length
         yield ("unsealed", chain.length, "seal", "") if is_unsealed else ("inserted", newest + 1, "event", "")
     if chain.head is None:
         yield "headless", chain.length, "head", ""
-    elif not is_own_head:
-        yield "head_forged", chain.head.number, "head", _column_of(SessionHead, chain, chain.head)
+    elif not is_head_signed:
+        yield "head_forged", chain.head.number, "head", _changed_column(SessionHead, chain, chain.head)
     elif chain.head.number < chain.length:
         if chain.is_over:
             yield "head_forged", chain.head.number, "head", "number"
@@ -195,23 +200,23 @@ def _of_notes(chain: Chain, newest: int, *, is_own_head: bool) -> Iterator[Wrong
             yield "inserted", chain.head.number + 1, "event", ""
 
 
-def is_own(model: type[SessionHead] | type[SessionSeal], session: str, noted: Noted) -> bool:
+def is_signed_here(model: type[SessionHead] | type[SessionSeal], session: str, mark: EndMark) -> bool:
     """Whether this portal signed it."""
-    signature = str(noted.signature)
+    signature = str(mark.signature)
     if issubclass(model, SessionSeal):
-        return model.is_signed(signature, session, noted.number, noted.hash, noted.at)
-    return model.is_signed(signature, session, noted.number, noted.hash)
+        return model.is_signed(signature, session, mark.number, mark.hash, mark.at)
+    return model.is_signed(signature, session, mark.number, mark.hash)
 
 
-def _column_of(model: Any, chain: Chain, noted: Noted) -> str:
+def _changed_column(model: Any, chain: Chain, mark: EndMark) -> str:
     """Return which column of a note was changed, from what the chain says."""
     try:
-        event = chain.find(int(noted.number))
+        event = chain.find(int(mark.number))
     except (TypeError, ValueError, OverflowError):
         return "number"
-    if event and event.hash == noted.hash:
-        return "at" if SessionSeal.has_moment(str(noted.signature)) and model is SessionSeal else "signature"
+    if event and event.hash == mark.hash:
+        return "at" if SessionSeal.has_moment(str(mark.signature)) and model is SessionSeal else "signature"
     for other in chain.events():
-        if other.hash == noted.hash:
+        if other.hash == mark.hash:
             return "number"
     return "hash"

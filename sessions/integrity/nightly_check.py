@@ -12,54 +12,54 @@ from django.utils import timezone
 from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.integrity import anchors
-from sessions.integrity.damage import Fault
-from sessions.integrity.scope import Count
+from sessions.integrity.fault import Fault
+from sessions.integrity.scope import CheckCounts
 from sessions.integrity.verification import faults
 from sessions.lifecycle import coverage
 from sessions.models import HistoryCheck, StreamingSession
 
 logger = logging.getLogger(__name__)
 
-CLOCKS_APART = timedelta(minutes=2)
+CLOCK_TOLERANCE = timedelta(minutes=2)
 """How far the clock of who made a session may be ahead of the one of a check."""
-KEPT = 100
+MAX_STORED_FAULTS = 100
 """Faults that a row names; it counts them all."""
 
 
-def look(started_at: datetime, tell: Callable[[Fault], None] = lambda fault: None) -> HistoryCheck:
+def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda fault: None) -> HistoryCheck:
     """Look through the whole record and at the anchors, store what came of it, then anchor what is new."""
-    count, found = Count(), HistoryCheck(started_at=started_at)
+    counts, check = CheckCounts(), HistoryCheck(started_at=started_at)
 
     def note(fault: Fault) -> None:
-        tell(fault)
-        found.fault_count += 1
-        if len(found.faults) < KEPT:
-            found.faults.append(fault.as_data())
+        report(fault)
+        check.fault_count += 1
+        if len(check.faults) < MAX_STORED_FAULTS:
+            check.faults.append(fault.as_data())
 
-    for fault in faults(count):
+    for fault in faults(counts):
         note(fault)
-    if missing := _lost_sessions():
+    if missing := _missing_sessions():
         note(Fault("sessions_lost", table="session", row=str(missing)))
-    found.anchors, misfit = anchors.check()
+    check.anchors, misfit = anchors.check()
     if is_lost := anchors.is_lost():
-        note(Fault("anchors_lost", table="anchors_file", row=str(found.anchors)))
+        note(Fault("anchors_lost", table="anchors_file", row=str(check.anchors)))
     elif misfit is not None:
         note(Fault("anchor", number=misfit))
-    found.sessions, found.events, found.entries = count.sessions, count.events, count.entries
-    found.rows, found.covered = count.all_rows, count.covered()
-    found.ended_at = timezone.now()
+    check.sessions, check.events, check.entries = counts.sessions, counts.events, counts.entries
+    check.rows, check.covered = counts.all_rows, counts.covered()
+    check.ended_at = timezone.now()
     with transaction.atomic():
-        found.save()
-        stated = coverage.state(coverage.CHECK, found)
-        audit_log.record_by(None, None, AuditEntry.Kind.RECORD_CHECKED, found, faults=found.fault_count, **stated)
-    if found.fault_count:
-        logger.error("the record does not fit in %d places: see the check of %s", found.fault_count, started_at)
+        check.save()
+        stated = coverage.state(coverage.CHECK, check)
+        audit_log.note_by(None, None, AuditEntry.Kind.RECORD_CHECKED, check, faults=check.fault_count, **stated)
+    if check.fault_count:
+        logger.error("the record does not fit in %d places: see the check of %s", check.fault_count, started_at)
     if misfit is None and not is_lost:
         anchors.write(timezone.now())
-    return found
+    return check
 
 
-def _lost_sessions() -> int:
+def _missing_sessions() -> int:
     """Return how many sessions are not there that the check with the most of them counted: none is ever deleted.
 
     Whoever takes away a session with all its rows and sums leaves nothing that does not fit. The count is in the audit
@@ -68,5 +68,5 @@ def _lost_sessions() -> int:
     most = HistoryCheck.objects.exclude(ended_at=None).order_by("-sessions", "pk").first()
     if most is None or most.ended_at is None:
         return 0
-    there = StreamingSession.objects.filter(created_at__lte=most.ended_at + CLOCKS_APART).count()
+    there = StreamingSession.objects.filter(created_at__lte=most.ended_at + CLOCK_TOLERANCE).count()
     return max(0, most.sessions - there)

@@ -15,34 +15,34 @@ from uuid import UUID
 from django.db import transaction
 
 from sessions.integrity import audit_statements
-from sessions.integrity.scope import BATCH
+from sessions.integrity.scope import BATCH_ROWS
 from sessions.integrity.verification import UPGRADED, faults_of, rows_of
 from sessions.lifecycle import coverage, events
 from sessions.lifecycle.coverage import BELOW, LINE, ROWS, SESSION, TASK
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionTask, Status, StreamingSession
 
-SINCE_WHOLE_ROWS = ("conversation", "record_format")
+COLUMNS_SINCE_WHOLE_ROWS = ("conversation", "record_format")
 """Columns of a session that records of format `WHOLE_ROWS` do not state as they are now."""
-ROWS_EACH = 200
+ROWS_PER_EVENT = 200
 """Rows that one event states."""
 
 
 @dataclass
-class Upgraded:
+class UpgradeResult:
     """What an upgrade came to."""
 
     sessions: int = 0
-    left: int = 0
+    remaining: int = 0
     faulty: list[UUID] = field(default_factory=list)
     """Sessions whose record does not fit: they are left as they are."""
-    are_lists_whole: bool = True
+    is_audit_log_intact: bool = True
     """False if the audit's list, or a row that it states, does not fit: its rows are left as they are."""
 
 
-def upgrade(seconds: float | None = None) -> Upgraded:
+def upgrade(seconds: float | None = None) -> UpgradeResult:
     """State what sessions of an earlier format show, for so long; each is one transaction. Safe to repeat."""
-    done, give_up_at = Upgraded(), time.monotonic() + (seconds if seconds is not None else float("inf"))
+    done, give_up_at = UpgradeResult(), time.monotonic() + (seconds if seconds is not None else float("inf"))
     older = StreamingSession.objects.filter(record_format__lt=coverage.FORMAT).order_by("pk")
     last: UUID | None = None
     while time.monotonic() < give_up_at:
@@ -50,16 +50,16 @@ def upgrade(seconds: float | None = None) -> Upgraded:
         last = rows.values_list("pk", flat=True).first()
         if last is None:
             break
-        if _upgrade_one(last):
+        if _upgrade_session(last):
             done.sessions += 1
         else:
             done.faulty.append(last)
-    done.left = older.count()
-    done.are_lists_whole = audit_statements.upgrade()
+    done.remaining = older.count()
+    done.is_audit_log_intact = audit_statements.upgrade()
     return done
 
 
-def _upgrade_one(session_id: UUID) -> bool:
+def _upgrade_session(session_id: UUID) -> bool:
     """State a session's rows; return False for one whose record does not fit."""
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().only("status", "record_format").get(pk=session_id)
@@ -67,33 +67,33 @@ def _upgrade_one(session_id: UUID) -> bool:
             return True
         if faults_of(session_id):
             return False
-        was = session.record_format
+        old_format = session.record_format
         StreamingSession.objects.filter(pk=session_id).update(record_format=coverage.FORMAT)
-        stated = _stated(session_id, was, is_over=session.status == Status.ENDED)
-        while part := list(islice(stated, ROWS_EACH)):
-            said = {"format": coverage.FORMAT} | coverage.together(*part)
-            events.append(session_id, Entry(UPGRADED, said), is_over=session.status == Status.ENDED)
+        stated = _missing_statements(session_id, old_format, is_over=session.status == Status.ENDED)
+        while part := list(islice(stated, ROWS_PER_EVENT)):
+            values = {"format": coverage.FORMAT} | coverage.together(*part)
+            events.append(session_id, Entry(UPGRADED, values), is_over=session.status == Status.ENDED)
     return True
 
 
-def _stated(session_id: UUID, was: int, *, is_over: bool) -> Iterator[dict[str, Any]]:
+def _missing_statements(session_id: UUID, old_format: int, *, is_over: bool) -> Iterator[dict[str, Any]]:
     """Yield what is to be stated of each row that a record of format `was` does not state.
 
     A text that is being sent is stated once its outcome is known.
     """
     for row in SESSION.stored(StreamingSession.objects.filter(pk=session_id)):
-        said = SESSION.read(row)
-        names = said.keys() if was < coverage.WHOLE_ROWS else SINCE_WHOLE_ROWS
-        yield _of(SESSION, "", {name: said[name] for name in names if is_over or name not in SESSION.late})
+        values = SESSION.read(row)
+        names = values.keys() if old_format < coverage.WHOLE_ROWS else COLUMNS_SINCE_WHOLE_ROWS
+        yield _statement(SESSION, "", {name: values[name] for name in names if is_over or name not in SESSION.late})
     sending: set[Any] = set()
-    for table in (table for table in BELOW if was < table.since):
-        for row in rows_of(table, session_id).iterator(chunk_size=BATCH):
-            said = table.read(row)
-            if table is TASK and said["status"] == SessionTask.Status.SENDING:
-                sending.add(said["created_at"])
-            elif not (table is LINE and said["by"] == "text" and said["at"] in sending):
-                yield _of(table, table.key(row[1]), said)
+    for table in (table for table in BELOW if old_format < table.since):
+        for row in rows_of(table, session_id).iterator(chunk_size=BATCH_ROWS):
+            values = table.read(row)
+            if table is TASK and values["status"] == SessionTask.Status.SENDING:
+                sending.add(values["created_at"])
+            elif not (table is LINE and values["by"] == "text" and values["at"] in sending):
+                yield _statement(table, table.key(row[1]), values)
 
 
-def _of(table: coverage.Table, key: str, said: dict[str, Any]) -> dict[str, Any]:
-    return {ROWS: {table.name: {key: said}}}
+def _statement(table: coverage.Table, key: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {ROWS: {table.name: {key: values}}}

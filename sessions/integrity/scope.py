@@ -9,11 +9,11 @@ from typing import Any
 
 from sessions.lifecycle.coverage import Table
 
-BATCH = 5_000
+BATCH_ROWS = 5_000
 """Rows that the database hands over at once."""
-MOST_STATED = 20_000
+STATED_ROWS_IN_MEMORY = 20_000
 """Rows whose statements are in memory at once; more are looked through in several passes."""
-MOST_FAULTS = 20
+MAX_FAULTS = 20
 """Of one session, or of one table outside of sessions, that are named."""
 
 
@@ -26,18 +26,18 @@ def is_in_share(table: str, key: str, share: int, shares: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Bounds:
+class MemoryLimits:
     """What is in memory at once: smaller numbers need less memory and more time."""
 
-    batch: int = BATCH
-    stated: int = MOST_STATED
+    batch_rows: int = BATCH_ROWS
+    stated_rows: int = STATED_ROWS_IN_MEMORY
 
 
-USUAL_BOUNDS = Bounds()
+DEFAULT_LIMITS = MemoryLimits()
 
 
 @dataclass
-class Count:
+class CheckCounts:
     """How far a look has come, and what it covered."""
 
     sessions: int = 0

@@ -16,8 +16,8 @@ from django.utils import timezone
 from avatars.models import ProviderAccount
 from heygen_portal.trail.raw_values import AsText
 from sessions.actions import deadlines
-from sessions.integrity.damage import Fault, How
-from sessions.integrity.scope import MOST_FAULTS
+from sessions.integrity.fault import Fault, FaultKind
+from sessions.integrity.scope import MAX_FAULTS
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import SessionEvent, SessionTotal, Status, StreamingSession
 
@@ -25,35 +25,35 @@ BOOKED_WITHIN = timedelta(days=1)
 """From a session's end. The worker needs seconds, but may have been down."""
 RECORD_CHECKED_FOR = timedelta(days=7)
 """From a session's end, how long a missing provider record is reported: the search costs time for each session."""
-READ_AGAIN = timedelta(minutes=1)
+RECORD_RETRY_TIME = timedelta(minutes=1)
 """At most so much later a provider's record is due that could not be read: `sessions.costs.provider_record`."""
-CLOCKS_APART = timedelta(minutes=1)
+CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far the clock of another process may be ahead of this one's."""
 
 
 def faults() -> Iterator[Fault]:
-    """Yield sessions whose worker columns contradict their record, up to MOST_FAULTS of each kind."""
+    """Yield sessions whose worker columns contradict their record, up to MAX_FAULTS of each kind."""
     now = timezone.now()
-    yield from _named(_never_looked_at(now), "deadline_at")
-    yield from _named(_booked_wrongly(), "booked_at")
-    yield from _named(_unbooked(now), "booked_at", "unbooked")
-    yield from _named(_never_read(now), "record_due_at")
+    yield from _faults_in(_deadline_too_late(now), "deadline_at")
+    yield from _faults_in(_wrongly_booked(), "booked_at")
+    yield from _faults_in(_unbooked(now), "booked_at", "unbooked")
+    yield from _faults_in(_record_never_due(now), "record_due_at")
 
 
-def _named(rows: QuerySet[StreamingSession], column: str, how: How = "row_changed") -> Iterator[Fault]:
-    for session in islice(rows.order_by().values_list(AsText("pk"), flat=True).iterator(), MOST_FAULTS):
-        yield Fault(how, session, table="session", row=session, column=column)
+def _faults_in(rows: QuerySet[StreamingSession], column: str, kind: FaultKind = "row_changed") -> Iterator[Fault]:
+    for session in islice(rows.order_by().values_list(AsText("pk"), flat=True).iterator(), MAX_FAULTS):
+        yield Fault(kind, session, table="session", row=session, column=column)
 
 
-def _never_looked_at(now: datetime) -> QuerySet[StreamingSession]:
+def _deadline_too_late(now: datetime) -> QuerySet[StreamingSession]:
     """Open sessions whose deadline lies later than both their own limit and any retry."""
-    wait = deadlines.MAX_DEADLINE_DELAY + CLOCKS_APART
+    wait = deadlines.LONGEST_WAIT + CLOCK_TOLERANCE
     is_late = Q(deadline_at__gt=F("ends_at")) & Q(deadline_at__gt=now + wait)
     is_long_stopping = Q(stop_requested_at=None) | Q(deadline_at__gt=F("stop_requested_at") + wait)
     return StreamingSession.objects.open().filter(is_late & is_long_stopping | Q(deadline_at=None))
 
 
-def _booked_wrongly() -> QuerySet[StreamingSession]:
+def _wrongly_booked() -> QuerySet[StreamingSession]:
     """Sessions that are booked without a total, or have a total and are not booked: both change together."""
     has_total = Exists(SessionTotal.objects.filter(pk=OuterRef("pk")))
     return StreamingSession.objects.filter(Q(booked_at=None) & has_total | Q(booked_at__isnull=False) & ~has_total)
@@ -61,13 +61,13 @@ def _booked_wrongly() -> QuerySet[StreamingSession]:
 
 def _unbooked(now: datetime) -> QuerySet[StreamingSession]:
     has_total = Exists(SessionTotal.objects.filter(pk=OuterRef("pk")))
-    over = StreamingSession.objects.filter(status=Status.ENDED, booked_at=None, ended_at__lt=now - BOOKED_WITHIN)
-    return over.exclude(has_total)
+    ended = StreamingSession.objects.filter(status=Status.ENDED, booked_at=None, ended_at__lt=now - BOOKED_WITHIN)
+    return ended.exclude(has_total)
 
 
-def _never_read(now: datetime) -> QuerySet[StreamingSession]:
+def _record_never_due(now: datetime) -> QuerySet[StreamingSession]:
     """Sessions whose record at the provider is due too late, or not due although nothing came of it."""
-    is_late = Q(record_due_at__gt=now + READ_AGAIN + CLOCKS_APART)
+    is_late = Q(record_due_at__gt=now + RECORD_RETRY_TIME + CLOCK_TOLERANCE)
     events: Any = SessionEvent.objects.filter(session=OuterRef("pk"))
     accounts = [account.pk for account in ProviderAccount.objects.all() if account.capabilities.has_session_records]
     is_left = Q(

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from avatars.models import Persona
 from heygen_portal.console.durations import readable
 from sessions.exports.formats import to_json
-from sessions.integrity import damage
+from sessions.integrity import fault
 from sessions.labels import event_labels
 from sessions.lifecycle import coverage
 from sessions.lifecycle.event_kinds import EventKind
@@ -167,12 +167,12 @@ def _rows(stated: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, key, columns in coverage.stated_in({coverage.ROWS: stated}):
         understood.add(name)
         table = coverage.TABLES.get(name)
-        title = capfirst(str(damage.TABLES.get(name, name)))
+        title = capfirst(str(fault.TABLE_NAMES.get(name, name)))
         said = (_stated(table, column, value) for column, value in columns.items())
         yield f"{title} {_short(key)}".strip(), _list(said)
     for name, value in stated.items():
         if name not in understood:
-            yield capfirst(str(damage.TABLES.get(name, name))), _nested(value, event_label, DEEPEST)
+            yield capfirst(str(fault.TABLE_NAMES.get(name, name))), _nested(value, event_label, DEEPEST)
 
 
 def _short(key: str) -> str:

@@ -16,7 +16,7 @@ from tests.support.factories import WHY, StreamingSessionFactory
 EVENTS = "avatar_sessions_sessionevent"
 
 
-def running() -> StreamingSession:
+def running_session() -> StreamingSession:
     """A session with six events."""
     session = StreamingSessionFactory.create()
     for number in range(6):
@@ -24,15 +24,15 @@ def running() -> StreamingSession:
     return session
 
 
-def ended() -> StreamingSession:
+def ended_session() -> StreamingSession:
     """One that is over, with eight, the last two of them its end."""
-    session = running()
+    session = running_session()
     transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
     transitions.end(session)
     return session
 
 
-def sql(statement: str, *values: Any) -> None:
+def execute_as_owner(statement: str, *values: Any) -> None:
     """Do what the triggers refuse, as the database's owner can."""
     with transaction.atomic():
         db_triggers.remove(connection)
@@ -41,15 +41,15 @@ def sql(statement: str, *values: Any) -> None:
         db_triggers.install(connection)
 
 
-def on(session: StreamingSession, number: int) -> dict[str, Any]:
+def at_number(session: StreamingSession, number: int) -> dict[str, Any]:
     return {"session": session, "number": number}
 
 
-def row(session: StreamingSession, number: int) -> SessionEvent:
-    return SessionEvent.objects.get(**on(session, number))
+def event_row(session: StreamingSession, number: int) -> SessionEvent:
+    return SessionEvent.objects.get(**at_number(session, number))
 
 
-def write(event: SessionEvent, number: int, **fields: Any) -> None:
+def overwrite(event: SessionEvent, number: int, **fields: Any) -> None:
     """Write an event's row anew, under this number."""
     with db_triggers.disabled(connection):
         SessionEvent.objects.filter(pk=event.pk).update(number=number, **fields)
@@ -58,7 +58,7 @@ def write(event: SessionEvent, number: int, **fields: Any) -> None:
 Rows = list[dict[str, Any]]
 
 
-def rewrite(
+def rewrite_record(
     session: StreamingSession, change: Callable[[Rows], Rows] = lambda rows: rows, signature: str = "x"
 ) -> None:
     """Rewrite a record as the database's owner can without the key: every hash fits, and the head names the last."""
@@ -79,7 +79,7 @@ def rewrite(
         SessionHead.objects.filter(session=session).update(number=len(kept), hash=last_hash, signature=signature)
 
 
-def restated(rows: Rows, table: str, **values: Any) -> Rows:
+def restate(rows: Rows, table: str, **values: Any) -> Rows:
     """Have all that events state of a table say something else."""
     for event in rows:
         for said in event["data"].get("rows", {}).get(table, {}).values():

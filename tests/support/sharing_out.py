@@ -20,7 +20,7 @@ TOGETHER = {
     ),
     "PostgreSQL": (
         "tests/attacks/record/test_keys.py",
-        "tests/attacks/record/test_laundering.py",
+        "tests/attacks/record/test_rewritten_records.py",
         "tests/attacks/record/test_odd_values.py",
         "tests/attacks/record/test_record.py",
         "tests/attacks/record/test_word_index.py",

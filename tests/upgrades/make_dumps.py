@@ -158,7 +158,7 @@ def fill() -> None:
     listed = list_export.ask(staff.pk, "192.0.2.7", Export.What.SESSIONS, Export.Format.CSV)
     print(len(b"".join(list_export.pieces(listed))), "bytes exported")
     ledger.book_all()
-    check = nightly_check.look(timezone.now())
+    check = nightly_check.check_record(timezone.now())
     print(check.sessions, check.events, check.entries, check.faults)
 
 

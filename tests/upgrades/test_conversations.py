@@ -107,7 +107,7 @@ def test_an_upgrade_adds_conversations_to_records_that_stated_every_row(migrated
     migrated()
     assert db_triggers.missing(connection) == []
     events = list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))
-    count = scope.Count()
+    count = scope.CheckCounts()
     assert list(verification.faults(count)) == []
     assert (count.sessions, count.older) == (10, 10)
     call_command("upgrade_record")
@@ -117,7 +117,7 @@ def test_an_upgrade_adds_conversations_to_records_that_stated_every_row(migrated
         frozenset({"session"}),
     }
     assert list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))[: len(events)] == events
-    count = scope.Count()
+    count = scope.CheckCounts()
     assert list(verification.faults(count)) == []
     assert count.older == 0
     assert set(count.covered()["since"]) >= {"session.conversation", "conversation.user", "conversation.time_limit"}

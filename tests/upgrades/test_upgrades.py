@@ -107,7 +107,7 @@ def session_with(**found: Any) -> StreamingSession:
 
 def test_the_record_of_an_earlier_version_is_whole() -> None:
     before = (SessionEvent.objects.count(), SessionSeal.objects.count())
-    count = scope.Count()
+    count = scope.CheckCounts()
     assert list(verification.faults(count)) == []
     assert (count.sessions, count.events, count.entries) == (7, 93, 3)
     assert before == (93, 13)
@@ -148,12 +148,12 @@ def test_accounts_personas_and_staff_of_an_earlier_version_belong_to_the_default
 
 
 def test_an_upgrade_states_what_earlier_versions_showed_and_verification_says_since_when() -> None:
-    count = scope.Count()
+    count = scope.CheckCounts()
     assert list(verification.faults(count)) == []
     assert count.older == 7
     hashes = list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))
     call_command("upgrade_record")
-    count = scope.Count()
+    count = scope.CheckCounts()
     assert list(verification.faults(count)) == []
     assert count.older == 0
     assert set(count.covered()["since"]) >= {"session.user", "line.who", "task.status", "total.estimated", "hold.at"}

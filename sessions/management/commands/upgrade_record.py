@@ -16,8 +16,8 @@ class Command(BaseCommand):
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         done = record_upgrade.upgrade()
-        self.stdout.write(f"{done.sessions} sessions upgraded, {done.left} left.")
-        if not done.are_lists_whole:
+        self.stdout.write(f"{done.sessions} sessions upgraded, {done.remaining} left.")
+        if not done.is_audit_log_intact:
             raise CommandError(
                 "An audit entry, an export or an integrity check was changed after it was recorded, so none of these "
                 "was upgraded. Run manage.py verify_history to see what was changed."

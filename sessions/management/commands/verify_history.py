@@ -30,7 +30,7 @@ class Command(BaseCommand):
             self._verify_one(session)
             return
         began = perf_counter()
-        found = nightly_check.look(timezone.now(), lambda fault: self.stdout.write(fault.in_words()))
+        found = nightly_check.check_record(timezone.now(), lambda fault: self.stdout.write(fault.description()))
         took = perf_counter() - began
         speed = found.rows / took
         self.stdout.write(
@@ -57,8 +57,8 @@ class Command(BaseCommand):
     def _verify_one(self, session: UUID) -> None:
         if not StreamingSession.objects.filter(pk=session).exists():
             raise CommandError("There is no such session.")
-        if fault := verification.look_at(session):
-            raise CommandError(fault.in_words())
+        if fault := verification.first_fault_of(session):
+            raise CommandError(fault.description())
         self.stdout.write("Everything fits.")
 
 

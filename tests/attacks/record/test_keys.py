@@ -38,14 +38,14 @@ from tests.support.factories import ProviderAccountFactory, StreamingSessionFact
 NOW_CURRENT = {"FIELD_ENCRYPTION_KEY": "new", "FIELD_ENCRYPTION_KEY_FALLBACKS": ["old", "older"]}
 
 
-@pytest.mark.parametrize("made_with", ["new", "old", "older"])
-def test_signatures_of_retired_keys_still_verify(made_with: str) -> None:
-    with override_settings(FIELD_ENCRYPTION_KEY=made_with):
+@pytest.mark.parametrize("stored_under", ["new", "old", "older"])
+def test_signatures_of_retired_keys_still_verify(stored_under: str) -> None:
+    with override_settings(FIELD_ENCRYPTION_KEY=stored_under):
         signature, name = signing.sign("head", 1, "ab"), signing.key_id()
     with override_settings(**NOW_CURRENT):
         assert signing.is_signed(signature, "head", 1, "ab")
         assert not signing.is_signed(signature, "head", 2, "ab")
-        assert list(signing.keys("sign"))[["new", "old", "older"].index(made_with)] == name
+        assert list(signing.keys("sign"))[["new", "old", "older"].index(stored_under)] == name
 
 
 @override_settings(**NOW_CURRENT)
@@ -71,10 +71,10 @@ def test_a_signature_under_an_unlisted_key_is_refused() -> None:
 
 
 @pytest.mark.parametrize("has_id", [True, False])
-@pytest.mark.parametrize("made_with", ["new", "old", "older"])
-def test_speech_keys_wrapped_with_retired_keys_still_open(made_with: str, has_id: bool) -> None:
+@pytest.mark.parametrize("stored_under", ["new", "old", "older"])
+def test_speech_keys_wrapped_with_retired_keys_still_open(stored_under: str, has_id: bool) -> None:
     session = uuid4()
-    with override_settings(FIELD_ENCRYPTION_KEY=made_with):
+    with override_settings(FIELD_ENCRYPTION_KEY=stored_under):
         wrapped = sealing.new_key(session)
         sealed = sealing.seal(wrapped, session, "buenos días")
     stored = wrapped if has_id else wrapped[signing.KEY_ID_BYTES :]
@@ -109,7 +109,7 @@ def save_account(client: Client, account: ProviderAccount, **changed: str) -> An
     return client.post(f"/admin/avatars/provideraccount/{account.pk}/change/", form)
 
 
-ELSEWHERE = [
+MOVES = [
     {"base_url": "https://evil.test"},
     {"base_url": "https://api.heygen.com:8443"},
     {"base_url": "http://127.0.0.1:8000"},
@@ -119,7 +119,7 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize("changed", ELSEWHERE)
+@pytest.mark.parametrize("changed", MOVES)
 @pytest.mark.parametrize("blank", ["", "   "])
 def test_the_stored_key_never_goes_to_another_server(
     admin_client: Client, checked: list[ProviderAccount], changed: dict[str, str], blank: str
@@ -133,8 +133,8 @@ def test_the_stored_key_never_goes_to_another_server(
     assert not AuditEntry.objects.exists()
 
 
-@pytest.mark.parametrize("changed", ELSEWHERE)
-def test_with_its_own_key_an_account_can_be_moved_and_both_are_in_the_audit_log(
+@pytest.mark.parametrize("changed", MOVES)
+def test_an_account_moves_with_a_new_key_and_both_changes_are_audited(
     admin_client: Client, checked: list[ProviderAccount], changed: dict[str, str]
 ) -> None:
     account = ProviderAccountFactory.create(name="Ours", api_key="stored-key", concurrency_limit=3, **ACCOUNT)
@@ -185,7 +185,7 @@ UNUSABLE = [
 
 @pytest.mark.parametrize(("language", "words"), [("es", "sin ruta"), ("en", "without a path")])
 @pytest.mark.parametrize("address", UNUSABLE)
-def test_an_address_that_no_client_takes_is_refused_in_words(
+def test_an_unusable_address_is_refused_with_an_explanation(
     admin_client: Client, address: str, language: str, words: str
 ) -> None:
     account = ProviderAccountFactory.create(name="Ours", **ACCOUNT)
@@ -196,7 +196,7 @@ def test_an_address_that_no_client_takes_is_refused_in_words(
 
 @pytest.mark.parametrize("address", [*UNUSABLE, "http://api.heygen.com", "http://10.0.0.5", "http://emulator:8010"])
 @pytest.mark.parametrize("kind", list(providers.KINDS))
-async def test_nor_is_it_called_where_it_was_stored_before(kind: str, address: str) -> None:
+async def test_a_stored_unusable_address_is_not_called(kind: str, address: str) -> None:
     account = ProviderAccountFactory.build(kind=kind, base_url=address, api_key="stored-key")
     async with providers.opened(account) as provider:
         with pytest.raises(NotSent, match="https"):
@@ -206,7 +206,7 @@ async def test_nor_is_it_called_where_it_was_stored_before(kind: str, address: s
 
 
 @contextmanager
-def keys_are(current: str, *retired: str) -> Iterator[None]:
+def with_keys(current: str, *retired: str) -> Iterator[None]:
     """Run a block as a process that was started with these keys."""
     fields = (ProviderAccount._meta.get_field("api_key"), ENCRYPTION)
     here = {"FIELD_ENCRYPTION_KEY": current, "FIELD_ENCRYPTION_KEY_FALLBACKS": list(retired)}
@@ -248,7 +248,7 @@ def stored(db: None) -> Stored:
 
 def store_one_of_everything() -> Stored:
     """Store one of everything that is encrypted, under a key that is about to be retired."""
-    with keys_are("old"):
+    with with_keys("old"):
         account = ProviderAccountFactory.create(api_key="provider-key")
         session = StreamingSessionFactory.create()
         line = Utterance.objects.create(session=session, who="user", by="text", source="portal", text="buenos días")
@@ -266,36 +266,34 @@ def rotate(*args: str) -> str:
 
 
 def test_everything_that_is_encrypted_moves_to_the_new_key(stored: Stored) -> None:
-    with keys_are("new"):
+    with with_keys("new"):
         assert not stored.is_readable()
-    with keys_are("new", "old"):
+    with with_keys("new", "old"):
         assert stored.is_readable()
         with pytest.raises(CommandError, match="left to re-encrypt"):
             rotate("--check")
         assert stored.is_readable()
         assert "Nothing is left." in rotate()
         assert "Nothing is left." in rotate("--check")
-    with keys_are("new"):
+    with with_keys("new"):
         assert stored.is_readable()
-    with keys_are("old"):
+    with with_keys("old"):
         assert not stored.is_readable()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("postgres", "transactional_db")
-def test_on_postgres_too_everything_moves_to_the_new_key() -> None:
+def test_everything_moves_to_the_new_key_on_postgres() -> None:
     stored = store_one_of_everything()
-    with keys_are("new", "old"):
+    with with_keys("new", "old"):
         assert "Nothing is left." in rotate()
-    with keys_are("new"):
+    with with_keys("new"):
         assert stored.is_readable()
 
 
-def test_a_rotation_that_was_interrupted_goes_on_where_it_stopped(
-    stored: Stored, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_rotation_continues_where_it_stopped(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     others = [StreamingSessionFactory.create() for _ in range(4)]
-    with keys_are("old"):
+    with with_keys("old"):
         for session in others:
             SpeechKey.wrapped_for(session.pk)
     monkeypatch.setattr(key_rotation, "BATCH_ROWS", 2)
@@ -307,7 +305,7 @@ def test_a_rotation_that_was_interrupted_goes_on_where_it_stopped(
         if batches == 2:
             raise KeyboardInterrupt
 
-    with keys_are("new", "old"):
+    with with_keys("new", "old"):
         with pytest.raises(KeyboardInterrupt):
             key_rotation.rotate(SpeechKeyStore(), on_progress=die)
         assert stored.is_readable()
@@ -317,7 +315,7 @@ def test_a_rotation_that_was_interrupted_goes_on_where_it_stopped(
 
 @pytest.mark.parametrize("lost", ["provider's key", "second factor", "speech"])
 def test_a_value_under_a_lost_key_is_named_and_left_as_it_is(stored: Stored, lost: str) -> None:
-    with keys_are("lost"):
+    with with_keys("lost"):
         match lost:
             case "provider's key":
                 ProviderAccount.objects.filter(pk=stored.account.pk).update(api_key="lost")
@@ -325,44 +323,44 @@ def test_a_value_under_a_lost_key_is_named_and_left_as_it_is(stored: Stored, los
                 Authenticator.objects.filter(type="totp").update(data={"secret": encrypt(SECRET)})
             case _:
                 SpeechKey.objects.update(wrapped=sealing.new_key(stored.line.session_id))
-    with keys_are("new", "old"), pytest.raises(CommandError, match="1 cannot be read"):
+    with with_keys("new", "old"), pytest.raises(CommandError, match="1 cannot be read"):
         rotate()
-    with keys_are("new", "old", "lost"):
+    with with_keys("new", "old", "lost"):
         assert "Nothing is left." in rotate()
 
 
-def test_speech_that_is_erased_meanwhile_stays_erased(stored: Stored) -> None:
+def test_speech_erased_during_rotation_stays_erased(stored: Stored) -> None:
     store = SpeechKeyStore()
     row = store.rows().get()
     SpeechKey.objects.update(wrapped=b"", erased_at=timezone.now())
-    with keys_are("new", "old"):
+    with with_keys("new", "old"):
         renewed = store.renewed(row)
         assert renewed
         store.store(row, renewed)
     assert bytes(SpeechKey.objects.get().wrapped) == b""
 
 
-def test_rotation_leaves_seals_and_heads_as_they_were_signed(stored: Stored) -> None:
-    def said() -> tuple[Any, Any]:
-        return verification.look_at(session.pk), audit_log.check()[1]
+def test_rotation_does_not_sign_seals_and_heads_again(stored: Stored) -> None:
+    def first_faults() -> tuple[Any, Any]:
+        return verification.first_fault_of(session.pk), audit_log.check()[1]
 
-    with keys_are("old"):
+    with with_keys("old"):
         session = StreamingSessionFactory.create()
         events.record(session.pk, Entry("room_made"))
         audit_log.record(None, AuditEntry.Kind.SEARCHED, "somebody")
         signed = SessionHead.objects.get(session=session).signature, AuditHead.objects.get().signature
-    with keys_are("new", "old"):
+    with with_keys("new", "old"):
         rotate()
         assert (SessionHead.objects.get(session=session).signature, AuditHead.objects.get().signature) == signed
-        assert said() == (None, None)
+        assert first_faults() == (None, None)
         events.record(session.pk, Entry("room_made"))
-        audit_log.record(None, AuditEntry.Kind.SEARCHED, "somebody")
-        assert said() == (None, None)
-    with keys_are("new"):
-        assert said() == (None, None)  # what was signed last is under the new key
-    with keys_are("stranger's"):
-        fault, wrong = said()
-        assert (fault.how, wrong[0]) == ("head_forged", "head_forged")
+        audit_log.note(None, AuditEntry.Kind.SEARCHED, "somebody")
+        assert first_faults() == (None, None)
+    with with_keys("new"):
+        assert first_faults() == (None, None)  # what was signed last is under the new key
+    with with_keys("stranger's"):
+        fault, wrong = first_faults()
+        assert (fault.kind, wrong[0]) == ("head_forged", "head_forged")
 
 
 @pytest.mark.django_db(transaction=True)

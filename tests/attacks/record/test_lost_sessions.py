@@ -12,7 +12,7 @@ from django.utils import timezone
 from heygen_portal.trail import db_triggers
 from sessions.integrity import nightly_check, verification
 from sessions.models import Conversation, SessionEvent, SessionHead, SessionSeal, StreamingSession
-from tests.sessions.tampering import ended, running
+from tests.sessions.tampering import ended_session, running_session
 
 
 @pytest.fixture(autouse=True, params=["sqlite", "postgres"])
@@ -21,34 +21,34 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
         request.getfixturevalue("postgres")
 
 
-def take_away(session_id: UUID) -> None:
-    with db_triggers.disabled(connection):
+def delete_session(session_id: UUID) -> None:
+    with db_triggers.lifted(connection):
         for model in (SessionSeal, SessionHead, SessionEvent):
             model.objects.filter(session=session_id).delete()
         StreamingSession.objects.filter(pk=session_id).delete()
         Conversation.objects.filter(pk=session_id).delete()
 
 
-def how() -> list[str]:
-    return [fault["how"] for fault in nightly_check.look(timezone.now()).faults]
+def fault_kinds() -> list[str]:
+    return [fault["how"] for fault in nightly_check.check_record(timezone.now()).faults]
 
 
-@pytest.mark.parametrize("make", [ended, running])
-def test_fewer_sessions_than_before_are_reported_however_many_are_new(make: object) -> None:
-    one = ended() if make is ended else running()
-    ended()
-    assert how() == []
-    take_away(one.pk)
+@pytest.mark.parametrize("make", [ended_session, running_session])
+def test_missing_sessions_are_reported_despite_new_ones(make: object) -> None:
+    one = ended_session() if make is ended_session else running_session()
+    ended_session()
+    assert fault_kinds() == []
+    delete_session(one.pk)
     assert list(verification.faults()) == []  # nothing that is left tells of it
     StreamingSession.objects.update(created_at=timezone.now() - timedelta(days=1))
     later = timezone.now() + timedelta(days=1)
     for _ in range(2):
-        StreamingSession.objects.filter(pk=ended().pk).update(created_at=later)
-    assert how()[-1:] == ["sessions_lost"]
-    assert how()[-1:] == ["sessions_lost"]  # until it is back
+        StreamingSession.objects.filter(pk=ended_session().pk).update(created_at=later)
+    assert fault_kinds()[-1:] == ["sessions_lost"]
+    assert fault_kinds()[-1:] == ["sessions_lost"]  # until it is back
 
 
-def test_more_sessions_are_no_fault() -> None:
+def test_new_sessions_are_no_fault() -> None:
     for _ in range(3):
-        ended()
-        assert how() == []
+        ended_session()
+        assert fault_kinds() == []

@@ -38,11 +38,11 @@ MAX_EVENTS, MAX_LINES = 5_000, 10_000
 SMALL = {"report.session": "20/minute"}
 
 
-async def reported(session_id: str) -> int:
+async def report_count(session_id: str) -> int:
     return await SessionEvent.objects.filter(session=UUID(session_id), source="browser").acount()
 
 
-async def dropped(session_id: str) -> list[dict[str, object]]:
+async def dropped_events(session_id: str) -> list[dict[str, object]]:
     rows = SessionEvent.objects.filter(session=UUID(session_id), kind="reports_dropped").order_by("number")
     return [{name: value for name, value in row.data.items() if name != "rows"} async for row in rows]
 
@@ -75,14 +75,14 @@ async def test_a_flood_of_reports_is_dropped_and_counted(kind: str, data: dict[s
     await tab.hear("session.status", status="ended")
     await tab.disconnect(timeout=PATIENCE_S)
     await background.finish()
-    assert await reported(session_id) == kept + 1  # the first frame
-    first, last = await dropped(session_id)
+    assert await report_count(session_id) == kept + 1  # the first frame
+    first, last = await dropped_events(session_id)
     assert first == {"because": "rate"}
     assert last == {"because": "rate", "count": 50 - kept}
 
 
 @override_settings(BUDGETS=SMALL)
-async def test_noise_starves_neither_the_first_frame_nor_the_end() -> None:
+async def test_a_flood_delays_neither_the_first_frame_nor_the_end() -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         await tab.say("session.start")
@@ -96,7 +96,7 @@ async def test_noise_starves_neither_the_first_frame_nor_the_end() -> None:
 
 
 @override_settings(BUDGET_FACTOR=100.0)
-async def test_a_socket_that_is_flooded_beyond_all_answers_is_closed(provider: Mock) -> None:
+async def test_a_socket_with_too_many_unanswered_messages_is_closed(provider: Mock) -> None:
     user, persona = await a_person(), await a_persona()
     tab = await sync_to_async(Tab)(user, persona.slug)
     await tab.connect(timeout=PATIENCE_S)
@@ -125,7 +125,7 @@ async def test_a_socket_that_is_flooded_beyond_all_answers_is_closed(provider: M
         (100, "first_frame", True),
     ],
 )
-async def test_a_session_keeps_so_many_events_of_its_pages(
+async def test_stored_page_reports_per_session_are_limited(
     monkeypatch: pytest.MonkeyPatch, stored: int, kind: str, is_kept: bool
 ) -> None:
     assert (report_gate.MAX_EVENTS, report_gate.MAX_LINES) == (MAX_EVENTS, MAX_LINES)
@@ -137,19 +137,19 @@ async def test_a_session_keeps_so_many_events_of_its_pages(
     gate = report_gate.ReportGate()
     assert await gate.admit(session.pk, session.user_id, {"kind": kind, "data": {}}) is is_kept
     await gate.close()
-    assert [row["because"] for row in await dropped(str(session.pk))] == ([] if is_kept else ["maximum"])
+    assert [row["because"] for row in await dropped_events(str(session.pk))] == ([] if is_kept else ["maximum"])
 
 
 # Look-ups at the provider
 
 
-def running_of_one_account(count: int) -> list[StreamingSession]:
+def sessions_of_one_account(count: int) -> list[StreamingSession]:
     persona = PersonaFactory.create(published=True)
     return StreamingSessionFactory.create_batch(count, persona=persona)
 
 
-async def test_all_who_ask_at_once_share_two_calls(provider: Mock) -> None:
-    (session,) = await sync_to_async(running_of_one_account)(1)
+async def test_concurrent_lookups_share_two_calls(provider: Mock) -> None:
+    (session,) = await sync_to_async(sessions_of_one_account)(1)
     calls = {provider_lookups._shared(session.account) for _ in range(64)}
     await asyncio.wait(calls)
     assert provider.list_sessions.call_count == len(calls) == 2
@@ -163,7 +163,7 @@ async def test_all_who_ask_at_once_share_two_calls(provider: Mock) -> None:
         ("room_disconnected", {"reason": 5}),
     ],
 )
-async def test_64_reports_of_one_page_do_not_make_64_look_ups(
+async def test_64_reports_of_one_page_do_not_cause_64_lookups(
     provider: Mock, kind: str, data: dict[str, object]
 ) -> None:
     provider.list_sessions = AsyncMock(return_value=[OpenSession("their-session-0", "connected", None)])
@@ -173,19 +173,19 @@ async def test_64_reports_of_one_page_do_not_make_64_look_ups(
         await flood(tab, 63, kind, **data)
         await tab.say("event.report", kind="user_end_message", data={"message": "hola"})
         await tab.hear("utterance")  # reports are taken one after the other
-    assert await reported(session_id) == 65
+    assert await report_count(session_id) == 65
     assert 1 <= provider.list_sessions.call_count <= 12
 
 
 @override_settings(BUDGETS={"provider_lookup.account": "3/minute"})
-async def test_sessions_of_one_account_share_its_budget_of_look_ups(provider: Mock) -> None:
-    for session in await sync_to_async(running_of_one_account)(5):
-        await provider_status.end_if_gone(session.pk)
+async def test_sessions_of_one_account_share_its_lookup_budget(provider: Mock) -> None:
+    for session in await sync_to_async(sessions_of_one_account)(5):
+        await provision.room_closed(session.pk)
     assert provider.list_sessions.call_count == 3
 
 
-async def test_one_person_who_opens_session_after_session_does_not_use_up_an_account_s_look_ups(provider: Mock) -> None:
-    sessions = await sync_to_async(running_of_one_account)(4)
+async def test_one_person_cannot_use_up_an_accounts_lookups(provider: Mock) -> None:
+    sessions = await sync_to_async(sessions_of_one_account)(4)
     one = sessions[0]
     for _ in range(2):
         for session in sessions[:3]:
@@ -198,8 +198,8 @@ async def test_one_person_who_opens_session_after_session_does_not_use_up_an_acc
     assert provider.list_sessions.call_count == 25
 
 
-async def test_somebody_who_asks_while_a_call_is_under_way_gets_a_newer_answer(provider: Mock) -> None:
-    one, other = await sync_to_async(running_of_one_account)(2)
+async def test_a_lookup_during_a_call_gets_a_newer_answer(provider: Mock) -> None:
+    one, other = await sync_to_async(sessions_of_one_account)(2)
     answers = [[OpenSession("early", "connected", None)], [OpenSession("late", "connected", None)]]
     called, let_go = asyncio.Event(), asyncio.Event()
 
@@ -218,7 +218,7 @@ async def test_somebody_who_asks_while_a_call_is_under_way_gets_a_newer_answer(p
     assert {(await call)[0].provider_session_id for call in later} == {"late"}
 
 
-async def test_what_was_dropped_is_part_of_the_chain() -> None:
+async def test_dropped_reports_are_part_of_the_chain() -> None:
     session = await sync_to_async(StreamingSessionFactory.create)()
     await in_thread(events.record)(session.pk, Entry("requested"))
     gate = report_gate.ReportGate()
@@ -228,11 +228,11 @@ async def test_what_was_dropped_is_part_of_the_chain() -> None:
             await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
         assert not await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
     await gate.close()
-    assert await dropped(str(session.pk)) == [{"because": "rate"}]
+    assert await dropped_events(str(session.pk)) == [{"because": "rate"}]
     await sync_to_async(end)(session)
     await gate.close()
     await gate.close()
-    assert await dropped(str(session.pk)) == [{"because": "rate"}, {"because": "rate", "count": 2}]
+    assert await dropped_events(str(session.pk)) == [{"because": "rate"}, {"because": "rate", "count": 2}]
     assert await sync_to_async(lambda: list(verification.faults()))() == []
 
 
@@ -243,7 +243,7 @@ def end(session: StreamingSession) -> None:
 
 @override_settings(BUDGETS={"report.session": "1/minute"})
 @pytest.mark.parametrize("tabs", [1, 3])
-async def test_a_session_says_once_that_reports_are_dropped_and_once_how_many(tabs: int) -> None:
+async def test_dropped_reports_are_recorded_once_and_counted_once_per_session(tabs: int) -> None:
     session = await sync_to_async(StreamingSessionFactory.create)()
     gates = [report_gate.ReportGate() for _ in range(tabs)]
     for gate in gates:
@@ -255,13 +255,13 @@ async def test_a_session_says_once_that_reports_are_dropped_and_once_how_many(ta
     await sync_to_async(end)(session)
     for gate in gates:
         await gate.close()
-    first, last = await dropped(str(session.pk))
+    first, last = await dropped_events(str(session.pk))
     assert (first, last) == ({"because": "rate"}, {"because": "rate", "count": 5 * tabs})
 
 
 @override_settings(BUDGETS={"report.session": "1/minute", "report.person": "1/minute"})
 @pytest.mark.parametrize("kind", ["frozen", "avatar_end_message", "room_disconnected"])
-async def test_reports_of_a_session_that_is_over_leave_nothing_in_its_record(kind: str) -> None:
+async def test_reports_after_the_end_are_not_recorded(kind: str) -> None:
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug) as tab:
         session_id = await tab.go_live()
@@ -290,7 +290,7 @@ async def test_reports_of_a_session_that_is_over_leave_nothing_in_its_record(kin
     ],
 )
 @pytest.mark.parametrize("is_over", [False, True])
-async def test_a_session_keeps_few_ratings_and_first_frames(
+async def test_stored_ratings_and_first_frames_are_limited(
     kind: str, data: dict[str, object], kept: int, is_over: bool
 ) -> None:
     session = await sync_to_async(StreamingSessionFactory.create)()
@@ -301,7 +301,7 @@ async def test_a_session_keeps_few_ratings_and_first_frames(
     assert await SessionEvent.objects.filter(session=session, kind=kind).acount() == kept
 
 
-async def test_a_step_without_picture_is_recorded_once_as_what_the_page_says() -> None:
+async def test_continuing_without_picture_is_recorded_once_as_a_page_report() -> None:
     session = await sync_to_async(StreamingSessionFactory.create)()
     report = {"kind": "ladder", "data": {"step": "text"}}
     for _ in range(3):
@@ -316,7 +316,7 @@ async def test_a_step_without_picture_is_recorded_once_as_what_the_page_says() -
     ("kind", "data"),
     [("session_stopped", {}), ("room_disconnected", {"reason": 5}), ("verdict", {"code": "network"})],
 )
-async def test_a_first_frame_does_not_wait_for_the_provider_s_list(
+async def test_a_first_frame_does_not_wait_for_the_providers_list(
     provider: Mock, kind: str, data: dict[str, object]
 ) -> None:
     asked, answer = asyncio.Event(), asyncio.Event()
@@ -340,7 +340,7 @@ async def test_a_first_frame_does_not_wait_for_the_provider_s_list(
 # The pages that staff read of such a session
 
 
-def with_events(count: int) -> StreamingSession:
+def session_with_events(count: int) -> StreamingSession:
     """Return a session whose record is whole and as long as this."""
     session: StreamingSession = StreamingSessionFactory.create()
     entries = [Entry("frozen", {"n": n}, events.Source.BROWSER) for n in range(count - 1)]
@@ -356,8 +356,8 @@ def administrator(client: Client) -> Client:
     return client
 
 
-def test_the_admin_page_of_a_long_session_shows_a_page_of_it(administrator: Client) -> None:
-    session = with_events(5_050)
+def test_the_admin_page_of_a_long_session_is_paginated(administrator: Client) -> None:
+    session = session_with_events(5_050)
     page = administrator.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/")
     assert page.status_code == 200
     assert len(page.content) < 1_000_000
@@ -377,21 +377,21 @@ def test_the_auditors_page_lists_every_event(
 ) -> None:
     monkeypatch.setattr(inspection, "MAX_EVENTS", 50)
     monkeypatch.setattr(inspection, "EVENTS_A_PAGE", 10)
-    session = with_events(count)
+    session = session_with_events(count)
     pages = audit(administrator, session).context["events"].pages
     shown = [audit(administrator, session, page).context["events"].moments for page in range(1, pages + 1)]
     assert sorted(moment.number for moments in shown for moment in moments) == list(range(1, count + 1))
 
 
 @pytest.mark.parametrize("count", [5_000, 5_050])
-def test_the_auditors_page_says_when_its_measures_leave_something_out(administrator: Client, count: int) -> None:
-    page = audit(administrator, with_events(count))
-    assert (b"are computed from the first 5" in page.content) is (count > MAX_EVENTS)
+def test_the_auditors_page_says_when_its_measures_are_incomplete(administrator: Client, count: int) -> None:
+    page = audit(administrator, session_with_events(count))
+    assert (b"are computed from the first 5" in page.content) is (count > MOST_EVENTS)
     assert len(page.content) < 1_000_000
 
 
 @pytest.mark.parametrize("asked", ["0", "-1", "x", "99999999999999999999", "²"])
-def test_a_page_that_is_not_there_is_the_nearest(administrator: Client, asked: str) -> None:
-    session = with_events(3)
+def test_an_invalid_page_number_shows_the_nearest_page(administrator: Client, asked: str) -> None:
+    session = session_with_events(3)
     page = administrator.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/audit?events={asked}", follow=True)
     assert page.context["events"].number == 1

@@ -19,10 +19,10 @@ from tests.support.factories import UserFactory
 
 
 def found() -> set[tuple[str, str]]:
-    return {(fault.how, fault.table) for fault in verification.faults()}
+    return {(fault.kind, fault.table) for fault in verification.faults()}
 
 
-def test_migrations_leave_a_database_that_knows_that_it_is_new(tmp_path: Path) -> None:
+def test_migrations_mark_a_database_as_new(tmp_path: Path) -> None:
     migrated.copy_to(tmp_path / "new.sqlite3")
     with closing(sqlite3.connect(tmp_path / "new.sqlite3")) as database:
         ((number, signature),) = database.execute("SELECT number, signature FROM heygen_portal_audithead")
@@ -37,7 +37,7 @@ def new_portal(transactional_db: None) -> None:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_check_or_an_export_that_no_entry_states_is_named(new_portal: None, is_first: bool) -> None:
+def test_an_unstated_check_or_export_is_found(new_portal: None, is_first: bool) -> None:
     person = UserFactory.create()
     if not is_first:
         list_export.ask(person.pk, None, Export.What.EVENTS, "csv")
@@ -50,14 +50,14 @@ def test_a_check_or_an_export_that_no_entry_states_is_named(new_portal: None, is
     assert found() == {("row_added", "check"), ("row_added", "export")}
 
 
-def test_what_the_portal_itself_stores_fits(new_portal: None) -> None:
+def test_rows_stored_by_the_portal_verify(new_portal: None) -> None:
     assert found() == set()
     list_export.ask(UserFactory.create().pk, None, Export.What.EVENTS, "csv")
-    nightly_check.look(timezone.now())
+    nightly_check.check_record(timezone.now())
     assert found() == set()
 
 
-def test_another_portal_s_mark_is_none(new_portal: None) -> None:
+def test_a_mark_signed_elsewhere_is_ignored(new_portal: None) -> None:
     older_portal.pretend(("audit of a new portal", 0, "x"))
     entry = audit_log.record(None, AuditEntry.Kind.ACCESS_CHANGED, UserFactory.create())
     assert audit_log.IS_COMPLETE not in entry.data

@@ -11,7 +11,16 @@ from django.db import DatabaseError, connection, models, transaction
 
 from sessions.integrity import verification
 from sessions.models import DayTotal, HistoryCheck, LegalHold, SpeechKey, StreamingSession, Utterance
-from tests.sessions.integrity.test_tampering_columns import World, a_row, in_rounds, key_of, names, owner, where, world
+from tests.sessions.integrity.test_tampering_columns import (
+    World,
+    as_database_owner,
+    is_fault_of,
+    key_of,
+    rounds_of_columns,
+    sample_row,
+    where,
+    world,
+)
 
 __all__ = ["world"]
 
@@ -59,9 +68,9 @@ def odd_values(field: Any) -> tuple[str, ...]:
     return ()
 
 
-def put(model: type[models.Model], column: str, value: str, pk: Any) -> bool:
+def set_column(model: type[models.Model], column: str, value: str, pk: Any) -> bool:
     """Return whether the database takes the value."""
-    with owner() as cursor:
+    with as_database_owner() as cursor:
         table, row = f'"{model._meta.db_table}"', where(model)
         cursor.execute(f'SELECT "{column}" IS NULL FROM {table} WHERE {row}', [pk])
         if cursor.fetchone()[0] and value == "NULL":
@@ -81,22 +90,22 @@ def unnamed(world: World, columns: list[tuple[type[models.Model], Any]]) -> Iter
                 (model, field, odd_values(field)[number])
                 for model, field in columns
                 if number < len(odd_values(field))
-                and put(model, field.column, odd_values(field)[number], key_of(model, a_row(model, world)))
+                and set_column(model, field.column, odd_values(field)[number], key_of(model, sample_row(model, world)))
             ]
             found = list(verification.faults()) if changed else []
             for model, field, value in changed:
-                if not any(names(fault, model, field.name) for fault in found):
+                if not any(is_fault_of(fault, model, field.name) for fault in found):
                     yield f"{model.__name__}.{field.name} = {value}: {found[:3]}"
             transaction.set_rollback(True)
 
 
 @pytest.mark.proof
 def test_an_odd_value_in_any_column_is_named(world: World) -> None:
-    lost = [line for columns in in_rounds() for line in unnamed(world, columns)]
+    lost = [line for columns in rounds_of_columns() for line in unnamed(world, columns)]
     assert not lost, "\n".join(lost)
 
 
-SOME: tuple[tuple[type[models.Model], str], ...] = (
+SAMPLE_COLUMNS: tuple[tuple[type[models.Model], str], ...] = (
     (StreamingSession, "live_at"),
     (StreamingSession, "record_format"),
     (Utterance, "at"),
@@ -107,14 +116,14 @@ SOME: tuple[tuple[type[models.Model], str], ...] = (
 )
 
 
-def test_some_odd_values_are_named_and_shown_and_kept(world: World) -> None:
-    for model, name in SOME:
+def test_some_odd_values_are_named(world: World) -> None:
+    for model, name in SAMPLE_COLUMNS:
         field = model._meta.get_field(name)
         lost = list(unnamed(world, [(model, field)]))
         assert not lost
 
 
-def test_what_is_found_can_be_told_and_stored_whatever_it_is(world: World) -> None:
+def test_faults_in_unprintable_rows_are_reported_and_stored(world: World) -> None:
     if connection.vendor == "sqlite":
         pk = key_of(StreamingSession, world.session.pk)
         changes: list[tuple[Any, str, str, Any]] = [(StreamingSession, "id", "CAST(x'ff41' AS TEXT)", pk)]
@@ -122,7 +131,7 @@ def test_what_is_found_can_be_told_and_stored_whatever_it_is(world: World) -> No
         lines = Utterance.objects.filter(session=world.session).values_list("pk", flat=True)
         changes = [(Utterance, "at", "'infinity'", line) for line in lines]
     for model, column, value, key in changes:
-        assert put(model, column, value, key)
+        assert set_column(model, column, value, key)
     with pytest.raises(CommandError):
         call_command("verify_history")
     assert HistoryCheck.objects.latest("pk").fault_count

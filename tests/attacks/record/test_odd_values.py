@@ -20,7 +20,7 @@ from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, SessionHead, StreamingSession
 from sessions.timeline import page_clock
 from sessions.web import incoming, page_reports
-from tests.sessions.tampering import running, sql
+from tests.sessions.tampering import execute_as_owner, running_session
 from tests.support.factories import StreamingSessionFactory
 
 
@@ -36,7 +36,7 @@ def report(session: StreamingSession, data: dict[str, Any], at: Any = None) -> N
 
 
 @pytest.mark.parametrize("value", [-0.0, 1e308, 5e-324, 2**53, 10**400, -(10**16), 1e-7, 123456789012345.0, "\ufffd"])
-def test_numbers_that_a_database_changes_leave_a_record_that_fits(value: Any) -> None:
+def test_numbers_that_a_database_alters_still_verify(value: Any) -> None:
     session = StreamingSessionFactory.create()
     report(session, {"round_trip_ms": value})
     assert list(verification.faults()) == []
@@ -45,13 +45,13 @@ def test_numbers_that_a_database_changes_leave_a_record_that_fits(value: Any) ->
 @pytest.mark.parametrize(
     "data", [{"x": {"deep": [-0.0, 1e20]}}, {"x": float("nan")}, {"x": "half \ud800"}, {"x": "a\0b"}]
 )
-def test_the_record_itself_takes_only_what_both_databases_give_back(data: dict[str, Any]) -> None:
+def test_data_that_a_database_cannot_return_still_verifies(data: dict[str, Any]) -> None:
     session = StreamingSessionFactory.create()
     events.record(session.pk, Entry("thing", data))
     assert list(verification.faults()) == []
 
 
-def test_an_event_of_an_earlier_version_whose_zero_lost_its_sign_fits() -> None:
+def test_an_older_event_whose_negative_zero_lost_its_sign_verifies() -> None:
     session = StreamingSessionFactory.create()
     row = SessionEvent(session=session, number=1, source="browser", kind="thing", data={"x": -0.0, "y": 0.0})
     row.hash = events.digest(row)
@@ -62,13 +62,13 @@ def test_an_event_of_an_earlier_version_whose_zero_lost_its_sign_fits() -> None:
 
 
 @pytest.mark.parametrize("text", ['{"x": NaN}', '{"x": "\\ud800"}', "[" * 10_000, '{"x": ' + "9" * 5000 + "}"])
-def test_what_is_no_message_is_refused(text: str) -> None:
+def test_an_invalid_message_is_refused(text: str) -> None:
     with pytest.raises(BadMessage):
         incoming.parse(text)
 
 
 @pytest.mark.parametrize("kind", [None, [], {}, 5, True, -0.0, ["first_frame"], {"rated": 1}, "no such kind", ""])
-def test_a_report_of_no_known_kind_is_not_understood(kind: Any) -> None:
+def test_a_report_of_an_unknown_kind_is_refused(kind: Any) -> None:
     session = StreamingSessionFactory.create()
     with pytest.raises(BadMessage):
         asyncio.run(page_reports.take(session.pk, {"kind": kind, "data": {}}, page_clock.PageClock()))
@@ -76,7 +76,7 @@ def test_a_report_of_no_known_kind_is_not_understood(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("at", [-62135596800000, 253402300799000, 1e300, -1e300, "x", True])
-def test_a_clock_that_cannot_be_right_is_not_kept(at: Any) -> None:
+def test_an_impossible_page_clock_is_not_stored(at: Any) -> None:
     session = StreamingSessionFactory.create()
     report(session, {"page_at": "x"}, at)
     event = SessionEvent.objects.get()
@@ -87,9 +87,7 @@ def test_a_clock_that_cannot_be_right_is_not_kept(at: Any) -> None:
 @pytest.mark.parametrize(
     "stored", ["x", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59+00:00", "2026-01-01T00:00:00", 5, None, {"a": 1}]
 )
-def test_the_auditors_page_survives_moments_that_are_stored_already(
-    stored: Any, admin_client: Client, settings: Any
-) -> None:
+def test_the_auditors_page_tolerates_stored_impossible_times(stored: Any, admin_client: Client, settings: Any) -> None:
     settings.TIME_ZONE = "Pacific/Auckland"
     session = StreamingSessionFactory.create()
     events.record(session.pk, Entry("connection_state", {"page_at": stored}, events.Source.BROWSER))
@@ -99,18 +97,18 @@ def test_the_auditors_page_survives_moments_that_are_stored_already(
 
 
 @pytest.mark.parametrize("data", ["{", "5", "[]", '"text"', json.dumps({"x": "\ud800"}), '{"x": ' + "9" * 5000 + "}"])
-def test_data_that_cannot_be_read_is_a_fault_and_ends_no_look(data: str) -> None:
-    session, whole = running(), running()
+def test_unreadable_data_is_reported_and_does_not_end_verification(data: str) -> None:
+    session, whole = running_session(), running_session()
     pk = SessionEvent.objects.get(session=session, number=4).pk
     if connection.vendor == "sqlite":
-        sql("PRAGMA ignore_check_constraints = ON")
-        sql("UPDATE avatar_sessions_sessionevent SET data = %s WHERE id = %s", data, pk)
-        sql("PRAGMA ignore_check_constraints = OFF")
+        execute_as_owner("PRAGMA ignore_check_constraints = ON")
+        execute_as_owner("UPDATE avatar_sessions_sessionevent SET data = %s WHERE id = %s", data, pk)
+        execute_as_owner("PRAGMA ignore_check_constraints = OFF")
     else:
-        sql("UPDATE avatar_sessions_sessionevent SET data = %s WHERE id = %s", "[5]", pk)
+        execute_as_owner("UPDATE avatar_sessions_sessionevent SET data = %s WHERE id = %s", "[5]", pk)
     found = list(verification.faults())
     assert [(fault.session, fault.number, fault.column) for fault in found] == [(str(session.pk), 4, "data")]
-    assert verification.look_at(whole.pk) is None
+    assert verification.first_fault_of(whole.pk) is None
 
 
 UNREADABLE = {
@@ -125,12 +123,12 @@ UNREADABLE = {
 }  # fmt: skip
 
 
-def test_an_audit_entry_with_unreadable_values_is_named_and_ends_no_verification() -> None:
+def test_an_unreadable_audit_entry_is_reported_and_does_not_end_verification() -> None:
     for number in range(3):
         audit_log.record_by(None, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}")
     for column, value in UNREADABLE[connection.vendor]:
         with transaction.atomic():
-            sql(f"UPDATE heygen_portal_auditentry SET {column} = {value} WHERE number = 2")
+            execute_as_owner(f"UPDATE heygen_portal_auditentry SET {column} = {value} WHERE number = 2")
             [fault] = verification.faults()
             transaction.set_rollback(True)
         assert (fault.table, fault.number, fault.column) == ("audit_entry", 2, column.removesuffix("_id"))

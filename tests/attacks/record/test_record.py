@@ -37,7 +37,7 @@ from sessions.models import (
 )
 from sessions.retention import erasure
 from tests.sessions.integrity.test_tampering_columns import World, world
-from tests.sessions.tampering import ended, running
+from tests.sessions.tampering import ended_session, running_session
 
 __all__ = ["world"]
 
@@ -56,7 +56,7 @@ def lines(world: World) -> list[Utterance]:
     return list(Utterance.objects.filter(session=world.session).order_by("pk"))
 
 
-def test_a_line_given_to_another_speaker_is_found_and_cannot_be_read(world: World) -> None:
+def test_a_line_moved_to_another_speaker_is_found_and_unreadable(world: World) -> None:
     for line in lines(world):
         other = "user" if line.who == "avatar" else "avatar"
         Utterance.objects.filter(pk=line.pk).update(who=other)
@@ -65,7 +65,7 @@ def test_a_line_given_to_another_speaker_is_found_and_cannot_be_read(world: Worl
         _ = lines(world)[0].text
 
 
-def test_two_texts_that_are_swapped_are_found_and_cannot_be_read(world: World) -> None:
+def test_swapped_texts_are_found_and_unreadable(world: World) -> None:
     one, other = lines(world)[:2]
     Utterance.objects.filter(pk=one.pk).update(sealed=other.sealed)
     Utterance.objects.filter(pk=other.pk).update(sealed=one.sealed)
@@ -79,18 +79,18 @@ def test_two_texts_that_are_swapped_are_found_and_cannot_be_read(world: World) -
     ("column", "value"),
     [("at", "2001-01-01T00:00:00Z"), ("source", "browser"), ("is_interrupted", True), ("by", "voice")],
 )
-def test_what_a_typed_line_shows_cannot_be_changed_unseen(world: World, column: str, value: Any) -> None:
+def test_a_changed_column_of_a_typed_line_is_found(world: World, column: str, value: Any) -> None:
     Utterance.objects.filter(pk=lines(world)[0].pk).update(**{column: value})
     assert found() == {("line", column)}
 
 
-def test_a_typed_line_that_is_deleted_or_made_up_is_found(world: World) -> None:
+def test_a_deleted_or_forged_typed_line_is_found(world: World) -> None:
     typed = lines(world)[0]
     typed.words.all().delete()
     Utterance.objects.filter(pk=typed.pk).delete()
-    assert [fault.how for fault in verification.faults()] == ["row_deleted"]
+    assert [fault.kind for fault in verification.faults()] == ["row_deleted"]
     Utterance.objects.create(session=world.session, who="user", by="text", text="Acepto", source="portal")
-    assert {fault.how for fault in verification.faults()} == {"row_deleted", "row_added"}
+    assert {fault.kind for fault in verification.faults()} == {"row_deleted", "row_added"}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_typed_line_that_is_deleted_or_made_up_is_found(world: World) -> None:
     [("end_reason", "provider_ended"), ("end_evidence", {"code": "no"}), ("provider_session_id", "theirs"),
      ("live_at", None), ("ended_at", "2001-01-01T00:00:00Z"), ("persona_settings", {"greeting": "No"})],
 )  # fmt: skip
-def test_what_a_session_shows_cannot_be_changed_unseen(world: World, column: str, value: Any) -> None:
+def test_a_changed_column_of_a_session_is_found(world: World, column: str, value: Any) -> None:
     StreamingSession.objects.filter(pk=world.session.pk).update(**{column: value})
     # The end of its conversation is compared with the session's.
     assert found() == {("session", column), *([("conversation", column)] if column == "ended_at" else [])}
@@ -115,22 +115,22 @@ def test_a_key_of_another_session_is_found(world: World) -> None:
     assert found() == {("speech_key", "wrapped")}
 
 
-def test_a_legal_hold_that_is_deleted_or_made_up_is_found(world: World) -> None:
+def test_a_deleted_or_forged_legal_hold_is_found(world: World) -> None:
     LegalHold.objects.filter(session=world.session).delete()
     assert found() == {("hold", "")}
     LegalHold.objects.create(session=world.session, reason="None", by=world.session.user)
-    assert {fault.how for fault in verification.faults()} == {"row_deleted", "row_added"}
+    assert {fault.kind for fault in verification.faults()} == {"row_deleted", "row_added"}
 
 
-def test_a_cost_without_the_providers_price_fits_and_gets_none_unseen() -> None:
-    session = ended()
+def test_a_provider_price_added_to_a_cost_is_found() -> None:
+    session = ended_session()
     ledger.book_all()
     assert found() == set()
     SessionTotal.objects.filter(session=session.pk).update(provider_credits=0)
     assert found() == {("total", "provider_credits")}
 
 
-def test_a_cost_set_to_nothing_is_found_and_so_are_the_days_sums(world: World) -> None:
+def test_a_cost_set_to_zero_and_changed_daily_totals_are_found(world: World) -> None:
     SessionTotal.objects.filter(pk=world.session.pk).update(estimated=0)
     assert ("total", "estimated") in found()
     DayTotal.objects.update(time=timedelta(hours=9))
@@ -138,15 +138,13 @@ def test_a_cost_set_to_nothing_is_found_and_so_are_the_days_sums(world: World) -
 
 
 @pytest.mark.parametrize("left", ["nothing", "an empty file", "the first line", "lines of another database"])
-def test_the_anchors_file_is_not_written_again_over_whatever_is_there(
-    left: str, tmp_path: Path, settings: Any, announced: object
-) -> None:
+def test_a_lost_anchors_file_is_not_overwritten(left: str, tmp_path: Path, settings: Any, announced: object) -> None:
     path = tmp_path / "anchors"
     settings.HISTORY_ANCHOR_FILE = str(path)
     for number in range(2):
-        ended()
-        audit_log.record(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
-        assert anchors.write(timezone.now() + anchors.SETTLED)
+        ended_session()
+        audit_log.note(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+        assert anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)
     first, second = path.read_text().splitlines()
     match left:
         case "nothing":
@@ -158,23 +156,21 @@ def test_the_anchors_file_is_not_written_again_over_whatever_is_there(
         case _:
             path.write_text(first + "\n" + second.replace('"hash": "', '"hash": "0') + "\n")
     before = path.read_text() if path.exists() else None
-    check = nightly_check.look(timezone.now())
+    check = nightly_check.check_record(timezone.now())
     assert [fault["how"] for fault in check.faults] == ["anchors_lost"]
     assert (path.read_text() if path.exists() else None) == before
 
 
-def test_erasing_leaves_a_record_that_fits(world: World) -> None:
+def test_a_record_verifies_after_erasure(world: World) -> None:
     assert erasure.erase(world.session.pk, Erasure.Cause.RETENTION)
     assert list(verification.faults()) == []
     assert db_triggers.missing(connection) == []
 
 
-@pytest.mark.parametrize("stated", [scope.MOST_STATED, 2, 1])
-def test_an_export_or_check_that_is_made_up_renumbered_or_lost_is_found_in_any_number_of_passes(
-    world: World, stated: int
-) -> None:
-    bounds = scope.Bounds(batch=2, stated=stated)
-    assert list(verification.faults(bounds=bounds)) == []
+@pytest.mark.parametrize("stated", [scope.STATED_ROWS_IN_MEMORY, 2, 1])
+def test_tampered_exports_and_checks_are_found_in_any_number_of_passes(world: World, stated: int) -> None:
+    limits = scope.MemoryLimits(batch_rows=2, stated_rows=stated)
+    assert list(verification.faults(limits=limits)) == []
     first, second, _third = HistoryCheck.objects.order_by("pk")
     HistoryCheck.objects.filter(pk=first.pk).delete()
     HistoryCheck.objects.filter(pk=second.pk).update(fault_count=0, sessions=1)
@@ -183,7 +179,7 @@ def test_an_export_or_check_that_is_made_up_renumbered_or_lost_is_found_in_any_n
     made_up.pk, made_up.reason = None, "Theirs"
     made_up.save(force_insert=True)
     assert sorted(
-        (fault.how, fault.table, fault.row, fault.column) for fault in verification.faults(bounds=bounds)
+        (fault.kind, fault.table, fault.row, fault.column) for fault in verification.faults(limits=limits)
     ) == [
         ("row_added", "check", str(HistoryCheck.objects.get(fault_count=7).pk), ""),
         ("row_added", "export", made_up.pk.hex, ""),
@@ -192,7 +188,7 @@ def test_an_export_or_check_that_is_made_up_renumbered_or_lost_is_found_in_any_n
     ]
 
 
-def test_how_far_an_export_is_may_change_only_until_it_is_done(
+def test_an_exports_progress_may_change_only_until_it_is_done(
     world: World, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
 ) -> None:
     settings.MEDIA_ROOT = tmp_path
@@ -214,12 +210,12 @@ def test_how_far_an_export_is_may_change_only_until_it_is_done(
     assert list(verification.faults()) == []
 
 
-@pytest.mark.parametrize("stated", [scope.MOST_STATED, 4])
-def test_a_session_is_compared_in_several_passes_where_few_of_its_rows_fit_in_memory(
+@pytest.mark.parametrize("stated", [scope.STATED_ROWS_IN_MEMORY, 4])
+def test_a_session_is_compared_in_several_passes_when_memory_is_limited(
     world: World, stated: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bounds = scope.Bounds(batch=2, stated=stated)
-    assert list(verification.faults(bounds=bounds)) == []
+    limits = scope.MemoryLimits(batch_rows=2, stated_rows=stated)
+    assert list(verification.faults(limits=limits)) == []
     first, second, third = lines(world)[:3]
     Utterance.objects.filter(pk=first.pk).update(is_interrupted=not first.is_interrupted)
     second.words.all().delete()
@@ -229,13 +225,13 @@ def test_a_session_is_compared_in_several_passes_where_few_of_its_rows_fit_in_me
     shares = set()
     is_in_share = scope.is_in_share
 
-    def watched(table: str, key: str, share: int, of: int) -> bool:
+    def recording(table: str, key: str, share: int, of: int) -> bool:
         shares.add((share, of))
         return is_in_share(table, key, share, of)
 
-    monkeypatch.setattr(verification, "is_in_share", watched)
-    faults = [fault for fault in verification.faults(bounds=bounds) if fault.table != "day_total"]
-    assert sorted((fault.how, fault.table, fault.row, fault.column) for fault in faults) == sorted(
+    monkeypatch.setattr(verification, "is_in_share", recording)
+    faults = [fault for fault in verification.faults(limits=limits) if fault.table != "day_total"]
+    assert sorted((fault.kind, fault.table, fault.row, fault.column) for fault in faults) == sorted(
         [
             ("row_changed", "line", str(first.pk), "is_interrupted"),
             ("row_deleted", "line", str(second.pk), ""),
@@ -244,7 +240,7 @@ def test_a_session_is_compared_in_several_passes_where_few_of_its_rows_fit_in_me
         ]
     )
     most = max((of for _share, of in shares), default=1)
-    assert (most > 1) == (stated < scope.MOST_STATED)
+    assert (most > 1) == (stated < scope.STATED_ROWS_IN_MEMORY)
     assert {share for share, of in shares if of == most} >= set(range(1, most))
 
 
@@ -282,15 +278,15 @@ def counted_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 def held_statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return how many rows' statements verification holds, noted after each event that it reads."""
     held: list[int] = []
-    passes: weakref.WeakSet[verification.Found] = weakref.WeakSet()
-    note = verification.Found._note
+    passes: weakref.WeakSet[verification.SessionPass] = weakref.WeakSet()
+    read_statements = verification.SessionPass._read_statements
 
-    def noted(found: verification.Found, *args: Any) -> None:
-        note(found, *args)
+    def noted(found: verification.SessionPass, *args: Any) -> None:
+        read_statements(found, *args)
         passes.add(found)
         held.append(sum(len(each.stated) for each in passes))
 
-    monkeypatch.setattr(verification.Found, "_note", noted)
+    monkeypatch.setattr(verification.SessionPass, "_read_statements", noted)
     # Equal shares in every process: those of `hash` depend on its seed.
     monkeypatch.setattr(
         verification, "is_in_share", lambda _table, key, share, shares: zlib.crc32(key.encode()) % shares == share
@@ -300,15 +296,15 @@ def held_statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.usefixtures("counted_texts")
 def test_memory_does_not_grow_with_the_length_of_a_session(held_statements: list[int]) -> None:
-    bounds = scope.Bounds(batch=50, stated=50)
-    session = running()
+    limits = scope.MemoryLimits(batch_rows=50, stated_rows=50)
+    session = running_session()
     most = []
     for count in (200, 800):
         for number in range(count):
             events.record(session.pk, Entry("thing", {"n": number, "rows": {"line": {str(number): {"who": "user"}}}}))
         held_statements.clear()
         ReadText.most_held = ReadText.held
-        assert len(verification.faults_of(session.pk, bounds)) == 20
+        assert len(verification.faults_of(session.pk, limits)) == 20
         most.append((ReadText.most_held, max(held_statements)))
     (texts, statements), (texts_of_more, statements_of_more) = most
     assert texts_of_more < 1.5 * texts

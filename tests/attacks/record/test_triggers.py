@@ -74,7 +74,7 @@ $$ BEGIN RETURN COALESCE(NEW, OLD); END $$
 """
 
 
-def test_a_trigger_of_the_same_name_that_does_something_else_is_missed() -> None:
+def test_a_replaced_trigger_counts_as_missing() -> None:
     name = f"{EVENTS}_no_update"
     for statements in DISARMED[connection.vendor].values():
         db_triggers.remove(connection, [EVENTS])
@@ -95,7 +95,7 @@ def _on(name: str, cursor: Any) -> str:
     return f" ON {cursor.fetchone()[0]}"
 
 
-def test_a_number_that_may_go_back_is_missed() -> None:
+def test_a_weakened_head_trigger_counts_as_missing() -> None:
     name = f"{HEADS}_no_update"
     on_table = f" ON {HEADS}" if connection.vendor == "postgresql" else ""
     does = "FOR EACH ROW WHEN (NEW.number < OLD.number) EXECUTE FUNCTION avatar_sessions_append_only()"
@@ -109,12 +109,12 @@ def test_a_number_that_may_go_back_is_missed() -> None:
     assert db_triggers.missing(connection) == []
 
 
-def test_a_function_that_refuses_nothing_leaves_no_trigger() -> None:
+def test_a_disarmed_trigger_function_leaves_every_trigger_missing() -> None:
     if connection.vendor == "sqlite":
         return  # which has none
     with connection.cursor() as cursor:
         cursor.execute(NO_OP)
     assert db_triggers.missing(connection) == [trigger.name for trigger in db_triggers._triggers(db_triggers.TABLES)]
-    assert [fault.how for fault in verification.faults()] == ["unguarded"]
-    db_triggers.install(connection)
+    assert [fault.kind for fault in verification.faults()] == ["unguarded"]
+    db_triggers.put_up(connection)
     assert db_triggers.missing(connection) == []

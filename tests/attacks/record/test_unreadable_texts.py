@@ -21,7 +21,7 @@ from tests.support.factories import StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
 
-MARK = "[This text could not be decrypted.]"
+UNREADABLE = "[This text could not be decrypted.]"
 
 
 @pytest.fixture(
@@ -49,39 +49,39 @@ def in_english(the_portals_own_language: None) -> None:
     translation.activate("en")
 
 
-def test_the_sessions_page_in_the_admin_says_so(admin_client: Client, session: StreamingSession) -> None:
+def test_the_admin_page_marks_unreadable_texts(admin_client: Client, session: StreamingSession) -> None:
     page = admin_client.get(
         f"/admin/avatar_sessions/streamingsession/{session.pk}/change/", headers={"accept-language": "en"}
     )
     assert page.status_code == 200
-    assert page.content.decode().count(MARK) == 2
+    assert page.content.decode().count(UNREADABLE) == 2
 
 
-def test_lists_of_lines_and_records_say_so_and_go_on(admin_user: User, session: StreamingSession) -> None:
+def test_exports_mark_unreadable_texts_and_continue(admin_user: User, session: StreamingSession) -> None:
     by: Any = {"asked_by": admin_user, "reason": "asked"}
     listed = Export.objects.create(**by, what=Export.What.LINES, format="csv", state="sent")
     said = b"".join(list_export.pieces(listed)).decode()
-    assert said.index(MARK) < said.index("Whole")
+    assert said.index(UNREADABLE) < said.index("Whole")
     record = Export.objects.create(**by, what=Export.What.RECORD, format="json", session=session)
     told = json.loads(b"".join(session_export.as_json(record, session)))
     for rows in (told["lines"], told["tasks"]):
-        assert [row["text"] for row in rows] == [MARK, "Whole"]
+        assert [row["text"] for row in rows] == [UNREADABLE, "Whole"]
 
 
-def test_a_tab_that_comes_back_is_told_so(session: StreamingSession) -> None:
+def test_a_returning_tab_shows_unreadable_texts(session: StreamingSession) -> None:
     lines = Utterance.objects.filter(session=session).order_by("pk")
-    assert [broadcast.Said.of(line).text for line in lines] == [MARK, "Whole"]
+    assert [broadcast.Said.of(line).text for line in lines] == [UNREADABLE, "Whole"]
     tasks = SessionTask.objects.filter(session=session).order_by("pk")
-    assert [broadcast.TaskSent.of(task).text for task in tasks] == [MARK, "Whole"]
+    assert [broadcast.TaskSent.of(task).text for task in tasks] == [UNREADABLE, "Whole"]
 
 
-def test_an_avatar_is_not_told_of_it_and_the_providers_record_can_be_compared(session: StreamingSession) -> None:
-    _base, memory = queries.conversation_memory(session)
+def test_unreadable_texts_stay_out_of_memory_and_comparisons(session: StreamingSession) -> None:
+    _base, memory = queries.memory_of(session)
     assert "Whole" in memory
-    assert MARK not in memory
+    assert UNREADABLE not in memory
     assert provider_record._confirmed(list(Utterance.objects.filter(session=session)), []) == {}
 
 
-def test_a_persons_own_data_hold_all_lines_after_it(session: StreamingSession) -> None:
+def test_a_persons_data_contains_the_lines_after_an_unreadable_one(session: StreamingSession) -> None:
     rows = Utterance.objects.filter(session=session).order_by("pk")
     assert [personal_data._spoken(row, session.user)["text"] for row in rows] == [None, "Whole"]

@@ -20,10 +20,10 @@ pytestmark = pytest.mark.django_db
 
 OLD = {"FIELD_ENCRYPTION_KEY": "old", "FIELD_ENCRYPTION_KEY_FALLBACKS": []}
 NEW = {"FIELD_ENCRYPTION_KEY": "new", "FIELD_ENCRYPTION_KEY_FALLBACKS": ["old"]}
-MOST_MARKS = 1500
+MAX_MARKS = 1500
 
 
-def line(session: StreamingSession, text: str) -> Utterance:
+def add_line(session: StreamingSession, text: str) -> Utterance:
     said: Utterance = session.utterances.create(who="user", by="text", text=text, source="portal")
     return said
 
@@ -32,14 +32,14 @@ def marks(said: Utterance) -> set[int]:
     return set(said.words.values_list("mark", flat=True))
 
 
-def as_before(said: Utterance) -> None:
+def index_with_shared_marks(said: Utterance) -> None:
     """Index a line as it was indexed when everybody's words had the same marks."""
     said.words.all().delete()
     rows = [SpokenWord(utterance=said, mark=mark) for mark in word_index.shared_of_line(said.text)]
     SpokenWord.objects.bulk_create(rows)
 
 
-def found(query: str) -> list[str]:
+def search(query: str) -> list[str]:
     return [row.text for row in speech_search.holding(Utterance.objects.all(), query)]
 
 
@@ -50,41 +50,41 @@ def found(query: str) -> list[str]:
         ("\ufdfa" * 10_000, 40),  # each becomes eighteen
         ("x" * 10_000, 40),
         ("㌖a ㌖b ㌖c " * 1000, 100),
-        (" ".join(f"{random.Random(n).getrandbits(60):015x}" for n in range(600)), MOST_MARKS),
-        (" ".join(f"{n:05d}" for n in range(1600)), MOST_MARKS),
-        (" ".join(chr(0x4E00 + n) for n in range(5000)), MOST_MARKS),
+        (" ".join(f"{random.Random(n).getrandbits(60):015x}" for n in range(600)), MAX_MARKS),
+        (" ".join(f"{n:05d}" for n in range(1600)), MAX_MARKS),
+        (" ".join(chr(0x4E00 + n) for n in range(5000)), MAX_MARKS),
         ("a" + "\u0301" * 9999, 1),
     ],
     ids=["squares", "ligatures", "one-long", "mixed", "random", "many", "single-letters", "accents"],
 )
-def test_no_line_makes_more_than_a_bounded_number_of_marks(text: str, most: int) -> None:
-    assert 0 < len(marks(line(StreamingSessionFactory.create(), text))) <= most
+def test_the_number_of_marks_of_a_line_is_bounded(text: str, most: int) -> None:
+    assert 0 < len(marks(add_line(StreamingSessionFactory.create(), text))) <= most
 
 
-def test_whole_words_are_indexed_before_their_beginnings() -> None:
+def test_whole_words_are_indexed_before_their_prefixes() -> None:
     said = [f"{n:015d}" for n in range(600)]
-    line(StreamingSessionFactory.create(), " ".join(said))
-    assert found(said[0])
-    assert found(said[-1])
+    add_line(StreamingSessionFactory.create(), " ".join(said))
+    assert search(said[0])
+    assert search(said[-1])
 
 
 @pytest.mark.parametrize("word", ["Donaudampfschifffahrtsgesellschaftskapitän", "a" * 300, "㌖" * 20])
-def test_a_long_word_is_found_by_the_word_itself(word: str) -> None:
-    line(StreamingSessionFactory.create(), word)
-    assert found(word) == [word]
+def test_a_long_word_is_found(word: str) -> None:
+    add_line(StreamingSessionFactory.create(), word)
+    assert search(word) == [word]
 
 
 @pytest.mark.parametrize("word", ["diabetes", "Contraseña", "dia", "600123456"])
-def test_a_persons_own_marks_find_nothing_of_anybody_else(word: str) -> None:
-    mine, theirs = line(StreamingSessionFactory.create(), word), line(StreamingSessionFactory.create(), word)
+def test_one_persons_marks_do_not_match_another_persons_lines(word: str) -> None:
+    mine, theirs = add_line(StreamingSessionFactory.create(), word), add_line(StreamingSessionFactory.create(), word)
     assert marks(mine)
     assert not SpokenWord.objects.filter(utterance=theirs, mark__in=marks(mine)).exists()
-    assert marks(mine) == marks(line(mine.session, word))  # one's own sessions can be compared
+    assert marks(mine) == marks(add_line(mine.session, word))  # one's own sessions can be compared
 
 
-def test_staff_search_everybodys_words_and_people_their_own() -> None:
-    mine, theirs = (line(StreamingSessionFactory.create(), "La diabetes de mi madre") for _ in range(2))
-    assert len(found("diabetes madre")) == 2
+def test_staff_search_all_lines_and_people_their_own() -> None:
+    mine, theirs = (add_line(StreamingSessionFactory.create(), "La diabetes de mi madre") for _ in range(2))
+    assert len(search("diabetes madre")) == 2
     lines = Utterance.objects.all()
     assert list(speech_search.holding(lines, "diabetes", people=[mine.session.user_id])) == [mine]
     found_by_them = queries.sessions_of_user(theirs.session.user_id, query="diabetes")
@@ -92,19 +92,19 @@ def test_staff_search_everybodys_words_and_people_their_own() -> None:
 
 
 @pytest.mark.parametrize("words", [20, 1000])
-def test_a_search_for_many_words_looks_for_a_few(
+def test_a_search_for_many_words_uses_few_queries(
     words: int, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    line(StreamingSessionFactory.create(), " ".join(f"palabra{n}" for n in range(12)))
+    add_line(StreamingSessionFactory.create(), " ".join(f"palabra{n}" for n in range(12)))
     with django_assert_max_num_queries(10):
-        assert found(" ".join(f"palabra{n % 12}" for n in range(words)))
+        assert search(" ".join(f"palabra{n % 12}" for n in range(words)))
 
 
-def test_a_new_portal_has_nothing_to_index_again_until_a_key_is_retired() -> None:
-    line(StreamingSessionFactory.create(), "La contraseña")
+def test_a_new_portal_needs_no_reindexing_until_a_key_is_retired() -> None:
+    add_line(StreamingSessionFactory.create(), "La contraseña")
     call_command("rebuild_word_index", check=True)
     with override_settings(**OLD):
-        line(StreamingSessionFactory.create(), "palabra")
+        add_line(StreamingSessionFactory.create(), "palabra")
         call_command("rebuild_word_index", check=True)
     with override_settings(**NEW):
         with pytest.raises(CommandError, match="2 lines are left"):
@@ -113,45 +113,45 @@ def test_a_new_portal_has_nothing_to_index_again_until_a_key_is_retired() -> Non
         call_command("rebuild_word_index", check=True)
 
 
-def upgraded_portal() -> None:
+def pretend_upgraded() -> None:
     """Make this a portal that had lines before words were marked with each person's key."""
     WordIndexRebuild.objects.all().delete()
 
 
-def test_lines_of_before_are_found_until_and_after_they_are_indexed_again() -> None:
-    upgraded_portal()
-    first, second = (line(StreamingSessionFactory.create(), "La contraseña") for _ in range(2))
+def test_older_lines_are_found_before_and_after_reindexing() -> None:
+    pretend_upgraded()
+    first, second = (add_line(StreamingSessionFactory.create(), "La contraseña") for _ in range(2))
     for each in (first, second):
-        as_before(each)
+        index_with_shared_marks(each)
     assert marks(first) == marks(second)
-    assert len(found("contrasena")) == 2
+    assert len(search("contrasena")) == 2
     with pytest.raises(CommandError, match="2 lines are left"):
         call_command("rebuild_word_index", check=True)
     call_command("rebuild_word_index")
-    assert len(found("contrasena")) == 2
+    assert len(search("contrasena")) == 2
     assert not marks(first) & marks(second)
     call_command("rebuild_word_index", check=True)
 
 
-def test_a_rebuild_that_is_interrupted_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_rebuild_continues_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech_search, "REBUILT_AT_ONCE", 2)
-    upgraded_portal()
-    lines = [line(StreamingSessionFactory.create(), f"palabra{n}") for n in range(5)]
+    pretend_upgraded()
+    lines = [add_line(StreamingSessionFactory.create(), f"palabra{n}") for n in range(5)]
     for each in lines:
-        as_before(each)
+        index_with_shared_marks(each)
     assert speech_search.rebuild_some() == 2
-    assert len(found("palabra")) == 5
+    assert len(search("palabra")) == 5
     assert speech_search.left_to_rebuild() == 3
     done: list[int] = []
     while count := speech_search.rebuild_some():
         done.append(count)
     assert done == [2, 1]
     assert speech_search.rebuild_some() == 0
-    assert len(found("palabra")) == 5
+    assert len(search("palabra")) == 5
 
 
-def test_a_rebuild_gives_no_marks_to_what_was_erased_and_leaves_what_it_cannot_read() -> None:
-    erased, unreadable, kept = (line(StreamingSessionFactory.create(), "palabra") for _ in range(3))
+def test_a_rebuild_skips_erased_and_unreadable_lines() -> None:
+    erased, unreadable, kept = (add_line(StreamingSessionFactory.create(), "palabra") for _ in range(3))
     erased.words.all().delete()
     SpeechKey.objects.filter(session=erased.session).update(wrapped=b"", erased_at=timezone.now())
     SpeechKey.objects.filter(session=unreadable.session).update(wrapped=b"\0" * 64)
@@ -162,15 +162,15 @@ def test_a_rebuild_gives_no_marks_to_what_was_erased_and_leaves_what_it_cannot_r
     assert marks(kept)
 
 
-def test_after_a_change_of_keys_both_are_tried_until_all_is_indexed_with_the_new_one() -> None:
+def test_after_a_key_change_both_keys_are_searched_until_reindexing_is_complete() -> None:
     with override_settings(**OLD):
-        said = line(StreamingSessionFactory.create(), "palabra")
+        said = add_line(StreamingSessionFactory.create(), "palabra")
         old_marks = marks(said)
         call_command("rebuild_word_index")
     with override_settings(**NEW):
-        assert found("palabra")
+        assert search("palabra")
         call_command("rebuild_word_index")
-        assert found("palabra")
+        assert search("palabra")
         assert not marks(said) & old_marks
         assert WordIndexRebuild.objects.count() == 1
     with override_settings(FIELD_ENCRYPTION_KEY="new", FIELD_ENCRYPTION_KEY_FALLBACKS=["never"]):
@@ -179,11 +179,11 @@ def test_after_a_change_of_keys_both_are_tried_until_all_is_indexed_with_the_new
 
 @pytest.mark.usefixtures("postgres")
 @pytest.mark.django_db(transaction=True)
-def test_postgresql_finds_by_marks_too() -> None:
+def test_search_works_on_postgresql() -> None:
     assert connection.vendor == "postgresql"
     sessions = [StreamingSessionFactory.create() for _ in range(3)]
     for session in sessions:
-        line(session, "La diabetes de mi madre")
-    assert len(found("diabetes madre")) == 3
+        add_line(session, "La diabetes de mi madre")
+    assert len(search("diabetes madre")) == 3
     call_command("rebuild_word_index")
-    assert len(found("diab madre")) == 3
+    assert len(search("diab madre")) == 3

@@ -15,7 +15,7 @@ from sessions.integrity import verification
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionTotal, Status, StreamingSession
-from tests.sessions.tampering import ended, running, sql
+from tests.sessions.tampering import ended_session, execute_as_owner, running_session
 from tests.support.factories import StreamingSessionFactory
 
 SESSIONS = "avatar_sessions_streamingsession"
@@ -34,17 +34,17 @@ def change(session: StreamingSession, **columns: Any) -> None:
 
 
 def found() -> set[tuple[str, str, str]]:
-    return {(fault.how, fault.table, fault.column) for fault in verification.faults()}
+    return {(fault.kind, fault.table, fault.column) for fault in verification.faults()}
 
 
 # The deadline
 
 
 @pytest.mark.parametrize("status", [Status.CREATING, Status.CONNECTING, Status.LIVE, Status.STOPPING])
-def test_a_deadline_beyond_the_limits_is_named_and_brought_forward(status: Status) -> None:
+def test_a_deadline_beyond_the_limits_is_found_and_repaired(status: Status) -> None:
     session = StreamingSessionFactory.create(status=status)
     events.record(session.pk, Entry("requested"))
-    sql(f"UPDATE {SESSIONS} SET deadline_at = %s", LATER)
+    execute_as_owner(f"UPDATE {SESSIONS} SET deadline_at = %s", LATER)
     assert ("row_changed", "session", "deadline_at") in found()
     assert deadlines.repair_deadlines(timezone.now()) == 1
     assert ("row_changed", "session", "deadline_at") not in found()
@@ -59,17 +59,17 @@ def test_a_deadline_at_the_time_limit_does_not_switch_off_the_idle_limit() -> No
     assert deadlines.repair_deadlines(timezone.now()) == 1
 
 
-def test_a_deadline_that_is_no_moment_is_brought_forward(database: str) -> None:
-    session = running()
+def test_an_invalid_deadline_is_repaired(database: str) -> None:
+    session = running_session()
     odd = "infinity" if database == "postgres" else "whenever"
-    sql(f"UPDATE {SESSIONS} SET deadline_at = %s", odd)
+    execute_as_owner(f"UPDATE {SESSIONS} SET deadline_at = %s", odd)
     assert deadlines.repair_deadlines(timezone.now()) == 1
     assert StreamingSession.objects.due(timezone.now()).get() == session
 
 
-def test_deadlines_that_fit_are_left_alone() -> None:
-    session = running()
-    deadlines.extend_idle_limit(session.pk)
+def test_valid_deadlines_are_left_alone() -> None:
+    session = running_session()
+    deadlines.touch(session.pk)
     before = StreamingSession.objects.get().deadline_at
     assert deadlines.repair_deadlines(timezone.now()) == 0
     assert StreamingSession.objects.get().deadline_at == before
@@ -79,14 +79,14 @@ def test_deadlines_that_fit_are_left_alone() -> None:
 # The totals
 
 
-def test_a_session_that_seems_to_be_booked_is_named() -> None:
-    change(ended(), booked_at=timezone.now())
+def test_a_session_wrongly_marked_as_booked_is_found() -> None:
+    change(ended_session(), booked_at=timezone.now())
     assert ledger.book_all() == 0
     assert found() == {("row_changed", "session", "booked_at")}
 
 
-def test_a_session_that_was_booked_and_seems_not_to_be_is_booked_once_and_holds_up_nobody() -> None:
-    booked, new = ended(), ended()
+def test_a_session_wrongly_marked_as_unbooked_is_booked_once_and_delays_no_other() -> None:
+    booked, new = ended_session(), ended_session()
     change(new, status=Status.STOPPING, ended_at=None, deadline_at=timezone.now())
     assert ledger.book_all() == 1
     change(new, status=Status.ENDED, ended_at=timezone.now(), deadline_at=None)
@@ -98,15 +98,15 @@ def test_a_session_that_was_booked_and_seems_not_to_be_is_booked_once_and_holds_
 
 
 def test_a_row_that_cannot_be_booked_does_not_stop_the_others() -> None:
-    odd, fine = ended(), ended()
+    odd, fine = ended_session(), ended_session()
     events.record(odd.pk, Entry("provider_record", {"credits": "a lot", "seconds": 1}, events.Source.PROVIDER))
     assert ledger.book_all() == 1
     assert list(SessionTotal.objects.values_list("pk", flat=True)) == [fine.pk]
 
 
 @pytest.mark.parametrize(("ago", "is_named"), [(timedelta(hours=1), False), (timedelta(days=2), True)])
-def test_a_session_that_ended_long_ago_without_a_total_is_named(ago: timedelta, is_named: bool) -> None:
-    session = ended()
+def test_an_unbooked_session_that_ended_long_ago_is_found(ago: timedelta, is_named: bool) -> None:
+    session = ended_session()
     change(session, ended_at=timezone.now() - ago)
     assert (("unbooked", "session", "booked_at") in found()) == is_named
 
@@ -115,8 +115,8 @@ def test_a_session_that_ended_long_ago_without_a_total_is_named(ago: timedelta, 
 
 
 @pytest.mark.parametrize("due_in", [None, timedelta(days=1000)])
-def test_a_session_whose_record_nobody_will_read_is_named(due_in: timedelta | None) -> None:
-    session = running()
+def test_a_session_whose_provider_record_is_never_due_is_found(due_in: timedelta | None) -> None:
+    session = running_session()
     ProviderAccount.objects.update(kind="liveavatar")
     events.record(session.pk, Entry("provider_created"))
     due_at = timezone.now() + due_in if due_in else None

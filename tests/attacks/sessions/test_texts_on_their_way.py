@@ -10,8 +10,8 @@ from django.utils import timezone
 from sessions.integrity import verification
 from sessions.lifecycle import transitions
 from sessions.models import EndReason, SessionTask, StreamingSession, Utterance
-from tests.sessions.integrity.test_tampering_columns import live
-from tests.sessions.tampering import running
+from tests.sessions.integrity.test_tampering_columns import live_session
+from tests.sessions.tampering import running_session
 from tests.support.factories import WHY, PersonaFactory
 
 
@@ -32,7 +32,7 @@ def insert(session: StreamingSession, after_now: timedelta) -> None:
 
 
 def found() -> set[tuple[str, str]]:
-    return {(fault.how, fault.table) for fault in verification.faults()}
+    return {(fault.kind, fault.table) for fault in verification.faults()}
 
 
 NAMED = {("row_added", "task"), ("row_added", "line"), ("text_inserted", "line")}
@@ -41,7 +41,11 @@ NAMED = {("row_added", "task"), ("row_added", "line"), ("text_inserted", "line")
 
 @pytest.fixture(params=["stated", "of an earlier version"])
 def session(request: pytest.FixtureRequest, database: None, announced: object) -> StreamingSession:
-    return live(PersonaFactory.create(published=True), "theirs") if request.param == "stated" else running()
+    return (
+        live_session(PersonaFactory.create(published=True), "theirs")
+        if request.param == "stated"
+        else running_session()
+    )
 
 
 def over(session: StreamingSession, ago: timedelta) -> None:

@@ -33,7 +33,7 @@ from sessions.actions import deadlines, send_task
 from sessions.costs import ledger, provider_record
 from sessions.exports import list_export, session_export
 from sessions.integrity import audit_statements, nightly_check, verification
-from sessions.integrity.damage import Fault
+from sessions.integrity.fault import Fault
 from sessions.lifecycle import coverage, transitions
 from sessions.models import EndReason, Erasure, Export, ProviderErasure, SessionTask, StreamingSession
 from sessions.retention import erasure, provider_erasure
@@ -98,7 +98,7 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
         request.getfixturevalue("postgres")
 
 
-def shown() -> Iterator[tuple[type[models.Model], Any]]:
+def shown_columns() -> Iterator[tuple[type[models.Model], Any]]:
     """Yield each column of the record's tables that somebody is shown."""
     for label in ("avatar_sessions", "heygen_portal"):
         for model in apps.get_app_config(label).get_models():
@@ -120,11 +120,11 @@ class World(NamedTuple):
 def world(announced: object, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(erasure, "_at_provider", lambda session: Erasure.AtProvider.ASKED)
     staff, persona = UserFactory.create(), PersonaFactory.create(published=True)
-    one, two = live(persona, "one"), live(persona, "two")
+    one, two = live_session(persona, "one"), live_session(persona, "two")
     for session in (one, two):
-        typed(session, "¿Cuánto cuesta?")
-        typed(session, "No llega.", "provider_refused")
-        spoken(session, "Son 20 €")
+        send_text(session, "¿Cuánto cuesta?")
+        send_text(session, "No llega.", "provider_refused")
+        report_avatar_line(session, "Son 20 €")
         transitions.begin_stop(session, EndReason.USER_STOPPED, {"code": "person", "user": session.user_id})
         transitions.end(session)
         lines = (SpokenLine(Speaker.AVATAR, "Son 20 €", None), SpokenLine(Speaker.AVATAR, "Otra línea", None))
@@ -145,13 +145,13 @@ def world(announced: object, monkeypatch: pytest.MonkeyPatch) -> World:
     )
     assert b"".join(list_export.pieces(listed))
     for _ in range(3):
-        assert nightly_check.look(timezone.now()).fault_count == 0
+        assert nightly_check.check_record(timezone.now()).fault_count == 0
     assert audit_statements.upgrade()
     assert list(verification.faults()) == []
     return World(one, two)
 
 
-def live(persona: Any, name: str) -> StreamingSession:
+def live_session(persona: Any, name: str) -> StreamingSession:
     session = transitions.request(persona, UserFactory.create().pk)
     transitions.connect(session, ProviderSession(name, None, duration_limit=timedelta(minutes=10), is_paid=True))
     transitions.note_started(session, ProviderSession(name, None))
@@ -159,7 +159,7 @@ def live(persona: Any, name: str) -> StreamingSession:
     return session
 
 
-def typed(session: StreamingSession, text: str, failure: str = "") -> None:
+def send_text(session: StreamingSession, text: str, failure: str = "") -> None:
     kind = SessionTask.Kind.TALK
     task, _ = deadlines.accept_task(session.pk, text=text, kind=kind, user_id=session.user_id, ref=text[:5])
     task.status = SessionTask.Status.FAILED if failure else SessionTask.Status.SENT
@@ -167,7 +167,7 @@ def typed(session: StreamingSession, text: str, failure: str = "") -> None:
     send_task._record_outcome(task)
 
 
-def spoken(session: StreamingSession, text: str) -> None:
+def report_avatar_line(session: StreamingSession, text: str) -> None:
     now = timezone.now().timestamp() * 1000
     data = {"message": text, "task_id": "their-task", "interrupted": True}
     message = {"kind": "avatar_end_message", "data": data, "at": now, "sent": now}
@@ -175,7 +175,7 @@ def spoken(session: StreamingSession, text: str) -> None:
 
 
 @contextmanager
-def owner() -> Iterator[Any]:
+def as_database_owner() -> Iterator[Any]:
     """Be whoever owns the database: no triggers, no constraints."""
     is_postgres = connection.vendor == "postgresql"
     if not is_postgres:
@@ -198,7 +198,7 @@ def owner() -> Iterator[Any]:
             cursor.execute("PRAGMA ignore_check_constraints = OFF")
 
 
-def a_row(model: type[models.Model], world: World) -> Any:
+def sample_row(model: type[models.Model], world: World) -> Any:
     """Return the key of a row that has something in every column, not the first or last of its list."""
     rows = model._base_manager.order_by("pk")
     if model.__name__ in ("Erasure", "ProviderErasure"):
@@ -248,7 +248,7 @@ def key_of(model: type[models.Model], pk: Any) -> Any:
     return model._meta.pk.get_db_prep_value(pk, connection)
 
 
-def names(fault: Fault, model: type[models.Model], column: str) -> bool:
+def is_fault_of(fault: Fault, model: type[models.Model], column: str) -> bool:
     return fault.table == TABLE_OF[model._meta.model_name or ""] and fault.column == column
 
 
@@ -262,46 +262,46 @@ def test_every_table_of_the_portals_apps_is_covered_or_listed_with_a_reason() ->
     assert models_there == known
 
 
-def in_rounds() -> Iterator[list[tuple[type[models.Model], Any]]]:
+def rounds_of_columns() -> Iterator[list[tuple[type[models.Model], Any]]]:
     """Yield columns that are changed at once: one of each table that hides no other's change, else one alone."""
     by_model: dict[type[models.Model], list[Any]] = {}
-    for model, field in shown():
+    for model, field in shown_columns():
         by_model.setdefault(model, []).append(field)
-    alone = [model for model in by_model if TABLE_OF[model._meta.model_name or ""] in ALONE]
+    alone = [model for model in by_model if TABLE_OF[model._meta.model_name or ""] in CHANGED_ALONE]
     for model in alone:
         yield from ([(model, field)] for field in by_model.pop(model))
     for fields in zip_longest(*by_model.values()):
         yield [(model, field) for model, field in zip(by_model, fields, strict=True) if field]
 
 
-ALONE = ("session", "event", "head", "seal", "audit_head", "provider_erasure", "day_total")
+CHANGED_ALONE = ("session", "event", "head", "seal", "audit_head", "provider_erasure", "day_total")
 
 
-def test_each_column_that_is_changed_is_named_with_its_row(world: World) -> None:
+def test_a_changed_column_is_named_with_its_row(world: World) -> None:
     """Requirements 6, 49, 55 and 64: what an auditor sees is what happened."""
     unnamed = []
-    for columns in in_rounds():
+    for columns in rounds_of_columns():
         with transaction.atomic():
             for model, field in columns:
-                pk = a_row(model, world)
+                pk = sample_row(model, world)
                 value = model._base_manager.filter(pk=pk).values_list(field.attname, flat=True).get()
                 change = f'UPDATE "{model._meta.db_table}" SET "{field.column}" = {other_value(field, value)}'
-                with owner() as cursor:
+                with as_database_owner() as cursor:
                     cursor.execute(f"{change} WHERE {where(model)}", [key_of(model, pk)])
             found = list(verification.faults())
             for model, field in columns:
-                if not any(names(fault, model, field.name) for fault in found):
+                if not any(is_fault_of(fault, model, field.name) for fault in found):
                     unnamed.append((model.__name__, field.name, found))
             transaction.set_rollback(True)
     assert not unnamed, "\n".join(map(str, unnamed))
 
 
-def test_each_column_of_a_lists_export_that_is_changed_is_named_with_its_row(world: World) -> None:
+def test_a_changed_column_of_a_list_export_is_named_with_its_row(world: World) -> None:
     pk = Export.objects.filter(session=None).values_list("pk", flat=True).get()
     for field in coverage.EXPORT.fields.values():
         value = Export.objects.filter(pk=pk).values_list(field.attname, flat=True).get()
         with transaction.atomic():
-            with owner() as cursor:
+            with as_database_owner() as cursor:
                 change = f'UPDATE "{Export._meta.db_table}" SET "{field.column}" = {other_value(field, value)}'
                 cursor.execute(f"{change} WHERE {where(Export)}", [key_of(Export, pk)])
             found = list(verification.faults())
@@ -309,12 +309,12 @@ def test_each_column_of_a_lists_export_that_is_changed_is_named_with_its_row(wor
         assert [(fault.table, fault.row, fault.column) for fault in found] == [("export", pk.hex, field.name)]
 
 
-def test_a_row_that_is_deleted_from_any_table_is_found(world: World) -> None:
+def test_a_row_deleted_from_any_table_is_found(world: World) -> None:
     unfound = []
-    for model in {model for model, _field in shown()}:
-        pk = a_row(model, world)
+    for model in {model for model, _field in shown_columns()}:
+        pk = sample_row(model, world)
         with transaction.atomic():
-            with owner() as cursor:
+            with as_database_owner() as cursor:
                 cursor.execute(f'DELETE FROM "{model._meta.db_table}" WHERE {where(model)}', [key_of(model, pk)])
             found = list(verification.faults())
             if not any(fault.table == TABLE_OF[model._meta.model_name or ""] for fault in found):

@@ -15,12 +15,12 @@ from django.utils import timezone
 from heygen_portal.trail import audit_log, db_triggers
 from heygen_portal.trail.models import AuditEntry, AuditHead
 from sessions.integrity import anchors, nightly_check, verification
-from sessions.integrity.damage import Fault
+from sessions.integrity.fault import Fault
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import Erasure, HistoryCheck, SessionHead, SpeechKey, StreamingSession
 from sessions.retention import erasure
-from tests.sessions.tampering import ended, row, running
+from tests.sessions.tampering import ended_session, event_row, running_session
 
 
 @pytest.fixture(autouse=True, params=["sqlite", "postgres"])
@@ -30,101 +30,101 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nobody_listens(announced: object) -> None:
+def without_broadcasts(announced: object) -> None:
     """No browser hears of it."""
 
 
 def named(fault: Fault | None) -> tuple[str, str, int | None] | None:
-    return (fault.how, fault.session, fault.number) if fault else None
+    return (fault.kind, fault.session, fault.number) if fault else None
 
 
-def cut(session: StreamingSession) -> None:
+def delete_tail(session: StreamingSession) -> None:
     """The newest two events never were."""
     with db_triggers.disabled(connection):
         session.events.filter(number__gt=4).delete()
 
 
-def cut_with_its_head(session: StreamingSession) -> None:
-    cut(session)
-    with db_triggers.disabled(connection):
-        SessionHead.objects.filter(session=session).update(number=4, hash=row(session, 4).hash)
+def delete_tail_and_reset_head(session: StreamingSession) -> None:
+    delete_tail(session)
+    with db_triggers.lifted(connection):
+        SessionHead.objects.filter(session=session).update(number=4, hash=event_row(session, 4).hash)
 
 
-def lose_the_head(session: StreamingSession) -> None:
-    cut(session)
-    with db_triggers.disabled(connection):
+def delete_tail_and_head(session: StreamingSession) -> None:
+    delete_tail(session)
+    with db_triggers.lifted(connection):
         SessionHead.objects.filter(session=session).delete()
 
 
-def lose_all(session: StreamingSession) -> None:
-    lose_the_head(session)
-    with db_triggers.disabled(connection):
+def delete_everything(session: StreamingSession) -> None:
+    delete_tail_and_head(session)
+    with db_triggers.lifted(connection):
         session.events.all().delete()
 
 
 def add(session: StreamingSession) -> None:
-    last = row(session, 6)
+    last = event_row(session, 6)
     new = session.events.model(session=session, number=7, source="portal", kind="thing", previous_hash=last.hash)
     new.hash = events.digest(new)
     new.save()
 
 
-RUNNING: list[tuple[Callable[[StreamingSession], None], str, int]] = [
-    (cut, "truncated", 5),
-    (cut_with_its_head, "head_forged", 4),
-    (lose_the_head, "headless", 4),
-    (lose_all, "truncated", 1),
+END_TAMPERINGS: list[tuple[Callable[[StreamingSession], None], str, int]] = [
+    (delete_tail, "truncated", 5),
+    (delete_tail_and_reset_head, "head_forged", 4),
+    (delete_tail_and_head, "headless", 4),
+    (delete_everything, "truncated", 1),
     (add, "inserted", 7),
 ]
 
 
-@pytest.mark.parametrize(("tamper", "how", "number"), RUNNING, ids=lambda one: getattr(one, "__name__", ""))
-def test_what_is_done_to_the_end_of_a_record_is_found_while_the_session_runs(
-    tamper: Callable[[StreamingSession], None], how: str, number: int
+@pytest.mark.parametrize(("tamper", "kind", "number"), END_TAMPERINGS, ids=lambda one: getattr(one, "__name__", ""))
+def test_tampering_with_the_end_of_a_running_record_is_found(
+    tamper: Callable[[StreamingSession], None], kind: str, number: int
 ) -> None:
     """Requirements 6 and 64: nothing is missing, from the moment it happened on."""
-    sessions = [running() for _ in range(3)]
+    sessions = [running_session() for _ in range(3)]
     assert list(verification.faults()) == []
     tamper(sessions[1])
-    assert [(fault.how, fault.session, fault.number) for fault in verification.faults()] == [
-        (how, str(sessions[1].pk), number)
+    assert [(fault.kind, fault.session, fault.number) for fault in verification.faults()] == [
+        (kind, str(sessions[1].pk), number)
     ]
 
 
-@pytest.mark.parametrize("forgets", [False, True])
-def test_what_was_cut_off_stays_missed_when_the_session_goes_on(forgets: bool) -> None:
+@pytest.mark.parametrize("has_forgotten", [False, True])
+def test_deleted_events_stay_missing_when_the_session_continues(has_forgotten: bool) -> None:
     """Whichever process appends next, and whether or not it knows what it appended last."""
-    session = running()
-    cut(session)
-    if forgets:
+    session = running_session()
+    delete_tail(session)
+    if has_forgotten:
         events._appended_last.clear()
     events.record(session.pk, Entry("next"))
     events.record(session.pk, Entry("and next"), Entry("and next"))
-    assert named(verification.look_at(session.pk)) == ("deleted", str(session.pk), 5)
+    assert named(verification.first_fault_of(session.pk)) == ("deleted", str(session.pk), 5)
 
 
-def test_an_event_that_was_slipped_in_stays_found_and_keeps_nobody_from_appending() -> None:
-    session = running()
+def test_an_inserted_event_stays_found_and_does_not_block_appending() -> None:
+    session = running_session()
     add(session)
     events.record(session.pk, Entry("next"))
     events.record(session.pk, Entry("and next"))
     assert session.events.count() == 9
-    fault = verification.look_at(session.pk)
+    fault = verification.first_fault_of(session.pk)
     assert fault
     assert fault.number == 7
 
 
-def test_a_tail_that_was_cut_off_with_its_seal_is_found() -> None:
-    session = ended()
+def test_a_tail_deleted_with_its_seal_is_found() -> None:
+    session = ended_session()
     events.record(session.pk, Entry("provider_record", {"speech": []}))
     with db_triggers.disabled(connection):
         session.events.filter(number=9).delete()
         session.seals.filter(number=9).delete()
-    assert named(verification.look_at(session.pk)) == ("truncated", str(session.pk), 9)
+    assert named(verification.first_fault_of(session.pk)) == ("truncated", str(session.pk), 9)
 
 
-def test_a_receipt_that_was_changed_lost_or_made_up_is_found() -> None:
-    changed, lost, made_up, whole = (ended() for _ in range(4))
+def test_a_changed_deleted_or_forged_receipt_is_found() -> None:
+    changed, lost, made_up, whole = (ended_session() for _ in range(4))
     for session in (changed, lost, whole):
         SpeechKey.objects.create(session=session, wrapped=b"a key")
         assert erasure.erase(session.pk, Erasure.Cause.RETENTION)
@@ -134,7 +134,7 @@ def test_a_receipt_that_was_changed_lost_or_made_up_is_found() -> None:
         receipt = Erasure.objects.get(session=whole)
         receipt.pk, receipt.session = None, made_up
         receipt.save(force_insert=True)
-    assert {fault.session: (fault.how, fault.number) for fault in verification.faults()} == {
+    assert {fault.session: (fault.kind, fault.number) for fault in verification.faults()} == {
         str(changed.pk): ("row_changed", 9),
         str(lost.pk): ("row_deleted", 9),
         str(made_up.pk): ("receipt", None),
@@ -145,13 +145,13 @@ def entry(number: int) -> AuditEntry:
     return AuditEntry.objects.get(number=number)
 
 
-def put(one: AuditEntry, number: int, **fields: Any) -> None:
-    with db_triggers.disabled(connection):
+def overwrite_entry(one: AuditEntry, number: int, **fields: Any) -> None:
+    with db_triggers.lifted(connection):
         AuditEntry.objects.filter(pk=one.pk).update(number=number, **fields)
 
 
 def change_entry() -> tuple[str, int]:
-    put(entry(3), 3, about="Theirs")
+    overwrite_entry(entry(3), 3, about="Theirs")
     return "changed", 3
 
 
@@ -164,13 +164,13 @@ def delete_entry() -> tuple[str, int]:
 def delete_entry_and_close_the_gap() -> tuple[str, int]:
     delete_entry()
     for number in (4, 5, 6):
-        put(entry(number), number - 1)
+        overwrite_entry(entry(number), number - 1)
     return "deleted", 3
 
 
 def insert_entry() -> tuple[str, int]:
     for number in (6, 5, 4, 3):
-        put(entry(number), number + 1)
+        overwrite_entry(entry(number), number + 1)
     new = AuditEntry(number=3, kind="key_set", about="Ours", previous_hash=entry(2).hash)
     new.hash = new.digest()
     new.save()
@@ -179,9 +179,9 @@ def insert_entry() -> tuple[str, int]:
 
 def swap_entries() -> tuple[str, int]:
     first, second = entry(2), entry(4)
-    put(first, 100)
-    put(second, 2)
-    put(first, 4)
+    overwrite_entry(first, 100)
+    overwrite_entry(second, 2)
+    overwrite_entry(first, 4)
     return "swapped", 2
 
 
@@ -208,7 +208,7 @@ def delete_entries_and_their_head() -> tuple[str, int]:
 def forge_entry() -> tuple[str, int]:
     one = entry(3)
     one.about = "Theirs"
-    put(one, 3, about=one.about, hash=one.digest())
+    overwrite_entry(one, 3, about=one.about, hash=one.digest())
     return "forged", 3
 
 
@@ -218,7 +218,7 @@ def forge_the_rest() -> tuple[str, int]:
         one = entry(number)
         one.about, one.previous_hash = "Theirs", last_hash
         last_hash = one.digest()
-        put(one, number, about=one.about, previous_hash=one.previous_hash, hash=last_hash)
+        overwrite_entry(one, number, about=one.about, previous_hash=one.previous_hash, hash=last_hash)
     return "forged", 6
 
 
@@ -229,7 +229,7 @@ def add_entry() -> tuple[str, int]:
     return "inserted", 7
 
 
-HARMS = [
+TAMPERINGS = [
     change_entry,
     delete_entry,
     delete_entry_and_close_the_gap,
@@ -244,25 +244,25 @@ HARMS = [
 ]
 
 
-@pytest.mark.parametrize("harm", HARMS)
-def test_whatever_is_done_to_the_audits_list_is_found_by_the_nights_check_and_the_entry_named(
-    harm: Callable[[], tuple[str, int]], client: Client, admin_user: Any
+@pytest.mark.parametrize("tamper", TAMPERINGS)
+def test_tampering_with_the_audit_log_is_found_and_the_entry_named(
+    tamper: Callable[[], tuple[str, int]], client: Client, admin_user: Any
 ) -> None:
     for number in range(1, 7):
         audit_log.record(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
     assert list(verification.faults()) == []
-    how, number = harm()
+    kind, number = tamper()
     with pytest.raises(CommandError, match="1 do not fit"):
         call_command("verify_history")
     check = HistoryCheck.objects.latest("pk")
-    assert [(fault["how"], fault["session"], fault["number"]) for fault in check.faults] == [(how, "", number)]
-    assert nightly_check.look(timezone.now()).fault_count == 1  # the check's own entry has healed nothing
+    assert [(fault["how"], fault["session"], fault["number"]) for fault in check.faults] == [(kind, "", number)]
+    assert nightly_check.check_record(timezone.now()).fault_count == 1  # the check's own entry has healed nothing
     client.force_login(admin_user)
     page = client.get(f"/admin/avatar_sessions/historycheck/{check.pk}/change/", headers={"accept-language": "es"})
     assert f"Entrada de auditoría {number}" in page.content.decode()
 
 
-def test_an_entry_that_comes_after_others_were_cut_off_covers_nothing_up() -> None:
+def test_a_later_entry_does_not_hide_deleted_ones() -> None:
     for number in range(1, 4):
         audit_log.record(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
     with db_triggers.disabled(connection):
@@ -271,7 +271,7 @@ def test_an_entry_that_comes_after_others_were_cut_off_covers_nothing_up() -> No
     assert audit_log.check() == (3, ("deleted", 3, ""))
 
 
-def test_a_list_that_was_put_back_to_what_it_was_is_found_by_its_anchor(tmp_path: Path, settings: Any) -> None:
+def test_a_rolled_back_audit_log_is_found_by_its_anchor(tmp_path: Path, settings: Any) -> None:
     settings.HISTORY_ANCHOR_FILE = str(tmp_path / "anchors")
     audit_log.record(None, AuditEntry.Kind.KEY_SET, "Ours")
     before = AuditHead.objects.values().get()

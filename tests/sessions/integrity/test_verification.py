@@ -20,7 +20,7 @@ from heygen_portal.people.access import roles
 from heygen_portal.trail import audit_log, db_triggers
 from heygen_portal.trail.models import AuditEntry, AuditHead
 from sessions.integrity import anchors, nightly_check, verification
-from sessions.integrity.damage import Fault
+from sessions.integrity.fault import Fault
 from sessions.lifecycle import events
 from sessions.lifecycle.events import Entry
 from sessions.models import (
@@ -33,7 +33,7 @@ from sessions.models import (
     StreamingSession,
 )
 from sessions.retention import erasure
-from tests.sessions.tampering import EVENTS, ended, on, row, sql, write
+from tests.sessions.tampering import EVENTS, at_number, ended_session, event_row, execute_as_owner, overwrite
 from tests.support.factories import StreamingSessionFactory
 
 
@@ -44,61 +44,63 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nobody_listens(announced: object) -> None:
+def without_broadcasts(announced: object) -> None:
     """No browser hears of it."""
 
 
 def change(session: StreamingSession) -> int:
-    sql(f"UPDATE {EVENTS} SET data = %s WHERE id = %s", '{"n": 99}', row(session, 4).pk)
+    execute_as_owner(f"UPDATE {EVENTS} SET data = %s WHERE id = %s", '{"n": 99}', event_row(session, 4).pk)
     return 4
 
 
 def change_the_last(session: StreamingSession) -> int:
-    sql(f"UPDATE {EVENTS} SET kind = 'nothing' WHERE id = %s", row(session, 8).pk)
+    execute_as_owner(f"UPDATE {EVENTS} SET kind = 'nothing' WHERE id = %s", event_row(session, 8).pk)
     return 8
 
 
 def delete(session: StreamingSession) -> int:
-    sql(f"DELETE FROM {EVENTS} WHERE id = %s", row(session, 3).pk)
+    execute_as_owner(f"DELETE FROM {EVENTS} WHERE id = %s", event_row(session, 3).pk)
     return 3
 
 
-def delete_and_close_the_gap(session: StreamingSession) -> int:
+def delete_and_renumber(session: StreamingSession) -> int:
     delete(session)
     for number in range(4, 9):
-        write(row(session, number), number - 1)
+        overwrite(event_row(session, number), number - 1)
     return 3
 
 
 def delete_the_first(session: StreamingSession) -> int:
-    sql(f"DELETE FROM {EVENTS} WHERE id = %s", row(session, 1).pk)
+    execute_as_owner(f"DELETE FROM {EVENTS} WHERE id = %s", event_row(session, 1).pk)
     return 1
 
 
 def move_up(session: StreamingSession, number: int) -> None:
     for taken in range(8, number - 1, -1):
-        write(row(session, taken), taken + 1)
+        overwrite(event_row(session, taken), taken + 1)
 
 
 def insert(session: StreamingSession) -> int:
     """A row with a hash of its own that fits, and the right one before it."""
     move_up(session, 5)
-    before = row(session, 4)
+    before = event_row(session, 4)
     new = SessionEvent(session=session, number=5, source="portal", kind="thing", previous_hash=before.hash)
     new.hash = events.digest(new)
     new.save()
     return 5
 
 
-def insert_clumsily(session: StreamingSession) -> int:
+def insert_unlinked(session: StreamingSession) -> int:
     move_up(session, 5)
-    SessionEvent.objects.create(**on(session, 5), source="portal", kind="thing", previous_hash="0" * 64, hash="1" * 64)
+    SessionEvent.objects.create(
+        **at_number(session, 5), source="portal", kind="thing", previous_hash="0" * 64, hash="1" * 64
+    )
     return 5
 
 
 def append(session: StreamingSession) -> int:
     """One more at the end, by the rules, but after the seal."""
-    last = row(session, 8)
+    last = event_row(session, 8)
     new = SessionEvent(session=session, number=9, source="portal", kind="thing", previous_hash=last.hash)
     new.hash = events.digest(new)
     new.save()
@@ -106,10 +108,10 @@ def append(session: StreamingSession) -> int:
 
 
 def swap(session: StreamingSession) -> int:
-    first, second = row(session, 2), row(session, 6)
-    write(first, 100)
-    write(second, 2)
-    write(first, 6)
+    first, second = event_row(session, 2), event_row(session, 6)
+    overwrite(first, 100)
+    overwrite(second, 2)
+    overwrite(first, 6)
     return 2
 
 
@@ -126,39 +128,39 @@ def truncate_all(session: StreamingSession) -> int:
 
 
 def forge_a_hash(session: StreamingSession) -> int:
-    sql(f"UPDATE {EVENTS} SET hash = %s WHERE id = %s", "f" * 64, row(session, 4).pk)
+    execute_as_owner(f"UPDATE {EVENTS} SET hash = %s WHERE id = %s", "f" * 64, event_row(session, 4).pk)
     return 4
 
 
 def forge_an_event(session: StreamingSession) -> int:
     """Changed, and given the hash that fits."""
-    event = row(session, 4)
+    event = event_row(session, 4)
     event.data = {"n": 99}
-    write(event, 4, data=event.data, hash=events.digest(event))
+    overwrite(event, 4, data=event.data, hash=events.digest(event))
     return 4
 
 
 def forge_the_rest(session: StreamingSession) -> int:
     """Changed, and every hash after it made to fit: only the seal knows."""
-    previous = row(session, 3).hash
+    previous = event_row(session, 3).hash
     for number in range(4, 9):
-        event = row(session, number)
+        event = event_row(session, number)
         event.data, event.previous_hash = {"n": 99}, previous
         previous = events.digest(event)
-        write(event, number, data=event.data, previous_hash=event.previous_hash, hash=previous)
+        overwrite(event, number, data=event.data, previous_hash=event.previous_hash, hash=previous)
     return 8
 
 
-SIGN = re.compile(r"bg-red-100[^>]*>\s*!\s*</span>")
+PROBLEM_BADGE = re.compile(r"bg-red-100[^>]*>\s*!\s*</span>")
 """What the menu's entry has while the last check found something."""
 TAMPERINGS: list[tuple[str, Callable[[StreamingSession], int]]] = [
     ("changed", change),
     ("changed", change_the_last),
     ("deleted", delete),
-    ("deleted", delete_and_close_the_gap),
+    ("deleted", delete_and_renumber),
     ("deleted", delete_the_first),
     ("inserted", insert),
-    ("inserted", insert_clumsily),
+    ("inserted", insert_unlinked),
     ("inserted", append),
     ("swapped", swap),
     ("truncated", truncate),
@@ -169,24 +171,24 @@ TAMPERINGS: list[tuple[str, Callable[[StreamingSession], int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("how", "tamper"), TAMPERINGS, ids=lambda one: getattr(one, "__name__", ""))
-def test_whatever_is_done_to_a_record_is_found_and_the_row_named(
-    how: str, tamper: Callable[[StreamingSession], int]
+@pytest.mark.parametrize(("kind", "tamper"), TAMPERINGS, ids=lambda one: getattr(one, "__name__", ""))
+def test_tampering_with_a_record_is_found_and_the_row_named(
+    kind: str, tamper: Callable[[StreamingSession], int]
 ) -> None:
     """Requirements 6, 49, 55 and 64 rest on a record that nobody changed."""
-    sessions = [ended() for _ in range(3)]
+    sessions = [ended_session() for _ in range(3)]
     assert list(verification.faults()) == []
     number = tamper(sessions[1])
-    assert [(fault.how, fault.session, fault.number) for fault in verification.faults()] == [
-        (how, str(sessions[1].pk), number)
+    assert [(fault.kind, fault.session, fault.number) for fault in verification.faults()] == [
+        (kind, str(sessions[1].pk), number)
     ]
     with pytest.raises(CommandError, match=f"event {number}"):
         call_command("verify_history", str(sessions[1].pk))
 
 
-def test_the_database_itself_refuses_to_change_or_delete_what_was_recorded() -> None:
-    session = ended()
-    audit_log.record(None, AuditEntry.Kind.KEY_SET, "Ours")
+def test_the_database_refuses_to_change_or_delete_records() -> None:
+    session = ended_session()
+    audit_log.note(None, AuditEntry.Kind.KEY_SET, "Ours")
     session.speech_key = SpeechKey.objects.create(session=session, wrapped=b"a key")
     assert erasure.erase(session.pk, Erasure.Cause.STAFF)
     kept = (session.events.all(), *(model._default_manager.all() for model in (SessionSeal, Erasure, AuditEntry)))
@@ -199,29 +201,29 @@ def test_the_database_itself_refuses_to_change_or_delete_what_was_recorded() -> 
     assert list(verification.faults()) == []
 
 
-def test_lifted_triggers_are_found_while_they_are_gone() -> None:
-    db_triggers.remove(connection)
+def test_missing_triggers_are_reported() -> None:
+    db_triggers.take_down(connection)
     found = list(verification.faults())
     db_triggers.install(connection)
     assert found == [Fault("unguarded")]
 
 
-def test_a_seal_that_was_made_elsewhere_or_taken_away_is_found() -> None:
-    one, other, third = ended(), ended(), ended()
+def test_a_forged_or_deleted_seal_is_found() -> None:
+    one, other, third = ended_session(), ended_session(), ended_session()
     forge_the_rest(third)
     with db_triggers.disabled(connection):
         SessionSeal.objects.filter(session=one).update(hash="f" * 64)
         SessionSeal.objects.filter(session=other).delete()
-        SessionSeal.objects.filter(session=third).update(hash=row(third, 8).hash)
-    assert {fault.session: fault.how for fault in verification.faults()} == {
+        SessionSeal.objects.filter(session=third).update(hash=event_row(third, 8).hash)
+    assert {fault.session: fault.kind for fault in verification.faults()} == {
         str(one.pk): "seal_forged",
         str(other.pk): "unsealed",
         str(third.pk): "forged",
     }
 
 
-def test_a_text_that_was_changed_deleted_or_added_is_found() -> None:
-    changed, added, whole = ended(), ended(), ended()
+def test_a_changed_or_added_text_is_found() -> None:
+    changed, added, whole = ended_session(), ended_session(), ended_session()
     for session in (changed, whole):
         line = session.utterances.create(who="avatar", by="voice", text="Son 20 €", source="browser")
         events.record(session.pk, Entry("avatar_end_message", {"utterance": line.pk, "speech": line.fingerprint}))
@@ -229,29 +231,29 @@ def test_a_text_that_was_changed_deleted_or_added_is_found() -> None:
     line.text = "Son 200 €"
     line.save()
     added.utterances.create(who="user", by="text", text="Acepto", source="portal")
-    assert {fault.session: (fault.how, fault.number) for fault in verification.faults()} == {
+    assert {fault.session: (fault.kind, fault.number) for fault in verification.faults()} == {
         str(changed.pk): ("text_changed", 9),
         str(added.pk): ("text_inserted", None),
     }
 
 
-def test_what_comes_after_the_end_is_sealed_again() -> None:
-    session = ended()
+def test_events_after_the_end_are_sealed() -> None:
+    session = ended_session()
     events.record(session.pk, Entry("provider_record", {"speech": []}))
     assert list(SessionSeal.objects.filter(session=session).values_list("number", flat=True)) == [8, 9]
     assert list(verification.faults()) == []
     truncate_all(session)
-    assert [fault.how for fault in verification.faults()] == ["truncated"]
+    assert [fault.kind for fault in verification.faults()] == ["truncated"]
 
 
-def test_anchors_find_a_session_that_vanished_with_its_whole_record(tmp_path: Path, settings: Any) -> None:
+def test_anchors_reveal_a_session_deleted_with_its_record(tmp_path: Path, settings: Any) -> None:
     settings.HISTORY_ANCHOR_FILE = str(tmp_path / "elsewhere" / "anchors")
-    gone, _kept = ended(), ended()
+    gone, _kept = ended_session(), ended_session()
     assert not anchors.write(timezone.now())  # still warm
-    assert anchors.write(timezone.now() + anchors.SETTLED)
-    assert not anchors.write(timezone.now() + anchors.SETTLED)  # nothing is new
-    ended()
-    assert anchors.write(timezone.now() + anchors.SETTLED)
+    assert anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)
+    assert not anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)  # nothing is new
+    ended_session()
+    assert anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)
     assert anchors.check() == (2, None)
     with db_triggers.disabled(connection):
         SessionSeal.objects.filter(session=gone).delete()
@@ -261,15 +263,15 @@ def test_anchors_find_a_session_that_vanished_with_its_whole_record(tmp_path: Pa
         gone.conversation.delete()
     assert list(verification.faults()) == []
     assert anchors.check() == (1, 1)
-    check = nightly_check.look(timezone.now())
+    check = nightly_check.check_record(timezone.now())
     assert [(fault["how"], fault["number"]) for fault in check.faults] == [("anchor", 1)]
 
 
-def test_an_anchor_file_that_was_edited_fits_no_more(tmp_path: Path, settings: Any) -> None:
+def test_an_edited_anchor_file_no_longer_matches(tmp_path: Path, settings: Any) -> None:
     path = tmp_path / "anchors"
     settings.HISTORY_ANCHOR_FILE = str(path)
-    ended()
-    anchors.write(timezone.now() + anchors.SETTLED)
+    ended_session()
+    anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)
     line = json.loads(path.read_text())
     path.write_text(json.dumps(line | {"seals": 2}) + "\n")
     assert anchors.check() == (1, 1)
@@ -277,14 +279,14 @@ def test_an_anchor_file_that_was_edited_fits_no_more(tmp_path: Path, settings: A
     assert anchors.check() == (1, 1)
 
 
-def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: Any) -> None:
-    session = ended()
+def test_staff_see_the_nightly_check(client: Client, admin_user: Any) -> None:
+    session = ended_session()
     client.force_login(admin_user)
-    nightly_check.look(timezone.now())
-    assert not SIGN.search(client.get("/admin/").content.decode())
+    nightly_check.check_record(timezone.now())
+    assert not PROBLEM_BADGE.search(client.get("/admin/").content.decode())
     change(session)
-    nightly_check.look(timezone.now())
-    assert SIGN.search(client.get("/admin/").content.decode())
+    nightly_check.check_record(timezone.now())
+    assert PROBLEM_BADGE.search(client.get("/admin/").content.decode())
     check = HistoryCheck.objects.latest("pk")
     assert (check.sessions, check.events, check.fault_count) == (1, 8, 1)
     page = client.get(f"/admin/avatar_sessions/historycheck/{check.pk}/change/", headers={"accept-language": "en"})
@@ -295,7 +297,7 @@ def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: An
 
 
 @pytest.mark.parametrize(
-    ("language", "told"),
+    ("language", "expected"),
     [
         (
             "en",
@@ -310,42 +312,42 @@ def test_the_nights_check_is_a_row_that_staff_see(client: Client, admin_user: An
         ("es", ("sesión: 1", "evento: 8", "Todas las columnas", "line.who (2)", "versiones anteriores")),
     ],
 )
-def test_the_page_of_a_check_says_what_was_read_and_covered(
-    client: Client, admin_user: Any, language: str, told: tuple[str, ...]
+def test_the_check_page_shows_what_was_read_and_covered(
+    client: Client, admin_user: Any, language: str, expected: tuple[str, ...]
 ) -> None:
-    ended()
+    ended_session()
     client.force_login(admin_user)
-    check = nightly_check.look(timezone.now())
+    check = nightly_check.check_record(timezone.now())
     address = f"/admin/avatar_sessions/historycheck/{check.pk}/change/"
     HistoryCheck.objects.update(covered=check.covered | {"unstated": {}, "older_sessions": 0})
     page = client.get(address, headers={"accept-language": language}).content.decode()
-    assert [words for words in told[:3] if words not in page] == []
+    assert [words for words in expected[:3] if words not in page] == []
     covered = {"older_sessions": 1, "since": {"line.who": "2026-01-02T03:04:05+00:00"}, "unstated": {"line.who": 2}}
     HistoryCheck.objects.update(covered=covered)
     page = client.get(address, headers={"accept-language": language}).content.decode()
-    assert [words for words in (*told[3:], "2026-01-02") if words not in page] == []
-    assert told[2] not in page
+    assert [words for words in (*expected[3:], "2026-01-02") if words not in page] == []
+    assert expected[2] not in page
 
 
 @pytest.mark.parametrize("microsecond", [0, 1, 120_000, 999_999])
-def test_moments_are_proved_to_the_microsecond(microsecond: int) -> None:
-    session = ended()
+def test_timestamps_are_verified_to_the_microsecond(microsecond: int) -> None:
+    session = ended_session()
     at = timezone.now().replace(microsecond=microsecond)
     events.record(session.pk, Entry("thing", at=at))
     assert list(verification.faults()) == []
-    write(row(session, 9), 9, at=at.replace(microsecond=2))
-    assert [fault.how for fault in verification.faults()] == ["changed"]
+    overwrite(event_row(session, 9), 9, at=at.replace(microsecond=2))
+    assert [fault.kind for fault in verification.faults()] == ["changed"]
 
 
-def test_a_record_that_is_whole_is_said_to_be() -> None:
-    ended()
-    told = StringIO()
-    call_command("verify_history", stdout=told)
-    assert "1 sessions, 8 events, 0 audit entries, 0 anchors" in told.getvalue()
-    assert told.getvalue().endswith("Everything fits.\n")
+def test_verify_history_confirms_an_intact_record() -> None:
+    ended_session()
+    output = StringIO()
+    call_command("verify_history", stdout=output)
+    assert "1 sessions, 8 events, 0 audit entries, 0 anchors" in output.getvalue()
+    assert output.getvalue().endswith("Everything fits.\n")
 
 
-def test_fifty_writers_on_one_session_leave_a_whole_chain() -> None:
+def test_fifty_concurrent_writers_leave_an_intact_chain() -> None:
     session = StreamingSessionFactory.create()
 
     def append_two(number: int) -> None:
@@ -358,4 +360,4 @@ def test_fifty_writers_on_one_session_leave_a_whole_chain() -> None:
     with ThreadPoolExecutor(50) as pool:
         list(pool.map(append_two, range(50)))
     assert list(session.events.values_list("number", flat=True)) == list(range(1, 101))
-    assert verification.look_at(session.pk) is None
+    assert verification.first_fault_of(session.pk) is None

@@ -124,13 +124,13 @@ def test_a_conversation_that_was_added_is_found(person: User, persona: Persona) 
     first = ended(started(person, persona))
     second = ended(started(person, persona, first))
     added(second.pk, first)
-    assert [(fault.how, fault.session, fault.table) for fault in verification.faults()] == [
+    assert [(fault.kind, fault.session, fault.table) for fault in verification.faults()] == [
         ("row_added", str(second.pk), "conversation")
     ]
     Conversation.objects.filter(pk=second.pk).delete()
     stranger = uuid4()
     added(stranger, first)
-    assert [(fault.how, UUID(fault.row), fault.table) for fault in verification.faults()] == [
+    assert [(fault.kind, UUID(fault.row), fault.table) for fault in verification.faults()] == [
         ("row_added", stranger, "conversation")
     ]
 

@@ -115,7 +115,7 @@ async def test_the_record_of_a_good_session_proves_what_was_asked_for(
     for words in ("Track published", "Browser left the room", "Connection", "24.8", "Good", "Intact"):
         assert words in shown, "Requirement 69: what the room did is to be seen."
     await every_line_is_stored_with_its_source_and_time(session)
-    assert await sync_to_async(verification.look_at)(session.pk) is None
+    assert await sync_to_async(verification.first_fault_of)(session.pk) is None
     assert line.oddities == ()
 
 

@@ -37,7 +37,7 @@ from sessions.models import (
 )
 from sessions.presence import tabs
 from sessions.retention import erasure, provider_erasure
-from tests.sessions.integrity.test_tampering_columns import spoken, typed
+from tests.sessions.integrity.test_tampering_columns import report_avatar_line, send_text
 from tests.support.factories import WHY, PersonaFactory, UserFactory
 
 
@@ -81,11 +81,11 @@ def test_while_it_runs_and_stops() -> None:
     session = begun()
     process = ServerProcess.objects.create(lease_ends_at=timezone.now() + timedelta(minutes=1))
     fits(lambda: tabs.enter(session.pk, process.pk, "a tab"))
-    fits(lambda: typed(session, "¿Cuánto cuesta?"))
-    fits(lambda: typed(session, "No llega.", "provider_refused"))
+    fits(lambda: send_text(session, "¿Cuánto cuesta?"))
+    fits(lambda: send_text(session, "No llega.", "provider_refused"))
     fits(lambda: _send(session, "Espera"))
-    fits(lambda: deadlines.fail_stale_tasks(timezone.now() + timedelta(hours=1)))
-    fits(lambda: spoken(session, "Son 20 €"))
+    fits(lambda: deadlines.give_up_tasks(timezone.now() + timedelta(hours=1)))
+    fits(lambda: report_avatar_line(session, "Son 20 €"))
     fits(lambda: deadlines.stay(session.pk))
     fits(lambda: deadlines.record_activity(session.pk))
     fits(lambda: tabs.leave("a tab"))
@@ -117,8 +117,8 @@ def test_before_it_is_live_and_when_it_goes_on_as_another() -> None:
 def test_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(erasure, "_at_provider", lambda session: Erasure.AtProvider.ASKED)
     session = begun()
-    typed(session, "¿Cuánto cuesta?")
-    spoken(session, "Son 20 €")
+    send_text(session, "¿Cuánto cuesta?")
+    report_avatar_line(session, "Son 20 €")
     fits(lambda: transitions.begin_stop(session, EndReason.USER_STOPPED, WHY))
     fits(lambda: transitions.end(session))
     lines = (SpokenLine(Speaker.AVATAR, "Son 20 €", None), SpokenLine(Speaker.AVATAR, "Otra línea", None))

@@ -66,7 +66,7 @@ async def test_what_is_erased_here_is_deleted_at_the_provider_and_the_record_has
     told = await SessionEvent.objects.filter(session=session).order_by("number").alast()
     assert told
     assert (told.kind, told.source, told.data["erasure"]) == ("provider_erased", "provider", receipt.pk)
-    assert await sync_to_async(verification.look_at)(session.pk) is None
+    assert await sync_to_async(verification.first_fault_of)(session.pk) is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -31,8 +31,8 @@ from sessions.models import (
 )
 from sessions.retention import erasure
 from tests.sessions import tampering
-from tests.sessions.integrity.test_tampering_columns import live, typed
-from tests.sessions.tampering import Rows, restated, rewrite
+from tests.sessions.integrity.test_tampering_columns import live_session, send_text
+from tests.sessions.tampering import Rows, restate, rewrite_record
 from tests.support.factories import WHY, PersonaFactory, UserFactory
 
 
@@ -45,8 +45,8 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
 
 @pytest.fixture
 def running(announced: object) -> StreamingSession:
-    session = live(PersonaFactory.create(published=True), "theirs")
-    typed(session, "Hola")
+    session = live_session(PersonaFactory.create(published=True), "theirs")
+    send_text(session, "Hola")
     assert verification.faults_of(session.pk) == []
     return session
 
@@ -58,28 +58,28 @@ def _end(session: StreamingSession) -> None:
 
 
 @pytest.fixture
-def over(running: StreamingSession) -> StreamingSession:
+def ended(running: StreamingSession) -> StreamingSession:
     _end(running)
     assert verification.faults_of(running.pk) == []
     return running
 
 
-def _given_to(other: int) -> Callable[[Rows], Rows]:
-    return lambda rows: restated(restated(rows, "session", user=other), "line", who="avatar", is_interrupted=True)
+def _reassign_to(other: int) -> Callable[[Rows], Rows]:
+    return lambda rows: restate(restate(rows, "session", user=other), "line", who="avatar", is_interrupted=True)
 
 
-def _stop_all(session: StreamingSession) -> None:
+def _end_in_bulk(session: StreamingSession) -> None:
     session.refresh_from_db()
     transitions.begin_stop_all([session], EndReason.IDLE)
     transitions.end_all([session.pk])
 
 
-GOES_ON: dict[str, Callable[[StreamingSession], object]] = {
+CONTINUATIONS: dict[str, Callable[[StreamingSession], object]] = {
     "an event": lambda session: events.record(session.pk, Entry("muted")),
     "two events": lambda session: events.record(session.pk, Entry("muted"), Entry("unmuted")),
-    "a text": lambda session: typed(session, "¿Sigues ahí?"),
+    "a text": lambda session: send_text(session, "¿Sigues ahí?"),
     "its end": _end,
-    "many ends": _stop_all,
+    "many ends": _end_in_bulk,
 }
 
 
@@ -88,9 +88,7 @@ GOES_ON: dict[str, Callable[[StreamingSession], object]] = {
     [("an event", "x"), ("two events", "of before"), ("a text", "of another session"), ("its end", "of a seal"),
      ("many ends", "x"), ("an event", "gone"), ("many ends", "gone")],
 )  # fmt: skip
-def test_a_running_sessions_rewritten_record_stays_broken_whatever_follows(
-    running: StreamingSession, by: str, signature: str
-) -> None:
+def test_a_running_sessions_rewritten_record_stays_broken(running: StreamingSession, by: str, signature: str) -> None:
     head = SessionHead.objects.get(session=running)
     made = {
         "of before": head.signature,
@@ -98,14 +96,14 @@ def test_a_running_sessions_rewritten_record_stays_broken_whatever_follows(
         "of a seal": SessionSeal.sign(running.pk, head.number, head.hash, timezone.now().isoformat()),
     }
     other = UserFactory.create().pk
-    rewrite(running, _given_to(other), made.get(signature, "x"))
+    rewrite_record(running, _reassign_to(other), made.get(signature, "x"))
     StreamingSession.objects.filter(pk=running.pk).update(user_id=other)
     Utterance.objects.filter(session=running).update(who="avatar", is_interrupted=True)
     if signature == "gone":
         with db_triggers.disabled(connection):
             SessionHead.objects.filter(session=running).delete()
     assert verification.faults_of(running.pk)
-    GOES_ON[by](running)
+    CONTINUATIONS[by](running)
     broken = {(fault.table, fault.number) for fault in verification.faults_of(running.pk)}
     assert ("event", head.number + 1) in broken
     events.record(running.pk, Entry("unmuted"))  # the process knows by now where the record ends
@@ -114,15 +112,15 @@ def test_a_running_sessions_rewritten_record_stays_broken_whatever_follows(
     assert ("event", head.number + 1) in {(fault.table, fault.number) for fault in verification.faults_of(running.pk)}
 
 
-def test_a_rewritten_record_cannot_be_closed_up_after_the_portal_has_gone_on(running: StreamingSession) -> None:
-    rewrite(running, _given_to(UserFactory.create().pk))
+def test_a_record_rewritten_twice_stays_broken(running: StreamingSession) -> None:
+    rewrite_record(running, _reassign_to(UserFactory.create().pk))
     events.record(running.pk, Entry("muted"))
-    rewrite(running)  # in order and without a gap, but again not signed
+    rewrite_record(running)  # in order and without a gap, but again not signed
     events.record(running.pk, Entry("unmuted"))
     assert "event" in {fault.table for fault in verification.faults_of(running.pk)}
 
 
-def test_a_record_that_is_gone_with_its_head_does_not_begin_again_as_one_of_an_earlier_version(
+def test_a_deleted_record_does_not_restart_in_an_older_format(
     running: StreamingSession,
 ) -> None:
     with db_triggers.disabled(connection):
@@ -133,7 +131,7 @@ def test_a_record_that_is_gone_with_its_head_does_not_begin_again_as_one_of_an_e
     assert "event" in {fault.table for fault in verification.faults_of(running.pk)}
 
 
-AFTER_THE_END: dict[str, Callable[[StreamingSession], object]] = {
+EVENTS_AFTER_THE_END: dict[str, Callable[[StreamingSession], object]] = {
     "a hold": lambda session: erasure.hold(session.pk, "Litigation", session.user_id),
     "an export": lambda session: list_export.ask(
         session.user_id, None, Export.What.RECORD, Export.Format.JSON, session=session
@@ -145,11 +143,13 @@ AFTER_THE_END: dict[str, Callable[[StreamingSession], object]] = {
 
 @pytest.mark.parametrize(
     ("by", "kept"),
-    [*((by, "no seal") for by in AFTER_THE_END), ("an event", "the seals")],
+    [*((by, "no seal") for by in EVENTS_AFTER_THE_END), ("an event", "the seals")],
 )
-def test_an_ended_sessions_rewritten_record_is_not_sealed_as_whole(over: StreamingSession, by: str, kept: str) -> None:
+def test_an_ended_sessions_rewritten_record_is_not_sealed_as_intact(
+    ended: StreamingSession, by: str, kept: str
+) -> None:
     other = UserFactory.create().pk
-    line = Utterance.objects.filter(session=over).latest("pk")
+    line = Utterance.objects.filter(session=ended).latest("pk")
 
     def forged(rows: Rows) -> Rows:
         for event in rows:
@@ -157,20 +157,20 @@ def test_an_ended_sessions_rewritten_record_is_not_sealed_as_whole(over: Streami
             stated.get("line", {}).pop(str(line.pk), None)
             if kept == "no seal":
                 stated.pop("seal", None)
-        return restated(rows, "session", end_reason="provider_ended", user=other)
+        return restate(rows, "session", end_reason="provider_ended", user=other)
 
-    rewrite(over, forged)
+    rewrite_record(ended, forged)
     if kept == "no seal":
-        with db_triggers.disabled(connection):
-            SessionSeal.objects.filter(session=over).delete()
-    StreamingSession.objects.filter(pk=over.pk).update(user_id=other, end_reason="provider_ended")
+        with db_triggers.lifted(connection):
+            SessionSeal.objects.filter(session=ended).delete()
+    StreamingSession.objects.filter(pk=ended.pk).update(user_id=other, end_reason="provider_ended")
     SpokenWord.objects.filter(utterance=line).delete()
     Utterance.objects.filter(pk=line.pk).delete()
-    length = over.events.count()
-    over.refresh_from_db()
-    for goes_on in (AFTER_THE_END[by], AFTER_THE_END["an event"]):
-        goes_on(over)
-        broken = {(fault.table, fault.number) for fault in verification.faults_of(over.pk)}
+    length = ended.events.count()
+    ended.refresh_from_db()
+    for continuation in (EVENTS_AFTER_THE_END[by], EVENTS_AFTER_THE_END["an event"]):
+        continuation(ended)
+        broken = {(fault.table, fault.number) for fault in verification.faults_of(ended.pk)}
         assert broken
         assert kept == "the seals" or ("event", length + 1) in broken
 
@@ -202,33 +202,33 @@ def test_a_rewritten_audit_log_stays_broken_when_entries_follow(cut: int, head: 
         assert wrong[1] == len(kept) + 1
 
 
-def test_a_hold_is_kept_until_the_record_says_that_it_is_released(over: StreamingSession) -> None:
-    held = erasure.hold(over.pk, "Litigation", over.user_id)
+def test_a_hold_lasts_until_the_record_states_its_release(ended: StreamingSession) -> None:
+    held = erasure.hold(ended.pk, "Litigation", ended.user_id)
     moments = ["infinity", "-infinity"] if connection.vendor == "postgresql" else ["9999-12-31 00:00:00", "x"]
     for moment in [*moments, "2001-01-01 00:00:00+00:00"]:
-        tampering.sql("UPDATE avatar_sessions_legalhold SET released_at = %s WHERE id = %s", moment, held.pk)
-        assert erasure.erase(over.pk, Erasure.Cause.RETENTION) is None
-        assert ("hold", "released_at") in {(fault.table, fault.column) for fault in verification.faults_of(over.pk)}
-    tampering.sql("UPDATE avatar_sessions_legalhold SET released_at = NULL WHERE id = %s", held.pk)
-    assert verification.faults_of(over.pk) == []
-    erasure.release(held, over.user_id)
-    assert erasure.erase(over.pk, Erasure.Cause.RETENTION)
-    assert verification.faults_of(over.pk) == []
+        tampering.execute_as_owner(
+            "UPDATE avatar_sessions_legalhold SET released_at = %s WHERE id = %s", moment, held.pk
+        )
+        assert erasure.erase(ended.pk, Erasure.Cause.RETENTION) is None
+        assert ("hold", "released_at") in {(fault.table, fault.column) for fault in verification.faults_of(ended.pk)}
+    tampering.execute_as_owner("UPDATE avatar_sessions_legalhold SET released_at = NULL WHERE id = %s", held.pk)
+    assert verification.faults_of(ended.pk) == []
+    erasure.release(held, ended.user_id)
+    assert erasure.erase(ended.pk, Erasure.Cause.RETENTION)
+    assert verification.faults_of(ended.pk) == []
 
 
-def test_an_erasure_while_the_record_says_held_is_named(
-    over: StreamingSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = erasure.hold(over.pk, "Litigation", over.user_id)
+def test_an_erasure_during_a_recorded_hold_is_found(ended: StreamingSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = erasure.hold(ended.pk, "Litigation", ended.user_id)
     LegalHold.objects.filter(pk=held.pk).update(released_at=timezone.now())
     monkeypatch.setattr(erasure, "is_held", lambda session_id: False)  # somebody's own version of the portal
-    assert erasure.erase(over.pk, Erasure.Cause.RETENTION)
-    assert [(fault.how, fault.table) for fault in verification.faults_of(over.pk)] == [
+    assert erasure.erase(ended.pk, Erasure.Cause.RETENTION)
+    assert [(fault.kind, fault.table) for fault in verification.faults_of(ended.pk)] == [
         ("held_erased", "erasure"),
         ("row_changed", "hold"),
     ]
 
 
-def test_the_record_fits_while_somebody_talks(running: StreamingSession) -> None:
+def test_a_record_verifies_while_a_text_is_being_sent(running: StreamingSession) -> None:
     deadlines.accept_task(running.pk, text="Otra", kind=SessionTask.Kind.TALK, user_id=running.user_id, ref="otra")
     assert verification.faults_of(running.pk) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -11,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from heygen_portal.trail import hash_chain
 from heygen_portal.trail.hash_chain import Tampering
 
-How = (
-    Tampering
+FaultKind = (
+    Harm
     | Literal[
         "unsealed",
         "seal_forged",
@@ -37,7 +38,7 @@ How = (
     ]
 )
 
-WORDS = {
+FAULT_TEXTS = {
     "changed": _("Its content was changed."),
     "deleted": _("One or more rows were deleted here."),
     "inserted": _("It was inserted later."),
@@ -67,7 +68,7 @@ WORDS = {
 }
 
 
-TABLES = {
+TABLE_NAMES = {
     "session": _("session"),
     "conversation": _("conversation"),
     "event": _("event"),
@@ -96,35 +97,42 @@ class Fault:
     `table`, `row` and `column` name the row, and the column where that is known.
     """
 
-    how: How
+    kind: FaultKind
     session: str = ""
     number: int | None = None
     table: str = ""
     row: str = ""
     column: str = ""
 
-    def in_words(self) -> str:
-        place = ", ".join(str(part) for part in (self._place(), self._row()) if part)
-        said = f"{place}: {WORDS[self.how]}" if place else str(WORDS[self.how])
-        return said.encode("utf-8", "backslashreplace").decode()  # a key may be no text
+    def description(self) -> str:
+        location = ", ".join(str(part) for part in (self._location(), self._row_and_column()) if part)
+        text = f"{location}: {FAULT_TEXTS[self.kind]}" if location else str(FAULT_TEXTS[self.kind])
+        return text.encode("utf-8", "backslashreplace").decode()  # a key may be no text
 
-    def _place(self) -> str:
+    def _location(self) -> str:
         named = {"session": self.session, "number": self.number}
         if self.session:
             event = gettext(", event %(number)s") % named if self.number else ""
             return gettext("Session %(session)s") % named + event
         if self.number is None:
             return ""
-        return (gettext("Anchor %(number)s") if self.how == "anchor" else gettext("Audit entry %(number)s")) % named
+        return (gettext("Anchor %(number)s") if self.kind == "anchor" else gettext("Audit entry %(number)s")) % named
 
-    def _row(self) -> str:
-        """Name the row and column, where the place does not say it."""
-        named = {"table": TABLES.get(self.table, self.table), "row": self.row, "column": self.column}
+    def _row_and_column(self) -> str:
+        """Name the row and column, where the location does not say it."""
+        named = {"table": TABLE_NAMES.get(self.table, self.table), "row": self.row, "column": self.column}
         is_named = self.table in ("", "session", "event", "audit_entry", "audit_head", "head", "seal")
         row = "" if is_named else gettext("%(table)s %(row)s") % named
         column = gettext("column %(column)s") % named if self.column else ""
         return ", ".join(part for part in (row, column) if part)
 
     def as_data(self) -> dict[str, Any]:
-        said = hash_chain.storable(asdict(self))
-        return {**said, "number": self.number if isinstance(self.number, int) else None}
+        """Return the fault as `HistoryCheck` stores it, under the names of its columns."""
+        data = hash_chain.storable(asdict(self))
+        kind = data.pop("kind")
+        return {"how": kind, **data, "number": self.number if isinstance(self.number, int) else None}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Fault:
+        """Return a fault that `as_data` stored."""
+        return cls(data["how"], **{name: value for name, value in data.items() if name != "how"})
