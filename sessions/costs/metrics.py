@@ -18,14 +18,6 @@ from sessions.capacity import quotas
 from sessions.models import DayTotal, EndReason, SessionTotal, StreamingSession
 from sessions.timeline.percentiles import percentile
 
-FAILURES = (
-    EndReason.NO_PICTURE,
-    EndReason.PROVIDER_ENDED,
-    EndReason.PROVIDER_REFUSED,
-    EndReason.PROVIDER_UNREACHABLE,
-    EndReason.ORPHAN_FOUND,
-)
-"""Ends that nobody wanted."""
 NEWEST = 500
 """Sessions that tell how fast it was."""
 
@@ -67,7 +59,8 @@ def today(now: datetime) -> Today:
     """Return how today's sessions went so far. Four queries."""
     rows = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now)).order_by()
     reasons = dict(rows.values_list("end_reason").annotate(count=Count("pk")))
-    failed = [(str(reason.label), reasons[reason]) for reason in FAILURES if reason in reasons]
+    failures = EndReason.technical_failures()
+    failed = [(str(reason.label), reasons[reason]) for reason in EndReason if reason in failures and reason in reasons]
     return Today(
         sessions=sum(reasons.values()),
         open=StreamingSession.objects.open().count(),

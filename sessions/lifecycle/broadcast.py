@@ -16,7 +16,7 @@ from django.db import transaction
 
 from heygen_portal.runtime.in_thread import call_after_return
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
+from sessions.models import EndReason, SessionEvent, SessionTask, StreamingSession, Utterance
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class StatusChanged(Event):
     session_id: str
     status: str
     reason: str
+    is_failure: bool
     created_at: str
     ends_at: str
     conversation_ends_at: str
@@ -50,6 +51,7 @@ class StatusChanged(Event):
             session_id=str(session.pk),
             status=session.status,
             reason=session.end_reason,
+            is_failure=bool(session.end_reason) and EndReason(session.end_reason).is_failure,
             created_at=session.created_at.isoformat(),
             ends_at=session.ends_at.isoformat(),
             conversation_ends_at=session.conversation_ends_at.isoformat(),

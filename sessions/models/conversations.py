@@ -52,6 +52,18 @@ class EndReason(models.TextChoices):
     PROVIDER_UNREACHABLE = "provider_unreachable", _("The avatar service did not respond")
     ORPHAN_FOUND = "orphan_found", _("It was left open and the portal closed it")
 
+    @classmethod
+    def technical_failures(cls) -> frozenset[EndReason]:
+        """Return the reasons that staff see counted as failures: something broke, here or at the provider."""
+        return frozenset(
+            {cls.NO_PICTURE, cls.PROVIDER_ENDED, cls.PROVIDER_REFUSED, cls.PROVIDER_UNREACHABLE, cls.ORPHAN_FOUND}
+        )
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the user sees the end as a failure: a technical one, or a budget that ran out."""
+        return self in self.technical_failures() or self in (EndReason.QUOTA, EndReason.SPEND_CAP)
+
 
 class Purpose(models.TextChoices):
     """What a session is for; all of them cost the same."""

@@ -332,7 +332,7 @@ test("a room that refuses the page leads to a new session, then to the end; star
   assert.equal(sent.at(-1).data.is_final, true);
   conversation.start(0);
   assert.equal(types().at(-1), "verdict");
-  status("ended", { reason: "no_picture" });
+  status("ended", { reason: "no_picture", is_failure: true });
   assert.equal(types().at(-1), "session.start");
 });
 

@@ -46,7 +46,7 @@ test("a session refused for lack of a slot waits in the queue and then starts", 
   status("creating");
   tell("queue.place", { place: 1, waiting: 1 });
   assert.deepEqual([now(), conversation.state.sessionId], ["queue", ""]);
-  status("ended", { reason: "provider_refused" }); // told to another tab's group, and late
+  status("ended", { reason: "provider_refused", is_failure: true }); // told to another tab's group, and late
   assert.equal(now(), "queue");
   tell("session.status", { session_id: "s2", status: "creating", now: "1970-01-01T00:00:00Z" });
   assert.deepEqual([now(), conversation.state.sessionId], ["connecting", "s2"]);

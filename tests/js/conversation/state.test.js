@@ -48,12 +48,13 @@ test("a warning stays until the user reacts; writing answers the idle warning on
   assert.equal(face(reduce(warned("duration_limit"), { type: "task.sent" })), "ending");
 });
 
-test("a chosen end is shown as ended, any other as a failure with its text", () => {
+test("an end that the portal calls a failure is shown as one with its text, any other as ended", () => {
   assert.equal(face(after(...LIVE, status("stopping", { reason: "user_stopped" }))), "ended");
-  const cut = after(...LIVE, status("ended", { reason: "provider_ended", words: "Cut off" }));
+  const cut = after(...LIVE, status("ended", { reason: "provider_ended", is_failure: true, words: "Cut off" }));
   assert.equal(face(cut), "failed");
   assert.deepEqual(cut.cause, { code: "provider_ended", words: "Cut off" });
   assert.equal(isOver(cut), true);
+  assert.equal(face(after(...LIVE, status("ended", { reason: "provider_ended", is_failure: false }))), "ended");
 });
 
 test("a session that ends while connecting shows its end", () => {

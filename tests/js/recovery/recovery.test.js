@@ -59,7 +59,7 @@ test("each recovery step is shown and recorded: rejoin, new session, sound only"
   assert.deepEqual(did, ["join one", "join one"]);
   pass(5_000);
   assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
-  hear("session.status", { session_id: "s1", status: "ended", reason: "no_picture" });
+  hear("session.status", { session_id: "s1", status: "ended", reason: "no_picture", is_failure: true });
   hear("session.status", { session_id: "s2", status: "connecting" });
   hear("session.room", { url: "ws://room", token: "two" });
   assert.equal(did.at(-1), "join two");
@@ -70,7 +70,7 @@ test("each recovery step is shown and recorded: rejoin, new session, sound only"
     ["rejoin", "renew", "sound"],
   );
   assert.equal(reported("verdict")[0].code, "no_picture");
-  hear("session.status", { session_id: "s1", status: "ended", reason: "no_picture" });
+  hear("session.status", { session_id: "s1", status: "ended", reason: "no_picture", is_failure: true });
   assert.equal(conversation.state.sessionId, "s2");
 });
 
@@ -95,8 +95,8 @@ test("a restored video ends the recovery, and texts written meanwhile are sent o
 test("a session that the provider ended continues in a new one with its lines (complaints 6 and 7)", () => {
   goLive();
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
-  hear("session.status", { session_id: "s1", status: "stopping", reason: "provider_ended" });
-  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended", words: "Cut off" });
+  hear("session.status", { session_id: "s1", status: "stopping", reason: "provider_ended", is_failure: true });
+  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended", is_failure: true, words: "Cut off" });
   assert.deepEqual(sent.at(-1), { type: "session.start", continues: "s1", because: "no_picture" });
   assert.equal(face(conversation.state), "recovering");
   assert.deepEqual(
@@ -188,13 +188,13 @@ test("ending the session ends the recovery", () => {
 test("a renewal that must queue shows the queue and keeps the lines", () => {
   goLive();
   conversation.onRoomEvent({ type: "avatar_end_message", taskId: "t", message: "Hola." });
-  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended" });
+  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended", is_failure: true });
   assert.equal(face(conversation.state), "recovering");
   hear("queue.place", { place: 2, waiting: 3, expected_wait_s: 60 });
   assert.deepEqual([face(conversation.state), conversation.state.queue.position], ["queue", 2]);
   assert.equal(conversation.state.startOptions.continues, "s1");
   pass(60_000); // no step of the ladder is due meanwhile
-  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended" });
+  hear("session.status", { session_id: "s1", status: "ended", reason: "provider_ended", is_failure: true });
   assert.equal(face(conversation.state), "queue");
   hear("session.status", { session_id: "s2", status: "connecting" });
   hear("session.room", { url: "ws://room", token: "two" });

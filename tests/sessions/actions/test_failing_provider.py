@@ -104,7 +104,7 @@ async def test_a_failing_call_ends_the_session_with_an_explanation_and_leaves_no
 ) -> None:
     await order(control, {"on": call, **fault})
     ended, row = await outcome(await a_persona(**at(provider)))
-    assert (ended["reason"], ended["words"]) == (reason, WORDS[reason])
+    assert (ended["reason"], ended["is_failure"], ended["words"]) == (reason, True, WORDS[reason])
     assert (row.status, row.end_reason, bool(row.end_evidence)) == (Status.ENDED, reason, True)
     assert await listed(control, "sessions") == []
 

@@ -37,6 +37,18 @@ def no_list(provider: Mock) -> Mock:
     return provider
 
 
+def test_faults_and_exhausted_budgets_are_shown_as_failures() -> None:
+    assert {reason for reason in EndReason if reason.is_failure} == {
+        "no_picture",
+        "provider_ended",
+        "provider_refused",
+        "provider_unreachable",
+        "orphan_found",
+        "quota",
+        "spend_cap",
+    }
+
+
 async def ended(session_id: str) -> tuple[str, str]:
     """Wait for the end; return the reason and the code of its evidence."""
 

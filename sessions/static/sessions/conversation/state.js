@@ -19,6 +19,7 @@
  * @property {string} id
  * @property {string} status
  * @property {string} reason
+ * @property {boolean} isFailure  the end is shown as a failure
  * @property {string} words
  * @property {string} createdAt
  * @property {string} endsAt
@@ -105,17 +106,6 @@ export const READY = Object.freeze({
   socketDrops: 0,
   isJoined: true,
 });
-
-/** End reasons that are shown as a failure. */
-const FAILURES = new Set([
-  "no_picture",
-  "provider_ended",
-  "provider_refused",
-  "provider_unreachable",
-  "orphan_found",
-  "quota",
-  "spend_cap",
-]);
 
 /** LiveKit's connection qualities, and what is shown. @type {Record<string, string>} */
 const QUALITIES = { excellent: "good", unknown: "" };
@@ -285,13 +275,12 @@ function withSession(state, session) {
   const observed = before.session && before.session.id !== session.id ? null : before.observed;
   const changed = { ...before, session, observed, isReleasing: false };
   if (!isOpen(before)) return changed;
-  const isFailure = FAILURES.has(session.reason);
   if (session.status === "ended") {
-    if (isFailure) return failed(changed, { code: session.reason, words: session.words });
+    if (session.isFailure) return failed(changed, { code: session.reason, words: session.words });
     if (before.isCancelled) return fresh(changed, {});
   }
   // Wait for the end: it tells whether this is a cancelled start or a failure.
-  if (session.status === "stopping" && (before.phase === "connecting" || isFailure)) return changed;
+  if (session.status === "stopping" && (before.phase === "connecting" || session.isFailure)) return changed;
   if (session.status === "stopping" || session.status === "ended") {
     return { ...changed, phase: session.reason === "taken_over" ? "taken-over" : "ended", warning: null };
   }
@@ -334,6 +323,7 @@ function sessionOf(message) {
     id: message.session_id,
     status: message.status,
     reason: message.reason ?? "",
+    isFailure: message.is_failure ?? false,
     words: message.words ?? "",
     createdAt: message.created_at ?? "",
     endsAt: message.conversation_ends_at ?? "",
