@@ -1,8 +1,8 @@
-"""Anchors: what the seals were, in a file that whoever can change the database should not be able to change.
+"""Anchors: digests of the seals, in a file that should be out of reach of anyone who can change the database.
 
-One line of JSON for each batch: moment, first and last seal, how many, sessions in the portal, the newest audit entry,
-and a SHA-256 over the line before, the batch's seals and that entry. A seal, a whole session, or an entry that is
-missing or different later shows in its batch.
+Each batch of seals is one line of JSON: time, first and last seal, number of seals, sessions in the portal, newest
+audit entry, and a SHA-256 over the previous line, the batch's seals and that entry. If a seal, a whole session or an
+entry is changed or deleted later, its batch no longer matches.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from heygen_portal.trail import audit_log
 from heygen_portal.trail.models import AuditEntry
 from sessions.models import SessionSeal, StreamingSession
 
+# Seals that are older have no neighbour in a transaction that is still open.
 SEAL_SETTLING_TIME = timedelta(minutes=5)
-"""A seal that is older has no neighbour that is still being written."""
 
 
 def write(now: datetime) -> bool:
-    """Append a line for the seals and audit entries that came since the last; return whether there were any."""
+    """Append an anchor for the seals and audit entries since the last one; return whether there were any.
+
+    A lost file is never overwritten.
+    """
     path = _path()
     if path is None or is_lost():
-        return False  # never over whatever is there
+        return False
     lines = list(_read(path))
     last = lines[-1] if lines else {}
     after = last.get("to", 0)
@@ -40,7 +43,7 @@ def write(now: datetime) -> bool:
         .order_by("-pk")
         .values_list("pk", flat=True)
     )
-    entries = AuditEntry.objects.exclude(kind=AuditEntry.Kind.ANCHORED)  # else each anchor would ask for the next
+    entries = AuditEntry.objects.exclude(kind=AuditEntry.Kind.ANCHORED)  # else each anchor would cause the next
     to, entry = newest.first() or after, entries.aggregate(last=Max("number"))["last"] or 0
     if (to, entry) == (after, last.get("entry", 0)):
         return False
@@ -64,7 +67,7 @@ def write(now: datetime) -> bool:
 
 
 def is_lost() -> bool:
-    """Whether the file is not the one that the audit entries tell of: deleted, cut off, or written again."""
+    """Whether the file does not match the audit log: it was deleted, truncated or rewritten."""
     path = _path()
     noted = AuditEntry.objects.filter(kind=AuditEntry.Kind.ANCHORED).order_by("-number").first()
     if path is None or noted is None:
@@ -75,7 +78,7 @@ def is_lost() -> bool:
 
 
 def check() -> tuple[int, int | None]:
-    """Return how many anchors there are, and the number of the first that the record no longer fits."""
+    """Return the number of anchors, and the number of the first one that does not match the seals, if any."""
     path = _path()
     count, previous, after = 0, "", 0
     for count, line in enumerate(_read(path) if path else (), start=1):
@@ -91,7 +94,7 @@ def check() -> tuple[int, int | None]:
 
 
 def _digest(previous: str, after: int, to: int, entry: int) -> tuple[int, str]:
-    """Return how many seals there are in this batch, and the hash of the anchor."""
+    """Return the number of seals in a batch, and the hash of its anchor."""
     rows = SessionSeal.objects.filter(pk__gt=after, pk__lte=to).order_by("pk")
     digest, count = hashlib.sha256(previous.encode()), 0
     for seal in rows.values_list("session_id", "number", "hash", "signature").iterator(chunk_size=10_000):
@@ -108,7 +111,7 @@ def _path() -> Path | None:
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines; one that is no JSON object is an empty one, which fits nothing."""
+    """Yield the lines of the file. A line that is not a JSON object becomes an empty one, which matches nothing."""
     if not path.exists():
         return
     for text in path.read_text(encoding="utf-8").splitlines():

@@ -1,7 +1,7 @@
-"""Rows that belong to no session (exports of lists, checks of the record): audit entries state what they show.
+"""Verification of rows that belong to no session (list exports, integrity checks): audit entries state their columns.
 
-An entry's data holds `rows` as an event's does. The latest statement about a column counts, and verification compares
-it with the row.
+The data of an entry holds `rows`, as that of an event does. The latest statement about a column counts, and
+verification compares it with the row.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sessions.lifecycle.coverage import AUDITED, CHECK, EXPORT, ROWS, Table
 from sessions.models import Export
 
 Kind, State = AuditEntry.Kind, Export.State
+# Rows stated by one audit entry of an upgrade.
 ROWS_PER_ENTRY = 200
-"""Rows that one entry of an upgrade states."""
 
 
 def faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault]:
-    """Look through the audit's list, and compare the rows that it states."""
+    """Verify the audit log, and compare the rows that it states."""
     with transaction.atomic():
-        # Whoever changes such a row appends an entry in the same transaction, and waits for this one.
+        # A change of such a row appends an audit entry in the same transaction, and so waits for this one.
         found = list(_faults(counts, limits))
     yield from found
 
@@ -54,7 +54,7 @@ def _faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault]:
 
 
 class _AuditPass:
-    """What the entries state of one share of the rows, and how the rows compare with it."""
+    """One pass over the audit log: the statements about one share of the rows, and the comparison with them."""
 
     def __init__(self, share: int, shares: int, limits: MemoryLimits) -> None:
         self.share, self.shares, self.limits = share, shares, limits
@@ -64,7 +64,7 @@ class _AuditPass:
         self.is_too_large = False
 
     def read_entry(self, entry: audit_log.StoredEntry) -> None:
-        """Keep what an entry states."""
+        """Store the statements of an entry."""
         data = entry.data if isinstance(entry.data, dict) else {}
         if entry.kind == Kind.EXPORTED and ROWS not in data:
             self._store(entry.number, EXPORT.name, str(entry.about).replace("-", ""), _legacy_export(entry, data))
@@ -87,7 +87,7 @@ class _AuditPass:
         return is_in_share(table, key, self.share, self.shares)
 
     def compare(self, counts: CheckCounts) -> Iterator[Fault]:
-        """Yield what does not fit, up to `MAX_FAULTS` of each table."""
+        """Yield the rows that differ from their statements, up to `MAX_FAULTS` of each table."""
         for table in AUDITED.values():
             yield from islice(self._compare_table(table, counts), MAX_FAULTS)
 
@@ -133,7 +133,7 @@ def _rows(table: Table) -> Any:
 
 
 def _legacy_export(entry: audit_log.StoredEntry, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an entry of an earlier version states of an export."""
+    """Return the columns of an export that an audit entry of an earlier version states."""
     values = {name: data[name] for name in ("what", "format", "reason") if name in data}
     if "filters" in data:
         values["filters"] = coverage.fingerprint(data["filters"])
@@ -141,7 +141,7 @@ def _legacy_export(entry: audit_log.StoredEntry, data: Mapping[str, Any]) -> dic
 
 
 def _without_progress(table: Table, stated: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out how far an export is while its file is being written."""
+    """Return the statement without an export's progress while its file is being written."""
     is_under_way = (
         table is EXPORT and stated.get("state") == State.WAITING and found["state"] in (State.WAITING, State.WRITING)
     )
@@ -149,9 +149,9 @@ def _without_progress(table: Table, stated: Mapping[str, Any], found: Mapping[st
 
 
 def upgrade() -> bool:
-    """State rows of an earlier version, in one transaction; return False if the list or a row does not fit.
+    """State the rows of an earlier version, in one transaction. Idempotent.
 
-    Safe to repeat.
+    Returns False, and changes nothing, if the audit log or a stated row was tampered with.
     """
     with transaction.atomic():
         audit_log.head()

@@ -1,4 +1,4 @@
-"""The rows of a session's record as they are read, and what was done to the one that does not fit."""
+"""Diagnosis of a session's record: which row was tampered with, and how."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from sessions.models import SessionHead, SessionSeal
 
 ERASED = EventKind.SPEECH_ERASED
 HELD, HOLD_RELEASED = EventKind.HELD, EventKind.HOLD_RELEASED
+# Kinds of event about holding or erasing a session's speech.
 RETENTION_KINDS = {ERASED, HELD, HOLD_RELEASED}
-"""Kinds of event that say what became of a session's speech."""
+# Kinds of event that carry the fingerprint of a text.
 TEXT_PROVING_KINDS = {
     EventKind.TASK,
     EventKind.AVATAR_END_MESSAGE,
     EventKind.USER_END_MESSAGE,
     EventKind.PROVIDER_RECORD,
 }
-"""Kinds of event that prove a text."""
+# The fields behind an event's checksums, in their order.
 HASHED_FIELDS = ("source", "kind", "data", "at")
-"""What an event's checksums are of, in their order."""
+# Stands for data that is not JSON.
 UNREADABLE = object()
-"""In place of data that is no JSON."""
 
 
 def data_of(text: Any) -> Any:
-    """Return an event's data."""
+    """Parse the data of an event; return UNREADABLE if it is not JSON."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -40,7 +40,7 @@ def data_of(text: Any) -> Any:
 
 
 class Event(NamedTuple):
-    """One row of the chain."""
+    """One event as the database holds it, with values that may be unreadable."""
 
     session: str
     number: int
@@ -53,7 +53,7 @@ class Event(NamedTuple):
     hash: str
 
     def digest(self, number: int | None = None, previous_hash: str | None = None, data: Any = None) -> str:
-        """Return the hash of what it says; empty where that cannot be read."""
+        """Return the hash of the event's content, or an empty string if it cannot be read."""
         values = (self.source, self.kind, self.data if data is None else data, self.at, self.prints)
         before = self.previous_hash if previous_hash is None else previous_hash
         try:
@@ -83,7 +83,7 @@ class Event(NamedTuple):
 
 
 class EndMark(NamedTuple):
-    """A seal, or the head: so many events, the last with this hash, signed."""
+    """A seal or the head: the signed number of events so far and the hash of the last one."""
 
     number: int
     hash: str
@@ -92,7 +92,7 @@ class EndMark(NamedTuple):
 
 
 def proofs(kind: str, data: Any) -> Collection[str] | None:
-    """Return which texts an event proves, or None for one that is older than such proofs."""
+    """Return the fingerprints of the texts that an event proves, or None if it predates fingerprints."""
     if kind not in TEXT_PROVING_KINDS or not isinstance(data, dict):
         return ()
     if "speech" not in data:
@@ -107,18 +107,18 @@ def is_sealed(data: Any) -> bool:
     return isinstance(stated, dict) and coverage.SEAL in stated
 
 
+# Of an erasure: cause, user ID, number of lines, their hash.
 Receipt = tuple[str, int | None, int, str]
-"""Of an erasure: cause, by whom, how many lines, their hash."""
 
 
 def receipt_of(data: Any) -> Receipt:
-    """Return what the receipt of an erasure has to say, after the event that tells of it."""
+    """Return the receipt that belongs to the data of an erasure event."""
     return data.get("cause", ""), data.get("user"), data.get("lines", 0), data.get("hash", "")
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A session's events, and the notes of where they end, to be gone through as often as is needed."""
+    """A session's events, seals and head. Events and seals can be iterated repeatedly."""
 
     session: str
     events: Callable[[], Iterable[Event]]
@@ -129,12 +129,12 @@ class Chain:
     length: int
 
 
+# Kind, number of the event, table and column.
 ChainFault = tuple[FaultKind, int | None, str, str]
-"""What was done, at which event, in which table and column."""
 
 
 def chain_faults(chain: Chain) -> Iterator[ChainFault]:
-    """Yield what is wrong with a chain and with the notes of its end. Seals and events are read as streams."""
+    """Yield the faults of a chain and of its end marks. Seals and events are streamed."""
     head = chain.head
     is_head_signed = head is not None and is_signed_here(SessionHead, chain.session, head)
     newest = max((seal.number for seal in _signed_seals(chain)), default=0)
@@ -159,14 +159,14 @@ def _signed_seals(chain: Chain) -> Iterator[EndMark]:
 
 
 class _SealedHashes:
-    """The hashes that this portal sealed, for numbers that are asked for in ascending order."""
+    """The hashes in this portal's seals, for numbers requested in ascending order."""
 
     def __init__(self, chain: Chain) -> None:
         self._seals = _signed_seals(chain)
         self._next = next(self._seals, None)
 
     def hash_at(self, number: int) -> str:
-        """Return the hash in the seal of this number; empty if there is none."""
+        """Return the hash in the seal of this number, or an empty string without one."""
         while self._next is not None and self._next.number < number:
             self._next = next(self._seals, None)
         return self._next.hash if self._next is not None and self._next.number == number else ""
@@ -201,7 +201,7 @@ def _end_mark_faults(chain: Chain, newest: int, *, is_head_signed: bool) -> Iter
 
 
 def is_signed_here(model: type[SessionHead] | type[SessionSeal], session: str, mark: EndMark) -> bool:
-    """Whether this portal signed it."""
+    """Whether this portal signed the mark."""
     signature = str(mark.signature)
     if issubclass(model, SessionSeal):
         return model.is_signed(signature, session, mark.number, mark.hash, mark.at)
@@ -209,7 +209,7 @@ def is_signed_here(model: type[SessionHead] | type[SessionSeal], session: str, m
 
 
 def _changed_column(model: Any, chain: Chain, mark: EndMark) -> str:
-    """Return which column of a note was changed, from what the chain says."""
+    """Return which column of an end mark was changed, judging by the chain."""
     try:
         event = chain.find(int(mark.number))
     except (TypeError, ValueError, OverflowError):

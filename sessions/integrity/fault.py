@@ -1,4 +1,4 @@
-"""What can be wrong with the record, and how it is said."""
+"""Faults that verification finds in the record, and their descriptions."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ TABLE_NAMES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that does not fit. `number` is the event's, without a session the audit entry's or the anchor's.
+    """One difference between the record and its proofs.
 
-    `table`, `row` and `column` name the row, and the column where that is known.
+    `number` is that of the event, or without a session that of the audit entry or anchor. `column` is empty if unknown.
     """
 
     kind: FaultKind
@@ -107,7 +107,7 @@ class Fault:
     def description(self) -> str:
         location = ", ".join(str(part) for part in (self._location(), self._row_and_column()) if part)
         text = f"{location}: {FAULT_TEXTS[self.kind]}" if location else str(FAULT_TEXTS[self.kind])
-        return text.encode("utf-8", "backslashreplace").decode()  # a key may be no text
+        return text.encode("utf-8", "backslashreplace").decode()  # a key may hold lone surrogates
 
     def _location(self) -> str:
         named = {"session": self.session, "number": self.number}
@@ -119,7 +119,7 @@ class Fault:
         return (gettext("Anchor %(number)s") if self.kind == "anchor" else gettext("Audit entry %(number)s")) % named
 
     def _row_and_column(self) -> str:
-        """Name the row and column, where the location does not say it."""
+        """Name the row, unless the location does, and the column."""
         named = {"table": TABLE_NAMES.get(self.table, self.table), "row": self.row, "column": self.column}
         is_named = self.table in ("", "session", "event", "audit_entry", "audit_head", "head", "seal")
         row = "" if is_named else gettext("%(table)s %(row)s") % named
@@ -127,12 +127,12 @@ class Fault:
         return ", ".join(part for part in (row, column) if part)
 
     def as_data(self) -> dict[str, Any]:
-        """Return the fault as `HistoryCheck` stores it, under the names of its columns."""
+        """Return the fault as `HistoryCheck.faults` stores it."""
         data = hash_chain.storable(asdict(self))
         kind = data.pop("kind")
         return {"how": kind, **data, "number": self.number if isinstance(self.number, int) else None}
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Fault:
-        """Return a fault that `as_data` stored."""
+        """Return a fault from the form of `as_data`."""
         return cls(data["how"], **{name: value for name, value in data.items() if name != "how"})

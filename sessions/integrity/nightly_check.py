@@ -1,4 +1,4 @@
-"""Each night: is the record whole? The result is a row that staff see."""
+"""The nightly integrity check. Its result is a row that staff see."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ from sessions.models import HistoryCheck, StreamingSession
 
 logger = logging.getLogger(__name__)
 
+# How far the clock of the process that created a session may be ahead of the check's.
 CLOCK_TOLERANCE = timedelta(minutes=2)
-"""How far the clock of who made a session may be ahead of the one of a check."""
+# Faults that a check stores; all are counted.
 MAX_STORED_FAULTS = 100
-"""Faults that a row names; it counts them all."""
 
 
 def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda fault: None) -> HistoryCheck:
-    """Look through the whole record and at the anchors, store what came of it, then anchor what is new."""
+    """Verify the whole record and the anchors, store the result, and anchor new seals if the anchors match.
+
+    `report` is called with each fault.
+    """
     counts, check = CheckCounts(), HistoryCheck(started_at=started_at)
 
     def note(fault: Fault) -> None:
@@ -60,10 +63,9 @@ def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda 
 
 
 def _missing_sessions() -> int:
-    """Return how many sessions are not there that the check with the most of them counted: none is ever deleted.
+    """Return how many sessions are missing compared with the check that counted the most. None is ever deleted.
 
-    Whoever takes away a session with all its rows and sums leaves nothing that does not fit. The count is in the audit
-    entry of that check.
+    A session deleted with all its rows and sums leaves no other trace. The audit entry of that check states the count.
     """
     most = HistoryCheck.objects.exclude(ended_at=None).order_by("-sessions", "pk").first()
     if most is None or most.ended_at is None:

@@ -1,6 +1,6 @@
-"""Records of earlier versions: an event states what their rows show now, from when on every column is covered.
+"""Upgrade of records of earlier versions: events state the rows as they are now, so that every column is covered.
 
-No row is hashed or sealed again. What happened before the statement is proved as far as the earlier version proved it.
+No row is hashed or sealed again. Changes before the upgrade are detected as far as the earlier version detected them.
 """
 
 from __future__ import annotations
@@ -22,26 +22,24 @@ from sessions.lifecycle.coverage import BELOW, LINE, ROWS, SESSION, TASK
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionTask, Status, StreamingSession
 
+# Columns of a session that records of format `WHOLE_ROWS` do not state.
 COLUMNS_SINCE_WHOLE_ROWS = ("conversation", "record_format")
-"""Columns of a session that records of format `WHOLE_ROWS` do not state as they are now."""
+# Rows stated by one event.
 ROWS_PER_EVENT = 200
-"""Rows that one event states."""
 
 
 @dataclass
 class UpgradeResult:
-    """What an upgrade came to."""
-
     sessions: int = 0
     remaining: int = 0
+    # Sessions whose record has faults; they are left unchanged.
     faulty: list[UUID] = field(default_factory=list)
-    """Sessions whose record does not fit: they are left as they are."""
+    # False if the audit log, or a row that it states, has faults; its rows are left unchanged.
     is_audit_log_intact: bool = True
-    """False if the audit's list, or a row that it states, does not fit: its rows are left as they are."""
 
 
 def upgrade(seconds: float | None = None) -> UpgradeResult:
-    """State what sessions of an earlier format show, for so long; each is one transaction. Safe to repeat."""
+    """Upgrade sessions of an earlier format for at most `seconds`, each in one transaction. Idempotent."""
     done, give_up_at = UpgradeResult(), time.monotonic() + (seconds if seconds is not None else float("inf"))
     older = StreamingSession.objects.filter(record_format__lt=coverage.FORMAT).order_by("pk")
     last: UUID | None = None
@@ -60,7 +58,7 @@ def upgrade(seconds: float | None = None) -> UpgradeResult:
 
 
 def _upgrade_session(session_id: UUID) -> bool:
-    """State a session's rows; return False for one whose record does not fit."""
+    """State a session's rows; return False, and change nothing, if its record has faults."""
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().only("status", "record_format").get(pk=session_id)
         if session.record_format >= coverage.FORMAT:
@@ -77,7 +75,7 @@ def _upgrade_session(session_id: UUID) -> bool:
 
 
 def _missing_statements(session_id: UUID, old_format: int, *, is_over: bool) -> Iterator[dict[str, Any]]:
-    """Yield what is to be stated of each row that a record of format `was` does not state.
+    """Yield statements about the columns that a record of `old_format` does not state.
 
     A text that is being sent is stated once its outcome is known.
     """

@@ -1,4 +1,4 @@
-"""How much of the record a verification holds in memory at once, and what it covered."""
+"""Memory limits of a verification, and counts of the rows and columns that it covered."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 
 from sessions.lifecycle.coverage import Table
 
+# Rows fetched from the database at once.
 BATCH_ROWS = 5_000
-"""Rows that the database hands over at once."""
+# Rows whose statements are held in memory; more rows need several passes.
 STATED_ROWS_IN_MEMORY = 20_000
-"""Rows whose statements are in memory at once; more are looked through in several passes."""
+# Faults reported per session, or per table outside sessions.
 MAX_FAULTS = 20
-"""Of one session, or of one table outside of sessions, that are named."""
 
 
 def is_in_share(table: str, key: str, share: int, shares: int) -> bool:
-    """Whether a pass over one of so many shares keeps a row.
+    """Whether a row belongs to this one of so many shares.
 
-    The shares are of about the same size whatever the keys: Python's hash of text is another in each process.
+    Crafted keys cannot crowd one share, because Python salts the hash of text in each process.
     """
     return hash((table, key)) % shares == share
 
 
 @dataclass(frozen=True)
 class MemoryLimits:
-    """What is in memory at once: smaller numbers need less memory and more time."""
+    """Rows held in memory at once. Smaller limits need less memory and more time."""
 
     batch_rows: int = BATCH_ROWS
     stated_rows: int = STATED_ROWS_IN_MEMORY
@@ -38,26 +38,26 @@ DEFAULT_LIMITS = MemoryLimits()
 
 @dataclass
 class CheckCounts:
-    """How far a look has come, and what it covered."""
+    """Counts of a verification: rows read, and columns that are not covered or only since an upgrade."""
 
     sessions: int = 0
     events: int = 0
     entries: int = 0
+    # Rows read, by table.
     rows: Counter[str] = field(default_factory=Counter)
-    """Rows read, by table."""
+    # Sessions whose record states only part of what auditors are shown.
     older: int = 0
-    """Sessions of which not all that is shown is stated."""
+    # By column: when an upgrade last stated an older row, in ISO 8601. Values are covered from then on.
     upgraded: dict[str, str] = field(default_factory=dict)
-    """By column, when the last row from before was stated: from then on its value is covered."""
+    # By column: rows that no event states.
     unstated: Counter[str] = field(default_factory=Counter)
-    """By column, the rows that no event states."""
 
     @property
     def all_rows(self) -> int:
         return self.rows.total()
 
     def note(self, table: Table, stated: Mapping[str, Any], skipped: Collection[str] = ()) -> None:
-        """Count which columns of a row are stated, and since when. What is `skipped` need not be."""
+        """Count which columns of a row are stated, and since when. Columns in `skipped` need no statement."""
         since = stated.get("")
         for name in table.fields:
             if name not in stated:
@@ -67,7 +67,7 @@ class CheckCounts:
                 self.upgraded[f"{table.name}.{name}"] = since
 
     def covered(self) -> dict[str, Any]:
-        """Return what the look covered, as `HistoryCheck` stores it."""
+        """Return the coverage as `HistoryCheck` stores it."""
         return {
             "rows": dict(self.rows),
             "older_sessions": self.older,

@@ -1,8 +1,8 @@
-"""Is the record as it was written? Every event, head and seal, and every row that is shown against what events state.
+"""Verification of the record: events, heads and seals, and every row shown to auditors against its statements.
 
-All of it is read once, in the order of the sessions, as a stream: memory does not grow with a session's length. A
-session that seems not to fit is looked at again with its row locked: what changed while it was read is no fault, and
-what is one gets its row's and column's name.
+Everything is streamed once, ordered by session, so that memory does not grow with the length of a session. A session
+with a suspected fault is verified again with its row locked: concurrent changes are not faults, and real faults are
+reported with their row and column.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ from sessions.models import (
     sealing,
 )
 
+# A text that is being sent must have its event by then.
 SENDING_TIMEOUT = timedelta(minutes=2)
-"""After so long a text that is being sent must have its event."""
+# How far another process's clock may be ahead of this one's.
 CLOCK_TOLERANCE = timedelta(seconds=5)
-"""How far the clock of another process may be ahead of this one's."""
 UNKNOWN_CHAIN_FAULT: diagnosis.ChainFault = ("changed", None, "event", "")
+# The event that states the rows of a record of an earlier format.
 UPGRADED = EventKind.RECORD_UPGRADED
-"""The event that states what rows of an earlier format show."""
 
 EVENT_COLUMNS = ("number", "source", "kind", AsText("data"), Written("at"), "prints", "previous_hash", "hash")
 END_MARK_COLUMNS = ("number", "hash", "signature")
@@ -67,7 +67,7 @@ SEAL_COLUMNS = (*END_MARK_COLUMNS, Written("at"))
 
 
 def faults(counts: CheckCounts | None = None, limits: MemoryLimits = DEFAULT_LIMITS) -> Iterator[Fault]:
-    """Look through everything; yield the first faults of the audit's list, and of each session that has any."""
+    """Verify everything; yield the first faults of the audit log and of each session."""
     counts = counts or CheckCounts()
     if db_triggers.missing(connection):
         yield Fault("unguarded")
@@ -93,18 +93,18 @@ def _session_faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault
 
 
 def _conversations_without_session() -> Iterator[Fault]:
-    """Name conversations that no session's record could state."""
+    """Yield a fault for each conversation without a session: no record could state it."""
     for pk in _orphans(Conversation, "pk").order_by("pk").values_list(AsText("pk"), flat=True)[:MAX_FAULTS]:
         yield Fault("row_added", table=CONVERSATION.name, row=pk)
 
 
 def first_fault_of(session_id: UUID | str) -> Fault | None:
-    """Look at one session as it is now, while nobody can add to it; return the first thing that does not fit."""
+    """Verify one session with its row locked; return the first fault, if any."""
     return next(iter(faults_of(session_id)), None)
 
 
 def faults_of(session_id: UUID | str, limits: MemoryLimits = DEFAULT_LIMITS) -> list[Fault]:
-    """Look at one session as it is now, while nobody can add to it; return what does not fit, up to `MAX_FAULTS`."""
+    """Verify one session with its row locked; return its faults, up to `MAX_FAULTS`."""
     session: Any = str(session_id)
     if not _is_id(session):
         return _fault_of_bad_id(session)
@@ -128,10 +128,11 @@ def _is_id(session: str) -> bool:
 
 
 def _fault_of_bad_id(session: str) -> list[Fault]:
-    """Name a session, or one that rows say they belong to, whose ID is none."""
-    with invalid_utf8_allowed(connection):
+    """Return the fault of an invalid session ID, in a session or in rows that refer to one."""
+    with any_text(connection):
         every = StreamingSession.objects.order_by().values_list(AsText("pk"), flat=True)
-        is_session = session in every.iterator(chunk_size=BATCH_ROWS)  # it may be no text, which no query takes
+        # Compared here, because the ID may not be valid text, which no query accepts.
+        is_session = session in every.iterator(chunk_size=BATCH_ROWS)
     return [
         Fault(
             "row_changed",
@@ -145,7 +146,7 @@ def _fault_of_bad_id(session: str) -> list[Fault]:
 
 
 def _faults_of_row(row: tuple[Any, ...], limits: MemoryLimits) -> Iterator[Fault]:
-    """Look through a session in as many passes as keep few of its rows in memory."""
+    """Verify a session in as many passes as its memory limits require."""
     for shares in (1 << power for power in counting()):
         first = SessionPass(row, limits, 0, shares)
         first.run(_Streams(limits, first.session), CheckCounts())
@@ -208,12 +209,12 @@ def _sessions(rows: QuerySet[StreamingSession]) -> QuerySet[Any]:
 
 
 def _hashed_id(pk: str) -> str:
-    """Return a session's ID as its events were hashed with it."""
+    """Return a session's ID in the form in which its events were hashed."""
     return str(UUID(pk)) if len(pk) != 36 and _is_id(pk) else pk
 
 
 class SessionPass:
-    """What one pass finds of a session: its chain, what its events state, and how its rows compare with that.
+    """One pass over a session: reads the chain and the statements of its events, and compares its rows with them.
 
     With several shares, only the rows of one share are compared.
     """
@@ -242,7 +243,7 @@ class SessionPass:
         self.faults: list[Fault] = []
 
     def run(self, streams: _Streams, counts: CheckCounts) -> bool:
-        """Read all that belongs to the session; return whether it fits."""
+        """Read everything of the session; return whether it has no faults."""
         length, last_hash, is_intact = self._read_chain(streams.events.of(self.pk), streams.seals.of(self.pk), counts)
         self.is_chain_intact = is_intact and length > 0 and self._ends_as_marked(length, last_hash)
         if self.is_chain_intact and not self.is_too_large:
@@ -282,7 +283,7 @@ class SessionPass:
         return expected, last_hash, is_intact and seal is None
 
     def _ends_as_marked(self, length: int, last_hash: str) -> bool:
-        """Whether the record ends where its head says, and what is over where its last seal says."""
+        """Whether the record ends where its head says and, once the session has ended, where its last seal says."""
         head, seal = self.head, self.seal
         if head is None or (head.number, head.hash) != (length, last_hash):
             return False
@@ -291,7 +292,7 @@ class SessionPass:
         return diagnosis.is_signed_here(SessionHead, self.session, head)
 
     def _read_statements(self, number: int, kind: str, data: Any, at: str) -> None:
-        """Keep what an event states and proves."""
+        """Store the statements and proofs of an event."""
         proved = proofs(kind, data)
         if proved is None:
             self.has_all_proofs = False
@@ -302,7 +303,7 @@ class SessionPass:
             self._note_retention(number, kind, data)
         for table, key, said in coverage.stated_in(data):
             if table in TABLES and self._is_in_share(table, key):
-                since = {"": at} if kind == UPGRADED else {}  # since when it is stated
+                since = {"": at} if kind == UPGRADED else {}  # when the upgrade stated it
                 self.stated.setdefault((table, key), {}).update({**said, **since})
                 self.event_number_of[table, key] = number
         if self.share == 0 and len(self.stated) + len(self.proofs) > self.limits.stated_rows:
@@ -364,7 +365,7 @@ class SessionPass:
             self._compare_keys(streams.keys.of(self.pk), counts, has_text=has_text)
 
     def _compare_proofs(self, unmatched: Mapping[str, int], *, has_unproved_text: bool) -> None:
-        """Compare texts with what events have proved since before they state whole rows."""
+        """Compare texts with their fingerprints in records whose events do not state whole rows."""
         if not self.is_older:
             return
         if unmatched:
@@ -393,7 +394,7 @@ class SessionPass:
         counts.note(table, stated, skipped=late)
 
     def _is_being_sent(self, table: Table, found: Mapping[str, Any], sending: set[Any]) -> bool:
-        """Whether this is a text that is being sent, or its line: their event comes with the provider's answer."""
+        """Whether this is a text that is being sent, or its line. Their event follows the provider's answer."""
         at = str(found.get("created_at"))
         is_young = self._can_be_sending and self._sent_after < at < (timezone.now() + CLOCK_TOLERANCE).isoformat()
         has_room = len(sending) < self.limits.stated_rows
@@ -405,17 +406,17 @@ class SessionPass:
 
     @property
     def _sent_after(self) -> str:
-        """From when on a text of this session may still be on its way."""
+        """The earliest time of a text that may still be on its way to the provider, in ISO 8601."""
         settled = (timezone.now() - SENDING_TIMEOUT).isoformat()
         return max(settled, str(self.columns["created_at"]))
 
     @property
     def _can_be_sending(self) -> bool:
-        """Whether the session runs, or has ended just now: an answer of the provider's may come after the end."""
+        """Whether the session is open or ended recently: an answer of the provider may arrive after the end."""
         return not self.is_over or str(self.columns["ended_at"]) > (timezone.now() - SENDING_TIMEOUT).isoformat()
 
     def _compare_keys(self, keys: Iterable[Any], counts: CheckCounts, *, has_text: bool) -> None:
-        """Compare the key of the session's speech with the receipts of its erasure."""
+        """Compare the session's speech key with the erasures in its record."""
         has_key = False
         for _session, wrapped, erased_at in keys:
             has_key = True
@@ -431,7 +432,7 @@ class SessionPass:
             self._add_fault("key_destroyed", None, "", "session" if _has_orphan(SpeechKey) else "", None)
 
     def _compare_missing(self, unstated_rows: list[tuple[Table, str, dict[str, Any]]]) -> None:
-        """Name rows that are stated and are not there, and those that are there and nothing states."""
+        """Report rows that are stated but missing, and `unstated_rows`."""
         for (name, key), stated in islice(self.stated.items(), MAX_FAULTS):
             table = TABLES[name]
             said = {column: value for column, value in stated.items() if column}
@@ -455,7 +456,7 @@ class SessionPass:
 
 
 def _orphans(model: Any, session: str = "session_id") -> QuerySet[Any]:
-    """Return the rows that name a session that is not there."""
+    """Return the rows that refer to a missing session."""
     sessions = StreamingSession.objects.filter(pk=OuterRef(session))
     rows: QuerySet[Any] = model._base_manager.exclude(Exists(sessions))
     return rows
@@ -466,7 +467,7 @@ def _has_orphan(model: Any) -> bool:
 
 
 def _moved_column(table: Table, key: str) -> str:
-    """Return the column by which a row left its session, if it is still there."""
+    """Return the column by which a row left its session, or an empty string if the row is gone."""
     if table is CONVERSATION:
         return "id" if _orphans(Conversation, "pk").exists() else ""
     if table.is_single:
@@ -490,14 +491,14 @@ def _opens(wrapped: Any, session: str) -> bool:
 
 
 class _Stream:
-    """Rows of a query in the order of their sessions, handed out session by session."""
+    """Rows of a query ordered by session, handed out session by session."""
 
     def __init__(self, rows: QuerySet[Any], batch: int) -> None:
         self._rows = rows.iterator(chunk_size=batch)
         self._next = next(self._rows, None)
 
     def of(self, pk: str) -> Iterator[Any]:
-        """Yield this session's rows. What was not asked for before is skipped."""
+        """Yield this session's rows, skipping rows of earlier sessions."""
         while self._next is not None and self._next[0] < pk:
             self._next = next(self._rows, None)
         while self._next is not None and self._next[0] == pk:
@@ -505,7 +506,7 @@ class _Stream:
             self._next = next(self._rows, None)
 
     def unread_before(self, pk: str | None) -> Iterator[str]:
-        """Yield the sessions whose rows come before this one's and were not asked for."""
+        """Yield the sessions before this one whose rows were not read."""
         while self._next is not None and (pk is None or self._next[0] < pk):
             name = self._next[0]
             yield name
@@ -514,7 +515,7 @@ class _Stream:
 
 
 class _Streams:
-    """All that is read beside the sessions, of one session or of all."""
+    """The rows that belong to one session or to all of them, by table."""
 
     def __init__(self, limits: MemoryLimits, session: str | None = None) -> None:
         def stream(model: Any, order: tuple[str, ...], *columns: Any) -> _Stream:
@@ -533,7 +534,7 @@ class _Streams:
 
 
 def _all_rows(table: Table) -> QuerySet[Any]:
-    """Return a table's rows, with what its derived columns are compared with."""
+    """Return a table's rows, annotated with the expected values of derived columns."""
     if table is CONVERSATION:
         ended_at = Conversation.ended_last().annotate(at=IsoText("ended_at")).values("at")[:1]
         return Conversation.objects.annotate(sessions_ended_at=Subquery(ended_at))
@@ -542,7 +543,7 @@ def _all_rows(table: Table) -> QuerySet[Any]:
 
 
 def rows_of(table: Table, session: UUID | str | None) -> QuerySet[Any]:
-    """Return the stored rows of a table that belong to one session, or to any, as `Table.stored` tuples."""
+    """Return the rows of a table that belong to one session, or to any session, as `Table.stored` tuples."""
     rows = _all_rows(table).order_by(table.session, "pk")
     chosen = {table.session: session} if session else {f"{table.session.removesuffix('_id')}__isnull": False}
     return table.stored(rows.filter(**chosen))
@@ -550,20 +551,20 @@ def rows_of(table: Table, session: UUID | str | None) -> QuerySet[Any]:
 
 SUM_COLUMNS = ("sessions", "time", "wasted", "estimated")
 DAY_KEY = ("day", "account_id", "persona_id")
+# Stand for a column: the sums of a day are missing, or no session contributes to them.
 MISSING_SUMS, SURPLUS_SUMS = "-", "+"
-"""In place of a column: sums that are not there, or that no session has a part in."""
+# Day, account and persona of daily sums.
 DayKey = tuple[str, int, int]
-"""Of sums: the day, the account and the persona."""
 
 
 def _day_faults(counts: CheckCounts) -> Iterator[Fault]:
-    """Compare the sums by day with the sessions' totals, which are stated one by one."""
+    """Compare the daily sums with the totals of sessions, which their records state."""
     lost: list[DayKey] = []
     added: list[DayKey] = []
     for day, wrong in _wrong_day_totals(counts):
         key = dict(zip(DAY_KEY, day, strict=True))
         with transaction.atomic():
-            # Who adds a session to the sums holds their row.
+            # A worker that adds a session to the sums locks their row.
             still = [(day, wrong)]
             if _is_day(day):
                 _of_day(DayTotal.objects.select_for_update(), key).order_by().values_list("pk").first()
@@ -589,7 +590,7 @@ def _different_columns(day: DayKey, other: DayKey) -> list[str]:
 
 
 def _wrong_day_totals(counts: CheckCounts, key: Mapping[str, Any] | None = None) -> Iterator[tuple[DayKey, str]]:
-    """Yield the first column of each day's sums that is not what its sessions come to."""
+    """Yield each day whose sums differ from its sessions' totals, with the first column that differs."""
     kept = _sums_by_day(_of_day(DayTotal.objects.all(), key), {name: F(name) for name in SUM_COLUMNS})
     totals = {"sessions": Counted("pk"), **{name: Sum(name) for name in SUM_COLUMNS[1:]}}
     found = _sums_by_day(_of_day(SessionTotal.objects.all(), key), totals)
@@ -614,12 +615,12 @@ def _wrong_day_totals(counts: CheckCounts, key: Mapping[str, Any] | None = None)
 
 
 def _is_day(day: DayKey) -> bool:
-    """Whether these are a day, account and persona; else nobody can be adding to the sums."""
+    """Whether the key is valid. No worker adds to sums with an invalid key."""
     return day[0].isascii() and all(isinstance(number, int) for number in day[1:])
 
 
 def _of_day(rows: QuerySet[Any], key: Mapping[str, Any] | None) -> QuerySet[Any]:
-    """Choose the rows of a day, account and persona, whatever these columns hold."""
+    """Filter by day, account and persona, even if these columns hold invalid values."""
     if key is None:
         return rows
     named: QuerySet[Any] = rows.alias(**{f"text_of_{name}": AsText(name) for name in DAY_KEY})

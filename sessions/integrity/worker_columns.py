@@ -1,6 +1,7 @@
-"""Columns by which the worker finds its work: no event states them, so they are compared with what events do state.
+"""Verification of the columns by which the worker finds its work. No event states them; they are checked for
+plausibility.
 
-Emptied, or moved to a later time, they would keep a session from being stopped, booked or compared with the provider.
+If they were emptied or set to a later time, a session would not be stopped, booked or compared with the provider.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from sessions.integrity.scope import MAX_FAULTS
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import SessionEvent, SessionTotal, Status, StreamingSession
 
+# After a session's end. The worker needs seconds, but may have been down.
 BOOKED_WITHIN = timedelta(days=1)
-"""From a session's end. The worker needs seconds, but may have been down."""
+# After a session's end; later, a missing provider record is not reported. The search takes time for each session.
 RECORD_CHECKED_FOR = timedelta(days=7)
-"""From a session's end, how long a missing provider record is reported: the search costs time for each session."""
+# The next attempt after a failed read, as in `sessions.costs.provider_record`.
 RECORD_RETRY_TIME = timedelta(minutes=1)
-"""At most so much later a provider's record is due that could not be read: `sessions.costs.provider_record`."""
+# How far another process's clock may be ahead of this one's.
 CLOCK_TOLERANCE = timedelta(minutes=1)
-"""How far the clock of another process may be ahead of this one's."""
 
 
 def faults() -> Iterator[Fault]:
-    """Yield sessions whose worker columns contradict their record, up to MAX_FAULTS of each kind."""
+    """Yield sessions whose worker columns contradict their record, up to `MAX_FAULTS` per column."""
     now = timezone.now()
     yield from _faults_in(_deadline_too_late(now), "deadline_at")
     yield from _faults_in(_wrongly_booked(), "booked_at")
@@ -46,7 +47,7 @@ def _faults_in(rows: QuerySet[StreamingSession], column: str, kind: FaultKind = 
 
 
 def _deadline_too_late(now: datetime) -> QuerySet[StreamingSession]:
-    """Open sessions whose deadline lies later than both their own limit and any retry."""
+    """Return open sessions whose deadline is later than both their own limit and any retry."""
     wait = deadlines.LONGEST_WAIT + CLOCK_TOLERANCE
     is_late = Q(deadline_at__gt=F("ends_at")) & Q(deadline_at__gt=now + wait)
     is_long_stopping = Q(stop_requested_at=None) | Q(deadline_at__gt=F("stop_requested_at") + wait)
@@ -54,7 +55,7 @@ def _deadline_too_late(now: datetime) -> QuerySet[StreamingSession]:
 
 
 def _wrongly_booked() -> QuerySet[StreamingSession]:
-    """Sessions that are booked without a total, or have a total and are not booked: both change together."""
+    """Return sessions that are booked without a total, or have one without being booked: both change together."""
     has_total = Exists(SessionTotal.objects.filter(pk=OuterRef("pk")))
     return StreamingSession.objects.filter(Q(booked_at=None) & has_total | Q(booked_at__isnull=False) & ~has_total)
 
@@ -66,7 +67,7 @@ def _unbooked(now: datetime) -> QuerySet[StreamingSession]:
 
 
 def _record_never_due(now: datetime) -> QuerySet[StreamingSession]:
-    """Sessions whose record at the provider is due too late, or not due although nothing came of it."""
+    """Return sessions whose provider record is due too late, or not due although none was stored."""
     is_late = Q(record_due_at__gt=now + RECORD_RETRY_TIME + CLOCK_TOLERANCE)
     events: Any = SessionEvent.objects.filter(session=OuterRef("pk"))
     accounts = [account.pk for account in ProviderAccount.objects.all() if account.capabilities.has_session_records]

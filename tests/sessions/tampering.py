@@ -1,4 +1,4 @@
-"""Records, and the hand of whoever owns the database."""
+"""Session records, and tampering with them as the owner of the database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVENTS = "avatar_sessions_sessionevent"
 
 
 def running_session() -> StreamingSession:
-    """A session with six events."""
+    """Return an open session with six events."""
     session = StreamingSessionFactory.create()
     for number in range(6):
         events.record(session.pk, Entry("thing", {"n": number, "word": "¿qué?", "share": 0.25}))
@@ -25,7 +25,7 @@ def running_session() -> StreamingSession:
 
 
 def ended_session() -> StreamingSession:
-    """One that is over, with eight, the last two of them its end."""
+    """Return an ended session with eight events; the last two record its end."""
     session = running_session()
     transitions.begin_stop(session, EndReason.USER_STOPPED, WHY)
     transitions.end(session)
@@ -33,7 +33,7 @@ def ended_session() -> StreamingSession:
 
 
 def execute_as_owner(statement: str, *values: Any) -> None:
-    """Do what the triggers refuse, as the database's owner can."""
+    """Execute a statement without the triggers, as the owner of the database can."""
     with transaction.atomic():
         db_triggers.remove(connection)
         with connection.cursor() as cursor:
@@ -50,8 +50,8 @@ def event_row(session: StreamingSession, number: int) -> SessionEvent:
 
 
 def overwrite(event: SessionEvent, number: int, **fields: Any) -> None:
-    """Write an event's row anew, under this number."""
-    with db_triggers.disabled(connection):
+    """Overwrite the row of an event, under this number."""
+    with db_triggers.lifted(connection):
         SessionEvent.objects.filter(pk=event.pk).update(number=number, **fields)
 
 
@@ -61,7 +61,7 @@ Rows = list[dict[str, Any]]
 def rewrite_record(
     session: StreamingSession, change: Callable[[Rows], Rows] = lambda rows: rows, signature: str = "x"
 ) -> None:
-    """Rewrite a record as the database's owner can without the key: every hash fits, and the head names the last."""
+    """Rewrite a record without the signing key: all hashes match, and the head names the last one."""
     stored: Any = SessionEvent.objects.filter(session=session).order_by("number").values()
     kept = change(list(stored))
     last_hash = ""
@@ -80,7 +80,7 @@ def rewrite_record(
 
 
 def restate(rows: Rows, table: str, **values: Any) -> Rows:
-    """Have all that events state of a table say something else."""
+    """Replace values in all statements about a table."""
     for event in rows:
         for said in event["data"].get("rows", {}).get(table, {}).values():
             said.update({name: value for name, value in values.items() if name in said})

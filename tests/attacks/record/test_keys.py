@@ -1,4 +1,4 @@
-"""Attacks on keys: the portal's own, and those of provider accounts."""
+"""Attacks on the portal's own keys and on those of provider accounts."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ ACCOUNT = {"kind": "heygen", "base_url": "https://api.heygen.com", "key_header":
 
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[ProviderAccount]:
-    """Collect the accounts for which a provider would have been asked, with the key that it would have got."""
+    """Collect the accounts whose keys would have been sent to a provider."""
     asked: list[ProviderAccount] = []
 
     async def check(account: ProviderAccount) -> None:
@@ -207,8 +207,8 @@ async def test_a_stored_unusable_address_is_not_called(kind: str, address: str) 
 
 @contextmanager
 def with_keys(current: str, *retired: str) -> Iterator[None]:
-    """Run a block as a process that was started with these keys."""
-    fields = (ProviderAccount._meta.get_field("api_key"), ENCRYPTION)
+    """Run a block as a process started with these keys would."""
+    fields = (ProviderAccount._meta.get_field("api_key"), SEAL)
     here = {"FIELD_ENCRYPTION_KEY": current, "FIELD_ENCRYPTION_KEY_FALLBACKS": list(retired)}
     with override_settings(**here, SALT_KEY=[current, *retired]):
         for field in fields:
@@ -226,7 +226,7 @@ class Stored:
     line: Utterance
 
     def is_readable(self) -> bool:
-        """Whether this process can read it all."""
+        """Whether this process can decrypt everything."""
         factors = {factor.type: factor.wrap() for factor in Authenticator.objects.filter(user=self.user)}
         try:
             line = Utterance.objects.get(pk=self.line.pk).text
@@ -247,7 +247,7 @@ def stored(db: None) -> Stored:
 
 
 def store_one_of_everything() -> Stored:
-    """Store one of everything that is encrypted, under a key that is about to be retired."""
+    """Store one value of each encrypted kind under a key that is retired later."""
     with with_keys("old"):
         account = ProviderAccountFactory.create(api_key="provider-key")
         session = StreamingSessionFactory.create()
@@ -357,7 +357,7 @@ def test_rotation_does_not_sign_seals_and_heads_again(stored: Stored) -> None:
         audit_log.note(None, AuditEntry.Kind.SEARCHED, "somebody")
         assert first_faults() == (None, None)
     with with_keys("new"):
-        assert first_faults() == (None, None)  # what was signed last is under the new key
+        assert first_faults() == (None, None)  # the newest signatures use the new key
     with with_keys("stranger's"):
         fault, wrong = first_faults()
         assert (fault.kind, wrong[0]) == ("head_forged", "head_forged")

@@ -1,4 +1,4 @@
-"""A session that is taken away whole, by whoever owns the database."""
+"""A session that the owner of the database deletes with all its rows."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_missing_sessions_are_reported_despite_new_ones(make: object) -> None:
     ended_session()
     assert fault_kinds() == []
     delete_session(one.pk)
-    assert list(verification.faults()) == []  # nothing that is left tells of it
+    assert list(verification.faults()) == []  # no trace is left
     StreamingSession.objects.update(created_at=timezone.now() - timedelta(days=1))
     later = timezone.now() + timedelta(days=1)
     for _ in range(2):
         StreamingSession.objects.filter(pk=ended_session().pk).update(created_at=later)
     assert fault_kinds()[-1:] == ["sessions_lost"]
-    assert fault_kinds()[-1:] == ["sessions_lost"]  # until it is back
+    assert fault_kinds()[-1:] == ["sessions_lost"]  # as long as it is missing
 
 
 def test_new_sessions_are_no_fault() -> None:

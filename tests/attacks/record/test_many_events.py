@@ -1,4 +1,4 @@
-"""A page that reports without end fills neither the record nor the provider's rate limit, and starves nobody."""
+"""A page that floods the portal with reports fills neither the record nor the provider's rate limit."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ async def test_a_socket_with_too_many_unanswered_messages_is_closed(provider: Mo
     async def keep_alive(session_id: str) -> None:
         await answer.wait()
 
-    provider.keep_alive = AsyncMock(side_effect=keep_alive)  # all that are taken stay under way
+    provider.keep_alive = AsyncMock(side_effect=keep_alive)  # accepted messages stay unanswered
     for _ in range(64 + 1_000):
         await tab.say("session.stay")
     while (message := await tab.receive_output(timeout=PATIENCE_S))["type"] != "websocket.close":
@@ -140,7 +140,7 @@ async def test_stored_page_reports_per_session_are_limited(
     assert [row["because"] for row in await dropped_events(str(session.pk))] == ([] if is_kept else ["maximum"])
 
 
-# Look-ups at the provider
+# Lookups at the provider
 
 
 def sessions_of_one_account(count: int) -> list[StreamingSession]:
@@ -172,7 +172,7 @@ async def test_64_reports_of_one_page_do_not_cause_64_lookups(
         session_id = await tab.go_live()
         await flood(tab, 63, kind, **data)
         await tab.say("event.report", kind="user_end_message", data={"message": "hola"})
-        await tab.hear("utterance")  # reports are taken one after the other
+        await tab.hear("utterance")  # reports are processed in order
     assert await report_count(session_id) == 65
     assert 1 <= provider.list_sessions.call_count <= 12
 
@@ -251,7 +251,7 @@ async def test_dropped_reports_are_recorded_once_and_counted_once_per_session(ta
             with suppress(TooManyRequests):
                 await gate.admit(session.pk, session.user_id, {"kind": "frozen"})
     gates[0].overflowed(session.pk)
-    await gates[0].close()  # a page that is loaded again
+    await gates[0].close()  # the page is reloaded
     await sync_to_async(end)(session)
     for gate in gates:
         await gate.close()
@@ -337,11 +337,11 @@ async def test_a_first_frame_does_not_wait_for_the_providers_list(
         answer.set()
 
 
-# The pages that staff read of such a session
+# Staff pages of such a session
 
 
 def session_with_events(count: int) -> StreamingSession:
-    """Return a session whose record is whole and as long as this."""
+    """Return a session with this many events and an intact record."""
     session: StreamingSession = StreamingSessionFactory.create()
     entries = [Entry("frozen", {"n": n}, events.Source.BROWSER) for n in range(count - 1)]
     events.begin(session.pk, Entry("requested"), *entries)

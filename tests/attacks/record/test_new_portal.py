@@ -1,4 +1,4 @@
-"""Rows that are inserted into a new portal before anybody has run an upgrade, and claim to be from before."""
+"""Rows inserted into a new portal that pretend to predate an upgrade which never ran."""
 
 from __future__ import annotations
 

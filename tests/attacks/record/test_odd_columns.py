@@ -1,4 +1,4 @@
-"""Values that no program stores, in any column of the record: verification names row and column, and never fails."""
+"""Values that no program stores, in any column of the record: verification names them and does not crash."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
 
 
 def odd_values(field: Any) -> tuple[str, ...]:
-    """Return SQL of values that the column takes and that no program has stored."""
+    """Return SQL of values that the column accepts and that no program stores."""
     if connection.vendor == "sqlite":
         return ON_SQLITE
     column = f'"{field.column}"'
@@ -69,7 +69,7 @@ def odd_values(field: Any) -> tuple[str, ...]:
 
 
 def set_column(model: type[models.Model], column: str, value: str, pk: Any) -> bool:
-    """Return whether the database takes the value."""
+    """Set a column to an SQL value; return whether the database accepted it."""
     with as_database_owner() as cursor:
         table, row = f'"{model._meta.db_table}"', where(model)
         cursor.execute(f'SELECT "{column}" IS NULL FROM {table} WHERE {row}', [pk])

@@ -1,4 +1,4 @@
-"""Values that a database or a clock cannot take: refused at the entrance, survived where they are stored."""
+"""Values that a database or clock cannot hold: refused on arrival, tolerated where already stored."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_older_event_whose_negative_zero_lost_its_sign_verifies() -> None:
     session = StreamingSessionFactory.create()
     row = SessionEvent(session=session, number=1, source="browser", kind="thing", data={"x": -0.0, "y": 0.0})
     row.hash = events.digest(row)
-    row.data = {"x": 0.0, "y": 0.0}  # as PostgreSQL gives it back
+    row.data = {"x": 0.0, "y": 0.0}  # as PostgreSQL returns it
     row.save()
     SessionHead.of(row).save()
     assert list(verification.faults()) == []

@@ -1,4 +1,4 @@
-"""Attacks on the record by whoever owns the database: found by verification, row and column named."""
+"""Verification names the row and column that the owner of the database tampered with."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_deleted_or_forged_typed_line_is_found(world: World) -> None:
 )  # fmt: skip
 def test_a_changed_column_of_a_session_is_found(world: World, column: str, value: Any) -> None:
     StreamingSession.objects.filter(pk=world.session.pk).update(**{column: value})
-    # The end of its conversation is compared with the session's.
+    # The end of the conversation is compared with that of its session.
     assert found() == {("session", column), *([("conversation", column)] if column == "ended_at" else [])}
 
 

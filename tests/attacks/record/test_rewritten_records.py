@@ -1,4 +1,4 @@
-"""A record that was rewritten without the key, and which the portal goes on with: its signature must not heal it."""
+"""Records rewritten without the signing key. Events that the portal appends later must not make them valid."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_running_sessions_rewritten_record_stays_broken(running: StreamingSess
     CONTINUATIONS[by](running)
     broken = {(fault.table, fault.number) for fault in verification.faults_of(running.pk)}
     assert ("event", head.number + 1) in broken
-    events.record(running.pk, Entry("unmuted"))  # the process knows by now where the record ends
+    events.record(running.pk, Entry("unmuted"))  # by now the process knows where the record ends
     if StreamingSession.objects.get(pk=running.pk).status != Status.ENDED:
         _end(running)
     assert ("event", head.number + 1) in {(fault.table, fault.number) for fault in verification.faults_of(running.pk)}
@@ -115,7 +115,7 @@ def test_a_running_sessions_rewritten_record_stays_broken(running: StreamingSess
 def test_a_record_rewritten_twice_stays_broken(running: StreamingSession) -> None:
     rewrite_record(running, _reassign_to(UserFactory.create().pk))
     events.record(running.pk, Entry("muted"))
-    rewrite_record(running)  # in order and without a gap, but again not signed
+    rewrite_record(running)  # numbered without a gap, but unsigned again
     events.record(running.pk, Entry("unmuted"))
     assert "event" in {fault.table for fault in verification.faults_of(running.pk)}
 
@@ -221,7 +221,7 @@ def test_a_hold_lasts_until_the_record_states_its_release(ended: StreamingSessio
 def test_an_erasure_during_a_recorded_hold_is_found(ended: StreamingSession, monkeypatch: pytest.MonkeyPatch) -> None:
     held = erasure.hold(ended.pk, "Litigation", ended.user_id)
     LegalHold.objects.filter(pk=held.pk).update(released_at=timezone.now())
-    monkeypatch.setattr(erasure, "is_held", lambda session_id: False)  # somebody's own version of the portal
+    monkeypatch.setattr(erasure, "is_held", lambda session_id: False)  # a modified portal
     assert erasure.erase(ended.pk, Erasure.Cause.RETENTION)
     assert [(fault.kind, fault.table) for fault in verification.faults_of(ended.pk)] == [
         ("held_erased", "erasure"),

@@ -1,4 +1,4 @@
-"""Attacks on the triggers that keep the record append-only: one of the same name that does something else."""
+"""Attacks that replace the triggers of append-only tables by others of the same name."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_replaced_trigger_counts_as_missing() -> None:
             for statement in statements:
                 cursor.execute(statement.format(name=name))
         assert db_triggers.missing(connection) == [name, f"{EVENTS}_no_delete"], statements
-        with connection.cursor() as cursor:  # where it was put on another table
+        with connection.cursor() as cursor:  # it may be on another table
             cursor.execute(
                 "DROP TRIGGER IF EXISTS " + name + ("" if connection.vendor == "sqlite" else _on(name, cursor))
             )
@@ -111,7 +111,7 @@ def test_a_weakened_head_trigger_counts_as_missing() -> None:
 
 def test_a_disarmed_trigger_function_leaves_every_trigger_missing() -> None:
     if connection.vendor == "sqlite":
-        return  # which has none
+        return  # it has no such function
     with connection.cursor() as cursor:
         cursor.execute(NO_OP)
     assert db_triggers.missing(connection) == [trigger.name for trigger in db_triggers._triggers(db_triggers.TABLES)]

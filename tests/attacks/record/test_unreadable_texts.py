@@ -1,4 +1,4 @@
-"""One text that was spoilt in the database, on every page and in every file that shows texts."""
+"""A text that was damaged in the database, on every page and in every file that shows texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNREADABLE = "[This text could not be decrypted.]"
     params=[b"", b"short", bytes(40), "text in place of bytes"], ids=["stump", "short", "another's", "no bytes"]
 )
 def session(request: pytest.FixtureRequest) -> StreamingSession:
-    """A session with a spoilt text and a spoilt line, and one of each after it that is whole."""
+    """Return a session with a damaged text and a damaged line, each followed by an intact one."""
     session = StreamingSessionFactory.create()
     texts: list[Any] = []
     for text in ("Spoilt", "Whole"):

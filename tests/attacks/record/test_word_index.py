@@ -1,4 +1,4 @@
-"""The word index: a few bytes cannot make it grow, and nobody finds another's words with their own."""
+"""The word index is bounded in size, and one person's marks do not reveal another person's words."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def marks(said: Utterance) -> set[int]:
 
 
 def index_with_shared_marks(said: Utterance) -> None:
-    """Index a line as it was indexed when everybody's words had the same marks."""
+    """Index a line as earlier versions did, with marks shared by all people."""
     said.words.all().delete()
     rows = [SpokenWord(utterance=said, mark=mark) for mark in word_index.shared_of_line(said.text)]
     SpokenWord.objects.bulk_create(rows)
@@ -46,8 +46,8 @@ def search(query: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "most"),
     [
-        ("\u3316" * 3000, 40),  # each becomes six letters, without a space
-        ("\ufdfa" * 10_000, 40),  # each becomes eighteen
+        ("\u3316" * 3000, 40),  # NFKD turns each into six letters without a space
+        ("\ufdfa" * 10_000, 40),  # NFKD turns each into eighteen letters
         ("x" * 10_000, 40),
         ("㌖a ㌖b ㌖c " * 1000, 100),
         (" ".join(f"{random.Random(n).getrandbits(60):015x}" for n in range(600)), MAX_MARKS),
@@ -79,7 +79,7 @@ def test_one_persons_marks_do_not_match_another_persons_lines(word: str) -> None
     mine, theirs = add_line(StreamingSessionFactory.create(), word), add_line(StreamingSessionFactory.create(), word)
     assert marks(mine)
     assert not SpokenWord.objects.filter(utterance=theirs, mark__in=marks(mine)).exists()
-    assert marks(mine) == marks(add_line(mine.session, word))  # one's own sessions can be compared
+    assert marks(mine) == marks(add_line(mine.session, word))  # marks are equal across sessions of one person
 
 
 def test_staff_search_all_lines_and_people_their_own() -> None:
@@ -114,7 +114,7 @@ def test_a_new_portal_needs_no_reindexing_until_a_key_is_retired() -> None:
 
 
 def pretend_upgraded() -> None:
-    """Make this a portal that had lines before words were marked with each person's key."""
+    """Make this a portal with lines from before marks had a key per person."""
     WordIndexRebuild.objects.all().delete()
 
 

@@ -1,4 +1,4 @@
-"""Columns by which the worker finds its work, changed by the database's owner so that it finds none."""
+"""Tampering with the columns by which the worker finds its work, so that it finds none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every column that is shown of every table of the record, changed by plain SQL: verification names row and column.
+"""Verification names the row and column of every change by SQL to a column that auditors are shown.
 
 The columns are read from the models. One that is added fails here until the record covers it, or until it is listed
 below with the reason why nobody is shown it.
@@ -41,6 +41,7 @@ from sessions.timeline import page_clock
 from sessions.web import page_reports
 from tests.support.factories import PersonaFactory, UserFactory
 
+# Models that the record does not cover, with the reason.
 NOT_SHOWN = {
     "allowance": "limits that apply from now on; their changes are audit entries",
     "chatwatch": "which process listens to a provider, while it does",
@@ -56,7 +57,6 @@ NOT_SHOWN = {
     "membership": "the organisation of staff; there is one",
     "preferredlanguage": "the language of a person's mails",
 }
-"""Models of the portal's own apps that the record does not cover, each with the reason."""
 COLUMNS_NOT_SHOWN = {
     "sessionevent": {"id": "the number within its session names it"},
     "sessionseal": {"id": "as above"},
@@ -70,6 +70,7 @@ COLUMNS_NOT_SHOWN = {
         if table.uncovered and table.model._meta.model_name
     },
 }
+# The name of a model's table in faults.
 TABLE_OF = {
     "conversation": "conversation",
     "streamingsession": "session",
@@ -89,7 +90,6 @@ TABLE_OF = {
     "auditentry": "audit_entry",
     "audithead": "audit_head",
 }
-"""What verification calls the table of a model."""
 
 
 @pytest.fixture(autouse=True, params=["sqlite", "postgres"])
@@ -99,7 +99,7 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
 
 
 def shown_columns() -> Iterator[tuple[type[models.Model], Any]]:
-    """Yield each column of the record's tables that somebody is shown."""
+    """Yield each column that is shown of a table of the record."""
     for label in ("avatar_sessions", "heygen_portal"):
         for model in apps.get_app_config(label).get_models():
             name = model._meta.model_name or ""
@@ -110,7 +110,7 @@ def shown_columns() -> Iterator[tuple[type[models.Model], Any]]:
 
 
 class World(NamedTuple):
-    """Two sessions with all that a session can have."""
+    """Two sessions with rows in every table."""
 
     session: StreamingSession
     other: StreamingSession
@@ -176,7 +176,7 @@ def report_avatar_line(session: StreamingSession, text: str) -> None:
 
 @contextmanager
 def as_database_owner() -> Iterator[Any]:
-    """Be whoever owns the database: no triggers, no constraints."""
+    """Disable triggers and constraints, as the owner of the database can."""
     is_postgres = connection.vendor == "postgresql"
     if not is_postgres:
         with connection.cursor() as cursor:
@@ -199,7 +199,7 @@ def as_database_owner() -> Iterator[Any]:
 
 
 def sample_row(model: type[models.Model], world: World) -> Any:
-    """Return the key of a row that has something in every column, not the first or last of its list."""
+    """Return the key of a row with a value in every column that is not the first or last of its list."""
     rows = model._base_manager.order_by("pk")
     if model.__name__ in ("Erasure", "ProviderErasure"):
         return rows.values_list("pk", flat=True).get()
@@ -213,7 +213,7 @@ def sample_row(model: type[models.Model], world: World) -> Any:
 
 
 def other_value(field: Any, value: Any) -> str:
-    """Return the SQL of a value that the column does not have."""
+    """Return SQL of a value other than the column's."""
     column = f'"{field.column}"'
     target = field.target_field if isinstance(field, models.ForeignKey) else field
     is_postgres = connection.vendor == "postgresql"
@@ -263,7 +263,7 @@ def test_every_table_of_the_portals_apps_is_covered_or_listed_with_a_reason() ->
 
 
 def rounds_of_columns() -> Iterator[list[tuple[type[models.Model], Any]]]:
-    """Yield columns that are changed at once: one of each table that hides no other's change, else one alone."""
+    """Yield columns to change together: one per table, unless a change of the table would hide others."""
     by_model: dict[type[models.Model], list[Any]] = {}
     for model, field in shown_columns():
         by_model.setdefault(model, []).append(field)
@@ -278,7 +278,7 @@ CHANGED_ALONE = ("session", "event", "head", "seal", "audit_head", "provider_era
 
 
 def test_a_changed_column_is_named_with_its_row(world: World) -> None:
-    """Requirements 6, 49, 55 and 64: what an auditor sees is what happened."""
+    """Requirements 6, 49, 55 and 64: auditors see what happened."""
     unnamed = []
     for columns in rounds_of_columns():
         with transaction.atomic():

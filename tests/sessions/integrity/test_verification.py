@@ -1,4 +1,4 @@
-"""The record as a hostile hand finds it: whoever owns the database lifts the triggers and writes SQL."""
+"""Tampering with the record of ended sessions by the owner of the database, who disables triggers and writes SQL."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
 
 @pytest.fixture(autouse=True)
 def without_broadcasts(announced: object) -> None:
-    """No browser hears of it."""
+    """Publish no events to browsers."""
 
 
 def change(session: StreamingSession) -> int:
@@ -81,7 +81,7 @@ def move_up(session: StreamingSession, number: int) -> None:
 
 
 def insert(session: StreamingSession) -> int:
-    """A row with a hash of its own that fits, and the right one before it."""
+    """Insert a row whose own hash and previous hash both match."""
     move_up(session, 5)
     before = event_row(session, 4)
     new = SessionEvent(session=session, number=5, source="portal", kind="thing", previous_hash=before.hash)
@@ -99,7 +99,7 @@ def insert_unlinked(session: StreamingSession) -> int:
 
 
 def append(session: StreamingSession) -> int:
-    """One more at the end, by the rules, but after the seal."""
+    """Append a valid event after the seal."""
     last = event_row(session, 8)
     new = SessionEvent(session=session, number=9, source="portal", kind="thing", previous_hash=last.hash)
     new.hash = events.digest(new)
@@ -133,7 +133,7 @@ def forge_a_hash(session: StreamingSession) -> int:
 
 
 def forge_an_event(session: StreamingSession) -> int:
-    """Changed, and given the hash that fits."""
+    """Change an event and recompute its hash."""
     event = event_row(session, 4)
     event.data = {"n": 99}
     overwrite(event, 4, data=event.data, hash=events.digest(event))
@@ -141,7 +141,7 @@ def forge_an_event(session: StreamingSession) -> int:
 
 
 def forge_the_rest(session: StreamingSession) -> int:
-    """Changed, and every hash after it made to fit: only the seal knows."""
+    """Change an event and recompute all following hashes; only the seal differs."""
     previous = event_row(session, 3).hash
     for number in range(4, 9):
         event = event_row(session, number)
@@ -151,8 +151,8 @@ def forge_the_rest(session: StreamingSession) -> int:
     return 8
 
 
+# Shown in the menu while the last check has faults.
 PROBLEM_BADGE = re.compile(r"bg-red-100[^>]*>\s*!\s*</span>")
-"""What the menu's entry has while the last check found something."""
 TAMPERINGS: list[tuple[str, Callable[[StreamingSession], int]]] = [
     ("changed", change),
     ("changed", change_the_last),
@@ -175,7 +175,7 @@ TAMPERINGS: list[tuple[str, Callable[[StreamingSession], int]]] = [
 def test_tampering_with_a_record_is_found_and_the_row_named(
     kind: str, tamper: Callable[[StreamingSession], int]
 ) -> None:
-    """Requirements 6, 49, 55 and 64 rest on a record that nobody changed."""
+    """Requirements 6, 49, 55 and 64 rely on an unchanged record."""
     sessions = [ended_session() for _ in range(3)]
     assert list(verification.faults()) == []
     number = tamper(sessions[1])
@@ -249,9 +249,9 @@ def test_events_after_the_end_are_sealed() -> None:
 def test_anchors_reveal_a_session_deleted_with_its_record(tmp_path: Path, settings: Any) -> None:
     settings.HISTORY_ANCHOR_FILE = str(tmp_path / "elsewhere" / "anchors")
     gone, _kept = ended_session(), ended_session()
-    assert not anchors.write(timezone.now())  # still warm
+    assert not anchors.write(timezone.now())  # the seals are too new
     assert anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)
-    assert not anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)  # nothing is new
+    assert not anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)  # no new seals
     ended_session()
     assert anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)
     assert anchors.check() == (2, None)
