@@ -76,7 +76,7 @@ def fill(url: str, count: int) -> None:
 
         root = User.objects.create_superuser("root")
         _past.make(count)
-        filters.note_search(root.pk, None, _past.SAID, "a benchmark")
+        filters.record_search(root.pk, None, _past.SAID, "a benchmark")
     print(
         f"{count} sessions with {_past.EVENTS * count} events made in {time.perf_counter() - began:.0f} s", flush=True
     )

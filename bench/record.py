@@ -157,7 +157,7 @@ def exporting() -> dict[str, float]:
     from sessions.models import Export
     from tests.support.factories import UserFactory
 
-    export = list_export.ask(UserFactory.create().pk, None, Export.What.EVENTS, Export.Format.JSONL)
+    export = list_export.request_export(UserFactory.create().pk, None, Export.What.EVENTS, Export.Format.JSONL)
     began = time.perf_counter()
     child = subprocess.run(
         [sys.executable, "-m", "bench.record", "--write", str(export.pk)], capture_output=True, check=True
@@ -178,7 +178,7 @@ def write(export_id: str) -> None:
     set_up()
     from sessions.exports import list_export as exports
 
-    while exports.write_on(UUID(export_id), 3):
+    while exports.continue_writing(UUID(export_id), 3):
         pass
     print(most_memory())
 

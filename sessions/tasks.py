@@ -72,8 +72,8 @@ def read_bills() -> None:
 
 @shared_task
 def write_export(export_id: str) -> None:
-    """Continue a large export, in short parts because the same worker enforces the limits."""
-    if list_export.write_on(UUID(export_id), EXPORT_SECONDS_PER_JOB):
+    """Write on with a large export; in turns, as the limits are kept by the same worker."""
+    if list_export.continue_writing(UUID(export_id), WRITES_FOR_S):
         write_export.delay(export_id)
 
 
@@ -81,7 +81,7 @@ def write_export(export_id: str) -> None:
 def look_after_exports() -> None:
     """Continue exports whose task was lost, and delete expired files. Scheduled once a minute."""
     list_export.delete_expired(timezone.now())
-    for export_id in list_export.left_behind(timezone.now()):
+    for export_id in list_export.stale_exports(timezone.now()):
         write_export.delay(str(export_id))
 
 

@@ -86,7 +86,7 @@ def export_session(request: HttpRequest, session: StreamingSession) -> HttpRespo
         return _render_form(request, form, {"taken": session})
     cleaned = form.cleaned_data
     budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
-    export = list_export.ask(
+    export = list_export.request_export(
         request.user.pk or 0,
         client_address.of(request),
         What.RECORD,
@@ -95,7 +95,7 @@ def export_session(request: HttpRequest, session: StreamingSession) -> HttpRespo
         session=session,
     )
     if export.format == Format.PAGE:
-        page = render(request, "sessions/record.html", session_export.for_page(export, session))
+        page = render(request, "sessions/record.html", session_export.print_context(export, session))
         add_never_cache_headers(page)
         return page
     if export.format == Format.VTT:
@@ -121,7 +121,7 @@ async def _record_cut_off(export: Export, pieces: Iterator[bytes]) -> AsyncItera
         is_whole = True
     finally:  # also if the client has left, because the server then cancels or closes this generator
         if not is_whole:
-            await in_thread(list_export.note_cut_off)(export)
+            await in_thread(list_export.mark_cut_off)(export)
 
 
 def _file_response(export: Export, pieces: AsyncIterator[bytes]) -> HttpResponseBase:
@@ -170,7 +170,7 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         if not request.user.has_perm(roles.EXPORT_SESSION):
             raise PermissionDenied
         try:
-            filters = export_filters.of_address(request.GET.dict(), request.user.pk or 0)
+            filters = export_filters.of_query_string(request.GET.dict(), request.user.pk or 0)
         except export_filters.UnknownFilter as exc:
             words = gettext("The list uses a filter that exports do not support (%(name)s).") % {"name": exc}
             self.message_user(request, words, messages.ERROR)
@@ -181,22 +181,17 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         cleaned, address = form.cleaned_data, client_address.of(request)
         budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
         try:
-            export = list_export.ask(
-                request.user.pk or 0,
-                address,
-                cleaned["what"],
-                cleaned["format"],
-                reason=cleaned["reason"],
-                filters=filters,
+            export = list_export.request_export(
+                request.user.pk or 0, address, asked["what"], asked["format"], reason=asked["reason"], filters=filters
             )
-        except list_export.TooLong:
+        except list_export.TooManyRows:
             words = gettext(
                 "An Excel file holds at most %(count)d rows. Choose another format or filter the list further."
             )
-            form.add_error("format", words % {"count": list_export.XLSX_ROWS})
-            return _render_form(request, form, {"filters": filters})
+            form.add_error("format", words % {"count": list_export.MAX_XLSX_ROWS})
+            return _ask(request, form, {"filters": filters})
         if export.state == State.SENT:
-            return _stream_export(export, list_export.pieces(export))
+            return _answer(export, list_export.stream(export))
         try:
             tasks.write_export.delay(str(export.pk))
         except OperationalError:

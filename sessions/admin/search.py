@@ -46,9 +46,9 @@ def page(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         budgets.spend_sync("search", person=request.user.pk, address=client_address.of(request))
         words, reason = form.cleaned_data["words"], form.cleaned_data["reason"]
-        search = filters.note_search(request.user.pk or 0, client_address.of(request), words, reason)
+        search = filters.record_search(request.user.pk or 0, client_address.of(request), words, reason)
         listed = reverse("admin:avatar_sessions_streamingsession_changelist")
-        return redirect(f"{listed}?{filters.SAID}={search.number}")
+        return redirect(f"{listed}?{filters.SPEECH_SEARCH}={search.number}")
     context = {"title": gettext("Search transcripts"), "form": form, "opts": StreamingSession._meta}
     return render(request, "admin/sessions_search.html", admin.site.each_context(request) | context)
 
@@ -57,7 +57,7 @@ class TranscriptSearchFilter(admin.SimpleListFilter):
     """List filter by one of the user's recorded transcript searches. Not offered without one."""
 
     title = _("transcript search")
-    parameter_name = filters.SAID
+    parameter_name = filters.SPEECH_SEARCH
     words = ""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -71,4 +71,4 @@ class TranscriptSearchFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
             return queryset
-        return queryset.filter(pk__in=filters.holding(self.words)) if self.words else queryset.none()
+        return queryset.filter(pk__in=filters.sessions_with_words(self.words)) if self.words else queryset.none()

@@ -177,8 +177,8 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
     ) -> tuple[QuerySet[StreamingSession], bool]:
-        """Search by names and IDs. Transcripts are searched on a separate page that asks for a reason."""
-        return filters.named(queryset, search_term) if search_term else queryset, False
+        """By names. What was said is searched for a reason, on a page of its own."""
+        return filters.matching(queryset, search_term) if search_term else queryset, False
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
     def state(self, session: StreamingSession) -> str:
@@ -246,8 +246,8 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         return [live, said, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Charge the search budget for each list filtered by a transcript search, which runs again on every request."""
-        if filters.SAID in request.GET:
+        """Charge the search budget for each list by what was said: a repeated address searches again."""
+        if filters.SPEECH_SEARCH in request.GET:
             budgets.spend_sync("search", person=request.user.pk, address=client_address.of(request))
         response: HttpResponse = super().changelist_view(request, *args, **kwargs)
         return response

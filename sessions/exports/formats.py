@@ -20,17 +20,17 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_SIGNS = "-=+@＝＋－＠"
+_FORMULA_SIGNS = "-=+@＝＋－＠"
 """What a spreadsheet takes for the beginning of a formula; the wide ones are the same to some of them."""
 _SEPARATORS = ",;:|^~#/&!?$%*`\\\\，；：｜、\\t\\n\\r\\v\\f\\x1c-\\x1f\\x85\\u2028\\u2029"
 """Where a cell begins for a program that expects this separator, or ignores quotes: all signs that people choose."""
 _IGNORED = "\"' \\xa0\\u1680\\u2000-\\u200f\\u202f\\u205f\\u2060\\u3000\\ufeff\\x00-\\x08\\x0e-\\x1b"
 """What programs drop before a formula: quotes, spaces, marks that cannot be seen."""
-_FORMULA = re.compile(f"(^|[{_SEPARATORS}])(?=[{_IGNORED}]*[{_SIGNS}])")
-_ESCAPED_IN_JSON = re.compile(f"(?<![^\\W_])[{_SIGNS}]")
-LONGEST_CELL = 32_767
+_FORMULA = re.compile(f"(^|[{_SEPARATORS}])(?=[{_IGNORED}]*[{_FORMULA_SIGNS}])")
+_ESCAPED_IN_JSON = re.compile(f"(?<![^\\W_])[{_FORMULA_SIGNS}]")
+MAX_CELL_CHARACTERS = 32_767
 """Characters that a cell of a workbook holds; what is longer ends with an ellipsis."""
-CAPTION_SPEED = 15
+CAPTION_CHARACTERS_PER_SECOND = 15
 """Characters a second that people read."""
 SHORTEST_CAPTION, LONGEST_CAPTION = timedelta(seconds=1.5), timedelta(seconds=12)
 
@@ -55,11 +55,11 @@ def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
-        return defused(value)
+        return without_formulas(value)
     return _json_cell(value) if isinstance(value, dict | list) else value
 
 
-def defused(text: str) -> str:
+def without_formulas(text: str) -> str:
     """Return a text with an apostrophe before each place where a cell could begin with a formula.
 
     A program that expects another separator than the comma begins a cell inside the text.
@@ -110,7 +110,7 @@ def _fill(sheet: Worksheet, columns: Sequence[str], pages: Iterable[Iterable[Row
 def _workbook_text(value: Any) -> str:
     text = value if isinstance(value, str) else to_json(value)
     whole = text.encode(errors="backslashreplace").decode()
-    return whole if len(whole) <= LONGEST_CELL else f"{whole[: LONGEST_CELL - 1]}…"
+    return whole if len(whole) <= MAX_CELL_CHARACTERS else f"{whole[: MAX_CELL_CHARACTERS - 1]}…"
 
 
 def json_lines(rows: Iterable[Row]) -> bytes:
@@ -143,10 +143,10 @@ def captions(lines: Iterable[Caption], began_at: datetime, title: str) -> Iterat
     for number, (line, following) in enumerate(pairwise(chain(lines, [None])), start=1):
         assert line is not None  # only the last is
         start = max(line.at - began_at, timedelta(0))
-        read = timedelta(seconds=len(line.text) / CAPTION_SPEED)
+        read = timedelta(seconds=len(line.text) / CAPTION_CHARACTERS_PER_SECOND)
         until_next = max(following.at - began_at, timedelta(0)) - start if following else LONGEST_CAPTION
         end = start + max(min(read, until_next, LONGEST_CAPTION), SHORTEST_CAPTION)
-        times = f"{_clock(start)} --> {_clock(end)}"
+        times = f"{_timestamp(start)} --> {_timestamp(end)}"
         yield f"\n{number}\n{times}\n<v {_in_caption(line.who)}>{_in_caption(_with_note(line))}\n"
 
 
@@ -154,7 +154,7 @@ def _with_note(line: Caption) -> str:
     return f"{line.text} [{line.note}]" if line.note else line.text
 
 
-def _clock(span: timedelta) -> str:
+def _timestamp(span: timedelta) -> str:
     thousandths = round(span.total_seconds() * 1000)
     seconds, thousandths = divmod(thousandths, 1000)
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{thousandths:03}"
@@ -170,7 +170,7 @@ def _in_caption(text: str) -> str:
     return html.escape(on_one_line(text), quote=False)
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Return what JSON can hold: moments as ISO 8601 in UTC, spans as seconds, keys as text."""
     if isinstance(value, datetime):
         return value.isoformat()

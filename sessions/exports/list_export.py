@@ -33,16 +33,16 @@ from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import Erasure, Export, SessionEvent, StreamingSession, Utterance
 
-AT_ONCE = 500
+PAGE_ROWS = 500
 """Rows of one page."""
-SENT_AT_ONCE = 5000
+MAX_STREAMED_ROWS = 5000
 """Up to so many rows are the answer itself; more are written to a file by the worker."""
-KEPT_FOR = timedelta(days=1)
+FILE_LIFETIME = timedelta(days=1)
 """How long a file stays. Its row stays for ever."""
-STALE = timedelta(minutes=1)
+WRITER_TIMEOUT = timedelta(minutes=1)
 """A file that nobody has written to for so long is taken over."""
 
-XLSX_ROWS = 50_000
+MAX_XLSX_ROWS = 50_000
 """A workbook is written at one go; so many rows take some seconds. Longer lists are for CSV."""
 CHUNK_BYTES = 64 * 1024
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
@@ -50,26 +50,30 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o600
 logger = logging.getLogger(__name__)
 
 
-class TooLong(Exception):
+class TooManyRows(Exception):
     """A list with more rows than its format takes."""
 
 
 What, Format, State = Export.What, Export.Format, Export.State
 TO_WRITE = (State.WAITING, State.WRITING)
 WITH_FILE = (*TO_WRITE, State.READY)
-SESSION = (
+SESSION_COLUMNS = (
     "id", "user__username", "persona__name", "persona_version", "account__name", "provider_session_id", "status",
     "end_reason", "end_evidence", "limit_by", "created_at", "opened_at", "live_at", "stop_requested_at", "ended_at",
     "is_paid", "conversation_id", "continues_id",
 )  # fmt: skip
-EVENT = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
-LINE = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "standing", "text")
-SHOWN = {"text": "shown"}
+EVENT_COLUMNS = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
+LINE_COLUMNS = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "standing", "text")
+READABLE_ATTRIBUTES = {"text": "shown"}
 """What is exported of a row in place of a column: a text that cannot be opened says so, and the others follow."""
-COLUMNS: Mapping[str, tuple[str, ...]] = {What.SESSIONS: SESSION, What.EVENTS: EVENT, What.LINES: LINE}
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    What.SESSIONS: SESSION_COLUMNS,
+    What.EVENTS: EVENT_COLUMNS,
+    What.LINES: LINE_COLUMNS,
+}
 
 
-def ask(
+def request_export(
     user_id: int,
     address: str | None,
     what: str,
@@ -81,7 +85,7 @@ def ask(
 ) -> Export:
     """Record that somebody takes this out. What is small is `sent`; what is large waits for the worker.
 
-    A session taken by itself says so in its own record, a list in the audit's. Raises UnknownFilter and TooLong.
+    A session taken by itself says so in its own record, a list in the audit's. Raises UnknownFilter and TooManyRows.
     """
     export = Export(
         asked_by_id=user_id,
@@ -93,76 +97,76 @@ def ask(
         session=session,
         state=State.SENT,
     )
-    if session is None and _rows(export)[: SENT_AT_ONCE + 1].count() > SENT_AT_ONCE:
+    if session is None and _rows(export)[: MAX_STREAMED_ROWS + 1].count() > MAX_STREAMED_ROWS:
         export.state = State.WAITING
-        if format == Format.XLSX and _rows(export)[: XLSX_ROWS + 1].count() > XLSX_ROWS:
-            raise TooLong
+        if format == Format.XLSX and _rows(export)[: MAX_XLSX_ROWS + 1].count() > MAX_XLSX_ROWS:
+            raise TooManyRows
     with transaction.atomic():
         export.save(force_insert=True)
         stated = coverage.state(coverage.EXPORT, export)
         if session is None:
-            taken = {"what": what, "format": format, "filters": export.filters, "reason": reason, **stated}
-            audit_log.record_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **taken)
+            details = {"what": what, "format": format, "filters": export.filters, "reason": reason, **stated}
+            audit_log.note_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **details)
         else:
-            said = {"export": str(export.pk), "by": user_id, "from": address, "format": format, "reason": reason}
-            events.record(session.pk, Entry(EventKind.EXPORTED, said | stated))
+            details = {"export": str(export.pk), "by": user_id, "from": address, "format": format, "reason": reason}
+            events.record(session.pk, Entry(EventKind.EXPORTED, details | stated))
     return export
 
 
-def note_sent(export: Export, rows_done: int) -> None:
+def mark_sent(export: Export, rows_done: int) -> None:
     """Note how many rows an export had that was the answer itself."""
     export.rows_done = rows_done
-    _note_answer(export, State.SENT)
+    _mark_answer(export, State.SENT)
 
 
-def note_cut_off(export: Export) -> None:
+def mark_cut_off(export: Export) -> None:
     """Note that an answer ended early, and how many of its rows had been handed over by then.
 
     The client may have left, or a row could not be read. What an operating system still held is counted as sent.
     """
-    _note_answer(export, State.CUT_OFF)
+    _mark_answer(export, State.CUT_OFF)
 
 
-def _note_answer(export: Export, state: Export.State) -> None:
+def _mark_answer(export: Export, state: Export.State) -> None:
     with transaction.atomic():
         rows = Export.objects.filter(pk=export.pk, state=State.SENT)
         if rows.update(state=state, rows_done=export.rows_done):
-            _state(export.pk, export.asked_by_id, export.asked_from)
+            _record_state(export.pk, export.asked_by_id, export.asked_from)
 
 
-def _state(export_id: UUID, by_id: int | None = None, address: str | None = None) -> None:
+def _record_state(export_id: UUID, by_id: int | None = None, address: str | None = None) -> None:
     """State in the record how far an export is. The caller has changed its row in the same transaction."""
     export = Export.objects.get(pk=export_id)
     stated = coverage.state(coverage.EXPORT, export, *sorted(coverage.PROGRESS))
     if export.session_id is None:
         audit_log.record_by(by_id, address, AuditEntry.Kind.EXPORT_STATE, export.pk, state=str(export.state), **stated)
     else:
-        said = {"export": str(export.pk), "by": by_id, "from": address, "state": str(export.state)}
-        events.record(export.session_id, Entry(EventKind.EXPORT_STATE, said | stated))
+        details = {"export": str(export.pk), "by": by_id, "from": address, "state": str(export.state)}
+        events.record(export.session_id, Entry(EventKind.EXPORT_STATE, details | stated))
 
 
-def pieces(export: Export) -> Iterator[bytes]:
+def stream(export: Export) -> Iterator[bytes]:
     """Return a filtered export as it is sent, and note in the end how many rows it had.
 
-    `export.rows_done` is kept up to date: see `note_cut_off`.
+    `export.rows_done` is kept up to date: see `mark_cut_off`.
     """
     if export.format == Format.XLSX:
         written = 0
 
-        def counted() -> Iterator[list[Row]]:
+        def counted_pages() -> Iterator[list[Row]]:
             nonlocal written
             for rows, _ in _pages(export):
                 written += len(rows)
                 yield rows
 
-        yield from _workbook(export, counted())
+        yield from _workbook(export, counted_pages())
         export.rows_done = written  # part of a workbook is no rows
     else:
         yield _head(export)
         for rows, _ in _pages(export):
             yield _body(export, rows)
             export.rows_done += len(rows)
-    note_sent(export, export.rows_done)
+    mark_sent(export, export.rows_done)
 
 
 def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
@@ -174,7 +178,7 @@ def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
             yield chunk
 
 
-def write_on(export_id: UUID, seconds: float) -> bool:
+def continue_writing(export_id: UUID, seconds: float) -> bool:
     """Write on with an export's file for a while; return whether there is more to do.
 
     Safe to call from several places: one of them writes. What is in the file and not in the row is written again.
@@ -185,40 +189,40 @@ def write_on(export_id: UUID, seconds: float) -> bool:
         return False
     try:
         if export.format == Format.XLSX:
-            is_mine, has_more = _write_workbook(export), False
+            is_current_writer, has_more = _write_workbook(export), False
         else:
-            is_mine, has_more = _write_rows(export, time.monotonic() + seconds)
-        if is_mine and not has_more:
-            is_mine = _close(export, state=State.READY, expires_at=timezone.now() + KEPT_FOR)
+            is_current_writer, has_more = _write_rows(export, time.monotonic() + seconds)
+        if is_current_writer and not has_more:
+            is_current_writer = _finish(export, state=State.READY, expires_at=timezone.now() + FILE_LIFETIME)
     except Exception as exc:
         if not isinstance(exc, OperationalError | InterfaceError) or _is_disk_full(exc):
             _remove(export)  # first: where the disk is full, the row may not be stored either
             with suppress(DatabaseError):
-                _close(export, state=State.FAILED)
+                _finish(export, state=State.FAILED)
         raise
-    if not is_mine and not Export.objects.filter(pk=export.pk, state__in=WITH_FILE).exists():
+    if not is_current_writer and not Export.objects.filter(pk=export.pk, state__in=WITH_FILE).exists():
         _remove(export)  # it was given up while we wrote
-    return is_mine and has_more
+    return is_current_writer and has_more
 
 
 def _is_disk_full(exc: Exception) -> bool:
     return any(words in str(exc) for words in ("disk is full", "No space left"))  # SQLite's words, PostgreSQL's
 
 
-def _write_rows(export: Export, give_way_at: float) -> tuple[bool, bool]:
+def _write_rows(export: Export, pause_at: float) -> tuple[bool, bool]:
     """Append rows until it is time to give way; return whether the export is still ours, and has more rows."""
-    with _opened(export) as file:
+    with _open_file(export) as file:
         for rows, key in _pages(export):
             file.write(_body(export, rows))
             file.flush()
-            if not _note(export, written=file.tell(), rows_done=F("rows_done") + len(rows), last_key=key):
+            if not _update_progress(export, written=file.tell(), rows_done=F("rows_done") + len(rows), last_key=key):
                 return False, False
-            if time.monotonic() > give_way_at:
+            if time.monotonic() > pause_at:
                 return True, True
     return True, False
 
 
-class _GivenUp(Exception):
+class _Abandoned(Exception):
     """Somebody else writes the export, or nobody does any more."""
 
 
@@ -229,14 +233,14 @@ def _write_workbook(export: Export) -> bool:
         done = 0
         for rows, _ in _pages(export):
             done += len(rows)
-            if not _note(export, rows_done=done):
-                raise _GivenUp
+            if not _update_progress(export, rows_done=done):
+                raise _Abandoned
             yield rows
 
     export.written = 0
-    with suppress(_GivenUp), _new_scratch(export) as scratch, _opened(export) as file:
+    with suppress(_Abandoned), _new_scratch(export) as scratch, _open_file(export) as file:
         formats.write_workbook(file, scratch, _columns(export), pages())
-        return _note(export, written=file.seek(0, os.SEEK_END))
+        return _update_progress(export, written=file.seek(0, os.SEEK_END))
     return False
 
 
@@ -246,8 +250,8 @@ def _claim(export_id: UUID) -> Export | None:
         return None
     if export.state == State.WAITING:
         export.rows_total = _rows(export).count()
-    is_mine = _note(export, state=State.WRITING, rows_total=export.rows_total)
-    return export if is_mine else None
+    is_current_writer = _update_progress(export, state=State.WRITING, rows_total=export.rows_total)
+    return export if is_current_writer else None
 
 
 def _folder() -> Path:
@@ -270,7 +274,7 @@ def _new_scratch(export: Export) -> Iterator[Path]:
         shutil.rmtree(export.scratch, ignore_errors=True)
 
 
-def _opened(export: Export) -> IO[bytes]:
+def _open_file(export: Export) -> IO[bytes]:
     """Open the file where the row says that it ends. Only the portal's own user can read it."""
     _folder()
     if not export.written:
@@ -299,28 +303,30 @@ def _remove(export: Export) -> None:
         logger.exception("the file of export %s could not be deleted, will be tried again", export.pk)
 
 
-def _note(export: Export, **changes: Any) -> bool:
+def _update_progress(export: Export, **changes: Any) -> bool:
     """Store how far it is, unless somebody else has stored something since this writer did."""
     now = timezone.now()
-    mine = Export.objects.filter(pk=export.pk, state__in=TO_WRITE, touched_at=export.touched_at)
-    if not mine.update(touched_at=now, **changes):
+    own = Export.objects.filter(pk=export.pk, state__in=TO_WRITE, touched_at=export.touched_at)
+    if not own.update(touched_at=now, **changes):
         return False
     export.touched_at = now
     return True
 
 
-def _close(export: Export, **changes: Any) -> bool:
+def _finish(export: Export, **changes: Any) -> bool:
     """Store that no more is written, and state it in the record; return whether the export was still ours."""
     with transaction.atomic():
-        is_mine = _note(export, **changes)
-        if is_mine:
-            _state(export.pk)
-    return is_mine
+        is_current_writer = _update_progress(export, **changes)
+        if is_current_writer:
+            _record_state(export.pk)
+    return is_current_writer
 
 
-def left_behind(now: datetime) -> list[UUID]:
+def stale_exports(now: datetime) -> list[UUID]:
     """Return the exports that wait for a writer: their job was lost, or died."""
-    return list(Export.objects.filter(state__in=TO_WRITE, touched_at__lte=now - STALE).values_list("pk", flat=True))
+    return list(
+        Export.objects.filter(state__in=TO_WRITE, touched_at__lte=now - WRITER_TIMEOUT).values_list("pk", flat=True)
+    )
 
 
 def delete_files(exports: QuerySet[Export]) -> None:
@@ -329,21 +335,21 @@ def delete_files(exports: QuerySet[Export]) -> None:
         with transaction.atomic():
             kept = Export.objects.filter(pk=export.pk, state__in=WITH_FILE)
             if kept.update(state=State.EXPIRED, touched_at=timezone.now()):
-                _state(export.pk)
+                _record_state(export.pk)
         _remove(export)
 
 
 def delete_expired(now: datetime) -> None:
     """Delete files that were kept long enough, hold what has been erased since, or belong to no export."""
     delete_files(Export.objects.filter(state=State.READY, expires_at__lte=now))
-    delete_files(Export.objects.filter(state__in=TO_WRITE, asked_at__lte=now - KEPT_FOR))  # never got done
+    delete_files(Export.objects.filter(state__in=TO_WRITE, asked_at__lte=now - FILE_LIFETIME))  # never got done
     erased_at = Erasure.objects.aggregate(last=Max("at"))["last"]
-    if erased_at:  # the process may have ended between an erasure and its `delete_speech`
+    if erased_at:  # the process may have ended between an erasure and its `delete_transcript_files`
         delete_files(Export.objects.filter(what=What.LINES, asked_at__lt=erased_at))
-    _sweep(now)
+    _delete_orphaned_files(now)
 
 
-def _sweep(now: datetime) -> None:
+def _delete_orphaned_files(now: datetime) -> None:
     """Delete what is in the folder and no export keeps: its deletion failed, or its process was killed."""
     folder = Path(settings.MEDIA_ROOT) / "exports"
     for path in folder.iterdir() if folder.exists() else ():
@@ -351,7 +357,7 @@ def _sweep(now: datetime) -> None:
             kept = TO_WRITE if path.suffix == ".tmp" else WITH_FILE
             is_kept = Export.objects.filter(pk=UUID(path.stem), state__in=kept).exists()
         except ValueError:  # the scratch of an answer
-            is_kept = now.timestamp() - path.lstat().st_mtime < STALE.total_seconds()
+            is_kept = now.timestamp() - path.lstat().st_mtime < WRITER_TIMEOUT.total_seconds()
         except FileNotFoundError:
             continue
         if is_kept:
@@ -362,13 +368,13 @@ def _sweep(now: datetime) -> None:
             path.unlink(missing_ok=True)
 
 
-def delete_speech() -> None:
+def delete_transcript_files() -> None:
     """Delete every file that holds what people said: one of them has been erased, and may be in it."""
     delete_files(Export.objects.filter(what=What.LINES))
 
 
 def _columns(export: Export) -> list[str]:
-    return [_name(column) for column in COLUMNS[export.what]]
+    return [_column_name(column) for column in COLUMNS[export.what]]
 
 
 def _head(export: Export) -> bytes:
@@ -381,23 +387,23 @@ def _body(export: Export, rows: Iterable[Row]) -> bytes:
 
 def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
     """Return the rows in order, a page at a time, each with the key of its last."""
-    columns, key, keep = COLUMNS[export.what], export.last_key, READ[export.what]
-    while rows := _read(export, keep(_rows(export), key)[:AT_ONCE], columns):
+    columns, key, after = COLUMNS[export.what], export.last_key, PAGE_QUERIES[export.what]
+    while rows := _read(export, after(_rows(export), key)[:PAGE_ROWS], columns):
         last = rows[-1]
         key = [last["created_at"].isoformat(), str(last["pk"])] if export.what == What.SESSIONS else last["pk"]
-        yield [{_name(column): formats.plain(row[column]) for column in columns} for row in rows], key
-        if len(rows) < AT_ONCE:
+        yield [{_column_name(column): formats.json_value(row[column]) for column in columns} for row in rows], key
+        if len(rows) < PAGE_ROWS:
             return
 
 
 def _read(export: Export, rows: QuerySet[Any], columns: tuple[str, ...]) -> list[dict[str, Any]]:
     if export.what == What.LINES:  # the words are the row's to tell, not the database's
         lines = vouching.mark(list(rows))
-        return [{name: getattr(row, SHOWN.get(name, name)) for name in ("pk", *columns)} for row in lines]
+        return [{name: getattr(row, READABLE_ATTRIBUTES.get(name, name)) for name in ("pk", *columns)} for row in lines]
     return list(rows.values("pk", *columns))
 
 
-def _name(column: str) -> str:
+def _column_name(column: str) -> str:
     """Columns are called what they are: a person, not the field of a joined table."""
     return column.removesuffix("__username").removesuffix("__name")
 
@@ -423,7 +429,7 @@ def _rows_after(rows: QuerySet[Any], key: Any) -> QuerySet[Any]:
     return (rows.filter(pk__gt=key) if key else rows).order_by("pk")
 
 
-READ: Mapping[str, Callable[[QuerySet[Any], Any], QuerySet[Any]]] = {
+PAGE_QUERIES: Mapping[str, Callable[[QuerySet[Any], Any], QuerySet[Any]]] = {
     What.SESSIONS: _sessions_after,
     What.EVENTS: _rows_after,
     What.LINES: _rows_after,

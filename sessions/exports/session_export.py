@@ -14,46 +14,46 @@ from django.utils import timezone
 
 from sessions.actions import queries
 from sessions.exports import formats, list_export
-from sessions.exports.formats import Caption, plain, to_json
+from sessions.exports.formats import Caption, json_value, to_json
 from sessions.lifecycle import end_evidence, vouching
 from sessions.models import Export, SessionEvent, SessionTask, StreamingSession, Utterance
 
 SCHEMA = "urn:heygen-portal:session-record:1"
-AT_ONCE = 1000
-LONGEST_PAGE = 5000
+EVENTS_PER_PIECE = 1000
+MAX_PRINTED_EVENTS = 5000
 """Events on the page to print; the JSON has all."""
-LONGEST_PAGE_LINES = 1000
+MAX_PRINTED_LINES = 1000
 """Lines on the page to print; each may be 10,000 letters. The JSON and the captions have all."""
 
-SESSION = (
+SESSION_FIELDS = (
     "id", "provider_session_id", "persona_version", "persona_settings", "status", "end_reason", "end_evidence",
     "limit_by", "idle_limit_by", "is_paid", "provider_duration_limit", "conversation_id", "continues_id",
     "created_at", "opened_at", "live_at", "ends_at", "stop_requested_at", "ended_at", "duration",
 )  # fmt: skip
-EVENT = ("number", "source", "kind", "data", "at", "previous_hash", "hash")
-TASK = ("kind", "status", "failure", "provider_task_id", "created_at", "latency")
-LINE = ("who", "by", "kind", "is_interrupted", "source", "standing", "provider_task_id", "at")
+EVENT_FIELDS = ("number", "source", "kind", "data", "at", "previous_hash", "hash")
+TASK_FIELDS = ("kind", "status", "failure", "provider_task_id", "created_at", "latency")
+LINE_FIELDS = ("who", "by", "kind", "is_interrupted", "source", "standing", "provider_task_id", "at")
 
 
 def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
     """Return the record piece by piece: a session may have more events than memory should hold."""
-    has_words, count = bool(export.reason), 0
-    about = {
+    has_text, count = bool(export.reason), 0
+    header = {
         "schema": SCHEMA,
-        "export": _exported(export),
+        "export": _export_data(export),
         "session": _session(session),
     }
-    yield f'{to_json(about)[:-1]},"tasks":'.encode()
-    yield from _json_list(_task(task, has_words) for task in _tasks(session))
+    yield f'{to_json(header)[:-1]},"tasks":'.encode()
+    yield from _json_list(_task(task, has_text) for task in _tasks(session))
     yield b',"lines":'
-    yield from _json_list(_line(line, has_words) for line in _lines(session))
+    yield from _json_list(_line(line, has_text) for line in _lines(session))
     yield b',"events":['
     for page in _events(session):
-        yield ("," if count else "").encode() + ",".join(to_json(_fields(row, EVENT)) for row in page).encode()
+        yield ("," if count else "").encode() + ",".join(to_json(_fields(row, EVENT_FIELDS)) for row in page).encode()
         count += len(page)
         export.rows_done = count
     yield b"]}\n"
-    list_export.note_sent(export, count)
+    list_export.mark_sent(export, count)
 
 
 def _json_list(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
@@ -85,7 +85,7 @@ def _lines(session: StreamingSession) -> Iterator[Utterance]:
 
 def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
     last = 0
-    while page := list(session.events.filter(number__gt=last).order_by("number")[:AT_ONCE]):
+    while page := list(session.events.filter(number__gt=last).order_by("number")[:EVENTS_PER_PIECE]):
         yield page
         last = page[-1].number
 
@@ -93,42 +93,42 @@ def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
 def as_captions(session: StreamingSession) -> Iterator[bytes]:
     """Return what was said as WebVTT, piece by piece, timed from the first picture."""
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
-    said = (
-        Caption(line.at, names[Utterance.Who(line.who)], line.shown, _note(line))
-        for part in queries.transcript_batches(session.pk)
+    captions = (
+        Caption(line.at, names[Utterance.Who(line.who)], line.shown, _standing_note(line))
+        for part in queries.transcript_in_parts(session.pk)
         for line in part
     )
     began_at = session.live_at or session.created_at
-    pieces = formats.captions(said, began_at, f"{session.persona.name}, {began_at.isoformat()}")
-    while some := "".join(islice(pieces, queries.LINES_PER_BATCH)):
+    pieces = formats.captions(captions, began_at, f"{session.persona.name}, {began_at.isoformat()}")
+    while some := "".join(islice(pieces, queries.LINES_AT_ONCE)):
         yield some.encode()
 
 
-def _note(line: Utterance) -> str:
+def _standing_note(line: Utterance) -> str:
     return str(vouching.Standing(line.standing).label) if line.standing in vouching.UNCONFIRMED else ""
 
 
-def for_page(export: Export, session: StreamingSession) -> dict[str, Any]:
+def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
     """Return what the page to print shows: the beginning of what is too long for it, and how much is left out."""
     stored = queries.lines_to_read(session.pk)
-    lines = queries.with_standing(stored[:LONGEST_PAGE_LINES])
+    lines = queries.marked(stored[:MAX_PRINTED_LINES])
     return {
         "export": export,
         "session": session,
         "lines": lines,
-        "lines_left_out": max(0, stored.count() - LONGEST_PAGE_LINES),
+        "lines_left_out": max(0, stored.count() - MAX_PRINTED_LINES),
         "has_reported": any(line.standing == vouching.Standing.BROWSER for line in lines),
-        "events": session.events.order_by("number")[:LONGEST_PAGE],
-        "left_out": max(0, session.events.count() - LONGEST_PAGE),
+        "events": session.events.order_by("number")[:MAX_PRINTED_EVENTS],
+        "left_out": max(0, session.events.count() - MAX_PRINTED_EVENTS),
         "evidence": end_evidence.in_words(session.end_evidence),
         "last_hash": session.events.order_by("-number").values_list("hash", flat=True).first() or "–",
         "printed_at": timezone.now(),
     }
 
 
-def _exported(export: Export) -> dict[str, Any]:
+def _export_data(export: Export) -> dict[str, Any]:
     who = export.asked_by.get_username()
-    return {"id": str(export.pk), "by": who, "at": plain(export.asked_at), "reason": export.reason or None}
+    return {"id": str(export.pk), "by": who, "at": json_value(export.asked_at), "reason": export.reason or None}
 
 
 def _session(session: StreamingSession) -> dict[str, Any]:
@@ -138,22 +138,22 @@ def _session(session: StreamingSession) -> dict[str, Any]:
         "account": session.account.name,
         "provider": session.account.kind,
     }
-    return _fields(session, SESSION) | who
+    return _fields(session, SESSION_FIELDS) | who
 
 
-def _task(task: SessionTask, has_words: bool) -> dict[str, Any]:
+def _task(task: SessionTask, has_text: bool) -> dict[str, Any]:
     by = task.sent_by.get_username() if task.sent_by else None
-    return _fields(task, TASK) | {"sent_by": by} | _words(task.shown, has_words)
+    return _fields(task, TASK_FIELDS) | {"sent_by": by} | _text(task.shown, has_text)
 
 
-def _line(line: Utterance, has_words: bool) -> dict[str, Any]:
-    return _fields(line, LINE) | _words(line.shown, has_words)
+def _line(line: Utterance, has_text: bool) -> dict[str, Any]:
+    return _fields(line, LINE_FIELDS) | _text(line.shown, has_text)
 
 
-def _words(text: str, has_words: bool) -> dict[str, Any]:
+def _text(text: str, has_text: bool) -> dict[str, Any]:
     """How long a text is may be known; what it says, to who has a reason."""
-    return {"characters": len(text), "text": text if has_words else None}
+    return {"characters": len(text), "text": text if has_text else None}
 
 
 def _fields(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: plain(getattr(row, name)) for name in names}
+    return {name: json_value(getattr(row, name)) for name in names}

@@ -33,7 +33,7 @@ from heygen_portal.people.mail import languages
 from heygen_portal.people.sign_in import personal_logs
 from heygen_portal.trail import audit_log
 from sessions.capacity import quotas
-from sessions.exports.formats import plain, to_json
+from sessions.exports.formats import json_value, to_json
 from sessions.lifecycle import coverage, vouching
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import (
@@ -102,7 +102,7 @@ def as_json(user: User) -> Iterator[bytes]:
 
 
 def _json(user: User) -> Iterator[bytes]:
-    about = {"schema": SCHEMA, "made_at": plain(timezone.now()), "person": user.get_username()}
+    about = {"schema": SCHEMA, "made_at": json_value(timezone.now()), "person": user.get_username()}
     yield to_json(about)[:-1].encode()
     for section in SECTIONS:
         yield f",{to_json(section.name)}:".encode()
@@ -216,8 +216,8 @@ def _sign_ins(user: User) -> Iterator[Row]:
 
 
 def _login_sessions(user: User) -> Iterator[Row]:
-    for session in logins.sessions_of(user.pk):
-        yield {"expires_at": plain(session.expire_date)}
+    for session in logins.of(user.pk):
+        yield {"expires_at": json_value(session.expire_date)}
 
 
 def _invitations(user: User) -> Iterator[Row]:
@@ -231,7 +231,7 @@ def _invitations(user: User) -> Iterator[Row]:
 def _use(user: User) -> Iterator[Row]:
     now = timezone.now()
     given = quotas.given_to(user.pk)
-    yield {"used_this_month_s": plain(quotas.used_by(user.pk, now)), "quota_s": plain(given)}
+    yield {"used_this_month_s": json_value(quotas.used_by(user.pk, now)), "quota_s": json_value(given)}
     yield from _of(Allowance, "user")(user)
 
 
@@ -323,7 +323,7 @@ def _fields(row: Any, user: User, leave_out: frozenset[str] = frozenset()) -> To
 
 def _storable(value: Any) -> Any:
     """Return what JSON can hold; a number that it cannot is told as text."""
-    told = plain(value) if not hasattr(value, "isoformat") or isinstance(value, datetime) else value.isoformat()
+    told = json_value(value) if not hasattr(value, "isoformat") or isinstance(value, datetime) else value.isoformat()
     return told if isinstance(told, str | int | float | bool | list | dict | None) else str(told)
 
 

@@ -84,7 +84,7 @@ def erase(
         if carried:
             stated = coverage.together(stated, coverage.state(coverage.CARRIED, carried))
         events.record(session_id, Entry(EventKind.SPEECH_ERASED, told | stated))
-        transaction.on_commit(list_export.delete_speech)  # a file that was written before may hold it
+        transaction.on_commit(list_export.delete_transcript_files)  # a file that was written before may hold it
     return receipt
 
 

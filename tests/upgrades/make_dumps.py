@@ -154,9 +154,11 @@ def fill() -> None:
     erasure.release(kept, staff.pk, "192.0.2.7")
     erasure.erase(erased.pk, Erasure.Cause.STAFF, staff.pk, "192.0.2.7")
     inspection.note_opening(plain.pk, staff.pk, "192.0.2.7", "A complaint")
-    list_export.ask(staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, reason="A complaint", session=plain)
-    listed = list_export.ask(staff.pk, "192.0.2.7", Export.What.SESSIONS, Export.Format.CSV)
-    print(len(b"".join(list_export.pieces(listed))), "bytes exported")
+    list_export.request_export(
+        staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, reason="A complaint", session=plain
+    )
+    listed = list_export.request_export(staff.pk, "192.0.2.7", Export.What.SESSIONS, Export.Format.CSV)
+    print(len(b"".join(list_export.stream(listed))), "bytes exported")
     ledger.book_all()
     check = nightly_check.check_record(timezone.now())
     print(check.sessions, check.events, check.entries, check.faults)

@@ -84,7 +84,7 @@ async def test_a_client_that_leaves_in_the_middle_has_taken_the_rows_that_it_was
             has_left.wait(PATIENCE_S)
         return read(*args)
 
-    with patch.object(list_export, "_read", read_slowly), patch.object(list_export, "AT_ONCE", PAGE_ROWS):
+    with patch.object(list_export, "_read", read_slowly), patch.object(list_export, "PAGE_ROWS", PAGE_ROWS):
         scope = request(reverse("admin:avatar_sessions_export_new"), cookies)
         client = ASGIClient(get_asgi_application(), scope)
         body = urlencode({"what": "events", "format": format, "reason": ""}).encode()
@@ -108,7 +108,7 @@ async def test_a_client_that_leaves_in_the_middle_has_taken_the_rows_that_it_was
 @pytest.mark.django_db(transaction=True)
 async def test_a_client_that_reads_all_of_it_has_taken_all_of_it() -> None:
     cookies, _session = await sync_to_async(with_events)()
-    with patch.object(list_export, "AT_ONCE", PAGE_ROWS):
+    with patch.object(list_export, "PAGE_ROWS", PAGE_ROWS):
         client = ASGIClient(get_asgi_application(), request(reverse("admin:avatar_sessions_export_new"), cookies))
         body = urlencode({"what": "events", "format": "csv", "reason": ""}).encode()
         await client.send_input({"type": "http.request", "body": body})

@@ -85,8 +85,8 @@ def auditor(transactional_db: None) -> User:
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let three rows be too many for one answer, and two a page."""
-    monkeypatch.setattr(list_export, "SENT_AT_ONCE", 2)
-    monkeypatch.setattr(list_export, "AT_ONCE", 2)
+    monkeypatch.setattr(list_export, "MAX_STREAMED_ROWS", 2)
+    monkeypatch.setattr(list_export, "PAGE_ROWS", 2)
 
 
 SAID = "vale;=1+1;gracias"
@@ -100,11 +100,11 @@ def spoken(count: int = 5) -> StreamingSession:
 
 
 def asked(auditor: User, what: str = What.LINES, form: str = Format.CSV) -> Export:
-    return list_export.ask(auditor.pk, None, what, form, reason="complaint 4711")
+    return list_export.request_export(auditor.pk, None, what, form, reason="complaint 4711")
 
 
 def finish(export: Export, seconds: float = 9) -> Export:
-    while list_export.write_on(export.pk, seconds):
+    while list_export.continue_writing(export.pk, seconds):
         pass
     export.refresh_from_db()
     return export
@@ -184,14 +184,17 @@ def test_a_disk_that_is_really_full_leaves_no_text_behind(auditor: User, form: s
     spoken()
     export = asked(auditor, form=form)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    opened = list_export._opened
+    opened = list_export._open_file
 
     @contextmanager
     def full(export: Export) -> Iterator[Any]:
         with opened(export) as file, Limited(file, limits) as limited:
             yield limited
 
-    with patch.object(list_export, "_opened", full), pytest.raises((OSError, FileCreateError), match="File too large"):
+    with (
+        patch.object(list_export, "_open_file", full),
+        pytest.raises((OSError, FileCreateError), match="File too large"),
+    ):
         finish(export)
     export.refresh_from_db()
     assert (export.state, left_behind(export)) == (State.FAILED, [])
@@ -254,10 +257,10 @@ def test_a_file_that_outlived_an_erasure_is_found(auditor: User, state: str) -> 
     """The process died between the erasure and the deletion of the files."""
     session = spoken()
     export = asked(auditor)
-    assert list_export.write_on(export.pk, 0)
+    assert list_export.continue_writing(export.pk, 0)
     if state == State.READY:
         finish(export)
-    with patch.object(list_export, "delete_speech"):
+    with patch.object(list_export, "delete_transcript_files"):
         assert erasure.erase(session.pk, Erasure.Cause.PERSON)
     later = asked(auditor)
     assert export.path.exists()
@@ -281,7 +284,7 @@ def test_files_that_belong_to_no_export_are_deleted(auditor: User) -> None:
     (stray / "tmp").write_text("a process was killed")
     list_export.delete_expired(timezone.now())
     assert left_behind(ready) == sorted([ready.path.name, under_way.scratch.name, stray.name])
-    list_export.delete_expired(timezone.now() + 2 * list_export.STALE)
+    list_export.delete_expired(timezone.now() + 2 * list_export.WRITER_TIMEOUT)
     assert left_behind(ready) == sorted([ready.path.name, under_way.scratch.name])
 
 
@@ -289,8 +292,8 @@ def test_files_that_belong_to_no_export_are_deleted(auditor: User) -> None:
 def test_an_export_that_never_gets_done_is_given_up_after_a_day(auditor: User) -> None:
     spoken()
     export = asked(auditor)
-    assert list_export.write_on(export.pk, 0)
-    list_export.delete_expired(timezone.now() + 2 * list_export.KEPT_FOR)
+    assert list_export.continue_writing(export.pk, 0)
+    list_export.delete_expired(timezone.now() + 2 * list_export.FILE_LIFETIME)
     export.refresh_from_db()
     assert (export.state, left_behind(export)) == (State.EXPIRED, [])
 
@@ -303,7 +306,7 @@ def test_a_workbook_holds_texts_and_no_formulas(auditor: User, is_large: bool, t
     session.utterances.create(who="user", by="text", text=text, source="portal")
     export = asked(auditor, form=Format.XLSX)
     assert export.state == (State.WAITING if is_large else State.SENT)
-    content = finish(export).path.read_bytes() if is_large else b"".join(list_export.pieces(export))
+    content = finish(export).path.read_bytes() if is_large else b"".join(list_export.stream(export))
     rows, xml = sheet_of(content)
     assert (rows[0][-1], len(rows)) == ("text", 5 if is_large else 3)
     if text.isprintable():
@@ -338,7 +341,7 @@ def test_a_workbook_whose_worker_was_killed_is_written_again_from_the_beginning(
 def test_a_list_that_is_too_long_for_a_workbook_is_refused_before_anything_leaves(
     admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(list_export, "XLSX_ROWS", 4)
+    monkeypatch.setattr(list_export, "MAX_XLSX_ROWS", 4)
     spoken()
     form = {"what": "lines", "format": "xlsx", "reason": "complaint 4711"}
     page = admin_client.post("/admin/avatar_sessions/export/new/", form, headers={"accept-language": "en"})

@@ -40,7 +40,7 @@ def new_portal(transactional_db: None) -> None:
 def test_an_unstated_check_or_export_is_found(new_portal: None, is_first: bool) -> None:
     person = UserFactory.create()
     if not is_first:
-        list_export.ask(person.pk, None, Export.What.EVENTS, "csv")
+        list_export.request_export(person.pk, None, Export.What.EVENTS, "csv")
     HistoryCheck.objects.create(started_at=timezone.now(), ended_at=timezone.now())
     Export.objects.create(asked_by=person, what="events", format="csv", state="sent")
     if is_first:
@@ -52,7 +52,7 @@ def test_an_unstated_check_or_export_is_found(new_portal: None, is_first: bool) 
 
 def test_rows_stored_by_the_portal_verify(new_portal: None) -> None:
     assert found() == set()
-    list_export.ask(UserFactory.create().pk, None, Export.What.EVENTS, "csv")
+    list_export.request_export(UserFactory.create().pk, None, Export.What.EVENTS, "csv")
     nightly_check.check_record(timezone.now())
     assert found() == set()
 

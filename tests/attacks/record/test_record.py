@@ -192,14 +192,14 @@ def test_an_exports_progress_may_change_only_until_it_is_done(
     world: World, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
 ) -> None:
     settings.MEDIA_ROOT = tmp_path
-    monkeypatch.setattr(list_export, "SENT_AT_ONCE", 1)
-    monkeypatch.setattr(list_export, "AT_ONCE", 2)
+    monkeypatch.setattr(list_export, "MAX_STREAMED_ROWS", 1)
+    monkeypatch.setattr(list_export, "PAGE_ROWS", 2)
     staff = world.session.user_id
-    export = list_export.ask(staff, None, Export.What.SESSIONS, Export.Format.CSV)
+    export = list_export.request_export(staff, None, Export.What.SESSIONS, Export.Format.CSV)
     assert list(verification.faults()) == []
     list_export._claim(export.pk)
     assert list(verification.faults()) == []
-    while list_export.write_on(export.pk, 0):
+    while list_export.continue_writing(export.pk, 0):
         assert list(verification.faults()) == []
     assert Export.objects.get(pk=export.pk).state == Export.State.READY
     assert list(verification.faults()) == []

@@ -133,7 +133,7 @@ def test_a_deleted_record_does_not_restart_in_an_older_format(
 
 EVENTS_AFTER_THE_END: dict[str, Callable[[StreamingSession], object]] = {
     "a hold": lambda session: erasure.hold(session.pk, "Litigation", session.user_id),
-    "an export": lambda session: list_export.ask(
+    "an export": lambda session: list_export.request_export(
         session.user_id, None, Export.What.RECORD, Export.Format.JSON, session=session
     ),
     "an erasure": lambda session: erasure.erase(session.pk, Erasure.Cause.RETENTION),

@@ -34,7 +34,9 @@ def said_in(session: StreamingSession, texts: list[str]) -> StreamingSession:
 
 
 def taken_out(session: StreamingSession, form: str) -> Export:
-    return list_export.ask(EndUserFactory.create().pk, None, "record", form, reason="a complaint", session=session)
+    return list_export.request_export(
+        EndUserFactory.create().pk, None, "record", form, reason="a complaint", session=session
+    )
 
 
 def running(user: User, persona: Any, texts: list[str]) -> StreamingSession:
@@ -180,8 +182,8 @@ class TestTakenOutByStaff:
         self, session: StreamingSession, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         export = taken_out(session, "page")
-        monkeypatch.setattr(session_export, "LONGEST_PAGE_LINES", 50)
+        monkeypatch.setattr(session_export, "MAX_PRINTED_LINES", 50)
         with translation.override("en"):
-            page = render_to_string("sessions/record.html", session_export.for_page(export, session))
+            page = render_to_string("sessions/record.html", session_export.print_context(export, session))
         assert [int(text) for text in re.findall(r">(\d+) said", page)] == list(range(50))
         assert "70 more lines" in page

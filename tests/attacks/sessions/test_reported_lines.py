@@ -294,7 +294,7 @@ def shown(over: StreamingSession, where: str) -> str:
         if where == "captions":
             return b"".join(session_export.as_captions(over)).decode()
         if where == "printed":
-            return render_to_string("sessions/record.html", session_export.for_page(export, over))
+            return render_to_string("sessions/record.html", session_export.print_context(export, over))
         assert where == "audit"
         address = f"/admin/avatar_sessions/streamingsession/{over.pk}/audit/"
         return auditor().post(address, {"reason": "A check"}).content.decode()
@@ -319,11 +319,11 @@ def test_a_line_that_only_a_browser_reported_is_marked_wherever_it_is_read(over:
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_an_export_says_who_vouches_for_each_line(over: StreamingSession, format: str) -> None:
     provider_record.store(over, THEIRS)
-    export = list_export.ask(over.user_id, None, Export.What.LINES, format, reason="A check")
-    told = b"".join(list_export.pieces(export)).decode()
+    export = list_export.request_export(over.user_id, None, Export.What.LINES, format, reason="A check")
+    told = b"".join(list_export.stream(export)).decode()
     for standing in ("sent", "confirmed", "contradicted", "provider"):
         assert standing in told
-    export = list_export.ask(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
+    export = list_export.request_export(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
     lines = json.loads(b"".join(session_export.as_json(export, over)))["lines"]
     assert sorted(line["standing"] for line in lines) == [
         "confirmed", "contradicted", "provider", "provider", "sent",

@@ -49,8 +49,8 @@ def test_a_text_that_was_not_delivered_is_marked_wherever_it_is_read(over: Strea
 
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
 def test_an_export_says_which_texts_were_not_delivered(over: StreamingSession, format: str) -> None:
-    export = list_export.ask(over.user_id, None, Export.What.LINES, format, reason="A check")
-    told = b"".join(list_export.pieces(export)).decode()
+    export = list_export.request_export(over.user_id, None, Export.What.LINES, format, reason="A check")
+    told = b"".join(list_export.stream(export)).decode()
     (refused,) = [line for line in told.splitlines() if REFUSED in line]
     (accepted,) = [line for line in told.splitlines() if ACCEPTED in line]
     assert "not_delivered" in refused
@@ -64,7 +64,7 @@ def standings(told: list[dict[str, Any]]) -> dict[str, str]:
 
 def test_the_record_and_the_person_s_own_data_say_it_too(over: StreamingSession) -> None:
     expected = {REFUSED: "not_delivered", ACCEPTED: "sent"}
-    export = list_export.ask(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
+    export = list_export.request_export(over.user_id, None, Export.What.RECORD, "json", reason="A check", session=over)
     assert standings(json.loads(b"".join(session_export.as_json(export, over)))["lines"]) == expected
     (mine,) = json.loads(b"".join(contents.as_json(over.user)))["sessions"]
     assert standings(mine["lines"]) == expected

@@ -32,7 +32,7 @@ def read_back(rows: list[dict[str, Any]]) -> list[list[str]]:
 @example("  +1")
 @example("＝1+1")
 @example("-2+3\r\n@SUM(A1)")
-def test_no_text_is_a_formula_in_a_spreadsheet_and_none_is_lost(text: str) -> None:
+def test_texts_are_never_formulas_and_stay_complete(text: str) -> None:
     [[cell]] = read_back([{"text": text}]) if text else [[""]]
     assert not cell.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert not cell.startswith(("\t", "\r", "\n"))
@@ -46,14 +46,14 @@ def test_numbers_stay_numbers() -> None:
 
 
 @given(st.lists(st.dictionaries(texts, texts | st.integers() | st.none()), max_size=5))
-def test_json_lines_are_read_back_as_they_were(rows: list[dict[str, Any]]) -> None:
+def test_json_lines_round_trip(rows: list[dict[str, Any]]) -> None:
     lines = formats.json_lines(rows).decode().split("\n")
     assert lines.pop() == ""
     assert [json.loads(line) for line in lines] == rows
 
 
 @given(st.lists(st.tuples(st.integers(-5_000, 500_000_000), texts, texts), max_size=6))
-def test_captions_are_webvtt_whatever_was_said(said: list[tuple[int, str, str]]) -> None:
+def test_captions_are_valid_webvtt(said: list[tuple[int, str, str]]) -> None:
     """By the grammar: blocks apart by empty lines, a time line, no tag but ours, no end before the beginning."""
     lines = [Caption(START + timedelta(milliseconds=ms), who, text) for ms, who, text in sorted(said)]
     head, *blocks = "".join(formats.captions(lines, START, "Lucía\n\n-->")).rstrip("\n").split("\n\n")
@@ -69,6 +69,6 @@ def test_captions_are_webvtt_whatever_was_said(said: list[tuple[int, str, str]])
 
 
 @pytest.mark.parametrize(("after_s", "end"), [(1, "00:00:01.500"), (3, "00:00:03.000"), (60, "00:00:06.667")])
-def test_a_caption_stands_until_it_is_read_or_the_next_one_comes(after_s: int, end: str) -> None:
+def test_a_caption_ends_when_read_or_at_the_next_one(after_s: int, end: str) -> None:
     lines = [Caption(START, "Lucía", "a" * 100), Caption(START + timedelta(seconds=after_s), "ana", "Hola")]
     assert f"00:00:00.000 --> {end}\n<v Lucía>aaa" in "".join(formats.captions(lines, START, ""))

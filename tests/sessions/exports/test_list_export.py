@@ -56,13 +56,13 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Mock:
 
 
 @pytest.fixture
-def large(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let three rows be too many for one answer, and two a page."""
-    monkeypatch.setattr(list_export, "SENT_AT_ONCE", 2)
-    monkeypatch.setattr(list_export, "AT_ONCE", 2)
+    monkeypatch.setattr(list_export, "MAX_STREAMED_ROWS", 2)
+    monkeypatch.setattr(list_export, "PAGE_ROWS", 2)
 
 
-def talked(**fields: Any) -> StreamingSession:
+def ended_session(**fields: Any) -> StreamingSession:
     """A session that is over, with the events and the line that the rest asks for."""
     session = StreamingSessionFactory.create(status=Status.ENDED, **fields)
     steps = ("track_published", "track_subscribed", "connection_state")
@@ -80,9 +80,9 @@ def body(response: Any) -> str:
     return async_to_sync(gathered)().decode("utf-8-sig")
 
 
-def test_one_session_leaves_as_its_published_schema_says(client: Client, auditor: User) -> None:
+def test_a_session_export_matches_the_published_schema(client: Client, auditor: User) -> None:
     """Requirements 6, 49, 55, 64 and 69: every step and its moment, in order, are in what an auditor takes away."""
-    session = talked()
+    session = ended_session()
     record = json.loads(body(client.post(f"{SESSIONS}{session.pk}/export/", {"format": "json", "reason": WHY})))
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -96,8 +96,8 @@ def test_one_session_leaves_as_its_published_schema_says(client: Client, auditor
     assert record["lines"][0]["text"] == record["tasks"][0]["text"] == SAID
 
 
-def test_every_field_of_a_record_is_named_by_its_schema(client: Client, auditor: User) -> None:
-    session = talked()
+def test_the_schema_names_every_field_of_a_record(client: Client, auditor: User) -> None:
+    session = ended_session()
     record = json.loads(body(client.post(f"{SESSIONS}{session.pk}/export/", {"format": "json"})))
     named = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
     assert set(record["session"]) == set(named["session"]["properties"])
@@ -105,33 +105,33 @@ def test_every_field_of_a_record_is_named_by_its_schema(client: Client, auditor:
 
 
 @pytest.mark.parametrize("form", ["json", "html"])
-def test_without_a_reason_no_word_leaves(client: Client, auditor: User, form: str) -> None:
-    session = talked()
+def test_texts_are_not_exported_without_a_reason(client: Client, auditor: User, form: str) -> None:
+    session = ended_session()
     answer = client.post(f"{SESSIONS}{session.pk}/export/", {"format": form})
     assert "calc" not in (body(answer) if answer.streaming else answer.content.decode())
 
 
-def test_captions_and_transcripts_are_not_given_without_a_reason(client: Client, auditor: User) -> None:
-    session = talked()
+def test_captions_and_transcripts_need_a_reason(client: Client, auditor: User) -> None:
+    session = ended_session()
     assert not client.post(f"{SESSIONS}{session.pk}/export/", {"format": "vtt"}).streaming
     assert not client.post(NEW, {"what": "lines", "format": "csv"}).streaming
     assert not Export.objects.exists()
     assert "=cmd" in body(client.post(f"{SESSIONS}{session.pk}/export/", {"format": "vtt", "reason": WHY}))
 
 
-def test_a_page_to_print_has_the_words_for_a_reason(client: Client, auditor: User) -> None:
-    page = client.post(f"{SESSIONS}{talked().pk}/export/", {"format": "html", "reason": WHY})
+def test_the_print_page_contains_texts_if_a_reason_is_given(client: Client, auditor: User) -> None:
+    page = client.post(f"{SESSIONS}{ended_session().pk}/export/", {"format": "html", "reason": WHY})
     assert "calc" in page.content.decode()
     assert "no-store" in page.headers["Cache-Control"]
 
 
-def test_a_list_of_checks_that_is_empty_says_when_there_will_be_one(client: Client, auditor: User) -> None:
+def test_an_empty_list_of_checks_says_when_they_run(client: Client, auditor: User) -> None:
     empty = client.get("/admin/avatar_sessions/historycheck/", headers={"accept-language": "es"}).content.decode()
     assert "El registro se comprueba cada noche" in empty
     assert "Crea un elemento" not in empty
 
 
-def test_a_page_to_print_says_in_words_what_events_hold(client: Client, auditor: User) -> None:
+def test_the_print_page_describes_events_in_words(client: Client, auditor: User) -> None:
     session = StreamingSessionFactory.create()
     transitions.begin_stop(session, EndReason.USER_STOPPED, end_evidence.person(session.user_id))
     page = client.post(
@@ -146,9 +146,9 @@ def test_a_page_to_print_says_in_words_what_events_hold(client: Client, auditor:
         assert raw not in text
 
 
-def test_an_export_says_in_the_sessions_record_who_took_it_and_why(client: Client, auditor: User) -> None:
+def test_the_sessions_record_states_who_exported_it_and_why(client: Client, auditor: User) -> None:
     """Complaint 17."""
-    session = talked()
+    session = ended_session()
     answer = client.post(f"{SESSIONS}{session.pk}/export/", {"format": "json", "reason": WHY}, REMOTE_ADDR="192.0.2.18")
     body(answer)
     event, sent = session.events.filter(kind__startswith="export").order_by("number")
@@ -162,8 +162,8 @@ def test_an_export_says_in_the_sessions_record_who_took_it_and_why(client: Clien
     assert Export.objects.get().rows_done == event.number
 
 
-def test_an_export_of_a_list_is_an_entry_of_the_audit_by_whom_from_where_and_why(client: Client, auditor: User) -> None:
-    talked()
+def test_the_audit_log_states_who_exported_a_list_from_where_and_why(client: Client, auditor: User) -> None:
+    ended_session()
     asked = {"what": "lines", "format": "csv", "reason": WHY}
     body(client.post(f"{NEW}?status__exact=ended", asked, REMOTE_ADDR="192.0.2.18"))
     entry, sent = AuditEntry.objects.order_by("number")
@@ -180,8 +180,8 @@ def test_an_export_of_a_list_is_an_entry_of_the_audit_by_whom_from_where_and_why
 
 
 @pytest.mark.parametrize("what", ["sessions", "events", "lines"])
-def test_a_filtered_list_leaves_as_csv_and_as_json_lines(client: Client, auditor: User, what: str) -> None:
-    wanted, _other = talked(), talked()
+def test_a_filtered_list_is_exported_as_csv_and_as_json_lines(client: Client, auditor: User, what: str) -> None:
+    wanted, _other = ended_session(), ended_session()
     address = f"{NEW}?persona__id__exact={wanted.persona_id}&o=1"
     asked = {"what": what, "reason": WHY}
     table = list(csv.DictReader(io.StringIO(body(client.post(address, {**asked, "format": "csv"})), newline="")))
@@ -201,9 +201,9 @@ def test_a_filtered_list_leaves_as_csv_and_as_json_lines(client: Client, auditor
     )
 
 
-def test_an_export_selects_what_the_list_shows(admin_client: Client) -> None:
-    session = talked(user__username="ana", provider_session_id="theirs")
-    talked()
+def test_an_export_selects_the_rows_that_the_list_shows(admin_client: Client) -> None:
+    session = ended_session(user__username="ana", provider_session_id="theirs")
+    ended_session()
     now, names = session.created_at, (session.persona_id, session.account_id)
     for narrowed in (
         {"q": "ana Lucía"},
@@ -215,11 +215,11 @@ def test_an_export_selects_what_the_list_shows(admin_client: Client) -> None:
         {"created_at__year": str(now.year), "created_at__month": str(now.month), "created_at__day": str(now.day)},
     ):
         shown = admin_client.get(SESSIONS, narrowed).context["cl"].queryset
-        assert set(filters.select(filters.of_address(narrowed, 0))) == set(shown), narrowed
+        assert set(filters.select(filters.of_query_string(narrowed, 0))) == set(shown), narrowed
 
 
 @pytest.mark.parametrize("address", ["?colour__exact=red", "?persona__id__exact=red", "?user__password__startswith=a"])
-def test_a_filter_that_exports_do_not_know_is_refused(client: Client, auditor: User, address: str) -> None:
+def test_an_unknown_filter_is_refused(client: Client, auditor: User, address: str) -> None:
     """Otherwise more would leave than the list had shown."""
     assert client.get(NEW + address).status_code == 302
     client.post(NEW + address, {"what": "sessions", "format": "csv"})
@@ -227,12 +227,12 @@ def test_a_filter_that_exports_do_not_know_is_refused(client: Client, auditor: U
 
 
 @pytest.mark.parametrize("role", roles.ROLES, ids=lambda role: role.group)
-def test_auditors_and_administrators_export_and_nobody_else(client: Client, role: roles.Role) -> None:
+def test_only_auditors_and_administrators_export(client: Client, role: roles.Role) -> None:
     roles.sync()
     user = User.objects.create_user("somebody", is_staff=role.is_staff)
     user.groups.add(Group.objects.get(name=role.group))
     client.force_login(user)
-    session = talked()
+    session = ended_session()
     for address in (NEW, f"{SESSIONS}{session.pk}/export/"):
         client.post(address, {"what": "sessions", "format": "csv" if address == NEW else "json"})
     may = role in (roles.AUDITOR, roles.ADMINISTRATOR)
@@ -240,95 +240,97 @@ def test_auditors_and_administrators_export_and_nobody_else(client: Client, role
     assert (client.get("/admin/avatar_sessions/export/").status_code == 200) == may
 
 
-@pytest.mark.usefixtures("large")
-def test_a_large_export_is_written_in_turns_and_downloaded_by_who_asked(
+@pytest.mark.usefixtures("small_limits")
+def test_a_large_export_is_written_in_steps_and_downloaded_by_its_requester(
     client: Client, auditor: User, jobs: Mock
 ) -> None:
-    talked(), talked()
+    ended_session(), ended_session()
     page = client.post(NEW, {"what": "events", "format": "jsonl"})
     export = Export.objects.get()
     jobs.assert_called_once_with(str(export.pk))
     address = page.headers["Location"]
     assert client.get(f"{address}?progress").json() == {"is_under_way": True, "rows_done": 0, "rows_total": None}
-    assert list_export.write_on(export.pk, 0)
+    assert list_export.continue_writing(export.pk, 0)
     assert client.get(f"{address}?progress").json() == {"is_under_way": True, "rows_done": 2, "rows_total": 6}
     assert b"<progress" in client.get(address).content
     assert client.get(f"{address[:-7]}file/").status_code == 404
-    while list_export.write_on(export.pk, 0):
+    while list_export.continue_writing(export.pk, 0):
         pass
-    told = [json.loads(line) for line in body(client.get(address.replace("change", "file"))).splitlines()]
-    assert [row["hash"] for row in told] == list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))
+    rows = [json.loads(line) for line in body(client.get(address.replace("change", "file"))).splitlines()]
+    assert [row["hash"] for row in rows] == list(SessionEvent.objects.order_by("pk").values_list("hash", flat=True))
     other = UserFactory.create(is_staff=True, is_superuser=True)
     client.force_login(other)
     assert client.get(address).status_code == 200
     assert client.get(address.replace("change", "file")).status_code == 404
 
 
-@pytest.mark.usefixtures("large")
+@pytest.mark.usefixtures("small_limits")
 @pytest.mark.parametrize("what", ["sessions", "events", "lines"])
-def test_a_job_that_died_goes_on_where_its_file_ends(auditor: User, what: str) -> None:
+def test_an_interrupted_export_continues_at_the_end_of_its_file(auditor: User, what: str) -> None:
     for _ in range(5):
-        talked()
-    export = list_export.ask(auditor.pk, None, what, Format.CSV, reason=WHY)
-    assert list_export.write_on(export.pk, 0)
+        ended_session()
+    export = list_export.request_export(auditor.pk, None, what, Format.CSV, reason=WHY)
+    assert list_export.continue_writing(export.pk, 0)
     with export.path.open("ab") as file:
         file.write(b"written, and not noted before the worker was killed")
-    assert list_export.left_behind(timezone.now()) == []
-    assert list_export.left_behind(timezone.now() + 2 * list_export.STALE) == [export.pk]
-    while list_export.write_on(export.pk, 0):
+    assert list_export.stale_exports(timezone.now()) == []
+    assert list_export.stale_exports(timezone.now() + 2 * list_export.WRITER_TIMEOUT) == [export.pk]
+    while list_export.continue_writing(export.pk, 0):
         pass
     export.refresh_from_db()
-    whole = b"".join(list_export.pieces(Export(what=what, format=Format.CSV)))
+    whole = b"".join(list_export.stream(Export(what=what, format=Format.CSV)))
     assert export.path.read_bytes() == whole
     assert (export.state, export.written) == (State.READY, len(whole))
     assert export.rows_done == export.rows_total == (15 if what == "events" else 5)
 
 
-@pytest.mark.usefixtures("large")
-def test_of_two_workers_one_writes(auditor: User) -> None:
-    talked()
-    export = list_export.ask(auditor.pk, None, What.EVENTS, Format.CSV)
+@pytest.mark.usefixtures("small_limits")
+def test_only_one_of_two_workers_writes(auditor: User) -> None:
+    ended_session()
+    export = list_export.request_export(auditor.pk, None, What.EVENTS, Format.CSV)
     mine, theirs = list_export._claim(export.pk), list_export._claim(export.pk)
     assert mine
     assert theirs
-    assert list_export._note(theirs, rows_done=2)
-    assert not list_export._note(mine, rows_done=1)
+    assert list_export._update_progress(theirs, rows_done=2)
+    assert not list_export._update_progress(mine, rows_done=1)
 
 
-@pytest.mark.usefixtures("large")
-def test_files_are_deleted_when_their_time_has_come_and_when_speech_is_erased(auditor: User) -> None:
-    talked(), talked(), talked()
-    written = [list_export.ask(auditor.pk, None, what, Format.CSV, reason=WHY) for what in (What.EVENTS, What.LINES)]
+@pytest.mark.usefixtures("small_limits")
+def test_files_are_deleted_when_they_expire_and_when_speech_is_erased(auditor: User) -> None:
+    ended_session(), ended_session(), ended_session()
+    written = [
+        list_export.request_export(auditor.pk, None, what, Format.CSV, reason=WHY) for what in (What.EVENTS, What.LINES)
+    ]
     for export in written:
-        while list_export.write_on(export.pk, 9):
+        while list_export.continue_writing(export.pk, 9):
             pass
     assert [export.path.exists() for export in written] == [True, True]
-    list_export.delete_speech()
+    list_export.delete_transcript_files()
     assert [export.path.exists() for export in written] == [True, False]
-    list_export.delete_expired(timezone.now() + 2 * list_export.KEPT_FOR)
+    list_export.delete_expired(timezone.now() + 2 * list_export.FILE_LIFETIME)
     assert [export.path.exists() for export in written] == [False, False]
     assert set(Export.objects.values_list("state", flat=True)) == {State.EXPIRED}
 
 
 @pytest.mark.usefixtures("postgres")
-def test_on_postgres_too_words_are_found_and_exports_go_on_where_they_were(large: None) -> None:
-    sessions = [talked() for _ in range(3)]
-    search = filters.note_search(UserFactory.create().pk, None, "cal", WHY)
+def test_exports_filter_by_words_and_continue_on_postgres(small_limits: None) -> None:
+    sessions = [ended_session() for _ in range(3)]
+    search = filters.record_search(UserFactory.create().pk, None, "cal", WHY)
     said = {"said": str(search.number)}
     assert set(filters.select(said)) == set(sessions)
     for what in (What.SESSIONS, What.EVENTS, What.LINES):
-        export = list_export.ask(UserFactory.create().pk, None, what, Format.JSONL, reason=WHY, filters=said)
-        while list_export.write_on(export.pk, 0):
+        export = list_export.request_export(UserFactory.create().pk, None, what, Format.JSONL, reason=WHY, filters=said)
+        while list_export.continue_writing(export.pk, 0):
             pass
         rows = [json.loads(line) for line in export.path.read_text(encoding="utf-8").splitlines()]
         assert {row.get("session_id", row.get("id")) for row in rows} == {str(session.pk) for session in sessions}
 
 
-@pytest.mark.usefixtures("large")
-def test_what_is_erased_is_not_left_in_a_file(auditor: User) -> None:
-    session, _other, _third = talked(), talked(), talked()
-    export = list_export.ask(auditor.pk, None, What.LINES, Format.CSV, reason=WHY)
-    while list_export.write_on(export.pk, 9):
+@pytest.mark.usefixtures("small_limits")
+def test_erased_speech_does_not_remain_in_a_file(auditor: User) -> None:
+    session, _other, _third = ended_session(), ended_session(), ended_session()
+    export = list_export.request_export(auditor.pk, None, What.LINES, Format.CSV, reason=WHY)
+    while list_export.continue_writing(export.pk, 9):
         pass
     assert "calc" in export.path.read_text(encoding="utf-8")
     assert erasure.erase(session.pk, Erasure.Cause.RETENTION)

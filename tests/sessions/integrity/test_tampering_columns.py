@@ -138,12 +138,14 @@ def world(announced: object, monkeypatch: pytest.MonkeyPatch) -> World:
     for number in range(4):
         audit_log.record_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}", old="a")
     for session in (one, two):
-        record = list_export.ask(staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, session=session)
+        record = list_export.request_export(
+            staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, session=session
+        )
         assert b"".join(session_export.as_json(record, session))
-    listed = list_export.ask(
+    listed = list_export.request_export(
         staff.pk, "192.0.2.7", Export.What.EVENTS, Export.Format.CSV, filters={"status__exact": "ended"}
     )
-    assert b"".join(list_export.pieces(listed))
+    assert b"".join(list_export.stream(listed))
     for _ in range(3):
         assert nightly_check.check_record(timezone.now()).fault_count == 0
     assert audit_statements.upgrade()

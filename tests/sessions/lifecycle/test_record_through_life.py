@@ -128,7 +128,11 @@ def test_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     fits(lambda: erasure.hold(session.pk, "Litigation", session.user_id))
     fits(lambda: erasure.erase(session.pk, Erasure.Cause.RETENTION))
     fits(lambda: erasure.release(session.holds.get(), session.user_id))
-    fits(lambda: list_export.ask(session.user_id, None, Export.What.RECORD, Export.Format.JSON, session=session))
+    fits(
+        lambda: list_export.request_export(
+            session.user_id, None, Export.What.RECORD, Export.Format.JSON, session=session
+        )
+    )
     fits(lambda: call_command("rotate_keys"))
     fits(lambda: SpokenWord.objects.all().delete())
     fits(lambda: call_command("rebuild_word_index"))
