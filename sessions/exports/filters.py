@@ -1,4 +1,4 @@
-"""Which sessions: the filters of the admin's list, for whoever has to ask again later what the list showed."""
+"""The filters of the session list, so that an export selects the rows that the list showed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sessions.speech import search as speech_search
 FILTER_FIELDS = frozenset(
     {"status__exact", "end_reason__exact", "purpose__exact", "persona__id__exact", "account__id__exact"}
 ) | {f"created_at__{part}" for part in ("year", "month", "day", "gte", "lt")}
+# Parameters of the list that only order or page its rows.
 DISPLAY_PARAMETERS = frozenset({"o", "p", "all", "e"})
-"""Parameters of the list that order its rows or turn its pages."""
+# The parameter of a search for spoken words. Its value is the number of the search's audit entry.
 SPEECH_SEARCH = "said"
-"""The parameter that names a search for what was said, by the number of its audit entry."""
 
 
 class UnknownFilter(Exception):
-    """The list can be narrowed down in a way that this does not know: more would be selected than was seen."""
+    """The list has a filter that exports do not know: more rows would be selected than the list showed."""
 
 
 def of_query_string(parameters: Mapping[str, str], user_id: int) -> dict[str, str]:
-    """Return the filters that stand in the list's address. Raises UnknownFilter.
+    """Return the filters in the query string of the list. Raises UnknownFilter.
 
-    A search for what was said is good for who has given a reason for it, and for nobody else.
+    A search for spoken words is valid only for the person who gave a reason for it.
     """
     filters = {name: value for name, value in parameters.items() if value and name not in DISPLAY_PARAMETERS}
     if SPEECH_SEARCH in filters and own_search(filters[SPEECH_SEARCH], user_id) is None:
@@ -42,7 +42,7 @@ def of_query_string(parameters: Mapping[str, str], user_id: int) -> dict[str, st
 
 
 def select(filters: Mapping[str, str]) -> QuerySet[StreamingSession]:
-    """Return the sessions that the list shows with these filters. Raises UnknownFilter."""
+    """Return the sessions that the list shows under these filters. Raises UnknownFilter."""
     rows: QuerySet[StreamingSession] = StreamingSession.objects.all()
     for name, value in filters.items():
         try:
@@ -62,12 +62,12 @@ def _condition(name: str, value: str) -> Q:
 
 
 def record_search(user_id: int, address: str | None, words: str, reason: str) -> AuditEntry:
-    """Put on record that somebody looks for sessions by what was said in them: that is reading a part of it."""
-    return audit_log.record_by(user_id, address, AuditEntry.Kind.SEARCHED, "", words=words, reason=reason)
+    """Record a search for spoken words in the audit log: such a search reads parts of conversations."""
+    return audit_log.note_by(user_id, address, AuditEntry.Kind.SEARCHED, "", words=words, reason=reason)
 
 
 def own_search(number: str, user_id: int) -> AuditEntry | None:
-    """Return this person's own search, if it is one."""
+    """Return the search with this number if this person made it."""
     return _searches().filter(number=number, by=user_id).first() if number.isdecimal() else None
 
 
@@ -76,7 +76,7 @@ def words_of(search: AuditEntry) -> str:
 
 
 def sessions_with_words(words: str) -> QuerySet[Utterance, Any]:
-    """Return the keys of the sessions in which the words were said, in one line."""
+    """Return the keys of the sessions with a line that contains all of the words."""
     return speech_search.holding(Utterance.objects.all(), words).order_by().values("session")
 
 
@@ -85,9 +85,9 @@ def _searches() -> QuerySet[AuditEntry]:
 
 
 def matching(rows: QuerySet[StreamingSession], query: str) -> QuerySet[StreamingSession]:
-    """Return the sessions that a search finds by person, persona or provider's ID.
+    """Return the sessions that match a query by user, persona or provider session ID.
 
-    Each word, or phrase in quotes, has to be found: as the admin's own search does.
+    Each word or quoted phrase must match, as in Django's admin search.
     """
     for bit in smart_split(query):
         word = unescape_string_literal(bit) if bit[0] in "\"'" and bit[0] == bit[-1] else bit
@@ -96,7 +96,10 @@ def matching(rows: QuerySet[StreamingSession], query: str) -> QuerySet[Streaming
 
 
 def _matches(word: str) -> Q:
-    """Who and what is called so is looked up first: few are, and sessions are found by their keys at once."""
+    """Return the condition for one word.
+
+    Users and personas are looked up first: few match, and sessions are indexed by their keys.
+    """
     names = Q(provider_session_id=word)
     users = User.objects.filter(username=word) or User.objects.filter(username__iexact=word)
     for lookup, found in (("user__in", users), ("persona__in", Persona.objects.filter(name__icontains=word))):

@@ -1,4 +1,4 @@
-"""Rows and captions as other programs read them: CSV, Excel, JSON Lines, WebVTT. Knows nothing of the database."""
+"""Formats of exported rows and captions: CSV, Excel, JSON Lines and WebVTT. Independent of the database."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
 _JSON_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Signs that begin a formula in spreadsheets; some treat the full-width forms alike.
 _FORMULA_SIGNS = "-=+@＝＋－＠"
-"""What a spreadsheet takes for the beginning of a formula; the wide ones are the same to some of them."""
+# Signs that may separate cells in programs that expect another separator than the comma, or ignore quotes.
 _SEPARATORS = ",;:|^~#/&!?$%*`\\\\，；：｜、\\t\\n\\r\\v\\f\\x1c-\\x1f\\x85\\u2028\\u2029"
-"""Where a cell begins for a program that expects this separator, or ignores quotes: all signs that people choose."""
+# Signs that programs skip before a formula: quotes, spaces and invisible characters.
 _IGNORED = "\"' \\xa0\\u1680\\u2000-\\u200f\\u202f\\u205f\\u2060\\u3000\\ufeff\\x00-\\x08\\x0e-\\x1b"
-"""What programs drop before a formula: quotes, spaces, marks that cannot be seen."""
 _FORMULA = re.compile(f"(^|[{_SEPARATORS}])(?=[{_IGNORED}]*[{_FORMULA_SIGNS}])")
 _ESCAPED_IN_JSON = re.compile(f"(?<![^\\W_])[{_FORMULA_SIGNS}]")
+# The limit of Excel. Longer texts are cut and end with an ellipsis.
 MAX_CELL_CHARACTERS = 32_767
-"""Characters that a cell of a workbook holds; what is longer ends with an ellipsis."""
+# Reading speed.
 CAPTION_CHARACTERS_PER_SECOND = 15
-"""Characters a second that people read."""
 SHORTEST_CAPTION, LONGEST_CAPTION = timedelta(seconds=1.5), timedelta(seconds=12)
 
 Row = Mapping[str, Any]
 
 
 def csv_head(columns: Sequence[str]) -> bytes:
-    """Return the first line. The mark before it tells spreadsheets that what follows is UTF-8."""
+    """Return the header line, after a byte order mark that tells spreadsheets that the file is UTF-8."""
     return b"\xef\xbb\xbf" + _csv([columns])
 
 
 def csv_rows(rows: Iterable[Row]) -> bytes:
-    """Return a line for each row, in which no program finds a formula, whatever separator it expects."""
+    """Return a line for each row. No cell is a formula, whatever separator a program expects."""
     return _csv([_cell(value) for value in row.values()] for row in rows)
 
 
@@ -60,16 +60,16 @@ def _cell(value: Any) -> Any:
 
 
 def without_formulas(text: str) -> str:
-    """Return a text with an apostrophe before each place where a cell could begin with a formula.
+    """Return a text with an apostrophe wherever a cell could begin with a formula.
 
-    A program that expects another separator than the comma begins a cell inside the text.
+    A program that expects another separator than the comma may begin a cell inside the text.
     """
     found = _FORMULA.sub(r"\1'", text)
     return f"'{found}" if text.startswith(("\t", "\r", "\n")) else found
 
 
 def _json_cell(value: Any) -> str:
-    """Return JSON that is no formula either: read as JSON, it is exactly the value."""
+    """Return JSON that is not a formula. Signs are escaped, so that it still decodes to the same value."""
 
     def escaped(text: re.Match[str]) -> str:
         return _ESCAPED_IN_JSON.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text[0])
@@ -78,9 +78,9 @@ def _json_cell(value: Any) -> str:
 
 
 def write_workbook(file: IO[bytes], scratch: Path, columns: Sequence[str], pages: Iterable[Iterable[Row]]) -> None:
-    """Write an Excel workbook with one sheet, in bounded memory; texts are texts, whatever they begin with.
+    """Write an Excel workbook with one sheet in bounded memory. Texts are never formulas, links or numbers.
 
-    `scratch` is an empty folder for the caller to remove: what has been written so far is there in clear.
+    `scratch` is an empty folder for unencrypted temporary files; the caller removes it.
     """
     options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     book = Workbook(file, {"constant_memory": True, "tmpdir": str(scratch), **options})
@@ -89,7 +89,7 @@ def write_workbook(file: IO[bytes], scratch: Path, columns: Sequence[str], pages
         _fill(sheet, columns, pages, book.add_format({"bold": True}))
         book.close()
     finally:
-        if not sheet.row_data_fh.closed:  # it is left open when something goes wrong
+        if not sheet.row_data_fh.closed:  # XlsxWriter leaves it open after an error
             sheet.row_data_fh.close()
 
 
@@ -129,19 +129,18 @@ class Caption:
     at: datetime
     who: str
     text: str
+    # Remark shown in brackets after the text.
     note: str = ""
-    """What a reader must know of it, shown in brackets after the text."""
 
 
 def captions(lines: Iterable[Caption], began_at: datetime, title: str) -> Iterator[str]:
-    """Yield the lines as WebVTT, one by one, timed from `began_at`.
+    """Yield the lines as WebVTT, one by one, with times since `began_at`.
 
-    Each stands until the next, or as long as it takes to read. A line that is kept from before counts from the
-    beginning.
+    A caption lasts until the next one, or as long as it takes to read. Lines from before `began_at` start at zero.
     """
     yield f"WEBVTT - {_in_caption(title)}\n"
     for number, (line, following) in enumerate(pairwise(chain(lines, [None])), start=1):
-        assert line is not None  # only the last is
+        assert line is not None  # only the last `following` is None
         start = max(line.at - began_at, timedelta(0))
         read = timedelta(seconds=len(line.text) / CAPTION_CHARACTERS_PER_SECOND)
         until_next = max(following.at - began_at, timedelta(0)) - start if following else LONGEST_CAPTION
@@ -161,17 +160,17 @@ def _timestamp(span: timedelta) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """Replace line breaks of all kinds with a space: in plain text, what follows one is somebody else's line."""
+    """Replace all line breaks by spaces, so that a text cannot pass for another person's line."""
     return " ".join(text.replace("\0", "").split())
 
 
 def _in_caption(text: str) -> str:
-    """An empty line would end a caption, an arrow would make it a time, a bracket would begin a tag."""
+    """Escape a text for a caption: no empty line, arrow or tag may end it or change its time."""
     return html.escape(on_one_line(text), quote=False)
 
 
 def json_value(value: Any) -> Any:
-    """Return what JSON can hold: moments as ISO 8601 in UTC, spans as seconds, keys as text."""
+    """Return a value for JSON: datetimes in ISO 8601, durations in seconds, UUIDs as text."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, timedelta):

@@ -1,7 +1,7 @@
-"""What auditors take out of the portal. Every export is a row: who asked, from where, for what, how much it was.
+"""Exports of lists. Every export is a row: who requested it, from which address, for what reason, and its size.
 
-Rows are read by key, a page at a time, with no cursor held open: a million need no more memory than a thousand,
-and a job that died goes on where its file ends.
+Rows are read by key, a page at a time, without an open cursor. Memory does not grow with the number of rows, and a
+job that was interrupted continues at the end of its file.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import Erasure, Export, SessionEvent, StreamingSession, Utterance
 
+# Rows read and written at once.
 PAGE_ROWS = 500
-"""Rows of one page."""
+# Up to so many rows are streamed in the response; the worker writes more of them to a file.
 MAX_STREAMED_ROWS = 5000
-"""Up to so many rows are the answer itself; more are written to a file by the worker."""
+# The row of an export is never deleted.
 FILE_LIFETIME = timedelta(days=1)
-"""How long a file stays. Its row stays for ever."""
+# Another worker takes over a file that has not been written to for so long.
 WRITER_TIMEOUT = timedelta(minutes=1)
-"""A file that nobody has written to for so long is taken over."""
 
+# A workbook cannot be continued; so many rows take some seconds. Longer lists are exported as CSV.
 MAX_XLSX_ROWS = 50_000
-"""A workbook is written at one go; so many rows take some seconds. Longer lists are for CSV."""
 CHUNK_BYTES = 64 * 1024
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 class TooManyRows(Exception):
-    """A list with more rows than its format takes."""
+    """The list has more rows than the format allows."""
 
 
 What, Format, State = Export.What, Export.Format, Export.State
@@ -64,8 +64,8 @@ SESSION_COLUMNS = (
 )  # fmt: skip
 EVENT_COLUMNS = ("session_id", "number", "source", "kind", "at", "data", "previous_hash", "hash")
 LINE_COLUMNS = ("session_id", "at", "who", "by", "kind", "is_interrupted", "source", "standing", "text")
+# Attributes exported in place of columns: `shown` is a placeholder if a text cannot be decrypted.
 READABLE_ATTRIBUTES = {"text": "shown"}
-"""What is exported of a row in place of a column: a text that cannot be opened says so, and the others follow."""
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     What.SESSIONS: SESSION_COLUMNS,
     What.EVENTS: EVENT_COLUMNS,
@@ -83,9 +83,10 @@ def request_export(
     filters: Mapping[str, str] | None = None,
     session: StreamingSession | None = None,
 ) -> Export:
-    """Record that somebody takes this out. What is small is `sent`; what is large waits for the worker.
+    """Record an export. Its state is `sent` if it can be streamed, or `waiting` if the worker must write a file.
 
-    A session taken by itself says so in its own record, a list in the audit's. Raises UnknownFilter and TooManyRows.
+    The export of one session is stated in that session's record, that of a list in the audit log.
+    Raises UnknownFilter and TooManyRows.
     """
     export = Export(
         asked_by_id=user_id,
@@ -114,15 +115,15 @@ def request_export(
 
 
 def mark_sent(export: Export, rows_done: int) -> None:
-    """Note how many rows an export had that was the answer itself."""
+    """Store how many rows a streamed export had."""
     export.rows_done = rows_done
     _mark_answer(export, State.SENT)
 
 
 def mark_cut_off(export: Export) -> None:
-    """Note that an answer ended early, and how many of its rows had been handed over by then.
+    """Store that a streamed export ended early, and how many rows had been handed over by then.
 
-    The client may have left, or a row could not be read. What an operating system still held is counted as sent.
+    The client disconnected, or a row could not be read. Rows in the operating system's buffers count as sent.
     """
     _mark_answer(export, State.CUT_OFF)
 
@@ -135,7 +136,7 @@ def _mark_answer(export: Export, state: Export.State) -> None:
 
 
 def _record_state(export_id: UUID, by_id: int | None = None, address: str | None = None) -> None:
-    """State in the record how far an export is. The caller has changed its row in the same transaction."""
+    """State an export's progress in the record. The caller has changed its row in the same transaction."""
     export = Export.objects.get(pk=export_id)
     stated = coverage.state(coverage.EXPORT, export, *sorted(coverage.PROGRESS))
     if export.session_id is None:
@@ -146,9 +147,9 @@ def _record_state(export_id: UUID, by_id: int | None = None, address: str | None
 
 
 def stream(export: Export) -> Iterator[bytes]:
-    """Return a filtered export as it is sent, and note in the end how many rows it had.
+    """Yield the content of an export, then store how many rows it had.
 
-    `export.rows_done` is kept up to date: see `mark_cut_off`.
+    `export.rows_done` is kept up to date for `mark_cut_off`.
     """
     if export.format == Format.XLSX:
         written = 0
@@ -160,7 +161,7 @@ def stream(export: Export) -> Iterator[bytes]:
                 yield rows
 
         yield from _workbook(export, counted_pages())
-        export.rows_done = written  # part of a workbook is no rows
+        export.rows_done = written  # part of a workbook contains no readable rows
     else:
         yield _head(export)
         for rows, _ in _pages(export):
@@ -170,7 +171,7 @@ def stream(export: Export) -> Iterator[bytes]:
 
 
 def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
-    """Return a small workbook. Its file has no name, and is gone with the answer."""
+    """Yield a small workbook. Its temporary file has no name and is deleted with the response."""
     with TemporaryDirectory(dir=_folder(), prefix="answer-") as scratch, TemporaryFile(dir=scratch) as file:
         formats.write_workbook(file, Path(scratch), _columns(export), pages)
         file.seek(0)
@@ -179,10 +180,10 @@ def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
 
 
 def continue_writing(export_id: UUID, seconds: float) -> bool:
-    """Write on with an export's file for a while; return whether there is more to do.
+    """Continue writing an export's file for about `seconds`; return whether there is more to do.
 
-    Safe to call from several places: one of them writes. What is in the file and not in the row is written again.
-    A file that cannot be finished is deleted, whatever the reason; only a database that is away is waited for.
+    Of several callers, only one writes. File content that the row does not account for is written again. If writing
+    fails, the file is deleted, unless the database was unavailable: then the next call continues.
     """
     export = _claim(export_id)
     if export is None:
@@ -196,21 +197,21 @@ def continue_writing(export_id: UUID, seconds: float) -> bool:
             is_current_writer = _finish(export, state=State.READY, expires_at=timezone.now() + FILE_LIFETIME)
     except Exception as exc:
         if not isinstance(exc, OperationalError | InterfaceError) or _is_disk_full(exc):
-            _remove(export)  # first: where the disk is full, the row may not be stored either
+            _remove(export)  # before the row: on a full disk, the row may not be stored either
             with suppress(DatabaseError):
                 _finish(export, state=State.FAILED)
         raise
     if not is_current_writer and not Export.objects.filter(pk=export.pk, state__in=WITH_FILE).exists():
-        _remove(export)  # it was given up while we wrote
+        _remove(export)  # it was cancelled meanwhile
     return is_current_writer and has_more
 
 
 def _is_disk_full(exc: Exception) -> bool:
-    return any(words in str(exc) for words in ("disk is full", "No space left"))  # SQLite's words, PostgreSQL's
+    return any(words in str(exc) for words in ("disk is full", "No space left"))  # as SQLite and PostgreSQL say
 
 
 def _write_rows(export: Export, pause_at: float) -> tuple[bool, bool]:
-    """Append rows until it is time to give way; return whether the export is still ours, and has more rows."""
+    """Append rows until `pause_at`; return whether this is still the writer, and whether rows remain."""
     with _open_file(export) as file:
         for rows, key in _pages(export):
             file.write(_body(export, rows))
@@ -223,11 +224,11 @@ def _write_rows(export: Export, pause_at: float) -> tuple[bool, bool]:
 
 
 class _Abandoned(Exception):
-    """Somebody else writes the export, or nobody does any more."""
+    """Another worker took the export over, or it was cancelled."""
 
 
 def _write_workbook(export: Export) -> bool:
-    """Write a workbook at one go, from the beginning; return whether the export is still ours."""
+    """Write the whole workbook; return whether this is still the writer."""
 
     def pages() -> Iterator[list[Row]]:
         done = 0
@@ -255,10 +256,10 @@ def _claim(export_id: UUID) -> Export | None:
 
 
 def _folder() -> Path:
-    """Return the folder of all exports. Only the portal's own user can enter it."""
+    """Return the folder of all exports, accessible only to the portal's operating system user."""
     folder = Path(settings.MEDIA_ROOT) / "exports"
     folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
-    if folder.stat().st_mode & 0o077:  # made by an earlier version
+    if folder.stat().st_mode & 0o077:  # created by an earlier version
         folder.chmod(FOLDER_MODE)
     return folder
 
@@ -266,7 +267,7 @@ def _folder() -> Path:
 @contextmanager
 def _new_scratch(export: Export) -> Iterator[Path]:
     _folder()
-    shutil.rmtree(export.scratch, ignore_errors=True)  # of a worker that was killed
+    shutil.rmtree(export.scratch, ignore_errors=True)  # left by a worker that was killed
     export.scratch.mkdir(mode=FOLDER_MODE)
     try:
         yield export.scratch
@@ -275,7 +276,7 @@ def _new_scratch(export: Export) -> Iterator[Path]:
 
 
 def _open_file(export: Export) -> IO[bytes]:
-    """Open the file where the row says that it ends. Only the portal's own user can read it."""
+    """Open the file at the end that the row states. Only the portal's operating system user can read it."""
     _folder()
     if not export.written:
         export.path.unlink(missing_ok=True)
@@ -295,7 +296,7 @@ def _open_file(export: Export) -> IO[bytes]:
 
 
 def _remove(export: Export) -> None:
-    """Delete whatever there is of an export's file."""
+    """Delete an export's file and temporary files."""
     shutil.rmtree(export.scratch, ignore_errors=True)
     try:
         export.path.unlink(missing_ok=True)
@@ -304,7 +305,7 @@ def _remove(export: Export) -> None:
 
 
 def _update_progress(export: Export, **changes: Any) -> bool:
-    """Store how far it is, unless somebody else has stored something since this writer did."""
+    """Store changes; return False if another writer has stored changes since this one did."""
     now = timezone.now()
     own = Export.objects.filter(pk=export.pk, state__in=TO_WRITE, touched_at=export.touched_at)
     if not own.update(touched_at=now, **changes):
@@ -314,7 +315,7 @@ def _update_progress(export: Export, **changes: Any) -> bool:
 
 
 def _finish(export: Export, **changes: Any) -> bool:
-    """Store that no more is written, and state it in the record; return whether the export was still ours."""
+    """Store the final state and state it in the record; return whether this was still the writer."""
     with transaction.atomic():
         is_current_writer = _update_progress(export, **changes)
         if is_current_writer:
@@ -323,14 +324,14 @@ def _finish(export: Export, **changes: Any) -> bool:
 
 
 def stale_exports(now: datetime) -> list[UUID]:
-    """Return the exports that wait for a writer: their job was lost, or died."""
+    """Return the exports without an active writer: their job was lost or died."""
     return list(
         Export.objects.filter(state__in=TO_WRITE, touched_at__lte=now - WRITER_TIMEOUT).values_list("pk", flat=True)
     )
 
 
 def delete_files(exports: QuerySet[Export]) -> None:
-    """Delete the files of these exports; their rows stay. One that is being written is given up."""
+    """Delete the files of these exports and cancel those being written. Their rows stay."""
     for export in exports.filter(state__in=WITH_FILE):
         with transaction.atomic():
             kept = Export.objects.filter(pk=export.pk, state__in=WITH_FILE)
@@ -340,23 +341,23 @@ def delete_files(exports: QuerySet[Export]) -> None:
 
 
 def delete_expired(now: datetime) -> None:
-    """Delete files that were kept long enough, hold what has been erased since, or belong to no export."""
+    """Delete files that have expired, may contain erased speech, or belong to no export."""
     delete_files(Export.objects.filter(state=State.READY, expires_at__lte=now))
-    delete_files(Export.objects.filter(state__in=TO_WRITE, asked_at__lte=now - FILE_LIFETIME))  # never got done
+    delete_files(Export.objects.filter(state__in=TO_WRITE, asked_at__lte=now - FILE_LIFETIME))  # never finished
     erased_at = Erasure.objects.aggregate(last=Max("at"))["last"]
-    if erased_at:  # the process may have ended between an erasure and its `delete_transcript_files`
+    if erased_at:  # the process may have died between an erasure and `delete_transcript_files`
         delete_files(Export.objects.filter(what=What.LINES, asked_at__lt=erased_at))
     _delete_orphaned_files(now)
 
 
 def _delete_orphaned_files(now: datetime) -> None:
-    """Delete what is in the folder and no export keeps: its deletion failed, or its process was killed."""
+    """Delete files that no export needs: deleting them failed, or their process was killed."""
     folder = Path(settings.MEDIA_ROOT) / "exports"
     for path in folder.iterdir() if folder.exists() else ():
         try:
             kept = TO_WRITE if path.suffix == ".tmp" else WITH_FILE
             is_kept = Export.objects.filter(pk=UUID(path.stem), state__in=kept).exists()
-        except ValueError:  # the scratch of an answer
+        except ValueError:  # temporary files of a streamed workbook
             is_kept = now.timestamp() - path.lstat().st_mtime < WRITER_TIMEOUT.total_seconds()
         except FileNotFoundError:
             continue
@@ -369,7 +370,7 @@ def _delete_orphaned_files(now: datetime) -> None:
 
 
 def delete_transcript_files() -> None:
-    """Delete every file that holds what people said: one of them has been erased, and may be in it."""
+    """Delete all files with transcripts, because they may contain speech that was erased."""
     delete_files(Export.objects.filter(what=What.LINES))
 
 
@@ -386,7 +387,7 @@ def _body(export: Export, rows: Iterable[Row]) -> bytes:
 
 
 def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
-    """Return the rows in order, a page at a time, each with the key of its last."""
+    """Yield pages of rows in order, each with the key of its last row."""
     columns, key, after = COLUMNS[export.what], export.last_key, PAGE_QUERIES[export.what]
     while rows := _read(export, after(_rows(export), key)[:PAGE_ROWS], columns):
         last = rows[-1]
@@ -397,14 +398,14 @@ def _pages(export: Export) -> Iterator[tuple[list[Row], Any]]:
 
 
 def _read(export: Export, rows: QuerySet[Any], columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    if export.what == What.LINES:  # the words are the row's to tell, not the database's
+    if export.what == What.LINES:  # only the model can decrypt texts
         lines = vouching.mark(list(rows))
         return [{name: getattr(row, READABLE_ATTRIBUTES.get(name, name)) for name in ("pk", *columns)} for row in lines]
     return list(rows.values("pk", *columns))
 
 
 def _column_name(column: str) -> str:
-    """Columns are called what they are: a person, not the field of a joined table."""
+    """Return the name of an exported column, without the field of a joined table."""
     return column.removesuffix("__username").removesuffix("__name")
 
 
@@ -425,7 +426,7 @@ def _sessions_after(rows: QuerySet[Any], key: Any) -> QuerySet[Any]:
 
 
 def _rows_after(rows: QuerySet[Any], key: Any) -> QuerySet[Any]:
-    """In the order in which they were stored."""
+    """Return the rows after `key`, in the order in which they were stored."""
     return (rows.filter(pk__gt=key) if key else rows).order_by("pk")
 
 

@@ -1,6 +1,6 @@
-"""One session with all that belongs to it, for whoever takes it along: JSON, a page to print, captions.
+"""Exports of one session with everything that belongs to it: JSON, a page to print, captions.
 
-docs/schemas/session-record.schema.json describes the JSON. Texts are in it only where a reason was given.
+docs/schemas/session-record.schema.json describes the JSON. Texts are included only if a reason was given.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sessions.models import Export, SessionEvent, SessionTask, StreamingSession,
 
 SCHEMA = "urn:heygen-portal:session-record:1"
 EVENTS_PER_PIECE = 1000
+# On the page to print; the JSON contains all events.
 MAX_PRINTED_EVENTS = 5000
-"""Events on the page to print; the JSON has all."""
+# On the page to print; a line may have 10,000 characters. The JSON and the captions contain all lines.
 MAX_PRINTED_LINES = 1000
-"""Lines on the page to print; each may be 10,000 letters. The JSON and the captions have all."""
 
 SESSION_FIELDS = (
     "id", "provider_session_id", "persona_version", "persona_settings", "status", "end_reason", "end_evidence",
@@ -36,7 +36,7 @@ LINE_FIELDS = ("who", "by", "kind", "is_interrupted", "source", "standing", "pro
 
 
 def as_json(export: Export, session: StreamingSession) -> Iterator[bytes]:
-    """Return the record piece by piece: a session may have more events than memory should hold."""
+    """Yield the record in pieces, in bounded memory, and mark the export as sent."""
     has_text, count = bool(export.reason), 0
     header = {
         "schema": SCHEMA,
@@ -66,7 +66,7 @@ def _json_list(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
 
 
 def _tasks(session: StreamingSession) -> Iterator[SessionTask]:
-    """Read texts that were sent, in order, a few at a time."""
+    """Yield the tasks in order, reading a few at a time."""
     tasks = session.tasks.select_related("sent_by").order_by("created_at", "pk")
     part: list[SessionTask] = []
     while part := list((tasks.filter(_later_than(part[-1])) if part else tasks)[: queries.LINES_PER_BATCH]):
@@ -78,8 +78,8 @@ def _later_than(task: SessionTask) -> Q:
 
 
 def _lines(session: StreamingSession) -> Iterator[Utterance]:
-    """Read all lines that are stored, in order, a few at a time."""
-    for part in queries.in_batches(Utterance.objects.filter(session=session)):
+    """Yield all stored lines in order, reading a few at a time."""
+    for part in queries.in_parts(Utterance.objects.filter(session=session)):
         yield from vouching.mark(part)
 
 
@@ -91,7 +91,7 @@ def _events(session: StreamingSession) -> Iterator[list[SessionEvent]]:
 
 
 def as_captions(session: StreamingSession) -> Iterator[bytes]:
-    """Return what was said as WebVTT, piece by piece, timed from the first picture."""
+    """Yield the transcript as WebVTT in pieces, with times since the first frame."""
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
     captions = (
         Caption(line.at, names[Utterance.Who(line.who)], line.shown, _standing_note(line))
@@ -109,7 +109,7 @@ def _standing_note(line: Utterance) -> str:
 
 
 def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
-    """Return what the page to print shows: the beginning of what is too long for it, and how much is left out."""
+    """Return the template context of the page to print. Long lists are cut, with a count of what is left out."""
     stored = queries.lines_to_read(session.pk)
     lines = queries.marked(stored[:MAX_PRINTED_LINES])
     return {
@@ -151,7 +151,7 @@ def _line(line: Utterance, has_text: bool) -> dict[str, Any]:
 
 
 def _text(text: str, has_text: bool) -> dict[str, Any]:
-    """How long a text is may be known; what it says, to who has a reason."""
+    """Return the length of a text, and the text itself if a reason was given."""
     return {"characters": len(text), "text": text if has_text else None}
 
 

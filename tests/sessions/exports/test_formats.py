@@ -1,4 +1,4 @@
-"""What leaves the portal can be read by other programs, and does nothing when they open it."""
+"""Exported files can be read by other programs and execute nothing when opened."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_json_lines_round_trip(rows: list[dict[str, Any]]) -> None:
 
 @given(st.lists(st.tuples(st.integers(-5_000, 500_000_000), texts, texts), max_size=6))
 def test_captions_are_valid_webvtt(said: list[tuple[int, str, str]]) -> None:
-    """By the grammar: blocks apart by empty lines, a time line, no tag but ours, no end before the beginning."""
+    """Check the grammar: blocks between empty lines, a line of times, no tags but `<v>`, no end before the start."""
     lines = [Caption(START + timedelta(milliseconds=ms), who, text) for ms, who, text in sorted(said)]
     head, *blocks = "".join(formats.captions(lines, START, "Lucía\n\n-->")).rstrip("\n").split("\n\n")
     assert re.fullmatch(r"WEBVTT - [^\n]*", head)

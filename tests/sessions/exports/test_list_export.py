@@ -1,4 +1,4 @@
-"""What auditors take out: all of it, only what the list showed, on record, and words only for a reason."""
+"""Exports contain exactly the rows of the list, are recorded, and include texts only with a reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sessions.models import EndReason, Erasure, Export, SessionEvent, Status, St
 from sessions.retention import erasure
 from tests.support.factories import StreamingSessionFactory, UserFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)  # an answer is streamed from other threads
+pytestmark = pytest.mark.django_db(transaction=True)  # responses are streamed from other threads
 
 SCHEMA = Path(__file__).parents[3] / "docs" / "schemas" / "session-record.schema.json"
 SESSIONS = "/admin/avatar_sessions/streamingsession/"
@@ -57,13 +57,13 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> Mock:
 
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let three rows be too many for one answer, and two a page."""
+    """Stream at most two rows, and read pages of two."""
     monkeypatch.setattr(list_export, "MAX_STREAMED_ROWS", 2)
     monkeypatch.setattr(list_export, "PAGE_ROWS", 2)
 
 
 def ended_session(**fields: Any) -> StreamingSession:
-    """A session that is over, with the events and the line that the rest asks for."""
+    """Return an ended session with three events, a line and a task."""
     session = StreamingSessionFactory.create(status=Status.ENDED, **fields)
     steps = ("track_published", "track_subscribed", "connection_state")
     events.record(session.pk, *(Entry(step, {"n": "-1"}, events.Source.BROWSER) for step in steps))
@@ -81,7 +81,7 @@ def body(response: Any) -> str:
 
 
 def test_a_session_export_matches_the_published_schema(client: Client, auditor: User) -> None:
-    """Requirements 6, 49, 55, 64 and 69: every step and its moment, in order, are in what an auditor takes away."""
+    """Requirements 6, 49, 55, 64 and 69: an export contains every step with its time, in order."""
     session = ended_session()
     record = json.loads(body(client.post(f"{SESSIONS}{session.pk}/export/", {"format": "json", "reason": WHY})))
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
@@ -220,7 +220,7 @@ def test_an_export_selects_the_rows_that_the_list_shows(admin_client: Client) ->
 
 @pytest.mark.parametrize("address", ["?colour__exact=red", "?persona__id__exact=red", "?user__password__startswith=a"])
 def test_an_unknown_filter_is_refused(client: Client, auditor: User, address: str) -> None:
-    """Otherwise more would leave than the list had shown."""
+    """It would export more rows than the list showed."""
     assert client.get(NEW + address).status_code == 302
     client.post(NEW + address, {"what": "sessions", "format": "csv"})
     assert not Export.objects.exists()
