@@ -60,8 +60,8 @@ def keep_books() -> None:
 
 @shared_task
 def look_at_spending() -> None:
-    """Notify staff of accounts close to their spending cap. Scheduled once a minute."""
-    spend_alerts.look(timezone.now())
+    """Tell staff of accounts that near their cap; beat sends this once a minute."""
+    spend_alerts.raise_alerts(timezone.now())
 
 
 @shared_task

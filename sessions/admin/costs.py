@@ -96,7 +96,7 @@ class SessionTotalAdmin(UncountedList, ReadOnly, ModelAdmin):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        month = cost_report.Month.named(request.GET.get("month", ""), timezone.now())
+        month = cost_report.Month.parse(request.GET.get("month", ""), timezone.now())
         found = report(month)
         context = {"month": month, "report": found}
         if isinstance(found, cost_report.Report):

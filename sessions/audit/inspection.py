@@ -117,7 +117,7 @@ def _moments(session: StreamingSession) -> Iterator[Moment]:
     for event in SessionEvent.objects.filter(session=session).order_by("number")[:MOST_EVENTS]:
         yield _moment(event)
     for task in SessionTask.objects.filter(session=session).defer("sealed"):
-        yield ledger.moment_of(task)
+        yield ledger.task_moment(task)
     for line in Utterance.objects.filter(session=session, source=SessionEvent.Source.PROVIDER).defer("sealed"):
         yield Moment(line.at, PROVIDER, ADDED, {"who": line.who})
 

@@ -26,28 +26,33 @@ from sessions.models import DayTotal, SessionEvent, SessionTask, SessionTotal, S
 from sessions.timeline.moments import PORTAL, TASK, Moment, in_order
 from sessions.timeline.turns import SPEECH, turns_of
 
-BATCH = 100
-BOOKS_FOR_S = 2
+SESSIONS_PER_BATCH = 100
+BOOKING_SECONDS = 2
 """After so long the rest is left to the next tick: the limits are kept by the same worker."""
-LEFT = (EventKind.LAST_TAB_LEFT, EventKind.PERSON_LEFT_ROOM)
-BACK = (EventKind.TAB_RETURNED, EventKind.ROOM_CONNECTED, EventKind.ROOM_RECONNECTED, EventKind.PARTICIPANT_JOINED)
+DEPARTURE_KINDS = (EventKind.LAST_TAB_LEFT, EventKind.PERSON_LEFT_ROOM)
+RETURN_KINDS = (
+    EventKind.TAB_RETURNED,
+    EventKind.ROOM_CONNECTED,
+    EventKind.ROOM_RECONNECTED,
+    EventKind.PARTICIPANT_JOINED,
+)
 """Signs that somebody is there again."""
 RECORD = EventKind.PROVIDER_RECORD
-TOLD = (*LEFT, *BACK, *SPEECH, EventKind.LADDER, EventKind.INTERRUPTED, RECORD)
+COST_KINDS = (*DEPARTURE_KINDS, *RETURN_KINDS, *SPEECH, EventKind.LADDER, EventKind.INTERRUPTED, RECORD)
 
 logger = logging.getLogger(__name__)
 
 
 def book_all() -> int:
     """Add what is over to the totals, and as much of it as there is time for; return how many sessions those were."""
-    give_up_at = time.monotonic() + BOOKS_FOR_S
+    stop_at = time.monotonic() + BOOKING_SECONDS
     count = 0
     failed: set[UUID] = set()
     while True:
         rows = StreamingSession.objects.filter(status=Status.ENDED, booked_at=None).exclude(pk__in=failed)
-        over = list(rows.order_by("account", "created_at").values_list("pk", flat=True)[:BATCH])
-        count += _book_each(over, failed)
-        if len(over) < BATCH or time.monotonic() >= give_up_at:
+        ended = list(rows.order_by("account", "created_at").values_list("pk", flat=True)[:SESSIONS_PER_BATCH])
+        count += _book_each(ended, failed)
+        if len(ended) < SESSIONS_PER_BATCH or time.monotonic() >= stop_at:
             return count
 
 
@@ -72,67 +77,67 @@ def _book(session_ids: Sequence[UUID]) -> int:
     """
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").filter(status=Status.ENDED, booked_at=None)
-        over = list(due_rows.lock_unclaimed(rows.filter(pk__in=session_ids).order_by("account", "created_at")))
-        if not over:
+        ended = list(due_rows.unlocked(rows.filter(pk__in=session_ids).order_by("account", "created_at")))
+        if not ended:
             return 0
-        known = set(SessionTotal.objects.filter(pk__in=[session.pk for session in over]).values_list("pk", flat=True))
-        told = _told(over)
-        totals = [_total(session, told[session.pk]) for session in over if session.pk not in known]
+        known = set(SessionTotal.objects.filter(pk__in=[session.pk for session in ended]).values_list("pk", flat=True))
+        moments = _moments_of(ended)
+        totals = [_total(session, moments[session.pk]) for session in ended if session.pk not in known]
         SessionTotal.objects.bulk_create(totals)
-        _add_up(totals)
+        _add_to_days(totals)
         booked = {total.session_id: Entry(EventKind.BOOKED, coverage.state(coverage.TOTAL, total)) for total in totals}
         events.append_each(booked, are_over=True)
-        StreamingSession.objects.filter(pk__in=[session.pk for session in over]).update(booked_at=timezone.now())
-    return len(over)
+        StreamingSession.objects.filter(pk__in=[session.pk for session in ended]).update(booked_at=timezone.now())
+    return len(ended)
 
 
-def note_provider(session_id: UUID, seconds: float | None, told: Decimal | None) -> None:
+def store_provider_cost(session_id: UUID, seconds: float | None, reported: Decimal | None) -> None:
     """Add what the provider tells of a session. One that is not booked yet takes it from the record."""
     with transaction.atomic():
         total = SessionTotal.objects.select_related("account").filter(pk=session_id).first()
         if total is None:
             return
-        was = (total.provider_time, total.provider_credits)
-        _add_provider(total, seconds, told)
-        if (total.provider_time, total.provider_credits) == was:
+        before = (total.provider_time, total.provider_credits)
+        _set_provider_cost(total, seconds, reported)
+        if (total.provider_time, total.provider_credits) == before:
             return
         names = ("provider_time", "provider_credits")
         total.save(update_fields=names)
         events.record(session_id, Entry(EventKind.COST_TOLD, coverage.state(coverage.TOTAL, total, *names)))
 
 
-def _told(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Moment]]:
+def _moments_of(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Moment]]:
     """Return what was recorded of each that bears on its total: two queries, however many."""
-    told: dict[UUID, list[Moment]] = defaultdict(list)
-    for event in SessionEvent.objects.filter(session__in=sessions, kind__in=TOLD).order_by("session", "number"):
-        told[event.session_id].append(Moment(event.at, event.source, event.kind, event.data, number=event.number))
+    moments: dict[UUID, list[Moment]] = defaultdict(list)
+    for event in SessionEvent.objects.filter(session__in=sessions, kind__in=COST_KINDS).order_by("session", "number"):
+        moments[event.session_id].append(Moment(event.at, event.source, event.kind, event.data, number=event.number))
     for task in SessionTask.objects.filter(session__in=sessions).defer("sealed"):
-        told[task.session_id].append(moment_of(task))
-    return told
+        moments[task.session_id].append(task_moment(task))
+    return moments
 
 
-def moment_of(task: SessionTask) -> Moment:
+def task_moment(task: SessionTask) -> Moment:
     """Return a text's place on the session's timeline."""
-    said = {"kind": task.kind, "status": task.status, "failure": task.failure, "task_id": task.provider_task_id}
-    return Moment(task.created_at, PORTAL, TASK, said | {"is_greeting": task.sent_by_id is None})
+    data = {"kind": task.kind, "status": task.status, "failure": task.failure, "task_id": task.provider_task_id}
+    return Moment(task.created_at, PORTAL, TASK, data | {"is_greeting": task.sent_by_id is None})
 
 
-def _total(session: StreamingSession, told: list[Moment]) -> SessionTotal:
+def _total(session: StreamingSession, moments: list[Moment]) -> SessionTotal:
     assert session.ended_at  # held by a constraint
-    was_open = session.duration or timedelta(0)
+    open_for = session.duration or timedelta(0)
     total = SessionTotal(
         session=session,
         account=session.account,
         persona_id=session.persona_id,
         day=timezone.localdate(session.created_at),
-        time=was_open,
-        estimated=_rounded(quotas.credits_for(session.account, was_open)),
-        wasted=nobody_there(told, session.ended_at) if was_open else timedelta(0),
-        answers_ms=[round(turn.latency / _MS) for turn in turns_of(in_order(told)) if turn.latency],
+        time=open_for,
+        estimated=_rounded(quotas.credits_for(session.account, open_for)),
+        wasted=unattended_time(moments, session.ended_at) if open_for else timedelta(0),
+        answers_ms=[round(turn.latency / _MS) for turn in turns_of(in_order(moments)) if turn.latency],
     )
-    if record := next((moment.data for moment in told if moment.kind == RECORD), None):
-        credits_told = record.get("credits")
-        _add_provider(total, record.get("seconds"), Decimal(credits_told) if credits_told is not None else None)
+    if record := next((moment.data for moment in moments if moment.kind == RECORD), None):
+        reported = record.get("credits")
+        _set_provider_cost(total, record.get("seconds"), Decimal(reported) if reported is not None else None)
     return total
 
 
@@ -143,27 +148,27 @@ def _rounded(amount: Decimal) -> Decimal:
     return amount.quantize(Decimal("0.0001"))
 
 
-def _add_provider(total: SessionTotal, seconds: float | None, told: Decimal | None) -> None:
+def _set_provider_cost(total: SessionTotal, seconds: float | None, reported: Decimal | None) -> None:
     """A provider that tells the time alone is believed the time; the price is the one we know."""
     total.provider_time = timedelta(seconds=seconds) if seconds is not None else None
-    if told is None and total.provider_time is not None:
-        told = quotas.credits_for(total.account, total.provider_time)
-    total.provider_credits = _rounded(told) if told is not None else None
+    if reported is None and total.provider_time is not None:
+        reported = quotas.credits_for(total.account, total.provider_time)
+    total.provider_credits = _rounded(reported) if reported is not None else None
 
 
-def nobody_there(told: Iterable[Moment], ended_at: datetime) -> timedelta:
+def unattended_time(moments: Iterable[Moment], ended_at: datetime) -> timedelta:
     """Return how long a session was open with nobody in front of it."""
     wasted, left_at = timedelta(0), None
-    for moment in sorted((moment for moment in told if moment.number), key=lambda moment: moment.number):
-        if moment.kind in LEFT:
+    for moment in sorted((moment for moment in moments if moment.number), key=lambda moment: moment.number):
+        if moment.kind in DEPARTURE_KINDS:
             left_at = left_at or moment.at
-        elif left_at and moment.kind in BACK:
+        elif left_at and moment.kind in RETURN_KINDS:
             wasted += max(moment.at - left_at, timedelta(0))
             left_at = None
     return wasted + max(ended_at - left_at, timedelta(0)) if left_at else wasted
 
 
-def _add_up(totals: Iterable[SessionTotal]) -> None:
+def _add_to_days(totals: Iterable[SessionTotal]) -> None:
     sums: dict[tuple[date, int, int], dict[str, Any]] = {}
     for total in totals:
         key = (total.day, total.account_id, total.persona_id)

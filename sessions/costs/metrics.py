@@ -18,7 +18,7 @@ from sessions.capacity import quotas
 from sessions.models import DayTotal, EndReason, SessionTotal, StreamingSession
 from sessions.timeline.percentiles import percentile
 
-NEWEST = 500
+MAX_MEASURED_SESSIONS = 500
 """Sessions that tell how fast it was."""
 
 
@@ -26,8 +26,8 @@ NEWEST = 500
 class Spread:
     """The usual and the slow of what was measured: half was within the first, 95 of 100 within the second."""
 
-    usual: timedelta | None = None
-    slow: timedelta | None = None
+    median: timedelta | None = None
+    p95: timedelta | None = None
     count: int = 0
 
     @classmethod
@@ -37,7 +37,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Wasted:
+class UnattendedCost:
     """Time that cost something with nobody there."""
 
     time: timedelta
@@ -52,7 +52,7 @@ class Today:
     failures: list[tuple[str, int]]
     """The reason in words, and how often; the most frequent first."""
     first_frame: Spread
-    answers: Spread
+    response_times: Spread
 
 
 def today(now: datetime) -> Today:
@@ -66,21 +66,22 @@ def today(now: datetime) -> Today:
         open=StreamingSession.objects.open().count(),
         failures=sorted(failed, key=lambda failure: failure[1], reverse=True),
         first_frame=first_frame(now),
-        answers=answers(now),
+        response_times=response_times(now),
     )
 
 
 def first_frame(now: datetime) -> Spread:
     """Return how long people have waited for the picture today, from pressing Start."""
-    seen = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now), live_at__isnull=False)
-    moments = seen.order_by("-created_at").values_list("created_at", "live_at")[:NEWEST]
+    live = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now), live_at__isnull=False)
+    moments = live.order_by("-created_at").values_list("created_at", "live_at")[:MAX_MEASURED_SESSIONS]
     return Spread.of(live_at - began for began, live_at in moments if live_at)
 
 
-def answers(now: datetime) -> Spread:
+def response_times(now: datetime) -> Spread:
     """Return how long people have waited for the avatar to answer, in the sessions of today that are over."""
-    rows = SessionTotal.objects.filter(day=quotas.day_of(now).date()).order_by("-day", "-session_id")[:NEWEST]
-    return Spread.of(timedelta(milliseconds=ms) for row in rows for ms in row.answers_ms)
+    rows = SessionTotal.objects.filter(day=quotas.day_of(now).date()).order_by("-day", "-session_id")
+    newest = rows[:MAX_MEASURED_SESSIONS]
+    return Spread.of(timedelta(milliseconds=ms) for row in newest for ms in row.answers_ms)
 
 
 def spent_today(accounts: Sequence[ProviderAccount], now: datetime) -> Decimal:
@@ -88,11 +89,11 @@ def spent_today(accounts: Sequence[ProviderAccount], now: datetime) -> Decimal:
     return sum((row.spent for row in quotas.spendings(accounts, now, quotas.day_of(now)).values()), Decimal(0))
 
 
-def wasted_today(accounts: Sequence[ProviderAccount], now: datetime) -> Wasted:
+def wasted_today(accounts: Sequence[ProviderAccount], now: datetime) -> UnattendedCost:
     """Return what was open with nobody there, in the sessions of today that are over. Two queries."""
     today = quotas.day_of(now).date()
     sums = DayTotal.objects.filter(day=today).order_by().values_list("account").annotate(Sum("wasted"))
     by_account: dict[int, timedelta] = dict(sums)
     credits_of = (quotas.credits_for(account, by_account.get(account.pk, timedelta(0))) for account in accounts)
     count = SessionTotal.objects.filter(Q(day=today), wasted__gt=timedelta(0)).count()
-    return Wasted(sum(by_account.values(), timedelta(0)), sum(credits_of, Decimal(0)), count)
+    return UnattendedCost(sum(by_account.values(), timedelta(0)), sum(credits_of, Decimal(0)), count)

@@ -13,31 +13,31 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions.costs import ledger
 from sessions.models import SessionTotal
 
-REACH = timedelta(days=7)
+LOOKBACK = timedelta(days=7)
 """How long a provider is asked about sessions of which it has not told."""
-MOST_PAGES = 50
+MAX_PAGES = 50
 
 
 async def read(account: ProviderAccount, now: datetime) -> int:
     """Add the provider's figures to sessions that lack them; return how many it had. Raises ProviderError."""
-    oldest = now - REACH
-    wanted = await in_thread(_without_figures)(account, oldest)
+    oldest = now - LOOKBACK
+    wanted = await in_thread(_without_provider_cost)(account, oldest)
     provider, found = providers.for_account(account), 0
-    for page in range(1, MOST_PAGES + 1):
+    for page in range(1, MAX_PAGES + 1):
         if not wanted:
             break
         past = await provider.past_sessions(page)
         for row in past.rows:
             if session_id := wanted.pop(row.provider_session_id, None):
                 seconds = row.duration.total_seconds() if row.duration is not None else None
-                await in_thread(ledger.note_provider)(session_id, seconds, row.credits)
+                await in_thread(ledger.store_provider_cost)(session_id, seconds, row.credits)
                 found += 1
         if not past.has_more or _are_before(past.rows, oldest):
             break
     return found
 
 
-def _without_figures(account: ProviderAccount, oldest: datetime) -> dict[str, UUID]:
+def _without_provider_cost(account: ProviderAccount, oldest: datetime) -> dict[str, UUID]:
     rows = SessionTotal.objects.filter(account=account, provider_credits=None, session__created_at__gte=oldest)
     rows = rows.exclude(session__provider_session_id=None)
     pairs = rows.order_by().values_list("session__provider_session_id", "session_id")

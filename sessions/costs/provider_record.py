@@ -27,21 +27,21 @@ from sessions.speech import text_matching
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 20
-RETRY = timedelta(minutes=1)
-PATIENCE = timedelta(days=1)
+RECORDS_IN_PARALLEL = 20
+RETRY_INTERVAL = timedelta(minutes=1)
+GIVE_UP_AFTER = timedelta(days=1)
 """How long after the end the provider is asked again when it does not answer."""
 
 
 async def read_due(now: datetime) -> None:
     """Read the records of sessions that have ended since."""
-    taken = await in_thread(_take)(now)
-    await asyncio.gather(*(_read(session, now) for session in taken))
+    claimed = await in_thread(_claim_due)(now)
+    await asyncio.gather(*(_read(session, now) for session in claimed))
 
 
-def _take(now: datetime) -> list[StreamingSession]:
+def _claim_due(now: datetime) -> list[StreamingSession]:
     rows = StreamingSession.objects.select_related("account").filter(status=Status.ENDED, record_due_at__lte=now)
-    return due_rows.claim(rows.order_by("record_due_at"), AT_ONCE, record_due_at=now + RETRY)
+    return due_rows.claim(rows.order_by("record_due_at"), RECORDS_IN_PARALLEL, record_due_at=now + RETRY_INTERVAL)
 
 
 async def _read(session: StreamingSession, now: datetime) -> None:
@@ -51,8 +51,8 @@ async def _read(session: StreamingSession, now: datetime) -> None:
     try:
         record = await provider.read_record(session.provider_session_id)
     except ProviderError as exc:
-        logger.warning("session %s: its record could not be read: %s", session.pk, error_for_log(exc))
-        if isinstance(exc, ProviderRejected) or now - session.ended_at > PATIENCE:
+        logger.warning("session %s: its record could not be read: %s", session.pk, in_one_line(exc))
+        if isinstance(exc, ProviderRejected) or now - session.ended_at > GIVE_UP_AFTER:
             await in_thread(_give_up)(session)
     else:
         await in_thread(store)(session, record)
@@ -68,13 +68,14 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
     """Add the lines that are missing from our transcript, and note how the provider saw the end. Safe to repeat."""
     with transaction.atomic():
         StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
-        ours = list(Utterance.objects.filter(session=session))
+        stored = list(Utterance.objects.filter(session=session))
         is_erased = SpeechKey.objects.filter(session=session).exclude(erased_at=None).exists()
-        lost = vouching.undelivered(ours)
-        facts = [
-            line for line in ours if line.source != events.Source.BROWSER and line.pk not in lost and line.is_readable
+        lost = vouching.undelivered(stored)
+        vouched = [
+            line for line in stored if line.source != events.Source.BROWSER and line.pk not in lost and line.is_readable
         ]
-        missing = [] if is_erased else missing_lines([(line.who, line.text) for line in facts], record.lines)
+        from_provider = [line for line in vouched if line.source == events.Source.PROVIDER]
+        missing = [] if is_erased else missing_lines([(line.who, line.text) for line in vouched], record.lines)
         added: list[Utterance] = []
         moment = session.billed_from
         for line in missing:
@@ -88,33 +89,34 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
                 at=moment,
             )
             added.append(row)
-        noted: dict[str, Any] = {
+        data: dict[str, Any] = {
             "end_reason": record.end_reason,
             "seconds": record.duration.total_seconds() if record.duration else None,
             "credits": str(record.credits) if record.credits is not None else None,
             "lines": len(record.lines),
             "added": len(missing),
-            "confirmed": _confirmed(ours, [line for line in facts if line.source == events.Source.PROVIDER] + added),
+            "confirmed": _confirmed(stored, from_provider + added),
             "speech": [row.fingerprint for row in added],
         }
-        noted |= coverage.together(*(coverage.state(coverage.LINE, row) for row in added))
-        events.record(session.pk, Entry(EventKind.PROVIDER_RECORD, noted, events.Source.PROVIDER))
-        ledger.note_provider(session.pk, noted["seconds"], record.credits)
+        data |= coverage.together(*(coverage.state(coverage.LINE, row) for row in added))
+        events.record(session.pk, Entry(EventKind.PROVIDER_RECORD, data, events.Source.PROVIDER))
+        ledger.store_provider_cost(session.pk, data["seconds"], record.credits)
         StreamingSession.objects.filter(pk=session.pk).update(record_due_at=None)
 
 
-def missing_lines(known: Sequence[tuple[str, str]], theirs: Sequence[SpokenLine]) -> list[SpokenLine]:
+def missing_lines(known: Sequence[tuple[str, str]], provider_lines: Sequence[SpokenLine]) -> list[SpokenLine]:
     """Return which of the provider's lines are not among those that the portal knows for a fact.
 
     What a browser reported does not count: nothing that it says can keep a line of the provider's out of the record.
     """
-    return [theirs[place] for place in text_matching.missing(known, [(line.who.value, line.text) for line in theirs])]
+    said = [(line.who.value, line.text) for line in provider_lines]
+    return [provider_lines[index] for index in text_matching.missing(known, said)]
 
 
-def _confirmed(ours: Sequence[Utterance], theirs: Sequence[Utterance]) -> dict[str, list[int]]:
+def _confirmed(stored: Sequence[Utterance], provider_lines: Sequence[Utterance]) -> dict[str, list[int]]:
     """Return the IDs of reported lines that the provider has as well, each with those of the lines that confirm it."""
-    claimed = [line for line in ours if line.source == events.Source.BROWSER and line.is_readable and line.text]
+    reported = [line for line in stored if line.source == events.Source.BROWSER and line.is_readable and line.text]
     found = text_matching.confirmations(
-        [(line.who, line.text) for line in claimed], [(line.who, line.text) for line in theirs]
+        [(line.who, line.text) for line in reported], [(line.who, line.text) for line in provider_lines]
     )
-    return {str(claimed[place].pk): [theirs[at].pk for at in by] for place, by in found.items()}
+    return {str(reported[index].pk): [provider_lines[at].pk for at in by] for index, by in found.items()}

@@ -15,9 +15,9 @@ from django.utils import timezone
 from avatars.models import ProviderAccount
 from sessions.models import DayTotal, SessionTotal, StreamingSession
 
-FURTHEST_APART = 50
+LISTED_DIFFERENCES = 50
 """Sessions that a reconciliation lists."""
-NOTHING = Decimal(0)
+ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Month:
     first: date
 
     @classmethod
-    def named(cls, name: str, now: datetime) -> Month:
+    def parse(cls, name: str, now: datetime) -> Month:
         """Return the month of this name, such as 2026-01; what is none is the present one."""
         try:
             first = date.fromisoformat(f"{name}-01")
@@ -52,7 +52,7 @@ class Month:
         return [self.first + timedelta(days=n) for n in range((self.following.first - self.first).days)]
 
     @property
-    def span(self) -> Q:
+    def condition(self) -> Q:
         return Q(day__gte=self.first, day__lt=self.following.first)
 
 
@@ -64,12 +64,12 @@ class Sums:
     sessions: int = 0
     time: timedelta = timedelta(0)
     wasted: timedelta = timedelta(0)
-    credits: Decimal = NOTHING
+    credits: Decimal = ZERO
 
     @property
     def wasted_credits(self) -> Decimal:
         """What of it was spent with nobody there."""
-        return self.credits * Decimal(self.wasted / self.time) if self.time else NOTHING
+        return self.credits * Decimal(self.wasted / self.time) if self.time else ZERO
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Report:
 
 def report(month: Month) -> Report:
     """Return what a month has cost. Six queries; those by group read the month's ledger, the others its days."""
-    rows = DayTotal.objects.filter(month.span)
+    rows = DayTotal.objects.filter(month.condition)
     by_day = {sums.name: sums for sums in _sums(rows, "day")}
-    ledger = SessionTotal.objects.filter(month.span).annotate(group=F("session__user__groups__name"))
+    ledger = SessionTotal.objects.filter(month.condition).annotate(group=F("session__user__groups__name"))
     span = {"created_at__date__gte": month.first, "created_at__date__lt": month.following.first}
     waiting = StreamingSession.objects.exclude(ended_at=None).filter(booked_at=None, **span)
     return Report(
@@ -122,49 +122,53 @@ def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One account's month: what we reckoned for the sessions of which the provider has told, and what it says."""
+class AccountComparison:
+    """One account's month: what we reckoned for the sessions of which the provider has reported, and what it says."""
 
     account: ProviderAccount
     sessions: int
-    told: int
+    reported: int
     estimated: Decimal
-    theirs: Decimal
+    billed: Decimal
 
     @property
     def difference(self) -> Decimal:
-        return self.theirs - self.estimated
+        return self.billed - self.estimated
 
     @property
     def missing(self) -> int:
-        """Sessions of which the provider has told nothing."""
-        return self.sessions - self.told
+        """Sessions of which the provider has reported nothing."""
+        return self.sessions - self.reported
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    accounts: list[Compared]
-    furthest: list[SessionTotal]
+    accounts: list[AccountComparison]
+    largest_differences: list[SessionTotal]
     """The sessions on which the two differ most."""
 
 
 def reconciliation(month: Month) -> Reconciliation:
     """Compare our figures of a month with the providers'. Three queries."""
-    rows = SessionTotal.objects.filter(month.span).order_by()
-    was_told = Q(provider_credits__isnull=False)
+    rows = SessionTotal.objects.filter(month.condition).order_by()
+    is_reported = Q(provider_credits__isnull=False)
     sums = rows.values("account").annotate(
         count=Count("pk"),
-        told_of=Count("pk", was_told),
-        ours=Sum("estimated", filter=was_told),
-        theirs=Sum("provider_credits"),
+        reported=Count("pk", is_reported),
+        reported_estimate=Sum("estimated", filter=is_reported),
+        billed=Sum("provider_credits"),
     )
     accounts = ProviderAccount.objects.in_bulk()
     compared = [
-        Compared(
-            accounts[row["account"]], row["count"], row["told_of"], row["ours"] or NOTHING, row["theirs"] or NOTHING
+        AccountComparison(
+            accounts[row["account"]],
+            row["count"],
+            row["reported"],
+            row["reported_estimate"] or ZERO,
+            row["billed"] or ZERO,
         )
         for row in sums
     ]
-    apart = rows.filter(was_told).annotate(apart=Abs(F("provider_credits") - F("estimated"))).filter(apart__gt=0)
-    furthest = apart.select_related("session__user", "account", "persona").order_by("-apart")[:FURTHEST_APART]
-    return Reconciliation(sorted(compared, key=lambda row: row.account.name), list(furthest))
+    different = rows.filter(is_reported).annotate(apart=Abs(F("provider_credits") - F("estimated"))).filter(apart__gt=0)
+    largest = different.select_related("session__user", "account", "persona").order_by("-apart")[:LISTED_DIFFERENCES]
+    return Reconciliation(sorted(compared, key=lambda row: row.account.name), list(largest))

@@ -21,14 +21,14 @@ from sessions.models import SpendAlarm
 
 logger = logging.getLogger(__name__)
 
-WHOLE = 100
+CAP_PERCENT = 100
 """Percent: at the cap itself staff are told again."""
-KEEPER = Permission.CHANGE_ACCOUNT
+ALERT_PERMISSION = Permission.CHANGE_ACCOUNT
 """Who may change a cap is told of it."""
 
 
 @dataclass(frozen=True)
-class Capped:
+class CappedAccount:
     """An account with a cap, and how much of it is spent this month."""
 
     account: ProviderAccount
@@ -37,29 +37,29 @@ class Capped:
     @property
     def percent(self) -> int:
         assert self.account.monthly_cap is not None
-        return int(100 * self.spending.spent / self.account.monthly_cap) if self.account.monthly_cap else WHOLE
+        return int(100 * self.spending.spent / self.account.monthly_cap) if self.account.monthly_cap else CAP_PERCENT
 
     @property
-    def is_alarming(self) -> bool:
+    def is_over_alarm_share(self) -> bool:
         return self.percent >= self.account.alarm_share
 
 
-def capped(now: datetime) -> list[Capped]:
+def capped_accounts(now: datetime) -> list[CappedAccount]:
     """Return the accounts that have a cap, those that have spent most of it first. Three queries, however many."""
     accounts = list(ProviderAccount.objects.exclude(monthly_cap=None))
     spent = quotas.spendings(accounts, now)
-    rows = (Capped(account, spent[account.pk]) for account in accounts)
+    rows = (CappedAccount(account, spent[account.pk]) for account in accounts)
     return sorted(rows, key=lambda row: row.percent, reverse=True)
 
 
-def look(now: datetime) -> None:
+def raise_alerts(now: datetime) -> None:
     """Raise what alarms are due, and send the mails that have not been sent. Safe to repeat, and by many at once."""
     month = quotas.month_of(now).date()
-    rows = capped(now)
+    rows = capped_accounts(now)
     due = [
         SpendAlarm(account=row.account, month=month, share=share, at=now)
         for row in rows
-        for share in {row.account.alarm_share, WHOLE}
+        for share in {row.account.alarm_share, CAP_PERCENT}
         if row.percent >= share
     ]
     SpendAlarm.objects.bulk_create(due, ignore_conflicts=True)
@@ -70,8 +70,8 @@ def look(now: datetime) -> None:
             _mail(alarm, by_account[alarm.account_id])
 
 
-def _mail(alarm: SpendAlarm, row: Capped) -> None:
-    addresses, who = holders.addresses(KEEPER), (row.account.pk, row.percent)
+def _mail(alarm: SpendAlarm, row: CappedAccount) -> None:
+    addresses, who = holders.addresses(ALERT_PERMISSION), (row.account.pk, row.percent)
     if not addresses:
         logger.warning("account %s has spent %s %% of its cap, and nobody who keeps accounts has an address", *who)
         return
@@ -83,10 +83,10 @@ def _mail(alarm: SpendAlarm, row: Capped) -> None:
             "cap": row.account.monthly_cap,
         }
         subject = _("%(account)s has spent %(percent)d %% of its monthly cap") % figures
-        told = _("%(spent).2f of %(cap).2f credits have been spent this month on the account %(account)s.") % figures
-        then = _("At the cap, no new sessions start on this account, and running sessions are ended in time.")
+        summary = _("%(spent).2f of %(cap).2f credits have been spent this month on the account %(account)s.") % figures
+        consequence = _("At the cap, no new sessions start on this account, and running sessions are ended in time.")
         try:
-            send_mail(subject, f"{told}\n{then}\n", None, addresses)
+            send_mail(subject, f"{summary}\n{consequence}\n", None, addresses)
         except (SMTPException, OSError):
             logger.exception("the alarm of account %s could not be mailed; it is tried again", row.account.pk)
             SpendAlarm.objects.filter(pk=alarm.pk).update(mailed_at=None)

@@ -260,9 +260,9 @@ def _figures(
     figures: dict[str, Any] = {
         "open": len(sessions),
         "places": sum(account.concurrency_limit for account in accounts),
-        "waiting": len(queued),
-        "usual": measured(frame.usual),
-        "slow": measured(frame.slow),
+        "waiting": len(line),
+        "usual": measured(frame.median),
+        "slow": measured(frame.p95),
     }
     if viewer.has_perm(Permission.VIEW_COSTS):
         month = quotas.spendings(accounts, now)

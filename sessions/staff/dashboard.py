@@ -18,7 +18,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if request.user.has_perms(roles.SEE_SESSIONS):
         context["today"] = metrics.today(now)
     if request.user.has_perms(roles.SEE_COSTS):
-        context["capped"] = spend_alerts.capped(now)
+        context["capped"] = spend_alerts.capped_accounts(now)
     return context
 
 

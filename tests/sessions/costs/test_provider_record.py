@@ -35,7 +35,7 @@ USER, AVATAR = Speaker.USER, Speaker.AVATAR
 
 
 @sync_to_async
-def ended(**fields: object) -> StreamingSession:
+def ended_session(**fields: object) -> StreamingSession:
     session: StreamingSession = StreamingSessionFactory.create(
         status=Status.ENDED, record_due_at=NOW, ended_at=NOW, **fields
     )
@@ -60,9 +60,9 @@ RECORD = SessionRecord(
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_what_no_browser_heard_is_added_once(provider: Mock) -> None:
+async def test_lines_that_no_browser_heard_are_added_once(provider: Mock) -> None:
     """Complaint 17: every line is stored, with its source."""
-    session = await ended()
+    session = await ended_session()
     provider.read_record = AsyncMock(return_value=RECORD)
     await provider_record.read_due(NOW)
     await provider_record.read_due(NOW + timedelta(hours=1))
@@ -89,7 +89,7 @@ async def test_what_no_browser_heard_is_added_once(provider: Mock) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_service_that_keeps_a_transcript_fills_ours_after_the_end(quiet_emulator: servers.Emulator) -> None:
+async def test_the_providers_transcript_completes_ours_after_the_end(quiet_emulator: servers.Emulator) -> None:
     """From Start to the record, against LiveAvatar's wire: no browser heard the opening of the knowledge base."""
     where = {"kind": "liveavatar", "base_url": quiet_emulator.url, "api_key": quiet_emulator.api_key}
     account = await sync_to_async(ProviderAccountFactory.create)(**where)
@@ -111,16 +111,16 @@ async def test_a_service_that_keeps_a_transcript_fills_ours_after_the_end(quiet_
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_provider_that_is_silent_is_asked_again_and_one_that_says_no_is_not(provider: Mock) -> None:
-    session = await ended()
+async def test_an_unreachable_provider_is_asked_again_and_a_refusal_is_final(provider: Mock) -> None:
+    session = await ended_session()
     provider.read_record = AsyncMock(side_effect=ProviderUnreachable("ReadTimeout"))
     await provider_record.read_due(NOW)
     await provider_record.read_due(NOW)
     assert provider.read_record.call_count == 1
-    await provider_record.read_due(NOW + provider_record.RETRY)
+    await provider_record.read_due(NOW + provider_record.RETRY_INTERVAL)
     assert provider.read_record.call_count == 2
     provider.read_record.side_effect = ProviderRejected("no", status=404)
-    await provider_record.read_due(NOW + 2 * provider_record.RETRY)
+    await provider_record.read_due(NOW + 2 * provider_record.RETRY_INTERVAL)
     await session.arefresh_from_db()
     assert session.record_due_at is None
     assert await SessionEvent.objects.filter(kind="provider_record_missing").acount() == 1
@@ -128,7 +128,7 @@ async def test_a_provider_that_is_silent_is_asked_again_and_one_that_says_no_is_
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("kind", "is_read"), [("heygen", False), ("liveavatar", True)])
-def test_only_a_provider_that_keeps_records_is_asked_for_one(kind: str, is_read: bool) -> None:
+def test_only_providers_with_session_records_are_asked(kind: str, is_read: bool) -> None:
     persona = PersonaFactory.create(published=True, avatar__account__kind=kind)
     session = transitions.request(persona, UserFactory.create().pk)
     transitions.connect(session, ProviderSession("their-session", room=None))
@@ -142,9 +142,7 @@ LINES = st.lists(
 
 
 @given(ours=LINES, theirs=LINES)
-def test_whatever_was_heard_on_either_side_a_second_reading_finds_nothing_missing(
-    ours: list[SpokenLine], theirs: list[SpokenLine]
-) -> None:
+def test_a_second_reading_finds_no_missing_lines(ours: list[SpokenLine], theirs: list[SpokenLine]) -> None:
     known = [(line.who.value, line.text) for line in ours]
     missing = provider_record.missing_lines(known, theirs)
     assert provider_record.missing_lines([*known, *((line.who.value, line.text) for line in missing)], theirs) == []

@@ -30,7 +30,7 @@ NOW = timezone.now()
 MINUTE = timedelta(minutes=1)
 
 
-def over(minutes: float, **fields: Any) -> StreamingSession:
+def ended_session(minutes: float, **fields: Any) -> StreamingSession:
     """A session of today that lasted so long."""
     began = timezone.localtime(NOW).replace(hour=0, minute=0, second=0, microsecond=0)
     moments = {"created_at": began, "ended_at": began + minutes * MINUTE}
@@ -38,15 +38,15 @@ def over(minutes: float, **fields: Any) -> StreamingSession:
     return session
 
 
-def happened(session: StreamingSession, *told: tuple[float, str, dict[str, Any]]) -> None:
+def record_events(session: StreamingSession, *told: tuple[float, str, dict[str, Any]]) -> None:
     """Record what happened so many seconds after the beginning."""
     moments = ((session.created_at + timedelta(seconds=after), kind, data) for after, kind, data in told)
     events.record(session.pk, *(Entry(kind, data, Source.BROWSER, at) for at, kind, data in moments))
 
 
-def test_a_session_that_is_over_is_booked_once_and_its_day_adds_up() -> None:
+def test_an_ended_session_is_booked_once_and_added_to_its_day() -> None:
     persona = PersonaFactory.create(published=True)
-    sessions = [over(minutes, persona=persona) for minutes in (5, 10)]
+    sessions = [ended_session(minutes, persona=persona) for minutes in (5, 10)]
     StreamingSessionFactory.create(persona=persona)  # runs
     assert (ledger.book_all(), ledger.book_all()) == (2, 0)
     totals = SessionTotal.objects.filter(session__in=sessions).order_by("time")
@@ -55,17 +55,17 @@ def test_a_session_that_is_over_is_booked_once_and_its_day_adds_up() -> None:
     assert (day.sessions, day.time, day.estimated) == (2, 15 * MINUTE, Decimal(3))
 
 
-def test_what_the_provider_never_opened_or_a_sandbox_gave_has_cost_nothing() -> None:
+def test_unopened_and_sandbox_sessions_cost_nothing() -> None:
     sandbox = PersonaFactory.create(published=True, avatar__account__is_sandbox=True)
-    over(5, provider_session_id=None)
-    over(5, persona=sandbox)
+    ended_session(5, provider_session_id=None)
+    ended_session(5, persona=sandbox)
     ledger.book_all()
     assert [total.estimated for total in SessionTotal.objects.all()] == [0, 0]
 
 
-def test_time_with_nobody_there_is_counted_with_its_gaps() -> None:
-    session = over(2)
-    happened(
+def test_unattended_time_is_counted_between_departures_and_returns() -> None:
+    session = ended_session(2)
+    record_events(
         session,
         (10, "room_connected", {}),
         (30, "last_tab_left", {}),
@@ -79,10 +79,10 @@ def test_time_with_nobody_there_is_counted_with_its_gaps() -> None:
     assert SessionTotal.objects.get().wasted == timedelta(seconds=6 + 4 + 5)
 
 
-def test_how_long_each_answer_took_is_kept_with_the_session() -> None:
+def test_response_times_are_stored_with_the_session() -> None:
     """Requirement 53."""
-    session = over(2)
-    happened(
+    session = ended_session(2)
+    record_events(
         session,
         (20, "user_start", {}),
         (22, "user_stop", {}),
@@ -96,8 +96,8 @@ def test_how_long_each_answer_took_is_kept_with_the_session() -> None:
 
 
 @pytest.mark.parametrize("is_booked_first", [True, False])
-def test_the_providers_own_figure_stands_beside_ours_whichever_comes_first(is_booked_first: bool) -> None:
-    session = over(10)
+def test_the_providers_cost_is_stored_before_or_after_booking(is_booked_first: bool) -> None:
+    session = ended_session(10)
     if is_booked_first:
         ledger.book_all()
     provider_record.store(session, RECORD)
@@ -109,8 +109,8 @@ def test_the_providers_own_figure_stands_beside_ours_whichever_comes_first(is_bo
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_provider_that_keeps_no_record_is_asked_for_its_history(provider: Mock) -> None:
-    session = await sync_to_async(over)(10, provider_session_id="theirs")
+async def test_a_provider_without_session_records_is_asked_for_its_history(provider: Mock) -> None:
+    session = await sync_to_async(ended_session)(10, provider_session_id="theirs")
     await sync_to_async(ledger.book_all)()
     others = PastSession("not-ours", NOW, 3 * MINUTE)
     pages = [PastSessions((others,), has_more=True), PastSessions((PastSession("theirs", NOW, 12 * MINUTE),))]
@@ -121,9 +121,9 @@ async def test_a_provider_that_keeps_no_record_is_asked_for_its_history(provider
     assert (total.provider_time, total.provider_credits) == (12 * MINUTE, Decimal("2.4000"))
 
 
-def test_what_is_spent_is_the_same_before_and_after_it_is_booked() -> None:
+def test_booking_does_not_change_what_is_spent() -> None:
     persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=10)
-    over(10, persona=persona)
+    ended_session(10, persona=persona)
     StreamingSessionFactory.create(persona=persona, created_at=NOW - 5 * MINUTE, ends_at=NOW + 5 * MINUTE)
     before = quotas.spending(persona.avatar.account, NOW)
     assert ledger.book_all() == 1
@@ -132,23 +132,23 @@ def test_what_is_spent_is_the_same_before_and_after_it_is_booked() -> None:
     assert round(after.spent, 4) == round(before.spent, 4)
 
 
-def keeper(email: str) -> User:
+def account_keeper(email: str) -> User:
     roles.sync()
     user: User = UserFactory.create(is_staff=True, email=email)
     user.groups.add(Group.objects.get(name=roles.ADMINISTRATOR.group))
     return user
 
 
-def test_staff_are_told_once_at_their_share_of_the_cap_and_once_at_the_cap() -> None:
-    keeper("keeper@example.org")
+def test_staff_are_mailed_once_at_the_alarm_share_and_once_at_the_cap() -> None:
+    account_keeper("keeper@example.org")
     account = ProviderAccountFactory.create(name="Main", monthly_cap=2, alarm_share=75)
     persona = PersonaFactory.create(published=True, avatar__account=account)
     subjects = []
     for minutes in (5, 3, 2):  # 1.0, then 1.6, then 2.0 of 2 credits
-        over(minutes, persona=persona)
+        ended_session(minutes, persona=persona)
         ledger.book_all()
-        spend_alerts.look(NOW)
-        spend_alerts.look(NOW)
+        spend_alerts.raise_alerts(NOW)
+        spend_alerts.raise_alerts(NOW)
         subjects.append([message.subject for message in mail.outbox])
     assert [len(sent) for sent in subjects] == [0, 1, 2]
     assert "80 %" in subjects[1][0]
@@ -156,27 +156,27 @@ def test_staff_are_told_once_at_their_share_of_the_cap_and_once_at_the_cap() -> 
     assert account.alarms.filter(mailed_at=None).count() == 0
 
 
-def test_a_mail_that_cannot_be_sent_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper("keeper@example.org")
+def test_a_failed_mail_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    account_keeper("keeper@example.org")
     persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=1)
-    over(10, persona=persona)
+    ended_session(10, persona=persona)
     with monkeypatch.context() as broken:
         broken.setattr(spend_alerts, "send_mail", Mock(side_effect=ConnectionRefusedError))
-        spend_alerts.look(NOW)
-    spend_alerts.look(NOW)
+        spend_alerts.raise_alerts(NOW)
+    spend_alerts.raise_alerts(NOW)
     assert len(mail.outbox) == 2  # its share, and the cap itself
 
 
 PAGES = ("/admin/avatar_sessions/sessiontotal/costs/", "/admin/avatar_sessions/sessiontotal/reconciliation/")
 
 
-def test_a_month_is_seen_by_day_persona_group_and_account_beside_what_providers_say(admin_client: Client) -> None:
+def test_the_pages_show_costs_by_day_persona_group_and_account_and_provider_billing(admin_client: Client) -> None:
     persona = PersonaFactory.create(published=True)
     person = UserFactory.create()
     person.groups.add(Group.objects.create(name="Customers"))
-    sessions = [over(10, persona=persona, user=person), over(5, persona=persona, user=person)]
+    sessions = [ended_session(10, persona=persona, user=person), ended_session(5, persona=persona, user=person)]
     ledger.book_all()
-    ledger.note_provider(sessions[0].pk, 660, None)
+    ledger.store_provider_cost(sessions[0].pk, 660, None)
     month: Any = admin_client.get(PAGES[0]).context["report"]
     today = next(day for day in month.days if day.sessions)
     for sums in (month.total, today, month.personas[0], month.accounts[0], month.groups[0]):
@@ -184,19 +184,19 @@ def test_a_month_is_seen_by_day_persona_group_and_account_beside_what_providers_
     assert month.groups[0].name == "Customers"
     compared: Any = admin_client.get(PAGES[1]).context["report"]
     account = compared.accounts[0]
-    assert (account.sessions, account.told, account.difference) == (2, 1, Decimal("0.2"))
-    assert [total.session_id for total in compared.furthest] == [sessions[0].pk]
+    assert (account.sessions, account.reported, account.difference) == (2, 1, Decimal("0.2"))
+    assert [total.session_id for total in compared.largest_differences] == [sessions[0].pk]
     assert admin_client.get(PAGES[0], {"month": "2001-02"}).context["report"].total.sessions == 0
-    assert admin_client.get(PAGES[0], {"month": "nonsense"}).context["month"] == report.Month.named("", NOW)
+    assert admin_client.get(PAGES[0], {"month": "nonsense"}).context["month"] == report.Month.parse("", NOW)
 
 
 @pytest.mark.parametrize(
-    ("role", "sees", "pays"),
+    ("role", "sees_sessions", "sees_costs"),
     [(roles.EDITOR, False, False), (roles.OPERATOR, True, True), (roles.AUDITOR, True, True)],
     ids=lambda value: getattr(value, "group", ""),
 )
-def test_the_first_page_shows_each_role_what_it_may_see(
-    client: Client, role: roles.Role, sees: bool, pays: bool
+def test_the_dashboard_shows_each_role_what_it_may_see(
+    client: Client, role: roles.Role, sees_sessions: bool, sees_costs: bool
 ) -> None:
     """Requirement 53."""
     roles.sync()
@@ -204,15 +204,17 @@ def test_the_first_page_shows_each_role_what_it_may_see(
     user.groups.add(Group.objects.get(name=role.group))
     client.force_login(user, "django.contrib.auth.backends.ModelBackend")
     persona = PersonaFactory.create(published=True, avatar__account__monthly_cap=2)
-    ended = over(9, persona=persona, end_reason="no_picture")
-    happened(ended, (20, "user_start", {}), (22, "user_stop", {}), (23.2, "avatar_start_talking", {"task_id": "a"}))
+    ended = ended_session(9, persona=persona, end_reason="no_picture")
+    record_events(
+        ended, (20, "user_start", {}), (22, "user_stop", {}), (23.2, "avatar_start_talking", {"task_id": "a"})
+    )
     StreamingSession.objects.update(live_at=ended.created_at + timedelta(seconds=1.5))
     ledger.book_all()
     shown: Any = client.get("/admin/").context
-    assert ("today" in shown, "capped" in shown) == (sees, pays)
-    if sees:
+    assert ("today" in shown, "capped" in shown) == (sees_sessions, sees_costs)
+    if sees_sessions:
         today = shown["today"]
         assert (today.sessions, today.open, today.failures) == (1, 0, [("El vídeo no llegó", 1)])
-        assert (today.first_frame.usual, today.answers.slow) == (timedelta(seconds=1.5), timedelta(seconds=1.2))
-    if pays:
-        assert [(row.percent, row.is_alarming) for row in shown["capped"]] == [(90, True)]
+        assert (today.first_frame.median, today.response_times.p95) == (timedelta(seconds=1.5), timedelta(seconds=1.2))
+    if sees_costs:
+        assert [(row.percent, row.is_over_alarm_share) for row in shown["capped"]] == [(90, True)]

@@ -124,7 +124,7 @@ def test_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = (SpokenLine(Speaker.AVATAR, "Son 20 €", None), SpokenLine(Speaker.AVATAR, "Otra línea", None))
     fits(ledger.book_all)
     fits(lambda: provider_record.store(session, SessionRecord("user", timedelta(seconds=65), Decimal("1.25"), lines)))
-    fits(lambda: ledger.note_provider(session.pk, 70.5, Decimal("1.5")))
+    fits(lambda: ledger.store_provider_cost(session.pk, 70.5, Decimal("1.5")))
     fits(lambda: erasure.hold(session.pk, "Litigation", session.user_id))
     fits(lambda: erasure.erase(session.pk, Erasure.Cause.RETENTION))
     fits(lambda: erasure.release(session.holds.get(), session.user_id))
