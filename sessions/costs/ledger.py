@@ -1,6 +1,6 @@
-"""The books: what each session came to once it is over, and the sums by day.
+"""Totals of ended sessions, and their sums by day.
 
-Kept by the worker, not by whoever ends a session; what is not in the totals yet, `quotas` adds up beside them.
+The worker books them some time after the end. Until then, `sessions.capacity.quotas` adds sessions up itself.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from sessions.timeline.moments import PORTAL, TASK, Moment, in_order
 from sessions.timeline.turns import SPEECH, turns_of
 
 SESSIONS_PER_BATCH = 100
+# The rest waits for the next tick, because the same worker enforces time limits.
 BOOKING_SECONDS = 2
-"""After so long the rest is left to the next tick: the limits are kept by the same worker."""
 DEPARTURE_KINDS = (EventKind.LAST_TAB_LEFT, EventKind.PERSON_LEFT_ROOM)
+# Signs that the user is back.
 RETURN_KINDS = (
     EventKind.TAB_RETURNED,
     EventKind.ROOM_CONNECTED,
     EventKind.ROOM_RECONNECTED,
     EventKind.PARTICIPANT_JOINED,
 )
-"""Signs that somebody is there again."""
 RECORD = EventKind.PROVIDER_RECORD
 COST_KINDS = (*DEPARTURE_KINDS, *RETURN_KINDS, *SPEECH, EventKind.LADDER, EventKind.INTERRUPTED, RECORD)
 
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 def book_all() -> int:
-    """Add what is over to the totals, and as much of it as there is time for; return how many sessions those were."""
+    """Book ended sessions for at most `BOOKING_SECONDS`; return how many were booked."""
     stop_at = time.monotonic() + BOOKING_SECONDS
     count = 0
     failed: set[UUID] = set()
@@ -57,11 +57,11 @@ def book_all() -> int:
 
 
 def _book_each(session_ids: Sequence[UUID], failed: set[UUID]) -> int:
-    """Book sessions together, or one by one where that fails; add those that cannot be booked to `failed`."""
+    """Book sessions together, or one by one if that fails. Adds sessions that cannot be booked to `failed`."""
     try:
         return _book(session_ids)
     except (OperationalError, InterfaceError):
-        raise  # the database is away or busy: the next run tries again
+        raise  # the database is unavailable or busy: the next run tries again
     except Exception as exc:
         if len(session_ids) > 1:
             return sum(_book_each([session_id], failed) for session_id in session_ids)
@@ -71,9 +71,9 @@ def _book_each(session_ids: Sequence[UUID], failed: set[UUID]) -> int:
 
 
 def _book(session_ids: Sequence[UUID]) -> int:
-    """Add sessions that are over to the totals; return how many. Two workers never take the same.
+    """Book ended sessions in one transaction; return how many. Two workers never book the same session.
 
-    One that has a total is added no second time: verification compares its total with the record.
+    A session that has a total is not booked again: verification compares the total with the record.
     """
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").filter(status=Status.ENDED, booked_at=None)
@@ -92,7 +92,10 @@ def _book(session_ids: Sequence[UUID]) -> int:
 
 
 def store_provider_cost(session_id: UUID, seconds: float | None, reported: Decimal | None) -> None:
-    """Add what the provider tells of a session. One that is not booked yet takes it from the record."""
+    """Store the time and cost that the provider reports of a booked session, and state them in its record.
+
+    A session that is not booked yet takes them from its record when it is.
+    """
     with transaction.atomic():
         total = SessionTotal.objects.select_related("account").filter(pk=session_id).first()
         if total is None:
@@ -107,7 +110,7 @@ def store_provider_cost(session_id: UUID, seconds: float | None, reported: Decim
 
 
 def _moments_of(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Moment]]:
-    """Return what was recorded of each that bears on its total: two queries, however many."""
+    """Return the recorded moments that affect each session's total. Two queries."""
     moments: dict[UUID, list[Moment]] = defaultdict(list)
     for event in SessionEvent.objects.filter(session__in=sessions, kind__in=COST_KINDS).order_by("session", "number"):
         moments[event.session_id].append(Moment(event.at, event.source, event.kind, event.data, number=event.number))
@@ -117,13 +120,13 @@ def _moments_of(sessions: Iterable[StreamingSession]) -> Mapping[UUID, list[Mome
 
 
 def task_moment(task: SessionTask) -> Moment:
-    """Return a text's place on the session's timeline."""
+    """Return a task as a moment of the session's timeline."""
     data = {"kind": task.kind, "status": task.status, "failure": task.failure, "task_id": task.provider_task_id}
     return Moment(task.created_at, PORTAL, TASK, data | {"is_greeting": task.sent_by_id is None})
 
 
 def _total(session: StreamingSession, moments: list[Moment]) -> SessionTotal:
-    assert session.ended_at  # held by a constraint
+    assert session.ended_at  # guaranteed by a constraint
     open_for = session.duration or timedelta(0)
     total = SessionTotal(
         session=session,
@@ -149,7 +152,7 @@ def _rounded(amount: Decimal) -> Decimal:
 
 
 def _set_provider_cost(total: SessionTotal, seconds: float | None, reported: Decimal | None) -> None:
-    """A provider that tells the time alone is believed the time; the price is the one we know."""
+    """Set what the provider reports. If it reports the time only, the cost follows from the account's price."""
     total.provider_time = timedelta(seconds=seconds) if seconds is not None else None
     if reported is None and total.provider_time is not None:
         reported = quotas.credits_for(total.account, total.provider_time)
@@ -157,7 +160,7 @@ def _set_provider_cost(total: SessionTotal, seconds: float | None, reported: Dec
 
 
 def unattended_time(moments: Iterable[Moment], ended_at: datetime) -> timedelta:
-    """Return how long a session was open with nobody in front of it."""
+    """Return how long a session was open without the user."""
     wasted, left_at = timedelta(0), None
     for moment in sorted((moment for moment in moments if moment.number), key=lambda moment: moment.number):
         if moment.kind in DEPARTURE_KINDS:
@@ -175,7 +178,7 @@ def _add_to_days(totals: Iterable[SessionTotal]) -> None:
         added = {"sessions": 1, "time": total.time, "wasted": total.wasted, "estimated": total.estimated}
         known = sums.get(key)
         sums[key] = {name: known[name] + added[name] for name in added} if known else added
-    for (day, account, persona), added in sorted(sums.items()):  # in one order: two workers may meet here
+    for (day, account, persona), added in sorted(sums.items()):  # in a fixed order, so that two workers do not deadlock
         rows = DayTotal.objects.select_for_update()
         row, _ = rows.get_or_create(day=day, account_id=account, persona_id=persona)
         for name, value in added.items():

@@ -1,7 +1,6 @@
-"""How it goes today, and what it costs: the figures of the dashboard and of the live board.
+"""Today's figures for the dashboard and the live board.
 
-None of them takes longer in a longer history: days that are over stand in the totals, and of today's sessions the
-newest tell how fast it was.
+No query slows down as history grows: past days are in the totals, and times are measured over today's newest sessions.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from sessions.capacity import quotas
 from sessions.models import DayTotal, EndReason, SessionTotal, StreamingSession
 from sessions.timeline.percentiles import percentile
 
+# The newest sessions over which times are measured.
 MAX_MEASURED_SESSIONS = 500
-"""Sessions that tell how fast it was."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The usual and the slow of what was measured: half was within the first, 95 of 100 within the second."""
+    """Median and 95th percentile of `count` measurements."""
 
     median: timedelta | None = None
     p95: timedelta | None = None
@@ -38,7 +37,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class UnattendedCost:
-    """Time that cost something with nobody there."""
+    """Unattended time of `sessions`, and what it cost."""
 
     time: timedelta
     credits: Decimal
@@ -49,14 +48,14 @@ class UnattendedCost:
 class Today:
     sessions: int
     open: int
+    # Label of the end reason, and number of sessions; the most frequent first.
     failures: list[tuple[str, int]]
-    """The reason in words, and how often; the most frequent first."""
     first_frame: Spread
     response_times: Spread
 
 
 def today(now: datetime) -> Today:
-    """Return how today's sessions went so far. Four queries."""
+    """Return today's figures. Four queries."""
     rows = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now)).order_by()
     reasons = dict(rows.values_list("end_reason").annotate(count=Count("pk")))
     failures = EndReason.technical_failures()
@@ -71,26 +70,26 @@ def today(now: datetime) -> Today:
 
 
 def first_frame(now: datetime) -> Spread:
-    """Return how long people have waited for the picture today, from pressing Start."""
+    """Return the times from Start to the first frame, in today's newest sessions."""
     live = StreamingSession.objects.filter(created_at__gte=quotas.day_of(now), live_at__isnull=False)
     moments = live.order_by("-created_at").values_list("created_at", "live_at")[:MAX_MEASURED_SESSIONS]
     return Spread.of(live_at - began for began, live_at in moments if live_at)
 
 
 def response_times(now: datetime) -> Spread:
-    """Return how long people have waited for the avatar to answer, in the sessions of today that are over."""
+    """Return the response times of the avatar, in today's newest sessions that have ended."""
     rows = SessionTotal.objects.filter(day=quotas.day_of(now).date()).order_by("-day", "-session_id")
     newest = rows[:MAX_MEASURED_SESSIONS]
     return Spread.of(timedelta(milliseconds=ms) for row in newest for ms in row.answers_ms)
 
 
 def spent_today(accounts: Sequence[ProviderAccount], now: datetime) -> Decimal:
-    """Return what these accounts have cost today, those that run included. Two queries."""
+    """Return the credits spent today on these accounts, including open sessions. Two queries."""
     return sum((row.spent for row in quotas.spendings(accounts, now, quotas.day_of(now)).values()), Decimal(0))
 
 
 def wasted_today(accounts: Sequence[ProviderAccount], now: datetime) -> UnattendedCost:
-    """Return what was open with nobody there, in the sessions of today that are over. Two queries."""
+    """Return the unattended time of today's ended sessions. Two queries."""
     today = quotas.day_of(now).date()
     sums = DayTotal.objects.filter(day=today).order_by().values_list("account").annotate(Sum("wasted"))
     by_account: dict[int, timedelta] = dict(sums)

@@ -1,4 +1,4 @@
-"""What providers say that sessions have cost, read from their own history where they keep no record of each."""
+"""Costs from the session history of providers that keep no record of each session."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from heygen_portal.runtime.in_thread import in_thread
 from sessions.costs import ledger
 from sessions.models import SessionTotal
 
+# How long after its start a session is looked up if the provider has not reported its cost.
 LOOKBACK = timedelta(days=7)
-"""How long a provider is asked about sessions of which it has not told."""
 MAX_PAGES = 50
 
 
 async def read(account: ProviderAccount, now: datetime) -> int:
-    """Add the provider's figures to sessions that lack them; return how many it had. Raises ProviderError."""
+    """Store the provider's costs of sessions without one; return how many were found. Raises ProviderError."""
     oldest = now - LOOKBACK
     wanted = await in_thread(_without_provider_cost)(account, oldest)
     provider, found = providers.for_account(account), 0

@@ -1,6 +1,6 @@
-"""What the provider keeps of a session that is over: why it ended, what it cost, and lines that we did not hear.
+"""The provider's record of an ended session: end reason, cost, and lines that the portal has not received.
 
-Read by the worker, again and again until the provider has answered; reading twice adds nothing.
+The worker asks until the provider answers. Reading a record twice adds nothing.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ logger = logging.getLogger(__name__)
 
 RECORDS_IN_PARALLEL = 20
 RETRY_INTERVAL = timedelta(minutes=1)
+# After the end of a session. Until then, a provider that does not answer is asked again.
 GIVE_UP_AFTER = timedelta(days=1)
-"""How long after the end the provider is asked again when it does not answer."""
 
 
 async def read_due(now: datetime) -> None:
-    """Read the records of sessions that have ended since."""
+    """Read the provider records that are due."""
     claimed = await in_thread(_claim_due)(now)
     await asyncio.gather(*(_read(session, now) for session in claimed))
 
@@ -65,7 +65,7 @@ def _give_up(session: StreamingSession) -> None:
 
 
 def store(session: StreamingSession, record: SessionRecord) -> None:
-    """Add the lines that are missing from our transcript, and note how the provider saw the end. Safe to repeat."""
+    """Store the lines missing from our transcript, and the provider's end reason and cost. Idempotent."""
     with transaction.atomic():
         StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
         stored = list(Utterance.objects.filter(session=session))
@@ -105,16 +105,16 @@ def store(session: StreamingSession, record: SessionRecord) -> None:
 
 
 def missing_lines(known: Sequence[tuple[str, str]], provider_lines: Sequence[SpokenLine]) -> list[SpokenLine]:
-    """Return which of the provider's lines are not among those that the portal knows for a fact.
+    """Return the provider's lines that are not among the known lines.
 
-    What a browser reported does not count: nothing that it says can keep a line of the provider's out of the record.
+    `known` must not contain lines that only a browser reported: a report must never keep a provider's line out.
     """
     said = [(line.who.value, line.text) for line in provider_lines]
     return [provider_lines[index] for index in text_matching.missing(known, said)]
 
 
 def _confirmed(stored: Sequence[Utterance], provider_lines: Sequence[Utterance]) -> dict[str, list[int]]:
-    """Return the IDs of reported lines that the provider has as well, each with those of the lines that confirm it."""
+    """Return the IDs of reported lines that the provider confirms, each with the IDs of the confirming lines."""
     reported = [line for line in stored if line.source == events.Source.BROWSER and line.is_readable and line.text]
     found = text_matching.confirmations(
         [(line.who, line.text) for line in reported], [(line.who, line.text) for line in provider_lines]

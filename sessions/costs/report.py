@@ -1,4 +1,4 @@
-"""What a month has cost, seen by day, persona, group and account; and how that compares with what providers say."""
+"""Costs of a month by day, persona, group and account, and their comparison with the providers' figures."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from django.utils import timezone
 from avatars.models import ProviderAccount
 from sessions.models import DayTotal, SessionTotal, StreamingSession
 
+# The sessions with the largest differences in a reconciliation.
 LISTED_DIFFERENCES = 50
-"""Sessions that a reconciliation lists."""
 ZERO = Decimal(0)
 
 
 @dataclass(frozen=True)
 class Month:
-    """A calendar month, where the portal is."""
+    """A calendar month in the portal's time zone."""
 
     first: date
 
     @classmethod
     def parse(cls, name: str, now: datetime) -> Month:
-        """Return the month of this name, such as 2026-01; what is none is the present one."""
+        """Return the month with a name such as 2026-01, or the current month for an invalid name."""
         try:
             first = date.fromisoformat(f"{name}-01")
         except ValueError:
@@ -58,7 +58,7 @@ class Month:
 
 @dataclass(frozen=True)
 class Sums:
-    """What some sessions came to together."""
+    """The sums of a group of sessions."""
 
     name: str
     sessions: int = 0
@@ -68,13 +68,13 @@ class Sums:
 
     @property
     def wasted_credits(self) -> Decimal:
-        """What of it was spent with nobody there."""
+        """The share of the credits that was spent on unattended time."""
         return self.credits * Decimal(self.wasted / self.time) if self.time else ZERO
 
 
 @dataclass(frozen=True)
 class Report:
-    """One month. `not_booked` sessions of it are over, and not in these sums yet."""
+    """The costs of a month. `not_booked` sessions have ended but are not in the sums yet."""
 
     total: Sums
     days: list[Sums]
@@ -85,7 +85,7 @@ class Report:
 
 
 def report(month: Month) -> Report:
-    """Return what a month has cost. Six queries; those by group read the month's ledger, the others its days."""
+    """Return the costs of a month. Six queries; only the one by group reads every session of the month."""
     rows = DayTotal.objects.filter(month.condition)
     by_day = {sums.name: sums for sums in _sums(rows, "day")}
     ledger = SessionTotal.objects.filter(month.condition).annotate(group=F("session__user__groups__name"))
@@ -102,7 +102,7 @@ def report(month: Month) -> Report:
 
 
 def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
-    """Add up, the dearest first; without `by`, all of it."""
+    """Return sums grouped by a field, or one sum of all rows; the highest cost first."""
     wanted = {
         "n": count or Sum("sessions"),
         "open_for": Sum("time"),
@@ -123,7 +123,7 @@ def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
 
 @dataclass(frozen=True)
 class AccountComparison:
-    """One account's month: what we reckoned for the sessions of which the provider has reported, and what it says."""
+    """One account's month: our estimate for the sessions that the provider has reported, and its own figure."""
 
     account: ProviderAccount
     sessions: int
@@ -137,19 +137,19 @@ class AccountComparison:
 
     @property
     def missing(self) -> int:
-        """Sessions of which the provider has reported nothing."""
+        """Sessions that the provider has not reported."""
         return self.sessions - self.reported
 
 
 @dataclass(frozen=True)
 class Reconciliation:
     accounts: list[AccountComparison]
+    # The largest first.
     largest_differences: list[SessionTotal]
-    """The sessions on which the two differ most."""
 
 
 def reconciliation(month: Month) -> Reconciliation:
-    """Compare our figures of a month with the providers'. Three queries."""
+    """Compare our estimates of a month with the providers' figures. Three queries."""
     rows = SessionTotal.objects.filter(month.condition).order_by()
     is_reported = Q(provider_credits__isnull=False)
     sums = rows.values("account").annotate(

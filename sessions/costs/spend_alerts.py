@@ -1,4 +1,4 @@
-"""Staff are told when an account has spent a share of its monthly cap: by mail, and by a note on the dashboard."""
+"""Alerts when an account has spent a share of its monthly cap: a mail to staff, and a note on the dashboard."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from sessions.models import SpendAlarm
 
 logger = logging.getLogger(__name__)
 
+# Percent. A second alert is sent when the cap itself is reached.
 CAP_PERCENT = 100
-"""Percent: at the cap itself staff are told again."""
+# Alerts go to people who may change the cap.
 ALERT_PERMISSION = Permission.CHANGE_ACCOUNT
-"""Who may change a cap is told of it."""
 
 
 @dataclass(frozen=True)
 class CappedAccount:
-    """An account with a cap, and how much of it is spent this month."""
+    """An account with a monthly cap, and what it has spent this month."""
 
     account: ProviderAccount
     spending: Spending
@@ -45,7 +45,7 @@ class CappedAccount:
 
 
 def capped_accounts(now: datetime) -> list[CappedAccount]:
-    """Return the accounts that have a cap, those that have spent most of it first. Three queries, however many."""
+    """Return the accounts with a cap, the one closest to its cap first. Three queries."""
     accounts = list(ProviderAccount.objects.exclude(monthly_cap=None))
     spent = quotas.spendings(accounts, now)
     rows = (CappedAccount(account, spent[account.pk]) for account in accounts)
@@ -53,7 +53,7 @@ def capped_accounts(now: datetime) -> list[CappedAccount]:
 
 
 def raise_alerts(now: datetime) -> None:
-    """Raise what alarms are due, and send the mails that have not been sent. Safe to repeat, and by many at once."""
+    """Store the alerts that are due, and send mails that are pending. Idempotent, and safe to run concurrently."""
     month = quotas.month_of(now).date()
     rows = capped_accounts(now)
     due = [
@@ -65,7 +65,7 @@ def raise_alerts(now: datetime) -> None:
     SpendAlarm.objects.bulk_create(due, ignore_conflicts=True)
     by_account = {row.account.pk: row for row in rows}
     for alarm in SpendAlarm.objects.filter(month=month, mailed_at=None, account__in=by_account):
-        # Whoever marks it sends it. A mail that fails is marked again, and tried with the next look.
+        # The process that marks an alert sends its mail. If that fails, it removes the mark for the next run.
         if SpendAlarm.objects.filter(pk=alarm.pk, mailed_at=None).update(mailed_at=now):
             _mail(alarm, by_account[alarm.account_id])
 
@@ -73,7 +73,7 @@ def raise_alerts(now: datetime) -> None:
 def _mail(alarm: SpendAlarm, row: CappedAccount) -> None:
     addresses, who = holders.addresses(ALERT_PERMISSION), (row.account.pk, row.percent)
     if not addresses:
-        logger.warning("account %s has spent %s %% of its cap, and nobody who keeps accounts has an address", *who)
+        logger.warning("account %s has spent %s %% of its cap, but no account manager has a mail address", *who)
         return
     with translation.override(settings.LANGUAGE_CODE):
         figures = {
@@ -88,5 +88,5 @@ def _mail(alarm: SpendAlarm, row: CappedAccount) -> None:
         try:
             send_mail(subject, f"{summary}\n{consequence}\n", None, addresses)
         except (SMTPException, OSError):
-            logger.exception("the alarm of account %s could not be mailed; it is tried again", row.account.pk)
+            logger.exception("the alert for account %s could not be mailed; the next run tries again", row.account.pk)
             SpendAlarm.objects.filter(pk=alarm.pk).update(mailed_at=None)

@@ -1,4 +1,4 @@
-"""What the provider kept is read after the end, and fills the gaps of our transcript without doubling a line."""
+"""The provider's record is read after the end and completes our transcript without duplicates."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ async def test_lines_that_no_browser_heard_are_added_once(provider: Mock) -> Non
     await provider_record.read_due(NOW)
     await provider_record.read_due(NOW + timedelta(hours=1))
     assert provider.read_record.call_count == 1
-    await sync_to_async(provider_record.store)(session, RECORD)  # and read twice, it adds nothing
+    await sync_to_async(provider_record.store)(session, RECORD)  # reading it again adds nothing
     added = [line async for line in Utterance.objects.filter(source="provider").order_by("pk")]
     lines = [("avatar", "Hola."), ("avatar", "De lunes a viernes."), ("user", "Gracias.")]
-    assert [(line.who, line.text) for line in added] == lines  # what the portal sent stands as sent
+    assert [(line.who, line.text) for line in added] == lines  # the text that the portal sent is not duplicated
     reported = await Utterance.objects.aget(source="browser")
     noted = await SessionEvent.objects.filter(kind="provider_record").afirst()
     assert noted
@@ -90,7 +90,7 @@ async def test_lines_that_no_browser_heard_are_added_once(provider: Mock) -> Non
 
 @pytest.mark.django_db(transaction=True)
 async def test_the_providers_transcript_completes_ours_after_the_end(quiet_emulator: servers.Emulator) -> None:
-    """From Start to the record, against LiveAvatar's wire: no browser heard the opening of the knowledge base."""
+    """From start to record, against LiveAvatar's wire: no browser heard the knowledge base's opening line."""
     where = {"kind": "liveavatar", "base_url": quiet_emulator.url, "api_key": quiet_emulator.api_key}
     account = await sync_to_async(ProviderAccountFactory.create)(**where)
     await sync.sync_catalogue(account)

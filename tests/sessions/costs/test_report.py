@@ -1,4 +1,4 @@
-"""The books: what each session came to, by day, against the provider's own figures and the month's cap."""
+"""Totals of sessions and days, the comparison with the provider's figures, and alerts at the monthly cap."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def ended_session(minutes: float, **fields: Any) -> StreamingSession:
-    """A session of today that lasted so long."""
+    """Return a session of today that lasted this many minutes."""
     began = timezone.localtime(NOW).replace(hour=0, minute=0, second=0, microsecond=0)
     moments = {"created_at": began, "ended_at": began + minutes * MINUTE}
     session: StreamingSession = StreamingSessionFactory.create(status=Status.ENDED, **moments, **fields)
@@ -39,7 +39,7 @@ def ended_session(minutes: float, **fields: Any) -> StreamingSession:
 
 
 def record_events(session: StreamingSession, *told: tuple[float, str, dict[str, Any]]) -> None:
-    """Record what happened so many seconds after the beginning."""
+    """Record events, each given as seconds after the start, kind and data."""
     moments = ((session.created_at + timedelta(seconds=after), kind, data) for after, kind, data in told)
     events.record(session.pk, *(Entry(kind, data, Source.BROWSER, at) for at, kind, data in moments))
 
@@ -50,7 +50,7 @@ def test_an_ended_session_is_booked_once_and_added_to_its_day() -> None:
     StreamingSessionFactory.create(persona=persona)  # runs
     assert (ledger.book_all(), ledger.book_all()) == (2, 0)
     totals = SessionTotal.objects.filter(session__in=sessions).order_by("time")
-    assert [total.estimated for total in totals] == [Decimal("1.0000"), Decimal("2.0000")]  # 0.2 a minute
+    assert [total.estimated for total in totals] == [Decimal("1.0000"), Decimal("2.0000")]  # 0.2 credits a minute
     day = DayTotal.objects.get()
     assert (day.sessions, day.time, day.estimated) == (2, 15 * MINUTE, Decimal(3))
 
@@ -164,7 +164,7 @@ def test_a_failed_mail_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
         broken.setattr(spend_alerts, "send_mail", Mock(side_effect=ConnectionRefusedError))
         spend_alerts.raise_alerts(NOW)
     spend_alerts.raise_alerts(NOW)
-    assert len(mail.outbox) == 2  # its share, and the cap itself
+    assert len(mail.outbox) == 2  # at the alarm share and at the cap
 
 
 PAGES = ("/admin/avatar_sessions/sessiontotal/costs/", "/admin/avatar_sessions/sessiontotal/reconciliation/")
