@@ -55,8 +55,8 @@ class _ExportForm(forms.Form):
         help_text=_(
             "Without a reason, the export contains no conversation text. The reason is recorded with your name."
         ),
-        min_length=reasons.SHORTEST_REASON,
-        max_length=reasons.LONGEST_REASON,
+        min_length=reasons.MIN_REASON_CHARACTERS,
+        max_length=reasons.MAX_REASON_CHARACTERS,
         required=False,
         widget=UnfoldAdminTextInputWidget,
     )

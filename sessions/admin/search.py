@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from heygen_portal.runtime import budgets, client_address
 from sessions.audit.page import READ
-from sessions.audit.reasons import LONGEST_REASON, SHORTEST_REASON
+from sessions.audit.reasons import MAX_REASON_CHARACTERS, MIN_REASON_CHARACTERS
 from sessions.exports import filters
 from sessions.models import StreamingSession
 
@@ -32,8 +32,8 @@ class SearchForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason for the search"),
         help_text=_("Your name, IP address, the search terms and this reason are recorded."),
-        min_length=SHORTEST_REASON,
-        max_length=LONGEST_REASON,
+        min_length=MIN_REASON_CHARACTERS,
+        max_length=MAX_REASON_CHARACTERS,
         widget=UnfoldAdminTextInputWidget,
     )
 

@@ -104,8 +104,8 @@ class StopForm(ActionForm):
 
     reason = forms.CharField(
         label="",
-        required=False,  # the action itself reports a missing reason
-        max_length=reasons.LONGEST_REASON,
+        required=False,  # where it is missing, the action says so
+        max_length=reasons.MAX_REASON_CHARACTERS,
         widget=UnfoldAdminTextInputWidget({"placeholder": _("Reason"), "aria-label": _("Reason")}),
     )
 
@@ -261,8 +261,8 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
             "sessions/board.html",
             {
                 "may_stop": self.has_stop_permission(request),
-                "shortest_reason": reasons.SHORTEST_REASON,
-                "longest_reason": reasons.LONGEST_REASON,
+                "shortest_reason": reasons.MIN_REASON_CHARACTERS,
+                "longest_reason": reasons.MAX_REASON_CHARACTERS,
             },
         )
 

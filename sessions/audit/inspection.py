@@ -16,18 +16,19 @@ from sessions.lifecycle import events, vouching
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.lifecycle.events import Entry
 from sessions.models import SessionEvent, SessionTask, StreamingSession, Utterance
-from sessions.timeline import page_clock, timeline
+from sessions.timeline import page_clock
 from sessions.timeline.moments import PROVIDER, Moment
 from sessions.timeline.page_clock import PAGE_AT
 from sessions.timeline.timeline import Timeline
+from sessions.timeline.timeline import build as build_timeline
 
-MOST_EVENTS = 5000
+MAX_ANALYSED_EVENTS = 5000
 """Events that the timeline, its measures and its gaps are computed from: the first of the record."""
-EVENTS_A_PAGE = 500
-LAST_WORDS = 3
+EVENTS_PER_PAGE = 500
+CUT_OFF_WORDS = 3
 """Words that are shown of where a line was cut off."""
 OPENED, STOP_ASKED = EventKind.TRANSCRIPT_OPENED, EventKind.STOP_ASKED
-LOOKS = (
+STAFF_ACTION_KINDS = (
     OPENED,
     STOP_ASKED,
     EventKind.OBSERVED,
@@ -62,7 +63,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Look:
+class StaffAction:
     """Somebody with power over sessions did something to this one."""
 
     kind: str
@@ -74,7 +75,7 @@ class Look:
 
 @dataclass(frozen=True)
 class EventsPage:
-    """A part of what happened. Events beyond MOST_EVENTS follow the timeline, in the order of the record."""
+    """A part of what happened. Events beyond MAX_ANALYSED_EVENTS follow the timeline, in the order of the record."""
 
     moments: Sequence[Moment]
     number: int
@@ -84,37 +85,37 @@ class EventsPage:
 
     @property
     def has_more_than_analysed(self) -> bool:
-        return self.total > MOST_EVENTS
+        return self.total > MAX_ANALYSED_EVENTS
 
 
-def events_page(session: StreamingSession, line: Timeline, total: int, number: int) -> EventsPage:
+def events_page(session: StreamingSession, timeline: Timeline, total: int, number: int) -> EventsPage:
     """Return one page of what happened; a number that there is none of gives the nearest.
 
     `total` is the number of the record's last event.
     """
-    on_line = max(1, ceil(len(line.moments) / EVENTS_A_PAGE))
-    pages = on_line + ceil(max(0, total - MOST_EVENTS) / EVENTS_A_PAGE)
+    timeline_pages = max(1, ceil(len(timeline.moments) / EVENTS_PER_PAGE))
+    pages = timeline_pages + ceil(max(0, total - MAX_ANALYSED_EVENTS) / EVENTS_PER_PAGE)
     number = min(max(number, 1), pages)
-    if number <= on_line:
-        start = (number - 1) * EVENTS_A_PAGE
-        return EventsPage(line.moments[start : start + EVENTS_A_PAGE], number, pages, total)
-    start = MOST_EVENTS + (number - on_line - 1) * EVENTS_A_PAGE
-    rest = SessionEvent.objects.filter(session=session).order_by("number")[start : start + EVENTS_A_PAGE]
+    if number <= timeline_pages:
+        start = (number - 1) * EVENTS_PER_PAGE
+        return EventsPage(timeline.moments[start : start + EVENTS_PER_PAGE], number, pages, total)
+    start = MAX_ANALYSED_EVENTS + (number - timeline_pages - 1) * EVENTS_PER_PAGE
+    rest = SessionEvent.objects.filter(session=session).order_by("number")[start : start + EVENTS_PER_PAGE]
     return EventsPage([_moment(event) for event in rest], number, pages, total)
 
 
 def timeline_of(session: StreamingSession) -> Timeline:
-    """Return what is known of a session on one clock, up to MOST_EVENTS events; no speech."""
-    return timeline.build(_moments(session), session.created_at)
+    """Return what is known of a session on one clock, up to MAX_ANALYSED_EVENTS events; no speech."""
+    return build_timeline(_moments(session), session.created_at)
 
 
 def _moment(event: SessionEvent) -> Moment:
-    page_at = _as_moment(event.data.get(PAGE_AT))
+    page_at = _parse_time(event.data.get(PAGE_AT))
     return Moment(event.at, event.source, event.kind, event.data, page_at, event.number)
 
 
 def _moments(session: StreamingSession) -> Iterator[Moment]:
-    for event in SessionEvent.objects.filter(session=session).order_by("number")[:MOST_EVENTS]:
+    for event in SessionEvent.objects.filter(session=session).order_by("number")[:MAX_ANALYSED_EVENTS]:
         yield _moment(event)
     for task in SessionTask.objects.filter(session=session).defer("sealed"):
         yield ledger.task_moment(task)
@@ -122,11 +123,11 @@ def _moments(session: StreamingSession) -> Iterator[Moment]:
         yield Moment(line.at, PROVIDER, ADDED, {"who": line.who})
 
 
-def _as_moment(told: Any) -> datetime | None:
+def _parse_time(told: Any) -> datetime | None:
     """Return a moment that is stored in an event; None for one that cannot be shown in every time zone."""
     try:
         moment = datetime.fromisoformat(told)
-        return moment if moment.tzinfo and page_clock.FIRST <= moment <= page_clock.LAST else None
+        return moment if moment.tzinfo and page_clock.EARLIEST <= moment <= page_clock.LATEST else None
     except (TypeError, ValueError, OverflowError):
         return None
 
@@ -138,26 +139,26 @@ def lines_of(session: StreamingSession, *, is_open: bool) -> list[Line]:
 
 
 def _line(row: Utterance, is_open: bool) -> Line:
-    said = row.shown
-    heard = vars(row).get("heard", said)
-    cut_at = " ".join(heard.split()[-LAST_WORDS:]) if row.is_interrupted and is_open else ""
+    text = row.shown
+    heard = vars(row).get("heard", text)
+    cut_at = " ".join(heard.split()[-CUT_OFF_WORDS:]) if row.is_interrupted and is_open else ""
     return Line(
-        row.who, row.by, row.kind, row.source, row.at, row.is_interrupted, len(said), row.standing, row.is_unreported,
-        said if is_open else "", cut_at,
+        row.who, row.by, row.kind, row.source, row.at, row.is_interrupted, len(text), row.standing, row.is_unreported,
+        text if is_open else "", cut_at,
     )  # fmt: skip
 
 
-def looks_at(session: StreamingSession) -> list[Look]:
+def staff_actions(session: StreamingSession) -> list[StaffAction]:
     """Return who did what to a session, the first first."""
-    rows = list(SessionEvent.objects.filter(session=session, kind__in=LOOKS).order_by("number"))
+    rows = list(SessionEvent.objects.filter(session=session, kind__in=STAFF_ACTION_KINDS).order_by("number"))
     people = get_user_model().objects.in_bulk([who for row in rows if (who := _by(row))])
-    return [_look(row, people) for row in rows]
+    return [_staff_action(row, people) for row in rows]
 
 
-def _look(row: SessionEvent, people: Mapping[Any, Any]) -> Look:
-    said = row.data
-    return Look(
-        row.kind, row.at, str(people.get(_by(row), "–")), str(said.get("from") or ""), str(said.get("reason") or "")
+def _staff_action(row: SessionEvent, people: Mapping[Any, Any]) -> StaffAction:
+    data = row.data
+    return StaffAction(
+        row.kind, row.at, str(people.get(_by(row), "–")), str(data.get("from") or ""), str(data.get("reason") or "")
     )
 
 
@@ -165,12 +166,12 @@ def _by(row: SessionEvent) -> Any:
     return row.data.get("by") or row.data.get("user")
 
 
-def note_opening(session_id: UUID, user_id: int, address: str | None, reason: str) -> None:
+def record_opening(session_id: UUID, user_id: int, address: str | None, reason: str) -> None:
     """Whoever reads what was said has said why."""
     events.record(session_id, Entry(OPENED, {"by": user_id, "from": address, "reason": reason}))
 
 
-def note_stops(session_ids: Iterable[UUID], user_id: int, address: str | None, reason: str) -> None:
+def record_stops(session_ids: Iterable[UUID], user_id: int, address: str | None, reason: str) -> None:
     """Somebody of the team asked for the end of other people's sessions. The caller holds their rows locked."""
     asked = Entry(STOP_ASKED, {"by": user_id, "from": address, "reason": reason})
     events.append_each(dict.fromkeys(session_ids, asked))

@@ -28,7 +28,7 @@ from sessions.timeline.turns import Turn
 
 READ, COSTS = Permission.VIEW_TRANSCRIPT, Permission.VIEW_COSTS
 TICKS = 4
-MOST_TURNS = 30
+MAX_DRAWN_TURNS = 30
 """Turns that are drawn; their middle and their worst are of all."""
 
 
@@ -47,7 +47,7 @@ class Bar:
 @never_cache
 def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
     """Show a session. A POST with a reason shows what was said, for this one answer, and is on record."""
-    may_read, wrong = request.user.has_perm(READ), ""
+    may_read, reason_error = request.user.has_perm(READ), ""
     is_open = False
     if request.method == "POST":
         if not may_read:
@@ -55,60 +55,65 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         try:
             reason = reasons.checked(request.POST.get("reason"))
         except errors.ReasonNeeded as exc:
-            wrong = str(exc)
+            reason_error = str(exc)
         else:
             is_open = True
-            inspection.note_opening(session.pk, request.user.pk or 0, client_address.of(request), reason)
-    line = inspection.timeline_of(session)
+            inspection.record_opening(session.pk, request.user.pk or 0, client_address.of(request), reason)
+    timeline = inspection.timeline_of(session)
     lines = inspection.lines_of(session, is_open=is_open)
     asked = request.GET.get("events", "")
+    number = int(asked) if asked.isdecimal() and len(asked) < 7 else 1
     newest, last_hash = session.events.order_by("-number").values_list("number", "hash").first() or (0, "")
-    events = inspection.events_page(session, line, newest, int(asked) if asked.isdecimal() and len(asked) < 7 else 1)
+    events = inspection.events_page(session, timeline, newest, number)
     context = {
         "session": session,
-        "line": line,
+        "timeline": timeline,
         "evidence": end_evidence.in_words(session.end_evidence),
         "fault": verification.first_fault_of(session.pk),
         "last_hash": last_hash,
         "remedy": remedy_texts.remedy(session.end_reason, session.end_evidence),
-        "stages": _waterfall(line),
-        "failing": _failing(line) if session.ended_at else "",
-        "turns": _turns(line.turns),
-        "usual": line.latency(0.5),
-        "slow": line.latency(0.95),
-        "rows": [_row(moment, line, session.persona.name) for moment in events.moments],
+        "stages": _waterfall(timeline),
+        "failing": _failing(timeline) if session.ended_at else "",
+        "turns": _turns(timeline.turns),
+        "usual": timeline.latency(0.5),
+        "slow": timeline.latency(0.95),
+        "rows": [_row(moment, timeline, session.persona.name) for moment in events.moments],
         "events": events,
-        "analysed": inspection.MOST_EVENTS,
-        "rating": event_labels.rating(line.rating),
-        "oddities": [(oddity.at - line.began_at, event_labels.oddity(oddity)) for oddity in line.oddities],
-        "outages": line.outages,
-        "recovered": sum(outage.ends_at is not None for outage in line.outages),
+        "analysed": inspection.MAX_ANALYSED_EVENTS,
+        "rating": event_labels.rating(timeline.rating),
+        "anomalies": [
+            (anomaly.at - timeline.began_at, event_labels.anomaly(anomaly)) for anomaly in timeline.anomalies
+        ],
+        "outages": timeline.outages,
+        "recovered": sum(outage.ends_at is not None for outage in timeline.outages),
         "total": SessionTotal.objects.filter(session=session).first(),
         "may_cost": request.user.has_perm(COSTS),
         "may_export": request.user.has_perm(roles.EXPORT_SESSION),
         "may_read": may_read,
         "is_open": is_open,
-        "wrong": wrong,
-        "shortest_reason": reasons.SHORTEST_REASON,
-        "longest_reason": reasons.LONGEST_REASON,
+        "reason_error": reason_error,
+        "shortest_reason": reasons.MIN_REASON_CHARACTERS,
+        "longest_reason": reasons.MAX_REASON_CHARACTERS,
         "lines": lines,
         "added": sum(one.is_unreported for one in lines),
         "reported": any(one.standing == vouching.Standing.BROWSER for one in lines),
         "contradicted": sum(one.standing == vouching.Standing.CONTRADICTED for one in lines),
-        "looks": [(look, event_labels.looked(look.kind)) for look in inspection.looks_at(session)],
+        "staff_actions": [(action, event_labels.looked(action.kind)) for action in inspection.staff_actions(session)],
     }
     return render(request, "sessions/audit.html", context)
 
 
-def _failing(line: Timeline) -> str:
-    stage = line.failing_stage
+def _failing(timeline: Timeline) -> str:
+    stage = timeline.failing_stage
     return str(event_labels.STAGES[stage][0]) if stage else ""
 
 
-def _waterfall(line: Timeline) -> dict[str, Any]:
-    scale = _scale(max((stage.begins + (stage.took or timedelta(0)) for stage in line.stages), default=timedelta(0)))
+def _waterfall(timeline: Timeline) -> dict[str, Any]:
+    scale = _scale(
+        max((stage.begins + (stage.took or timedelta(0)) for stage in timeline.stages), default=timedelta(0))
+    )
     bars = []
-    for stage in line.stages:
+    for stage in timeline.stages:
         title, note = event_labels.STAGES[stage.code]
         x, width = _percent(stage.begins, scale), _percent(stage.took or timedelta(0), scale)
         bars.append(Bar(str(title), str(note), stage.source, x, width, stage.took))
@@ -117,7 +122,7 @@ def _waterfall(line: Timeline) -> dict[str, Any]:
 
 
 def _turns(turns: tuple[Turn, ...]) -> list[tuple[Turn, str]]:
-    shown = turns[:MOST_TURNS]
+    shown = turns[:MAX_DRAWN_TURNS]
     scale = _scale(max((turn.latency for turn in shown if turn.latency), default=timedelta(0)))
     return [(turn, _percent(turn.latency or timedelta(0), scale)) for turn in shown]
 
@@ -136,9 +141,9 @@ def _percent(span: timedelta, scale: timedelta) -> str:
     return f"{100 * span / scale:.2f}%"
 
 
-def _row(moment: Moment, line: Timeline, name: str) -> dict[str, Any]:
+def _row(moment: Moment, timeline: Timeline, name: str) -> dict[str, Any]:
     return {
-        "since": moment.at - line.began_at,
+        "since": moment.at - timeline.began_at,
         "source": moment.source,
         "title": event_labels.title(moment),
         "details": event_labels.details(moment, name),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sessions import errors
 
-SHORTEST_REASON, LONGEST_REASON = 5, 500  # characters
+MIN_REASON_CHARACTERS, MAX_REASON_CHARACTERS = 5, 500  # characters
 
 
 def checked(given: object) -> str:
@@ -14,6 +14,6 @@ def checked(given: object) -> str:
         errors.ReasonNeeded: it is no text, or too short or too long to tell anybody anything.
     """
     reason = given.strip() if isinstance(given, str) else ""
-    if not SHORTEST_REASON <= len(reason) <= LONGEST_REASON:
+    if not MIN_REASON_CHARACTERS <= len(reason) <= MAX_REASON_CHARACTERS:
         raise errors.ReasonNeeded
     return reason

@@ -1,4 +1,4 @@
-"""What the record's events and its oddities are called, in words for people."""
+"""What the record's events and its anomalies are called, in words for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sessions.labels import device_check_texts
 from sessions.lifecycle import end_evidence, no_picture_texts
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, Status
-from sessions.timeline.anomalies import Oddity
+from sessions.timeline.anomalies import Anomaly
 from sessions.timeline.moments import Moment
 
 Words = str | Promise
@@ -231,7 +231,7 @@ def rating(code: str) -> str:
     return str(RATINGS.get(code, ""))
 
 
-def oddity(found: Oddity) -> str:
+def anomaly(found: Anomaly) -> str:
     named = {key: _kind(value) if key in ("later", "earlier", "kind") else value for key, value in found.data.items()}
     if "seconds" in named:
         named["seconds"] = formats.number_format(named["seconds"], 1)

@@ -56,7 +56,7 @@ def begin(by_id: int, address: str | None, session_ids: Collection[UUID] | None,
         locked = rows.select_for_update(of=("self",))
         running = list(locked if session_ids is None else locked.filter(pk__in=session_ids))
         if running:
-            inspection.note_stops([session.pk for session in running], by_id, address, reason)
+            inspection.record_stops([session.pk for session in running], by_id, address, reason)
             for session in running:
                 session.end_evidence = dict(end_evidence.staff(by_id, reason))
             transitions.begin_stop_all(running, EndReason.STAFF_STOPPED)

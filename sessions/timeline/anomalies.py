@@ -8,19 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.timeline.moments import PORTAL, Moment, first, moves
+from sessions.timeline.moments import PORTAL, Moment, first, status_changes
 from sessions.timeline.turns import Turn
 
-SILENCE = timedelta(seconds=10)
+SILENCE_LIMIT = timedelta(seconds=10)
 """An avatar that was to speak and is heard no sooner is marked."""
-TOLERANCE = timedelta(seconds=0.5)
+CLOCK_TOLERANCE = timedelta(seconds=0.5)
 """Two clocks never agree quite: only what is further apart than this contradicts."""
-AFTERLIFE = timedelta(seconds=2)
+END_GRACE = timedelta(seconds=2)
 """How long after the end its last signs may still come in."""
 
 
 @dataclass(frozen=True)
-class Oddity:
+class Anomaly:
     """A gap or a contradiction in what was recorded."""
 
     code: str
@@ -28,7 +28,7 @@ class Oddity:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-FOLLOWS = (
+REQUIRED_ORDER = (
     (EventKind.PROVIDER_CREATED, EventKind.REQUESTED),
     (EventKind.PROVIDER_STARTED, EventKind.PROVIDER_CREATED),
     (EventKind.ROOM_CONNECTED, EventKind.REQUESTED),
@@ -36,7 +36,7 @@ FOLLOWS = (
     (EventKind.FIRST_FRAME, EventKind.TRACK_SUBSCRIBED),
 )
 """The first of the left cannot be before the first of the right."""
-SIGNS_OF_LIFE = (
+ACTIVITY_KINDS = (
     EventKind.FIRST_FRAME,
     EventKind.TRACK_SUBSCRIBED,
     EventKind.TRACK_PUBLISHED,
@@ -45,79 +45,89 @@ SIGNS_OF_LIFE = (
 )
 
 
-def oddities_of(line: Sequence[Moment], turns: Iterable[Turn]) -> list[Oddity]:
+def find_anomalies(moments: Sequence[Moment], turns: Iterable[Turn]) -> list[Anomaly]:
     """Return all of them, the first first."""
-    found = (*_missing(line), *_status(line), *_order(line), *_afterlife(line), *_silences(line, turns))
-    return sorted(found, key=lambda oddity: (oddity.at, oddity.code))
+    found = (
+        *_missing(moments),
+        *_status(moments),
+        *_order(moments),
+        *_activity_after_end(moments),
+        *_silences(moments, turns),
+    )
+    return sorted(found, key=lambda anomaly: (anomaly.at, anomaly.code))
 
 
-def _missing(line: Sequence[Moment]) -> Iterator[Oddity]:
+def _missing(moments: Sequence[Moment]) -> Iterator[Anomaly]:
     """Rows of the record are numbered without a gap."""
-    numbered = sorted((moment for moment in line if moment.number), key=lambda moment: moment.number)
+    numbered = sorted((moment for moment in moments if moment.number), key=lambda moment: moment.number)
     expected = 1
     for moment in numbered:
         if moment.number != expected:
-            yield Oddity("missing", moment.at, {"from": expected, "to": moment.number - 1})
+            yield Anomaly("missing", moment.at, {"from": expected, "to": moment.number - 1})
         expected = moment.number + 1
 
 
-def _status(line: Sequence[Moment]) -> Iterator[Oddity]:
-    was = ""
-    for move in moves(line):
-        before, to = str(move.data.get("from", "")), str(move.data.get("to", ""))
-        if was == "ended":
-            yield Oddity("two_ends", move.at, {"to": to})
-        elif was and before != was:
-            yield Oddity("status_jump", move.at, {"from": was, "to": to})
-        if to == "ended" and not move.data.get("reason"):
-            yield Oddity("no_reason", move.at)
-        if to == "live" and not _is_seen_by(line, move):
-            yield Oddity("live_unseen", move.at)
-        was = to
+def _status(moments: Sequence[Moment]) -> Iterator[Anomaly]:
+    previous = ""
+    for change in status_changes(moments):
+        before, to = str(change.data.get("from", "")), str(change.data.get("to", ""))
+        if previous == "ended":
+            yield Anomaly("two_ends", change.at, {"to": to})
+        elif previous and before != previous:
+            yield Anomaly("status_jump", change.at, {"from": previous, "to": to})
+        if to == "ended" and not change.data.get("reason"):
+            yield Anomaly("no_reason", change.at)
+        if to == "live" and not _is_live_justified(moments, change):
+            yield Anomaly("live_unseen", change.at)
+        previous = to
 
 
-def _is_seen_by(line: Sequence[Moment], live: Moment) -> bool:
+def _is_live_justified(moments: Sequence[Moment], live: Moment) -> bool:
     """Whether a first frame, or the page's going on without one, was recorded before the session went live."""
-    shown = (moment for moment in line if moment.kind in (EventKind.FIRST_FRAME, EventKind.WITHOUT_PICTURE))
+    shown = (moment for moment in moments if moment.kind in (EventKind.FIRST_FRAME, EventKind.WITHOUT_PICTURE))
     return any(moment.number < live.number for moment in shown)
 
 
-def _order(line: Sequence[Moment]) -> Iterator[Oddity]:
-    for later, earlier in FOLLOWS:
-        yield from _contradiction(first(line, later), first(line, earlier))
+def _order(moments: Sequence[Moment]) -> Iterator[Anomaly]:
+    for later, earlier in REQUIRED_ORDER:
+        yield from _contradiction(first(moments, later), first(moments, earlier))
     for stopped in (
-        moment for moment in line if moment.kind == EventKind.AVATAR_STOP_TALKING and moment.data.get("task_id")
+        moment for moment in moments if moment.kind == EventKind.AVATAR_STOP_TALKING and moment.data.get("task_id")
     ):
-        yield from _contradiction(stopped, first(line, EventKind.AVATAR_START_TALKING, task_id=stopped.data["task_id"]))
+        yield from _contradiction(
+            stopped, first(moments, EventKind.AVATAR_START_TALKING, task_id=stopped.data["task_id"])
+        )
 
 
-def _contradiction(later: Moment | None, earlier: Moment | None) -> Iterator[Oddity]:
-    if later and earlier and earlier.at - later.at > TOLERANCE:
-        yield Oddity("out_of_order", later.at, {"later": later.kind, "earlier": earlier.kind})
+def _contradiction(later: Moment | None, earlier: Moment | None) -> Iterator[Anomaly]:
+    if later and earlier and earlier.at - later.at > CLOCK_TOLERANCE:
+        yield Anomaly("out_of_order", later.at, {"later": later.kind, "earlier": earlier.kind})
 
 
-def _afterlife(line: Sequence[Moment]) -> Iterator[Oddity]:
+def _activity_after_end(moments: Sequence[Moment]) -> Iterator[Anomaly]:
     """The end is known, and the room went on."""
-    ends = [move for move in moves(line) if move.data.get("to") == "ended" or _is_providers_end(move)]
-    over = min((move.at for move in ends), default=None)
+    ends = [
+        change for change in status_changes(moments) if change.data.get("to") == "ended" or _is_providers_end(change)
+    ]
+    ended = min((change.at for change in ends), default=None)
     signs = [
         moment
-        for moment in line
-        if over and moment.kind in SIGNS_OF_LIFE and moment.at - over > AFTERLIFE and moment.source != PORTAL
+        for moment in moments
+        if ended and moment.kind in ACTIVITY_KINDS and moment.at - ended > END_GRACE and moment.source != PORTAL
     ]
     if signs:
-        yield Oddity("went_on", signs[0].at, {"kind": signs[0].kind, "count": len(signs)})
+        yield Anomaly("went_on", signs[0].at, {"kind": signs[0].kind, "count": len(signs)})
 
 
-def _is_providers_end(move: Moment) -> bool:
-    return move.data.get("to") == "stopping" and move.data.get("reason") == "provider_ended"
+def _is_providers_end(change: Moment) -> bool:
+    return change.data.get("to") == "stopping" and change.data.get("reason") == "provider_ended"
 
 
-def _silences(line: Sequence[Moment], turns: Iterable[Turn]) -> Iterator[Oddity]:
-    if not line:
+def _silences(moments: Sequence[Moment], turns: Iterable[Turn]) -> Iterator[Anomaly]:
+    if not moments:
         return
-    over = next(moves(line, "stopping", "ended"), line[-1])
+    ended = next(status_changes(moments, "stopping", "ended"), moments[-1])
     for turn in turns:
-        waited = (turn.heard_at or over.at) - turn.asked_at
-        if waited > SILENCE and not turn.is_called_off:
-            yield Oddity("silent", turn.asked_at, {"seconds": waited.total_seconds(), "is_heard": bool(turn.heard_at)})
+        waited = (turn.heard_at or ended.at) - turn.asked_at
+        if waited > SILENCE_LIMIT and not turn.is_cancelled:
+            yield Anomaly("silent", turn.asked_at, {"seconds": waited.total_seconds(), "is_heard": bool(turn.heard_at)})

@@ -1,4 +1,4 @@
-"""What happened, one moment at a time, and how a line of moments is asked."""
+"""What happened, one moment at a time, and how a sequence of moments is asked."""
 
 from __future__ import annotations
 
@@ -33,22 +33,24 @@ class Moment:
 
 
 def in_order(recorded: Iterable[Moment]) -> tuple[Moment, ...]:
-    """Return moments on one line, however they come."""
+    """Return moments in order, however they come."""
     return tuple(sorted(recorded, key=lambda moment: (moment.at, moment.number, moment.source, moment.kind)))
 
 
-def last(line: Sequence[Moment], kind: str, key: str) -> Any:
+def last(moments: Sequence[Moment], kind: str, key: str) -> Any:
     """Return what the last of this kind says under this name."""
-    return next((moment.data.get(key) for moment in reversed(line) if moment.kind == kind), None)
+    return next((moment.data.get(key) for moment in reversed(moments) if moment.kind == kind), None)
 
 
-def first(line: Sequence[Moment], kind: str, /, **data: Any) -> Moment | None:
+def first(moments: Sequence[Moment], kind: str, /, **data: Any) -> Moment | None:
     """Return the first of this kind that says this."""
-    same = (moment for moment in line if moment.kind == kind)
-    return next((moment for moment in same if all(moment.data.get(key) == data[key] for key in data)), None)
+    matching = (moment for moment in moments if moment.kind == kind)
+    return next((moment for moment in matching if all(moment.data.get(key) == data[key] for key in data)), None)
 
 
-def moves(line: Sequence[Moment], *to: str) -> Iterator[Moment]:
+def status_changes(moments: Sequence[Moment], *to: str) -> Iterator[Moment]:
     """Changes of status, in the order of the record, to these or to any."""
-    found = [moment for moment in line if moment.kind == EventKind.STATUS and (not to or moment.data.get("to") in to)]
+    found = [
+        moment for moment in moments if moment.kind == EventKind.STATUS and (not to or moment.data.get("to") in to)
+    ]
     yield from sorted(found, key=lambda moment: moment.number)

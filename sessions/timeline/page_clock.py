@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 PAGE_AT = "page_at"  # under this key an event has its moment on the page's own clock
-TRUST = timedelta(seconds=30)
+MAX_REPORT_AGE = timedelta(seconds=30)
 """How long a page may have kept a report; an older moment cannot be true, and the portal's own is used instead."""
-FIRST, LAST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 """What a clock can say: beyond, a moment may have no name in another time zone."""
-REMEMBERED = 32
+REMEMBERED_REPORTS = 32
 """Reports that count. Of the latest, not of all: a laptop that slept has set its clock."""
 
 
@@ -23,7 +23,7 @@ class PageClock:
     What that one took stays in every moment, so that none lies before what it reports.
     """
 
-    lags: deque[timedelta] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    lags: deque[timedelta] = field(default_factory=lambda: deque(maxlen=REMEMBERED_REPORTS))
 
     def read(self, at: Any, sent: Any, now: datetime) -> tuple[datetime, datetime | None]:
         """Return a report's moment on the portal's clock, and as the page has it: None where that is no moment."""
@@ -35,7 +35,7 @@ class PageClock:
             moment = page_at + min(self.lags)
         except OverflowError:
             return now, page_at
-        return (moment if timedelta(0) <= now - moment <= TRUST else now), page_at
+        return (moment if timedelta(0) <= now - moment <= MAX_REPORT_AGE else now), page_at
 
 
 def _moment(milliseconds: Any) -> datetime | None:
@@ -46,4 +46,4 @@ def _moment(milliseconds: Any) -> datetime | None:
         moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, OSError, ValueError):
         return None
-    return moment if FIRST <= moment <= LAST else None
+    return moment if EARLIEST <= moment <= LATEST else None

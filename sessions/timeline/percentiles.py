@@ -9,5 +9,5 @@ from math import ceil
 
 def percentile(measured: Iterable[timedelta], share: float) -> timedelta | None:
     """Return the smallest measurement that this share of them does not exceed; None for none."""
-    known = sorted(measured)
-    return known[max(0, ceil(share * len(known)) - 1)] if known else None
+    ordered = sorted(measured)
+    return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else None

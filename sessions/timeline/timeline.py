@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sessions.lifecycle.event_kinds import EventKind
-from sessions.timeline.anomalies import Oddity, oddities_of
+from sessions.timeline.anomalies import Anomaly, find_anomalies
 from sessions.timeline.moments import BROWSER, LIVEKIT, PORTAL, PROVIDER, Moment, first, in_order, last
 from sessions.timeline.percentiles import percentile
 from sessions.timeline.turns import Turn, turns_of
@@ -45,10 +45,10 @@ class Timeline:
     stages: tuple[Stage, ...]
     turns: tuple[Turn, ...]
     outages: tuple[Outage, ...]
-    oddities: tuple[Oddity, ...]
+    anomalies: tuple[Anomaly, ...]
 
     @property
-    def first_picture(self) -> timedelta | None:
+    def time_to_first_frame(self) -> timedelta | None:
         """From Start to the first frame that was seen."""
         frame = self.stages[-1]
         return frame.begins + frame.took if frame.took is not None else None
@@ -56,7 +56,7 @@ class Timeline:
     @property
     def failing_stage(self) -> str:
         """The first stage that was not reached; empty once a picture was seen."""
-        if self.first_picture is not None:
+        if self.time_to_first_frame is not None:
             return ""
         return next(stage.code for stage in self.stages if stage.took is None)
 
@@ -78,10 +78,10 @@ class Timeline:
 
 def build(recorded: Iterable[Moment], began_at: datetime) -> Timeline:
     """Make the timeline of one session that was asked for at `began_at`."""
-    line = in_order(recorded)
-    turns = tuple(turns_of(line))
-    stages, outages, oddities = _stages(line, began_at), _outages(line), oddities_of(line, turns)
-    return Timeline(began_at, line, tuple(stages), turns, tuple(outages), tuple(oddities))
+    moments = in_order(recorded)
+    turns = tuple(turns_of(moments))
+    stages, outages, anomalies = _stages(moments, began_at), _outages(moments), find_anomalies(moments, turns)
+    return Timeline(began_at, moments, tuple(stages), turns, tuple(outages), tuple(anomalies))
 
 
 # Stages
@@ -97,14 +97,14 @@ STAGES = {
 }
 
 
-def _stages(line: Sequence[Moment], began_at: datetime) -> Iterator[Stage]:
+def _stages(moments: Sequence[Moment], began_at: datetime) -> Iterator[Stage]:
     reached = {
-        "requested": first(line, EventKind.REQUESTED),
-        "created": first(line, EventKind.PROVIDER_CREATED),
-        "started": first(line, EventKind.PROVIDER_STARTED),
-        "room": first(line, EventKind.ROOM_CONNECTED),
-        "track": first(line, EventKind.TRACK_SUBSCRIBED, kind="video") or first(line, EventKind.TRACK_SUBSCRIBED),
-        "frame": first(line, EventKind.FIRST_FRAME),
+        "requested": first(moments, EventKind.REQUESTED),
+        "created": first(moments, EventKind.PROVIDER_CREATED),
+        "started": first(moments, EventKind.PROVIDER_STARTED),
+        "room": first(moments, EventKind.ROOM_CONNECTED),
+        "track": first(moments, EventKind.TRACK_SUBSCRIBED, kind="video") or first(moments, EventKind.TRACK_SUBSCRIBED),
+        "frame": first(moments, EventKind.FIRST_FRAME),
     }
     for code, (source, awaited) in STAGES.items():
         end, before = reached[code], awaited
@@ -122,14 +122,14 @@ def _is_before(start: Moment | None, end: Moment | None) -> bool:
 
 # The picture, lost and found
 
-LOST = (EventKind.FROZEN, EventKind.ROOM_DISCONNECTED, EventKind.ROOM_RECONNECTING)
+LOSS_KINDS = (EventKind.FROZEN, EventKind.ROOM_DISCONNECTED, EventKind.ROOM_RECONNECTING)
 
 
-def _outages(line: Sequence[Moment]) -> Iterator[Outage]:
+def _outages(moments: Sequence[Moment]) -> Iterator[Outage]:
     is_seen = False
     began: Moment | None = None
     steps: list[str] = []
-    for moment in line:
+    for moment in moments:
         if moment.kind == EventKind.STATUS and moment.data.get("to") in ("stopping", "ended"):
             break
         step = moment.data.get("step") if moment.kind == EventKind.LADDER else None
@@ -137,7 +137,7 @@ def _outages(line: Sequence[Moment]) -> Iterator[Outage]:
             if began:
                 yield Outage(began.at, moment.at, began.kind, tuple(steps))
             is_seen, began, steps = True, None, []
-        elif is_seen and (moment.kind in LOST or step):
+        elif is_seen and (moment.kind in LOSS_KINDS or step):
             began = began or moment
             steps += [str(step)] if step else []
     if began:

@@ -17,7 +17,7 @@ class Turn:
     by: str
     asked_at: datetime
     heard_at: datetime | None = None
-    is_called_off: bool = False
+    is_cancelled: bool = False
     """Nothing was to be heard: interrupted, refused, or the person reads only."""
 
     @property
@@ -28,44 +28,44 @@ class Turn:
 SPEECH = (EventKind.USER_START, EventKind.USER_STOP, EventKind.USER_END_MESSAGE, EventKind.AVATAR_START_TALKING)
 
 
-def _heard(line: Sequence[Moment]) -> Iterator[Moment]:
+def _without_duplicates(moments: Sequence[Moment]) -> Iterator[Moment]:
     """What the provider's own socket tells of speech counts only where no page told it: else each turn were two."""
-    by_page = {moment.kind for moment in line if moment.source == BROWSER}
-    for moment in line:
+    by_page = {moment.kind for moment in moments if moment.source == BROWSER}
+    for moment in moments:
         if moment.source == BROWSER or moment.kind not in SPEECH or moment.kind not in by_page:
             yield moment
 
 
-def turns_of(line: Sequence[Moment]) -> Iterator[Turn]:
+def turns_of(moments: Sequence[Moment]) -> Iterator[Turn]:
     """Pair each end of an input with the first sound that answers it, by its task where one is named."""
     waiting: list[tuple[Turn, str]] = []
     done: list[Turn] = []
-    greetings = (moment for moment in line if moment.kind == TASK and moment.data.get("is_greeting"))
+    greetings = (moment for moment in moments if moment.kind == TASK and moment.data.get("is_greeting"))
     heard = {str(greeting.data.get("task_id") or "") for greeting in greetings}
-    spoken_by = ""
-    reads_only = False
-    for moment in _heard(line):
+    ended_by = ""
+    is_text_only = False
+    for moment in _without_duplicates(moments):
         task_id = str(moment.data.get("task_id") or "")
         if moment.kind == EventKind.LADDER:
-            reads_only = moment.data.get("step") == "text"
+            is_text_only = moment.data.get("step") == "text"
         elif moment.kind == EventKind.USER_START:
-            spoken_by = ""
+            ended_by = ""
         elif moment.kind in (EventKind.USER_STOP, EventKind.USER_END_MESSAGE):
             # Each spoken turn has both, in an order that differs between providers: the first is its end.
-            if spoken_by in ("", moment.kind):
-                spoken_by = moment.kind
-                waiting.append((Turn("voice", moment.at, is_called_off=reads_only), ""))
+            if ended_by in ("", moment.kind):
+                ended_by = moment.kind
+                waiting.append((Turn("voice", moment.at, is_cancelled=is_text_only), ""))
         elif moment.kind == TASK and not moment.data.get("is_greeting"):
-            called_off = reads_only or moment.data.get("status") == "failed"
-            waiting.append((Turn("text", moment.at, is_called_off=called_off), task_id))
+            is_cancelled = is_text_only or moment.data.get("status") == "failed"
+            waiting.append((Turn("text", moment.at, is_cancelled=is_cancelled), task_id))
         elif moment.kind == EventKind.INTERRUPTED:
-            done += [Turn(turn.by, turn.asked_at, is_called_off=True) for turn, _ in waiting]
+            done += [Turn(turn.by, turn.asked_at, is_cancelled=True) for turn, _ in waiting]
             waiting.clear()
         elif moment.kind == EventKind.AVATAR_START_TALKING and not (task_id and task_id in heard):
             heard.add(task_id)
-            open_turns = [entry for entry in waiting if not entry[0].is_called_off]
-            named = [entry for entry in open_turns if task_id and entry[1] == task_id]
-            unnamed = [entry for entry in open_turns if not (task_id and entry[1])]
+            unanswered = [entry for entry in waiting if not entry[0].is_cancelled]
+            named = [entry for entry in unanswered if task_id and entry[1] == task_id]
+            unnamed = [entry for entry in unanswered if not (task_id and entry[1])]
             for entry in (named or unnamed)[:1]:
                 waiting.remove(entry)
                 done.append(Turn(entry[0].by, entry[0].asked_at, moment.at))

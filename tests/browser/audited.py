@@ -98,6 +98,6 @@ is_new = make("b4d50900-0000-4000-8000-000000000002", "daniel", datetime(2026, 1
 if is_new:
     ledger.book_all()
     troubled = UUID("b4d50900-0000-4000-8000-000000000002")
-    inspection.note_opening(troubled, auditor.pk, "192.0.2.18", "Reclamación 2026-118")
+    inspection.record_opening(troubled, auditor.pk, "192.0.2.18", "Reclamación 2026-118")
 """
 GOOD, TROUBLED = "5c210800-0000-4000-8000-000000000001", "b4d50900-0000-4000-8000-000000000002"

@@ -153,7 +153,7 @@ def fill() -> None:
     kept = erasure.hold(released.pk, "Litigation", staff.pk, "192.0.2.7")
     erasure.release(kept, staff.pk, "192.0.2.7")
     erasure.erase(erased.pk, Erasure.Cause.STAFF, staff.pk, "192.0.2.7")
-    inspection.note_opening(plain.pk, staff.pk, "192.0.2.7", "A complaint")
+    inspection.record_opening(plain.pk, staff.pk, "192.0.2.7", "A complaint")
     list_export.request_export(
         staff.pk, "192.0.2.7", Export.What.RECORD, Export.Format.JSON, reason="A complaint", session=plain
     )

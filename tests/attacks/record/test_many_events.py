@@ -375,8 +375,8 @@ def audit(client: Client, session: StreamingSession, page: int = 1) -> Any:
 def test_the_auditors_page_lists_every_event(
     administrator: Client, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspection, "MAX_EVENTS", 50)
-    monkeypatch.setattr(inspection, "EVENTS_A_PAGE", 10)
+    monkeypatch.setattr(inspection, "MAX_ANALYSED_EVENTS", 50)
+    monkeypatch.setattr(inspection, "EVENTS_PER_PAGE", 10)
     session = session_with_events(count)
     pages = audit(administrator, session).context["events"].pages
     shown = [audit(administrator, session, page).context["events"].moments for page in range(1, pages + 1)]

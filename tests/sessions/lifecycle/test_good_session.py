@@ -116,7 +116,7 @@ async def test_the_record_of_a_good_session_proves_what_was_asked_for(
         assert words in shown, "Requirement 69: what the room did is to be seen."
     await every_line_is_stored_with_its_source_and_time(session)
     assert await sync_to_async(verification.first_fault_of)(session.pk) is None
-    assert line.oddities == ()
+    assert line.anomalies == ()
 
 
 def the_seven_steps_stand_in_their_order(line: Timeline, calls: list[str]) -> None:
@@ -141,7 +141,7 @@ def its_quality_is_measured(line: Timeline) -> None:
     assert middle is not None
     assert slow is not None
     assert middle <= slow
-    assert line.first_picture
+    assert line.time_to_first_frame
     assert (line.frames_per_second, line.rating) == (24.8, "good")
 
 

@@ -129,4 +129,4 @@ async def test_the_timeline_of_a_troubled_session_tells_what_the_emulator_says_i
     assert (turn.by, turn.latency is not None) == ("text", True)
     lost = [(outage.sign, outage.steps, outage.ends_at is not None) for outage in line.outages]
     assert lost == [("frozen", ("rejoin",), True), ("room_disconnected", (), False)]
-    assert (line.failing_stage, line.oddities) == ("", ())
+    assert (line.failing_stage, line.anomalies) == ("", ())
