@@ -1,4 +1,4 @@
-"""What an auditor is shown of one session, and the entry that each look leaves behind."""
+"""The data of the auditor's page of one session, and the events that record its use."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from sessions.timeline.page_clock import PAGE_AT
 from sessions.timeline.timeline import Timeline
 from sessions.timeline.timeline import build as build_timeline
 
+# The timeline and its figures are computed from the first events of the record.
 MAX_ANALYSED_EVENTS = 5000
-"""Events that the timeline, its measures and its gaps are computed from: the first of the record."""
 EVENTS_PER_PAGE = 500
+# The last words heard of an interrupted line.
 CUT_OFF_WORDS = 3
-"""Words that are shown of where a line was cut off."""
 OPENED, STOP_ASKED = EventKind.TRANSCRIPT_OPENED, EventKind.STOP_ASKED
+# Kinds of events that record what staff did to a session.
 STAFF_ACTION_KINDS = (
     OPENED,
     STOP_ASKED,
@@ -37,14 +38,13 @@ STAFF_ACTION_KINDS = (
     EventKind.HOLD_RELEASED,
     EventKind.SPEECH_ERASED,
 )
-"""Kinds of what people with power over sessions did to this one."""
+# A line of the provider's transcript. It is a row of its own, not an event of the record.
 ADDED = EventKind.LINE_ADDED
-"""A line of the provider's transcript: a row of ours, not an event of the record."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the transcript; without its words until somebody has said why they are needed."""
+    """One line of the transcript. `text` is empty unless a reason for reading was given."""
 
     who: str
     by: str
@@ -53,18 +53,18 @@ class Line:
     at: datetime
     is_interrupted: bool
     characters: int
+    # Value of `vouching.Standing`: who vouches for it.
     standing: str
-    """Who vouches for it: `vouching.Standing`."""
+    # It is only in the provider's transcript.
     is_unreported: bool
-    """Only the provider's transcript has it."""
     text: str = ""
+    # The last words heard of an interrupted line.
     cut_at: str = ""
-    """The last words that were heard of a line that was interrupted."""
 
 
 @dataclass(frozen=True)
 class StaffAction:
-    """Somebody with power over sessions did something to this one."""
+    """What a member of staff did to the session."""
 
     kind: str
     at: datetime
@@ -75,13 +75,13 @@ class StaffAction:
 
 @dataclass(frozen=True)
 class EventsPage:
-    """A part of what happened. Events beyond MAX_ANALYSED_EVENTS follow the timeline, in the order of the record."""
+    """One page of events. Events beyond MAX_ANALYSED_EVENTS follow the timeline, in the order of the record."""
 
     moments: Sequence[Moment]
     number: int
     pages: int
+    # Events in the whole record.
     total: int
-    """Events of the whole record."""
 
     @property
     def has_more_than_analysed(self) -> bool:
@@ -89,9 +89,9 @@ class EventsPage:
 
 
 def events_page(session: StreamingSession, timeline: Timeline, total: int, number: int) -> EventsPage:
-    """Return one page of what happened; a number that there is none of gives the nearest.
+    """Return one page of events. An invalid page number gives the nearest page.
 
-    `total` is the number of the record's last event.
+    `total` is the number of events in the record.
     """
     timeline_pages = max(1, ceil(len(timeline.moments) / EVENTS_PER_PAGE))
     pages = timeline_pages + ceil(max(0, total - MAX_ANALYSED_EVENTS) / EVENTS_PER_PAGE)
@@ -105,7 +105,7 @@ def events_page(session: StreamingSession, timeline: Timeline, total: int, numbe
 
 
 def timeline_of(session: StreamingSession) -> Timeline:
-    """Return what is known of a session on one clock, up to MAX_ANALYSED_EVENTS events; no speech."""
+    """Return the timeline of a session from up to MAX_ANALYSED_EVENTS events, without speech."""
     return build_timeline(_moments(session), session.created_at)
 
 
@@ -124,7 +124,7 @@ def _moments(session: StreamingSession) -> Iterator[Moment]:
 
 
 def _parse_time(told: Any) -> datetime | None:
-    """Return a moment that is stored in an event; None for one that cannot be shown in every time zone."""
+    """Parse a time stored in an event; return None if it is invalid or not representable in every time zone."""
     try:
         moment = datetime.fromisoformat(told)
         return moment if moment.tzinfo and page_clock.EARLIEST <= moment <= page_clock.LATEST else None
@@ -133,7 +133,7 @@ def _parse_time(told: Any) -> datetime | None:
 
 
 def lines_of(session: StreamingSession, *, is_open: bool) -> list[Line]:
-    """Return the transcript, with its words only where it is open; what was erased has none."""
+    """Return the transcript; its texts are empty unless it is open."""
     rows = vouching.for_reading(list(Utterance.objects.filter(session=session)))
     return [_line(row, is_open) for row in rows]
 
@@ -149,7 +149,7 @@ def _line(row: Utterance, is_open: bool) -> Line:
 
 
 def staff_actions(session: StreamingSession) -> list[StaffAction]:
-    """Return who did what to a session, the first first."""
+    """Return what staff did to a session, in order."""
     rows = list(SessionEvent.objects.filter(session=session, kind__in=STAFF_ACTION_KINDS).order_by("number"))
     people = get_user_model().objects.in_bulk([who for row in rows if (who := _by(row))])
     return [_staff_action(row, people) for row in rows]
@@ -167,11 +167,11 @@ def _by(row: SessionEvent) -> Any:
 
 
 def record_opening(session_id: UUID, user_id: int, address: str | None, reason: str) -> None:
-    """Whoever reads what was said has said why."""
+    """Record who opened the transcript, and for what reason."""
     events.record(session_id, Entry(OPENED, {"by": user_id, "from": address, "reason": reason}))
 
 
 def record_stops(session_ids: Iterable[UUID], user_id: int, address: str | None, reason: str) -> None:
-    """Somebody of the team asked for the end of other people's sessions. The caller holds their rows locked."""
+    """Record who stopped other people's sessions, and for what reason. The caller has locked their rows."""
     asked = Entry(STOP_ASKED, {"by": user_id, "from": address, "reason": reason})
     events.append_each(dict.fromkeys(session_ids, asked))

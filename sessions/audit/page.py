@@ -1,4 +1,4 @@
-"""The auditor's page of one session: what happened, on one clock; what was said, once a reason is given."""
+"""The auditor's page of one session: its timeline, and its transcript once a reason is given."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from sessions.timeline.turns import Turn
 
 READ, COSTS = Permission.VIEW_TRANSCRIPT, Permission.VIEW_COSTS
 TICKS = 4
+# Turns in the chart; median and 95th percentile are of all turns.
 MAX_DRAWN_TURNS = 30
-"""Turns that are drawn; their middle and their worst are of all."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A span as SVG draws it, in percent: the policy for content leaves attributes, and no style."""
+    """A bar of a chart, in percent. SVG attributes, because the content security policy forbids inline styles."""
 
     title: str
     note: str
@@ -46,7 +46,7 @@ class Bar:
 
 @never_cache
 def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
-    """Show a session. A POST with a reason shows what was said, for this one answer, and is on record."""
+    """Show a session. A POST with a reason also shows the transcript, once, and is recorded."""
     may_read, reason_error = request.user.has_perm(READ), ""
     is_open = False
     if request.method == "POST":
@@ -128,7 +128,7 @@ def _turns(turns: tuple[Turn, ...]) -> list[tuple[Turn, str]]:
 
 
 def _scale(longest: timedelta) -> timedelta:
-    """A round span that holds the longest: 1, 2 or 5 times a power of ten."""
+    """Return the smallest scale of 1, 2 or 5 times a power of ten seconds that holds `longest`."""
     for exponent in count(-1):
         for step in (1, 2, 5):
             span = timedelta(seconds=step * 10.0**exponent)

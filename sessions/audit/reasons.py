@@ -1,4 +1,4 @@
-"""The reason that staff give before they read a transcript, search, export text or stop sessions."""
+"""Reasons that staff give before they read a transcript, search, export texts or stop sessions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ MIN_REASON_CHARACTERS, MAX_REASON_CHARACTERS = 5, 500  # characters
 
 
 def checked(given: object) -> str:
-    """Return a reason as it is recorded, without spaces around it.
-
-    Raises:
-        errors.ReasonNeeded: it is no text, or too short or too long to tell anybody anything.
-    """
+    """Return a reason without surrounding spaces. Raises ReasonNeeded if it is not a text, too short or too long."""
     reason = given.strip() if isinstance(given, str) else ""
     if not MIN_REASON_CHARACTERS <= len(reason) <= MAX_REASON_CHARACTERS:
         raise errors.ReasonNeeded

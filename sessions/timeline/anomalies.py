@@ -1,4 +1,4 @@
-"""Gaps and contradictions in what was recorded of a session."""
+"""Anomalies: gaps and contradictions in the record of a session."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from sessions.lifecycle.event_kinds import EventKind
 from sessions.timeline.moments import PORTAL, Moment, first, status_changes
 from sessions.timeline.turns import Turn
 
+# An avatar that does not answer within this time is marked.
 SILENCE_LIMIT = timedelta(seconds=10)
-"""An avatar that was to speak and is heard no sooner is marked."""
+# Clocks never agree exactly; smaller differences are not contradictions.
 CLOCK_TOLERANCE = timedelta(seconds=0.5)
-"""Two clocks never agree quite: only what is further apart than this contradicts."""
+# Activity may be reported this long after the end.
 END_GRACE = timedelta(seconds=2)
-"""How long after the end its last signs may still come in."""
 
 
 @dataclass(frozen=True)
 class Anomaly:
-    """A gap or a contradiction in what was recorded."""
+    """A gap or a contradiction in the record."""
 
     code: str
     at: datetime
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+# Pairs of kinds: the first event of the left kind cannot precede the first of the right kind.
 REQUIRED_ORDER = (
     (EventKind.PROVIDER_CREATED, EventKind.REQUESTED),
     (EventKind.PROVIDER_STARTED, EventKind.PROVIDER_CREATED),
@@ -35,7 +36,6 @@ REQUIRED_ORDER = (
     (EventKind.TRACK_SUBSCRIBED, EventKind.ROOM_CONNECTED),
     (EventKind.FIRST_FRAME, EventKind.TRACK_SUBSCRIBED),
 )
-"""The first of the left cannot be before the first of the right."""
 ACTIVITY_KINDS = (
     EventKind.FIRST_FRAME,
     EventKind.TRACK_SUBSCRIBED,
@@ -46,7 +46,7 @@ ACTIVITY_KINDS = (
 
 
 def find_anomalies(moments: Sequence[Moment], turns: Iterable[Turn]) -> list[Anomaly]:
-    """Return all of them, the first first."""
+    """Return all anomalies in order of time."""
     found = (
         *_missing(moments),
         *_status(moments),
@@ -58,7 +58,7 @@ def find_anomalies(moments: Sequence[Moment], turns: Iterable[Turn]) -> list[Ano
 
 
 def _missing(moments: Sequence[Moment]) -> Iterator[Anomaly]:
-    """Rows of the record are numbered without a gap."""
+    """Yield gaps in the numbers of events."""
     numbered = sorted((moment for moment in moments if moment.number), key=lambda moment: moment.number)
     expected = 1
     for moment in numbered:
@@ -83,7 +83,7 @@ def _status(moments: Sequence[Moment]) -> Iterator[Anomaly]:
 
 
 def _is_live_justified(moments: Sequence[Moment], live: Moment) -> bool:
-    """Whether a first frame, or the page's going on without one, was recorded before the session went live."""
+    """Whether a first frame, or the choice to continue without one, precedes the status `live`."""
     shown = (moment for moment in moments if moment.kind in (EventKind.FIRST_FRAME, EventKind.WITHOUT_PICTURE))
     return any(moment.number < live.number for moment in shown)
 
@@ -105,7 +105,7 @@ def _contradiction(later: Moment | None, earlier: Moment | None) -> Iterator[Ano
 
 
 def _activity_after_end(moments: Sequence[Moment]) -> Iterator[Anomaly]:
-    """The end is known, and the room went on."""
+    """Yield an anomaly if activity was reported after the end."""
     ends = [
         change for change in status_changes(moments) if change.data.get("to") == "ended" or _is_providers_end(change)
     ]

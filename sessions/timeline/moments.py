@@ -1,4 +1,4 @@
-"""What happened, one moment at a time, and how a sequence of moments is asked."""
+"""Moments of a session's timeline, and queries on sequences of them."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from typing import Any
 from sessions.lifecycle.event_kinds import EventKind
 
 PORTAL, BROWSER, PROVIDER, LIVEKIT = "portal", "browser", "provider", "livekit"
+# A task sent to the avatar. It is a row of its own, not an event of the record.
 TASK = EventKind.TEXT_SENT
-"""A text handed to the avatar: a row of its own, not an event of the record."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One thing that happened. `at` is the portal's clock; `page_at` what the browser's own said."""
+    """Something that happened. `at` is the time on the portal's clock, `page_at` that on the browser's."""
 
     at: datetime
     source: str
     kind: str
     data: Mapping[str, Any] = field(default_factory=dict)
     page_at: datetime | None = None
+    # Number of the event in the record; 0 for rows of other tables.
     number: int = 0
-    """Its place in the chained record; 0 for what stands in another table."""
 
     @property
     def skew(self) -> timedelta | None:
-        """How far the page's clock was ahead."""
+        """How far the page's clock was ahead of the portal's."""
         return self.page_at - self.at if self.page_at else None
 
 
 def in_order(recorded: Iterable[Moment]) -> tuple[Moment, ...]:
-    """Return moments in order, however they come."""
+    """Return moments in order of time."""
     return tuple(sorted(recorded, key=lambda moment: (moment.at, moment.number, moment.source, moment.kind)))
 
 
 def last(moments: Sequence[Moment], kind: str, key: str) -> Any:
-    """Return what the last of this kind says under this name."""
+    """Return the value under `key` in the data of the last moment of a kind."""
     return next((moment.data.get(key) for moment in reversed(moments) if moment.kind == kind), None)
 
 
 def first(moments: Sequence[Moment], kind: str, /, **data: Any) -> Moment | None:
-    """Return the first of this kind that says this."""
+    """Return the first moment of a kind whose data contains these values."""
     matching = (moment for moment in moments if moment.kind == kind)
     return next((moment for moment in matching if all(moment.data.get(key) == data[key] for key in data)), None)
 
 
 def status_changes(moments: Sequence[Moment], *to: str) -> Iterator[Moment]:
-    """Changes of status, in the order of the record, to these or to any."""
+    """Yield changes of status in the order of the record: those to the given statuses, or all."""
     found = [
         moment for moment in moments if moment.kind == EventKind.STATUS and (not to or moment.data.get("to") in to)
     ]

@@ -1,4 +1,4 @@
-"""A page's clock against the portal's, measured by when its reports are sent and when they arrive."""
+"""Conversion of a page's clock to the portal's, measured by the times at which reports are sent and arrive."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-PAGE_AT = "page_at"  # under this key an event has its moment on the page's own clock
+PAGE_AT = "page_at"  # key in an event's data: its time on the page's own clock
+# A page does not hold reports for longer. The time of an older report is replaced by the portal's.
 MAX_REPORT_AGE = timedelta(seconds=30)
-"""How long a page may have kept a report; an older moment cannot be true, and the portal's own is used instead."""
+# Times outside this range may not be representable in every time zone.
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
-"""What a clock can say: beyond, a moment may have no name in another time zone."""
+# Only the latest reports count, because a laptop that woke up may have set its clock.
 REMEMBERED_REPORTS = 32
-"""Reports that count. Of the latest, not of all: a laptop that slept has set its clock."""
 
 
 @dataclass
 class PageClock:
-    """The clock of one tab. Of its reports the one that was under way shortest knows best how far it is off.
+    """The clock of one tab. Its offset is measured by the report with the shortest transfer time.
 
-    What that one took stays in every moment, so that none lies before what it reports.
+    That transfer time remains in every converted time, so that no time precedes what it reports.
     """
 
     lags: deque[timedelta] = field(default_factory=lambda: deque(maxlen=REMEMBERED_REPORTS))
 
     def read(self, at: Any, sent: Any, now: datetime) -> tuple[datetime, datetime | None]:
-        """Return a report's moment on the portal's clock, and as the page has it: None where that is no moment."""
+        """Return a report's time on the portal's clock, and on the page's clock or None if that is invalid."""
         page_at, sent_at = _moment(at), _moment(sent) or _moment(at)
         if page_at is None or sent_at is None:
             return now, None
@@ -39,7 +39,7 @@ class PageClock:
 
 
 def _moment(milliseconds: Any) -> datetime | None:
-    """Read milliseconds since 1970, as a browser counts them."""
+    """Parse milliseconds since 1970; return None if they are not a valid time."""
     if not isinstance(milliseconds, int | float) or isinstance(milliseconds, bool):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Percentiles of what was measured."""
+"""Percentiles of durations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from math import ceil
 
 
 def percentile(measured: Iterable[timedelta], share: float) -> timedelta | None:
-    """Return the smallest measurement that this share of them does not exceed; None for none."""
+    """Return the smallest measurement that at least this share does not exceed; None without measurements."""
     ordered = sorted(measured)
     return ordered[max(0, ceil(share * len(ordered)) - 1)] if ordered else None

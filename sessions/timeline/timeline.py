@@ -1,6 +1,6 @@
-"""What happened in a session, on one clock: put in order, measured, and doubted.
+"""The timeline of a session on one clock: moments in order, stages of the start, turns, outages and anomalies.
 
-Pure: what was recorded goes in, in any order, and comes out as data that a page draws and a test compares.
+Pure functions, independent of the database and of the order in which moments are given.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sessions.timeline.turns import Turn, turns_of
 
 @dataclass(frozen=True)
 class Stage:
-    """A step on the way to the first picture; `took` is None for one that was never reached."""
+    """A stage before the first frame, `begins` after Start; `took` is None if it was not reached."""
 
     code: str
     source: str
@@ -28,14 +28,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outage:
-    """The picture was there, and was lost. `ends_at` is None when it did not come back."""
+    """A time without video after the first frame; `ends_at` is None if the video did not return."""
 
     begins_at: datetime
     ends_at: datetime | None
+    # Kind of the first event that showed it.
     sign: str
-    """The kind of what showed it first."""
+    # Recovery steps that were tried.
     steps: tuple[str, ...]
-    """What was tried."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +49,35 @@ class Timeline:
 
     @property
     def time_to_first_frame(self) -> timedelta | None:
-        """From Start to the first frame that was seen."""
+        """Time from Start to the first frame; None if there was none."""
         frame = self.stages[-1]
         return frame.begins + frame.took if frame.took is not None else None
 
     @property
     def failing_stage(self) -> str:
-        """The first stage that was not reached; empty once a picture was seen."""
+        """Code of the first stage that was not reached; empty after a first frame."""
         if self.time_to_first_frame is not None:
             return ""
         return next(stage.code for stage in self.stages if stage.took is None)
 
     @property
     def frames_per_second(self) -> float | None:
-        """How the picture ran, as the page last told; it tells at the end."""
+        """Frame rate as the page last reported it, which it does at the end."""
         told = last(self.moments, EventKind.PICTURE, "fps")
         return told if isinstance(told, float | int) else None
 
     @property
     def rating(self) -> str:
-        """How the person found it, the last time they said so."""
+        """The user's last rating, or an empty string."""
         return str(last(self.moments, EventKind.RATED, "rating") or "")
 
     def latency(self, share: float) -> timedelta | None:
-        """The latency that this share of the turns does not exceed."""
+        """Return the latency that this share of the turns does not exceed."""
         return percentile((turn.latency for turn in self.turns if turn.latency is not None), share)
 
 
 def build(recorded: Iterable[Moment], began_at: datetime) -> Timeline:
-    """Make the timeline of one session that was asked for at `began_at`."""
+    """Build the timeline of a session that was requested at `began_at`."""
     moments = in_order(recorded)
     turns = tuple(turns_of(moments))
     stages, outages, anomalies = _stages(moments, began_at), _outages(moments), find_anomalies(moments, turns)
@@ -86,7 +86,7 @@ def build(recorded: Iterable[Moment], began_at: datetime) -> Timeline:
 
 # Stages
 
-# Each with its source and the stage that it waits for. What is started side by side waits for the same one.
+# By code: source, and the stage that must be reached before. Parallel stages wait for the same one.
 STAGES = {
     "requested": (PORTAL, ""),
     "created": (PROVIDER, "requested"),
@@ -109,7 +109,7 @@ def _stages(moments: Sequence[Moment], began_at: datetime) -> Iterator[Stage]:
     for code, (source, awaited) in STAGES.items():
         end, before = reached[code], awaited
         while before and not _is_before(reached[before], end):
-            before = STAGES[before][1]  # a room of our own is entered before the provider has answered
+            before = STAGES[before][1]  # the browser enters our own rooms before the provider has answered
         start = reached.get(before)
         begins_at = max(start.at, began_at) if start else began_at
         took = max(end.at - begins_at, timedelta(0)) if end else None
@@ -120,7 +120,7 @@ def _is_before(start: Moment | None, end: Moment | None) -> bool:
     return start is not None and (end is None or start.at <= end.at)
 
 
-# The picture, lost and found
+# Outages
 
 LOSS_KINDS = (EventKind.FROZEN, EventKind.ROOM_DISCONNECTED, EventKind.ROOM_RECONNECTING)
 

@@ -1,4 +1,4 @@
-"""Who was to be answered, and when the avatar was heard."""
+"""Turns: the end of each user input, and the avatar's first sound in answer to it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sessions.timeline.moments import BROWSER, TASK, Moment
 
 @dataclass(frozen=True)
 class Turn:
-    """Somebody was done writing or speaking, and the avatar was heard, or not."""
+    """A user input that ended at `asked_at`. `heard_at` is None if the avatar was not heard."""
 
     by: str
     asked_at: datetime
     heard_at: datetime | None = None
+    # No sound was expected: interrupted, refused, or the user only reads.
     is_cancelled: bool = False
-    """Nothing was to be heard: interrupted, refused, or the person reads only."""
 
     @property
     def latency(self) -> timedelta | None:
@@ -29,7 +29,7 @@ SPEECH = (EventKind.USER_START, EventKind.USER_STOP, EventKind.USER_END_MESSAGE,
 
 
 def _without_duplicates(moments: Sequence[Moment]) -> Iterator[Moment]:
-    """What the provider's own socket tells of speech counts only where no page told it: else each turn were two."""
+    """Yield moments without speech events of the provider that pages reported too, which would double turns."""
     by_page = {moment.kind for moment in moments if moment.source == BROWSER}
     for moment in moments:
         if moment.source == BROWSER or moment.kind not in SPEECH or moment.kind not in by_page:
@@ -37,7 +37,7 @@ def _without_duplicates(moments: Sequence[Moment]) -> Iterator[Moment]:
 
 
 def turns_of(moments: Sequence[Moment]) -> Iterator[Turn]:
-    """Pair each end of an input with the first sound that answers it, by its task where one is named."""
+    """Pair each end of an input with the first sound in answer to it, by task ID where there is one."""
     waiting: list[tuple[Turn, str]] = []
     done: list[Turn] = []
     greetings = (moment for moment in moments if moment.kind == TASK and moment.data.get("is_greeting"))
@@ -51,7 +51,7 @@ def turns_of(moments: Sequence[Moment]) -> Iterator[Turn]:
         elif moment.kind == EventKind.USER_START:
             ended_by = ""
         elif moment.kind in (EventKind.USER_STOP, EventKind.USER_END_MESSAGE):
-            # Each spoken turn has both, in an order that differs between providers: the first is its end.
+            # Each spoken turn has both, in an order that depends on the provider. The first one is its end.
             if ended_by in ("", moment.kind):
                 ended_by = moment.kind
                 waiting.append((Turn("voice", moment.at, is_cancelled=is_text_only), ""))

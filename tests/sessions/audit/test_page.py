@@ -1,4 +1,4 @@
-"""The auditor's page: what happened is shown to who watches, what was said to who gives a reason, on record."""
+"""The auditor's page shows events to operators, and transcripts to auditors who give a reason."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ SEES = {
 def test_each_role_sees_what_it_may_and_speech_is_shown_for_a_reason_and_for_one_answer(
     session: StreamingSession, role: roles.Role
 ) -> None:
-    """Complaint 17: every line, by which way, from whom; the operator sees events and no speech."""
+    """Complaint 17: every line with its source; operators see events but no speech."""
     status, reads = SEES[role]
     client, user = signed_in(role)
     page, form = page_of(session), {"reason": "Reclamación 2026-118"}

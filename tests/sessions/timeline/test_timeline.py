@@ -1,4 +1,4 @@
-"""One clock, in order, measured and doubted: what becomes of a session's record."""
+"""A session's record on one clock: ordered, measured, and checked for anomalies."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ END = [
 
 
 def timeline_of(*moments: Moment) -> Timeline:
-    """As the record numbers them: in the order given."""
+    """Build a timeline of moments numbered in the order given."""
     rows = [Moment(m.at, m.source, m.kind, m.data, number=place) for place, m in enumerate(moments, 1)]
     return timeline.build(rows, BEGAN)
 
@@ -53,7 +53,7 @@ def anomaly_codes(result: Timeline) -> list[str]:
 
 
 def test_the_stages_before_the_first_frame_are_measured() -> None:
-    """Requirements 6 and 55: the order of the steps, and what each took."""
+    """Requirements 6 and 55: the order of the steps, and how long each took."""
     result = timeline_of(*START, *END)
     took = {stage.code: (stage.begins.total_seconds(), stage.took) for stage in result.stages}
     assert {code: (begins, took and took.total_seconds()) for code, (begins, took) in took.items()} == {
@@ -77,7 +77,7 @@ def test_the_stages_before_the_first_frame_are_measured() -> None:
     ids=["not created", "not started", "no track", "no frame"],
 )
 def test_the_failing_stage_is_the_first_not_reached(reached: int, failing: str) -> None:
-    """Requirements 55 and 65: no silent fault between the provider's session and the media."""
+    """Requirements 55 and 65: no unnoticed fault between the provider's session and the media."""
     assert timeline_of(*START[:reached], *END).failing_stage == failing
 
 
@@ -89,7 +89,7 @@ def test_in_our_own_room_the_browser_may_precede_the_providers_answer() -> None:
 
 
 def test_latency_is_measured_from_the_end_of_input_to_the_first_sound() -> None:
-    """Requirement 53, typed and spoken; a second tab that hears the same adds nothing."""
+    """Requirement 53, typed and spoken. A second tab that hears the same adds nothing."""
     result = timeline_of(
         *START,
         moment("text_sent", 2, is_greeting=True, task_id="g", status="sent"),
@@ -131,7 +131,7 @@ def test_a_silent_avatar_is_marked_unless_the_turn_was_cancelled() -> None:
 
 
 def test_an_outage_states_recovery_steps_and_its_end() -> None:
-    """Requirement 64 and complaint 6: what happened to the picture stands in the record."""
+    """Requirement 64 and complaint 6: the record shows what happened to the video."""
     result = timeline_of(
         *START,
         moment("frozen", 10, BROWSER),
@@ -228,7 +228,7 @@ def test_the_timeline_does_not_depend_on_the_order_of_events(moments: list[Momen
     ways=st.lists(st.tuples(st.floats(0, 5), st.floats(0.001, 3)), min_size=1, max_size=40),
 )
 def test_a_page_clock_is_corrected_up_to_its_fastest_report(ahead: float, ways: list[tuple[float, float]]) -> None:
-    """Each report was held for a while, then was under way."""
+    """Each report is held for a while before it is sent."""
     clock, now = PageClock(), BEGAN
     for held, way in ways:
         happened, sent, now = now, now + timedelta(seconds=held), now + timedelta(seconds=held + way)
