@@ -70,24 +70,24 @@ SEES = {
 
 
 @pytest.mark.parametrize("role", SEES, ids=lambda role: role.group)
-def test_each_role_sees_what_it_may_and_speech_is_shown_for_a_reason_and_for_one_answer(
+def test_each_role_sees_what_it_may_and_speech_needs_a_reason_each_time(
     session: StreamingSession, role: roles.Role
 ) -> None:
     """Complaint 17: every line with its source; operators see events but no speech."""
-    status, reads = SEES[role]
+    status, may_read = SEES[role]
     client, user = signed_in(role)
     page, form = page_of(session), {"reason": "Reclamación 2026-118"}
     first = client.get(page, follow=True)
     assert first.status_code == status
     assert SPEECH not in first.content.decode()
     opened = client.post(page, form, headers=ENGLISH, follow=True)
-    assert (SPEECH in opened.content.decode()) == reads
+    assert (SPEECH in opened.content.decode()) == may_read
     looked = list(session.events.filter(kind="transcript_opened"))
     entry = {"by": user.pk, "from": "127.0.0.1", "reason": "Reclamación 2026-118"}
     assert [{name: value for name, value in event.data.items() if name != "rows"} for event in looked] == (
-        [entry] if reads else []
+        [entry] if may_read else []
     )
-    if reads:
+    if may_read:
         assert "interrupted at “segunda planta, y”" in opened.content.decode()
         assert "no-store" in opened.headers["Cache-Control"]
         again = client.get(page, headers=ENGLISH).content.decode()
@@ -96,7 +96,7 @@ def test_each_role_sees_what_it_may_and_speech_is_shown_for_a_reason_and_for_one
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "x"])
-def test_without_a_reason_nothing_is_shown_and_nothing_recorded(session: StreamingSession, reason: str) -> None:
+def test_without_a_reason_speech_is_not_shown_and_nothing_is_recorded(session: StreamingSession, reason: str) -> None:
     client, _ = signed_in(roles.AUDITOR)
     answer = client.post(page_of(session), {"reason": reason}, headers=ENGLISH).content.decode()
     assert "Enter a short reason" in answer
@@ -104,7 +104,7 @@ def test_without_a_reason_nothing_is_shown_and_nothing_recorded(session: Streami
     assert not session.events.filter(kind="transcript_opened").exists()
 
 
-def test_the_page_says_why_it_ended_what_failed_what_to_do_and_whose_clock_said_when(session: StreamingSession) -> None:
+def test_the_page_shows_end_reason_failing_stage_remedy_and_clock_offset(session: StreamingSession) -> None:
     """Requirements 55, 64 and 65."""
     client, _ = signed_in(roles.OPERATOR)
     shown = client.get(page_of(session), headers=ENGLISH).content.decode()
@@ -119,7 +119,7 @@ def test_the_page_says_why_it_ended_what_failed_what_to_do_and_whose_clock_said_
     assert " style=" not in shown
 
 
-def test_the_page_tells_the_cost_and_leads_to_the_export_who_may_have_them(session: StreamingSession) -> None:
+def test_the_page_shows_costs_and_the_export_to_those_who_may_see_them(session: StreamingSession) -> None:
     session.account.credits_per_minute = 1
     session.account.save()
     provider_record.store(session, SessionRecord(duration=timedelta(seconds=61), credits=Decimal("2.03")))
@@ -133,7 +133,7 @@ def test_the_page_tells_the_cost_and_leads_to_the_export_who_may_have_them(sessi
     assert 'href="../export/"' not in operator.get(page_of(session), headers=ENGLISH).content.decode()
 
 
-def test_an_erased_line_is_said_to_be_erased(session: StreamingSession) -> None:
+def test_an_erased_line_is_marked(session: StreamingSession) -> None:
     key = session.speech_key
     key.wrapped, key.erased_at = b"", session.created_at
     key.save()
@@ -142,14 +142,14 @@ def test_an_erased_line_is_said_to_be_erased(session: StreamingSession) -> None:
     assert shown.count(">erased<") == 3
 
 
-def test_the_admins_page_shows_no_speech_to_anybody(session: StreamingSession) -> None:
+def test_the_admin_page_never_shows_speech(session: StreamingSession) -> None:
     client, _ = signed_in(roles.ADMINISTRATOR)
     shown = client.get(f"/admin/avatar_sessions/streamingsession/{session.pk}/change/").content.decode()
     assert SPEECH not in shown
     assert page_of(session) in shown
 
 
-def test_a_long_session_costs_no_more_questions(session: StreamingSession, django_assert_max_num_queries: Any) -> None:
+def test_a_long_session_needs_no_more_queries(session: StreamingSession, django_assert_max_num_queries: Any) -> None:
     events.record(session.pk, *(Entry("frozen", {}, events.Source.BROWSER) for _ in range(300)))
     client, _ = signed_in(roles.AUDITOR)
     with django_assert_max_num_queries(30):
