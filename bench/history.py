@@ -116,7 +116,7 @@ def find(people: tuple[int, ...] | None) -> float:
     from sessions.speech import search as speech_search
 
     began = time.perf_counter()
-    lines = speech_search.holding(Utterance.objects.all(), _past.SAID, people=people)
+    lines = speech_search.matching(Utterance.objects.all(), _past.SAID, people=people)
     found = len(
         StreamingSession.objects.filter(pk__in=lines.order_by().values("session")).order_by("-created_at")[:100]
     )

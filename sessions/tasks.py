@@ -114,8 +114,8 @@ def rehearse() -> None:
 
 @shared_task
 def erase_old_speech() -> None:
-    """Erase speech older than its persona or account allows. Scheduled nightly."""
-    erasure.erase_old(timezone.now())
+    """Erase what was said longer ago than its persona or account allows; beat sends this once a night."""
+    erasure.erase_expired(timezone.now())
 
 
 async def _read_all_bills() -> None:
@@ -128,8 +128,8 @@ async def _read_all_bills() -> None:
 
 @shared_task
 def forget_at_providers() -> None:
-    """Have providers delete what was erased here. Scheduled twice a minute."""
-    job_loop.run(provider_erasure.carry_due(timezone.now()), JOB_TIMEOUT)
+    """Have providers delete what was erased here; beat sends this twice a minute."""
+    job_loop.run(provider_erasure.request_due(timezone.now()), ROUND_TIMEOUT)
 
 
 async def _reconcile_all() -> None:

@@ -132,8 +132,8 @@ def extend_idle_limit(session_id: UUID) -> StreamingSession:
         return _extend_idle_limit(session_id)
 
 
-def _extend_idle_limit(session_id: UUID, *, for_text: bool = False) -> StreamingSession:
-    session = speech_sql.hold_live(session_id, for_text=for_text)
+def _touch(session_id: UUID, *, for_text: bool = False) -> StreamingSession:
+    session = speech_sql.lock_live_session(session_id, for_text=for_text)
     if session is None:
         raise errors.NotLive
     session.active_at = timezone.now()

@@ -202,7 +202,7 @@ def sessions_of_user(
     has `said_id`, the first line that matches the words or else the user's first line; see `with_quoted_line`.
     """
     lines = Utterance.objects.filter(session=OuterRef("pk")).order_by("at", "pk")
-    found = speech_search.holding(lines, query, people=[user_id]) if query else lines.filter(who=Utterance.Who.USER)
+    found = speech_search.matching(lines, query, people=[user_id]) if query else lines.filter(who=Utterance.Who.USER)
     rows = StreamingSession.objects.filter(user_id=user_id).select_related("persona__avatar")
     rows = rows.exclude(status=Status.ENDED, provider_session_id=None)
     rows = rows.annotate(said_id=Subquery(found.values("pk")[:1]))

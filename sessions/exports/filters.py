@@ -77,7 +77,7 @@ def words_of(search: AuditEntry) -> str:
 
 def sessions_with_words(words: str) -> QuerySet[Utterance, Any]:
     """Return the keys of the sessions with a line that contains all of the words."""
-    return speech_search.holding(Utterance.objects.all(), words).order_by().values("session")
+    return speech_search.matching(Utterance.objects.all(), words).order_by().values("session")
 
 
 def _searches() -> QuerySet[AuditEntry]:

@@ -32,7 +32,7 @@ from sessions.models import (
     Utterance,
 )
 
-NEVER = 1_000_000
+UNLIMITED_DAYS = 1_000_000
 """Days; stands for no limit where the database compares."""
 
 
@@ -45,8 +45,8 @@ def erasable() -> QuerySet[StreamingSession]:
 
 def is_held(session_id: UUID) -> bool:
     """Whether the record says that a hold keeps this session, whatever became of the hold's row."""
-    events_of = SessionEvent.objects.filter(session_id=session_id)
-    return events_of.filter(kind=HELD).count() > events_of.filter(kind=HOLD_RELEASED).count()
+    kept = SessionEvent.objects.filter(session_id=session_id)
+    return kept.filter(kind=HELD).count() > kept.filter(kind=HOLD_RELEASED).count()
 
 
 def erase(
@@ -63,15 +63,15 @@ def erase(
         if session is None or is_held(session_id):
             return None
         now = timezone.now()
-        said = Utterance._base_manager.filter(session_id=session_id).order_by("pk").values_list("sealed", flat=True)
-        sent = SessionTask._base_manager.filter(session_id=session_id).order_by("pk").values_list("sealed", flat=True)
-        texts = [bytes(sealed) for sealed in (*said, *sent)]
+        lines = Utterance._base_manager.filter(session_id=session_id).order_by("pk").values_list("sealed", flat=True)
+        tasks = SessionTask._base_manager.filter(session_id=session_id).order_by("pk").values_list("sealed", flat=True)
+        texts = [bytes(sealed) for sealed in (*lines, *tasks)]
         receipt = Erasure.objects.create(
             session=session,
             at=now,
             cause=cause,
             by_id=by_id,
-            lines=len(said),
+            lines=len(lines),
             hash=hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts)).hexdigest(),
             at_provider=_at_provider(session),
         )
@@ -79,11 +79,11 @@ def erase(
         carried = ProviderErasure.objects.create(erasure=receipt) if is_asked else None
         SpeechKey.objects.filter(pk=session_id).update(wrapped=b"", erased_at=now)
         SpokenWord.objects.filter(utterance__session_id=session_id).delete()
-        told = {"cause": cause, "user": by_id, "from": address, "lines": receipt.lines, "hash": receipt.hash}
+        details = {"cause": cause, "user": by_id, "from": address, "lines": receipt.lines, "hash": receipt.hash}
         stated = coverage.state(coverage.ERASURE, receipt)
         if carried:
             stated = coverage.together(stated, coverage.state(coverage.CARRIED, carried))
-        events.record(session_id, Entry(EventKind.SPEECH_ERASED, told | stated))
+        events.record(session_id, Entry(EventKind.SPEECH_ERASED, details | stated))
         transaction.on_commit(list_export.delete_transcript_files)  # a file that was written before may hold it
     return receipt
 
@@ -95,9 +95,11 @@ def erase_own(user_id: int, address: str | None = None) -> list[Erasure]:
     return [receipt for receipt in receipts if receipt]
 
 
-def erase_old(now: datetime) -> int:
+def erase_expired(now: datetime) -> int:
     """Erase speech that is older than its persona or its account allows; return of how many sessions."""
-    days = Least(Coalesce(F("persona__speech_days"), NEVER), Coalesce(F("account__speech_days"), NEVER))
+    days = Least(
+        Coalesce(F("persona__speech_days"), UNLIMITED_DAYS), Coalesce(F("account__speech_days"), UNLIMITED_DAYS)
+    )
     limited = erasable().filter(Q(persona__speech_days__isnull=False) | Q(account__speech_days__isnull=False))
     count = 0
     old = limited.annotate(days=days).order_by("ended_at").values_list("pk", "ended_at", "days")
@@ -112,8 +114,8 @@ def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) 
     with transaction.atomic():
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
         held = LegalHold.objects.create(session_id=session_id, reason=reason, by_id=by_id)
-        told = {"user": by_id, "from": address, "reason": reason, "hold": held.pk}
-        events.record(session_id, Entry(HELD, told | coverage.state(coverage.HOLD, held)))
+        details = {"user": by_id, "from": address, "reason": reason, "hold": held.pk}
+        events.record(session_id, Entry(HELD, details | coverage.state(coverage.HOLD, held)))
     return held
 
 
@@ -123,15 +125,15 @@ def release(held: LegalHold, by_id: int, address: str | None = None) -> None:
         rows = LegalHold.objects.filter(pk=held.pk, released_at=None)
         held.released_at, held.released_by_id = timezone.now(), by_id
         if rows.update(released_at=held.released_at, released_by=by_id):
-            told = {"user": by_id, "from": address, "hold": held.pk}
+            details = {"user": by_id, "from": address, "hold": held.pk}
             stated = coverage.state(coverage.HOLD, held, "released_at", "released_by")
-            events.record(held.session_id, Entry(HOLD_RELEASED, told | stated))
+            events.record(held.session_id, Entry(HOLD_RELEASED, details | stated))
 
 
 def _at_provider(session: StreamingSession) -> Erasure.AtProvider:
     if not session.provider_session_id:
         return Erasure.AtProvider.NEVER_THERE
-    offers = session.account.capabilities
-    if offers.can_delete_transcripts:
+    capabilities = session.account.capabilities
+    if capabilities.can_delete_transcripts:
         return Erasure.AtProvider.ASKED
-    return Erasure.AtProvider.KEPT if offers.has_session_records else Erasure.AtProvider.NOTHING_KEPT
+    return Erasure.AtProvider.KEPT if capabilities.has_session_records else Erasure.AtProvider.NOTHING_KEPT

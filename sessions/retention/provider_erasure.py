@@ -22,61 +22,61 @@ from sessions.models import ProviderErasure, StreamingSession
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 20
-SOONEST, LATEST = timedelta(minutes=1), timedelta(days=1)
+ERASURES_IN_PARALLEL = 20
+FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(days=1)
 """Between two tries: twice as long each time."""
 
 
-async def carry_due(now: datetime) -> None:
+async def request_due(now: datetime) -> None:
     """Ask providers to delete what was erased here and is not confirmed yet."""
-    due = await in_thread(_take)(now)
-    await asyncio.gather(*(_carry(row, now) for row in due))
+    due = await in_thread(_claim_due)(now)
+    await asyncio.gather(*(_request(row, now) for row in due))
 
 
-def _take(now: datetime) -> list[ProviderErasure]:
+def _claim_due(now: datetime) -> list[ProviderErasure]:
     """Two workers never take the same row: each is claimed until its next try.
 
     The try is counted in memory: what came of it is stored together with the event that states it.
     """
     with transaction.atomic():
         rows = ProviderErasure.objects.select_related("erasure__session__account").filter(done_at=None)
-        due = list(due_rows.lock_unclaimed(rows.filter(due_at__lte=now).order_by("due_at"))[:AT_ONCE])
+        due = list(due_rows.unlocked(rows.filter(due_at__lte=now).order_by("due_at"))[:ERASURES_IN_PARALLEL])
         for row in due:
             row.attempts += 1
-            row.due_at = now + min(SOONEST * 2 ** min(row.attempts - 1, 20), LATEST)
+            row.due_at = now + min(FIRST_RETRY * 2 ** min(row.attempts - 1, 20), LONGEST_RETRY)
         ProviderErasure.objects.bulk_update(due, ["due_at"])
     return due
 
 
-async def _carry(row: ProviderErasure, now: datetime) -> None:
+async def _request(row: ProviderErasure, now: datetime) -> None:
     session: StreamingSession = row.erasure.session
     assert session.provider_session_id
     try:
         with suppress(SessionGone):  # it has nothing any more
             await providers.for_account(session.account).forget(session.provider_session_id)
     except ProviderError as exc:
-        logger.warning("session %s: its speech is still at the provider: %s", session.pk, error_for_log(exc))
-        await in_thread(_note_failure)(row, exc)
+        logger.warning("session %s: its speech is still at the provider: %s", session.pk, in_one_line(exc))
+        await in_thread(_store_failure)(row, exc)
     else:
-        await in_thread(_note_receipt)(row, now)
+        await in_thread(_store_confirmation)(row, now)
 
 
-def _note_failure(row: ProviderErasure, exc: ProviderError) -> None:
+def _store_failure(row: ProviderErasure, exc: ProviderError) -> None:
     """Store and record a failed try; each waits twice as long for the next."""
     row.failure = error_for_log(exc)[:200]
     http = exc.status if isinstance(exc, ProviderRejected) else None
-    told = {"erasure": row.pk, "failure": type(exc).__name__, "http": http}
-    _note(row, EventKind.PROVIDER_ERASURE_FAILED, told, failure=row.failure)
+    details = {"erasure": row.pk, "failure": type(exc).__name__, "http": http}
+    _store(row, EventKind.PROVIDER_ERASURE_FAILED, details, failure=row.failure)
 
 
-def _note_receipt(row: ProviderErasure, now: datetime) -> None:
+def _store_confirmation(row: ProviderErasure, now: datetime) -> None:
     row.done_at, row.due_at, row.failure = now, None, ""
-    told = {"erasure": row.pk, "attempts": row.attempts}
-    _note(row, EventKind.PROVIDER_ERASED, told, done_at=now, due_at=None, failure="")
+    details = {"erasure": row.pk, "attempts": row.attempts}
+    _store(row, EventKind.PROVIDER_ERASED, details, done_at=now, due_at=None, failure="")
 
 
-def _note(row: ProviderErasure, kind: str, told: dict[str, Any], **changes: Any) -> None:
+def _store(row: ProviderErasure, kind: str, details: dict[str, Any], **changes: Any) -> None:
     with transaction.atomic():
         ProviderErasure.objects.filter(pk=row.pk).update(attempts=row.attempts, **changes)
         stated = coverage.state(coverage.CARRIED, row)
-        events.record(row.erasure.session_id, Entry(kind, told | stated, events.Source.PROVIDER))
+        events.record(row.erasure.session_id, Entry(kind, details | stated, events.Source.PROVIDER))

@@ -15,34 +15,34 @@ from heygen_portal.trail import signing
 from sessions.models import SpeechKey, SpokenWord, Utterance, WordIndexRebuild, word_index
 from sessions.models.speech import words_of
 
-MOST_RESOLVED = 20_000
+MAX_RESOLVED_LINES = 20_000
 """Lines with a word that are looked up first. From thousands of marks the database cannot tell how few these are, and
 would read all sessions; where there are more, reading the newest sessions finds enough of them soon."""
-REBUILT_AT_ONCE = 200
+REBUILD_BATCH_LINES = 200
 """Lines of one transaction."""
 
 
-def holding(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | None = None) -> QuerySet[Utterance]:
+def matching(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | None = None) -> QuerySet[Utterance]:
     """Return those of the lines in which all words of the query were said, whatever their accents and case.
 
     The first letters of a word will do, from three on. `people` are those whose sessions the lines are of; without
     it everybody's keys are tried.
     """
-    wanted = word_index.words_to_look_for(query)
-    if not wanted:
+    words = word_index.words_to_look_for(query)
+    if not words:
         return lines.none()
-    persons = list(people if people is not None else User.objects.values_list("pk", flat=True))
-    key_ids, known = _keys_in_use(), None
-    for word in wanted:
-        rows = SpokenWord.objects.filter(mark__any_of=word_index.of_query(word, persons, key_ids))
-        if known is not None:
-            rows = rows.filter(utterance__in=Utterance.objects.filter(pk__any_of=known).values("pk"))
-        found = list(rows.values_list("utterance", flat=True)[: MOST_RESOLVED + 1])
-        if len(found) <= MOST_RESOLVED:
-            known = list(dict.fromkeys(found))
+    user_ids = list(people if people is not None else User.objects.values_list("pk", flat=True))
+    key_ids, candidates = _keys_in_use(), None
+    for word in words:
+        rows = SpokenWord.objects.filter(mark__any_of=word_index.of_query(word, user_ids, key_ids))
+        if candidates is not None:
+            rows = rows.filter(utterance__in=Utterance.objects.filter(pk__any_of=candidates).values("pk"))
+        found = list(rows.values_list("utterance", flat=True)[: MAX_RESOLVED_LINES + 1])
+        if len(found) <= MAX_RESOLVED_LINES:
+            candidates = list(dict.fromkeys(found))
         else:
             lines = lines.filter(pk__in=rows.values("utterance"))
-    return lines if known is None else lines.filter(pk__any_of=known)
+    return lines if candidates is None else lines.filter(pk__any_of=candidates)
 
 
 def index(lines: Iterable[Utterance]) -> None:
@@ -50,7 +50,7 @@ def index(lines: Iterable[Utterance]) -> None:
     SpokenWord.objects.bulk_create([word for line in lines for word in words_of(line)], ignore_conflicts=True)
 
 
-def rebuild_some() -> int:
+def rebuild_batch() -> int:
     """Index the next lines with the current key and their people's; return how many, 0 once all have been.
 
     Lines are taken in the order in which they were stored, and each batch notes how far it came: an interrupted
@@ -62,9 +62,9 @@ def rebuild_some() -> int:
         WordIndexRebuild.objects.get_or_create(key_id=current)
         state = WordIndexRebuild.objects.select_for_update().get(key_id=current)
         later = Utterance.objects.filter(pk__gt=state.last_line).order_by("pk")
-        pks = [] if state.finished_at else list(later.values_list("pk", flat=True)[:REBUILT_AT_ONCE])
+        pks = [] if state.finished_at else list(later.values_list("pk", flat=True)[:REBUILD_BATCH_LINES])
         if pks:
-            _index_again(pks)
+            _reindex(pks)
             state.last_line = pks[-1]
         elif not state.finished_at:
             state.finished_at = timezone.now()
@@ -73,7 +73,7 @@ def rebuild_some() -> int:
 
 
 def left_to_rebuild() -> int:
-    """Return how many lines may have marks of an earlier version or key, and `rebuild_some` has not looked at yet."""
+    """Return how many lines may have marks of an earlier version or key, and `rebuild_batch` has not looked at yet."""
     current, *retired = signing.keys(word_index.PURPOSE)
     states = WordIndexRebuild.objects.in_bulk([current, WordIndexRebuild.NONE_FROM_BEFORE])
     state = states.get(current)
@@ -84,7 +84,7 @@ def left_to_rebuild() -> int:
     return Utterance.objects.filter(pk__gt=state.last_line if state else 0).order_by().count()
 
 
-def _index_again(pks: list[int]) -> None:
+def _reindex(pks: list[int]) -> None:
     # Held first: an erasure destroys the key, then deletes the words. It waits, and finds those made here, too.
     sessions = Utterance.objects.filter(pk__in=pks).order_by().values("session")
     list(SpeechKey.objects.select_for_update().filter(pk__in=sessions).order_by("pk").values_list("pk"))

@@ -18,16 +18,18 @@ from sessions.models.speech import Spoken, next_key, words_of
 ACCOUNTS, KEYS, SESSIONS = (model._meta.db_table for model in (ProviderAccount, SpeechKey, StreamingSession))
 
 
-def hold_live(session_id: UUID, *, for_text: bool = False) -> StreamingSession | None:
+def lock_live_session(session_id: UUID, *, for_text: bool = False) -> StreamingSession | None:
     """Return a session that is live, with its account and the key of its speech; nobody else changes it before the
     transaction ends.
 
     `for_text`: with `task_key` and `line_key`, which a text's two rows are to have.
     """
     key = StreamingSession._meta.pk.get_db_prep_value(session_id, connection)
-    takes_keys = for_text and connection.vendor == "postgresql"
-    for session in StreamingSession.objects.raw(_live(connection.vendor, takes_keys), [key, Status.LIVE]):
-        if for_text and not takes_keys:
+    reserves_keys = for_text and connection.vendor == "postgresql"
+    for session in StreamingSession.objects.raw(
+        _live_session_query(connection.vendor, reserves_keys), [key, Status.LIVE]
+    ):
+        if for_text and not reserves_keys:
             vars(session).update(task_key=next_key(SessionTask), line_key=next_key(Utterance))
         [session.account] = ProviderAccount.objects.raw(_ACCOUNT, [session.account_id])
         return session
@@ -60,12 +62,12 @@ _ACCOUNT = f"SELECT * FROM {ACCOUNTS} WHERE id = %s"
 
 
 @cache
-def _live(vendor: str, takes_keys: bool) -> str:
+def _live_session_query(vendor: str, reserves_keys: bool) -> str:
     lock = "FOR UPDATE OF held" if vendor == "postgresql" else ""  # SQLite has one writer at a time
     keys = "".join(
         f", nextval(pg_get_serial_sequence('{model._meta.db_table}', 'id')) AS {name}"
         for name, model in (("task_key", SessionTask), ("line_key", Utterance))
-        if takes_keys
+        if reserves_keys
     )
     return f"""
         SELECT held.*, speech.wrapped AS wrapped_key{keys} FROM {SESSIONS} held

@@ -20,22 +20,22 @@ def missing(known: Sequence[Line], theirs: Sequence[Line]) -> list[int]:
 
     The same words count once for each time they were said. One that is part of a known line is known.
     """
-    left = [(who, words(text)) for who, text in known]
+    remaining = [(who, words(text)) for who, text in known]
     unknown = []
-    for place, (who, text) in enumerate(theirs):
+    for index, (who, text) in enumerate(theirs):
         said = (who, words(text))
-        if said in left:
-            left.remove(said)
+        if said in remaining:
+            remaining.remove(said)
         elif said[1]:
-            unknown.append((place, said))
+            unknown.append((index, said))
     found = []
-    for place, (who, said_words) in unknown:
-        for at, (whose, known_words) in enumerate(left):
-            if whose == who and _holds(known_words, said_words):
-                left[at] = whose, _without(known_words, said_words)
+    for index, (who, said_words) in unknown:
+        for at, (whose, known_words) in enumerate(remaining):
+            if whose == who and _contains(known_words, said_words):
+                remaining[at] = whose, _without(known_words, said_words)
                 break
         else:
-            found.append(place)
+            found.append(index)
     return found
 
 
@@ -45,49 +45,49 @@ def confirmations(claimed: Sequence[Line], theirs: Sequence[Line]) -> dict[int, 
     A claimed line is confirmed where each of its words is theirs: it is one of their lines, part of one, or several of
     them in a row. The same words confirm only one claim.
     """
-    left = [(who, words(text)) for who, text in theirs]
+    remaining = [(who, words(text)) for who, text in theirs]
     confirmed: dict[int, list[int]] = {}
-    for test in (_same, _in_a_row, _part):
-        for place, (who, text) in enumerate(claimed):
+    for match in (_equal_line, _consecutive_lines, _part_of_line):
+        for index, (who, text) in enumerate(claimed):
             said = words(text)
-            if place not in confirmed and said and (by := test(left, who, said)):
-                confirmed[place] = by
+            if index not in confirmed and said and (by := match(remaining, who, said)):
+                confirmed[index] = by
     return confirmed
 
 
-def _same(left: list[Line], who: str, said: str) -> list[int]:
-    for at, line in enumerate(left):
+def _equal_line(remaining: list[Line], who: str, said: str) -> list[int]:
+    for at, line in enumerate(remaining):
         if line == (who, said):
-            left[at] = who, ""
+            remaining[at] = who, ""
             return [at]
     return []
 
 
-def _in_a_row(left: list[Line], who: str, said: str) -> list[int]:
-    own = [at for at, (whose, known) in enumerate(left) if whose == who and known]
+def _consecutive_lines(remaining: list[Line], who: str, said: str) -> list[int]:
+    own = [at for at, (whose, known) in enumerate(remaining) if whose == who and known]
     for begin in range(len(own)):
         rest, by = said, []
         for at in own[begin:]:
-            if not f"{rest} ".startswith(f"{left[at][1]} "):
+            if not f"{rest} ".startswith(f"{remaining[at][1]} "):
                 break
-            rest = rest[len(left[at][1]) :].strip()
+            rest = rest[len(remaining[at][1]) :].strip()
             by.append(at)
             if not rest:
                 for used in by:
-                    left[used] = who, ""
+                    remaining[used] = who, ""
                 return by
     return []
 
 
-def _part(left: list[Line], who: str, said: str) -> list[int]:
-    for at, (whose, known) in enumerate(left):
-        if whose == who and _holds(known, said):
-            left[at] = who, _without(known, said)
+def _part_of_line(remaining: list[Line], who: str, said: str) -> list[int]:
+    for at, (whose, known) in enumerate(remaining):
+        if whose == who and _contains(known, said):
+            remaining[at] = who, _without(known, said)
             return [at]
     return []
 
 
-def _holds(text: str, part: str) -> bool:
+def _contains(text: str, part: str) -> bool:
     return f" {part} " in f" {text} "
 
 

@@ -24,7 +24,7 @@ from sessions.models import Export
 from tests.avatars.accounts.test_admin import KEY, form
 from tests.people.directory import Directory
 from tests.people.signed_in import some_time_ago
-from tests.sessions.retention.test_erasure import SECRET, talked, texts
+from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
 from tests.support.factories import EndUserFactory, ProviderAccountFactory, StreamingSessionFactory
 
 pytestmark = pytest.mark.django_db
@@ -137,7 +137,7 @@ def test_ones_own_second_factor_is_removed_only_after_a_proof(client: Client, bo
 
 
 def test_nobody_elses_speech_is_erased_before_a_proof(admin: Client) -> None:
-    session = talked(EndUserFactory.create())
+    session = ended_session(EndUserFactory.create())
     asked = admin.post("/admin/avatar_sessions/erasure/add/", {"session": session.pk})
     assert texts(session) == [SECRET]
     prove(admin, asked)

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         if check and left:
             raise CommandError(f"{left} lines are left to index: run rebuild_word_index.")
         done = 0
-        while not check and (count := speech_search.rebuild_some()):
+        while not check and (count := speech_search.rebuild_batch()):
             done += count
             if self.stdout.isatty():
                 self.stdout.write(f"{done} of {left} lines indexed", ending="\r")

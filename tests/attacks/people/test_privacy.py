@@ -32,7 +32,7 @@ from sessions.exports import session_export
 from sessions.models import Allowance, Erasure, Export, ProviderErasure, SessionTotal, SpeechKey, StreamingSession
 from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
-from tests.sessions.retention.test_erasure import SECRET, talked, texts
+from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
 from tests.support.factories import EndUserFactory, PersonaFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -148,7 +148,7 @@ def lose_the_persona(user: User) -> None:
 @pytest.mark.parametrize("loss", [lose_everything, become_an_auditor, lose_the_persona])
 def test_who_can_no_longer_talk_reads_takes_along_and_erases_what_was_said(client: Client, loss: Any) -> None:
     user = EndUserFactory.create()
-    session: StreamingSession = talked(user, provider_session_id="p1")
+    session: StreamingSession = ended_session(user, provider_session_id="p1")
     loss(user)
     client.force_login(user)
     assert SECRET in page(client, f"/conversations/{session.pk}/")
@@ -160,7 +160,7 @@ def test_who_can_no_longer_talk_reads_takes_along_and_erases_what_was_said(clien
 
 @pytest.mark.parametrize("path", ["/conversations/{}/", "/conversations/{}/transcript.txt"])
 def test_somebody_elses_conversation_stays_not_found(visitor: Client, path: str) -> None:
-    session = talked(EndUserFactory.create(), provider_session_id="p1")
+    session = ended_session(EndUserFactory.create(), provider_session_id="p1")
     assert visitor.get(path.format(session.pk)).status_code == 404
 
 
@@ -318,8 +318,8 @@ def test_a_text_that_cannot_be_opened_is_said_to_be_so_and_all_else_is_there(
     spoil: Callable[[StreamingSession], None],
 ) -> None:
     ines = person("ines")
-    first, spoilt, last = (talked(ines, provider_session_id=f"p{number}") for number in range(3))
-    with db_triggers.disabled(connection):
+    first, spoilt, last = (ended_session(ines, provider_session_id=f"p{number}") for number in range(3))
+    with db_triggers.lifted(connection):
         spoil(spoilt)
     found = told(ines)
     lines = {row["id"]: row["lines"] for row in found["sessions"]}
@@ -335,7 +335,7 @@ def test_a_text_that_cannot_be_opened_is_said_to_be_so_and_all_else_is_there(
 
 def test_a_row_that_cannot_be_read_ends_its_list_only(monkeypatch: pytest.MonkeyPatch) -> None:
     ines = person("ines")
-    talked(ines)
+    ended_session(ines)
 
     def unreadable(*_: object) -> Any:
         raise DataError("timestamp too large")
@@ -350,7 +350,7 @@ def test_what_sessions_cost_what_the_provider_erased_and_what_staff_changed_are_
     admin_user: User,
 ) -> None:
     ines = person("ines")
-    session = talked(ines, provider_session_id="p1")
+    session = ended_session(ines, provider_session_id="p1")
     SessionTotal.objects.get_or_create(
         session=session,
         defaults={
@@ -376,7 +376,7 @@ def test_what_sessions_cost_what_the_provider_erased_and_what_staff_changed_are_
 def test_pages_and_exports_say_what_could_not_be_opened(
     client: Client, spoil: Callable[[StreamingSession], None]
 ) -> None:
-    session = talked(person("ines"), provider_session_id="p1")
+    session = ended_session(person("ines"), provider_session_id="p1")
     session.utterances.create(who="user", by="text", text="Hola", source="portal")
     with db_triggers.disabled(connection):
         spoil(session)

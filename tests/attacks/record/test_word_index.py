@@ -40,7 +40,7 @@ def index_with_shared_marks(said: Utterance) -> None:
 
 
 def search(query: str) -> list[str]:
-    return [row.text for row in speech_search.holding(Utterance.objects.all(), query)]
+    return [row.text for row in speech_search.matching(Utterance.objects.all(), query)]
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_staff_search_all_lines_and_people_their_own() -> None:
     mine, theirs = (add_line(StreamingSessionFactory.create(), "La diabetes de mi madre") for _ in range(2))
     assert len(search("diabetes madre")) == 2
     lines = Utterance.objects.all()
-    assert list(speech_search.holding(lines, "diabetes", people=[mine.session.user_id])) == [mine]
-    found_by_them = queries.sessions_of_user(theirs.session.user_id, query="diabetes")
+    assert list(speech_search.matching(lines, "diabetes", people=[mine.session.user_id])) == [mine]
+    found_by_them = queries.of_person(theirs.session.user_id, query="diabetes")
     assert [session.pk for session in found_by_them] == [theirs.session_id]
 
 
@@ -134,19 +134,19 @@ def test_older_lines_are_found_before_and_after_reindexing() -> None:
 
 
 def test_an_interrupted_rebuild_continues_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech_search, "REBUILT_AT_ONCE", 2)
+    monkeypatch.setattr(speech_search, "REBUILD_BATCH_LINES", 2)
     pretend_upgraded()
     lines = [add_line(StreamingSessionFactory.create(), f"palabra{n}") for n in range(5)]
     for each in lines:
         index_with_shared_marks(each)
-    assert speech_search.rebuild_some() == 2
+    assert speech_search.rebuild_batch() == 2
     assert len(search("palabra")) == 5
     assert speech_search.left_to_rebuild() == 3
     done: list[int] = []
-    while count := speech_search.rebuild_some():
+    while count := speech_search.rebuild_batch():
         done.append(count)
     assert done == [2, 1]
-    assert speech_search.rebuild_some() == 0
+    assert speech_search.rebuild_batch() == 0
     assert len(search("palabra")) == 5
 
 

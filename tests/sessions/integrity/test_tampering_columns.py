@@ -133,7 +133,7 @@ def world(announced: object, monkeypatch: pytest.MonkeyPatch) -> World:
         erasure.release(hold, staff.pk)
     receipt = erasure.erase(two.pk, Erasure.Cause.STAFF, staff.pk)
     assert receipt
-    provider_erasure._note_failure(ProviderErasure.objects.get(), ProviderUnreachable("ReadTimeout"))
+    provider_erasure._store_failure(ProviderErasure.objects.get(), ProviderUnreachable("ReadTimeout"))
     ledger.book_all()
     for number in range(4):
         audit_log.record_by(staff.pk, "192.0.2.7", AuditEntry.Kind.KEY_SET, f"Account {number}", old="a")

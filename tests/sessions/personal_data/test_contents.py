@@ -29,7 +29,7 @@ from sessions.personal_data import contents as personal_data
 from sessions.personal_data import html_page as personal_data_page
 from sessions.retention import erasure
 from tests.people.signed_in import some_time_ago
-from tests.sessions.retention.test_erasure import SECRET, talked, texts
+from tests.sessions.retention.test_erasure import SECRET, ended_session, texts
 from tests.support.factories import EndUserFactory, StreamingSessionFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)  # an answer is streamed from other threads
@@ -136,8 +136,8 @@ def test_the_file_has_what_is_stored_about_the_person_and_nothing_of_anybody_els
     visitor: Client, person: User
 ) -> None:
     operator = UserFactory.create(username="the-operator")
-    session = talked(person, room="portal-x")
-    other = talked(EndUserFactory.create(username="somebody-else"))
+    session = ended_session(person, room="portal-x")
+    other = ended_session(EndUserFactory.create(username="somebody-else"))
     session.tasks.create(kind="talk", status="sent", text="Hola", sent_by=person)
     events.record(session.pk, Entry("observed", {"by": operator.pk, "from": STAFF_ADDRESS}))
     erasure.hold(session.pk, "Secret reason 12", operator.pk, STAFF_ADDRESS)
@@ -222,7 +222,7 @@ def test_a_long_history_is_read_page_by_page_and_none_of_it_is_left_out(
     visitor: Client, person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(personal_data, "ROWS_PER_PAGE", 2)
-    began = [talked(person) for _ in range(5)]
+    began = [ended_session(person) for _ in range(5)]
     StreamingSession.objects.update(created_at=began[0].created_at)  # equal times on a page's edge
     late = StreamingSessionFactory.create(user=person, created_at=began[0].created_at + timedelta(hours=1))
     for number in range(5):
@@ -248,7 +248,7 @@ def test_it_is_written_in_small_pieces_however_much_there_is(
 
 @pytest.mark.parametrize("left_with", ["nothing", "another role"])
 def test_who_may_no_longer_talk_still_reads_downloads_and_erases(visitor: Client, person: User, left_with: str) -> None:
-    session = talked(person, provider_session_id="p1")
+    session = ended_session(person, provider_session_id="p1")
     person.groups.set(Group.objects.filter(name=roles.AUDITOR.group) if left_with == "another role" else [])
     assert SECRET in visitor.get(f"/conversations/{session.pk}/").content.decode()
     assert SECRET in visitor.get(f"/conversations/{session.pk}/transcript.txt").content.decode()
@@ -260,7 +260,7 @@ def test_who_may_no_longer_talk_still_reads_downloads_and_erases(visitor: Client
 
 
 def test_a_legal_hold_is_said_and_kept(visitor: Client, person: User) -> None:
-    held, free = talked(person), talked(person)
+    held, free = ended_session(person), ended_session(person)
     erasure.hold(held.pk, "Expediente 12", UserFactory.create().pk)
     words = "1 conversation is under a legal hold"
     english = {"accept-language": "en"}
@@ -285,7 +285,7 @@ def test_ones_own_download_is_recorded_and_needs_a_proof(visitor: Client, person
 
 
 def test_nothing_is_erased_by_an_unattended_browser(visitor: Client, person: User) -> None:
-    session = talked(person)
+    session = ended_session(person)
     person.set_password("wj3-longer-than-most")
     person.save()
     visitor.force_login(person)
@@ -308,7 +308,7 @@ def address(person: User) -> str:
 def test_staff_take_it_for_a_reason_that_is_recorded_also_of_who_can_no_longer_sign_in(
     admin_client: Client, person: User
 ) -> None:
-    talked(person)
+    ended_session(person)
     User.objects.filter(pk=person.pk).update(is_active=False)
     assert admin_client.get(address(person)).status_code == 200
     assert admin_client.post(address(person), {"extension": "json", "reason": " "}).status_code == 200

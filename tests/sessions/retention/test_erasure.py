@@ -28,7 +28,7 @@ def person() -> User:
     return EndUserFactory.create()
 
 
-def talked(user: User, **fields: Any) -> StreamingSession:
+def ended_session(user: User, **fields: Any) -> StreamingSession:
     """A session that is over, with one line, which its record proves."""
     session = StreamingSessionFactory.create(user=user, **fields)
     line = session.utterances.create(who="avatar", by="voice", text=SECRET, source="browser")
@@ -42,30 +42,30 @@ def texts(session: StreamingSession) -> list[str]:
     return [line.text for line in Utterance.objects.filter(session=session)]
 
 
-def test_what_is_erased_is_read_and_found_no_more_and_the_record_still_fits(person: User) -> None:
+def test_erased_speech_is_neither_readable_nor_searchable_and_the_record_verifies(person: User) -> None:
     """Requirements 6, 49, 55 and 64: the timeline outlives the words."""
-    session, other = talked(person), talked(EndUserFactory.create())
+    session, other = ended_session(person), ended_session(EndUserFactory.create())
     receipt = erasure.erase(session.pk, Erasure.Cause.STAFF, person.pk)
     assert receipt
     assert (receipt.lines, receipt.at_provider) == (1, "nothing_kept")
     assert (texts(session), texts(other)) == ([""], [SECRET])
-    assert list(speech_search.holding(Utterance.objects.all(), "600").values_list("session", flat=True)) == [other.pk]
+    assert list(speech_search.matching(Utterance.objects.all(), "600").values_list("session", flat=True)) == [other.pk]
     assert not SpokenWord.objects.filter(utterance__session=session).exists()
     assert session.events.latest("number").kind == "speech_erased"
     assert list(verification.faults()) == []
     assert erasure.erase(session.pk, Erasure.Cause.STAFF, person.pk) is None
 
 
-def test_what_is_held_stays_until_the_hold_is_released(person: User) -> None:
-    session = talked(person, persona__speech_days=1)
+def test_held_speech_stays_until_the_hold_is_released(person: User) -> None:
+    session = ended_session(person, persona__speech_days=1)
     held = erasure.hold(session.pk, "Expediente 12", person.pk)
     late = timezone.now() + timedelta(days=40)
     assert erasure.erase_own(person.pk) == []
-    assert erasure.erase_old(late) == 0
+    assert erasure.erase_expired(late) == 0
     assert texts(session) == [SECRET]
     erasure.release(held, person.pk)
     erasure.release(held, person.pk)
-    assert erasure.erase_old(late) == 1
+    assert erasure.erase_expired(late) == 1
     assert list(session.events.order_by("number").values_list("kind", flat=True))[-3:] == [
         "held",
         "hold_released",
@@ -74,27 +74,27 @@ def test_what_is_held_stays_until_the_hold_is_released(person: User) -> None:
 
 
 @pytest.mark.parametrize(("of_persona", "of_account", "days"), [(3, None, 3), (None, 5, 5), (9, 5, 5), (3, 5, 3)])
-def test_speech_is_erased_when_the_shorter_of_two_times_is_over(
+def test_speech_is_erased_after_the_shorter_of_two_limits(
     person: User, of_persona: int | None, of_account: int | None, days: int
 ) -> None:
-    session = talked(person, persona__speech_days=of_persona, persona__avatar__account__speech_days=of_account)
+    session = ended_session(person, persona__speech_days=of_persona, persona__avatar__account__speech_days=of_account)
     assert session.ended_at
     over = session.ended_at + timedelta(days=days)
-    assert erasure.erase_old(over - timedelta(seconds=1)) == 0
-    assert erasure.erase_old(over) == 1
+    assert erasure.erase_expired(over - timedelta(seconds=1)) == 0
+    assert erasure.erase_expired(over) == 1
     assert Erasure.objects.get().cause == Erasure.Cause.RETENTION
 
 
-def test_without_a_time_nothing_is_erased_and_what_runs_is_left_alone(person: User) -> None:
-    talked(person)
+def test_without_a_limit_nothing_is_erased_and_open_sessions_are_skipped(person: User) -> None:
+    ended_session(person)
     running = StreamingSessionFactory.create(persona__speech_days=1)
     running.utterances.create(who="user", by="text", text=SECRET, source="portal")
-    assert erasure.erase_old(timezone.now() + timedelta(days=4000)) == 0
+    assert erasure.erase_expired(timezone.now() + timedelta(days=4000)) == 0
     assert erasure.erase(running.pk, Erasure.Cause.STAFF) is None
 
 
-def test_a_person_erases_what_was_said_after_a_question_and_gets_a_receipt(client: Client, person: User) -> None:
-    session, theirs = talked(person), talked(EndUserFactory.create())
+def test_a_person_erases_their_speech_after_confirming_and_gets_a_receipt(client: Client, person: User) -> None:
+    session, theirs = ended_session(person), ended_session(EndUserFactory.create())
     client.force_login(person)
     asked = client.get("/conversations/erase/", headers={"accept-language": "es"}).content.decode()
     assert "Borrar para siempre" in asked
@@ -110,7 +110,7 @@ def test_a_person_erases_what_was_said_after_a_question_and_gets_a_receipt(clien
 
 
 def test_an_administrator_holds_and_erases_in_the_admin(admin_client: Client, person: User) -> None:
-    kept, gone = talked(person), talked(EndUserFactory.create())
+    kept, gone = ended_session(person), ended_session(EndUserFactory.create())
     admin_client.post("/admin/avatar_sessions/legalhold/add/", {"session": kept.pk, "reason": "Expediente 12"})
     assert LegalHold.objects.get().by.username == "admin"
     for session in (kept, gone):

@@ -38,7 +38,7 @@ def erased(kind: str = "liveavatar", **fields: object) -> Erasure:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_what_is_erased_here_is_deleted_at_the_provider_and_the_record_has_the_receipt(
+async def test_erased_speech_is_deleted_at_the_provider_and_confirmed_in_the_record(
     quiet_emulator: servers.Emulator,
 ) -> None:
     """From a conversation to an empty transcript over there, on LiveAvatar's wire."""
@@ -56,7 +56,7 @@ async def test_what_is_erased_here_is_deleted_at_the_provider_and_the_record_has
         assert await Utterance.objects.filter(session=session).acount() == 1
         (receipt,) = await sync_to_async(erasure.erase_own)(person.pk, "192.0.2.18")
         assert receipt.at_provider == "asked"
-        await provider_erasure.carry_due(timezone.now())
+        await provider_erasure.request_due(timezone.now())
     async with httpx.AsyncClient(base_url=quiet_emulator.url, headers={"x-api-key": quiet_emulator.api_key}) as http:
         answer = await http.get(f"/v1/sessions/{session.provider_session_id}/transcript")
         assert answer.json()["data"]["transcript_data"] == []
@@ -70,7 +70,7 @@ async def test_what_is_erased_here_is_deleted_at_the_provider_and_the_record_has
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_provider_that_fails_is_asked_again_ever_more_seldom_and_the_failure_named(
+async def test_a_failing_provider_is_asked_again_at_growing_intervals_and_the_failure_is_shown(
     provider: Mock, admin_client: Client
 ) -> None:
     receipt = await sync_to_async(erased)()
@@ -83,10 +83,10 @@ async def test_a_provider_that_fails_is_asked_again_ever_more_seldom_and_the_fai
         return (await sync_to_async(admin_client.get)(page, headers={"accept-language": "en"})).content.decode()
 
     assert "deletion is being requested from the provider" in await shown()
-    await provider_erasure.carry_due(timezone.now())
+    await provider_erasure.request_due(timezone.now())
     assert "not deleted yet, 1 attempts, last error: ProviderUnreachable: ReadTimeout" in await shown()
     for wait in (timedelta(0), timedelta(seconds=61), timedelta(seconds=90), timedelta(seconds=185), timedelta(days=9)):
-        await provider_erasure.carry_due(timezone.now() + wait)
+        await provider_erasure.request_due(timezone.now() + wait)
     assert provider.forget.call_count == 3
     assert "also deleted there" in await shown()
     kinds = [event.kind async for event in SessionEvent.objects.order_by("number")]
@@ -94,10 +94,10 @@ async def test_a_provider_that_fails_is_asked_again_ever_more_seldom_and_the_fai
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_session_that_the_provider_no_longer_knows_is_deleted_there(provider: Mock) -> None:
+async def test_a_session_unknown_to_the_provider_counts_as_deleted(provider: Mock) -> None:
     receipt = await sync_to_async(erased)()
     provider.forget = AsyncMock(side_effect=SessionGone("gone", status=404))
-    await provider_erasure.carry_due(timezone.now())
+    await provider_erasure.request_due(timezone.now())
     assert (await ProviderErasure.objects.aget(erasure=receipt)).done_at
 
 
@@ -106,7 +106,7 @@ async def test_a_session_that_the_provider_no_longer_knows_is_deleted_there(prov
     ("kind", "there", "said"),
     [("heygen", "theirs", "nothing_kept"), ("liveavatar", "theirs", "asked"), ("liveavatar", None, "never_there")],
 )
-def test_only_a_provider_that_can_delete_and_has_something_is_asked(kind: str, there: str | None, said: str) -> None:
+def test_only_providers_that_keep_and_can_delete_transcripts_are_asked(kind: str, there: str | None, said: str) -> None:
     receipt = erased(kind, provider_session_id=there)
     assert receipt.at_provider == said
     assert ProviderErasure.objects.exists() == (said == "asked")

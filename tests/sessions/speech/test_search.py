@@ -19,19 +19,19 @@ from tests.support.factories import StreamingSessionFactory
 SECRET = "Mi número es el 600 123 456"
 
 
-def line(session: StreamingSession, text: str) -> Utterance:
+def add_line(session: StreamingSession, text: str) -> Utterance:
     said: Utterance = session.utterances.create(who="user", by="text", text=text, source="portal")
     return said
 
 
-def destroy(session: StreamingSession) -> None:
+def destroy_key(session: StreamingSession) -> None:
     SpeechKey.objects.filter(session=session).update(wrapped=b"", erased_at=timezone.now())
 
 
 @pytest.mark.django_db
-def test_what_was_said_stands_nowhere_in_the_database_as_it_was_said() -> None:
+def test_the_database_contains_no_speech_in_plain_text() -> None:
     session = StreamingSessionFactory.create()
-    line(session, SECRET)
+    add_line(session, SECRET)
     session.tasks.create(kind="talk", text=SECRET)
     stored = b""
     with connection.cursor() as cursor:
@@ -48,58 +48,58 @@ def test_what_was_said_stands_nowhere_in_the_database_as_it_was_said() -> None:
 def test_a_hundred_lines_are_read_in_one_query(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     session = StreamingSessionFactory.create()
     for number in range(100):
-        line(session, f"línea {number}")
+        add_line(session, f"línea {number}")
     with django_assert_num_queries(1):
         assert [row.text for row in session.utterances.all()][::99] == ["línea 0", "línea 99"]
 
 
 @pytest.mark.django_db
-def test_without_the_key_a_text_is_gone_its_proof_stays_and_nothing_is_added() -> None:
+def test_without_its_key_a_text_is_gone_its_fingerprint_stays_and_no_line_can_be_added() -> None:
     session = StreamingSessionFactory.create()
-    proof = line(session, SECRET).fingerprint
-    destroy(session)
+    proof = add_line(session, SECRET).fingerprint
+    destroy_key(session)
     row = Utterance.objects.get()
     assert (row.text, row.fingerprint) == ("", proof)
     with pytest.raises(SpeechErased):
-        line(session, "otra")
+        add_line(session, "otra")
 
 
 @pytest.mark.django_db
-def test_the_database_cannot_be_asked_for_a_text() -> None:
+def test_texts_cannot_be_queried() -> None:
     with pytest.raises(FieldError):
         Utterance.objects.filter(text__icontains="600").exists()
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("query", ["numero", "NÚMERO", "123 mi", "número, es el!", "núm", "NUMER 123"])
-def test_a_line_is_found_by_its_words_whatever_their_case_order_and_accents(query: str) -> None:
+def test_search_ignores_case_order_and_accents(query: str) -> None:
     session = StreamingSessionFactory.create()
-    wanted = line(session, SECRET)
-    line(session, "Otra cosa")
-    assert list(speech_search.holding(Utterance.objects.all(), query)) == [wanted]
+    wanted = add_line(session, SECRET)
+    add_line(session, "Otra cosa")
+    assert list(speech_search.matching(Utterance.objects.all(), query)) == [wanted]
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("query", ["", "¿?", "nú", "úmero", "número otra"])
-def test_nothing_is_found_by_two_letters_by_the_middle_of_words_or_by_words_of_different_lines(query: str) -> None:
+def test_search_needs_three_letters_from_the_start_of_words_of_one_line(query: str) -> None:
     session = StreamingSessionFactory.create()
-    line(session, SECRET)
-    line(session, "Otra cosa")
-    assert not speech_search.holding(Utterance.objects.all(), query).exists()
+    add_line(session, SECRET)
+    add_line(session, "Otra cosa")
+    assert not speech_search.matching(Utterance.objects.all(), query).exists()
 
 
 @pytest.mark.django_db
-def test_lines_that_were_stored_together_are_found_once_they_are_indexed() -> None:
+def test_bulk_created_lines_are_found_once_indexed() -> None:
     session = StreamingSessionFactory.create()
     rows = [Utterance(session=session, who="user", by="text", source="portal", text=text) for text in ("una", "dos")]
     speech_search.index(Utterance.objects.bulk_create(rows))
     speech_search.index(rows)  # again
-    assert [row.text for row in speech_search.holding(Utterance.objects.all(), "DOS")] == ["dos"]
+    assert [row.text for row in speech_search.matching(Utterance.objects.all(), "DOS")] == ["dos"]
     assert SpokenWord.objects.count() == 2
 
 
 @given(text=st.text())
-def test_every_text_comes_back_and_only_to_its_own_session(text: str) -> None:
+def test_every_text_round_trips_only_with_its_own_sessions_key(text: str) -> None:
     mine, other = StreamingSession(), StreamingSession()
     key = sealing.new_key(mine.pk)
     sealed = sealing.seal(key, mine.pk, text)

@@ -15,7 +15,7 @@ from tests.support.factories import StreamingSessionFactory
 
 
 @pytest.fixture(params=["sqlite", "postgres"], autouse=True)
-def either(request: pytest.FixtureRequest) -> None:
+def database(request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("postgres" if request.param == "postgres" else "transactional_db")
 
 
@@ -27,7 +27,7 @@ def accept(session: StreamingSession, text: str, ref: str = "") -> SessionTask:
     return task
 
 
-def test_a_text_is_read_and_found_again_and_counts_as_activity() -> None:
+def test_a_text_can_be_read_and_searched_and_counts_as_activity() -> None:
     session = StreamingSessionFactory.create(created_at=timezone.now() - timedelta(minutes=1))
     said = ["Hola, ¿cómo estás?", "Adiós"]  # the first makes the session's key, the second finds it
     tasks = [accept(session, text) for text in said]
@@ -35,13 +35,13 @@ def test_a_text_is_read_and_found_again_and_counts_as_activity() -> None:
     assert [SessionTask.objects.get(pk=task.pk).text for task in tasks] == said
     lines = Utterance.objects.filter(session=session)
     assert [line.text for line in lines] == said
-    assert [line.text for line in speech_search.holding(lines, "como")] == said[:1]
+    assert [line.text for line in speech_search.matching(lines, "como")] == said[:1]
     session.refresh_from_db()
     assert session.active_at > session.created_at
     assert session.deadline_at != session.ends_at
 
 
-def test_a_mark_that_is_known_and_a_session_that_is_over_are_refused_as_before() -> None:
+def test_a_known_ref_returns_the_first_task_and_an_ended_session_is_refused() -> None:
     session = StreamingSessionFactory.create()
     first = accept(session, "Hola", ref="a")
     kind, user_id = SessionTask.Kind.TALK, session.user_id
