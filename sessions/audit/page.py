@@ -98,7 +98,9 @@ def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
         "added": sum(one.is_unreported for one in lines),
         "reported": any(one.standing == vouching.Standing.BROWSER for one in lines),
         "contradicted": sum(one.standing == vouching.Standing.CONTRADICTED for one in lines),
-        "staff_actions": [(action, event_labels.looked(action.kind)) for action in inspection.staff_actions(session)],
+        "staff_actions": [
+            (action, event_labels.staff_action(action.kind)) for action in inspection.staff_actions(session)
+        ],
     }
     return render(request, "sessions/audit.html", context)
 

@@ -17,8 +17,8 @@ CHECKS = {
     "tcp": "TCP",
     "turn": "TURN",
 }
-FINE = ("fine", "none", "later")
-CODES = {
+OK_CODES = ("fine", "none", "later")
+PROBLEM_TEXTS = {
     "insecure": gettext_lazy("not secure"),
     "no_webrtc": gettext_lazy("cannot play live video"),
     "no_h264": gettext_lazy("cannot play H.264"),
@@ -38,19 +38,19 @@ CODES = {
 }
 
 
-def troubles(report: Mapping[str, Any]) -> list[str]:
+def problems(report: Mapping[str, Any]) -> list[str]:
     """Return what was not as it should be, each in a few words. The report is a browser's: what is in it is doubted."""
     found = []
     for check, name in CHECKS.items():
         mark, _space, code = str(report.get(check, "")).partition(" ")
         if mark in ("warn", "bad"):
-            found.append(f"{name}: {CODES.get(code, code)}")
+            found.append(f"{name}: {PROBLEM_TEXTS.get(code, code)}")
     return found
 
 
-def in_words(report: Mapping[str, Any]) -> str:
+def summary(report: Mapping[str, Any]) -> str:
     """Say all of it in one line."""
-    way = report.get("way")
+    route = report.get("way")
     return ", ".join(
-        [*(troubles(report) or [_("no problems found")]), *([way] if way and isinstance(way, str) else [])]
+        [*(problems(report) or [_("no problems found")]), *([route] if route and isinstance(route, str) else [])]
     )

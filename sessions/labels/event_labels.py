@@ -92,7 +92,7 @@ TITLES: dict[str, Words] = {
     EventKind.RECORD_UPGRADED: _("Data of an earlier version recorded"),
 }
 
-MOVES: dict[str, Words] = {
+STATUS_TITLES: dict[str, Words] = {
     Status.CREATING: _("Asking the provider"),
     Status.CONNECTING: _("Room ready"),
     Status.LIVE: _("Live"),
@@ -109,7 +109,7 @@ STAGES: dict[str, tuple[Words, Words]] = {
     "frame": (_("First frame"), _("from the track to the first rendered frame")),
 }
 
-ODDITIES: dict[str, Words] = {
+ANOMALY_TEXTS: dict[str, Words] = {
     "live_unseen": _("It became live without a first frame being reported."),
     "two_ends": _("It ended twice."),
     "status_jump": _("Its status changed from “%(from)s” to “%(to)s”, which is not a valid transition."),
@@ -120,7 +120,7 @@ ODDITIES: dict[str, Words] = {
     "silent": _("The avatar was expected to speak but was silent for %(seconds)s s."),
 }
 
-MINOR = {
+MINOR_KINDS = {
     EventKind.MONITOR_OPENED,
     EventKind.AVATAR_TALKING_MESSAGE,
     EventKind.USER_TALKING_MESSAGE,
@@ -144,8 +144,8 @@ MINOR = {
     EventKind.RECORD_UPGRADED,
 }
 """Shown only to who wants to see everything."""
-KEY = {EventKind.FIRST_FRAME}
-TROUBLE = {
+KEY_KINDS = {EventKind.FIRST_FRAME}
+TROUBLE_KINDS = {
     EventKind.FROZEN,
     EventKind.LADDER,
     EventKind.VERDICT,
@@ -159,7 +159,7 @@ TROUBLE = {
     EventKind.REPORTS_DROPPED,
 }
 
-DETAILS: dict[str, Words] = {
+DETAIL_LABELS: dict[str, Words] = {
     "version": _("version"), "kind": _("kind"), "status": _("status"), "task_id": _("provider’s task"),
     "characters": _("characters"), "step": _("step"), "because": _("because"), "ms": _("milliseconds"),
     "duration_ms": _("milliseconds"), "identity": _("participant"), "who": _("who"), "state": _("state"),
@@ -173,7 +173,7 @@ DETAILS: dict[str, Words] = {
 
 
 # Of the record's own words those that stand in the details; any other is shown as it is.
-VALUES: dict[str, Words] = {
+VALUE_LABELS: dict[str, Words] = {
     "talk": _("answers"), "repeat": _("reads aloud"), "sent": _("sent"), "failed": _("failed"), "video": _("video"),
     "audio": _("sound"), "rejoin": _("rejoin the room"), "reconnect": _("wait for the room"),
     "resubscribe": _("request the video again"), "renew": _("start a new session at the provider"),
@@ -190,7 +190,7 @@ def title(moment: Moment, *, is_own: bool = False) -> str:
     """`is_own`: for the person whose session it was."""
     if moment.kind == EventKind.STATUS:
         to, reason = str(moment.data.get("to", "")), str(moment.data.get("reason", ""))
-        words = str(MOVES.get(to, to))
+        words = str(STATUS_TITLES.get(to, to))
         if reason not in EndReason.values:
             return words
         return f"{words}: {end_evidence.own_label(reason) if is_own else end_evidence.label(reason)}"
@@ -200,13 +200,13 @@ def title(moment: Moment, *, is_own: bool = False) -> str:
 def weight(moment: Moment) -> str:
     """How a page shows it: key, warn, minor, or nothing of these."""
     to = moment.data.get("to") if moment.kind == EventKind.STATUS else ""
-    if moment.kind in KEY or to in (Status.LIVE, Status.ENDED):
+    if moment.kind in KEY_KINDS or to in (Status.LIVE, Status.ENDED):
         return "key"
-    if moment.kind in TROUBLE and moment.data.get("step") != "picture":
+    if moment.kind in TROUBLE_KINDS and moment.data.get("step") != "picture":
         return "warn"
-    if moment.kind == EventKind.CHECK and device_check_texts.troubles(moment.data):
+    if moment.kind == EventKind.CHECK and device_check_texts.problems(moment.data):
         return ""
-    return "minor" if moment.kind in MINOR or to in (Status.CREATING, Status.CONNECTING) else ""
+    return "minor" if moment.kind in MINOR_KINDS or to in (Status.CREATING, Status.CONNECTING) else ""
 
 
 def details(moment: Moment, name: str) -> str:
@@ -217,13 +217,13 @@ def details(moment: Moment, name: str) -> str:
         code = str(moment.data.get("code", ""))
         return no_picture_texts.causes(name).get(code, code)
     if moment.kind == EventKind.CHECK:
-        return device_check_texts.in_words(moment.data)
+        return device_check_texts.summary(moment.data)
     if moment.kind == EventKind.RATED:
         return rating(str(moment.data.get("rating", "")))
-    known = {key: value for key, value in moment.data.items() if key in DETAILS and value not in ("", None)}
+    known = {key: value for key, value in moment.data.items() if key in DETAIL_LABELS and value not in ("", None)}
     if moment.kind == EventKind.LADDER:
         known.pop("from", None)  # a step, no place; the row before has it
-    return ", ".join(f"{DETAILS[key]}: {_plain(value)}" for key, value in known.items())
+    return ", ".join(f"{DETAIL_LABELS[key]}: {_value_text(value)}" for key, value in known.items())
 
 
 def rating(code: str) -> str:
@@ -232,31 +232,33 @@ def rating(code: str) -> str:
 
 
 def anomaly(found: Anomaly) -> str:
-    named = {key: _kind(value) if key in ("later", "earlier", "kind") else value for key, value in found.data.items()}
+    named = {
+        key: _kind_title(value) if key in ("later", "earlier", "kind") else value for key, value in found.data.items()
+    }
     if "seconds" in named:
         named["seconds"] = formats.number_format(named["seconds"], 1)
     if found.code == "status_jump":
-        named = {key: _status(value) for key, value in found.data.items()}
-    return str(ODDITIES[found.code]) % named
+        named = {key: _status_label(value) for key, value in found.data.items()}
+    return str(ANOMALY_TEXTS[found.code]) % named
 
 
-def _kind(kind: Any) -> str:
+def _kind_title(kind: Any) -> str:
     return str(TITLES.get(kind, kind))
 
 
-def _status(status: Any) -> str:
+def _status_label(status: Any) -> str:
     return str(Status(status).label) if status in Status.values else str(status)
 
 
-def _plain(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return (
         {True: gettext("yes"), False: gettext("no")}[value]
         if isinstance(value, bool)
-        else str(VALUES.get(value, value))
+        else str(VALUE_LABELS.get(value, value))
     )
 
 
-def looked(kind: str) -> str:
+def staff_action(kind: str) -> str:
     """What somebody did to a session, after their name."""
     words: Mapping[str, str] = {
         EventKind.TRANSCRIPT_OPENED: gettext("read the transcript"),

@@ -25,14 +25,14 @@ from sessions.lifecycle import coverage
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, Status, StreamingSession
 
-DEEPEST = 6
+MAX_DEPTH = 6
 """Levels of nested lists; what lies deeper is shown as JSON."""
-KEY_CHARACTERS = 8
+SHORT_KEY_CHARACTERS = 8
 """Of a row's key or a fingerprint: enough to recognise it by."""
-MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
-NAMES: dict[str, str | Promise] = {
+KEY_LABELS: dict[str, str | Promise] = {
     "page_at": _("browser clock"), "task": _("text"), "speech": _("fingerprint of the text"),
     "utterance": _("line"), "interrupted": _("interrupted"), "evidence": _("evidence"), "code": _("code"),
     "by": _("done by"), "user": _("user"), "export": _("export"), "format": _("format"), "state": _("state"),
@@ -54,16 +54,16 @@ def as_list(data: Mapping[str, Any], label: Label | None = None) -> SafeString:
     """Return the data as HTML; `label` names a key, by default as the pages of the record do."""
     if not isinstance(data, Mapping):  # changed behind the portal's back
         return format_html("{}", to_json(data))
-    return _list(_entries(data, label or event_label, DEEPEST))
+    return _list(_entries(data, label or event_label, MAX_DEPTH))
 
 
 def of_event(kind: str, data: Mapping[str, Any]) -> SafeString:
     """Return an event's data as HTML; of a change of status, both and the reason in words."""
     if kind != STATUS or not isinstance(data, dict):
         return as_list(data)
-    moved = {"from": gettext("before"), "to": gettext("after")}
+    labels = {"from": gettext("before"), "to": gettext("after")}
     words = {name: _status_or_reason(value) for name, value in data.items()}
-    return as_list(words, lambda name: moved.get(name) or event_label(name))
+    return as_list(words, lambda name: labels.get(name) or event_label(name))
 
 
 def _status_or_reason(value: Any) -> Any:
@@ -74,7 +74,7 @@ def _status_or_reason(value: Any) -> Any:
 
 def event_label(name: str) -> str:
     """Return what a key of an event's data is called; one without a name for people is shown as it is."""
-    found = event_labels.DETAILS.get(name) or NAMES.get(name) or _column_name(name)
+    found = event_labels.DETAIL_LABELS.get(name) or KEY_LABELS.get(name) or _column_name(name)
     return str(found) if found else name.replace("_", " ")
 
 
@@ -105,10 +105,10 @@ def value_of(value: Any) -> str:
         case float():
             return formats.localize(value)
         case str() if FINGERPRINT.fullmatch(value):
-            return f"{value[:KEY_CHARACTERS]}…"
-        case str() if MOMENT.match(value):
+            return f"{value[:SHORT_KEY_CHARACTERS]}…"
+        case str() if TIMESTAMP.match(value):
             return _moment_or_text(value)
-    return str(event_labels.VALUES.get(value, value)) if isinstance(value, str) else to_json(value)
+    return str(event_labels.VALUE_LABELS.get(value, value)) if isinstance(value, str) else to_json(value)
 
 
 def column_value(column: Any, value: Any) -> str:
@@ -157,7 +157,7 @@ def _nested(value: Any, label: Label, depth: int) -> Any:
     if isinstance(value, dict):
         return _list(_entries(value, label, depth))
     if any(isinstance(part, dict | list) for part in value):
-        return _list((str(place), _nested(part, label, depth - 1)) for place, part in enumerate(value, start=1))
+        return _list((str(position), _nested(part, label, depth - 1)) for position, part in enumerate(value, start=1))
     return ", ".join(value_of(part) for part in value)
 
 
@@ -168,21 +168,21 @@ def _rows(stated: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         understood.add(name)
         table = coverage.TABLES.get(name)
         title = capfirst(str(fault.TABLE_NAMES.get(name, name)))
-        said = (_stated(table, column, value) for column, value in columns.items())
-        yield f"{title} {_short(key)}".strip(), _list(said)
+        entries = (_stated_entry(table, column, value) for column, value in columns.items())
+        yield f"{title} {_short(key)}".strip(), _list(entries)
     for name, value in stated.items():
         if name not in understood:
-            yield capfirst(str(fault.TABLE_NAMES.get(name, name))), _nested(value, event_label, DEEPEST)
+            yield capfirst(str(fault.TABLE_NAMES.get(name, name))), _nested(value, event_label, MAX_DEPTH)
 
 
 def _short(key: str) -> str:
-    return f"{key[:KEY_CHARACTERS]}…" if len(key) > len(str(2**63)) else key
+    return f"{key[:SHORT_KEY_CHARACTERS]}…" if len(key) > len(str(2**63)) else key
 
 
-def _stated(table: coverage.Table | None, name: str, value: Any) -> tuple[str, Any]:
+def _stated_entry(table: coverage.Table | None, name: str, value: Any) -> tuple[str, Any]:
     column = table.fields.get(name) if table else None
     if column is None:
-        return capfirst(event_label(name)), _nested(value, event_label, DEEPEST)
+        return capfirst(event_label(name)), _nested(value, event_label, MAX_DEPTH)
     label = capfirst(str(column.verbose_name) if isinstance(column.verbose_name, Promise) else event_label(name))
     if isinstance(column, models.JSONField | models.BinaryField) and value:
         return label, gettext("fingerprint %(hash)s") % {"hash": value_of(value)}

@@ -11,17 +11,17 @@ from django.utils.translation import gettext_lazy as _
 from sessions.lifecycle.end_evidence import EvidenceCode
 from sessions.models import EndReason
 
-NOTHING = _("None: this is a normal end of a conversation.")
+NORMAL_END = _("None: this is a normal end of a conversation.")
 
 BY_REASON: dict[str, str | Promise] = {
-    EndReason.USER_STOPPED: NOTHING,
+    EndReason.USER_STOPPED: NORMAL_END,
     EndReason.TAB_CLOSED: _(
         "None, unless this happens often on one device. In that case, have its connection checked."
     ),
     EndReason.IDLE: _("None. If users are cut off while thinking, raise the persona’s idle limit."),
     EndReason.DURATION_LIMIT: _("None. If conversations need more time, raise the limit named in the evidence."),
     EndReason.STAFF_STOPPED: _("Ask the staff member who stopped it, named in the evidence."),
-    EndReason.TAKEN_OVER: NOTHING,
+    EndReason.TAKEN_OVER: NORMAL_END,
     EndReason.QUOTA: _("Give the user or group more minutes a month under Quotas."),
     EndReason.SPEND_CAP: _("Raise the account’s monthly cap or buy credits at the provider."),
     EndReason.NO_PICTURE: _("Check which stage was not reached, and the diagnosis below."),

@@ -341,7 +341,7 @@ def _event(event: Mapping[str, Any], row: Mapping[str, Any]) -> SafeString:
     told = moments.Moment(at, event["source"], event["kind"], data)
     words = event_labels.details(told, row["persona"])
     rest = _without_roles(
-        {name: value for name, value in data.items() if not words or name not in event_labels.DETAILS}
+        {name: value for name, value in data.items() if not words or name not in event_labels.DETAIL_LABELS}
     )
     return format_html(
         '<time>{}</time> <b>{}</b> <span class="muted">{}</span>{}',

@@ -13,11 +13,11 @@ from django.utils import translation
 from sessions.labels import device_check_texts, event_labels
 from sessions.timeline.moments import Moment
 
-CHECKUP = Path(__file__).parents[3] / "sessions" / "static" / "sessions" / "device-check" / "checks.js"
+CHECKS_SCRIPT = Path(__file__).parents[3] / "sessions" / "static" / "sessions" / "device-check" / "checks.js"
 FINE = {"secure": "ok fine", "udp": "ok fine", "turn": "skipped none", "way": "host → host · UDP · 12 ms"}
 
 
-def checked(**found: Any) -> Moment:
+def device_check(**found: Any) -> Moment:
     return Moment(number=1, at=datetime(2026, 1, 10, tzinfo=UTC), source="browser", kind="check", data=FINE | found)
 
 
@@ -29,18 +29,18 @@ def checked(**found: Any) -> Moment:
         ({"way": 3, "secure": ["bad"], "mood": "bad"}, "no problems found", "minor"),
     ],
 )
-def test_staff_read_what_the_check_of_the_device_found(found: dict[str, Any], words: str, weight: str) -> None:
+def test_staff_read_the_result_of_a_device_check(found: dict[str, Any], words: str, weight: str) -> None:
     """Requirements 58, 59 and 70; complaint 8."""
-    moment = checked(**found)
+    moment = device_check(**found)
     with translation.override("en"):
         assert event_labels.details(moment, "Lucía").startswith(words)
     assert event_labels.weight(moment) == weight
 
 
-def test_every_check_and_every_trouble_has_its_words() -> None:
-    source = CHECKUP.read_text()
+def test_every_check_and_problem_has_a_text() -> None:
+    source = CHECKS_SCRIPT.read_text()
     listed = re.search(r"CHECKS = .*?\(\[(.*?)\]\)", source)
     assert listed
     assert re.findall(r'"(\w+)"', listed[1]) == list(device_check_texts.CHECKS)
     codes = set(re.findall(r'code: "(\w+)"', source)) | {"refused", "absent", "busy"}  # the microphone's own
-    assert codes - set(device_check_texts.FINE) <= set(device_check_texts.CODES)
+    assert codes - set(device_check_texts.OK_CODES) <= set(device_check_texts.PROBLEM_TEXTS)

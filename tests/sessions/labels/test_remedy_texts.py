@@ -10,11 +10,11 @@ from sessions.models import EndReason
 
 
 @pytest.mark.parametrize("reason", list(EndReason))
-def test_every_reason_says_what_to_do_about_it(reason: EndReason) -> None:
+def test_every_end_reason_has_a_remedy(reason: EndReason) -> None:
     assert remedy_texts.remedy(reason, {"code": "person"})
 
 
-def test_the_evidence_sharpens_the_remedy_and_names_whose_fault_it_is() -> None:
+def test_evidence_makes_the_remedy_more_specific() -> None:
     """Requirement 65: no track at all is the provider's session's fault."""
     assert set(remedy_texts.BY_EVIDENCE) <= set(end_evidence.WORDS)
     assert "sesión del proveedor" in remedy_texts.remedy(EndReason.NO_PICTURE, {"code": "no_picture_track"})
