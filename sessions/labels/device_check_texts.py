@@ -1,4 +1,4 @@
-"""What the check of a device found, in words for staff; checks and codes are those of device-check/checks.js."""
+"""Texts about the result of a device check, for staff. Checks and codes are those of device-check/checks.js."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PROBLEM_TEXTS = {
 
 
 def problems(report: Mapping[str, Any]) -> list[str]:
-    """Return what was not as it should be, each in a few words. The report is a browser's: what is in it is doubted."""
+    """Return the problems found, each in a few words. The report comes from a browser and may be malformed."""
     found = []
     for check, name in CHECKS.items():
         mark, _space, code = str(report.get(check, "")).partition(" ")
@@ -49,7 +49,7 @@ def problems(report: Mapping[str, Any]) -> list[str]:
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """Say all of it in one line."""
+    """Return the result in one line: the problems, if any, and the media route."""
     route = report.get("way")
     return ", ".join(
         [*(problems(report) or [_("no problems found")]), *([route] if route and isinstance(route, str) else [])]

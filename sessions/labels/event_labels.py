@@ -1,4 +1,4 @@
-"""What the record's events and its anomalies are called, in words for people."""
+"""Labels of events and anomalies, translated."""
 
 from __future__ import annotations
 
@@ -120,6 +120,7 @@ ANOMALY_TEXTS: dict[str, Words] = {
     "silent": _("The avatar was expected to speak but was silent for %(seconds)s s."),
 }
 
+# Hidden unless all events are shown.
 MINOR_KINDS = {
     EventKind.MONITOR_OPENED,
     EventKind.AVATAR_TALKING_MESSAGE,
@@ -143,7 +144,6 @@ MINOR_KINDS = {
     EventKind.COST_TOLD,
     EventKind.RECORD_UPGRADED,
 }
-"""Shown only to who wants to see everything."""
 KEY_KINDS = {EventKind.FIRST_FRAME}
 TROUBLE_KINDS = {
     EventKind.FROZEN,
@@ -172,7 +172,7 @@ DETAIL_LABELS: dict[str, Words] = {
 }  # fmt: skip
 
 
-# Of the record's own words those that stand in the details; any other is shown as it is.
+# Labels of values in the details. Other values are shown as stored.
 VALUE_LABELS: dict[str, Words] = {
     "talk": _("answers"), "repeat": _("reads aloud"), "sent": _("sent"), "failed": _("failed"), "video": _("video"),
     "audio": _("sound"), "rejoin": _("rejoin the room"), "reconnect": _("wait for the room"),
@@ -187,7 +187,7 @@ RATINGS: dict[str, Words] = {"good": _("Good"), "fair": _("Fair"), "poor": _("Po
 
 
 def title(moment: Moment, *, is_own: bool = False) -> str:
-    """`is_own`: for the person whose session it was."""
+    """Return the title of a moment. With `is_own`, it addresses the user of the session."""
     if moment.kind == EventKind.STATUS:
         to, reason = str(moment.data.get("to", "")), str(moment.data.get("reason", ""))
         words = str(STATUS_TITLES.get(to, to))
@@ -198,7 +198,7 @@ def title(moment: Moment, *, is_own: bool = False) -> str:
 
 
 def weight(moment: Moment) -> str:
-    """How a page shows it: key, warn, minor, or nothing of these."""
+    """Return how prominently a page shows a moment: `key`, `warn`, `minor`, or an empty string."""
     to = moment.data.get("to") if moment.kind == EventKind.STATUS else ""
     if moment.kind in KEY_KINDS or to in (Status.LIVE, Status.ENDED):
         return "key"
@@ -210,7 +210,7 @@ def weight(moment: Moment) -> str:
 
 
 def details(moment: Moment, name: str) -> str:
-    """The rest of what is known, for reading; what has no name for people is left to the export."""
+    """Return the details of a moment. Values without a label are only in exports."""
     if moment.kind == EventKind.STATUS:
         return ""
     if moment.kind == EventKind.VERDICT:
@@ -222,12 +222,12 @@ def details(moment: Moment, name: str) -> str:
         return rating(str(moment.data.get("rating", "")))
     known = {key: value for key, value in moment.data.items() if key in DETAIL_LABELS and value not in ("", None)}
     if moment.kind == EventKind.LADDER:
-        known.pop("from", None)  # a step, no place; the row before has it
+        known.pop("from", None)  # here a recovery step, not an address
     return ", ".join(f"{DETAIL_LABELS[key]}: {_value_text(value)}" for key, value in known.items())
 
 
 def rating(code: str) -> str:
-    """How the person found it; nothing where nobody said so."""
+    """Return the label of a rating, or an empty string for an unknown code."""
     return str(RATINGS.get(code, ""))
 
 
@@ -259,7 +259,7 @@ def _value_text(value: Any) -> str:
 
 
 def staff_action(kind: str) -> str:
-    """What somebody did to a session, after their name."""
+    """Return what a member of staff did to a session, to follow their name."""
     words: Mapping[str, str] = {
         EventKind.TRANSCRIPT_OPENED: gettext("read the transcript"),
         EventKind.OBSERVED: gettext("observed the live session"),

@@ -1,4 +1,4 @@
-"""The JSON of events and rows as people read it: a nested list with names and values in their language."""
+"""JSON of events and rows as a nested HTML list, with translated names and values."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from sessions.lifecycle import coverage
 from sessions.lifecycle.event_kinds import EventKind
 from sessions.models import EndReason, Status, StreamingSession
 
+# Levels of nested lists; deeper values are shown as JSON.
 MAX_DEPTH = 6
-"""Levels of nested lists; what lies deeper is shown as JSON."""
+# Enough to recognise a row's key or a fingerprint.
 SHORT_KEY_CHARACTERS = 8
-"""Of a row's key or a fingerprint: enough to recognise it by."""
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
+# Keys without a label in `event_labels`, whose values the timeline leaves to the export.
 KEY_LABELS: dict[str, str | Promise] = {
     "page_at": _("browser clock"), "task": _("text"), "speech": _("fingerprint of the text"),
     "utterance": _("line"), "interrupted": _("interrupted"), "evidence": _("evidence"), "code": _("code"),
@@ -42,23 +43,22 @@ KEY_LABELS: dict[str, str | Promise] = {
     "duration_limit_s": _("duration limit, in s"), "idle_timeout_s": _("idle limit, in s"),
     "sealed": _("text"), "confirmed": _("confirmed"), "to": _("after"),
 }  # fmt: skip
-"""Keys that have no name for people elsewhere: the record's timeline leaves them to the export."""
 
+# Events that record a change of status.
 STATUS = EventKind.STATUS
-"""The kind of events that say how a session moved."""
 
 Label = Callable[[str], str]
 
 
 def as_list(data: Mapping[str, Any], label: Label | None = None) -> SafeString:
-    """Return the data as HTML; `label` names a key, by default as the pages of the record do."""
-    if not isinstance(data, Mapping):  # changed behind the portal's back
+    """Return data as HTML. `label` returns the name of a key, by default `event_label`."""
+    if not isinstance(data, Mapping):  # tampered with in the database
         return format_html("{}", to_json(data))
     return _list(_entries(data, label or event_label, MAX_DEPTH))
 
 
 def of_event(kind: str, data: Mapping[str, Any]) -> SafeString:
-    """Return an event's data as HTML; of a change of status, both and the reason in words."""
+    """Return an event's data as HTML, with labels of statuses and end reasons in a change of status."""
     if kind != STATUS or not isinstance(data, dict):
         return as_list(data)
     labels = {"from": gettext("before"), "to": gettext("after")}
@@ -73,13 +73,13 @@ def _status_or_reason(value: Any) -> Any:
 
 
 def event_label(name: str) -> str:
-    """Return what a key of an event's data is called; one without a name for people is shown as it is."""
+    """Return the label of a key in an event's data, or the key itself if it has none."""
     found = event_labels.DETAIL_LABELS.get(name) or KEY_LABELS.get(name) or _column_name(name)
     return str(found) if found else name.replace("_", " ")
 
 
 def _column_name(name: str) -> Any:
-    """Return what a column of a session or a persona is called: events and settings name many of them."""
+    """Return the label of a column of sessions or personas, which many events and settings contain."""
     for model in (StreamingSession, Persona):
         for field in model._meta.concrete_fields:
             if field.name == name and isinstance(field.verbose_name, Promise):
@@ -88,13 +88,13 @@ def _column_name(name: str) -> Any:
 
 
 def moment(value: str | datetime) -> str:
-    """Return a moment in the reader's time zone, to the second."""
+    """Return a time in the current time zone, to the second."""
     at = timezone.localtime(datetime.fromisoformat(value) if isinstance(value, str) else value)
     return f"{formats.date_format(at, 'DATE_FORMAT')}, {at:%H:%M:%S}"
 
 
 def value_of(value: Any) -> str:
-    """Return one value that is no list."""
+    """Return the text of a single value."""
     match value:
         case None | "":
             return "–"
@@ -112,7 +112,7 @@ def value_of(value: Any) -> str:
 
 
 def column_value(column: Any, value: Any) -> str:
-    """Return a value as it is stored in JSON, read as its column's: choices in words, spans of time, moments."""
+    """Return the text of a JSON value according to its column: labels of choices, durations, times."""
     if value is None or value == "":
         return "–"
     if getattr(column, "choices", None):
@@ -162,7 +162,7 @@ def _nested(value: Any, label: Label, depth: int) -> Any:
 
 
 def _rows(stated: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what an event states of rows, so that they can be compared with the record."""
+    """Yield an event's statements about rows, so that readers can compare them with the rows."""
     understood = set()
     for name, key, columns in coverage.stated_in({coverage.ROWS: stated}):
         understood.add(name)

@@ -1,4 +1,4 @@
-"""What staff can do about a session's end, in words: one remedy for each reason, sharper where the evidence is."""
+"""Remedies for staff: one for each end reason, and more specific ones for some evidence."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ BY_EVIDENCE: dict[str, str | Promise] = {
     EvidenceCode.ROOMS_AWAY: _("Start the portal’s LiveKit server or correct its address and keys."),
 }
 
+# Most specific: the page gave up and reported a diagnosis.
 BY_VERDICT: dict[str, str | Promise] = {
     "network": _(
         "The user’s network blocks all media. Have the user run “Check my device”, which shows what is "
         "blocked. If only the relay would work, enable it: docs/livekit.md."
     ),
 }
-"""Sharper still, where the page gave up and said why."""
 
 
 def remedy(reason: str, evidence: Mapping[str, Any]) -> str:
-    """Say what to do, in the active language; nothing while it runs."""
+    """Return the remedy in the active language, or an empty string for an open session."""
     code, verdict = str(evidence.get("code", "")), str(evidence.get("verdict", ""))
     words = BY_VERDICT.get(verdict) or BY_EVIDENCE.get(code) or BY_REASON.get(reason, "")
     return str(words)

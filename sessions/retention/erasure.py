@@ -1,6 +1,6 @@
-"""Forgetting what was said: the key of a session's speech is destroyed, the record and its proof stay.
+"""Erasure of speech: the key of a session's speech is destroyed; its record and proofs stay.
 
-A legal hold keeps everything. Each erasure leaves a receipt and an event; it cannot be undone.
+A legal hold prevents erasure. Each erasure leaves a receipt and an event, and cannot be undone.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from sessions.models import (
     Utterance,
 )
 
+# Stands for no limit in comparisons by the database.
 UNLIMITED_DAYS = 1_000_000
-"""Days; stands for no limit where the database compares."""
 
 
 def erasable() -> QuerySet[StreamingSession]:
-    """Sessions that are over, have speech, and are not held."""
+    """Return ended sessions that have speech and no legal hold."""
     held = LegalHold.objects.active().filter(session=OuterRef("pk"))
     rows = StreamingSession.objects.filter(status=Status.ENDED, speech_key__erased_at=None)
     return rows.filter(speech_key__isnull=False).exclude(Exists(held))
 
 
 def is_held(session_id: UUID) -> bool:
-    """Whether the record says that a hold keeps this session, whatever became of the hold's row."""
+    """Whether the record states an active hold, even if its row was tampered with."""
     kept = SessionEvent.objects.filter(session_id=session_id)
     return kept.filter(kind=HELD).count() > kept.filter(kind=HOLD_RELEASED).count()
 
@@ -52,12 +52,12 @@ def is_held(session_id: UUID) -> bool:
 def erase(
     session_id: UUID, cause: Erasure.Cause, by_id: int | None = None, address: str | None = None
 ) -> Erasure | None:
-    """Erase what was said in a session; return the receipt, or None when it runs, is held or has nothing to erase.
+    """Erase the speech of a session; return the receipt, or None if it is open, held or has no speech.
 
-    Where the provider can delete it too, the worker has it do so.
+    If the provider can delete its transcript, the worker requests that.
     """
     with transaction.atomic():
-        # Held first: two who erase at once, or a hold that is being set, wait for each other here.
+        # Locked first, so that concurrent erasures and holds of the session wait for each other.
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
         session = erasable().select_related("account").filter(pk=session_id).first()
         if session is None or is_held(session_id):
@@ -84,19 +84,19 @@ def erase(
         if carried:
             stated = coverage.together(stated, coverage.state(coverage.CARRIED, carried))
         events.record(session_id, Entry(EventKind.SPEECH_ERASED, details | stated))
-        transaction.on_commit(list_export.delete_transcript_files)  # a file that was written before may hold it
+        transaction.on_commit(list_export.delete_transcript_files)  # they may contain the erased speech
     return receipt
 
 
 def erase_own(user_id: int, address: str | None = None) -> list[Erasure]:
-    """Erase what a person said in all conversations that are over; those under a legal hold stay."""
+    """Erase the speech of all ended sessions of a person, except those under a legal hold."""
     own = list(erasable().filter(user_id=user_id).values_list("pk", flat=True))
     receipts = [erase(pk, Erasure.Cause.PERSON, user_id, address) for pk in own]
     return [receipt for receipt in receipts if receipt]
 
 
 def erase_expired(now: datetime) -> int:
-    """Erase speech that is older than its persona or its account allows; return of how many sessions."""
+    """Erase speech older than its persona or account allows; return the number of sessions."""
     days = Least(
         Coalesce(F("persona__speech_days"), UNLIMITED_DAYS), Coalesce(F("account__speech_days"), UNLIMITED_DAYS)
     )
@@ -110,7 +110,7 @@ def erase_expired(now: datetime) -> int:
 
 
 def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) -> LegalHold:
-    """Keep what was said, whoever asks for its erasure. Raises IntegrityError when it is held already."""
+    """Protect a session's speech from erasure. Raises IntegrityError if it is held already."""
     with transaction.atomic():
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
         held = LegalHold.objects.create(session_id=session_id, reason=reason, by_id=by_id)
@@ -120,7 +120,7 @@ def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) 
 
 
 def release(held: LegalHold, by_id: int, address: str | None = None) -> None:
-    """End a hold; safe to repeat."""
+    """Release a hold. Idempotent."""
     with transaction.atomic():
         rows = LegalHold.objects.filter(pk=held.pk, released_at=None)
         held.released_at, held.released_by_id = timezone.now(), by_id

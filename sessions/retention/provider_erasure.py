@@ -1,4 +1,4 @@
-"""Erasure carried to the provider: asked until it has confirmed, however long that takes; what failed is named."""
+"""Erasure at the provider: requested until the provider confirms it. Failures are recorded."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from sessions.models import ProviderErasure, StreamingSession
 logger = logging.getLogger(__name__)
 
 ERASURES_IN_PARALLEL = 20
+# The interval between attempts doubles each time.
 FIRST_RETRY, LONGEST_RETRY = timedelta(minutes=1), timedelta(days=1)
-"""Between two tries: twice as long each time."""
 
 
 async def request_due(now: datetime) -> None:
-    """Ask providers to delete what was erased here and is not confirmed yet."""
+    """Ask providers to delete erased speech that they have not confirmed yet."""
     due = await in_thread(_claim_due)(now)
     await asyncio.gather(*(_request(row, now) for row in due))
 
 
 def _claim_due(now: datetime) -> list[ProviderErasure]:
-    """Two workers never take the same row: each is claimed until its next try.
+    """Claim due rows until their next attempt, so that two workers never ask for the same row.
 
-    The try is counted in memory: what came of it is stored together with the event that states it.
+    Attempts are counted in memory; the count is stored together with the event that states the result.
     """
     with transaction.atomic():
         rows = ProviderErasure.objects.select_related("erasure__session__account").filter(done_at=None)
@@ -52,18 +52,18 @@ async def _request(row: ProviderErasure, now: datetime) -> None:
     session: StreamingSession = row.erasure.session
     assert session.provider_session_id
     try:
-        with suppress(SessionGone):  # it has nothing any more
+        with suppress(SessionGone):  # it has deleted the session already
             await providers.for_account(session.account).forget(session.provider_session_id)
     except ProviderError as exc:
-        logger.warning("session %s: its speech is still at the provider: %s", session.pk, in_one_line(exc))
+        logger.warning("session %s: the provider has not deleted its speech: %s", session.pk, in_one_line(exc))
         await in_thread(_store_failure)(row, exc)
     else:
         await in_thread(_store_confirmation)(row, now)
 
 
 def _store_failure(row: ProviderErasure, exc: ProviderError) -> None:
-    """Store and record a failed try; each waits twice as long for the next."""
-    row.failure = error_for_log(exc)[:200]
+    """Store and record a failed attempt."""
+    row.failure = in_one_line(exc)[:200]
     http = exc.status if isinstance(exc, ProviderRejected) else None
     details = {"erasure": row.pk, "failure": type(exc).__name__, "http": http}
     _store(row, EventKind.PROVIDER_ERASURE_FAILED, details, failure=row.failure)

@@ -1,4 +1,4 @@
-"""The keys of speech, as one more store of encrypted values that `rotate_keys` goes through."""
+"""Speech keys as a store of encrypted values for `rotate_keys`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sessions.models import SpeechKey, sealing
 
 
 class SpeechKeyStore:
-    """Each session's key, wrapped with the portal's. The texts themselves are not touched."""
+    """The key of each session, wrapped with the portal's key. Texts are not re-encrypted."""
 
     name = "keys of speech"
 

@@ -1,4 +1,4 @@
-"""Speech that is stored: found by its words. Texts themselves are read as `.text` of their rows."""
+"""Search for stored speech by its words. The texts themselves are read as `.text` of their rows."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from heygen_portal.trail import signing
 from sessions.models import SpeechKey, SpokenWord, Utterance, WordIndexRebuild, word_index
 from sessions.models.speech import words_of
 
+# Lines with a word that are looked up first. Given thousands of marks, the database cannot estimate how few lines
+# match, and would read all sessions. With more lines than this, reading the newest sessions soon finds enough.
 MAX_RESOLVED_LINES = 20_000
-"""Lines with a word that are looked up first. From thousands of marks the database cannot tell how few these are, and
-would read all sessions; where there are more, reading the newest sessions finds enough of them soon."""
+# Lines of one transaction.
 REBUILD_BATCH_LINES = 200
-"""Lines of one transaction."""
 
 
 def matching(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | None = None) -> QuerySet[Utterance]:
-    """Return those of the lines in which all words of the query were said, whatever their accents and case.
+    """Return the lines that contain all words of the query, regardless of case and accents.
 
-    The first letters of a word will do, from three on. `people` are those whose sessions the lines are of; without
-    it everybody's keys are tried.
+    Words also match by their first letters, at least three. `people` are the users whose sessions the lines belong
+    to; without it, the keys of all users are tried.
     """
     words = word_index.words_to_look_for(query)
     if not words:
@@ -46,19 +46,19 @@ def matching(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | 
 
 
 def index(lines: Iterable[Utterance]) -> None:
-    """Make lines that were stored with bulk_create findable; those stored one by one are already."""
+    """Index lines stored with bulk_create. Lines stored one by one are indexed when saved."""
     SpokenWord.objects.bulk_create([word for line in lines for word in words_of(line)], ignore_conflicts=True)
 
 
 def rebuild_batch() -> int:
-    """Index the next lines with the current key and their people's; return how many, 0 once all have been.
+    """Index the next lines with the current keys; return how many, or 0 once all are indexed.
 
-    Lines are taken in the order in which they were stored, and each batch notes how far it came: an interrupted
-    rebuild goes on there, and two at once take turns. Lines that cannot be read keep the marks that they have.
+    Lines are indexed in the order in which they were stored, and each batch stores its progress: an interrupted
+    rebuild continues there, and concurrent rebuilds take turns. Unreadable lines keep their marks.
     """
     current = signing.key_id()
     with transaction.atomic():
-        WordIndexRebuild.objects.exclude(key_id=current).delete()  # what has been stored since is not in them
+        WordIndexRebuild.objects.exclude(key_id=current).delete()  # they do not cover lines stored since
         WordIndexRebuild.objects.get_or_create(key_id=current)
         state = WordIndexRebuild.objects.select_for_update().get(key_id=current)
         later = Utterance.objects.filter(pk__gt=state.last_line).order_by("pk")
@@ -73,19 +73,19 @@ def rebuild_batch() -> int:
 
 
 def left_to_rebuild() -> int:
-    """Return how many lines may have marks of an earlier version or key, and `rebuild_batch` has not looked at yet."""
+    """Return how many lines may still have marks of an earlier version or key."""
     current, *retired = signing.keys(word_index.PURPOSE)
     states = WordIndexRebuild.objects.in_bulk([current, WordIndexRebuild.NONE_FROM_BEFORE])
     state = states.get(current)
     if state and state.finished_at:
         return 0
     if WordIndexRebuild.NONE_FROM_BEFORE in states and not retired:
-        return 0  # a new portal: lines get the marks of the only key as they are stored
+        return 0  # a new portal: all marks were made with its only key
     return Utterance.objects.filter(pk__gt=state.last_line if state else 0).order_by().count()
 
 
 def _reindex(pks: list[int]) -> None:
-    # Held first: an erasure destroys the key, then deletes the words. It waits, and finds those made here, too.
+    # Locked first: an erasure destroys the key and then deletes the words. It waits, and deletes those made here too.
     sessions = Utterance.objects.filter(pk__in=pks).order_by().values("session")
     list(SpeechKey.objects.select_for_update().filter(pk__in=sessions).order_by("pk").values_list("pk"))
     found: dict[int, list[SpokenWord]] = {}
@@ -97,7 +97,7 @@ def _reindex(pks: list[int]) -> None:
 
 
 def _keys_in_use() -> list[str]:
-    """Return the IDs of the keys under which there may be marks of people."""
+    """Return the IDs of the keys with which marks may have been made."""
     current, *retired = signing.keys(word_index.PURPOSE)
     if retired and WordIndexRebuild.objects.filter(key_id=current, finished_at__isnull=False).exists():
         return [current]

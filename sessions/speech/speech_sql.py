@@ -1,6 +1,7 @@
-"""How a text is stored: by statements written by hand, because every text pays for them.
+"""Hand-written SQL for storing texts, because it runs for every text.
 
-Django takes ten times as long to put one together as the database to carry it out. They do what the models' own would.
+Django takes ten times as long to build such a statement as the database to execute it. The statements do the same as
+the models' own.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ ACCOUNTS, KEYS, SESSIONS = (model._meta.db_table for model in (ProviderAccount, 
 
 
 def lock_live_session(session_id: UUID, *, for_text: bool = False) -> StreamingSession | None:
-    """Return a session that is live, with its account and the key of its speech; nobody else changes it before the
-    transaction ends.
+    """Lock and return a live session with its account and speech key, or None if it is not live.
 
-    `for_text`: with `task_key` and `line_key`, which a text's two rows are to have.
+    With `for_text`, the session also has `task_key` and `line_key`, the primary keys for the two rows of a text.
     """
     key = StreamingSession._meta.pk.get_db_prep_value(session_id, connection)
     reserves_keys = for_text and connection.vendor == "postgresql"
@@ -37,19 +37,19 @@ def lock_live_session(session_id: UUID, *, for_text: bool = False) -> StreamingS
 
 
 def update_activity(session: StreamingSession) -> None:
-    """Store when somebody was last active, and the next look."""
+    """Store the time of the last activity and the next deadline."""
     fields = [StreamingSession._meta.get_field(name) for name in ("active_at", "deadline_at", "id")]
     with connection.cursor() as cursor:
         cursor.execute(_ACTIVITY, [insert_sql.value(session, field) for field in fields])
 
 
 def insert_task(task: SessionTask) -> None:
-    """Store a new task; its key is known then."""
+    """Store a new task and set its primary key."""
     _insert(task)
 
 
 def insert_line(line: Utterance) -> None:
-    """Store a new line of the transcript, and the words by which it is found; its key is known then."""
+    """Store a new line of the transcript with its words for search, and set its primary key."""
     _insert(line)
     words = [insert_sql.values(word) for word in words_of(line)]
     if words:
@@ -63,7 +63,7 @@ _ACCOUNT = f"SELECT * FROM {ACCOUNTS} WHERE id = %s"
 
 @cache
 def _live_session_query(vendor: str, reserves_keys: bool) -> str:
-    lock = "FOR UPDATE OF held" if vendor == "postgresql" else ""  # SQLite has one writer at a time
+    lock = "FOR UPDATE OF held" if vendor == "postgresql" else ""  # SQLite allows one writer at a time
     keys = "".join(
         f", nextval(pg_get_serial_sequence('{model._meta.db_table}', 'id')) AS {name}"
         for name, model in (("task_key", SessionTask), ("line_key", Utterance))
@@ -76,7 +76,7 @@ def _live_session_query(vendor: str, reserves_keys: bool) -> str:
 
 
 def _insert(row: Spoken) -> None:
-    """Store a row whose key was taken before, as its sealed text is bound to it."""
+    """Store a row whose primary key was reserved before, because its sealed text is bound to the key."""
     with connection.cursor() as cursor:
         statement = insert_sql.statement(type(row), with_key=True)
         cursor.execute(f"{statement} RETURNING id", insert_sql.values(row, with_key=True))

@@ -1,4 +1,4 @@
-"""Comparing what two sides say was said: by its words, as providers disagree on capitals, spaces and signs."""
+"""Comparison of transcripts by words, because sources differ in case, spaces and punctuation."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+# Speaker and text.
 Line = tuple[str, str]
-"""Who said it, and what."""
 
 
 def words(text: str) -> str:
-    """Return the words of a text alone, each separated by one space."""
+    """Return the words of a text in lower case, separated by single spaces."""
     return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
 
 
 def missing(known: Sequence[Line], theirs: Sequence[Line]) -> list[int]:
-    """Return the places of their lines that are not among the known ones.
+    """Return the indexes of their lines that are not among the known ones.
 
-    The same words count once for each time they were said. One that is part of a known line is known.
+    Each known line accounts for one equal line, or for several lines that are parts of it.
     """
     remaining = [(who, words(text)) for who, text in known]
     unknown = []
@@ -40,10 +40,10 @@ def missing(known: Sequence[Line], theirs: Sequence[Line]) -> list[int]:
 
 
 def confirmations(claimed: Sequence[Line], theirs: Sequence[Line]) -> dict[int, list[int]]:
-    """Return which of their lines confirm which claimed line, by their places.
+    """Return the indexes of their lines that confirm each claimed line, by its index.
 
-    A claimed line is confirmed where each of its words is theirs: it is one of their lines, part of one, or several of
-    them in a row. The same words confirm only one claim.
+    A claimed line is confirmed if it equals one of their lines, several consecutive ones, or a part of one. The same
+    words confirm only one claim.
     """
     remaining = [(who, words(text)) for who, text in theirs]
     confirmed: dict[int, list[int]] = {}

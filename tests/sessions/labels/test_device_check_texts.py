@@ -1,4 +1,4 @@
-"""What the check of a device found stands in the session's record, where staff read it in words."""
+"""The result of a device check is in the session's record, where staff read it in plain words."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def test_every_check_and_problem_has_a_text() -> None:
     listed = re.search(r"CHECKS = .*?\(\[(.*?)\]\)", source)
     assert listed
     assert re.findall(r'"(\w+)"', listed[1]) == list(device_check_texts.CHECKS)
-    codes = set(re.findall(r'code: "(\w+)"', source)) | {"refused", "absent", "busy"}  # the microphone's own
+    codes = set(re.findall(r'code: "(\w+)"', source)) | {"refused", "absent", "busy"}  # codes of the microphone
     assert codes - set(device_check_texts.OK_CODES) <= set(device_check_texts.PROBLEM_TEXTS)

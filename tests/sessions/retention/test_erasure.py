@@ -1,4 +1,4 @@
-"""Forgetting: by the person, by an administrator, by age; held where the law asks for it; the record stays whole."""
+"""Erasure by the user, by an administrator and by age; legal holds; the record stays intact."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def person() -> User:
 
 
 def ended_session(user: User, **fields: Any) -> StreamingSession:
-    """A session that is over, with one line, which its record proves."""
+    """Return an ended session with one line whose fingerprint is in the record."""
     session = StreamingSessionFactory.create(user=user, **fields)
     line = session.utterances.create(who="avatar", by="voice", text=SECRET, source="browser")
     events.record(session.pk, Entry("avatar_end_message", {"utterance": line.pk, "speech": line.fingerprint}))
@@ -43,7 +43,7 @@ def texts(session: StreamingSession) -> list[str]:
 
 
 def test_erased_speech_is_neither_readable_nor_searchable_and_the_record_verifies(person: User) -> None:
-    """Requirements 6, 49, 55 and 64: the timeline outlives the words."""
+    """Requirements 6, 49, 55 and 64: the timeline survives the erasure of speech."""
     session, other = ended_session(person), ended_session(EndUserFactory.create())
     receipt = erasure.erase(session.pk, Erasure.Cause.STAFF, person.pk)
     assert receipt

@@ -1,4 +1,4 @@
-"""Speech at rest: sealed with its session's key, found by its words, unreadable without the key."""
+"""Stored speech is sealed with its session's key, can be searched, and is unreadable without the key."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_bulk_created_lines_are_found_once_indexed() -> None:
     session = StreamingSessionFactory.create()
     rows = [Utterance(session=session, who="user", by="text", source="portal", text=text) for text in ("una", "dos")]
     speech_search.index(Utterance.objects.bulk_create(rows))
-    speech_search.index(rows)  # again
+    speech_search.index(rows)  # indexing twice changes nothing
     assert [row.text for row in speech_search.matching(Utterance.objects.all(), "DOS")] == ["dos"]
     assert SpokenWord.objects.count() == 2
 

@@ -1,4 +1,4 @@
-"""What is stored by hand is what the models would have stored, on both databases."""
+"""Hand-written statements store the same as the models, on both databases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def accept(session: StreamingSession, text: str, ref: str = "") -> SessionTask:
 
 def test_a_text_can_be_read_and_searched_and_counts_as_activity() -> None:
     session = StreamingSessionFactory.create(created_at=timezone.now() - timedelta(minutes=1))
-    said = ["Hola, ¿cómo estás?", "Adiós"]  # the first makes the session's key, the second finds it
+    said = ["Hola, ¿cómo estás?", "Adiós"]  # the first creates the session's key, the second uses it
     tasks = [accept(session, text) for text in said]
     assert [task.session.account for task in tasks] == [session.account] * 2
     assert [SessionTask.objects.get(pk=task.pk).text for task in tasks] == said
