@@ -63,7 +63,7 @@ def _condition(name: str, value: str) -> Q:
 
 def record_search(user_id: int, address: str | None, words: str, reason: str) -> AuditEntry:
     """Record a search for spoken words in the audit log: such a search reads parts of conversations."""
-    return audit_log.note_by(user_id, address, AuditEntry.Kind.SEARCHED, "", words=words, reason=reason)
+    return audit_log.record_by(user_id, address, AuditEntry.Kind.SEARCHED, "", words=words, reason=reason)
 
 
 def own_search(number: str, user_id: int) -> AuditEntry | None:

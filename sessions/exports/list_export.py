@@ -107,7 +107,7 @@ def request_export(
         stated = coverage.state(coverage.EXPORT, export)
         if session is None:
             details = {"what": what, "format": format, "filters": export.filters, "reason": reason, **stated}
-            audit_log.note_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **details)
+            audit_log.record_by(user_id, address, AuditEntry.Kind.EXPORTED, export.pk, **details)
         else:
             details = {"export": str(export.pk), "by": user_id, "from": address, "format": format, "reason": reason}
             events.record(session.pk, Entry(EventKind.EXPORTED, details | stated))

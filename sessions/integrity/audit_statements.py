@@ -154,7 +154,7 @@ def upgrade() -> bool:
     Returns False, and changes nothing, if the audit log or a stated row was tampered with.
     """
     with transaction.atomic():
-        audit_log.head()
+        audit_log.lock_head()
         reader = _AuditPass(0, 1, MemoryLimits(stated_rows=10**9))
         _entries, chain_fault = audit_log.check(reader.read_entry)
         if reader.is_upgraded:
@@ -173,7 +173,7 @@ def upgrade() -> bool:
         for part in parts:
             is_last = part is parts[-1]
             data = coverage.together(*part)
-            audit_log.note_by(
+            audit_log.record_by(
                 None,
                 None,
                 Kind.RECORD_UPGRADED,

@@ -77,9 +77,9 @@ class Event(NamedTuple):
             values = (str(self.source), str(self.kind), hash_chain.canonical(self.data), str(self.at))
         except (TypeError, ValueError, RecursionError):
             return "data"
-        if self._replace(prints=hash_chain.prints(*values)).fits():
+        if self._replace(prints=hash_chain.checksums(*values)).matches_hash():
             return "prints"
-        return hash_chain.blamed(str(self.prints), HASHED_FIELDS, values)
+        return hash_chain.first_mismatch(str(self.prints), HASHED_FIELDS, values)
 
 
 class EndMark(NamedTuple):
@@ -143,7 +143,7 @@ def chain_faults(chain: Chain) -> Iterator[ChainFault]:
     def known(number: int) -> str:
         return mark.hash if mark and mark.number == number else sealed.hash_at(number)
 
-    if found := hash_chain.misfit(chain.events(), known, chain.find, chain.length):
+    if found := hash_chain.find_tampering(chain.events(), known, chain.find, chain.length):
         kind, number, column = found
         yield kind, number, "event", column
     last = max(newest, mark.number if mark else 0)

@@ -13,7 +13,7 @@ from heygen_portal.trail import hash_chain
 from heygen_portal.trail.hash_chain import Tampering
 
 FaultKind = (
-    Harm
+    Tampering
     | Literal[
         "unsealed",
         "seal_forged",

@@ -60,10 +60,10 @@ UNKNOWN_CHAIN_FAULT: diagnosis.ChainFault = ("changed", None, "event", "")
 # The event that states the rows of a record of an earlier format.
 UPGRADED = EventKind.RECORD_UPGRADED
 
-EVENT_COLUMNS = ("number", "source", "kind", AsText("data"), Written("at"), "prints", "previous_hash", "hash")
+EVENT_COLUMNS = ("number", "source", "kind", AsText("data"), IsoText("at"), "prints", "previous_hash", "hash")
 END_MARK_COLUMNS = ("number", "hash", "signature")
 HEAD_COLUMNS = tuple(f"head__{name}" for name in END_MARK_COLUMNS)
-SEAL_COLUMNS = (*END_MARK_COLUMNS, Written("at"))
+SEAL_COLUMNS = (*END_MARK_COLUMNS, IsoText("at"))
 
 
 def faults(counts: CheckCounts | None = None, limits: MemoryLimits = DEFAULT_LIMITS) -> Iterator[Fault]:
@@ -71,7 +71,7 @@ def faults(counts: CheckCounts | None = None, limits: MemoryLimits = DEFAULT_LIM
     counts = counts or CheckCounts()
     if db_triggers.missing(connection):
         yield Fault("unguarded")
-    with any_text(connection):
+    with invalid_utf8_allowed(connection):
         yield from audit_statements.faults(counts, limits)
         yield from _session_faults(counts, limits)
         yield from _conversations_without_session()
@@ -108,7 +108,7 @@ def faults_of(session_id: UUID | str, limits: MemoryLimits = DEFAULT_LIMITS) -> 
     session: Any = str(session_id)
     if not _is_id(session):
         return _fault_of_bad_id(session)
-    with any_text(connection), transaction.atomic():
+    with invalid_utf8_allowed(connection), transaction.atomic():
         rows = StreamingSession.objects.filter(pk=session)
         rows.select_for_update(of=("self",)).order_by().values_list("pk").first()
         row = _sessions(rows).first()
@@ -129,7 +129,7 @@ def _is_id(session: str) -> bool:
 
 def _fault_of_bad_id(session: str) -> list[Fault]:
     """Return the fault of an invalid session ID, in a session or in rows that refer to one."""
-    with any_text(connection):
+    with invalid_utf8_allowed(connection):
         every = StreamingSession.objects.order_by().values_list(AsText("pk"), flat=True)
         # Compared here, because the ID may not be valid text, which no query accepts.
         is_session = session in every.iterator(chunk_size=BATCH_ROWS)
@@ -265,7 +265,7 @@ class SessionPass:
                 is_same = False
             if number != expected or before != last_hash or not is_same:
                 row = Event(session, number, source, kind, data, at, prints, before, event_hash)
-                is_intact = is_intact and number == expected and before == last_hash and row.fits()
+                is_intact = is_intact and number == expected and before == last_hash and row.matches_hash()
             last_hash = event_hash
             while seal is not None and seal[1] == number:
                 counts.rows["seal"] += 1
@@ -525,7 +525,7 @@ class _Streams:
 
         self.events = stream(SessionEvent, ("number", "pk"), *EVENT_COLUMNS)
         self.seals = stream(SessionSeal, ("number", "pk"), *SEAL_COLUMNS)
-        self.keys = stream(SpeechKey, (), "wrapped", Written("erased_at"))
+        self.keys = stream(SpeechKey, (), "wrapped", IsoText("erased_at"))
         self.below = {table.name: _Stream(rows_of(table, session), limits.batch_rows) for table in BELOW}
 
     def unread_before(self, pk: str | None) -> Iterator[str]:
@@ -628,12 +628,12 @@ def _of_day(rows: QuerySet[Any], key: Mapping[str, Any] | None) -> QuerySet[Any]
 
 
 def _sort_key(row: tuple[DayKey, tuple[Any, ...]]) -> list[tuple[int, Any]]:
-    return list(map(sortable, row[0]))
+    return list(map(sort_key, row[0]))
 
 
 def _sums_by_day(rows: QuerySet[Any], sums: Mapping[str, Any]) -> Iterator[tuple[DayKey, tuple[Any, ...]]]:
     count, time, wasted, estimated = (sums[name] for name in SUM_COLUMNS)
-    columns = (count, Microseconds(time), Microseconds(wasted), Places(estimated, places=4))
+    columns = (count, MicrosecondsText(time), MicrosecondsText(wasted), DecimalText(estimated, places=4))
     rows = rows.values(*DAY_KEY).annotate(
         **{f"its_{name}": each for name, each in zip(SUM_COLUMNS, columns, strict=True)}
     )

@@ -319,7 +319,7 @@ def test_a_text_that_cannot_be_opened_is_said_to_be_so_and_all_else_is_there(
 ) -> None:
     ines = person("ines")
     first, spoilt, last = (ended_session(ines, provider_session_id=f"p{number}") for number in range(3))
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         spoil(spoilt)
     found = told(ines)
     lines = {row["id"]: row["lines"] for row in found["sessions"]}

@@ -354,7 +354,7 @@ def test_rotation_does_not_sign_seals_and_heads_again(stored: Stored) -> None:
         assert (SessionHead.objects.get(session=session).signature, AuditHead.objects.get().signature) == signed
         assert first_faults() == (None, None)
         events.record(session.pk, Entry("room_made"))
-        audit_log.note(None, AuditEntry.Kind.SEARCHED, "somebody")
+        audit_log.record(None, AuditEntry.Kind.SEARCHED, "somebody")
         assert first_faults() == (None, None)
     with with_keys("new"):
         assert first_faults() == (None, None)  # the newest signatures use the new key

@@ -22,7 +22,7 @@ def database(request: pytest.FixtureRequest, transactional_db: None) -> None:
 
 
 def delete_session(session_id: UUID) -> None:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         for model in (SessionSeal, SessionHead, SessionEvent):
             model.objects.filter(session=session_id).delete()
         StreamingSession.objects.filter(pk=session_id).delete()

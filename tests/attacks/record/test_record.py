@@ -143,7 +143,7 @@ def test_a_lost_anchors_file_is_not_overwritten(left: str, tmp_path: Path, setti
     settings.HISTORY_ANCHOR_FILE = str(path)
     for number in range(2):
         ended_session()
-        audit_log.note(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
+        audit_log.record(None, AuditEntry.Kind.KEY_SET, f"Account {number}")
         assert anchors.write(timezone.now() + anchors.SEAL_SETTLING_TIME)
     first, second = path.read_text().splitlines()
     match left:

@@ -161,7 +161,7 @@ def test_an_ended_sessions_rewritten_record_is_not_sealed_as_intact(
 
     rewrite_record(ended, forged)
     if kept == "no seal":
-        with db_triggers.lifted(connection):
+        with db_triggers.disabled(connection):
             SessionSeal.objects.filter(session=ended).delete()
     StreamingSession.objects.filter(pk=ended.pk).update(user_id=other, end_reason="provider_ended")
     SpokenWord.objects.filter(utterance=line).delete()

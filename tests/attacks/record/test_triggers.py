@@ -116,5 +116,5 @@ def test_a_disarmed_trigger_function_leaves_every_trigger_missing() -> None:
         cursor.execute(NO_OP)
     assert db_triggers.missing(connection) == [trigger.name for trigger in db_triggers._triggers(db_triggers.TABLES)]
     assert [fault.kind for fault in verification.faults()] == ["unguarded"]
-    db_triggers.put_up(connection)
+    db_triggers.install(connection)
     assert db_triggers.missing(connection) == []

@@ -39,25 +39,25 @@ def named(fault: Fault | None) -> tuple[str, str, int | None] | None:
 
 
 def delete_tail(session: StreamingSession) -> None:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         session.events.filter(number__gt=4).delete()
 
 
 def delete_tail_and_reset_head(session: StreamingSession) -> None:
     delete_tail(session)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         SessionHead.objects.filter(session=session).update(number=4, hash=event_row(session, 4).hash)
 
 
 def delete_tail_and_head(session: StreamingSession) -> None:
     delete_tail(session)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         SessionHead.objects.filter(session=session).delete()
 
 
 def delete_everything(session: StreamingSession) -> None:
     delete_tail_and_head(session)
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         session.events.all().delete()
 
 
@@ -145,7 +145,7 @@ def entry(number: int) -> AuditEntry:
 
 
 def overwrite_entry(one: AuditEntry, number: int, **fields: Any) -> None:
-    with db_triggers.lifted(connection):
+    with db_triggers.disabled(connection):
         AuditEntry.objects.filter(pk=one.pk).update(number=number, **fields)
 
 

@@ -188,7 +188,7 @@ def test_tampering_with_a_record_is_found_and_the_row_named(
 
 def test_the_database_refuses_to_change_or_delete_records() -> None:
     session = ended_session()
-    audit_log.note(None, AuditEntry.Kind.KEY_SET, "Ours")
+    audit_log.record(None, AuditEntry.Kind.KEY_SET, "Ours")
     session.speech_key = SpeechKey.objects.create(session=session, wrapped=b"a key")
     assert erasure.erase(session.pk, Erasure.Cause.STAFF)
     kept = (session.events.all(), *(model._default_manager.all() for model in (SessionSeal, Erasure, AuditEntry)))
@@ -202,7 +202,7 @@ def test_the_database_refuses_to_change_or_delete_records() -> None:
 
 
 def test_missing_triggers_are_reported() -> None:
-    db_triggers.take_down(connection)
+    db_triggers.remove(connection)
     found = list(verification.faults())
     db_triggers.install(connection)
     assert found == [Fault("unguarded")]
