@@ -1,4 +1,4 @@
-"""The data of the auditor's page of one session, and the events that record its use."""
+"""The data of the auditor's page, and the events that record its use."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ ADDED = EventKind.LINE_ADDED
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the transcript. `text` is empty unless a reason for reading was given."""
+    """One line of the transcript.
+
+    `text` is empty unless a reason for reading was given.
+    """
 
     who: str
     by: str
@@ -75,7 +78,10 @@ class StaffAction:
 
 @dataclass(frozen=True)
 class EventsPage:
-    """One page of events. Events beyond MAX_ANALYSED_EVENTS follow the timeline, in the order of the record."""
+    """One page of events.
+
+    Events beyond MAX_ANALYSED_EVENTS follow the timeline, in the order of the record.
+    """
 
     moments: Sequence[Moment]
     number: int
@@ -105,7 +111,10 @@ def events_page(session: StreamingSession, timeline: Timeline, total: int, numbe
 
 
 def timeline_of(session: StreamingSession) -> Timeline:
-    """Return the timeline of a session from up to MAX_ANALYSED_EVENTS events, without speech."""
+    """Return a session's timeline without speech.
+
+    It is built from up to MAX_ANALYSED_EVENTS events.
+    """
     return build_timeline(_moments(session), session.created_at)
 
 
@@ -124,7 +133,10 @@ def _moments(session: StreamingSession) -> Iterator[Moment]:
 
 
 def _parse_time(told: Any) -> datetime | None:
-    """Parse a time stored in an event; return None if it is invalid or not representable in every time zone."""
+    """Parse a time stored in an event.
+
+    Returns None if it is invalid or not representable in every time zone.
+    """
     try:
         moment = datetime.fromisoformat(told)
         return moment if moment.tzinfo and page_clock.EARLIEST <= moment <= page_clock.LATEST else None
@@ -172,6 +184,9 @@ def record_opening(session_id: UUID, user_id: int, address: str | None, reason: 
 
 
 def record_stops(session_ids: Iterable[UUID], user_id: int, address: str | None, reason: str) -> None:
-    """Record who stopped other people's sessions, and for what reason. The caller has locked their rows."""
+    """Record who stopped other people's sessions, and for what reason.
+
+    The caller has locked their rows.
+    """
     asked = Entry(STOP_ASKED, {"by": user_id, "from": address, "reason": reason})
     events.append_each(dict.fromkeys(session_ids, asked))

@@ -1,4 +1,7 @@
-"""The auditor's page of one session: its timeline, and its transcript once a reason is given."""
+"""The auditor's page of one session: its timeline and its transcript.
+
+The transcript is shown once a reason is given.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ MAX_DRAWN_TURNS = 30
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a chart, in percent. SVG attributes, because the content security policy forbids inline styles."""
+    """A bar of a chart, in percent.
+
+    SVG attributes, because the content security policy forbids inline styles.
+    """
 
     title: str
     note: str
@@ -46,7 +52,10 @@ class Bar:
 
 @never_cache
 def page(request: HttpRequest, session: StreamingSession) -> HttpResponse:
-    """Show a session. A POST with a reason also shows the transcript, once, and is recorded."""
+    """Show a session.
+
+    A POST with a reason also shows the transcript, once, and is recorded.
+    """
     may_read, reason_error = request.user.has_perm(READ), ""
     is_open = False
     if request.method == "POST":
@@ -130,7 +139,10 @@ def _turns(turns: tuple[Turn, ...]) -> list[tuple[Turn, str]]:
 
 
 def _scale(longest: timedelta) -> timedelta:
-    """Return the smallest scale of 1, 2 or 5 times a power of ten seconds that holds `longest`."""
+    """Return the smallest round scale that holds `longest`.
+
+    Scales are 1, 2 or 5 times a power of ten seconds.
+    """
     for exponent in count(-1):
         for step in (1, 2, 5):
             span = timedelta(seconds=step * 10.0**exponent)

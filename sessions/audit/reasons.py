@@ -1,4 +1,4 @@
-"""Reasons that staff give before they read a transcript, search, export texts or stop sessions."""
+"""Reasons that staff give for reading, searching, exporting or stopping."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ MIN_REASON_CHARACTERS, MAX_REASON_CHARACTERS = 5, 500  # characters
 
 
 def checked(given: object) -> str:
-    """Return a reason without surrounding spaces. Raises ReasonNeeded if it is not a text, too short or too long."""
+    """Return a reason without surrounding spaces.
+
+    Raises ReasonNeeded if it is not a text, too short or too long.
+    """
     reason = given.strip() if isinstance(given, str) else ""
     if not MIN_REASON_CHARACTERS <= len(reason) <= MAX_REASON_CHARACTERS:
         raise errors.ReasonNeeded

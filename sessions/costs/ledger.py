@@ -57,7 +57,10 @@ def book_all() -> int:
 
 
 def _book_each(session_ids: Sequence[UUID], failed: set[UUID]) -> int:
-    """Book sessions together, or one by one if that fails. Adds sessions that cannot be booked to `failed`."""
+    """Book sessions together, or one by one if that fails.
+
+    Adds sessions that cannot be booked to `failed`.
+    """
     try:
         return _book(session_ids)
     except (OperationalError, InterfaceError):
@@ -71,7 +74,9 @@ def _book_each(session_ids: Sequence[UUID], failed: set[UUID]) -> int:
 
 
 def _book(session_ids: Sequence[UUID]) -> int:
-    """Book ended sessions in one transaction; return how many. Two workers never book the same session.
+    """Book ended sessions in one transaction; return how many.
+
+    Two workers never book the same session.
 
     A session that has a total is not booked again: verification compares the total with the record.
     """
@@ -92,7 +97,7 @@ def _book(session_ids: Sequence[UUID]) -> int:
 
 
 def store_provider_cost(session_id: UUID, seconds: float | None, reported: Decimal | None) -> None:
-    """Store the time and cost that the provider reports of a booked session, and state them in its record.
+    """Store and record what the provider reports of a booked session.
 
     A session that is not booked yet takes them from its record when it is.
     """
@@ -152,7 +157,10 @@ def _rounded(amount: Decimal) -> Decimal:
 
 
 def _set_provider_cost(total: SessionTotal, seconds: float | None, reported: Decimal | None) -> None:
-    """Set what the provider reports. If it reports the time only, the cost follows from the account's price."""
+    """Set what the provider reports.
+
+    If it reports the time only, the cost follows from the account's price.
+    """
     total.provider_time = timedelta(seconds=seconds) if seconds is not None else None
     if reported is None and total.provider_time is not None:
         reported = quotas.credits_for(total.account, total.provider_time)

@@ -77,14 +77,17 @@ def first_frame(now: datetime) -> Spread:
 
 
 def response_times(now: datetime) -> Spread:
-    """Return the response times of the avatar, in today's newest sessions that have ended."""
+    """Return the response times of today's newest ended sessions."""
     rows = SessionTotal.objects.filter(day=quotas.day_of(now).date()).order_by("-day", "-session_id")
     newest = rows[:MAX_MEASURED_SESSIONS]
     return Spread.of(timedelta(milliseconds=ms) for row in newest for ms in row.answers_ms)
 
 
 def spent_today(accounts: Sequence[ProviderAccount], now: datetime) -> Decimal:
-    """Return the credits spent today on these accounts, including open sessions. Two queries."""
+    """Return the credits spent today on these accounts, including open sessions.
+
+    Two queries.
+    """
     return sum((row.spent for row in quotas.spendings(accounts, now, quotas.day_of(now)).values()), Decimal(0))
 
 

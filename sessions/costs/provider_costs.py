@@ -1,4 +1,4 @@
-"""Costs from the session history of providers that keep no record of each session."""
+"""Costs from the history of providers that keep no record of each session."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ MAX_PAGES = 50
 
 
 async def read(account: ProviderAccount, now: datetime) -> int:
-    """Store the provider's costs of sessions without one; return how many were found. Raises ProviderError."""
+    """Store the provider's costs of sessions without one; return how many were found.
+
+    Raises ProviderError.
+    """
     oldest = now - LOOKBACK
     wanted = await in_thread(_without_provider_cost)(account, oldest)
     provider, found = providers.for_account(account), 0

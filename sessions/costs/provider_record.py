@@ -1,4 +1,6 @@
-"""The provider's record of an ended session: end reason, cost, and lines that the portal has not received.
+"""The provider's record of an ended session.
+
+It has the end reason, the cost, and lines that the portal has not received.
 
 The worker asks until the provider answers. Reading a record twice adds nothing.
 """
@@ -65,7 +67,10 @@ def _give_up(session: StreamingSession) -> None:
 
 
 def store(session: StreamingSession, record: SessionRecord) -> None:
-    """Store the lines missing from our transcript, and the provider's end reason and cost. Idempotent."""
+    """Store the provider's end reason and cost, and lines that we lack.
+
+    Idempotent.
+    """
     with transaction.atomic():
         StreamingSession.objects.select_for_update().only("pk").get(pk=session.pk)
         stored = list(Utterance.objects.filter(session=session))
@@ -114,7 +119,10 @@ def missing_lines(known: Sequence[tuple[str, str]], provider_lines: Sequence[Spo
 
 
 def _confirmed(stored: Sequence[Utterance], provider_lines: Sequence[Utterance]) -> dict[str, list[int]]:
-    """Return the IDs of reported lines that the provider confirms, each with the IDs of the confirming lines."""
+    """Return the IDs of reported lines that the provider confirms.
+
+    Each comes with the IDs of the lines that confirm it.
+    """
     reported = [line for line in stored if line.source == events.Source.BROWSER and line.is_readable and line.text]
     found = text_matching.confirmations(
         [(line.who, line.text) for line in reported], [(line.who, line.text) for line in provider_lines]

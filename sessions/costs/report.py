@@ -1,4 +1,4 @@
-"""Costs of a month by day, persona, group and account, and their comparison with the providers' figures."""
+"""Costs of a month, and their comparison with the providers' figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class Month:
 
     @classmethod
     def parse(cls, name: str, now: datetime) -> Month:
-        """Return the month with a name such as 2026-01, or the current month for an invalid name."""
+        """Return the month with a name such as 2026-01.
+
+        An invalid name gives the current month.
+        """
         try:
             first = date.fromisoformat(f"{name}-01")
         except ValueError:
@@ -74,7 +77,10 @@ class Sums:
 
 @dataclass(frozen=True)
 class Report:
-    """The costs of a month. `not_booked` sessions have ended but are not in the sums yet."""
+    """The costs of a month.
+
+    `not_booked` sessions have ended but are not in the sums yet.
+    """
 
     total: Sums
     days: list[Sums]
@@ -85,7 +91,10 @@ class Report:
 
 
 def report(month: Month) -> Report:
-    """Return the costs of a month. Six queries; only the one by group reads every session of the month."""
+    """Return the costs of a month.
+
+    Six queries; only the one by group reads every session of the month.
+    """
     rows = DayTotal.objects.filter(month.condition)
     by_day = {sums.name: sums for sums in _sums(rows, "day")}
     ledger = SessionTotal.objects.filter(month.condition).annotate(group=F("session__user__groups__name"))
@@ -123,7 +132,10 @@ def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
 
 @dataclass(frozen=True)
 class AccountComparison:
-    """One account's month: our estimate for the sessions that the provider has reported, and its own figure."""
+    """Our estimate and the provider's figure for one account's month.
+
+    Both are of the sessions that the provider has reported.
+    """
 
     account: ProviderAccount
     sessions: int

@@ -1,4 +1,7 @@
-"""Alerts when an account has spent a share of its monthly cap: a mail to staff, and a note on the dashboard."""
+"""Alerts when an account has spent a share of its monthly cap.
+
+Staff get a mail, and the dashboard shows a note.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ class CappedAccount:
 
 
 def capped_accounts(now: datetime) -> list[CappedAccount]:
-    """Return the accounts with a cap, the one closest to its cap first. Three queries."""
+    """Return the accounts with a cap, the one closest to its cap first.
+
+    Three queries.
+    """
     accounts = list(ProviderAccount.objects.exclude(monthly_cap=None))
     spent = quotas.spendings(accounts, now)
     rows = (CappedAccount(account, spent[account.pk]) for account in accounts)
@@ -53,7 +59,10 @@ def capped_accounts(now: datetime) -> list[CappedAccount]:
 
 
 def raise_alerts(now: datetime) -> None:
-    """Store the alerts that are due, and send mails that are pending. Idempotent, and safe to run concurrently."""
+    """Store the alerts that are due, and send mails that are pending.
+
+    Idempotent, and safe to run concurrently.
+    """
     month = quotas.month_of(now).date()
     rows = capped_accounts(now)
     due = [

@@ -1,4 +1,7 @@
-"""The filters of the session list, so that an export selects the rows that the list showed."""
+"""Filters of the session list.
+
+An export applies them again to select the rows that the list showed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ SPEECH_SEARCH = "said"
 
 
 class UnknownFilter(Exception):
-    """The list has a filter that exports do not know: more rows would be selected than the list showed."""
+    """The list has a filter that exports do not know.
+
+    More rows would be exported than the list showed.
+    """
 
 
 def of_query_string(parameters: Mapping[str, str], user_id: int) -> dict[str, str]:
@@ -42,7 +48,10 @@ def of_query_string(parameters: Mapping[str, str], user_id: int) -> dict[str, st
 
 
 def select(filters: Mapping[str, str]) -> QuerySet[StreamingSession]:
-    """Return the sessions that the list shows under these filters. Raises UnknownFilter."""
+    """Return the sessions that the list shows under these filters.
+
+    Raises UnknownFilter.
+    """
     rows: QuerySet[StreamingSession] = StreamingSession.objects.all()
     for name, value in filters.items():
         try:
@@ -62,7 +71,10 @@ def _condition(name: str, value: str) -> Q:
 
 
 def record_search(user_id: int, address: str | None, words: str, reason: str) -> AuditEntry:
-    """Record a search for spoken words in the audit log: such a search reads parts of conversations."""
+    """Record a search for spoken words in the audit log.
+
+    Such a search reads parts of conversations.
+    """
     return audit_log.record_by(user_id, address, AuditEntry.Kind.SEARCHED, "", words=words, reason=reason)
 
 

@@ -1,4 +1,7 @@
-"""Formats of exported rows and captions: CSV, Excel, JSON Lines and WebVTT. Independent of the database."""
+"""Formats of exported rows and captions: CSV, Excel, JSON Lines and WebVTT.
+
+Independent of the database.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,18 @@ Row = Mapping[str, Any]
 
 
 def csv_head(columns: Sequence[str]) -> bytes:
-    """Return the header line, after a byte order mark that tells spreadsheets that the file is UTF-8."""
+    """Return the header line, after a byte order mark.
+
+    The mark tells spreadsheets that the file is UTF-8.
+    """
     return b"\xef\xbb\xbf" + _csv([columns])
 
 
 def csv_rows(rows: Iterable[Row]) -> bytes:
-    """Return a line for each row. No cell is a formula, whatever separator a program expects."""
+    """Return a line for each row.
+
+    No cell is a formula, whatever separator a program expects.
+    """
     return _csv([_cell(value) for value in row.values()] for row in rows)
 
 
@@ -69,7 +78,10 @@ def without_formulas(text: str) -> str:
 
 
 def _json_cell(value: Any) -> str:
-    """Return JSON that is not a formula. Signs are escaped, so that it still decodes to the same value."""
+    """Return JSON that is not a formula.
+
+    Signs are escaped, so that it still decodes to the same value.
+    """
 
     def escaped(text: re.Match[str]) -> str:
         return _ESCAPED_IN_JSON.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text[0])
@@ -78,7 +90,9 @@ def _json_cell(value: Any) -> str:
 
 
 def write_workbook(file: IO[bytes], scratch: Path, columns: Sequence[str], pages: Iterable[Iterable[Row]]) -> None:
-    """Write an Excel workbook with one sheet in bounded memory. Texts are never formulas, links or numbers.
+    """Write an Excel workbook with one sheet in bounded memory.
+
+    Texts are never formulas, links or numbers.
 
     `scratch` is an empty folder for unencrypted temporary files; the caller removes it.
     """
@@ -160,17 +174,26 @@ def _timestamp(span: timedelta) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """Replace all line breaks by spaces, so that a text cannot pass for another person's line."""
+    """Replace all line breaks by spaces.
+
+    Otherwise a text could pass for another person's line.
+    """
     return " ".join(text.replace("\0", "").split())
 
 
 def _in_caption(text: str) -> str:
-    """Escape a text for a caption: no empty line, arrow or tag may end it or change its time."""
+    """Escape a text for a caption.
+
+    No empty line, arrow or tag may end the caption or change its time.
+    """
     return html.escape(on_one_line(text), quote=False)
 
 
 def json_value(value: Any) -> Any:
-    """Return a value for JSON: datetimes in ISO 8601, durations in seconds, UUIDs as text."""
+    """Return a value for JSON.
+
+    Datetimes become ISO 8601, durations seconds, UUIDs text.
+    """
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, timedelta):

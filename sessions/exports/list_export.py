@@ -1,4 +1,6 @@
-"""Exports of lists. Every export is a row: who requested it, from which address, for what reason, and its size.
+"""Exports of lists.
+
+Every export is a row: who requested it, from which address, for what reason, and its size.
 
 Rows are read by key, a page at a time, without an open cursor. Memory does not grow with the number of rows, and a
 job that was interrupted continues at the end of its file.
@@ -83,7 +85,9 @@ def request_export(
     filters: Mapping[str, str] | None = None,
     session: StreamingSession | None = None,
 ) -> Export:
-    """Record an export. Its state is `sent` if it can be streamed, or `waiting` if the worker must write a file.
+    """Record an export.
+
+    Its state is `sent` if it can be streamed, or `waiting` if the worker must write a file.
 
     The export of one session is stated in that session's record, that of a list in the audit log.
     Raises UnknownFilter and TooManyRows.
@@ -121,7 +125,7 @@ def mark_sent(export: Export, rows_done: int) -> None:
 
 
 def mark_cut_off(export: Export) -> None:
-    """Store that a streamed export ended early, and how many rows had been handed over by then.
+    """Store that a streamed export ended early, and how many rows were handed over.
 
     The client disconnected, or a row could not be read. Rows in the operating system's buffers count as sent.
     """
@@ -136,7 +140,10 @@ def _mark_answer(export: Export, state: Export.State) -> None:
 
 
 def _record_state(export_id: UUID, by_id: int | None = None, address: str | None = None) -> None:
-    """State an export's progress in the record. The caller has changed its row in the same transaction."""
+    """State an export's progress in the record.
+
+    The caller has changed its row in the same transaction.
+    """
     export = Export.objects.get(pk=export_id)
     stated = coverage.state(coverage.EXPORT, export, *sorted(coverage.PROGRESS))
     if export.session_id is None:
@@ -171,7 +178,10 @@ def stream(export: Export) -> Iterator[bytes]:
 
 
 def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
-    """Yield a small workbook. Its temporary file has no name and is deleted with the response."""
+    """Yield a small workbook.
+
+    Its temporary file has no name and is deleted with the response.
+    """
     with TemporaryDirectory(dir=_folder(), prefix="answer-") as scratch, TemporaryFile(dir=scratch) as file:
         formats.write_workbook(file, Path(scratch), _columns(export), pages)
         file.seek(0)
@@ -180,7 +190,7 @@ def _workbook(export: Export, pages: Iterator[list[Row]]) -> Iterator[bytes]:
 
 
 def continue_writing(export_id: UUID, seconds: float) -> bool:
-    """Continue writing an export's file for about `seconds`; return whether there is more to do.
+    """Write an export's file for about `seconds`; return whether rows remain.
 
     Of several callers, only one writes. File content that the row does not account for is written again. If writing
     fails, the file is deleted, unless the database was unavailable: then the next call continues.
@@ -211,7 +221,10 @@ def _is_disk_full(exc: Exception) -> bool:
 
 
 def _write_rows(export: Export, pause_at: float) -> tuple[bool, bool]:
-    """Append rows until `pause_at`; return whether this is still the writer, and whether rows remain."""
+    """Append rows until `pause_at`.
+
+    Returns whether this is still the writer, and whether rows remain.
+    """
     with _open_file(export) as file:
         for rows, key in _pages(export):
             file.write(_body(export, rows))
@@ -256,7 +269,10 @@ def _claim(export_id: UUID) -> Export | None:
 
 
 def _folder() -> Path:
-    """Return the folder of all exports, accessible only to the portal's operating system user."""
+    """Return the folder of all exports.
+
+    Only the portal's operating system user can enter it.
+    """
     folder = Path(settings.MEDIA_ROOT) / "exports"
     folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
     if folder.stat().st_mode & 0o077:  # created by an earlier version
@@ -276,7 +292,10 @@ def _new_scratch(export: Export) -> Iterator[Path]:
 
 
 def _open_file(export: Export) -> IO[bytes]:
-    """Open the file at the end that the row states. Only the portal's operating system user can read it."""
+    """Open the file at the end that the row states.
+
+    Only the portal's operating system user can read it.
+    """
     _folder()
     if not export.written:
         export.path.unlink(missing_ok=True)
@@ -305,7 +324,7 @@ def _remove(export: Export) -> None:
 
 
 def _update_progress(export: Export, **changes: Any) -> bool:
-    """Store changes; return False if another writer has stored changes since this one did."""
+    """Store changes; return False if another writer took over."""
     now = timezone.now()
     own = Export.objects.filter(pk=export.pk, state__in=TO_WRITE, touched_at=export.touched_at)
     if not own.update(touched_at=now, **changes):
@@ -315,7 +334,7 @@ def _update_progress(export: Export, **changes: Any) -> bool:
 
 
 def _finish(export: Export, **changes: Any) -> bool:
-    """Store the final state and state it in the record; return whether this was still the writer."""
+    """Store and record the final state; return whether this was still the writer."""
     with transaction.atomic():
         is_current_writer = _update_progress(export, **changes)
         if is_current_writer:
@@ -331,7 +350,10 @@ def stale_exports(now: datetime) -> list[UUID]:
 
 
 def delete_files(exports: QuerySet[Export]) -> None:
-    """Delete the files of these exports and cancel those being written. Their rows stay."""
+    """Delete the files of these exports and cancel those being written.
+
+    Their rows stay.
+    """
     for export in exports.filter(state__in=WITH_FILE):
         with transaction.atomic():
             kept = Export.objects.filter(pk=export.pk, state__in=WITH_FILE)
@@ -341,7 +363,7 @@ def delete_files(exports: QuerySet[Export]) -> None:
 
 
 def delete_expired(now: datetime) -> None:
-    """Delete files that have expired, may contain erased speech, or belong to no export."""
+    """Delete files that expired, may contain erased speech, or have no export."""
     delete_files(Export.objects.filter(state=State.READY, expires_at__lte=now))
     delete_files(Export.objects.filter(state__in=TO_WRITE, asked_at__lte=now - FILE_LIFETIME))  # never finished
     erased_at = Erasure.objects.aggregate(last=Max("at"))["last"]
@@ -351,7 +373,10 @@ def delete_expired(now: datetime) -> None:
 
 
 def _delete_orphaned_files(now: datetime) -> None:
-    """Delete files that no export needs: deleting them failed, or their process was killed."""
+    """Delete files that no export needs.
+
+    Deleting them failed, or their process was killed.
+    """
     folder = Path(settings.MEDIA_ROOT) / "exports"
     for path in folder.iterdir() if folder.exists() else ():
         try:
@@ -370,7 +395,10 @@ def _delete_orphaned_files(now: datetime) -> None:
 
 
 def delete_transcript_files() -> None:
-    """Delete all files with transcripts, because they may contain speech that was erased."""
+    """Delete all files with transcripts.
+
+    They may contain speech that was erased.
+    """
     delete_files(Export.objects.filter(what=What.LINES))
 
 

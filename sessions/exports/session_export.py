@@ -1,4 +1,4 @@
-"""Exports of one session with everything that belongs to it: JSON, a page to print, captions.
+"""Exports of one session: JSON, a page to print, captions.
 
 docs/schemas/session-record.schema.json describes the JSON. Texts are included only if a reason was given.
 """
@@ -109,7 +109,10 @@ def _standing_note(line: Utterance) -> str:
 
 
 def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
-    """Return the template context of the page to print. Long lists are cut, with a count of what is left out."""
+    """Return the template context of the page to print.
+
+    Long lists are cut, with a count of what is left out.
+    """
     stored = queries.lines_to_read(session.pk)
     lines = queries.marked(stored[:MAX_PRINTED_LINES])
     return {

@@ -1,4 +1,6 @@
-"""Anchors: digests of the seals, in a file that should be out of reach of anyone who can change the database.
+"""Anchors: digests of the seals in a file outside the database.
+
+Anyone who can change the database should not be able to change that file.
 
 Each batch of seals is one line of JSON: time, first and last seal, number of seals, sessions in the portal, newest
 audit entry, and a SHA-256 over the previous line, the batch's seals and that entry. If a seal, a whole session or an
@@ -28,7 +30,9 @@ SEAL_SETTLING_TIME = timedelta(minutes=5)
 
 
 def write(now: datetime) -> bool:
-    """Append an anchor for the seals and audit entries since the last one; return whether there were any.
+    """Append an anchor for new seals and audit entries.
+
+    Returns whether there were any.
 
     A lost file is never overwritten.
     """
@@ -67,7 +71,10 @@ def write(now: datetime) -> bool:
 
 
 def is_lost() -> bool:
-    """Whether the file does not match the audit log: it was deleted, truncated or rewritten."""
+    """Whether the file does not match the audit log.
+
+    It was deleted, truncated or rewritten.
+    """
     path = _path()
     noted = AuditEntry.objects.filter(kind=AuditEntry.Kind.ANCHORED).order_by("-number").first()
     if path is None or noted is None:
@@ -78,7 +85,10 @@ def is_lost() -> bool:
 
 
 def check() -> tuple[int, int | None]:
-    """Return the number of anchors, and the number of the first one that does not match the seals, if any."""
+    """Return the number of anchors, and the number of the first wrong one, if any.
+
+    An anchor is wrong if it does not match the seals or the audit log.
+    """
     path = _path()
     count, previous, after = 0, "", 0
     for count, line in enumerate(_read(path) if path else (), start=1):
@@ -111,7 +121,10 @@ def _path() -> Path | None:
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of the file. A line that is not a JSON object becomes an empty one, which matches nothing."""
+    """Yield the lines of the file.
+
+    A line that is not a JSON object becomes an empty one, which matches nothing.
+    """
     if not path.exists():
         return
     for text in path.read_text(encoding="utf-8").splitlines():

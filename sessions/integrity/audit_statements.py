@@ -1,4 +1,6 @@
-"""Verification of rows that belong to no session (list exports, integrity checks): audit entries state their columns.
+"""Verification of rows that belong to no session.
+
+Audit entries state the columns of list exports and integrity checks.
 
 The data of an entry holds `rows`, as that of an event does. The latest statement about a column counts, and
 verification compares it with the row.
@@ -54,7 +56,10 @@ def _faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault]:
 
 
 class _AuditPass:
-    """One pass over the audit log: the statements about one share of the rows, and the comparison with them."""
+    """One pass over the audit log, for one share of the rows.
+
+    It collects the statements about these rows and compares them.
+    """
 
     def __init__(self, share: int, shares: int, limits: MemoryLimits) -> None:
         self.share, self.shares, self.limits = share, shares, limits
@@ -87,7 +92,7 @@ class _AuditPass:
         return is_in_share(table, key, self.share, self.shares)
 
     def compare(self, counts: CheckCounts) -> Iterator[Fault]:
-        """Yield the rows that differ from their statements, up to `MAX_FAULTS` of each table."""
+        """Yield rows that differ from their statements, up to `MAX_FAULTS` per table."""
         for table in AUDITED.values():
             yield from islice(self._compare_table(table, counts), MAX_FAULTS)
 
@@ -133,7 +138,7 @@ def _rows(table: Table) -> Any:
 
 
 def _legacy_export(entry: audit_log.StoredEntry, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of an export that an audit entry of an earlier version states."""
+    """Return the columns of an export that an older audit entry states."""
     values = {name: data[name] for name in ("what", "format", "reason") if name in data}
     if "filters" in data:
         values["filters"] = coverage.fingerprint(data["filters"])
@@ -141,7 +146,7 @@ def _legacy_export(entry: audit_log.StoredEntry, data: Mapping[str, Any]) -> dic
 
 
 def _without_progress(table: Table, stated: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the statement without an export's progress while its file is being written."""
+    """Return the statement without progress while an export's file is being written."""
     is_under_way = (
         table is EXPORT and stated.get("state") == State.WAITING and found["state"] in (State.WAITING, State.WRITING)
     )

@@ -53,7 +53,7 @@ class Event(NamedTuple):
     hash: str
 
     def digest(self, number: int | None = None, previous_hash: str | None = None, data: Any = None) -> str:
-        """Return the hash of the event's content, or an empty string if it cannot be read."""
+        """Return the hash of the event's content, or an empty string if unreadable."""
         values = (self.source, self.kind, self.data if data is None else data, self.at, self.prints)
         before = self.previous_hash if previous_hash is None else previous_hash
         try:
@@ -83,7 +83,7 @@ class Event(NamedTuple):
 
 
 class EndMark(NamedTuple):
-    """A seal or the head: the signed number of events so far and the hash of the last one."""
+    """A seal or the head: the signed number of events and the hash of the last one."""
 
     number: int
     hash: str
@@ -92,7 +92,10 @@ class EndMark(NamedTuple):
 
 
 def proofs(kind: str, data: Any) -> Collection[str] | None:
-    """Return the fingerprints of the texts that an event proves, or None if it predates fingerprints."""
+    """Return the fingerprints of the texts that an event proves.
+
+    Returns None for an event from before fingerprints.
+    """
     if kind not in TEXT_PROVING_KINDS or not isinstance(data, dict):
         return ()
     if "speech" not in data:
@@ -118,7 +121,10 @@ def receipt_of(data: Any) -> Receipt:
 
 @dataclass(frozen=True)
 class Chain:
-    """A session's events, seals and head. Events and seals can be iterated repeatedly."""
+    """A session's events, seals and head.
+
+    Events and seals can be iterated repeatedly.
+    """
 
     session: str
     events: Callable[[], Iterable[Event]]
@@ -134,7 +140,10 @@ ChainFault = tuple[FaultKind, int | None, str, str]
 
 
 def chain_faults(chain: Chain) -> Iterator[ChainFault]:
-    """Yield the faults of a chain and of its end marks. Seals and events are streamed."""
+    """Yield the faults of a chain and of its end marks.
+
+    Seals and events are streamed.
+    """
     head = chain.head
     is_head_signed = head is not None and is_signed_here(SessionHead, chain.session, head)
     newest = max((seal.number for seal in _signed_seals(chain)), default=0)

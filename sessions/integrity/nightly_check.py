@@ -27,7 +27,9 @@ MAX_STORED_FAULTS = 100
 
 
 def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda fault: None) -> HistoryCheck:
-    """Verify the whole record and the anchors, store the result, and anchor new seals if the anchors match.
+    """Verify the whole record and the anchors, and store the result.
+
+    New seals are anchored if the anchors match.
 
     `report` is called with each fault.
     """
@@ -63,7 +65,9 @@ def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda 
 
 
 def _missing_sessions() -> int:
-    """Return how many sessions are missing compared with the check that counted the most. None is ever deleted.
+    """Return how many sessions fewer there are than at the check that counted most.
+
+    No session is ever deleted.
 
     A session deleted with all its rows and sums leaves no other trace. The audit entry of that check states the count.
     """

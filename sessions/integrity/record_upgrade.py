@@ -1,4 +1,6 @@
-"""Upgrade of records of earlier versions: events state the rows as they are now, so that every column is covered.
+"""Upgrade of records of earlier versions.
+
+Events state the rows as they are now, so that every column is covered.
 
 No row is hashed or sealed again. Changes before the upgrade are detected as far as the earlier version detected them.
 """
@@ -39,7 +41,10 @@ class UpgradeResult:
 
 
 def upgrade(seconds: float | None = None) -> UpgradeResult:
-    """Upgrade sessions of an earlier format for at most `seconds`, each in one transaction. Idempotent."""
+    """Upgrade sessions of an earlier format for at most `seconds`.
+
+    Each is one transaction. Idempotent.
+    """
     done, give_up_at = UpgradeResult(), time.monotonic() + (seconds if seconds is not None else float("inf"))
     older = StreamingSession.objects.filter(record_format__lt=coverage.FORMAT).order_by("pk")
     last: UUID | None = None
@@ -58,7 +63,10 @@ def upgrade(seconds: float | None = None) -> UpgradeResult:
 
 
 def _upgrade_session(session_id: UUID) -> bool:
-    """State a session's rows; return False, and change nothing, if its record has faults."""
+    """State a session's rows; return False if its record has faults.
+
+    A session with faults is left unchanged.
+    """
     with transaction.atomic():
         session = StreamingSession.objects.select_for_update().only("status", "record_format").get(pk=session_id)
         if session.record_format >= coverage.FORMAT:
@@ -75,7 +83,7 @@ def _upgrade_session(session_id: UUID) -> bool:
 
 
 def _missing_statements(session_id: UUID, old_format: int, *, is_over: bool) -> Iterator[dict[str, Any]]:
-    """Yield statements about the columns that a record of `old_format` does not state.
+    """Yield statements about columns that a record of `old_format` lacks.
 
     A text that is being sent is stated once its outcome is known.
     """

@@ -1,4 +1,4 @@
-"""Memory limits of a verification, and counts of the rows and columns that it covered."""
+"""Memory limits of a verification, and counts of what it covered."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DEFAULT_LIMITS = MemoryLimits()
 
 @dataclass
 class CheckCounts:
-    """Counts of a verification: rows read, and columns that are not covered or only since an upgrade."""
+    """Counts of the rows that a verification read, and of columns not covered."""
 
     sessions: int = 0
     events: int = 0
@@ -57,7 +57,10 @@ class CheckCounts:
         return self.rows.total()
 
     def note(self, table: Table, stated: Mapping[str, Any], skipped: Collection[str] = ()) -> None:
-        """Count which columns of a row are stated, and since when. Columns in `skipped` need no statement."""
+        """Count which columns of a row are stated, and since when.
+
+        Columns in `skipped` need no statement.
+        """
         since = stated.get("")
         for name in table.fields:
             if name not in stated:

@@ -1,4 +1,6 @@
-"""Verification of the record: events, heads and seals, and every row shown to auditors against its statements.
+"""Verification of the record against its hashes, signatures and statements.
+
+It covers events, heads, seals, and every row that is shown to auditors.
 
 Everything is streamed once, ordered by session, so that memory does not grow with the length of a session. A session
 with a suspected fault is verified again with its row locked: concurrent changes are not faults, and real faults are
@@ -93,7 +95,7 @@ def _session_faults(counts: CheckCounts, limits: MemoryLimits) -> Iterator[Fault
 
 
 def _conversations_without_session() -> Iterator[Fault]:
-    """Yield a fault for each conversation without a session: no record could state it."""
+    """Yield a fault for each conversation without a session to state it."""
     for pk in _orphans(Conversation, "pk").order_by("pk").values_list(AsText("pk"), flat=True)[:MAX_FAULTS]:
         yield Fault("row_added", table=CONVERSATION.name, row=pk)
 
@@ -128,7 +130,7 @@ def _is_id(session: str) -> bool:
 
 
 def _fault_of_bad_id(session: str) -> list[Fault]:
-    """Return the fault of an invalid session ID, in a session or in rows that refer to one."""
+    """Return the fault of an invalid session ID in a session or an event."""
     with invalid_utf8_allowed(connection):
         every = StreamingSession.objects.order_by().values_list(AsText("pk"), flat=True)
         # Compared here, because the ID may not be valid text, which no query accepts.
@@ -214,7 +216,7 @@ def _hashed_id(pk: str) -> str:
 
 
 class SessionPass:
-    """One pass over a session: reads the chain and the statements of its events, and compares its rows with them.
+    """One pass over a session: its chain, its statements and its rows.
 
     With several shares, only the rows of one share are compared.
     """
@@ -283,7 +285,10 @@ class SessionPass:
         return expected, last_hash, is_intact and seal is None
 
     def _ends_as_marked(self, length: int, last_hash: str) -> bool:
-        """Whether the record ends where its head says and, once the session has ended, where its last seal says."""
+        """Whether the record ends where its head says.
+
+        Once the session has ended, its last seal must say the same.
+        """
         head, seal = self.head, self.seal
         if head is None or (head.number, head.hash) != (length, last_hash):
             return False
@@ -365,7 +370,7 @@ class SessionPass:
             self._compare_keys(streams.keys.of(self.pk), counts, has_text=has_text)
 
     def _compare_proofs(self, unmatched: Mapping[str, int], *, has_unproved_text: bool) -> None:
-        """Compare texts with their fingerprints in records whose events do not state whole rows."""
+        """Compare texts with their fingerprints, in records without whole rows."""
         if not self.is_older:
             return
         if unmatched:
@@ -394,7 +399,10 @@ class SessionPass:
         counts.note(table, stated, skipped=late)
 
     def _is_being_sent(self, table: Table, found: Mapping[str, Any], sending: set[Any]) -> bool:
-        """Whether this is a text that is being sent, or its line. Their event follows the provider's answer."""
+        """Whether this is a text that is being sent, or its line.
+
+        Their event follows the provider's answer.
+        """
         at = str(found.get("created_at"))
         is_young = self._can_be_sending and self._sent_after < at < (timezone.now() + CLOCK_TOLERANCE).isoformat()
         has_room = len(sending) < self.limits.stated_rows
@@ -406,13 +414,16 @@ class SessionPass:
 
     @property
     def _sent_after(self) -> str:
-        """The earliest time of a text that may still be on its way to the provider, in ISO 8601."""
+        """The earliest time of a text that may still be unanswered, in ISO 8601."""
         settled = (timezone.now() - SENDING_TIMEOUT).isoformat()
         return max(settled, str(self.columns["created_at"]))
 
     @property
     def _can_be_sending(self) -> bool:
-        """Whether the session is open or ended recently: an answer of the provider may arrive after the end."""
+        """Whether the session is open or ended recently.
+
+        An answer of the provider may arrive after the end.
+        """
         return not self.is_over or str(self.columns["ended_at"]) > (timezone.now() - SENDING_TIMEOUT).isoformat()
 
     def _compare_keys(self, keys: Iterable[Any], counts: CheckCounts, *, has_text: bool) -> None:
@@ -467,7 +478,7 @@ def _has_orphan(model: Any) -> bool:
 
 
 def _moved_column(table: Table, key: str) -> str:
-    """Return the column by which a row left its session, or an empty string if the row is gone."""
+    """Return the column by which a row left its session, or "" if it is gone."""
     if table is CONVERSATION:
         return "id" if _orphans(Conversation, "pk").exists() else ""
     if table.is_single:
@@ -543,7 +554,7 @@ def _all_rows(table: Table) -> QuerySet[Any]:
 
 
 def rows_of(table: Table, session: UUID | str | None) -> QuerySet[Any]:
-    """Return the rows of a table that belong to one session, or to any session, as `Table.stored` tuples."""
+    """Return the rows of one session, or of all, as `Table.stored` tuples."""
     rows = _all_rows(table).order_by(table.session, "pk")
     chosen = {table.session: session} if session else {f"{table.session.removesuffix('_id')}__isnull": False}
     return table.stored(rows.filter(**chosen))
@@ -590,7 +601,7 @@ def _different_columns(day: DayKey, other: DayKey) -> list[str]:
 
 
 def _wrong_day_totals(counts: CheckCounts, key: Mapping[str, Any] | None = None) -> Iterator[tuple[DayKey, str]]:
-    """Yield each day whose sums differ from its sessions' totals, with the first column that differs."""
+    """Yield days whose sums differ from their totals, with the first such column."""
     kept = _sums_by_day(_of_day(DayTotal.objects.all(), key), {name: F(name) for name in SUM_COLUMNS})
     totals = {"sessions": Counted("pk"), **{name: Sum(name) for name in SUM_COLUMNS[1:]}}
     found = _sums_by_day(_of_day(SessionTotal.objects.all(), key), totals)

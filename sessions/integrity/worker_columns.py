@@ -1,5 +1,6 @@
-"""Verification of the columns by which the worker finds its work. No event states them; they are checked for
-plausibility.
+"""Verification of the columns by which the worker finds its work.
+
+No event states them; they are checked for plausibility.
 
 If they were emptied or set to a later time, a session would not be stopped, booked or compared with the provider.
 """
@@ -33,7 +34,7 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 
 
 def faults() -> Iterator[Fault]:
-    """Yield sessions whose worker columns contradict their record, up to `MAX_FAULTS` per column."""
+    """Yield contradictions of worker columns, up to `MAX_FAULTS` per column."""
     now = timezone.now()
     yield from _faults_in(_deadline_too_late(now), "deadline_at")
     yield from _faults_in(_wrongly_booked(), "booked_at")
@@ -47,7 +48,7 @@ def _faults_in(rows: QuerySet[StreamingSession], column: str, kind: FaultKind = 
 
 
 def _deadline_too_late(now: datetime) -> QuerySet[StreamingSession]:
-    """Return open sessions whose deadline is later than both their own limit and any retry."""
+    """Return open sessions with a deadline later than their limit and any retry."""
     wait = deadlines.LONGEST_WAIT + CLOCK_TOLERANCE
     is_late = Q(deadline_at__gt=F("ends_at")) & Q(deadline_at__gt=now + wait)
     is_long_stopping = Q(stop_requested_at=None) | Q(deadline_at__gt=F("stop_requested_at") + wait)
@@ -55,7 +56,10 @@ def _deadline_too_late(now: datetime) -> QuerySet[StreamingSession]:
 
 
 def _wrongly_booked() -> QuerySet[StreamingSession]:
-    """Return sessions that are booked without a total, or have one without being booked: both change together."""
+    """Return sessions that are booked without a total, or the reverse.
+
+    Both change together.
+    """
     has_total = Exists(SessionTotal.objects.filter(pk=OuterRef("pk")))
     return StreamingSession.objects.filter(Q(booked_at=None) & has_total | Q(booked_at__isnull=False) & ~has_total)
 
@@ -67,7 +71,7 @@ def _unbooked(now: datetime) -> QuerySet[StreamingSession]:
 
 
 def _record_never_due(now: datetime) -> QuerySet[StreamingSession]:
-    """Return sessions whose provider record is due too late, or not due although none was stored."""
+    """Return sessions whose provider record is due too late or never."""
     is_late = Q(record_due_at__gt=now + RECORD_RETRY_TIME + CLOCK_TOLERANCE)
     events: Any = SessionEvent.objects.filter(session=OuterRef("pk"))
     accounts = [account.pk for account in ProviderAccount.objects.all() if account.capabilities.has_session_records]

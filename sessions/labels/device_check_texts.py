@@ -1,4 +1,7 @@
-"""Texts about the result of a device check, for staff. Checks and codes are those of device-check/checks.js."""
+"""Texts about the result of a device check, for staff.
+
+Checks and codes are those of device-check/checks.js.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ PROBLEM_TEXTS = {
 
 
 def problems(report: Mapping[str, Any]) -> list[str]:
-    """Return the problems found, each in a few words. The report comes from a browser and may be malformed."""
+    """Return the problems found, each in a few words.
+
+    The report comes from a browser and may be malformed.
+    """
     found = []
     for check, name in CHECKS.items():
         mark, _space, code = str(report.get(check, "")).partition(" ")

@@ -187,7 +187,10 @@ RATINGS: dict[str, Words] = {"good": _("Good"), "fair": _("Fair"), "poor": _("Po
 
 
 def title(moment: Moment, *, is_own: bool = False) -> str:
-    """Return the title of a moment. With `is_own`, it addresses the user of the session."""
+    """Return the title of a moment.
+
+    With `is_own`, it addresses the user of the session.
+    """
     if moment.kind == EventKind.STATUS:
         to, reason = str(moment.data.get("to", "")), str(moment.data.get("reason", ""))
         words = str(STATUS_TITLES.get(to, to))
@@ -198,7 +201,7 @@ def title(moment: Moment, *, is_own: bool = False) -> str:
 
 
 def weight(moment: Moment) -> str:
-    """Return how prominently a page shows a moment: `key`, `warn`, `minor`, or an empty string."""
+    """Return how prominently a moment is shown: `key`, `warn`, `minor` or ""."""
     to = moment.data.get("to") if moment.kind == EventKind.STATUS else ""
     if moment.kind in KEY_KINDS or to in (Status.LIVE, Status.ENDED):
         return "key"

@@ -1,4 +1,4 @@
-"""JSON of events and rows as a nested HTML list, with translated names and values."""
+"""JSON of events and rows as a nested HTML list with translated labels."""
 
 from __future__ import annotations
 
@@ -51,14 +51,17 @@ Label = Callable[[str], str]
 
 
 def as_list(data: Mapping[str, Any], label: Label | None = None) -> SafeString:
-    """Return data as HTML. `label` returns the name of a key, by default `event_label`."""
+    """Return data as HTML.
+
+    `label` returns the name of a key, by default `event_label`.
+    """
     if not isinstance(data, Mapping):  # tampered with in the database
         return format_html("{}", to_json(data))
     return _list(_entries(data, label or event_label, MAX_DEPTH))
 
 
 def of_event(kind: str, data: Mapping[str, Any]) -> SafeString:
-    """Return an event's data as HTML, with labels of statuses and end reasons in a change of status."""
+    """Return an event's data as HTML, with labels of statuses and end reasons."""
     if kind != STATUS or not isinstance(data, dict):
         return as_list(data)
     labels = {"from": gettext("before"), "to": gettext("after")}
@@ -79,7 +82,10 @@ def event_label(name: str) -> str:
 
 
 def _column_name(name: str) -> Any:
-    """Return the label of a column of sessions or personas, which many events and settings contain."""
+    """Return the label of a column of sessions or personas.
+
+    Events and settings name many of these columns.
+    """
     for model in (StreamingSession, Persona):
         for field in model._meta.concrete_fields:
             if field.name == name and isinstance(field.verbose_name, Promise):
@@ -112,7 +118,7 @@ def value_of(value: Any) -> str:
 
 
 def column_value(column: Any, value: Any) -> str:
-    """Return the text of a JSON value according to its column: labels of choices, durations, times."""
+    """Return the text of a JSON value, formatted according to its column."""
     if value is None or value == "":
         return "–"
     if getattr(column, "choices", None):
@@ -162,7 +168,7 @@ def _nested(value: Any, label: Label, depth: int) -> Any:
 
 
 def _rows(stated: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield an event's statements about rows, so that readers can compare them with the rows."""
+    """Yield an event's statements about rows in readable form."""
     understood = set()
     for name, key, columns in coverage.stated_in({coverage.ROWS: stated}):
         understood.add(name)

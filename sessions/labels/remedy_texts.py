@@ -1,4 +1,4 @@
-"""Remedies for staff: one for each end reason, and more specific ones for some evidence."""
+"""Remedies for staff: by end reason, and more specific ones by evidence."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ BY_VERDICT: dict[str, str | Promise] = {
 
 
 def remedy(reason: str, evidence: Mapping[str, Any]) -> str:
-    """Return the remedy in the active language, or an empty string for an open session."""
+    """Return the remedy in the active language, or "" for an open session."""
     code, verdict = str(evidence.get("code", "")), str(evidence.get("verdict", ""))
     words = BY_VERDICT.get(verdict) or BY_EVIDENCE.get(code) or BY_REASON.get(reason, "")
     return str(words)

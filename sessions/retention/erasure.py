@@ -1,4 +1,6 @@
-"""Erasure of speech: the key of a session's speech is destroyed; its record and proofs stay.
+"""Erasure of speech.
+
+The key of a session's speech is destroyed; its record and proofs stay.
 
 A legal hold prevents erasure. Each erasure leaves a receipt and an event, and cannot be undone.
 """
@@ -52,7 +54,9 @@ def is_held(session_id: UUID) -> bool:
 def erase(
     session_id: UUID, cause: Erasure.Cause, by_id: int | None = None, address: str | None = None
 ) -> Erasure | None:
-    """Erase the speech of a session; return the receipt, or None if it is open, held or has no speech.
+    """Erase the speech of a session and return the receipt.
+
+    Returns None if the session is open, is held, or has no speech.
 
     If the provider can delete its transcript, the worker requests that.
     """
@@ -89,14 +93,17 @@ def erase(
 
 
 def erase_own(user_id: int, address: str | None = None) -> list[Erasure]:
-    """Erase the speech of all ended sessions of a person, except those under a legal hold."""
+    """Erase the speech of a person's ended sessions, except held ones."""
     own = list(erasable().filter(user_id=user_id).values_list("pk", flat=True))
     receipts = [erase(pk, Erasure.Cause.PERSON, user_id, address) for pk in own]
     return [receipt for receipt in receipts if receipt]
 
 
 def erase_expired(now: datetime) -> int:
-    """Erase speech older than its persona or account allows; return the number of sessions."""
+    """Erase speech older than its limits; return the number of sessions.
+
+    Personas and accounts have limits; the shorter one applies.
+    """
     days = Least(
         Coalesce(F("persona__speech_days"), UNLIMITED_DAYS), Coalesce(F("account__speech_days"), UNLIMITED_DAYS)
     )
@@ -110,7 +117,10 @@ def erase_expired(now: datetime) -> int:
 
 
 def hold(session_id: UUID, reason: str, by_id: int, address: str | None = None) -> LegalHold:
-    """Protect a session's speech from erasure. Raises IntegrityError if it is held already."""
+    """Protect a session's speech from erasure.
+
+    Raises IntegrityError if it is held already.
+    """
     with transaction.atomic():
         StreamingSession.objects.select_for_update().only("pk").get(pk=session_id)
         held = LegalHold.objects.create(session_id=session_id, reason=reason, by_id=by_id)

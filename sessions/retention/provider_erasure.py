@@ -1,4 +1,7 @@
-"""Erasure at the provider: requested until the provider confirms it. Failures are recorded."""
+"""Erasure at the provider: requested until the provider confirms it.
+
+Failures are recorded.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ async def request_due(now: datetime) -> None:
 
 
 def _claim_due(now: datetime) -> list[ProviderErasure]:
-    """Claim due rows until their next attempt, so that two workers never ask for the same row.
+    """Claim due rows until their next attempt.
+
+    Two workers never ask for the same row.
 
     Attempts are counted in memory; the count is stored together with the event that states the result.
     """

@@ -13,7 +13,10 @@ from sessions.models import SpeechKey, sealing
 
 
 class SpeechKeyStore:
-    """The key of each session, wrapped with the portal's key. Texts are not re-encrypted."""
+    """The key of each session, wrapped with the portal's key.
+
+    Texts are not re-encrypted.
+    """
 
     name = "keys of speech"
 

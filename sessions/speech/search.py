@@ -1,4 +1,7 @@
-"""Search for stored speech by its words. The texts themselves are read as `.text` of their rows."""
+"""Search for stored speech by its words.
+
+The texts themselves are read as `.text` of their rows.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ REBUILD_BATCH_LINES = 200
 
 
 def matching(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | None = None) -> QuerySet[Utterance]:
-    """Return the lines that contain all words of the query, regardless of case and accents.
+    """Return the lines that contain all words of the query.
+
+    Case and accents are ignored.
 
     Words also match by their first letters, at least three. `people` are the users whose sessions the lines belong
     to; without it, the keys of all users are tried.
@@ -46,12 +51,17 @@ def matching(lines: QuerySet[Utterance], query: str, *, people: Iterable[int] | 
 
 
 def index(lines: Iterable[Utterance]) -> None:
-    """Index lines stored with bulk_create. Lines stored one by one are indexed when saved."""
+    """Index lines stored with bulk_create.
+
+    Lines stored one by one are indexed when saved.
+    """
     SpokenWord.objects.bulk_create([word for line in lines for word in words_of(line)], ignore_conflicts=True)
 
 
 def rebuild_batch() -> int:
-    """Index the next lines with the current keys; return how many, or 0 once all are indexed.
+    """Index the next lines with the current keys.
+
+    Returns how many, or 0 once all are indexed.
 
     Lines are indexed in the order in which they were stored, and each batch stores its progress: an interrupted
     rebuild continues there, and concurrent rebuilds take turns. Unreadable lines keep their marks.

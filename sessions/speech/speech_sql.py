@@ -20,7 +20,9 @@ ACCOUNTS, KEYS, SESSIONS = (model._meta.db_table for model in (ProviderAccount, 
 
 
 def lock_live_session(session_id: UUID, *, for_text: bool = False) -> StreamingSession | None:
-    """Lock and return a live session with its account and speech key, or None if it is not live.
+    """Lock and return a live session with its account and speech key.
+
+    Returns None if it is not live.
 
     With `for_text`, the session also has `task_key` and `line_key`, the primary keys for the two rows of a text.
     """
@@ -49,7 +51,7 @@ def insert_task(task: SessionTask) -> None:
 
 
 def insert_line(line: Utterance) -> None:
-    """Store a new line of the transcript with its words for search, and set its primary key."""
+    """Store a new line with its words for search, and set its primary key."""
     _insert(line)
     words = [insert_sql.values(word) for word in words_of(line)]
     if words:
@@ -76,7 +78,7 @@ def _live_session_query(vendor: str, reserves_keys: bool) -> str:
 
 
 def _insert(row: Spoken) -> None:
-    """Store a row whose primary key was reserved before, because its sealed text is bound to the key."""
+    """Store a row with a reserved primary key, to which its sealed text is bound."""
     with connection.cursor() as cursor:
         statement = insert_sql.statement(type(row), with_key=True)
         cursor.execute(f"{statement} RETURNING id", insert_sql.values(row, with_key=True))

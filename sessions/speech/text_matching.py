@@ -1,4 +1,7 @@
-"""Comparison of transcripts by words, because sources differ in case, spaces and punctuation."""
+"""Comparison of transcripts by words.
+
+Sources differ in case, spaces and punctuation.
+"""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _status(moments: Sequence[Moment]) -> Iterator[Anomaly]:
 
 
 def _is_live_justified(moments: Sequence[Moment], live: Moment) -> bool:
-    """Whether a first frame, or the choice to continue without one, precedes the status `live`."""
+    """Whether a first frame, or continuing without one, precedes the status `live`."""
     shown = (moment for moment in moments if moment.kind in (EventKind.FIRST_FRAME, EventKind.WITHOUT_PICTURE))
     return any(moment.number < live.number for moment in shown)
 

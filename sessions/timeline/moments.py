@@ -16,7 +16,10 @@ TASK = EventKind.TEXT_SENT
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that happened. `at` is the time on the portal's clock, `page_at` that on the browser's."""
+    """Something that happened.
+
+    `at` is the time on the portal's clock, `page_at` that on the browser's.
+    """
 
     at: datetime
     source: str
@@ -49,7 +52,10 @@ def first(moments: Sequence[Moment], kind: str, /, **data: Any) -> Moment | None
 
 
 def status_changes(moments: Sequence[Moment], *to: str) -> Iterator[Moment]:
-    """Yield changes of status in the order of the record: those to the given statuses, or all."""
+    """Yield changes of status in the order of the record.
+
+    With `to`, only changes to these statuses.
+    """
     found = [
         moment for moment in moments if moment.kind == EventKind.STATUS and (not to or moment.data.get("to") in to)
     ]

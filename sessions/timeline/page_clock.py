@@ -1,4 +1,7 @@
-"""Conversion of a page's clock to the portal's, measured by the times at which reports are sent and arrive."""
+"""Conversion of a page's clock to the portal's.
+
+The offset is measured by the times at which reports are sent and arrive.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ REMEMBERED_REPORTS = 32
 
 @dataclass
 class PageClock:
-    """The clock of one tab. Its offset is measured by the report with the shortest transfer time.
+    """The clock of one tab.
+
+    Its offset is measured by the report with the shortest transfer time.
 
     That transfer time remains in every converted time, so that no time precedes what it reports.
     """
@@ -26,7 +31,10 @@ class PageClock:
     lags: deque[timedelta] = field(default_factory=lambda: deque(maxlen=REMEMBERED_REPORTS))
 
     def read(self, at: Any, sent: Any, now: datetime) -> tuple[datetime, datetime | None]:
-        """Return a report's time on the portal's clock, and on the page's clock or None if that is invalid."""
+        """Return a report's time on the portal's clock and on the page's.
+
+        The latter is None if it is invalid.
+        """
         page_at, sent_at = _moment(at), _moment(sent) or _moment(at)
         if page_at is None or sent_at is None:
             return now, None

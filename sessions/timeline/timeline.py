@@ -1,4 +1,4 @@
-"""The timeline of a session on one clock: moments in order, stages of the start, turns, outages and anomalies.
+"""The timeline of a session: moments, stages, turns, outages and anomalies.
 
 Pure functions, independent of the database and of the order in which moments are given.
 """
@@ -18,7 +18,10 @@ from sessions.timeline.turns import Turn, turns_of
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage before the first frame, `begins` after Start; `took` is None if it was not reached."""
+    """A stage before the first frame.
+
+    It `begins` after Start; `took` is None if it was not reached.
+    """
 
     code: str
     source: str
@@ -28,7 +31,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outage:
-    """A time without video after the first frame; `ends_at` is None if the video did not return."""
+    """A time without video after the first frame.
+
+    `ends_at` is None if the video did not return.
+    """
 
     begins_at: datetime
     ends_at: datetime | None

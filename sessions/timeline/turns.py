@@ -1,4 +1,4 @@
-"""Turns: the end of each user input, and the avatar's first sound in answer to it."""
+"""Turns: the end of each user input, and the avatar's first sound after it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from sessions.timeline.moments import BROWSER, TASK, Moment
 
 @dataclass(frozen=True)
 class Turn:
-    """A user input that ended at `asked_at`. `heard_at` is None if the avatar was not heard."""
+    """A user input that ended at `asked_at`.
+
+    `heard_at` is None if the avatar was not heard.
+    """
 
     by: str
     asked_at: datetime
@@ -29,7 +32,10 @@ SPEECH = (EventKind.USER_START, EventKind.USER_STOP, EventKind.USER_END_MESSAGE,
 
 
 def _without_duplicates(moments: Sequence[Moment]) -> Iterator[Moment]:
-    """Yield moments without speech events of the provider that pages reported too, which would double turns."""
+    """Yield moments, skipping the provider's copies of speech events.
+
+    Events that pages and the provider both report would double turns.
+    """
     by_page = {moment.kind for moment in moments if moment.source == BROWSER}
     for moment in moments:
         if moment.source == BROWSER or moment.kind not in SPEECH or moment.kind not in by_page:
@@ -37,7 +43,10 @@ def _without_duplicates(moments: Sequence[Moment]) -> Iterator[Moment]:
 
 
 def turns_of(moments: Sequence[Moment]) -> Iterator[Turn]:
-    """Pair each end of an input with the first sound in answer to it, by task ID where there is one."""
+    """Pair each end of an input with the first sound in answer to it.
+
+    They are paired by task ID if there is one.
+    """
     waiting: list[tuple[Turn, str]] = []
     done: list[Turn] = []
     greetings = (moment for moment in moments if moment.kind == TASK and moment.data.get("is_greeting"))
