@@ -132,7 +132,7 @@ def extend_idle_limit(session_id: UUID) -> StreamingSession:
         return _extend_idle_limit(session_id)
 
 
-def _touch(session_id: UUID, *, for_text: bool = False) -> StreamingSession:
+def _extend_idle_limit(session_id: UUID, *, for_text: bool = False) -> StreamingSession:
     session = speech_sql.lock_live_session(session_id, for_text=for_text)
     if session is None:
         raise errors.NotLive

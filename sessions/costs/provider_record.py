@@ -53,7 +53,7 @@ async def _read(session: StreamingSession, now: datetime) -> None:
     try:
         record = await provider.read_record(session.provider_session_id)
     except ProviderError as exc:
-        logger.warning("session %s: its record could not be read: %s", session.pk, in_one_line(exc))
+        logger.warning("session %s: its record could not be read: %s", session.pk, error_for_log(exc))
         if isinstance(exc, ProviderRejected) or now - session.ended_at > GIVE_UP_AFTER:
             await in_thread(_give_up)(session)
     else:

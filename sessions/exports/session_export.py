@@ -79,7 +79,7 @@ def _later_than(task: SessionTask) -> Q:
 
 def _lines(session: StreamingSession) -> Iterator[Utterance]:
     """Yield all stored lines in order, reading a few at a time."""
-    for part in queries.in_parts(Utterance.objects.filter(session=session)):
+    for part in queries.in_batches(Utterance.objects.filter(session=session)):
         yield from vouching.mark(part)
 
 
@@ -95,12 +95,12 @@ def as_captions(session: StreamingSession) -> Iterator[bytes]:
     names = {Utterance.Who.AVATAR: session.persona.name, Utterance.Who.USER: session.user.get_username()}
     captions = (
         Caption(line.at, names[Utterance.Who(line.who)], line.shown, _standing_note(line))
-        for part in queries.transcript_in_parts(session.pk)
+        for part in queries.transcript_batches(session.pk)
         for line in part
     )
     began_at = session.live_at or session.created_at
     pieces = formats.captions(captions, began_at, f"{session.persona.name}, {began_at.isoformat()}")
-    while some := "".join(islice(pieces, queries.LINES_AT_ONCE)):
+    while some := "".join(islice(pieces, queries.LINES_PER_BATCH)):
         yield some.encode()
 
 
@@ -114,7 +114,7 @@ def print_context(export: Export, session: StreamingSession) -> dict[str, Any]:
     Long lists are cut, with a count of what is left out.
     """
     stored = queries.lines_to_read(session.pk)
-    lines = queries.marked(stored[:MAX_PRINTED_LINES])
+    lines = queries.with_standing(stored[:MAX_PRINTED_LINES])
     return {
         "export": export,
         "session": session,

@@ -49,7 +49,7 @@ def _faults_in(rows: QuerySet[StreamingSession], column: str, kind: FaultKind = 
 
 def _deadline_too_late(now: datetime) -> QuerySet[StreamingSession]:
     """Return open sessions with a deadline later than their limit and any retry."""
-    wait = deadlines.LONGEST_WAIT + CLOCK_TOLERANCE
+    wait = deadlines.MAX_DEADLINE_DELAY + CLOCK_TOLERANCE
     is_late = Q(deadline_at__gt=F("ends_at")) & Q(deadline_at__gt=now + wait)
     is_long_stopping = Q(stop_requested_at=None) | Q(deadline_at__gt=F("stop_requested_at") + wait)
     return StreamingSession.objects.open().filter(is_late & is_long_stopping | Q(deadline_at=None))

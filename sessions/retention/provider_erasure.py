@@ -60,7 +60,7 @@ async def _request(row: ProviderErasure, now: datetime) -> None:
         with suppress(SessionGone):  # it has deleted the session already
             await providers.for_account(session.account).forget(session.provider_session_id)
     except ProviderError as exc:
-        logger.warning("session %s: the provider has not deleted its speech: %s", session.pk, in_one_line(exc))
+        logger.warning("session %s: the provider has not deleted its speech: %s", session.pk, error_for_log(exc))
         await in_thread(_store_failure)(row, exc)
     else:
         await in_thread(_store_confirmation)(row, now)
@@ -68,7 +68,7 @@ async def _request(row: ProviderErasure, now: datetime) -> None:
 
 def _store_failure(row: ProviderErasure, exc: ProviderError) -> None:
     """Store and record a failed attempt."""
-    row.failure = in_one_line(exc)[:200]
+    row.failure = error_for_log(exc)[:200]
     http = exc.status if isinstance(exc, ProviderRejected) else None
     details = {"erasure": row.pk, "failure": type(exc).__name__, "http": http}
     _store(row, EventKind.PROVIDER_ERASURE_FAILED, details, failure=row.failure)

@@ -180,7 +180,7 @@ async def test_64_reports_of_one_page_do_not_cause_64_lookups(
 @override_settings(BUDGETS={"provider_lookup.account": "3/minute"})
 async def test_sessions_of_one_account_share_its_lookup_budget(provider: Mock) -> None:
     for session in await sync_to_async(sessions_of_one_account)(5):
-        await provision.room_closed(session.pk)
+        await provider_status.end_if_gone(session.pk)
     assert provider.list_sessions.call_count == 3
 
 

@@ -76,7 +76,7 @@ def test_a_returning_tab_shows_unreadable_texts(session: StreamingSession) -> No
 
 
 def test_unreadable_texts_stay_out_of_memory_and_comparisons(session: StreamingSession) -> None:
-    _base, memory = queries.memory_of(session)
+    _base, memory = queries.conversation_memory(session)
     assert "Whole" in memory
     assert UNREADABLE not in memory
     assert provider_record._confirmed(list(Utterance.objects.filter(session=session)), []) == {}

@@ -87,7 +87,7 @@ def test_staff_search_all_lines_and_people_their_own() -> None:
     assert len(search("diabetes madre")) == 2
     lines = Utterance.objects.all()
     assert list(speech_search.matching(lines, "diabetes", people=[mine.session.user_id])) == [mine]
-    found_by_them = queries.of_person(theirs.session.user_id, query="diabetes")
+    found_by_them = queries.sessions_of_user(theirs.session.user_id, query="diabetes")
     assert [session.pk for session in found_by_them] == [theirs.session_id]
 
 

@@ -69,7 +69,7 @@ def test_an_invalid_deadline_is_repaired(database: str) -> None:
 
 def test_valid_deadlines_are_left_alone() -> None:
     session = running_session()
-    deadlines.touch(session.pk)
+    deadlines.extend_idle_limit(session.pk)
     before = StreamingSession.objects.get().deadline_at
     assert deadlines.repair_deadlines(timezone.now()) == 0
     assert StreamingSession.objects.get().deadline_at == before

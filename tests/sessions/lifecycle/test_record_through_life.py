@@ -84,7 +84,7 @@ def test_while_it_runs_and_stops() -> None:
     fits(lambda: send_text(session, "¿Cuánto cuesta?"))
     fits(lambda: send_text(session, "No llega.", "provider_refused"))
     fits(lambda: _send(session, "Espera"))
-    fits(lambda: deadlines.give_up_tasks(timezone.now() + timedelta(hours=1)))
+    fits(lambda: deadlines.fail_stale_tasks(timezone.now() + timedelta(hours=1)))
     fits(lambda: report_avatar_line(session, "Son 20 €"))
     fits(lambda: deadlines.stay(session.pk))
     fits(lambda: deadlines.record_activity(session.pk))
