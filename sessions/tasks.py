@@ -60,7 +60,7 @@ def keep_books() -> None:
 
 @shared_task
 def look_at_spending() -> None:
-    """Tell staff of accounts that near their cap; beat sends this once a minute."""
+    """Notify staff of accounts close to their spending cap. Scheduled once a minute."""
     spend_alerts.raise_alerts(timezone.now())
 
 
@@ -72,8 +72,8 @@ def read_bills() -> None:
 
 @shared_task
 def write_export(export_id: str) -> None:
-    """Write on with a large export; in turns, as the limits are kept by the same worker."""
-    if list_export.continue_writing(UUID(export_id), WRITES_FOR_S):
+    """Continue a large export, in short parts because the same worker enforces the limits."""
+    if list_export.continue_writing(UUID(export_id), EXPORT_SECONDS_PER_JOB):
         write_export.delay(export_id)
 
 
@@ -101,9 +101,9 @@ def check_observers() -> None:
 
 @shared_task
 def verify_history() -> None:
-    """Look through the whole record and anchor what is new; beat sends this once a night."""
+    """Verify the whole record, anchor its new part and upgrade older records. Scheduled nightly."""
     nightly_check.check_record(timezone.now())
-    record_upgrade.upgrade(UPGRADES_FOR_S)
+    record_upgrade.upgrade(UPGRADE_SECONDS_PER_NIGHT)
 
 
 @shared_task
@@ -114,7 +114,7 @@ def rehearse() -> None:
 
 @shared_task
 def erase_old_speech() -> None:
-    """Erase what was said longer ago than its persona or account allows; beat sends this once a night."""
+    """Erase speech older than its persona or account allows. Scheduled nightly."""
     erasure.erase_expired(timezone.now())
 
 
@@ -128,8 +128,8 @@ async def _read_all_bills() -> None:
 
 @shared_task
 def forget_at_providers() -> None:
-    """Have providers delete what was erased here; beat sends this twice a minute."""
-    job_loop.run(provider_erasure.request_due(timezone.now()), ROUND_TIMEOUT)
+    """Have providers delete what was erased here. Scheduled twice a minute."""
+    job_loop.run(provider_erasure.request_due(timezone.now()), JOB_TIMEOUT)
 
 
 async def _reconcile_all() -> None:

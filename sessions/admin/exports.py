@@ -182,16 +182,21 @@ class ExportAdmin(ReadOnly, ModelAdmin):
         budgets.spend_sync("export", person=request.user.pk, address=client_address.of(request))
         try:
             export = list_export.request_export(
-                request.user.pk or 0, address, asked["what"], asked["format"], reason=asked["reason"], filters=filters
+                request.user.pk or 0,
+                address,
+                cleaned["what"],
+                cleaned["format"],
+                reason=cleaned["reason"],
+                filters=filters,
             )
         except list_export.TooManyRows:
             words = gettext(
                 "An Excel file holds at most %(count)d rows. Choose another format or filter the list further."
             )
             form.add_error("format", words % {"count": list_export.MAX_XLSX_ROWS})
-            return _ask(request, form, {"filters": filters})
+            return _render_form(request, form, {"filters": filters})
         if export.state == State.SENT:
-            return _answer(export, list_export.stream(export))
+            return _stream_export(export, list_export.stream(export))
         try:
             tasks.write_export.delay(str(export.pk))
         except OperationalError:

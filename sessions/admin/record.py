@@ -53,15 +53,15 @@ class HistoryCheckAdmin(ReadOnly, ModelAdmin):
     @display(description=_("rows read per table"))
     def rows_by_table(self, check: HistoryCheck) -> str:
         rows = check.covered.get("rows", {})
-        named = sorted((str(TABLE_NAMES.get(table, table)), count) for table, count in rows.items())
-        return "; ".join(f"{table}: {formats.localize(count)}" for table, count in named) or "–"
+        values = sorted((str(TABLE_NAMES.get(table, table)), count) for table, count in rows.items())
+        return "; ".join(f"{table}: {formats.localize(count)}" for table, count in values) or "–"
 
     @display(description=_("coverage"))
     def coverage(self, check: HistoryCheck) -> Any:
         return format_html_join("", "<p>{}</p>", ((line,) for line in _coverage(check.covered))) or "–"
 
     @display(description=_("problems found"))
-    def misfits(self, check: HistoryCheck) -> Any:
+    def problems(self, check: HistoryCheck) -> Any:
         lines = [(Fault.from_data(fault).description(),) for fault in check.faults]
         return format_html_join("", "<p>{}</p>", lines) or "–"
 

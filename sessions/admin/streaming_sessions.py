@@ -104,7 +104,7 @@ class StopForm(ActionForm):
 
     reason = forms.CharField(
         label="",
-        required=False,  # where it is missing, the action says so
+        required=False,  # the action itself reports a missing reason
         max_length=reasons.MAX_REASON_CHARACTERS,
         widget=UnfoldAdminTextInputWidget({"placeholder": _("Reason"), "aria-label": _("Reason")}),
     )
@@ -177,7 +177,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[StreamingSession], search_term: str
     ) -> tuple[QuerySet[StreamingSession], bool]:
-        """By names. What was said is searched for a reason, on a page of its own."""
+        """Search by names and IDs. Transcripts are searched on a separate page that asks for a reason."""
         return filters.matching(queryset, search_term) if search_term else queryset, False
 
     @display(description=_("status"), ordering="status", label=STATUS_COLOURS)
@@ -246,7 +246,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
         return [live, said, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Charge the search budget for each list by what was said: a repeated address searches again."""
+        """Charge the search budget for each list filtered by a transcript search, which runs again on every request."""
         if filters.SPEECH_SEARCH in request.GET:
             budgets.spend_sync("search", person=request.user.pk, address=client_address.of(request))
         response: HttpResponse = super().changelist_view(request, *args, **kwargs)

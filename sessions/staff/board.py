@@ -260,7 +260,7 @@ def _figures(
     figures: dict[str, Any] = {
         "open": len(sessions),
         "places": sum(account.concurrency_limit for account in accounts),
-        "waiting": len(line),
+        "waiting": len(queued),
         "usual": measured(frame.median),
         "slow": measured(frame.p95),
     }

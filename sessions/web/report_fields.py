@@ -64,9 +64,9 @@ def is_timestamp(value: Any) -> bool:
 
 
 def is_finding(value: Any) -> bool:
-    """Whether this is a mark of the device check with its code."""
-    mark, _space, code = value.partition(" ") if isinstance(value, str) else ("", "", "")
-    return mark in MARKS and (
+    """Return whether this is a result of the device check followed by its code."""
+    result, _space, code = value.partition(" ") if isinstance(value, str) else ("", "", "")
+    return result in CHECK_RESULTS and (
         code in device_check_texts.PROBLEM_TEXTS or code in (*device_check_texts.OK_CODES, "by_udp")
     )
 

@@ -42,7 +42,7 @@ async def test_a_conversation_from_start_to_stop(provider: Mock) -> None:
         ended = await tab.hear("session.status", status="ended")
         assert (ended["reason"], ended["words"]) == ("user_stopped", "You ended the conversation")
         assert (live["is_failure"], ended["is_failure"]) == (False, False)
-    assert (await row(live["session_id"])).end_reason == EndReason.USER_STOPPED
+    assert (await find_session(live["session_id"])).end_reason == EndReason.USER_STOPPED
     assert provider.stop_session.call_args_list == [call("their-session", StopReason.CLOSED)]
 
 
