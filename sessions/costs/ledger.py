@@ -82,7 +82,7 @@ def _book(session_ids: Sequence[UUID]) -> int:
     """
     with transaction.atomic():
         rows = StreamingSession.objects.select_related("account").filter(status=Status.ENDED, booked_at=None)
-        ended = list(due_rows.unlocked(rows.filter(pk__in=session_ids).order_by("account", "created_at")))
+        ended = list(due_rows.lock_unclaimed(rows.filter(pk__in=session_ids).order_by("account", "created_at")))
         if not ended:
             return 0
         known = set(SessionTotal.objects.filter(pk__in=[session.pk for session in ended]).values_list("pk", flat=True))

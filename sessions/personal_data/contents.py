@@ -216,7 +216,7 @@ def _sign_ins(user: User) -> Iterator[Row]:
 
 
 def _login_sessions(user: User) -> Iterator[Row]:
-    for session in logins.of(user.pk):
+    for session in logins.sessions_of(user.pk):
         yield {"expires_at": json_value(session.expire_date)}
 
 

@@ -45,7 +45,7 @@ def _claim_due(now: datetime) -> list[ProviderErasure]:
     """
     with transaction.atomic():
         rows = ProviderErasure.objects.select_related("erasure__session__account").filter(done_at=None)
-        due = list(due_rows.unlocked(rows.filter(due_at__lte=now).order_by("due_at"))[:ERASURES_IN_PARALLEL])
+        due = list(due_rows.lock_unclaimed(rows.filter(due_at__lte=now).order_by("due_at"))[:ERASURES_IN_PARALLEL])
         for row in due:
             row.attempts += 1
             row.due_at = now + min(FIRST_RETRY * 2 ** min(row.attempts - 1, 20), LONGEST_RETRY)

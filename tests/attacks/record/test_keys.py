@@ -208,7 +208,7 @@ async def test_a_stored_unusable_address_is_not_called(kind: str, address: str) 
 @contextmanager
 def with_keys(current: str, *retired: str) -> Iterator[None]:
     """Run a block as a process started with these keys would."""
-    fields = (ProviderAccount._meta.get_field("api_key"), SEAL)
+    fields = (ProviderAccount._meta.get_field("api_key"), ENCRYPTION)
     here = {"FIELD_ENCRYPTION_KEY": current, "FIELD_ENCRYPTION_KEY_FALLBACKS": list(retired)}
     with override_settings(**here, SALT_KEY=[current, *retired]):
         for field in fields:
