@@ -281,7 +281,7 @@ class StreamingSessionAdmin(UncountedList, ReadOnly, ModelAdmin):
                 return JsonResponse({"words": str(exc)}, status=409)
             return JsonResponse({"url": room.url, "token": room.token})
         context = {"title": gettext("Observe"), "looked_at": session, "opts": self.opts}
-        return render(request, "admin/sessions_look.html", self.admin_site.each_context(request) | context)
+        return render(request, "admin/sessions_observe.html", self.admin_site.each_context(request) | context)
 
     def has_export_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm(roles.EXPORT_SESSION)

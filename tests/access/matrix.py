@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 NOBODY = ""
 ALL = "sueoam"  # without signing in
-PEOPLE = "ueoam"  # everybody who is signed in
+SIGNED_IN = "ueoam"  # everybody who is signed in
 STAFF = "eoam"
-TALKERS = "ueom"
+MAY_TALK = "ueom"
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ PAGES: dict[str, str | Page] = {
     "set_language": post(ALL, language="en"),
     # Signing in. The pages of one's own are open to everybody who is signed in.
     "account_login": ALL,
-    "account_logout": post(PEOPLE),
-    "account_sign_out_everywhere": post(PEOPLE),
+    "account_logout": post(SIGNED_IN),
+    "account_sign_out_everywhere": post(SIGNED_IN),
     "account_inactive": ALL,
     "account_reset_password": ALL,
     "account_reset_password_done": ALL,
@@ -48,35 +48,35 @@ PAGES: dict[str, str | Page] = {
     "openid_connect_callback": NOBODY,  # none of the roles brings the directory's answer
     "socialaccount_login_cancelled": ALL,
     "mfa_authenticate": ALL,  # leads to the sign-in page, unless a password has just been typed
-    "account_reauthenticate": PEOPLE,
+    "account_reauthenticate": SIGNED_IN,
     "account_confirm_by_directory": NOBODY,  # only for people whom the directory signs in
-    "account_confirmed": PEOPLE,
-    "account_change_password": PEOPLE,
-    "mfa_index": PEOPLE,
-    "mfa_activate_totp": PEOPLE,
+    "account_confirmed": SIGNED_IN,
+    "account_change_password": SIGNED_IN,
+    "mfa_index": SIGNED_IN,
+    "mfa_activate_totp": SIGNED_IN,
     "mfa_deactivate_totp": NOBODY,  # nobody in the test has set it up
-    "mfa_reauthenticate": PEOPLE,
+    "mfa_reauthenticate": SIGNED_IN,
     "mfa_view_recovery_codes": NOBODY,  # as above
-    "mfa_generate_recovery_codes": PEOPLE,
+    "mfa_generate_recovery_codes": SIGNED_IN,
     "mfa_download_recovery_codes": NOBODY,  # as above
     # Talking, and one's own history.
-    "avatars:gallery": PEOPLE,
-    "avatars:help": PEOPLE,
-    "avatars:preview": PEOPLE,
+    "avatars:gallery": SIGNED_IN,
+    "avatars:help": SIGNED_IN,
+    "avatars:preview": SIGNED_IN,
     "avatars:sample": STAFF,
-    "sessions:room": TALKERS,
+    "sessions:room": MAY_TALK,
     "sessions:trial": "em",
-    "sessions:check": PEOPLE,
-    "sessions:check_room": post(TALKERS),
-    "sessions:leave": post(PEOPLE),  # one's own
-    "sessions:personal_data": PEOPLE,
-    "sessions:personal_data_download": post(PEOPLE),
-    "sessions:conversations": PEOPLE,
-    "sessions:conversation": PEOPLE,
+    "sessions:check": SIGNED_IN,
+    "sessions:check_room": post(MAY_TALK),
+    "sessions:leave": post(SIGNED_IN),  # one's own
+    "sessions:personal_data": SIGNED_IN,
+    "sessions:personal_data_download": post(SIGNED_IN),
+    "sessions:conversations": SIGNED_IN,
+    "sessions:conversation": SIGNED_IN,
     "sessions:conversation · somebody else's": Page(NOBODY, args={"session_id": "another"}),
-    "sessions:transcript": PEOPLE,
+    "sessions:transcript": SIGNED_IN,
     "sessions:transcript · somebody else's": Page(NOBODY, args={"session_id": "another"}),
-    "sessions:erase": PEOPLE,
+    "sessions:erase": SIGNED_IN,
     "sessions:livekit_webhook": post(NOBODY),  # none of the roles has the server's signature
     # Recorded videos.
     "avatars:video": STAFF,
@@ -85,7 +85,7 @@ PAGES: dict[str, str | Page] = {
     # The admin.
     "admin:index": STAFF,
     "admin:login": NOBODY,  # to the portal's own page, or nowhere
-    "admin:logout": post(PEOPLE),
+    "admin:logout": post(SIGNED_IN),
     "admin:password_change": STAFF,
     "admin:password_change_done": STAFF,
     "admin:autocomplete": Page(STAFF, data={"app_label": "avatars", "model_name": "persona", "field_name": "avatar"}),
@@ -174,7 +174,7 @@ class Message:
     content: dict[str, Any] = field(default_factory=dict)
 
 
-def talking(who: str) -> tuple[str, dict[str, Message]]:
+def room_messages(who: str) -> tuple[str, dict[str, Message]]:
     """The messages of a room's page."""
     content: dict[str, dict[str, Any]] = {
         "session.start": {"quality": 5},
@@ -193,8 +193,8 @@ def talking(who: str) -> tuple[str, dict[str, Message]]:
 
 # By the socket's route: who is let in, and who may say what.
 SOCKETS: dict[str, tuple[str, dict[str, Message]]] = {
-    "ws/personas/<slug:persona>/": talking(TALKERS),
-    "ws/personas/<slug:persona>/trial/": talking("em"),
+    "ws/personas/<slug:persona>/": room_messages(MAY_TALK),
+    "ws/personas/<slug:persona>/trial/": room_messages("em"),
     "ws/board/": (
         "oam",
         {
@@ -203,5 +203,5 @@ SOCKETS: dict[str, tuple[str, dict[str, Message]]] = {
         },
     ),
 }
-SILENT = {"room.prepare", "board.remove"}
+UNANSWERED_MESSAGES = {"room.prepare", "board.remove"}
 """Messages that are not answered where they are not refused."""

@@ -38,7 +38,7 @@ ROLES = {
 }
 
 
-def member(letter: str) -> User:
+def make_member(letter: str) -> User:
     """Somebody with one role."""
     role = ROLES[letter]
     user = User.objects.create_user(f"role-{letter}", password="a-long-passphrase", is_staff=role.is_staff)
@@ -54,26 +54,26 @@ class Rows:
     models: dict[str, Model] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        somebody = UserFactory.create()
+        other_user = UserFactory.create()
         published: Any = PersonaFactory.create(published=True, slug="lucia")
         published.avatar.preview.save("a.webp", ContentFile(b"RIFF"))
         self.another = StreamingSessionFactory.create(persona=published, status=Status.ENDED)
-        owner = self.asker or somebody
+        owner = self.asker or other_user
         self.own = StreamingSessionFactory.create(persona=published, user=owner, status=Status.ENDED)
         published.voice.preview_url = "https://provider.test/sample.mp3"
         published.voice.save()
         video = VideoFactory.create(avatar=published.avatar)
         video.file.save("a.mp4", ContentFile(b"film"))
         process = ServerProcess.objects.create(lease_ends_at=timezone.now())
-        by = {"session": self.another, "by": somebody}
+        by = {"session": self.another, "by": other_user}
         group = Group.objects.get(name=roles.END_USER.group)
-        known: list[Any] = [
-            somebody,
+        rows: list[Any] = [
+            other_user,
             group,
             Invitation.objects.create(
                 email="ines@example.org",
                 group=group,
-                invited_by=somebody,
+                invited_by=other_user,
                 expires_at=timezone.now() + joining.INVITATION_LIFETIME,
             ),
             audit_log.record(None, AuditEntry.Kind.KEY_SET, "somebody"),
@@ -86,13 +86,13 @@ class Rows:
             video,
             StreamingSessionFactory.create(persona=published, created_at=timezone.now() - timedelta(minutes=1)),
             QueuePlace.objects.create(
-                user=somebody, account=published.avatar.account, persona=published, process=process, channel="a-tab"
+                user=other_user, account=published.avatar.account, persona=published, process=process, channel="a-tab"
             ),
-            Export.objects.create(asked_by=somebody, what="sessions", format="csv", state="sent"),
+            Export.objects.create(asked_by=other_user, what="sessions", format="csv", state="sent"),
             HistoryCheck.objects.create(),
             LegalHold.objects.create(reason="A court asks", **by),
             Erasure.objects.create(cause="asked", lines=0, hash="0", at_provider="nothing", **by),
-            Allowance.objects.create(user=somebody),
+            Allowance.objects.create(user=other_user),
             SessionTotal.objects.create(
                 session=self.another,
                 account=published.avatar.account,
@@ -102,7 +102,7 @@ class Rows:
                 estimated=1,
             ),
         ]
-        self.models = {row._meta.label_lower: row for row in known}
+        self.models = {row._meta.label_lower: row for row in rows}
 
     def of(self, model: str) -> Any:
         """Return the key of the row of this model: app label and name."""
@@ -112,7 +112,7 @@ class Rows:
         """Return what stands in an address for these names."""
         invitation = self.models["heygen_portal.invitation"]
         assert isinstance(invitation, Invitation)
-        known: dict[str, Any] = {
+        rows: dict[str, Any] = {
             "session_id": self.own.pk,
             "avatar_id": self.of("avatars.avatar"),
             "voice_id": self.of("avatars.voice"),
@@ -129,7 +129,7 @@ class Rows:
             "id": self.of("auth.user"),
         }
         if model:
-            known["object_id"] = self.of(model)
+            rows["object_id"] = self.of(model)
         else:
-            known["object_id"] = 1
-        return {name: known[name] for name in names}
+            rows["object_id"] = 1
+        return {name: rows[name] for name in names}

@@ -23,8 +23,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from heygen_portal import asgi, providers
 from heygen_portal.providers.contract.provider import NotSent, Provider
-from tests.access.matrix import ACTIONS, BUTTONS, MODELS, NOBODY, PAGES, SILENT, SOCKETS, STAFF, Page
-from tests.access.rows import Rows, member
+from tests.access.matrix import ACTIONS, BUTTONS, MODELS, NOBODY, PAGES, SOCKETS, STAFF, UNANSWERED_MESSAGES, Page
+from tests.access.rows import Rows, make_member
 from tests.patience import PATIENCE_S
 
 LETTERS = "sueoam"
@@ -32,7 +32,7 @@ PARTS = ("changelist", "add", "history", "delete", "change")
 
 
 @pytest.fixture(autouse=True)
-def light(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a page is open is known before it is drawn, and before anybody outside is asked."""
     monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", PropertyMock(return_value=""))
     away = Mock(spec=Provider)
@@ -47,7 +47,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def settled() -> Iterator[None]:
+def full_settings() -> Iterator[None]:
     """With mail and single sign-on, so that their pages are there."""
     app = {"provider_id": "sso", "client_id": "x", "secret": "x", "settings": {"server_url": "http://127.0.0.1:1"}}
     directory = {"openid_connect": {"APPS": [app]}}
@@ -78,30 +78,30 @@ def addresses() -> dict[str, set[str]]:
 
 def expected() -> dict[str, tuple[str, Page]]:
     """Return what the tables say: for each line, the address's name and who may."""
-    told: dict[str, tuple[str, Page]] = {}
+    entries: dict[str, tuple[str, Page]] = {}
     for model, (see, add, change, delete) in MODELS.items():
         stem = f"admin:{model.replace('.', '_')}"
         parts = zip(PARTS, (see, add, see, delete, see), strict=True)
-        told |= {f"{stem}_{part}": (f"{stem}_{part}", Page(who)) for part, who in parts}
-        told[f"{stem}_change · post"] = (f"{stem}_change", Page(change, "post"))
+        entries |= {f"{stem}_{part}": (f"{stem}_{part}", Page(who)) for part, who in parts}
+        entries[f"{stem}_change · post"] = (f"{stem}_change", Page(change, "post"))
         old = f"admin/{model.replace('.', '/')}/<path:object_id>/"
-        told[old] = (old, Page(STAFF))  # an address of old: it leads to the row's own
+        entries[old] = (old, Page(STAFF))  # an address of old: it leads to the row's own
     for button, who in BUTTONS.items():
         name = f"admin:{button.replace('.', '_')}"
-        told[name] = (name, Page(who))
+        entries[name] = (name, Page(who))
     for line, page in PAGES.items():  # last: what stands there by itself counts
-        told[line] = (line.partition(" · ")[0], page if isinstance(page, Page) else Page(page))
-    told["admin/(?P<url>.*)$"] = ("admin/(?P<url>.*)$", Page(NOBODY))
-    return told
+        entries[line] = (line.partition(" · ")[0], page if isinstance(page, Page) else Page(page))
+    entries["admin/(?P<url>.*)$"] = ("admin/(?P<url>.*)$", Page(NOBODY))
+    return entries
 
 
-def test_every_address_stands_in_the_matrix_and_nothing_else_does() -> None:
-    told, there = {name for name, _ in expected().values()}, set(addresses())
-    assert sorted(there - told) == []  # add a line for each to matrix.py
-    assert sorted(told - there) == []
+def test_the_matrix_lists_exactly_the_existing_addresses() -> None:
+    entries, there = {name for name, _ in expected().values()}, set(addresses())
+    assert sorted(there - entries) == []  # add a line for each to matrix.py
+    assert sorted(entries - there) == []
 
 
-def test_every_model_action_and_button_of_the_admin_stands_in_the_matrix() -> None:
+def test_the_matrix_lists_every_model_and_action_of_the_admin() -> None:
     models, actions = set(), set()
     registered: Any = admin.site._registry
     for model, model_admin in registered.items():
@@ -149,8 +149,8 @@ def ask(client: Client, name: str, page: Page, rows: Rows) -> bool:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("letter", LETTERS)
-def test_each_role_opens_what_the_matrix_says_and_nothing_else(letter: str) -> None:
-    user = None if letter == "s" else member(letter)
+def test_each_role_opens_exactly_its_addresses(letter: str) -> None:
+    user = None if letter == "s" else make_member(letter)
     rows, client, wrong = Rows(user), Client(), []
     if user:
         client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[-1])
@@ -164,10 +164,10 @@ def test_each_role_opens_what_the_matrix_says_and_nothing_else(letter: str) -> N
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("letter", LETTERS)
-def test_each_role_is_offered_the_actions_that_the_matrix_says(letter: str) -> None:
+def test_each_role_is_offered_exactly_its_actions(letter: str) -> None:
     """What a list does not offer it does not do: Django looks a posted action up among those."""
     request = RequestFactory().get("/admin/")
-    request.user = AnonymousUser() if letter == "s" else member(letter)
+    request.user = AnonymousUser() if letter == "s" else make_member(letter)
     offered = {
         f"{model._meta.app_label}.{model._meta.model_name}.{action}"
         for model, model_admin in admin.site._registry.items()
@@ -185,15 +185,15 @@ def sockets() -> dict[str, Any]:
     return {str(route.pattern): route.callback.consumer_class for route in routes}
 
 
-def test_every_socket_and_each_of_its_messages_stands_in_the_matrix() -> None:
+def test_the_matrix_lists_every_socket_and_message() -> None:
     there = {route: set(consumer.HANDLERS) for route, consumer in sockets().items()}
     assert there == {route: set(messages) for route, (_, messages) in SOCKETS.items()}
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("letter", LETTERS)
-async def test_each_role_says_what_the_matrix_says_and_nothing_else(letter: str) -> None:
-    headers, own = await sync_to_async(_door)(letter)
+async def test_each_role_may_send_exactly_its_messages(letter: str) -> None:
+    headers, own = await sync_to_async(_credentials)(letter)
     wrong = []
     for route, (who, messages) in SOCKETS.items():
         tab = WebsocketCommunicator(asgi.application, "/" + route.replace("<slug:persona>", "lucia"), headers=headers)
@@ -201,18 +201,18 @@ async def test_each_role_says_what_the_matrix_says_and_nothing_else(letter: str)
         if is_let_in != (letter in who):
             wrong.append(f"{route}: {'open' if is_let_in else 'shut'}")
         for kind, message in messages.items() if is_let_in else ():
-            if kind in SILENT and letter in message.who:
+            if kind in UNANSWERED_MESSAGES and letter in message.who:
                 continue
             content = {key: own if value == "own" else value for key, value in message.content.items()}
             await tab.send_json_to({"type": kind, **content})
-            if (await _answer(tab, kind) != "not_found") != (letter in message.who):
+            if (await _response_code(tab, kind) != "not_found") != (letter in message.who):
                 wrong.append(f"{route} {kind}")
         await tab.disconnect(timeout=PATIENCE_S)
     assert wrong == []
 
 
-def _door(letter: str) -> tuple[list[tuple[bytes, bytes]], str]:
-    user: User | None = None if letter == "s" else member(letter)
+def _credentials(letter: str) -> tuple[list[tuple[bytes, bytes]], str]:
+    user: User | None = None if letter == "s" else make_member(letter)
     rows = Rows(user)
     headers = [(b"origin", b"http://localhost"), (b"host", b"localhost")]
     if user:
@@ -222,12 +222,12 @@ def _door(letter: str) -> tuple[list[tuple[bytes, bytes]], str]:
     return headers, str(rows.own.pk)
 
 
-async def _answer(tab: WebsocketCommunicator, kind: str) -> str:
+async def _response_code(tab: WebsocketCommunicator, kind: str) -> str:
     """Return the code of the error that answers, or the type of what is told; news that nobody asked for is not."""
     while True:
         try:
-            told: dict[str, Any] = await tab.receive_json_from(timeout=PATIENCE_S)
+            entries: dict[str, Any] = await tab.receive_json_from(timeout=PATIENCE_S)
         except TimeoutError:
             pytest.fail(f"{kind} was not answered")
-        if told["type"] != "board.changed":
-            return str(told.get("code", told["type"]))
+        if entries["type"] != "board.changed":
+            return str(entries.get("code", entries["type"]))

@@ -10,12 +10,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.browser import noise
+from tests.browser import microphone_sounds
 from tests.browser.room_page import Person, RoomPage, Stage
 from tests.support import servers
 from tests.support.browsing import ALLOW_SOUND, browser, password
 
-SAID = "What is the weather today?"  # in a synthetic voice, which the emulator's ear understands
+SPOKEN_TEXT = "What is the weather today?"  # in a synthetic voice, which the emulator's ear understands
 # Copies of the starters with limits short enough to be waited for.
 PERSONAS = """
 from datetime import timedelta
@@ -30,14 +30,14 @@ for slug, changes in copies.items():
     persona.save()
 """
 # A small picture is as good, and a large one takes a processor for itself.
-SMALL = """
+SMALL_VIDEO = """
 from avatars.models import Persona, PersonaVersion
 for personas in (Persona, PersonaVersion):
     personas.objects.update(quality="low")
 """
 # The second starter's work, done by two other people on the other wire, where the knowledge base says its opening
 # itself: one hears all the time, one by the button.
-OTHER_WIRE = """
+LIVEAVATAR_PERSONAS = """
 from avatars.personas import starters
 from avatars.models import ProviderAccount
 account, works = ProviderAccount.objects.get(kind="liveavatar"), starters.STARTERS[1] | {"greeting": ""}
@@ -57,8 +57,8 @@ async def chromium() -> AsyncIterator[Browser]:
 async def with_microphone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
     """Give a browser whose microphone plays a recording over and over, to pages that were allowed it."""
     recording = tmp_path_factory.mktemp("microphone") / "said.wav"
-    noise.record(noise.said(SAID), recording)
-    async with browser(ALLOW_SOUND, *noise.microphone(recording)) as chromium:
+    microphone_sounds.record(microphone_sounds.speak_text(SPOKEN_TEXT), recording)
+    async with browser(ALLOW_SOUND, *microphone_sounds.microphone(recording)) as chromium:
         yield chromium
 
 
@@ -66,9 +66,9 @@ async def with_microphone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
 async def stage(livekit: servers.LiveKit, emulator: servers.Emulator, chromium: Browser) -> AsyncIterator[Stage]:
     with servers.portal(emulator, livekit) as portal:
         portal.manage("shell", "-v0", "-c", PERSONAS)
-        portal.manage("shell", "-v0", "-c", OTHER_WIRE)
+        portal.manage("shell", "-v0", "-c", LIVEAVATAR_PERSONAS)
         if not os.environ.get("PICTURES"):
-            portal.manage("shell", "-v0", "-c", SMALL)
+            portal.manage("shell", "-v0", "-c", SMALL_VIDEO)
         portal.use_rooms(os.environ.get("ROOMS", "provider"))  # ROOMS=own: the whole suite in rooms of our own LiveKit
         # Once for all: each new password would sign out whoever has the cookies.
         demo = Person("demo", password(portal, "demo"))

@@ -20,7 +20,7 @@ from tests.support import servers
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 # The loudest sample of the last moment of the avatar's track, as the page plays it.
-LISTEN = """() => {
+PEAK_LEVEL = """() => {
   const { srcObject } = document.querySelector("#audio");
   if (!srcObject) return 0;
   if (window.heard?.stream !== srcObject) {
@@ -32,13 +32,13 @@ LISTEN = """() => {
   return Math.max(...window.heard.samples.map(Math.abs));
 }"""
 # Shows a state without bringing it about.
-SHOW = """async (state) => {
+SHOW_STATE = """async (state) => {
   const { showOnly } = await import("/static/sessions/lib/dom.js");
   showOnly("data-when", state);
   document.body.dataset.state = state;
 }"""
 # livekit-client's log when the server, at the end of a room, hangs up before the page does: who is first is chance.
-CUT_OFF = "error reading from signal stream"
+SERVER_HANG_UP = "error reading from signal stream"
 IS_RUNNING = "() => ['live', 'tap', 'ending', 'recovering', 'sound', 'text'].includes(document.body.dataset.state)"
 FRAMES = "() => document.querySelector('#video').getVideoPlaybackQuality().totalVideoFrames"
 
@@ -70,8 +70,8 @@ class Stage:
 class RoomPage:
     page: Page
     stage: Stage
-    complaints: list[str] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    console_errors: list[str] = field(default_factory=list)
+    socket_messages: list[str] = field(default_factory=list)
     """Every frame of the page's socket, both ways."""
 
     @classmethod
@@ -94,7 +94,7 @@ class RoomPage:
         if init:
             await made.add_init_script(init)
         room = cls(await made.new_page(), stage)
-        room.listen()
+        room.watch_page()
         await room.page.goto(f"{stage.portal.url}/personas/{slug}/")
         try:
             yield room
@@ -104,32 +104,32 @@ class RoomPage:
                     await room.page.evaluate("document.querySelector('#end').click()")
             finally:
                 await made.close()
-            await room.all_over()
+            await room.wait_until_all_ended()
 
-    def listen(self) -> None:
+    def watch_page(self) -> None:
         def watch(socket: WebSocket) -> None:
             if "/ws/personas/" in socket.url:
-                socket.on("framesent", lambda text: self.told.append(str(text)))
-                socket.on("framereceived", lambda text: self.told.append(str(text)))
+                socket.on("framesent", lambda text: self.socket_messages.append(str(text)))
+                socket.on("framereceived", lambda text: self.socket_messages.append(str(text)))
 
         self.page.on("websocket", watch)
 
-        def note(message: ConsoleMessage) -> None:
-            if message.type == "error" and not message.text.startswith(CUT_OFF):
-                self.complaints.append(message.text)
+        def record_error(message: ConsoleMessage) -> None:
+            if message.type == "error" and not message.text.startswith(SERVER_HANG_UP):
+                self.console_errors.append(message.text)
 
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", note)
+        self.page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        self.page.on("console", record_error)
 
     async def state(self, *wanted: str) -> None:
         """Wait until the room is in one of these states."""
         await self.page.wait_for_selector(", ".join(f"body[data-state={state}]" for state in wanted))
 
-    async def reported(self, kind: str) -> None:
+    async def wait_for_report(self, kind: str) -> None:
         """Wait until the page has told the portal; unlike a look at the page, this is no gesture on it."""
 
         async def has_told() -> bool:
-            return any(f'"kind":"{kind}"' in message for message in self.told)
+            return any(f'"kind":"{kind}"' in message for message in self.socket_messages)
 
         await until(has_told)
 
@@ -149,45 +149,45 @@ class RoomPage:
         """The words of `user` or `avatar` in the transcript."""
         return self.page.locator(".line--you .line__text" if who == "user" else ".line:not(.line--you) .line__text")
 
-    async def has_said(self, text: str) -> None:
+    async def wait_for_line(self, text: str) -> None:
         """Wait until the avatar has said a line; the greeting may come before or after it."""
         line = re.compile(f"^{re.escape(text)}$")
         await expect(self.lines("avatar").filter(has_text=line)).to_have_count(1)
 
-    async def hears(self, louder_than: float = 0.02) -> None:
-        await self.sees(f"({LISTEN})() > {louder_than}")
+    async def wait_for_sound(self, louder_than: float = 0.02) -> None:
+        await self.wait_for(f"({PEAK_LEVEL})() > {louder_than}")
 
-    async def hears_nothing(self) -> None:
+    async def wait_for_silence(self) -> None:
         """Half a second in which no sample is loud."""
         quiet = f"""(() => {{
           const now = performance.now();
-          if (({LISTEN})() > 0.005 || window.quietSince === undefined) window.quietSince = now;
+          if (({PEAK_LEVEL})() > 0.005 || window.quietSince === undefined) window.quietSince = now;
           return now - window.quietSince > 500;
         }})()"""
-        await self.sees(quiet)
+        await self.wait_for(quiet)
 
-    async def sees(self, expression: str) -> None:
+    async def wait_for(self, expression: str) -> None:
         """Wait until an expression is true on the page; asked from outside, as its policy forbids eval()."""
 
-        async def is_so() -> bool:
+        async def is_true() -> bool:
             return bool(await self.page.evaluate(expression))
 
-        await until(is_so)
+        await until(is_true)
 
     async def frames(self) -> int:
         return int(await self.page.evaluate(FRAMES))
 
-    async def all_over(self) -> None:
+    async def wait_until_all_ended(self) -> None:
         """Wait until nothing is open, neither at the provider nor in the portal's books."""
-        await until(self._nothing_open)
+        await until(self._has_nothing_open)
 
-    async def _nothing_open(self) -> bool:
-        return not await self._seen_there("sessions") and not self._is_open()
+    async def _has_nothing_open(self) -> bool:
+        return not await self._emulator_rows("sessions") and not self._is_open()
 
     def _is_open(self) -> bool:
-        return self.stage.portal.manage("shell", "-v0", "-c", OPEN).strip() != "0"
+        return self.stage.portal.manage("shell", "-v0", "-c", OPEN_SESSIONS).strip() != "0"
 
-    async def _seen_there(self, what: str) -> list[dict[str, Any]]:
+    async def _emulator_rows(self, what: str) -> list[dict[str, Any]]:
         async with (
             aiohttp.ClientSession() as client,
             client.get(f"{self.stage.emulator.url}/_emulator/{what}") as answer,
@@ -195,13 +195,13 @@ class RoomPage:
             rows: list[dict[str, Any]] = (await answer.json())[what]
             return rows
 
-    async def stop_calls(self) -> int:
+    async def stop_call_count(self) -> int:
         """Return how often the provider was asked to end the newest session."""
         ended = self.last_session()["provider_id"]
-        calls = [call for call in await self._seen_there("requests") if call["path"] == "/v1/streaming.stop"]
+        calls = [call for call in await self._emulator_rows("requests") if call["path"] == "/v1/streaming.stop"]
         return sum(call["body"]["session_id"] == ended for call in calls)
 
-    async def room_empties(self) -> None:
+    async def wait_until_room_empty(self) -> None:
         """Wait until LiveKit knows of nobody in the newest session's room."""
         name, keys = self.last_session()["room"], self.stage.portal.environment
         who = (keys["LIVEKIT_URL"], keys["LIVEKIT_API_KEY"], keys["LIVEKIT_API_SECRET"])
@@ -213,13 +213,13 @@ class RoomPage:
 
             await until(is_empty)
 
-    async def has_kept(self, *kinds: str) -> None:
+    async def wait_for_events(self, *kinds: str) -> None:
         """Wait until the portal has kept events of these kinds of the newest session."""
 
-        async def are_kept() -> bool:
+        async def are_stored() -> bool:
             return set(kinds) <= set(self.last_session()["events"])
 
-        await until(are_kept)
+        await until(are_stored)
 
     def last_session(self) -> dict[str, Any]:
         """Return how the newest session is kept: its status, its reason, its texts as stored."""
@@ -228,7 +228,7 @@ class RoomPage:
         return record
 
 
-OPEN = """
+OPEN_SESSIONS = """
 from sessions.models import StreamingSession
 print(StreamingSession.objects.exclude(status="ended").count())
 """
@@ -248,8 +248,8 @@ print(json.dumps({
 """
 
 
-async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+async def until(is_true: Callable[[], Awaitable[bool]]) -> None:
     """Ask again and again, in bounded time."""
     async with asyncio.timeout(PATIENCE_S):
-        while not await is_so():
+        while not await is_true():
             await asyncio.sleep(0.1)

@@ -12,9 +12,9 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, ConsoleMessage, Page, StorageState
 
-from tests.browser import busy
-from tests.browser.audited import GOOD, SEED, TROUBLED
-from tests.browser.looks import WIDE, Looks, axe_source
+from tests.browser import board_seed
+from tests.browser.audit_seed import GOOD, SEED, TROUBLED
+from tests.browser.page_checks import WIDE, PageChecks, axe_source
 from tests.people.phone import code
 from tests.support import servers
 from tests.support.browsing import sign_in
@@ -56,20 +56,20 @@ async def page(
         yield page
 
 
-async def test_no_page_of_the_admin_complains(page: Page, portal: servers.Portal) -> None:
-    complaints = []
+async def test_admin_pages_have_no_console_errors(page: Page, portal: servers.Portal) -> None:
+    console_errors = []
 
     def note(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            complaints.append(f"{page.url}: {message.text}")
+            console_errors.append(f"{page.url}: {message.text}")
 
     page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+    page.on("pageerror", lambda error: console_errors.append(f"{page.url}: {error}"))
     for path in PAGES:
         response = await page.goto(f"{portal.url}{path}", wait_until="load")
         assert response
         assert response.ok
-    assert complaints == []
+    assert console_errors == []
 
 
 async def test_the_catalogue_is_synced_from_the_accounts_page(page: Page, portal: servers.Portal) -> None:
@@ -81,30 +81,30 @@ async def test_the_catalogue_is_synced_from_the_accounts_page(page: Page, portal
 
 
 @pytest.mark.parametrize(("state", "session"), [("good", GOOD), ("troubled", TROUBLED)])
-async def test_everybody_can_use_the_auditors_page(
+async def test_the_auditors_page_is_accessible(
     page: Page, portal: servers.Portal, state: str, session: str, tmp_path: Path
 ) -> None:
     """axe finds nothing, hidden and open; nothing scrolls sideways at 360 px, and no policy is broken."""
     portal.manage("shell", "-v0", "-c", SEED)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    console_errors: list[str] = []
+    page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
     await page.set_viewport_size(WIDE)
     await page.emulate_media(reduced_motion="reduce")
     await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/{session}/audit/")
     language = await page.evaluate("document.documentElement.lang")
-    looks = Looks(page, language, tmp_path)
-    await looks.check(f"audit-{state}")
+    page_checks = PageChecks(page, language, tmp_path)
+    await page_checks.check(f"audit-{state}")
     await page.evaluate("document.documentElement.dataset.theme = 'light'")
-    await draw(page, f"audit-{state}-{language}")
+    await save_page_picture(page, f"audit-{state}-{language}")
     await page.locator("label:has(#all)").click()
     await page.fill("#why", "A check")
     await page.locator("form:has(#why) button").click()
     await page.wait_for_selector(".line__text")
-    await looks.check(f"audit-{state}, open")
-    assert (looks.wrong, complaints) == ([], [])
+    await page_checks.check(f"audit-{state}, open")
+    assert (page_checks.problems, console_errors) == ([], [])
 
 
-async def draw(page: Page, name: str) -> None:
+async def save_page_picture(page: Page, name: str) -> None:
     """Keep a picture of the whole page, in few colours, where somebody wants pictures."""
     if pictures := os.environ.get("PICTURES"):
         shot = Image.open(io.BytesIO(await page.screenshot(full_page=True))).convert("RGB")
@@ -113,17 +113,15 @@ async def draw(page: Page, name: str) -> None:
         few.save(Path(pictures) / f"{name}.png", optimize=True)
 
 
-async def test_everybody_can_search_what_was_said_and_take_a_record_along(
-    page: Page, portal: servers.Portal, tmp_path: Path
-) -> None:
+async def test_transcript_search_and_exports_are_accessible(page: Page, portal: servers.Portal, tmp_path: Path) -> None:
     """From the auditor's page to a page to print; from the list to a search and an export of what it found."""
     portal.manage("shell", "-v0", "-c", SEED)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    console_errors: list[str] = []
+    page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
     await page.set_viewport_size(WIDE)
     await page.emulate_media(reduced_motion="reduce")
     language = await page.evaluate("document.documentElement.lang")
-    looks = Looks(page, language, tmp_path)
+    page_checks = PageChecks(page, language, tmp_path)
 
     async def look(name: str) -> None:
         """The form is ours, the frame around it the theme's."""
@@ -131,8 +129,8 @@ async def test_everybody_can_search_what_was_said_and_take_a_record_along(
         found = await page.evaluate(
             "async () => (await axe.run('form:has(#id_reason)')).violations.map(({ id }) => id)"
         )
-        looks.wrong += [f"{name}: {violation}" for violation in found]
-        await draw(page, f"{name}-{language}")
+        page_checks.problems += [f"{name}: {violation}" for violation in found]
+        await save_page_picture(page, f"{name}-{language}")
 
     await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/{TROUBLED}/audit/")
     await page.click("a[href='../export/']")
@@ -141,7 +139,7 @@ async def test_everybody_can_search_what_was_said_and_take_a_record_along(
     await page.fill("#id_reason", "Reclamación 2026-118")
     await page.locator("form:has(#id_reason) [type=submit]").click()
     await page.get_by_text("Something is off with my invoice.").first.wait_for()
-    await looks.check("record")
+    await page_checks.check("record")
     await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/")
     await page.click("a[href$='/said/']")
     await look("audit-search")
@@ -153,10 +151,10 @@ async def test_everybody_can_search_what_was_said_and_take_a_record_along(
     assert await found.count()
     await page.click("a[href*='/export/new/']")
     await look("audit-export-list")
-    assert (looks.wrong, complaints) == ([], [])
+    assert (page_checks.problems, console_errors) == ([], [])
 
 
-async def test_somebody_is_invited_comes_in_and_sets_up_a_second_step(
+async def test_invitation_and_second_factor_pages_are_accessible(
     page: Page, portal: servers.Portal, tmp_path: Path
 ) -> None:
     """Each page on the way can be used by everybody, in both themes and at 360 px."""
@@ -168,65 +166,65 @@ async def test_somebody_is_invited_comes_in_and_sets_up_a_second_step(
     await page.locator("button[name=_save]").first.click()
     link = await page.locator("code", has_text="/accounts/invitation/").inner_text()
     await page.context.clear_cookies()  # somebody else, on another day
-    looks = Looks(page, language, Path(os.environ.get("PICTURES") or tmp_path))
+    page_checks = PageChecks(page, language, Path(os.environ.get("PICTURES") or tmp_path))
     await page.set_viewport_size(WIDE)
     await page.goto(link)
-    await looks.check("invitation", picture="light")
+    await page_checks.check("invitation", picture="light")
     for field, value in {"first_name": "Nora", "last_name": "Nora", "password1": name, "password2": name}.items():
         await page.fill(f"input[name={field}]", value)
     await page.press("input[name=password2]", "Enter")
     await page.wait_for_url(f"{portal.url}/")
     await page.goto(f"{portal.url}/accounts/second-factor/")
-    await looks.check("second-factor")
+    await page_checks.check("second-factor")
     await page.goto(f"{portal.url}/accounts/second-factor/set-up/")
-    await looks.check("second-factor, is it you")
+    await page_checks.check("second-factor, is it you")
     await page.fill("input[name=password]", name)
     await page.press("input[name=password]", "Enter")
-    await looks.check("second-factor-set-up", picture="narrow")
+    await page_checks.check("second-factor-set-up", picture="narrow")
     secret = await page.input_value("#secret")
     await page.fill("input[name=code]", code(secret))
     await page.press("input[name=code]", "Enter")
     await page.locator(".codes").wait_for()
-    await looks.check("second-factor, codes")
+    await page_checks.check("second-factor, codes")
     await page.goto(f"{portal.url}/accounts/second-factor/remove/")
-    await looks.check("second-factor, remove")
-    assert looks.wrong == []
+    await page_checks.check("second-factor, remove")
+    assert page_checks.problems == []
 
 
 @pytest.mark.proof
-async def test_the_live_board_holds_fifty_sessions(page: Page, portal: servers.Portal, pictures: Path) -> None:
+async def test_the_live_board_shows_fifty_sessions(page: Page, portal: servers.Portal, pictures: Path) -> None:
     """Also: the costs and the first page. axe finds nothing, nothing scrolls sideways, no policy is broken."""
-    portal.manage("shell", "-v0", "-c", busy.SEED)
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    portal.manage("shell", "-v0", "-c", board_seed.SEED)
+    console_errors: list[str] = []
+    page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
     await page.set_viewport_size(WIDE)
     await page.emulate_media(reduced_motion="reduce")
     await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/live/")
-    looks = Looks(page, await page.evaluate("document.documentElement.lang"), pictures)
+    page_checks = PageChecks(page, await page.evaluate("document.documentElement.lang"), pictures)
     await page.wait_for_selector("#rows tr:nth-child(50)")
     assert await page.locator("#rows tr").count() == 50
     assert await page.locator("#line tr").count() == 3
     assert await page.locator("#rows tr:first-child.is-alert").count() == 1
-    await looks.check("staff-live", picture="light")
+    await page_checks.check("staff-live", picture="light")
     await page.fill("#q", "person-00")
     row = page.locator("#rows tr:visible")
     assert await row.count() == 1
     await row.locator("[data-stop]").click()
     await page.fill("#reason", "A check")
-    await looks.check("staff-live, asking why")
+    await page_checks.check("staff-live, asking why")
     await page.locator("#ask [type=submit]").click()
     await page.wait_for_selector("#rows tr:nth-child(50)", state="detached")
     for name, path in DESK.items():
         await page.goto(f"{portal.url}/admin/{path}", wait_until="networkidle")
-        await looks.check(name, picture="light")
+        await page_checks.check(name, picture="light")
     await page.goto(f"{portal.url}/admin/", wait_until="networkidle")
-    await page.screenshot(path=pictures / f"staff-first-{looks.language}.jpg", type="jpeg", quality=55)
+    await page.screenshot(path=pictures / f"staff-first-{page_checks.language}.jpg", type="jpeg", quality=55)
     await page.evaluate(axe_source())
-    looks.wrong += await page.evaluate(
+    page_checks.problems += await page.evaluate(
         "async () => (await axe.run('#desk')).violations.map(({ id }) => `first: ${id}`)"
     )
     assert await page.locator("#desk .share").count() == 1
-    assert (looks.wrong, complaints) == ([], [])
+    assert (page_checks.problems, console_errors) == ([], [])
 
 
 DESK = {

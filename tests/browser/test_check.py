@@ -16,16 +16,14 @@ expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 @pytest.mark.proof
-async def test_what_the_check_finds_is_shown_taken_along_and_kept_with_the_next_conversation(
-    chromium: Browser, stage: Stage, tmp_path: Path
-) -> None:
+async def test_check_results_are_shown_copied_and_recorded(chromium: Browser, stage: Stage, tmp_path: Path) -> None:
     """Requirements 58, 59 and 70; complaint 8: a refused microphone is told, and one can write all the same."""
     async with RoomPage.opened(chromium, stage, locale="en") as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")
         await page.click("#begin")
         await page.click("#yes")
-        await page.wait_for_selector("body[data-checked=look]")
+        await page.wait_for_selector("body[data-checked=warnings]")
         marks = {check: page.locator(f"[data-check={check}] .badge:visible") for check in ("secure", "speakers", "udp")}
         for mark in marks.values():
             await expect(mark).to_have_text("Passed")
@@ -39,7 +37,7 @@ async def test_what_the_check_finds_is_shown_taken_along_and_kept_with_the_next_
         await (await download.value).save_as(tmp_path / "check.json")
         report = json.loads((tmp_path / "check.json").read_text())
         assert (report["secure"], report["udp"]) == ("ok fine", "ok fine")
-        assert room.complaints == []
+        assert room.console_errors == []
         await page.goto(f"{stage.portal.url}/personas/small/")
         await room.start()
-        await room.has_kept("check")
+        await room.wait_for_events("check")

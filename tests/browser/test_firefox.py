@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from local import ports
-from tests.browser.going_wrong import spoil
+from tests.browser.injected_faults import inject_fault
 from tests.browser.room_page import Person, RoomPage, Stage, until
 from tests.patience import PATIENCE_S
 from tests.support import servers
@@ -76,7 +76,7 @@ async def stage(fox: Browser) -> AsyncIterator[Stage]:
         yield Stage(portal, emulator, demo, await page.context.storage_state())
 
 
-async def pasted(page: Page) -> str:
+async def clipboard_text(page: Page) -> str:
     """Return what the clipboard has, as a person would see it: by pasting it into the form."""
     await page.fill("#text", "")
     await page.press("#text", "ControlOrMeta+v")
@@ -85,7 +85,7 @@ async def pasted(page: Page) -> str:
     return text
 
 
-async def arrived(downloads: Path, name: str) -> str:
+async def wait_for_download(downloads: Path, name: str) -> str:
     """Wait for what was downloaded, and return it: Playwright overlooks downloads that have no address."""
 
     async def is_there() -> bool:
@@ -111,15 +111,15 @@ async def test_a_conversation_from_the_gallery_to_its_end(fox: Browser, stage: S
         await page.evaluate(MOVES)
         await expect(room.lines("avatar")).to_have_count(1)
         await room.write("When do you open?")
-        await room.hears()
+        await room.wait_for_sound()
         await expect(room.lines("user")).to_have_text(["When do you open?"])
         await expect(room.lines("avatar")).to_have_count(2)
 
-        await spoil(room, "frozen", session=room.last_session()["provider_id"])
+        await inject_fault(room, "frozen", session=room.last_session()["provider_id"])
         await room.state("recovering")
         await room.write("I am still here.", "repeat")
         await room.state("live")
-        await room.has_said("I am still here.")
+        await room.wait_for_line("I am still here.")
         assert await room.lines("user").all_text_contents() == ["When do you open?", "I am still here."]
 
         await page.click("#mic")
@@ -127,8 +127,8 @@ async def test_a_conversation_from_the_gallery_to_its_end(fox: Browser, stage: S
         await expect(page.locator("#hold")).to_be_focused()
         await page.keyboard.down("Space")
         await expect(page.locator("#hold")).to_have_attribute("aria-pressed", "true")
-        await room.sees(f"{LEVEL} > 0")
-        await room.has_kept("microphone", "user_start")
+        await room.wait_for(f"{LEVEL} > 0")
+        await room.wait_for_events("microphone", "user_start")
         await page.keyboard.up("Space")
         await expect(page.locator("#hold")).to_have_attribute("aria-pressed", "false")
         await page.click("#mic")
@@ -136,19 +136,19 @@ async def test_a_conversation_from_the_gallery_to_its_end(fox: Browser, stage: S
         await room.write(LONG, "repeat")
         await expect(room.lines("avatar").last).to_contain_text("four")
         await page.click("#interrupt")
-        await room.hears_nothing()
+        await room.wait_for_silence()
         await expect(page.locator(".line:not(.line--you)").last.locator(".line__cut")).to_be_visible()
         assert "seventeen" not in (await room.lines("avatar").last.text_content() or "")
         await page.click("#end")
         await room.state("ended")
         await expect(page.locator("#over")).to_have_text("You ended the conversation")
         await expect(page.locator("#over")).to_be_focused()
-        assert room.complaints == []
+        assert room.console_errors == []
         assert asked == {"127.0.0.1"}
     assert room.last_session()["reason"] == "user_stopped"
 
 
-async def test_hands_free_the_gate_opens_for_a_pitch(fox: Browser, stage: Stage) -> None:
+async def test_the_noise_gate_opens_for_speech(fox: Browser, stage: Stage) -> None:
     """Complaint 11: what only speech goes through works in this browser's own handling of sound, too."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         await room.start()
@@ -156,33 +156,33 @@ async def test_hands_free_the_gate_opens_for_a_pitch(fox: Browser, stage: Stage)
         await room.page.check("input[name=voice-mode][value=hands_free]")
         await room.page.keyboard.press("Escape")
         await room.page.click("#mic")
-        await room.sees(f"{LEVEL} > 0 && !document.querySelector('#mic .is-kept')")
-        await room.has_kept("microphone", "user_start")
+        await room.wait_for(f"{LEVEL} > 0 && !document.querySelector('#mic .is-kept')")
+        await room.wait_for_events("microphone", "user_start")
         await expect(room.page.locator("#gate-failed")).to_be_hidden()
-        assert room.complaints == []
+        assert room.console_errors == []
 
 
-async def test_what_the_check_of_the_device_finds(fox: Browser, stage: Stage, downloads: Path) -> None:
+async def test_the_device_check_reports_its_results(fox: Browser, stage: Stage, downloads: Path) -> None:
     """Requirements 58, 59 and 70: it says what is otherwise here, and that nothing is missing for it."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")
         await page.click("#begin")
         await page.click("#yes")
-        await page.wait_for_selector("body[data-checked=look]")
+        await page.wait_for_selector("body[data-checked=warnings]")
         row = {check: page.locator(f"[data-check={check}]") for check in ("browser", "microphone", "udp", "tcp")}
         await expect(row["browser"]).to_contain_text("Avatars are sent as VP8 instead")
         await expect(row["microphone"]).to_contain_text("Your voice comes through")
         await expect(row["udp"]).to_contain_text("Round trip:")
         await expect(row["tcp"]).to_contain_text("This is not a problem as long as another route works")
         await page.click("#download")
-        report = json.loads(await arrived(downloads, "check.json"))
+        report = json.loads(await wait_for_download(downloads, "check.json"))
         assert (report["browser"], report["microphone"], report["udp"]) == ("warn no_h264", "ok fine", "ok fine")
         # Firefox itself says so of the way by TCP, which LiveKit here does not have.
-        assert [words for words in room.complaints if not words.startswith("ICE failed")] == []
+        assert [words for words in room.console_errors if not words.startswith("ICE failed")] == []
 
 
-async def test_what_surrounds_a_conversation(fox: Browser, stage: Stage, downloads: Path) -> None:
+async def test_debug_panel_and_downloads_work(fox: Browser, stage: Stage, downloads: Path) -> None:
     """Requirement 69: the panel's facts come from counters that each browser names and leaves out as it likes."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN, storage_state=None) as room:
         page = room.page
@@ -193,27 +193,27 @@ async def test_what_surrounds_a_conversation(fox: Browser, stage: Stage, downloa
         await expect(page.locator("#caption .said")).to_contain_text("four")
         await page.click("#captions-switch")
         await expect(page.locator("#caption")).to_be_hidden()
-        await room.has_said(LONG)
+        await room.wait_for_line(LONG)
 
         await page.click("#full-screen")
-        await room.sees("document.fullscreenElement?.id === 'picture'")
+        await room.wait_for("document.fullscreenElement?.id === 'picture'")
         await page.click("#full-screen")
-        await room.sees("document.fullscreenElement === null")
+        await room.wait_for("document.fullscreenElement === null")
         if await page.evaluate("document.pictureInPictureEnabled === true"):  # newer ones have it
             await page.click("#pip")
-            await room.sees("document.pictureInPictureElement?.id === 'video'")
+            await room.wait_for("document.pictureInPictureElement?.id === 'video'")
             await page.click("#pip")
-            await room.sees("document.pictureInPictureElement === null")
+            await room.wait_for("document.pictureInPictureElement === null")
         else:
             await expect(page.locator("#pip")).to_be_hidden()
 
         await page.click("#copy")
         await expect(page.locator("#copied")).to_have_text("Copied")
-        copied = await pasted(page)
+        copied = await clipboard_text(page)
         assert f"] You (to be read aloud): {LONG}\n" in copied
         assert f"] Daniel: {LONG}\n" in copied
         await page.click(".side [data-download]")
-        assert await arrived(downloads, "daniel-*.txt") == copied
+        assert await wait_for_download(downloads, "daniel-*.txt") == copied
 
         facts = await page.locator("#debug-facts div").all_inner_texts()
         said = dict(fact.split("\n", 1) for fact in facts)
@@ -224,7 +224,7 @@ async def test_what_surrounds_a_conversation(fox: Browser, stage: Stage, downloa
             await expect(page.locator("#debug-events")).to_contain_text(name)
         await page.click("#debug-copy")
         await expect(page.locator("#debug-copied")).not_to_be_empty()
-        assert '"browser": "Mozilla/5.0' in await pasted(page)
+        assert '"browser": "Mozilla/5.0' in await clipboard_text(page)
         await page.click("#end")
         await room.state("ended")
-        assert room.complaints == []
+        assert room.console_errors == []

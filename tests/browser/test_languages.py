@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.looks import Looks
+from tests.browser.page_checks import PageChecks
 from tests.browser.room_page import FRAMES, RoomPage, Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
@@ -22,32 +22,32 @@ for slug, works in zip(("ines", "ines-en"), starters.STARTERS):
 
 
 @pytest.mark.proof
-async def test_a_conversation_goes_on_in_another_language_size_and_place_and_is_rated(
+async def test_a_conversation_continues_in_another_language_and_quality(
     chromium: Browser, stage: Stage, pictures: Path
 ) -> None:
     """Complaints 7 and 15: nothing is lost, and nothing is forgotten. Requirement 53: how the person found it."""
     stage.portal.manage("shell", "-v0", "-c", BOTH)
     async with RoomPage.opened(chromium, stage, slug="ines", reduced_motion="reduce") as room:
-        page, looks = room.page, Looks(room.page, "es", pictures)
-        await looks.check("languages-ready")
+        page, page_checks = room.page, PageChecks(room.page, "es", pictures)
+        await page_checks.check("languages-ready")
         await room.start()
         await room.write("Hola ¿cómo estás?", "repeat")
-        await room.has_said("Hola ¿cómo estás?")
+        await room.wait_for_line("Hola ¿cómo estás?")
         await room.write("Mi pedido tiene el número 4711.")
-        await looks.check("languages-live")
+        await page_checks.check("languages-live")
         await page.click("[data-language]")
         await page.wait_for_url("**/personas/ines-en/")
         await room.state("live")
-        await room.has_said("Hello, I am Daniel. What can I do for you?")
+        await room.wait_for_line("Hello, I am Daniel. What can I do for you?")
         assert await room.lines("user").all_text_contents() == ["Hola ¿cómo estás?", "Mi pedido tiene el número 4711."]
         await room.write("4711?")  # the emulator answers with what its prompt has
-        await room.has_said("The user: “Mi pedido tiene el número 4711.”")
+        await room.wait_for_line("The user: “Mi pedido tiene el número 4711.”")
         await page.click("[popovertarget=quality-panel]")
-        await looks.check("size")
+        await page_checks.check("size")
         await page.click("[data-quality=low]")
         await expect(page.locator("#releasing")).to_be_visible()
         await room.state("live")
-        await room.sees("document.querySelector('#video').videoWidth === 640")
+        await room.wait_for("document.querySelector('#video').videoWidth === 640")
         await expect(room.lines("user")).to_have_count(3)
         async with RoomPage.opened(chromium, stage, slug="ines") as phone:  # in the first language again, over there
             await phone.page.click("#start")
@@ -58,10 +58,10 @@ async def test_a_conversation_goes_on_in_another_language_size_and_place_and_is_
             await page.click("#fetch")
             await room.state("live")
             await phone.state("taken-over")
-            await room.sees(f"({FRAMES})() > {await room.frames() + 25}")  # so that there is something to tell of
+            await room.wait_for(f"({FRAMES})() > {await room.frames() + 25}")  # so that there is something to tell of
             await page.click("#end")
             await room.state("ended")
             await expect(page.locator("#closed")).to_be_visible()
             await page.get_by_role("radio", name="Bien").check()
-            await room.has_kept("picture", "rated")
-        assert (looks.wrong, room.complaints) == ([], [])
+            await room.wait_for_events("picture", "rated")
+        assert (page_checks.problems, room.console_errors) == ([], [])

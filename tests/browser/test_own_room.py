@@ -14,7 +14,7 @@ from tests.support import servers
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
-WATCHER = """
+OBSERVER_ACCOUNT = """
 from django.contrib.auth.models import Group, User
 watcher = User.objects.create_user("watcher", password="a-word-for-tests", is_staff=True)
 watcher.groups.add(Group.objects.get(name="Operators"))
@@ -40,7 +40,7 @@ ROOMS = "from avatars.models import ProviderAccount; print(ProviderAccount.objec
 
 
 @pytest.mark.proof
-async def test_the_room_is_entered_before_the_click_watched_by_its_server_and_gone_at_the_end(
+async def test_the_room_is_joined_before_start_and_closed_at_the_end(
     own_room: RoomPage, livekit: servers.LiveKit, chromium: Browser
 ) -> None:
     """Requirements 40, 41, 42 and 51; complaint 22."""
@@ -59,37 +59,37 @@ async def test_the_room_is_entered_before_the_click_watched_by_its_server_and_go
         await until(waits)
         assert await room.page.get_attribute("body", "data-state") == "ready"
         await room.start()
-        await room.hears()
+        await room.wait_for_sound()
         assert sorted(await people()) == ["heygen", "person"]
-        await looked_into(room, chromium)
-        assert livekit.api_secret not in "".join(room.told)
+        await check_observer(room, chromium)
+        assert livekit.api_secret not in "".join(room.socket_messages)
         await room.page.click("#end")
         await room.state("ended")
-        await room.all_over()
+        await room.wait_until_all_ended()
 
         async def is_gone() -> bool:
             return await people() == []
 
         await until(is_gone)
-    await room.has_kept("room_made", "participant_joined", "track_published", "observed", "room_finished")
-    assert room.complaints == []
+    await room.wait_for_events("room_made", "participant_joined", "track_published", "observed", "room_finished")
+    assert room.console_errors == []
     assert portal.is_healthy()
 
 
-async def looked_into(room: RoomPage, chromium: Browser) -> None:
+async def check_observer(room: RoomPage, chromium: Browser) -> None:
     """An operator sees the picture in the admin, and the person's page says so for as long as they do."""
     portal = room.stage.portal
-    portal.manage("shell", "-v0", "-c", WATCHER)
+    portal.manage("shell", "-v0", "-c", OBSERVER_ACCOUNT)
     session_id = portal.manage("shell", "-v0", "-c", NEWEST).strip()
     context = await chromium.new_context(locale="es")
-    page, complaints = await context.new_page(), list[str]()
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page, console_errors = await context.new_page(), list[str]()
+    page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
     notice = room.page.locator("#observed")
     await expect(notice).to_be_hidden()
     await Person("watcher", "a-word-for-tests").sign_in(page, portal)
     await page.goto(f"{portal.url}/admin/avatar_sessions/streamingsession/{session_id}/change/")
     await page.locator("a[href$='/look/']").first.click()
-    await page.locator("#look button").click()
+    await page.locator("#observer button").click()
     await expect(page.locator("[data-when=watching]")).to_be_visible()
 
     async def moves() -> bool:
@@ -98,6 +98,6 @@ async def looked_into(room: RoomPage, chromium: Browser) -> None:
     await until(moves)
     assert await room.page.evaluate("document.querySelectorAll('audio, video').length") == 2
     await expect(notice).to_be_visible()
-    assert complaints == []
+    assert console_errors == []
     await context.close()
     await expect(notice).to_be_hidden(timeout=20_000)

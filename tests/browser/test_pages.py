@@ -10,7 +10,7 @@ from tests.browser.room_page import RoomPage, Stage
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
 
-async def test_the_language_is_switched_on_the_page_one_is_on(chromium: Browser, stage: Stage) -> None:
+async def test_switching_the_language_stays_on_the_page(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage, locale="en") as room:
         await room.page.click("form.wide button[value=es]")
         await expect(room.page.locator("#start")).to_contain_text("Empezar")
@@ -18,7 +18,7 @@ async def test_the_language_is_switched_on_the_page_one_is_on(chromium: Browser,
         assert await room.page.get_attribute("html", "lang") == "es"
 
 
-async def test_a_chosen_theme_stays(chromium: Browser, stage: Stage) -> None:
+async def test_the_theme_is_remembered(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage, color_scheme="light") as room:
         switch = room.page.locator(".roombar > [data-theme-switch]")
         await expect(switch).to_have_attribute("aria-label", "Tema: automático")
@@ -29,7 +29,7 @@ async def test_a_chosen_theme_stays(chromium: Browser, stage: Stage) -> None:
         assert await room.page.get_attribute("html", "data-theme") == "dark"
 
 
-async def test_signing_out_leads_to_sign_in_and_back(chromium: Browser, stage: Stage) -> None:
+async def test_signing_out_leads_to_the_sign_in_page(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage, storage_state=None) as room:
         await stage.person.sign_in(room.page, stage.portal)
         await room.page.click("[popovertarget=menu]")
@@ -40,7 +40,7 @@ async def test_signing_out_leads_to_sign_in_and_back(chromium: Browser, stage: S
         await expect(room.page.locator("[popovertarget=menu]")).to_be_hidden()
 
 
-async def test_a_filter_works_with_a_press_and_with_no_script(chromium: Browser, stage: Stage) -> None:
+async def test_a_filter_works_with_and_without_javascript(chromium: Browser, stage: Stage) -> None:
     portal = stage.portal
     for has_script in (True, False):
         context = await chromium.new_context(locale="es", java_script_enabled=has_script)
@@ -54,7 +54,7 @@ async def test_a_filter_works_with_a_press_and_with_no_script(chromium: Browser,
         await context.close()
 
 
-async def test_a_portal_that_is_away_is_said_and_found_again(chromium: Browser, stage: Stage) -> None:
+async def test_an_unreachable_portal_is_reported_until_it_returns(chromium: Browser, stage: Stage) -> None:
     is_away = True
 
     async def door(socket: WebSocketRoute) -> None:

@@ -13,23 +13,22 @@ from collections.abc import Mapping
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.going_wrong import (
-    Cause,
-    all_go_wrong,
-    blamed,
-    came_to,
-    climbed,
-    goes_on,
-    heard,
-    in_room,
-    now_ms,
+from tests.browser.injected_faults import (
+    Fault,
+    inject_fault,
+    injecting_faults,
+    messages_of,
     people,
     records_of,
     reported,
-    spoil,
-    spoiling,
+    run_faults,
+    wait_for_final_step,
+    wait_for_room,
+    wait_for_steps,
+    wait_for_verdict,
+    wait_until_continued,
 )
-from tests.browser.looks import keep_picture
+from tests.browser.page_checks import save_picture
 from tests.browser.room_page import RoomPage, Stage
 from tests.patience import PATIENCE_S
 from tests.support import servers
@@ -69,50 +68,50 @@ WHY = "#recovering-why"
 async def no_video(room: RoomPage) -> None:
     """Requirements 55, 65 and 66; complaint 1: down to the voice, chat included."""
     await room.page.click("#start")
-    async with spoiling(room, "no_video"):
+    async with injecting_faults(room, "no_video"):
         await expect(room.page.locator(WHY)).to_contain_text("El problema está en su sesión")
-        await blamed(room, "no_track")
-        await goes_on(room, "sound")
-    await came_to(room, "sound")
+        await wait_for_verdict(room, "no_track")
+        await wait_until_continued(room, "sound")
+    await wait_for_final_step(room, "sound")
     await room.write("Hola", "repeat")
-    await room.has_said("Hola")
-    await keep_picture(room.page, "sound", "dark")
+    await room.wait_for_line("Hola")
+    await save_picture(room.page, "sound", "dark")
 
 
 async def silent(room: RoomPage) -> None:
     """The last step: in writing, by the room's data channel."""
     await room.page.click("#start")
-    async with spoiling(room, "no_video", "no_audio"):
-        await goes_on(room, "text")
-    await came_to(room, "text")
+    async with injecting_faults(room, "no_video", "no_audio"):
+        await wait_until_continued(room, "text")
+    await wait_for_final_step(room, "text")
     await room.write("Hola", "repeat")
-    await room.has_said("Hola")
-    await keep_picture(room.page, "text")
+    await room.wait_for_line("Hola")
+    await save_picture(room.page, "text")
 
 
 async def black(room: RoomPage) -> None:
     """Requirement 54: a black picture is none, and the session is not live before there is one."""
     await room.page.click("#start")
-    await spoil(room, "black", session=await in_room(room))
+    await inject_fault(room, "black", session=await wait_for_room(room))
     await expect(room.page.locator(WHY)).to_contain_text("imagen negra")
-    await blamed(room, "black")
-    assert not any(message["status"] == "live" for message in heard(room, "session.status"))
+    await wait_for_verdict(room, "black")
+    assert not any(message["status"] == "live" for message in messages_of(room, "session.status"))
     await room.state("live")
-    await climbed(room, "rejoin", "renew", "picture")
+    await wait_for_steps(room, "rejoin", "renew", "picture")
 
 
 async def another_room(room: RoomPage) -> None:
     """Requirements 57 and 71: a token of another session."""
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("El permiso para entrar en la sala")
-    await blamed(room, "token")
+    await wait_for_verdict(room, "token")
     await room.state("live")
-    await climbed(room, "rejoin", "renew", "picture")
+    await wait_for_steps(room, "rejoin", "renew", "picture")
 
 
 async def expired(room: RoomPage) -> None:
     """Requirement 57: a token that has run out is refused by LiveKit, and a new session has another."""
-    await blamed(room, "token")
+    await wait_for_verdict(room, "token")
     await room.state("live")
     assert reported(room, "ladder", "step")[0] == "renew"
 
@@ -121,7 +120,7 @@ async def late(room: RoomPage) -> None:
     """Requirement 56: joined too early, which is found, said and tried again."""
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("antes que")
-    await blamed(room, "early")
+    await wait_for_verdict(room, "early")
     await room.state("live")
     steps = reported(room, "ladder", "step")
     assert (steps[0], steps[-1]) == ("rejoin", "picture")
@@ -132,7 +131,7 @@ async def not_spread(room: RoomPage) -> None:
     await room.page.click("#start")
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("más de lo normal en abrirse")
-    await blamed(room, "slow_room")
+    await wait_for_verdict(room, "slow_room")
     await room.page.evaluate("window.isSpread = true")
     await room.state("live")
     steps = reported(room, "ladder", "step")
@@ -146,39 +145,37 @@ async def frozen(room: RoomPage) -> None:
     """Requirement 54, and complaint 7: the conversation goes on, with what was said."""
     await room.start()
     await room.write("Hola", "repeat")
-    await room.has_said("Hola")
-    await spoil(room, "frozen", session=await in_room(room))
-    since_ms = now_ms()
+    await room.wait_for_line("Hola")
+    await inject_fault(room, "frozen", session=await wait_for_room(room))
     await room.state("recovering")
     # On a busy machine LiveKit may call the connection poor just then.
-    await blamed(room, "frozen", "network", since_ms=since_ms)
-    await keep_picture(room.page, "recovering")
+    await wait_for_verdict(room, "frozen", "network")
+    await save_picture(room.page, "recovering")
     await room.write("Sigo aquí.", "repeat")
     await room.state("live")
-    await room.has_said("Sigo aquí.")
-    await climbed(room, "rejoin", "renew", "picture")
+    await room.wait_for_line("Sigo aquí.")
+    await wait_for_steps(room, "rejoin", "renew", "picture")
     assert await room.lines("user").all_text_contents() == ["Hola", "Sigo aquí."]
 
 
 async def leaves(room: RoomPage) -> None:
     """Complaint 6: the avatar goes after some seconds, and nobody says why."""
     await room.start()
-    await spoil(room, "leaves", session=await in_room(room), seconds=0.2)
+    await inject_fault(room, "leaves", session=await wait_for_room(room), seconds=0.2)
     await room.write("Hola", "repeat")
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("salió de la sala")
-    await blamed(room, "avatar_left", after="avatar_start_talking")
+    await wait_for_verdict(room, "avatar_left")
     await room.state("live")
 
 
 async def room_deleted(room: RoomPage) -> None:
     """Complaint 6: the room is closed under everybody in it."""
     await room.start()
-    since_ms = now_ms()
-    await spoil(room, "room_deleted", session=await in_room(room))
+    await inject_fault(room, "room_deleted", session=await wait_for_room(room))
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("salió de la sala")
-    await blamed(room, "avatar_left", since_ms=since_ms)
+    await wait_for_verdict(room, "avatar_left")
     await room.state("live")
     assert "renew" in reported(room, "ladder", "step")
 
@@ -188,8 +185,8 @@ async def hidden(room: RoomPage) -> None:
     await expect(room.page.locator("#insecure")).to_be_visible()
     await room.start()
     since = await room.page.evaluate("window.isAway = true, performance.now()")
-    await spoil(room, "frozen", session=await in_room(room))
-    await room.sees(f"performance.now() > {since + 5_000}")
+    await inject_fault(room, "frozen", session=await wait_for_room(room))
+    await room.wait_for(f"performance.now() > {since + 5_000}")
     assert reported(room, "ladder", "step") == []
     await room.page.evaluate("window.isAway = false")
     await room.state("recovering")
@@ -198,15 +195,15 @@ async def hidden(room: RoomPage) -> None:
 
 # In two groups: the more pages join at once, the later each is in its room.
 ORDERED = {
-    "another_room": Cause(another_room, order={"kind": "foreign_token"}),
-    "late": Cause(late, order={"kind": "late", "seconds": 7}),
-    "expired": Cause(expired, order={"kind": "expired_token"}),
+    "another_room": Fault(another_room, order={"kind": "foreign_token"}),
+    "late": Fault(late, order={"kind": "late", "seconds": 7}),
+    "expired": Fault(expired, order={"kind": "expired_token"}),
 }
 SPOILT = {
-    "no_video": Cause(no_video),
-    "silent": Cause(silent),
-    "black": Cause(black),
-    "not_spread": Cause(not_spread, init=NOT_SPREAD),
+    "no_video": Fault(no_video),
+    "silent": Fault(silent),
+    "black": Fault(black),
+    "not_spread": Fault(not_spread, init=NOT_SPREAD),
 }
 VERDICTS = {
     "another_room": "token",
@@ -219,18 +216,18 @@ VERDICTS = {
 }
 # LiveKit refuses an expired token at once: before the portal's own limit only the page says that no picture came.
 FIRST_ENDS = dict.fromkeys(("another_room", "no_video", "silent", "black"), "no_picture") | {"expired": "user_stopped"}
-FROZEN = {"frozen": Cause(frozen)}
+FROZEN = {"frozen": Fault(frozen)}
 AFTER = {
-    "leaves": Cause(leaves),
-    "room_deleted": Cause(room_deleted),
-    "hidden": Cause(hidden, init=HIDDEN),
+    "leaves": Fault(leaves),
+    "room_deleted": Fault(room_deleted),
+    "hidden": Fault(hidden, init=HIDDEN),
 }
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("causes", [ORDERED, SPOILT], ids=["ordered", "spoilt"])
-async def test_causes_before_the_first_picture(chromium: Browser, stage: Stage, causes: Mapping[str, Cause]) -> None:
-    records = await all_go_wrong(chromium, stage, causes)
+async def test_faults_before_the_first_frame(chromium: Browser, stage: Stage, causes: Mapping[str, Fault]) -> None:
+    records = await run_faults(chromium, stage, causes)
     assert {name: sessions[-1]["status"] for name, sessions in records.items()} == dict.fromkeys(causes, "live")
     for name, sessions in records.items():
         if name in FIRST_ENDS:
@@ -241,8 +238,8 @@ async def test_causes_before_the_first_picture(chromium: Browser, stage: Stage, 
 
 
 @pytest.mark.proof
-async def test_a_picture_that_freezes_comes_back_and_the_conversation_goes_on(chromium: Browser, stage: Stage) -> None:
-    sessions = (await all_go_wrong(chromium, stage, FROZEN))["frozen"]
+async def test_a_frozen_video_recovers_and_the_conversation_continues(chromium: Browser, stage: Stage) -> None:
+    sessions = (await run_faults(chromium, stage, FROZEN))["frozen"]
     assert (sessions[0]["status"], sessions[-1]["status"]) == ("ended", "live")
     kinds = [kind for kind, _ in sessions[0]["events"]]
     assert kinds.index("first_frame") < kinds.index("frozen") < kinds.index("ladder") < len(kinds)
@@ -250,14 +247,14 @@ async def test_a_picture_that_freezes_comes_back_and_the_conversation_goes_on(ch
 
 
 @pytest.mark.proof
-async def test_causes_after_the_first_picture(chromium: Browser, stage: Stage) -> None:
-    records = await all_go_wrong(chromium, stage, AFTER)
+async def test_faults_after_the_first_frame(chromium: Browser, stage: Stage) -> None:
+    records = await run_faults(chromium, stage, AFTER)
     for name, sessions in records.items():
         assert (sessions[0]["status"], sessions[-1]["status"]) == ("ended", "live"), name
 
 
 @pytest.mark.proof
-async def test_the_providers_limit_ends_a_session_and_not_the_conversation(chromium: Browser, stage: Stage) -> None:
+async def test_a_conversation_outlasts_the_providers_session_limit(chromium: Browser, stage: Stage) -> None:
     """Complaint 7: the avatar leaves after some minutes, and another session is there before it does."""
     limit = f"{stage.emulator.url}/_emulator/rules"
     async with people(chromium, stage, {"short": ""}) as rooms:
@@ -269,13 +266,13 @@ async def test_the_providers_limit_ends_a_session_and_not_the_conversation(chrom
             await room.page.request.post(limit, data={"duration_s": 600})
         await expect(room.page.locator("#time-left")).to_have_text(re.compile(r"^(20|19):"))  # our own twenty
         await room.write("Hola", "repeat")
-        await room.has_said("Hola")
+        await room.wait_for_line("Hola")
         await room.state("recovering")
         await expect(room.page.locator("#recovering")).to_contain_text("Tu conversación continúa")
-        await keep_picture(room.page, "going-on")
+        await save_picture(room.page, "going-on")
         await room.state("live")
         await room.write("Sigo aquí.", "repeat")
-        await room.has_said("Sigo aquí.")
+        await room.wait_for_line("Sigo aquí.")
         assert await room.lines("user").all_text_contents() == ["Hola", "Sigo aquí."]
         assert reported(room, "ladder", "step") == ["renew", "picture"]
         assert reported(room, "verdict", "code") == []
@@ -285,7 +282,7 @@ async def test_the_providers_limit_ends_a_session_and_not_the_conversation(chrom
 
 
 @pytest.mark.proof
-async def test_ten_lines_while_the_network_is_away_arrive_once_and_in_order(
+async def test_lines_written_offline_arrive_once_and_in_order(
     chromium: Browser, stage: Stage, livekit: servers.LiveKit
 ) -> None:
     """Requirement 50; complaint 10: LiveKit's own reconnect first, then ours, and nothing is lost."""
@@ -293,18 +290,17 @@ async def test_ten_lines_while_the_network_is_away_arrive_once_and_in_order(
     async with people(chromium, stage, {"away": ""}) as rooms:
         room = rooms["away"]
         await room.start()
-        since_ms = now_ms()
         os.kill(livekit.process.pid, signal.SIGSTOP)
         try:
             await room.state("recovering")
             for line in lines:
                 await room.write(line, "repeat")
-            assert not heard(room, "task.send")
+            assert not messages_of(room, "task.send")
             await expect(room.page.locator(WHY)).to_contain_text("Tu red bloquea")
-            await blamed(room, "network", since_ms=since_ms)
+            await wait_for_verdict(room, "network")
         finally:
             os.kill(livekit.process.pid, signal.SIGCONT)
         await room.state("live", "sound", "text")
-        await room.has_said(lines[-1])
+        await room.wait_for_line(lines[-1])
         assert await room.lines("user").all_text_contents() == lines
-        assert [message["text"] for message in heard(room, "task.send")] == lines
+        assert [message["text"] for message in messages_of(room, "task.send")] == lines

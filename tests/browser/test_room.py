@@ -22,34 +22,34 @@ operator.groups.add(Group.objects.get(name="Operators"))
 LONG = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete."
 
 
-async def test_one_press_brings_a_picture_that_moves_and_a_voice_that_sounds(room: RoomPage) -> None:
+async def test_start_brings_moving_video_and_audible_speech(room: RoomPage) -> None:
     """Requirements 1, 34 and 68: on this very machine HTTP will do, and nobody is warned of it."""
     assert await room.page.evaluate("isSecureContext")
     await expect(room.page.locator("#insecure")).to_be_hidden()
     await room.start()
-    await room.hears()
+    await room.wait_for_sound()
     first = await room.frames()
-    await room.sees(f"({FRAMES})() > {first + 25}")
+    await room.wait_for(f"({FRAMES})() > {first + 25}")
     size = await room.page.evaluate("[video.videoWidth, video.videoHeight]")
     assert size == [640, 360]
     await expect(room.lines("avatar").first).to_contain_text("¿En qué puedo ayudarte?")
     await room.write(LONG, "repeat")  # the greeting may be over
     await expect(room.page.locator(".chip:visible")).to_contain_text("Habla Lucía")
-    assert room.complaints == []
+    assert room.console_errors == []
 
 
-async def test_a_text_arrives_intact_and_is_read_aloud_word_for_word(room: RoomPage) -> None:
+async def test_a_text_is_read_aloud_verbatim(room: RoomPage) -> None:
     """Requirements 3, 33 and 35."""
     text = "Hola ¿cómo estás?"
     await room.start()
     await room.write(text, "repeat")
-    await room.has_said(text)
+    await room.wait_for_line(text)
     assert await room.lines("user").all_text_contents() == [text]
     assert [task.encode() for task in room.last_session()["tasks"]] == [text.encode()]
-    await room.has_kept("room_connected", "first_frame", "avatar_start_talking")
+    await room.wait_for_events("room_connected", "first_frame", "avatar_start_talking")
 
 
-async def test_a_question_is_answered_from_what_the_persona_knows(room: RoomPage) -> None:
+async def test_a_question_is_answered_from_the_knowledge_base(room: RoomPage) -> None:
     await room.start()
     await room.write("¿Cuál es el horario?")
     await expect(room.lines("avatar")).to_have_count(2)
@@ -64,7 +64,7 @@ async def test_lines_written_while_connecting_are_sent_once_and_in_order(room: R
         await room.write(line, "repeat")
     await room.state("live")
     await expect(room.page.locator(".line--wait")).to_have_count(0)
-    await room.has_said("Tres.")
+    await room.wait_for_line("Tres.")
     assert await room.lines("user").all_text_contents() == lines
     assert room.last_session()["tasks"] == lines
 
@@ -76,14 +76,14 @@ async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPag
     await expect(room.lines("avatar").last).to_contain_text("cuatro")
     await expect(room.page.locator("#caption .said")).to_contain_text("cuatro")
     await room.page.click("#interrupt")
-    await room.hears_nothing()
+    await room.wait_for_silence()
     await expect(room.page.locator(".line__cut:visible")).to_have_count(1)
     assert "diecisiete" not in (await room.lines("avatar").last.text_content() or "")
     await room.write(LONG, "repeat")
-    await room.hears()
+    await room.wait_for_sound()
 
 
-async def test_ending_says_so_and_frees_the_provider(room: RoomPage) -> None:
+async def test_ending_is_shown_and_releases_the_provider(room: RoomPage) -> None:
     """Requirements 8 and 36: another start is another session."""
     await room.start()
     await room.page.click("#end")
@@ -91,7 +91,7 @@ async def test_ending_says_so_and_frees_the_provider(room: RoomPage) -> None:
     await expect(room.page.locator("#over")).to_have_text("Terminaste la conversación")
     await expect(room.page.locator("#over")).to_be_focused()
     await expect(room.page.locator("#closed")).to_be_visible()
-    await room.all_over()
+    await room.wait_until_all_ended()
     assert await room.page.evaluate("Object.keys(sessionStorage)") == []
     await room.page.click("#again")
     await room.state("live")
@@ -102,19 +102,19 @@ async def test_cancelling_while_connecting_leaves_nothing_open(room: RoomPage) -
     await room.page.click("#start")
     await room.page.click("#cancel")
     await room.state("ready")
-    await room.all_over()
+    await room.wait_until_all_ended()
     assert room.last_session()["reason"] == "user_stopped"
 
 
 async def test_a_closed_tab_ends_the_session(room: RoomPage) -> None:
     await room.start()
     await room.page.close()
-    await room.all_over()
+    await room.wait_until_all_ended()
     record = room.last_session()
     assert (record["status"], record["reason"]) == ("ended", "tab_closed")
 
 
-async def test_staff_end_a_running_session_and_the_person_reads_why(room: RoomPage, chromium: Browser) -> None:
+async def test_the_page_explains_that_staff_ended_the_session(room: RoomPage, chromium: Browser) -> None:
     portal = room.stage.portal
     await room.start()
     portal.manage("shell", "-v0", "-c", OPERATOR)
@@ -132,10 +132,10 @@ async def test_staff_end_a_running_session_and_the_person_reads_why(room: RoomPa
     assert room.last_session()["reason"] == "staff_stopped"
 
 
-async def test_a_reload_comes_back_to_the_same_conversation(room: RoomPage) -> None:
+async def test_a_reload_returns_to_the_same_conversation(room: RoomPage) -> None:
     await room.start()
     await room.write("Hola ¿cómo estás?", "repeat")
-    await room.has_said("Hola ¿cómo estás?")
+    await room.wait_for_line("Hola ¿cómo estás?")
     before = room.last_session()
     await room.page.reload()
     await room.state("live")
@@ -148,7 +148,7 @@ async def test_a_reload_comes_back_to_the_same_conversation(room: RoomPage) -> N
 
 
 @pytest.mark.proof
-async def test_time_that_is_up_is_announced_and_ends_the_session(chromium: Browser, stage: Stage) -> None:
+async def test_the_time_limit_is_announced_and_ends_the_session(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage, slug="brief", locale="en") as room:
         await room.start()
         await room.state("ending")
@@ -156,10 +156,10 @@ async def test_time_that_is_up_is_announced_and_ends_the_session(chromium: Brows
         await expect(room.page.locator("#stay")).to_be_hidden()
         await room.state("ended")
         await expect(room.page.locator("#over")).to_have_text("Time is up")
-        await room.all_over()
+        await room.wait_until_all_ended()
 
 
-async def test_somebody_who_is_still_there_goes_on(chromium: Browser, stage: Stage) -> None:
+async def test_staying_after_the_idle_warning_continues_the_session(chromium: Browser, stage: Stage) -> None:
     async with RoomPage.opened(chromium, stage, slug="quiet", locale="en") as room:
         await room.start()
         await room.state("ending")
@@ -168,7 +168,7 @@ async def test_somebody_who_is_still_there_goes_on(chromium: Browser, stage: Sta
         await room.state("live")
 
 
-async def test_a_browser_that_blocks_sound_asks_for_a_tap(stage: Stage) -> None:
+async def test_blocked_playback_asks_for_a_tap(stage: Stage) -> None:
     """Requirements 59 and 67, complaint 9."""
     async with (
         browser("--autoplay-policy=user-gesture-required") as chromium,
@@ -177,16 +177,16 @@ async def test_a_browser_that_blocks_sound_asks_for_a_tap(stage: Stage) -> None:
         await room.page.click("#start")
         await room.state("live", "tap")
         await room.page.reload()  # nobody has pressed anything on the page that comes back
-        await room.reported("playback_blocked")
+        await room.wait_for_report("playback_blocked")
         await room.state("tap")
         await room.page.click("#tap")
         await room.state("live")
         assert await room.page.evaluate("!document.querySelector('#audio').paused")
         await room.write(LONG, "repeat")  # the greeting may be over
-        await room.hears()
+        await room.wait_for_sound()
 
 
-async def test_a_provider_that_refuses_is_told_in_words(room: RoomPage, tmp_path: Path) -> None:
+async def test_a_refusal_of_the_provider_is_explained(room: RoomPage, tmp_path: Path) -> None:
     fault = {"kind": "answer", "on": "streaming.new", "error": "avatar_not_found"}
     await room.page.request.post(f"{room.stage.emulator.url}/_emulator/faults", data=fault)
     await room.page.click("#start")
@@ -200,7 +200,7 @@ async def test_a_provider_that_refuses_is_told_in_words(room: RoomPage, tmp_path
     assert (report["cause"], report["session_id"]) == ("provider_refused", number)
     await room.write("Hola", "repeat")  # kept, and sent when there is somebody to hear it
     await room.page.click("#retry")
-    await room.has_said("Hola")
+    await room.wait_for_line("Hola")
     assert room.last_session()["tasks"] == ["Hola"]
 
 
@@ -209,18 +209,16 @@ async def test_no_key_reaches_the_browser(room: RoomPage) -> None:
     await room.start()
     await room.write("Hola")
     await expect(room.page.locator(".line--you")).to_have_count(1)
-    everything = await room.page.content() + "".join(room.told)
+    everything = await room.page.content() + "".join(room.socket_messages)
     assert "session.room" in everything
     assert room.stage.emulator.api_key not in everything
 
 
 @pytest.mark.proof
-async def test_the_transcript_can_be_taken_along_and_the_picture_put_where_one_wants_it(
-    room: RoomPage, tmp_path: Path
-) -> None:
+async def test_transcript_export_and_picture_in_picture(room: RoomPage, tmp_path: Path) -> None:
     await room.start()
     await room.write("Hola ¿cómo estás?", "repeat")
-    await room.has_said("Hola ¿cómo estás?")
+    await room.wait_for_line("Hola ¿cómo estás?")
     async with room.page.expect_download() as download:
         await room.page.click(".side [data-download]")
     await (await download.value).save_as(tmp_path / "transcript.txt")
@@ -233,15 +231,15 @@ async def test_the_transcript_can_be_taken_along_and_the_picture_put_where_one_w
     await expect(room.page.locator("#copied")).to_have_text("Copiada")
     assert await room.page.evaluate("navigator.clipboard.readText()") == text
     await room.page.click("#full-screen")
-    await room.sees("document.fullscreenElement?.id === 'picture'")
+    await room.wait_for("document.fullscreenElement?.id === 'picture'")
     await room.page.click("#full-screen")
-    await room.sees("document.fullscreenElement === null")
+    await room.wait_for("document.fullscreenElement === null")
     await room.page.click("#pip")
-    await room.sees("document.pictureInPictureElement?.id === 'video'")
+    await room.wait_for("document.pictureInPictureElement?.id === 'video'")
 
 
 @pytest.mark.proof
-async def test_a_line_that_failed_is_tried_again_as_often_as_it_takes(room: RoomPage) -> None:
+async def test_a_failed_line_can_be_retried_repeatedly(room: RoomPage) -> None:
     await room.start()
     await expect(room.lines("avatar").first).to_contain_text("ayudarte?")  # the greeting is not what fails
     fault = {"kind": "answer", "on": "streaming.task", "error": "bad_request", "times": 2}
@@ -251,12 +249,12 @@ async def test_a_line_that_failed_is_tried_again_as_often_as_it_takes(room: Room
     for _ in range(2):
         await expect(room.page.locator("[data-mark=why]:visible")).to_have_count(1)
         await room.page.click(".line__meta button:visible")
-    await room.has_said("Hola")
+    await room.wait_for_line("Hola")
     assert await room.lines("user").all_text_contents() == ["Hola"]
 
 
 @pytest.mark.proof
-async def test_the_picture_for_the_readme(room: RoomPage, pictures: Path) -> None:
+async def test_the_readme_picture(room: RoomPage, pictures: Path) -> None:
     await room.start()
     await expect(room.lines("avatar").first).to_contain_text("ayudarte?")
     await room.write("¿Cuál es el horario?")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.async_api import Browser, Page
 
-from tests.browser.looks import WIDE, Looks
+from tests.browser.page_checks import WIDE, PageChecks
 from tests.browser.room_page import Person, RoomPage, Stage, until
 from tests.patience import PATIENCE_S
 from tests.support import servers
@@ -20,29 +20,29 @@ from tests.support.browsing import password
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package"), pytest.mark.proof]
 
-BOXES = ["key", "catalogue", "persona", "made", "started", "joined", "frame", "answer", "stopped", "livekit", "webhook"]
+ITEMS = ["key", "catalogue", "persona", "made", "started", "joined", "frame", "answer", "stopped", "livekit", "webhook"]
 
 
 @dataclass
-class Desk:
+class AdminBrowser:
     """The administrator's browser, on the desk of a portal."""
 
     page: Page
     portal: servers.Portal
-    looks: Looks
+    page_checks: PageChecks
 
-    async def ticked(self) -> list[str]:
+    async def done_items(self) -> list[str]:
         await self.page.goto(f"{self.portal.url}/admin/avatars/provideraccount/first-hour/")
         rows = await self.page.locator("[data-done=yes]").all()
         return [str(await row.get_attribute("data-step")) for row in rows]
 
-    async def ticks(self, *boxes: str) -> None:
+    async def wait_until_done(self, *items: str) -> None:
         """Wait until these boxes are ticked: the worker and LiveKit take their time."""
 
-        async def are_ticked() -> bool:
-            return set(boxes) <= set(await self.ticked())
+        async def are_done() -> bool:
+            return set(items) <= set(await self.done_items())
 
-        await until(are_ticked)
+        await until(are_done)
 
     async def choose(self, field: str, words: str) -> None:
         """Choose what a search in a field of the admin finds."""
@@ -56,16 +56,16 @@ class Desk:
         async with self.page.expect_navigation():  # it leads back to the page, once it is done
             await self.page.locator("#dialog button[type=submit]").click()
 
-    async def keep_picture(self, name: str) -> None:
+    async def save_picture(self, name: str) -> None:
         await self.page.evaluate("document.documentElement.dataset.theme = 'light'")
         if folder := os.environ.get("PICTURES"):
             shot = Image.open(io.BytesIO(await self.page.screenshot(full_page=True))).convert("RGB")
             few = shot.quantize(48, dither=Image.Dither.NONE)
-            few.save(Path(folder) / f"{name}-{self.looks.language}.png", optimize=True)
+            few.save(Path(folder) / f"{name}-{self.page_checks.language}.png", optimize=True)
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple[servers.Portal, servers.Emulator]]:
+def servers_without_provider() -> Iterator[tuple[servers.Portal, servers.Emulator]]:
     """A portal that knows of no provider; a LiveKit server that reports to it; and an emulator elsewhere."""
     with (
         servers.livekit() as livekit,
@@ -75,23 +75,23 @@ def served() -> Iterator[tuple[servers.Portal, servers.Emulator]]:
         yield portal, emulator
 
 
-async def test_an_administrator_goes_from_nothing_to_a_conversation_and_every_box_ticks_itself(
-    chromium: Browser, served: tuple[servers.Portal, servers.Emulator], tmp_path: Path
+async def test_an_administrator_completes_the_setup_checklist(
+    chromium: Browser, servers_without_provider: tuple[servers.Portal, servers.Emulator], tmp_path: Path
 ) -> None:
     """Requirements 43, 44, 45, 46, 47, 48, 49 and 51; complaints 16, 22 and 25.
 
     Guided, without an ID being typed; a wrong key is found where it is entered.
     """
-    portal, emulator = served
+    portal, emulator = servers_without_provider
     admin = Person("admin", password(portal, "admin"))
     context = await chromium.new_context(locale="es", viewport=WIDE, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_S * 1000)
     page = await context.new_page()
     await admin.sign_in(page, portal)
-    desk = Desk(page, portal, Looks(page, "es", tmp_path))
-    assert await desk.ticked() == ["livekit"]
-    await desk.looks.check("first-hour, empty")
-    await desk.keep_picture("first-hour-empty")
+    admin_browser = AdminBrowser(page, portal, PageChecks(page, "es", tmp_path))
+    assert await admin_browser.done_items() == ["livekit"]
+    await admin_browser.page_checks.check("first-hour, empty")
+    await admin_browser.save_picture("first-hour-empty")
 
     await page.locator("[data-step=key] a").click()
     for field, value in {"name": "HeyGen", "base_url": emulator.url, "api_key": "not-the-key"}.items():
@@ -103,47 +103,47 @@ async def test_an_administrator_goes_from_nothing_to_a_conversation_and_every_bo
     await page.locator("button[name=_continue]").click()
     await page.wait_for_url("**/change/")
     account = page.url
-    assert await desk.ticked() == ["key", "livekit"]
+    assert await admin_browser.done_items() == ["key", "livekit"]
     await page.goto(account.replace("/change/", "/connection/"))
     assert await page.locator(".box--ok").count() == 5
-    await desk.looks.check("connection")
+    await admin_browser.page_checks.check("connection")
     await page.goto(account.replace("/change/", "/catalogue/"))
     await page.locator("form[method=post].mb-8 button").click()
-    await desk.ticks("key", "catalogue", "livekit")
+    await admin_browser.wait_until_done("key", "catalogue", "livekit")
 
     await page.locator("[data-step=persona] a").click()
     await page.fill("input[name=name]", "Lucía")
     await page.fill("input[name=slug]", "lucia")
-    await desk.choose("avatar", "Lucía")
-    await desk.choose("knowledge_base", "Recepción y citas")
+    await admin_browser.choose("avatar", "Lucía")
+    await admin_browser.choose("knowledge_base", "Recepción y citas")
     await page.locator("button[name=_continue]").click()
     await page.wait_for_url("**/change/")
-    await desk.press("publish_one")
-    await desk.ticks("key", "catalogue", "persona", "livekit")
+    await admin_browser.press("publish_one")
+    await admin_browser.wait_until_done("key", "catalogue", "persona", "livekit")
 
     room_address = str(await page.locator("[data-step=made] a").get_attribute("href"))
     stage = Stage(portal, emulator, admin, await context.storage_state())
     async with RoomPage.opened(chromium, stage, room_address.split("/")[-2]) as room:
         await room.start()
         await room.write("¿A qué hora abrís?")
-        await desk.ticks(*(box for box in BOXES if box != "stopped"))
+        await admin_browser.wait_until_done(*(item for item in ITEMS if item != "stopped"))
         await room.page.evaluate("document.querySelector('#end').click()")
-        await room.all_over()
-    await desk.ticks(*BOXES)
-    await desk.looks.check("first-hour, done")
-    await desk.keep_picture("first-hour")
+        await room.wait_until_all_ended()
+    await admin_browser.wait_until_done(*ITEMS)
+    await admin_browser.page_checks.check("first-hour, done")
+    await admin_browser.save_picture("first-hour")
     cookies = await context.storage_state()
     await context.close()
 
     async with await chromium.new_context(locale="en", viewport=WIDE, storage_state=cookies) as context:
         page = await context.new_page()
         await page.emulate_media(reduced_motion="reduce")
-        english = Desk(page, portal, Looks(page, "en", tmp_path))
-        await english.ticks(*BOXES)
+        english = AdminBrowser(page, portal, PageChecks(page, "en", tmp_path))
+        await english.wait_until_done(*ITEMS)
         await page.get_by_text("Setup is complete").wait_for()
-        await english.looks.check("first-hour, done")
-        await english.keep_picture("first-hour")
+        await english.page_checks.check("first-hour, done")
+        await english.save_picture("first-hour")
         await page.goto(account.replace("/change/", "/connection/"))
         await page.get_by_text("All calls succeeded").wait_for()
-        await english.keep_picture("connection")
-    assert (desk.looks.wrong, english.looks.wrong, room.complaints) == ([], [], [])
+        await english.save_picture("connection")
+    assert (admin_browser.page_checks.problems, english.page_checks.problems, room.console_errors) == ([], [], [])

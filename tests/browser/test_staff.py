@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.looks import WIDE, Looks, axe_source
+from tests.browser.page_checks import WIDE, PageChecks, axe_source
 from tests.browser.room_page import Person, Stage
 from tests.patience import PATIENCE_S
 
@@ -58,9 +58,9 @@ async def test_an_editor_changes_tries_publishes_and_rolls_back(
     async with await chromium.new_context(locale=language, viewport=WIDE, reduced_motion="reduce") as context:
         context.set_default_timeout(PATIENCE_S * 1000)
         page = await context.new_page()
-        looks = Looks(page, language, pictures)
-        complaints: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page_checks = PageChecks(page, language, pictures)
+        console_errors: list[str] = []
+        page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
         await Person("editor", "a-word-for-tests").sign_in(page, portal)
 
         # Change: what cannot work is explained, what is saved is met by nobody yet.
@@ -72,7 +72,7 @@ async def test_an_editor_changes_tries_publishes_and_rolls_back(
         await page.screenshot(path=pictures / f"staff-persona-{language}.jpg", type="jpeg", quality=55)
         await page.evaluate(axe_source())
         found = await page.evaluate(AXE_OF_FORM)
-        looks.wrong += [f"the form: {violation}" for violation in found]
+        page_checks.problems += [f"the form: {violation}" for violation in found]
         await press(page, "[name=_continue]")
         assert not await lists(page, portal.url, role)
 
@@ -84,14 +84,14 @@ async def test_an_editor_changes_tries_publishes_and_rolls_back(
         await page.screenshot(path=pictures / f"staff-try-{language}.jpg", type="jpeg", quality=55)
         await room.locator("#end").click()
         await room.locator("body[data-state=ended]").wait_for()
-        await looks.check("staff-try", part="main")
+        await page_checks.check("staff-try", part="main")
 
         # Publish, and roll back: people meet the one, then the other.
         await page.goto(address)
         await page.locator("[hx-get*=publish_one], [href*=publish_one]").first.click()
         await press(page, "#dialog button[type=submit]")
         await page.goto(address.replace("/change/", "/versions/"))
-        await looks.check("staff-versions", picture="light", part="main")
+        await page_checks.check("staff-versions", picture="light", part="main")
         assert await lists(page, portal.url, role)
         await page.goto(address.replace("/change/", "/versions/"))
         await press(page, "button[name=publish]")
@@ -100,10 +100,10 @@ async def test_an_editor_changes_tries_publishes_and_rolls_back(
         # What else an editor writes: knowledge that drifted, and files brought in.
         pk = portal.manage("shell", "-v0", "-c", WRITTEN).split()[-1]
         await page.goto(f"{portal.url}/admin/avatars/knowledgebase/{pk}/versions/")
-        await looks.check("staff-knowledge", picture="light", part="main")
+        await page_checks.check("staff-knowledge", picture="light", part="main")
         await page.goto(f"{portal.url}/admin/avatars/knowledgebase/import/")
-        await looks.check("staff-import", part="main")
+        await page_checks.check("staff-import", part="main")
         await page.goto(f"{portal.url}/admin/avatars/voice/")
         await expect(page.locator("audio").first).to_be_visible()
         await page.screenshot(path=pictures / f"staff-voices-{language}.jpg", type="jpeg", quality=55)
-        assert (looks.wrong, complaints) == ([], [])
+        assert (page_checks.problems, console_errors) == ([], [])

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
-from tests.browser.room_page import SHOW, RoomPage, Stage, until
+from tests.browser.room_page import SHOW_STATE, RoomPage, Stage, until
 from tests.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
@@ -55,7 +55,7 @@ class Line:
 
 
 @pytest.mark.proof
-async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Browser, stage: Stage) -> None:
+async def test_typed_and_spoken_turns_are_answered(with_microphone: Browser, stage: Stage) -> None:
     """Requirements 2, 8, 59, 73 and 76, complaint 8: refused, then allowed; hands-free, then push to talk."""
     async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en") as room:
         page = room.page
@@ -73,7 +73,7 @@ async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Brow
         await page.check("input[name=voice-mode][value=hands_free]")
         await page.keyboard.press("Escape")
         await page.click("#mic")
-        await room.sees(f"{LEVEL} > 0")
+        await room.wait_for(f"{LEVEL} > 0")
         spoken = page.locator(".line--you", has_text=re.compile("weather"))
         await expect(spoken.first).to_contain_text("by voice")
         await expect(room.lines("avatar").nth(2)).not_to_be_empty()
@@ -85,8 +85,8 @@ async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Brow
         await expect(page.locator("#hold")).to_be_focused()
         await page.keyboard.down("Space")
         await expect(page.locator("#hold")).to_have_attribute("aria-pressed", "true")
-        await room.sees(f"{LEVEL} > 0")
-        await room.sees(f"{LEVEL} === 0")
+        await room.wait_for(f"{LEVEL} > 0")
+        await room.wait_for(f"{LEVEL} === 0")
         await page.keyboard.up("Space")
         await expect(page.locator(".line--you")).not_to_have_count(before)
         assert await page.input_value("#text") == ""
@@ -95,16 +95,16 @@ async def test_a_typed_and_a_spoken_turn_are_both_answered(with_microphone: Brow
         await room.state("ended")
         assert await page.evaluate("tracks.map(({ readyState }) => readyState)") == ["ended", "ended"]
         assert await page.evaluate("Object.keys(sessionStorage)") == []  # where the way into the room was kept
-        await room.all_over()
-        await room.room_empties()
-        assert await room.stop_calls() == 1
-        assert room.complaints == []
+        await room.wait_until_all_ended()
+        await room.wait_until_room_empty()
+        assert await room.stop_call_count() == 1
+        assert room.console_errors == []
     said = [event for event in room.last_session()["events"] if event in ("microphone", "user_end_message")]
     assert said[:3] == ["microphone", "microphone", "user_end_message"]
 
 
 @pytest.mark.proof
-async def test_whoever_talks_hands_free_goes_on_talking_at_another_size(with_microphone: Browser, stage: Stage) -> None:
+async def test_hands_free_continues_after_a_change_of_quality(with_microphone: Browser, stage: Stage) -> None:
     """Complaint 10: the conversation goes on in another session, and nothing has to be turned on again."""
     async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en", permissions=["microphone"]) as room:
         page = room.page
@@ -123,19 +123,19 @@ async def test_whoever_talks_hands_free_goes_on_talking_at_another_size(with_mic
         await expect(page.locator("#mic")).to_have_attribute("aria-pressed", "true")
         before = await spoken.count()
         await expect(spoken).not_to_have_count(before)
-        await room.has_kept("microphone", "user_end_message")
+        await room.wait_for_events("microphone", "user_end_message")
         assert room.last_session()["provider_id"] != first["provider_id"]
-        assert room.complaints == []
+        assert room.console_errors == []
 
 
 @pytest.mark.proof
-async def test_the_check_lets_one_choose_which_microphone_is_heard(with_microphone: Browser, stage: Stage) -> None:
+async def test_the_check_selects_the_microphone(with_microphone: Browser, stage: Stage) -> None:
     """Requirement 59, complaint 8: a silent microphone may be the wrong one; the room takes the one chosen here."""
     async with RoomPage.opened(with_microphone, stage, locale="en", permissions=["microphone"]) as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")
         await page.click("#begin")
-        await room.sees("Number(document.querySelector('#level').dataset.level) > 0")
+        await room.wait_for("Number(document.querySelector('#level').dataset.level) > 0")
         await page.click("#yes")
         await expect(page.locator("#device")).to_be_enabled()
         await expect(page.locator("[data-check=microphone] p:visible")).to_contain_text("Your voice comes through")
@@ -145,29 +145,29 @@ async def test_the_check_lets_one_choose_which_microphone_is_heard(with_micropho
         await expect(page.locator("#device")).to_be_enabled()
         assert await page.input_value("#device") == device
         assert await page.evaluate("localStorage.getItem('voice:device')") == device
-        assert room.complaints == []
+        assert room.console_errors == []
 
 
-async def test_without_a_microphone_the_page_says_so_and_what_helps(chromium: Browser, stage: Stage) -> None:
+async def test_a_missing_microphone_is_explained(chromium: Browser, stage: Stage) -> None:
     """Requirement 59, complaint 8. The machine has none; that the session is not there yet makes no difference."""
     async with RoomPage.opened(chromium, stage, locale="es") as room:
         await room.page.context.grant_permissions(["microphone"])
-        await room.page.evaluate(SHOW, "live")
+        await room.page.evaluate(SHOW_STATE, "live")
         await room.page.click("#mic")
         await expect(room.page.get_by_text("No se encuentra ningún micrófono")).to_be_visible()
 
 
-async def test_where_the_persona_does_not_hear_the_control_says_why(chromium: Browser, stage: Stage) -> None:
+async def test_the_microphone_control_explains_a_text_only_persona(chromium: Browser, stage: Stage) -> None:
     """Requirement 77."""
     async with RoomPage.opened(chromium, stage, slug="unhearing", locale="en") as room:
-        await room.page.evaluate(SHOW, "live")
+        await room.page.evaluate(SHOW_STATE, "live")
         await expect(room.page.locator("#hold")).to_be_hidden()
         await room.page.click("#mic")
         await expect(room.page.get_by_text("turned voice input off for this persona")).to_be_visible()
 
 
 @pytest.mark.proof
-async def test_ten_messages_while_the_line_drops_arrive_once_each_and_in_order(chromium: Browser, stage: Stage) -> None:
+async def test_messages_written_offline_arrive_once_and_in_order(chromium: Browser, stage: Stage) -> None:
     """Requirement 75: some were taken but never confirmed, some were written without a line, some after a reload."""
     async with RoomPage.opened(chromium, stage, slug="daniel", locale="en") as room:
         line = Line()

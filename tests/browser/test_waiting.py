@@ -11,7 +11,7 @@ from tests.browser.room_page import Person, RoomPage, Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
-PLACES = """
+SLOTS = """
 from avatars.models import ProviderAccount
 ProviderAccount.objects.update(concurrency_limit={})
 """
@@ -23,19 +23,19 @@ neighbour.groups.add(Group.objects.get(name="End users"))
 
 
 @pytest.fixture
-def one_place(stage: Stage) -> Iterator[None]:
+def one_slot(stage: Stage) -> Iterator[None]:
     """The plan allows one session at a time."""
-    stage.portal.manage("shell", "-v0", "-c", NEIGHBOUR + PLACES.format(1))
+    stage.portal.manage("shell", "-v0", "-c", NEIGHBOUR + SLOTS.format(1))
     yield
-    stage.portal.manage("shell", "-v0", "-c", PLACES.format(3))
+    stage.portal.manage("shell", "-v0", "-c", SLOTS.format(3))
 
 
 @pytest.mark.proof
-async def test_a_conversation_is_brought_over_from_another_device_with_its_lines(room: RoomPage) -> None:
+async def test_a_conversation_moves_to_another_device_with_its_lines(room: RoomPage) -> None:
     """Complaint 20."""
     await room.start()
     await room.write("Hola ¿cómo estás?", "repeat")
-    await room.has_said("Hola ¿cómo estás?")
+    await room.wait_for_line("Hola ¿cómo estás?")
     browser = room.page.context.browser
     assert browser
     async with RoomPage.opened(browser, room.stage, viewport={"width": 390, "height": 844}) as phone:
@@ -48,12 +48,12 @@ async def test_a_conversation_is_brought_over_from_another_device_with_its_lines
         await expect(room.page.locator("#fetch")).to_be_focused()
         assert await phone.lines("user").all_text_contents() == ["Hola ¿cómo estás?"]
         await phone.write("Sigo aquí.", "repeat")
-        await phone.has_said("Sigo aquí.")
+        await phone.wait_for_line("Sigo aquí.")
 
 
 @pytest.mark.usefixtures("one_place")
 @pytest.mark.proof
-async def test_whoever_waits_in_line_gets_in_without_another_press(chromium: Browser, room: RoomPage) -> None:
+async def test_a_queued_user_starts_without_another_click(chromium: Browser, room: RoomPage) -> None:
     """Complaint 4."""
     await room.start()
     async with RoomPage.opened(chromium, room.stage, locale="en", storage_state=None) as other:
@@ -64,4 +64,4 @@ async def test_whoever_waits_in_line_gets_in_without_another_press(chromium: Bro
         await expect(other.page.locator("#queue-place")).to_contain_text("You are next in the queue")
         await room.page.click("#end")
         await other.state("live", "tap")
-        assert other.complaints == []
+        assert other.console_errors == []

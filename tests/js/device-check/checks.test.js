@@ -90,7 +90,7 @@ test("HTTP, missing WebRTC and missing H.264 are named (requirement 58, complain
 test("the summary says whether a conversation will work, and the report is flat", () => {
   const fine = { secure: judgeOrigin(true), speakers: judgeSpeakers(true), ...judgeRoute(FOUND) };
   assert.equal(summary(fine).verdict, "fine");
-  assert.equal(summary({ ...fine, speakers: judgeSpeakers(false) }).verdict, "look");
+  assert.equal(summary({ ...fine, speakers: judgeSpeakers(false) }).verdict, "warnings");
   assert.equal(summary({ ...fine, ...judgeRoute({ ...FOUND, refusal: "network" }) }).verdict, "no");
   const report = asReport(fine, "host → host", 0);
   assert.deepEqual(

@@ -87,13 +87,13 @@ export function routeSummary({ way, server }) {
 
 /**
  * @param {Partial<Record<Check, Finding>>} findings
- * @returns {{ verdict: "fine" | "look" | "no", counts: Record<Mark, number> }}
+ * @returns {{ verdict: "fine" | "warnings" | "no", counts: Record<Mark, number> }}
  */
 export function summary(findings) {
   const counts = { ok: 0, warn: 0, bad: 0, skipped: 0 };
   for (const { mark } of Object.values(findings)) counts[mark] += 1;
   const isImpossible = findings.browser?.mark === "bad" || findings.udp?.mark === "bad";
-  return { verdict: isImpossible ? "no" : counts.warn + counts.bad ? "look" : "fine", counts };
+  return { verdict: isImpossible ? "no" : counts.warn + counts.bad ? "warnings" : "fine", counts };
 }
 
 /**

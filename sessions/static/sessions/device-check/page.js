@@ -35,7 +35,7 @@ let refusal = "";
 async function run() {
   findings = {};
   one("#begin", HTMLButtonElement).disabled = device.disabled = true;
-  one("#after", HTMLElement).hidden = one("#taken", HTMLElement).hidden = true;
+  one("#after", HTMLElement).hidden = one("#route-used", HTMLElement).hidden = true;
   say(one("#summary", HTMLElement), one("#summary", HTMLElement).dataset.running ?? "");
   for (const check of CHECKS) show(check, "waiting");
   note("secure", judgeOrigin(isSecureContext));
@@ -72,8 +72,8 @@ async function checkRoutes() {
   const judged = judgeRoute(found);
   for (const check of /** @type {const} */ (["udp", "tcp", "turn"])) note(check, judged[check]);
   route = routeSummary(found);
-  say(one("#way", HTMLElement), route || refusal);
-  one("#taken", HTMLElement).hidden = !route;
+  say(one("#route", HTMLElement), route || refusal);
+  one("#route-used", HTMLElement).hidden = !route;
 }
 
 /** Ask for a room to check the network with. Null unless the portal has a LiveKit server of its own. */

@@ -3,7 +3,7 @@
 import { one, showOnly } from "../lib/dom.js";
 import { LiveKit } from "../lib/livekit.js";
 
-const form = one("#look", HTMLFormElement);
+const form = one("#observer", HTMLFormElement);
 const video = one("#video", HTMLVideoElement);
 const room = new LiveKit.Room({ adaptiveStream: false });
 
@@ -29,7 +29,7 @@ async function observe() {
 }
 
 // Without this script, submitting the form would show the token.
-one("#look button", HTMLButtonElement).disabled = false;
+one("#observer button", HTMLButtonElement).disabled = false;
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   observe().catch(() => show("refused"));

@@ -29,8 +29,8 @@ from local import ports, processes
 from local.paths import ROOT
 from local.ports import LOOPBACK
 from tests.browser.conftest import PERSONAS
-from tests.browser.going_wrong import reported
-from tests.browser.looks import keep_picture
+from tests.browser.injected_faults import reported
+from tests.browser.page_checks import save_picture
 from tests.browser.room_page import Person, RoomPage, Stage
 from tests.patience import PATIENCE_S
 from tests.support import servers
@@ -86,7 +86,7 @@ class Office:
         self.livekit.process.wait_until(lambda: processes.answers_http(health))
 
     @asynccontextmanager
-    async def behind(self, *ways: str) -> AsyncIterator[Browser]:
+    async def behind(self, *routes: str) -> AsyncIterator[Browser]:
         """Give a browser that reaches the portal, LiveKit's signalling, and by these ways its media."""
         settings = self.settings()
         turn = settings.get("turn", {})
@@ -98,13 +98,13 @@ class Office:
         always = [Door("tcp", port, port) for port in (self.stage.portal.port, urlsplit(self.livekit.url).port or 0)]
         trusted = f"--ignore-certificate-errors-spki-list={self.key_hash}"
         async with (
-            network(self.folder, *always, *(doors[way] for way in ways)) as within,
+            network(self.folder, *always, *(doors[way] for way in routes)) as within,
             browser(ALLOW_SOUND, trusted, within=within) as chromium,
         ):
             yield chromium
 
 
-def as_in_the_example(folder: Path, settings: dict[str, Any]) -> None:
+def use_example(folder: Path, settings: dict[str, Any]) -> None:
     """Let LiveKit's settings be the example's, with this machine's address, ports, keys and certificate."""
     example = yaml.safe_load((EXAMPLES / "livekit.yaml").read_text())
     certificate = trustme.CA().issue_cert(NAME)
@@ -126,7 +126,7 @@ def folder() -> Iterator[Path]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def office(folder: Path) -> AsyncIterator[Office]:
     with (
-        servers.livekit(lambda settings: as_in_the_example(folder, settings)) as livekit,
+        servers.livekit(lambda settings: use_example(folder, settings)) as livekit,
         servers.emulator(livekit, args=["--control"]) as emulator,
         servers.portal(emulator, livekit) as portal,
     ):
@@ -146,7 +146,7 @@ def key_hash(certificate: Path) -> str:
     return base64.b64encode(of.digest()).decode()
 
 
-async def checked(chromium: Browser, stage: Stage, language: str) -> tuple[Page, dict[str, str]]:
+async def run_check(chromium: Browser, stage: Stage, language: str) -> tuple[Page, dict[str, str]]:
     """Let the device be checked; return the page, and what the report says."""
     context = await chromium.new_context(
         locale=language, storage_state=stage.cookies, viewport={"width": 1280, "height": 1600}
@@ -165,83 +165,83 @@ async def checked(chromium: Browser, stage: Stage, language: str) -> tuple[Page,
     return page, report
 
 
-def kept(stage: Stage) -> dict[str, Any]:
+def read_record(stage: Stage) -> dict[str, Any]:
     """How the newest session ended, and which way it took."""
     told: dict[str, Any] = json.loads(stage.portal.manage("shell", "-v0", "-c", KEPT))
     return told
 
 
-def ways(report: dict[str, str]) -> tuple[str, str, str]:
+def routes(report: dict[str, str]) -> tuple[str, str, str]:
     return report["udp"], report["tcp"], report["turn"]
 
 
-async def test_by_the_relay_alone_the_check_is_green_and_a_whole_conversation_runs(office: Office) -> None:
+async def test_the_relay_alone_suffices_for_check_and_conversation(office: Office) -> None:
     """Requirement 70; complaint 23: by UDP, then by TLS on 443, where only pages get through."""
     for way, protocol, found in (("turn", "udp", "ok by_udp"), ("turns", "tls", "ok fine")):
         async with office.behind(way) as chromium:
-            page, report = await checked(chromium, office.stage, "es")
-            assert ways(report) == ("warn blocked", "warn blocked", found)
+            page, report = await run_check(chromium, office.stage, "es")
+            assert routes(report) == ("warn blocked", "warn blocked", found)
             assert report["way"].startswith(f"relay → host · {protocol.upper()} · ")
             await expect(page.locator("[data-check=udp] .remedy:visible")).to_contain_text("7882")
-            assert await page.get_attribute("body", "data-checked") == "look"
+            assert await page.get_attribute("body", "data-checked") == "warnings"
             if protocol == "tls":
-                await keep_picture(page, "check-relay")
+                await save_picture(page, "check-relay")
             async with RoomPage.opened(chromium, office.stage, "small") as room:
                 await room.page.goto(f"{office.stage.portal.url}/personas/small/?debug")
                 await room.start()
                 await room.write("Te veo por el relevo.", "repeat")
-                await room.has_said("Te veo por el relevo.")
-                await room.hears()
+                await room.wait_for_line("Te veo por el relevo.")
+                await room.wait_for_sound()
                 before = await room.frames()
-                await room.sees(
+                await room.wait_for(
                     f"document.querySelector('#video').getVideoPlaybackQuality().totalVideoFrames > {before + 25}"
                 )
                 await expect(room.page.locator("#debug-facts")).to_contain_text("relay → host")
                 await expect(room.page.locator("#debug-facts")).to_contain_text(f"protocol{protocol}")
-                await room.has_kept("way")
+                await room.wait_for_events("way")
                 assert reported(room, "way", "local") == ["relay"]
                 assert reported(room, "ladder", "step") == []
-                assert room.complaints == []
-            told = kept(office.stage)["way"]
+                assert room.console_errors == []
+            told = read_record(office.stage)["way"]
             assert (told["local"], told["remote"], told["protocol"]) == ("relay", "host", protocol)
 
 
-async def test_by_tcp_alone_the_check_says_what_is_blocked_and_what_is_not_and_the_picture_comes(
+async def test_with_tcp_alone_the_check_warns_and_video_works(
     office: Office,
 ) -> None:
     async with office.behind("tcp") as chromium:
-        _, report = await checked(chromium, office.stage, "en")
-        assert ways(report) == ("warn blocked", "ok fine", "warn blocked")
+        _, report = await run_check(chromium, office.stage, "en")
+        assert routes(report) == ("warn blocked", "ok fine", "warn blocked")
         assert "TCP" in report["way"]
         async with RoomPage.opened(chromium, office.stage, "small") as room:
             await room.start()
-            await room.has_kept("way")
-            assert kept(office.stage)["way"]["protocol"] == "tcp"
+            await room.wait_for_events("way")
+            assert read_record(office.stage)["way"]["protocol"] == "tcp"
 
 
-async def test_where_nothing_gets_through_the_check_is_red_and_the_room_ends_with_the_network_blamed(
+async def test_a_blocked_network_fails_the_check_and_ends_the_room(
     office: Office,
 ) -> None:
     """Complaint 23: the remedy is written, for the person and for whoever runs the portal."""
     async with office.behind() as chromium:
-        page, report = await checked(chromium, office.stage, "en")
-        assert ways(report) == ("bad closed", "bad closed", "bad closed")
+        page, report = await run_check(chromium, office.stage, "en")
+        assert routes(report) == ("bad closed", "bad closed", "bad closed")
         await expect(page.locator("[data-check=turn] .remedy:visible")).to_contain_text("TCP 443 and UDP 3478")
     settings = office.settings()
     office.change({name: section for name, section in settings.items() if name != "turn"})
     try:
         async with office.behind() as chromium:
             for language, remedy in (("es", "activar el relay de LiveKit"), ("en", "enable LiveKit’s relay")):
-                page, report = await checked(chromium, office.stage, language)
-                assert ways(report) == ("bad closed", "bad closed", "bad missing")
+                page, report = await run_check(chromium, office.stage, language)
+                assert routes(report) == ("bad closed", "bad closed", "bad missing")
                 await expect(page.locator("[data-check=turn] .remedy:visible")).to_contain_text(remedy)
             async with RoomPage.opened(chromium, office.stage, "small") as room:
-                await is_given_up(room)
+                await check_given_up(room)
     finally:
         office.change(settings)
 
 
-async def is_given_up(room: RoomPage) -> None:
+async def check_given_up(room: RoomPage) -> None:
     """The page climbs its ladder to the end, blames the network all the while, and says what helps."""
     await room.page.click("#start")
     await room.page.wait_for_selector("body[data-state=failed]", timeout=2 * PATIENCE_S * 1000)
@@ -249,18 +249,21 @@ async def is_given_up(room: RoomPage) -> None:
     await expect(room.page.locator("#remedy")).to_contain_text("los datos del móvil")
     assert set(reported(room, "verdict", "code")) == {"network"}
     assert reported(room, "ladder", "step") == ["rejoin", "renew", "out"]
-    await room.all_over()
-    assert kept(room.stage)["reason"] == ["no_picture", {"code": "no_picture_room", "limit_s": 8, "verdict": "network"}]
+    await room.wait_until_all_ended()
+    assert read_record(room.stage)["reason"] == [
+        "no_picture",
+        {"code": "no_picture_room", "limit_s": 8, "verdict": "network"},
+    ]
 
 
-async def test_a_relay_that_may_not_reach_livekit_is_told_from_one_that_is_not_there(office: Office) -> None:
+async def test_a_relay_that_cannot_reach_livekit_differs_from_a_missing_one(office: Office) -> None:
     settings = office.settings()
     turn = {name: value for name, value in settings["turn"].items() if name != "allow_restricted_peer_cidrs"}
     office.change(settings | {"turn": turn})
     try:
         async with office.behind("turn", "turns") as chromium:
-            page, report = await checked(chromium, office.stage, "en")
-            assert ways(report) == ("bad closed", "bad closed", "bad astray")
+            page, report = await run_check(chromium, office.stage, "en")
+            assert routes(report) == ("bad closed", "bad closed", "bad astray")
             await expect(page.locator("[data-check=turn] .remedy:visible")).to_contain_text("restricted_peer_cidrs")
     finally:
         office.change(settings)

@@ -28,7 +28,7 @@ def record(sound: Sound, path: Path) -> None:
         file.writeframes((np.clip(sound, -1, 1) * 32_767).astype(np.int16).tobytes())
 
 
-def said(text: str) -> Sound:
+def speak_text(text: str) -> Sound:
     """Say it in English, with two seconds before and after."""
     pause = np.zeros(2 * SAMPLE_RATE)
     spoken = np.frombuffer(speak(text, Voice(language="en")).pcm, np.int16) / 32_768
@@ -40,14 +40,14 @@ def clap(rng: np.random.Generator) -> Sound:
     at = np.arange(round(0.4 * SAMPLE_RATE)) / SAMPLE_RATE
     dry = _band(rng.normal(size=at.size), 600, 4_000) * np.exp(-at / 0.012)
     walls = _band(rng.normal(size=at.size), 300, 3_000) * np.exp(-at / 0.06)
-    return _loud(dry + 0.15 * walls, 0.8)
+    return _normalized(dry + 0.15 * walls, 0.8)
 
 
 def key(rng: np.random.Generator) -> Sound:
     """Press and release one key of a keyboard near the microphone."""
     at = np.arange(round(0.12 * SAMPLE_RATE)) / SAMPLE_RATE
     press, release = (np.where(at >= start, np.exp(-(at - start) / 0.006), 0) for start in (0, 0.07))
-    return _loud(_band(rng.normal(size=at.size), 1_000, 7_000) * (press + 0.4 * release), 0.4)
+    return _normalized(_band(rng.normal(size=at.size), 1_000, 7_000) * (press + 0.4 * release), 0.4)
 
 
 def clatter() -> Sound:
@@ -68,7 +68,7 @@ def _band(sound: Sound, low: float, high: float) -> Sound:
     return np.fft.irfft(spectrum, sound.size)
 
 
-def _loud(sound: Sound, peak: float) -> Sound:
+def _normalized(sound: Sound, peak: float) -> Sound:
     return np.asarray(sound / np.abs(sound).max() * peak)
 
 

@@ -37,9 +37,7 @@ def portal() -> Iterator[servers.Portal]:
         yield portal
 
 
-async def test_a_text_becomes_a_film_that_is_fetched_and_seen_and_heard(
-    portal: servers.Portal, chromium: Browser
-) -> None:
+async def test_a_recorded_video_is_fetched_and_played(portal: servers.Portal, chromium: Browser) -> None:
     """Requirement 74."""
     [avatar] = re.findall(r"\d+", portal.manage("shell", "-v0", "-c", AVATAR))
     async with await chromium.new_context(locale="es") as context:

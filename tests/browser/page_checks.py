@@ -16,7 +16,7 @@ from local.paths import ROOT
 
 WIDE, NARROW = ViewportSize(width=1280, height=800), ViewportSize(width=360, height=740)
 # The first few elements that reach beyond the page; none where it does not scroll sideways.
-SIDEWAYS = """() => {
+OVERFLOWING = """() => {
   const { scrollWidth, clientWidth } = document.documentElement;
   if (scrollWidth <= clientWidth) return "";
   const wide = [...document.body.querySelectorAll("*")].filter((it) => {
@@ -27,12 +27,12 @@ SIDEWAYS = """() => {
   return `${scrollWidth} px: ${names.slice(0, 8).join(", ")}`;
 }"""
 # The portal's own pages know it by the attribute, the admin's theme by the class.
-THEME = """theme => {
+SET_THEME = """theme => {
   document.documentElement.dataset.theme = theme;
   document.documentElement.classList.toggle("dark", theme === "dark");
 }"""
 # In the second theme only colours differ.
-AXE = """async ([rules, part]) => {
+RUN_AXE = """async ([rules, part]) => {
   const only = rules.length ? { runOnly: { type: "rule", values: rules } } : {};
   const { violations } = await axe.run(part || document, { resultTypes: ["violations"], ...only });
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
@@ -45,13 +45,13 @@ def axe_source() -> str:
 
 
 @dataclass
-class Looks:
+class PageChecks:
     """Collects what is wrong with the states of one page, so that one run tells of all of them."""
 
     page: Page
     language: str
     pictures: Path
-    wrong: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
     async def check(self, state: str, *, picture: str = "", part: str = "") -> None:
@@ -63,51 +63,51 @@ class Looks:
         if not await self.page.evaluate("'axe' in globalThis"):
             await self.page.evaluate(axe_source())
         for theme, rules in (("light", []), ("dark", ["color-contrast"])):
-            await self.page.evaluate(THEME, theme)
-            found = await self.page.evaluate(AXE, [rules, part])
-            self.wrong += [f"{self.language} {state}, {theme}: {violation}" for violation in found]
+            await self.page.evaluate(SET_THEME, theme)
+            found = await self.page.evaluate(RUN_AXE, [rules, part])
+            self.problems += [f"{self.language} {state}, {theme}: {violation}" for violation in found]
             if picture == theme:
                 where = self.pictures / f"{state}-{self.language}-{theme}.jpg"
                 await self.page.screenshot(path=where, type="jpeg", quality=55)
         await self.page.set_viewport_size(NARROW)
-        if wide := await self.page.evaluate(SIDEWAYS):
-            self.wrong.append(f"{self.language} {state}: scrolls sideways at 360 px, {wide}")
+        if wide := await self.page.evaluate(OVERFLOWING):
+            self.problems.append(f"{self.language} {state}: scrolls sideways at 360 px, {wide}")
         if picture == "narrow":
             where = self.pictures / f"{state}-{self.language}-narrow.jpg"
             await self.page.screenshot(path=where, type="jpeg", quality=55)
         await self.page.set_viewport_size(WIDE)
 
 
-async def keep_picture(page: Page, name: str, theme: str = "light") -> None:
+async def save_picture(page: Page, name: str, theme: str = "light") -> None:
     """For the documentation, of a state that is brought about for real; only where PICTURES names a folder."""
     if folder := os.environ.get("PICTURES"):
-        await page.evaluate(THEME, theme)
+        await page.evaluate(SET_THEME, theme)
         await page.screenshot(path=Path(folder) / f"{name}-es-{theme}.jpg", type="jpeg", quality=55)
 
 
-BEGINNINGS = {"session.start", "session.stop", "queue.leave"}
+START_MESSAGES = {"session.start", "session.stop", "queue.leave"}
 
 
-class Prompter:
+class SocketProxy:
     """Stands between the page and the portal: lets everything through, and can speak in the portal's place."""
 
     def __init__(self) -> None:
-        self.keeps_start = False
+        self.blocks_start = False
         """What begins or gives up a start does not reach the portal."""
         self.line: WebSocketRoute | None = None
 
-    def door(self, line: WebSocketRoute) -> None:
+    def connect(self, line: WebSocketRoute) -> None:
         self.line = line
         portal = line.connect_to_server()
-        line.on_message(self._unless_kept(portal.send))
+        line.on_message(self._unless_blocked(portal.send))
         portal.on_message(line.send)
 
-    def _unless_kept(self, send: Callable[[str | bytes], None]) -> Callable[[str | bytes], None]:
-        def hear(message: str | bytes) -> None:
-            if not (self.keeps_start and json.loads(message)["type"] in BEGINNINGS):
+    def _unless_blocked(self, send: Callable[[str | bytes], None]) -> Callable[[str | bytes], None]:
+        def forward(message: str | bytes) -> None:
+            if not (self.blocks_start and json.loads(message)["type"] in START_MESSAGES):
                 send(message)
 
-        return hear
+        return forward
 
     def tell(self, kind: str, **message: Any) -> None:
         assert self.line

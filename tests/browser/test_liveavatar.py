@@ -27,21 +27,19 @@ LEVEL = "Number(document.querySelector('#mic .level').dataset.level)"
 PRESS_TWICE = """parts.room.publish("agent-control", '{"event_type": "user.start_push_to_talk"}')"""
 
 
-async def test_it_is_seen_heard_written_to_interrupted_spoken_to_and_ended(
-    with_microphone: Browser, stage: Stage
-) -> None:
+async def test_a_hands_free_conversation(with_microphone: Browser, stage: Stage) -> None:
     """Requirements 1, 2, 3, 28, 33, 34, 35 with a provider whose commands the browser publishes; hands-free."""
     text, question = "Hola ¿cómo estás?", "When are invoices sent?"
     async with RoomPage.opened(with_microphone, stage, slug="nora", locale="en", permissions=["microphone"]) as room:
         await room.start()
-        await room.hears()  # the opening of its knowledge base
+        await room.wait_for_sound()  # the opening of its knowledge base
         first = await room.frames()
-        await room.sees(f"({FRAMES})() > {first + 25}")
+        await room.wait_for(f"({FRAMES})() > {first + 25}")
         assert await room.page.evaluate("[video.videoWidth, video.videoHeight]") == [640, 360]
         await room.page.click("#interrupt")
-        await room.hears_nothing()
+        await room.wait_for_silence()
         await room.write(text, "repeat")
-        await room.has_said(text)
+        await room.wait_for_line(text)
         before = await room.lines("avatar").count()
         await room.write(question)
         await expect(room.lines("avatar")).to_have_count(before + 1)
@@ -49,7 +47,7 @@ async def test_it_is_seen_heard_written_to_interrupted_spoken_to_and_ended(
         await room.write(LONG, "repeat")
         await expect(room.lines("avatar").last).to_contain_text("cuatro")
         await room.page.click("#interrupt")
-        await room.hears_nothing()
+        await room.wait_for_silence()
         await expect(room.lines("user").first).to_have_text(text)
 
         await room.page.click("#mic-more")
@@ -58,19 +56,17 @@ async def test_it_is_seen_heard_written_to_interrupted_spoken_to_and_ended(
         await room.page.click("#mic")
         spoken = room.page.locator(".line--you", has_text=re.compile("weather"))
         await expect(spoken.first).to_contain_text("by voice")
-        assert room.complaints == []
+        assert room.console_errors == []
         await room.page.click("#end")
         await room.state("ended")
-        await room.all_over()
+        await room.wait_until_all_ended()
         record = room.last_session()
         assert record["tasks"] == [text, question, LONG]
         assert {"room_connected", "first_frame", "avatar_start_talking", "interrupted"} <= set(record["events"])
         assert (record["status"], record["reason"]) == ("ended", "user_stopped")
 
 
-async def test_by_the_button_it_is_heard_and_a_press_that_was_not_taken_is_told(
-    with_microphone: Browser, stage: Stage
-) -> None:
+async def test_push_to_talk_and_a_refused_press(with_microphone: Browser, stage: Stage) -> None:
     """Requirement 2, where the session is opened for one way of listening only."""
     async with RoomPage.opened(
         with_microphone, stage, slug="amara", locale="en", permissions=["microphone"], init=PARTS
@@ -78,14 +74,14 @@ async def test_by_the_button_it_is_heard_and_a_press_that_was_not_taken_is_told(
         page = room.page
         await room.start()
         await page.click("#mic")
-        await room.sees(PUBLISHED)
+        await room.wait_for(PUBLISHED)
         await expect(page.locator("#hold")).to_be_focused()
         await page.keyboard.down("Space")
         await page.evaluate(PRESS_TWICE)
         await expect(page.get_by_text("could not listen")).to_be_visible()
         for loud in ("=== 0", "> 0", "=== 0"):  # the whole of what is said, wherever the recording stands
-            await room.sees(f"{LEVEL} {loud}")
+            await room.wait_for(f"{LEVEL} {loud}")
         await page.keyboard.up("Space")
         await expect(page.locator(".line--you").first).to_contain_text("by voice")
         assert await page.locator("input[name=voice-mode]").count() == 1
-        assert room.complaints == []
+        assert room.console_errors == []

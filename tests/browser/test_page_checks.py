@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.looks import WIDE, Looks, Prompter
-from tests.browser.room_page import SHOW, Person, RoomPage, Stage
+from tests.browser.page_checks import WIDE, PageChecks, SocketProxy
+from tests.browser.room_page import SHOW_STATE, Person, RoomPage, Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
@@ -75,18 +75,18 @@ if not StreamingSession.objects.filter(end_reason="idle").exists():
 
 
 @pytest.mark.parametrize("language", ["es", pytest.param("en", marks=pytest.mark.proof)])
-async def test_everybody_can_use_every_page(chromium: Browser, stage: Stage, language: str, pictures: Path) -> None:
+async def test_every_page_is_accessible(chromium: Browser, stage: Stage, language: str, pictures: Path) -> None:
     """axe finds nothing, and nothing scrolls sideways at 360 px."""
     portal = stage.portal
     portal.manage("shell", "-v0", "-c", SAID)
     context = await chromium.new_context(locale=language, viewport=WIDE, reduced_motion="reduce")
     page = await context.new_page()
-    looks = Looks(page, language, pictures)
+    page_checks = PageChecks(page, language, pictures)
 
     async def look(name: str, path: str) -> None:
         await page.goto(f"{portal.url}{path}")
         await page.evaluate(ONLY_STARTERS)
-        await looks.check(name, picture=PICTURES.get((language, name), ""))
+        await page_checks.check(name, picture=PICTURES.get((language, name), ""))
 
     await look("sign-in", "/accounts/login/")
     await look("nowhere", "/nowhere/")
@@ -106,74 +106,74 @@ async def test_everybody_can_use_every_page(chromium: Browser, stage: Stage, lan
         await look(name, path)
     await page.goto(f"{portal.url}/conversations/?persona=daniel&to=2026-02-01")
     await page.click(".talk a")
-    await looks.check("conversation", picture=PICTURES.get((language, "conversation"), ""))
+    await page_checks.check("conversation", picture=PICTURES.get((language, "conversation"), ""))
     await page.click("[popovertarget=menu]")
-    await looks.check("menu")
-    assert looks.wrong == []
+    await page_checks.check("menu")
+    assert page_checks.problems == []
     await context.close()
 
 
 @pytest.mark.parametrize("language", ["es", pytest.param("en", marks=pytest.mark.proof)])
-async def test_everybody_can_use_the_room_in_every_state(
+async def test_every_state_of_the_room_is_accessible(
     chromium: Browser, stage: Stage, language: str, pictures: Path
 ) -> None:
     """axe finds nothing, and nothing scrolls sideways at 360 px."""
     asked = {"locale": language, "viewport": WIDE, "reduced_motion": "reduce"}
     async with RoomPage.opened(chromium, stage, slug=SLUG[language], **asked) as room:
-        page, prompter = room.page, Prompter()
-        looks = Looks(page, language, pictures)
-        await page.route_web_socket("**/ws/personas/**", prompter.door)
+        page, proxy = room.page, SocketProxy()
+        page_checks = PageChecks(page, language, pictures)
+        await page.route_web_socket("**/ws/personas/**", proxy.connect)
         await page.reload()
 
         async def look(state: str) -> None:
             await room.state(state)
-            await looks.check(state, picture=PICTURES.get((language, state), ""))
+            await page_checks.check(state, picture=PICTURES.get((language, state), ""))
 
         await look("ready")
-        prompter.keeps_start = True
+        proxy.blocks_start = True
         await page.click("#start")
         await look("connecting")
-        prompter.tell("queue.place", place=3, waiting=4, expected_wait_s=200)
+        proxy.tell("queue.place", place=3, waiting=4, expected_wait_s=200)
         await look("queue")
         await page.click("#leave-line")
         await page.click("#start")
         since = datetime.now(UTC) - timedelta(minutes=12)
-        prompter.tell("error", code="session_running", words="", session={"persona": "Inés", "started_at": str(since)})
+        proxy.tell("error", code="session_running", words="", session={"persona": "Inés", "started_at": str(since)})
         await look("take-over")
         await page.click("#leave-there")
         await page.click("#start")
         words = {"es": "Todos los lugares están ocupados.", "en": "All slots are taken."}[language]
-        prompter.tell("error", code="provider_limit", words=words)
+        proxy.tell("error", code="provider_limit", words=words)
         await look("failed")
-        prompter.keeps_start = False
+        proxy.blocks_start = False
         await page.click("#retry")
         await room.state("live")
         await expect(room.lines("avatar").first).to_have_text(re.compile(".{20,}"))
         await room.write(QUESTION[language])
         await expect(room.lines("avatar").nth(1)).to_have_text(re.compile(".{40,}"))
         await look("live")
-        prompter.tell("session.ending", why="idle", at=str(datetime.now(UTC) + timedelta(seconds=43)), seconds=43)
+        proxy.tell("session.ending", why="idle", at=str(datetime.now(UTC) + timedelta(seconds=43)), seconds=43)
         await look("ending")
-        prompter.tell("session.staying")
-        for state in set(await page.evaluate(STATES)) - looks.seen - {"ended", "taken-over"}:
-            await page.evaluate(SHOW, state)
+        proxy.tell("session.staying")
+        for state in set(await page.evaluate(STATES)) - page_checks.seen - {"ended", "taken-over"}:
+            await page.evaluate(SHOW_STATE, state)
             await look(state)
-        await page.evaluate(SHOW, "live")
+        await page.evaluate(SHOW_STATE, "live")
         await page.evaluate("document.querySelector('#end').click()")
         await look("ended")
-        await page.evaluate(SHOW, "taken-over")
+        await page.evaluate(SHOW_STATE, "taken-over")
         await look("taken-over")
-        assert looks.wrong == []
-        assert room.complaints == []
+        assert page_checks.problems == []
+        assert room.console_errors == []
 
 
 @pytest.mark.proof
-async def test_staff_see_on_one_clock_what_happens(chromium: Browser, stage: Stage, pictures: Path) -> None:
+async def test_the_debug_panel_shows_events_on_one_clock(chromium: Browser, stage: Stage, pictures: Path) -> None:
     """Requirements 64 and 69."""
     stage.portal.manage("shell", "-v0", "-c", STAFF)
     asked = {"locale": "en", "viewport": WIDE, "reduced_motion": "reduce", "storage_state": None}
     async with RoomPage.opened(chromium, stage, slug="daniel", **asked) as room:
-        page, looks = room.page, Looks(room.page, "en", pictures)
+        page, page_checks = room.page, PageChecks(room.page, "en", pictures)
         await Person("guide", "a-word-for-tests").sign_in(page, stage.portal)
         await page.goto(f"{stage.portal.url}/personas/daniel/?debug")
         await room.start()
@@ -182,8 +182,8 @@ async def test_staff_see_on_one_clock_what_happens(chromium: Browser, stage: Sta
             await expect(events).to_contain_text(name)
         await expect(page.locator("#debug-facts")).to_contain_text("video/H264")
         await page.locator("#debug").scroll_into_view_if_needed()
-        await looks.check("debug", picture=PICTURES["en", "debug"])
-        assert looks.wrong == []
+        await page_checks.check("debug", picture=PICTURES["en", "debug"])
+        assert page_checks.problems == []
         await page.evaluate("document.querySelector('#end').click()")
         await room.state("ended")
         await expect(events).to_contain_text("Disconnected")
