@@ -1,7 +1,7 @@
-"""Who may do what: every address, socket message and action of the admin, and which roles it is open to.
+"""Access matrix: every address, socket message and admin action, and the roles that may use it.
 
-One letter a role:  s stranger (signed out) · u end user · e editor · o operator · a auditor · m administrator.
-A new address, message or action stands here or fails test_matrix.py: add its line where its neighbours are.
+One letter per role: s signed out · u end user · e editor · o operator · a auditor · m administrator.
+A new address, message or action must be added here, or test_matrix.py fails.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAY_TALK = "ueom"
 
 @dataclass(frozen=True)
 class Page:
-    """`args` stand in place of those that rows.py gives; `data` is posted."""
+    """`args` override the arguments from rows.py, and `data` is posted or queried."""
 
     who: str
     method: Literal["get", "post"] = "get"
@@ -168,14 +168,14 @@ BUTTONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Message:
-    """`content` brings an answer from whoever the message is open to: mostly the refusal of nonsense."""
+    """`content` makes a permitted message receive an answer, usually an error about invalid content."""
 
     who: str
     content: dict[str, Any] = field(default_factory=dict)
 
 
 def room_messages(who: str) -> tuple[str, dict[str, Message]]:
-    """The messages of a room's page."""
+    """Return the messages of the room page."""
     content: dict[str, dict[str, Any]] = {
         "session.start": {"quality": 5},
         "session.stay": {},
@@ -203,5 +203,5 @@ SOCKETS: dict[str, tuple[str, dict[str, Message]]] = {
         },
     ),
 }
+# Messages that are not answered where they are not refused.
 UNANSWERED_MESSAGES = {"room.prepare", "board.remove"}
-"""Messages that are not answered where they are not refused."""

@@ -1,4 +1,4 @@
-"""One row of everything, so that no address is "not found" for want of something to find."""
+"""One row of each model, so that no address is "not found" for lack of a row."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ROLES = {
 
 
 def make_member(letter: str) -> User:
-    """Somebody with one role."""
+    """Create a user with one role."""
     role = ROLES[letter]
     user = User.objects.create_user(f"role-{letter}", password="a-long-passphrase", is_staff=role.is_staff)
     user.groups.add(Group.objects.get(name=role.group))
@@ -48,7 +48,7 @@ def make_member(letter: str) -> User:
 
 @dataclass
 class Rows:
-    """What addresses name. `own` belongs to whoever asks; everything else to somebody else."""
+    """The rows that addresses refer to. `own` belongs to the requesting user, everything else to another one."""
 
     asker: User | None
     models: dict[str, Model] = field(default_factory=dict)
@@ -105,11 +105,11 @@ class Rows:
         self.models = {row._meta.label_lower: row for row in rows}
 
     def of(self, model: str) -> Any:
-        """Return the key of the row of this model: app label and name."""
+        """Return the primary key of the row of a model, given as app label and name."""
         return self.models[model].pk
 
     def args(self, names: set[str], model: str = "") -> dict[str, Any]:
-        """Return what stands in an address for these names."""
+        """Return the URL arguments with these names."""
         invitation = self.models["heygen_portal.invitation"]
         assert isinstance(invitation, Invitation)
         rows: dict[str, Any] = {

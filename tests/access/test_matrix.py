@@ -1,4 +1,4 @@
-"""The matrix of roles, tried: each address, socket message and action of the admin as each role."""
+"""Check each address, socket message and admin action as each role."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PARTS = ("changelist", "add", "history", "delete", "change")
 
 @pytest.fixture(autouse=True)
 def no_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether a page is open is known before it is drawn, and before anybody outside is asked."""
+    """Skip rendering and calls to providers, which are not needed to see whether a page is permitted."""
     monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", PropertyMock(return_value=""))
     away = Mock(spec=Provider)
     for name in ("list_sessions", "list_avatars", "list_voices", "list_knowledge_bases", "credits", "past_sessions"):
@@ -48,7 +48,7 @@ def no_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def full_settings() -> Iterator[None]:
-    """With mail and single sign-on, so that their pages are there."""
+    """Enable mail and single sign-on, so that their pages exist."""
     app = {"provider_id": "sso", "client_id": "x", "secret": "x", "settings": {"server_url": "http://127.0.0.1:1"}}
     directory = {"openid_connect": {"APPS": [app]}}
     with override_settings(EMAIL_HOST="mail.test", SOCIALACCOUNT_PROVIDERS=directory):
@@ -59,7 +59,7 @@ def full_settings() -> Iterator[None]:
 
 
 def addresses() -> dict[str, set[str]]:
-    """Return every address: its name, or its route where it has none; and what its arguments are called."""
+    """Return the argument names of every address, by its name or, without a name, by its route."""
     found: dict[str, set[str]] = {}
 
     def walk(resolver: URLResolver, route: str, spaces: str, names: set[str]) -> None:
@@ -77,7 +77,7 @@ def addresses() -> dict[str, set[str]]:
 
 
 def expected() -> dict[str, tuple[str, Page]]:
-    """Return what the tables say: for each line, the address's name and who may."""
+    """Return for each line of the matrix the name of its address and who may use it."""
     entries: dict[str, tuple[str, Page]] = {}
     for model, (see, add, change, delete) in MODELS.items():
         stem = f"admin:{model.replace('.', '_')}"
@@ -117,7 +117,7 @@ def test_the_matrix_lists_every_model_and_action_of_the_admin() -> None:
 
 
 def is_open(response: HttpResponse) -> bool:
-    """Refused is: not found, forbidden, unauthorized, sent to sign in."""
+    """Return whether access was granted: not 401, 403, 404 or a redirect to sign in."""
     if response.status_code in (302, 303):
         doors = (f"{reverse('account_login')}?", reverse("admin:login"))
         return not response["Location"].startswith(doors)
@@ -165,7 +165,7 @@ def test_each_role_opens_exactly_its_addresses(letter: str) -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("letter", LETTERS)
 def test_each_role_is_offered_exactly_its_actions(letter: str) -> None:
-    """What a list does not offer it does not do: Django looks a posted action up among those."""
+    """Django only runs posted actions that the list offers."""
     request = RequestFactory().get("/admin/")
     request.user = AnonymousUser() if letter == "s" else make_member(letter)
     offered = {
@@ -223,7 +223,7 @@ def _credentials(letter: str) -> tuple[list[tuple[bytes, bytes]], str]:
 
 
 async def _response_code(tab: WebsocketCommunicator, kind: str) -> str:
-    """Return the code of the error that answers, or the type of what is told; news that nobody asked for is not."""
+    """Return the code of the error, or the type of the answer, ignoring changes of the board."""
     while True:
         try:
             entries: dict[str, Any] = await tab.receive_json_from(timeout=PATIENCE_S)

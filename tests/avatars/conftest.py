@@ -28,7 +28,7 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (4, 3), **options: Any) -
 
 @pytest.fixture(autouse=True)
 def no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Accounts of tests name providers that are nowhere; only who asks for one gets an answer."""
+    """Make key checks and syncs fail, because accounts in tests have no provider unless a test asks for one."""
 
     async def away(account: ProviderAccount) -> None:
         raise NotSent("nowhere")
@@ -39,7 +39,7 @@ def no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
-    """A provider with one thing of each kind to offer."""
+    """A provider with one entry of each kind."""
     stand_in = Mock(spec=Provider)
     stand_in.list_avatars = AsyncMock(
         return_value=[CatalogueAvatar("A1", "Lucía", "https://cdn.test/a1.png?sig=1", "V1", is_active=True)]

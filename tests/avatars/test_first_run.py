@@ -1,4 +1,4 @@
-"""A fresh portal: two people who can sign in, a catalogue, and two personas to talk with."""
+"""A fresh portal has two users, a catalogue and two personas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text or voice: what every persona takes stands on its card, on its page and on the help page."""
+"""Each persona's card, its page and the help page show whether it takes text or voice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def user_client(client: Client) -> Client:
 
 
 def takes(page: str, row: str) -> dict[str, str]:
-    """What the help page says of one row: {"text": "Yes", "voice": "No"}."""
+    """Return one row of the help page, such as {"text": "Yes", "voice": "No"}."""
     found = re.search(rf"<tr {row}.*?</tr>", page, re.DOTALL)
     assert found, row
     cells = re.findall(r'data-takes="(\w+)">(.*?)</td>', found.group(), re.DOTALL)

@@ -1,4 +1,4 @@
-"""The table of who may do what, tried in the admin as each role; tests/access has the whole matrix."""
+"""Roles in the admin. tests/access has the whole matrix."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SPEECH = "lo que dijo"
 
 @pytest.mark.parametrize("role", [roles.OPERATOR, roles.AUDITOR, roles.ADMINISTRATOR], ids=lambda role: role.group)
 def test_permission_to_view_sessions_does_not_show_transcripts(role: roles.Role) -> None:
-    """What was said is read on a page of its own, for a reason."""
+    """Transcripts are read on a separate page that asks for a reason."""
     session = StreamingSessionFactory.create()
     session.tasks.create(kind="talk", text=SPEECH)
     session.utterances.create(who="user", by="text", text=SPEECH, source="portal")

@@ -1,4 +1,4 @@
-"""Two sessions for the auditor's page, a good one and one in trouble, as they would have been recorded."""
+"""Two recorded sessions for the auditor's page, one successful and one with problems."""
 
 SEED = """
 from datetime import datetime, timedelta, UTC

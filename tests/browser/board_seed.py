@@ -1,4 +1,4 @@
-"""A busy hour for the live board: fifty open sessions in all their stages, three people in line, a month of costs."""
+"""Data for the live board: fifty open sessions in all statuses, three queued users, and a month of costs."""
 
 SEED = """
 import httpx, random, uuid

@@ -1,4 +1,4 @@
-"""A portal with people who can be seen and heard, and the room's page in a real browser."""
+"""A portal with emulated avatars, and the room page in a real browser."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ starters.publish_starter(account, works | {"slug": "amara", "name": "Amara", "in
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all; each test has a context of its own."""
+    """Return one browser for all tests. Each test has its own context."""
     async with browser(ALLOW_SOUND) as chromium:
         yield chromium
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def with_microphone(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    """Give a browser whose microphone plays a recording over and over, to pages that were allowed it."""
+    """Return a browser whose microphone loops a recording."""
     recording = tmp_path_factory.mktemp("microphone") / "said.wav"
     microphone_sounds.record(microphone_sounds.speak_text(SPOKEN_TEXT), recording)
     async with browser(ALLOW_SOUND, *microphone_sounds.microphone(recording)) as chromium:
@@ -79,12 +79,12 @@ async def stage(livekit: servers.LiveKit, emulator: servers.Emulator, chromium: 
 
 @pytest_asyncio.fixture(loop_scope="package")
 async def room(chromium: Browser, stage: Stage) -> AsyncIterator[RoomPage]:
-    """Lucía's room in Spanish, not started; whatever runs at the end of the test is stopped."""
+    """Open Lucía's room in Spanish without starting. A running session is stopped after the test."""
     async with RoomPage.opened(chromium, stage) as room:
         yield room
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Where pictures for the documentation go: PICTURES names the folder, else nobody keeps them."""
+    """Return the folder for pictures of the documentation, which PICTURES names, or a temporary one."""
     return Path(os.environ.get("PICTURES") or tmp_path)

@@ -1,4 +1,4 @@
-"""Conversations that go wrong on purpose, side by side: faults are ordered, and what the pages report is read."""
+"""Conversations with injected faults, side by side, and what their pages report."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from playwright.async_api import Browser
 from tests.browser.room_page import RoomPage, Stage, until
 
 MAX_ATTEMPTS = 3
+# Verdicts of a page that was not let into its room soon enough.
 LATE_JOIN_VERDICTS = ("network", "slow_room")
-"""Verdicts of a page that was not let into its room soon enough."""
 # People who are signed in already: several conversations go wrong side by side.
 PEOPLE = """
 import json
@@ -54,10 +54,10 @@ print(json.dumps(told))
 @dataclass(frozen=True)
 class Fault:
     run: Callable[[RoomPage], Awaitable[None]]
+    # A fault of the session that is opened next: it is opened before anybody else's.
     order: Mapping[str, Any] = field(default_factory=dict)
-    """A fault of the session that is opened next: it is opened before anybody else's."""
+    # Runs in the page before any script of its own.
     init: str = ""
-    """Runs in the page before any script of its own."""
 
 
 def messages_of(room: RoomPage, message_type: str) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def reported(room: RoomPage, kind: str, key: str) -> list[str]:
 
 
 async def wait_for_room(room: RoomPage, number: int = 1) -> str:
-    """Wait until the page has been handed its n-th room; return the session at the provider that it is of."""
+    """Wait until the page has received its n-th room, and return the provider's session ID."""
 
     async def is_handed() -> bool:
         return len(messages_of(room, "session.room")) >= number
@@ -89,9 +89,9 @@ async def inject_fault(room: RoomPage, kind: str, **fault: Any) -> None:
 
 @asynccontextmanager
 async def injecting_faults(room: RoomPage, *kinds: str) -> AsyncIterator[None]:
-    """Spoil each room that the page is handed meanwhile.
+    """Inject the faults into each room that the page receives in the meantime.
 
-    On a busy machine its picture may be quicker than the fault, and is lost again a moment later.
+    On a busy machine the video may start before the fault, and is lost a moment later.
     """
 
     async def spoil_each() -> None:
@@ -108,9 +108,9 @@ async def injecting_faults(room: RoomPage, *kinds: str) -> AsyncIterator[None]:
 
 
 async def wait_until_continued(room: RoomPage, state: str) -> None:
-    """Wait until the page goes on without a picture.
+    """Wait until the conversation continues without video.
 
-    On a busy machine a page may not get into its room before it gives up: it tries again then, as a person would.
+    On a busy machine the page may give up before it joins its room. It then retries like a user would.
     """
     for _ in range(MAX_ATTEMPTS):
         await room.state(state, "failed")
@@ -122,7 +122,7 @@ async def wait_until_continued(room: RoomPage, state: str) -> None:
 
 
 async def wait_for_final_step(room: RoomPage, step: str) -> None:
-    """Wait until the page has tried all there is to try, and settled for this."""
+    """Wait until the page has tried all recovery steps and stays at this one."""
 
     async def has_settled() -> bool:
         return reported(room, "ladder", "step")[-1:] == [step]
@@ -133,7 +133,7 @@ async def wait_for_final_step(room: RoomPage, step: str) -> None:
 
 
 async def wait_for_steps(room: RoomPage, *steps: str) -> None:
-    """Wait until the page has gone these steps, and none besides."""
+    """Wait until the page has taken exactly these recovery steps."""
 
     async def has_climbed() -> bool:
         return len(reported(room, "ladder", "step")) >= len(steps)
@@ -144,7 +144,7 @@ async def wait_for_steps(room: RoomPage, *steps: str) -> None:
 
 @asynccontextmanager
 async def people(chromium: Browser, stage: Stage, inits: Mapping[str, str]) -> AsyncIterator[dict[str, RoomPage]]:
-    """One room page a person, each of a small picture; all are left at the end."""
+    """Open one room page with small video per user, and leave all of them at the end."""
     keys = json.loads(stage.portal.manage("shell", "-v0", "-c", PEOPLE.format(names=list(inits))))
 
     def page_of(name: str) -> AbstractAsyncContextManager[RoomPage]:
@@ -170,7 +170,7 @@ async def wait_for_verdict(room: RoomPage, *codes: str) -> None:
 
 
 async def run_faults(chromium: Browser, stage: Stage, causes: Mapping[str, Fault]) -> dict[str, Any]:
-    """Let each cause meet a person of its name, side by side; return what is kept of their sessions."""
+    """Run each fault with a user of its name, side by side, and return the records of their sessions."""
     async with people(chromium, stage, {name: cause.init for name, cause in causes.items()}) as rooms:
         for name in (name for name, cause in causes.items() if cause.order):
             await inject_fault(rooms[name], **causes[name].order)
@@ -183,7 +183,7 @@ async def run_faults(chromium: Browser, stage: Stage, causes: Mapping[str, Fault
 
 
 async def records_of(stage: Stage, names: list[str]) -> dict[str, Any]:
-    """What is kept of these people's sessions."""
+    """Return the records of these users' sessions."""
     records: dict[str, Any] = json.loads(stage.portal.manage("shell", "-v0", "-c", RECORDS.format(names=names)))
     return records
 

@@ -1,4 +1,4 @@
-"""What a microphone hears, said and not said: made here, so that no recording has to be kept."""
+"""Synthetic microphone input, speech and noises, so that no recording has to be stored."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from heygen_portal.emulator.sessions.interfaces import Voice
 from heygen_portal.emulator.speech.synthesis import SAMPLE_RATE, speak
 
+# From -1 to 1, SAMPLE_RATE.
 Sound = NDArray[np.float64]
-"""From -1 to 1, SAMPLE_RATE."""
 
 
 def microphone(recording: Path) -> tuple[str, ...]:
-    """Chromium's switches for a microphone that plays a recording over and over."""
+    """Return Chromium's switches for a microphone that loops a recording."""
     return "--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={recording}"
 
 
@@ -29,14 +29,14 @@ def record(sound: Sound, path: Path) -> None:
 
 
 def speak_text(text: str) -> Sound:
-    """Say it in English, with two seconds before and after."""
+    """Return English speech with two seconds of silence before and after."""
     pause = np.zeros(2 * SAMPLE_RATE)
     spoken = np.frombuffer(speak(text, Voice(language="en")).pcm, np.int16) / 32_768
     return np.concatenate([pause, spoken, pause])
 
 
 def clap(rng: np.random.Generator) -> Sound:
-    """Two hands in a room: a burst of noise within milliseconds, and what the walls give back."""
+    """Return a clap: a burst of noise of some milliseconds, and its reverberation."""
     at = np.arange(round(0.4 * SAMPLE_RATE)) / SAMPLE_RATE
     dry = _band(rng.normal(size=at.size), 600, 4_000) * np.exp(-at / 0.012)
     walls = _band(rng.normal(size=at.size), 300, 3_000) * np.exp(-at / 0.06)
@@ -44,14 +44,14 @@ def clap(rng: np.random.Generator) -> Sound:
 
 
 def key(rng: np.random.Generator) -> Sound:
-    """Press and release one key of a keyboard near the microphone."""
+    """Return the press and release of one key of a nearby keyboard."""
     at = np.arange(round(0.12 * SAMPLE_RATE)) / SAMPLE_RATE
     press, release = (np.where(at >= start, np.exp(-(at - start) / 0.006), 0) for start in (0, 0.07))
     return _normalized(_band(rng.normal(size=at.size), 1_000, 7_000) * (press + 0.4 * release), 0.4)
 
 
 def clatter() -> Sound:
-    """Three claps, a pause, and two seconds of typing, with a quiet room behind it."""
+    """Return three claps, a pause and two seconds of typing, over quiet room noise."""
     rng = np.random.default_rng(1)
     sound = rng.normal(scale=0.0005, size=round(6 * SAMPLE_RATE))
     for moment in (0.2, 0.6, 1.05):

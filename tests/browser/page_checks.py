@@ -1,4 +1,4 @@
-"""How a page looks and whether everybody can use it: axe, a narrow phone, pictures for the documentation."""
+"""Check pages for accessibility with axe and on a narrow phone, and take pictures for the documentation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def axe_source() -> str:
 
 @dataclass
 class PageChecks:
-    """Collects what is wrong with the states of one page, so that one run tells of all of them."""
+    """Collect the problems of all states of one page, so that one run reports all of them."""
 
     page: Page
     language: str
@@ -55,9 +55,9 @@ class PageChecks:
     seen: set[str] = field(default_factory=set)
 
     async def check(self, state: str, *, picture: str = "", part: str = "") -> None:
-        """No violation in either theme, and nothing scrolls sideways at 360 px; `picture` is a theme to keep one of.
+        """Check that axe finds nothing in either theme and that nothing scrolls sideways at 360 px.
 
-        `part` is all that is looked at, where the rest of the page is not ours.
+        `picture` is the theme, or "narrow", of a picture to save. `part` limits axe to a part of the page.
         """
         self.seen.add(state)
         if not await self.page.evaluate("'axe' in globalThis"):
@@ -79,7 +79,7 @@ class PageChecks:
 
 
 async def save_picture(page: Page, name: str, theme: str = "light") -> None:
-    """For the documentation, of a state that is brought about for real; only where PICTURES names a folder."""
+    """Save a picture of a real state for the documentation, if PICTURES names a folder."""
     if folder := os.environ.get("PICTURES"):
         await page.evaluate(SET_THEME, theme)
         await page.screenshot(path=Path(folder) / f"{name}-es-{theme}.jpg", type="jpeg", quality=55)
@@ -89,11 +89,11 @@ START_MESSAGES = {"session.start", "session.stop", "queue.leave"}
 
 
 class SocketProxy:
-    """Stands between the page and the portal: lets everything through, and can speak in the portal's place."""
+    """Proxy between page and portal. Forwards messages, and can send messages as the portal."""
 
     def __init__(self) -> None:
+        # What begins or gives up a start does not reach the portal.
         self.blocks_start = False
-        """What begins or gives up a start does not reach the portal."""
         self.line: WebSocketRoute | None = None
 
     def connect(self, line: WebSocketRoute) -> None:

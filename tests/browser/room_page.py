@@ -1,4 +1,4 @@
-"""The room's page as a person uses it, and what can be measured on it."""
+"""The room page as a user operates it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Stage:
-    """A portal, the emulator behind it, and the cookies of somebody who is signed in."""
+    """A portal, its emulator, and the cookies of a signed-in user."""
 
     portal: servers.Portal
     emulator: servers.Emulator
@@ -71,8 +71,8 @@ class RoomPage:
     page: Page
     stage: Stage
     console_errors: list[str] = field(default_factory=list)
+    # Every frame of the page's socket, both ways.
     socket_messages: list[str] = field(default_factory=list)
-    """Every frame of the page's socket, both ways."""
 
     @classmethod
     @asynccontextmanager
@@ -83,9 +83,9 @@ class RoomPage:
         slug: str = "lucia",
         **context: Any,
     ) -> AsyncIterator[RoomPage]:
-        """Open a persona's room, signed in; wait at the end until the session is over.
+        """Open a persona's room, signed in, and wait at the end until the session has ended.
 
-        `context` is Playwright's; its `init` runs in the page before any script of its own.
+        `context` has Playwright's options. Its `init` runs in the page before the page's own scripts.
         """
         init = context.pop("init", "")
         usual = {"locale": "es", "viewport": {"width": 1280, "height": 800}, "storage_state": stage.cookies}
@@ -126,7 +126,7 @@ class RoomPage:
         await self.page.wait_for_selector(", ".join(f"body[data-state={state}]" for state in wanted))
 
     async def wait_for_report(self, kind: str) -> None:
-        """Wait until the page has told the portal; unlike a look at the page, this is no gesture on it."""
+        """Wait until the page has sent this report. Unlike evaluating on the page, this is no user gesture."""
 
         async def has_told() -> bool:
             return any(f'"kind":"{kind}"' in message for message in self.socket_messages)
@@ -146,11 +146,11 @@ class RoomPage:
         await self.page.press("#text", "Enter")
 
     def lines(self, who: str) -> Locator:
-        """The words of `user` or `avatar` in the transcript."""
+        """Return the transcript texts of `user` or `avatar`."""
         return self.page.locator(".line--you .line__text" if who == "user" else ".line:not(.line--you) .line__text")
 
     async def wait_for_line(self, text: str) -> None:
-        """Wait until the avatar has said a line; the greeting may come before or after it."""
+        """Wait until the avatar has said a line. The greeting may come before or after it."""
         line = re.compile(f"^{re.escape(text)}$")
         await expect(self.lines("avatar").filter(has_text=line)).to_have_count(1)
 
@@ -158,7 +158,7 @@ class RoomPage:
         await self.wait_for(f"({PEAK_LEVEL})() > {louder_than}")
 
     async def wait_for_silence(self) -> None:
-        """Half a second in which no sample is loud."""
+        """Wait for half a second without a loud sample."""
         quiet = f"""(() => {{
           const now = performance.now();
           if (({PEAK_LEVEL})() > 0.005 || window.quietSince === undefined) window.quietSince = now;
@@ -167,7 +167,7 @@ class RoomPage:
         await self.wait_for(quiet)
 
     async def wait_for(self, expression: str) -> None:
-        """Wait until an expression is true on the page; asked from outside, as its policy forbids eval()."""
+        """Wait until an expression is true. Evaluated from outside, because the page forbids eval()."""
 
         async def is_true() -> bool:
             return bool(await self.page.evaluate(expression))
@@ -178,7 +178,7 @@ class RoomPage:
         return int(await self.page.evaluate(FRAMES))
 
     async def wait_until_all_ended(self) -> None:
-        """Wait until nothing is open, neither at the provider nor in the portal's books."""
+        """Wait until no session is open at the provider or in the portal."""
         await until(self._has_nothing_open)
 
     async def _has_nothing_open(self) -> bool:
@@ -196,13 +196,13 @@ class RoomPage:
             return rows
 
     async def stop_call_count(self) -> int:
-        """Return how often the provider was asked to end the newest session."""
+        """Return how often the provider was asked to stop the newest session."""
         ended = self.last_session()["provider_id"]
         calls = [call for call in await self._emulator_rows("requests") if call["path"] == "/v1/streaming.stop"]
         return sum(call["body"]["session_id"] == ended for call in calls)
 
     async def wait_until_room_empty(self) -> None:
-        """Wait until LiveKit knows of nobody in the newest session's room."""
+        """Wait until LiveKit lists no participant in the newest session's room."""
         name, keys = self.last_session()["room"], self.stage.portal.environment
         who = (keys["LIVEKIT_URL"], keys["LIVEKIT_API_KEY"], keys["LIVEKIT_API_SECRET"])
         async with api.LiveKitAPI(*who) as livekit:
@@ -214,7 +214,7 @@ class RoomPage:
             await until(is_empty)
 
     async def wait_for_events(self, *kinds: str) -> None:
-        """Wait until the portal has kept events of these kinds of the newest session."""
+        """Wait until the newest session has events of these kinds."""
 
         async def are_stored() -> bool:
             return set(kinds) <= set(self.last_session()["events"])
@@ -222,7 +222,7 @@ class RoomPage:
         await until(are_stored)
 
     def last_session(self) -> dict[str, Any]:
-        """Return how the newest session is kept: its status, its reason, its texts as stored."""
+        """Return the stored data of the newest session."""
         said = self.stage.portal.manage("shell", "-v0", "-c", RECORD)
         record: dict[str, Any] = json.loads(said)
         return record
@@ -249,7 +249,7 @@ print(json.dumps({
 
 
 async def until(is_true: Callable[[], Awaitable[bool]]) -> None:
-    """Ask again and again, in bounded time."""
+    """Poll until the condition is true. Fails after PATIENCE_S."""
     async with asyncio.timeout(PATIENCE_S):
         while not await is_true():
             await asyncio.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The admin in a real browser: its theme works under the policy for scripts, in both languages."""
+"""The admin in a real browser, under its content security policy and in both languages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def cookies(portal: servers.Portal, chromium: Browser) -> StorageState:
 async def page(
     request: pytest.FixtureRequest, portal: servers.Portal, cookies: StorageState, chromium: Browser
 ) -> AsyncIterator[Page]:
-    """A page in one language, signed in as the administrator."""
+    """Open a page in one language, signed in as the administrator."""
     async with await chromium.new_context(locale=request.param, storage_state=cookies) as context:
         page = await context.new_page()
         await page.goto(f"{portal.url}/admin/")
@@ -84,7 +84,7 @@ async def test_the_catalogue_is_synced_from_the_accounts_page(page: Page, portal
 async def test_the_auditors_page_is_accessible(
     page: Page, portal: servers.Portal, state: str, session: str, tmp_path: Path
 ) -> None:
-    """axe finds nothing, hidden and open; nothing scrolls sideways at 360 px, and no policy is broken."""
+    """axe finds nothing, collapsed and expanded; nothing scrolls sideways at 360 px; no policy violation."""
     portal.manage("shell", "-v0", "-c", SEED)
     console_errors: list[str] = []
     page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
@@ -105,7 +105,7 @@ async def test_the_auditors_page_is_accessible(
 
 
 async def save_page_picture(page: Page, name: str) -> None:
-    """Keep a picture of the whole page, in few colours, where somebody wants pictures."""
+    """Save a picture of the whole page with few colours, if PICTURES names a folder."""
     if pictures := os.environ.get("PICTURES"):
         shot = Image.open(io.BytesIO(await page.screenshot(full_page=True))).convert("RGB")
         shot.thumbnail((720, shot.height))
@@ -114,7 +114,7 @@ async def save_page_picture(page: Page, name: str) -> None:
 
 
 async def test_transcript_search_and_exports_are_accessible(page: Page, portal: servers.Portal, tmp_path: Path) -> None:
-    """From the auditor's page to a page to print; from the list to a search and an export of what it found."""
+    """From the auditor's page to the printable record; from the list to a search and its export."""
     portal.manage("shell", "-v0", "-c", SEED)
     console_errors: list[str] = []
     page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)
@@ -157,7 +157,7 @@ async def test_transcript_search_and_exports_are_accessible(page: Page, portal: 
 async def test_invitation_and_second_factor_pages_are_accessible(
     page: Page, portal: servers.Portal, tmp_path: Path
 ) -> None:
-    """Each page on the way can be used by everybody, in both themes and at 360 px."""
+    """Each page is accessible in both themes and at 360 px."""
     language, name = await page.evaluate("document.documentElement.lang"), "wj3-longer-than-most"
     await page.emulate_media(reduced_motion="reduce")
     await page.goto(f"{portal.url}/admin/heygen_portal/invitation/add/")
@@ -193,7 +193,7 @@ async def test_invitation_and_second_factor_pages_are_accessible(
 
 @pytest.mark.proof
 async def test_the_live_board_shows_fifty_sessions(page: Page, portal: servers.Portal, pictures: Path) -> None:
-    """Also: the costs and the first page. axe finds nothing, nothing scrolls sideways, no policy is broken."""
+    """Also the costs and the start page: axe finds nothing, nothing scrolls sideways, no policy violation."""
     portal.manage("shell", "-v0", "-c", board_seed.SEED)
     console_errors: list[str] = []
     page.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)

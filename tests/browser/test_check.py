@@ -1,4 +1,4 @@
-"""The page that checks the device, in a real browser and against a real LiveKit."""
+"""The device check in a real browser with a real LiveKit server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ expect.set_options(timeout=PATIENCE_S * 1000)
 
 @pytest.mark.proof
 async def test_check_results_are_shown_copied_and_recorded(chromium: Browser, stage: Stage, tmp_path: Path) -> None:
-    """Requirements 58, 59 and 70; complaint 8: a refused microphone is told, and one can write all the same."""
+    """Requirements 58, 59 and 70; complaint 8: a refused microphone is shown, and text still works."""
     async with RoomPage.opened(chromium, stage, locale="en") as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")

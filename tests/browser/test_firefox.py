@@ -1,4 +1,4 @@
-"""The portal in a Firefox as people have it: it plays no H.264 here, and looks for nobody on loopback."""
+"""The portal in Firefox, which plays no H.264 here and gathers no loopback candidates."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def fox(downloads: Path) -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def stage(fox: Browser) -> AsyncIterator[Stage]:
-    """Give a stage with LiveKit where `bin/serve` has it."""
+    """Return a stage whose LiveKit server has the address that `bin/serve` gives it."""
     with (
         servers.livekit(own_address=ports.own_address()) as livekit,
         servers.emulator(livekit, args=["--control"]) as emulator,
@@ -77,7 +77,7 @@ async def stage(fox: Browser) -> AsyncIterator[Stage]:
 
 
 async def clipboard_text(page: Page) -> str:
-    """Return what the clipboard has, as a person would see it: by pasting it into the form."""
+    """Return the clipboard's text by pasting it into the form."""
     await page.fill("#text", "")
     await page.press("#text", "ControlOrMeta+v")
     text = await page.input_value("#text")
@@ -86,7 +86,7 @@ async def clipboard_text(page: Page) -> str:
 
 
 async def wait_for_download(downloads: Path, name: str) -> str:
-    """Wait for what was downloaded, and return it: Playwright overlooks downloads that have no address."""
+    """Wait for a downloaded file and return its text. Playwright misses downloads without a URL."""
 
     async def is_there() -> bool:
         return bool(contents(downloads, name))
@@ -149,7 +149,7 @@ async def test_a_conversation_from_the_gallery_to_its_end(fox: Browser, stage: S
 
 
 async def test_the_noise_gate_opens_for_speech(fox: Browser, stage: Stage) -> None:
-    """Complaint 11: what only speech goes through works in this browser's own handling of sound, too."""
+    """Complaint 11: the noise gate also works with this browser's audio processing."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         await room.start()
         await room.page.click("#mic-more")
@@ -163,7 +163,7 @@ async def test_the_noise_gate_opens_for_speech(fox: Browser, stage: Stage) -> No
 
 
 async def test_the_device_check_reports_its_results(fox: Browser, stage: Stage, downloads: Path) -> None:
-    """Requirements 58, 59 and 70: it says what is otherwise here, and that nothing is missing for it."""
+    """Requirements 58, 59 and 70: it reports this browser's differences, none of which is a failure."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN) as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")
@@ -183,7 +183,7 @@ async def test_the_device_check_reports_its_results(fox: Browser, stage: Stage, 
 
 
 async def test_debug_panel_and_downloads_work(fox: Browser, stage: Stage, downloads: Path) -> None:
-    """Requirement 69: the panel's facts come from counters that each browser names and leaves out as it likes."""
+    """Requirement 69: the panel works with the statistics that this browser provides."""
     async with RoomPage.opened(fox, stage, slug="daniel", locale="en", init=FORBIDDEN, storage_state=None) as room:
         page = room.page
         await Person("pathfinder", "a-word-for-tests").sign_in(page, stage.portal)

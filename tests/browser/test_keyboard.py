@@ -1,4 +1,4 @@
-"""A whole conversation with no pointer at all."""
+"""A whole conversation without a pointer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HAS_FOCUS = """selector => {
 
 
 async def tab_to(page: Page, selector: str) -> None:
-    """Press Tab until the focus, which must be seen, is there."""
+    """Press Tab until this element has visible focus."""
     for _ in range(MAX_TABS):
         await page.keyboard.press("Tab")
         if await page.evaluate(HAS_FOCUS, selector):

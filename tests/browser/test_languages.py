@@ -1,4 +1,4 @@
-"""One person in two languages: begun in one, gone on with in the other, brought from one device to another, rated."""
+"""A conversation that continues in another language and on another device, and is rated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ for slug, works in zip(("ines", "ines-en"), starters.STARTERS):
 async def test_a_conversation_continues_in_another_language_and_quality(
     chromium: Browser, stage: Stage, pictures: Path
 ) -> None:
-    """Complaints 7 and 15: nothing is lost, and nothing is forgotten. Requirement 53: how the person found it."""
+    """Complaints 7 and 15: no line is lost, and the avatar keeps the context. Requirement 53: the rating."""
     stage.portal.manage("shell", "-v0", "-c", BOTH)
     async with RoomPage.opened(chromium, stage, slug="ines", reduced_motion="reduce") as room:
         page, page_checks = room.page, PageChecks(room.page, "es", pictures)

@@ -1,4 +1,4 @@
-"""The same conversation on the other wire: the room comes with the start, commands and events travel in it."""
+"""A conversation with LiveAvatar, whose start returns the room and whose commands and events travel in it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_a_hands_free_conversation(with_microphone: Browser, stage: Stage)
 
 
 async def test_push_to_talk_and_a_refused_press(with_microphone: Browser, stage: Stage) -> None:
-    """Requirement 2, where the session is opened for one way of listening only."""
+    """Requirement 2, for a session that is created for one listening mode only."""
     async with RoomPage.opened(
         with_microphone, stage, slug="amara", locale="en", permissions=["microphone"], init=PARTS
     ) as room:

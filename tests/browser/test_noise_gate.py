@@ -1,4 +1,4 @@
-"""Hands-free in a room with noises: only what is said reaches the avatar, whose ear takes a clap for words."""
+"""Hands-free in a noisy room: only speech reaches the avatar, whose recognition takes a clap for words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ expect.set_options(timeout=PATIENCE_S * 1000)
 
 @pytest.mark.proof
 async def test_noises_are_not_taken_for_speech(stage: Stage, tmp_path: Path) -> None:
-    """Complaint 11. The same sounds without the gate show that there is something to be kept out."""
+    """Complaint 11. Without the gate, the same sounds are taken for speech."""
     recording = tmp_path / "noises.wav"
     microphone_sounds.record(
         np.concatenate([microphone_sounds.clatter(), microphone_sounds.speak_text(SPOKEN_TEXT)]), recording

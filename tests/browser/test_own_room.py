@@ -1,4 +1,4 @@
-"""A conversation in a room of our own LiveKit; ROOMS=own runs all the others there, too."""
+"""A conversation in a room of our own LiveKit server. ROOMS=own runs all other tests there, too."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_the_room_is_joined_before_start_and_closed_at_the_end(
 
 
 async def check_observer(room: RoomPage, chromium: Browser) -> None:
-    """An operator sees the picture in the admin, and the person's page says so for as long as they do."""
+    """Check that an operator sees the video in the admin, and that the user's page shows the observer meanwhile."""
     portal = room.stage.portal
     portal.manage("shell", "-v0", "-c", OBSERVER_ACCOUNT)
     session_id = portal.manage("shell", "-v0", "-c", NEWEST).strip()

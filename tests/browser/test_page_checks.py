@@ -1,4 +1,4 @@
-"""Every page and every state of the room: for everybody, in both languages and both themes, wide and narrow."""
+"""Accessibility of every page and every state of the room, in both languages and themes, wide and narrow."""
 
 from __future__ import annotations
 

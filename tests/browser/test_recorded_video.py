@@ -1,4 +1,4 @@
-"""A recorded video, from the order in the admin to the picture that moves."""
+"""A recorded video, from the order in the admin to playback."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Each cause of blackness, brought about on purpose: what the page says, how far it climbs, what the record tells.
+"""Each cause of missing video, injected: verdict, recovery steps and record.
 
-When each step is due is tested with node, on a clock of its own; here the steps meet a real room and a real picture.
+The timing of the steps is tested with node and a fake clock. Here they meet a real room and real video.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ WHY = "#recovering-why"
 
 
 async def no_video(room: RoomPage) -> None:
-    """Requirements 55, 65 and 66; complaint 1: down to the voice, chat included."""
+    """Requirements 55, 65 and 66; complaint 1: recovery ends with sound only, and chat works."""
     await room.page.click("#start")
     async with injecting_faults(room, "no_video"):
         await expect(room.page.locator(WHY)).to_contain_text("El problema está en su sesión")
@@ -79,7 +79,7 @@ async def no_video(room: RoomPage) -> None:
 
 
 async def silent(room: RoomPage) -> None:
-    """The last step: in writing, by the room's data channel."""
+    """The last step: text over the room's data channel."""
     await room.page.click("#start")
     async with injecting_faults(room, "no_video", "no_audio"):
         await wait_until_continued(room, "text")
@@ -90,7 +90,7 @@ async def silent(room: RoomPage) -> None:
 
 
 async def black(room: RoomPage) -> None:
-    """Requirement 54: a black picture is none, and the session is not live before there is one."""
+    """Requirement 54: black video does not count, and the session is not live before real video."""
     await room.page.click("#start")
     await inject_fault(room, "black", session=await wait_for_room(room))
     await expect(room.page.locator(WHY)).to_contain_text("imagen negra")
@@ -101,7 +101,7 @@ async def black(room: RoomPage) -> None:
 
 
 async def another_room(room: RoomPage) -> None:
-    """Requirements 57 and 71: a token of another session."""
+    """Requirements 57 and 71: a token of another session's room."""
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("El permiso para entrar en la sala")
     await wait_for_verdict(room, "token")
@@ -110,14 +110,14 @@ async def another_room(room: RoomPage) -> None:
 
 
 async def expired(room: RoomPage) -> None:
-    """Requirement 57: a token that has run out is refused by LiveKit, and a new session has another."""
+    """Requirement 57: LiveKit refuses an expired token, and a new session has another one."""
     await wait_for_verdict(room, "token")
     await room.state("live")
     assert reported(room, "ladder", "step")[0] == "renew"
 
 
 async def late(room: RoomPage) -> None:
-    """Requirement 56: joined too early, which is found, said and tried again."""
+    """Requirement 56: joining too early is detected, shown and retried."""
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("antes que")
     await wait_for_verdict(room, "early")
@@ -127,7 +127,7 @@ async def late(room: RoomPage) -> None:
 
 
 async def not_spread(room: RoomPage) -> None:
-    """Requirement 60: a room that LiveKit is slow to spread is waited for, tried again, and then said."""
+    """Requirement 60: the page waits for a room that LiveKit provides slowly, retries, and then reports it."""
     await room.page.click("#start")
     await room.state("recovering")
     await expect(room.page.locator(WHY)).to_contain_text("más de lo normal en abrirse")
@@ -142,7 +142,7 @@ async def not_spread(room: RoomPage) -> None:
 
 
 async def frozen(room: RoomPage) -> None:
-    """Requirement 54, and complaint 7: the conversation goes on, with what was said."""
+    """Requirement 54, and complaint 7: the conversation continues with its transcript."""
     await room.start()
     await room.write("Hola", "repeat")
     await room.wait_for_line("Hola")
@@ -159,7 +159,7 @@ async def frozen(room: RoomPage) -> None:
 
 
 async def leaves(room: RoomPage) -> None:
-    """Complaint 6: the avatar goes after some seconds, and nobody says why."""
+    """Complaint 6: the avatar leaves after some seconds without a reason."""
     await room.start()
     await inject_fault(room, "leaves", session=await wait_for_room(room), seconds=0.2)
     await room.write("Hola", "repeat")
@@ -170,7 +170,7 @@ async def leaves(room: RoomPage) -> None:
 
 
 async def room_deleted(room: RoomPage) -> None:
-    """Complaint 6: the room is closed under everybody in it."""
+    """Complaint 6: the room is closed with everyone in it."""
     await room.start()
     await inject_fault(room, "room_deleted", session=await wait_for_room(room))
     await room.state("recovering")
@@ -181,7 +181,7 @@ async def room_deleted(room: RoomPage) -> None:
 
 
 async def hidden(room: RoomPage) -> None:
-    """Requirement 61: while nobody can look nothing counts. Requirement 58: HTTP is warned of before joining."""
+    """Requirement 61: time in a hidden tab does not count. Requirement 58: HTTP causes a warning before joining."""
     await expect(room.page.locator("#insecure")).to_be_visible()
     await room.start()
     since = await room.page.evaluate("window.isAway = true, performance.now()")
@@ -255,7 +255,7 @@ async def test_faults_after_the_first_frame(chromium: Browser, stage: Stage) -> 
 
 @pytest.mark.proof
 async def test_a_conversation_outlasts_the_providers_session_limit(chromium: Browser, stage: Stage) -> None:
-    """Complaint 7: the avatar leaves after some minutes, and another session is there before it does."""
+    """Complaint 7: another session is ready before the avatar leaves at its limit."""
     limit = f"{stage.emulator.url}/_emulator/rules"
     async with people(chromium, stage, {"short": ""}) as rooms:
         room = rooms["short"]
@@ -285,7 +285,7 @@ async def test_a_conversation_outlasts_the_providers_session_limit(chromium: Bro
 async def test_lines_written_offline_arrive_once_and_in_order(
     chromium: Browser, stage: Stage, livekit: servers.LiveKit
 ) -> None:
-    """Requirement 50; complaint 10: LiveKit's own reconnect first, then ours, and nothing is lost."""
+    """Requirement 50; complaint 10: LiveKit reconnects first, then the page, and nothing is lost."""
     lines = [f"Línea {number}." for number in range(1, 11)]
     async with people(chromium, stage, {"away": ""}) as rooms:
         room = rooms["away"]

@@ -1,7 +1,7 @@
-"""Networks that let little through: what the check of the device finds there, and whether one can talk.
+"""Restricted networks: results of the device check, and whether a conversation works.
 
-LiveKit runs as docs/examples tells operators to run it; the browser stands in a network of its own, in which nothing is
-but the doors that the test opens.
+LiveKit runs as in docs/examples. The browser is in a network namespace of its own that only has the connections that
+the test opens.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ pytestmark = [
     ),
 ]
 EXAMPLES = ROOT / "docs" / "examples"
+# Every browser looks for names below localhost on this machine.
 NAME = "turn.localhost"
-"""Every browser looks for names below localhost on this machine."""
 HTTPS = 443
 KEPT = """
 import json
@@ -65,20 +65,20 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Office:
-    """A portal with a LiveKit as in the example, to be looked at through doors."""
+    """A portal with a LiveKit server as in the example, reached through opened connections only."""
 
     stage: Stage
     livekit: servers.LiveKit
     folder: Path
+    # By which the browser knows the relay's certificate, which no authority has signed.
     key_hash: str
-    """By which the browser knows the relay's certificate, which no authority has signed."""
 
     def settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = json.loads(self.livekit.config.read_text())
         return settings
 
     def change(self, settings: dict[str, Any]) -> None:
-        """Let LiveKit go on with other settings."""
+        """Restart LiveKit with other settings."""
         self.livekit.config.write_text(json.dumps(settings))
         self.livekit.process.stop()
         self.livekit.process.start()
@@ -87,7 +87,7 @@ class Office:
 
     @asynccontextmanager
     async def behind(self, *routes: str) -> AsyncIterator[Browser]:
-        """Give a browser that reaches the portal, LiveKit's signalling, and by these ways its media."""
+        """Return a browser that reaches the portal, LiveKit's signalling, and media by these routes only."""
         settings = self.settings()
         turn = settings.get("turn", {})
         doors = {
@@ -105,7 +105,7 @@ class Office:
 
 
 def use_example(folder: Path, settings: dict[str, Any]) -> None:
-    """Let LiveKit's settings be the example's, with this machine's address, ports, keys and certificate."""
+    """Use the example's settings for LiveKit, with this machine's address, ports, keys and certificate."""
     example = yaml.safe_load((EXAMPLES / "livekit.yaml").read_text())
     certificate = trustme.CA().issue_cert(NAME)
     certificate.private_key_pem.write_to_path(str(folder / "turn.key"))
@@ -147,7 +147,7 @@ def key_hash(certificate: Path) -> str:
 
 
 async def run_check(chromium: Browser, stage: Stage, language: str) -> tuple[Page, dict[str, str]]:
-    """Let the device be checked; return the page, and what the report says."""
+    """Run the device check and return the page and its report."""
     context = await chromium.new_context(
         locale=language, storage_state=stage.cookies, viewport={"width": 1280, "height": 1600}
     )
@@ -166,7 +166,7 @@ async def run_check(chromium: Browser, stage: Stage, language: str) -> tuple[Pag
 
 
 def read_record(stage: Stage) -> dict[str, Any]:
-    """How the newest session ended, and which way it took."""
+    """Return how the newest session ended, and its network route."""
     told: dict[str, Any] = json.loads(stage.portal.manage("shell", "-v0", "-c", KEPT))
     return told
 
@@ -176,7 +176,7 @@ def routes(report: dict[str, str]) -> tuple[str, str, str]:
 
 
 async def test_the_relay_alone_suffices_for_check_and_conversation(office: Office) -> None:
-    """Requirement 70; complaint 23: by UDP, then by TLS on 443, where only pages get through."""
+    """Requirement 70; complaint 23: by UDP, then by TLS on 443, where only web pages get through."""
     for way, protocol, found in (("turn", "udp", "ok by_udp"), ("turns", "tls", "ok fine")):
         async with office.behind(way) as chromium:
             page, report = await run_check(chromium, office.stage, "es")
@@ -222,7 +222,7 @@ async def test_with_tcp_alone_the_check_warns_and_video_works(
 async def test_a_blocked_network_fails_the_check_and_ends_the_room(
     office: Office,
 ) -> None:
-    """Complaint 23: the remedy is written, for the person and for whoever runs the portal."""
+    """Complaint 23: the page shows remedies for the user and the operator."""
     async with office.behind() as chromium:
         page, report = await run_check(chromium, office.stage, "en")
         assert routes(report) == ("bad closed", "bad closed", "bad closed")
@@ -242,7 +242,7 @@ async def test_a_blocked_network_fails_the_check_and_ends_the_room(
 
 
 async def check_given_up(room: RoomPage) -> None:
-    """The page climbs its ladder to the end, blames the network all the while, and says what helps."""
+    """Check that the page takes all recovery steps, blames the network, and shows a remedy."""
     await room.page.click("#start")
     await room.page.wait_for_selector("body[data-state=failed]", timeout=2 * PATIENCE_S * 1000)
     await expect(room.page.locator("#cause")).to_have_text("Tu red bloquea el vídeo en directo.")

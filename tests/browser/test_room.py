@@ -1,4 +1,4 @@
-"""A conversation in a real browser: seen, heard, written, interrupted, ended."""
+"""A conversation in a real browser: video, sound, text, interruption and end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONG = "Uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece cat
 
 
 async def test_start_brings_moving_video_and_audible_speech(room: RoomPage) -> None:
-    """Requirements 1, 34 and 68: on this very machine HTTP will do, and nobody is warned of it."""
+    """Requirements 1, 34 and 68: on this machine HTTP works without a warning."""
     assert await room.page.evaluate("isSecureContext")
     await expect(room.page.locator("#insecure")).to_be_hidden()
     await room.start()
@@ -70,7 +70,7 @@ async def test_lines_written_while_connecting_are_sent_once_and_in_order(room: R
 
 
 async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPage) -> None:
-    """Complaint 12; what is said next is heard again."""
+    """Complaint 12; later speech is audible again."""
     await room.start()
     await room.write(LONG, "repeat")
     await expect(room.lines("avatar").last).to_contain_text("cuatro")
@@ -84,7 +84,7 @@ async def test_interrupting_silences_the_avatar_and_marks_the_line(room: RoomPag
 
 
 async def test_ending_is_shown_and_releases_the_provider(room: RoomPage) -> None:
-    """Requirements 8 and 36: another start is another session."""
+    """Requirements 8 and 36: another start creates another session."""
     await room.start()
     await room.page.click("#end")
     await room.state("ended")

@@ -1,4 +1,4 @@
-"""The first hour of a portal, from an empty database to a conversation that is over: each box ticks on the way."""
+"""The setup checklist, from an empty database to an ended conversation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ITEMS = ["key", "catalogue", "persona", "made", "started", "joined", "frame", "a
 
 @dataclass
 class AdminBrowser:
-    """The administrator's browser, on the desk of a portal."""
+    """The administrator's browser."""
 
     page: Page
     portal: servers.Portal
@@ -37,7 +37,7 @@ class AdminBrowser:
         return [str(await row.get_attribute("data-step")) for row in rows]
 
     async def wait_until_done(self, *items: str) -> None:
-        """Wait until these boxes are ticked: the worker and LiveKit take their time."""
+        """Wait until these items are done, because the worker and LiveKit need time."""
 
         async def are_done() -> bool:
             return set(items) <= set(await self.done_items())
@@ -45,13 +45,13 @@ class AdminBrowser:
         await until(are_done)
 
     async def choose(self, field: str, words: str) -> None:
-        """Choose what a search in a field of the admin finds."""
+        """Choose the first search result in a field of the admin."""
         await self.page.locator(f"#id_{field} + .select2 .select2-selection").click()
         await self.page.locator(".select2-search__field").last.fill(words)
         await self.page.locator(".select2-results__option", has_text=words).first.click()
 
     async def press(self, button: str) -> None:
-        """Press a button on a row's page, and say yes."""
+        """Press a button on a row's page and confirm the dialog."""
         await self.page.locator(f"[href*={button}], [hx-get*={button}]").first.click()
         async with self.page.expect_navigation():  # it leads back to the page, once it is done
             await self.page.locator("#dialog button[type=submit]").click()
@@ -66,7 +66,7 @@ class AdminBrowser:
 
 @pytest.fixture(scope="module")
 def servers_without_provider() -> Iterator[tuple[servers.Portal, servers.Emulator]]:
-    """A portal that knows of no provider; a LiveKit server that reports to it; and an emulator elsewhere."""
+    """A portal without a provider account, its LiveKit server, and an unrelated emulator."""
     with (
         servers.livekit() as livekit,
         servers.emulator(livekit, args=["--control"]) as emulator,
@@ -80,7 +80,7 @@ async def test_an_administrator_completes_the_setup_checklist(
 ) -> None:
     """Requirements 43, 44, 45, 46, 47, 48, 49 and 51; complaints 16, 22 and 25.
 
-    Guided, without an ID being typed; a wrong key is found where it is entered.
+    Guided, without typing an ID. A wrong key is refused where it is entered.
     """
     portal, emulator = servers_without_provider
     admin = Person("admin", password(portal, "admin"))

@@ -1,4 +1,4 @@
-"""An editor's way: change a persona, hear it, publish it, go back; and what the editor's pages look like."""
+"""An editor changes, tries, publishes and rolls back a persona; accessibility of the editor's pages."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ AXE_OF_FORM = "async () => (await axe.run('[data-why], #sample')).violations.map
 
 
 async def lists(page: Page, portal_url: str, role: str) -> bool:
-    """Whether people read this of somebody in the gallery."""
+    """Return whether the gallery shows this role."""
     await page.goto(f"{portal_url}/")
     return await page.get_by_text(role, exact=True).count() > 0
 
 
 async def press(page: Page, button: str) -> None:
-    """Press what leads to another page, and wait for that."""
+    """Press a button that leads to another page, and wait for that page."""
     async with page.expect_navigation():
         await page.locator(button).last.click()
 
@@ -52,7 +52,7 @@ async def press(page: Page, button: str) -> None:
 async def test_an_editor_changes_tries_publishes_and_rolls_back(
     chromium: Browser, stage: Stage, pictures: Path, language: str
 ) -> None:
-    """Complaints 13, 25: heard before it is published, and nothing is typed but words."""
+    """Complaints 13, 25: a draft is heard before it is published, and no ID is typed."""
     portal, role = stage.portal, ROLE[language]
     portal.manage("shell", "-v0", "-c", EDITOR)
     async with await chromium.new_context(locale=language, viewport=WIDE, reduced_motion="reduce") as context:

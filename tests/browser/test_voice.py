@@ -1,4 +1,4 @@
-"""Speaking to the avatar: a recording in the place of somebody at the microphone, in a real browser."""
+"""Speaking to the avatar with a recording as microphone input, in a real browser."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LEVEL = "Number(document.querySelector('#mic .level').dataset.level)"
 
 
 class Line:
-    """The page's socket, with somebody's hand on the wire."""
+    """The page's socket, which the test can cut and hold."""
 
     def __init__(self) -> None:
         self.is_up = True
@@ -48,7 +48,7 @@ class Line:
         portal.on_message(lambda message: None if self.is_deaf else page.send(message))
 
     async def drop(self) -> None:
-        """Cut it; the next ones are cut, too, until it is up again."""
+        """Cut the connection, and refuse new ones until it is restored."""
         self.is_up = False
         assert self._page
         await self._page.close(code=1012)
@@ -105,7 +105,7 @@ async def test_typed_and_spoken_turns_are_answered(with_microphone: Browser, sta
 
 @pytest.mark.proof
 async def test_hands_free_continues_after_a_change_of_quality(with_microphone: Browser, stage: Stage) -> None:
-    """Complaint 10: the conversation goes on in another session, and nothing has to be turned on again."""
+    """Complaint 10: the conversation continues in another session with the microphone still on."""
     async with RoomPage.opened(with_microphone, stage, slug="daniel", locale="en", permissions=["microphone"]) as room:
         page = room.page
         await room.start()
@@ -130,7 +130,7 @@ async def test_hands_free_continues_after_a_change_of_quality(with_microphone: B
 
 @pytest.mark.proof
 async def test_the_check_selects_the_microphone(with_microphone: Browser, stage: Stage) -> None:
-    """Requirement 59, complaint 8: a silent microphone may be the wrong one; the room takes the one chosen here."""
+    """Requirement 59, complaint 8: the room uses the microphone that was selected in the check."""
     async with RoomPage.opened(with_microphone, stage, locale="en", permissions=["microphone"]) as room:
         page = room.page
         await page.goto(f"{stage.portal.url}/check/")
@@ -149,7 +149,7 @@ async def test_the_check_selects_the_microphone(with_microphone: Browser, stage:
 
 
 async def test_a_missing_microphone_is_explained(chromium: Browser, stage: Stage) -> None:
-    """Requirement 59, complaint 8. The machine has none; that the session is not there yet makes no difference."""
+    """Requirement 59, complaint 8. The machine has none, which the page shows even before the session exists."""
     async with RoomPage.opened(chromium, stage, locale="es") as room:
         await room.page.context.grant_permissions(["microphone"])
         await room.page.evaluate(SHOW_STATE, "live")
@@ -168,7 +168,7 @@ async def test_the_microphone_control_explains_a_text_only_persona(chromium: Bro
 
 @pytest.mark.proof
 async def test_messages_written_offline_arrive_once_and_in_order(chromium: Browser, stage: Stage) -> None:
-    """Requirement 75: some were taken but never confirmed, some were written without a line, some after a reload."""
+    """Requirement 75: some were accepted without confirmation, some written offline, some after a reload."""
     async with RoomPage.opened(chromium, stage, slug="daniel", locale="en") as room:
         line = Line()
         await room.page.route_web_socket(re.compile("/ws/personas/"), line.open)

@@ -1,4 +1,4 @@
-"""Two devices and two people, in real browsers: a conversation is brought over, a place is waited for."""
+"""Two devices and two users in real browsers: a conversation moves, and a user waits for a slot."""
 
 from __future__ import annotations
 

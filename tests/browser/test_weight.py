@@ -1,4 +1,4 @@
-"""What the room's page weighs before Start is pressed, and in how many steps it comes."""
+"""Bytes and round trips of the room page before Start is pressed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.browser.room_page import RoomPage, Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.media, pytest.mark.asyncio(loop_scope="package")]
 
+# Bytes on the wire, headers included.
 MAX_BYTES = 250_000
-"""Bytes on the wire, headers included."""
 
 
 async def test_the_page_loads_at_most_250_kilobytes_before_start(chromium: Browser, stage: Stage) -> None:

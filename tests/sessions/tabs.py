@@ -1,4 +1,4 @@
-"""Browser tabs without a browser: the real socket, spoken to as the page does."""
+"""Browser tabs without a browser, using the real socket like the page does."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Tab(WebsocketCommunicator):
                 return message
 
     async def hear_each(self, *wanted: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the first message with each of these values, in whatever order they come."""
+        """Return the first message with each of these values, in any order of arrival."""
         heard: dict[int, dict[str, Any]] = {}
         while len(heard) < len(wanted):
             message = await self.receive_json_from(timeout=PATIENCE_S)
@@ -64,12 +64,12 @@ class Tab(WebsocketCommunicator):
         await self.send_json_to({"type": message_type, **content})
 
     async def go_live(self) -> str:
-        """Start a conversation; return its ID."""
+        """Start a conversation and return its session ID."""
         await self.say("session.start")
         return await self.see()
 
     async def enter(self) -> str:
-        """Start a conversation and be let into its room; return the session's ID."""
+        """Start a conversation, receive its room, and return the session's ID."""
         await self.say("session.start")
         # The room is sent straight to the tab, its status through Redis: either may come first.
         connecting, _ = await self.hear_each(
@@ -79,12 +79,12 @@ class Tab(WebsocketCommunicator):
         return session_id
 
     async def see(self) -> str:
-        """Be let into the room and see the first picture; return the session's ID."""
+        """Receive the room, report the first frame, and return the session's ID."""
         await self.hear("session.room")
         return await self.show_picture()
 
     async def show_picture(self) -> str:
-        """Report the first picture, in the room already; return the session's ID."""
+        """Report the first frame and return the session's ID."""
         await self.say("event.report", kind="first_frame", data={"width": 1280, "height": 720, "ms": 300})
         message = await self.hear("session.status", status="live")
         session_id: str = message["session_id"]

@@ -1,4 +1,4 @@
-"""Who changed a role, a password or a key stands in a chained list, by whom and from where."""
+"""Changes of roles, passwords and keys are in the audit log, with author and address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Personas move from one account to another: looked at first, nothing lost, history unchanged."""
+"""Personas move from one account to another: dry run, matching, and unchanged history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def target(provider: Mock) -> ProviderAccount:
-    """An account of the other provider with the same faces, another voice, and no knowledge base yet."""
+    """An account of the other provider with the same avatars, another voice, and no knowledge base."""
     account: ProviderAccount = ProviderAccountFactory.create(name="LiveAvatar", kind="liveavatar")
     AvatarFactory.create(account=account, name="LUCIA", provider_avatar_id="new-lucia")
     VoiceFactory.create(account=account, name="Marta", gender="female", provider_voice_id="new-marta")
@@ -36,7 +36,7 @@ def target(provider: Mock) -> ProviderAccount:
 
 @pytest.fixture
 def persona() -> Persona:
-    """A persona with settings that the other provider does not have."""
+    """A persona with settings that the other provider does not support."""
     made: Persona = PersonaFactory.create(
         published=True,
         greeting="Hola.",

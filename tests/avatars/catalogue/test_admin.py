@@ -1,4 +1,4 @@
-"""The catalogue as staff see it: read anew while they watch, news marked, and quick with thousands of rows."""
+"""The catalogue in the admin: sync with progress, marked changes, and lists of thousands of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gallery: whom one may talk to, and how one finds them."""
+"""The gallery of personas and its filters."""
 
 from __future__ import annotations
 

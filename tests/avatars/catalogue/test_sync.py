@@ -1,4 +1,4 @@
-"""The catalogue follows what the provider offers."""
+"""The catalogue is synced from the provider."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def account() -> ProviderAccount:
 
 @contextmanager
 def preview() -> Iterator[Image.Image]:
-    """The one avatar's picture, as it is kept."""
+    """The stored preview of the only avatar."""
     with Avatar.objects.get().preview.open("rb") as file, Image.open(file) as shown:
         yield shown
 

@@ -1,4 +1,4 @@
-"""Knowledge bases are written in the admin and kept at the provider."""
+"""Knowledge bases are edited in the admin and stored at the provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What staff write for an avatar to know: kept in versions, compared with what the provider has, brought in and out."""
+"""Versions, drift, import and export of knowledge bases."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def base(provider: Mock) -> KnowledgeBase:
-    """One that the provider had before anybody wrote here."""
+    """A base that was written at the provider before it was edited here."""
     return KnowledgeBaseFactory.create(provider_knowledge_base_id="K1", opening="Hola", prompt="Abrimos a las ocho.")
 
 

@@ -1,4 +1,4 @@
-"""Staff make, try and publish personas without typing an ID."""
+"""Staff create, try and publish personas without typing an ID."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_publishing_reports_what_is_missing_or_the_new_version(admin_client: Cli
 def test_publishing_refreshes_the_catalogue(
     admin_client: Client, provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A knowledge base that was deleted at the provider is found, and named, before anybody meets the persona."""
+    """A knowledge base deleted at the provider is found and named before the persona is published."""
     monkeypatch.setattr("avatars.personas.admin.refresh_catalogue", sync.refresh_catalogue)
     voice = VoiceFactory.create(provider_voice_id="V1")
     persona = PersonaFactory.create(
@@ -159,7 +159,7 @@ def test_catalogue_entries_cannot_be_added(admin_client: Client, model: str) -> 
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is there at once."""
+    """A worker that runs tasks immediately."""
     monkeypatch.setattr(sync_runs.sync_account, "delay", sync_runs.sync_account)
 
 

@@ -1,4 +1,4 @@
-"""Eight personas that would fail in front of somebody, and what staff are told instead, in both languages."""
+"""Eight invalid personas, and what staff read about them in both languages."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ Offer = Callable[[Any], Any]
 def test_form_options_follow_the_providers_capabilities(
     kind: str, admin_client: Any, django_assert_max_num_queries: Any
 ) -> None:
-    """The words come from what the provider can do, never from its name."""
+    """The explanations depend on the provider's capabilities, never on its name."""
     voice = VoiceFactory.create(account__kind=kind, account__name="Ours", has_emotions=True)
     persona = PersonaFactory.create(avatar__account=voice.account, voice=voice)
     where = {"avatar": persona.avatar_id, "voice": voice.pk}

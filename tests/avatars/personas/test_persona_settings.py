@@ -1,4 +1,4 @@
-"""The settings that a session keeps: typed, with a version, and readable from before they had one."""
+"""The settings stored with a session: typed, with a format, and readable in older formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A persona is published only as a combination that the provider takes."""
+"""A persona can only be published if the provider supports the combination."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REMEDIES = {
 
 
 def change(persona: Persona, **values: Any) -> Persona:
-    """Set values on the persona or, with avatar__ and the like, on what it is made of."""
+    """Set values on the persona or, with `avatar__` and similar prefixes, on its parts."""
     for name, value in values.items():
         *parts, field = name.split("__")
         target = reduce(getattr, parts, persona)
@@ -124,7 +124,7 @@ def test_what_the_provider_takes_is_published(changes: dict[str, Any]) -> None:
 
 
 def test_without_a_voice_of_its_own_the_avatars_voice_must_speak_the_language() -> None:
-    """Complaint 15: nobody hears Spanish in an English voice."""
+    """Complaint 15: no Spanish in an English voice."""
     persona = PersonaFactory.create(voice=None, language="es")
     VoiceFactory.create(account=persona.avatar.account, provider_voice_id="own", language="en")
     change(persona, avatar__default_provider_voice_id="own")

@@ -1,4 +1,4 @@
-"""What staff change of accounts, personas and quotas is in the audit log: by whom, from where, before and after."""
+"""Staff's changes of accounts, personas and quotas are in the audit log, with author, address and both values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What staff save is a draft until it is published; each save is kept, and any of them can be gone back to."""
+"""Each save is a draft version until it is published, and any version can be restored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENGLISH = {"accept-language": "en"}
 
 
 def save_draft(persona: Persona, by: User | None = None, **changes: Any) -> Persona:
-    """Save a change as somebody; return the persona as it is stored."""
+    """Save a changed draft and return the stored persona."""
     drafted = versions.as_draft(Persona.objects.get(pk=persona.pk))
     for name, value in changes.items():
         setattr(drafted, name, value)
@@ -44,7 +44,7 @@ def restore(client: Client, persona: Persona, **choice: int) -> str:
 
 @pytest.fixture
 def published() -> Persona:
-    """A persona that people meet, as version 1."""
+    """A persona whose version 1 is published."""
     return PersonaFactory.create(published=True, slug="lucia", role="Citas")
 
 
@@ -179,7 +179,7 @@ def test_a_restricted_persona_is_hidden_from_other_users(published: Persona, cli
 
 
 def test_staff_try_the_draft_in_a_frame_of_the_admin(published: Persona, client: Client) -> None:
-    """Complaint 13: what it will say is heard before it is published."""
+    """Complaint 13: staff hear a draft before it is published."""
     save_draft(published, name="Lucía Nueva")
     roles.sync()
     editor = UserFactory.create(is_staff=True)

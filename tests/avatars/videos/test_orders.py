@@ -1,4 +1,4 @@
-"""A recorded video is ordered once, looked after through restarts, and fetched on demand. Requirement 74."""
+"""A recorded video is ordered once, survives restarts, and is fetched on demand. Requirement 74."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MAKING = VideoStatus(VideoState.MAKING)
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
-    """A provider that takes every order and is ready at the second look."""
+    """A provider that accepts every order and is ready at the second poll."""
     stand_in = Mock(spec=Provider)
     stand_in.make_video = AsyncMock(return_value="their-video")
     stand_in.find_video = AsyncMock(return_value="")
@@ -62,7 +62,7 @@ def make_video_row(**changes: Any) -> Video:
 
 
 async def run_worker(video: Video, times: int = 1, later: timedelta = timedelta(minutes=2)) -> Video:
-    """What so many looks of a worker make of it, each once its moment has come."""
+    """Run the worker a number of times, each time after the row is due, and return the video."""
     for _ in range(times):
         await orders.process_due(timezone.now() + later)
     await video.arefresh_from_db()
@@ -112,7 +112,7 @@ async def test_only_due_videos_are_polled_with_growing_pauses(provider: Mock) ->
 
 
 async def test_an_order_of_a_killed_worker_is_found_not_repeated(provider: Mock) -> None:
-    """The row as a worker leaves it that dies between the order and its answer."""
+    """The row is as a worker leaves it when killed between the order and its answer."""
     video = await make_video_row(status="ordering", orders=1)
     provider.find_video.return_value = "their-video"
     await run_worker(video, 3)

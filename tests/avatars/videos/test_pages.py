@@ -1,4 +1,4 @@
-"""Who asks for recorded videos, how they are refused, and who sees them. Requirement 74."""
+"""Forms, permissions and pages of recorded videos. Requirement 74."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def portal(emulator: Emulator) -> Iterator[Portal]:
 
 
 def until(portal: Portal, status: str, *, has_file: bool = False) -> None:
-    """Wait for the row as it is stored."""
+    """Wait until the stored row has this status and file."""
     path = portal.environment["DATABASE_URL"].removeprefix("sqlite:///")
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
 
@@ -47,7 +47,7 @@ def until(portal: Portal, status: str, *, has_file: bool = False) -> None:
 
 
 def orders(emulator: Emulator) -> list[object]:
-    """What was ordered there: by its own list, so that an order on its way is not yet one."""
+    """Return the accepted orders from the emulator's list, which lacks an order that is still on its way."""
     key = {"X-Api-Key": emulator.api_key}
     answer = httpx.get(f"{emulator.url}/v1/video.list", headers=key, trust_env=False)
     return list(answer.json()["data"]["videos"])

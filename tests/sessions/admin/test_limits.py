@@ -1,4 +1,4 @@
-"""Limits in the admin: whose binds, what people may use, and who waits."""
+"""Limits in the admin: which limit applies, quotas, and the queue."""
 
 from __future__ import annotations
 

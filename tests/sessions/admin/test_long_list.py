@@ -1,4 +1,4 @@
-"""A list that has grown long is counted as far as somebody would turn its pages, and estimated beyond."""
+"""A long list is counted up to a maximum and estimated beyond it."""
 
 from __future__ import annotations
 

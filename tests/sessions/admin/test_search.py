@@ -1,4 +1,4 @@
-"""What was said is found for a reason, on record; whoever has none learns nothing by searching."""
+"""A transcript search needs permission and a recorded reason."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_lists_search_covers_names_but_not_transcripts(wanted: StreamingSess
 
 @pytest.mark.parametrize("role", [roles.AUDITOR, roles.ADMINISTRATOR], ids=lambda role: role.group)
 def test_a_transcript_search_needs_a_reason_and_is_recorded(wanted: StreamingSession, role: roles.Role) -> None:
-    """Complaint 17: whole words and first letters, whatever their accents and case."""
+    """Complaint 17: whole words and prefixes match regardless of accents and case."""
     client, user = sign_in(role)
     assert "Reason for the search" in client.get(SEARCH, headers={"accept-language": "en"}).content.decode()
     for reason in ("", "x"):

@@ -1,4 +1,4 @@
-"""History in the admin: read, searched, never edited; what runs may be stopped."""
+"""Session history in the admin is read-only, except that running sessions can be stopped."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_search_finds_sessions_by_user_persona_and_provider_id(admin_client: Cli
 
 
 def press_stop(client: Client, *sessions: StreamingSession, reason: str = "It rang twice") -> list[tuple[str, str]]:
-    """Choose these in the list, and stop them; return what the page says then."""
+    """Stop these sessions with the list's action and return the page's messages."""
     choice = {"action": "stop", "reason": reason, "_selected_action": [str(session.pk) for session in sessions]}
     page: Any = client.post(SESSIONS, choice, follow=True, headers={"accept-language": "en"})
     return [(message.level_tag, str(message)) for message in page.context["messages"]]
@@ -64,7 +64,7 @@ def press_stop(client: Client, *sessions: StreamingSession, reason: str = "It ra
 
 @ACROSS_THREADS
 def test_staff_stop_running_sessions_only_once(admin_client: Client, provider: Mock) -> None:
-    """Requirement 49. Pressed twice, it stands once."""
+    """Requirement 49. A second press changes nothing."""
     live = StreamingSessionFactory.create(provider_session_id="theirs", user__username="ana")
     ended, stopping = (StreamingSessionFactory.create(status=status) for status in (Status.ENDED, Status.STOPPING))
     said = press_stop(admin_client, live, ended, stopping, reason=" It rang twice ")

@@ -1,4 +1,4 @@
-"""The first hour's boxes tick from what happened, and an account's page tells which call fails."""
+"""The setup checklist follows stored events, and the connection check names failing calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def done_codes(trouble: str | None = None) -> set[str]:
 
 
 def test_an_empty_portal_has_eleven_open_items() -> None:
-    """One for each step of requirements 43 to 51; without a LiveKit of our own two are not needed."""
+    """One for each step of requirements 43 to 51. Two are not needed without our own LiveKit server."""
     with override_settings(**dict.fromkeys(OWN, "")):
         items = checklist.items(None)
     assert [item.code for item in items] == ORDER
@@ -41,7 +41,7 @@ def test_an_empty_portal_has_eleven_open_items() -> None:
 
 
 def test_each_item_is_done_by_its_own_event() -> None:
-    """Requirements 44, 45, 46, 47, 48, 49 and 51: a session's own record ticks them, one after the other."""
+    """Requirements 44, 45, 46, 47, 48, 49 and 51: a session's record completes one item after the other."""
     cache.delete(checklist.WEBHOOK_SEEN)  # other tests have seen some
     account = ProviderAccountFactory.create(synced_at=timezone.now())
     avatar = AvatarFactory.create(account=account)
@@ -71,7 +71,7 @@ def test_each_item_is_done_by_its_own_event() -> None:
 
 
 def test_a_session_with_another_avatar_than_chosen_does_not_count() -> None:
-    """Requirement 45: what was sent is compared with what was chosen."""
+    """Requirement 45: the session's settings are compared with the persona's version."""
     persona = PersonaFactory.create(published=True)
     versions.save_version(persona)
     persona.refresh_from_db()
@@ -84,7 +84,7 @@ def test_a_session_with_another_avatar_than_chosen_does_not_count() -> None:
 
 
 def test_an_open_item_says_what_to_do_and_links_to_it(admin_client: Client) -> None:
-    """Complaint 25: nobody has to know the way."""
+    """Complaint 25: each step can be completed without prior knowledge."""
     page = admin_client.get(PAGE, headers={"accept-language": "en"}).content.decode()
     assert 'href="/admin/avatars/provideraccount/add/"' in page
     assert "Create an account and enter its key" in page
@@ -105,7 +105,7 @@ def test_the_checklist_needs_a_fixed_number_of_queries(
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Mock:
-    """Everything answers but for two calls."""
+    """A provider for which all calls but two succeed."""
     stand_in = Mock(spec=Provider)
     stand_in.credits = AsyncMock(return_value=None)
     stand_in.list_avatars = AsyncMock(return_value=[1, 2])

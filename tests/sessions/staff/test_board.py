@@ -1,4 +1,4 @@
-"""The live board: what staff see of all that is open, and what they may do with it, over the real socket."""
+"""The live board over its real socket: what staff see, and stopping sessions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_member(role: roles.Role) -> User:
 
 
 class Page(WebsocketCommunicator):
-    """A page of the board, which keeps what it was told as the real one does."""
+    """A page of the board, which applies changes like the real one."""
 
     def __init__(self, user: User) -> None:
         client = Client()

@@ -1,4 +1,4 @@
-"""The monitor as the process that it is: killed without a word, and taken over by another."""
+"""The monitor as a process that is killed and replaced by another one."""
 
 from __future__ import annotations
 

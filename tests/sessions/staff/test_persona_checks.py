@@ -1,4 +1,4 @@
-"""Each night every published persona is looked at: what broke is hidden before somebody meets it."""
+"""The nightly check of published personas hides the broken ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENGLISH = {"accept-language": "en"}
 
 @pytest.fixture(autouse=True)
 def catalogue(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
-    """The provider's catalogue says nothing new, unless a test puts an error here."""
+    """Make syncs succeed unless a test adds an error for an account here."""
     errors: dict[str, Exception] = {}
 
     async def refresh_catalogue(account: Any) -> None:

@@ -1,4 +1,4 @@
-"""The monitor records the events of the provider's own socket, and nothing depends on it. Requirement 7."""
+"""The monitor records the events of the provider's own socket. Requirement 7."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def make_session(*, monitors_chat: bool = True, **changes: Any) -> StreamingSess
 
 
 def socket_with(*parts: ProviderEvent | Exception | None) -> Callable[[str], AsyncGenerator[ProviderEvent, None]]:
-    """A socket that tells these; None is a close, and after the last it stays open."""
+    """Return a socket that yields these events. None closes it, and it stays open after the last one."""
     rest = list(parts)
 
     async def listen(provider_session_id: str) -> AsyncGenerator[ProviderEvent, None]:
@@ -72,7 +72,7 @@ def socket_with(*parts: ProviderEvent | Exception | None) -> Callable[[str], Asy
 
 
 async def wait_for_kinds(row: StreamingSession, *kinds: str) -> list[tuple[str, str]]:
-    """The record, once it has these kinds."""
+    """Wait for events of these kinds and return source and kind of all events."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             rows = [event async for event in SessionEvent.objects.filter(session=row).order_by("number")]
@@ -201,7 +201,7 @@ def emulator(fresh_emulator: servers.Emulator) -> servers.Emulator:
 
 
 async def test_monitor_follows_the_emulators_socket_to_the_end(emulator: servers.Emulator, monitor: Monitor) -> None:
-    """It opens with a token of its own, hears what the avatar does, and notes that the session is over there."""
+    """It opens with its own token, receives the avatar's events, and records the end."""
     where = {"base_url": emulator.url, "api_key": emulator.api_key, "monitors_chat": True}
     account = await sync_to_async(ProviderAccountFactory.create)(**where)
     async with closing_providers():

@@ -1,4 +1,4 @@
-"""What staff's stop promises, whoever is away: all of it or nothing, an answer soon, and an end at the provider."""
+"""Stopping sessions: all or nothing, a timely answer, and an end at the provider despite outages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIST = "/admin/avatar_sessions/streamingsession/"
 
 @pytest.fixture(autouse=True)
 def no_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No worker runs here, and nobody waits for one."""
+    """Retry without delays, because no worker runs."""
     monkeypatch.setattr(stop, "WORKER_HEAD_START", timedelta(0))
     monkeypatch.setattr(deadlines, "MAX_RETRY_DELAY", timedelta(0))
 
@@ -47,7 +47,6 @@ def administrator() -> User:
 
 
 async def wait_until_ended(session: StreamingSession) -> None:
-    """Wait until it is."""
     async with asyncio.timeout(PATIENCE_S):
         while session.status != Status.ENDED:
             await asyncio.sleep(0.01)
@@ -68,7 +67,7 @@ async def test_an_unconfirmed_stop_is_retried_without_a_worker(provider: Mock) -
 async def test_a_session_being_created_is_closed_when_its_answer_is_overdue(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waited for the provider's answer has died, and no worker runs."""
+    """The process that waited for the provider's answer has died, and no worker runs."""
     monkeypatch.setattr("sessions.lifecycle.transitions.STOP_PATIENCE", timedelta(0))
     (session,) = await make_sessions(status=Status.CREATING, provider_session_id=None)
     request = await stop_sessions.stop((await administrator()).pk, None, None, "It rang")
@@ -81,7 +80,7 @@ async def test_a_session_being_created_is_closed_when_its_answer_is_overdue(
 async def test_staff_do_not_wait_for_a_slow_provider_whose_answer_still_counts(
     provider: Mock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page is answered while the provider still thinks; its answer counts, though whoever asked has gone."""
+    """The page responds before the provider does, whose later answer still ends the sessions."""
     monkeypatch.setattr(stop_sessions, "OUTCOME_TIMEOUT_S", 0.05)
     may_answer = asyncio.Event()
     provider.stop_session.side_effect = waiting_for(may_answer)

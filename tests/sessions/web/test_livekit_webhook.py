@@ -1,4 +1,4 @@
-"""What our own LiveKit server reports: believed only when it is its own, kept, and followed."""
+"""Webhooks of our own LiveKit server: signature, record and consequences."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def livekit_set_up() -> Iterator[None]:
 
 @pytest.fixture
 def session() -> StreamingSession:
-    """A session in a room of ours, with a tab on it."""
+    """A session in a room of our own server, with one tab."""
     made: StreamingSession = StreamingSessionFactory.create(status=Status.LIVE, room="portal-room")
     tabs.renew(PROCESS)
     tabs.enter(made.pk, PROCESS, "tab")
@@ -136,7 +136,7 @@ def test_an_event_of_a_room_without_a_session_is_ignored() -> None:
 def test_a_session_ends_when_the_person_leaves_the_room_even_if_a_tab_stays(
     session: StreamingSession,
 ) -> None:
-    """One of the four independent ways to an end. Complaint 2."""
+    """One of four independent ways in which a session ends. Complaint 2."""
     post(event("participant_joined"))
     post(event("participant_left"))
     assert not is_not_abandoned(session)

@@ -1,4 +1,4 @@
-"""One's own conversations: found, read, taken along, and nobody else's."""
+"""A user's own conversations: search, read and download, and none of other users."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def browser_client(client: Client, person: User) -> Client:
 
 
 def make_conversation(user: User, *lines: str, **fields: Any) -> StreamingSession:
-    """A conversation that is over: the person's words and the avatar's take turns."""
+    """Create an ended conversation whose lines alternate between user and avatar."""
     session = StreamingSessionFactory.create(user=user, status=Status.ENDED, **fields)
     for place, text in enumerate(lines):
         who, by = ("avatar", "voice") if place % 2 else ("user", "text")

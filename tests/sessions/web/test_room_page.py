@@ -1,4 +1,4 @@
-"""The room's page as the server gives it; what happens on it is tested in a browser."""
+"""The room page as the server renders it. Its behaviour is tested in a browser."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_page_is_in_the_readers_language(browser_client: Client, language: s
 
 
 def test_pages_need_no_looser_content_security_policy(browser_client: Client) -> None:
-    """No inline script, no inline style, nothing of a third party."""
+    """No inline script, no inline style, and nothing from third parties."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     for address in ("/", "/personas/lucia/", "/accounts/login/", "/nowhere/"):
         answer = browser_client.get(address)
@@ -59,7 +59,7 @@ def test_the_page_names_the_room_server_and_is_never_cached(browser_client: Clie
 
 @pytest.mark.parametrize("is_voice_enabled", [True, False])
 def test_the_page_knows_whether_the_persona_takes_voice(browser_client: Client, is_voice_enabled: bool) -> None:
-    """Requirements 72 and 77. Complaint 11: where all that is heard is taken for speech, headphones are advised."""
+    """Requirements 72 and 77. Complaint 11: headphones are advised if any sound may be taken for speech."""
     PersonaFactory.create(slug="lucia", is_voice_enabled=is_voice_enabled, **PUBLISHED)
     page = browser_client.get("/personas/lucia/", headers={"accept-language": "en"}).content.decode()
     found = re.search(r'<script id="capabilities" type="application/json">(.*?)</script>', page)
@@ -126,7 +126,7 @@ def test_only_an_own_conversation_with_the_same_persona_can_be_continued(client:
 def test_the_page_links_to_the_same_persona_in_another_language(
     browser_client: Client, language: str, words: str
 ) -> None:
-    """Complaint 15: the same name and face; neither a draft nor a colleague."""
+    """Complaint 15: the same name and avatar, no draft and no other persona."""
     lucia = PersonaFactory.create(slug="lucia", **PUBLISHED)
     PersonaFactory.create(slug="lucia-en", avatar=lucia.avatar, language="en", **PUBLISHED)
     PersonaFactory.create(slug="draft-en", avatar=lucia.avatar, language="en")
@@ -138,7 +138,7 @@ def test_the_page_links_to_the_same_persona_in_another_language(
 
 
 def test_only_staff_get_the_debug_panel_and_only_on_request(client: Client) -> None:
-    """Requirement 69. Who is staff, the portal decides."""
+    """Requirement 69. The server decides who is staff."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     for is_staff, address, is_there in ((True, "?debug", True), (True, "", False), (False, "?debug", False)):
         client.force_login(EndUserFactory.create(is_staff=is_staff))
@@ -148,7 +148,7 @@ def test_only_staff_get_the_debug_panel_and_only_on_request(client: Client) -> N
 
 @pytest.mark.parametrize("language", ["es", "en"])
 def test_the_device_check_is_linked_from_every_page(browser_client: Client, language: str) -> None:
-    """Requirements 58, 59 and 70 before joining; what each check finds is tested with node."""
+    """Requirements 58, 59 and 70 before joining. The checks themselves are tested with node."""
     PersonaFactory.create(slug="lucia", **PUBLISHED)
     for address in ("/", "/personas/lucia/"):
         assert 'href="/check/"' in browser_client.get(address, headers={"accept-language": language}).content.decode()

@@ -202,7 +202,7 @@ async def test_a_wrong_message_in_a_live_session_is_explained(message: dict[str,
 
 @pytest.mark.parametrize("kind", ["task.send", "task.interrupt", "session.stay", "session.stop", "event.report"])
 async def test_a_message_that_needs_a_session_is_refused_without_one(provider: Mock, kind: str) -> None:
-    """Requirement 32: and nothing goes out."""
+    """Requirement 32: nothing is sent to the provider."""
     user, persona = await a_person(), await a_persona()
     async with browser(user, persona.slug, lang="es") as tab:
         await tab.say(kind, kind="talk", text="hola")
