@@ -27,7 +27,7 @@ RIGHT, NEW = "right horse battery", "another horse battery"
 @pytest.fixture(params=[signal.SIGSTOP, signal.SIGKILL], ids=["silent", "gone"])
 def away(request: pytest.FixtureRequest, transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(cache_module, "REDIS_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(cache_module, "REDIS_REST_S", 600.0)  # Redis is asked once, however slow the machine is
+    monkeypatch.setattr(cache_module, "REDIS_RETRY_S", 600.0)  # Redis is asked once, however slow the machine is
     with servers.redis_process() as redis:
         caches: Any = {"default": {**settings.CACHES["default"], "LOCATION": redis.url}}
         with override_settings(REDIS_URL=redis.url, CACHES=caches):

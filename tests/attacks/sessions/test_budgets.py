@@ -82,7 +82,7 @@ def test_without_redis_each_process_counts_for_itself_and_only_the_first_waits(
     fault: signal.Signals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(budgets, "REDIS_TIMEOUT_S", 0.25)
-    monkeypatch.setattr(budgets, "REDIS_REST_S", 600.0)  # Redis is asked once, however slow the machine is
+    monkeypatch.setattr(budgets, "REDIS_RETRY_S", 600.0)  # Redis is asked once, however slow the machine is
     with servers.redis_process() as redis, override_settings(REDIS_URL=redis.url):
         budgets.spend_sync("check_room", person=2)
         budgets._redis_retry_at.clear()  # on a slow machine Redis may be late already
