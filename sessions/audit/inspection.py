@@ -132,13 +132,13 @@ def _moments(session: StreamingSession) -> Iterator[Moment]:
         yield Moment(line.at, PROVIDER, ADDED, {"who": line.who})
 
 
-def _parse_time(told: Any) -> datetime | None:
+def _parse_time(stored: Any) -> datetime | None:
     """Parse a time stored in an event.
 
     Returns None if it is invalid or not representable in every time zone.
     """
     try:
-        moment = datetime.fromisoformat(told)
+        moment = datetime.fromisoformat(stored)
         return moment if moment.tzinfo and page_clock.EARLIEST <= moment <= page_clock.LATEST else None
     except (TypeError, ValueError, OverflowError):
         return None

@@ -114,8 +114,8 @@ def missing_lines(known: Sequence[tuple[str, str]], provider_lines: Sequence[Spo
 
     `known` must not contain lines that only a browser reported: a report must never keep a provider's line out.
     """
-    said = [(line.who.value, line.text) for line in provider_lines]
-    return [provider_lines[index] for index in text_matching.missing(known, said)]
+    texts = [(line.who.value, line.text) for line in provider_lines]
+    return [provider_lines[index] for index in text_matching.missing(known, texts)]
 
 
 def _confirmed(stored: Sequence[Utterance], provider_lines: Sequence[Utterance]) -> dict[str, list[int]]:

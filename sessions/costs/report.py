@@ -115,7 +115,7 @@ def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
     wanted = {
         "n": count or Sum("sessions"),
         "open_for": Sum("time"),
-        "nobody": Sum("wasted"),
+        "unattended": Sum("wasted"),
         "cost": Sum("estimated"),
     }
     if by is None:
@@ -123,7 +123,7 @@ def _sums(rows: QuerySet[Any], by: str | None, count: Any = None) -> list[Sums]:
     else:
         found = list(rows.order_by().values(by).annotate(**wanted))
     sums = [
-        Sums(str(row.get(by or "") or ""), row["n"], row["open_for"], row["nobody"], row["cost"])
+        Sums(str(row.get(by or "") or ""), row["n"], row["open_for"], row["unattended"], row["cost"])
         for row in found
         if row["n"]
     ]

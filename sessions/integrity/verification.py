@@ -306,10 +306,10 @@ class SessionPass:
                 self.proofs[proof] = number
         if kind in diagnosis.RETENTION_KINDS:
             self._note_retention(number, kind, data)
-        for table, key, said in coverage.stated_in(data):
+        for table, key, values in coverage.stated_in(data):
             if table in TABLES and self._is_in_share(table, key):
                 since = {"": at} if kind == UPGRADED else {}  # when the upgrade stated it
-                self.stated.setdefault((table, key), {}).update({**said, **since})
+                self.stated.setdefault((table, key), {}).update({**values, **since})
                 self.event_number_of[table, key] = number
         if self.share == 0 and len(self.stated) + len(self.proofs) > self.limits.stated_rows:
             self.is_too_large = True
@@ -379,8 +379,8 @@ class SessionPass:
             self._add_fault("text_inserted", coverage.LINE, "", "", None)
 
     def _compare_receipts(self, receipts: list[diagnosis.Receipt]) -> None:
-        told = [receipt for _number, receipt in self.erasures]
-        if told != receipts and not any(fault.table == "erasure" for fault in self.faults):
+        recorded = [receipt for _number, receipt in self.erasures]
+        if recorded != receipts and not any(fault.table == "erasure" for fault in self.faults):
             number = next((number for number, receipt in self.erasures if receipt not in receipts), None)
             self._add_fault("receipt", ERASURE, "", "", number)
 
@@ -446,9 +446,9 @@ class SessionPass:
         """Report rows that are stated but missing, and `unstated_rows`."""
         for (name, key), stated in islice(self.stated.items(), MAX_FAULTS):
             table = TABLES[name]
-            said = {column: value for column, value in stated.items() if column}
+            values = {column: value for column, value in stated.items() if column}
             moved = next(
-                (row for row in unstated_rows if row[0] is table and dict(row[2]) | said == dict(row[2])), None
+                (row for row in unstated_rows if row[0] is table and dict(row[2]) | values == dict(row[2])), None
             )
             if moved:
                 unstated_rows.remove(moved)

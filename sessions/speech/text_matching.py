@@ -26,16 +26,16 @@ def missing(known: Sequence[Line], theirs: Sequence[Line]) -> list[int]:
     remaining = [(who, words(text)) for who, text in known]
     unknown = []
     for index, (who, text) in enumerate(theirs):
-        said = (who, words(text))
-        if said in remaining:
-            remaining.remove(said)
-        elif said[1]:
-            unknown.append((index, said))
+        line = (who, words(text))
+        if line in remaining:
+            remaining.remove(line)
+        elif line[1]:
+            unknown.append((index, line))
     found = []
-    for index, (who, said_words) in unknown:
+    for index, (who, their_words) in unknown:
         for at, (whose, known_words) in enumerate(remaining):
-            if whose == who and _contains(known_words, said_words):
-                remaining[at] = whose, _without(known_words, said_words)
+            if whose == who and _contains(known_words, their_words):
+                remaining[at] = whose, _without(known_words, their_words)
                 break
         else:
             found.append(index)
@@ -52,24 +52,24 @@ def confirmations(claimed: Sequence[Line], theirs: Sequence[Line]) -> dict[int, 
     confirmed: dict[int, list[int]] = {}
     for match in (_equal_line, _consecutive_lines, _part_of_line):
         for index, (who, text) in enumerate(claimed):
-            said = words(text)
-            if index not in confirmed and said and (by := match(remaining, who, said)):
+            spoken = words(text)
+            if index not in confirmed and spoken and (by := match(remaining, who, spoken)):
                 confirmed[index] = by
     return confirmed
 
 
-def _equal_line(remaining: list[Line], who: str, said: str) -> list[int]:
+def _equal_line(remaining: list[Line], who: str, spoken: str) -> list[int]:
     for at, line in enumerate(remaining):
-        if line == (who, said):
+        if line == (who, spoken):
             remaining[at] = who, ""
             return [at]
     return []
 
 
-def _consecutive_lines(remaining: list[Line], who: str, said: str) -> list[int]:
+def _consecutive_lines(remaining: list[Line], who: str, spoken: str) -> list[int]:
     own = [at for at, (whose, known) in enumerate(remaining) if whose == who and known]
     for begin in range(len(own)):
-        rest, by = said, []
+        rest, by = spoken, []
         for at in own[begin:]:
             if not f"{rest} ".startswith(f"{remaining[at][1]} "):
                 break
@@ -82,10 +82,10 @@ def _consecutive_lines(remaining: list[Line], who: str, said: str) -> list[int]:
     return []
 
 
-def _part_of_line(remaining: list[Line], who: str, said: str) -> list[int]:
+def _part_of_line(remaining: list[Line], who: str, spoken: str) -> list[int]:
     for at, (whose, known) in enumerate(remaining):
-        if whose == who and _contains(known, said):
-            remaining[at] = who, _without(known, said)
+        if whose == who and _contains(known, spoken):
+            remaining[at] = who, _without(known, spoken)
             return [at]
     return []
 

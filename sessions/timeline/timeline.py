@@ -69,8 +69,8 @@ class Timeline:
     @property
     def frames_per_second(self) -> float | None:
         """Frame rate as the page last reported it, which it does at the end."""
-        told = last(self.moments, EventKind.PICTURE, "fps")
-        return told if isinstance(told, float | int) else None
+        rate = last(self.moments, EventKind.PICTURE, "fps")
+        return rate if isinstance(rate, float | int) else None
 
     @property
     def rating(self) -> str:

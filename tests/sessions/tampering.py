@@ -70,18 +70,18 @@ def rewrite_record(
         for number, event in enumerate(kept, 1):
             at, data = event["at"].isoformat(), event["data"]
             prints = hash_chain.checksums(event["source"], event["kind"], hash_chain.canonical(data), at)
-            said = (event["source"], event["kind"], data, at, prints)
-            its_hash = events.digest_of(last_hash, str(session.pk), number, *said)
+            fields = (event["source"], event["kind"], data, at, prints)
+            event_hash = events.digest_of(last_hash, str(session.pk), number, *fields)
             SessionEvent.objects.filter(pk=event["id"]).update(
-                number=number, data=data, prints=prints, previous_hash=last_hash, hash=its_hash
+                number=number, data=data, prints=prints, previous_hash=last_hash, hash=event_hash
             )
-            last_hash = its_hash
+            last_hash = event_hash
         SessionHead.objects.filter(session=session).update(number=len(kept), hash=last_hash, signature=signature)
 
 
 def restate(rows: Rows, table: str, **values: Any) -> Rows:
     """Replace values in all statements about a table."""
     for event in rows:
-        for said in event["data"].get("rows", {}).get(table, {}).values():
-            said.update({name: value for name, value in values.items() if name in said})
+        for columns in event["data"].get("rows", {}).get(table, {}).values():
+            columns.update({name: value for name, value in values.items() if name in columns})
     return rows

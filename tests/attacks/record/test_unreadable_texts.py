@@ -60,11 +60,11 @@ def test_the_admin_page_marks_unreadable_texts(admin_client: Client, session: St
 def test_exports_mark_unreadable_texts_and_continue(admin_user: User, session: StreamingSession) -> None:
     by: Any = {"asked_by": admin_user, "reason": "asked"}
     listed = Export.objects.create(**by, what=Export.What.LINES, format="csv", state="sent")
-    said = b"".join(list_export.stream(listed)).decode()
-    assert said.index(UNREADABLE) < said.index("Whole")
+    exported = b"".join(list_export.stream(listed)).decode()
+    assert exported.index(UNREADABLE) < exported.index("Whole")
     record = Export.objects.create(**by, what=Export.What.RECORD, format="json", session=session)
-    told = json.loads(b"".join(session_export.as_json(record, session)))
-    for rows in (told["lines"], told["tasks"]):
+    content = json.loads(b"".join(session_export.as_json(record, session)))
+    for rows in (content["lines"], content["tasks"]):
         assert [row["text"] for row in rows] == [UNREADABLE, "Whole"]
 
 

@@ -24,18 +24,18 @@ MAX_MARKS = 1500
 
 
 def add_line(session: StreamingSession, text: str) -> Utterance:
-    said: Utterance = session.utterances.create(who="user", by="text", text=text, source="portal")
-    return said
+    line: Utterance = session.utterances.create(who="user", by="text", text=text, source="portal")
+    return line
 
 
-def marks(said: Utterance) -> set[int]:
-    return set(said.words.values_list("mark", flat=True))
+def marks(line: Utterance) -> set[int]:
+    return set(line.words.values_list("mark", flat=True))
 
 
-def index_with_shared_marks(said: Utterance) -> None:
+def index_with_shared_marks(line: Utterance) -> None:
     """Index a line as earlier versions did, with marks shared by all people."""
-    said.words.all().delete()
-    rows = [SpokenWord(utterance=said, mark=mark) for mark in word_index.shared_of_line(said.text)]
+    line.words.all().delete()
+    rows = [SpokenWord(utterance=line, mark=mark) for mark in word_index.shared_of_line(line.text)]
     SpokenWord.objects.bulk_create(rows)
 
 
@@ -62,10 +62,10 @@ def test_the_number_of_marks_of_a_line_is_bounded(text: str, most: int) -> None:
 
 
 def test_whole_words_are_indexed_before_their_prefixes() -> None:
-    said = [f"{n:015d}" for n in range(600)]
-    add_line(StreamingSessionFactory.create(), " ".join(said))
-    assert search(said[0])
-    assert search(said[-1])
+    words = [f"{n:015d}" for n in range(600)]
+    add_line(StreamingSessionFactory.create(), " ".join(words))
+    assert search(words[0])
+    assert search(words[-1])
 
 
 @pytest.mark.parametrize("word", ["Donaudampfschifffahrtsgesellschaftskapitän", "a" * 300, "㌖" * 20])
@@ -164,14 +164,14 @@ def test_a_rebuild_skips_erased_and_unreadable_lines() -> None:
 
 def test_after_a_key_change_both_keys_are_searched_until_reindexing_is_complete() -> None:
     with override_settings(**OLD):
-        said = add_line(StreamingSessionFactory.create(), "palabra")
-        old_marks = marks(said)
+        line = add_line(StreamingSessionFactory.create(), "palabra")
+        old_marks = marks(line)
         call_command("rebuild_word_index")
     with override_settings(**NEW):
         assert search("palabra")
         call_command("rebuild_word_index")
         assert search("palabra")
-        assert not marks(said) & old_marks
+        assert not marks(line) & old_marks
         assert WordIndexRebuild.objects.count() == 1
     with override_settings(FIELD_ENCRYPTION_KEY="new", FIELD_ENCRYPTION_KEY_FALLBACKS=["never"]):
         assert speech_search._keys_in_use() == speech_search._keys_in_use()[:1]

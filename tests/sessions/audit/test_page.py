@@ -44,9 +44,9 @@ def session() -> StreamingSession:
     made: StreamingSession = StreamingSessionFactory.create(
         status=Status.ENDED, end_reason=EndReason.NO_PICTURE, end_evidence={"code": "no_picture_track", "limit_s": 60}
     )
-    said: dict[str, Any] = {"source": "browser"}
-    made.utterances.create(who="user", by="voice", text=SPEECH, **said)
-    made.utterances.create(who="avatar", by="voice", text=CUT, is_interrupted=True, **said)
+    reported: dict[str, Any] = {"source": "browser"}
+    made.utterances.create(who="user", by="voice", text=SPEECH, **reported)
+    made.utterances.create(who="avatar", by="voice", text=CUT, is_interrupted=True, **reported)
     made.utterances.create(who="user", by="text", text="Gracias.", source="provider")
     at = made.created_at + timedelta(seconds=1)
     heard = Entry(

@@ -38,9 +38,9 @@ def ended_session(minutes: float, **fields: Any) -> StreamingSession:
     return session
 
 
-def record_events(session: StreamingSession, *told: tuple[float, str, dict[str, Any]]) -> None:
+def record_events(session: StreamingSession, *recorded: tuple[float, str, dict[str, Any]]) -> None:
     """Record events, each given as seconds after the start, kind and data."""
-    moments = ((session.created_at + timedelta(seconds=after), kind, data) for after, kind, data in told)
+    moments = ((session.created_at + timedelta(seconds=after), kind, data) for after, kind, data in recorded)
     events.record(session.pk, *(Entry(kind, data, Source.BROWSER, at) for at, kind, data in moments))
 
 

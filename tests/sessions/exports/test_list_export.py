@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db(transaction=True)  # responses are streamed f
 SCHEMA = Path(__file__).parents[3] / "docs" / "schemas" / "session-record.schema.json"
 SESSIONS = "/admin/avatar_sessions/streamingsession/"
 NEW = "/admin/avatar_sessions/export/new/"
-SAID = "=cmd|' /C calc'!A0"
+FORMULA = "=cmd|' /C calc'!A0"
 WHY = "complaint 4711"
 
 
@@ -67,8 +67,8 @@ def ended_session(**fields: Any) -> StreamingSession:
     session = StreamingSessionFactory.create(status=Status.ENDED, **fields)
     steps = ("track_published", "track_subscribed", "connection_state")
     events.record(session.pk, *(Entry(step, {"n": "-1"}, events.Source.BROWSER) for step in steps))
-    session.utterances.create(who="user", by="text", text=SAID, source="portal")
-    session.tasks.create(kind="talk", text=SAID, sent_by=session.user)
+    session.utterances.create(who="user", by="text", text=FORMULA, source="portal")
+    session.tasks.create(kind="talk", text=FORMULA, sent_by=session.user)
     return session
 
 
@@ -93,7 +93,7 @@ def test_a_session_export_matches_the_published_schema(client: Client, auditor: 
         "connection_state",
         "exported",
     ]
-    assert record["lines"][0]["text"] == record["tasks"][0]["text"] == SAID
+    assert record["lines"][0]["text"] == record["tasks"][0]["text"] == FORMULA
 
 
 def test_the_schema_names_every_field_of_a_record(client: Client, auditor: User) -> None:
@@ -191,7 +191,7 @@ def test_a_filtered_list_is_exported_as_csv_and_as_json_lines(client: Client, au
     assert {row[key] for row in rows} == {row[key] for row in table} == {str(wanted.pk)}
     assert len(rows) == len(table) == (3 if what == "events" else 1)
     if what == "lines":
-        assert (rows[0]["text"], table[0]["text"]) == (SAID, f"'{SAID}")
+        assert (rows[0]["text"], table[0]["text"]) == (FORMULA, f"'{FORMULA}")
     record = Export.objects.latest("asked_at")
     assert (record.asked_by, record.filters, record.rows_done, record.state) == (
         auditor,
@@ -316,10 +316,12 @@ def test_files_are_deleted_when_they_expire_and_when_speech_is_erased(auditor: U
 def test_exports_filter_by_words_and_continue_on_postgres(small_limits: None) -> None:
     sessions = [ended_session() for _ in range(3)]
     search = filters.record_search(UserFactory.create().pk, None, "cal", WHY)
-    said = {"said": str(search.number)}
-    assert set(filters.select(said)) == set(sessions)
+    search_filter = {"said": str(search.number)}
+    assert set(filters.select(search_filter)) == set(sessions)
     for what in (What.SESSIONS, What.EVENTS, What.LINES):
-        export = list_export.request_export(UserFactory.create().pk, None, what, Format.JSONL, reason=WHY, filters=said)
+        export = list_export.request_export(
+            UserFactory.create().pk, None, what, Format.JSONL, reason=WHY, filters=search_filter
+        )
         while list_export.continue_writing(export.pk, 0):
             pass
         rows = [json.loads(line) for line in export.path.read_text(encoding="utf-8").splitlines()]

@@ -1,7 +1,7 @@
 """Verification names the row and column of every change by SQL to a column that auditors are shown.
 
 The columns are read from the models. One that is added fails here until the record covers it, or until it is listed
-below with the reason why nobody is shown it.
+below with the reason why it is not shown.
 """
 
 from __future__ import annotations

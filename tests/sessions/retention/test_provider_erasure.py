@@ -63,9 +63,13 @@ async def test_erased_speech_is_deleted_at_the_provider_and_confirmed_in_the_rec
     carried = await ProviderErasure.objects.aget(erasure=receipt)
     assert carried.done_at
     assert carried.due_at is None
-    told = await SessionEvent.objects.filter(session=session).order_by("number").alast()
-    assert told
-    assert (told.kind, told.source, told.data["erasure"]) == ("provider_erased", "provider", receipt.pk)
+    last_event = await SessionEvent.objects.filter(session=session).order_by("number").alast()
+    assert last_event
+    assert (last_event.kind, last_event.source, last_event.data["erasure"]) == (
+        "provider_erased",
+        "provider",
+        receipt.pk,
+    )
     assert await sync_to_async(verification.first_fault_of)(session.pk) is None
 
 
@@ -103,10 +107,12 @@ async def test_a_session_unknown_to_the_provider_counts_as_deleted(provider: Moc
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("kind", "there", "said"),
+    ("kind", "there", "at_provider"),
     [("heygen", "theirs", "nothing_kept"), ("liveavatar", "theirs", "asked"), ("liveavatar", None, "never_there")],
 )
-def test_only_providers_that_keep_and_can_delete_transcripts_are_asked(kind: str, there: str | None, said: str) -> None:
+def test_only_providers_that_keep_and_can_delete_transcripts_are_asked(
+    kind: str, there: str | None, at_provider: str
+) -> None:
     receipt = erased(kind, provider_session_id=there)
-    assert receipt.at_provider == said
-    assert ProviderErasure.objects.exists() == (said == "asked")
+    assert receipt.at_provider == at_provider
+    assert ProviderErasure.objects.exists() == (at_provider == "asked")

@@ -20,8 +20,8 @@ SECRET = "Mi número es el 600 123 456"
 
 
 def add_line(session: StreamingSession, text: str) -> Utterance:
-    said: Utterance = session.utterances.create(who="user", by="text", text=text, source="portal")
-    return said
+    line: Utterance = session.utterances.create(who="user", by="text", text=text, source="portal")
+    return line
 
 
 def destroy_key(session: StreamingSession) -> None:

@@ -29,13 +29,13 @@ def accept(session: StreamingSession, text: str, ref: str = "") -> SessionTask:
 
 def test_a_text_can_be_read_and_searched_and_counts_as_activity() -> None:
     session = StreamingSessionFactory.create(created_at=timezone.now() - timedelta(minutes=1))
-    said = ["Hola, ¿cómo estás?", "Adiós"]  # the first creates the session's key, the second uses it
-    tasks = [accept(session, text) for text in said]
+    texts = ["Hola, ¿cómo estás?", "Adiós"]  # the first creates the session's key, the second uses it
+    tasks = [accept(session, text) for text in texts]
     assert [task.session.account for task in tasks] == [session.account] * 2
-    assert [SessionTask.objects.get(pk=task.pk).text for task in tasks] == said
+    assert [SessionTask.objects.get(pk=task.pk).text for task in tasks] == texts
     lines = Utterance.objects.filter(session=session)
-    assert [line.text for line in lines] == said
-    assert [line.text for line in speech_search.matching(lines, "como")] == said[:1]
+    assert [line.text for line in lines] == texts
+    assert [line.text for line in speech_search.matching(lines, "como")] == texts[:1]
     session.refresh_from_db()
     assert session.active_at > session.created_at
     assert session.deadline_at != session.ends_at
