@@ -320,7 +320,7 @@ def _remove(export: Export) -> None:
     try:
         export.path.unlink(missing_ok=True)
     except OSError:
-        logger.exception("the file of export %s could not be deleted, will be tried again", export.pk)
+        logger.exception("the file of export %s could not be deleted; the next run tries again", export.pk)
 
 
 def _update_progress(export: Export, **changes: Any) -> bool:

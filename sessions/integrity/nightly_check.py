@@ -58,7 +58,7 @@ def check_record(started_at: datetime, report: Callable[[Fault], None] = lambda 
         stated = coverage.state(coverage.CHECK, check)
         audit_log.record_by(None, None, AuditEntry.Kind.RECORD_CHECKED, check, faults=check.fault_count, **stated)
     if check.fault_count:
-        logger.error("the record does not fit in %d places: see the check of %s", check.fault_count, started_at)
+        logger.error("%d faults in the record: see the check of %s", check.fault_count, started_at)
     if misfit is None and not is_lost:
         anchors.write(timezone.now())
     return check

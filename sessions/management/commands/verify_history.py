@@ -39,8 +39,8 @@ class Command(BaseCommand):
         )
         self._write_coverage(found.covered)
         if found.fault_count:
-            raise CommandError(f"{found.fault_count} do not fit.")
-        self.stdout.write("Everything fits.")
+            raise CommandError(f"Faults found: {found.fault_count}.")
+        self.stdout.write("No faults found.")
 
     def _write_coverage(self, covered: dict[str, Any]) -> None:
         """Print which rows were verified, and since when they are covered."""
@@ -59,7 +59,7 @@ class Command(BaseCommand):
             raise CommandError("There is no such session.")
         if fault := verification.first_fault_of(session):
             raise CommandError(fault.description())
-        self.stdout.write("Everything fits.")
+        self.stdout.write("No faults found.")
 
 
 def _require_key() -> None:

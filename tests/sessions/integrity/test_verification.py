@@ -344,7 +344,7 @@ def test_verify_history_confirms_an_intact_record() -> None:
     output = StringIO()
     call_command("verify_history", stdout=output)
     assert "1 sessions, 8 events, 0 audit entries, 0 anchors" in output.getvalue()
-    assert output.getvalue().endswith("Everything fits.\n")
+    assert output.getvalue().endswith("No faults found.\n")
 
 
 def test_fifty_concurrent_writers_leave_an_intact_chain() -> None:
