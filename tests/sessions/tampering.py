@@ -61,7 +61,10 @@ Rows = list[dict[str, Any]]
 def rewrite_record(
     session: StreamingSession, change: Callable[[Rows], Rows] = lambda rows: rows, signature: str = "x"
 ) -> None:
-    """Rewrite a record without the signing key: all hashes match, and the head names the last one."""
+    """Rewrite a record without the signing key.
+
+    All hashes match, and the head names the last one.
+    """
     stored: Any = SessionEvent.objects.filter(session=session).order_by("number").values()
     kept = change(list(stored))
     last_hash = ""

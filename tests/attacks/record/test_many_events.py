@@ -1,4 +1,4 @@
-"""A page that floods the portal with reports fills neither the record nor the provider's rate limit."""
+"""A flood of reports fills neither the record nor the provider's rate limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows inserted into a new portal that pretend to predate an upgrade which never ran."""
+"""Rows in a new portal that pretend to predate an upgrade."""
 
 from __future__ import annotations
 

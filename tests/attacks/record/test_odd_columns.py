@@ -1,4 +1,7 @@
-"""Values that no program stores, in any column of the record: verification names them and does not crash."""
+"""Values that no program stores, in any column of the record.
+
+Verification names them and does not crash.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Values that a database or clock cannot hold: refused on arrival, tolerated where already stored."""
+"""Values that a database or clock cannot hold.
+
+They are refused on arrival, and tolerated where already stored.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verification names the row and column that the owner of the database tampered with."""
+"""Verification names the row and column that was tampered with."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def counted_texts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def held_statements(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return how many rows' statements verification holds, noted after each event that it reads."""
+    """Return how many rows' statements are held after each event read."""
     held: list[int] = []
     passes: weakref.WeakSet[verification.SessionPass] = weakref.WeakSet()
     read_statements = verification.SessionPass._read_statements

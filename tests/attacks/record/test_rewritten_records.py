@@ -1,4 +1,7 @@
-"""Records rewritten without the signing key. Events that the portal appends later must not make them valid."""
+"""Records rewritten without the signing key.
+
+Events that the portal appends later must not make them valid.
+"""
 
 from __future__ import annotations
 

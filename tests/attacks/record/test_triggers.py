@@ -1,4 +1,4 @@
-"""Attacks that replace the triggers of append-only tables by others of the same name."""
+"""Triggers of append-only tables, replaced by others of the same name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A text that was damaged in the database, on every page and in every file that shows texts."""
+"""A text that was damaged in the database, on every page and in every file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNREADABLE = "[This text could not be decrypted.]"
     params=[b"", b"short", bytes(40), "text in place of bytes"], ids=["stump", "short", "another's", "no bytes"]
 )
 def session(request: pytest.FixtureRequest) -> StreamingSession:
-    """Return a session with a damaged text and a damaged line, each followed by an intact one."""
+    """Return a session with a damaged and an intact text, and the same of lines."""
     session = StreamingSessionFactory.create()
     texts: list[Any] = []
     for text in ("Spoilt", "Whole"):

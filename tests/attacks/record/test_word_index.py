@@ -1,4 +1,4 @@
-"""The word index is bounded in size, and one person's marks do not reveal another person's words."""
+"""The word index is bounded, and marks do not reveal other people's words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tampering with the columns by which the worker finds its work, so that it finds none."""
+"""Tampering with the columns by which the worker finds its work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The auditor's page shows events to operators, and transcripts to auditors who give a reason."""
+"""The auditor's page: events for operators, transcripts for a reason."""
 
 from __future__ import annotations
 

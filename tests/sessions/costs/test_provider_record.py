@@ -1,4 +1,4 @@
-"""The provider's record is read after the end and completes our transcript without duplicates."""
+"""The provider's record completes our transcript without duplicates."""
 
 from __future__ import annotations
 
@@ -90,7 +90,10 @@ async def test_lines_that_no_browser_heard_are_added_once(provider: Mock) -> Non
 
 @pytest.mark.django_db(transaction=True)
 async def test_the_providers_transcript_completes_ours_after_the_end(quiet_emulator: servers.Emulator) -> None:
-    """From start to record, against LiveAvatar's wire: no browser heard the knowledge base's opening line."""
+    """From start to record, against LiveAvatar's wire.
+
+    No browser heard the opening line of the knowledge base.
+    """
     where = {"kind": "liveavatar", "base_url": quiet_emulator.url, "api_key": quiet_emulator.api_key}
     account = await sync_to_async(ProviderAccountFactory.create)(**where)
     await sync.sync_catalogue(account)

@@ -1,4 +1,4 @@
-"""Totals of sessions and days, the comparison with the provider's figures, and alerts at the monthly cap."""
+"""Totals of sessions and days, provider billing, and alerts at the monthly cap."""
 
 from __future__ import annotations
 

@@ -54,7 +54,10 @@ def test_json_lines_round_trip(rows: list[dict[str, Any]]) -> None:
 
 @given(st.lists(st.tuples(st.integers(-5_000, 500_000_000), texts, texts), max_size=6))
 def test_captions_are_valid_webvtt(spoken: list[tuple[int, str, str]]) -> None:
-    """Check the grammar: blocks between empty lines, a line of times, no tags but `<v>`, no end before the start."""
+    """Check the grammar of WebVTT.
+
+    Blocks are between empty lines, times do not run backwards, and the only tag is `<v>`.
+    """
     lines = [Caption(START + timedelta(milliseconds=ms), who, text) for ms, who, text in sorted(spoken)]
     head, *blocks = "".join(formats.captions(lines, START, "Lucía\n\n-->")).rstrip("\n").split("\n\n")
     assert re.fullmatch(r"WEBVTT - [^\n]*", head)

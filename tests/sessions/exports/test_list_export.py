@@ -1,4 +1,4 @@
-"""Exports contain exactly the rows of the list, are recorded, and include texts only with a reason."""
+"""Exports contain the listed rows, are recorded, and need a reason for texts."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def body(response: Any) -> str:
 
 
 def test_a_session_export_matches_the_published_schema(client: Client, auditor: User) -> None:
-    """Requirements 6, 49, 55, 64 and 69: an export contains every step with its time, in order."""
+    """Requirements 6, 49, 55, 64 and 69: an export contains all steps and times."""
     session = ended_session()
     record = json.loads(body(client.post(f"{SESSIONS}{session.pk}/export/", {"format": "json", "reason": WHY})))
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Verification names the row and column of every change by SQL to a column that auditors are shown.
+"""Verification names every column shown to auditors that was changed by SQL.
 
 The columns are read from the models. One that is added fails here until the record covers it, or until it is listed
 below with the reason why it is not shown.
@@ -201,7 +201,10 @@ def as_database_owner() -> Iterator[Any]:
 
 
 def sample_row(model: type[models.Model], world: World) -> Any:
-    """Return the key of a row with a value in every column that is not the first or last of its list."""
+    """Return the key of a row with a value in every column.
+
+    It is neither the first nor the last of its list, if there are enough.
+    """
     rows = model._base_manager.order_by("pk")
     if model.__name__ in ("Erasure", "ProviderErasure"):
         return rows.values_list("pk", flat=True).get()
@@ -265,7 +268,10 @@ def test_every_table_of_the_portals_apps_is_covered_or_listed_with_a_reason() ->
 
 
 def rounds_of_columns() -> Iterator[list[tuple[type[models.Model], Any]]]:
-    """Yield columns to change together: one per table, unless a change of the table would hide others."""
+    """Yield columns to change together.
+
+    One per table, unless a change of the table would hide others.
+    """
     by_model: dict[type[models.Model], list[Any]] = {}
     for model, field in shown_columns():
         by_model.setdefault(model, []).append(field)

@@ -1,4 +1,4 @@
-"""Tampering by the owner of the database with open sessions, erasure receipts and the audit log."""
+"""Tampering with open sessions, erasure receipts and the audit log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tampering with the record of ended sessions by the owner of the database, who disables triggers and writes SQL."""
+"""Tampering with the record of ended sessions.
+
+The owner of the database can disable triggers and write SQL.
+"""
 
 from __future__ import annotations
 

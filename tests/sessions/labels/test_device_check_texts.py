@@ -1,4 +1,4 @@
-"""The result of a device check is in the session's record, where staff read it in plain words."""
+"""Staff read the result of a device check in the session's record."""
 
 from __future__ import annotations
 

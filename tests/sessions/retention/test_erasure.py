@@ -1,4 +1,4 @@
-"""Erasure by the user, by an administrator and by age; legal holds; the record stays intact."""
+"""Erasure by users, by administrators and by age, and legal holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Erased speech is deleted at the provider too, if it can; requests continue until it confirms."""
+"""Erasure at the provider, requested until it confirms."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def erased(kind: str = "liveavatar", **fields: object) -> Erasure:
 async def test_erased_speech_is_deleted_at_the_provider_and_confirmed_in_the_record(
     quiet_emulator: servers.Emulator,
 ) -> None:
-    """From a conversation to an empty transcript at the provider, on LiveAvatar's wire."""
+    """From a conversation to an empty transcript, on LiveAvatar's wire."""
     where = {"kind": "liveavatar", "base_url": quiet_emulator.url, "api_key": quiet_emulator.api_key}
     account = await sync_to_async(ProviderAccountFactory.create)(**where)
     await sync.sync_catalogue(account)

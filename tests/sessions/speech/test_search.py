@@ -1,4 +1,4 @@
-"""Stored speech is sealed with its session's key, can be searched, and is unreadable without the key."""
+"""Stored speech is sealed with its session's key and can be searched."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_the_stages_before_the_first_frame_are_measured() -> None:
     ids=["not created", "not started", "no track", "no frame"],
 )
 def test_the_failing_stage_is_the_first_not_reached(reached: int, failing: str) -> None:
-    """Requirements 55 and 65: no unnoticed fault between the provider's session and the media."""
+    """Requirements 55 and 65: no unnoticed fault between provider and media."""
     assert timeline_of(*START[:reached], *END).failing_stage == failing
 
 
@@ -89,7 +89,10 @@ def test_in_our_own_room_the_browser_may_precede_the_providers_answer() -> None:
 
 
 def test_latency_is_measured_from_the_end_of_input_to_the_first_sound() -> None:
-    """Requirement 53, typed and spoken. A second tab that hears the same adds nothing."""
+    """Requirement 53, typed and spoken.
+
+    A second tab that hears the same adds nothing.
+    """
     result = timeline_of(
         *START,
         moment("text_sent", 2, is_greeting=True, task_id="g", status="sent"),
